@@ -1,0 +1,73 @@
+"""What is written back: an `Answer` once, or the `Part`s of a stream after one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from pushhub.protocol.cursor import Cursor
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus if status >= 200
+}
+
+# Statuses whose responses have no body, and no length of one (RFC 9110 §6.4.1, §8.6).
+BODILESS = frozenset({204, 304})
+
+
+class Answer:
+    """A complete response. It is immutable, and shared by all who are told the same.
+
+    `headers` have lower-case names and leave out what the driver knows better: the length, the date, the connection
+    and who may read it across origins.
+    """
+
+    __slots__ = ("_tail", "_wire", "body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers = (), body: bytes = b"") -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self._tail: bytes | None = None
+        self._wire = b""
+
+    def wire(self, tail: bytes = b"") -> bytes:
+        """The response as HTTP/1.1 bytes. `tail` is header lines of the driver's, each with its CRLF.
+
+        The last result is kept: in a broadcast all holds of one variant are written the same bytes.
+        """
+        if tail != self._tail:
+            self._wire = self.head(tail) + self.body
+            self._tail = tail
+        return self._wire
+
+    def head(self, tail: bytes = b"") -> bytes:
+        """The response without its body, as HEAD is answered; the length is the body's (RFC 9110 §9.3.2)."""
+        lines = [STATUS_LINES[self.status]]
+        for name, value in self.headers:
+            lines += (name, b": ", value, b"\r\n")
+        if self.status not in BODILESS:
+            lines.append(b"content-length: %d\r\n" % len(self.body))
+        lines += (tail, b"\r\n")
+        return b"".join(lines)
+
+    def with_headers(self, *headers: tuple[bytes, bytes]) -> Answer:
+        """The same answer with more headers."""
+        return Answer(self.status, self.headers + headers, self.body)
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status} {len(self.body)} bytes>"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a stream: bytes, and where they take the reader in each channel. After the `last` the stream ends."""
+
+    body: bytes
+    moved: tuple[tuple[str, Cursor], ...] = ()
+    last: bool = False
+
+
+Reply = Answer | Part

@@ -1,0 +1,74 @@
+"""A client's position in one channel: `<epoch>-<offset>`, opaque to clients.
+
+The epoch names the incarnation of the log, so that an offset can never be taken for one of another life.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+# An epoch is drawn by a store; 12 characters are usual. The bound only keeps garbage short.
+_CURSOR = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,17})", re.ASCII)
+
+
+class CursorError(ValueError):
+    """The text is no cursor; the message is a sentence for the person who sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Everything up to and including `offset`, of the log's life `epoch`, has been read."""
+
+    epoch: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.offset}"
+
+    @property
+    def etag(self) -> str:
+        """The cursor as a strong entity tag (RFC 9110 §8.8.3)."""
+        return f'"{self.epoch}-{self.offset}"'
+
+
+class Start(Enum):
+    """Where a reader without a cursor begins."""
+
+    EARLIEST = "earliest"
+    """At the oldest event that is kept."""
+    NOW = "now"
+    """After the newest: only what comes."""
+    LAST = "last"
+    """With the newest itself: what a value is. Not a word of the wire."""
+
+
+Since = Cursor | Start
+
+
+def parse_cursor(text: str) -> Cursor:
+    """Read a cursor that `str(cursor)` wrote.
+
+    Raises:
+        CursorError: it is none.
+    """
+    found = _CURSOR.fullmatch(text)
+    if found is None:
+        raise CursorError(
+            "This is not a cursor that pushhub gave out; send back a 'cursor' as it came, or 'earliest' or 'now'."
+        )
+    return Cursor(found[1], int(found[2]))
+
+
+def parse_since(text: str) -> Since:
+    """Read the position of a feed: a cursor, `earliest` or `now`.
+
+    Raises:
+        CursorError: it is none of them.
+    """
+    if text == "earliest":
+        return Start.EARLIEST
+    if text == "now":
+        return Start.NOW
+    return parse_cursor(text)

@@ -1,0 +1,84 @@
+"""The feed of one channel: a list of events after a cursor, and the cursor after them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from pushhub.protocol.answer import Answer, Headers
+from pushhub.protocol.cursor import Cursor, Since
+from pushhub.protocol.page import Gap, Page, Read
+from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
+from pushhub.protocol.problem import Problem
+
+JSON = (b"content-type", b"application/json")
+# A reverse proxy must never give one reader's position, or one reader's rights, to another (RFC 6202 §5.6).
+NO_STORE = (b"cache-control", b"no-store")
+VARY = (b"vary", b"Prefer, Wait, Accept, Authorization, Cookie, Origin")
+
+
+def applied(wait: int | None, hint: Hint = AT_ONCE) -> Headers:
+    """The header that says a wait was honoured: the granted one, before the random part (RFC 7240 §3).
+
+    Without it a client keeps its old interval, and so it must when the hub had no room; then it hears for how long.
+    """
+    if not hint.waited:
+        return poll_interval(hint)
+    return ((b"preference-applied", b"wait=%d" % wait),) if wait else ()
+
+
+def poll_interval(hint: Hint) -> Headers:
+    """The server's hint for the next request, in whole seconds, where nobody reads `retry_ms` in the body."""
+    if hint.retry_ms is None:
+        return ()
+    return ((b"x-poll-interval", b"%d" % max(1, round(hint.retry_ms / 1000))),)
+
+
+def gap_problem(channel: str, gap: Gap) -> Problem:
+    """A gap as a 410, with the cursors from which to go on."""
+    return Problem(
+        "gap",
+        "Events may have been lost to this cursor. Reload what you show, then go on from 'oldest' to read all that is"
+        " kept, or from 'latest' to skip it.",
+        channel=channel,
+        reason=gap.reason,
+        oldest=str(gap.oldest),
+        latest=str(gap.latest),
+    )
+
+
+class Feed:
+    """A poll of one channel's events."""
+
+    __slots__ = ("channel", "variant", "wait", "wants")
+
+    def __init__(self, channel: str, since: Since, limit: int, wait: int | None = None) -> None:
+        self.channel = channel
+        self.wants = (Want(channel, since, limit),)
+        self.wait = wait
+        self.variant: Hashable = (wait, limit)
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
+        read = reads[self.channel]
+        if isinstance(read, Gap):
+            return gap_problem(self.channel, read).answer()
+        if not read.events and self.wait:
+            return None
+        return self._page(read, hint)
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        return read.cursor if isinstance(read, Page) else read.latest
+
+    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Answer:
+        return self._page(Page((), at[self.channel], up_to_date=hint.sure), hint)
+
+    def gone(self, channel: str) -> Answer:
+        return deleted(channel).answer()
+
+    def _page(self, page: Page, hint: Hint) -> Answer:
+        body = b'{"events":[%b],"cursor":"%b"%b%b}' % (
+            b",".join([event.json for event in page.events]),
+            str(page.cursor).encode(),
+            b',"up_to_date":true' if page.up_to_date else b"",
+            b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
+        )
+        return Answer(200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), body)

@@ -1,0 +1,91 @@
+"""What a token or a key allows: `read`, `publish` and `manage`, each a list of channel patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pushhub.protocol.channel import ChannelNameError, Patterns
+
+
+class Action(StrEnum):
+    """What somebody wants to do with a channel."""
+
+    READ = "read"
+    PUBLISH = "publish"
+    MANAGE = "manage"
+
+
+class GrantError(ValueError):
+    """The claim cannot be read; the message is a sentence for whoever made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What its holder may do. `expires` is in seconds since 1970; None never does."""
+
+    read: Patterns = field(default_factory=Patterns)
+    publish: Patterns = field(default_factory=Patterns)
+    manage: Patterns = field(default_factory=Patterns)
+    subject: str = ""
+    expires: float | None = None
+
+    def allows(self, action: Action, channel: str) -> bool:
+        """Whether the grant covers `action` on `channel`."""
+        match action:
+            case Action.READ:
+                return self.read.match(channel)
+            case Action.PUBLISH:
+                return self.publish.match(channel)
+            case Action.MANAGE:
+                return self.manage.match(channel)
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether it manages every channel: what metrics, lists and the console ask for."""
+        return "*" in self.manage.texts
+
+    def claim(self) -> dict[str, list[str]]:
+        """The grant as the `pushhub` claim of a token; actions without patterns are left out."""
+        lists = {"read": self.read, "publish": self.publish, "manage": self.manage}
+        return {action: list(patterns.texts) for action, patterns in lists.items() if patterns}
+
+
+NOTHING = Grant()
+EVERYTHING = Grant(Patterns(["*"]), Patterns(["*"]), Patterns(["*"]))
+
+# One token names a page's channels, not a catalogue; prefixes are there for more.
+MAX_PATTERNS = 1000
+
+
+def grant_from_claim(claim: object, subject: str = "", expires: float | None = None) -> Grant:
+    """Read the `pushhub` claim: `{"read": […], "publish": […], "manage": […]}`, every part optional.
+
+    Raises:
+        GrantError: another shape, an unknown action, or a pattern that can match no channel.
+    """
+    if not isinstance(claim, Mapping):
+        raise GrantError("The claim 'pushhub' is an object with the lists 'read', 'publish' and 'manage'.")
+    unknown = set(claim) - set(Action)
+    if unknown:
+        raise GrantError(f"The claim 'pushhub' knows read, publish and manage, not {sorted(map(str, unknown))[0]!r}.")
+    return Grant(
+        _patterns(claim, Action.READ),
+        _patterns(claim, Action.PUBLISH),
+        _patterns(claim, Action.MANAGE),
+        subject,
+        expires,
+    )
+
+
+def _patterns(claim: Mapping[str, object], action: Action) -> Patterns:
+    texts = claim.get(action, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise GrantError(f"'{action}' in the claim 'pushhub' is a list of channel patterns.")
+    if len(texts) > MAX_PATTERNS:
+        raise GrantError(f"'{action}' in the claim 'pushhub' has at most {MAX_PATTERNS} patterns.")
+    try:
+        return Patterns(texts)
+    except ChannelNameError as error:
+        raise GrantError(f"'{action}' in the claim 'pushhub': {error}") from None

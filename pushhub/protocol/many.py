@@ -1,0 +1,163 @@
+"""Many channels in one request, a cursor for each: what a page with ten widgets sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.channel import ChannelNameError, public_name
+from pushhub.protocol.cursor import Cursor, CursorError, parse_since
+from pushhub.protocol.event import Event
+from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
+from pushhub.protocol.page import Gap, Page, Read, clip
+from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, MAX_LIMIT, Hint, Want, bad_limit, deleted
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.wait import MAX_WAIT, grant
+
+MAX_CHANNELS = 1000
+
+_FIELDS = frozenset({"channels", "wait", "limit"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The body of `POST /v1/poll`, read."""
+
+    wants: tuple[Want, ...]
+    wait: int | None
+    limit: int
+
+
+def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNELS) -> Asked:
+    """Read `{"channels": {"a": "<cursor>|now|earliest"}, "wait": 25, "limit": 100}`.
+
+    Raises:
+        Problem: another shape, an unknown field, a bad name or cursor, or too many channels.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem("bad-body", f"The body is not JSON: {error}.") from None
+    if not isinstance(document, dict) or not isinstance(document.get("channels"), dict):
+        raise Problem("bad-body", 'The body is an object with \'channels\': {"news": "now", "orders": "<cursor>"}.')
+    if unknown := document.keys() - _FIELDS:
+        raise Problem("bad-body", f"A poll has 'channels', 'wait' and 'limit', not {min(unknown)!r}.")
+    channels = document["channels"]
+    if not channels:
+        raise Problem("bad-body", "'channels' names at least one channel.")
+    if len(channels) > max_channels:
+        raise Problem(
+            "too-many-channels", f"A poll has at most {max_channels} channels; use two polls.", limit=max_channels
+        )
+    limit = document.get("limit", DEFAULT_LIMIT)
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        raise bad_limit()
+    wait = document.get("wait", 0)
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or wait < 0:
+        raise Problem("bad-body", f"'wait' is a number of seconds, 0 to {cap}.", limit=cap)
+    wants = tuple(_want(name, since, limit) for name, since in channels.items())
+    return Asked(wants, grant(wait, cap), limit)
+
+
+def _want(name: str, since: object, limit: int) -> Want:
+    try:
+        public_name(name)
+    except ChannelNameError as error:
+        raise Problem("bad-channel", str(error), channel=name) from None
+    if not isinstance(since, str):
+        raise Problem("bad-cursor", "A channel's position is a cursor, 'now' or 'earliest'.", channel=name)
+    try:
+        return Want(name, parse_since(since), limit)
+    except CursorError as error:
+        raise Problem("bad-cursor", str(error), channel=name) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Reads of many channels as one answer's worth: what fits, in order, and which cursors it moves."""
+
+    events: list[Event]
+    cursors: dict[str, Cursor]
+    gaps: dict[str, Gap]
+
+
+def merge(wants: tuple[Want, ...], reads: Mapping[str, Read], limit: int) -> Merged:
+    """Share one answer among the channels that have something, so that a busy one cannot starve the rest.
+
+    A channel whose events are cut short moves only as far as they go. One with a gap moves to the oldest kept, so that
+    nobody spins. One that began at `now` or `earliest` is given the cursor that this meant.
+    """
+    busy = sum(1 for read in reads.values() if isinstance(read, Page) and read.events)
+    share = max(1, -(-limit // max(1, busy)))
+    events: list[Event] = []
+    merged = Merged(events, {}, {})
+    for want in wants:
+        read = reads.get(want.channel)
+        if read is None:
+            continue
+        if isinstance(read, Gap):
+            merged.gaps[want.channel] = read
+            merged.cursors[want.channel] = read.oldest
+        elif not read.events:
+            if not isinstance(want.since, Cursor):
+                merged.cursors[want.channel] = read.cursor
+        elif room := min(share, limit - len(events)):
+            kept = _fit(events, read.events[:room])
+            events.extend(kept)
+            if kept:
+                merged.cursors[want.channel] = Cursor(read.cursor.epoch, kept[-1].offset)
+    return merged
+
+
+def _fit(events: list[Event], more: tuple[Event, ...]) -> list[Event]:
+    return list(clip([*events, *more], len(events) + len(more)))[len(events) :]
+
+
+def encode(merged: Merged, hint: Hint) -> bytes:
+    """`{"events": […], "cursors": {…}, "gaps": {…}}`; the client merges the cursors into its own."""
+    gaps = {
+        channel: {"reason": gap.reason, "oldest": str(gap.oldest), "latest": str(gap.latest)}
+        for channel, gap in merged.gaps.items()
+    }
+    return b'{"events":[%b],"cursors":%b%b%b}' % (
+        b",".join([event.json_with_channel for event in merged.events]),
+        orjson.dumps({channel: str(cursor) for channel, cursor in merged.cursors.items()}),
+        b',"gaps":' + orjson.dumps(gaps) if gaps else b"",
+        b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
+    )
+
+
+class Many:
+    """A poll of many channels. `limit` bounds the whole answer."""
+
+    __slots__ = ("limit", "wait", "wants")
+
+    # Pages differ in their channels; who asks for exactly the same ones is not worth finding out.
+    variant = None
+
+    def __init__(self, wants: tuple[Want, ...], limit: int, wait: int | None = None) -> None:
+        self.wants = wants
+        self.limit = limit
+        self.wait = wait
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
+        merged = merge(self.wants, reads, self.limit)
+        if self.wait and not merged.events and not merged.gaps:
+            return None
+        return self._answer(merged, hint)
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        return read.cursor if isinstance(read, Page) else read.oldest
+
+    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Answer:
+        begun = {want.channel: at[want.channel] for want in self.wants if not isinstance(want.since, Cursor)}
+        return self._answer(Merged([], begun, {}), hint)
+
+    def gone(self, channel: str) -> Answer:
+        return deleted(channel).answer()
+
+    def _answer(self, merged: Merged, hint: Hint) -> Answer:
+        return Answer(200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), encode(merged, hint))

@@ -1,0 +1,57 @@
+"""What reading a channel after a position gives: contiguous events, or the gap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pushhub.protocol.cursor import Cursor
+from pushhub.protocol.event import Event
+
+# One answer. A phone parses a megabyte of JSON without a visible pause; a proxy buffers it.
+MAX_ANSWER_BYTES = 1024 * 1024
+MAX_ANSWER_EVENTS = 1000
+
+
+class Reason(StrEnum):
+    """Why events between a cursor and the log may be lost to its owner."""
+
+    EPOCH = "epoch"
+    """The cursor is of another life of the log."""
+    TRIMMED = "trimmed"
+    """Retention, or a delete, removed events after the cursor."""
+    AHEAD = "ahead"
+    """The log ends before the cursor: it was cut behind the reader's back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Contiguous events after a position. `cursor` is where the next read goes on, in the log's present epoch."""
+
+    events: tuple[Event, ...]
+    cursor: Cursor
+    up_to_date: bool
+    """Whether the log had nothing more after `cursor` when it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A proven or possible loss, always told. `oldest` and `latest` are cursors from which to go on."""
+
+    reason: Reason
+    oldest: Cursor
+    latest: Cursor
+
+
+Read = Page | Gap
+
+
+def clip(events: Sequence[Event], limit: int) -> Sequence[Event]:
+    """The longest start of `events` that fits one answer: `limit` of them and about 1 MiB, but at least one."""
+    size = 0
+    for count, event in enumerate(events):
+        size += event.size
+        if count == limit or (size > MAX_ANSWER_BYTES and count):
+            return events[:count]
+    return events

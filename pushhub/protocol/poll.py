@@ -1,0 +1,101 @@
+"""A poll: one parsed read request. What it wants to read, how long it may wait, and how it is answered.
+
+A poll knows neither store nor clock nor connection. The hub reads for it and asks it: is this an answer, or shall we
+wait? Every face that waits is a class of this shape, so all of them are delivered to in one way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pushhub.protocol.answer import Reply
+from pushhub.protocol.cursor import Cursor, Since, Start
+from pushhub.protocol.page import Read
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.request import Request
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A channel that a poll reads, from where, and how many events at most."""
+
+    channel: str
+    since: Since
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What the hub adds to an answer at the end of a wait."""
+
+    retry_ms: int | None = None
+    """When to ask again, if not at once."""
+    sure: bool = True
+    """Whether the log is known to have nothing more: not while the store cannot be heard."""
+    waited: bool = True
+    """Whether a wait that was asked for was granted: not while the hub is full."""
+
+
+AT_ONCE = Hint()
+
+
+class Poll(Protocol):
+    """What the hub asks of a poll."""
+
+    @property
+    def wants(self) -> tuple[Want, ...]:
+        """What it reads; never empty."""
+
+    @property
+    def wait(self) -> int | None:
+        """The granted seconds, 1 to 55; None is answered at once."""
+
+    @property
+    def variant(self) -> Hashable:
+        """Polls of equal variant that stand at the same position share their answers; None shares with nobody."""
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Reply | None:
+        """The answer that these reads give, of all wanted channels or of those that moved; None is to wait on."""
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        """Where the poll stands in `channel` after a read that gave it nothing."""
+
+    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Reply:
+        """The answer when the wait has ended, and each channel is still `at` its position."""
+
+    def gone(self, channel: str) -> Reply:
+        """The answer when somebody deletes a channel that it waits on."""
+
+
+def parse_limit(request: Request) -> int:
+    """The `limit` parameter: how many events an answer may list, 1 to 1,000, 100 without it.
+
+    Raises:
+        Problem: another number, or none.
+    """
+    text = request.query.get("limit")
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LIMIT):
+        raise bad_limit()
+    return int(text)
+
+
+def bad_limit() -> Problem:
+    """The refusal of a limit out of bounds."""
+    return Problem("bad-request", f"'limit' is a whole number from 1 to {MAX_LIMIT}.", limit=MAX_LIMIT)
+
+
+def deleted(channel: str) -> Problem:
+    """What a hold is told when its channel is deleted."""
+    return Problem("deleted", "Somebody deleted the channel while you waited on it.", channel=channel)
+
+
+def resume(want: Want, at: Cursor) -> Want:
+    """The want of a poll that has come to stand `at` a cursor. A value is read anew, wherever it stands."""
+    return want if want.since is Start.LAST else Want(want.channel, at, want.limit)

@@ -1,0 +1,75 @@
+"""Errors as they are answered: `application/problem+json` (RFC 9457), with a stable type and a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pushhub.protocol.answer import Answer, Headers
+
+TYPE_PREFIX = "urn:pushhub:problem:"
+
+# slug: (status, title). The slug is stable; clients may switch on it. docs/problems.md has a paragraph for each.
+PROBLEMS: dict[str, tuple[int, str]] = {
+    "bad-request": (400, "The request cannot be understood"),
+    "bad-body": (400, "The body cannot be understood"),
+    "bad-channel": (400, "The channel name cannot be used"),
+    "bad-cursor": (400, "The cursor cannot be used"),
+    "too-many-channels": (400, "The poll names too many channels"),
+    "unauthorized": (401, "A key or token is needed"),
+    "forbidden": (403, "The key or token does not allow this"),
+    "not-found": (404, "There is nothing here"),
+    "no-value": (404, "The channel has no value yet"),
+    "deleted": (404, "The channel was deleted"),
+    "method-not-allowed": (405, "This address does not answer that method"),
+    "timeout": (408, "The request did not arrive in time"),
+    "gap": (410, "Events after this cursor may have been lost"),
+    "precondition-failed": (412, "The value is another one by now"),
+    "too-large": (413, "The request is too large"),
+    "uri-too-long": (414, "The address is too long"),
+    "key-reused": (422, "The idempotency key was used for another event"),
+    "too-many-requests": (429, "Too many requests"),
+    "header-too-large": (431, "The request's headers are too large"),
+    "internal": (500, "pushhub made a mistake"),
+    "not-implemented": (501, "pushhub does not implement this"),
+    "store-unavailable": (503, "The store cannot be reached"),
+    "leaving": (503, "This server is shutting down"),
+}
+
+_JSON = (b"content-type", b"application/problem+json")
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class Problem(Exception):
+    """A refusal. `detail` tells the reader what to do; `members` are the type's own fields in the answer."""
+
+    def __init__(self, slug: str, detail: str, *, headers: Headers = (), **members: Any) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.status, self.title = PROBLEMS[slug]
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+    def to_dict(self) -> dict[str, Any]:
+        """The problem's JSON object; as a member of another answer too."""
+        return {
+            "type": TYPE_PREFIX + self.slug,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+        }
+
+    def answer(self) -> Answer:
+        """The problem as a response."""
+        return Answer(self.status, (_JSON, _NO_STORE, *self.headers), orjson.dumps(self.to_dict()))
+
+    def __repr__(self) -> str:
+        return f"<Problem {self.slug}: {self.detail}>"
+
+
+def retry_after(seconds: int) -> tuple[bytes, bytes]:
+    """The header that says when to come back (RFC 9110 §10.2.3)."""
+    return (b"retry-after", b"%d" % seconds)

@@ -1,0 +1,65 @@
+"""A parsed HTTP request, whichever driver parsed it: all that a face may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from urllib.parse import parse_qsl
+
+# A poll has a handful of parameters; more is a mistake or an attack on the parser.
+MAX_QUERY_FIELDS = 32
+
+
+class QueryError(ValueError):
+    """The query string is unusable; the message is a sentence for the person who sent it."""
+
+
+class Request:
+    """One request, complete: head and body.
+
+    `path` is as on the wire, still percent-encoded. `headers` has lower-case names; the values of a repeated header are
+    joined by a comma and a space (RFC 9110 §5.3), so a header that must not repeat shows it.
+    """
+
+    __slots__ = ("__dict__", "body", "client", "headers", "method", "path", "query_string")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query_string: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        client: str = "",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query_string = query_string
+        self.headers = headers if headers is not None else {}
+        self.body = body
+        self.client = client
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query's fields; the last of a repeated one counts.
+
+        Raises:
+            QueryError: too many fields, or a value that is not UTF-8.
+        """
+        if not self.query_string:
+            return {}
+        try:
+            pairs = parse_qsl(
+                self.query_string,
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=MAX_QUERY_FIELDS,
+            )
+        except UnicodeDecodeError:
+            raise QueryError("A query parameter is not UTF-8.") from None
+        except ValueError:
+            raise QueryError(f"A request has at most {MAX_QUERY_FIELDS} query parameters.") from None
+        return dict(pairs)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"

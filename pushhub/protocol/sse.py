@@ -1,0 +1,160 @@
+"""Server-Sent Events (WHATWG HTML §9.2): their bytes, and the polls that a stream is a loop of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+
+import orjson
+
+from pushhub.protocol.answer import Answer, Part
+from pushhub.protocol.cursor import Cursor, Since
+from pushhub.protocol.event import Event
+from pushhub.protocol.feed import NO_STORE, VARY
+from pushhub.protocol.many import Merged, encode, merge
+from pushhub.protocol.page import Gap, Page, Read
+from pushhub.protocol.poll import AT_ONCE, Hint, Want
+
+OPENING = Answer(
+    200,
+    (
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        NO_STORE,
+        VARY,
+        # nginx would otherwise collect the stream until its buffer is full.
+        (b"x-accel-buffering", b"no"),
+    ),
+)
+
+# A comment keeps proxies from cutting an idle stream; WHATWG advises one every 15 seconds or so.
+KEEP_ALIVE_SECONDS = 15
+KEEP_ALIVE = b":\n\n"
+
+_LINE_END = re.compile(b"\r\n|\r|\n")
+
+
+def message(data: bytes, event: str = "", id: str = "", retry_ms: int | None = None) -> bytes:
+    """One event-stream message. `event` and `id` must have no line ends, as drafts and cursors have none.
+
+    Every line of the data gets its own field; a reader joins them with line feeds. So a carriage return in text reaches
+    the reader as a line feed, which is the format's own rule.
+    """
+    lines = []
+    if id:
+        lines.append(b"id: " + id.encode())
+    if event:
+        lines.append(b"event: " + event.encode())
+    if retry_ms is not None:
+        lines.append(b"retry: %d" % retry_ms)
+    lines += [b"data: " + line for line in _LINE_END.split(data)]
+    return b"\n".join(lines) + b"\n\n"
+
+
+def position(id: str) -> bytes:
+    """An id without data: the reader takes it as its last, and sees no event."""
+    return b"id: " + id.encode() + b"\n\n"
+
+
+def farewell(retry_ms: int | None) -> bytes:
+    """The last bytes of a stream that the server ends: when to come back."""
+    return KEEP_ALIVE if retry_ms is None else b"retry: %d\n\n" % retry_ms
+
+
+class FeedStream:
+    """One turn of a stream of one channel. `data` is the event as published (base64 where it is no text)."""
+
+    __slots__ = ("channel", "first", "variant", "wait", "wants")
+
+    def __init__(self, channel: str, since: Since, limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS) -> None:
+        self.channel = channel
+        self.wants = (Want(channel, since, limit),)
+        self.first = first
+        self.wait = wait
+        self.variant: Hashable = ("sse", limit, first)
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
+        read = reads[self.channel]
+        if isinstance(read, Gap):
+            body = message(_gap_json(read), event="gap", id=str(read.oldest))
+            return Part(body, ((self.channel, read.oldest),))
+        if not read.events:
+            # The first turn tells the reader where it stands, before anything happens.
+            return Part(position(str(read.cursor)), ((self.channel, read.cursor),)) if self.first else None
+        parts = [_event_message(event, read.cursor.epoch) for event in read.events]
+        if self.first and isinstance(since := self.wants[0].since, Cursor):
+            parts.insert(0, position(str(since)))
+        elif self.first:
+            parts.insert(0, position(str(Cursor(read.cursor.epoch, read.events[0].offset - 1))))
+        return Part(b"".join(parts), ((self.channel, read.cursor),))
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        return read.cursor if isinstance(read, Page) else read.oldest
+
+    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Part:
+        return _idle(hint)
+
+    def gone(self, channel: str) -> Part:
+        return Part(farewell(None), last=True)
+
+    def turn(self, part: Part) -> FeedStream:
+        """The next turn, after `part` was written."""
+        if not part.moved:
+            return self
+        ((channel, cursor),) = part.moved
+        return FeedStream(channel, cursor, self.wants[0].limit, first=False, wait=self.wait)
+
+
+class ManyStream:
+    """One turn of a stream of many channels: each message is one answer of `/v1/poll`; with gaps, of the type `gap`."""
+
+    __slots__ = ("first", "limit", "wait", "wants")
+
+    variant = None
+
+    def __init__(self, wants: tuple[Want, ...], limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS) -> None:
+        self.wants = wants
+        self.limit = limit
+        self.first = first
+        self.wait = wait
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
+        merged = merge(self.wants, reads, self.limit)
+        if not (merged.events or merged.gaps or self.first):
+            return None
+        return self._part(merged, hint)
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        return read.cursor if isinstance(read, Page) else read.oldest
+
+    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Part:
+        return _idle(hint)
+
+    def gone(self, channel: str) -> Part:
+        return Part(farewell(None), last=True)
+
+    def turn(self, part: Part) -> ManyStream:
+        """The next turn, after `part` was written."""
+        if not (part.moved or self.first):
+            return self
+        moved = dict(part.moved)
+        wants = tuple(Want(want.channel, moved.get(want.channel, want.since), want.limit) for want in self.wants)
+        return ManyStream(wants, self.limit, first=False, wait=self.wait)
+
+    def _part(self, merged: Merged, hint: Hint) -> Part:
+        body = message(encode(merged, hint), event="gap" if merged.gaps else "")
+        return Part(body, tuple(merged.cursors.items()))
+
+
+def _event_message(event: Event, epoch: str) -> bytes:
+    # The id is a position in the log's present life, from which a reader can go on; the event may be older than it.
+    return message(event.text, event=event.type, id=f"{epoch}-{event.offset}")
+
+
+def _gap_json(gap: Gap) -> bytes:
+    return orjson.dumps({"reason": gap.reason, "oldest": str(gap.oldest), "latest": str(gap.latest)})
+
+
+def _idle(hint: Hint) -> Part:
+    if hint.retry_ms is None:
+        return Part(KEEP_ALIVE)
+    return Part(farewell(hint.retry_ms), last=True)

@@ -1,0 +1,91 @@
+"""The value of a channel: its last event's bytes and content type. It never gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from pushhub.protocol.answer import Answer, Headers
+from pushhub.protocol.cursor import Cursor, Start
+from pushhub.protocol.etag import ANY
+from pushhub.protocol.event import Event, rfc3339
+from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
+from pushhub.protocol.page import Gap, Read
+from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
+from pushhub.protocol.problem import Problem
+
+# A plain answer may be kept by the reader itself, and revalidated: that is what its ETag is for.
+REVALIDATE = (b"cache-control", b"private, no-cache")
+
+
+class Value:
+    """A poll of one channel's last event. `tags` are those of `If-None-Match`, as `parse_tags` reads them."""
+
+    __slots__ = ("channel", "tags", "variant", "wait", "wants")
+
+    def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
+        self.channel = channel
+        self.tags = tags
+        self.wants = (Want(channel, Start.LAST, 1),)
+        self.wait = wait
+        self.variant: Hashable = (wait, tags)
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
+        read = reads[self.channel]
+        events = () if isinstance(read, Gap) else read.events
+        if not events:
+            return None if self.wait and not self.tags else self._missing(hint)
+        event = events[-1]
+        if self._has(event):
+            return None if self.wait else self._unchanged(event.cursor, hint)
+        return Answer(
+            200,
+            (
+                (b"content-type", event.content_type.encode("latin-1")),
+                (b"etag", event.cursor.etag.encode()),
+                (b"event-id", _header(event.id)),
+                (b"event-time", rfc3339(event.time).encode()),
+                *(((b"event-type", _header(event.type)),) if event.type else ()),
+                *self._cache(hint),
+            ),
+            event.data,
+        )
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        if isinstance(read, Gap):
+            return read.latest
+        return read.events[-1].cursor if read.events else Cursor(read.cursor.epoch, 0)
+
+    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Answer:
+        cursor = at[self.channel]
+        return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
+
+    def gone(self, channel: str) -> Answer:
+        return deleted(channel).answer()
+
+    def _has(self, event: Event) -> bool:
+        return bool(self.tags) and (str(event.cursor) in self.tags or ANY in self.tags)
+
+    def _unchanged(self, cursor: Cursor, hint: Hint) -> Answer:
+        return Answer(304, ((b"etag", cursor.etag.encode()), *self._cache(hint)))
+
+    def _missing(self, hint: Hint) -> Answer:
+        problem = Problem(
+            "no-value",
+            "Nothing was published to this channel yet. Ask with 'Prefer: wait=25' to get the first value when it comes.",
+            channel=self.channel,
+            headers=(VARY, *self._waited(hint)),
+        )
+        return problem.answer()
+
+    def _waited(self, hint: Hint) -> Headers:
+        if hint.waited and hint.retry_ms is not None:
+            return (*applied(self.wait), *poll_interval(hint))
+        return applied(self.wait, hint)
+
+    def _cache(self, hint: Hint) -> Headers:
+        return (NO_STORE if self.wait else REVALIDATE, VARY, *self._waited(hint))
+
+
+def _header(text: str) -> bytes:
+    """A label as a header value: UTF-8 bytes, which RFC 9110 §5.5 calls obs-text and every client passes on."""
+    return text.encode()

@@ -1,0 +1,57 @@
+"""How long a request may wait: `Prefer: wait=N` (RFC 7240 §4.3) and its aliases `Wait: N` and `?wait=N`.
+
+The request that asks for nothing is answered at once, and so is one that asks for something unreadable: a preference
+is no demand. Only an answer with `Preference-Applied` waited, or was ready to.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pushhub.protocol.request import Request
+
+# nginx, HAProxy, AWS and Heroku cut a silent response after 60, 60, 60 and 55 seconds.
+MAX_WAIT = 55
+MIN_WAIT = 1
+
+# delta-seconds; and, since people write them, `30s` (Consul), `2.5` and `1e9`. Bounded before it is converted.
+_SECONDS = re.compile(r'"?(\d{1,19}(?:\.\d{1,9})?(?:e\d{1,2})?)s?"?', re.ASCII | re.IGNORECASE)
+
+
+def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True) -> int | None:
+    """The whole seconds that the request may wait, 1 to `cap`; None if it did not ask.
+
+    `Prefer` wins over `Wait`, which wins over `?wait=`. `aliases` is off where the address belongs to somebody else.
+    """
+    headers = request.headers
+    wait = None
+    if "prefer" in headers:
+        wait = _preferred(headers["prefer"])
+    if wait is None and aliases:
+        if "wait" in headers:
+            wait = parse_seconds(headers["wait"])
+        elif "wait" in request.query_string:
+            wait = parse_seconds(request.query.get("wait", ""))
+    return grant(wait, cap)
+
+
+def grant(asked: float | None, cap: int = MAX_WAIT) -> int | None:
+    """What is granted of `asked` seconds: None for none or zero, else whole seconds from 1 to `cap`."""
+    if not asked or asked < 0:
+        return None
+    return max(MIN_WAIT, int(min(asked, cap)))
+
+
+def parse_seconds(text: str) -> float | None:
+    """Read a number of seconds; None for anything else."""
+    found = _SECONDS.fullmatch(text.strip())
+    return float(found[1]) if found else None
+
+
+def _preferred(header: str) -> float | None:
+    """The first `wait` among the preferences (RFC 7240 §2: a repeated one is ignored)."""
+    for preference in header.split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            return parse_seconds(value)
+    return None

@@ -1,0 +1,167 @@
+"""What every store promises.
+
+A store gives each event its epoch and offset, keeps it as long as its retention says, and reads contiguous events after
+a cursor, or tells the gap. It wakes its listener for every event it has, in the channel's order, and only after that
+answers the append: who is told of success can rely on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pushhub.protocol.cursor import Cursor, Since
+from pushhub.protocol.event import Draft, Event
+from pushhub.protocol.page import Read
+
+# How long an idempotency key is remembered. Centrifugo keeps five minutes: longer than any client retries.
+IDEMPOTENCY_SECONDS = 300
+
+
+class StoreError(Exception):
+    """The store cannot do what it was asked; the message is a sentence for the operator."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached at the moment. Nothing was acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of a channel is kept: at most `events` (1 or more), none older than `age` seconds (None: any age).
+
+    The last event survives age, so that a value does not vanish.
+    """
+
+    events: int = 1000
+    age: float | None = 86_400
+
+
+# A `$` channel that is kept so is a register: a value with compare-and-set.
+REGISTER = Retention(events=1, age=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """A condition on the channel's last event, for compare-and-set (`If-Match`, `If-None-Match: *`).
+
+    `cursors` are the events' own cursors one of which must be the last; `None` is any event at all, and an empty set
+    that there is none.
+    """
+
+    cursors: frozenset[Cursor] | None
+
+    def holds(self, last: Cursor | None) -> bool:
+        """Whether `last`, the last event's own cursor, meets the condition."""
+        if self.cursors is None:
+            return last is not None
+        if not self.cursors:
+            return last is None
+        return last in self.cursors
+
+
+ANY_VALUE = Expect(None)
+NO_VALUE = Expect(frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One event to be appended. `key` is its idempotency key within the channel; empty for none."""
+
+    channel: str
+    draft: Draft
+    retention: Retention = Retention()
+    expect: Expect | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The event is in the log. `duplicate`: it was there before, under the same idempotency key."""
+
+    cursor: Cursor
+    id: str
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The condition did not hold: `last` is the last event's own cursor, None where there is no event."""
+
+    last: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReused:
+    """The idempotency key stands for an event with other content."""
+
+
+Outcome = Appended | Mismatch | KeyReused | StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """A channel in a list: how many events are kept, and the cursor after the last (in the present epoch)."""
+
+    channel: str
+    events: int
+    latest: Cursor
+
+
+class Listener(Protocol):
+    """Whom the store tells what happens. Both are called on the event loop's thread and return quickly."""
+
+    def wake(self, event: Event) -> None:
+        """An event is in the log."""
+
+    def forget(self, channel: str) -> None:
+        """A channel was deleted."""
+
+
+class Store(Protocol):
+    """A log for every channel. Methods are called on the event loop's thread."""
+
+    async def open(self, listener: Listener) -> None:
+        """Make ready; every other method comes after it.
+
+        Raises:
+            StoreError: it cannot be opened; the sentence says what to do.
+        """
+
+    async def close(self) -> None:
+        """Finish what was begun, and let go of everything."""
+
+    @property
+    def epoch(self) -> str:
+        """The store's present epoch."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be used right now."""
+
+    def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        """Append events, each atomically and alone, in this order; `done` gets their outcomes once all are settled.
+
+        `done` is called on the loop's thread, after the listener was woken, possibly before this returns. An outcome
+        that is a `StoreError` is a refusal: nothing of that event is in the log.
+        """
+
+    async def read(self, channel: str, since: Since, limit: int) -> Read:
+        """Read at most `limit` contiguous events after `since`, about 1 MiB at most, or the gap.
+
+        From `EARLIEST` the oldest that are kept, from `NOW` none, from `LAST` the newest alone. A channel that does not
+        exist is empty, and reading it writes nothing. The page's cursor has the store's present epoch.
+
+        Raises:
+            StoreUnavailable: the log cannot be read now.
+        """
+
+    async def tail(self, channel: str, limit: int) -> Read:
+        """Read the last `limit` events, about 1 MiB at most: contiguous, and up to date. Always a `Page`."""
+
+    async def delete(self, channel: str) -> bool:
+        """Forget a channel's events and tell the listener; whether there were any. Its offsets do not restart."""
+
+    async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
+        """The public channels that have events, in the order of their names' UTF-8, after the name `after`."""
