@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor
+if TYPE_CHECKING:
+    from pushhub.protocol.cursor import Cursor
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus if status >= 200
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    for status in HTTPStatus
+    if status >= 200
 }
 
 # Statuses whose responses have no body, and no length of one (RFC 9110 §6.4.1, §8.6).
@@ -20,8 +24,8 @@ BODILESS = frozenset({204, 304})
 class Answer:
     """A complete response. It is immutable, and shared by all who are told the same.
 
-    `headers` have lower-case names and leave out what the driver knows better: the length, the date, the connection
-    and who may read it across origins.
+    `headers` have lower-case names and leave out what the driver knows better: the length, the
+    date, the connection and who may read it across origins.
     """
 
     __slots__ = ("_tail", "_wire", "body", "headers", "status")
@@ -34,7 +38,7 @@ class Answer:
         self._wire = b""
 
     def wire(self, tail: bytes = b"") -> bytes:
-        """The response as HTTP/1.1 bytes. `tail` is header lines of the driver's, each with its CRLF.
+        """The response as HTTP/1.1 bytes. `tail` is the driver's header lines, each with its CRLF.
 
         The last result is kept: in a broadcast all holds of one variant are written the same bytes.
         """
@@ -44,7 +48,10 @@ class Answer:
         return self._wire
 
     def head(self, tail: bytes = b"") -> bytes:
-        """The response without its body, as HEAD is answered; the length is the body's (RFC 9110 §9.3.2)."""
+        """The response without its body, as HEAD is answered; the length is the body's.
+
+        (RFC 9110 §9.3.2)
+        """
         lines = [STATUS_LINES[self.status]]
         for name, value in self.headers:
             lines += (name, b": ", value, b"\r\n")
@@ -63,7 +70,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a stream: bytes, and where they take the reader in each channel. After the `last` the stream ends."""
+    """A piece of a stream: bytes, and where they take the reader in each channel.
+
+    After the `last` the stream ends.
+    """
 
     body: bytes
     moved: tuple[tuple[str, Cursor], ...] = ()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
-# Long enough for a UUID path of a few levels, short enough to be a Redis key, a file name and a log line.
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Long enough for a UUID path of a few levels, short enough to be a Redis key, a file name and a
+# word of a log line.
 MAX_NAME_BYTES = 255
 
-# Names with this first character are pushhub's own (registers, archives); no request can address them.
+# Names with this first character are pushhub's own (registers, archives); no request can address
+# them.
 PRIVATE_MARK = "$"
 
-# C0, DEL, C1 and lone surrogates: they would break log lines, SSE fields and UTF-8 itself (CWE-117).
+# C0, DEL, C1 and lone surrogates: they break log lines, SSE fields and UTF-8 itself (CWE-117).
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -38,7 +43,9 @@ def check_name(name: str) -> str:
 def public_name(name: str) -> str:
     """Return `name` if a client may address it: `check_name`, and not one of pushhub's own."""
     if name.startswith(PRIVATE_MARK):
-        raise ChannelNameError("Channel names that start with '$' are pushhub's own; choose another.")
+        raise ChannelNameError(
+            "Channel names that start with '$' are pushhub's own; choose another."
+        )
     return check_name(name)
 
 
@@ -81,7 +88,9 @@ class Patterns:
         for text in self.texts:
             stem = text.removesuffix("*")
             if "*" in stem:
-                raise ChannelNameError(f"The pattern {text!r} has a '*' before its end; only a final one is a wildcard.")
+                raise ChannelNameError(
+                    f"The pattern {text!r} has a '*' before its end; only a final one is allowed."
+                )
             if stem or text != "*":
                 check_name(stem)
             if text.endswith("*"):
@@ -92,7 +101,7 @@ class Patterns:
         self._prefixes = tuple(prefixes)
 
     def match(self, name: str) -> bool:
-        """Whether some pattern covers `name`. pushhub's own channels are covered by none, not even `*`."""
+        """Whether some pattern covers `name`; pushhub's own channels, none does, not even `*`."""
         if name.startswith(PRIVATE_MARK):
             return False
         return name in self._exact or name.startswith(self._prefixes)

@@ -1,6 +1,6 @@
 """A client's position in one channel: `<epoch>-<offset>`, opaque to clients.
 
-The epoch names the incarnation of the log, so that an offset can never be taken for one of another life.
+The epoch names the incarnation of the log, so that an offset is never taken for one of another.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def parse_cursor(text: str) -> Cursor:
     found = _CURSOR.fullmatch(text)
     if found is None:
         raise CursorError(
-            "This is not a cursor that pushhub gave out; send back a 'cursor' as it came, or 'earliest' or 'now'."
+            "This is not a cursor that pushhub gave out; send back a 'cursor' as it came,"
+            " or 'earliest' or 'now'."
         )
     return Cursor(found[1], int(found[2]))
 

@@ -1,7 +1,7 @@
 """Entity tags in conditions (RFC 9110 §13.1), compared weakly.
 
-Proxies weaken a tag or add `-gzip` to it when they compress; a reader that sends such a tag back must still match, or
-it would be answered at once for ever.
+Proxies weaken a tag or add `-gzip` to it when they compress; a reader that sends such a tag back
+must still match, or it would be answered at once for ever.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ ANY = "*"
 
 
 def parse_tags(header: str) -> frozenset[str]:
-    """The tags of an `If-None-Match` or `If-Match` header without quotes, weakness and proxies' suffixes; or {"*"}.
+    """The tags of an `If-None-Match` or `If-Match` header; or {"*"}.
 
-    An unquoted tag is read as its quoted self, since many hand-written clients send it so. What is no tag at all is
-    skipped: a condition that cannot be read does not match.
+    They come without quotes, weakness and proxies' suffixes. An unquoted tag is read as its quoted
+    self, since many hand-written clients send it so. What is no tag at all is skipped: a condition
+    that cannot be read does not match.
     """
     if header.strip() == ANY:
         return frozenset({ANY})

@@ -16,17 +16,21 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 BINARY = "application/octet-stream"
 
-# The bound of Redis pub/sub buffers and browsers' patience alike; Centrifugo's default is 64 KiB, Ably's 64 KiB.
+# The bound of Redis pub/sub buffers and browsers' patience alike; Centrifugo's default is 64 KiB,
+# Ably's 64 KiB.
 MAX_EVENT_BYTES = 256 * 1024
 
 # An id or type travels in a header, an SSE field and a log line.
 MAX_LABEL_BYTES = 255
 _LABEL = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
 
-# `gap` is pushhub's own word on a stream; a browser fires `open` and `error` at an EventSource by itself.
+# `gap` is pushhub's own word on a stream; a browser fires `open` and `error` at an EventSource by
+# itself.
 RESERVED_TYPES = frozenset({"gap", "open", "error"})
 
-_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[\x20-\x7e\t]*)?")
+_MEDIA_TYPE = re.compile(
+    r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[\x20-\x7e\t]*)?"
+)
 
 
 class DraftError(ValueError):
@@ -48,7 +52,9 @@ class Draft:
         check_label(self.type, "event type")
         check_label(self.id, "event id")
         if self.type in RESERVED_TYPES:
-            raise DraftError(f"The event type {self.type!r} has a meaning of its own on a stream; choose another.")
+            raise DraftError(
+                f"The event type {self.type!r} means something else on a stream; choose another."
+            )
         if len(self.content_type) > MAX_LABEL_BYTES or not _MEDIA_TYPE.fullmatch(self.content_type):
             raise DraftError("The content type is no media type (RFC 9110 §8.3.1).")
 
@@ -69,8 +75,9 @@ def check_label(text: str, what: str) -> str:
 def draft_from_body(body: bytes, content_type: str, type: str = "", id: str = "") -> Draft:
     """Read a request's whole body as one event.
 
-    JSON is checked, since every reader of a feed would stumble over a broken one. A form-encoded body, which is what
-    `curl -d` sends, and one of no declared type are JSON if they parse, else text, else bytes.
+    JSON is checked, since every reader of a feed would stumble over a broken one. A form-encoded
+    body, which is what `curl -d` sends, and one of no declared type are JSON if they parse, else
+    text, else bytes.
 
     Raises:
         DraftError: malformed JSON, or what `Draft` refuses.
@@ -82,7 +89,9 @@ def draft_from_body(body: bytes, content_type: str, type: str = "", id: str = ""
         try:
             orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise DraftError(f"The body is not the JSON that its content type says: {error}.") from None
+            raise DraftError(
+                f"The body is not the JSON that its content type says: {error}."
+            ) from None
         if essence == JSON:
             content_type = JSON
     return Draft(body, content_type, type, id)
@@ -106,12 +115,22 @@ def media_type(content_type: str) -> str:
 class Event:
     """An item of a channel's log. It keeps the epoch and the offset it was born with for ever.
 
-    `time` is in milliseconds since 1970 (UTC), by the store's clock. Two events are the same event when channel, epoch
-    and offset are.
+    `time` is in milliseconds since 1970 (UTC), by the store's clock. Two events are the same event
+    when channel, epoch and offset are.
     """
 
     # Not a dataclass: `json` is built once and shared by every answer that carries the event.
-    __slots__ = ("__dict__", "channel", "content_type", "data", "epoch", "id", "offset", "time", "type")
+    __slots__ = (
+        "__dict__",
+        "channel",
+        "content_type",
+        "data",
+        "epoch",
+        "id",
+        "offset",
+        "time",
+        "type",
+    )
 
     def __init__(
         self,
@@ -135,12 +154,12 @@ class Event:
 
     @property
     def cursor(self) -> Cursor:
-        """The event's own name: the epoch it was born in, and its offset. Also the ETag of a value."""
+        """The event's own name: the epoch it was born in, and its offset. A value's ETag too."""
         return Cursor(self.epoch, self.offset)
 
     @cached_property
     def json(self) -> bytes:
-        """The event as a JSON object, as a feed lists it; fields that are empty by default are left out."""
+        """The event as a JSON object, as a feed lists it; what is empty by default is left out."""
         fields: dict[str, object] = {
             "offset": self.offset,
             "cursor": f"{self.epoch}-{self.offset}",
@@ -179,7 +198,9 @@ class Event:
     @property
     def _is_text(self) -> bool:
         essence = media_type(self.content_type)
-        textual = essence.startswith("text/") or essence == "application/xml" or essence.endswith("+xml")
+        textual = (
+            essence.startswith("text/") or essence == "application/xml" or essence.endswith("+xml")
+        )
         return textual and _is_utf8(self.data)
 
     def _data_fields(self) -> dict[str, object]:

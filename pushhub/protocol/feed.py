@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
-from pushhub.protocol.cursor import Cursor, Since
 from pushhub.protocol.page import Gap, Page, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from pushhub.protocol.problem import Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from pushhub.protocol.cursor import Cursor, Since
+
 JSON = (b"content-type", b"application/json")
-# A reverse proxy must never give one reader's position, or one reader's rights, to another (RFC 6202 §5.6).
+# A reverse proxy must never give one reader's position, or one reader's rights, to another
+# (RFC 6202 §5.6).
 NO_STORE = (b"cache-control", b"no-store")
 VARY = (b"vary", b"Prefer, Wait, Accept, Authorization, Cookie, Origin")
 
 
 def applied(wait: int | None, hint: Hint = AT_ONCE) -> Headers:
-    """The header that says a wait was honoured: the granted one, before the random part (RFC 7240 §3).
+    """The header that says a wait was honoured (RFC 7240 §3): the granted one, not yet shortened.
 
-    Without it a client keeps its old interval, and so it must when the hub had no room; then it hears for how long.
+    Without it a client keeps its old interval, and so it must when the hub had no room; then it
+    hears for how long.
     """
     if not hint.waited:
         return poll_interval(hint)
@@ -27,7 +33,7 @@ def applied(wait: int | None, hint: Hint = AT_ONCE) -> Headers:
 
 
 def poll_interval(hint: Hint) -> Headers:
-    """The server's hint for the next request, in whole seconds, where nobody reads `retry_ms` in the body."""
+    """The server's hint for the next request, in whole seconds, for who reads no `retry_ms`."""
     if hint.retry_ms is None:
         return ()
     return ((b"x-poll-interval", b"%d" % max(1, round(hint.retry_ms / 1000))),)
@@ -37,8 +43,8 @@ def gap_problem(channel: str, gap: Gap) -> Problem:
     """A gap as a 410, with the cursors from which to go on."""
     return Problem(
         "gap",
-        "Events may have been lost to this cursor. Reload what you show, then go on from 'oldest' to read all that is"
-        " kept, or from 'latest' to skip it.",
+        "Events may have been lost to this cursor. Reload what you show, then go on from 'oldest'"
+        " to read all that is kept, or from 'latest' to skip it.",
         channel=channel,
         reason=gap.reason,
         oldest=str(gap.oldest),

@@ -60,16 +60,17 @@ MAX_PATTERNS = 1000
 
 
 def grant_from_claim(claim: object, subject: str = "", expires: float | None = None) -> Grant:
-    """Read the `pushhub` claim: `{"read": […], "publish": […], "manage": […]}`, every part optional.
+    """Read the `pushhub` claim: `{"read": […], "publish": […], "manage": […]}`, all optional.
 
     Raises:
         GrantError: another shape, an unknown action, or a pattern that can match no channel.
     """
     if not isinstance(claim, Mapping):
-        raise GrantError("The claim 'pushhub' is an object with the lists 'read', 'publish' and 'manage'.")
-    unknown = set(claim) - set(Action)
-    if unknown:
-        raise GrantError(f"The claim 'pushhub' knows read, publish and manage, not {sorted(map(str, unknown))[0]!r}.")
+        raise GrantError(
+            "The claim 'pushhub' is an object with the lists 'read', 'publish' and 'manage'."
+        )
+    if unknown := sorted(map(str, set(claim) - set(Action))):
+        raise GrantError(f"The claim 'pushhub' knows read, publish and manage, not {unknown[0]!r}.")
     return Grant(
         _patterns(claim, Action.READ),
         _patterns(claim, Action.PUBLISH),

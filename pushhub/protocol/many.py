@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import Cursor, CursorError, parse_since
-from pushhub.protocol.event import Event
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
 from pushhub.protocol.page import Gap, Page, Read, clip
 from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, MAX_LIMIT, Hint, Want, bad_limit, deleted
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.wait import MAX_WAIT, grant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushhub.protocol.event import Event
 
 MAX_CHANNELS = 1000
 
@@ -42,15 +46,22 @@ def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNEL
     except orjson.JSONDecodeError as error:
         raise Problem("bad-body", f"The body is not JSON: {error}.") from None
     if not isinstance(document, dict) or not isinstance(document.get("channels"), dict):
-        raise Problem("bad-body", 'The body is an object with \'channels\': {"news": "now", "orders": "<cursor>"}.')
+        raise Problem(
+            "bad-body",
+            'The body is an object with \'channels\': {"news": "now", "orders": "<cursor>"}.',
+        )
     if unknown := document.keys() - _FIELDS:
-        raise Problem("bad-body", f"A poll has 'channels', 'wait' and 'limit', not {min(unknown)!r}.")
+        raise Problem(
+            "bad-body", f"A poll has 'channels', 'wait' and 'limit', not {min(unknown)!r}."
+        )
     channels = document["channels"]
     if not channels:
         raise Problem("bad-body", "'channels' names at least one channel.")
     if len(channels) > max_channels:
         raise Problem(
-            "too-many-channels", f"A poll has at most {max_channels} channels; use two polls.", limit=max_channels
+            "too-many-channels",
+            f"A poll has at most {max_channels} channels; use two polls.",
+            limit=max_channels,
         )
     limit = document.get("limit", DEFAULT_LIMIT)
     if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
@@ -68,7 +79,9 @@ def _want(name: str, since: object, limit: int) -> Want:
     except ChannelNameError as error:
         raise Problem("bad-channel", str(error), channel=name) from None
     if not isinstance(since, str):
-        raise Problem("bad-cursor", "A channel's position is a cursor, 'now' or 'earliest'.", channel=name)
+        raise Problem(
+            "bad-cursor", "A channel's position is a cursor, 'now' or 'earliest'.", channel=name
+        )
     try:
         return Want(name, parse_since(since), limit)
     except CursorError as error:
@@ -77,7 +90,7 @@ def _want(name: str, since: object, limit: int) -> Want:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Reads of many channels as one answer's worth: what fits, in order, and which cursors it moves."""
+    """Reads of many channels as one answer's worth: what fits, and which cursors it moves."""
 
     events: list[Event]
     cursors: dict[str, Cursor]
@@ -85,10 +98,11 @@ class Merged:
 
 
 def merge(wants: tuple[Want, ...], reads: Mapping[str, Read], limit: int) -> Merged:
-    """Share one answer among the channels that have something, so that a busy one cannot starve the rest.
+    """Share one answer among the channels that have something: a busy one starves no other.
 
-    A channel whose events are cut short moves only as far as they go. One with a gap moves to the oldest kept, so that
-    nobody spins. One that began at `now` or `earliest` is given the cursor that this meant.
+    A channel whose events are cut short moves only as far as they go. One with a gap moves to the
+    oldest kept, so that nobody spins. One that began at `now` or `earliest` is given the cursor
+    that this meant.
     """
     busy = sum(1 for read in reads.values() if isinstance(read, Page) and read.events)
     share = max(1, -(-limit // max(1, busy)))
@@ -117,7 +131,7 @@ def _fit(events: list[Event], more: tuple[Event, ...]) -> list[Event]:
 
 
 def encode(merged: Merged, hint: Hint) -> bytes:
-    """`{"events": […], "cursors": {…}, "gaps": {…}}`; the client merges the cursors into its own."""
+    """`{"events": […], "cursors": {…}, "gaps": {…}}`; clients merge the cursors into their own."""
     gaps = {
         channel: {"reason": gap.reason, "oldest": str(gap.oldest), "latest": str(gap.latest)}
         for channel, gap in merged.gaps.items()
@@ -153,7 +167,11 @@ class Many:
         return read.cursor if isinstance(read, Page) else read.oldest
 
     def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Answer:
-        begun = {want.channel: at[want.channel] for want in self.wants if not isinstance(want.since, Cursor)}
+        begun = {
+            want.channel: at[want.channel]
+            for want in self.wants
+            if not isinstance(want.since, Cursor)
+        }
         return self._answer(Merged([], begun, {}), hint)
 
     def gone(self, channel: str) -> Answer:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.event import Event
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pushhub.protocol.cursor import Cursor
+    from pushhub.protocol.event import Event
 
 # One answer. A phone parses a megabyte of JSON without a visible pause; a proxy buffers it.
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -27,7 +30,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Contiguous events after a position. `cursor` is where the next read goes on, in the log's present epoch."""
+    """Contiguous events after a position.
+
+    `cursor` is where the next read goes on, in the log's present epoch.
+    """
 
     events: tuple[Event, ...]
     cursor: Cursor
@@ -37,7 +43,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A proven or possible loss, always told. `oldest` and `latest` are cursors from which to go on."""
+    """A proven or possible loss, always told; `oldest` and `latest` are where one can go on."""
 
     reason: Reason
     oldest: Cursor
@@ -48,7 +54,10 @@ Read = Page | Gap
 
 
 def clip(events: Sequence[Event], limit: int) -> Sequence[Event]:
-    """The longest start of `events` that fits one answer: `limit` of them and about 1 MiB, but at least one."""
+    """The longest start of `events` that fits one answer, but at least one event.
+
+    An answer has `limit` events and about 1 MiB.
+    """
     size = 0
     for count, event in enumerate(events):
         size += event.size

@@ -1,20 +1,24 @@
-"""A poll: one parsed read request. What it wants to read, how long it may wait, and how it is answered.
+"""A poll: one parsed read request. What it reads, how long it may wait, how it is answered.
 
-A poll knows neither store nor clock nor connection. The hub reads for it and asks it: is this an answer, or shall we
-wait? Every face that waits is a class of this shape, so all of them are delivered to in one way.
+A poll knows neither store nor clock nor connection. The hub reads for it and asks it: is this an
+answer, or shall we wait? Every face that waits is a class of this shape, so all of them are
+delivered to in one way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pushhub.protocol.answer import Reply
 from pushhub.protocol.cursor import Cursor, Since, Start
-from pushhub.protocol.page import Read
 from pushhub.protocol.problem import Problem
-from pushhub.protocol.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from pushhub.protocol.answer import Reply
+    from pushhub.protocol.page import Read
+    from pushhub.protocol.request import Request
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -57,10 +61,10 @@ class Poll(Protocol):
 
     @property
     def variant(self) -> Hashable:
-        """Polls of equal variant that stand at the same position share their answers; None shares with nobody."""
+        """Polls of equal variant at the same position share answers; None shares with nobody."""
 
     def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Reply | None:
-        """The answer that these reads give, of all wanted channels or of those that moved; None is to wait on."""
+        """The answer that these reads give, of all channels or those that moved; None waits on."""
 
     def position(self, channel: str, read: Read) -> Cursor:
         """Where the poll stands in `channel` after a read that gave it nothing."""
@@ -88,14 +92,18 @@ def parse_limit(request: Request) -> int:
 
 def bad_limit() -> Problem:
     """The refusal of a limit out of bounds."""
-    return Problem("bad-request", f"'limit' is a whole number from 1 to {MAX_LIMIT}.", limit=MAX_LIMIT)
+    return Problem(
+        "bad-request", f"'limit' is a whole number from 1 to {MAX_LIMIT}.", limit=MAX_LIMIT
+    )
 
 
 def deleted(channel: str) -> Problem:
     """What a hold is told when its channel is deleted."""
-    return Problem("deleted", "Somebody deleted the channel while you waited on it.", channel=channel)
+    return Problem(
+        "deleted", "Somebody deleted the channel while you waited on it.", channel=channel
+    )
 
 
 def resume(want: Want, at: Cursor) -> Want:
-    """The want of a poll that has come to stand `at` a cursor. A value is read anew, wherever it stands."""
+    """The want of a poll that has come to stand `at` a cursor. A value is always read anew."""
     return want if want.since is Start.LAST else Want(want.channel, at, want.limit)

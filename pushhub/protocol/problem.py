@@ -1,4 +1,4 @@
-"""Errors as they are answered: `application/problem+json` (RFC 9457), with a stable type and a sentence."""
+"""Errors as they are answered: `application/problem+json` (RFC 9457), of a stable type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pushhub.protocol.answer import Answer, Headers
 
 TYPE_PREFIX = "urn:pushhub:problem:"
 
-# slug: (status, title). The slug is stable; clients may switch on it. docs/problems.md has a paragraph for each.
+# slug: (status, title). The slug is stable; clients may switch on it. docs/problems.md has a
+# paragraph for each.
 PROBLEMS: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request cannot be understood"),
     "bad-body": (400, "The body cannot be understood"),
@@ -42,7 +43,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 
 class Problem(Exception):
-    """A refusal. `detail` tells the reader what to do; `members` are the type's own fields in the answer."""
+    """A refusal. `detail` tells the reader what to do; `members` are the type's own fields."""
 
     def __init__(self, slug: str, detail: str, *, headers: Headers = (), **members: Any) -> None:
         super().__init__(detail)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # A poll has a handful of parameters; more is a mistake or an attack on the parser.
 MAX_QUERY_FIELDS = 32
@@ -17,8 +20,9 @@ class QueryError(ValueError):
 class Request:
     """One request, complete: head and body.
 
-    `path` is as on the wire, still percent-encoded. `headers` has lower-case names; the values of a repeated header are
-    joined by a comma and a space (RFC 9110 §5.3), so a header that must not repeat shows it.
+    `path` is as on the wire, still percent-encoded. `headers` has lower-case names; the values of a
+    repeated header are joined by a comma and a space (RFC 9110 §5.3), so a header that must not
+    repeat shows it.
     """
 
     __slots__ = ("__dict__", "body", "client", "headers", "method", "path", "query_string")
@@ -58,7 +62,9 @@ class Request:
         except UnicodeDecodeError:
             raise QueryError("A query parameter is not UTF-8.") from None
         except ValueError:
-            raise QueryError(f"A request has at most {MAX_QUERY_FIELDS} query parameters.") from None
+            raise QueryError(
+                f"A request has at most {MAX_QUERY_FIELDS} query parameters."
+            ) from None
         return dict(pairs)
 
     def __repr__(self) -> str:

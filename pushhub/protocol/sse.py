@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING
 
 import orjson
 
 from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.cursor import Cursor, Since
-from pushhub.protocol.event import Event
 from pushhub.protocol.feed import NO_STORE, VARY
 from pushhub.protocol.many import Merged, encode, merge
 from pushhub.protocol.page import Gap, Page, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Want
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from pushhub.protocol.event import Event
 
 OPENING = Answer(
     200,
@@ -34,10 +38,10 @@ _LINE_END = re.compile(b"\r\n|\r|\n")
 
 
 def message(data: bytes, event: str = "", id: str = "", retry_ms: int | None = None) -> bytes:
-    """One event-stream message. `event` and `id` must have no line ends, as drafts and cursors have none.
+    """One event-stream message. `event` and `id` have no line ends, as drafts and cursors have none.
 
-    Every line of the data gets its own field; a reader joins them with line feeds. So a carriage return in text reaches
-    the reader as a line feed, which is the format's own rule.
+    Every line of the data gets its own field; a reader joins them with line feeds. So a carriage
+    return in text reaches the reader as a line feed, which is the format's own rule.
     """
     lines = []
     if id:
@@ -61,11 +65,13 @@ def farewell(retry_ms: int | None) -> bytes:
 
 
 class FeedStream:
-    """One turn of a stream of one channel. `data` is the event as published (base64 where it is no text)."""
+    """One turn of a stream of one channel. `data` is as published, or base64 where it is no text."""
 
     __slots__ = ("channel", "first", "variant", "wait", "wants")
 
-    def __init__(self, channel: str, since: Since, limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS) -> None:
+    def __init__(
+        self, channel: str, since: Since, limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS
+    ) -> None:
         self.channel = channel
         self.wants = (Want(channel, since, limit),)
         self.first = first
@@ -79,7 +85,11 @@ class FeedStream:
             return Part(body, ((self.channel, read.oldest),))
         if not read.events:
             # The first turn tells the reader where it stands, before anything happens.
-            return Part(position(str(read.cursor)), ((self.channel, read.cursor),)) if self.first else None
+            return (
+                Part(position(str(read.cursor)), ((self.channel, read.cursor),))
+                if self.first
+                else None
+            )
         parts = [_event_message(event, read.cursor.epoch) for event in read.events]
         if self.first and isinstance(since := self.wants[0].since, Cursor):
             parts.insert(0, position(str(since)))
@@ -105,13 +115,18 @@ class FeedStream:
 
 
 class ManyStream:
-    """One turn of a stream of many channels: each message is one answer of `/v1/poll`; with gaps, of the type `gap`."""
+    """One turn of a stream of many channels.
+
+    Each message is one answer of `/v1/poll`; one with gaps is of the type `gap`.
+    """
 
     __slots__ = ("first", "limit", "wait", "wants")
 
     variant = None
 
-    def __init__(self, wants: tuple[Want, ...], limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS) -> None:
+    def __init__(
+        self, wants: tuple[Want, ...], limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS
+    ) -> None:
         self.wants = wants
         self.limit = limit
         self.first = first
@@ -137,7 +152,10 @@ class ManyStream:
         if not (part.moved or self.first):
             return self
         moved = dict(part.moved)
-        wants = tuple(Want(want.channel, moved.get(want.channel, want.since), want.limit) for want in self.wants)
+        wants = tuple(
+            Want(want.channel, moved.get(want.channel, want.since), want.limit)
+            for want in self.wants
+        )
         return ManyStream(wants, self.limit, first=False, wait=self.wait)
 
     def _part(self, merged: Merged, hint: Hint) -> Part:
@@ -146,12 +164,15 @@ class ManyStream:
 
 
 def _event_message(event: Event, epoch: str) -> bytes:
-    # The id is a position in the log's present life, from which a reader can go on; the event may be older than it.
+    # The id is a position in the log's present life, from which a reader can go on; the event may
+    # be older than it.
     return message(event.text, event=event.type, id=f"{epoch}-{event.offset}")
 
 
 def _gap_json(gap: Gap) -> bytes:
-    return orjson.dumps({"reason": gap.reason, "oldest": str(gap.oldest), "latest": str(gap.latest)})
+    return orjson.dumps(
+        {"reason": gap.reason, "oldest": str(gap.oldest), "latest": str(gap.latest)}
+    )
 
 
 def _idle(hint: Hint) -> Part:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
 from pushhub.protocol.cursor import Cursor, Start
@@ -13,12 +13,15 @@ from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from pushhub.protocol.problem import Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
 # A plain answer may be kept by the reader itself, and revalidated: that is what its ETag is for.
 REVALIDATE = (b"cache-control", b"private, no-cache")
 
 
 class Value:
-    """A poll of one channel's last event. `tags` are those of `If-None-Match`, as `parse_tags` reads them."""
+    """A poll of one channel's last event; `tags` are `If-None-Match`, read by `parse_tags`."""
 
     __slots__ = ("channel", "tags", "variant", "wait", "wants")
 
@@ -71,7 +74,8 @@ class Value:
     def _missing(self, hint: Hint) -> Answer:
         problem = Problem(
             "no-value",
-            "Nothing was published to this channel yet. Ask with 'Prefer: wait=25' to get the first value when it comes.",
+            "Nothing was published to this channel yet. Ask with 'Prefer: wait=25' to get the first"
+            " value when it comes.",
             channel=self.channel,
             headers=(VARY, *self._waited(hint)),
         )
@@ -87,5 +91,5 @@ class Value:
 
 
 def _header(text: str) -> bytes:
-    """A label as a header value: UTF-8 bytes, which RFC 9110 §5.5 calls obs-text and every client passes on."""
+    """A label as a header value: UTF-8, which is obs-text (RFC 9110 §5.5) and passed on by all."""
     return text.encode()

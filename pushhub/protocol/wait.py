@@ -1,27 +1,32 @@
-"""How long a request may wait: `Prefer: wait=N` (RFC 7240 §4.3) and its aliases `Wait: N` and `?wait=N`.
+"""How long a request may wait: `Prefer: wait=N` (RFC 7240 §4.3), or `Wait: N`, or `?wait=N`.
 
-The request that asks for nothing is answered at once, and so is one that asks for something unreadable: a preference
-is no demand. Only an answer with `Preference-Applied` waited, or was ready to.
+The request that asks for nothing is answered at once, and so is one that asks for something
+unreadable: a preference is no demand. Only an answer with `Preference-Applied` waited, or would
+have.
 """
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from pushhub.protocol.request import Request
+if TYPE_CHECKING:
+    from pushhub.protocol.request import Request
 
 # nginx, HAProxy, AWS and Heroku cut a silent response after 60, 60, 60 and 55 seconds.
 MAX_WAIT = 55
 MIN_WAIT = 1
 
-# delta-seconds; and, since people write them, `30s` (Consul), `2.5` and `1e9`. Bounded before it is converted.
+# delta-seconds; and, since people write them, `30s` (Consul), `2.5` and `1e9`. Bounded before it is
+# converted.
 _SECONDS = re.compile(r'"?(\d{1,19}(?:\.\d{1,9})?(?:e\d{1,2})?)s?"?', re.ASCII | re.IGNORECASE)
 
 
 def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True) -> int | None:
     """The whole seconds that the request may wait, 1 to `cap`; None if it did not ask.
 
-    `Prefer` wins over `Wait`, which wins over `?wait=`. `aliases` is off where the address belongs to somebody else.
+    `Prefer` wins over `Wait`, which wins over `?wait=`. `aliases` is off where the address belongs
+    to somebody else.
     """
     headers = request.headers
     wait = None
@@ -36,7 +41,7 @@ def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True)
 
 
 def grant(asked: float | None, cap: int = MAX_WAIT) -> int | None:
-    """What is granted of `asked` seconds: None for none or zero, else whole seconds from 1 to `cap`."""
+    """What is granted of `asked` seconds: None for none or zero, else whole ones, 1 to `cap`."""
     if not asked or asked < 0:
         return None
     return max(MIN_WAIT, int(min(asked, cap)))
