@@ -28,12 +28,16 @@ class Answer:
     date, the connection and who may read it across origins.
     """
 
-    __slots__ = ("_tail", "_wire", "body", "headers", "status")
+    __slots__ = ("_tail", "_wire", "body", "events", "headers", "status")
 
-    def __init__(self, status: int, headers: Headers = (), body: bytes = b"") -> None:
+    def __init__(
+        self, status: int, headers: Headers = (), body: bytes = b"", events: int = 0
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        # How many events of the log it carries, for whoever counts deliveries.
+        self.events = events
         self._tail: bytes | None = None
         self._wire = b""
 
@@ -62,7 +66,7 @@ class Answer:
 
     def with_headers(self, *headers: tuple[bytes, bytes]) -> Answer:
         """The same answer with more headers."""
-        return Answer(self.status, self.headers + headers, self.body)
+        return Answer(self.status, self.headers + headers, self.body, self.events)
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} {len(self.body)} bytes>"
@@ -78,6 +82,7 @@ class Part:
     body: bytes
     moved: tuple[tuple[str, Cursor], ...] = ()
     last: bool = False
+    events: int = 0
 
 
 Reply = Answer | Part

@@ -1,0 +1,1 @@
+"""The hub: who waits on what, and how the news reaches them."""

@@ -1,0 +1,66 @@
+"""What the hub remembers of one channel: the end of its log, and who waits for more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.hub.tail import Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushhub.hub.hold import Parked
+    from pushhub.protocol.cursor import Cursor, Since
+    from pushhub.protocol.event import Event
+    from pushhub.protocol.page import Page
+
+
+class Channel:
+    """A channel that somebody reads.
+
+    `tail` is None until the store was asked. Events that come while it is being asked are `early`;
+    they are joined to the tail when it is there, and nothing falls between the two.
+    """
+
+    __slots__ = ("at", "early", "holds", "name", "tail")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tail: Tail | None = None
+        self.at: Mapping[str, Cursor] = {}
+        self.holds: dict[Parked, None] = {}
+        self.early: list[Event] | None = None
+
+    def load(self, page: Page) -> bool:
+        """Take the store's answer as the tail; False if the early events do not follow, and it must
+        be asked again.
+        """
+        tail = Tail(page)
+        early, self.early = self.early or (), None
+        if not all(map(tail.push, early)):
+            return False
+        self.tail = tail
+        self.at = {self.name: tail.cursor}
+        return True
+
+    def push(self, event: Event) -> bool:
+        """Take in a new event; False if it does not follow what is known, and the store must be
+        asked.
+        """
+        tail = self.tail
+        if tail is None:
+            if self.early is not None:
+                self.early.append(event)
+            return True
+        if not tail.push(event):
+            self.tail = None
+            return False
+        self.at = {self.name: tail.cursor}
+        return True
+
+    def read(self, since: Since, limit: int) -> Page | None:
+        """The events after `since`; None when the store must be asked."""
+        return None if self.tail is None else self.tail.read(since, limit)
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.name} {len(self.holds)} holds {self.tail}>"

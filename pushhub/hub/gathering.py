@@ -1,0 +1,111 @@
+"""A poll whose channels are not all in memory: ask the store, then decide, and look again before
+parking.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.poll import Want, resume
+from pushhub.protocol.problem import Problem, retry_after
+from pushhub.store.base import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushhub.hub.hold import Parked
+    from pushhub.hub.hub import Hub
+    from pushhub.protocol.cursor import Cursor
+    from pushhub.protocol.page import Read
+
+# When a read fails, the store is usually back soon: a restart of Redis takes about a second.
+RETRY_AFTER_SECONDS = 1
+
+
+class Gathering:
+    """Collects the reads of one hold, from tails and from the store.
+
+    The hold is registered on its channels all the while, so that no event can pass by. When all
+    reads are there and they give no answer, they may be old by now: so it reads again from where
+    they ended, and parks only when the tails agree.
+    """
+
+    __slots__ = ("hold", "hub", "missing", "reads", "wants")
+
+    def __init__(self, hub: Hub, hold: Parked, at: Mapping[str, Cursor] | None = None) -> None:
+        self.hub = hub
+        self.hold = hold
+        self.reads: dict[str, Read] = {}
+        self.missing = 0
+        self.wants: tuple[Want, ...] = hold.poll.wants
+        if at is not None:
+            self.wants = tuple(resume(want, at[want.channel]) for want in self.wants)
+
+    def start(self) -> None:
+        """Ask for what the tails cannot answer; decide at once if they can."""
+        hub = self.hub
+        self.missing = 1
+        for want in self.wants:
+            channel = hub.channel(want.channel)
+            if channel.tail is None:
+                self.missing += 1
+                hub.ask_tail(channel, partial(self._loaded, want))
+            else:
+                self._read(want)
+        self._arrived()
+
+    def _loaded(self, want: Want, error: StoreError | None) -> None:
+        if error is not None:
+            self._fail()
+        elif not self.hold.done:
+            self._read(want)
+            self._arrived()
+
+    def _read(self, want: Want) -> None:
+        read = self.hub.channel(want.channel).read(want.since, want.limit)
+        if read is not None:
+            self.reads[want.channel] = read
+        else:
+            self.missing += 1
+            self.hub.ask_events(want, partial(self._took, want))
+
+    def _took(self, want: Want, result: Read | StoreError) -> None:
+        if isinstance(result, StoreError):
+            self._fail()
+        else:
+            self.reads[want.channel] = result
+            self._arrived()
+
+    def _arrived(self) -> None:
+        self.missing -= 1
+        if self.missing == 0 and not self.hold.done:
+            self._decide()
+
+    def _decide(self) -> None:
+        hold, hub = self.hold, self.hub
+        reply = hold.poll.answer(self.reads)
+        if reply is None:
+            # Nothing so far. What came while we asked is in the tails.
+            at = {name: hold.poll.position(name, read) for name, read in self.reads.items()}
+            wants = tuple(resume(want, at[want.channel]) for want in hold.poll.wants)
+            reads: dict[str, Read] = {}
+            for want in wants:
+                read = hub.channel(want.channel).read(want.since, want.limit)
+                if read is None:
+                    Gathering(hub, hold, at).start()
+                    return
+                reads[want.channel] = read
+            reply = hub.settle(hold, reads)
+        else:
+            hub.count_gaps(self.reads)
+        if reply is not None:
+            hub.answered(hold, reply)
+
+    def _fail(self) -> None:
+        problem = Problem(
+            "store-unavailable",
+            "The log cannot be read at the moment. Your cursor stays good; ask again with it.",
+            headers=(retry_after(RETRY_AFTER_SECONDS),),
+        )
+        self.hold.complete(problem.answer())

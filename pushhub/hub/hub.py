@@ -1,0 +1,404 @@
+"""The hub. A poll is a read of a log that is allowed to wait.
+
+Rule 1: register, then read, then park. Whoever reads first and registers then loses the event in
+between.
+
+Rule 2: the log is the truth. The tail in memory may answer what it holds; it never declares a loss,
+and an event that does not follow the last one makes the hub ask the store.
+
+Rule 3: nothing is marked as delivered. Only the cursor that a client sends back says what it has.
+
+Everything here runs on one event loop's thread, and all that changes state is synchronous: between
+two awaits the hub is consistent. What must be waited for (a cold read) is one task, shared by all
+who need it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+from pushhub.hub.channel import Channel
+from pushhub.hub.fanout import Fanout
+from pushhub.hub.gathering import Gathering
+from pushhub.hub.hold import Parked
+from pushhub.hub.reading import Reading
+from pushhub.hub.stats import Stats
+from pushhub.hub.wheel import TICK_SECONDS, Wheel
+from pushhub.protocol.page import Gap, Read
+from pushhub.protocol.poll import AT_ONCE, Hint, Poll, Want
+from pushhub.store.base import Append, Appended, Outcome, Store, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pushhub.protocol.answer import Reply
+    from pushhub.protocol.cursor import Cursor
+    from pushhub.protocol.event import Event
+
+DEFAULT_MAX_HOLDS = 100_000
+
+# Channels that nobody waits on now but somebody read lately. Their tails save the store a read at
+# the next poll.
+MAX_IDLE_CHANNELS = 10_000
+# Bytes of events in all tails together, beyond which idle ones are let go of.
+MAX_TAILS_BYTES = 64 * 1024 * 1024
+
+# The real end of a wait is up to this part earlier, so that holds that began together do not end
+# together.
+JITTER = 0.2
+
+# Full or leaving: when a client should ask again, drawn from this range of milliseconds.
+RETRY_MS = (200, 1000)
+FULL_RETRY_MS = (2000, 5000)
+
+# How often a drain lets a few holds go.
+DRAIN_STEP_SECONDS = 0.02
+
+
+class Hub:
+    """Every channel that somebody reads, every hold, and the one path from an event to its readers.
+
+    Args:
+        store: where the log lives; the hub is its listener.
+        clock: seconds since 1970, for what outlives the process (expiry of tokens).
+        uniform: draws a number between two, for jitter.
+        max_holds: parked requests at one time; beyond it a poll is answered at once and told when
+        to come back.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.time,
+        uniform: Callable[[float, float], float] = random.uniform,
+        max_holds: int = DEFAULT_MAX_HOLDS,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.stats = Stats()
+        self.max_holds = max_holds
+        self.parked = 0
+        self.draining = False
+        self.now: Callable[[], float]
+        self._uniform = uniform
+        self._channels: dict[str, Channel] = {}
+        self._idle: dict[str, None] = {}
+        self._tail_bytes = 0
+        self._reading = Reading(store, self.stats)
+        self._drained_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Open the store and start the wheel.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self.wheel = Wheel(self.now())
+        self._due = self.now()
+        self._fanout = Fanout(self._loop, self.stats)
+        await self.store.open(self)
+        self._tick()
+
+    async def close(self) -> None:
+        """Answer whoever still waits, and close the store."""
+        await self.drain(0)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._reading.close()
+        await self.store.close()
+
+    # Polls
+
+    def hold(self, poll: Poll) -> Reply | Parked:
+        """Answer a poll now, or return the hold that will be completed with its answer."""
+        hold = Parked(self, poll)
+        self._register(hold)
+        reads: dict[str, Read] = {}
+        for want in poll.wants:
+            read = self._channels[want.channel].read(want.since, want.limit)
+            if read is None:
+                Gathering(self, hold).start()
+                return hold
+            reads[want.channel] = read
+        reply = self.settle(hold, reads)
+        if reply is None:
+            return hold
+        hold.done = True
+        self.leave(hold)
+        self._count_read(poll, reply)
+        return reply
+
+    def settle(self, hold: Parked, reads: Mapping[str, Read]) -> Reply | None:
+        """Decide on a registered hold whose reads are current: its answer, or None after parking
+        it.
+        """
+        poll = hold.poll
+        self.count_gaps(reads)
+        reply = poll.answer(reads, AT_ONCE)
+        if reply is not None:
+            return reply
+        at = self._position(poll, reads)
+        now = self.now()
+        assert poll.wait is not None, "a poll that may not wait has an answer"
+        deadline = now + poll.wait * self._uniform(1 - JITTER, 1)
+        if self.parked >= self.max_holds:
+            self.stats.refused_holds += 1
+            return poll.nothing(at, Hint(self._draw(FULL_RETRY_MS), waited=False))
+        if self.draining:
+            deadline = min(deadline, self._drained_at)
+            if deadline <= now:
+                return poll.nothing(at, Hint(self._draw(RETRY_MS)))
+        hold.at = at
+        hold.parked = now
+        self.parked += 1
+        self.wheel.set(hold, deadline)
+        return None
+
+    def _position(self, poll: Poll, reads: Mapping[str, Read]) -> Mapping[str, Cursor]:
+        if len(reads) == 1:
+            ((name, read),) = reads.items()
+            cursor = poll.position(name, read)
+            shared = self._channels[name].at
+            # Holds that stand at the end of a channel share one object for it: eight bytes each.
+            return shared if shared.get(name) == cursor else {name: cursor}
+        return {name: poll.position(name, read) for name, read in reads.items()}
+
+    def _register(self, hold: Parked) -> None:
+        channels = self._channels
+        for want in hold.poll.wants:
+            channel = channels.get(want.channel)
+            if channel is None:
+                channel = channels[want.channel] = Channel(want.channel)
+            elif not channel.holds:
+                self._idle.pop(want.channel, None)
+            channel.holds[hold] = None
+
+    def leave(self, hold: Parked) -> None:
+        """Take a hold off its channels and off the wheel. Safe to call for one that is on none."""
+        if hold.at is not None:
+            self.parked -= 1
+            hold.at = None
+            self.wheel.clear(hold)
+            self.stats.hold_seconds.observe(self.now() - hold.parked)
+        for want in hold.poll.wants:
+            channel = self._channels.get(want.channel)
+            if channel is not None:
+                channel.holds.pop(hold, None)
+                if not channel.holds:
+                    self._rest(channel)
+
+    def count_gaps(self, reads: Mapping[str, Read]) -> None:
+        """Count the gaps that somebody is about to be told of."""
+        for read in reads.values():
+            if isinstance(read, Gap):
+                self.stats.gaps[read.reason] += 1
+
+    def _count_read(self, poll: Poll, reply: Reply) -> None:
+        self.stats.delivered += reply.events
+        if reply.events and isinstance(poll.wants[0].since, Cursor):
+            self.stats.recovered += 1
+
+    def answered(self, hold: Parked, reply: Reply) -> None:
+        """Complete a hold with what a read from the store gave."""
+        if hold.complete(reply):
+            self._count_read(hold.poll, reply)
+
+    def dropped(self) -> None:
+        """Count a client that went before its answer."""
+        self.stats.dropped += 1
+
+    def expire(self, hold: Parked) -> None:
+        """The wait has ended: the ordinary empty answer."""
+        assert hold.at is not None
+        hint = Hint(self._draw(RETRY_MS)) if self.draining else AT_ONCE
+        if hold.complete(hold.poll.nothing(hold.at, hint)):
+            if self.draining:
+                self.stats.completed_by_drain += 1
+            else:
+                self.stats.completed_by_deadline += 1
+
+    def resume(self, hold: Parked, channel: Channel) -> None:
+        """Put a hold that an event did not answer back to waiting; through the store, if the tail
+        was lost.
+        """
+        at = hold.at
+        assert at is not None
+        if channel.tail is not None and self._channels.get(channel.name) is channel:
+            channel.holds[hold] = None
+            return
+        self.parked -= 1
+        hold.at = None
+        self.wheel.clear(hold)
+        self._register(hold)
+        Gathering(self, hold, at).start()
+
+    # What the store tells
+
+    def wake(self, event: Event) -> None:
+        """An event is in the log: answer whoever waits for it."""
+        channel = self._channels.get(event.channel)
+        if channel is None:
+            return
+        before = channel.tail.size if channel.tail else 0
+        channel.push(event)
+        self._tail_bytes += (channel.tail.size if channel.tail else 0) - before
+        if channel.holds:
+            self._fanout.start(channel)
+        if not channel.holds:
+            self._rest(channel)
+        if self._tail_bytes > MAX_TAILS_BYTES:
+            self._spare_memory(channel)
+
+    def forget(self, name: str) -> None:
+        """A channel was deleted: whoever waits on it is told at once."""
+        channel = self._channels.get(name)
+        if channel is None:
+            return
+        self._drop_tail(channel)
+        for hold in list(channel.holds):
+            if hold.at is not None and hold.complete(hold.poll.gone(name)):
+                self.stats.completed_by_delete += 1
+
+    # Publishing
+
+    def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        """Append events; `done` gets their outcomes, in order, when the store has settled all of
+        them.
+        """
+
+        begun = self.now()
+
+        def settled(outcomes: list[Outcome]) -> None:
+            stats = self.stats
+            stats.append_seconds.observe(self.now() - begun)
+            for outcome in outcomes:
+                if isinstance(outcome, Appended):
+                    if outcome.duplicate:
+                        stats.publish_duplicate += 1
+                    else:
+                        stats.publish_ok += 1
+                elif isinstance(outcome, StoreError):
+                    stats.publish_failed += 1
+                else:
+                    stats.publish_refused += 1
+            done(outcomes)
+
+        self.store.append(appends, settled)
+
+    # Cold channels
+
+    def channel(self, name: str) -> Channel:
+        """The channel of that name, on which some hold is registered."""
+        return self._channels[name]
+
+    def ask_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
+        """Load a channel's tail from the store; `done` gets what failed, or None."""
+
+        def take(result: Read | StoreError) -> None:
+            if isinstance(result, StoreError):
+                channel.early = None
+                done(result)
+            elif channel.tail is not None or self._load(channel, result):
+                done(None)
+            else:
+                self._reading.tail(channel, take)
+
+        self._reading.tail(channel, take)
+
+    def _load(self, channel: Channel, read: Read) -> bool:
+        assert not isinstance(read, Gap), "the end of a log is never a gap"
+        loaded = channel.load(read)
+        if channel.tail is not None and self._channels.get(channel.name) is channel:
+            self._tail_bytes += channel.tail.size
+        return loaded
+
+    def ask_events(self, want: Want, done: Callable[[Read | StoreError], None]) -> None:
+        """Read from the store what a tail does not hold."""
+        self._reading.events(want.channel, want.since, want.limit, done)
+
+    # Memory
+
+    def _rest(self, channel: Channel) -> None:
+        """Nobody waits on the channel: remember it for a while, and forget whom nobody has read for
+        longest.
+        """
+        idle = self._idle
+        idle.pop(channel.name, None)
+        idle[channel.name] = None
+        while len(idle) > MAX_IDLE_CHANNELS:
+            self._evict(next(iter(idle)))
+
+    def _evict(self, name: str) -> None:
+        del self._idle[name]
+        self._drop_tail(self._channels.pop(name))
+
+    def _drop_tail(self, channel: Channel) -> None:
+        if channel.tail is not None:
+            self._tail_bytes -= channel.tail.size
+            channel.tail = None
+
+    def _spare_memory(self, channel: Channel) -> None:
+        while self._tail_bytes > MAX_TAILS_BYTES and self._idle:
+            self._evict(next(iter(self._idle)))
+        if self._tail_bytes > MAX_TAILS_BYTES and channel.tail is not None:
+            self._tail_bytes -= channel.tail.size
+            channel.tail.shrink(1, 0)
+            self._tail_bytes += channel.tail.size
+
+    # Time
+
+    def _tick(self) -> None:
+        now = self.now()
+        self.stats.loop_lag.observe(max(0.0, now - self._due))
+        for entry in self.wheel.turn(now):
+            entry.expire()
+        self._due = self.now() + TICK_SECONDS
+        self._timer = self._loop.call_at(self._due, self._tick)
+
+    def _draw(self, bounds: tuple[int, int]) -> int:
+        return round(self._uniform(*bounds))
+
+    async def drain(self, seconds: float) -> None:
+        """Answer every hold over about `seconds`, with a jittered hint of when to come back. New
+        polls are held no longer.
+
+        Safe to call again; a shorter drain hurries a longer one on.
+        """
+        self.draining = True
+        self._drained_at = self.now() + seconds
+        while True:
+            left = self._drained_at - self.now()
+            holds = [entry for entry in self.wheel.entries() if isinstance(entry, Parked)]
+            if not holds:
+                if left <= 0:
+                    return
+                await asyncio.sleep(min(left, DRAIN_STEP_SECONDS))
+                continue
+            steps = max(1, int(left / DRAIN_STEP_SECONDS))
+            for hold in holds[: -(-len(holds) // steps)]:
+                if not hold.done:
+                    self.expire(hold)
+            await asyncio.sleep(DRAIN_STEP_SECONDS if left > 0 else 0)
+
+    def holds_on(self, name: str) -> int:
+        """How many requests wait on a channel."""
+        channel = self._channels.get(name)
+        return len(channel.holds) if channel else 0
+
+    @property
+    def channels_in_memory(self) -> int:
+        return len(self._channels)
+
+    @property
+    def tail_bytes(self) -> int:
+        return self._tail_bytes
+
+    def __repr__(self) -> str:
+        return f"<Hub {self.parked} holds on {len(self._channels)} channels{', draining' if self.draining else ''}>"

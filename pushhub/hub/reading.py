@@ -1,0 +1,78 @@
+"""Reads that memory cannot answer: each is put to the store once, for all who ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+from pushhub.hub.tail import MAX_TAIL_EVENTS
+from pushhub.store.base import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from pushhub.hub.channel import Channel
+    from pushhub.hub.stats import Stats
+    from pushhub.protocol.cursor import Since
+    from pushhub.protocol.page import Read
+    from pushhub.store.base import Store
+
+Taker = Callable[["Read | StoreError"], None]
+
+
+class Reading:
+    """Shared reads under way. Each is one short task, however many wait for its result."""
+
+    __slots__ = ("_stats", "_store", "_takers", "_tasks")
+
+    def __init__(self, store: Store, stats: Stats) -> None:
+        self._store = store
+        self._stats = stats
+        self._takers: dict[Hashable, list[Taker]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def events(self, channel: str, since: Since, limit: int, take: Taker) -> None:
+        """Read events after `since`."""
+        key = (channel, since, limit)
+        if self._first(key, take):
+            self._run(key, self._store.read(channel, since, limit))
+
+    def tail(self, channel: Channel, take: Taker) -> None:
+        """Read the end of a channel's log. Events that come meanwhile are kept beside it as
+        `early`.
+        """
+        if self._first(channel, take):
+            channel.early = []
+            self._run(channel, self._store.tail(channel.name, MAX_TAIL_EVENTS))
+
+    def _first(self, key: Hashable, take: Taker) -> bool:
+        takers = self._takers.setdefault(key, [])
+        takers.append(take)
+        return len(takers) == 1
+
+    def _run(self, key: Hashable, read: Coroutine[None, None, Read]) -> None:
+        task = asyncio.get_running_loop().create_task(self._settle(key, read))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _settle(self, key: Hashable, read: Coroutine[None, None, Read]) -> None:
+        result: Read | StoreError
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            result = await read
+        except StoreError as error:
+            result = error
+            self._stats.read_failed += 1
+        self._stats.read_seconds.observe(loop.time() - begun)
+        for take in self._takers.pop(key):
+            take(result)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._takers)

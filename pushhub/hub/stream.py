@@ -1,0 +1,55 @@
+"""A stream is a loop of holds: an opening answer, then part after part, each from a poll of its
+own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pushhub.protocol.answer import Answer, Part
+from pushhub.protocol.poll import Poll
+
+if TYPE_CHECKING:
+    from pushhub.hub.hold import Parked
+    from pushhub.hub.hub import Hub
+
+
+class Turning(Poll, Protocol):
+    """A poll of which there is a next one."""
+
+    def turn(self, part: Part) -> Turning:
+        """The poll that goes on where `part` left the reader."""
+
+
+class Stream:
+    """What a driver needs to stream: write `opening`, then ask for one step after the other.
+
+    The driver asks when the last part has left its buffer, so a slow reader is read for slowly and
+    nothing piles up.
+    """
+
+    __slots__ = ("expires", "hub", "opening", "poll")
+
+    def __init__(
+        self, hub: Hub, opening: Answer, poll: Turning, expires: float | None = None
+    ) -> None:
+        self.hub = hub
+        self.opening = opening
+        self.poll = poll
+        self.expires = expires
+
+    def next(self, written: Part | None) -> Part | Parked | None:
+        """The step after `written`: a part to write, a hold that will be completed with one, or
+        None at the end.
+        """
+        if written is not None:
+            if written.last:
+                return None
+            self.poll = self.poll.turn(written)
+        if self.expires is not None and self.hub.clock() >= self.expires:
+            # The token that opened the stream is no longer good; the reader comes back with a new
+            # one.
+            return None
+        step = self.hub.hold(self.poll)
+        assert not isinstance(step, Answer), "a poll of a stream is answered with parts"
+        return step
