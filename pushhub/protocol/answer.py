@@ -47,7 +47,8 @@ class Answer:
         The last result is kept: in a broadcast all holds of one variant are written the same bytes.
         """
         if tail != self._tail:
-            self._wire = self.head(tail) + self.body
+            # After a 204 or 304 a reader would take a body for the next response.
+            self._wire = self.head(tail) + (b"" if self.status in BODILESS else self.body)
             self._tail = tail
         return self._wire
 

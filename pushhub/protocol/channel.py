@@ -52,10 +52,9 @@ def public_name(name: str) -> str:
 def decode_segment(segment: str) -> str:
     """Read a public channel name from one percent-encoded path segment (RFC 3986 §2.1)."""
     if "%" in segment or not segment.isascii():
-        raw = unquote_to_bytes(segment)
         try:
-            segment = raw.decode()
-        except UnicodeDecodeError:
+            segment = unquote_to_bytes(segment).decode()
+        except UnicodeError:  # decoding; or encoding, where a driver left lone surrogates
             raise ChannelNameError(
                 "A channel name in a path is UTF-8, percent-encoded; this one does not decode."
             ) from None
@@ -77,7 +76,7 @@ class Patterns:
     """A set of patterns, each an exact name or a prefix and a final `*`.
 
     Raises:
-        ChannelNameError: a pattern has a `*` before its end, or is no name at all.
+        ChannelNameError: a pattern has a `*` before its end, or can match no public name.
     """
 
     __slots__ = ("_exact", "_prefixes", "texts")
@@ -92,7 +91,7 @@ class Patterns:
                     f"The pattern {text!r} has a '*' before its end; only a final one is allowed."
                 )
             if stem or text != "*":
-                check_name(stem)
+                public_name(stem)
             if text.endswith("*"):
                 prefixes.append(stem)
             else:

@@ -12,7 +12,7 @@ import re
 MAX_TAGS = 50
 
 _TAG = re.compile(r'\s*(?:W/)?(?:"([^"\x00-\x20\x7f]*)"|([0-9a-zA-Z-]+))\s*(?:,|$)')
-_SUFFIXES = ("-gzip", "-br", "-zstd", "-deflate")
+_SUFFIXES = ("--gzip", "-gzip", "-br", "-zstd", "-deflate")  # COMPAT: `--gzip` is Jetty's
 
 ANY = "*"
 

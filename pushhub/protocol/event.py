@@ -20,6 +20,9 @@ BINARY = "application/octet-stream"
 # Ably's 64 KiB.
 MAX_EVENT_BYTES = 256 * 1024
 
+# Brackets that no parser minds; orjson's limit is 1,024 levels, Python's own about as many.
+SAFE_JSON_DEPTH = 1000
+
 # An id or type travels in a header, an SSE field and a log line.
 MAX_LABEL_BYTES = 255
 _LABEL = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
@@ -47,8 +50,7 @@ class Draft:
     id: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.data) > MAX_EVENT_BYTES:
-            raise DraftError(f"An event has at most {MAX_EVENT_BYTES} bytes of data.")
+        _check_size(self.data)
         check_label(self.type, "event type")
         check_label(self.id, "event id")
         if self.type in RESERVED_TYPES:
@@ -82,12 +84,13 @@ def draft_from_body(body: bytes, content_type: str, type: str = "", id: str = ""
     Raises:
         DraftError: malformed JSON, or what `Draft` refuses.
     """
+    _check_size(body)
     essence = media_type(content_type)
     if essence in ("", "application/x-www-form-urlencoded"):
         content_type = _sniff(body)
     elif essence == JSON or essence.endswith("+json"):
         try:
-            orjson.loads(body)
+            _check_json(body)
         except orjson.JSONDecodeError as error:
             raise DraftError(
                 f"The body is not the JSON that its content type says: {error}."
@@ -97,9 +100,21 @@ def draft_from_body(body: bytes, content_type: str, type: str = "", id: str = ""
     return Draft(body, content_type, type, id)
 
 
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_EVENT_BYTES:
+        raise DraftError(f"An event has at most {MAX_EVENT_BYTES} bytes of data.")
+
+
+def _check_json(body: bytes) -> None:
+    orjson.loads(body)
+    # Readers find it some levels deep in an answer, and their parsers have a limit like this one.
+    if body.count(b"[") + body.count(b"{") > SAFE_JSON_DEPTH:
+        orjson.loads(b"[[[[[[[[" + body + b"]]]]]]]]")
+
+
 def _sniff(body: bytes) -> str:
     try:
-        orjson.loads(body)
+        _check_json(body)
     except orjson.JSONDecodeError:
         pass
     else:

@@ -66,7 +66,8 @@ class Feed:
     def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
-            return gap_problem(self.channel, read).answer()
+            problem = gap_problem(self.channel, read).answer()
+            return problem.with_headers(VARY, *applied(self.wait, hint))
         if not read.events and self.wait:
             return None
         return self._page(read, hint)
@@ -87,4 +88,6 @@ class Feed:
             b',"up_to_date":true' if page.up_to_date else b"",
             b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
         )
-        return Answer(200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), body)
+        return Answer(
+            200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), body, len(page.events)
+        )

@@ -11,7 +11,7 @@ from pushhub.protocol.answer import Answer
 from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import Cursor, CursorError, parse_since
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
-from pushhub.protocol.page import Gap, Page, Read, clip
+from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Read
 from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, MAX_LIMIT, Hint, Want, bad_limit, deleted
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.wait import MAX_WAIT, grant
@@ -104,30 +104,35 @@ def merge(wants: tuple[Want, ...], reads: Mapping[str, Read], limit: int) -> Mer
     oldest kept, so that nobody spins. One that began at `now` or `earliest` is given the cursor
     that this meant.
     """
-    busy = sum(1 for read in reads.values() if isinstance(read, Page) and read.events)
-    share = max(1, -(-limit // max(1, busy)))
-    events: list[Event] = []
-    merged = Merged(events, {}, {})
+    merged = Merged([], {}, {})
+    busy: list[tuple[Want, Page]] = []
     for want in wants:
         read = reads.get(want.channel)
-        if read is None:
-            continue
         if isinstance(read, Gap):
             merged.gaps[want.channel] = read
             merged.cursors[want.channel] = read.oldest
-        elif not read.events:
-            if not isinstance(want.since, Cursor):
-                merged.cursors[want.channel] = read.cursor
-        elif room := min(share, limit - len(events)):
-            kept = _fit(events, read.events[:room])
-            events.extend(kept)
-            if kept:
-                merged.cursors[want.channel] = Cursor(read.cursor.epoch, kept[-1].offset)
+        elif read is not None and read.events:
+            busy.append((want, read))
+        elif read is not None and not isinstance(want.since, Cursor):
+            merged.cursors[want.channel] = read.cursor
+    # Whoever has waited longest goes first: where the limit or the bytes serve only some channels,
+    # the others get older, and so have their turn.
+    busy.sort(key=lambda one: one[1].events[0].time)
+    share = max(1, -(-limit // max(1, len(busy))))
+    size = 0
+    for want, page in busy:
+        at = Cursor(page.cursor.epoch, page.events[0].offset - 1)
+        for event in page.events[: min(share, limit - len(merged.events))]:
+            size += event.size
+            if size > MAX_ANSWER_BYTES and merged.events:
+                size -= event.size
+                break
+            merged.events.append(event)
+            at = Cursor(page.cursor.epoch, event.offset)
+        # A `now` that was left out must be told too, or the next poll would begin after its events.
+        if at.offset >= page.events[0].offset or not isinstance(want.since, Cursor):
+            merged.cursors[want.channel] = at
     return merged
-
-
-def _fit(events: list[Event], more: tuple[Event, ...]) -> list[Event]:
-    return list(clip([*events, *more], len(events) + len(more)))[len(events) :]
 
 
 def encode(merged: Merged, hint: Hint) -> bytes:
@@ -178,4 +183,5 @@ class Many:
         return deleted(channel).answer()
 
     def _answer(self, merged: Merged, hint: Hint) -> Answer:
-        return Answer(200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), encode(merged, hint))
+        headers = (JSON, NO_STORE, VARY, *applied(self.wait, hint))
+        return Answer(200, headers, encode(merged, hint), len(merged.events))

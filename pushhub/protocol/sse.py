@@ -38,7 +38,7 @@ _LINE_END = re.compile(b"\r\n|\r|\n")
 
 
 def message(data: bytes, event: str = "", id: str = "", retry_ms: int | None = None) -> bytes:
-    """One event-stream message. `event` and `id` have no line ends, as drafts and cursors have none.
+    """One event-stream message. Drafts see to it that `event` and `id` have no line ends.
 
     Every line of the data gets its own field; a reader joins them with line feeds. So a carriage
     return in text reaches the reader as a line feed, which is the format's own rule.
@@ -65,7 +65,7 @@ def farewell(retry_ms: int | None) -> bytes:
 
 
 class FeedStream:
-    """One turn of a stream of one channel. `data` is as published, or base64 where it is no text."""
+    """One turn of a stream of one channel. `data` is as published, or base64 if no text."""
 
     __slots__ = ("channel", "first", "variant", "wait", "wants")
 
@@ -95,7 +95,7 @@ class FeedStream:
             parts.insert(0, position(str(since)))
         elif self.first:
             parts.insert(0, position(str(Cursor(read.cursor.epoch, read.events[0].offset - 1))))
-        return Part(b"".join(parts), ((self.channel, read.cursor),))
+        return Part(b"".join(parts), ((self.channel, read.cursor),), events=len(read.events))
 
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
@@ -160,7 +160,7 @@ class ManyStream:
 
     def _part(self, merged: Merged, hint: Hint) -> Part:
         body = message(encode(merged, hint), event="gap" if merged.gaps else "")
-        return Part(body, tuple(merged.cursors.items()))
+        return Part(body, tuple(merged.cursors.items()), events=len(merged.events))
 
 
 def _event_message(event: Event, epoch: str) -> bytes:

@@ -51,6 +51,7 @@ class Value:
                 *self._cache(hint),
             ),
             event.data,
+            1,
         )
 
     def position(self, channel: str, read: Read) -> Cursor:

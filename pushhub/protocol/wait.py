@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 MAX_WAIT = 55
 MIN_WAIT = 1
 
-# delta-seconds; and, since people write them, `30s` (Consul), `2.5` and `1e9`. Bounded before it is
-# converted.
-_SECONDS = re.compile(r'"?(\d{1,19}(?:\.\d{1,9})?(?:e\d{1,2})?)s?"?', re.ASCII | re.IGNORECASE)
+# delta-seconds; and, since people write them, `30s` (Consul), `2.5` and `1e9`. However many digits
+# there are, `float` reads them in linear time.
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)s?", re.ASCII | re.IGNORECASE)
+
+# A quoted string up to its end, or the header's. A comma in it separates nothing.
+_QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
 
 
 def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True) -> int | None:
@@ -54,9 +57,17 @@ def parse_seconds(text: str) -> float | None:
 
 
 def _preferred(header: str) -> float | None:
-    """The first `wait` among the preferences (RFC 7240 §2: a repeated one is ignored)."""
-    for preference in header.split(","):
+    """The first `wait` among the preferences, 0 if it is unreadable; None without one.
+
+    (RFC 7240 §2: a repeated one is ignored.)
+    """
+    for preference in _QUOTED.sub(_unquoted, header).split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
-            return parse_seconds(value)
+            return parse_seconds(value) or 0
     return None
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """What a quoted string says, if it can be a wait; nothing of another matters here."""
+    return found[1] if _SECONDS.fullmatch(found[1]) else ""
