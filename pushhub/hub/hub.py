@@ -20,13 +20,14 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from pushhub.hub.channel import Channel
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.gathering import Gathering
 from pushhub.hub.hold import Parked
 from pushhub.hub.reading import Reading
+from pushhub.hub.shelf import Shelf
 from pushhub.hub.stats import Stats
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
+from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Poll, Want
 from pushhub.store.base import Append, Appended, Outcome, Store, StoreError
@@ -34,17 +35,11 @@ from pushhub.store.base import Append, Appended, Outcome, Store, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pushhub.hub.channel import Channel
     from pushhub.protocol.answer import Reply
-    from pushhub.protocol.cursor import Cursor
     from pushhub.protocol.event import Event
 
 DEFAULT_MAX_HOLDS = 100_000
-
-# Channels that nobody waits on now but somebody read lately. Their tails save the store a read at
-# the next poll.
-MAX_IDLE_CHANNELS = 10_000
-# Bytes of events in all tails together, beyond which idle ones are let go of.
-MAX_TAILS_BYTES = 64 * 1024 * 1024
 
 # The real end of a wait is up to this part earlier, so that holds that began together do not end
 # together.
@@ -85,10 +80,9 @@ class Hub:
         self.draining = False
         self.now: Callable[[], float]
         self._uniform = uniform
-        self._channels: dict[str, Channel] = {}
-        self._idle: dict[str, None] = {}
-        self._tail_bytes = 0
+        self.shelf = Shelf()
         self._reading = Reading(store, self.stats)
+        self._appending: dict[object, float] = {}
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -122,7 +116,7 @@ class Hub:
         self._register(hold)
         reads: dict[str, Read] = {}
         for want in poll.wants:
-            read = self._channels[want.channel].read(want.since, want.limit)
+            read = self.shelf[want.channel].read(want.since, want.limit)
             if read is None:
                 Gathering(self, hold).start()
                 return hold
@@ -165,20 +159,14 @@ class Hub:
         if len(reads) == 1:
             ((name, read),) = reads.items()
             cursor = poll.position(name, read)
-            shared = self._channels[name].at
+            shared = self.shelf[name].at
             # Holds that stand at the end of a channel share one object for it: eight bytes each.
             return shared if shared.get(name) == cursor else {name: cursor}
         return {name: poll.position(name, read) for name, read in reads.items()}
 
     def _register(self, hold: Parked) -> None:
-        channels = self._channels
         for want in hold.poll.wants:
-            channel = channels.get(want.channel)
-            if channel is None:
-                channel = channels[want.channel] = Channel(want.channel)
-            elif not channel.holds:
-                self._idle.pop(want.channel, None)
-            channel.holds[hold] = None
+            self.shelf.register(hold, want.channel)
 
     def leave(self, hold: Parked) -> None:
         """Take a hold off its channels and off the wheel. Safe to call for one that is on none."""
@@ -188,11 +176,7 @@ class Hub:
             self.wheel.clear(hold)
             self.stats.hold_seconds.observe(self.now() - hold.parked)
         for want in hold.poll.wants:
-            channel = self._channels.get(want.channel)
-            if channel is not None:
-                channel.holds.pop(hold, None)
-                if not channel.holds:
-                    self._rest(channel)
+            self.shelf.leave(hold, want.channel)
 
     def count_gaps(self, reads: Mapping[str, Read]) -> None:
         """Count the gaps that somebody is about to be told of."""
@@ -230,7 +214,7 @@ class Hub:
         """
         at = hold.at
         assert at is not None
-        if channel.tail is not None and self._channels.get(channel.name) is channel:
+        if channel.tail is not None and channel in self.shelf:
             channel.holds[hold] = None
             return
         self.parked -= 1
@@ -243,25 +227,19 @@ class Hub:
 
     def wake(self, event: Event) -> None:
         """An event is in the log: answer whoever waits for it."""
-        channel = self._channels.get(event.channel)
+        channel = self.shelf.get(event.channel)
         if channel is None:
             return
-        before = channel.tail.size if channel.tail else 0
-        channel.push(event)
-        self._tail_bytes += (channel.tail.size if channel.tail else 0) - before
+        self.shelf.push(channel, event)
         if channel.holds:
             self._fanout.start(channel)
-        if not channel.holds:
-            self._rest(channel)
-        if self._tail_bytes > MAX_TAILS_BYTES:
-            self._spare_memory(channel)
 
     def forget(self, name: str) -> None:
         """A channel was deleted: whoever waits on it is told at once."""
-        channel = self._channels.get(name)
+        channel = self.shelf.get(name)
         if channel is None:
             return
-        self._drop_tail(channel)
+        self.shelf.drop_tail(channel)
         for hold in list(channel.holds):
             if hold.at is not None and hold.complete(hold.poll.gone(name)):
                 self.stats.completed_by_delete += 1
@@ -274,9 +252,12 @@ class Hub:
         """
 
         begun = self.now()
+        ticket = object()
+        self._appending[ticket] = begun
 
         def settled(outcomes: list[Outcome]) -> None:
             stats = self.stats
+            del self._appending[ticket]
             stats.append_seconds.observe(self.now() - begun)
             for outcome in outcomes:
                 if isinstance(outcome, Appended):
@@ -292,11 +273,12 @@ class Hub:
 
         self.store.append(appends, settled)
 
-    # Cold channels
+    def append_lag(self) -> float:
+        """For how many seconds the oldest publish has waited for the store."""
+        oldest = next(iter(self._appending.values()), None)
+        return 0.0 if oldest is None else self.now() - oldest
 
-    def channel(self, name: str) -> Channel:
-        """The channel of that name, on which some hold is registered."""
-        return self._channels[name]
+    # Cold channels
 
     def ask_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
         """Load a channel's tail from the store; `done` gets what failed, or None."""
@@ -314,43 +296,11 @@ class Hub:
 
     def _load(self, channel: Channel, read: Read) -> bool:
         assert not isinstance(read, Gap), "the end of a log is never a gap"
-        loaded = channel.load(read)
-        if channel.tail is not None and self._channels.get(channel.name) is channel:
-            self._tail_bytes += channel.tail.size
-        return loaded
+        return self.shelf.load(channel, read)
 
     def ask_events(self, want: Want, done: Callable[[Read | StoreError], None]) -> None:
         """Read from the store what a tail does not hold."""
         self._reading.events(want.channel, want.since, want.limit, done)
-
-    # Memory
-
-    def _rest(self, channel: Channel) -> None:
-        """Nobody waits on the channel: remember it for a while, and forget whom nobody has read for
-        longest.
-        """
-        idle = self._idle
-        idle.pop(channel.name, None)
-        idle[channel.name] = None
-        while len(idle) > MAX_IDLE_CHANNELS:
-            self._evict(next(iter(idle)))
-
-    def _evict(self, name: str) -> None:
-        del self._idle[name]
-        self._drop_tail(self._channels.pop(name))
-
-    def _drop_tail(self, channel: Channel) -> None:
-        if channel.tail is not None:
-            self._tail_bytes -= channel.tail.size
-            channel.tail = None
-
-    def _spare_memory(self, channel: Channel) -> None:
-        while self._tail_bytes > MAX_TAILS_BYTES and self._idle:
-            self._evict(next(iter(self._idle)))
-        if self._tail_bytes > MAX_TAILS_BYTES and channel.tail is not None:
-            self._tail_bytes -= channel.tail.size
-            channel.tail.shrink(1, 0)
-            self._tail_bytes += channel.tail.size
 
     # Time
 
@@ -389,16 +339,9 @@ class Hub:
 
     def holds_on(self, name: str) -> int:
         """How many requests wait on a channel."""
-        channel = self._channels.get(name)
+        channel = self.shelf.get(name)
         return len(channel.holds) if channel else 0
 
-    @property
-    def channels_in_memory(self) -> int:
-        return len(self._channels)
-
-    @property
-    def tail_bytes(self) -> int:
-        return self._tail_bytes
-
     def __repr__(self) -> str:
-        return f"<Hub {self.parked} holds on {len(self._channels)} channels{', draining' if self.draining else ''}>"
+        draining = ", draining" if self.draining else ""
+        return f"<Hub {self.parked} holds, {self.shelf!r}{draining}>"

@@ -1,0 +1,104 @@
+"""The channels in memory: those that somebody waits on, and some that somebody read lately."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.hub.channel import Channel
+
+if TYPE_CHECKING:
+    from pushhub.hub.hold import Parked
+    from pushhub.protocol.event import Event
+    from pushhub.protocol.page import Page
+
+# Channels that nobody waits on now. Their tails save the store a read at the next poll, which a
+# reader sends as soon as it has its answer.
+MAX_IDLE_CHANNELS = 10_000
+
+# Bytes of events in all tails together, beyond which idle channels are let go of, and busy ones
+# keep their last event alone.
+MAX_TAILS_BYTES = 64 * 1024 * 1024
+
+
+class Shelf:
+    """Channels by name. One with holds stays; of the others the oldest go when they are too many."""
+
+    __slots__ = ("_channels", "_idle", "tail_bytes")
+
+    def __init__(self) -> None:
+        self._channels: dict[str, Channel] = {}
+        self._idle: dict[str, None] = {}
+        self.tail_bytes = 0
+
+    def get(self, name: str) -> Channel | None:
+        """The channel, if it is in memory."""
+        return self._channels.get(name)
+
+    def __getitem__(self, name: str) -> Channel:
+        """A channel on which some hold is registered."""
+        return self._channels[name]
+
+    def __contains__(self, channel: Channel) -> bool:
+        """Whether this very object is still the one of its name."""
+        return self._channels.get(channel.name) is channel
+
+    def register(self, hold: Parked, name: str) -> Channel:
+        """Put a hold on a channel: from now on nothing that happens there passes it by."""
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = Channel(name)
+        elif not channel.holds:
+            self._idle.pop(name, None)
+        channel.holds[hold] = None
+        return channel
+
+    def leave(self, hold: Parked, name: str) -> None:
+        """Take a hold off a channel; harmless if it is not on."""
+        channel = self._channels.get(name)
+        if channel is not None:
+            channel.holds.pop(hold, None)
+            if not channel.holds:
+                self.rest(channel)
+
+    def rest(self, channel: Channel) -> None:
+        """Nobody waits on the channel now: it is the last that will be let go of."""
+        idle = self._idle
+        idle.pop(channel.name, None)
+        idle[channel.name] = None
+        if len(idle) > MAX_IDLE_CHANNELS:
+            self._evict(next(iter(idle)))
+
+    def load(self, channel: Channel, page: Page) -> bool:
+        """Take what the store said as the channel's tail; False if it must be asked again."""
+        loaded = channel.load(page)
+        if channel.tail is not None and channel in self:
+            self.tail_bytes += channel.tail.size
+        return loaded
+
+    def push(self, channel: Channel, event: Event) -> None:
+        """Take in a new event of the channel, and keep memory bounded."""
+        before = channel.tail.size if channel.tail else 0
+        channel.push(event)
+        self.tail_bytes += (channel.tail.size if channel.tail else 0) - before
+        while self.tail_bytes > MAX_TAILS_BYTES and self._idle:
+            self._evict(next(iter(self._idle)))
+        if self.tail_bytes > MAX_TAILS_BYTES and channel.tail is not None:
+            self.tail_bytes -= channel.tail.size
+            channel.tail.shrink(1, 0)
+            self.tail_bytes += channel.tail.size
+
+    def drop_tail(self, channel: Channel) -> None:
+        """Forget the channel's tail; the next read asks the store."""
+        if channel.tail is not None:
+            self.tail_bytes -= channel.tail.size
+            channel.tail = None
+
+    def _evict(self, name: str) -> None:
+        del self._idle[name]
+        self.drop_tail(self._channels.pop(name))
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def __repr__(self) -> str:
+        return f"<Shelf {len(self)} channels, {len(self._idle)} idle, {self.tail_bytes} bytes>"

@@ -1,0 +1,109 @@
+"""The process: a uvicorn server that leaves cleanly.
+
+uvicorn waits for open requests before it tells the application that it should end, and held
+requests wait for the application: so left alone the two wait for each other. Here the holds are
+answered first (ecosystem: uvicorn #251).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+
+from pushhub.server.banner import banner
+from pushhub.store.base import StoreError
+from pushhub.web.app import App, create_app
+
+if TYPE_CHECKING:
+    import socket
+    from types import FrameType
+
+    from pushhub.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# Requests that are not holds, such as a publish, and their last bytes: as long as a slow phone
+# needs.
+GRACE_SECONDS = 10
+
+# nginx keeps idle connections to its upstreams for 60 s, browsers for longer than a poll's pause.
+KEEP_ALIVE_SECONDS = 75
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with a drain before its shutdown, and a banner after its start."""
+
+    def __init__(self, app: App) -> None:
+        settings = app.settings
+        self.app = app
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                proxy_headers=False,
+                server_header=False,
+                access_log=settings.access_log,
+                log_config=None,
+                backlog=4096,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            sys.stdout.write(banner(self.app.settings, port))
+            sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        settings, service = self.app.settings, self.app.service
+        service.leaving = True
+        log.info("server.leaving", holds=service.hub.parked)
+        if not self.force_exit:
+            await self._unless_forced(asyncio.sleep(settings.drain_delay))
+            await self._unless_forced(service.hub.drain(settings.drain_seconds))
+        await service.hub.drain(0)
+        await super().shutdown(sockets)
+        log.info("server.left")
+
+    async def _unless_forced(self, work: object) -> None:
+        """Wait for `work`, or for a second signal."""
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        while not task.done() and not self.force_exit:
+            await asyncio.wait({task}, timeout=0.1)
+        task.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn would raise the signal again after the end, and the exit status would say
+        # "killed".
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal comes. Returns the exit status: 0 after a clean end, 1 if it could not
+    start.
+    """
+    try:
+        app = create_app(settings)
+    except StoreError as error:
+        sys.stderr.write(f"pushhub: {error}\n")
+        return 1
+    server = Server(app)
+    try:
+        server.run()
+    except SystemExit as exit:
+        return exit.code if isinstance(exit.code, int) else 1
+    return 0 if server.started else 1

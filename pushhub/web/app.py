@@ -1,0 +1,96 @@
+"""The composition root: everything is put together here, once, and nowhere else."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from pushhub.auth.authority import Authority
+from pushhub.hub.hub import Hub
+from pushhub.settings import load
+from pushhub.store.urls import open_store_url
+from pushhub.web.asgi import Exchange
+from pushhub.web.cors import EXPOSED, Cors
+from pushhub.web.faces import Faces
+from pushhub.web.pages import pages, problem_handlers
+from pushhub.web.service import Service
+from pushhub.web.tickets import open_tickets
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Receive, Scope, Send
+
+    from pushhub.settings import Settings
+
+
+class App:
+    """pushhub as an ASGI application. `service` and `faces` are there for drivers that need no
+    ASGI.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        hub = Hub(open_store_url(settings.store), max_holds=settings.max_holds)
+        self.service = Service(hub, Authority(settings, time.time), settings)
+        self.faces = Faces(self.service, Cors(settings.cors_origins, any_origin=settings.dev))
+        self.pages = Starlette(
+            routes=pages(self.service),
+            middleware=[
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=["*"] if settings.dev else settings.cors_origins,
+                    allow_credentials=settings.cors_credentials,
+                    expose_headers=EXPOSED.split(", "),
+                )
+            ],
+            exception_handlers=problem_handlers(self.service),
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        await self.open()
+        yield
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the store and start the hub.
+
+        Raises:
+            StoreError: the store cannot be opened; the sentence says what to do.
+        """
+        await self.service.hub.open()
+        self.service.tickets = await open_tickets(
+            self.service.hub.store, self.settings.ticket_seconds
+        )
+
+    async def close(self) -> None:
+        """Answer whoever still waits, and close the store."""
+        self.service.leaving = True
+        await self.service.hub.drain(0)
+        await self.service.close()
+        await self.service.hub.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope.get("raw_path") or scope["path"].encode()
+            match = self.faces.match(path.decode("latin-1").partition("?")[0])
+            if match is not None:
+                await Exchange(self.faces, scope, receive, send).run(match)
+                return
+        await self.pages(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> App:
+    """pushhub as an ASGI application, for any server. Its lifespan opens and closes the store.
+
+    Without `settings` they come from the environment and the file that PUSHHUB_CONFIG names, as a
+    server's factory needs it: `uvicorn --factory pushhub.web.app:create_app`.
+    """
+    return App(load().settings if settings is None else settings)

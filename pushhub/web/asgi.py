@@ -1,0 +1,199 @@
+"""The ASGI driver: runs the faces on any ASGI server, with one task for each request.
+
+`server/front.py` does the same without tasks. This one is for embedding, and for servers other than
+uvicorn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from pushhub.hub.hold import Hold
+from pushhub.hub.stream import Stream
+from pushhub.protocol.answer import Answer, Part
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.request import (
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    MAX_HEADERS_BYTES,
+    MAX_TARGET_BYTES,
+    Request,
+)
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+    from pushhub.web.cors import Variant
+    from pushhub.web.faces import Faces, Match
+
+# A phone on a bad line sends a few kilobytes in seconds; who takes longer is stuck, or means harm.
+BODY_SECONDS = 20
+
+_CLOSE = (b"connection", b"close")
+
+
+class Gone(Exception):
+    """The client has gone; there is nobody to answer."""
+
+
+class Waiter:
+    """A hold's driver for a task: what completes the hold is the result of a future."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Answer | Part | Stream] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def deliver(self, reply: Answer | Part | Stream) -> None:
+        if not self.future.done():
+            self.future.set_result(reply)
+
+
+class Exchange:
+    """One request and its response."""
+
+    def __init__(self, faces: Faces, scope: Scope, receive: Receive, send: Send) -> None:
+        self.faces = faces
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.variant: Variant = faces.cors.variant(None)
+
+    async def run(self, match: Match) -> None:
+        """Read the request, run its face, write what it gives."""
+        try:
+            try:
+                request = await self._request(match)
+            except Problem as problem:
+                answer = self.faces.service.refuse(problem)
+                await self._answer(answer.with_headers(_CLOSE))
+                return
+            await self._write(self.faces.handle(request, match))
+        except Gone:
+            pass
+
+    async def _request(self, match: Match) -> Request:
+        scope = self.scope
+        headers = self._headers(scope["headers"])
+        self.variant = self.faces.cors.variant(headers.get("origin"))
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+        query = scope["query_string"].decode("latin-1")
+        if len(path) + len(query) > MAX_TARGET_BYTES:
+            raise Problem(
+                "uri-too-long",
+                f"An address has at most {MAX_TARGET_BYTES} bytes; POST /v1/poll takes long lists.",
+                limit=MAX_TARGET_BYTES,
+            )
+        method = scope["method"]
+        body = await self._body(match.max_body(method), headers.get("content-length"))
+        client = scope.get("client")
+        return Request(method, path, query, headers, body, client[0] if client else "")
+
+    def _headers(self, pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        total = 0
+        for raw_name, raw_value in pairs:
+            size = len(raw_name) + len(raw_value)
+            total += size
+            if size > MAX_HEADER_BYTES or total > MAX_HEADERS_BYTES or len(headers) > MAX_HEADERS:
+                raise Problem(
+                    "header-too-large",
+                    f"A header has at most {MAX_HEADER_BYTES} bytes, all have {MAX_HEADERS_BYTES},"
+                    f" and there are at most {MAX_HEADERS}.",
+                    limit=MAX_HEADERS_BYTES,
+                )
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
+
+    async def _body(self, limit: int, length: str | None) -> bytes:
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message: Message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    body += message.get("body", b"")
+                    if len(body) > limit:
+                        raise _too_large(limit)
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise Problem(
+                "timeout", f"A request's body arrives within {BODY_SECONDS} seconds."
+            ) from None
+
+    async def _write(self, outcome: Answer | Hold | Stream | Part) -> None:
+        if isinstance(outcome, Hold):
+            outcome = await self._completed(outcome)
+        if isinstance(outcome, Answer):
+            await self._answer(outcome)
+        elif isinstance(outcome, Stream):
+            await self._stream(outcome)
+
+    async def _completed(self, hold: Hold) -> Answer | Part | Stream:
+        """Wait for the hold, or for the client to go: then the hold is dropped at once."""
+        waiter = Waiter()
+        hold.attach(waiter)
+        if waiter.future.done():
+            return waiter.future.result()
+        gone = self._receiving()
+        try:
+            while True:
+                ends: set[asyncio.Future[Any]] = {waiter.future, gone}
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if waiter.future.done():
+                    return waiter.future.result()
+                if gone.result()["type"] == "http.disconnect":
+                    self.faces.service.hub.dropped()
+                    raise Gone
+                gone = self._receiving()
+        finally:
+            hold.drop()
+            gone.cancel()
+
+    def _receiving(self) -> asyncio.Task[Message]:
+        async def receive() -> Message:
+            return await self.receive()
+
+        return asyncio.create_task(receive())
+
+    async def _answer(self, answer: Answer) -> None:
+        headers = [*answer.headers, *self._extra()]
+        if answer.status not in (204, 304):
+            headers.append((b"content-length", b"%d" % len(answer.body)))
+        await self.send(
+            {"type": "http.response.start", "status": answer.status, "headers": headers}
+        )
+        body = b"" if self.scope["method"] == "HEAD" else answer.body
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def _stream(self, stream: Stream) -> None:
+        opening = stream.opening
+        headers = [*opening.headers, *self._extra()]
+        await self.send(
+            {"type": "http.response.start", "status": opening.status, "headers": headers}
+        )
+        step = stream.next(None)
+        while step is not None:
+            part = await self._completed(step) if isinstance(step, Hold) else step
+            assert isinstance(part, Part), "a stream's holds are completed with parts"
+            # A server that applies back-pressure waits here until the reader has kept up.
+            await self.send({"type": "http.response.body", "body": part.body, "more_body": True})
+            step = stream.next(part)
+        await self.send({"type": "http.response.body", "body": b""})
+
+    def _extra(self) -> tuple[tuple[bytes, bytes], ...]:
+        if self.faces.service.hub.draining:
+            return (*self.variant.headers, _CLOSE)
+        return self.variant.headers
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("too-large", f"A body has at most {limit} bytes here.", limit=limit)

@@ -1,0 +1,198 @@
+"""`POST /v1/publish`: a JSON item or a list of them, each for one or many channels.
+
+All of the request is checked before any of it is published. After that each append stands alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pushhub.hub.hold import Hold
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.channel import ChannelNameError, public_name
+from pushhub.protocol.cursor import CursorError, parse_cursor
+from pushhub.protocol.etag import ANY, parse_tags
+from pushhub.protocol.event import (
+    JSON,
+    MAX_EVENT_BYTES,
+    Draft,
+    DraftError,
+    check_label,
+    media_type,
+)
+from pushhub.protocol.feed import JSON as JSON_HEADER
+from pushhub.protocol.feed import NO_STORE
+from pushhub.protocol.grant import Action
+from pushhub.protocol.problem import Problem
+from pushhub.store.base import ANY_VALUE, Append, Appended, Expect, StoreError
+from pushhub.web.publish import receipt, refusal
+from pushhub.web.service import store_unavailable
+
+if TYPE_CHECKING:
+    from pushhub.protocol.grant import Grant
+    from pushhub.protocol.request import Request
+    from pushhub.store.base import Outcome
+    from pushhub.web.service import Service
+
+# Appends of one request: it is one transaction of the store, and nobody should wait long for it.
+MAX_APPENDS = 1000
+
+_FIELDS = frozenset(
+    {
+        "channel",
+        "channels",
+        "content_type",
+        "data",
+        "encoding",
+        "id",
+        "idempotency_key",
+        "if_match",
+        "type",
+    }
+)
+
+
+def batch(service: Service, request: Request, grant: Grant) -> Hold:
+    """Publish every item; the results are listed in the order of the items and their channels."""
+    items = _items(request.body)
+    appends: list[Append] = []
+    owners: list[int] = []
+    for index, item in enumerate(items):
+        try:
+            for append in _appends(service, grant, item):
+                appends.append(append)
+                owners.append(index)
+        except Problem as problem:
+            problem.members["item"] = index
+            raise
+        if len(appends) > MAX_APPENDS:
+            raise Problem(
+                "too-large",
+                f"A request publishes to at most {MAX_APPENDS} channels in all; use two requests.",
+                limit=MAX_APPENDS,
+            )
+    hold = Hold()
+
+    def done(outcomes: list[Outcome]) -> None:
+        failed = [outcome for outcome in outcomes if isinstance(outcome, StoreError)]
+        if outcomes and len(failed) == len(outcomes):
+            hold.complete(service.refuse(store_unavailable(failed[0])))
+            return
+        results = [
+            {"item": index, **_result(append.channel, outcome)}
+            for index, append, outcome in zip(owners, appends, outcomes, strict=True)
+        ]
+        hold.complete(Answer(200, (JSON_HEADER, NO_STORE), orjson.dumps({"results": results})))
+
+    service.hub.publish(appends, done)
+    return hold
+
+
+def _result(channel: str, outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, Appended):
+        return receipt(channel, outcome)
+    return {"channel": channel, "error": refusal(channel, outcome).to_dict()}
+
+
+def _items(body: bytes) -> list[Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem("bad-body", f"The body is not JSON: {error}.") from None
+    items = document if isinstance(document, list) else [document]
+    if not items:
+        raise Problem("bad-body", "The list has no items.")
+    return items
+
+
+def _appends(service: Service, grant: Grant, item: object) -> list[Append]:
+    if not isinstance(item, dict):
+        raise Problem("bad-body", 'An item is an object: {"channel": "news", "data": …}.')
+    if unknown := item.keys() - _FIELDS:
+        raise Problem(
+            "bad-body",
+            f"An item has no field {min(unknown)!r}; it has {', '.join(sorted(_FIELDS))}.",
+        )
+    draft = _draft(item)
+    key = _text(item, "idempotency_key")
+    expect = _expect(_text(item, "if_match"))
+    try:
+        check_label(key, "idempotency key")
+    except DraftError as error:
+        raise Problem("bad-body", str(error)) from None
+    appends = []
+    for channel in _channels(item):
+        service.authority.require(grant, Action.PUBLISH, channel)
+        retention = service.settings.retention(channel)
+        appends.append(Append(channel, draft, retention, expect, key))
+    return appends
+
+
+def _channels(item: dict[str, Any]) -> list[str]:
+    if ("channel" in item) == ("channels" in item):
+        raise Problem("bad-body", "An item has either 'channel' or 'channels'.")
+    names = [item["channel"]] if "channel" in item else item["channels"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Problem("bad-body", "'channel' is a name, 'channels' is a list of names.")
+    if not names or len(set(names)) != len(names):
+        raise Problem("bad-body", "'channels' names at least one channel, and none twice.")
+    try:
+        return [public_name(name) for name in names]
+    except ChannelNameError as error:
+        raise Problem("bad-channel", str(error)) from None
+
+
+def _draft(item: dict[str, Any]) -> Draft:
+    if "data" not in item:
+        raise Problem("bad-body", "An item has 'data'.")
+    data, content_type = item["data"], _text(item, "content_type")
+    try:
+        body = _bytes(data, content_type, _text(item, "encoding"))
+        if len(body) > MAX_EVENT_BYTES:
+            raise Problem(
+                "too-large",
+                f"An event has at most {MAX_EVENT_BYTES} bytes of data.",
+                limit=MAX_EVENT_BYTES,
+            )
+        return Draft(body, content_type or JSON, _text(item, "type"), _text(item, "id"))
+    except DraftError as error:
+        raise Problem("bad-body", str(error)) from None
+
+
+def _bytes(data: object, content_type: str, encoding: str) -> bytes:
+    essence = media_type(content_type)
+    if encoding == "base64" and content_type and isinstance(data, str):
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError):
+            raise DraftError("'data' is not the base64 that 'encoding' says.") from None
+    if encoding:
+        raise DraftError("'encoding' is 'base64', for 'data' that is text, with a 'content_type'.")
+    if essence in ("", JSON) or essence.endswith("+json"):
+        return orjson.dumps(data)
+    if not isinstance(data, str):
+        raise DraftError(f"'data' of the content type {content_type!r} is text, or base64.")
+    return data.encode()
+
+
+def _expect(text: str) -> Expect | None:
+    if not text:
+        return None
+    tags = parse_tags(text)
+    if ANY in tags:
+        return ANY_VALUE
+    try:
+        return Expect(frozenset(map(parse_cursor, tags)) or frozenset([parse_cursor(text)]))
+    except CursorError:
+        raise Problem("bad-body", "'if_match' is the cursor or ETag of the value.") from None
+
+
+def _text(item: dict[str, Any], name: str) -> str:
+    text = item.get(name, "")
+    if not isinstance(text, str):
+        raise Problem("bad-body", f"'{name}' is text.")
+    return text

@@ -1,0 +1,81 @@
+"""Cross-origin access (WHATWG Fetch §3.2), answered here, for every face and on every status.
+
+A browser hides an answer without these headers from its page, an error's reason included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pushhub.protocol.answer import Answer, Headers
+
+# What a page may read of an answer, beside the body.
+EXPOSED = "ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
+
+# What a page may send.
+ALLOWED = (
+    "Authorization, Cache-Control, Content-Type, Event-Id, Event-Type, Idempotency-Key, If-Match,"
+    " If-None-Match, Last-Event-ID, Prefer, Wait"
+)
+
+# Seconds for which a browser remembers a preflight; Chromium takes no more than two hours.
+MAX_AGE = 7200
+
+# Distinct origins that are remembered; a wildcard needs one.
+MAX_VARIANTS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is added to every answer for one origin: as pairs, and as HTTP/1.1 lines."""
+
+    headers: Headers
+    lines: bytes
+
+
+def _variant(*headers: tuple[bytes, bytes]) -> Variant:
+    return Variant(headers, b"".join(name + b": " + value + b"\r\n" for name, value in headers))
+
+
+SAME_ORIGIN = _variant()
+
+
+class Cors:
+    """Which origins may read answers: exact ones, which may also send cookies, or `*` for any."""
+
+    def __init__(self, origins: list[str], *, any_origin: bool = False) -> None:
+        self._any = any_origin or "*" in origins
+        self._origins = frozenset(origins)
+        exposed = (b"access-control-expose-headers", EXPOSED.encode())
+        self._anyone = _variant((b"access-control-allow-origin", b"*"), exposed)
+        self._variants = {
+            origin: _variant(
+                (b"access-control-allow-origin", origin.encode()),
+                (b"access-control-allow-credentials", b"true"),
+                exposed,
+                (b"vary", b"Origin"),
+            )
+            for origin in self._origins - {"*"}
+        }
+
+    def variant(self, origin: str | None) -> Variant:
+        """What to add for a request with this `Origin` header."""
+        if origin is None:
+            return SAME_ORIGIN
+        if self._any:
+            return self._anyone
+        return self._variants.get(origin.lower(), SAME_ORIGIN)
+
+    def preflight(self, methods: tuple[str, ...]) -> Answer:
+        """The answer to OPTIONS; `variant` adds whether the origin may at all."""
+        allowed = ", ".join((*methods, "OPTIONS")).encode()
+        return Answer(
+            204,
+            (
+                (b"allow", allowed),
+                (b"access-control-allow-methods", allowed),
+                (b"access-control-allow-headers", ALLOWED.encode()),
+                (b"access-control-max-age", b"%d" % MAX_AGE),
+                (b"cache-control", b"no-store"),
+            ),
+        )

@@ -1,0 +1,177 @@
+"""The faces, as one table of routes, and the one function that runs them: from a parsed request to
+its outcome.
+
+Drivers call `handle` and write what comes back. It is synchronous, and needs no task, no scope and
+no connection: that is why two drivers can run the same faces.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from pushhub.hub.hold import Hold
+from pushhub.hub.stream import Stream
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.channel import ChannelNameError, decode_segment
+from pushhub.protocol.event import MAX_EVENT_BYTES
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.request import QueryError
+from pushhub.web.batch import batch
+from pushhub.web.channels import delete, listing
+from pushhub.web.publish import publish
+from pushhub.web.reading import feed, many, value
+from pushhub.web.tickets import redeem, ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pushhub.protocol.grant import Grant
+    from pushhub.protocol.request import Request
+    from pushhub.web.cors import Cors
+    from pushhub.web.service import Service
+
+log = structlog.get_logger(__name__)
+
+Outcome = Answer | Hold | Stream
+
+# A thousand channels with cursors take about 100 KiB; names of 255 bytes, escaped, ten times that.
+MAX_POLL_BYTES = 1024 * 1024
+# Sixteen events of the largest size, or a thousand of 4 KiB.
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+# Requests that need no body may have a small one.
+MAX_IDLE_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What answers one method of one address. `run` gets the service, the request, the grant and
+    the path's channel.
+    """
+
+    run: Callable[..., Any]
+    max_body: int = MAX_IDLE_BODY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An address, and its faces by method."""
+
+    path: str
+    faces: Mapping[str, Face]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What the address answers, beside OPTIONS."""
+        return tuple(
+            m for method in self.faces for m in ((method, "HEAD") if method == "GET" else (method,))
+        )
+
+
+ROUTES = (
+    Route("/v1/channels", {"GET": Face(listing)}),
+    Route("/v1/channels/{channel}", {"GET": Face(value), "DELETE": Face(delete)}),
+    Route(
+        "/v1/channels/{channel}/events",
+        {"GET": Face(feed), "POST": Face(publish, MAX_EVENT_BYTES)},
+    ),
+    Route("/v1/poll", {"POST": Face(many, MAX_POLL_BYTES)}),
+    Route("/v1/publish", {"POST": Face(batch, MAX_BATCH_BYTES)}),
+    Route("/v1/tickets", {"POST": Face(ticket)}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route, and what its path holds: the channel's segment as sent, or None."""
+
+    route: Route
+    segment: str | None
+
+    def face(self, method: str) -> Face | None:
+        """The face of a method; HEAD is GET without a body."""
+        return self.route.faces.get("GET" if method == "HEAD" else method)
+
+    def max_body(self, method: str) -> int:
+        """How many bytes a request's body may have."""
+        face = self.face(method)
+        return face.max_body if face else MAX_IDLE_BODY_BYTES
+
+
+class Faces:
+    """The faces of one service."""
+
+    def __init__(self, service: Service, cors: Cors, routes: tuple[Route, ...] = ROUTES) -> None:
+        self.service = service
+        self.cors = cors
+        self._fixed = {route.path: Match(route, None) for route in routes if "{" not in route.path}
+        self._open = [
+            (re.compile(re.escape(route.path).replace(r"\{channel\}", "([^/]*)")), route)
+            for route in routes
+            if "{" in route.path
+        ]
+
+    def match(self, path: str) -> Match | None:
+        """The route of a path, still percent-encoded; None if the path is no face's."""
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed
+        for pattern, route in self._open:
+            if found := pattern.fullmatch(path):
+                return Match(route, found[1])
+        return None
+
+    def handle(self, request: Request, match: Match) -> Outcome:
+        """Run the face that `match` names. Whatever goes wrong comes back as an answer."""
+        service = self.service
+        try:
+            if request.method == "OPTIONS":
+                return self.cors.preflight(match.route.methods)
+            face = match.face(request.method)
+            if face is None:
+                allowed = ", ".join(match.route.methods)
+                raise Problem(
+                    "method-not-allowed",
+                    f"This address answers {allowed}.",
+                    headers=((b"allow", allowed.encode()),),
+                )
+            ticket = _ticket(request, face)
+            if ticket:
+                return redeem(service, ticket, lambda grant: self._run(face, request, match, grant))
+            return self._run(face, request, match, service.authority.grant(request))
+        except Problem as problem:
+            return service.refuse(problem)
+        except QueryError as error:
+            return service.refuse(Problem("bad-request", str(error)))
+        except Exception:
+            log.exception("face.failed", method=request.method, path=match.route.path)
+            return service.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
+
+    def _run(self, face: Face, request: Request, match: Match, grant: Grant) -> Outcome:
+        service = self.service
+        try:
+            if match.segment is None:
+                result = face.run(service, request, grant)
+            else:
+                result = face.run(service, request, grant, decode_segment(match.segment))
+        except Problem as problem:
+            return service.refuse(problem)
+        except ChannelNameError as error:
+            return service.refuse(Problem("bad-channel", str(error)))
+        if isinstance(result, Answer | Hold | Stream):
+            return result
+        answer = service.hub.hold(result)
+        assert isinstance(answer, Answer | Hold), "only a stream's polls are answered with parts"
+        return answer
+
+
+def _ticket(request: Request, face: Face) -> str:
+    """The one-use ticket of a request that cannot send headers; only a feed takes one."""
+    if face.run is not feed or "ticket=" not in request.query_string:
+        return ""
+    if "authorization" in request.headers:
+        return ""
+    return request.query.get("ticket", "")

@@ -1,0 +1,145 @@
+"""`/metrics` in Prometheus' text format (0.0.4), rendered from plain ints when somebody asks."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pushhub.hub.stats import Histogram
+    from pushhub.web.service import Service
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Samples = "Mapping[str, float]"
+
+
+def render(service: Service) -> str:
+    """Every metric, with what it means."""
+    hub, stats = service.hub, service.hub.stats
+    text = [
+        _gauge("pushhub_holds", "Requests that are parked now.", hub.parked),
+        _gauge("pushhub_channels", "Channels in memory now.", len(hub.shelf)),
+        _gauge("pushhub_tail_bytes", "Bytes of events kept in memory.", hub.shelf.tail_bytes),
+        _gauge("pushhub_draining", "1 while the server is leaving.", int(hub.draining)),
+        _gauge("pushhub_store_ready", "1 while the store can be used.", int(hub.store.ready)),
+        _histogram(
+            "pushhub_hold_seconds",
+            "How long requests were parked, whatever ended it.",
+            stats.hold_seconds,
+        ),
+        _histogram(
+            "pushhub_wake_latency_seconds",
+            "From an event's arrival at the hub to the moment a hold is answered with it.",
+            stats.wake_latency,
+        ),
+        _counters(
+            "pushhub_completed_total",
+            "Holds that were answered, by what ended the wait.",
+            "by",
+            {
+                "event": stats.completed_by_event,
+                "deadline": stats.completed_by_deadline,
+                "delete": stats.completed_by_delete,
+                "drain": stats.completed_by_drain,
+            },
+        ),
+        _counters(
+            "pushhub_disconnect_total",
+            "Holds that ended without an answer.",
+            "reason",
+            {"client": stats.dropped},
+        ),
+        _counters(
+            "pushhub_publish_total",
+            "Published events, by what became of them.",
+            "result",
+            {
+                "ok": stats.publish_ok,
+                "duplicate": stats.publish_duplicate,
+                "refused": stats.publish_refused,
+                "failed": stats.publish_failed,
+            },
+        ),
+        _counter(
+            "pushhub_deliver_events_total",
+            "Events written to readers, counted for each reader.",
+            stats.delivered,
+        ),
+        _counters(
+            "pushhub_recover_total",
+            "Polls from a cursor that was behind: made good, or told of a gap and why.",
+            "result",
+            {"ok": stats.recovered, **stats.gaps},
+        ),
+        _counters(
+            "pushhub_rejected_total",
+            "Refused requests, by problem; 'full' are polls answered at once for want of room.",
+            "reason",
+            {"full": stats.refused_holds, **service.rejected},
+        ),
+        _family("pushhub_store_seconds", "What the store takes.", "histogram"),
+        _series("pushhub_store_seconds", stats.append_seconds, 'op="append"'),
+        _series("pushhub_store_seconds", stats.read_seconds, 'op="read"'),
+        _gauge(
+            "pushhub_store_lag_seconds",
+            "How long the oldest publish that is not settled has waited for the store.",
+            hub.append_lag(),
+        ),
+        _counter("pushhub_store_read_failed_total", "Reads that failed.", stats.read_failed),
+        _histogram(
+            "pushhub_loop_lag_seconds", "How late the event loop's timer fires.", stats.loop_lag
+        ),
+        *_process(),
+    ]
+    return "".join(text)
+
+
+def _process() -> Iterable[str]:
+    # The names of the official clients, so that common dashboards fit.
+    yield _counter(
+        "process_cpu_seconds_total", "CPU time, user and system.", round(time.process_time(), 2)
+    )
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        pages = int(statm.read_text().split()[1])
+        yield _gauge(
+            "process_resident_memory_bytes", "Resident memory.", pages * os.sysconf("SC_PAGE_SIZE")
+        )
+        yield _gauge("process_open_fds", "Open file descriptors.", len(os.listdir("/proc/self/fd")))
+
+
+def _family(name: str, help: str, kind: str) -> str:
+    return f"# HELP {name} {help}\n# TYPE {name} {kind}\n"
+
+
+def _gauge(name: str, help: str, value: float) -> str:
+    return _family(name, help, "gauge") + f"{name} {value}\n"
+
+
+def _counter(name: str, help: str, value: float) -> str:
+    return _family(name, help, "counter") + f"{name} {value}\n"
+
+
+def _counters(name: str, help: str, label: str, values: Mapping[str, float]) -> str:
+    lines = [f'{name}{{{label}="{key}"}} {value}\n' for key, value in sorted(values.items())]
+    return _family(name, help, "counter") + "".join(lines)
+
+
+def _histogram(name: str, help: str, histogram: Histogram) -> str:
+    return _family(name, help, "histogram") + _series(name, histogram)
+
+
+def _series(name: str, histogram: Histogram, labels: str = "") -> str:
+    lines, total = [], 0
+    comma = "," if labels else ""
+    for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
+        total += count
+        lines.append(f'{name}_bucket{{{labels}{comma}le="{bound}"}} {total}\n')
+    braces = f"{{{labels}}}" if labels else ""
+    lines.append(f"{name}_sum{braces} {histogram.sum:.6f}\n{name}_count{braces} {total}\n")
+    return "".join(lines)

@@ -1,0 +1,126 @@
+"""What needs no speed: health, metrics, the API's description, the demo. Ordinary Starlette."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.request import Request as Asked
+from pushhub.web import metrics
+from pushhub.web.openapi import document
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from pushhub.web.service import Service
+
+_STATIC = files("pushhub.web") / "static"
+
+# The pages need nothing from elsewhere, and must not be made to (CWE-79).
+_PAGE_HEADERS = {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+def pages(service: Service) -> list[Route]:
+    """The routes of the pages."""
+    return [
+        Route("/", _home),
+        Route("/livez", _livez),
+        Route("/readyz", _readyz(service)),
+        Route("/metrics", _metrics(service)),
+        Route("/openapi.json", _openapi),
+        Route("/docs", _static("docs.html", "text/html")),
+        Route("/docs.css", _static("docs.css", "text/css")),
+        Route("/docs.js", _static("docs.js", "text/javascript")),
+        Route("/demo", _static("demo.html", "text/html")),
+        Route("/demo.css", _static("demo.css", "text/css")),
+        Route("/demo.js", _static("demo.js", "text/javascript")),
+    ]
+
+
+async def _home(request: Request) -> Response:
+    return RedirectResponse("/demo", 307)
+
+
+async def _livez(request: Request) -> Response:
+    """The process runs and its loop turns. Fails only for what a restart would mend."""
+    return JSONResponse({"live": True}, headers={"cache-control": "no-store"})
+
+
+async def _openapi(request: Request) -> Response:
+    return JSONResponse(document())
+
+
+def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    async def readyz(request: Request) -> Response:
+        """Whether a balancer should send requests here: not while leaving or without store."""
+        ready = not service.leaving and service.hub.store.ready
+        body = {"ready": ready, "leaving": service.leaving, "store": service.hub.store.ready}
+        return JSONResponse(body, 200 if ready else 503, headers={"cache-control": "no-store"})
+
+    return readyz
+
+
+def _metrics(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    async def metrics_page(request: Request) -> Response:
+        try:
+            asked = Asked("GET", request.url.path, headers=dict(request.headers))
+            service.authority.require_admin(service.authority.grant(asked))
+        except Problem as problem:
+            return _problem(service, problem)
+        return PlainTextResponse(
+            metrics.render(service),
+            headers={"content-type": metrics.CONTENT_TYPE, "cache-control": "no-store"},
+        )
+
+    return metrics_page
+
+
+def _static(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    content = (_STATIC / name).read_bytes()
+
+    async def page(request: Request) -> Response:
+        return Response(content, media_type=media_type, headers=_PAGE_HEADERS)
+
+    return page
+
+
+def _problem(service: Service, problem: Problem) -> Response:
+    answer = service.refuse(problem)
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers=headers)
+
+
+def problem_handlers(
+    service: Service,
+) -> dict[int, Callable[[Request, Exception], Awaitable[Response]]]:
+    """Starlette's own errors, as problems like all others."""
+
+    async def not_found(request: Request, error: Exception) -> Response:
+        return _problem(
+            service,
+            Problem("not-found", "There is nothing at this address; /docs lists what there is."),
+        )
+
+    async def method_not_allowed(request: Request, error: Exception) -> Response:
+        allowed = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+        headers = tuple((name.lower().encode(), value.encode()) for name, value in allowed.items())
+        return _problem(
+            service,
+            Problem(
+                "method-not-allowed", "This address does not answer that method.", headers=headers
+            ),
+        )
+
+    return {404: not_found, 405: method_not_allowed}

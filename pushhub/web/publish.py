@@ -1,0 +1,123 @@
+"""`POST /v1/channels/{channel}/events`: the body is the event, whatever it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pushhub.hub.hold import Hold
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.cursor import CursorError, parse_cursor
+from pushhub.protocol.etag import ANY, parse_tags
+from pushhub.protocol.event import DraftError, check_label, draft_from_body
+from pushhub.protocol.feed import JSON, NO_STORE
+from pushhub.protocol.grant import Action
+from pushhub.protocol.problem import Problem
+from pushhub.store.base import (
+    ANY_VALUE,
+    NO_VALUE,
+    Append,
+    Appended,
+    Expect,
+    KeyReused,
+    Mismatch,
+    StoreError,
+)
+from pushhub.web.service import store_unavailable
+
+if TYPE_CHECKING:
+    from pushhub.protocol.grant import Grant
+    from pushhub.protocol.request import Request
+    from pushhub.store.base import Outcome
+    from pushhub.web.service import Service
+
+
+def publish(service: Service, request: Request, grant: Grant, channel: str) -> Hold:
+    """Append one event; answered when the store has it for good."""
+    service.authority.require(grant, Action.PUBLISH, channel)
+    headers = request.headers
+    try:
+        draft = draft_from_body(
+            request.body,
+            headers.get("content-type", ""),
+            _label(headers.get("event-type", "")),
+            _label(headers.get("event-id", "")),
+        )
+        key = check_label(_label(headers.get("idempotency-key", "")), "idempotency key")
+    except DraftError as error:
+        raise Problem("bad-body", str(error)) from None
+    append = Append(channel, draft, service.settings.retention(channel), _expect(request), key)
+    hold = Hold()
+
+    def done(outcomes: list[Outcome]) -> None:
+        (outcome,) = outcomes
+        if isinstance(outcome, Appended):
+            hold.complete(Answer(200, (JSON, NO_STORE), orjson.dumps(receipt(channel, outcome))))
+        else:
+            hold.complete(service.refuse(refusal(channel, outcome)))
+
+    service.hub.publish([append], done)
+    return hold
+
+
+def receipt(channel: str, appended: Appended) -> dict[str, object]:
+    """What a publisher is told of an event that is in the log."""
+    cursor = appended.cursor
+    return {
+        "channel": channel,
+        "epoch": cursor.epoch,
+        "offset": cursor.offset,
+        "cursor": str(cursor),
+        "id": appended.id,
+        "duplicate": appended.duplicate,
+    }
+
+
+def refusal(channel: str, outcome: Mismatch | KeyReused | StoreError) -> Problem:
+    """Why an event is not in the log."""
+    match outcome:
+        case Mismatch(last):
+            return Problem(
+                "precondition-failed",
+                "The channel's value is not the one that the condition names. Read it again, decide"
+                " again, and publish with its new ETag.",
+                channel=channel,
+                etag=last.etag if last else None,
+            )
+        case KeyReused():
+            return Problem(
+                "key-reused",
+                "This idempotency key was used for an event with other content. A retry sends the"
+                " same bytes; a new event has a new key.",
+                channel=channel,
+            )
+        case StoreError():
+            return store_unavailable(outcome)
+
+
+def _expect(request: Request) -> Expect | None:
+    if (header := request.headers.get("if-match")) is not None:
+        tags = parse_tags(header)
+        if ANY in tags:
+            return ANY_VALUE
+        try:
+            cursors = frozenset(map(parse_cursor, tags))
+        except CursorError:
+            cursors = frozenset()
+        if not cursors:
+            raise Problem("bad-request", "'If-Match' holds the ETag of the value, as it was given.")
+        return Expect(cursors)
+    if (header := request.headers.get("if-none-match")) is not None:
+        if header.strip() != ANY:
+            raise Problem("bad-request", "A publish knows 'If-None-Match: *' only: no value yet.")
+        return NO_VALUE
+    return None
+
+
+def _label(header: str) -> str:
+    # Header bytes reach us as Latin-1 (RFC 9110 §5.5); what clients send there is UTF-8.
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header

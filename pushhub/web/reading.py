@@ -1,0 +1,87 @@
+"""The reading faces: the feed of a channel, its value, many channels at once; each plain, waiting
+or as a stream.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.hub.stream import Stream
+from pushhub.protocol.cursor import CursorError, Start, parse_since
+from pushhub.protocol.etag import parse_tags
+from pushhub.protocol.feed import Feed
+from pushhub.protocol.grant import Action
+from pushhub.protocol.many import Many, parse_many
+from pushhub.protocol.poll import parse_limit
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.sse import OPENING, FeedStream, ManyStream
+from pushhub.protocol.value import Value
+from pushhub.protocol.wait import granted_wait
+
+if TYPE_CHECKING:
+    from pushhub.protocol.cursor import Since
+    from pushhub.protocol.grant import Grant
+    from pushhub.protocol.poll import Poll
+    from pushhub.protocol.request import Request
+    from pushhub.web.service import Service
+
+EVENT_STREAM = "text/event-stream"
+
+
+def feed(service: Service, request: Request, grant: Grant, channel: str) -> Poll | Stream:
+    """`GET /v1/channels/{channel}/events`: the events after a cursor; with SSE, and then all that
+    come.
+    """
+    service.authority.require(grant, Action.READ, channel)
+    limit = parse_limit(request)
+    streams = wants_stream(request)
+    since = _since(request, streams)
+    if streams:
+        return Stream(
+            service.hub, OPENING, FeedStream(channel, since, limit, first=True), grant.expires
+        )
+    return Feed(channel, since, limit, wait(service, request))
+
+
+def value(service: Service, request: Request, grant: Grant, channel: str) -> Poll:
+    """`GET /v1/channels/{channel}`: the last event's bytes, with its ETag."""
+    service.authority.require(grant, Action.READ, channel)
+    tags = parse_tags(request.headers.get("if-none-match", ""))
+    return Value(channel, tags, wait(service, request))
+
+
+def many(service: Service, request: Request, grant: Grant) -> Poll | Stream:
+    """`POST /v1/poll`: many channels, a cursor for each; with SSE as one stream."""
+    settings = service.settings
+    asked = parse_many(request.body, settings.max_wait, settings.max_channels)
+    for want in asked.wants:
+        service.authority.require(grant, Action.READ, want.channel)
+    if wants_stream(request):
+        poll = ManyStream(asked.wants, asked.limit, first=True)
+        return Stream(service.hub, OPENING, poll, grant.expires)
+    return Many(asked.wants, asked.limit, wait(service, request) or asked.wait)
+
+
+def wait(service: Service, request: Request) -> int | None:
+    """The seconds granted; HEAD asks for the head of a plain answer, and never waits."""
+    if request.method == "HEAD":
+        return None
+    return granted_wait(request, service.settings.max_wait)
+
+
+def wants_stream(request: Request) -> bool:
+    """Whether the reader takes Server-Sent Events. HEAD never streams."""
+    return EVENT_STREAM in request.headers.get("accept", "") and request.method != "HEAD"
+
+
+def _since(request: Request, streams: bool) -> Since:
+    # A browser that reconnects sends the URL as it was and the id that it saw last: the id is
+    # newer.
+    text = request.headers.get("last-event-id") if streams else None
+    text = text or request.query.get("since")
+    if text is None:
+        return Start.EARLIEST
+    try:
+        return parse_since(text)
+    except CursorError as error:
+        raise Problem("bad-cursor", str(error)) from None

@@ -1,0 +1,68 @@
+"""What every face is given: the hub, who may do what, and the settings. Made once, by `app.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pushhub.hub.hold import Hold
+from pushhub.protocol.problem import Problem, retry_after
+from pushhub.store.base import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from pushhub.auth.authority import Authority
+    from pushhub.auth.tickets import Tickets
+    from pushhub.hub.hub import Hub
+    from pushhub.protocol.answer import Answer
+    from pushhub.settings import Settings
+
+
+def store_unavailable(error: StoreError) -> Problem:
+    """The refusal when the store cannot take or give anything: nothing was acknowledged."""
+    return Problem("store-unavailable", str(error), headers=(retry_after(1),))
+
+
+@dataclass(slots=True)
+class Service:
+    """One hub and its surroundings. Faces are functions of it and of a request."""
+
+    hub: Hub
+    authority: Authority
+    settings: Settings
+    rejected: dict[str, int] = field(default_factory=dict)
+    """How often each problem was answered, by its slug."""
+    tickets: Tickets | None = None
+    """Made when the store is open, which keeps the secret that all workers share."""
+    leaving: bool = False
+    """Whether the process is on its way out: readyz says so before the first hold is answered."""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def later(self, work: Coroutine[None, None, Answer]) -> Hold:
+        """The hold of a request that awaits the store: rare ones, such as a list or a delete."""
+        hold = Hold()
+        task = asyncio.get_running_loop().create_task(self._finish(hold, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return hold
+
+    async def _finish(self, hold: Hold, work: Coroutine[None, None, Answer]) -> None:
+        try:
+            answer = await work
+        except Problem as problem:
+            answer = self.refuse(problem)
+        except StoreError as error:
+            answer = self.refuse(store_unavailable(error))
+        hold.complete(answer)
+
+    def refuse(self, problem: Problem) -> Answer:
+        """Count a problem, and answer it."""
+        self.rejected[problem.slug] = self.rejected.get(problem.slug, 0) + 1
+        return problem.answer()
+
+    async def close(self) -> None:
+        """Wait for the requests that still await the store."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)

@@ -1,0 +1,85 @@
+"""`POST /v1/tickets`, and the opening of tickets: how an `EventSource`, which cannot send headers,
+shows who it is.
+
+A ticket is signed and short-lived, and works once. What makes it single-use is the store: its id is
+an idempotency key on one channel of pushhub's own, so that of all workers and nodes only the first
+to append it sees no duplicate.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pushhub.auth.tickets import Tickets
+from pushhub.hub.hold import Hold
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.cursor import Start
+from pushhub.protocol.event import BINARY, Draft
+from pushhub.protocol.feed import JSON, NO_STORE
+from pushhub.protocol.page import Page
+from pushhub.protocol.problem import Problem
+from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, StoreError, append
+from pushhub.web.service import store_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.hub.stream import Stream
+    from pushhub.protocol.grant import Grant
+    from pushhub.protocol.request import Request
+    from pushhub.store.base import Outcome, Store
+    from pushhub.web.service import Service
+
+SECRET_CHANNEL = "$secret:tickets"
+USED_CHANNEL = "$tickets"
+SECRET_BYTES = 32
+
+
+def ticket(service: Service, request: Request, grant: Grant) -> Answer:
+    """Exchange a token for a ticket that reads what the token reads."""
+    if not grant.read:
+        raise Problem("unauthorized", "To get a ticket, send a token that reads some channel.")
+    assert service.tickets is not None
+    body = {
+        "ticket": service.tickets.mint(grant, service.hub.clock()),
+        "expires_in": service.settings.ticket_seconds,
+    }
+    return Answer(200, (JSON, NO_STORE), orjson.dumps(body))
+
+
+def redeem(service: Service, text: str, run: Callable[[Grant], Answer | Hold | Stream]) -> Hold:
+    """Use a ticket up, then answer the request with what it grants.
+
+    Raises:
+        Problem: the ticket is none, or has expired.
+    """
+    assert service.tickets is not None
+    grant, id = service.tickets.open(text, service.hub.clock())
+    hold = Hold()
+
+    def used(outcomes: list[Outcome]) -> None:
+        (outcome,) = outcomes
+        if hold.done:
+            return
+        if isinstance(outcome, StoreError):
+            hold.complete(service.refuse(store_unavailable(outcome)))
+        elif isinstance(outcome, Appended) and not outcome.duplicate:
+            hold.follow(run(grant))
+        else:
+            detail = "This ticket was used before. A ticket opens one stream; get another one."
+            hold.complete(service.refuse(Problem("unauthorized", detail)))
+
+    service.hub.store.append([Append(USED_CHANNEL, Draft(b"{}"), REGISTER, key=id)], used)
+    return hold
+
+
+async def open_tickets(store: Store, ticket_seconds: int) -> Tickets:
+    """The tickets of this store: whoever is first makes the secret, and all read it."""
+    draft = Draft(secrets.token_bytes(SECRET_BYTES), BINARY)
+    await append(store, Append(SECRET_CHANNEL, draft, REGISTER, NO_VALUE))
+    page = await store.read(SECRET_CHANNEL, Start.LAST, 1)
+    assert isinstance(page, Page)
+    return Tickets(page.events[-1].data, ticket_seconds)
