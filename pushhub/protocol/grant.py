@@ -33,13 +33,8 @@ class Grant:
 
     def allows(self, action: Action, channel: str) -> bool:
         """Whether the grant covers `action` on `channel`."""
-        match action:
-            case Action.READ:
-                return self.read.match(channel)
-            case Action.PUBLISH:
-                return self.publish.match(channel)
-            case Action.MANAGE:
-                return self.manage.match(channel)
+        patterns: Patterns = getattr(self, action)
+        return patterns.match(channel)
 
     @property
     def is_admin(self) -> bool:
