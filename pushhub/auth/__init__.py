@@ -1,0 +1,10 @@
+"""Who is asking, and what they may do: API keys, tokens and tickets.
+
+Everything here is synchronous, and the clock is passed in.
+"""
+
+from pushhub.auth.authority import Authority
+from pushhub.auth.tickets import Tickets
+from pushhub.auth.tokens import TokenKeyError
+
+__all__ = ["Authority", "Tickets", "TokenKeyError"]

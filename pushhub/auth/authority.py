@@ -1,0 +1,192 @@
+"""Who is asking: finds the credential of a request, and says what it allows.
+
+A credential is, in this order, `Authorization: Bearer` with an API key or a token, `Authorization:
+Basic` with an API key as the password, or a token in the cookie `pushhub_token`. The first that is
+there counts, and a bad one is refused even where none is needed.
+
+Browsers send cookies along with requests that other sites make them send (CWE-352). So a cookie
+publishes and manages only if the browser says that the page is of the same site (`Sec-Fetch-Site`,
+or an `Origin` of our own host); otherwise it only reads, which other sites' pages cannot see.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pushhub.auth.keys import PREFIX, ApiKeys, KeyEntry
+from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
+from pushhub.protocol.grant import EVERYTHING, NOTHING, Action, Grant
+from pushhub.protocol.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pushhub.protocol.request import Request
+
+COOKIE = "pushhub_token"
+
+# RFC 6750 §3. Basic is accepted but never asked for: browsers would show their own dialogue.
+_CHALLENGE = ((b"www-authenticate", b'Bearer realm="pushhub"'),)
+_INVALID = ((b"www-authenticate", b'Bearer realm="pushhub", error="invalid_token"'),)
+_INSUFFICIENT = ((b"www-authenticate", b'Bearer realm="pushhub", error="insufficient_scope"'),)
+
+_VERBS = {Action.READ: "read", Action.PUBLISH: "publish to", Action.MANAGE: "manage"}
+
+
+class Policy(Protocol):
+    """What an Authority must know; `Settings` is one."""
+
+    @property
+    def dev(self) -> bool: ...
+    @property
+    def metrics_public(self) -> bool: ...
+    @property
+    def api_keys(self) -> Sequence[KeyEntry]: ...
+    @property
+    def token_keys(self) -> Sequence[TokenKeyEntry]: ...
+    @property
+    def token_audience(self) -> str | None: ...
+    @property
+    def token_issuer(self) -> str | None: ...
+    def is_public(self, channel: str) -> bool:
+        """Whether anybody may read `channel`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CookieGrant(Grant):
+    """What a cookie's token allows to a page that may be of another site: reading."""
+
+
+class Authority:
+    """Turns requests into grants, and refuses what a grant does not cover.
+
+    Args:
+        policy: the keys, and what is public.
+        now: seconds since 1970.
+
+    Raises:
+        TokenKeyError: a token key does not suit its algorithm.
+    """
+
+    def __init__(self, policy: Policy, now: Callable[[], float]) -> None:
+        self._policy = policy
+        self._keys = ApiKeys(policy.api_keys)
+        self._tokens = Tokens(
+            policy.token_keys,
+            now=now,
+            audience=policy.token_audience,
+            issuer=policy.token_issuer,
+        )
+
+    def grant(self, request: Request) -> Grant:
+        """What the sender of `request` may do; NOTHING without a credential.
+
+        Raises:
+            Problem: `unauthorized`, for a credential that is not good.
+        """
+        if self._policy.dev:
+            return EVERYTHING
+        headers = request.headers
+        if authorization := headers.get("authorization"):
+            return self._authorization(authorization)
+        if "cookie" in headers and (token := _cookie(headers["cookie"])):
+            grant = self._token(token)
+            if _from_same_site(headers):
+                return grant
+            return CookieGrant(read=grant.read, subject=grant.subject, expires=grant.expires)
+        return NOTHING
+
+    def require(self, grant: Grant, action: Action, channel: str) -> None:
+        """Return if `grant` allows `action` on `channel`, or anybody may do it.
+
+        Raises:
+            Problem: `unauthorized` if there was no credential, else `forbidden`.
+        """
+        if grant.allows(action, channel):
+            return
+        if action is Action.READ and self._policy.is_public(channel):
+            return
+        self._refuse(
+            grant,
+            f"{_VERBS[action]} the channel {channel!r}",
+            f"its {action.value!r} list has no pattern that covers it",
+        )
+
+    def require_admin(self, grant: Grant) -> None:
+        """Return if `grant` is an operator's: what metrics and the list of channels ask for.
+
+        Raises:
+            Problem: `unauthorized` if there was no credential, else `forbidden`.
+        """
+        if not (grant.is_admin or self._policy.metrics_public or self._policy.dev):
+            self._refuse(grant, "see this", "its 'manage' list has no '*'")
+
+    def _refuse(self, grant: Grant, what: str, why: str) -> None:
+        if grant is NOTHING:
+            raise Problem(
+                "unauthorized",
+                f"To {what}, send an API key or a token as 'Authorization: Bearer …'.",
+                headers=_CHALLENGE,
+            )
+        if isinstance(grant, CookieGrant):
+            why = "a token in a cookie only reads unless the browser says the page is of this site"
+        raise Problem("forbidden", f"This credential cannot {what}: {why}.", headers=_INSUFFICIENT)
+
+    def _authorization(self, value: str) -> Grant:
+        scheme, _, credential = value.partition(" ")
+        credential = credential.strip()
+        match scheme.lower():
+            case "bearer" if credential.startswith(PREFIX):
+                return self._api_key(credential)
+            case "bearer" if credential:
+                return self._token(credential)
+            case "basic":
+                return self._api_key(_password(credential))
+        raise _unauthorized("'Authorization' is 'Bearer' and an API key or a token.")
+
+    def _api_key(self, secret: str) -> Grant:
+        grant = self._keys.grant(secret)
+        if grant is None:
+            raise _unauthorized("This server does not know this API key.")
+        return grant
+
+    def _token(self, token: str) -> Grant:
+        try:
+            return self._tokens.grant(token)
+        except TokenError as error:
+            raise _unauthorized(str(error)) from None
+
+    def __repr__(self) -> str:
+        return f"<Authority {self._keys!r} {self._tokens!r}>"
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem("unauthorized", detail, headers=_INVALID)
+
+
+def _password(credential: str) -> str:
+    try:
+        pair = base64.b64decode(credential, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise _unauthorized("The 'Basic' credential is not base64 of 'name:API key'.") from None
+    return pair.partition(":")[2]
+
+
+def _cookie(header: str) -> str:
+    """The token in a `Cookie` header. Two headers are joined by commas, which no token has."""
+    for pair in header.replace(",", ";").split(";"):
+        name, _, value = pair.partition("=")
+        if name.strip() == COOKIE:
+            return value.strip().strip('"')
+    return ""
+
+
+def _from_same_site(headers: Mapping[str, str]) -> bool:
+    """Whether the browser says that a page of this site, or its user, made the request."""
+    if site := headers.get("sec-fetch-site"):
+        return site in ("same-origin", "same-site", "none")
+    host = headers.get("origin", "").partition("://")[2].lower()
+    return bool(host) and host == headers.get("host", "").lower()

@@ -1,0 +1,103 @@
+"""One-use tickets: a read grant in an address, for `EventSource`, which cannot send headers.
+
+Addresses end up in logs and histories, so a ticket lives for seconds and only reads. That it is
+used once is the web face's part: it registers the ticket's id in the store.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import jwt
+
+from pushhub.protocol.grant import Grant, grant_from_claim
+from pushhub.protocol.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# An address of more than 8 KiB does not pass nginx (large_client_header_buffers).
+MAX_TICKET_BYTES = 6 * 1024
+_ALGORITHM = "HS256"
+_AUDIENCE = "pushhub:ticket"
+_HOW = "Get a new one from POST /v1/tickets; each is for one use, within seconds."
+_DECODE_OPTIONS: Any = {"verify_exp": False, "verify_iat": False, "require": ["exp", "jti", "aud"]}
+
+
+class Tickets:
+    """Mints and opens tickets.
+
+    Args:
+        secret: at least 32 random bytes, the same for all who share a store.
+        seconds: how long a ticket can be used.
+        random_id: an id that no other ticket has.
+    """
+
+    __slots__ = ("_random_id", "_secret", "seconds")
+
+    def __init__(
+        self,
+        secret: bytes,
+        seconds: float = 30,
+        random_id: Callable[[], str] = lambda: secrets.token_urlsafe(16),
+    ) -> None:
+        if len(secret) < 32:
+            raise ValueError("The secret that signs tickets has at least 32 bytes.")
+        self._secret = secret
+        self.seconds = seconds
+        self._random_id = random_id
+
+    def mint(self, grant: Grant, now: float) -> str:
+        """A ticket for what `grant` reads. It ends with the grant if that is sooner.
+
+        Raises:
+            Problem: the grant has more patterns than an address can carry.
+        """
+        expires = now + self.seconds
+        claims: dict[str, Any] = {
+            "aud": _AUDIENCE,
+            "jti": self._random_id(),
+            "exp": expires if grant.expires is None else min(expires, grant.expires),
+            "read": list(grant.read.texts),
+        }
+        if grant.subject:
+            claims["sub"] = grant.subject
+        if grant.expires is not None:
+            claims["grant_exp"] = grant.expires
+        ticket = jwt.encode(claims, self._secret, _ALGORITHM)
+        if len(ticket) > MAX_TICKET_BYTES:
+            raise Problem(
+                "too-large",
+                f"A ticket has at most {MAX_TICKET_BYTES} bytes, and the token has too many "
+                f"patterns for that; a prefix and a final '*' covers many channels.",
+            )
+        return ticket
+
+    def open(self, ticket: str, now: float) -> tuple[Grant, str]:
+        """A ticket's grant, which reads only and ends when its token ended, and the ticket's id.
+
+        Raises:
+            Problem: it is not one of ours, or not any more.
+        """
+        if len(ticket) > MAX_TICKET_BYTES:
+            raise Problem("unauthorized", f"This is not a ticket of this server. {_HOW}")
+        try:
+            claims = jwt.decode(
+                ticket,
+                self._secret,
+                algorithms=[_ALGORITHM],
+                audience=_AUDIENCE,
+                options=_DECODE_OPTIONS,
+            )
+        except (jwt.PyJWTError, ValueError):
+            raise Problem("unauthorized", f"This is not a ticket of this server. {_HOW}") from None
+        if claims["exp"] <= now:
+            raise Problem("unauthorized", f"The ticket has expired. {_HOW}")
+        grant = grant_from_claim(
+            {"read": claims["read"]}, claims.get("sub", ""), claims.get("grant_exp")
+        )
+        return grant, claims["jti"]
+
+    def __repr__(self) -> str:
+        return f"<Tickets {self.seconds} s>"

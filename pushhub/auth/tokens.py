@@ -1,0 +1,251 @@
+"""Tokens: JWTs that somebody else issues and that carry a grant.
+
+The key decides the algorithm, never the token (RFC 8725 §2.1). PyJWT does the cryptography; what
+depends on the time is checked here, against a clock that is passed in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import AllowedPublicKeys, get_default_algorithms
+
+from pushhub.protocol.grant import Grant, GrantError, grant_from_claim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+# nginx and most servers refuse a header line of more than 8 KiB.
+MAX_TOKEN_BYTES = 8 * 1024
+
+# How far the issuer's clock may be ahead of ours. A token still ends when it says: a second look at
+# it must never find more than the first.
+CLOCK_SKEW = 5.0
+
+# With a usual token about 15 MB; a verification that is not remembered costs 20 to 100 µs.
+REMEMBERED = 10_000
+
+_DECODE_OPTIONS: Any = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "require": ["exp"],
+    "enforce_minimum_key_length": True,
+}
+
+
+class TokenError(ValueError):
+    """The token is refused; the message is a sentence for whoever sent it."""
+
+
+class TokenKeyError(ValueError):
+    """A configured key cannot be used; the message is a sentence for the operator."""
+
+
+class TokenKeyEntry(Protocol):
+    """A configured key that tokens are verified with."""
+
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def kid(self) -> str | None: ...
+    def material(self) -> bytes:
+        """An HMAC secret, or a public key as PEM."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    algorithm: str
+    kid: str | None
+    key: AllowedPublicKeys | bytes
+
+
+class Tokens:
+    """Verifies tokens and remembers those that are good until they expire.
+
+    Args:
+        entries: the keys; several let one replace another without refusing anybody.
+        audience: what a token's `aud` must name; with None a token must have no `aud`.
+        issuer: what a token's `iss` must be; with None it may be anything.
+        now: seconds since 1970.
+        remembered: how many good tokens are remembered.
+
+    Raises:
+        TokenKeyError: an entry's key does not suit its algorithm.
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[TokenKeyEntry],
+        *,
+        now: Callable[[], float],
+        audience: str | None = None,
+        issuer: str | None = None,
+        remembered: int = REMEMBERED,
+    ) -> None:
+        self._keys = [_Key(e.algorithm, e.kid, _load(e.algorithm, e.material())) for e in entries]
+        self._now = now
+        self._audience = audience
+        self._issuer = issuer
+        self._remembered = remembered
+        self._good: OrderedDict[str, Grant] = OrderedDict()
+
+    def grant(self, token: str) -> Grant:
+        """What the token allows.
+
+        Raises:
+            TokenError: it is not good; the sentence says why.
+        """
+        grant = self._good.get(token)
+        if grant is not None:
+            if grant.expires is not None and self._now() >= grant.expires:
+                del self._good[token]
+                raise TokenError(_expired(grant.expires))
+            self._good.move_to_end(token)
+            return grant
+        grant = self._grant(self.claims(token))
+        self._good[token] = grant
+        if len(self._good) > self._remembered:
+            self._good.popitem(last=False)
+        return grant
+
+    def claims(self, token: str) -> dict[str, Any]:
+        """The claims of a token whose signature, issuer, audience and times are good.
+
+        Raises:
+            TokenError: they are not.
+        """
+        if len(token) > MAX_TOKEN_BYTES:
+            raise TokenError(f"A token has at most {MAX_TOKEN_BYTES} bytes.")
+        if not self._keys:
+            raise TokenError("This server has no token keys; it takes no tokens.")
+        claims = self._verify(token)
+        now = self._now()
+        if (expires := _time(claims, "exp")) <= now:
+            raise TokenError(_expired(expires))
+        for name in ("nbf", "iat"):
+            if name in claims and (start := _time(claims, name)) > now + CLOCK_SKEW:
+                raise TokenError(f"The token is not valid before {_utc(start)} ({name!r}).")
+        return claims
+
+    def _grant(self, claims: dict[str, Any]) -> Grant:
+        if "pushhub" not in claims:
+            raise TokenError(
+                "The token has no claim 'pushhub', such as "
+                '{"pushhub": {"read": ["news:*"]}}, so it allows nothing.'
+            )
+        try:
+            return grant_from_claim(claims["pushhub"], claims.get("sub", ""), _time(claims, "exp"))
+        except GrantError as error:
+            raise TokenError(str(error)) from None
+
+    def _verify(self, token: str) -> dict[str, Any]:
+        keys = self._candidates(token)
+        for key in keys:
+            try:
+                # `algorithms` is the key's own: what the token says only chose among our keys.
+                return jwt.decode(
+                    token,
+                    key.key,
+                    algorithms=[key.algorithm],
+                    audience=self._audience,
+                    issuer=self._issuer,
+                    options=_DECODE_OPTIONS,
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.InvalidAudienceError:
+                raise TokenError(self._wrong_audience()) from None
+            except jwt.InvalidIssuerError:
+                raise TokenError(f"The token's 'iss' must be {self._issuer!r} here.") from None
+            except jwt.MissingRequiredClaimError as error:
+                raise TokenError(self._missing(error.claim)) from None
+            except jwt.PyJWTError as error:
+                raise TokenError(f"The token cannot be used: {error}.") from None
+        raise TokenError(
+            "The token's signature is not that of any key of this server: it was changed on the "
+            "way, or signed with another key."
+        )
+
+    def _candidates(self, token: str) -> list[_Key]:
+        """Our keys that may have signed the token: by its key id, else those of its algorithm."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError):
+            raise TokenError("This is not a token: a JWT has three parts in base64url.") from None
+        kid, algorithm = header.get("kid"), header.get("alg")
+        named = [key for key in self._keys if kid is not None and key.kid == kid]
+        # An issuer may name keys that are configured here without a name.
+        unnamed = self._keys if kid is None else [key for key in self._keys if key.kid is None]
+        if not named and not unnamed:
+            raise TokenError(f"This server has no token key with the id {str(kid)[:100]!r}.")
+        if fitting := [key for key in named or unnamed if key.algorithm == algorithm]:
+            return fitting
+        accepted = " or ".join(dict.fromkeys(key.algorithm for key in named or unnamed))
+        raise TokenError(f"The token says {str(algorithm)[:100]!r}; its key is for {accepted}.")
+
+    def _wrong_audience(self) -> str:
+        if self._audience is None:
+            return "The token's 'aud' is for another server; this one has no token audience set."
+        return f"The token's 'aud' does not name {self._audience!r}, which it must here."
+
+    def _missing(self, claim: str) -> str:
+        match claim:
+            case "aud":
+                return f"The token has no 'aud'; it must be {self._audience!r} here."
+            case "iss":
+                return f"The token has no 'iss'; it must be {self._issuer!r} here."
+            case _:
+                return f"The token has no {claim!r}, which every token needs."
+
+    def __repr__(self) -> str:
+        return f"<Tokens {len(self._keys)} keys, {len(self._good)} remembered>"
+
+
+def _load(algorithm: str, material: bytes) -> AllowedPublicKeys | bytes:
+    """The key as PyJWT takes it, checked as it would be with every token."""
+    implementation = get_default_algorithms().get(algorithm)
+    if implementation is None or algorithm == "none":
+        raise TokenKeyError(f"There is no token algorithm {algorithm!r}.")
+    try:
+        # Only a public key: with a private one a leak of the configuration would forge tokens.
+        key = material if algorithm.startswith("HS") else load_pem_public_key(material)
+        prepared = implementation.prepare_key(key)
+    except (jwt.PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
+        raise TokenKeyError(f"A token key is not a key for {algorithm}.") from None
+    if warning := implementation.check_key_length(prepared):
+        raise TokenKeyError(warning)
+    loaded: AllowedPublicKeys | bytes = prepared
+    return loaded
+
+
+def _time(claims: dict[str, Any], name: str) -> float:
+    """A claim that is a time, in seconds since 1970. JSON's `1e999` is none: it never comes."""
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TokenError(f"The token's {name!r} is a number of seconds since 1970.")
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        raise TokenError(f"The token's {name!r} is a number of seconds since 1970.")
+    return seconds
+
+
+def _expired(expires: float) -> str:
+    return f"The token expired at {_utc(expires)}; get a new one."
+
+
+def _utc(seconds: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (OverflowError, ValueError, OSError):
+        return f"second {seconds:.0f}"

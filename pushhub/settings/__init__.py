@@ -1,0 +1,7 @@
+"""Every setting of pushhub: one model, filled from flags, the environment and a TOML file."""
+
+from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.model import Namespace, Settings
+from pushhub.settings.sources import Loaded, SettingsError, load
+
+__all__ = ["ApiKey", "Loaded", "Namespace", "Settings", "SettingsError", "TokenKey", "load"]

@@ -1,0 +1,135 @@
+"""Who may come in, as it is configured: API keys and the keys that tokens are verified with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from pushhub.protocol.channel import ChannelNameError, Patterns
+from pushhub.protocol.event import check_label
+
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"
+]
+
+# An HMAC key shorter than its hash can be guessed offline from one token (RFC 7518 §3.2).
+HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+# A PEM is a few kilobytes; a path to something endless must not hang the start.
+MAX_KEY_FILE_BYTES = 64 * 1024
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiKey(BaseModel):
+    """An API key of a back end or an operator. Only the hash of its secret is configured."""
+
+    model_config = _STRICT
+
+    name: Annotated[
+        str, Field(min_length=1, max_length=255, description="Who uses it, for logs and messages.")
+    ]
+    sha256: Annotated[
+        str,
+        Field(
+            pattern=r"^[0-9a-f]{64}$",
+            description="SHA-256 of the secret, in hexadecimal; `pushhub key new` prints it.",
+        ),
+    ]
+    read: Annotated[list[str], Field(description="Patterns of channels it reads.")] = []
+    publish: Annotated[list[str], Field(description="Patterns of channels it publishes to.")] = []
+    manage: Annotated[
+        list[str],
+        Field(description="Patterns of channels it deletes and lists; `*` makes it an admin key."),
+    ] = []
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        return check_label(name, "API key's name")
+
+    @field_validator("read", "publish", "manage")
+    @classmethod
+    def _patterns(cls, texts: list[str]) -> list[str]:
+        try:
+            Patterns(texts)
+        except ChannelNameError as error:
+            raise ValueError(str(error)) from None
+        return texts
+
+    @model_validator(mode="after")
+    def _allows_something(self) -> Self:
+        if not (self.read or self.publish or self.manage):
+            raise ValueError("An API key without read, publish and manage allows nothing.")
+        return self
+
+
+class TokenKey(BaseModel):
+    """A key that tokens (JWT) are verified with. Several at once let keys be rotated."""
+
+    model_config = _STRICT
+
+    algorithm: Annotated[
+        Algorithm, Field(description="What tokens are signed with; the token has no say in it.")
+    ]
+    key: Annotated[
+        SecretStr | None, Field(description="The HMAC secret, or the public key as PEM.")
+    ] = None
+    key_file: Annotated[
+        Path | None,
+        Field(description="A file with the same; relative to the folder of the TOML file."),
+    ] = None
+    kid: Annotated[
+        str | None,
+        Field(min_length=1, max_length=255, description="The key's id, as tokens name it."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if (self.key is None) == (self.key_file is None):
+            raise ValueError("A token key has either key or key_file.")
+        material = self.material()
+        if b"PRIVATE KEY-----" in material:
+            raise ValueError(
+                "This is a private key, which stays with whoever signs tokens; give its public "
+                "half (openssl pkey -in private.pem -pubout)."
+            )
+        pem = b"-----BEGIN " in material
+        if least := HMAC_BYTES.get(self.algorithm):
+            if pem:
+                raise ValueError(
+                    f"A PEM is no {self.algorithm} secret: whoever knows it could sign tokens. "
+                    f"Name its own algorithm, such as RS256 or ES256."
+                )
+            if len(material) < least:
+                raise ValueError(
+                    f"An {self.algorithm} secret has at least {least} bytes, not {len(material)}; "
+                    f"make one with: openssl rand -base64 {least}"
+                )
+        elif not pem:
+            raise ValueError(
+                f"The key of {self.algorithm} is a public key as PEM (-----BEGIN PUBLIC KEY-----)."
+            )
+        return self
+
+    def material(self) -> bytes:
+        """The key as bytes: an HMAC secret, or a PEM; the line end of a key file is not part of it.
+
+        Raises:
+            ValueError: the key file cannot be read.
+        """
+        if self.key is not None:
+            return self.key.get_secret_value().encode()
+        assert self.key_file is not None
+        try:
+            with self.key_file.open("rb") as file:
+                material = file.read(MAX_KEY_FILE_BYTES + 1)
+        except OSError as error:
+            raise ValueError(
+                f"The key file {self.key_file} cannot be read: {error.strerror}."
+            ) from None
+        if len(material) > MAX_KEY_FILE_BYTES:
+            raise ValueError(f"The key file {self.key_file} is larger than a key can be.")
+        return material.rstrip(b"\r\n")

@@ -1,0 +1,102 @@
+"""What is wrong with settings, in sentences that name the setting as it was spelled."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.model import Namespace, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+# The tables inside settings, for suggestions about their keys.
+_INSIDE: Mapping[str, type[BaseModel]] = {
+    "namespaces": Namespace,
+    "api_keys": ApiKey,
+    "token_keys": TokenKey,
+}
+
+# pydantic's error type: what the setting is, completed from the error's context.
+_RULES = {
+    "greater_than_equal": "is at least {ge}",
+    "less_than_equal": "is at most {le}",
+    "int_parsing": "is a whole number",
+    "int_type": "is a whole number",
+    "int_from_float": "is a whole number",
+    "float_parsing": "is a number",
+    "float_type": "is a number",
+    "finite_number": "is a finite number",
+    "bool_parsing": "is true or false",
+    "bool_type": "is true or false",
+    "string_type": "is a text",
+    "string_too_short": "is not empty",
+    "string_too_long": "has at most {max_length} characters",
+    "string_pattern_mismatch": "is 64 hexadecimal digits in lower case",
+    "list_type": "is a list",
+    "dict_type": "is a table",
+    "model_type": "is a table",
+    "too_long": "has at most {max_length} entries",
+    "literal_error": "is one of {expected}",
+    "missing": "is needed",
+}
+
+
+def sentences(error: ValidationError, spell: Callable[[str], str]) -> list[str]:
+    """One sentence for each mistake; `spell` gives a setting's name as its owner wrote it."""
+    return [_sentence(mistake, spell) for mistake in error.errors(include_url=False)]
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: what was meant, if a known one is near."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _sentence(mistake: ErrorDetails, spell: Callable[[str], str]) -> str:
+    loc = [part for part in mistake["loc"] if part != "[key]"]
+    if not loc:  # the settings contradict each other
+        return _stated(mistake)
+    setting = str(loc[0])
+    if mistake["type"] == "extra_forbidden":
+        return _unknown(loc, spell)
+    where = _where(loc, spell)
+    if rule := _RULES.get(mistake["type"]):
+        told = f"{where} {rule.format(**mistake.get('ctx', {}))}"
+        return f"{told}{_instead(setting, mistake)}."
+    return f"{where}: {_stated(mistake)}"
+
+
+def _unknown(loc: list[Any], spell: Callable[[str], str]) -> str:
+    if len(loc) == 1:
+        known = list(Settings.model_fields)
+        what = "There is no setting"
+    else:
+        known = list(_INSIDE[str(loc[0])].model_fields) if loc[0] in _INSIDE else []
+        what = f"{_where(loc[:-1], spell)} has the unknown key"
+    return f"{what} {str(loc[-1])!r}{suggestion(str(loc[-1]), known)}"
+
+
+def _where(loc: list[Any], spell: Callable[[str], str]) -> str:
+    """`token_keys[0].kid`, with a list's entries counted as TOML and JSON people do: from 0."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc[1:])
+    return spell(str(loc[0])) + path
+
+
+def _stated(mistake: ErrorDetails) -> str:
+    """The sentence of one of our own validators, without pydantic's words before it."""
+    if isinstance(reason := mistake.get("ctx", {}).get("error"), ValueError):
+        return str(reason)
+    return mistake["msg"] + "."
+
+
+def _instead(setting: str, mistake: ErrorDetails) -> str:
+    """What was given, where it helps and cannot be a secret."""
+    given = mistake["input"]
+    if mistake["type"] == "missing" or setting in ("api_keys", "token_keys", "store"):
+        return ""
+    return f", not {str(given)[:100]!r}" if isinstance(given, str | int | float) else ""

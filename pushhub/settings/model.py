@@ -1,0 +1,343 @@
+"""The settings themselves: names, meanings, defaults, bounds, and what excludes what."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pushhub.protocol.channel import PRIVATE_MARK, check_name, namespace
+from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.store.base import Retention
+
+ENV_PREFIX = "PUSHHUB_"
+
+# What the panels of `--help` and the tables of the reference are called.
+SERVER = "Server"
+CHANNELS = "Channels"
+ACCESS = "Access"
+LIMITS = "Limits"
+LEAVING = "Leaving"
+LOGS = "Logs and metrics"
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_STORE = re.compile(r"memory://|sqlite:///.+|rediss?://.+|unix://.+", re.DOTALL)
+
+
+def _setting(panel: str, description: str, **extra: Any) -> Any:
+    """A field. `unit` and `secret` are for the reference, for `config show` and for `_FILE`."""
+    notes: dict[str, Any] = {"panel": panel}
+    notes |= {key: extra.pop(key) for key in ("unit", "secret") if key in extra}
+    return Field(description=description, json_schema_extra=notes, **extra)
+
+
+def _namespace_name(name: str) -> str:
+    check_name(name)
+    if ":" in name or name.startswith(PRIVATE_MARK):
+        raise ValueError("A namespace is what comes before the first ':' of a channel's name.")
+    return name
+
+
+NamespaceName = Annotated[str, AfterValidator(_namespace_name)]
+EventCount = Annotated[int, Field(ge=1, le=100_000)]
+# Ten years: more is a mistake of units.
+Age = Annotated[int, Field(ge=0, le=315_360_000)]
+
+
+class Namespace(BaseModel):
+    """What holds for the channels `<name>:…`; what is not given is as everywhere else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    public: Annotated[
+        bool | None, Field(description="Whether anybody may read its channels without a token.")
+    ] = None
+    retention_events: Annotated[
+        EventCount | None, Field(description="How many events of a channel are kept.")
+    ] = None
+    retention_age: Annotated[
+        Age | None, Field(description="How long an event is kept, in seconds; 0 is for ever.")
+    ] = None
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. It reads neither environment nor files by itself: `load` does."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    host: Annotated[
+        str, _setting(SERVER, "The address to listen on; `0.0.0.0` is every one of the machine.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, _setting(SERVER, "The port to listen on; 0 takes any that is free.", ge=0, le=65_535)
+    ] = 8080
+    store: Annotated[
+        str,
+        _setting(
+            SERVER,
+            "Where the log lives: `memory://` for tests, `sqlite:///file` for one process, "
+            "`redis://host:port/db` for workers and nodes.",
+            secret=True,
+        ),
+    ] = "sqlite:///pushhub.db"
+    workers: Annotated[
+        int, _setting(SERVER, "How many processes serve; more than one needs Redis.", ge=1, le=256)
+    ] = 1
+    dev: Annotated[
+        bool,
+        _setting(SERVER, "Turns authentication off, for trying things out; on loopback only."),
+    ] = False
+
+    namespaces: Annotated[
+        dict[NamespaceName, Namespace],
+        _setting(
+            CHANNELS,
+            "What holds for the channels of a namespace, the part of a name before its first `:`. "
+            "Each has `public`, `retention_events` and `retention_age`, all optional.",
+        ),
+    ] = {}
+    public: Annotated[
+        bool,
+        _setting(
+            CHANNELS,
+            "Whether anybody may read, without a token, the channels of no configured namespace.",
+        ),
+    ] = False
+    retention_events: Annotated[
+        EventCount, _setting(CHANNELS, "How many events of a channel are kept.", unit="events")
+    ] = 1000
+    retention_age: Annotated[
+        Age,
+        _setting(
+            CHANNELS,
+            "How long an event is kept; 0 is for ever. A channel's last event is always kept.",
+            unit="s",
+        ),
+    ] = 86_400
+
+    api_keys: Annotated[
+        list[ApiKey],
+        _setting(
+            ACCESS,
+            "The API keys of back ends and operators: `name`, `sha256` of the secret, and the "
+            "channel patterns `read`, `publish` and `manage`. `pushhub key new` makes one.",
+            secret=True,
+            max_length=10_000,
+        ),
+    ] = []
+    token_keys: Annotated[
+        list[TokenKey],
+        _setting(
+            ACCESS,
+            "The keys that tokens (JWT) are verified with: `algorithm` (HS256, HS384, HS512, "
+            "RS256, RS384, RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC "
+            "secret or a public key as PEM), and `kid`, optional.",
+            secret=True,
+            max_length=100,
+        ),
+    ] = []
+    token_audience: Annotated[
+        str | None, _setting(ACCESS, "What the `aud` of a token must name.", min_length=1)
+    ] = None
+    token_issuer: Annotated[
+        str | None, _setting(ACCESS, "What the `iss` of a token must be.", min_length=1)
+    ] = None
+    ticket_seconds: Annotated[
+        int,
+        _setting(ACCESS, "How long a one-use ticket can be used.", unit="s", ge=1, le=300),
+    ] = 30
+    cors_origins: Annotated[
+        list[str],
+        _setting(
+            ACCESS,
+            "Whose pages may call from a browser: exact origins such as `https://app.example.com`, "
+            "which may also send cookies, or `*` alone for all, who then may not.",
+            max_length=1000,
+        ),
+    ] = []
+
+    # nginx gives up after 60 s without a byte (proxy_read_timeout); 55 leaves it time.
+    max_wait: Annotated[
+        int, _setting(LIMITS, "The longest wait that is granted.", unit="s", ge=1, le=55)
+    ] = 55
+    max_channels: Annotated[
+        int, _setting(LIMITS, "How many channels one poll may name.", ge=1, le=1000)
+    ] = 1000
+    max_holds: Annotated[
+        int,
+        _setting(LIMITS, "How many requests one process holds at a time.", ge=1, le=10_000_000),
+    ] = 100_000
+
+    drain_delay: Annotated[
+        float,
+        _setting(
+            LEAVING,
+            "The pause between `/readyz` turning 503 and the first hold that is answered, for the "
+            "load balancer to notice.",
+            unit="s",
+            ge=0,
+            le=300,
+        ),
+    ] = 0.0
+    drain_seconds: Annotated[
+        float,
+        _setting(
+            LEAVING,
+            "Over how long the holds are answered, so that their clients do not all return at "
+            "once.",
+            unit="s",
+            ge=0,
+            le=300,
+        ),
+    ] = 5.0
+
+    metrics_public: Annotated[
+        bool,
+        _setting(
+            LOGS,
+            "Whether metrics and the list of channels can be read without an admin key; with "
+            "`dev` they always can.",
+        ),
+    ] = False
+    access_log: Annotated[bool, _setting(LOGS, "Whether every request gets a line in the log.")] = (
+        False
+    )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _setting(LOGS, "The least important that is logged."),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "console", "json"],
+        _setting(LOGS, "How: for people, for machines, or as suits where the log goes."),
+    ] = "auto"
+
+    _retention: Retention = PrivateAttr()
+    _retentions: dict[str, Retention] = PrivateAttr()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in: a Settings in a test or in an embedding has no surprises."""
+        return (init_settings,)
+
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, host: str) -> str:
+        if not re.fullmatch(r"[0-9A-Za-z.:_%-]{1,255}", host):
+            raise ValueError("The host is a name or an IP address, without port and brackets.")
+        return host
+
+    @field_validator("store")
+    @classmethod
+    def _is_store(cls, store: str) -> str:
+        if not _STORE.fullmatch(store):
+            raise ValueError(
+                "A store is memory://, sqlite:///file, redis://host:port/db or rediss://…."
+            )
+        return store
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: list[str]) -> list[str]:
+        if "*" in origins and len(origins) > 1:
+            raise ValueError("'*' already means every origin; name either '*' or exact origins.")
+        return [origin if origin == "*" else _origin(origin) for origin in origins]
+
+    @field_validator("api_keys")
+    @classmethod
+    def _are_distinct(cls, keys: list[ApiKey]) -> list[ApiKey]:
+        for what in ("name", "sha256"):
+            seen = [getattr(key, what) for key in keys]
+            if len(set(seen)) < len(seen):
+                raise ValueError(f"Two API keys have the same {what}; each has its own.")
+        return keys
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.dev and not is_loopback(self.host):
+            raise ValueError(
+                f"With dev nobody is asked for a key, so it listens on loopback only: use host "
+                f"127.0.0.1 instead of {self.host}, or leave dev off."
+            )
+        if self.workers > 1 and self.store.startswith(("memory:", "sqlite:")):
+            raise ValueError(
+                f"{self.workers} workers need a store that processes share; "
+                f"use redis://, or one worker."
+            )
+        return self
+
+    def model_post_init(self, context: Any) -> None:
+        """Work out each namespace's retention once; it is asked for with every publish."""
+        self._retention = _retention(self.retention_events, self.retention_age)
+        self._retentions = {
+            name: _retention(
+                self.retention_events if own.retention_events is None else own.retention_events,
+                self.retention_age if own.retention_age is None else own.retention_age,
+            )
+            for name, own in self.namespaces.items()
+        }
+
+    def retention(self, channel: str) -> Retention:
+        """How much of `channel` is kept, by its namespace."""
+        return self._retentions.get(namespace(channel), self._retention)
+
+    def is_public(self, channel: str) -> bool:
+        """Whether anybody may read `channel`, by its namespace; never one of pushhub's own."""
+        if channel.startswith(PRIVATE_MARK):
+            return False
+        own = self.namespaces.get(namespace(channel))
+        return self.public if own is None or own.public is None else own.public
+
+    @property
+    def cors_credentials(self) -> bool:
+        """Whether pages of other origins may send cookies: only those that are named one by one."""
+        return bool(self.cors_origins) and self.cors_origins != ["*"]
+
+    def refusal(self) -> str | None:
+        """Why a server must not start with these settings; None if it may."""
+        if self.dev or self.api_keys:
+            return None
+        return (
+            "Without an API key nobody could publish. Make one with `pushhub key new NAME` and "
+            "put it into the settings, or try things out with --dev."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it (RFC 6454 §6.2): lower case, without the default port."""
+    origin = text.lower()
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError(
+            f"An origin is scheme://host or scheme://host:port, without a path; not {text!r}."
+        )
+    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], "\0"))
+
+
+def _retention(events: int, age: int) -> Retention:
+    return Retention(events=events, age=age or None)

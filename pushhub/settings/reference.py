@@ -1,0 +1,150 @@
+"""The settings' reference, docs/settings.md, written from the model so that it cannot drift."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Le, MaxLen
+
+from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.model import Namespace, Settings
+from pushhub.settings.sources import env_name, flag_name, is_secret
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+_HEAD = """\
+# Settings
+
+<!-- Written by `pushhub config docs`; a test compares. -->
+
+Every setting is a flag of `pushhub serve`, an environment variable, and a key of a TOML file. The
+flag wins over the variable, the variable over the file, the file over the default; a list or a
+table is replaced as a whole. Flags and variables write lists and tables as JSON. The file is the
+one that `--config` or `PUSHHUB_CONFIG` names, else `pushhub.toml` in the current folder, if there.
+Unknown names are errors. `pushhub config show` prints each value and where it comes from;
+`pushhub config check` says what is wrong.
+"""
+
+_TAIL = """
+## A file
+
+```toml
+port = 8080
+store = "sqlite:////var/lib/pushhub/pushhub.db"
+cors_origins = ["https://app.example.com"]
+
+[namespaces.news]
+public = true
+retention_events = 100
+
+[[api_keys]]            # pushhub key new backend
+name = "backend"
+sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+publish = ["*"]
+
+[[token_keys]]
+algorithm = "HS256"
+key_file = "token.secret"
+```
+"""
+
+
+def panel(field: FieldInfo) -> str:
+    """The group that a setting is listed in."""
+    extra = field.json_schema_extra
+    return str(extra["panel"]) if isinstance(extra, dict) else ""
+
+
+def default_text(field: FieldInfo) -> str:
+    """A setting's default as a flag would give it; empty for none."""
+    if field.default is None:
+        return ""
+    if isinstance(field.default, str):
+        return field.default
+    return json.dumps(field.default)
+
+
+def kind(field: FieldInfo) -> str:
+    """What a setting's value is, in one word: the placeholder of its flag."""
+    annotation = field.annotation
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    if get_origin(annotation) in (list, dict):
+        return "JSON"
+    names = {int: "INTEGER", float: "NUMBER", bool: "BOOLEAN"}
+    return names.get(annotation, "TEXT") if isinstance(annotation, type) else "TEXT"
+
+
+def bounds(field: FieldInfo) -> str:
+    """What values a setting can have, with their unit."""
+    limits: dict[type, Any] = {type(limit): limit for limit in field.metadata}
+    text = ""
+    if Ge in limits and Le in limits:
+        text = f"{_number(limits[Ge].ge)} to {_number(limits[Le].le)}"
+    elif get_origin(field.annotation) is Literal:
+        text = ", ".join(f"`{word}`" for word in get_args(field.annotation))
+    elif MaxLen in limits:
+        text = f"at most {_number(limits[MaxLen].max_length)} entries"
+    elif field.annotation is bool:
+        text = "`true`, `false`"
+    extra = field.json_schema_extra
+    unit = extra.get("unit", "") if isinstance(extra, dict) else ""
+    return f"{text} {unit}".strip()
+
+
+def markdown() -> str:
+    """The whole of docs/settings.md."""
+    parts = [_HEAD]
+    for title in dict.fromkeys(panel(field) for field in Settings.model_fields.values()):
+        parts.append(f"\n## {title}\n\n")
+        parts.append(_table("setting", "flag", "variable", "default", "bounds", "meaning"))
+        parts += [
+            _row(
+                f"`{name}`",
+                f"`{_flags(name, field)}`",
+                _variables(name, field),
+                f"`{default_text(field)}`" if default_text(field) else "none",
+                bounds(field),
+                str(field.description),
+            )
+            for name, field in Settings.model_fields.items()
+            if panel(field) == title
+        ]
+    inside: dict[str, type[BaseModel]] = {
+        "A namespace": Namespace,
+        "An API key": ApiKey,
+        "A token key": TokenKey,
+    }
+    for title, model in inside.items():
+        parts.append(f"\n## {title}\n\n")
+        parts.append(_table("key", "needed", "meaning"))
+        parts += [
+            _row(f"`{name}`", "yes" if field.is_required() else "no", str(field.description))
+            for name, field in model.model_fields.items()
+        ]
+    return "".join([*parts, _TAIL])
+
+
+def _flags(name: str, field: FieldInfo) -> str:
+    flag = flag_name(name)
+    return f"{flag}/{flag.replace('--', '--no-', 1)}" if field.annotation is bool else flag
+
+
+def _variables(name: str, field: FieldInfo) -> str:
+    variable = f"`{env_name(name)}`"
+    return f"{variable} or `{env_name(name)}_FILE`" if is_secret(field) else variable
+
+
+def _number(value: float) -> str:
+    return f"{value:,}"
+
+
+def _table(*titles: str) -> str:
+    return _row(*titles) + _row(*["---"] * len(titles))
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

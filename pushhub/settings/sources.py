@@ -1,0 +1,197 @@
+"""Where settings come from: flag before environment before TOML file before default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource
+
+from pushhub.settings.complaint import sentences, suggestion
+from pushhub.settings.model import ENV_PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic.fields import FieldInfo
+
+DEFAULT_FILE = "pushhub.toml"
+
+# Variables that are not settings: where the file is, what the client commands use, and what the
+# tests use.
+_OTHER_VARIABLES = frozenset({"CONFIG", "URL", "KEY", "TOKEN_SECRET"})
+_TESTS_PREFIX = ENV_PREFIX + "TEST_"
+
+# Enough for thousands of keys; a path to something endless must not hang the start.
+_MAX_FILE_BYTES = 16 * 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; `sentences` say what to change, one for each mistake."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and for each by name where it was set: `flag`, `env`, `file` or `default`."""
+
+    settings: Settings
+    origins: dict[str, str]
+    file: Path | None
+
+
+def flag_name(name: str) -> str:
+    """A setting's flag: `--max-wait`."""
+    return "--" + name.replace("_", "-")
+
+
+def env_name(name: str) -> str:
+    """A setting's environment variable: `PUSHHUB_MAX_WAIT`."""
+    return ENV_PREFIX + name.upper()
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting can hold a secret, and so can be read from a file by `…_FILE`."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("secret"))
+
+
+def load(
+    flags: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Loaded:
+    """Gather the settings.
+
+    Args:
+        flags: settings by name, as texts; lists and tables are JSON.
+        environ: the environment; the process's own by default.
+        file: the TOML file; else `PUSHHUB_CONFIG` names it, else it is `pushhub.toml`, if there.
+
+    Raises:
+        SettingsError: an unknown name, an unusable value, or a file that cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    file = _find(file, environ)
+    of_file = _read_toml(file) if file else {}
+    of_env = _Texts(_read_environment(environ), env_name)()
+    of_flags = _Texts(flags or {}, flag_name)()
+
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    for origin, values in (("file", of_file), ("env", of_env), ("flag", of_flags)):
+        origins.update(dict.fromkeys(values, origin))
+
+    def spell(name: str) -> str:
+        match origins[name]:
+            case "flag":
+                return flag_name(name)
+            case "env":
+                return env_name(name)
+            case _:
+                return name
+
+    try:
+        settings = Settings(**{**of_file, **of_env, **of_flags})
+    except ValidationError as error:
+        raise SettingsError(*sentences(error, spell)) from None
+    return Loaded(settings, origins, file)
+
+
+class _Texts(EnvSettingsSource):
+    """Settings as texts, from flags or from the environment; a list or a table is JSON."""
+
+    def __init__(self, texts: Mapping[str, str], spell: Callable[[str], str]) -> None:
+        super().__init__(Settings)
+        self.env_vars = {(ENV_PREFIX + name).lower(): text for name, text in texts.items()}
+        self._spell = spell
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            raise _Undecodable(f"{self._spell(field_name)} is not JSON: {error}.") from None
+
+    def __call__(self) -> dict[str, Any]:
+        try:
+            return super().__call__()
+        except _Undecodable as error:
+            raise SettingsError(str(error)) from None
+
+
+class _Undecodable(Exception):
+    """Not a ValueError, since pydantic-settings replaces the message of those."""
+
+
+def _find(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if file is not None:
+        return file
+    if named := environ.get(ENV_PREFIX + "CONFIG"):
+        return Path(named)
+    default = Path(DEFAULT_FILE)
+    return default if default.is_file() else None
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(_read_text(file))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"{file} is not TOML: {error}.") from None
+    if wrong := [
+        f"{file} has the unknown setting {name!r}{suggestion(name, Settings.model_fields)}"
+        for name in values
+        if name not in Settings.model_fields
+    ]:
+        raise SettingsError(*wrong)
+    # Whoever starts pushhub from another folder means the same files.
+    if isinstance(keys := values.get("token_keys"), list):
+        for key in keys:
+            if isinstance(key, dict) and isinstance(path := key.get("key_file"), str):
+                key["key_file"] = str(file.parent / path)
+    return values
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings in the environment; those that hold secrets also as `…_FILE`, a file's name."""
+    variables = {env_name(name): name for name in Settings.model_fields}
+    files = {
+        variable + "_FILE": name
+        for variable, name in variables.items()
+        if is_secret(Settings.model_fields[name])
+    }
+    texts, wrong = {}, []
+    for variable, value in environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable.startswith(_TESTS_PREFIX):
+            continue
+        if name := variables.get(variable):
+            texts[name] = value
+        elif name := files.get(variable):
+            if env_name(name) in environ:
+                wrong.append(f"Set either {env_name(name)} or {variable}, not both.")
+            else:
+                texts[name] = _read_text(Path(value)).rstrip("\r\n")
+        elif variable.removeprefix(ENV_PREFIX) not in _OTHER_VARIABLES:
+            hint = suggestion(variable, [*variables, *files])
+            wrong.append(f"The environment has the unknown setting {variable}{hint}")
+    if wrong:
+        raise SettingsError(*wrong)
+    return texts
+
+
+def _read_text(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_FILE_BYTES + 1)
+        if len(content) > _MAX_FILE_BYTES:
+            raise SettingsError(f"{file} is larger than a file of settings can be.")
+        return content.decode()
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not UTF-8.") from None

@@ -1,0 +1,187 @@
+import base64
+
+import pytest
+from pydantic import SecretStr
+
+from pushhub.auth import Authority
+from pushhub.auth.keys import new_secret, secret_hash
+from pushhub.protocol.grant import EVERYTHING, NOTHING, Action, Grant, grant_from_claim
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.request import Request
+from pushhub.settings import ApiKey, Namespace, Settings, TokenKey
+from tests.auth.signing import NOW, OTHER_SECRET, SECRET, sign
+
+KEY = new_secret()
+CLAIM = {"read": ["news:*"], "publish": ["news:*"], "manage": ["*"]}
+SETTINGS = Settings(
+    api_keys=[ApiKey(name="back end", sha256=secret_hash(KEY), publish=["news:*"])],
+    token_keys=[TokenKey(algorithm="HS256", key=SecretStr(SECRET.decode()))],
+    namespaces={"open": Namespace(public=True)},
+)
+TOKEN = sign(sub="ann", pushhub=CLAIM)
+
+
+def authority(settings: Settings = SETTINGS) -> Authority:
+    return Authority(settings, lambda: NOW)
+
+
+def ask(**headers: str) -> Grant:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return authority().grant(Request("POST", "/", headers=named))
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def test_without_a_credential_there_is_nothing() -> None:
+    assert ask() is NOTHING
+    assert ask(cookie="theme=dark; a=b") is NOTHING
+    assert ask(cookie="pushhub_token=") is NOTHING
+
+
+def test_dev_asks_nobody() -> None:
+    dev = authority(Settings(dev=True))
+    assert dev.grant(Request("GET", "/", headers={"authorization": "nonsense"})) is EVERYTHING
+    dev.require_admin(EVERYTHING)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_bearer_takes_keys_and_tokens(scheme: str) -> None:
+    assert ask(authorization=f"{scheme} {KEY}").subject == "back end"
+    assert ask(authorization=f"{scheme} {TOKEN}") == grant_from_claim(CLAIM, "ann", NOW + 60)
+
+
+def test_basic_takes_a_key_as_the_password() -> None:
+    assert ask(authorization=basic(f"anybody:{KEY}")).subject == "back end"
+    assert ask(authorization=basic(f":{KEY}")).subject == "back end"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "why"),
+    [
+        ("Bearer", "'Bearer' and an API key or a token"),
+        ("Bearer ", "'Bearer' and an API key or a token"),
+        ("Digest x", "'Bearer' and an API key or a token"),
+        (f"{TOKEN}", "'Bearer' and an API key or a token"),
+        (f"Bearer {new_secret()}", "does not know this API key"),
+        ("Bearer phk_", "does not know this API key"),
+        (f"Bearer {TOKEN}, Bearer {TOKEN}", "not a token|cannot be used|signature"),
+        ("Bearer garbage", "not a token"),
+        (f"Bearer {sign(exp=int(NOW) - 5)}", "expired at 2027-01-15T07:59:55Z"),
+        (f"Bearer {sign(key=OTHER_SECRET)}", "signature"),
+        (basic("name:password"), "does not know this API key"),
+        (basic(f"name:{TOKEN}"), "does not know this API key"),
+        ("Basic ???", "not base64"),
+        ("Basic /w==", "not base64"),
+    ],
+)
+def test_a_bad_credential_is_refused_and_said_why(authorization: str, why: str) -> None:
+    with pytest.raises(Problem, match=why) as caught:
+        ask(authorization=authorization, cookie=f"pushhub_token={TOKEN}")
+    assert caught.value.status == 401
+    challenge = dict(caught.value.headers)[b"www-authenticate"]
+    assert challenge == b'Bearer realm="pushhub", error="invalid_token"'
+    for secret in (KEY, SECRET.decode(), TOKEN):
+        assert secret not in caught.value.detail
+
+
+# -- cookies -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "acts"),
+    [
+        ({"sec_fetch_site": "same-origin"}, True),
+        ({"sec_fetch_site": "same-site"}, True),
+        ({"sec_fetch_site": "none"}, True),
+        ({"sec_fetch_site": "cross-site"}, False),
+        ({"sec_fetch_site": "cross-site", "origin": "https://hub.test", "host": "hub.test"}, False),
+        ({"sec_fetch_site": "SAME-ORIGIN"}, False),
+        ({"origin": "https://hub.test", "host": "hub.test"}, True),
+        ({"origin": "https://Hub.test:8443", "host": "hub.test:8443"}, True),
+        ({"origin": "https://evil.test", "host": "hub.test"}, False),
+        ({"origin": "https://hub.test.evil.test", "host": "hub.test"}, False),
+        ({"origin": "https://hub.test:1", "host": "hub.test"}, False),
+        ({"origin": "null", "host": "hub.test"}, False),
+        ({"origin": "null", "host": ""}, False),
+        ({"origin": "null"}, False),
+        ({"host": "hub.test"}, False),
+    ],
+)
+def test_a_cookie_acts_only_for_pages_of_this_site(headers: dict[str, str], acts: bool) -> None:
+    grant = ask(cookie=f'a=b; pushhub_token="{TOKEN}"; c=d', **headers)
+    assert grant.allows(Action.READ, "news:1")
+    assert grant.subject == "ann"
+    assert grant.expires == NOW + 60
+    assert grant.allows(Action.PUBLISH, "news:1") is acts
+    assert grant.is_admin is acts
+    if not acts:
+        with pytest.raises(Problem, match="page is of this site") as caught:
+            authority().require(grant, Action.PUBLISH, "news:1")
+        assert caught.value.status == 403
+
+
+def test_a_cookie_is_a_token_only() -> None:
+    with pytest.raises(Problem):
+        ask(cookie=f"pushhub_token={KEY}", sec_fetch_site="same-origin")
+    with pytest.raises(Problem, match="expired"):
+        ask(cookie=f"pushhub_token={sign(exp=int(NOW) - 5)}", sec_fetch_site="same-origin")
+
+
+def test_authorization_comes_before_the_cookie() -> None:
+    assert ask(authorization=f"Bearer {KEY}", cookie="pushhub_token=x").subject == "back end"
+
+
+# -- what is required ----------------------------------------------------------
+
+
+def test_what_a_grant_covers_is_allowed() -> None:
+    grant = grant_from_claim(CLAIM)
+    for action in Action:
+        authority().require(grant, action, "news:1")
+    authority().require_admin(grant)
+
+
+def test_public_channels_are_read_by_anybody() -> None:
+    authority().require(NOTHING, Action.READ, "open:1")
+    authority().require(grant_from_claim({"publish": ["*"]}), Action.READ, "open:1")
+    with pytest.raises(Problem):
+        authority().require(NOTHING, Action.PUBLISH, "open:1")
+    with pytest.raises(Problem):
+        authority().require(NOTHING, Action.READ, "$open:1")
+
+
+@pytest.mark.parametrize(
+    ("action", "verb"), [("read", "read"), ("publish", "publish to"), ("manage", "manage")]
+)
+def test_a_refusal_names_action_channel_and_claim(action: str, verb: str) -> None:
+    with pytest.raises(Problem, match=f"To {verb} the channel 'sport', send") as caught:
+        authority().require(NOTHING, Action(action), "sport")
+    assert caught.value.status == 401
+    assert dict(caught.value.headers)[b"www-authenticate"] == b'Bearer realm="pushhub"'
+
+    with pytest.raises(Problem, match=f"cannot {verb} the channel 'sport': its '{action}'") as no:
+        authority().require(grant_from_claim({"read": ["x"]}), Action(action), "sport")
+    assert no.value.status == 403
+    assert b"insufficient_scope" in dict(no.value.headers)[b"www-authenticate"]
+
+
+def test_pushhubs_own_channels_are_nobodys() -> None:
+    for action in Action:
+        with pytest.raises(Problem):
+            authority().require(EVERYTHING, action, "$ticket:1")
+
+
+def test_operators_pages_need_an_admin() -> None:
+    with pytest.raises(Problem) as nobody:
+        authority().require_admin(NOTHING)
+    assert nobody.value.status == 401
+    with pytest.raises(Problem, match=r"no '\*'") as somebody:
+        authority().require_admin(grant_from_claim({"manage": ["news:*"]}))
+    assert somebody.value.status == 403
+    authority(Settings(metrics_public=True)).require_admin(NOTHING)
+
+
+def test_it_shows_what_it_holds() -> None:
+    assert repr(authority()) == "<Authority <ApiKeys 1> <Tokens 1 keys, 0 remembered>>"
