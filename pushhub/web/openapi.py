@@ -1,10 +1,398 @@
-"""The description of the API, as OpenAPI 3.1."""
+"""The description of the API, as OpenAPI 3.1: what `/openapi.json` answers and `/docs` shows.
+
+The operations are here, where limits and problems come from the code. What is only data (schemas,
+parameters, headers, credentials, examples) is `static/openapi.json`.
+"""
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
+from pushhub import __version__
+from pushhub.protocol.problem import PROBLEMS, TYPE_PREFIX
 
+_JSON = "application/json"
+_STREAM = "text/event-stream"
+_HTML = "text/html"
+
+# What any face may answer: whoever cannot be understood is told so before the face runs.
+_ALWAYS = (
+    "bad-request",
+    "unauthorized",
+    "timeout",
+    "too-large",
+    "uri-too-long",
+    "header-too-large",
+    "internal",
+)
+_STORE = "store-unavailable"
+
+_STREAM_EXAMPLE = """id: l47wswsl6hpd-0
+
+id: l47wswsl6hpd-1
+data: {"hello": "world"}
+
+id: l47wswsl6hpd-2
+event: note
+data: hi
+
+"""
+_MANY_STREAM_EXAMPLE = """data: {"events":[],"cursors":{"demo":"l47wswsl6hpd-0"}}
+
+data: {"events":[{"channel":"demo","offset":1,"cursor":"l47wswsl6hpd-1","id":"l47wswsl6hpd-1",\
+"time":"2026-11-22T16:26:35.858Z","data":{"hello":"world"}}],"cursors":{"demo":"l47wswsl6hpd-1"}}
+
+"""
+
+_ABOUT = """\
+A poll is a read of a log that is allowed to wait. Publish to a channel; read it as a plain poll, \
+as a long-poll or as Server-Sent Events.
+
+Without an opt-in a request is answered at once. `Prefer: wait=N` lets it wait. Every GET answers \
+HEAD too, which never waits; every address answers OPTIONS for pages of other origins. Errors are \
+`application/problem+json`."""
+
+
+@cache
 def document() -> dict[str, Any]:
-    """The document that `/openapi.json` answers."""
-    return {"openapi": "3.1.0", "info": {"title": "pushhub", "version": "0"}, "paths": {}}
+    """The whole document. It is made once: whoever gets it must not change it."""
+    components = json.loads((files("pushhub.web") / "static" / "openapi.json").read_text("utf-8"))
+    components["schemas"]["Problem"]["properties"]["type"]["enum"] = [
+        TYPE_PREFIX + slug for slug in PROBLEMS
+    ]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "pushhub",
+            "version": __version__,
+            "summary": "Realtime push for HTTP.",
+            "description": _ABOUT,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "This server."}],
+        "tags": [
+            {"name": "Read", "description": "A channel's events, its value, many channels."},
+            {"name": "Publish", "description": "One event, or many."},
+            {"name": "Manage", "description": "Lists, deletes, tickets."},
+            {"name": "Operate", "description": "Health, metrics, pages."},
+        ],
+        # With `--dev` nobody is asked; a public channel is read by anybody.
+        "security": [{"bearer": []}, {"basic": []}, {"cookie": []}, {}],
+        "paths": _paths(),
+        "components": components,
+    }
+
+
+def _paths() -> dict[str, Any]:
+    return {
+        "/v1/channels/{channel}/events": {
+            "parameters": [_parameter("channel")],
+            "get": _feed(),
+            "post": _publish(),
+        },
+        "/v1/channels/{channel}": {
+            "parameters": [_parameter("channel")],
+            "get": _value(),
+            "delete": _delete(),
+        },
+        "/v1/poll": {"post": _poll()},
+        "/v1/publish": {"post": _batch()},
+        "/v1/channels": {"get": _listing()},
+        "/v1/tickets": {"post": _ticket()},
+        **_pages(),
+    }
+
+
+def _feed() -> dict[str, Any]:
+    return _operation(
+        "feed",
+        "Read",
+        "Read a channel's events",
+        "The events after `since`, at most `limit`, and the `cursor` for the next request. With a"
+        " wait and nothing new the request is held until an event comes; at the end of the wait it"
+        " is answered with an empty list. With `Accept: text/event-stream` it is a stream: `id` is"
+        " the cursor, a gap is an event of the type `gap` and the stream goes on from the oldest.",
+        parameters=("since", "limit", "Prefer", "Wait", "wait", "LastEventId", "ticket"),
+        answers={
+            "200": _answer(
+                "The events; an empty list if there are none.",
+                {_JSON: _schema("Feed"), _STREAM: _text(_STREAM_EXAMPLE)},
+                ("PreferenceApplied", "XPollInterval"),
+            )
+        },
+        problems=("bad-channel", "bad-cursor", "forbidden", "deleted", "gap", _STORE),
+        security=[{"bearer": []}, {"basic": []}, {"cookie": []}, {"ticket": []}, {}],
+    )
+
+
+def _publish() -> dict[str, Any]:
+    return _operation(
+        "publish",
+        "Publish",
+        "Publish the body as one event",
+        "At most 256 KiB, of any content type; JSON is checked. A form-encoded body, which is what"
+        " `curl -d` sends, and one without a content type are JSON if they parse, else text, else"
+        " bytes. The answer comes after the store has the event for good.",
+        parameters=("EventType", "EventId", "IdempotencyKey", "IfMatch", "IfNoneMatchAny"),
+        body={
+            _JSON: {"schema": {}, "example": {"hello": "world"}},
+            "text/plain": _text("hi"),
+            "*/*": {"schema": {}},
+        },
+        answers={"200": _answer("The event is in the log.", {_JSON: _schema("Receipt")})},
+        problems=(
+            "bad-body",
+            "bad-channel",
+            "forbidden",
+            "precondition-failed",
+            "key-reused",
+            _STORE,
+        ),
+    )
+
+
+def _value() -> dict[str, Any]:
+    return _operation(
+        "value",
+        "Read",
+        "Read a channel's value",
+        "The last event's bytes, with its content type and its cursor as the ETag. With a wait and"
+        " an `If-None-Match` that matches, the request is held until the value changes; with a wait"
+        " and no condition, a channel without a value is waited on for its first. A value never"
+        " gaps: any ETag that does not match gets the value.",
+        parameters=("IfNoneMatch", "Prefer", "Wait", "wait"),
+        answers={
+            "200": _answer(
+                "The value, in the content type that it was published with.",
+                {"*/*": {"schema": {}, "example": {"hello": "world"}}},
+                ("ETag", "EventId", "EventType", "EventTime", "PreferenceApplied"),
+            ),
+            "304": _answer(
+                "The value is still the one that the client has.",
+                headers=("ETag", "PreferenceApplied", "XPollInterval"),
+            ),
+        },
+        problems=("bad-channel", "forbidden", "no-value", "deleted", _STORE),
+    )
+
+
+def _delete() -> dict[str, Any]:
+    return _operation(
+        "deleteChannel",
+        "Manage",
+        "Forget a channel's events",
+        "Whoever waits on the channel is told at once. Its offsets do not restart.",
+        answers={"204": _answer("The events are gone.")},
+        problems=("bad-channel", "forbidden", "not-found", _STORE),
+    )
+
+
+def _poll() -> dict[str, Any]:
+    return _operation(
+        "poll",
+        "Read",
+        "Read many channels",
+        "Up to 1,000 channels in one request, with a position for each. A gap is told under `gaps`,"
+        " and the channel's cursor moves to the oldest event that is kept. With"
+        " `Accept: text/event-stream` every message is one answer; one with gaps is of the type"
+        " `gap`.",
+        parameters=("Prefer", "Wait", "wait"),
+        body={_JSON: _schema("Poll")},
+        answers={
+            "200": _answer(
+                "The events of all channels, and the cursors that moved.",
+                {_JSON: _schema("PollAnswer"), _STREAM: _text(_MANY_STREAM_EXAMPLE)},
+                ("PreferenceApplied", "XPollInterval"),
+            )
+        },
+        problems=(
+            "bad-body",
+            "bad-channel",
+            "bad-cursor",
+            "too-many-channels",
+            "forbidden",
+            "deleted",
+            _STORE,
+        ),
+    )
+
+
+def _batch() -> dict[str, Any]:
+    return _operation(
+        "publishMany",
+        "Publish",
+        "Publish many events",
+        "All of the request is checked before any of it is published; a bad item is named by its"
+        " index in `item`. After that each event stands alone: its result is a receipt or an"
+        " `error`, which is one of `precondition-failed`, `key-reused` and `store-unavailable`.",
+        body={_JSON: _schema("Batch")},
+        answers={"200": _answer("What became of each event.", {_JSON: _schema("BatchAnswer")})},
+        problems=("bad-body", "bad-channel", "forbidden", _STORE),
+    )
+
+
+def _listing() -> dict[str, Any]:
+    return _operation(
+        "listChannels",
+        "Manage",
+        "List channels",
+        "The channels that have events and that the caller manages, by name. `next`, if there is"
+        " one, is the `after` of the next page.",
+        parameters=("prefix", "after", "limit"),
+        answers={"200": _answer("A page of channels.", {_JSON: _schema("ChannelList")})},
+        problems=("forbidden", _STORE),
+    )
+
+
+def _ticket() -> dict[str, Any]:
+    return _operation(
+        "ticket",
+        "Manage",
+        "Exchange a token for a ticket",
+        "A ticket reads what the token reads, opens one request, and ends after 30 seconds (a"
+        " setting). It goes into the address: `…/events?ticket=…`.",
+        answers={"200": _answer("The ticket.", {_JSON: _schema("Ticket")})},
+        problems=(),
+    )
+
+
+def _pages() -> dict[str, Any]:
+    def page(id: str, summary: str, about: str, answers: dict[str, Any]) -> dict[str, Any]:
+        operation = _operation(id, "Operate", summary, about, answers=answers, security=[{}])
+        return {"get": operation | {"responses": answers}}
+
+    metrics = _operation(
+        "metrics",
+        "Operate",
+        "Read the metrics",
+        "Prometheus' text format. It asks for an admin key (one that manages `*`), unless"
+        " `metrics_public` or `dev` is set.",
+        answers={
+            "200": _answer(
+                "All metrics.",
+                {"text/plain": _text("# TYPE pushhub_holds gauge\npushhub_holds 0\n")},
+            )
+        },
+        problems=("forbidden",),
+    )
+    responses = metrics["responses"]
+    metrics["responses"] = {status: responses[status] for status in ("200", "401", "403")}
+    ready = {_JSON: _schema("Ready")}
+    return {
+        "/livez": page(
+            "live",
+            "Ask whether the process runs",
+            "Fails only for what a restart would mend.",
+            {"200": _answer("It runs.", {_JSON: _schema("Live")})},
+        ),
+        "/readyz": page(
+            "ready",
+            "Ask whether to send requests here",
+            "Says no while the server leaves and while the store cannot be used.",
+            {"200": _answer("Yes.", ready), "503": _answer("No; why is in the body.", ready)},
+        ),
+        "/metrics": {"get": metrics},
+        "/openapi.json": page(
+            "openapi",
+            "Read this document",
+            "OpenAPI 3.1.",
+            {"200": _answer("The document.", {_JSON: {"schema": {"type": "object"}}})},
+        ),
+        "/docs": page(
+            "docs",
+            "Read the API's pages",
+            "This document, for people.",
+            {"200": _answer("The page.", {_HTML: _text()})},
+        ),
+        "/demo": page(
+            "demo",
+            "See it move",
+            "One channel and three readers: plain polling, long-polling, Server-Sent Events.",
+            {"200": _answer("The page.", {_HTML: _text()})},
+        ),
+        "/": page("home", "Go to the demo", "", {"307": _answer("To `/demo`.")}),
+    }
+
+
+def _operation(
+    id: str,
+    tag: str,
+    summary: str,
+    about: str,
+    *,
+    answers: dict[str, Any],
+    parameters: tuple[str, ...] = (),
+    body: dict[str, Any] | None = None,
+    problems: tuple[str, ...] = (),
+    security: list[dict[str, list[str]]] | None = None,
+) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": id,
+        "tags": [tag],
+        "summary": summary,
+        "description": about,
+        "responses": answers | _refusals(_ALWAYS + problems),
+    }
+    if parameters:
+        operation["parameters"] = [_parameter(name) for name in parameters]
+    if body:
+        operation["requestBody"] = {"required": True, "content": body}
+    if security:
+        operation["security"] = security
+    return operation
+
+
+def _refusals(slugs: tuple[str, ...]) -> dict[str, Any]:
+    """The problems by status; each names the types that it can be of."""
+    by_status: dict[int, list[str]] = {}
+    for slug in sorted(slugs, key=lambda slug: PROBLEMS[slug][0]):
+        by_status.setdefault(PROBLEMS[slug][0], []).append(slug)
+    return {str(status): _refusal(status, group) for status, group in by_status.items()}
+
+
+def _refusal(status: int, slugs: list[str]) -> dict[str, Any]:
+    base = "GapProblem" if slugs == ["gap"] else "Problem"
+    types = {"properties": {"type": {"enum": [TYPE_PREFIX + slug for slug in slugs]}}}
+    schema = {"allOf": [{"$ref": f"#/components/schemas/{base}"}, types]}
+    about = "; ".join(f"{PROBLEMS[slug][1]} (`{slug}`)" for slug in slugs) + "."
+    headers = ("RetryAfter",) if status == 503 else ()
+    return _answer(about, {"application/problem+json": {"schema": schema}}, headers)
+
+
+def _answer(
+    about: str, content: dict[str, Any] | None = None, headers: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": about}
+    if headers:
+        answer["headers"] = {
+            _HEADER_NAMES[name]: {"$ref": f"#/components/headers/{name}"} for name in headers
+        }
+    if content:
+        answer["content"] = content
+    return answer
+
+
+_HEADER_NAMES = {
+    "ETag": "ETag",
+    "EventId": "Event-Id",
+    "EventTime": "Event-Time",
+    "EventType": "Event-Type",
+    "PreferenceApplied": "Preference-Applied",
+    "RetryAfter": "Retry-After",
+    "XPollInterval": "X-Poll-Interval",
+}
+
+
+def _parameter(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/parameters/{name}"}
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return {"schema": {"$ref": f"#/components/schemas/{name}"}}
+
+
+def _text(example: str = "") -> dict[str, Any]:
+    return {"schema": {"type": "string"}} | ({"example": example} if example else {})
