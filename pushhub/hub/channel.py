@@ -19,7 +19,8 @@ class Channel:
     """A channel that somebody reads.
 
     `tail` is None until the store was asked. Events that come while it is being asked are `early`;
-    they are joined to the tail when it is there, and nothing falls between the two.
+    they are joined to the tail when it is there, and nothing falls between the two. Without `early`
+    the store's answer is not taken: it may be older than a delete.
     """
 
     __slots__ = ("at", "early", "holds", "name", "tail")
@@ -36,8 +37,8 @@ class Channel:
         be asked again.
         """
         tail = Tail(page)
-        early, self.early = self.early or (), None
-        if not all(map(tail.push, early)):
+        early, self.early = self.early, None
+        if early is None or not all(map(tail.push, early)):
             return False
         self.tail = tail
         self.at = {self.name: tail.cursor}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # A slice ends after this long. A send on loopback takes about 10 µs, so it is some two hundred
 # holds.
 SLICE_SECONDS = 0.002
-# How many holds are answered between two looks at the clock.
+# How many holds are looked at between two looks at the clock.
 STRIDE = 32
 
 
@@ -34,8 +34,9 @@ class Job:
         self.channel = channel
         self.holds: Iterator[Parked] = iter(channel.holds)
         self.begun = begun
-        # The answers of this position, by what the polls share and where they stand.
-        self.memo: dict[Hashable, Reply | None] = {}
+        # The answers of this position, by what the polls share and where they stand. Each keeps its
+        # position alive, so that no other can come to have the same identity.
+        self.memo: dict[Hashable, tuple[object, Reply | None]] = {}
         self.memo_at: object = None
         channel.holds = {}
 
@@ -52,8 +53,8 @@ class Job:
             self.memo.clear()
         variant = poll.variant
         key = (variant, id(at))
-        if variant is not None and key in self.memo:
-            return self.memo[key]
+        if variant is not None and (known := self.memo.get(key)) is not None:
+            return known[1]
         name = channel.name
         reply = None
         for want in poll.wants:
@@ -62,7 +63,7 @@ class Job:
                 read = tail.read(wanted.since, wanted.limit)
                 reply = None if read is None else poll.answer({name: read})
         if variant is not None:
-            self.memo[key] = reply
+            self.memo[key] = (at, reply)
         return reply
 
 
@@ -92,19 +93,19 @@ class Fanout:
         while self._jobs:
             job = self._jobs[0]
             count = delivered = 0
-            for hold in job.holds:
-                if hold.done or hold.at is None:
-                    if not hold.done:
-                        job.channel.holds[hold] = None
-                    continue
-                reply = job.reply(hold)
-                if reply is None:
-                    hold.hub.resume(hold, job.channel)
-                elif hold.complete(reply):
-                    count += 1
-                    delivered += reply.events
-                    if count % STRIDE == 0 and loop.time() > end:
-                        break
+            for seen, hold in enumerate(job.holds):
+                if not hold.done and hold.at is None:
+                    # It is still being read for, and will see the event in the log.
+                    hold.hub.shelf.register(hold, job.channel.name)
+                elif not hold.done:
+                    reply = job.reply(hold)
+                    if reply is None:
+                        hold.hub.resume(hold, job.channel)
+                    elif hold.complete(reply):
+                        count += 1
+                        delivered += reply.events
+                if seen % STRIDE == STRIDE - 1 and loop.time() > end:
+                    break
             else:
                 self._jobs.popleft()
             now = loop.time()

@@ -47,7 +47,8 @@ class Gathering:
         hub = self.hub
         self.missing = 1
         for want in self.wants:
-            channel = hub.shelf[want.channel]
+            # Registered already; but memory pressure may have let go of a channel during a fan-out.
+            channel = hub.shelf.register(self.hold, want.channel)
             if channel.tail is None:
                 self.missing += 1
                 hub.ask_tail(channel, partial(self._loaded, want))
@@ -63,7 +64,8 @@ class Gathering:
             self._arrived()
 
     def _read(self, want: Want) -> None:
-        read = self.hub.shelf[want.channel].read(want.since, want.limit)
+        channel = self.hub.shelf.register(self.hold, want.channel)
+        read = channel.read(want.since, want.limit)
         if read is not None:
             self.reads[want.channel] = read
         else:
@@ -91,7 +93,7 @@ class Gathering:
             wants = tuple(resume(want, at[want.channel]) for want in hold.poll.wants)
             reads: dict[str, Read] = {}
             for want in wants:
-                read = hub.shelf[want.channel].read(want.since, want.limit)
+                read = hub.shelf.register(hold, want.channel).read(want.since, want.limit)
                 if read is None:
                     Gathering(hub, hold, at).start()
                     return

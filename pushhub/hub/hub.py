@@ -29,7 +29,7 @@ from pushhub.hub.stats import Stats
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Poll, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Poll, Want, resume
 from pushhub.store.base import Append, Appended, Outcome, Store, StoreError
 
 if TYPE_CHECKING:
@@ -141,7 +141,9 @@ class Hub:
         at = self._position(poll, reads)
         now = self.now()
         assert poll.wait is not None, "a poll that may not wait has an answer"
-        deadline = now + poll.wait * self._uniform(1 - JITTER, 1)
+        # One that had to be read for again does not begin its wait anew.
+        begun = hold.parked or now
+        deadline = begun + poll.wait * self._uniform(1 - JITTER, 1)
         if self.parked >= self.max_holds:
             self.stats.refused_holds += 1
             return poll.nothing(at, Hint(self._draw(FULL_RETRY_MS), waited=False))
@@ -150,7 +152,7 @@ class Hub:
             if deadline <= now:
                 return poll.nothing(at, Hint(self._draw(RETRY_MS)))
         hold.at = at
-        hold.parked = now
+        hold.parked = begun
         self.parked += 1
         self.wheel.set(hold, deadline)
         return None
@@ -200,7 +202,8 @@ class Hub:
 
     def expire(self, hold: Parked) -> None:
         """The wait has ended: the ordinary empty answer."""
-        assert hold.at is not None
+        if hold.at is None:
+            return  # Completed by what another one's deadline set off.
         hint = Hint(self._draw(RETRY_MS)) if self.draining else AT_ONCE
         if hold.complete(hold.poll.nothing(hold.at, hint)):
             if self.draining:
@@ -210,12 +213,13 @@ class Hub:
 
     def resume(self, hold: Parked, channel: Channel) -> None:
         """Put a hold that an event did not answer back to waiting; through the store, if the tail
-        was lost.
+        was lost, or has moved on too far to tell.
         """
-        at = hold.at
+        at, name = hold.at, channel.name
         assert at is not None
-        if channel.tail is not None and channel in self.shelf:
-            channel.holds[hold] = None
+        wants = (resume(want, at[name]) for want in hold.poll.wants if want.channel == name)
+        if channel in self.shelf and all(channel.read(w.since, w.limit) for w in wants):
+            self.shelf.register(hold, name)
             return
         self.parked -= 1
         hold.at = None
@@ -240,6 +244,7 @@ class Hub:
         if channel is None:
             return
         self.shelf.drop_tail(channel)
+        channel.early = None
         for hold in list(channel.holds):
             if hold.at is not None and hold.complete(hold.poll.gone(name)):
                 self.stats.completed_by_delete += 1
@@ -296,21 +301,25 @@ class Hub:
 
     def _load(self, channel: Channel, read: Read) -> bool:
         assert not isinstance(read, Gap), "the end of a log is never a gap"
-        return self.shelf.load(channel, read)
+        # What is being read again was not good enough.
+        return not self._reading.asks(channel) and self.shelf.load(channel, read)
 
     def ask_events(self, want: Want, done: Callable[[Read | StoreError], None]) -> None:
         """Read from the store what a tail does not hold."""
-        self._reading.events(want.channel, want.since, want.limit, done)
+        tail = self.shelf[want.channel].tail
+        known = (tail, tail.cursor) if tail else None
+        self._reading.events(want.channel, want.since, want.limit, done, known)
 
     # Time
 
     def _tick(self) -> None:
         now = self.now()
         self.stats.loop_lag.observe(max(0.0, now - self._due))
+        # First of all, so that the wheel turns on whatever a driver does.
+        self._due = now + TICK_SECONDS
+        self._timer = self._loop.call_at(self._due, self._tick)
         for entry in self.wheel.turn(now):
             entry.expire()
-        self._due = self.now() + TICK_SECONDS
-        self._timer = self._loop.call_at(self._due, self._tick)
 
     def _draw(self, bounds: tuple[int, int]) -> int:
         return round(self._uniform(*bounds))
@@ -327,10 +336,7 @@ class Hub:
             left = self._drained_at - self.now()
             holds = [entry for entry in self.wheel.entries() if isinstance(entry, Parked)]
             if not holds:
-                if left <= 0:
-                    return
-                await asyncio.sleep(min(left, DRAIN_STEP_SECONDS))
-                continue
+                return
             steps = max(1, int(left / DRAIN_STEP_SECONDS))
             for hold in holds[: -(-len(holds) // steps)]:
                 if not hold.done:

@@ -32,9 +32,13 @@ class Reading:
         self._takers: dict[Hashable, list[Taker]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def events(self, channel: str, since: Since, limit: int, take: Taker) -> None:
-        """Read events after `since`."""
-        key = (channel, since, limit)
+    def events(
+        self, channel: str, since: Since, limit: int, take: Taker, known: Hashable = None
+    ) -> None:
+        """Read events after `since`. `known` is what memory says of the channel: who knows of an
+        event, or of a delete, does not share a read that may have begun before it.
+        """
+        key = (channel, since, limit, known)
         if self._first(key, take):
             self._run(key, self._store.read(channel, since, limit))
 
@@ -45,6 +49,10 @@ class Reading:
         if self._first(channel, take):
             channel.early = []
             self._run(channel, self._store.tail(channel.name, MAX_TAIL_EVENTS))
+
+    def asks(self, channel: Channel) -> bool:
+        """Whether the end of this channel's log is being read."""
+        return channel in self._takers
 
     def _first(self, key: Hashable, take: Taker) -> bool:
         takers = self._takers.setdefault(key, [])

@@ -21,7 +21,7 @@ MAX_TAILS_BYTES = 64 * 1024 * 1024
 
 
 class Shelf:
-    """Channels by name. One with holds stays; of the others the oldest go when they are too many."""
+    """Channels by name. One with holds stays; of the others, when too many, the oldest go."""
 
     __slots__ = ("_channels", "_idle", "tail_bytes")
 
@@ -73,6 +73,7 @@ class Shelf:
         loaded = channel.load(page)
         if channel.tail is not None and channel in self:
             self.tail_bytes += channel.tail.size
+            self._bound(channel)
         return loaded
 
     def push(self, channel: Channel, event: Event) -> None:
@@ -80,6 +81,10 @@ class Shelf:
         before = channel.tail.size if channel.tail else 0
         channel.push(event)
         self.tail_bytes += (channel.tail.size if channel.tail else 0) - before
+        self._bound(channel)
+
+    def _bound(self, channel: Channel) -> None:
+        """Keep all tails together small, now that `channel` has grown."""
         while self.tail_bytes > MAX_TAILS_BYTES and self._idle:
             self._evict(next(iter(self._idle)))
         if self.tail_bytes > MAX_TAILS_BYTES and channel.tail is not None:

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import structlog
+
 from pushhub.hub.hold import Hold
 from pushhub.protocol.problem import Problem, retry_after
 from pushhub.store.base import StoreError
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.protocol.answer import Answer
     from pushhub.settings import Settings
+
+
+log = structlog.get_logger(__name__)
 
 
 def store_unavailable(error: StoreError) -> Problem:
@@ -55,6 +60,9 @@ class Service:
             answer = self.refuse(problem)
         except StoreError as error:
             answer = self.refuse(store_unavailable(error))
+        except Exception:
+            log.exception("request.failed")
+            answer = self.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
         hold.complete(answer)
 
     def refuse(self, problem: Problem) -> Answer:
