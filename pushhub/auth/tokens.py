@@ -248,4 +248,4 @@ def _utc(seconds: float) -> str:
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (OverflowError, ValueError, OSError):
-        return f"second {seconds:.0f}"
+        return f"second {seconds:g}"

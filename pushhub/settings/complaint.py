@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from pushhub.settings.access import ApiKey, TokenKey
-from pushhub.settings.model import Namespace, Settings
+from pushhub.settings.model import Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,12 +72,9 @@ def _sentence(mistake: ErrorDetails, spell: Callable[[str], str]) -> str:
 
 
 def _unknown(loc: list[Any], spell: Callable[[str], str]) -> str:
-    if len(loc) == 1:
-        known = list(Settings.model_fields)
-        what = "There is no setting"
-    else:
-        known = list(_INSIDE[str(loc[0])].model_fields) if loc[0] in _INSIDE else []
-        what = f"{_where(loc[:-1], spell)} has the unknown key"
+    """A key inside a table; `load` has already looked for unknown settings."""
+    known = _INSIDE[str(loc[0])].model_fields
+    what = f"{_where(loc[:-1], spell)} has the unknown key"
     return f"{what} {str(loc[-1])!r}{suggestion(str(loc[-1]), known)}"
 
 

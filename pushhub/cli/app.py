@@ -1,0 +1,43 @@
+"""The commands, put together."""
+
+import typer
+
+from pushhub import __version__
+from pushhub.cli import config, key, publish, serve, tail, token
+
+_EPILOG = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings."
+
+app = typer.Typer(
+    name="pushhub",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # they can be secrets
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=_EPILOG)(serve.serve)
+app.command(epilog=_EPILOG)(publish.publish)
+app.command(epilog=_EPILOG)(tail.tail)
+app.add_typer(token.app, name="token")
+app.add_typer(key.app, name="key")
+app.add_typer(config.app, name="config")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pushhub {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pushhub(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and leave."
+    ),
+) -> None:
+    """A realtime push service for HTTP: a poll is a read of a log that is allowed to wait."""
+
+
+def main() -> None:
+    """What the `pushhub` command runs."""
+    app()

@@ -1,0 +1,190 @@
+"""The HTTP client of the commands: one kept connection to one hub."""
+
+import http.client
+import ssl
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+import orjson
+import typer
+
+from pushhub import __version__
+
+Url = Annotated[
+    str, typer.Option("--url", envvar="PUSHHUB_URL", help="The hub's address.", metavar="URL")
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        envvar="PUSHHUB_KEY",
+        help="An API key or a token; better in the variable, since others see your commands.",
+        show_default=False,
+    ),
+]
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+# An answer has at most 1 MiB of events; more is not a hub.
+_MAX_BODY_BYTES = 16 * 1024 * 1024
+
+# What a broken connection looks like from here.
+TROUBLE = (OSError, http.client.HTTPException)
+
+
+class ClientError(Exception):
+    """The hub cannot be talked to; the message is a sentence for the person at the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete response; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            ClientError: it is none.
+        """
+        try:
+            value = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            value = None
+        if not isinstance(value, dict):
+            raise ClientError(f"The answer ({self.status}) is not a hub's; is the address right?")
+        return value
+
+    @property
+    def problem(self) -> str:
+        """`title: detail` of a problem, or what can be said without one."""
+        try:
+            fields = self.json()
+        except ClientError:
+            fields = {}
+        title = fields.get("title") or http.client.responses.get(self.status, "no reason given")
+        detail = fields.get("detail")
+        return f"{title}: {detail}" if detail else f"{title} ({self.status})"
+
+    @property
+    def retry_after(self) -> float:
+        """How long the server wants to be left alone, in seconds; 0 if it does not say."""
+        value = self.headers.get("retry-after", "")
+        return float(value) if value.isascii() and value.isdigit() else 0.0
+
+
+class HubClient:
+    """Sends requests one after another over one connection, which is renewed when it breaks.
+
+    Raises:
+        ClientError: `url` is no address of a hub.
+    """
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ClientError(f"{url!r} is not an address such as {DEFAULT_URL}.") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ClientError(f"{url!r} is not an address such as {DEFAULT_URL}.")
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._host, self._port = parts.hostname, port
+        self._prefix = parts.path.rstrip("/")
+        self._headers: dict[str, str | bytes] = {"User-Agent": f"pushhub/{__version__}"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}".encode()
+        self._connection: http.client.HTTPConnection | None = None
+        self.url = url
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        *,
+        timeout: float = 30.0,
+    ) -> Response:
+        """Send a request and wait at most `timeout` seconds between two pieces of its response.
+
+        Raises:
+            OSError, http.client.HTTPException: the connection failed; see `TROUBLE`.
+            ClientError: a header that cannot be sent.
+        """
+        all_headers = self._headers | {
+            name: value.encode() for name, value in (headers or {}).items()
+        }
+        # The server may have closed an idle connection; what only reads can be sent again.
+        again = self._connection is not None and method == "GET"
+        try:
+            return self._send(method, path, all_headers, body, timeout)
+        except (ConnectionError, http.client.BadStatusLine):
+            if not again:
+                raise
+        return self._send(method, path, all_headers, body, timeout)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str | bytes],
+        body: bytes | None,
+        timeout: float,
+    ) -> Response:
+        connection = self._connection or self._connect(timeout)
+        connection.timeout = timeout
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout)
+        self._connection = None
+        try:
+            connection.request(method, self._prefix + path, body, headers)
+            got = connection.getresponse()
+            content = got.read(_MAX_BODY_BYTES + 1)
+            if len(content) > _MAX_BODY_BYTES:
+                raise ClientError("The answer is too long for a hub's; is the address right?")
+        except ValueError as error:
+            connection.close()
+            raise ClientError(f"This cannot be sent as a header: {error}.") from None
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return Response(got.status, {k.lower(): v for k, v in got.getheaders()}, content)
+
+    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        if self._tls is not None:
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=timeout, context=self._tls
+            )
+        return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def why(error: Exception) -> str:
+    """What a broken connection was about, in a few words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"broken answer ({type(error).__name__})"

@@ -1,0 +1,65 @@
+"""`pushhub config`: what is set, whether it is good, and what can be set."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from pushhub.cli.flags import with_settings
+from pushhub.cli.serve import why_not
+from pushhub.cli.terminal import fail, say, say_json
+from pushhub.settings import Loaded
+from pushhub.settings.model import Settings
+from pushhub.settings.reference import markdown
+
+app = typer.Typer(help="See and check the settings.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_MASK = "**********"
+
+
+@app.command()
+@with_settings
+def show(loaded: Loaded, as_json: Json = False) -> None:
+    """Print every setting, and whether it is from a flag, the environment, the file or default."""
+    values = shown(loaded.settings)
+    if as_json:
+        say_json({n: {"value": values[n], "origin": loaded.origins[n]} for n in values})
+        return
+    width = max(map(len, values))
+    for name, value in values.items():
+        say(f"{name:{width}}  {loaded.origins[name]:7}  {json.dumps(value, ensure_ascii=False)}")
+
+
+@app.command()
+@with_settings
+def check(loaded: Loaded, as_json: Json = False) -> None:
+    """Say whether a server would start with these settings. Exit code 1: it would not."""
+    wrong = why_not(loaded.settings)
+    if as_json:
+        say_json({"ok": wrong is None, **({"problem": wrong} if wrong else {})})
+        raise typer.Exit(1 if wrong else 0)
+    if wrong:
+        fail(wrong)
+    say(f"The settings are good ({loaded.file or 'no file'}).")
+
+
+@app.command()
+def docs() -> None:
+    """Print the reference of all settings as Markdown: what docs/settings.md is."""
+    typer.echo(markdown(), nl=False)
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON values, without secrets; pydantic masks those of token keys."""
+    values: dict[str, Any] = settings.model_dump(mode="json")
+    values["store"] = _without_password(settings.store)
+    return values
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    login, at, host = rest.rpartition("@")
+    name, colon, _ = login.partition(":")
+    return f"{scheme}{mark}{name}{colon}{_MASK}{at}{host}" if at and colon else url

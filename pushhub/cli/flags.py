@@ -1,0 +1,72 @@
+"""Every setting as a flag, from the model."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pushhub.cli.terminal import USAGE, fail
+from pushhub.settings import Loaded, Settings, SettingsError, load
+from pushhub.settings.reference import default_text, kind
+from pushhub.settings.sources import DEFAULT_FILE, flag_name
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help=f"The TOML file of settings; else $PUSHHUB_CONFIG, else {DEFAULT_FILE} if there.",
+        show_default=False,
+    ),
+]
+
+
+def read_settings(file: Path | None, flags: dict[str, str] | None = None) -> Loaded:
+    """The settings of flags, environment and file; what is wrong with them ends the command."""
+    try:
+        return load(flags, file=file)
+    except SettingsError as error:
+        fail(*error.sentences, code=USAGE)
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command(loaded, …)` a flag for every setting and `--config`; the rest stays its own."""
+
+    def run(config: Path | None, **options: Any) -> None:
+        given = {name: options.pop(name) for name in Settings.model_fields}
+        flags = {name: _text(value) for name, value in given.items() if value is not None}
+        command(read_settings(config, flags), **options)
+
+    own = list(inspect.signature(command).parameters.values())[1:]
+    parameters = [_parameter("config", ConfigFile), *map(_flag, Settings.model_fields)]
+    parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__name__ = command.__name__
+    run.__doc__ = command.__doc__
+    return run
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _flag(name: str) -> inspect.Parameter:
+    field = Settings.model_fields[name]
+    default = default_text(field)
+    # A default of the flag's own would hide what the environment and the file say.
+    help = f"{field.description} [{default}]" if default else str(field.description)
+    flag = flag_name(name)
+    if field.annotation is bool:
+        declaration = f"{flag}/{flag.replace('--', '--no-', 1)}"
+        option = typer.Option(declaration, help=help, show_default=False)
+        return _parameter(name, Annotated[bool | None, option])
+    option = typer.Option(flag, metavar=kind(field), help=help, show_default=False)
+    return _parameter(name, Annotated[str | None, option])
+
+
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )

@@ -1,0 +1,34 @@
+"""`pushhub serve`: start the server."""
+
+import time
+
+import typer
+
+from pushhub import log
+from pushhub.auth import Authority, TokenKeyError
+from pushhub.cli.flags import with_settings
+from pushhub.cli.terminal import FAILED, USAGE, fail
+from pushhub.settings import Loaded, Settings
+
+
+@with_settings
+def serve(loaded: Loaded) -> None:
+    """Start the server. Every setting is a flag, an environment variable and a key of the file."""
+    if wrong := why_not(loaded.settings):
+        fail(wrong, code=USAGE)
+    settings = loaded.settings
+    log.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
+    # Only here, so that every other command starts without it.
+    from pushhub.server import run
+
+    # uvicorn has exit statuses of its own, which say no more than "failed".
+    raise typer.Exit(FAILED if run(settings) else 0)
+
+
+def why_not(settings: Settings) -> str | None:
+    """Why a server would not start with settings that are good one by one; None if it would."""
+    try:
+        Authority(settings, time.time)
+    except TokenKeyError as error:
+        return str(error)
+    return settings.refusal()

@@ -1,0 +1,89 @@
+"""`pushhub tail`: print a channel's events as they come."""
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from pushhub.cli.client import DEFAULT_URL, ClientError, HubClient, Key, Url
+from pushhub.cli.config import Json
+from pushhub.cli.follow import Follower, Gap, Refused, Trouble
+from pushhub.cli.publish import channel_path
+from pushhub.cli.terminal import USAGE, fail, note, say, say_json
+from pushhub.protocol.cursor import CursorError, parse_since
+
+
+def tail(
+    channel: Annotated[str, typer.Argument(help="What to follow.")],
+    since: Annotated[
+        str, typer.Option(metavar="CURSOR", help="Where to begin: a cursor, 'earliest' or 'now'.")
+    ] = "earliest",
+    wait: Annotated[
+        int, typer.Option(min=1, max=55, help="How long the hub may hold a request, in seconds.")
+    ] = 25,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Leave after so many events.", show_default=False)
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print what is there, and leave.")] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Follow a channel with long-polls. With --json each event is a line as the feed lists it.
+
+    Gaps are told on standard error. It reconnects by itself; Ctrl-C ends it.
+    """
+    path = channel_path(channel) + "/events"
+    try:
+        parse_since(since)
+    except CursorError as error:
+        fail(str(error), code=USAGE)
+    try:
+        with HubClient(url, key) as hub:
+            follow(Follower(hub, path, since, wait), as_json=as_json, count=count, once=once)
+    except ClientError as error:
+        fail(str(error), code=USAGE)
+    except Refused as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+def follow(follower: Follower, *, as_json: bool, count: int | None, once: bool) -> None:
+    """Print what the follower tells, `count` events at most."""
+    printed, down = 0, False
+    for told in follower.follow(once=once):
+        match told:
+            case Gap():
+                note(f"GAP ({told.reason}): events may be missing; going on from {told.oldest}")
+            case Trouble():
+                if not down:
+                    note(f"{told.reason}. Trying again.")
+                down = True
+            case event:
+                down = False
+                if as_json:
+                    say_json(event)
+                else:
+                    say(pretty(event))
+                printed += 1
+                if printed == count:
+                    return
+
+
+def pretty(event: dict[str, Any]) -> str:
+    """An event as a line: time, cursor, type and data, coloured if the terminal can."""
+    data = event.get("data")
+    text = data if isinstance(data, str) else orjson.dumps(data).decode()
+    parts = [
+        typer.style(str(event.get("time", "")), fg="bright_black"),
+        typer.style(str(event.get("cursor", "")), fg="cyan"),
+    ]
+    if kind := event.get("type"):
+        parts.append(typer.style(str(kind), fg="green"))
+    return " ".join([*parts, printable(text.rstrip("\n"))])
+
+
+def printable(text: str) -> str:
+    """Text whose control characters are shown, not obeyed by the terminal (CWE-150)."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
