@@ -7,16 +7,20 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.cursor import Cursor
+from pushhub.protocol.page import Page
 from pushhub.protocol.poll import resume
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Mapping
 
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Parked
     from pushhub.hub.stats import Stats
     from pushhub.protocol.answer import Reply
+    from pushhub.protocol.page import Read
+    from pushhub.protocol.poll import Want
 
 # A slice ends after this long. A send on loopback takes about 10 µs, so it is some two hundred
 # holds.
@@ -55,16 +59,27 @@ class Job:
         key = (variant, id(at))
         if variant is not None and (known := self.memo.get(key)) is not None:
             return known[1]
-        name = channel.name
-        reply = None
-        for want in poll.wants:
-            if want.channel == name:
-                wanted = resume(want, at[name])
-                read = tail.read(wanted.since, wanted.limit)
-                reply = None if read is None else poll.answer({name: read})
+        reads = self._reads(poll.wants, at)
+        reply = None if reads is None else poll.answer(reads)
         if variant is not None:
             self.memo[key] = (at, reply)
         return reply
+
+    def _reads(self, wants: tuple[Want, ...], at: Mapping[str, Cursor]) -> dict[str, Read] | None:
+        """What moved for a hold; and where it stands in channels it was given no cursor of yet."""
+        name, tail = self.channel.name, self.channel.tail
+        assert tail is not None
+        reads: dict[str, Read] = {}
+        for want in wants:
+            if want.channel == name:
+                wanted = resume(want, at[name])
+                read = tail.read(wanted.since, wanted.limit)
+                if read is None:
+                    return None
+                reads[name] = read
+            elif not isinstance(want.since, Cursor):
+                reads[want.channel] = Page((), at[want.channel], up_to_date=False)
+        return reads
 
 
 class Fanout:

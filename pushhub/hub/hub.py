@@ -211,6 +211,12 @@ class Hub:
             else:
                 self.stats.completed_by_deadline += 1
 
+    def release(self, hold: Parked) -> None:
+        """Its client asks for something else: the empty answer at once."""
+        assert hold.at is not None
+        if hold.complete(hold.poll.nothing(hold.at, AT_ONCE)):
+            self.stats.completed_by_newer += 1
+
     def resume(self, hold: Parked, channel: Channel) -> None:
         """Put a hold that an event did not answer back to waiting; through the store, if the tail
         was lost, or has moved on too far to tell.

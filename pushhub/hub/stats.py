@@ -35,6 +35,8 @@ class Stats:
     completed_by_deadline: int = 0
     completed_by_delete: int = 0
     completed_by_drain: int = 0
+    completed_by_newer: int = 0
+    """Holds whose connection sent another request."""
     dropped: int = 0
     """Holds whose client went first."""
     refused_holds: int = 0

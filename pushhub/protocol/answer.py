@@ -57,11 +57,15 @@ class Answer:
 
         (RFC 9110 §9.3.2)
         """
+        if self.status not in BODILESS:
+            tail = b"content-length: %d\r\n%b" % (len(self.body), tail)
+        return self.opening(tail)
+
+    def opening(self, tail: bytes = b"") -> bytes:
+        """The head of a response whose length nobody knows: a stream's."""
         lines = [STATUS_LINES[self.status]]
         for name, value in self.headers:
             lines += (name, b": ", value, b"\r\n")
-        if self.status not in BODILESS:
-            lines.append(b"content-length: %d\r\n" % len(self.body))
         lines += (tail, b"\r\n")
         return b"".join(lines)
 

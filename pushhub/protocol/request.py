@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 MAX_QUERY_FIELDS = 32
 
 
+# nginx, Apache and Node take heads of 8 to 32 KiB; a long-poll's head is about 0.5 KiB.
+MAX_TARGET_BYTES = 8 * 1024
+MAX_HEADER_BYTES = 16 * 1024
+MAX_HEADERS_BYTES = 32 * 1024
+MAX_HEADERS = 100
+
+
 class QueryError(ValueError):
     """The query string is unusable; the message is a sentence for the person who sent it."""
 

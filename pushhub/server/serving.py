@@ -15,6 +15,8 @@ import structlog
 import uvicorn
 
 from pushhub.server.banner import banner
+from pushhub.server.front import KEEP_ALIVE_SECONDS
+from pushhub.server.lobby import Lobby
 from pushhub.store.base import StoreError
 from pushhub.web.app import App, create_app
 
@@ -30,9 +32,6 @@ log = structlog.get_logger(__name__)
 # needs.
 GRACE_SECONDS = 10
 
-# nginx keeps idle connections to its upstreams for 60 s, browsers for longer than a poll's pause.
-KEEP_ALIVE_SECONDS = 75
-
 
 class Server(uvicorn.Server):
     """uvicorn, with a drain before its shutdown, and a banner after its start."""
@@ -46,8 +45,8 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 loop="uvloop",
-                http="httptools",
-                ws="none",
+                http=Lobby(app),  # type: ignore[arg-type]
+                ws="auto",
                 lifespan="on",
                 proxy_headers=False,
                 server_header=False,

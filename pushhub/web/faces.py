@@ -15,7 +15,7 @@ import structlog
 
 from pushhub.hub.hold import Hold
 from pushhub.hub.stream import Stream
-from pushhub.protocol.answer import Answer
+from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.channel import ChannelNameError, decode_segment
 from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.protocol.problem import Problem
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushhub.protocol.grant import Grant
+    from pushhub.protocol.poll import Poll
     from pushhub.protocol.request import Request
     from pushhub.web.cors import Cors
     from pushhub.web.service import Service
@@ -101,6 +102,19 @@ class Match:
         return face.max_body if face else MAX_IDLE_BODY_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a face made of a request: an outcome, or a poll to be put to the hub.
+
+    The same request is the same poll again, until its grant `expires` (seconds since 1970; None
+    never): a driver may remember it.
+    """
+
+    outcome: Outcome | None
+    poll: Poll | None = None
+    expires: float | None = None
+
+
 class Faces:
     """The faces of one service."""
 
@@ -126,10 +140,16 @@ class Faces:
 
     def handle(self, request: Request, match: Match) -> Outcome:
         """Run the face that `match` names. Whatever goes wrong comes back as an answer."""
+        return self._held(self.decide(request, match))
+
+    def decide(self, request: Request, match: Match) -> Decision:
+        """Run a face up to the point where the hub is asked: the poll that it made of the request,
+        or what it is answered with.
+        """
         service = self.service
         try:
             if request.method == "OPTIONS":
-                return self.cors.preflight(match.route.methods)
+                return Decision(self.cors.preflight(match.route.methods))
             face = match.face(request.method)
             if face is None:
                 allowed = ", ".join(match.route.methods)
@@ -138,34 +158,49 @@ class Faces:
                     f"This address answers {allowed}.",
                     headers=((b"allow", allowed.encode()),),
                 )
-            ticket = _ticket(request, face)
-            if ticket:
-                return redeem(service, ticket, lambda grant: self._run(face, request, match, grant))
-            return self._run(face, request, match, service.authority.grant(request))
-        except Problem as problem:
-            return service.refuse(problem)
-        except QueryError as error:
-            return service.refuse(Problem("bad-request", str(error)))
-        except Exception:
-            log.exception("face.failed", method=request.method, path=match.route.path)
-            return service.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
+            if ticket := _ticket(request, face):
 
-    def _run(self, face: Face, request: Request, match: Match, grant: Grant) -> Outcome:
-        service = self.service
+                def run(grant: Grant) -> Outcome:
+                    return self._held(self._guarded(face, request, match, grant))
+
+                return Decision(redeem(service, ticket, run))
+            return self._run(face, request, match, service.authority.grant(request))
+        except Exception as error:
+            return self._refused(error, request, match)
+
+    def _guarded(self, face: Face, request: Request, match: Match, grant: Grant) -> Decision:
         try:
-            if match.segment is None:
-                result = face.run(service, request, grant)
-            else:
-                result = face.run(service, request, grant, decode_segment(match.segment))
-        except Problem as problem:
-            return service.refuse(problem)
-        except ChannelNameError as error:
-            return service.refuse(Problem("bad-channel", str(error)))
+            return self._run(face, request, match, grant)
+        except Exception as error:
+            return self._refused(error, request, match)
+
+    def _run(self, face: Face, request: Request, match: Match, grant: Grant) -> Decision:
+        if match.segment is None:
+            result = face.run(self.service, request, grant)
+        else:
+            result = face.run(self.service, request, grant, decode_segment(match.segment))
         if isinstance(result, Answer | Hold | Stream):
-            return result
-        answer = service.hub.hold(result)
-        assert isinstance(answer, Answer | Hold), "only a stream's polls are answered with parts"
-        return answer
+            return Decision(result)
+        return Decision(None, result, grant.expires)
+
+    def _held(self, decision: Decision) -> Outcome:
+        if decision.outcome is not None:
+            return decision.outcome
+        assert decision.poll is not None
+        held = self.service.hub.hold(decision.poll)
+        assert not isinstance(held, Part), "only a stream's polls are answered with parts"
+        return held
+
+    def _refused(self, error: Exception, request: Request, match: Match) -> Decision:
+        service = self.service
+        if isinstance(error, ChannelNameError):
+            error = Problem("bad-channel", str(error))
+        elif isinstance(error, QueryError):
+            error = Problem("bad-request", str(error))
+        elif not isinstance(error, Problem):
+            log.error("face.failed", method=request.method, path=match.route.path, exc_info=error)
+            error = Problem("internal", "pushhub made a mistake; its log says more.")
+        return Decision(service.refuse(error))
 
 
 def _ticket(request: Request, face: Face) -> str:

@@ -46,6 +46,7 @@ def render(service: Service) -> str:
                 "deadline": stats.completed_by_deadline,
                 "delete": stats.completed_by_delete,
                 "drain": stats.completed_by_drain,
+                "newer": stats.completed_by_newer,
             },
         ),
         _counters(

@@ -1,0 +1,571 @@
+"""The task-less driver: HTTP/1.1 connections whose held requests cost a slotted object and a dict
+entry.
+
+It is given to uvicorn as `http=`, and stays the connection's protocol. It parses one request at a
+time, whole, runs its face, and writes the answer, or waits for the hold to be completed. What no
+face answers it lends to uvicorn's own protocol (`guest.py`), one request at a time.
+
+A connection is in one of seven phases, and only `data_received`, `deliver`, `expire` and the
+transport's callbacks move it:
+
+    IDLE    between requests
+    HEAD    `buffer` has the start of a head
+    BODY    a body is arriving for `head`
+    HELD    `hold` will be completed with the answer
+    STREAM  `stream` is being written; `hold` is its present turn, if it waits
+    GUEST   uvicorn's protocol serves a request
+    LINGER  the last answer is written; what still comes is read and thrown away
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from pushhub.hub.hold import Hold, Parked
+from pushhub.hub.stream import Stream
+from pushhub.hub.wheel import OFF
+from pushhub.protocol.answer import Answer, Part
+from pushhub.protocol.problem import Problem
+from pushhub.server.body import Body, Chunked, OfLength
+from pushhub.server.guest import Guest
+from pushhub.server.head import MAX_HEAD_BYTES, Head, too_large_headers, too_long_target
+from pushhub.server.recall import Recalled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.server.extra import Extra
+    from pushhub.server.lobby import Lobby
+    from pushhub.web.faces import Match
+
+IDLE, HEAD, BODY, HELD, STREAM, GUEST, LINGER = range(7)
+
+# Seconds. nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and
+# 20: a head of a few hundred bytes and a body of 256 KiB arrive in much less, or somebody keeps us
+# waiting on purpose (slowloris).
+HEAD_SECONDS = 15
+BODY_SECONDS = 20
+# Longer than the pause between two polls of any client, and than nginx keeps an idle upstream (60).
+KEEP_ALIVE_SECONDS = 75
+# A reader that has not taken 64 KiB in this time is stuck.
+WRITE_SECONDS = 60
+# How long, and how much, we read on after a last answer, so that the client reads it before a reset
+# hits it.
+LINGER_SECONDS = 2
+LINGER_BYTES = 16 * 1024 * 1024
+
+# Unsent bytes beyond which a stream is not fed and no further request is begun.
+WRITE_HIGH_WATER = 64 * 1024
+# Requests that a client may send ahead while one is held.
+MAX_AHEAD_BYTES = 64 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    __slots__ = (
+        "advancing",
+        "body",
+        "buffer",
+        "client",
+        "extra",
+        "guest",
+        "head",
+        "hold",
+        "keep",
+        "lobby",
+        "match",
+        "paused",
+        "phase",
+        "since",
+        "stream",
+        "tick",
+        "transport",
+        "written",
+    )
+
+    def __init__(self, lobby: Lobby) -> None:
+        self.lobby = lobby
+        self.phase = IDLE
+        self.buffer = b""
+        self.extra: Extra = lobby.extra
+        self.keep = True
+        self.advancing = False
+        self.paused = False
+        self.tick = OFF
+        self.since = 0.0
+        # None whenever nothing is under way, so that a parked connection holds on to nothing else.
+        self.head: Head | None = None
+        self.match: Match | None = None
+        self.body: Body | None = None
+        self.hold: Hold | None = None
+        self.stream: Stream | None = None
+        self.written: Part | None = None
+        self.guest: Guest | None = None
+        self.client: str | None = None
+        self.transport: asyncio.Transport
+
+    # The transport's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no asyncio.Transport, though they are all that one is.
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(WRITE_HIGH_WATER)
+        lobby = self.lobby
+        lobby.state.connections.add(self)  # type: ignore[arg-type]
+        self.since = lobby.now()
+        lobby.wheel.set(self, self.since + KEEP_ALIVE_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lobby.state.connections.discard(self)
+        self.lobby.wheel.clear(self)
+        hold, self.hold = self.hold, None
+        if hold is not None and not hold.done:
+            hold.drop()
+            self.lobby.hub.dropped()
+        if self.guest is not None:
+            self.guest.connection_lost(exc)
+            self.guest = None
+        self.stream = self.body = self.head = self.match = None
+        self.buffer = b""
+        self.keep = False
+
+    def data_received(self, data: bytes) -> None:
+        phase = self.phase
+        if phase == IDLE and not self.buffer:
+            recalled = self.lobby.recall.get(data)
+            if recalled is not None and not self.paused and self._recalled(recalled):
+                return
+            self.buffer = data
+            self._advance()
+        elif phase <= BODY:
+            self.buffer += data
+            self._advance()
+        elif phase == LINGER:
+            self.since -= len(data) * LINGER_SECONDS / LINGER_BYTES
+            if self.lobby.now() - self.since > LINGER_SECONDS:
+                self.transport.abort()
+        else:
+            self._ahead(data)
+
+    def eof_received(self) -> bool:
+        # A publish that is being committed gets its receipt. A held poll is dropped: whoever stops
+        # sending in the middle of a wait has gone, as nginx sees it too.
+        self.keep = False
+        return self.phase == HELD and not isinstance(self.hold, Parked)
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self.since = self.lobby.now()
+        self.lobby.wheel.set(self, self.since + WRITE_SECONDS)
+        if self.guest is not None:
+            self.guest.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        if self.guest is not None:
+            self.guest.resume_writing()
+        elif self.phase == STREAM and self.hold is None:
+            self._turn()
+        else:
+            self._advance()
+
+    def shutdown(self) -> None:
+        """The server is leaving: close when nothing is under way."""
+        self.keep = False
+        if self.phase == IDLE:
+            self.transport.close()
+        elif self.guest is not None:
+            self.guest.shutdown()
+
+    # Requests
+
+    def _recalled(self, recalled: Recalled) -> bool:
+        """Answer a request whose bytes are known; False if what is known is no longer true."""
+        lobby = self.lobby
+        expires = recalled.expires
+        if expires is not None and lobby.hub.clock() >= expires:
+            return False
+        lobby.state.total_requests += 1
+        self.extra = recalled.extra
+        outcome = lobby.hub.hold(recalled.poll)
+        if type(outcome) is Parked:
+            self.phase = HELD
+            self.hold = outcome
+            outcome.attach(self)
+        else:
+            assert isinstance(outcome, Answer)
+            self._answer(outcome)
+        return True
+
+    def _advance(self) -> None:
+        """Go through what has arrived, as far as it goes. Answers are written in the order of the
+        requests.
+        """
+        if self.advancing:
+            return
+        self.advancing = True
+        try:
+            while self.buffer and not self.paused and not self.transport.is_closing():
+                if self.phase <= HEAD:
+                    if not self._take_head():
+                        break
+                elif self.phase == BODY:
+                    if not self._take_body():
+                        break
+                else:
+                    break
+        except Problem as problem:
+            self._refuse(problem)
+        finally:
+            self.advancing = False
+
+    def _take_head(self) -> bool:
+        """Begin the next request; False if its head is not all there."""
+        buffer = self.buffer
+        if buffer[0] in b"\r\n":
+            # An empty line before a request is to be ignored (RFC 9112 §2.2).
+            buffer = self.buffer = buffer.lstrip(b"\r\n")
+            if not buffer:
+                self.phase = IDLE
+                return False
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0:
+            self._await_head(buffer)
+            return False
+        if end > MAX_HEAD_BYTES:
+            raise too_large_headers()
+        raw = buffer[: end + 4]
+        self.buffer = buffer[end + 4 :]
+        self.phase = IDLE
+        self._begin(self.lobby.heads.parse(raw), raw)
+        return True
+
+    def _await_head(self, buffer: bytes) -> None:
+        if len(buffer) > MAX_HEAD_BYTES:
+            raise too_large_headers() if b"\n" in buffer else too_long_target()
+        bare = buffer.count(b"\n") - buffer.count(b"\r\n")
+        if bare:
+            raise Problem("bad-request", "Every line of a head ends with CR LF.")
+        if self.phase == IDLE:
+            self.phase = HEAD
+            self.since = self.lobby.now()
+            self.lobby.wheel.set(self, self.since + HEAD_SECONDS)
+
+    def _begin(self, head: Head, raw: bytes) -> None:
+        lobby = self.lobby
+        lobby.state.total_requests += 1
+        self.keep = self.keep and head.keep
+        match = lobby.faces.match(head.path)
+        if match is None:
+            self._lend(head, raw)
+            return
+        self.head, self.match = head, match
+        self.extra = lobby.extras.of(lobby.faces.cors.variant(head.headers.get("origin")))
+        if head.length == 0:
+            self._run(b"", raw)
+            return
+        limit = match.max_body(head.method)
+        if head.length is not None and head.length > limit:
+            raise too_large(limit)
+        self._expect_body(head)
+        if head.expects and not self.buffer:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _expect_body(self, head: Head) -> None:
+        self.phase = BODY
+        self.body = Chunked() if head.length is None else OfLength(head.length)
+        if not self.buffer or head.length is None or len(self.buffer) < head.length:
+            self.since = self.lobby.now()
+            self.lobby.wheel.set(self, self.since + BODY_SECONDS)
+
+    def _take_body(self) -> bool:
+        """Take what has arrived of the body, and run the request when that is all; False if more
+        must come.
+        """
+        body, head, match = self.body, self.head, self.match
+        assert body is not None
+        taken = body.feed(self.buffer)
+        self.buffer = self.buffer[taken:]
+        assert head is not None
+        assert match is not None
+        limit = match.max_body(head.method)
+        if len(body.payload) > limit:
+            raise too_large(limit)
+        if not body.done:
+            return False
+        self.body = None
+        self._run(bytes(body.payload), None)
+        return True
+
+    def _run(self, body: bytes, raw: bytes | None) -> None:
+        """Run the request's face, and see its outcome through."""
+        lobby, head, match = self.lobby, self.head, self.match
+        assert head is not None
+        assert match is not None
+        decision = lobby.faces.decide(head.request(body, self._client()), match)
+        poll = decision.poll
+        if poll is None:
+            outcome = decision.outcome
+            assert outcome is not None
+        else:
+            plain = head.keep and not head.http_1_0 and head.method != "HEAD"
+            if plain and raw is not None and lobby.access is None:
+                lobby.recall.put(raw, Recalled(poll, self.extra, decision.expires))
+            held = lobby.hub.hold(poll)
+            assert not isinstance(held, Part)
+            outcome = held
+        if isinstance(outcome, Hold):
+            self.phase = HELD
+            self.hold = outcome
+            if poll is not None and plain and lobby.access is None:
+                # Nothing of the request is needed for its answer.
+                self.head = self.match = None
+            outcome.attach(self)
+        elif isinstance(outcome, Answer):
+            self._answer(outcome)
+        else:
+            self._open(outcome)
+
+    def _client(self) -> str:
+        if self.client is None:
+            peer = self.transport.get_extra_info("peername")
+            self.client = str(peer[0]) if isinstance(peer, tuple) else ""
+        return self.client
+
+    def _ahead(self, data: bytes) -> None:
+        """More bytes while a request is being answered. A whole next request releases a held one:
+        it is newer.
+        """
+        self.buffer += data
+        if self.phase == GUEST:
+            if self.body is not None and not self.body.done:
+                try:
+                    self._forward()
+                except Problem:
+                    # The guest may be in the middle of its answer; nothing of ours fits in there.
+                    self.transport.abort()
+                    return
+            if len(self.buffer) > MAX_AHEAD_BYTES:
+                self.transport.pause_reading()
+            return
+        if len(self.buffer) > MAX_AHEAD_BYTES:
+            self._refuse(too_large_headers())
+        elif b"\r\n\r\n" in self.buffer:
+            self._release()
+
+    def _release(self) -> None:
+        hold = self.hold
+        if self.phase == STREAM:
+            if hold is not None:
+                self.hold = None
+                hold.drop()
+            self._close_stream()
+        elif isinstance(hold, Parked) and hold.at is not None:
+            self.lobby.hub.release(hold)
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what cannot go on, and part: the bytes after it cannot be told apart."""
+        hold, self.hold = self.hold, None
+        if hold is not None:
+            hold.drop()
+        self.keep = False
+        self.stream = self.body = None
+        self.buffer = b""
+        self._answer(self.lobby.service.refuse(problem), linger=True)
+
+    # Answers
+
+    def deliver(self, reply: Answer | Part | Stream) -> None:
+        """Write what the hold was completed with, and go on with what has arrived since."""
+        self.hold = None
+        if type(reply) is Answer:
+            self._answer(reply)
+        elif isinstance(reply, Part):
+            self._write_part(reply)
+            self._turn()
+        elif isinstance(reply, Stream):
+            self._open(reply)
+        if self.buffer:
+            self._advance()
+
+    def _answer(self, answer: Answer, *, linger: bool = False) -> None:
+        extra, head, lobby = self.extra, self.head, self.lobby
+        keep = self.keep and not lobby.hub.draining
+        tail = extra.keep if keep else extra.close
+        self.phase = IDLE
+        self.since = lobby.coarse
+        if head is None:
+            wire = answer.wire(tail)
+        else:
+            self.head = self.match = None
+            if keep and head.http_1_0:
+                tail = extra.stay
+            wire = answer.head(tail) if head.method == "HEAD" else answer.wire(tail)
+            if lobby.access is not None:
+                lobby.access(self._client(), head, answer.status, len(wire))
+        self.transport.write(wire)
+        if not keep:
+            self._end(linger=linger or bool(self.buffer))
+
+    def _end(self, *, linger: bool) -> None:
+        """Close when what was written has left. With `linger` more may be coming, which would reset
+        the connection.
+        """
+        transport = self.transport
+        self.keep = False
+        self.buffer = b""
+        if linger and transport.can_write_eof():
+            self.phase = LINGER
+            transport.write_eof()
+            self.since = self.lobby.now()
+            self.lobby.wheel.set(self, self.since + LINGER_SECONDS)
+        else:
+            transport.close()
+
+    # Streams
+
+    def _open(self, stream: Stream) -> None:
+        head = self.head
+        assert head is not None
+        chunked = not head.http_1_0
+        self.keep = self.keep and chunked
+        keep = self.keep and not self.lobby.hub.draining
+        tail = self.extra.keep if keep else self.extra.close
+        if chunked:
+            tail += b"transfer-encoding: chunked\r\n"
+        else:
+            # HTTP/1.0 ends a body of unknown length with the connection; so does our chunk writer.
+            self.match = None
+        self.transport.write(stream.opening.opening(tail))
+        if self.lobby.access is not None:
+            self.lobby.access(self._client(), head, stream.opening.status, 0)
+        self.phase = STREAM
+        self.stream = stream
+        self.written = None
+        self._turn()
+
+    def _write_part(self, part: Part) -> None:
+        self.written = part
+        if self.match is None:
+            self.transport.write(part.body)
+        else:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(part.body), part.body))
+
+    def _turn(self) -> None:
+        """Write what the stream has, until it waits, ends, or the reader is behind."""
+        stream = self.stream
+        while stream is not None and not self.paused and not self.transport.is_closing():
+            step = stream.next(self.written)
+            self.written = None
+            if step is None:
+                self._close_stream()
+                return
+            if isinstance(step, Part):
+                self._write_part(step)
+            else:
+                self.hold = step
+                step.attach(self)
+                return
+
+    def _close_stream(self) -> None:
+        chunked = self.match is not None
+        self.stream = self.head = self.match = self.written = None
+        self.phase = IDLE
+        self.since = self.lobby.coarse
+        if chunked:
+            self.transport.write(b"0\r\n\r\n")
+        if not chunked or not self.keep or self.lobby.hub.draining:
+            self._end(linger=False)
+        else:
+            self._advance()
+
+    # Guests
+
+    def _lend(self, head: Head, raw: bytes) -> None:
+        lobby = self.lobby
+        if head.upgrades:
+            self._hand_over(raw)
+            return
+        self.phase = GUEST
+        self.guest = Guest(self, lobby.config, lobby.state, lobby.app_state)
+        self.guest.data_received(raw)
+        if head.length != 0:
+            self.body = Chunked() if head.length is None else OfLength(head.length)
+            self._forward()
+
+    def _forward(self) -> None:
+        """Pass on what belongs to the guest's request, and nothing of the next one."""
+        assert self.body is not None
+        assert self.guest is not None
+        taken = self.body.feed(self.buffer)
+        self.body.payload.clear()
+        raw, self.buffer = self.buffer[:taken], self.buffer[taken:]
+        if raw:
+            self.guest.data_received(raw)
+
+    def returned(self) -> None:
+        """The guest's response has ended: the connection is ours again."""
+        body, self.body, self.guest = self.body, None, None
+        self.transport.resume_reading()
+        if (body is not None and not body.done) or not self.keep:
+            self._end(linger=body is not None)
+            return
+        self.phase = IDLE
+        self.since = self.lobby.coarse
+        self._advance()
+
+    def closed(self) -> None:
+        """The guest closes after its response."""
+        self.keep = False
+
+    def _hand_over(self, raw: bytes) -> None:
+        """Leave for good: another protocol than HTTP comes next."""
+        lobby = self.lobby
+        lobby.state.connections.discard(self)
+        lobby.wheel.clear(self)
+        protocol = lobby.foreign()
+        rest, self.buffer = self.buffer, b""
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        protocol.data_received(raw + rest)
+
+    # Time
+
+    def expire(self) -> None:
+        """A deadline of the connection has passed, or did not matter after all."""
+        now = self.lobby.now()
+        if self.paused:
+            self._due(now, WRITE_SECONDS, self.transport.abort)
+        elif self.phase == LINGER:
+            self.transport.abort()
+        elif self.phase == BODY:
+            self._due(now, BODY_SECONDS, self._too_slow)
+        elif self.phase == HEAD:
+            self._due(now, HEAD_SECONDS, self._too_slow)
+        elif self.phase == IDLE:
+            self._due(now, KEEP_ALIVE_SECONDS, self.transport.close)
+        else:
+            self.lobby.wheel.set(self, now + KEEP_ALIVE_SECONDS)
+
+    def _due(self, now: float, seconds: float, end: Callable[[], None]) -> None:
+        if now - self.since >= seconds:
+            end()
+        else:
+            self.lobby.wheel.set(self, self.since + seconds)
+
+    def _too_slow(self) -> None:
+        seconds = BODY_SECONDS if self.phase == BODY else HEAD_SECONDS
+        self._refuse(
+            Problem("timeout", f"This part of a request arrives within {seconds} seconds.")
+        )
+
+    def __repr__(self) -> str:
+        phase = ("idle", "head", "body", "held", "stream", "guest", "linger")[self.phase]
+        return f"<Connection {phase}>"
+
+
+def too_large(limit: int) -> Problem:
+    """The refusal of a body over its face's limit."""
+    return Problem("too-large", f"A body has at most {limit} bytes here.", limit=limit)

@@ -1,0 +1,74 @@
+"""uvicorn's own protocol as a guest on our connection: it serves one request, and we go on.
+
+What the faces do not answer (pages, whatever somebody mounts) is ASGI's business. uvicorn's
+protocol gets the bytes of that one request, and a transport that passes on what it writes; when its
+response has ended it is shown out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+
+class Host(Protocol):
+    """Whose connection it is."""
+
+    @property
+    def transport(self) -> asyncio.Transport: ...
+    def returned(self) -> None:
+        """The guest's response has ended."""
+
+    def closed(self) -> None:
+        """The guest wants the connection closed after what it wrote."""
+
+
+class Lent:
+    """The transport as the guest sees it: everything passes through, but closing asks the host."""
+
+    __slots__ = ("_closing", "_host")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._closing = False
+
+    def write(self, data: bytes) -> None:
+        self._host.transport.write(data)
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._host.closed()
+
+    def is_closing(self) -> bool:
+        return self._closing or self._host.transport.is_closing()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host.transport, name)
+
+
+class Guest(HttpToolsProtocol):
+    """uvicorn's protocol for one request."""
+
+    def __init__(
+        self, host: Host, config: Config, state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        super().__init__(config=config, server_state=state, app_state=app_state)
+        self._host: Host | None = host
+        self.connection_made(Lent(host))  # type: ignore[arg-type]
+        # The host is in the list of connections; two would make a shutdown wait for one too many.
+        self.connections.discard(self)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._unset_keepalive_if_required()
+        host, self._host = self._host, None
+        if host is not None:
+            host.returned()

@@ -1,0 +1,82 @@
+"""What all connections of a process share. One is made at the start, and is what uvicorn calls for
+each connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pushhub.hub.wheel import OFF
+from pushhub.server.extra import Extras
+from pushhub.server.front import Connection
+from pushhub.server.head import HeadParser
+from pushhub.server.recall import Recall
+from pushhub.web.cors import SAME_ORIGIN
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from pushhub.server.head import Head
+    from pushhub.web.app import App
+
+log = structlog.get_logger("pushhub.access")
+
+# The Date header has seconds.
+REFRESH_SECONDS = 1.0
+
+
+class Lobby:
+    """The faces, the hub, the parser, what is remembered, and the header lines that change with
+    time.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.faces = app.faces
+        self.service = app.service
+        self.hub = app.service.hub
+        self.heads = HeadParser()
+        self.recall = Recall()
+        self.extras = Extras(self.hub.clock())
+        self.extra = self.extras.of(SAME_ORIGIN)
+        self.access = self._log if app.settings.access_log else None
+        self.coarse = 0.0
+        self.tick = OFF
+        self.config: Config
+        self.state: ServerState
+        self.app_state: dict[str, Any]
+
+    def __call__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Connection:
+        """A protocol for a new connection, as uvicorn asks for one."""
+        if not self.tick:
+            self.config, self.state, self.app_state = config, server_state, app_state
+            self.wheel = self.hub.wheel
+            self.now = self.hub.now
+            self.expire()
+        return Connection(self)
+
+    def expire(self) -> None:
+        """A second has passed."""
+        self.extras.refresh(self.hub.clock())
+        self.coarse = self.now()
+        self.wheel.set(self, self.coarse + REFRESH_SECONDS)
+
+    def foreign(self) -> HttpToolsProtocol:
+        """uvicorn's own protocol, for a connection that leaves for good."""
+        return HttpToolsProtocol(self.config, self.state, self.app_state)
+
+    def _log(self, client: str, head: Head, status: int, size: int) -> None:
+        log.info(
+            "request", client=client, method=head.method, path=head.path, status=status, bytes=size
+        )
