@@ -31,6 +31,6 @@ def test_it_is_a_module_and_tells_its_version() -> None:
 
 
 def test_wrong_usage_is_exit_code_2() -> None:
-    assert pushhub("publsh").exit_code == 2
+    assert pushhub("shout").exit_code == 2
     assert pushhub("serve", "--prot", "1").exit_code == 2
     assert "--port" in pushhub("serve", "--prot", "1").stderr
