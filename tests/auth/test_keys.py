@@ -47,6 +47,7 @@ def test_what_is_no_secret_is_not_known() -> None:
         secret + "A",
         new_secret(),
         "é" * 47,
+        "phk_" + "\udcff" * 43,
         secret_hash(secret),
     ):
         assert keys.grant(wrong) is None
