@@ -1,21 +1,25 @@
 """What every store promises.
 
-A store gives each event its epoch and offset, keeps it as long as its retention says, and reads contiguous events after
-a cursor, or tells the gap. It wakes its listener for every event it has, in the channel's order, and only after that
-answers the append: who is told of success can rely on it.
+A store gives each event its epoch and offset, keeps it as long as its retention says, and reads
+contiguous events after a cursor, or tells the gap. It wakes its listener for every event it has, in
+the channel's order, and only after that answers the append: who is told of success can rely on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pushhub.protocol.cursor import Cursor, Since
-from pushhub.protocol.event import Draft, Event
-from pushhub.protocol.page import Read
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-# How long an idempotency key is remembered. Centrifugo keeps five minutes: longer than any client retries.
+    from pushhub.protocol.cursor import Cursor, Since
+    from pushhub.protocol.event import Draft, Event
+    from pushhub.protocol.page import Read
+
+# How long an idempotency key is remembered. Centrifugo keeps five minutes: longer than any client
+# retries.
 IDEMPOTENCY_SECONDS = 300
 
 
@@ -29,7 +33,8 @@ class StoreUnavailable(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much of a channel is kept: at most `events` (1 or more), none older than `age` seconds (None: any age).
+    """How much of a channel is kept: at most `events` (1 or more), none older than `age` seconds
+    (None: any age).
 
     The last event survives age, so that a value does not vanish.
     """
@@ -44,10 +49,11 @@ REGISTER = Retention(events=1, age=None)
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """A condition on the channel's last event, for compare-and-set (`If-Match`, `If-None-Match: *`).
+    """A condition on the channel's last event, for compare-and-set (`If-Match`,
+    `If-None-Match: *`).
 
-    `cursors` are the events' own cursors one of which must be the last; `None` is any event at all, and an empty set
-    that there is none.
+    `cursors` are the events' own cursors one of which must be the last; `None` is any event at all,
+    and an empty set that there is none.
     """
 
     cursors: frozenset[Cursor] | None
@@ -87,7 +93,8 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """The condition did not hold: `last` is the last event's own cursor, None where there is no event."""
+    """The condition did not hold: `last` is the last event's own cursor, None where there is no
+    event."""
 
     last: Cursor | None
 
@@ -102,7 +109,8 @@ Outcome = Appended | Mismatch | KeyReused | StoreError
 
 @dataclass(frozen=True, slots=True)
 class ChannelInfo:
-    """A channel in a list: how many events are kept, and the cursor after the last (in the present epoch)."""
+    """A channel in a list: how many events are kept, and the cursor after the last (in the present
+    epoch)."""
 
     channel: str
     events: int
@@ -110,7 +118,8 @@ class ChannelInfo:
 
 
 class Listener(Protocol):
-    """Whom the store tells what happens. Both are called on the event loop's thread and return quickly."""
+    """Whom the store tells what happens. Both are called on the event loop's thread and return
+    quickly."""
 
     def wake(self, event: Event) -> None:
         """An event is in the log."""
@@ -141,27 +150,45 @@ class Store(Protocol):
         """Whether it can be used right now."""
 
     def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        """Append events, each atomically and alone, in this order; `done` gets their outcomes once all are settled.
+        """Append events, each atomically and alone, in this order; `done` gets their outcomes once
+        all are settled.
 
-        `done` is called on the loop's thread, after the listener was woken, possibly before this returns. An outcome
-        that is a `StoreError` is a refusal: nothing of that event is in the log.
+        `done` is called on the loop's thread, after the listener was woken, possibly before this
+        returns. An outcome that is a `StoreError` is a refusal: nothing of that event is in the
+        log.
         """
 
     async def read(self, channel: str, since: Since, limit: int) -> Read:
         """Read at most `limit` contiguous events after `since`, about 1 MiB at most, or the gap.
 
-        From `EARLIEST` the oldest that are kept, from `NOW` none, from `LAST` the newest alone. A channel that does not
-        exist is empty, and reading it writes nothing. The page's cursor has the store's present epoch.
+        From `EARLIEST` the oldest that are kept, from `NOW` none, from `LAST` the newest alone. A
+        channel that does not exist is empty, and reading it writes nothing. The page's cursor has
+        the store's present epoch.
 
         Raises:
             StoreUnavailable: the log cannot be read now.
         """
 
     async def tail(self, channel: str, limit: int) -> Read:
-        """Read the last `limit` events, about 1 MiB at most: contiguous, and up to date. Always a `Page`."""
+        """Read the last `limit` events, about 1 MiB at most: contiguous, and up to date. Always a
+        `Page`."""
 
     async def delete(self, channel: str) -> bool:
-        """Forget a channel's events and tell the listener; whether there were any. Its offsets do not restart."""
+        """Forget a channel's events and tell the listener; whether there were any. Its offsets do
+        not restart."""
 
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
-        """The public channels that have events, in the order of their names' UTF-8, after the name `after`."""
+        """The public channels that have events, in the order of their names' UTF-8, after the name
+        `after`."""
+
+
+async def append(store: Store, *appends: Append) -> list[Outcome]:
+    """Append events and wait for their outcomes. Who gives up waiting does not take them back."""
+    settled: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+
+    def done(outcomes: list[Outcome]) -> None:
+        if not settled.done():
+            settled.set_result(outcomes)
+
+    store.append(list(appends), done)
+    return await settled

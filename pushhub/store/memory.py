@@ -1,0 +1,191 @@
+"""A log in this process's memory, for tests and for embedding. It has a new epoch at every start.
+
+Everything is synchronous: an append has settled when it returns. Retention is enforced when a
+channel is appended to, read or listed, so a channel that nobody touches may hold aged events, but
+shows them to nobody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.channel import PRIVATE_MARK
+from pushhub.protocol.cursor import Cursor, Since
+from pushhub.protocol.event import Event
+from pushhub.protocol.page import Gap, Page, Read
+from pushhub.store.base import (
+    IDEMPOTENCY_SECONDS,
+    Append,
+    Appended,
+    ChannelInfo,
+    KeyReused,
+    Listener,
+    Mismatch,
+    Outcome,
+    Retention,
+    StoreUnavailable,
+)
+from pushhub.store.identity import draw_epoch, fingerprint
+from pushhub.store.span import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Channel:
+    """One channel's kept events, and its last offset, which survives a delete."""
+
+    __slots__ = ("events", "retention", "top")
+
+    def __init__(self) -> None:
+        self.events: deque[Event] = deque()
+        self.retention = Retention()
+        self.top = 0
+
+    def trim(self, now: int) -> None:
+        """Drop what retention no longer keeps at `now`, in milliseconds."""
+        events, retention = self.events, self.retention
+        while len(events) > retention.events:
+            events.popleft()
+        if retention.age is not None:
+            cutoff = now - retention.age * 1000
+            while len(events) > 1 and events[0].time < cutoff:
+                events.popleft()
+
+    def span(self, epoch: str) -> Span:
+        return Span(epoch, self.top - len(self.events) + 1, self.top)
+
+
+class MemoryStore:
+    """`memory://`. `clock` gives seconds since 1970."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._listener: Listener | None = None
+        self._epoch = ""
+        self._channels: dict[str, _Channel] = {}
+        # (channel, key) → when it was used, its event's fingerprint, what its append answered;
+        # oldest first.
+        self._keys: dict[tuple[str, str], tuple[int, bytes, Appended]] = {}
+
+    async def open(self, listener: Listener) -> None:
+        self._listener = listener
+        self._epoch = draw_epoch()
+
+    async def close(self) -> None:
+        self._listener = None
+        self._channels.clear()
+        self._keys.clear()
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    @property
+    def ready(self) -> bool:
+        return self._listener is not None
+
+    def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        now = self._now()
+        self._forget_keys(now)
+        done([self._append(append, now) for append in appends])
+
+    async def read(self, channel: str, since: Since, limit: int) -> Read:
+        found = self._fresh(channel)
+        span = found.span(self._epoch)
+        after = span.locate(since)
+        if isinstance(after, Gap):
+            return after
+        return span.page(after, islice(found.events, after + 1 - span.oldest, None), limit)
+
+    async def tail(self, channel: str, limit: int) -> Page:
+        found = self._fresh(channel)
+        return found.span(self._epoch).tail(reversed(found.events), limit)
+
+    async def delete(self, channel: str) -> bool:
+        found = self._channels.get(channel)
+        if found is None or not found.events or self._listener is None:
+            return False
+        found.events.clear()
+        self._listener.forget(channel)
+        return True
+
+    async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
+        names = sorted(
+            name
+            for name, found in self._channels.items()
+            if found.events
+            and name > after
+            and name.startswith(prefix)
+            and not name.startswith(PRIVATE_MARK)
+        )
+        return [self._info(name) for name in names[:limit]]
+
+    def _append(self, append: Append, now: int) -> Outcome:
+        if self._listener is None:
+            return StoreUnavailable("The store is closed.")
+        name, draft = append.channel, append.draft
+        if append.key and (used := self._keys.get((name, append.key))):
+            _, content, first = used
+            if content != fingerprint(draft):
+                return KeyReused()
+            return Appended(first.cursor, first.id, duplicate=True)
+        found = self._channels.get(name)
+        if append.expect is not None:
+            last = found.events[-1].cursor if found and found.events else None
+            if not append.expect.holds(last):
+                return Mismatch(last)
+        if found is None:
+            found = self._channels[name] = _Channel()
+        if found.retention.age != append.retention.age:
+            # What has aged away does not come back with a longer age.
+            found.trim(now)
+        found.top += 1
+        found.retention = append.retention
+        event = Event(
+            name,
+            self._epoch,
+            found.top,
+            draft.data,
+            draft.content_type,
+            draft.type,
+            draft.id,
+            now,
+        )
+        found.events.append(event)
+        found.trim(now)
+        appended = Appended(event.cursor, event.id)
+        if append.key:
+            self._keys[name, append.key] = (now, fingerprint(draft), appended)
+        # At once: a listener that appends in turn must not be woken for the later event first.
+        self._listener.wake(event)
+        return appended
+
+    def _fresh(self, name: str) -> _Channel:
+        """The channel as retention leaves it now; one that is not kept if there is none."""
+        found = self._channels.get(name)
+        if found is None:
+            return _Channel()
+        found.trim(self._now())
+        return found
+
+    def _info(self, name: str) -> ChannelInfo:
+        found = self._fresh(name)
+        return ChannelInfo(name, len(found.events), Cursor(self._epoch, found.top))
+
+    def _forget_keys(self, now: int) -> None:
+        while self._keys:
+            first = next(iter(self._keys))
+            if self._keys[first][0] >= now - IDEMPOTENCY_SECONDS * 1000:
+                break
+            del self._keys[first]
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def __repr__(self) -> str:
+        events = sum(len(found.events) for found in self._channels.values())
+        return f"<MemoryStore {self._epoch} {len(self._channels)} channels {events} events>"

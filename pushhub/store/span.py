@@ -1,0 +1,85 @@
+"""Which offsets a channel keeps, and what that means for a reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.cursor import Cursor, Since, Start
+from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Reason, clip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pushhub.protocol.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A channel keeps the offsets `oldest` to `top`; nothing when `oldest` is `top + 1`.
+
+    `epoch` is the store's present one, not that of the events.
+    """
+
+    epoch: str
+    oldest: int
+    top: int
+
+    @property
+    def before(self) -> Cursor:
+        """Where a reader goes on who wants everything that is kept."""
+        return Cursor(self.epoch, self.oldest - 1)
+
+    @property
+    def latest(self) -> Cursor:
+        """Where a reader goes on who wants only what comes."""
+        return Cursor(self.epoch, self.top)
+
+    def locate(self, since: Since) -> int | Gap:
+        """The offset after which to read, or the gap."""
+        match since:
+            case Start.EARLIEST:
+                return self.oldest - 1
+            case Start.NOW:
+                return self.top
+            case Start.LAST:
+                return max(self.top - 1, self.oldest - 1)
+        if since.epoch != self.epoch:
+            return self._gap(Reason.EPOCH)
+        if since.offset > self.top:
+            return self._gap(Reason.AHEAD)
+        if since.offset < self.oldest - 1:
+            return self._gap(Reason.TRIMMED)
+        return since.offset
+
+    def page(self, after: int, events: Iterable[Event], limit: int) -> Page:
+        """The answer of `limit` events and about 1 MiB at most; `events` begin after `after`.
+
+        No more of them are drawn than are answered, but for one.
+        """
+        taken: list[Event] = []
+        size = 0
+        for event in events:
+            taken.append(event)
+            size += event.size
+            if len(taken) >= limit or size > MAX_ANSWER_BYTES:
+                break
+        answered = tuple(clip(taken, limit))
+        offset = answered[-1].offset if answered else after
+        return Page(answered, Cursor(self.epoch, offset), up_to_date=offset >= self.top)
+
+    def tail(self, events: Iterable[Event], limit: int) -> Page:
+        """The answer of the last events; `events` come newest first."""
+        taken: list[Event] = []
+        size = 0
+        for event in events:
+            size += event.size
+            if size > MAX_ANSWER_BYTES and taken:
+                break
+            taken.append(event)
+            if len(taken) >= limit:
+                break
+        return Page(tuple(reversed(taken)), self.latest, up_to_date=True)
+
+    def _gap(self, reason: Reason) -> Gap:
+        return Gap(reason, self.before, self.latest)

@@ -1,0 +1,313 @@
+"""A log in one SQLite file: durable, one process, no services.
+
+Appends and deletes go through a queue to one writer thread, which takes all that has come, runs it
+in one transaction, forces it to disk once, and hands the outcomes back to the event loop. While it
+waits for the disk the next batch collects, so the log keeps up with many publishers without
+delaying a single one. Reads run on a thread of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import structlog
+
+from pushhub.store.base import Append, ChannelInfo, Listener, Outcome, StoreError, StoreUnavailable
+from pushhub.store.sqlite_file import SqliteFile
+from pushhub.store.sqlite_log import SqliteLog
+from pushhub.store.sqlite_reader import SqliteReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.protocol.cursor import Since
+    from pushhub.protocol.event import Event
+    from pushhub.protocol.page import Read
+
+# One transaction. More would let the first of a batch wait for the last, and gain little.
+BATCH_APPENDS = 512
+
+# What may wait for the disk: about half a second of small events, or 256 of the largest.
+MAX_PENDING_APPENDS = 10_000
+MAX_PENDING_BYTES = 64 * 1024 * 1024
+
+# How often aged events are removed from the file. Reads hide them at once.
+SWEEP_SECONDS = 30.0
+
+log = structlog.get_logger()
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Appends:
+    """A call of `append` on its way: what is asked, then what became of it."""
+
+    appends: list[Append]
+    done: Callable[[list[Outcome]], None]
+    size: int
+    outcomes: list[Outcome]
+    events: list[Event]
+
+
+@dataclass(slots=True)
+class _Delete:
+    """A call of `delete` on its way."""
+
+    channel: str
+    done: asyncio.Future[bool]
+    outcome: bool | StoreError = False
+
+
+_Job = _Appends | _Delete
+
+
+class SqliteStore:
+    """`sqlite:///path`. `clock` gives seconds since 1970, and is called on several threads."""
+
+    def __init__(
+        self,
+        path: str,
+        clock: Callable[[], float] = time.time,
+        *,
+        max_pending: int = MAX_PENDING_APPENDS,
+        sweep_seconds: float = SWEEP_SECONDS,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._max_pending = max_pending
+        self._sweep_seconds = sweep_seconds
+        self._epoch = ""
+        self._open = False
+        self._pending = 0
+        self._pending_bytes = 0
+        self._failing = False
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+
+    async def open(self, listener: Listener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._readers = ThreadPoolExecutor(1, "pushhub-store-reader")
+        try:
+            self._file = await self._loop.run_in_executor(self._readers, SqliteFile, self._path)
+        except BaseException:
+            self._readers.shutdown()
+            raise
+        self._epoch = self._file.epoch
+        self._log = SqliteLog(self._file, self._clock)
+        self._reader = SqliteReader(self._file, self._clock)
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._writer = threading.Thread(
+            target=self._write, name="pushhub-store-writer", daemon=True
+        )
+        self._writer.start()
+        self._open = True
+
+    async def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        # A read that has begun ends first, or the log could not be written back into the file.
+        await self._loop.run_in_executor(self._readers, int)
+        self._readers.shutdown()
+        self._jobs.put(None)
+        await asyncio.shield(self._closed)
+        self._writer.join()
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    @property
+    def ready(self) -> bool:
+        return self._open
+
+    def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        size = sum(len(append.draft.data) for append in appends)
+        refusal = self._refusal(len(appends), size)
+        if refusal is not None:
+            done([refusal] * len(appends))
+            return
+        self._pending += len(appends)
+        self._pending_bytes += size
+        self._jobs.put(_Appends(appends, done, size, [], []))
+
+    async def read(self, channel: str, since: Since, limit: int) -> Read:
+        return await self._run(self._reader.read, channel, since, limit)
+
+    async def tail(self, channel: str, limit: int) -> Read:
+        return await self._run(self._reader.tail, channel, limit)
+
+    async def delete(self, channel: str) -> bool:
+        if not self._open:
+            raise _closed()
+        done: asyncio.Future[bool] = self._loop.create_future()
+        self._jobs.put(_Delete(channel, done))
+        return await done
+
+    async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
+        return await self._run(self._reader.channels, prefix, after, limit)
+
+    # -- on the event loop ---------------------------------------------------
+
+    def _refusal(self, count: int, size: int) -> StoreUnavailable | None:
+        if not self._open:
+            return _closed()
+        if self._pending + count > self._max_pending or (
+            self._pending_bytes + size > MAX_PENDING_BYTES
+        ):
+            return StoreUnavailable(
+                f"More than {self._max_pending} events or {MAX_PENDING_BYTES >> 20} MiB wait for "
+                "the disk; publish again in a moment."
+            )
+        return None
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if not self._open:
+            raise _closed()
+        try:
+            return await self._loop.run_in_executor(self._readers, function, *args, **kwargs)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"The database cannot be read: {error}.") from error
+
+    def _deliver(self, jobs: list[_Job]) -> None:
+        """Tell what has been settled: the listener first, then who asked."""
+        for job in jobs:
+            try:
+                if isinstance(job, _Appends):
+                    self._pending -= len(job.appends)
+                    self._pending_bytes -= job.size
+                    for event in job.events:
+                        self._listener.wake(event)
+                    job.done(job.outcomes)
+                else:
+                    self._deliver_delete(job)
+            except Exception:
+                # Not the others' fault, who are still to be told.
+                log.exception("store.listener_failed")
+
+    def _deliver_delete(self, job: _Delete) -> None:
+        if job.outcome is True:
+            self._listener.forget(job.channel)
+        if job.done.done():
+            return
+        if isinstance(job.outcome, StoreError):
+            job.done.set_exception(job.outcome)
+        else:
+            job.done.set_result(job.outcome)
+
+    # -- on the writer thread ------------------------------------------------
+
+    def _write(self) -> None:
+        sweep_at = time.monotonic() + self._sweep_seconds
+        sweeping = 0
+        try:
+            while True:
+                jobs, last = self._take(sweep_at - time.monotonic())
+                if jobs:
+                    self._commit(jobs)
+                    self._call(self._deliver, jobs)
+                if last:
+                    return
+                if time.monotonic() >= sweep_at:
+                    sweeping = self._sweep(sweeping)
+                    if not sweeping:
+                        sweep_at = time.monotonic() + self._sweep_seconds
+        finally:
+            try:
+                self._file.close()
+            finally:
+                self._call(self._closed.set_result, None)
+
+    def _take(self, seconds: float) -> tuple[list[_Job], bool]:
+        """What waits or comes within `seconds`, up to a batch; and whether nothing follows."""
+        jobs: list[_Job] = []
+        size = 0
+        try:
+            job = self._jobs.get(timeout=max(seconds, 0))
+            while job is not None:
+                jobs.append(job)
+                size += len(job.appends) if isinstance(job, _Appends) else 1
+                if size >= BATCH_APPENDS:
+                    return jobs, False
+                job = self._jobs.get_nowait()
+        except queue.Empty:
+            return jobs, False
+        return jobs, True
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        """Run the jobs in one transaction, and note in each what became of it."""
+        try:
+            self._log.begin()
+            for job in jobs:
+                if isinstance(job, _Appends):
+                    for append in job.appends:
+                        outcome, event = self._log.append(append)
+                        job.outcomes.append(outcome)
+                        if event is not None:
+                            job.events.append(event)
+                else:
+                    job.outcome = self._log.delete(job.channel)
+            self._log.commit()
+        except Exception as error:
+            refusal = self._fail(error)
+            for job in jobs:
+                if isinstance(job, _Appends):
+                    job.outcomes = [refusal] * len(job.appends)
+                    job.events = []
+                else:
+                    job.outcome = refusal
+        else:
+            self._recover()
+
+    def _sweep(self, begin: int) -> int:
+        try:
+            self._log.begin()
+            following = self._log.sweep(begin)
+            self._log.commit()
+        except Exception as error:
+            self._fail(error)
+            return 0
+        self._recover()
+        return following
+
+    def _fail(self, error: Exception) -> StoreUnavailable:
+        """Roll back, and say it once however long it lasts."""
+        if not isinstance(error, sqlite3.Error):
+            log.exception("store.write_failed")
+        elif not self._failing:
+            log.error("store.write_failed", path=self._path, error=str(error))
+        self._failing = True
+        try:
+            self._log.rollback()
+        except sqlite3.Error as second:
+            log.error("store.rollback_failed", path=self._path, error=str(second))
+        return StoreUnavailable(f"The database cannot be written: {error}.")
+
+    def _recover(self) -> None:
+        if self._failing:
+            self._failing = False
+            log.info("store.recovered", path=self._path)
+
+    def _call(self, function: Callable[[T], object], argument: T) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            # The loop has ended without closing the store: nobody is left to be told.
+            pass
+
+    def __repr__(self) -> str:
+        state = "open" if self._open else "closed"
+        return f"<SqliteStore {self._path} {self._epoch} {state} {self._pending} pending>"
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("The store is closed.")

@@ -1,0 +1,343 @@
+"""The write side of the SQLite store: appends, deletes and the sweep, each within a transaction of
+many.
+
+It runs on the writer thread alone and knows neither queue nor event loop. What a transaction
+changes is collected and written by few statements just before the commit. That is faster, and
+matters more when the event loop is busy: Python gives up the interpreter around every step of a
+statement and may wait 5 ms to get it back.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from pushhub.protocol.cursor import Cursor
+from pushhub.protocol.event import Event
+from pushhub.store.base import (
+    IDEMPOTENCY_SECONDS,
+    Append,
+    Appended,
+    KeyReused,
+    Mismatch,
+    Outcome,
+    Retention,
+)
+from pushhub.store.identity import fingerprint
+from pushhub.store.lineage import Mark
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable
+
+    from pushhub.store.sqlite_file import SqliteFile
+
+# Channels whose state is at hand without a query; about 400 bytes each.
+MAX_CACHED_CHANNELS = 10_000
+
+# A slice of the sweep looks at so many channels, and removes so many events and keys, before
+# appends get their turn.
+SWEEP_CHANNELS = 256
+SWEEP_ROWS = 1000
+
+# Rows for one statement. Powers of two only: few different statements, and all stay prepared.
+MOST_ROWS = 64
+
+EVENTS = "INSERT INTO events VALUES {}"
+KEYS = "INSERT OR REPLACE INTO keys VALUES {}"
+CHANNELS = """
+    INSERT INTO channels VALUES {} ON CONFLICT (id) DO UPDATE SET
+        oldest = excluded.oldest, top = excluded.top, last_epoch = excluded.last_epoch,
+        keep_events = excluded.keep_events, keep_seconds = excluded.keep_seconds
+"""
+
+Row = tuple[Any, ...]
+
+log = structlog.get_logger()
+
+
+class _Channel:
+    """A row of `channels`; `stored` is the oldest event in the file, before the flush trims it."""
+
+    __slots__ = ("id", "last_epoch", "oldest", "retention", "stored", "top")
+
+    def __init__(
+        self, id: int, oldest: int, top: int, last_epoch: str, events: int, age: float | None
+    ) -> None:
+        self.id = id
+        self.oldest = self.stored = oldest
+        self.top = top
+        self.last_epoch = last_epoch
+        self.retention = Retention(events, age)
+
+    @property
+    def last(self) -> Cursor | None:
+        return Cursor(self.last_epoch, self.top) if self.oldest <= self.top else None
+
+
+class SqliteLog:
+    """The log as its only writer sees it. Every change is between `begin` and `commit`."""
+
+    def __init__(self, file: SqliteFile, clock: Callable[[], float]) -> None:
+        self._file = file
+        self._clock = clock
+        self._connection = file.writer
+        self._mark = file.mark
+        self._cache: OrderedDict[str, _Channel] = OrderedDict()
+        self._next_id = self._first_free_id()
+        self._changes = 0
+        # What the transaction has changed and not written yet.
+        self._events: list[Row] = []
+        self._keys: dict[tuple[int, str], Row] = {}
+        self._changed: dict[str, _Channel] = {}
+
+    def begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._changes = self._connection.total_changes
+
+    def commit(self) -> None:
+        """Force everything since `begin` to disk.
+
+        Raises:
+            sqlite3.Error: it could not be; `rollback` is to follow.
+        """
+        self._flush()
+        if self._connection.total_changes == self._changes:
+            # Refusals, duplicates, a sweep that found nothing: no reason to wait for the disk.
+            self._connection.execute("COMMIT")
+            return
+        mark = Mark(self._mark.lineage, self._mark.commits + 1)
+        self._connection.execute("UPDATE log SET commits = ?", (mark.commits,))
+        self._connection.execute("COMMIT")
+        self._mark = mark
+        try:
+            self._file.sidecar.write(mark)
+        except OSError as error:
+            # The commit stands. A sidecar that is behind only notices fewer restored copies.
+            log.warning("store.sidecar_failed", error=str(error))
+        while len(self._cache) > MAX_CACHED_CHANNELS:
+            self._cache.popitem(last=False)
+
+    def rollback(self) -> None:
+        """Leave the log as it was at `begin`."""
+        self._cache.clear()
+        self._events.clear()
+        self._keys.clear()
+        self._changed.clear()
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def append(self, append: Append) -> tuple[Outcome, Event | None]:
+        """The outcome, and the event if it is a new one."""
+        now, draft = self._now(), append.draft
+        channel = self._channel(append.channel)
+        if channel and append.key and (earlier := self._earlier(channel, append, now)):
+            return earlier, None
+        if append.expect is not None:
+            last = channel.last if channel else None
+            if not append.expect.holds(last):
+                return Mismatch(last), None
+        if channel is None:
+            channel = self._new_channel(append.channel)
+        if channel.retention.age != append.retention.age:
+            self._age(channel, now)
+        self._changed[append.channel] = channel
+        epoch = self._file.epoch
+        channel.top += 1
+        channel.last_epoch = epoch
+        channel.retention = append.retention
+        channel.oldest = max(channel.oldest, channel.top - append.retention.events + 1)
+        event = Event(
+            append.channel,
+            epoch,
+            channel.top,
+            draft.data,
+            draft.content_type,
+            draft.type,
+            draft.id,
+            now,
+        )
+        self._events.append(
+            (
+                channel.id,
+                channel.top,
+                now,
+                epoch,
+                draft.id,
+                draft.type,
+                draft.content_type,
+                draft.data,
+            )
+        )
+        if append.key:
+            self._keys[channel.id, append.key] = (
+                channel.id,
+                append.key,
+                now,
+                fingerprint(draft),
+                epoch,
+                channel.top,
+                event.id,
+            )
+        return Appended(event.cursor, event.id), event
+
+    def delete(self, name: str) -> bool:
+        """Drop the channel's events; whether there were any."""
+        channel = self._channel(name)
+        if channel is None or channel.last is None:
+            return False
+        channel.oldest = channel.top + 1
+        self._changed[name] = channel
+        return True
+
+    def sweep(self, begin: int) -> int:
+        """Remove what is aged in one slice of the channels, from the id `begin` on.
+
+        Returns the next slice's beginning, 0 at the end.
+        """
+        now = self._now()
+        forgotten = self._connection.execute(
+            """
+            DELETE FROM keys WHERE (channel, key) IN
+                (SELECT channel, key FROM keys WHERE time < ? LIMIT ?)
+            """,
+            (now - IDEMPOTENCY_SECONDS * 1000, SWEEP_ROWS),
+        ).rowcount
+        budget = SWEEP_ROWS
+        end = begin + SWEEP_CHANNELS
+        rows = self._connection.execute(
+            """
+            SELECT id, name, oldest, top, keep_seconds FROM channels
+            WHERE id >= ? AND id < ? AND oldest < top AND keep_seconds IS NOT NULL ORDER BY id
+            """,
+            (begin, end),
+        ).fetchall()
+        for id, name, oldest, top, age in rows:
+            fresh = oldest_fresh(self._connection, id, oldest, top, age, now)
+            cut = min(fresh, oldest + budget)
+            if cut > oldest and (channel := self._channel(name)):
+                channel.oldest = cut
+                self._changed[name] = channel
+                budget -= cut - oldest
+            if cut < fresh:
+                return int(id)
+        if end < self._next_id:
+            return end
+        return self._next_id if forgotten == SWEEP_ROWS else 0
+
+    def _channel(self, name: str) -> _Channel | None:
+        channel = self._cache.get(name)
+        if channel is not None:
+            self._cache.move_to_end(name)
+            return channel
+        row = self._connection.execute(
+            """
+            SELECT id, oldest, top, last_epoch, keep_events, keep_seconds FROM channels
+            WHERE name = ?
+            """,
+            (name,),
+        ).fetchone()
+        if row is None:
+            return None
+        channel = self._cache[name] = _Channel(*row)
+        return channel
+
+    def _new_channel(self, name: str) -> _Channel:
+        channel = self._cache[name] = _Channel(self._next_id, 1, 0, "", 1, None)
+        self._next_id += 1
+        return channel
+
+    def _age(self, channel: _Channel, now: int) -> None:
+        """Drop what has aged away by now: a longer age must not bring it back."""
+        self._flush()
+        channel.oldest = oldest_fresh(
+            self._connection, channel.id, channel.oldest, channel.top, channel.retention.age, now
+        )
+
+    def _first_free_id(self) -> int:
+        (last,) = self._connection.execute("SELECT max(id) FROM channels").fetchone()
+        return (last or 0) + 1
+
+    def _earlier(self, channel: _Channel, append: Append, now: int) -> Appended | KeyReused | None:
+        """What the append's idempotency key was used for, if it is remembered."""
+        row = (
+            self._keys.get((channel.id, append.key))
+            or self._connection.execute(
+                "SELECT * FROM keys WHERE channel = ? AND key = ?", (channel.id, append.key)
+            ).fetchone()
+        )
+        if row is None:
+            return None
+        _, _, time, content, epoch, offset, id = row
+        if time < now - IDEMPOTENCY_SECONDS * 1000:
+            return None
+        if content != fingerprint(append.draft):
+            return KeyReused()
+        return Appended(Cursor(epoch, offset), id, duplicate=True)
+
+    def _flush(self) -> None:
+        channels = self._changed
+        oldest = {channel.id: channel.oldest for channel in channels.values()}
+        self._insert(EVENTS, [row for row in self._events if row[1] >= oldest[row[0]]])
+        self._insert(KEYS, list(self._keys.values()))
+        self._insert(CHANNELS, [_row(name, channel) for name, channel in channels.items()])
+        for channel in channels.values():
+            if channel.stored < channel.oldest:
+                self._connection.execute(
+                    "DELETE FROM events WHERE channel = ? AND offset < ?",
+                    (channel.id, channel.oldest),
+                )
+                channel.stored = channel.oldest
+        self._events.clear()
+        self._keys.clear()
+        self._changed.clear()
+
+    def _insert(self, statement: str, rows: list[Row]) -> None:
+        begin = 0
+        while begin < len(rows):
+            count = min(MOST_ROWS, 1 << ((len(rows) - begin).bit_length() - 1))
+            some = rows[begin : begin + count]
+            holes = ",".join(["(" + ",".join("?" * len(some[0])) + ")"] * count)
+            self._connection.execute(statement.format(holes), _flat(some))
+            begin += count
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+
+def oldest_fresh(
+    connection: sqlite3.Connection, id: int, oldest: int, top: int, age: float | None, now: int
+) -> int:
+    """The offset of a channel's oldest event not older than `age` seconds at `now`, or of its last.
+
+    `oldest` if nothing is kept. Reads hide what is before it, and the sweep removes just that.
+    """
+    if age is None or oldest >= top:
+        return oldest
+    row = connection.execute(
+        """
+        SELECT offset FROM events WHERE channel = ? AND offset >= ? AND time >= ?
+        ORDER BY offset LIMIT 1
+        """,
+        (id, oldest, now - age * 1000),
+    ).fetchone()
+    return row[0] if row else top
+
+
+def _row(name: str, channel: _Channel) -> Row:
+    return (
+        channel.id,
+        name,
+        channel.oldest,
+        channel.top,
+        channel.last_epoch,
+        channel.retention.events,
+        channel.retention.age,
+    )
+
+
+def _flat(rows: Iterable[Row]) -> Row:
+    return tuple(itertools.chain.from_iterable(rows))

@@ -1,0 +1,96 @@
+"""The read side of the SQLite store, on the reader thread. A read sees one state of the log."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pushhub.protocol.channel import PRIVATE_MARK
+from pushhub.protocol.event import Event
+from pushhub.protocol.page import Gap, Page, Read
+from pushhub.store.base import ChannelInfo
+from pushhub.store.span import Span
+from pushhub.store.sqlite_log import oldest_fresh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pushhub.protocol.cursor import Since
+    from pushhub.store.sqlite_file import SqliteFile
+
+
+class SqliteReader:
+    """Reads of the log, as retention leaves it at the moment of the read."""
+
+    def __init__(self, file: SqliteFile, clock: Callable[[], float]) -> None:
+        self._epoch = file.epoch
+        self._connection = file.reader
+        self._clock = clock
+
+    def read(self, channel: str, since: Since, limit: int) -> Read:
+        with self._snapshot():
+            id, span = self._find(channel)
+            after = span.locate(since)
+            if isinstance(after, Gap):
+                return after
+            if after == span.top:
+                return span.page(after, (), limit)
+            # Rows are drawn one by one: one answer may hold four events of 256 KiB, not hundreds.
+            rows = self._connection.execute(
+                """
+                SELECT epoch, offset, data, content_type, type, id, time FROM events
+                WHERE channel = ? AND offset > ? ORDER BY offset LIMIT ?
+                """,
+                (id, after, limit),
+            )
+            return span.page(after, (Event(channel, *row) for row in rows), limit)
+
+    def tail(self, channel: str, limit: int) -> Page:
+        with self._snapshot():
+            id, span = self._find(channel)
+            rows = self._connection.execute(
+                """
+                SELECT epoch, offset, data, content_type, type, id, time FROM events
+                WHERE channel = ? AND offset >= ? ORDER BY offset DESC LIMIT ?
+                """,
+                (id, span.oldest, limit),
+            )
+            return span.tail((Event(channel, *row) for row in rows), limit)
+
+    def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
+        found: list[ChannelInfo] = []
+        with self._snapshot():
+            # SQLite compares text by its UTF-8 bytes.
+            rows = self._connection.execute(
+                """
+                SELECT name, id, oldest, top, keep_seconds FROM channels
+                WHERE name > ? AND name >= ? AND oldest <= top ORDER BY name
+                """,
+                (after, prefix),
+            )
+            for name, *row in rows:
+                if len(found) >= limit or not name.startswith(prefix):
+                    break
+                if not name.startswith(PRIVATE_MARK):
+                    span = self._span(*row)
+                    found.append(ChannelInfo(name, span.top - span.oldest + 1, span.latest))
+        return found
+
+    def _find(self, channel: str) -> tuple[int, Span]:
+        row = self._connection.execute(
+            "SELECT id, oldest, top, keep_seconds FROM channels WHERE name = ?", (channel,)
+        ).fetchone()
+        return (row[0], self._span(*row)) if row else (0, Span(self._epoch, 1, 0))
+
+    def _span(self, id: int, oldest: int, top: int, age: float | None) -> Span:
+        now = int(self._clock() * 1000)
+        return Span(self._epoch, oldest_fresh(self._connection, id, oldest, top, age, now), top)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Any]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            # Resets a half-drawn SELECT too, which a COMMIT would refuse.
+            self._connection.execute("ROLLBACK")

@@ -1,0 +1,49 @@
+"""From a store's address to the store."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from pushhub.store.base import StoreError
+from pushhub.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.store.base import Store
+
+KNOWN = "memory://, sqlite:///relative.db, sqlite:////absolute.db"
+
+
+def open_store_url(url: str, clock: Callable[[], float] = time.time) -> Store:
+    """The store at `url`, not opened yet. `clock` gives seconds since 1970.
+
+    Raises:
+        StoreError: the address names no store; the sentence lists those that do.
+    """
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "memory":
+            if parts.netloc or parts.path or parts.query:
+                raise StoreError(f"{url!r} has more than a scheme; write memory://.")
+            return MemoryStore(clock)
+        case "sqlite":
+            # Needs the system's file locks, which are no business of who wants memory alone.
+            from pushhub.store.sqlite import SqliteStore
+
+            return SqliteStore(_path(url, parts.netloc, parts.path, parts.query), clock)
+    raise StoreError(f"{url!r} is no address of a store; known are {KNOWN}.")
+
+
+def _path(url: str, host: str, path: str, query: str) -> str:
+    """The file of a `sqlite` address: what follows the third slash."""
+    name = unquote(path[1:])
+    if host or query or not name or "\0" in name:
+        raise StoreError(
+            f"{url!r} names no database file; write sqlite:///relative.db or sqlite:////absolute.db."
+        )
+    if name == ":memory:":
+        raise StoreError("A log that lives in memory alone is memory://.")
+    return name
