@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.hub.tail import Tail
+from pushhub.protocol.cursor import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pushhub.hub.hold import Parked
-    from pushhub.protocol.cursor import Cursor, Since
+    from pushhub.protocol.cursor import Since
     from pushhub.protocol.event import Event
     from pushhub.protocol.page import Page
 
@@ -58,6 +59,14 @@ class Channel:
             return False
         self.at = {self.name: tail.cursor}
         return True
+
+    def ends_at(self, since: Since) -> bool:
+        """Whether a reader at `since` has all that is known."""
+        tail = self.tail
+        if tail is None or not isinstance(since, Cursor):
+            return False
+        cursor = tail.cursor
+        return since.offset == cursor.offset and since.epoch == cursor.epoch
 
     def read(self, since: Since, limit: int) -> Page | None:
         """The events after `since`; None when the store must be asked."""

@@ -113,21 +113,30 @@ class Hub:
     def hold(self, poll: Poll) -> Reply | Parked:
         """Answer a poll now, or return the hold that will be completed with its answer."""
         hold = Parked(self, poll)
-        self._register(hold)
-        reads: dict[str, Read] = {}
-        for want in poll.wants:
-            read = self.shelf[want.channel].read(want.since, want.limit)
-            if read is None:
-                Gathering(self, hold).start()
-                return hold
-            reads[want.channel] = read
-        reply = self.settle(hold, reads)
+        reply = self._begin(hold)
         if reply is None:
             return hold
         hold.done = True
         self.leave(hold)
         self._count_read(poll, reply)
         return reply
+
+    def _begin(self, hold: Parked) -> Reply | None:
+        """Register a hold and read for it: its answer, or None if it waits."""
+        poll = hold.poll
+        register = self.shelf.register
+        channels = [register(hold, want.channel) for want in poll.wants]
+        reads: dict[str, Read] = {}
+        for want, channel in zip(poll.wants, channels, strict=True):
+            if poll.wait and len(channels) == 1 and channel.ends_at(want.since):
+                # What nearly every poll of a live reader comes to: there is nothing to read yet.
+                return self._park(hold, poll.wait, channel.at)
+            read = channel.read(want.since, want.limit)
+            if read is None:
+                Gathering(self, hold).start()
+                return None
+            reads[want.channel] = read
+        return self.settle(hold, reads)
 
     def settle(self, hold: Parked, reads: Mapping[str, Read]) -> Reply | None:
         """Decide on a registered hold whose reads are current: its answer, or None after parking
@@ -138,19 +147,22 @@ class Hub:
         reply = poll.answer(reads, AT_ONCE)
         if reply is not None:
             return reply
-        at = self._position(poll, reads)
-        now = self.now()
         assert poll.wait is not None, "a poll that may not wait has an answer"
+        return self._park(hold, poll.wait, self._position(poll, reads))
+
+    def _park(self, hold: Parked, wait: int, at: Mapping[str, Cursor]) -> Reply | None:
+        """Let a hold wait where it stands; its answer if it may not, None when it does."""
+        now = self.now()
         # One that had to be read for again does not begin its wait anew.
         begun = hold.parked or now
-        deadline = begun + poll.wait * self._uniform(1 - JITTER, 1)
+        deadline = begun + wait * self._uniform(1 - JITTER, 1)
         if self.parked >= self.max_holds:
             self.stats.refused_holds += 1
-            return poll.nothing(at, Hint(self._draw(FULL_RETRY_MS), waited=False))
+            return hold.poll.nothing(at, Hint(self._draw(FULL_RETRY_MS), waited=False))
         if self.draining:
             deadline = min(deadline, self._drained_at)
             if deadline <= now:
-                return poll.nothing(at, Hint(self._draw(RETRY_MS)))
+                return hold.poll.nothing(at, Hint(self._draw(RETRY_MS)))
         hold.at = at
         hold.parked = begun
         self.parked += 1

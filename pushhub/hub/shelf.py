@@ -63,10 +63,10 @@ class Shelf:
     def rest(self, channel: Channel) -> None:
         """Nobody waits on the channel now: it is the last that will be let go of."""
         idle = self._idle
-        idle.pop(channel.name, None)
-        idle[channel.name] = None
-        if len(idle) > MAX_IDLE_CHANNELS:
-            self._evict(next(iter(idle)))
+        if channel.name not in idle:
+            idle[channel.name] = None
+            if len(idle) > MAX_IDLE_CHANNELS:
+                self._evict(next(iter(idle)))
 
     def load(self, channel: Channel, page: Page) -> bool:
         """Take what the store said as the channel's tail; False if it must be asked again."""

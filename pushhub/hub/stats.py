@@ -62,3 +62,5 @@ class Stats:
     """Reads that memory could not answer."""
     loop_lag: Histogram = field(default_factory=Histogram)
     """How late the wheel's timer fires, ten times a second."""
+    gc_pauses: Histogram = field(default_factory=Histogram)
+    """What the garbage collector stopped everything for."""

@@ -67,7 +67,7 @@ def farewell(retry_ms: int | None) -> bytes:
 class FeedStream:
     """One turn of a stream of one channel. `data` is as published, or base64 if no text."""
 
-    __slots__ = ("channel", "first", "variant", "wait", "wants")
+    __slots__ = ("beat", "channel", "first", "variant", "wait", "wants")
 
     def __init__(
         self, channel: str, since: Since, limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS
@@ -75,7 +75,9 @@ class FeedStream:
         self.channel = channel
         self.wants = (Want(channel, since, limit),)
         self.first = first
-        self.wait = wait
+        self.beat = wait
+        # The first turn is answered at once, even if with no more than a position.
+        self.wait = None if first else wait
         self.variant: Hashable = ("sse", limit, first)
 
     def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
@@ -111,7 +113,7 @@ class FeedStream:
         if not part.moved:
             return self
         ((channel, cursor),) = part.moved
-        return FeedStream(channel, cursor, self.wants[0].limit, first=False, wait=self.wait)
+        return FeedStream(channel, cursor, self.wants[0].limit, first=False, wait=self.beat)
 
 
 class ManyStream:
@@ -120,7 +122,7 @@ class ManyStream:
     Each message is one answer of `/v1/poll`; one with gaps is of the type `gap`.
     """
 
-    __slots__ = ("first", "limit", "wait", "wants")
+    __slots__ = ("beat", "first", "limit", "wait", "wants")
 
     variant = None
 
@@ -130,7 +132,9 @@ class ManyStream:
         self.wants = wants
         self.limit = limit
         self.first = first
-        self.wait = wait
+        self.beat = wait
+        # The first turn is answered at once, even if with no more than a position.
+        self.wait = None if first else wait
 
     def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
         merged = merge(self.wants, reads, self.limit)
@@ -156,7 +160,7 @@ class ManyStream:
             Want(want.channel, moved.get(want.channel, want.since), want.limit)
             for want in self.wants
         )
-        return ManyStream(wants, self.limit, first=False, wait=self.wait)
+        return ManyStream(wants, self.limit, first=False, wait=self.beat)
 
     def _part(self, merged: Merged, hint: Hint) -> Part:
         body = message(encode(merged, hint), event="gap" if merged.gaps else "")

@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 
 from pushhub.server.banner import banner
+from pushhub.server.collector import Collector
 from pushhub.server.front import KEEP_ALIVE_SECONDS
 from pushhub.server.lobby import Lobby
 from pushhub.store.base import StoreError
@@ -39,6 +40,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: App) -> None:
         settings = app.settings
         self.app = app
+        self.collector = Collector(app.service.hub)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -61,6 +63,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self.collector.start()
             port = self.servers[0].sockets[0].getsockname()[1]
             sys.stdout.write(banner(self.app.settings, port))
             sys.stdout.flush()
@@ -74,6 +77,7 @@ class Server(uvicorn.Server):
             await self._unless_forced(service.hub.drain(settings.drain_seconds))
         await service.hub.drain(0)
         await super().shutdown(sockets)
+        self.collector.stop()
         log.info("server.left")
 
     async def _unless_forced(self, work: object) -> None:

@@ -95,6 +95,11 @@ def render(service: Service) -> str:
         _histogram(
             "pushhub_loop_lag_seconds", "How late the event loop's timer fires.", stats.loop_lag
         ),
+        _histogram(
+            "pushhub_gc_pause_seconds",
+            "How long the garbage collector stopped the process.",
+            stats.gc_pauses,
+        ),
         *_process(),
     ]
     return "".join(text)

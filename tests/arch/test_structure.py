@@ -18,7 +18,9 @@ MODULES = {str(path.relative_to(ROOT)): path for path in sorted(PACKAGE.rglob("*
 MOST_LINES = 400
 MEDIAN_LINES = 150
 # Modules that may have up to 600 lines, because one state machine is one thing: name → reason.
-LONG_MODULES: dict[str, str] = {}
+LONG_MODULES = {
+    "pushhub.server.front": "a connection is one state machine; its phases are only readable together"
+}
 MOST_LINES_OF_LONG = 600
 
 BANNED_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers"}
