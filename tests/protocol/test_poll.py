@@ -89,7 +89,7 @@ def test_polls_that_are_answered_differently_differ() -> None:
         Value("news", frozenset({"e1-2"}), 25).variant,
         Value("news", frozenset(), 25).variant,
         FeedStream("news", at(1), 100, first=True).variant,
-        FeedStream("news", at(1), 100, first=True).variant,
+        FeedStream("news", at(1), 100, first=False).variant,
         FeedStream("news", at(1), 50, first=False).variant,
     ]
     assert len(set(variants)) == len(variants)
