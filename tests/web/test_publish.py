@@ -1,0 +1,225 @@
+"""Publishing one event: what it becomes, what it answers, under which conditions."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.serving import Server, events_of, fresh, value_of
+
+
+async def test_a_publish_answers_where_the_event_is(hub: Server) -> None:
+    channel = fresh()
+    receipt = await hub.publish(channel, 1)
+    assert receipt == {
+        "channel": channel,
+        "epoch": receipt["epoch"],
+        "offset": 1,
+        "cursor": f"{receipt['epoch']}-1",
+        "id": f"{receipt['epoch']}-1",
+        "duplicate": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "listed"),
+    [
+        ("application/json", b'{"a": 1}', {"data": {"a": 1}}),
+        ("application/x-www-form-urlencoded", b'{"a": 1}', {"data": {"a": 1}}),
+        ("application/x-www-form-urlencoded", b"hello", {"data": "hello"}),
+        ("", b"7", {"data": 7}),
+        ("", b"\xff\xfe", {"data": "//4=", "encoding": "base64"}),
+        ("text/plain", b"7", {"data": "7", "content_type": "text/plain"}),
+        ("image/png", b"\x89P", {"data": "iVA=", "encoding": "base64"}),
+        ("application/vnd.x+json", b"[1]", {"data": [1], "content_type": "application/vnd.x+json"}),
+        ("text/plain", b"", {"data": ""}),
+    ],
+)
+async def test_any_content_type_can_be_published(
+    hub: Server, content_type: str, body: bytes, listed: dict[str, Any]
+) -> None:
+    channel = fresh()
+    headers = {"content-type": content_type} if content_type else {}
+    assert (await hub.ask("POST", events_of(channel), headers, body)).status == 200
+    (event,) = (await hub.get(events_of(channel))).json()["events"]
+    assert listed.items() <= event.items()
+    assert (await hub.get(value_of(channel))).body == body
+
+
+async def test_a_retry_with_the_same_key_is_the_same_event(hub: Server) -> None:
+    channel = fresh()
+    first = await hub.publish(channel, 1, idempotency_key="k")
+    again = await hub.publish(channel, 1, idempotency_key="k")
+    assert again == {**first, "duplicate": True}
+    assert (await hub.publish(channel, 1, idempotency_key="other"))["offset"] == 2
+    assert (await hub.publish(fresh(), 1, idempotency_key="k"))["duplicate"] is False
+    assert await hub.log(channel) == [1, 1]
+
+
+async def test_a_key_used_for_other_content_is_refused(hub: Server) -> None:
+    channel = fresh()
+    await hub.publish(channel, 1, idempotency_key="k")
+    answer = await hub.post(events_of(channel), 2, idempotency_key="k")
+    assert (answer.status, answer.problem) == (422, "key-reused")
+    assert await hub.log(channel) == [1]
+
+
+async def test_twenty_retries_at_once_are_one_event(hub: Server) -> None:
+    channel = fresh()
+    receipts = await asyncio.gather(
+        *(hub.publish(channel, 1, idempotency_key="k") for _ in range(20))
+    )
+    assert sorted(receipt["duplicate"] for receipt in receipts) == [False] + [True] * 19
+    assert await hub.log(channel) == [1]
+
+
+async def test_if_match_publishes_only_onto_that_value(hub: Server) -> None:
+    channel = fresh()
+    await hub.publish(channel, 1)
+    etag = (await hub.get(value_of(channel))).headers["etag"]
+    await hub.publish(channel, 2, if_match=etag)
+    answer = await hub.post(events_of(channel), 3, if_match=etag)
+    assert (answer.status, answer.problem) == (412, "precondition-failed")
+    assert answer.json()["etag"] == (await hub.get(value_of(channel))).headers["etag"]
+    assert await hub.log(channel) == [1, 2]
+
+
+@pytest.mark.parametrize("tag", ['W/"{}-gzip"', '"otherepoch-1", "{}"', "*"])
+async def test_if_match_takes_what_a_client_may_send(hub: Server, tag: str) -> None:
+    channel = fresh()
+    cursor = (await hub.publish(channel, 1))["cursor"]
+    await hub.publish(channel, 2, if_match=tag.format(cursor))
+    assert await hub.log(channel) == [1, 2]
+
+
+async def test_if_match_any_needs_a_value(hub: Server) -> None:
+    channel = fresh()
+    answer = await hub.post(events_of(channel), 1, if_match="*")
+    assert (answer.status, answer.problem) == (412, "precondition-failed")
+    assert answer.json()["etag"] is None
+    assert await hub.log(channel) == []
+
+
+async def test_if_none_match_any_publishes_the_first_value_only(hub: Server) -> None:
+    channel = fresh()
+    await hub.publish(channel, 1, if_none_match="*")
+    answer = await hub.post(events_of(channel), 2, if_none_match="*")
+    assert (answer.status, answer.problem) == (412, "precondition-failed")
+    assert await hub.log(channel) == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("if_match", "garbage!"), ("if_match", ""), ("if_none_match", '"a-1"')]
+)
+async def test_a_condition_that_cannot_be_read_is_refused(
+    hub: Server, name: str, text: str
+) -> None:
+    channel = fresh()
+    answer = await hub.post(events_of(channel), 1, **{name: text})
+    assert (answer.status, answer.problem) == (400, "bad-request")
+    assert await hub.log(channel) == []
+
+
+async def test_of_many_writers_with_one_etag_one_wins(hub: Server) -> None:
+    channel = fresh()
+    await hub.publish(channel, 0)
+    etag = (await hub.get(value_of(channel))).headers["etag"]
+    answers = await asyncio.gather(
+        *(hub.post(events_of(channel), n, if_match=etag) for n in range(1, 11))
+    )
+    assert sorted(answer.status for answer in answers) == [200] + [412] * 9
+    assert len(await hub.log(channel)) == 2
+
+
+# -- many at once --------------------------------------------------------------
+
+
+async def test_a_batch_answers_item_by_item_and_channel_by_channel(hub: Server) -> None:
+    a, b = fresh(), fresh()
+    items = [
+        {"channel": a, "data": {"x": 1}, "type": "t", "id": "i"},
+        {"channels": [a, b], "data": "text", "content_type": "text/plain"},
+        {"channel": b, "data": "AAE=", "content_type": "image/png", "encoding": "base64"},
+    ]
+    answer = await hub.post("/v1/publish", items)
+    assert answer.status == 200
+    results = answer.json()["results"]
+    told = [(result["item"], result["channel"], result["offset"]) for result in results]
+    assert told == [(0, a, 1), (1, a, 2), (1, b, 1), (2, b, 2)]
+    assert await hub.log(a) == [{"x": 1}, "text"]
+    assert (await hub.get(value_of(b))).body == b"\0\1"
+
+
+async def test_one_item_needs_no_list(hub: Server) -> None:
+    channel = fresh()
+    answer = await hub.post("/v1/publish", {"channel": channel, "data": None})
+    assert answer.status == 200
+    assert await hub.log(channel) == [None]
+
+
+GOOD = {"channel": "$CHANNEL", "data": 1}
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "slug"),
+    [
+        ({"channel": "$CHANNEL"}, 400, "bad-body"),
+        ({"data": 1}, 400, "bad-body"),
+        ({"channel": "$CHANNEL", "channels": ["x"], "data": 1}, 400, "bad-body"),
+        ({"channel": "$CHANNEL", "data": 1, "dta": 1}, 400, "bad-body"),
+        ({"channel": "a\nb", "data": 1}, 400, "bad-channel"),
+        ({"channel": "$secret:tickets", "data": 1}, 400, "bad-channel"),
+        ({"channel": "", "data": 1}, 400, "bad-channel"),
+        ({"channel": 7, "data": 1}, 400, "bad-body"),
+        ({"channels": [], "data": 1}, 400, "bad-body"),
+        ({"channels": ["x", "x"], "data": 1}, 400, "bad-body"),
+        ({"channel": "$CHANNEL", "data": 1, "type": "gap"}, 400, "bad-body"),
+        ({"channel": "$CHANNEL", "data": 1, "id": 7}, 400, "bad-body"),
+        ({"channel": "$CHANNEL", "data": 1, "if_match": "?"}, 400, "bad-body"),
+        ({"channel": "$CHANNEL", "data": 1, "content_type": "text/plain"}, 400, "bad-body"),
+        ({"channel": "$CHANNEL", "data": "%", "encoding": "base64"}, 400, "bad-body"),
+        ({"channel": "$CHANNEL", "data": "x" * 262_145}, 413, "too-large"),
+        ("text", 400, "bad-body"),
+        (None, 400, "bad-body"),
+    ],
+)
+async def test_a_bad_item_is_named_and_none_is_published(
+    hub: Server, bad: Any, status: int, slug: str
+) -> None:
+    channel = fresh()
+
+    def named(item: Any) -> Any:
+        if isinstance(item, dict) and item.get("channel") == "$CHANNEL":
+            return {**item, "channel": channel}
+        return item
+
+    answer = await hub.post("/v1/publish", [named(GOOD), named(GOOD), named(bad), named(GOOD)])
+    assert (answer.status, answer.problem) == (status, slug)
+    assert answer.json()["item"] == 2
+    assert await hub.log(channel) == []
+
+
+async def test_in_a_batch_a_condition_that_fails_is_the_items_own(hub: Server) -> None:
+    channel = fresh()
+    await hub.publish(channel, 0)
+    items: list[dict[str, Any]] = [
+        {"channel": channel, "data": 1, "if_match": "otherepoch-1"},
+        {"channel": channel, "data": 2, "idempotency_key": "k"},
+        {"channel": channel, "data": 2, "idempotency_key": "k"},
+        {"channel": channel, "data": 3, "idempotency_key": "k"},
+    ]
+    results = (await hub.post("/v1/publish", items)).json()["results"]
+    assert results[0]["error"]["status"] == 412
+    assert (results[1]["offset"], results[1]["duplicate"]) == (2, False)
+    assert (results[2]["offset"], results[2]["duplicate"]) == (2, True)
+    assert results[3]["error"]["status"] == 422
+    assert await hub.log(channel) == [0, 2]
+
+
+async def test_a_batch_for_too_many_channels_is_refused_whole(hub: Server) -> None:
+    channel = fresh()
+    items = [{"channel": channel, "data": n} for n in range(1001)]
+    answer = await hub.post("/v1/publish", items)
+    assert (answer.status, answer.problem) == (413, "too-large")
+    assert answer.json()["limit"] == 1000
+    assert await hub.log(channel) == []
