@@ -165,7 +165,7 @@ class Server:
             yield task
         finally:
             task.cancel()
-            client.close()
+            await client.leave()
 
     @asynccontextmanager
     async def streaming(
@@ -179,7 +179,7 @@ class Server:
             assert (status, fields["content-type"]) == (200, "text/event-stream; charset=utf-8")
             yield EventStream(client)
         finally:
-            client.close()
+            await client.leave()
 
     # -- ending --------------------------------------------------------------
 

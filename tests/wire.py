@@ -110,7 +110,15 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Leave, and see to it that the other side can know."""
         self.close()
+        try:
+            await self.writer.wait_closed()
+        except ConnectionError:
+            pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.serving import Server, events_of, fresh, value_of
-from tests.wire import Response
 
 MIB = 1024 * 1024
 
@@ -266,7 +265,7 @@ async def test_what_is_no_http_does_no_harm(hub: Server, channel: str, raw: byte
 
 async def test_a_refusal_leaves_the_connection_good(hub: Server, channel: str) -> None:
     async with await hub.connect() as client:
-        answers: list[Response] = [
+        answers = [
             await client.ask("POST", "/v1/publish", body=b"{"),
             await client.ask("GET", events_of(channel) + "?since=x"),
             await client.ask("GET", events_of(channel)),
