@@ -17,13 +17,16 @@ from typing import IO, Any
 
 from tests.wire import Client, EventStream, Fields, Response
 
+_UVICORN = [
+    *("-m", "uvicorn", "--factory", "pushhub.web.app:create_app"),
+    *("--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1"),
+]
+
 # How each driver is started, and the line that says where it listens.
 DRIVERS = {
     "front": ["-m", "pushhub", "serve", "--port", "0"],
-    "asgi": [
-        *("-m", "uvicorn", "--factory", "pushhub.web.app:create_app", "--http", "httptools"),
-        *("--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1"),
-    ],
+    "asgi": [*_UVICORN, "--http", "httptools"],
+    "h11": [*_UVICORN, "--http", "h11"],
 }
 _ADDRESS = re.compile(r"(?:pushhub is at|running on) http://127\.0\.0\.1:(\d+)")
 _START_SECONDS = 20.0
@@ -138,13 +141,13 @@ class Server:
         text = (await self.get("/metrics")).body.decode()
         return _sample(text, name)
 
-    async def held(self, count: int, seconds: float = 10.0) -> None:
+    async def held(self, count: int, seconds: float = 10.0, **headers: str) -> None:
         """Wait until exactly so many requests are parked."""
         async with await self.connect() as client:
             end = time.monotonic() + seconds
             while True:
                 found = _sample(
-                    (await client.ask("GET", "/metrics")).body.decode(), "pushhub_holds"
+                    (await client.ask("GET", "/metrics", headers)).body.decode(), "pushhub_holds"
                 )
                 if found == count:
                     return
