@@ -266,8 +266,8 @@ async def test_who_reads_nothing_gets_no_ticket(guarded: Server) -> None:
 
 async def test_a_stream_ends_with_the_token_that_opened_it(guarded: Server) -> None:
     channel = news()
-    headers = bearer(token(0.7, read=[channel]))
-    async with guarded.streaming(events_of(channel), **headers) as stream:
+    authorization = f"Bearer {token(0.7, read=[channel])}"
+    async with guarded.streaming(events_of(channel), authorization=authorization) as stream:
         await stream.next()
         for number in range(100):
             await guarded.publish(channel, number, **bearer(WRITER))
