@@ -77,6 +77,9 @@ class Server(uvicorn.Server):
             await self._unless_forced(service.hub.drain(settings.drain_seconds))
         await service.hub.drain(0)
         await super().shutdown(sockets)
+        if self.force_exit:
+            # uvicorn leaves this out when it is hurried; but an open store has to be closed.
+            await self.lifespan.shutdown()
         self.collector.stop()
         log.info("server.left")
 
