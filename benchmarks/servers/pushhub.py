@@ -1,0 +1,96 @@
+"""pushhub, configured as for production: keys to publish, signed tokens to read, and CORS."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+
+import jwt
+
+from benchmarks.servers.server import Server
+from pushhub import __version__
+from pushhub.auth.keys import new_secret, secret_hash
+from pushhub.testing.load.dialect import ORIGIN, Feed, bearer
+from pushhub.testing.load.target import Target
+
+# A page's token is good for longer than any run.
+TOKEN_SECONDS = 86_400
+
+
+class _Pushhub(Server):
+    about = "a JWT (HS256) and CORS in every poll, an API key to publish"
+
+    def __init__(self, store: str) -> None:
+        super().__init__()
+        self.store = store
+        self.key = new_secret()
+        self.secret = secrets.token_urlsafe(32)
+
+    def version(self) -> str:
+        return f"pushhub {__version__}"
+
+    def environ(self) -> dict[str, str]:
+        """Its settings."""
+        everything = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
+        key = {"name": "bench", "sha256": secret_hash(self.key), **everything}
+        return {
+            "PUSHHUB_STORE": "memory://" if self.store == "memory" else "sqlite:///bench.db",
+            "PUSHHUB_API_KEYS": json.dumps([key]),
+            "PUSHHUB_TOKEN_KEYS": json.dumps([{"algorithm": "HS256", "key": self.secret}]),
+            "PUSHHUB_CORS_ORIGINS": json.dumps([ORIGIN]),
+            "PUSHHUB_DRAIN_SECONDS": "0",
+            "PUSHHUB_LOG_LEVEL": "warning",
+            "PUSHHUB_LOG_FORMAT": "json",
+        }
+
+    def tokens(self, count: int) -> list[str]:
+        """Tokens of so many users."""
+        now = int(time.time())
+        claims = {"iat": now, "exp": now + TOKEN_SECONDS, "pushhub": {"read": ["*"]}}
+        return [
+            jwt.encode(claims | {"sub": f"reader-{number}"}, self.secret, "HS256")
+            for number in range(count)
+        ]
+
+    def target(self) -> Target:
+        host = f"127.0.0.1:{self.port}"
+        metrics = f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n{bearer(self.key)}\r\n"
+        return Target(
+            "127.0.0.1",
+            self.port,
+            Feed(host, self.tokens(1)[0], self.key),
+            processes=self.processes(),
+            metrics=metrics.encode(),
+            tokens=self.tokens,
+        )
+
+
+class Front(_Pushhub):
+    """`pushhub serve`."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(store)
+        self.name = "front" if store == "memory" else f"front-{store}"
+
+    def launch(self) -> None:
+        command = (sys.executable, "-m", "pushhub", "serve", "--port", str(self.port))
+        self.spawn(*command, **self.environ())
+
+
+class Asgi(_Pushhub):
+    """pushhub as a plain ASGI application, in a server that knows nothing of holds."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(store)
+        self.name = "asgi" if store == "memory" else f"asgi-{store}"
+
+    def launch(self) -> None:
+        options = ("--http", "httptools", "--loop", "uvloop", "--no-access-log")
+        self.spawn(
+            *(sys.executable, "-m", "uvicorn", "--factory", "pushhub.web.app:create_app"),
+            *("--port", str(self.port), *options, "--timeout-graceful-shutdown", "1"),
+            *("--timeout-keep-alive", "75", "--log-level", "warning", "--backlog", "4096"),
+            **self.environ(),
+        )

@@ -1,0 +1,196 @@
+"""A generator process: thousands of clients, told what to do by lines of JSON on standard input.
+
+It answers every line with one, and leaves when its input ends: whoever started it cannot leave it
+behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import socket
+import ssl
+import sys
+import time
+from itertools import cycle, repeat
+from typing import Any
+
+import orjson
+import uvloop
+
+from pushhub.testing.load.dialect import restore
+from pushhub.testing.load.poller import Channel, Crowd, Poller
+from pushhub.testing.load.publishing import publish_for
+from pushhub.testing.load.tally import Tally
+
+# Connections being opened at a time: listen queues have 4,096 places and often fewer.
+OPENING = 256
+# One source address has 28,000 ports by default, shared with whatever else runs.
+CLIENTS_PER_ADDRESS = 10_000
+# Linux: choose the port when the destination is known, so that it need not be free for all others.
+IP_BIND_ADDRESS_NO_PORT = 24
+
+
+class Generator:
+    """The clients of one process."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.host: str = plan["host"]
+        self.port: int = plan["port"]
+        self.number: int = plan["number"]
+        self.tls = ssl.create_default_context() if plan["tls"] else None
+        self.loop = asyncio.get_running_loop()
+        self.address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+        self.crowd = Crowd(restore(plan["dialect"]), Tally())
+        self.channels: dict[str, Channel] = {}
+        self.pollers: list[Poller] = []
+        # CPU and wall seconds of the bursts since the counting began.
+        self.bursts = (0.0, 0.0)
+        self.begun = (time.process_time(), time.monotonic())
+
+    async def run(self, lines: asyncio.StreamReader) -> None:
+        """Obey until the input ends."""
+        async for line in lines:
+            command = orjson.loads(line)
+            reply = await getattr(self, "do_" + command.pop("do"))(**command)
+            sys.stdout.buffer.write(orjson.dumps(reply or {}) + b"\n")
+            sys.stdout.buffer.flush()
+
+    async def do_open(
+        self, channels: list[str], each: int, tokens: list[str], interval: float, pages: bool
+    ) -> None:
+        """Connect `each` clients for every channel, and let them poll."""
+        crowd = self.crowd
+        crowd.interval, crowd.pages = interval, pages
+        token = cycle(map(str.encode, tokens)) if tokens else repeat(b"")
+        new = []
+        for name in channels:
+            channel = self.channels.setdefault(name, Channel(name))
+            new += [Poller(crowd, channel, next(token)) for _ in range(each)]
+        self.pollers += new
+        await self._connect(new)
+        # The clients are as old as they get; looking at them again and again would be load, too.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    async def do_count(self) -> None:
+        """Begin to count, with every client where it is."""
+        self.crowd.tally = Tally()
+        self.bursts = (0.0, 0.0)
+        self.begun = (time.process_time(), time.monotonic())
+
+    async def do_expect(self, each: int) -> None:
+        """Begin a burst, which ends when every client has been given so many events in all."""
+        self.crowd.expect(each * len(self.pollers))
+
+    async def do_reached(self, timeout: float) -> dict[str, Any]:
+        """Wait for the end of the burst."""
+        crowd = self.crowd
+        try:
+            async with asyncio.timeout(timeout):
+                await crowd.reached.wait()
+        except TimeoutError:
+            crowd.end_burst()
+        self.bursts = (self.bursts[0] + crowd.burst[0], self.bursts[1] + crowd.burst[1])
+        return {"received": crowd.tally.received, "seconds": crowd.burst[1]}
+
+    async def do_report(self, published: dict[str, int] | None) -> dict[str, Any]:
+        """What was counted. `published` events of each channel must be known to its readers."""
+        cpu, wall = time.process_time() - self.begun[0], time.monotonic() - self.begun[1]
+        report = self.crowd.tally.report()
+        if published is not None:
+            report["lost"] += sum(
+                max(0, published.get(poller.channel.name, 0) - poller.seen)
+                for poller in self.pollers
+            )
+        busy = self.bursts if self.bursts[1] else (cpu, wall)
+        return report | {"cpu": cpu, "busiest": busy[0] / busy[1] if busy[1] else 0.0}
+
+    async def do_leave(self) -> None:
+        """Drop every connection, as a network that fails does."""
+        crowd = self.crowd
+        crowd.closing = True
+        crowd.alone.clear()
+        for poller in self.pollers:
+            if poller.transport is not None:
+                poller.transport.abort()
+        if crowd.connected:
+            await crowd.alone.wait()
+        crowd.closing = False
+
+    async def do_come_back(self) -> None:
+        """Connect again whoever has no connection, and poll on from where each was."""
+        await self._connect([poller for poller in self.pollers if poller.transport is None])
+
+    async def do_publish(
+        self, channels: list[str], connections: int, seconds: float, size: int
+    ) -> dict[str, Any]:
+        """Publish as fast as the receipts come."""
+        transports = [self._socket(number) for number in range(connections)]
+        return await publish_for(self, transports, channels, seconds, size)
+
+    async def _connect(self, pollers: list[Poller]) -> None:
+        """Open connections, some at a time. Clients that poll every so often begin spread out."""
+        waiting = iter(enumerate(pollers))
+        interval, count = self.crowd.interval, len(pollers)
+
+        async def some() -> None:
+            for number, poller in waiting:
+                try:
+                    await self.open_socket(self._socket(number), poller)
+                except OSError:
+                    self.crowd.tally.broken += 1
+                    continue
+                if interval:
+                    self.loop.call_later(interval * number / count, poller.ask)
+                else:
+                    poller.ask()
+
+        await asyncio.gather(*(some() for _ in range(min(OPENING, count))))
+
+    async def open_socket(self, sock: socket.socket, protocol: asyncio.Protocol) -> None:
+        """Connect a socket, and give its transport to a protocol.
+
+        Raises:
+            OSError: the server does not take it.
+        """
+        try:
+            await self.loop.sock_connect(sock, self.address[4])
+            await self.loop.create_connection(
+                lambda: protocol,
+                sock=sock,
+                ssl=self.tls,
+                server_hostname=self.host if self.tls else None,
+            )
+        except OSError:
+            sock.close()
+            raise
+
+    def _socket(self, number: int) -> socket.socket:
+        sock = socket.socket(self.address[0], socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.address[4][0] == "127.0.0.1" and sys.platform == "linux":
+            # Every address of 127/8 is this machine's. Closing with a reset leaves no TIME_WAIT
+            # behind, in which ports cannot be used again.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((f"127.0.{self.number + 1}.{number // CLIENTS_PER_ADDRESS + 1}", 0))
+        return sock
+
+
+async def main() -> None:
+    """Read the plan, the first line, and obey the others."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    lines = asyncio.StreamReader(limit=16 * 1024 * 1024)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    generator = Generator(orjson.loads(await lines.readline()))
+    await generator.run(lines)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

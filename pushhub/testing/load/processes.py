@@ -1,0 +1,63 @@
+"""What a server's processes use, from `/proc`: the figures that survive a noisy machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Processes:
+    """A process and all that descend from it."""
+
+    def __init__(self, root: int, *, without: tuple[int, ...] = ()) -> None:
+        self.root = root
+        self.without = without
+
+    def pids(self) -> list[int]:
+        """Those that live now, without the ones that are not to be counted."""
+        children: dict[int, list[int]] = {}
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                fields = _stat(int(entry))
+                if fields:
+                    children.setdefault(int(fields[1]), []).append(int(entry))
+        found, queue = [], [self.root]
+        while queue:
+            pid = queue.pop()
+            if pid not in self.without:
+                found.append(pid)
+                queue += children.get(pid, [])
+        return found
+
+    def cpu(self) -> float:
+        """CPU seconds so far, in user and kernel mode."""
+        ticks = 0
+        for pid in self.pids():
+            fields = _stat(pid)
+            if fields:
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / _TICK
+
+    def rss(self) -> int:
+        """Bytes of resident memory."""
+        return sum(_rss(pid) for pid in self.pids())
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name, which may hold anything; empty if it left."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _rss(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return (
+        next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Rss:")) * 1024
+    )
