@@ -1,0 +1,76 @@
+"""A hold completes exactly once."""
+
+from pushhub.hub.hold import Hold
+from pushhub.protocol.answer import Answer
+from tests.hub.scripted import Recorder
+
+FIRST, SECOND = Answer(200), Answer(204)
+
+
+def test_whoever_comes_first_answers_and_nobody_else() -> None:
+    hold, driver = Hold(), Recorder()
+    hold.attach(driver)
+    assert hold.complete(FIRST)
+    assert not hold.complete(SECOND)
+    hold.drop()
+    assert driver.replies == [FIRST]
+
+
+def test_an_answer_that_was_there_before_its_driver_is_written_when_it_comes() -> None:
+    hold, driver = Hold(), Recorder()
+    assert hold.complete(FIRST)
+    hold.attach(driver)
+    assert driver.replies == [FIRST]
+
+
+def test_a_dropped_hold_answers_nobody() -> None:
+    hold, driver = Hold(), Recorder()
+    hold.attach(driver)
+    hold.drop()
+    assert not hold.complete(FIRST)
+    hold.attach(driver)
+    assert not driver
+
+
+def test_it_lets_go_once_whatever_ends_it() -> None:
+    class Counting(Hold):
+        released = 0
+
+        def release(self) -> None:
+            self.released += 1
+
+    for end in (lambda hold: hold.complete(FIRST), Hold.drop):
+        hold = Counting()
+        end(hold)
+        hold.complete(SECOND)
+        hold.drop()
+        assert hold.released == 1
+
+
+def test_a_driver_that_completes_it_again_while_it_is_written_to_changes_nothing() -> None:
+    hold = Hold()
+
+    class Greedy(Recorder):
+        def deliver(self, reply: object) -> None:
+            assert not hold.complete(SECOND)
+            super().deliver(FIRST)
+
+    driver = Greedy()
+    hold.attach(driver)
+    hold.complete(FIRST)
+    assert driver.replies == [FIRST]
+
+
+def test_a_hold_that_follows_another_is_completed_with_it() -> None:
+    leader, follower, driver = Hold(), Hold(), Recorder()
+    follower.attach(driver)
+    follower.follow(leader)
+    leader.complete(FIRST)
+    assert driver.replies == [FIRST]
+
+
+def test_a_hold_that_follows_an_answer_is_completed_at_once() -> None:
+    follower, driver = Hold(), Recorder()
+    follower.attach(driver)
+    follower.follow(FIRST)
+    assert driver.replies == [FIRST]

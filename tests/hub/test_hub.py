@@ -1,0 +1,558 @@
+"""Register, read, park; and everything that can come in between."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pushhub.hub.hold import Parked
+from pushhub.hub.hub import Hub
+from pushhub.hub.stream import Stream
+from pushhub.protocol.answer import Answer, Part
+from pushhub.protocol.cursor import Start
+from pushhub.protocol.poll import Poll
+from pushhub.protocol.sse import OPENING, FeedStream
+from tests.hub.scripted import (
+    Recorder,
+    ScriptedStore,
+    ask,
+    cursor,
+    feed,
+    many,
+    opened,
+    park,
+    publish,
+    settled,
+    value,
+)
+
+
+async def warm(hub: Hub, *channels: str) -> None:
+    """Have channels in memory."""
+    for channel in channels or ("a",):
+        ask(hub, feed(wait=None, channel=channel))
+    await settled()
+
+
+# -- waiting -------------------------------------------------------------------
+
+
+async def test_an_event_answers_who_waits_and_leaves_nothing_behind() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        answers = [ask(hub, poll) for poll in (feed(), value(), many("a", "b"))]
+        await settled()
+        assert hub.parked == 3
+        publish(hub, "a", 1)
+        assert [bool(answer) for answer in answers] == [True] * 3
+        assert answers[0].data == answers[2].data == [1]
+        assert answers[1].answer.body == b"1"
+        assert hub.parked == len(hub.wheel) == hub.holds_on("a") == hub.holds_on("b") == 0
+        assert hub.stats.completed_by_event == 3
+
+
+async def test_an_event_of_another_channel_wakes_nobody() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        _, recorder = park(hub, feed())
+        publish(hub, "b", 1)
+        assert not recorder
+        assert hub.parked == 1
+
+
+async def test_the_wait_ends_with_the_ordinary_nothing() -> None:
+    async with opened() as hub:
+        publish(hub, "a", 1)
+        await warm(hub)
+        _, recorder = park(hub, feed(wait=20))
+        await asyncio.sleep(19.8)
+        assert not recorder
+        await asyncio.sleep(0.4)
+        expected = {"events": [], "cursor": str(cursor(hub, 1)), "up_to_date": True}
+        assert recorder.document == expected
+        assert hub.stats.completed_by_deadline == 1
+
+
+@pytest.mark.parametrize(("drawn", "least", "most"), [(0, 16.0, 16.2), (1, 20.0, 20.2)])
+async def test_the_real_end_is_up_to_a_fifth_earlier(
+    drawn: float, least: float, most: float
+) -> None:
+    uniform = lambda low, high: low + (high - low) * drawn  # noqa: E731
+    async with opened(uniform=uniform) as hub:
+        await warm(hub)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        _, recorder = park(hub, feed(wait=20))
+        await recorder.written()
+        assert least <= loop.time() - begun <= most
+
+
+async def test_without_a_wait_nobody_is_held() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        for poll in (feed(wait=None), value(wait=None), many("a", wait=None)):
+            assert isinstance(hub.hold(poll), Answer)
+        assert hub.parked == 0
+
+
+async def test_a_client_that_goes_frees_its_hold() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        hold, recorder = park(hub, many("a", "b", "c"))
+        await settled()
+        hold.drop()
+        publish(hub, "a", 1)
+        assert not recorder
+        assert hub.parked == len(hub.wheel) == 0
+        assert [hub.holds_on(name) for name in "abc"] == [0, 0, 0]
+
+
+async def test_a_driver_that_fails_does_not_stop_the_clock() -> None:
+    class Failing(Recorder):
+        def deliver(self, reply: object) -> None:
+            raise RuntimeError("a driver's mistake")
+
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    async with opened() as hub:
+        await warm(hub)
+        hold = hub.hold(feed(wait=1))
+        assert isinstance(hold, Parked)
+        hold.attach(Failing())
+        _, later = park(hub, feed(wait=5))
+        await asyncio.sleep(6)
+        assert later
+
+
+# -- races with the store ------------------------------------------------------
+
+
+POLLS: dict[str, Callable[[Hub], Poll]] = {
+    "cursor": lambda hub: feed(cursor(hub, 0)),
+    "earliest": lambda hub: feed(Start.EARLIEST),
+    "value": lambda hub: value(),
+    "many": lambda hub: many("a", "b", since=cursor(hub, 0)),
+}
+
+
+@pytest.mark.parametrize("poll", POLLS.values(), ids=POLLS)
+@pytest.mark.parametrize("moment", range(4))
+async def test_an_event_while_the_hold_is_being_registered_is_delivered(
+    poll: Callable[[Hub], Poll], moment: int
+) -> None:
+    """Reads see the log when they begin and are answered later: an event comes in between."""
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        store.slow = True
+        recorder = ask(hub, poll(hub))
+        for step in range(6):
+            await settled()
+            if step == moment:
+                publish(hub, "a", "now")
+            await store.let_go(1)
+        store.slow = False
+        await store.let_go()
+        assert recorder, f"nobody was told; {hub!r}"
+        if recorder.answer.body != b'"now"':
+            assert recorder.data == ["now"]
+        assert hub.parked == 0
+
+
+async def test_events_during_the_first_read_follow_it_without_a_hole() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        publish(hub, "a", 1, 2)
+        store.slow = True
+        recorder = ask(hub, feed(cursor(hub, 0)))
+        await settled()
+        publish(hub, "a", 3)
+        await store.let_go()
+        assert recorder.data == [1, 2, 3]
+        assert ask(hub, feed(cursor(hub, 0))).data == [1, 2, 3]
+
+
+async def test_readers_of_a_cold_channel_share_one_read() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        publish(hub, "a", 1)
+        store.slow = True
+        answers = [ask(hub, feed(Start.NOW)) for _ in range(50)]
+        await settled()
+        assert store.waiting == 1
+        await store.let_go()
+        assert hub.parked == 50
+        publish(hub, "a", 2)
+        assert [answer.data for answer in answers] == [[2]] * 50
+
+
+async def test_who_asks_after_an_event_does_not_share_a_read_from_before_it() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        await warm(hub)
+        store.slow = True
+        early = ask(hub, feed(Start.EARLIEST, wait=None))
+        await settled()
+        publish(hub, "a", *range(150))
+        late = ask(hub, feed(Start.EARLIEST, wait=None))
+        await settled()
+        await store.let_go()
+        assert early.data == []
+        assert late.data == list(range(100))
+
+
+async def test_a_read_that_fails_is_503_and_the_next_one_is_tried() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        publish(hub, "a", 1)
+        store.failing = True
+        answers = [ask(hub, feed(Start.EARLIEST)), ask(hub, feed(Start.NOW, wait=None))]
+        await settled()
+        for recorder in answers:
+            assert recorder.answer.status == 503
+            assert (b"retry-after", b"1") in recorder.answer.headers
+        assert hub.parked == hub.holds_on("a") == 0
+        store.failing = False
+        again = ask(hub, feed(cursor(hub, 0)))
+        await settled()
+        assert again.data == [1]
+
+
+async def test_one_failed_read_of_many_answers_once() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        store.slow = True
+        recorder = ask(hub, many("a", "b", "c"))
+        await settled()
+        store.failing = True
+        await store.let_go(1)
+        assert recorder.answer.status == 503
+        store.failing = False
+        await store.let_go()
+        publish(hub, "b", 1)
+        assert len(recorder.replies) == 1
+
+
+async def test_a_client_that_goes_during_the_read_is_not_parked() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        store.slow = True
+        hold, recorder = park(hub, many("a", "b"))
+        await settled()
+        hold.drop()
+        await store.let_go()
+        assert hub.parked == len(hub.wheel) == 0
+        assert not recorder
+
+
+async def test_an_event_that_does_not_follow_makes_the_hub_ask_the_store() -> None:
+    """As when a subscription was broken for a while: the copies of some events never came."""
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        await warm(hub)
+        answers = [ask(hub, feed()), ask(hub, many("a", "b"))]
+        await settled()
+        listener, store._listener = store._listener, Deaf()
+        publish(hub, "a", 1, 2)
+        store._listener = listener
+        publish(hub, "a", 3)
+        await settled()
+        assert [answer.data for answer in answers] == [[1, 2, 3]] * 2
+
+
+class Deaf:
+    """Hears nothing."""
+
+    def wake(self, event: object) -> None:
+        pass
+
+    def forget(self, channel: str) -> None:
+        pass
+
+
+async def test_events_that_do_not_follow_the_first_read_are_asked_for_by_everybody() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        store.slow = True
+        answers = [ask(hub, feed(cursor(hub, 0))) for _ in range(3)]
+        await settled()
+        listener, store._listener = store._listener, Deaf()
+        publish(hub, "a", 1, 2)
+        store._listener = listener
+        publish(hub, "a", 3)
+        await store.let_go()
+        await store.let_go()
+        assert [bool(answer) for answer in answers] == [True] * 3
+        assert [answer.data for answer in answers] == [[1, 2, 3]] * 3
+
+
+async def test_one_that_is_read_for_again_does_not_begin_its_wait_anew() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        await warm(hub)
+        tagged = value("*", wait=20)
+        publish(hub, "a", 0)
+        _, recorder = park(hub, tagged)
+        await asyncio.sleep(15)
+        listener, store._listener = store._listener, Deaf()
+        publish(hub, "a", 1)
+        store._listener = listener
+        publish(hub, "a", 2)
+        await settled()
+        assert hub.parked == 1
+        await asyncio.sleep(5.3)
+        assert recorder.answer.status == 304
+
+
+async def test_more_events_at_once_than_memory_keeps_leave_nobody_behind() -> None:
+    """The fan-out of the first is not done when the last has pushed it out of the tail."""
+    async with opened() as hub:
+        await warm(hub)
+        slow = SlowDriver()
+        for _ in range(200):
+            hold = hub.hold(feed(cursor(hub, 0)))
+            assert isinstance(hold, Parked)
+            hold.attach(slow)
+        publish(hub, "a", *range(150))
+        for _ in range(50):
+            await settled()
+        assert len(slow.replies) == 200
+        assert hub.parked == 0
+
+
+class SlowDriver(Recorder):
+    """A write takes time, so that a fan-out takes several slices."""
+
+    def deliver(self, reply: Any) -> None:
+        super().deliver(reply)
+        loop: Any = asyncio.get_running_loop()
+        loop._virtual.now += 0.001
+
+
+async def test_a_long_fan_out_lets_others_have_their_turn() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        slow = SlowDriver()
+        for _ in range(500):
+            hold = hub.hold(feed())
+            assert isinstance(hold, Parked)
+            hold.attach(slow)
+        publish(hub, "a", 1)
+        assert 0 < len(slow.replies) < 100
+        for _ in range(5):
+            await settled()
+        assert len(slow.replies) == 500
+        assert hub.stats.completed_by_event == 500
+
+
+async def test_who_is_left_between_two_slices_is_told_both_events() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        slow = SlowDriver()
+        for _ in range(100):
+            hold = hub.hold(feed())
+            assert isinstance(hold, Parked)
+            hold.attach(slow)
+        publish(hub, "a", 1)
+        publish(hub, "a", 2)
+        for _ in range(5):
+            await settled()
+        counts = [reply.events for reply in slow.replies if isinstance(reply, Answer)]
+        assert len(counts) == 100
+        assert set(counts) == {1, 2}
+
+
+async def test_holds_of_one_kind_share_the_bytes_of_their_answer() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        answers = [ask(hub, feed()) for _ in range(10)]
+        publish(hub, "a", 1)
+        assert len({id(answer.answer) for answer in answers}) == 1
+
+
+async def test_holds_at_different_places_get_what_they_lack() -> None:
+    async with opened() as hub:
+        publish(hub, "a", *range(5))
+        await warm(hub)
+        poll = value(str(cursor(hub, 5)))
+        _, tagged = park(hub, poll)
+        _, late = park(hub, feed(cursor(hub, 5)))
+        publish(hub, "a", "x")
+        assert late.data == ["x"]
+        assert tagged.answer.body == b'"x"'
+
+
+# -- deletes -------------------------------------------------------------------
+
+
+async def test_a_delete_tells_who_waits_and_nobody_else() -> None:
+    async with opened() as hub:
+        publish(hub, "a", 1)
+        await warm(hub, "a", "b")
+        answers = [ask(hub, poll) for poll in (feed(), value("x-1", wait=30), many("a", "b"))]
+        _, other = park(hub, feed(channel="b"))
+        await settled()
+        await hub.store.delete("a")
+        assert [answers[n].answer.status for n in (0, 2)] == [404, 404]
+        assert not other
+        assert ask(hub, value(wait=None)).replies == []
+        assert hub.stats.completed_by_delete == 2
+
+
+async def test_a_read_that_a_delete_overtakes_is_not_believed() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        publish(hub, "a", "deleted")
+        store.slow = True
+        answers = [ask(hub, value(wait=None)) for _ in range(3)]
+        await settled()
+        await store.delete("a")
+        await store.let_go()
+        await store.let_go()
+        assert [recorder.answer.status for recorder in answers] == [404] * 3
+        store.slow = False
+        after = ask(hub, value(wait=None))
+        await settled()
+        assert after.answer.status == 404
+
+
+# -- full, and leaving ---------------------------------------------------------
+
+
+async def test_a_full_hub_answers_at_once_and_says_when_to_come_back() -> None:
+    async with opened(max_holds=2) as hub:
+        await warm(hub)
+        first, _ = park(hub, feed())
+        park(hub, feed())
+        refused = ask(hub, feed())
+        assert refused.document["retry_ms"] == 5000
+        assert (b"x-poll-interval", b"5") in refused.answer.headers
+        assert b"preference-applied" not in dict(refused.answer.headers)
+        assert hub.stats.refused_holds == 1
+        first.drop()
+        park(hub, feed())
+
+
+async def test_a_drain_answers_everybody_over_its_seconds() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        answers = [ask(hub, feed()) for _ in range(1000)]
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        drain = asyncio.create_task(hub.drain(4))
+        await asyncio.sleep(2)
+        assert 400 < sum(map(bool, answers)) < 600
+        await drain
+        assert 3.5 < loop.time() - begun < 4.5
+        assert all(answer.document["retry_ms"] == 1000 for answer in answers)
+        assert hub.stats.completed_by_drain == 1000
+
+
+async def test_a_shorter_drain_hurries_a_longer_one_on() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        answers = [ask(hub, feed()) for _ in range(100)]
+        long = asyncio.create_task(hub.drain(1000))
+        await asyncio.sleep(1)
+        await hub.drain(0)
+        assert all(answers)
+        await asyncio.sleep(0.1)
+        assert long.done()
+
+
+async def test_while_it_drains_a_poll_is_held_no_longer_than_the_drain() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        park(hub, feed())
+        drain = asyncio.create_task(hub.drain(3))
+        await asyncio.sleep(1)
+        late = ask(hub, feed(wait=50))
+        cold = ask(hub, feed(wait=50, channel="cold"))
+        await drain
+        await asyncio.sleep(2.2)
+        assert late
+        assert cold
+        after = ask(hub, feed(wait=50))
+        assert after.document["retry_ms"] == 1000
+
+
+async def test_an_event_during_a_drain_is_still_delivered() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        answers = [ask(hub, feed()) for _ in range(1000)]
+        drain = asyncio.create_task(hub.drain(2))
+        await asyncio.sleep(1)
+        publish(hub, "a", 1)
+        await settled()
+        assert sum(len(answer.document["events"]) for answer in answers) > 400
+        await drain
+
+
+async def test_closing_answers_who_waits() -> None:
+    async with opened() as hub:
+        await warm(hub)
+        _, recorder = park(hub, feed())
+    assert recorder.answer.status == 200
+
+
+# -- streams -------------------------------------------------------------------
+
+
+async def step(turn: Part | Parked | None) -> Part:
+    """What a turn of a stream gives, now or when it comes."""
+    if isinstance(turn, Part):
+        return turn
+    assert isinstance(turn, Parked)
+    recorder = Recorder()
+    turn.attach(recorder)
+    await recorder.written()
+    (part,) = recorder.replies
+    assert isinstance(part, Part)
+    return part
+
+
+def stream(hub: Hub, expires: float | None = None) -> Stream:
+    return Stream(hub, OPENING, FeedStream("a", Start.NOW, 100, first=True), expires)
+
+
+async def test_a_silent_stream_gets_a_comment_every_quarter_of_a_minute() -> None:
+    async with opened() as hub:
+        turns = stream(hub)
+        part = await step(turns.next(None))
+        assert part.body.startswith(b"id: ")
+        begun = asyncio.get_running_loop().time()
+        for number in range(1, 4):
+            part = await step(turns.next(part))
+            assert part.body == b":\n\n"
+            assert asyncio.get_running_loop().time() - begun == pytest.approx(15 * number, abs=1)
+
+
+async def test_what_comes_between_two_turns_is_in_the_next() -> None:
+    async with opened() as hub:
+        turns = stream(hub)
+        part = await step(turns.next(None))
+        publish(hub, "a", 1, 2)
+        part = await step(turns.next(part))
+        assert part.body.count(b"data: ") == 2
+        assert hub.parked == 0
+
+
+async def test_a_stream_ends_with_its_token() -> None:
+    now = [100.0]
+    async with opened(clock=lambda: now[0]) as hub:
+        turns = stream(hub, expires=110.0)
+        part = await step(turns.next(None))
+        part = await step(turns.next(part))
+        now[0] = 110.0
+        assert turns.next(part) is None
+
+
+async def test_a_stream_ends_with_the_drain() -> None:
+    async with opened() as hub:
+        turns = stream(hub)
+        part = await step(turns.next(None))
+        turn = turns.next(part)
+        drain = asyncio.create_task(hub.drain(1))
+        part = await step(turn)
+        assert (part.body, part.last) == (b"retry: 1000\n\n", True)
+        assert turns.next(part) is None
+        await drain
