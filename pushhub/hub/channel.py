@@ -24,7 +24,7 @@ class Channel:
     the store's answer is not taken: it may be older than a delete.
     """
 
-    __slots__ = ("at", "early", "holds", "name", "tail")
+    __slots__ = ("at", "checked", "early", "holds", "name", "tail")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -32,6 +32,8 @@ class Channel:
         self.at: Mapping[str, Cursor] = {}
         self.holds: dict[Parked, None] = {}
         self.early: list[Event] | None = None
+        # When the log was last asked whether it had more than the tail, and had not: seconds.
+        self.checked = 0.0
 
     def load(self, page: Page) -> bool:
         """Take the store's answer as the tail; False if the early events do not follow, and it must
@@ -67,6 +69,11 @@ class Channel:
             return False
         cursor = tail.cursor
         return since.offset == cursor.offset and since.epoch == cursor.epoch
+
+    def is_behind(self, at: Cursor) -> bool:
+        """Whether somebody has read in the log what the tail does not reach."""
+        tail = self.tail
+        return tail is not None and at.epoch == tail.cursor.epoch and at.offset > tail.cursor.offset
 
     def read(self, since: Since, limit: int) -> Page | None:
         """The events after `since`; None when the store must be asked."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.poll import Want, resume
 from pushhub.protocol.problem import Problem, retry_after
 from pushhub.store.base import StoreError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from pushhub.hub.hold import Parked
     from pushhub.hub.hub import Hub
-    from pushhub.protocol.cursor import Cursor
     from pushhub.protocol.page import Read
 
 # When a read fails, the store is usually back soon: a restart of Redis takes about a second.
@@ -31,13 +31,14 @@ class Gathering:
     they ended, and parks only when the tails agree.
     """
 
-    __slots__ = ("hold", "hub", "missing", "reads", "wants")
+    __slots__ = ("at", "hold", "hub", "missing", "reads", "wants")
 
     def __init__(self, hub: Hub, hold: Parked, at: Mapping[str, Cursor] | None = None) -> None:
         self.hub = hub
         self.hold = hold
         self.reads: dict[str, Read] = {}
         self.missing = 0
+        self.at = at
         self.wants: tuple[Want, ...] = hold.poll.wants
         if at is not None:
             self.wants = tuple(resume(want, at[want.channel]) for want in self.wants)
@@ -49,7 +50,11 @@ class Gathering:
         for want in self.wants:
             # Registered already; but memory pressure may have let go of a channel during a fan-out.
             channel = hub.shelf.register(self.hold, want.channel)
-            if channel.tail is None:
+            if channel.tail is None and hub.doubt.deaf:
+                # No tail can be had that stays one; but what the log has now can be read.
+                self.missing += 1
+                hub.ask_events(want, partial(self._took, want))
+            elif channel.tail is None:
                 self.missing += 1
                 hub.ask_tail(channel, partial(self._loaded, want))
             else:
@@ -92,8 +97,15 @@ class Gathering:
             at = {name: hold.poll.position(name, read) for name, read in self.reads.items()}
             wants = tuple(resume(want, at[want.channel]) for want in hold.poll.wants)
             reads: dict[str, Read] = {}
+            if hub.doubt.deaf:
+                hub.park_unsure(hold, at)
+                return
             for want in wants:
-                read = hub.shelf.register(hold, want.channel).read(want.since, want.limit)
+                channel = hub.shelf.register(hold, want.channel)
+                if channel.is_behind(at[want.channel]):
+                    # Another process appends too, and its event is still on its way to us.
+                    hub.shelf.drop_tail(channel)
+                read = channel.read(want.since, want.limit)
                 if read is None:
                     Gathering(hub, hold, at).start()
                     return
@@ -105,9 +117,23 @@ class Gathering:
             hub.answered(hold, reply)
 
     def _fail(self) -> None:
+        hold = self.hold
+        if hold.done or hold.at is not None:
+            return
+        at = self._standing()
+        if at is not None and hold.poll.wait:
+            self.hub.park_unsure(hold, at)
+            return
         problem = Problem(
             "store-unavailable",
             "The log cannot be read at the moment. Your cursor stays good; ask again with it.",
             headers=(retry_after(RETRY_AFTER_SECONDS),),
         )
-        self.hold.complete(problem.answer())
+        hold.complete(hold.poll.refuse(problem))
+
+    def _standing(self) -> Mapping[str, Cursor] | None:
+        """Where the reader stands, if that is known without the log."""
+        if self.at is not None:
+            return self.at
+        at = {want.channel: want.since for want in self.wants if isinstance(want.since, Cursor)}
+        return at if len(at) == len(self.wants) else None

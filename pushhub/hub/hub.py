@@ -20,6 +20,8 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from pushhub.hub.doubt import Doubt
+from pushhub.hub.drain import let_go
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.gathering import Gathering
 from pushhub.hub.hold import Parked
@@ -29,7 +31,7 @@ from pushhub.hub.stats import Stats
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Poll, Want, resume
+from pushhub.protocol.poll import AT_ONCE, Hint, Poll, Want, deleted, resume
 from pushhub.store.base import Append, Appended, Outcome, Store, StoreError
 
 if TYPE_CHECKING:
@@ -48,9 +50,6 @@ JITTER = 0.2
 # Full or leaving: when a client should ask again, drawn from this range of milliseconds.
 RETRY_MS = (200, 1000)
 FULL_RETRY_MS = (2000, 5000)
-
-# How often a drain lets a few holds go.
-DRAIN_STEP_SECONDS = 0.02
 
 
 class Hub:
@@ -80,7 +79,8 @@ class Hub:
         self.draining = False
         self.now: Callable[[], float]
         self._uniform = uniform
-        self.shelf = Shelf()
+        self.shelf = Shelf(store.leave, lambda: self.now())
+        self.doubt = Doubt(self)
         self._reading = Reading(store, self.stats)
         self._appending: dict[object, float] = {}
         self._drained_at = 0.0
@@ -216,7 +216,14 @@ class Hub:
         """The wait has ended: the ordinary empty answer."""
         if hold.at is None:
             return  # Completed by what another one's deadline set off.
-        hint = Hint(self._draw(RETRY_MS)) if self.draining else AT_ONCE
+        if self.draining:
+            self.end(hold, Hint(self._draw(RETRY_MS)))
+        else:
+            self.doubt.expire(hold)
+
+    def end(self, hold: Parked, hint: Hint) -> None:
+        """Answer a parked hold that there is nothing new."""
+        assert hold.at is not None
         if hold.complete(hold.poll.nothing(hold.at, hint)):
             if self.draining:
                 self.stats.completed_by_drain += 1
@@ -239,11 +246,24 @@ class Hub:
         if channel in self.shelf and all(channel.read(w.since, w.limit) for w in wants):
             self.shelf.register(hold, name)
             return
+        self.reread(hold)
+
+    def reread(self, hold: Parked) -> None:
+        """Take a hold out of its wait and read the log for it. Its wait does not begin anew."""
+        at = hold.at
+        assert at is not None
         self.parked -= 1
         hold.at = None
         self.wheel.clear(hold)
         self._register(hold)
         Gathering(self, hold, at).start()
+
+    def park_unsure(self, hold: Parked, at: Mapping[str, Cursor]) -> None:
+        """Let a hold wait while nobody can say what the log has: for the feed to be whole again."""
+        assert hold.poll.wait is not None
+        reply = self._park(hold, hold.poll.wait, at)
+        if reply is not None:
+            hold.complete(reply)
 
     # What the store tells
 
@@ -264,8 +284,16 @@ class Hub:
         self.shelf.drop_tail(channel)
         channel.early = None
         for hold in list(channel.holds):
-            if hold.at is not None and hold.complete(hold.poll.gone(name)):
+            if hold.at is not None and hold.complete(hold.poll.refuse(deleted(name))):
                 self.stats.completed_by_delete += 1
+
+    def lost(self) -> None:
+        """The store may not tell of events any more."""
+        self.doubt.lost()
+
+    def restored(self) -> None:
+        """The store tells of events again."""
+        self.doubt.restored()
 
     # Publishing
 
@@ -338,6 +366,7 @@ class Hub:
         self._timer = self._loop.call_at(self._due, self._tick)
         for entry in self.wheel.turn(now):
             entry.expire()
+        self.shelf.sweep()
 
     def _draw(self, bounds: tuple[int, int]) -> int:
         return round(self._uniform(*bounds))
@@ -350,16 +379,7 @@ class Hub:
         """
         self.draining = True
         self._drained_at = self.now() + seconds
-        while True:
-            left = self._drained_at - self.now()
-            holds = [entry for entry in self.wheel.entries() if isinstance(entry, Parked)]
-            if not holds:
-                return
-            steps = max(1, int(left / DRAIN_STEP_SECONDS))
-            for hold in holds[: -(-len(holds) // steps)]:
-                if not hold.done:
-                    self.expire(hold)
-            await asyncio.sleep(DRAIN_STEP_SECONDS if left > 0 else 0)
+        await let_go(self, self._drained_at)
 
     def holds_on(self, name: str) -> int:
         """How many requests wait on a channel."""

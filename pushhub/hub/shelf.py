@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pushhub.hub.channel import Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pushhub.hub.hold import Parked
     from pushhub.protocol.event import Event
     from pushhub.protocol.page import Page
@@ -19,15 +21,23 @@ MAX_IDLE_CHANNELS = 10_000
 # keep their last event alone.
 MAX_TAILS_BYTES = 64 * 1024 * 1024
 
+# How long a channel is remembered after its last hold has left, in seconds. A long-poll's client is
+# away between two polls; without this each delivery would cost a new subscription.
+LINGER_SECONDS = 60.0
+
 
 class Shelf:
     """Channels by name. One with holds stays; of the others, when too many, the oldest go."""
 
-    __slots__ = ("_channels", "_idle", "tail_bytes")
+    __slots__ = ("_channels", "_idle", "_left", "_now", "tail_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, left: Callable[[str], None], now: Callable[[], float]) -> None:
+        """`left` is told of a channel that is let go of; `now` gives seconds."""
+        self._left = left
+        self._now = now
         self._channels: dict[str, Channel] = {}
-        self._idle: dict[str, None] = {}
+        # Name → when it was left, oldest first.
+        self._idle: dict[str, float] = {}
         self.tail_bytes = 0
 
     def get(self, name: str) -> Channel | None:
@@ -64,7 +74,7 @@ class Shelf:
         """Nobody waits on the channel now: it is the last that will be let go of."""
         idle = self._idle
         if channel.name not in idle:
-            idle[channel.name] = None
+            idle[channel.name] = self._now()
             if len(idle) > MAX_IDLE_CHANNELS:
                 self._evict(next(iter(idle)))
 
@@ -98,9 +108,20 @@ class Shelf:
             self.tail_bytes -= channel.tail.size
             channel.tail = None
 
+    def sweep(self) -> None:
+        """Let go of channels that have been idle for long."""
+        before = self._now() - LINGER_SECONDS
+        idle = self._idle
+        while idle and (oldest := next(iter(idle.items())))[1] < before:
+            self._evict(oldest[0])
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(list(self._channels.values()))
+
     def _evict(self, name: str) -> None:
         del self._idle[name]
         self.drop_tail(self._channels.pop(name))
+        self._left(name)
 
     def __len__(self) -> int:
         return len(self._channels)

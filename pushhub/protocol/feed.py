@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
 from pushhub.protocol.page import Gap, Page, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
+from pushhub.protocol.poll import AT_ONCE, Hint, Want
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class Feed:
     def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Answer:
         return self._page(Page((), at[self.channel], up_to_date=hint.sure), hint)
 
-    def gone(self, channel: str) -> Answer:
-        return deleted(channel).answer()
+    def refuse(self, problem: Problem) -> Answer:
+        return problem.answer()
 
     def _page(self, page: Page, hint: Hint) -> Answer:
         body = b'{"events":[%b],"cursor":"%b"%b%b}' % (

@@ -12,7 +12,7 @@ from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import Cursor, CursorError, parse_since
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
 from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Read
-from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, MAX_LIMIT, Hint, Want, bad_limit, deleted
+from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, MAX_LIMIT, Hint, Want, bad_limit
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.wait import MAX_WAIT, grant
 
@@ -179,8 +179,8 @@ class Many:
         }
         return self._answer(Merged([], begun, {}), hint)
 
-    def gone(self, channel: str) -> Answer:
-        return deleted(channel).answer()
+    def refuse(self, problem: Problem) -> Answer:
+        return problem.answer()
 
     def _answer(self, merged: Merged, hint: Hint) -> Answer:
         headers = (JSON, NO_STORE, VARY, *applied(self.wait, hint))

@@ -72,8 +72,8 @@ class Poll(Protocol):
     def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Reply:
         """The answer when the wait has ended, and each channel is still `at` its position."""
 
-    def gone(self, channel: str) -> Reply:
-        """The answer when somebody deletes a channel that it waits on."""
+    def refuse(self, problem: Problem) -> Reply:
+        """The answer when a channel that it waits on is deleted, or cannot be read."""
 
 
 def parse_limit(request: Request) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from pushhub.protocol.event import Event
+    from pushhub.protocol.problem import Problem
 
 OPENING = Answer(
     200,
@@ -33,6 +34,10 @@ OPENING = Answer(
 # A comment keeps proxies from cutting an idle stream; WHATWG advises one every 15 seconds or so.
 KEEP_ALIVE_SECONDS = 15
 KEEP_ALIVE = b":\n\n"
+
+# How long a browser waits before it reconnects, unless it is told otherwise when it is sent away.
+# Its own default is about as long; but what it was last told, it keeps.
+RETRY_MS = 3000
 
 _LINE_END = re.compile(b"\r\n|\r|\n")
 
@@ -56,7 +61,7 @@ def message(data: bytes, event: str = "", id: str = "", retry_ms: int | None = N
 
 def position(id: str) -> bytes:
     """An id without data: the reader takes it as its last, and sees no event."""
-    return b"id: " + id.encode() + b"\n\n"
+    return b"id: %b\nretry: %d\n\n" % (id.encode(), RETRY_MS)
 
 
 def farewell(retry_ms: int | None) -> bytes:
@@ -105,7 +110,7 @@ class FeedStream:
     def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Part:
         return _idle(hint)
 
-    def gone(self, channel: str) -> Part:
+    def refuse(self, problem: Problem) -> Part:
         return Part(farewell(None), last=True)
 
     def turn(self, part: Part) -> FeedStream:
@@ -148,7 +153,7 @@ class ManyStream:
     def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Part:
         return _idle(hint)
 
-    def gone(self, channel: str) -> Part:
+    def refuse(self, problem: Problem) -> Part:
         return Part(farewell(None), last=True)
 
     def turn(self, part: Part) -> ManyStream:

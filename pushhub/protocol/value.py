@@ -10,7 +10,7 @@ from pushhub.protocol.etag import ANY
 from pushhub.protocol.event import Event, rfc3339
 from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
 from pushhub.protocol.page import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
+from pushhub.protocol.poll import AT_ONCE, Hint, Want
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ class Value:
         read = reads[self.channel]
         events = () if isinstance(read, Gap) else read.events
         if not events:
-            return None if self.wait and not self.tags else self._missing(hint)
+            # Who has a value that is gone is told at once, and not that it waited: it would spin.
+            if self.tags:
+                return self._missing(Hint(hint.retry_ms, waited=False))
+            return None if self.wait else self._missing(hint)
         event = events[-1]
         if self._has(event):
             return None if self.wait else self._unchanged(event.cursor, hint)
@@ -63,8 +66,8 @@ class Value:
         cursor = at[self.channel]
         return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
 
-    def gone(self, channel: str) -> Answer:
-        return deleted(channel).answer()
+    def refuse(self, problem: Problem) -> Answer:
+        return problem.answer()
 
     def _has(self, event: Event) -> bool:
         return bool(self.tags) and (str(event.cursor) in self.tags or ANY in self.tags)

@@ -9,6 +9,8 @@ from pushhub.protocol.problem import Problem
 # The size in hexadecimal, and an extension that nobody uses (RFC 9112 §7.1.1). Fifteen digits are
 # an exabyte: more overflows the integers of other parsers, which then read another length.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e]*)?")
+# A field after the last chunk (RFC 9112 §5, §7.1.2), as strict as the ones before the body.
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 MAX_CHUNK_LINE_BYTES = 256
 MAX_TRAILER_BYTES = 8 * 1024
 
@@ -106,6 +108,8 @@ class Chunked(Body):
         elif self._left == self._CRLF:
             self._left = self._SIZE
         elif line:
+            if not _TRAILER.fullmatch(line):
+                raise _bad("A trailer is a name, a colon and a value.")
             self._trailer += len(line)
         else:
             self.done = True

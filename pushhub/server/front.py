@@ -22,34 +22,29 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+import structlog
+
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.stream import Stream
-from pushhub.hub.wheel import OFF
+from pushhub.hub.wheel import OFF, TICK_SECONDS
 from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.problem import Problem
 from pushhub.server.body import Body, Chunked, OfLength
 from pushhub.server.guest import Guest
-from pushhub.server.head import MAX_HEAD_BYTES, Head, too_large_headers, too_long_target
+from pushhub.server.head import MAX_HEAD_BYTES, Head, check_start
 from pushhub.server.recall import Recalled
+from pushhub.web.faces import Match, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.server.extra import Extra
     from pushhub.server.lobby import Lobby
-    from pushhub.web.faces import Match
+
+log = structlog.get_logger(__name__)
 
 IDLE, HEAD, BODY, HELD, STREAM, GUEST, LINGER = range(7)
 
-# Seconds. nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and
-# 20: a head of a few hundred bytes and a body of 256 KiB arrive in much less, or somebody keeps us
-# waiting on purpose (slowloris).
-HEAD_SECONDS = 15
-BODY_SECONDS = 20
-# Longer than the pause between two polls of any client, and than nginx keeps an idle upstream (60).
-KEEP_ALIVE_SECONDS = 75
-# A reader that has not taken 64 KiB in this time is stuck.
-WRITE_SECONDS = 60
 # How long, and how much, we read on after a last answer, so that the client reads it before a reset
 # hits it.
 LINGER_SECONDS = 2
@@ -57,8 +52,12 @@ LINGER_BYTES = 16 * 1024 * 1024
 
 # Unsent bytes beyond which a stream is not fed and no further request is begun.
 WRITE_HIGH_WATER = 64 * 1024
-# Requests that a client may send ahead while one is held.
+# Bytes that a client may send ahead while a request is being answered, or answers are not being
+# read; then they stay with the kernel.
 MAX_AHEAD_BYTES = 64 * 1024
+
+# `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
+ASTERISK = Match(Route("*", {}), None)
 
 
 class Connection(asyncio.Protocol):
@@ -69,6 +68,7 @@ class Connection(asyncio.Protocol):
         "body",
         "buffer",
         "client",
+        "ended",
         "extra",
         "guest",
         "head",
@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
         self.extra: Extra = lobby.extra
         self.keep = True
         self.advancing = False
+        self.ended = False
         self.paused = False
         self.tick = OFF
         self.since = 0.0
@@ -115,7 +116,7 @@ class Connection(asyncio.Protocol):
         lobby = self.lobby
         lobby.state.connections.add(self)  # type: ignore[arg-type]
         self.since = lobby.now()
-        lobby.wheel.set(self, self.since + KEEP_ALIVE_SECONDS)
+        lobby.wheel.set(self, self.since + lobby.keep_alive_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lobby.state.connections.discard(self)
@@ -141,7 +142,10 @@ class Connection(asyncio.Protocol):
             self._advance()
         elif phase <= BODY:
             self.buffer += data
-            self._advance()
+            if not self.paused:
+                self._advance()
+            elif len(self.buffer) > MAX_AHEAD_BYTES:
+                self.transport.pause_reading()
         elif phase == LINGER:
             self.since -= len(data) * LINGER_SECONDS / LINGER_BYTES
             if self.lobby.now() - self.since > LINGER_SECONDS:
@@ -150,15 +154,23 @@ class Connection(asyncio.Protocol):
             self._ahead(data)
 
     def eof_received(self) -> bool:
-        # A publish that is being committed gets its receipt. A held poll is dropped: whoever stops
-        # sending in the middle of a wait has gone, as nginx sees it too.
-        self.keep = False
-        return self.phase == HELD and not isinstance(self.hold, Parked)
+        # The client sends nothing more, and may still listen, as `nc` does: what it asked for
+        # before is answered. A wait is given up: whoever stops sending in the middle of one has
+        # gone, as nginx sees it too.
+        hold = self.hold
+        if self.phase == HELD:
+            stays = not (isinstance(hold, Parked) and hold.poll.wait is not None)
+        else:
+            stays = self.phase == GUEST or (self.phase == IDLE and self.buffer != b"")
+        self.ended = stays
+        if not self.buffer:
+            self.keep = False
+        return stays
 
     def pause_writing(self) -> None:
         self.paused = True
         self.since = self.lobby.now()
-        self.lobby.wheel.set(self, self.since + WRITE_SECONDS)
+        self.lobby.wheel.set(self, self.since + self.lobby.write_seconds)
         if self.guest is not None:
             self.guest.pause_writing()
 
@@ -166,9 +178,9 @@ class Connection(asyncio.Protocol):
         self.paused = False
         if self.guest is not None:
             self.guest.resume_writing()
-        elif self.phase == STREAM and self.hold is None:
-            self._turn()
         else:
+            if self.phase == STREAM and self.hold is None:
+                self._turn()
             self._advance()
 
     def shutdown(self) -> None:
@@ -214,12 +226,24 @@ class Connection(asyncio.Protocol):
                 elif self.phase == BODY:
                     if not self._take_body():
                         break
-                else:
+                elif not self._hurry():
                     break
         except Problem as problem:
             self._refuse(problem)
+        except Exception:
+            # This may run in the middle of a fan-out, whose other readers must not suffer.
+            log.exception("connection.failed")
+            self.transport.abort()
         finally:
             self.advancing = False
+        if self.ended and self.phase <= BODY and not self.paused:
+            self._end(linger=False)
+        elif not self.transport.is_reading() and len(self.buffer) <= MAX_AHEAD_BYTES:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if not self.ended and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _take_head(self) -> bool:
         """Begin the next request; False if its head is not all there."""
@@ -235,7 +259,7 @@ class Connection(asyncio.Protocol):
             self._await_head(buffer)
             return False
         if end > MAX_HEAD_BYTES:
-            raise too_large_headers()
+            check_start(buffer)
         raw = buffer[: end + 4]
         self.buffer = buffer[end + 4 :]
         self.phase = IDLE
@@ -243,15 +267,11 @@ class Connection(asyncio.Protocol):
         return True
 
     def _await_head(self, buffer: bytes) -> None:
-        if len(buffer) > MAX_HEAD_BYTES:
-            raise too_large_headers() if b"\n" in buffer else too_long_target()
-        bare = buffer.count(b"\n") - buffer.count(b"\r\n")
-        if bare:
-            raise Problem("bad-request", "Every line of a head ends with CR LF.")
+        check_start(buffer)
         if self.phase == IDLE:
             self.phase = HEAD
             self.since = self.lobby.now()
-            self.lobby.wheel.set(self, self.since + HEAD_SECONDS)
+            self.lobby.wheel.set(self, self.since + self.lobby.head_seconds)
 
     def _begin(self, head: Head, raw: bytes) -> None:
         lobby = self.lobby
@@ -259,8 +279,10 @@ class Connection(asyncio.Protocol):
         self.keep = self.keep and head.keep
         match = lobby.faces.match(head.path)
         if match is None:
-            self._lend(head, raw)
-            return
+            if head.path != "*":
+                self._lend(head, raw)
+                return
+            match = ASTERISK
         self.head, self.match = head, match
         self.extra = lobby.extras.of(lobby.faces.cors.variant(head.headers.get("origin")))
         if head.length == 0:
@@ -278,7 +300,7 @@ class Connection(asyncio.Protocol):
         self.body = Chunked() if head.length is None else OfLength(head.length)
         if not self.buffer or head.length is None or len(self.buffer) < head.length:
             self.since = self.lobby.now()
-            self.lobby.wheel.set(self, self.since + BODY_SECONDS)
+            self.lobby.wheel.set(self, self.since + self.lobby.body_seconds)
 
     def _take_body(self) -> bool:
         """Take what has arrived of the body, and run the request when that is all; False if more
@@ -335,35 +357,41 @@ class Connection(asyncio.Protocol):
         return self.client
 
     def _ahead(self, data: bytes) -> None:
-        """More bytes while a request is being answered. A whole next request releases a held one:
-        it is newer.
-        """
+        """More bytes while a request is being answered."""
         self.buffer += data
-        if self.phase == GUEST:
-            if self.body is not None and not self.body.done:
-                try:
-                    self._forward()
-                except Problem:
-                    # The guest may be in the middle of its answer; nothing of ours fits in there.
-                    self.transport.abort()
-                    return
-            if len(self.buffer) > MAX_AHEAD_BYTES:
-                self.transport.pause_reading()
-            return
-        if len(self.buffer) > MAX_AHEAD_BYTES:
-            self._refuse(too_large_headers())
-        elif b"\r\n\r\n" in self.buffer:
-            self._release()
+        if self.phase != GUEST:
+            self._hurry()
+        elif self.body is not None and not self.body.done:
+            try:
+                self._forward()
+            except Problem:
+                # The guest may be in the middle of its answer; nothing of ours fits in there.
+                self.transport.abort()
+        if len(self.buffer) > MAX_AHEAD_BYTES and not self.transport.is_closing():
+            self.transport.pause_reading()
 
-    def _release(self) -> None:
+    def _hurry(self) -> bool:
+        """A whole next request releases a held one, for it is newer; False if it does not."""
         hold = self.hold
+        if self.phase not in (HELD, STREAM) or not (
+            b"\r\n\r\n" in self.buffer or len(self.buffer) > MAX_HEAD_BYTES
+        ):
+            return False
         if self.phase == STREAM:
-            if hold is not None:
-                self.hold = None
-                hold.drop()
+            if hold is None:
+                return False
+            self.hold = None
+            hold.drop()
             self._close_stream()
-        elif isinstance(hold, Parked) and hold.at is not None:
-            self.lobby.hub.release(hold)
+            return True
+        if not isinstance(hold, Parked):
+            return False
+        if hold.at is None:
+            # Its first read is not back yet, so there is nothing to release it with.
+            self.lobby.wheel.set(self, self.lobby.now() + TICK_SECONDS)
+            return False
+        self.lobby.hub.release(hold)
+        return True
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what cannot go on, and part: the bytes after it cannot be told apart."""
@@ -373,6 +401,9 @@ class Connection(asyncio.Protocol):
         self.keep = False
         self.stream = self.body = None
         self.buffer = b""
+        guest, self.guest = self.guest, None
+        if guest is not None:
+            guest.connection_lost(None)
         self._answer(self.lobby.service.refuse(problem), linger=True)
 
     # Answers
@@ -387,7 +418,7 @@ class Connection(asyncio.Protocol):
             self._turn()
         elif isinstance(reply, Stream):
             self._open(reply)
-        if self.buffer:
+        if self.buffer or self.ended:
             self._advance()
 
     def _answer(self, answer: Answer, *, linger: bool = False) -> None:
@@ -485,14 +516,17 @@ class Connection(asyncio.Protocol):
 
     def _lend(self, head: Head, raw: bytes) -> None:
         lobby = self.lobby
-        if head.upgrades:
+        if head.upgrades and lobby.config.ws_protocol_class is not None:
             self._hand_over(raw)
             return
+        if not raw.startswith(b"/", len(head.method) + 1):
+            raw = head.in_origin_form()
         self.phase = GUEST
         self.guest = Guest(self, lobby.config, lobby.state, lobby.app_state)
         self.guest.data_received(raw)
         if head.length != 0:
             self.body = Chunked() if head.length is None else OfLength(head.length)
+            lobby.wheel.set(self, lobby.now() + lobby.body_seconds)
             self._forward()
 
     def _forward(self) -> None:
@@ -503,12 +537,13 @@ class Connection(asyncio.Protocol):
         self.body.payload.clear()
         raw, self.buffer = self.buffer[:taken], self.buffer[taken:]
         if raw:
+            self.since = self.lobby.now()
             self.guest.data_received(raw)
 
     def returned(self) -> None:
         """The guest's response has ended: the connection is ours again."""
         body, self.body, self.guest = self.body, None, None
-        self.transport.resume_reading()
+        self._read_on()
         if (body is not None and not body.done) or not self.keep:
             self._end(linger=body is not None)
             return
@@ -516,9 +551,15 @@ class Connection(asyncio.Protocol):
         self.since = self.lobby.coarse
         self._advance()
 
-    def closed(self) -> None:
-        """The guest closes after its response."""
+    def closed(self, *, finished: bool) -> None:
+        """The guest closes. If it has not `finished` its response, the client must see that."""
         self.keep = False
+        if not finished and self.guest is not None:
+            self.transport.close()
+
+    def refused(self, detail: str) -> None:
+        """The guest cannot read what we took for a request."""
+        self._refuse(Problem("bad-request", detail))
 
     def _hand_over(self, raw: bytes) -> None:
         """Leave for good: another protocol than HTTP comes next."""
@@ -535,19 +576,24 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """A deadline of the connection has passed, or did not matter after all."""
-        now = self.lobby.now()
+        lobby = self.lobby
+        now = lobby.now()
         if self.paused:
-            self._due(now, WRITE_SECONDS, self.transport.abort)
+            self._due(now, lobby.write_seconds, self.transport.abort)
         elif self.phase == LINGER:
             self.transport.abort()
         elif self.phase == BODY:
-            self._due(now, BODY_SECONDS, self._too_slow)
+            self._due(now, lobby.body_seconds, self._too_slow)
         elif self.phase == HEAD:
-            self._due(now, HEAD_SECONDS, self._too_slow)
+            self._due(now, lobby.head_seconds, self._too_slow)
         elif self.phase == IDLE:
-            self._due(now, KEEP_ALIVE_SECONDS, self.transport.close)
+            self._due(now, lobby.keep_alive_seconds, self.transport.close)
+        elif self.phase == GUEST and self.body is not None and not self.body.done:
+            # A page may take long; its client may not stop in the middle of a body.
+            self._due(now, lobby.body_seconds, self.transport.abort)
         else:
-            self.lobby.wheel.set(self, now + KEEP_ALIVE_SECONDS)
+            lobby.wheel.set(self, now + lobby.keep_alive_seconds)
+            self._hurry()
 
     def _due(self, now: float, seconds: float, end: Callable[[], None]) -> None:
         if now - self.since >= seconds:
@@ -556,9 +602,10 @@ class Connection(asyncio.Protocol):
             self.lobby.wheel.set(self, self.since + seconds)
 
     def _too_slow(self) -> None:
-        seconds = BODY_SECONDS if self.phase == BODY else HEAD_SECONDS
+        lobby = self.lobby
+        seconds = lobby.body_seconds if self.phase == BODY else lobby.head_seconds
         self._refuse(
-            Problem("timeout", f"This part of a request arrives within {seconds} seconds.")
+            Problem("timeout", f"This part of a request arrives within {seconds:g} seconds.")
         )
 
     def __repr__(self) -> str:

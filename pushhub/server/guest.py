@@ -26,26 +26,32 @@ class Host(Protocol):
     def returned(self) -> None:
         """The guest's response has ended."""
 
-    def closed(self) -> None:
-        """The guest wants the connection closed after what it wrote."""
+    def closed(self, *, finished: bool) -> None:
+        """The guest wants the connection closed, at the end of its response or in the middle."""
+
+    def refused(self, detail: str) -> None:
+        """The guest cannot read its request."""
 
 
 class Lent:
     """The transport as the guest sees it: everything passes through, but closing asks the host."""
 
-    __slots__ = ("_closing", "_host")
+    __slots__ = ("_closing", "_guest", "_host")
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, guest: Guest) -> None:
         self._host = host
+        self._guest = guest
         self._closing = False
 
     def write(self, data: bytes) -> None:
-        self._host.transport.write(data)
+        # What an application still says after its connection was closed is for nobody.
+        if not self._closing:
+            self._host.transport.write(data)
 
     def close(self) -> None:
         if not self._closing:
             self._closing = True
-            self._host.closed()
+            self._host.closed(finished=self._guest.finished)
 
     def is_closing(self) -> bool:
         return self._closing or self._host.transport.is_closing()
@@ -62,9 +68,24 @@ class Guest(HttpToolsProtocol):
     ) -> None:
         super().__init__(config=config, server_state=state, app_state=app_state)
         self._host: Host | None = host
-        self.connection_made(Lent(host))  # type: ignore[arg-type]
+        self.connection_made(Lent(host, self))  # type: ignore[arg-type]
         # The host is in the list of connections; two would make a shutdown wait for one too many.
         self.connections.discard(self)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its response is complete."""
+        return self.cycle is not None and self.cycle.response_complete
+
+    def send_400_response(self, msg: str) -> None:
+        # Our parser and uvicorn's are the same, so this needs a request that one of them took apart
+        # and the other did not.
+        host, self._host = self._host, None
+        if host is not None:
+            host.refused(msg)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Offers of another protocol are no news: `curl --http2` makes one with every request."""
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -27,13 +27,19 @@ if TYPE_CHECKING:
 # A request line and its headers, whole.
 MAX_HEAD_BYTES = MAX_TARGET_BYTES + MAX_HEADERS_BYTES
 
-_METHOD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ")
-_TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
+# A method, a target without '#', and a version that is spoken here; each one space apart, which
+# llhttp does not insist on.
+_REQUEST_LINE = re.compile(
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n"
+)
+_START = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(?: |\Z)")
+# RFC 9110 §7.2: a name or an address, and perhaps a port. It may be empty.
+_HOST = re.compile(r"(?:[0-9A-Za-z._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", re.ASCII)
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _LENGTH = re.compile(r"\d{1,15}", re.ASCII)
-_KNOWN_METHODS = frozenset(
-    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"}
-)
+_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"})
+# Beside the target: the longest method, the spaces and the version.
+_MAX_LINE_BYTES = MAX_TARGET_BYTES + 32 + len("  HTTP/1.1")
 
 
 class Head:
@@ -68,10 +74,23 @@ class Head:
 
     @property
     def upgrades(self) -> bool:
-        """Whether the client wants another protocol on this connection (RFC 9110 §7.8)."""
-        return "upgrade" in self.headers and "upgrade" in _tokens(
-            self.headers.get("connection", "")
+        """Whether the client wants a WebSocket on this connection (RFC 6455 §4.1). Other upgrades
+        are offers (RFC 9110 §7.8), which nobody here takes.
+        """
+        headers = self.headers
+        return (
+            headers.get("upgrade", "").lower() == "websocket"
+            and "upgrade" in _tokens(headers.get("connection", ""))
+            and self.length == 0
         )
+
+    def in_origin_form(self) -> bytes:
+        """The head again, as if its target had been a path and not a whole URL (RFC 9112 §3.2)."""
+        query = f"?{self.query}" if self.query else ""
+        version = "1.0" if self.http_1_0 else "1.1"
+        lines = [f"{self.method} {self.path}{query} HTTP/{version}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def request(self, body: bytes, client: str) -> Request:
         """The request, now that its body is there."""
@@ -106,19 +125,19 @@ class HeadParser:
 
     def __init__(self) -> None:
         self._parser: httptools.HttpRequestParser | None = None
-        self._url = b""
+        self._busy: httptools.HttpRequestParser | None = None
         self._pairs: list[tuple[bytes, bytes]] = []
         self._complete = False
 
     # llhttp's callbacks
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
     def on_header(self, name: bytes, value: bytes) -> None:
         self._pairs.append((name, value))
 
     def on_message_complete(self) -> None:
-        self._complete = True
+        # Whether this was the last request on its connection is for llhttp to say, and only here:
+        # it takes Proxy-Connection for Connection, and after a close it refuses every other head.
+        assert self._busy is not None
+        self._complete = self._busy.should_keep_alive()
 
     def parse(self, head: bytes) -> Head:
         """Parse a head, from its first byte to the empty line.
@@ -126,33 +145,36 @@ class HeadParser:
         Raises:
             Problem: it is malformed, ambiguous, or over a limit. The connection cannot go on.
         """
-        parser = self._parser or httptools.HttpRequestParser(self)
+        check_lines(head)
+        line = _REQUEST_LINE.match(head)
+        if line is None:
+            raise _no_request_line()
+        method = line[1].decode()
+        if method not in _KNOWN_METHODS:
+            raise _unknown_method()
+        path, query, authority = _split(line[2], method)
+        parser = self._busy = self._parser or httptools.HttpRequestParser(self)
         self._parser = None
-        self._url = b""
         self._pairs = []
         self._complete = False
-        check_lines(head)
         try:
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
             self._complete = False
         except httptools.HttpParserError as error:
-            raise _malformed(head, error) from None
-        version = parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise _bad("This server speaks HTTP/1.1 and HTTP/1.0.")
+            raise _bad(f"The request is not HTTP/1.1: {error}.") from None
         headers = self._headers()
-        method = parser.get_method()
-        if method not in _KNOWN_METHODS:
-            raise _unknown_method()
-        path, query, authority = _split(self._url, method)
-        hosts = [value for name, value in self._pairs if name.lower() == b"host"]
-        if len(hosts) > 1 or (not hosts and version == "1.1"):
-            raise _bad("A request has one Host header (RFC 9112 §3.2).")
+        http_1_0 = line[3] == b"0"
+        host = headers.get("host")
+        if host is None and not http_1_0:
+            raise _bad("A request has a Host header (RFC 9112 §3.2).")
+        # Two of them are joined by now, and are no host either.
+        if host is not None and not _HOST.fullmatch(host):
+            raise _bad("A request has one Host header, a name or an address (RFC 9112 §3.2).")
         if authority is not None:
             headers["host"] = authority
-        result = Head(method.decode(), path, query, headers, http_1_0=version == "1.0")
-        if self._complete and result.keep and result.length == 0 and not result.upgrades:
+        result = Head(method, path, query, headers, http_1_0=http_1_0)
+        if self._complete and result.length == 0:
             self._parser = parser
         return result
 
@@ -168,7 +190,8 @@ class HeadParser:
             if size > MAX_HEADER_BYTES or total > MAX_HEADERS_BYTES:
                 raise too_large_headers()
             name = raw_name.decode("ascii").lower()
-            value = raw_value.decode("latin-1")
+            # llhttp leaves what is after a value (RFC 9112 §5.1).
+            value = raw_value.decode("latin-1").rstrip(" \t")
             if name in headers:
                 if name == "content-length":
                     raise _bad("A request has one Content-Length.")
@@ -213,20 +236,36 @@ def too_long_target() -> Problem:
     )
 
 
-def _split(target: bytes, method: bytes) -> tuple[str, str, str | None]:
+def check_start(start: bytes) -> None:
+    """Refuse early what cannot become a head, whatever else comes: other protocols, and lines that
+    do not end.
+
+    Raises:
+        Problem: this is no beginning of a request, or it is over a limit.
+    """
+    end = start.find(b"\r\n")
+    if end > _MAX_LINE_BYTES or (end < 0 and len(start) > _MAX_LINE_BYTES):
+        raise too_long_target() if _START.match(start) else _no_request_line()
+    if not (_START if end < 0 else _REQUEST_LINE).match(start):
+        raise _no_request_line()
+    if len(start) > MAX_HEAD_BYTES:
+        raise too_large_headers()
+    if start.count(b"\n") != start.count(b"\r\n"):
+        raise _bad("Every line of a head ends with CR LF.")
+
+
+def _split(target: bytes, method: str) -> tuple[str, str, str | None]:
     """Path, query, and the authority of an absolute form (RFC 9112 §3.2)."""
     if len(target) > MAX_TARGET_BYTES:
         raise too_long_target()
-    if not _TARGET.fullmatch(target):
-        raise _bad("An address is visible ASCII without '#'; percent-encode the rest.")
     authority = None
     if not target.startswith(b"/"):
-        if target == b"*" and method == b"OPTIONS":
+        if target == b"*" and method == "OPTIONS":
             return "*", "", None
         absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None:
-            raise _bad("An address starts with '/', or with 'http://'.")
-        authority = absolute[1].decode()
+        authority = absolute[1].decode() if absolute else ""
+        if absolute is None or not authority or not _HOST.fullmatch(authority):
+            raise _bad("An address starts with '/', or with 'http://' and a host.")
         target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
     path, _, query = target.partition(b"?")
     return path.decode(), query.decode(), authority
@@ -236,15 +275,15 @@ def _tokens(value: str) -> tuple[str, ...]:
     return tuple(token.strip().lower() for token in value.split(","))
 
 
-def _malformed(head: bytes, error: Exception) -> Problem:
-    method = _METHOD.match(head)
-    if method is None or method[1] in _KNOWN_METHODS:
-        return _bad(f"The request is not HTTP/1.1: {error}.")
-    return _unknown_method()
+def _no_request_line() -> Problem:
+    return _bad(
+        "A request begins with a line such as 'GET /path HTTP/1.1', whose address is visible ASCII"
+        " without '#'; percent-encode the rest."
+    )
 
 
 def _unknown_method() -> Problem:
-    known = ", ".join(sorted(method.decode() for method in _KNOWN_METHODS))
+    known = ", ".join(sorted(_KNOWN_METHODS))
     return Problem("not-implemented", f"This server knows the methods {known}.")
 
 

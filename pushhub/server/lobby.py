@@ -44,7 +44,12 @@ class Lobby:
         self.recall = Recall()
         self.extras = Extras(self.hub.clock())
         self.extra = self.extras.of(SAME_ORIGIN)
-        self.access = self._log if app.settings.access_log else None
+        settings = app.settings
+        self.access = self._log if settings.access_log else None
+        self.head_seconds = settings.head_seconds
+        self.body_seconds = settings.body_seconds
+        self.keep_alive_seconds = settings.keep_alive_seconds
+        self.write_seconds = settings.write_seconds
         self.coarse = 0.0
         self.tick = OFF
         self.config: Config

@@ -16,7 +16,6 @@ import uvicorn
 
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
-from pushhub.server.front import KEEP_ALIVE_SECONDS
 from pushhub.server.lobby import Lobby
 from pushhub.store.base import StoreError
 from pushhub.web.app import App, create_app
@@ -55,7 +54,7 @@ class Server(uvicorn.Server):
                 access_log=settings.access_log,
                 log_config=None,
                 backlog=4096,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_keep_alive=int(settings.keep_alive_seconds),
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )

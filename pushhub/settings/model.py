@@ -33,7 +33,9 @@ LOGS = "Logs and metrics"
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_STORE = re.compile(r"memory://|sqlite:///.+|rediss?://.+|unix://.+", re.DOTALL)
+_STORE = re.compile(
+    r"memory://|sqlite:///.+|rediss?://.+|redis\+sentinel://.+|unix://.+", re.DOTALL
+)
 
 
 def _setting(panel: str, description: str, **extra: Any) -> Any:
@@ -95,6 +97,22 @@ class Settings(BaseSettings):
     workers: Annotated[
         int, _setting(SERVER, "How many processes serve; more than one needs Redis.", ge=1, le=256)
     ] = 1
+    ack: Annotated[
+        Literal["memory", "replicated", "fsync"],
+        _setting(
+            SERVER,
+            "What a publish to Redis has reached when it is acknowledged: the master's memory, as "
+            "many replicas as `ack_replicas` says, or the master's disk (Redis 7.2, Valkey). The "
+            "receipt says what was reached.",
+        ),
+    ] = "memory"
+    ack_replicas: Annotated[
+        int, _setting(SERVER, "How many replicas `ack = replicated` waits for.", ge=1, le=10)
+    ] = 1
+    ack_seconds: Annotated[
+        float,
+        _setting(SERVER, "How long a publish waits for replicas or disk.", unit="s", gt=0, le=2),
+    ] = 1.0
     dev: Annotated[
         bool,
         _setting(SERVER, "Turns authentication off, for trying things out; on loopback only."),
@@ -179,6 +197,40 @@ class Settings(BaseSettings):
         int,
         _setting(LIMITS, "How many requests one process holds at a time.", ge=1, le=10_000_000),
     ] = 100_000
+    # nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and 20: a
+    # head of a few hundred bytes and a body of 256 KiB arrive in much less, or somebody keeps us
+    # waiting on purpose (slowloris).
+    head_seconds: Annotated[
+        float,
+        _setting(LIMITS, "In what time the head of a request arrives.", unit="s", ge=0.1, le=300),
+    ] = 15.0
+    body_seconds: Annotated[
+        float,
+        _setting(LIMITS, "In what time the body of a request arrives.", unit="s", ge=0.1, le=3600),
+    ] = 20.0
+    # Longer than the pause between two polls of any client, and than nginx keeps an idle upstream
+    # (60).
+    keep_alive_seconds: Annotated[
+        float,
+        _setting(
+            LIMITS,
+            "How long a connection stays open between two requests; longer than a proxy in front "
+            "keeps it.",
+            unit="s",
+            ge=1,
+            le=3600,
+        ),
+    ] = 75.0
+    write_seconds: Annotated[
+        float,
+        _setting(
+            LIMITS,
+            "How long a reader may take none of what is written to it before it is cut off.",
+            unit="s",
+            ge=0.1,
+            le=3600,
+        ),
+    ] = 60.0
 
     drain_delay: Annotated[
         float,

@@ -89,6 +89,8 @@ class Appended:
     cursor: Cursor
     id: str
     duplicate: bool = False
+    reached: str = ""
+    """Where a store of several machines has it by now; empty where there is only one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class ChannelInfo:
 
 
 class Listener(Protocol):
-    """Whom the store tells what happens. Both are called on the event loop's thread and return
+    """Whom the store tells what happens. All are called on the event loop's thread and return
     quickly."""
 
     def wake(self, event: Event) -> None:
@@ -126,6 +128,12 @@ class Listener(Protocol):
 
     def forget(self, channel: str) -> None:
         """A channel was deleted."""
+
+    def lost(self) -> None:
+        """From now on events may go untold."""
+
+    def restored(self) -> None:
+        """Events are told again; what happened since `lost` is in the log alone."""
 
 
 class Store(Protocol):
@@ -149,13 +157,18 @@ class Store(Protocol):
     def ready(self) -> bool:
         """Whether it can be used right now."""
 
+    @property
+    def certain(self) -> bool:
+        """Whether silence means that nothing happened: not where news crosses a network."""
+
     def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         """Append events, each atomically and alone, in this order; `done` gets their outcomes once
         all are settled.
 
         `done` is called on the loop's thread, after the listener was woken, possibly before this
-        returns. An outcome that is a `StoreError` is a refusal: nothing of that event is in the
-        log.
+        returns. (A store that is shared with other processes wakes through its feed, which may be
+        a moment later.) An outcome that is a `StoreError` is a refusal: the event was not
+        acknowledged, and is not in the log unless the connection broke at that moment.
         """
 
     async def read(self, channel: str, since: Since, limit: int) -> Read:
@@ -171,7 +184,13 @@ class Store(Protocol):
 
     async def tail(self, channel: str, limit: int) -> Read:
         """Read the last `limit` events, about 1 MiB at most: contiguous, and up to date. Always a
-        `Page`."""
+        `Page`.
+
+        From then on the listener is woken for every event of the channel, until `leave` or `lost`.
+        """
+
+    def leave(self, channel: str) -> None:
+        """Nobody here reads the channel any more; the listener need not be woken for it."""
 
     async def delete(self, channel: str) -> bool:
         """Forget a channel's events and tell the listener; whether there were any. Its offsets do

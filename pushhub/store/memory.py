@@ -62,6 +62,9 @@ class _Channel:
 class MemoryStore:
     """`memory://`. `clock` gives seconds since 1970."""
 
+    # Who appends and who reads are one process.
+    certain = True
+
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._listener: Listener | None = None
@@ -112,6 +115,9 @@ class MemoryStore:
         found.events.clear()
         self._listener.forget(channel)
         return True
+
+    def leave(self, channel: str) -> None:
+        """Nothing to undo: whoever listens is woken for every channel."""
 
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
         names = sorted(

@@ -73,6 +73,9 @@ _Job = _Appends | _Delete
 class SqliteStore:
     """`sqlite:///path`. `clock` gives seconds since 1970, and is called on several threads."""
 
+    # Who appends and who reads are one process.
+    certain = True
+
     def __init__(
         self,
         path: str,
@@ -152,6 +155,9 @@ class SqliteStore:
         done: asyncio.Future[bool] = self._loop.create_future()
         self._jobs.put(_Delete(channel, done))
         return await done
+
+    def leave(self, channel: str) -> None:
+        """Nothing to undo: whoever listens is woken for every channel."""
 
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
         return await self._run(self._reader.channels, prefix, after, limit)

@@ -13,12 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.store.base import Store
+    from pushhub.store.redis_acks import Acks
 
-KNOWN = "memory://, sqlite:///relative.db, sqlite:////absolute.db"
+KNOWN = (
+    "memory://, sqlite:///relative.db, sqlite:////absolute.db, redis://host:6379/0, "
+    "rediss://host:6379/0, unix:///path.sock and redis+sentinel://host:26379,host2:26379/service"
+)
 
 
-def open_store_url(url: str, clock: Callable[[], float] = time.time) -> Store:
-    """The store at `url`, not opened yet. `clock` gives seconds since 1970.
+def open_store_url(
+    url: str, clock: Callable[[], float] = time.time, acks: Acks | None = None
+) -> Store:
+    """The store at `url`, not opened yet. `clock` gives seconds since 1970, where the store has no
+    clock of its own; `acks` is what a publish must reach in Redis.
 
     Raises:
         StoreError: the address names no store; the sentence lists those that do.
@@ -34,6 +41,11 @@ def open_store_url(url: str, clock: Callable[[], float] = time.time) -> Store:
             from pushhub.store.sqlite import SqliteStore
 
             return SqliteStore(_path(url, parts.netloc, parts.path, parts.query), clock)
+        case "redis" | "rediss" | "unix" | "redis+sentinel":
+            # Needs redis-py, which takes a while to import.
+            from pushhub.store.redis import RedisStore
+
+            return RedisStore(url, acks=acks)
     raise StoreError(f"{url!r} is no address of a store; known are {KNOWN}.")
 
 

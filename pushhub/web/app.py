@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from pushhub.auth.authority import Authority
 from pushhub.hub.hub import Hub
 from pushhub.settings import load
+from pushhub.store.redis_acks import Acks, Level
 from pushhub.store.urls import open_store_url
 from pushhub.web.asgi import Exchange
 from pushhub.web.cors import EXPOSED, Cors
@@ -36,7 +37,9 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        hub = Hub(open_store_url(settings.store), max_holds=settings.max_holds)
+        hub = Hub(
+            open_store_url(settings.store, time.time, _acks(settings)), max_holds=settings.max_holds
+        )
         self.service = Service(hub, Authority(settings, time.time), settings)
         self.faces = Faces(self.service, Cors(settings.cors_origins, any_origin=settings.dev))
         self.pages = Starlette(
@@ -85,6 +88,10 @@ class App:
                 await Exchange(self.faces, scope, receive, send).run(match)
                 return
         await self.pages(scope, receive, send)
+
+
+def _acks(settings: Settings) -> Acks:
+    return Acks(Level(settings.ack), settings.ack_replicas, round(settings.ack_seconds * 1000))
 
 
 def create_app(settings: Settings | None = None) -> App:

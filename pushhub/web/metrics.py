@@ -92,6 +92,11 @@ def render(service: Service) -> str:
             hub.append_lag(),
         ),
         _counter("pushhub_store_read_failed_total", "Reads that failed.", stats.read_failed),
+        _counter(
+            "pushhub_feed_repaired_total",
+            "Holds that got from the log what the store's feed had not told.",
+            stats.repaired,
+        ),
         _histogram(
             "pushhub_loop_lag_seconds", "How late the event loop's timer fires.", stats.loop_lag
         ),

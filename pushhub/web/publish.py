@@ -64,7 +64,7 @@ def publish(service: Service, request: Request, grant: Grant, channel: str) -> H
 def receipt(channel: str, appended: Appended) -> dict[str, object]:
     """What a publisher is told of an event that is in the log."""
     cursor = appended.cursor
-    return {
+    told: dict[str, object] = {
         "channel": channel,
         "epoch": cursor.epoch,
         "offset": cursor.offset,
@@ -72,6 +72,9 @@ def receipt(channel: str, appended: Appended) -> dict[str, object]:
         "id": appended.id,
         "duplicate": appended.duplicate,
     }
+    if appended.reached:
+        told["reached"] = appended.reached
+    return told
 
 
 def refusal(channel: str, outcome: Mismatch | KeyReused | StoreError) -> Problem:

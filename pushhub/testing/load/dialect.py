@@ -68,7 +68,7 @@ class Feed:
     """What publishes carry; nothing with `--dev`."""
     wait: int = 55
     prefix: str = ""
-    page_path: str = "/openapi.json"
+    page_path: str = "/livez"
 
     @property
     def start(self) -> bytes:

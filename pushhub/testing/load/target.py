@@ -65,6 +65,10 @@ class Target:
     processes: Processes | None = None
     metrics: bytes = b""
     """The whole request for its metrics, if it has any."""
+    publish_port: int = 0
+    """Where events are published, if not at `port`."""
+    cheap: bytes = b""
+    """A whole request that costs it next to nothing; without one it is the dialect's page."""
     tokens: Callable[[int], list[str]] | None = None
     """Makes tokens for so many users, if it is we who sign them."""
 
@@ -79,7 +83,8 @@ class Target:
     @contextmanager
     def publisher(self, load: Load) -> Iterator[Publisher]:
         """A connection that publishes one event after another."""
-        with closing(Publisher(self.line(), self.dialect, load.size)) as publisher:
+        line = Line(self.host, self.publish_port or self.port, tls=self.tls)
+        with closing(Publisher(line, self.dialect, load.size)) as publisher:
             yield publisher
 
     def line(self) -> Line:

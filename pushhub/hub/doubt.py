@@ -1,0 +1,132 @@
+"""What the hub does when silence proves nothing.
+
+A store that is shared with other processes tells of events through a feed, and a feed can break.
+While it is broken the hub is deaf: no tail is an authority, waiting requests stay parked, and their
+empty answers do not claim to be up to date. When it is whole again, every channel with waiters is
+read anew. And because a message can also get lost alone, a wait never ends with "nothing new"
+before the log was asked once during it, for all who wait on the channel.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.page import Gap
+from pushhub.protocol.poll import AT_ONCE, Hint, resume
+from pushhub.store.base import StoreError
+
+if TYPE_CHECKING:
+    from pushhub.hub.channel import Channel
+    from pushhub.hub.hold import Parked
+    from pushhub.hub.hub import Hub
+    from pushhub.protocol.page import Read
+    from pushhub.protocol.poll import Want
+
+UNSURE = Hint(sure=False)
+
+
+class Doubt:
+    """Whether the hub hears what happens, and how it makes sure."""
+
+    __slots__ = ("_hub", "deaf")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.deaf = False
+
+    def lost(self) -> None:
+        """Events may go untold from now on: what the tails hold may not be the end."""
+        self.deaf = True
+        for channel in self._hub.shelf:
+            self._hub.shelf.drop_tail(channel)
+            channel.early = None
+
+    def restored(self) -> None:
+        """Events are told again: read what happened meanwhile."""
+        self.deaf = False
+        for channel in self._hub.shelf:
+            self.reread(channel)
+
+    def reread(self, channel: Channel) -> None:
+        """Read the log for everybody who waits on the channel."""
+        self._hub.shelf.drop_tail(channel)
+        for hold in list(channel.holds):
+            if hold.at is not None and not hold.done:
+                self._hub.reread(hold)
+
+    def expire(self, hold: Parked) -> None:
+        """A wait has ended: say so, once it is sure that nothing was missed."""
+        if self._hub.store.certain:
+            self._end(hold, AT_ONCE)
+        elif self.deaf:
+            self._end(hold, UNSURE)
+        else:
+            Check(self._hub, hold).start()
+
+    def _end(self, hold: Parked, hint: Hint) -> None:
+        self._hub.end(hold, hint)
+
+
+class Check:
+    """Asks the log whether a hold that is about to end has missed anything.
+
+    One answer is good for every hold that was parked before it was asked for.
+    """
+
+    __slots__ = ("_asked", "_failed", "_hold", "_hub", "_missing", "_moved")
+
+    def __init__(self, hub: Hub, hold: Parked) -> None:
+        self._hub = hub
+        self._hold = hold
+        self._asked = hub.now()
+        self._missing = 1
+        self._failed = False
+        self._moved: list[str] = []
+
+    def start(self) -> None:
+        """Ask about the channels that nobody has asked about during this wait."""
+        hold, shelf = self._hold, self._hub.shelf
+        at = hold.at
+        assert at is not None
+        for want in hold.poll.wants:
+            channel = shelf.get(want.channel)
+            if channel is not None and channel.checked >= hold.parked:
+                continue
+            self._missing += 1
+            wanted = resume(want, at[want.channel])
+            self._hub.ask_events(wanted, partial(self._took, wanted))
+        self._arrived()
+
+    def _took(self, want: Want, result: Read | StoreError) -> None:
+        channel = self._hub.shelf.get(want.channel)
+        if isinstance(result, StoreError):
+            self._failed = True
+        elif channel is not None:
+            if self._nothing_in(want, result):
+                channel.checked = max(channel.checked, self._asked)
+            else:
+                self._moved.append(want.channel)
+        self._arrived()
+
+    def _nothing_in(self, want: Want, result: Read) -> bool:
+        at = self._hold.at
+        if isinstance(result, Gap):
+            return False
+        if at is None or not result.events:
+            return True
+        return result.events[-1].cursor == at[want.channel]
+
+    def _arrived(self) -> None:
+        self._missing -= 1
+        hub, hold = self._hub, self._hold
+        if self._missing or hold.done or hold.at is None:
+            return
+        if self._moved:
+            hub.stats.repaired += 1
+            for name in self._moved:
+                channel = hub.shelf.get(name)
+                if channel is not None:
+                    hub.doubt.reread(channel)
+        else:
+            hub.end(hold, UNSURE if self._failed else AT_ONCE)

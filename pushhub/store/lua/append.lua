@@ -1,0 +1,63 @@
+-- Append one event: epoch, idempotency key, condition, next offset, log, trim, wake; one atomic step.
+-- KEYS  1 meta   2 stream   3 idempotency key   4 epoch   5 names
+-- ARGV  1 a fresh epoch           2 the event's frame        3 events to keep
+--       4 ms to keep them, 0 any  5 '' | 'any' | 'none' | cursors one of which must be the last
+--       6 fingerprint, '' without an idempotency key         7 ms to remember the key
+--       8 ms since 1970, '' the server's                     9 pub/sub channel
+--      10 the name for the list, '' for pushhub's own       11 the event's id, '' its cursor
+-- Returns  {'ok', epoch, offset} | {'duplicate', epoch, offset, id}
+--          | {'mismatch', epoch, offset of the last event, or nothing} | {'reused'}
+local epoch = epoch_or(KEYS[4], ARGV[1])
+local now = milliseconds(ARGV[8])
+local fingerprint, remember = ARGV[6], tonumber(ARGV[7])
+
+if fingerprint ~= '' then
+  local used = redis.call('HMGET', KEYS[3], 'fingerprint', 'epoch', 'offset', 'id', 'time')
+  if used[1] and now - tonumber(used[5]) < remember then
+    if used[1] ~= fingerprint then return {'reused'} end
+    return {'duplicate', used[2], used[3], used[4]}
+  end
+end
+
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+if ARGV[5] ~= '' then
+  local cursor = last and (field(last, 'e') .. '-' .. offset_of(last))
+  local meets
+  if ARGV[5] == 'any' then
+    meets = cursor
+  elseif ARGV[5] == 'none' then
+    meets = not cursor
+  else
+    meets = cursor and string.find(' ' .. ARGV[5] .. ' ', ' ' .. cursor .. ' ', 1, true)
+  end
+  if not meets then
+    if not last then return {'mismatch'} end
+    return {'mismatch', field(last, 'e'), offset_of(last)}
+  end
+end
+
+-- The stream outliving its meta would take somebody's hand; offsets must not restart even then.
+local top = tonumber(redis.call('HGET', KEYS[1], 'top') or (last and offset_of(last)) or 0)
+local offset = string.format('%.0f', top + 1)
+redis.call('HSET', KEYS[1], 'top', offset, 'age', ARGV[4], 'events', ARGV[3])
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], offset .. '-0', 'e', epoch, 't', now, 'f', ARGV[2])
+
+local age = tonumber(ARGV[4])
+if age > 0 then
+  -- The event just appended stays, whatever its age.
+  local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+  while tonumber(field(oldest, 't')) < now - age and offset_of(oldest) < tonumber(offset) do
+    redis.call('XDEL', KEYS[2], oldest[1])
+    oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+  end
+end
+
+if fingerprint ~= '' then
+  local id = ARGV[11] ~= '' and ARGV[11] or (epoch .. '-' .. offset)
+  redis.call('HSET', KEYS[3], 'fingerprint', fingerprint, 'epoch', epoch, 'offset', offset,
+    'id', id, 'time', now)
+  redis.call('PEXPIRE', KEYS[3], remember)
+end
+if not last and ARGV[10] ~= '' then redis.call('ZADD', KEYS[5], 0, ARGV[10]) end
+redis.call('PUBLISH', ARGV[9], epoch .. ' ' .. offset .. ' ' .. string.format('%.0f', now) .. ' ' .. ARGV[2])
+return {'ok', epoch, offset}

@@ -1,0 +1,50 @@
+-- The epoch of the store, bound to the Redis process that says it.
+--
+-- An epoch that is only data survives a failover that lost events: offsets are used twice under the
+-- same epoch, and nobody notices. So the epoch is kept beside the identity of the process and of its
+-- replication history, and counts only while both are what they were:
+--   run_id          changes with every start: a crash may have lost the end of the log
+--   master_replid   changes with every promotion: the new master may lack what the old one told
+-- This file comes first in every script.
+
+local function identity()
+  local server = redis.call('INFO', 'server')
+  local replication = redis.call('INFO', 'replication')
+  return string.match(server, 'run_id:(%x+)') .. string.match(replication, 'master_replid:(%x+)')
+end
+
+-- The epoch, or nil when this process has none yet.
+local function epoch_of(key)
+  local kept = redis.call('HMGET', key, 'epoch', 'identity')
+  if kept[1] and kept[2] == identity() then return kept[1] end
+  return nil
+end
+
+-- The epoch; `fresh`, a random text of the caller's, becomes it when there is none.
+local function epoch_or(key, fresh)
+  local epoch = epoch_of(key)
+  if not epoch then
+    epoch = fresh
+    redis.call('HSET', key, 'epoch', epoch, 'identity', identity())
+  end
+  return epoch
+end
+
+-- Milliseconds since 1970: the caller's, or the server's own.
+local function milliseconds(given)
+  if given ~= '' then return tonumber(given) end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A field of a stream entry.
+local function field(entry, name)
+  local pairs_ = entry[2]
+  for i = 1, #pairs_, 2 do
+    if pairs_[i] == name then return pairs_[i + 1] end
+  end
+end
+
+local function offset_of(entry)
+  return tonumber(string.match(entry[1], '^%d+'))
+end

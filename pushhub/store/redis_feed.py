@@ -1,0 +1,177 @@
+"""What Redis tells by itself: one subscription for each channel that is read here, on one
+connection.
+
+Pub/sub forgets whoever is not connected. So the feed says when it has been deaf, and what it says
+of a channel counts only from the moment that Redis has confirmed the subscription.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.store.base import StoreUnavailable
+from pushhub.store.redis_frame import DELETED, channel_of, topic, unpack_message
+from pushhub.store.redis_wire import Reply, Wire
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from pushhub.store.base import Listener
+
+# Names in one SUBSCRIBE: one command a thousand times shorter than a thousand of them.
+BATCH = 512
+# How often the connection is asked whether it is alive, and how long an answer may take. Half-open
+# connections are found within their sum.
+PING_SECONDS = 2.0
+SILENCE_SECONDS = 2.0
+
+DEAF = "Redis does not tell of new events at the moment; the log cannot be followed."
+
+
+class FeedWire(Wire):
+    """A connection in the subscribed state."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, closed: Callable[[], None], feed: Feed
+    ) -> None:
+        super().__init__(loop, closed)
+        self._feed = feed
+
+    def reply_received(self, reply: Reply) -> None:
+        if not isinstance(reply, list) or not reply:
+            self.abort()
+        elif reply[0] == b"message":
+            self._feed.message(reply[1], reply[2])
+        elif reply[0] == b"subscribe":
+            self._feed.confirmed(channel_of(reply[1]))
+        elif reply[0] == b"pong":
+            self.pinged = 0.0
+
+    # When an unanswered PING was sent; 0 when none is.
+    pinged = 0.0
+
+    def ping(self, now: float) -> None:
+        """Ask whether anybody is there, unless the last question has no answer yet."""
+        if not self.pinged:
+            self.pinged = now
+            self.write((b"PING",))
+
+    def silent_for(self, now: float) -> float:
+        return now - self.pinged if self.pinged else 0.0
+
+
+class Feed:
+    """The subscriptions. They outlive the connection: a new one takes them all over."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._wire: FeedWire | None = None
+        # Channel → whether Redis has confirmed it on this connection.
+        self._wanted: dict[str, bool] = {}
+        self._unconfirmed = 0
+        self._askers: dict[str, list[asyncio.Future[None]]] = {}
+        self._asking: list[str] = []
+        self._leaving: list[str] = []
+        self.hears = False
+
+    def connected(self, wire: FeedWire) -> None:
+        """A connection is there: subscribe to everything that is wanted."""
+        self._wire = wire
+        self._unconfirmed = len(self._wanted)
+        for name in self._wanted:
+            self._wanted[name] = False
+        self._ask(list(self._wanted))
+        if not self._wanted:
+            self._restored()
+
+    def lost(self) -> None:
+        """The connection is gone. What happens now is not heard."""
+        self._wire = None
+        self._asking.clear()
+        self._leaving.clear()
+        askers, self._askers = self._askers, {}
+        for futures in askers.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(StoreUnavailable(DEAF))
+        if self.hears:
+            self.hears = False
+            self._listener.lost()
+
+    async def follow(self, channel: str) -> None:
+        """Subscribe to a channel, and wait until Redis has confirmed it.
+
+        Raises:
+            StoreUnavailable: there is no connection, or it was lost meanwhile.
+        """
+        if self._wire is None:
+            raise StoreUnavailable(DEAF)
+        if self._wanted.get(channel):
+            return
+        future = self._loop.create_future()
+        self._askers.setdefault(channel, []).append(future)
+        if channel not in self._wanted:
+            self._wanted[channel] = False
+            self._unconfirmed += 1
+            if not self._asking:
+                self._loop.call_soon(self._flush)
+            self._asking.append(channel)
+        await future
+
+    def leave(self, channel: str) -> None:
+        """Nobody reads the channel here any more."""
+        confirmed = self._wanted.pop(channel, None)
+        if confirmed is None or self._wire is None:
+            return
+        if not confirmed:
+            self._unconfirmed -= 1
+        if not self._leaving:
+            self._loop.call_soon(self._flush)
+        self._leaving.append(channel)
+
+    def confirmed(self, channel: str) -> None:
+        """Redis has confirmed a subscription."""
+        if self._wanted.get(channel) is False:
+            self._wanted[channel] = True
+            self._unconfirmed -= 1
+        for future in self._askers.pop(channel, ()):
+            if not future.done():
+                future.set_result(None)
+        if not self.hears and not self._unconfirmed:
+            self._restored()
+
+    def message(self, subject: bytes, payload: bytes) -> None:
+        """Something has happened in a channel."""
+        channel = channel_of(subject)
+        if payload == DELETED:
+            self._listener.forget(channel)
+        else:
+            self._listener.wake(unpack_message(channel, payload))
+
+    def _restored(self) -> None:
+        self.hears = True
+        self._listener.restored()
+
+    def _flush(self) -> None:
+        """Send what one turn of the loop has collected. Whoever left and came back stays."""
+        asking, self._asking = self._asking, []
+        leaving = [name for name in self._leaving if name not in self._wanted]
+        self._leaving = []
+        if self._wire is not None:
+            for start in range(0, len(leaving), BATCH):
+                names = map(topic, leaving[start : start + BATCH])
+                self._wire.write((b"UNSUBSCRIBE", *names))
+            self._ask([name for name in asking if name in self._wanted])
+
+    def _ask(self, names: list[str]) -> None:
+        assert self._wire is not None
+        for start in range(0, len(names), BATCH):
+            self._wire.write((b"SUBSCRIBE", *map(topic, names[start : start + BATCH])))
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def __repr__(self) -> str:
+        return f"<Feed of {len(self)} channels, {'hearing' if self.hears else 'deaf'}>"

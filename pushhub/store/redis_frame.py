@@ -1,0 +1,81 @@
+"""How pushhub's things are called and written in Redis.
+
+Keys of one channel share a hash tag, so that they lie in one slot of a cluster.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.event import Event
+
+if TYPE_CHECKING:
+    from pushhub.protocol.event import Draft
+
+PREFIX = b"ph:"
+EPOCH_KEY = b"ph:epoch"
+NAMES_KEY = b"ph:names"
+
+_LENGTHS = struct.Struct(">HHH")
+
+# What a message on a channel's pub/sub says when the channel was deleted.
+DELETED = b"-"
+
+
+def tag(channel: str) -> bytes:
+    """The hash tag of a channel's keys. A brace in a name would end the tag early: then of all its
+    keys alike.
+    """
+    return PREFIX + b"{" + b"c" + channel.encode() + b"}"
+
+
+def topic(channel: str) -> bytes:
+    """The pub/sub channel that carries a channel's events."""
+    return PREFIX + b"e:" + channel.encode()
+
+
+def channel_of(topic: bytes) -> str:
+    """The channel whose events a pub/sub channel carries."""
+    return topic[len(PREFIX) + 2 :].decode()
+
+
+def pack(draft: Draft) -> bytes:
+    """What the log and pub/sub carry of an event, beside its place and time."""
+    type_, id_, content_type = draft.type.encode(), draft.id.encode(), draft.content_type.encode()
+    lengths = _LENGTHS.pack(len(type_), len(id_), len(content_type))
+    return b"".join((lengths, type_, id_, content_type, draft.data))
+
+
+def unpack(channel: str, epoch: str, offset: int, time: int, frame: bytes) -> Event:
+    """The event of a frame."""
+    type_size, id_size, content_size = _LENGTHS.unpack_from(frame)
+    id_at = _LENGTHS.size + type_size
+    content_at = id_at + id_size
+    data_at = content_at + content_size
+    return Event(
+        channel,
+        epoch,
+        offset,
+        frame[data_at:],
+        frame[content_at:data_at].decode(),
+        frame[_LENGTHS.size : id_at].decode(),
+        frame[id_at:content_at].decode(),
+        time,
+    )
+
+
+def unpack_message(channel: str, payload: bytes) -> Event:
+    """The event that a pub/sub message carries: `epoch offset time frame`."""
+    epoch, offset, time, frame = payload.split(b" ", 3)
+    return unpack(channel, epoch.decode(), int(offset), int(time), frame)
+
+
+def unpack_entry(channel: str, entry: list[object]) -> Event:
+    """The event of a stream entry: its id, and the fields e, t and f."""
+    id_, pairs = entry
+    assert isinstance(id_, bytes)
+    assert isinstance(pairs, list)
+    fields: dict[bytes, bytes] = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    offset = int(id_.partition(b"-")[0])
+    return unpack(channel, fields[b"e"].decode(), offset, int(fields[b"t"]), fields[b"f"])

@@ -1,0 +1,38 @@
+"""Memory: what a hold costs in resident memory, parked for the first time and after events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.testing.load.scenarios.fan_out import rounds
+from pushhub.testing.load.target import fresh_channels
+
+if TYPE_CHECKING:
+    from pushhub.testing.load.target import Figures, Load, Target
+
+# Events after which memory has what it grows to.
+ROUNDS = 3
+
+
+def memory(target: Target, load: Load) -> Figures:
+    """The server must be a fresh one: memory that it had used before would be used again."""
+    channels = fresh_channels(load)
+    empty = target.rss()
+    with target.publisher(load) as publisher, target.crew(load) as crew:
+        crew.open(channels, load.holds // len(channels))
+        target.settle()
+        parked = target.rss()
+        load.tick(0.5)
+        crew.count()
+        rounds(target, crew, publisher, channels, ROUNDS)
+        used = target.rss()
+        report = crew.report(publisher.published)
+    return {
+        "rss_per_hold_kib": (parked - empty) / load.holds,
+        "rss_per_hold_after_events_kib": (used - empty) / load.holds,
+        "rss_empty_mib": empty / 1024,
+        "rss_mib": used / 1024,
+        "lost": report.lost,
+        "duplicated": report.duplicated,
+        "broken": report.broken,
+    }

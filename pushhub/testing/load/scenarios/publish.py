@@ -1,0 +1,44 @@
+"""Publish: single events, each with its receipt before the next, over many connections."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pushhub.testing.load.tally import Latencies
+from pushhub.testing.load.target import fresh_channels
+
+if TYPE_CHECKING:
+    from pushhub.testing.load.target import Figures, Load, Target
+
+# A channel for some connections, so that neither one nor very many are written to.
+CHANNELS = 16
+
+
+def publish(target: Target, load: Load) -> Figures:
+    """As many as have a receipt in `seconds`; nobody reads meanwhile."""
+    channels = fresh_channels(replace(load, spread=True, holds=CHANNELS))
+    latencies = Latencies()
+    with target.crew(load) as crew:
+        # The first make the channels.
+        crew.publish(channels, load.connections, 0.5, load.size)
+        target.settle()
+        cpu = target.cpu()
+        parts = crew.publish(channels, load.connections, load.seconds, load.size)
+        cpu = target.cpu() - cpu
+        load.tick(1.0)
+    for part in parts:
+        buckets = {int(bucket): count for bucket, count in part["buckets"].items()}
+        latencies.add(Latencies(buckets, part["max"]))
+    acknowledged = sum(part["acknowledged"] for part in parts)
+    seconds = max(part["seconds"] for part in parts)
+    return {
+        "publishes_per_s": acknowledged / seconds,
+        "cpu_per_publish_us": cpu / max(1, acknowledged) * 1e6,
+        "p50_ms": latencies.quantile(0.5),
+        "p99_ms": latencies.quantile(0.99),
+        "max_ms": latencies.max / 1e6,
+        "server_share": cpu / seconds,
+        "refused": sum(part["refused"] for part in parts),
+        "generator_share": max(part["busiest"] for part in parts),
+    }
