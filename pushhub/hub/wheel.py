@@ -56,7 +56,11 @@ class Wheel:
     def clear(self, entry: Entry) -> None:
         """Take `entry` off the wheel, if it is on."""
         if entry.tick:
-            self._buckets[entry.tick].discard(entry)
+            bucket = self._buckets[entry.tick]
+            bucket.discard(entry)
+            if not bucket:
+                # An emptied set would keep the room that its entries took, for up to a minute.
+                del self._buckets[entry.tick]
             entry.tick = OFF
 
     def turn(self, now: float) -> list[Entry]:

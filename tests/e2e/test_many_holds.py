@@ -49,9 +49,9 @@ async def round_of_holds(server: Server, channel: str, number: int) -> int:
 async def test_a_publish_reaches_five_thousand_holds_and_their_memory_comes_back(
     tmp_path: Path,
 ) -> None:
-    """What comes back: the allocator keeps some of the pages that the first crowd needed, so the
-    measure is growth from crowd to crowd. Every one takes the same; a leak of 200 bytes a hold
-    would be 2 MB by the third, which is 3 % of the process.
+    """The first crowd leaves behind what the allocator keeps for the next one, which takes no more:
+    so the measure is what the third leaves, compared with the first. Three per cent of some 75 MB
+    are 230 bytes for each of the 10,000 holds in between; what is needed is ten.
     """
     with serve("front", f"sqlite:///{tmp_path / 'hub.db'}") as server:
         channel = fresh("crowd")
@@ -62,4 +62,4 @@ async def test_a_publish_reaches_five_thousand_holds_and_their_memory_comes_back
             after.append(resident(server))
             print(f"{HOLDS} holds: {used / 1e6:.1f} MB, after them {after[-1] / 1e6:.1f} MB")
         print(f"before: {before / 1e6:.1f} MB")
-        assert after[2] <= after[0] * 1.10
+        assert after[2] <= after[0] * 1.03

@@ -38,7 +38,7 @@ def test_a_cleared_entry_is_never_due() -> None:
     wheel.clear(entry)
     wheel.clear(entry)
     assert entry.tick == OFF
-    assert len(wheel) == 0
+    assert repr(wheel) == "<Wheel 0 deadlines in 0 buckets>"
     assert wheel.turn(100.0) == []
 
 
