@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchmarks.servers.naive import Naive
 from benchmarks.servers.nchan import Nchan
 from benchmarks.servers.pushhub import Asgi, Front
+from benchmarks.servers.pushpin import Pushpin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,4 +21,5 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "asgi-sqlite": lambda: Asgi("sqlite"),
     "naive": Naive,
     "nchan": Nchan,
+    "pushpin": Pushpin,
 }

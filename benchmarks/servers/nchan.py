@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.servers.server import KEY, PEERS, TOKEN, Server
 from pushhub.testing.load.dialect import BROWSER, ORIGIN, bearer, post
@@ -56,6 +57,7 @@ class Nchan(Server):
 
     name = "nchan"
     about = "nginx, one worker; the token is compared with a fixed text, which favours it"
+    lacks = MappingProxyType({"poll-vs-longpoll": "one location of it either waits or does not"})
 
     def missing(self) -> str | None:
         if _nginx() is None or not (_MODULES / "ngx_nchan_module.so").exists():

@@ -10,11 +10,13 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from pushhub.testing.load.processes import Processes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from pushhub.testing.load.target import Target
@@ -39,6 +41,8 @@ class Server:
     name = ""
     about = ""
     """How it is set up, for the report."""
+    lacks: Mapping[str, str] = MappingProxyType({})
+    """Scenarios that it cannot be put through, and why."""
 
     def __init__(self) -> None:
         self.port = free_port()
