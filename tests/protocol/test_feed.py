@@ -7,7 +7,7 @@ from pushhub.protocol.answer import Answer
 from pushhub.protocol.cursor import Start
 from pushhub.protocol.feed import Feed, applied, gap_problem, poll_interval
 from pushhub.protocol.page import Gap, Read, Reason
-from pushhub.protocol.poll import AT_ONCE, Hint, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from tests.protocol.sample import GAP, at, event, page
 
 
@@ -118,7 +118,7 @@ def test_the_words_of_a_gap() -> None:
 
 
 def test_a_deleted_channel() -> None:
-    body, _ = told(Feed("news", at(3), 9, 25).gone("news"))
+    body, _ = told(Feed("news", at(3), 9, 25).refuse(deleted("news")))
     assert (body["status"], body["type"]) == (404, "urn:pushhub:problem:deleted")
 
 

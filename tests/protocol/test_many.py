@@ -10,7 +10,7 @@ from pushhub.protocol.cursor import Cursor, Since, Start
 from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.protocol.many import MAX_CHANNELS, Asked, Many, encode, merge, parse_many
 from pushhub.protocol.page import MAX_ANSWER_BYTES, Page, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from pushhub.protocol.problem import Problem
 from tests.protocol.sample import GAP, at, page, run_of
 
@@ -309,6 +309,6 @@ def test_positions() -> None:
 
 
 def test_a_deleted_channel() -> None:
-    answer = Many(wants("a", "b"), 10, 25).gone("b")
+    answer = Many(wants("a", "b"), 10, 25).refuse(deleted("b"))
     assert answer.status == 404
     assert orjson.loads(answer.body)["channel"] == "b"

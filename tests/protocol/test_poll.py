@@ -73,7 +73,7 @@ def test_whatever_can_wait_is_a_poll(poll: Poll) -> None:
     assert poll.wait
     assert poll.position("news", page(event(3))) == at(3)
     assert poll.nothing({"news": at(3)}, AT_ONCE)
-    assert poll.gone("news")
+    assert poll.refuse(deleted("news"))
     assert hash(poll.variant) == hash(poll.variant)
     reply = poll.answer({"news": page(event(3))})
     assert reply is not None

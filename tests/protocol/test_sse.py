@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pushhub.protocol.answer import Part
 from pushhub.protocol.cursor import Since, Start
 from pushhub.protocol.event import BINARY, TEXT, Draft
-from pushhub.protocol.poll import AT_ONCE, Hint, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from pushhub.protocol.sse import (
     KEEP_ALIVE,
     OPENING,
@@ -198,7 +198,7 @@ def test_silence_and_ends(turn: Any) -> None:
     assert turn.position("news", GAP) == at(3)
     assert turn.nothing({"news": at(7)}, AT_ONCE) == Part(KEEP_ALIVE)
     assert turn.nothing({"news": at(7)}, Hint(800)) == Part(b"retry: 800\n\n", last=True)
-    gone = turn.gone("news")
+    gone = turn.refuse(deleted("news"))
     assert gone.last
     assert read(gone).events == []
 

@@ -5,7 +5,7 @@ from pushhub.protocol.answer import Answer
 from pushhub.protocol.cursor import Start
 from pushhub.protocol.etag import parse_tags
 from pushhub.protocol.event import TEXT, Draft
-from pushhub.protocol.poll import AT_ONCE, Hint, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from pushhub.protocol.value import Value
 from tests.protocol.sample import GAP, at, event, page
 
@@ -123,7 +123,9 @@ def test_no_value_yet(condition: str, wait: int | None, parks: bool, read: objec
     body = orjson.loads(answer.body)
     assert (answer.status, body["type"]) == (404, "urn:pushhub:problem:no-value")
     assert body["channel"] == "news"
-    assert headers(answer).get(b"preference-applied") == (b"wait=25" if wait else None)
+    # Who comes with a condition has not waited, and is told so.
+    applied = b"wait=25" if wait and not condition else None
+    assert headers(answer).get(b"preference-applied") == applied
 
 
 def test_no_value_at_the_end_of_the_wait() -> None:
@@ -160,4 +162,4 @@ def test_hints(hint: Hint, applied: bytes | None, interval: bytes | None, offset
 
 
 def test_a_deleted_channel() -> None:
-    assert value("", 25).gone("news").status == 404
+    assert value("", 25).refuse(deleted("news")).status == 404
