@@ -44,6 +44,11 @@ class Pushpin(Server):
         {"publish": "it stores nothing, and acknowledges an event before it looks at it"}
     )
 
+    # When more than some hundred polls come at once it has no room to pass them on to zurl, and
+    # answers 502 (ErrorUnavailable); clients come back a second later.
+    most_holds = 1000
+    most_publishes = 10
+
     def __init__(self) -> None:
         super().__init__()
         self.origin_port = free_port()

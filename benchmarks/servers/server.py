@@ -43,6 +43,9 @@ class Server:
     """How it is set up, for the report."""
     lacks: Mapping[str, str] = MappingProxyType({})
     """Scenarios that it cannot be put through, and why."""
+    most_holds = 1_000_000
+    most_publishes = 1_000_000
+    """More would only take time."""
 
     def __init__(self) -> None:
         self.port = free_port()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The first rounds fill caches, and grow what grows once.
 WARM_UP = 3
 # Seconds for one event to reach all.
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 def fan_out(target: Target, load: Load, *, tokens: bool = False, pages: bool = False) -> Figures:
