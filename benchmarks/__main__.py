@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import report
 from benchmarks.comparison import Wish, compare
+from benchmarks.machine import machine
 from benchmarks.plots import PlotError, draw
 from benchmarks.servers import SERVERS
 from pushhub.testing.load.figures import KINDS
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from pushhub.testing.load.target import Figures
 
-_DEFAULT_SCENARIOS = ("fan-out",)
+_DEFAULT_SCENARIO = "fan-out"
 _DEFAULT_SERVERS = ("front", "nchan")
 # What a line says of a run that has just ended, if it has it.
 _HEADLINES = (
@@ -38,18 +39,23 @@ _HEADLINES = (
 class Watch:
     """Shows the turn that is under way as a bar, and every run as a line once it has ended."""
 
-    def __init__(self, console: Console, bars: Progress) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = bars
-        self._task = bars.add_task("", total=1.0)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._bars = Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        )
+        self._task = self._bars.add_task("", total=1.0)
 
     def began(self, scenario: str, server: str, repeat: int) -> Callable[[float], None]:
         """Show a bar."""
         self._bars.reset(self._task, total=1.0, description=f"{scenario} {server} #{repeat}")
+        self._bars.start()
         return lambda share: self._bars.update(self._task, completed=share)
 
     def ended(self, scenario: str, server: str, figures: Figures | None, said: str) -> None:
         """Leave a line."""
+        self._bars.stop()
         if figures is None:
             self._console.print(said)
             return
@@ -57,7 +63,7 @@ class Watch:
         facts = ", ".join(
             f"{KINDS[name].title} {KINDS[name].text(figures[name])}" for name in shown
         )
-        self._console.print(f"{scenario} {server}: {facts}", highlight=False)
+        self._console.print(f"{scenario} {server}: {facts}", highlight=False, soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,25 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, scenario in SCENARIOS.items():
             sys.stdout.write(f"{name:18} {scenario.about}\n")
         return 0
-    wish = Wish(
-        list(SCENARIOS) if options.scenarios == ["all"] else options.scenarios,
-        options.servers,
-        options.repeat,
-        options.holds or (),
-        options.publishes,
-        options.seconds,
-        options.generators,
-    )
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        results = compare(wish, Watch(console, bars))
-    command = "python -m benchmarks " + shlex.join(arguments or sys.argv[1:])
+    if options.read:
+        run = report.read_json(options.read)
+    else:
+        command = shlex.join(["python", "-m", "benchmarks", *(arguments or sys.argv[1:])])
+        run = report.Run(machine(), [command], compare(_wish(options), Watch(console)))
+    results = run.results
     report.show(results, Console())
     if options.json:
-        report.write_json(results, command, options.json)
+        report.write_json(run, options.json)
     if options.markdown:
-        options.markdown.write_text(report.as_markdown(results, command))
+        options.markdown.write_text(report.as_markdown(run, options.note))
     if options.plots:
         try:
             draw(results, options.plots)
@@ -95,13 +94,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if any(result.runs for result in results) else 1
 
 
+def _wish(options: argparse.Namespace) -> Wish:
+    scenarios = options.scenarios
+    if isinstance(scenarios, str):
+        scenarios = [scenarios]
+    return Wish(
+        list(SCENARIOS) if "all" in scenarios else scenarios,
+        options.servers,
+        options.repeat,
+        options.holds,
+        options.publishes,
+        options.seconds,
+        options.generators,
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "scenarios",
         nargs="*",
         choices=[*SCENARIOS, "all"],
-        default=list(_DEFAULT_SCENARIOS),
+        default=_DEFAULT_SCENARIO,
         metavar="SCENARIO",
         help=f"{', '.join(SCENARIOS)}, or all",
     )
@@ -115,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--holds",
         type=lambda text: [int(part) for part in text.split(",")],
+        default=(),
         help="how many; several numbers, with commas, are run one after another",
     )
     parser.add_argument("--publishes", type=int, help="events for each channel")
@@ -123,6 +138,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--generators", type=int, default=1, help="processes of the clients")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there")
+    parser.add_argument("--note", default="", help="what the report begins with")
+    parser.add_argument(
+        "--from",
+        dest="read",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="run nothing, and report what earlier runs wrote with --json",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNGs there")
     return parser
 

@@ -52,6 +52,15 @@ class Result:
         """Over the repeats."""
         return medians(self.runs)
 
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> Result:
+        """What `as_json` wrote."""
+        runs = [
+            {name: math.nan if value is None else value for name, value in run.items()}
+            for run in entry["runs"]
+        ]
+        return cls(entry["scenario"], entry["server"], entry["holds"], runs, entry["note"])
+
     def as_json(self) -> dict[str, Any]:
         """Everything; what is not a number is null."""
         return {
@@ -82,14 +91,13 @@ def compare(wish: Wish, progress: Progress) -> list[Result]:
     """Run everything that is wished for."""
     results: list[Result] = []
     for scenario in wish.scenarios:
-        own = _own_load(wish, scenario)
-        for holds in wish.holds or [own.holds]:
-            results += _one_load(wish, scenario, replace(own, holds=holds), progress)
+        for holds in wish.holds or SCENARIOS[scenario].sizes:
+            results += _one_load(wish, scenario, _load(wish, scenario, holds), progress)
     return results
 
 
-def _own_load(wish: Wish, scenario: str) -> Load:
-    load = replace(SCENARIOS[scenario].load, generators=wish.generators)
+def _load(wish: Wish, scenario: str, holds: int) -> Load:
+    load = replace(SCENARIOS[scenario].load(holds), generators=wish.generators)
     if wish.publishes is not None:
         load = replace(load, publishes=wish.publishes)
     if wish.seconds is not None:
@@ -122,7 +130,7 @@ def _one_load(wish: Wish, scenario: str, load: Load, progress: Progress) -> list
 def _reason_to_skip(server: Server, scenario: str, load: Load) -> str:
     if scenario in server.lacks:
         return f"{server.name} has no {scenario}: {server.lacks[scenario]}."
-    if load.holds > server.most_holds and scenario != "publish":
+    if load.holds > server.most_holds:
         return f"{server.name} is skipped with more than {server.most_holds} holds."
     return ""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from benchmarks.machine import machine
+from benchmarks.comparison import Result
 from benchmarks.servers import SERVERS
 from benchmarks.targets import judge
 from pushhub.testing.load.figures import warnings
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
-
-    from benchmarks.comparison import Result
 
 
 def show(results: Sequence[Result], console: Console) -> None:
@@ -32,25 +32,45 @@ def show(results: Sequence[Result], console: Console) -> None:
         console.print()
 
 
-def write_json(results: Sequence[Result], command: str, path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was run where, and what came out."""
+
+    machine: dict[str, str]
+    commands: list[str]
+    results: list[Result]
+
+
+def write_json(run: Run, path: Path) -> None:
     """Write everything, each run and the medians."""
     document = {
-        "command": command,
-        "machine": machine(),
-        "servers": _versions(results),
-        "results": [result.as_json() for result in results],
+        "commands": run.commands,
+        "machine": run.machine,
+        "servers": _versions(run.results),
+        "results": [result.as_json() for result in run.results],
     }
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def as_markdown(results: Sequence[Result], command: str) -> str:
-    """The whole report as the body of a document."""
-    parts = ["## Machine\n\n| | |\n| --- | --- |\n"]
-    parts += [f"| {name} | {value} |\n" for name, value in machine().items()]
+def read_json(paths: Sequence[Path]) -> Run:
+    """What earlier runs on one machine wrote, put together."""
+    documents = [json.loads(path.read_text()) for path in paths]
+    commands = list(chain(*(document["commands"] for document in documents)))
+    entries = chain(*(document["results"] for document in documents))
+    return Run(documents[0]["machine"], commands, [Result.from_json(entry) for entry in entries])
+
+
+def as_markdown(run: Run, note: str) -> str:
+    """The whole report as a document."""
+    results = run.results
+    parts = [f"# Results\n\n{note}\n\n" if note else "# Results\n\n"]
+    parts.append("## Machine\n\n| | |\n| --- | --- |\n")
+    parts += [f"| {name} | {value} |\n" for name, value in run.machine.items()]
     parts.append("\n## Servers\n\n| | | |\n| --- | --- | --- |\n")
     for name, version in _versions(results).items():
         parts.append(f"| {name} | {version} | {SERVERS[name]().about} |\n")
-    parts.append(f"\n## Command\n\n    {command}\n\n## Goals\n\n{judge(results)}")
+    parts += ["\n## Commands\n\n", *(f"    {command}\n" for command in run.commands)]
+    parts.append(f"\n## Goals\n\n{judge(results)}")
     for title, group in grouped(results):
         rows = {result.server: result.median for result in group if result.runs}
         repeats = max(len(result.runs) for result in group)
@@ -67,8 +87,8 @@ def grouped(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
     for result in results:
         groups.setdefault((result.scenario, result.holds), []).append(result)
     for (scenario, holds), group in groups.items():
-        count = "" if scenario == "publish" else f" ({holds:,} holds)"
-        yield f"{scenario}{count}: {SCENARIOS[scenario].about}", group
+        what = "connections" if scenario == "publish" else "holds"
+        yield f"{scenario} ({holds:,} {what}): {SCENARIOS[scenario].about}", group
 
 
 def _remarks(group: Sequence[Result]) -> list[str]:

@@ -52,12 +52,13 @@ GOALS = (
 
 def judge(results: Sequence[Result]) -> str:
     """The goals as a table in Markdown."""
-    lines = ["| goal | at most | pushhub | |\n| --- | ---: | ---: | --- |\n"]
-    for goal in GOALS:
-        for result in results:
-            if result.server == FRONT and result.runs and _meant(goal, result):
-                lines.append(_line(goal, result, results))
-    return "".join(lines)
+    lines = [
+        _line(goal, result, results)
+        for goal in GOALS
+        for result in results
+        if result.server == FRONT and result.runs and _meant(goal, result)
+    ]
+    return "| goal | at most | pushhub | |\n| --- | ---: | ---: | --- |\n" + "".join(lines)
 
 
 def _meant(goal: Goal, result: Result) -> bool:
@@ -81,9 +82,9 @@ def _line(goal: Goal, result: Result, results: Sequence[Result]) -> str:
         )
         if peer is None:
             return f"| {about} | of {goal.times} | {value:.2f} | {goal.times} did not run |\n"
-        said = f"{bound:.2f} × {goal.times} = {bound * peer:.2f}"
+        said = f"{bound:.2f} x {goal.times} = {bound * peer:.2f}"
         bound *= peer
-        ratio = f" ({value / peer:.2f} ×)"
+        ratio = f" ({value / peer:.2f} x)"
     else:
         ratio = ""
     verdict = "met" if value <= bound else "**not met**"

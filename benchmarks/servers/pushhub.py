@@ -85,6 +85,8 @@ class Front(_Pushhub):
 class Asgi(_Pushhub):
     """pushhub as a plain ASGI application, in a server that knows nothing of holds."""
 
+    most_holds = 5000
+
     def __init__(self, store: str) -> None:
         super().__init__(store)
         self.name = "asgi" if store == "memory" else f"asgi-{store}"

@@ -41,7 +41,10 @@ class Pushpin(Server):
         "the origin's CPU and memory are not counted"
     )
     lacks = MappingProxyType(
-        {"publish": "it stores nothing, and acknowledges an event before it looks at it"}
+        {
+            "publish": "it stores nothing, and acknowledges an event before it looks at it",
+            "churn": "its shortest wait is five seconds",
+        }
     )
 
     # When more than some hundred polls come at once it has no room to pass them on to zurl, and

@@ -27,8 +27,10 @@ def table(title: str, rows: Mapping[str, Figures]) -> Table:
 
 def markdown(rows: Mapping[str, Figures]) -> str:
     """The same for a document."""
-    lines = [["", *rows]]
-    for figure in columns(rows.values()):
-        lines.append([KINDS[figure].title, *(cell(row, figure) for row in rows.values())])
-    rule = ["---", *["---:"] * (len(lines[0]) - 1)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in [lines[0], rule, *lines[1:]])
+    lines = [
+        [KINDS[figure].title, *(cell(row, figure) for row in rows.values())]
+        for figure in columns(rows.values())
+    ]
+    head = ["", *rows]
+    rule = ["---", *["---:"] * len(rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [head, rule, *lines])

@@ -46,8 +46,6 @@ class Load:
     """Seconds that a poll may be held, where the scenario does not say."""
     interval: float = 5.0
     """Seconds between two polls of who does not hold."""
-    connections: int = 64
-    """Publishers at a time."""
     generators: int = 1
     """Processes that the clients live in."""
     tick: Callable[[float], None] = field(default=lambda share: None, repr=False)

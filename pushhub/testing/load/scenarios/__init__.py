@@ -21,50 +21,60 @@ if TYPE_CHECKING:
     from pushhub.testing.load.target import Figures, Target
 
 
+# So many deliveries make a figure that repeats; the clock's tick is a hundredth of a second.
+DELIVERIES = 50_000
+FEWEST_PUBLISHES = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """Something to measure, and the load that suits it where nobody says another."""
 
     about: str
     run: Callable[[Target, Load], Figures]
-    load: Load = Load()  # noqa: RUF009 - it is frozen
+    sizes: tuple[int, ...] = (1000,)
+    """Numbers of holds."""
+    seconds: float = 10.0
+    spread: bool = False
+
+    def load(self, holds: int) -> Load:
+        """The load with so many holds."""
+        publishes = max(FEWEST_PUBLISHES, DELIVERIES // holds)
+        if self.spread:
+            publishes = FEWEST_PUBLISHES
+        return Load(holds=holds, publishes=publishes, seconds=self.seconds, spread=self.spread)
 
 
 SCENARIOS = {
-    "fan-out": Scenario(
-        "N holds on one channel, one token for all", fan_out, Load(holds=1000, publishes=50)
-    ),
+    "fan-out": Scenario("N holds on one channel, one token for all", fan_out, (1000, 5000, 18_000)),
     "fan-out-users": Scenario(
         "the same, and every client has a token of its own",
         lambda target, load: fan_out(target, load, tokens=True),
-        Load(holds=1000, publishes=50),
+        (1000, 5000),
     ),
     "many-channels": Scenario(
-        "a channel of its own for every hold",
-        fan_out,
-        Load(holds=1000, publishes=5, spread=True),
+        "a channel of its own for every hold", fan_out, (1000, 5000), spread=True
     ),
     "mixed": Scenario(
         "clients that ask for a page before every poll",
         lambda target, load: fan_out(target, load, pages=True),
-        Load(holds=500, publishes=20),
     ),
-    "churn": Scenario("waits that end after a second, without news", churn, Load(seconds=8)),
-    "reconnect-storm": Scenario("all drop, and return at once", reconnect_storm, Load()),
+    "churn": Scenario("waits that end after a second, without news", churn, (2000,), 8.0),
+    "reconnect-storm": Scenario("all drop, and return at once", reconnect_storm, (5000,)),
     "poll-vs-longpoll": Scenario(
         "a poll every 5 s, and then polls that wait: the same clients and events",
         poll_versus_long_poll,
-        Load(holds=1000, seconds=60),
+        seconds=60.0,
     ),
-    "publish": Scenario("single publishes with receipts, 64 at a time", publish, Load(seconds=5)),
-    "memory": Scenario("memory per hold, all on one channel", memory, Load(holds=5000)),
+    "publish": Scenario(
+        "single publishes with receipts, 64 at a time", publish, (64,), seconds=5.0
+    ),
+    "memory": Scenario("memory per hold, all on one channel", memory, (1000, 5000, 18_000)),
     "memory-spread": Scenario(
-        "memory per hold, each on a channel of its own", memory, Load(holds=5000, spread=True)
+        "memory per hold, each on a channel of its own", memory, (1000, 5000, 18_000), spread=True
     ),
-    "stall": Scenario(
-        "how long a fan-out keeps others waiting", stall, Load(holds=10_000, publishes=5)
-    ),
-    "idle": Scenario("CPU while nothing happens", idle, Load(holds=18_000, seconds=20)),
+    "stall": Scenario("how long a fan-out keeps others waiting", stall, (10_000,)),
+    "idle": Scenario("CPU while nothing happens", idle, (18_000,), 20.0),
 }
 
 __all__ = ["SCENARIOS", "Scenario"]

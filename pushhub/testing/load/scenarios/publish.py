@@ -1,4 +1,7 @@
-"""Publish: single events, each with its receipt before the next, over many connections."""
+"""Publish: single events, each with its receipt before the next, over many connections.
+
+There are no holds; what stands for them is the number of connections.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ def publish(target: Target, load: Load) -> Figures:
     latencies = Latencies()
     with target.crew(load) as crew:
         # The first make the channels.
-        crew.publish(channels, load.connections, 0.5, load.size)
+        crew.publish(channels, load.holds, 0.5, load.size)
         target.settle()
         cpu = target.cpu()
-        parts = crew.publish(channels, load.connections, load.seconds, load.size)
+        parts = crew.publish(channels, load.holds, load.seconds, load.size)
         cpu = target.cpu() - cpu
         load.tick(1.0)
     for part in parts:
