@@ -117,3 +117,8 @@ class Chunked(Body):
 
 def _bad(detail: str) -> Problem:
     return Problem("bad-request", detail)
+
+
+def too_large(limit: int) -> Problem:
+    """The refusal of a body over its face's limit."""
+    return Problem("too-large", f"A body has at most {limit} bytes here.", limit=limit)

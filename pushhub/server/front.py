@@ -1,5 +1,4 @@
-"""The task-less driver: HTTP/1.1 connections whose held requests cost a slotted object and a dict
-entry.
+"""The task-less driver: HTTP/1.1 connections whose held requests cost a few slotted objects.
 
 It is given to uvicorn as `http=`, and stays the connection's protocol. It parses one request at a
 time, whole, runs its face, and writes the answer, or waits for the hold to be completed. What no
@@ -12,7 +11,7 @@ transport's callbacks move it:
     HEAD    `buffer` has the start of a head
     BODY    a body is arriving for `head`
     HELD    `hold` will be completed with the answer
-    STREAM  `stream` is being written; `hold` is its present turn, if it waits
+    STREAM  `outlet` is being written to; `hold` is its present turn, if it waits
     GUEST   uvicorn's protocol serves a request
     LINGER  the last answer is written; what still comes is read and thrown away
 """
@@ -29,10 +28,10 @@ from pushhub.hub.stream import Stream
 from pushhub.hub.wheel import OFF, TICK_SECONDS
 from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.problem import Problem
-from pushhub.server.body import Body, Chunked, OfLength
+from pushhub.server.body import Body, Chunked, OfLength, too_large
 from pushhub.server.guest import Guest
 from pushhub.server.head import MAX_HEAD_BYTES, Head, check_start
-from pushhub.server.recall import Recalled
+from pushhub.server.outlet import Outlet
 from pushhub.web.faces import Match, Route
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     from pushhub.server.extra import Extra
     from pushhub.server.lobby import Lobby
+    from pushhub.server.recall import Manner
 
 log = structlog.get_logger(__name__)
 
@@ -75,14 +75,14 @@ class Connection(asyncio.Protocol):
         "hold",
         "keep",
         "lobby",
+        "manner",
         "match",
+        "outlet",
         "paused",
         "phase",
         "since",
-        "stream",
         "tick",
         "transport",
-        "written",
     )
 
     def __init__(self, lobby: Lobby) -> None:
@@ -101,10 +101,11 @@ class Connection(asyncio.Protocol):
         self.match: Match | None = None
         self.body: Body | None = None
         self.hold: Hold | None = None
-        self.stream: Stream | None = None
-        self.written: Part | None = None
+        self.outlet: Outlet | None = None
         self.guest: Guest | None = None
         self.client: str | None = None
+        # What its headers meant the last time.
+        self.manner: Manner | None = None
         self.transport: asyncio.Transport
 
     # The transport's callbacks
@@ -128,15 +129,14 @@ class Connection(asyncio.Protocol):
         if self.guest is not None:
             self.guest.connection_lost(exc)
             self.guest = None
-        self.stream = self.body = self.head = self.match = None
+        self.outlet = self.body = self.head = self.match = None
         self.buffer = b""
         self.keep = False
 
     def data_received(self, data: bytes) -> None:
         phase = self.phase
         if phase == IDLE and not self.buffer:
-            recalled = self.lobby.recall.get(data)
-            if recalled is not None and not self.paused and self._recalled(recalled):
+            if not self.paused and self._recalled(data):
                 return
             self.buffer = data
             self._advance()
@@ -193,16 +193,23 @@ class Connection(asyncio.Protocol):
 
     # Requests
 
-    def _recalled(self, recalled: Recalled) -> bool:
-        """Answer a request whose bytes are known; False if what is known is no longer true."""
-        lobby = self.lobby
-        expires = recalled.expires
-        if expires is not None and lobby.hub.clock() >= expires:
+    def _recalled(self, data: bytes) -> bool:
+        """Answer a request that is understood without being parsed; False if it is not."""
+        lobby, manner = self.lobby, self.manner
+        if manner is None or not data.endswith(manner.raw):
+            manner = lobby.recall.manner(data)
+            if manner is None:
+                return False
+            self.manner = manner
+        if manner.expires is not None and lobby.hub.clock() >= manner.expires:
+            return False
+        poll = lobby.recall.poll(data[: -len(manner.raw)], manner)
+        if poll is None:
             return False
         lobby.state.total_requests += 1
-        self.extra = recalled.extra
-        outcome = lobby.hub.hold(recalled.poll)
-        if type(outcome) is Parked:
+        self.extra = manner.extra
+        outcome = poll if isinstance(poll, Answer) else lobby.hub.hold(poll)
+        if isinstance(outcome, Parked):
             self.phase = HELD
             self.hold = outcome
             outcome.attach(self)
@@ -333,8 +340,8 @@ class Connection(asyncio.Protocol):
             assert outcome is not None
         else:
             plain = head.keep and not head.http_1_0 and head.method != "HEAD"
-            if plain and raw is not None and lobby.access is None:
-                lobby.recall.put(raw, Recalled(poll, self.extra, decision.expires))
+            if raw is not None and lobby.access is None:
+                self.manner = lobby.recall.learn(raw, head, match, decision, self.extra)
             held = lobby.hub.hold(poll)
             assert not isinstance(held, Part)
             outcome = held
@@ -399,7 +406,7 @@ class Connection(asyncio.Protocol):
         if hold is not None:
             hold.drop()
         self.keep = False
-        self.stream = self.body = None
+        self.outlet = self.body = None
         self.buffer = b""
         guest, self.guest = self.guest, None
         if guest is not None:
@@ -414,7 +421,8 @@ class Connection(asyncio.Protocol):
         if type(reply) is Answer:
             self._answer(reply)
         elif isinstance(reply, Part):
-            self._write_part(reply)
+            assert self.outlet is not None
+            self.transport.write(self.outlet.frame(reply))
             self._turn()
         elif isinstance(reply, Stream):
             self._open(reply)
@@ -441,9 +449,7 @@ class Connection(asyncio.Protocol):
             self._end(linger=linger or bool(self.buffer))
 
     def _end(self, *, linger: bool) -> None:
-        """Close when what was written has left. With `linger` more may be coming, which would reset
-        the connection.
-        """
+        """Close when what was written has left; `linger` when what still comes would reset it."""
         transport = self.transport
         self.keep = False
         self.buffer = b""
@@ -460,54 +466,40 @@ class Connection(asyncio.Protocol):
     def _open(self, stream: Stream) -> None:
         head = self.head
         assert head is not None
-        chunked = not head.http_1_0
-        self.keep = self.keep and chunked
+        outlet = Outlet(stream, chunked=not head.http_1_0)
+        self.keep = self.keep and outlet.chunked
         keep = self.keep and not self.lobby.hub.draining
-        tail = self.extra.keep if keep else self.extra.close
-        if chunked:
-            tail += b"transfer-encoding: chunked\r\n"
-        else:
-            # HTTP/1.0 ends a body of unknown length with the connection; so does our chunk writer.
-            self.match = None
-        self.transport.write(stream.opening.opening(tail))
+        self.transport.write(outlet.opening(self.extra.keep if keep else self.extra.close))
         if self.lobby.access is not None:
             self.lobby.access(self._client(), head, stream.opening.status, 0)
         self.phase = STREAM
-        self.stream = stream
-        self.written = None
+        self.outlet = outlet
+        self.head = self.match = None
         self._turn()
-
-    def _write_part(self, part: Part) -> None:
-        self.written = part
-        if self.match is None:
-            self.transport.write(part.body)
-        else:
-            self.transport.write(b"%x\r\n%b\r\n" % (len(part.body), part.body))
 
     def _turn(self) -> None:
         """Write what the stream has, until it waits, ends, or the reader is behind."""
-        stream = self.stream
-        while stream is not None and not self.paused and not self.transport.is_closing():
-            step = stream.next(self.written)
-            self.written = None
+        outlet = self.outlet
+        while outlet is not None and not self.paused and not self.transport.is_closing():
+            step = outlet.next()
             if step is None:
                 self._close_stream()
                 return
             if isinstance(step, Part):
-                self._write_part(step)
+                self.transport.write(outlet.frame(step))
             else:
                 self.hold = step
                 step.attach(self)
                 return
 
     def _close_stream(self) -> None:
-        chunked = self.match is not None
-        self.stream = self.head = self.match = self.written = None
+        outlet, self.outlet = self.outlet, None
+        assert outlet is not None
         self.phase = IDLE
         self.since = self.lobby.coarse
-        if chunked:
-            self.transport.write(b"0\r\n\r\n")
-        if not chunked or not self.keep or self.lobby.hub.draining:
+        if outlet.chunked:
+            self.transport.write(outlet.end)
+        if not self.keep or self.lobby.hub.draining:
             self._end(linger=False)
         else:
             self._advance()
@@ -563,14 +555,10 @@ class Connection(asyncio.Protocol):
 
     def _hand_over(self, raw: bytes) -> None:
         """Leave for good: another protocol than HTTP comes next."""
-        lobby = self.lobby
-        lobby.state.connections.discard(self)
-        lobby.wheel.clear(self)
-        protocol = lobby.foreign()
+        self.lobby.state.connections.discard(self)
+        self.lobby.wheel.clear(self)
         rest, self.buffer = self.buffer, b""
-        self.transport.set_protocol(protocol)
-        protocol.connection_made(self.transport)
-        protocol.data_received(raw + rest)
+        self.lobby.hand_over(self.transport, raw + rest)
 
     # Time
 
@@ -604,15 +592,8 @@ class Connection(asyncio.Protocol):
     def _too_slow(self) -> None:
         lobby = self.lobby
         seconds = lobby.body_seconds if self.phase == BODY else lobby.head_seconds
-        self._refuse(
-            Problem("timeout", f"This part of a request arrives within {seconds:g} seconds.")
-        )
+        self._refuse(Problem("timeout", f"This part of a request arrives in {seconds:g} seconds."))
 
     def __repr__(self) -> str:
         phase = ("idle", "head", "body", "held", "stream", "guest", "linger")[self.phase]
         return f"<Connection {phase}>"
-
-
-def too_large(limit: int) -> Problem:
-    """The refusal of a body over its face's limit."""
-    return Problem("too-large", f"A body has at most {limit} bytes here.", limit=limit)

@@ -41,7 +41,7 @@ class Lobby:
         self.service = app.service
         self.hub = app.service.hub
         self.heads = HeadParser()
-        self.recall = Recall()
+        self.recall = Recall(app.faces)
         self.extras = Extras(self.hub.clock())
         self.extra = self.extras.of(SAME_ORIGIN)
         settings = app.settings
@@ -77,9 +77,12 @@ class Lobby:
         self.coarse = self.now()
         self.wheel.set(self, self.coarse + REFRESH_SECONDS)
 
-    def foreign(self) -> HttpToolsProtocol:
-        """uvicorn's own protocol, for a connection that leaves for good."""
-        return HttpToolsProtocol(self.config, self.state, self.app_state)
+    def hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Give a connection to uvicorn's own protocol for good, with what has arrived on it."""
+        protocol = HttpToolsProtocol(self.config, self.state, self.app_state)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(data)
 
     def _log(self, client: str, head: Head, status: int, size: int) -> None:
         log.info(

@@ -1,57 +1,189 @@
-"""Polls remembered by the exact bytes that asked for them.
+"""Polls that are understood without being parsed again.
 
-In a broadcast every client asks again with the same bytes, for they all have the same cursor. What
-was parsed, checked and allowed once is the same the next time, until the token expires.
+A long-poll's client asks again and again, and of what it sends only the cursor changes. So a
+request is taken in two pieces. Its first line is what everybody who reads the same channel from the
+same position sends: in a broadcast it is the same for all. The rest, its headers, is what this one
+client always sends. What a line means is remembered for all, what the headers mean (who that is,
+what they may read, how long they would wait) with the connection. A poll of both is the same poll
+again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.request import MAX_TARGET_BYTES, Request
 
 if TYPE_CHECKING:
+    from pushhub.protocol.grant import Grant
     from pushhub.protocol.poll import Poll
     from pushhub.server.extra import Extra
+    from pushhub.server.head import Head
+    from pushhub.web.faces import Decision, Faces, Match
 
-# Two generations of so many requests of at most so many bytes: 16 MiB at the worst.
+# The headers that a reading face looks at, beside who asks. `tests/front/test_recall.py` holds it
+# to that.
+READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
+
+# Two generations of so many of each. A line with its polls takes about 1 KiB, headers at most 2
+# KiB.
 GENERATION = 4096
-MAX_REQUEST_BYTES = 2048
+MAX_HEADERS_BYTES = 2048
+# Channels that one client's headers were found to allow.
+MAX_ALLOWED = 64
+# Ways of asking (waits, conditions) that one line was seen with.
+MAX_WAYS = 64
+
+# Addresses that no two parsers could read differently; others are parsed in full.
+_LINE = re.compile(
+    rb"GET (/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)"
+    rb"(?:\?([A-Za-z0-9._~!$&'()*+,;=:@%/?-]*))? HTTP/1\.1\r\n"
+)
+
+V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Recalled:
-    """What a request's bytes meant."""
-
-    poll: Poll
-    extra: Extra
-    expires: float | None
-    """When the grant behind it ends, in seconds since 1970; None never."""
-
-
-class Recall:
+class Generations(Generic[V]):
     """A memory of two generations: what was not asked for during a whole one is forgotten."""
 
     __slots__ = ("_old", "_young")
 
     def __init__(self) -> None:
-        self._young: dict[bytes, Recalled] = {}
-        self._old: dict[bytes, Recalled] = {}
+        self._young: dict[bytes, V] = {}
+        self._old: dict[bytes, V] = {}
 
-    def get(self, data: bytes) -> Recalled | None:
-        """What these bytes mean, if they are remembered."""
-        found = self._young.get(data)
-        if found is None and data in self._old:
-            found = self._old.pop(data)
-            self.put(data, found)
+    def get(self, key: bytes) -> V | None:
+        """What is remembered under `key`."""
+        found = self._young.get(key)
+        if found is None and key in self._old:
+            found = self._old.pop(key)
+            self.put(key, found)
         return found
 
-    def put(self, data: bytes, meaning: Recalled) -> None:
-        """Remember what these bytes mean."""
-        if len(data) > MAX_REQUEST_BYTES:
-            return
+    def put(self, key: bytes, value: V) -> None:
+        """Remember `value`."""
         if len(self._young) >= GENERATION:
             self._old, self._young = self._young, {}
-        self._young[data] = meaning
+        self._young[key] = value
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
+
+
+class Manner:
+    """What a client's headers mean, whatever it asks for.
+
+    `raw` is everything after the first line. `asks` are the values of `READ_HEADERS`. `expires` is
+    when the grant ends, in seconds since 1970.
+    """
+
+    __slots__ = ("allowed", "asks", "expires", "extra", "grant", "raw")
+
+    def __init__(self, raw: bytes, head: Head, grant: Grant, extra: Extra) -> None:
+        self.raw = raw
+        self.asks = tuple(map(head.headers.get, READ_HEADERS))
+        self.grant = grant
+        self.expires = grant.expires
+        self.extra = extra
+        self.allowed: set[str] = set()
+
+    def allow(self, channel: str) -> None:
+        """Note that the grant covers reading `channel`."""
+        if len(self.allowed) >= MAX_ALLOWED:
+            self.allowed.clear()
+        self.allowed.add(channel)
+
+    def request(self, path: str, query: str) -> Request:
+        """A request as a reading face needs it."""
+        pairs = zip(READ_HEADERS, self.asks, strict=True)
+        headers = {name: value for name, value in pairs if value is not None}
+        return Request("GET", path, query, headers)
+
+
+class Line:
+    """What a first line means, with each way of asking."""
+
+    __slots__ = ("match", "path", "polls", "query")
+
+    def __init__(self, match: Match, path: str, query: str) -> None:
+        self.match = match
+        self.path = path
+        self.query = query
+        self.polls: dict[tuple[str | None, ...], Poll] = {}
+
+
+class Recall:
+    """The memory of one process."""
+
+    __slots__ = ("_faces", "_lines", "_manners")
+
+    def __init__(self, faces: Faces) -> None:
+        self._faces = faces
+        self._lines: Generations[Line] = Generations()
+        self._manners: Generations[Manner] = Generations()
+
+    def manner(self, data: bytes) -> Manner | None:
+        """What is known of the headers of a request, complete or not."""
+        return self._manners.get(data[data.find(b"\r\n") + 2 :])
+
+    def learn(
+        self, raw: bytes, head: Head, match: Match, decision: Decision, extra: Extra
+    ) -> Manner | None:
+        """Remember what a request of these bytes came to, if the next of its kind comes to the
+        same.
+        """
+        face = match.face(head.method)
+        if decision.poll is None or decision.grant is None or face is None or not face.remembered:
+            return None
+        if head.method != "GET" or head.http_1_0 or not head.keep or b"ticket=" in raw:
+            return None
+        end = raw.index(b"\r\n") + 2
+        rest = raw[end:]
+        if len(rest) > MAX_HEADERS_BYTES:
+            return None
+        manner = self._manners.get(rest)
+        if manner is None:
+            manner = Manner(rest, head, decision.grant, extra)
+            self._manners.put(rest, manner)
+        manner.allow(decision.poll.wants[0].channel)
+        return manner
+
+    def poll(self, line: bytes, manner: Manner) -> Poll | Answer | None:
+        """The poll that a first line and known headers are; the refusal that they get; or None:
+        parse them.
+        """
+        known = self._lines.get(line)
+        if known is None:
+            known = self._read(line)
+            if known is None:
+                return None
+        poll = known.polls.get(manner.asks)
+        if poll is not None and poll.wants[0].channel in manner.allowed:
+            return poll
+        request = manner.request(known.path, known.query)
+        decision = self._faces.decide_for(request, known.match, manner.grant)
+        poll = decision.poll
+        if poll is None:
+            return decision.outcome if isinstance(decision.outcome, Answer) else None
+        manner.allow(poll.wants[0].channel)
+        if len(known.polls) >= MAX_WAYS:
+            known.polls.clear()
+        known.polls[manner.asks] = poll
+        return poll
+
+    def _read(self, line: bytes) -> Line | None:
+        found = _LINE.fullmatch(line)
+        if found is None or len(line) > MAX_TARGET_BYTES or b"ticket=" in line:
+            return None
+        path = found[1].decode()
+        match = self._faces.match(path)
+        if match is None or (face := match.face("GET")) is None or not face.remembered:
+            return None
+        known = Line(match, path, (found[2] or b"").decode())
+        self._lines.put(line, known)
+        return known
+
+    def __repr__(self) -> str:
+        return f"<Recall {len(self._lines)} lines, {len(self._manners)} manners>"

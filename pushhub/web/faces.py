@@ -55,6 +55,8 @@ class Face:
 
     run: Callable[..., Any]
     max_body: int = MAX_IDLE_BODY_BYTES
+    remembered: bool = False
+    """Whether a GET of the same address with the same reading headers is the same poll again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,10 @@ class Route:
 
 ROUTES = (
     Route("/v1/channels", {"GET": Face(listing)}),
-    Route("/v1/channels/{channel}", {"GET": Face(value), "DELETE": Face(delete)}),
+    Route("/v1/channels/{channel}", {"GET": Face(value, remembered=True), "DELETE": Face(delete)}),
     Route(
         "/v1/channels/{channel}/events",
-        {"GET": Face(feed), "POST": Face(publish, MAX_EVENT_BYTES)},
+        {"GET": Face(feed, remembered=True), "POST": Face(publish, MAX_EVENT_BYTES)},
     ),
     Route("/v1/poll", {"POST": Face(many, MAX_POLL_BYTES)}),
     Route("/v1/publish", {"POST": Face(batch, MAX_BATCH_BYTES)}),
@@ -106,13 +108,13 @@ class Match:
 class Decision:
     """What a face made of a request: an outcome, or a poll to be put to the hub.
 
-    The same request is the same poll again, until its grant `expires` (seconds since 1970; None
-    never): a driver may remember it.
+    `grant` is what the poll was allowed by: with it the same request is the same poll again, as
+    long as the grant lasts.
     """
 
     outcome: Outcome | None
     poll: Poll | None = None
-    expires: float | None = None
+    grant: Grant | None = None
 
 
 class Faces:
@@ -161,14 +163,17 @@ class Faces:
             if ticket := _ticket(request, face):
 
                 def run(grant: Grant) -> Outcome:
-                    return self._held(self._guarded(face, request, match, grant))
+                    return self._held(self.decide_for(request, match, grant))
 
                 return Decision(redeem(service, ticket, run))
             return self._run(face, request, match, service.authority.grant(request))
         except Exception as error:
             return self._refused(error, request, match)
 
-    def _guarded(self, face: Face, request: Request, match: Match, grant: Grant) -> Decision:
+    def decide_for(self, request: Request, match: Match, grant: Grant) -> Decision:
+        """`decide`, for somebody whose grant is known."""
+        face = match.face(request.method)
+        assert face is not None
         try:
             return self._run(face, request, match, grant)
         except Exception as error:
@@ -181,7 +186,7 @@ class Faces:
             result = face.run(self.service, request, grant, decode_segment(match.segment))
         if isinstance(result, Answer | Hold | Stream):
             return Decision(result)
-        return Decision(None, result, grant.expires)
+        return Decision(None, result, grant)
 
     def _held(self, decision: Decision) -> Outcome:
         if decision.outcome is not None:

@@ -1,0 +1,47 @@
+"""A stream on its way to one reader: how its parts are framed, and which step comes next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pushhub.hub.hold import Parked
+    from pushhub.hub.stream import Stream
+    from pushhub.protocol.answer import Part
+
+CHUNKED = b"transfer-encoding: chunked\r\n"
+
+
+class Outlet:
+    """Asks the stream for one step after the other, and remembers what the last one wrote.
+
+    HTTP/1.0 has no chunks: there the body ends with the connection (RFC 9112 §6.3).
+    """
+
+    __slots__ = ("_stream", "_written", "chunked")
+
+    def __init__(self, stream: Stream, *, chunked: bool) -> None:
+        self._stream = stream
+        self._written: Part | None = None
+        self.chunked = chunked
+
+    def opening(self, tail: bytes) -> bytes:
+        """The response's head. `tail` is header lines of the driver's."""
+        return self._stream.opening.opening(tail + CHUNKED if self.chunked else tail)
+
+    def frame(self, part: Part) -> bytes:
+        """A part as it is written."""
+        self._written = part
+        if self.chunked:
+            return b"%x\r\n%b\r\n" % (len(part.body), part.body)
+        return part.body
+
+    def next(self) -> Part | Parked | None:
+        """The step after what was written last; None at the end."""
+        written, self._written = self._written, None
+        return self._stream.next(written)
+
+    @property
+    def end(self) -> bytes:
+        """The last bytes."""
+        return b"0\r\n\r\n" if self.chunked else b""
