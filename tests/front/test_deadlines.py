@@ -1,0 +1,186 @@
+"""Every deadline of a connection, set to a second or two: who is slow is cut off, and nobody else
+notices.
+"""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.front.conftest import connections, unharmed
+from tests.front.exchange import Talk, parse
+from tests.front.holding import Holds
+from tests.front.table import get, post
+from tests.serving import Server, events_of, fresh, serve
+
+HEAD, BODY, KEEP_ALIVE, WRITE = 1.0, 1.5, 2.0, 2.0
+
+
+@pytest.fixture(scope="module")
+def _short() -> Iterator[Server]:
+    with serve(
+        "front",
+        head_seconds=HEAD,
+        body_seconds=BODY,
+        keep_alive_seconds=KEEP_ALIVE,
+        write_seconds=WRITE,
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def hub(_short: Server) -> Iterator[Server]:
+    """A front in a hurry."""
+    yield _short
+    unharmed(_short)
+
+
+async def drip(talk: Talk, raw: bytes) -> float:
+    """Send a byte every twentieth of a second until the server has enough; say when that was."""
+    begun = time.monotonic()
+    for at in range(len(raw)):
+        await talk.send(raw[at : at + 1])
+        if await talk.more(0.05):
+            break
+    await talk.end()
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("start", [b"", get(), get(b"/livez")], ids=["first", "face", "page"])
+async def test_a_slow_head(hub: Server, start: bytes) -> None:
+    """The deadline is for the whole head: another byte now and then does not put it off."""
+    async with await Talk.open(hub.port) as talk:
+        if start:
+            await talk.send(start)
+            await talk.answers(1)
+        before = len(talk.data)
+        seconds = await drip(talk, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"a" * 100)
+        seen = parse(talk.data[before:], ended=True)
+        assert seen.statuses == [408]
+        assert HEAD <= seconds < HEAD + 0.7
+        document = json.loads(seen.answers[0][1])
+        assert document["type"] == "urn:pushhub:problem:timeout"
+        assert "1 seconds" in document["detail"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        post(b"", b"Content-Length: 1000") + b"a" * 200,
+        post(b"", b"Transfer-Encoding: chunked") + b"3e8\r\n" + b"a" * 200,
+        post(b"", b"Transfer-Encoding: chunked") + b"1\r\na\r\n" * 50,
+        post(b"", b"Transfer-Encoding: chunked") + b"0\r\n" + b"a: b\r\n" * 50,
+    ],
+    ids=["length", "chunk", "chunks", "trailers"],
+)
+async def test_a_slow_body(hub: Server, raw: bytes) -> None:
+    end = raw.index(b"\r\n\r\n") + 4
+    async with await Talk.open(hub.port) as talk:
+        await talk.send(raw[:end])
+        seconds = await drip(talk, raw[end:])
+        assert parse(talk.data, ended=True).statuses == [408]
+        assert BODY <= seconds < BODY + 0.7
+
+
+@pytest.mark.parametrize(
+    ("start", "count"),
+    [(b"", 0), (b"\r\n", 0), (get(), 1), (get(b"/livez"), 1)],
+    ids=["nothing", "empty-line", "face", "page"],
+)
+async def test_an_idle_connection(hub: Server, start: bytes, count: int) -> None:
+    async with await Talk.open(hub.port) as talk:
+        begun = time.monotonic()
+        await talk.send(start)
+        await talk.end()
+        assert len(parse(talk.data, ended=True).statuses) == count
+        assert KEEP_ALIVE - 0.4 <= time.monotonic() - begun < KEEP_ALIVE + 0.7
+
+
+async def test_empty_lines_do_not_keep_a_connection(hub: Server) -> None:
+    async with await Talk.open(hub.port) as talk:
+        seconds = await drip(talk, b"\r\n" * 200)
+        assert talk.data == b""
+        assert KEEP_ALIVE - 0.2 <= seconds < KEEP_ALIVE + 0.7
+
+
+async def test_what_waits_for_the_server_is_not_idle(hub: Server) -> None:
+    """A hold longer than all of these deadlines, and the whole idle time after it."""
+    channel = fresh()
+    async with await Talk.open(hub.port) as talk:
+        await talk.send(get(f"{events_of(channel)}?since=now".encode(), b"Prefer: wait=30"))
+        await hub.held(1)
+        await asyncio.sleep(KEEP_ALIVE + 0.5)
+        await hub.publish(channel, 1)
+        assert (await talk.answers(1)).statuses == [200]
+        await asyncio.sleep(KEEP_ALIVE - 0.8)
+        await talk.send(get())
+        assert (await talk.answers(2)).statuses == [200, 200]
+
+
+def memory(server: Server) -> int:
+    """Resident bytes of the process."""
+    with open(f"/proc/{server.process.pid}/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def narrow(port: int) -> socket.socket:
+    """A connection whose kernel takes in almost nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    client.setblocking(False)
+    return client
+
+
+async def test_who_does_not_read(hub: Server) -> None:
+    """Forty readers ask for gigabytes and read nothing: they cost the server megabytes, and are cut
+    off; 500 holds are answered meanwhile and afterwards.
+    """
+    large = fresh("large")
+    # More than the kernel takes in for a connection (4 MB).
+    for _ in range(32):
+        await hub.publish(large, "x" * 250_000)
+    loop = asyncio.get_running_loop()
+    async with Holds(hub, 500) as holds:
+        before = memory(hub)
+        asking = get(f"{events_of(large)}?since=earliest".encode()) * 500
+        streaming = get(f"{events_of(large)}?since=earliest".encode(), b"Accept: text/event-stream")
+        clients = [narrow(hub.port) for _ in range(40)]
+        for index, client in enumerate(clients):
+            await loop.sock_sendall(client, streaming if index % 2 else asking)
+        begun = time.monotonic()
+        while connections(hub) > 500:
+            grown = memory(hub) - before
+            assert grown < 40 * 1_300_000 + 20_000_000, f"grown by {grown:,} bytes"
+            await holds.publish()
+            await asyncio.sleep(0.2)
+            assert time.monotonic() - begun < WRITE + 6
+        assert time.monotonic() - begun > WRITE - 0.5
+        for client in clients:
+            client.close()
+        await holds.publish()
+        assert holds.rounds >= 5
+
+
+async def test_who_sends_and_does_not_read(hub: Server) -> None:
+    """Requests that follow each other without their answers being read stay with the kernel."""
+    large = fresh("large")
+    await hub.publish(large, "x" * 250_000)
+    before = memory(hub)
+    client = narrow(hub.port)
+    flood = get(f"{events_of(large)}?since=earliest".encode(), b"X-Pad: " + b"y" * 8000)
+    loop = asyncio.get_running_loop()
+    sent = 0
+    try:
+        async with asyncio.timeout(WRITE + 6):
+            while True:
+                await loop.sock_sendall(client, flood * 100)
+                sent += 100 * len(flood)
+                assert sent < 50_000_000, "it takes in whatever is sent"
+    except ConnectionError:
+        pass
+    assert memory(hub) - before < 30_000_000
+    client.close()
