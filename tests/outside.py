@@ -39,6 +39,19 @@ PARTS = {
     for part in [
         Part("curl", ("curl",), debian="curl", without="the README's code blocks"),
         Part("git", ("git",), debian="git", without="the search for machine paths"),
+        Part(
+            "slowhttptest",
+            ("slowhttptest",),
+            debian="slowhttptest",
+            without="the attacks of slowhttptest",
+        ),
+        # The server alone, under another name: Debian's package redis-server would also start one.
+        Part(
+            "redis",
+            ("redis-server", "redis-check-rdb"),
+            debian="redis-tools",
+            without="the Redis store on Redis 7, and over TLS",
+        ),
     ]
 }
 
