@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, scenario in SCENARIOS.items():
             sys.stdout.write(f"{name:18} {scenario.about}\n")
         return 0
+    # Who ends us wants the servers ended, too, and what has been measured.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=True)
     if options.read:
         run = report.read_json(options.read)

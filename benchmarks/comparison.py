@@ -88,11 +88,18 @@ class Wish:
 
 
 def compare(wish: Wish, progress: Progress) -> list[Result]:
-    """Run everything that is wished for."""
+    """Run everything that is wished for; an interrupt ends it with the results so far."""
     results: list[Result] = []
-    for scenario in wish.scenarios:
-        for holds in wish.holds or SCENARIOS[scenario].sizes:
-            results += _one_load(wish, scenario, _load(wish, scenario, holds), progress)
+    try:
+        for scenario in wish.scenarios:
+            for holds in wish.holds or SCENARIOS[scenario].sizes:
+                group = [Result(scenario, name, holds) for name in wish.servers]
+                results += group
+                _one_load(wish, group, _load(wish, scenario, holds), progress)
+    except KeyboardInterrupt:
+        for result in results:
+            if len(result.runs) < wish.repeat and not result.note:
+                result.note = f"{result.server} was interrupted after {len(result.runs)} runs."
     return results
 
 
@@ -105,12 +112,13 @@ def _load(wish: Wish, scenario: str, holds: int) -> Load:
     return load
 
 
-def _one_load(wish: Wish, scenario: str, load: Load, progress: Progress) -> list[Result]:
-    results = [Result(scenario, name, load.holds) for name in wish.servers]
+def _one_load(wish: Wish, group: list[Result], load: Load, progress: Progress) -> None:
+    """Run each of the group in turn, again and again."""
     for repeat in range(1, wish.repeat + 1):
-        for result in results:
+        for result in group:
             if result.note:
                 continue
+            scenario = result.scenario
             tick = progress.began(scenario, result.server, repeat)
             server = SERVERS[result.server]()
             result.note = _reason_to_skip(server, scenario, load)
@@ -124,7 +132,6 @@ def _one_load(wish: Wish, scenario: str, load: Load, progress: Progress) -> list
                 except _TROUBLE as error:
                     result.note = f"{result.server} failed in {scenario}: {error}"
             progress.ended(scenario, result.server, figures, result.note)
-    return results
 
 
 def _reason_to_skip(server: Server, scenario: str, load: Load) -> str:

@@ -47,6 +47,7 @@ class Naive(Server):
     name = "naive"
     about = "Starlette on uvicorn; the token is compared with a fixed text, which favours it"
     most_holds = 5000
+    most_publishes = 5
 
     def version(self) -> str:
         return f"starlette {version('starlette')}, uvicorn {version('uvicorn')}"

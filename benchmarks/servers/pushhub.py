@@ -86,6 +86,7 @@ class Asgi(_Pushhub):
     """pushhub as a plain ASGI application, in a server that knows nothing of holds."""
 
     most_holds = 5000
+    most_publishes = 5
 
     def __init__(self, store: str) -> None:
         super().__init__(store)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,10 +33,22 @@ class Kind:
         return f"{value:,.{self.decimals}f}"
 
 
-_TIMES = {
-    f"{prefix}{name}": Kind(f"{label}{title}")
-    for prefix, label in (("", ""), ("poll_", "poll: "), ("long_", "long-poll: "))
-    for name, title in (("p50_ms", "p50 ms"), ("p99_ms", "p99 ms"), ("max_ms", "max ms"))
+_TIMES = {"p50_ms": Kind("p50 ms"), "p99_ms": Kind("p99 ms"), "max_ms": Kind("max ms")}
+_COUNTS = {
+    "received": Kind("received", 0),
+    "lost": Kind("lost", 0),
+    "duplicated": Kind("dup.", 0),
+}
+_SHARES = {
+    "server_share": Kind("server CPU", percent=True),
+    "generator_share": Kind("generator CPU", 0, percent=True),
+}
+_REQUESTS = {"requests_per_s": Kind("requests/s", 0)}
+# What is told of both sides of polling beside long-polling.
+_SIDES = {
+    f"{prefix}_{name}": replace(kind, title=f"{label}: {kind.title}")
+    for name, kind in (_TIMES | _REQUESTS | _SHARES | _COUNTS).items()
+    for prefix, label in (("poll", "poll"), ("long", "long-poll"))
 }
 KINDS: dict[str, Kind] = {
     "cpu_per_delivery_us": Kind("CPU µs/delivery"),
@@ -53,33 +65,25 @@ KINDS: dict[str, Kind] = {
     "returns_per_s": Kind("returns/s", 0),
     "back_ms": Kind("all back, ms", 0),
     **_TIMES,
-    "poll_requests_per_s": Kind("poll: requests/s", 0),
-    "long_requests_per_s": Kind("long-poll: requests/s", 0),
-    "poll_server_share": Kind("poll: server CPU", 1, percent=True),
-    "long_server_share": Kind("long-poll: server CPU", 1, percent=True),
     "probe_max_ms": Kind("probe max ms"),
     "probe_p99_ms": Kind("probe p99 ms"),
     "probe_idle_max_ms": Kind("probe max ms, no load"),
     "loop_lag_ms": Kind("loop lag ≤ ms"),
     "idle_share": Kind("CPU, parked", 2, percent=True),
     "asking_share": Kind("CPU, waits of 25 s", 2, percent=True),
-    "received": Kind("received", 0),
-    "lost": Kind("lost", 0),
-    "duplicated": Kind("dup.", 0),
-    "poll_lost": Kind("poll: lost", 0),
-    "long_lost": Kind("long-poll: lost", 0),
+    **_SIDES,
+    **_COUNTS,
     "gaps": Kind("gaps", 0),
     "empty": Kind("empty", 0),
     "refused": Kind("refused", 0),
     "broken": Kind("broken", 0),
-    "server_share": Kind("server CPU", 0, percent=True),
-    "generator_share": Kind("generator CPU", 0, percent=True),
+    **_SHARES,
     "others_share": Kind("other CPU", 0, percent=True),
 }
 
 # Left out of tables, unless they are not what they should be.
 _QUIET = ("gaps", "empty", "refused", "broken")
-_UNSHOWN = ("received", "poll_received", "long_received", "poll_duplicated", "long_duplicated")
+_UNSHOWN = ("received",)
 
 
 def medians(runs: Sequence[Figures]) -> Figures:
@@ -103,7 +107,11 @@ def columns(rows: Iterable[Figures]) -> list[str]:
     rows = list(rows)
     names = {name for row in rows for name in row}
     quiet = {name for name in _QUIET if not any(row.get(name) for row in rows)}
-    return [name for name in KINDS if name in names and name not in quiet | set(_UNSHOWN)]
+    return [
+        name
+        for name in KINDS
+        if name in names and name not in quiet and not name.endswith(_UNSHOWN)
+    ]
 
 
 def cell(row: Figures, name: str) -> str:
@@ -122,8 +130,8 @@ def warnings(row: Figures) -> list[str]:
         )
     found += [
         f"{row[name]:.0f} events were {name.rpartition('_')[2]}"
-        for name in ("lost", "poll_lost", "long_lost", "duplicated")
-        if row.get(name)
+        for name in row
+        if name.endswith(("lost", "duplicated")) and row[name]
     ]
     if row.get("refused"):
         found.append(f"{row['refused']:.0f} requests were refused")

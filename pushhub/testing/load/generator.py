@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import resource
 import socket
 import ssl
@@ -53,7 +54,9 @@ class Generator:
         """Obey until the input ends."""
         async for line in lines:
             command = orjson.loads(line)
-            reply = await getattr(self, "do_" + command.pop("do"))(**command)
+            reply = getattr(self, "do_" + command.pop("do"))(**command)
+            if inspect.isawaitable(reply):
+                reply = await reply
             sys.stdout.buffer.write(orjson.dumps(reply or {}) + b"\n")
             sys.stdout.buffer.flush()
 
@@ -75,13 +78,13 @@ class Generator:
         gc.freeze()
         gc.disable()
 
-    async def do_count(self) -> None:
+    def do_count(self) -> None:
         """Begin to count, with every client where it is."""
         self.crowd.tally = Tally()
         self.bursts = (0.0, 0.0)
         self.begun = (time.process_time(), time.monotonic())
 
-    async def do_expect(self, each: int) -> None:
+    def do_expect(self, each: int) -> None:
         """Begin a burst, which ends when every client has been given so many events in all."""
         self.crowd.expect(each * len(self.pollers))
 
@@ -96,7 +99,7 @@ class Generator:
         self.bursts = (self.bursts[0] + crowd.burst[0], self.bursts[1] + crowd.burst[1])
         return {"received": crowd.tally.received, "seconds": crowd.burst[1]}
 
-    async def do_report(self, published: dict[str, int] | None) -> dict[str, Any]:
+    def do_report(self, published: dict[str, int] | None) -> dict[str, Any]:
         """What was counted. `published` events of each channel must be known to its readers."""
         cpu, wall = time.process_time() - self.begun[0], time.monotonic() - self.begun[1]
         report = self.crowd.tally.report()

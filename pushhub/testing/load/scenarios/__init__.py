@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.scenarios.churn import churn
-from pushhub.testing.load.scenarios.fan_out import fan_out
-from pushhub.testing.load.scenarios.idle import idle
-from pushhub.testing.load.scenarios.memory import memory
-from pushhub.testing.load.scenarios.polling import poll_versus_long_poll
-from pushhub.testing.load.scenarios.publish import publish
-from pushhub.testing.load.scenarios.stall import stall
-from pushhub.testing.load.scenarios.storm import reconnect_storm
+from pushhub.testing.load.scenarios import (
+    churn,
+    fan_out,
+    idle,
+    memory,
+    polling,
+    publish,
+    stall,
+    storm,
+)
 from pushhub.testing.load.target import Load
 
 if TYPE_CHECKING:
@@ -46,35 +48,40 @@ class Scenario:
 
 
 SCENARIOS = {
-    "fan-out": Scenario("N holds on one channel, one token for all", fan_out, (1000, 5000, 18_000)),
+    "fan-out": Scenario(
+        "N holds on one channel, one token for all", fan_out.fan_out, (1000, 5000, 18_000)
+    ),
     "fan-out-users": Scenario(
         "the same, and every client has a token of its own",
-        lambda target, load: fan_out(target, load, tokens=True),
+        lambda target, load: fan_out.fan_out(target, load, tokens=True),
         (1000, 5000),
     ),
     "many-channels": Scenario(
-        "a channel of its own for every hold", fan_out, (1000, 5000), spread=True
+        "a channel of its own for every hold", fan_out.fan_out, (1000, 5000), spread=True
     ),
     "mixed": Scenario(
         "clients that ask for a page before every poll",
-        lambda target, load: fan_out(target, load, pages=True),
+        lambda target, load: fan_out.fan_out(target, load, pages=True),
     ),
-    "churn": Scenario("waits that end after a second, without news", churn, (2000,), 8.0),
-    "reconnect-storm": Scenario("all drop, and return at once", reconnect_storm, (5000,)),
+    "churn": Scenario("waits that end after a second, without news", churn.churn, (2000,), 8.0),
+    "reconnect-storm": Scenario("all drop, and return at once", storm.reconnect_storm, (5000,)),
     "poll-vs-longpoll": Scenario(
         "a poll every 5 s, and then polls that wait: the same clients and events",
-        poll_versus_long_poll,
+        polling.poll_versus_long_poll,
         seconds=60.0,
     ),
     "publish": Scenario(
-        "single publishes with receipts, 64 at a time", publish, (64,), seconds=5.0
+        "single publishes with receipts, 64 at a time", publish.publish, (64,), seconds=5.0
     ),
-    "memory": Scenario("memory per hold, all on one channel", memory, (1000, 5000, 18_000)),
+    "memory": Scenario("memory per hold, all on one channel", memory.memory, (1000, 5000, 18_000)),
     "memory-spread": Scenario(
-        "memory per hold, each on a channel of its own", memory, (1000, 5000, 18_000), spread=True
+        "memory per hold, each on a channel of its own",
+        memory.memory,
+        (1000, 5000, 18_000),
+        spread=True,
     ),
-    "stall": Scenario("how long a fan-out keeps others waiting", stall, (10_000,)),
-    "idle": Scenario("CPU while nothing happens", idle, (18_000,), 20.0),
+    "stall": Scenario("how long a fan-out keeps others waiting", stall.stall, (10_000,)),
+    "idle": Scenario("CPU while nothing happens", idle.idle, (18_000,), 20.0),
 }
 
 __all__ = ["SCENARIOS", "Scenario"]

@@ -1,0 +1,169 @@
+"""`pushhub bench`: put a load on a hub, and say how it did."""
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from pushhub.cli.client import DEFAULT_URL, TROUBLE, Key, Url, why
+from pushhub.cli.config import Json
+from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
+from pushhub.settings.model import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.testing.load.target import Figures, Load, Target
+
+# Those that only look at the server's processes.
+_NEED_PID = ("idle", "memory", "memory-spread")
+
+# Nobody needs more from one machine, and a slip of the finger is not a denial of service.
+_MOST_HOLDS = 60_000
+
+
+def bench(
+    scenario: Annotated[str, typer.Argument(help="What to measure; --list says.")] = "fan-out",
+    holds: Annotated[
+        int | None,
+        typer.Option(help="Clients at a time.", min=1, max=_MOST_HOLDS, show_default=False),
+    ] = None,
+    publishes: Annotated[
+        int | None,
+        typer.Option(help="Events for every channel.", min=1, max=10_000, show_default=False),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="How long, for what lasts.", min=1, max=3600, show_default=False),
+    ] = None,
+    generators: Annotated[
+        int, typer.Option(help="Processes that the clients live in.", min=1, max=64)
+    ] = 1,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PUSHHUB_TOKEN",
+            help="What clients read with; else the key, or nothing.",
+            show_default=False,
+        ),
+    ] = None,
+    pid: Annotated[
+        int | None,
+        typer.Option(
+            help="The hub's process, if it is on this machine: for its CPU and memory.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="The hub is on another machine, and mine to load.")
+    ] = False,
+    as_list: Annotated[bool, typer.Option("--list", help="Say what can be measured.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a load on a hub and print how it did: latency, rates, losses.
+
+    Its channels are new ones, named bench-…, which the hub keeps as it keeps any other.
+    """
+    # Only here, so that every other command starts without it.
+    from pushhub.testing.load.crew import CrewError
+    from pushhub.testing.load.publishing import PublishError
+    from pushhub.testing.load.scenarios import SCENARIOS
+
+    if as_list:
+        for name, entry in SCENARIOS.items():
+            say(f"{name:18} {entry.about}")
+        return
+    if scenario not in SCENARIOS:
+        fail(f"There is no scenario {scenario!r}; there are {', '.join(SCENARIOS)}.", code=USAGE)
+    if scenario in _NEED_PID and pid is None:
+        fail(f"The scenario {scenario} only looks at the hub's process: give --pid.", code=USAGE)
+    target = target_of(url, key, token, pid, remote=remote)
+    entry = SCENARIOS[scenario]
+    load = entry.load(holds or entry.sizes[0])
+    changes = {"publishes": publishes, "seconds": seconds}
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        figures = _watched(entry.run, target, load, given | {"generators": generators})
+    except (PublishError, CrewError) as error:
+        fail(str(error))
+    except TROUBLE as error:
+        fail(f"{url} cannot be reached: {why(error)}. Is the hub running? (pushhub serve)")
+    _tell(f"{scenario} ({load.holds:,} holds): {entry.about}", figures, as_json=as_json)
+    if figures.get("lost") or figures.get("duplicated"):
+        raise typer.Exit(FAILED)
+
+
+def target_of(
+    url: str, key: str | None, token: str | None, pid: int | None, *, remote: bool
+) -> "Target":
+    """What is at an address; an address that cannot be used ends the command."""
+    from pushhub.testing.load.dialect import Feed, bearer
+    from pushhub.testing.load.processes import Processes
+    from pushhub.testing.load.target import Target
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        fail(f"{url!r} is not an address such as {DEFAULT_URL}.", code=USAGE)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        fail(f"{url!r} is not an address such as {DEFAULT_URL}.", code=USAGE)
+    if not (remote or is_loopback(parts.hostname)):
+        fail(
+            f"{parts.hostname} is not this machine. If it is yours to put a load on, say --remote.",
+            code=USAGE,
+        )
+    prefix = parts.path.rstrip("/")
+    dialect = Feed(parts.netloc, token or key or "", key or "", prefix=prefix)
+    metrics = f"GET {prefix}/metrics HTTP/1.1\r\nHost: {parts.netloc}\r\n{bearer(key or '')}\r\n"
+    return Target(
+        parts.hostname,
+        port,
+        dialect,
+        tls=parts.scheme == "https",
+        processes=Processes(pid) if pid else None,
+        metrics=metrics.encode(),
+        cheap=replace(dialect, wait=0).poll("bench-probe", b"now"),
+    )
+
+
+def _watched(
+    run: "Callable[[Target, Load], Figures]",
+    target: "Target",
+    load: "Load",
+    changes: dict[str, int | float],
+) -> "Figures":
+    """Run with a bar on the terminal, if there is one."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
+        task = bars.add_task(f"{load.holds:,} holds", total=1.0)
+
+        def tick(share: float) -> None:
+            bars.update(task, completed=share)
+
+        return run(target, replace(load, tick=tick, **changes))  # type: ignore[arg-type]
+
+
+def _tell(title: str, figures: "Figures", *, as_json: bool) -> None:
+    from math import isnan
+
+    from rich.console import Console
+
+    from pushhub.testing.load.figures import warnings
+    from pushhub.testing.load.table import table
+
+    if as_json:
+        say_json({name: None if isnan(value) else value for name, value in figures.items()})
+    else:
+        shown = {name: value for name, value in figures.items() if not isnan(value)}
+        Console().print(table(title, {"hub": shown}))
+    for line in warnings(figures):
+        note(line)
