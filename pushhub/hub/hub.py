@@ -76,6 +76,8 @@ class Hub:
         self.stats = Stats()
         self.max_holds = max_holds
         self.parked = 0
+        # The most at one time, until somebody sets it back.
+        self.most_parked = 0
         self.draining = False
         self.now: Callable[[], float]
         self._uniform = uniform
@@ -166,6 +168,8 @@ class Hub:
         hold.at = at
         hold.parked = begun
         self.parked += 1
+        if self.parked > self.most_parked:
+            self.most_parked = self.parked
         self.wheel.set(hold, deadline)
         return None
 

@@ -49,9 +49,8 @@ async def round_of_holds(server: Server, channel: str, number: int) -> int:
 async def test_a_publish_reaches_five_thousand_holds_and_their_memory_comes_back(
     tmp_path: Path,
 ) -> None:
-    """The first crowd leaves behind what the allocator keeps for the next one, which takes no more:
-    so the measure is what the third leaves, compared with the first. Three per cent of some 75 MB
-    are 230 bytes for each of the 10,000 holds in between; what is needed is ten.
+    """Three crowds come and go. What they took is given back to the system within seconds: the
+    server looks every five whether a crowd has left.
     """
     with serve("front", f"sqlite:///{tmp_path / 'hub.db'}") as server:
         channel = fresh("crowd")
@@ -62,4 +61,9 @@ async def test_a_publish_reaches_five_thousand_holds_and_their_memory_comes_back
             after.append(resident(server))
             print(f"{HOLDS} holds: {used / 1e6:.1f} MB, after them {after[-1] / 1e6:.1f} MB")
         print(f"before: {before / 1e6:.1f} MB")
-        assert after[2] <= after[0] * 1.03
+        for _ in range(int(SECONDS / 0.2)):
+            if resident(server) <= before * 1.1:
+                break
+            await asyncio.sleep(0.2)
+        assert resident(server) <= before * 1.1
+        print(f"in the end: {resident(server) / 1e6:.1f} MB")
