@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -118,6 +119,8 @@ def target_of(
             f"{parts.hostname} is not this machine. If it is yours to put a load on, say --remote.",
             code=USAGE,
         )
+    if pid is not None and not Path(f"/proc/{pid}/stat").exists():
+        fail(f"There is no process {pid} here, or no /proc to read about it.", code=USAGE)
     prefix = parts.path.rstrip("/")
     dialect = Feed(parts.netloc, token or key or "", key or "", prefix=prefix)
     metrics = f"GET {prefix}/metrics HTTP/1.1\r\nHost: {parts.netloc}\r\n{bearer(key or '')}\r\n"

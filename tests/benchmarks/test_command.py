@@ -43,6 +43,7 @@ def test_bench_says_what_it_can_measure() -> None:
         (["--url", "http://hub.example.com"], "is not this machine"),
         (["--url", "ftp://127.0.0.1"], "is not an address"),
         (["--url", "http://127.0.0.1:x"], "is not an address"),
+        (["--pid", "4194305"], "There is no process 4194305"),
     ],
 )
 def test_bench_refuses_what_it_cannot_do(arguments: list[str], sentence: str) -> None:

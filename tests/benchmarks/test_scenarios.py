@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from benchmarks.servers import SERVERS
 from benchmarks.servers.pushhub import Front
 from pushhub.testing.load.figures import KINDS
 from pushhub.testing.load.scenarios import SCENARIOS, idle
@@ -36,8 +37,11 @@ def test_a_scenario_runs_and_loses_nothing(
 ) -> None:
     monkeypatch.setattr(idle, "WAIT", 1)
     done = [0.0]
-    load = replace(TINY, spread=SCENARIOS[name].spread, tick=done.append)
-    figures = SCENARIOS[name].run(front.target(), load)
+    scenario = SCENARIOS[name]
+    load = replace(TINY, spread=scenario.spread, tick=done.append)
+    if name in ("publish", "idle"):
+        load = replace(load, seconds=0.3)
+    figures = scenario.run(front.target(), load)
     assert {figure: value for figure, value in figures.items() if _bad(figure) and value} == {}
     assert {figure for figure in POSITIVE[name] if not figures[figure] > 0} == set()
     assert figures.get("received", 48) == 48
@@ -49,8 +53,18 @@ def _bad(figure: str) -> bool:
     return figure.endswith(("lost", "duplicated", "gaps", "refused", "broken"))
 
 
+@pytest.mark.parametrize("name", ["asgi", "naive", "nchan", "pushpin"])
+def test_other_servers_are_spoken_to(name: str) -> None:
+    server = SERVERS[name]()
+    if missing := server.missing():
+        pytest.skip(missing)
+    with server:
+        figures = SCENARIOS["fan-out"].run(server.target(), replace(TINY, holds=8))
+    assert (figures["received"], figures["lost"], figures["duplicated"]) == (16, 0, 0)
+
+
 def test_several_generators_share_the_clients(front: Front) -> None:
-    load = replace(TINY, holds=7, generators=2)
+    load = replace(TINY, holds=7, generators=3)
     figures = SCENARIOS["fan-out"].run(front.target(), load)
     assert (figures["received"], figures["lost"]) == (14, 0)
 
@@ -60,3 +74,9 @@ def test_without_processes_there_is_no_cpu(front: Front) -> None:
     figures = SCENARIOS["publish"].run(target, replace(TINY, seconds=0.2))
     assert math.isnan(figures["cpu_per_publish_us"])
     assert figures["publishes_per_s"] > 0
+
+
+def test_a_generator_without_clients_waits_for_nothing(front: Front) -> None:
+    load = replace(TINY, holds=1, generators=2)
+    figures = SCENARIOS["fan-out"].run(front.target(), load)
+    assert (figures["received"], figures["lost"]) == (2, 0)

@@ -27,6 +27,8 @@ from pushhub.testing.load.tally import Tally
 
 # Connections being opened at a time: listen queues have 4,096 places and often fewer.
 OPENING = 256
+# Seconds for the first of them.
+CONNECT_SECONDS = 10.0
 # One source address has 28,000 ports by default, shared with whatever else runs.
 CLIENTS_PER_ADDRESS = 10_000
 # Linux: choose the port when the destination is known, so that it need not be free for all others.
@@ -42,7 +44,9 @@ class Generator:
         self.number: int = plan["number"]
         self.tls = ssl.create_default_context() if plan["tls"] else None
         self.loop = asyncio.get_running_loop()
-        self.address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+        # A name may have several addresses, of which one has the server.
+        with socket.create_connection((self.host, self.port), CONNECT_SECONDS) as first:
+            self.family, self.address = first.family, first.getpeername()
         self.crowd = Crowd(restore(plan["dialect"]), Tally())
         self.channels: dict[str, Channel] = {}
         self.pollers: list[Poller] = []
@@ -160,7 +164,7 @@ class Generator:
             OSError: the server does not take it.
         """
         try:
-            await self.loop.sock_connect(sock, self.address[4])
+            await self.loop.sock_connect(sock, self.address)
             await self.loop.create_connection(
                 lambda: protocol,
                 sock=sock,
@@ -172,10 +176,10 @@ class Generator:
             raise
 
     def _socket(self, number: int) -> socket.socket:
-        sock = socket.socket(self.address[0], socket.SOCK_STREAM)
+        sock = socket.socket(self.family, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.address[4][0] == "127.0.0.1" and sys.platform == "linux":
+        if self.address[0] == "127.0.0.1" and sys.platform == "linux":
             # Every address of 127/8 is this machine's. Closing with a reset leaves no TIME_WAIT
             # behind, in which ports cannot be used again.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")

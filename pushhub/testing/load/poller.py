@@ -70,8 +70,12 @@ class Crowd:
     def expect(self, received: int) -> None:
         """Begin a burst, which ends when so many events in all have been received."""
         self.goal = received
-        self.reached.clear()
         self.burst_begun = (process_time(), monotonic())
+        self.burst = (0.0, 0.0)
+        if received:
+            self.reached.clear()
+        else:
+            self.reached.set()
 
     def read(self, data: bytes) -> News | None:
         """What an answer says, or None if more of it must come."""

@@ -24,7 +24,7 @@ def publish(target: Target, load: Load) -> Figures:
     latencies = Latencies()
     with target.crew(load) as crew:
         # The first make the channels.
-        crew.publish(channels, load.holds, 0.5, load.size)
+        crew.publish(channels, load.holds, min(0.5, load.seconds), load.size)
         target.settle()
         cpu = target.cpu()
         parts = crew.publish(channels, load.holds, load.seconds, load.size)
