@@ -22,6 +22,7 @@ from pushhub.web.app import App, create_app
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Awaitable, Callable
     from types import FrameType
 
     from pushhub.settings import Settings
@@ -34,11 +35,12 @@ GRACE_SECONDS = 10
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a drain before its shutdown, and a banner after its start."""
+    """uvicorn, with a drain before its shutdown. `started` gets the port when it listens."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, started: Callable[[int], Awaitable[None]]) -> None:
         settings = app.settings
         self.app = app
+        self._when_started = started
         self.collector = Collector(app.service.hub)
         super().__init__(
             uvicorn.Config(
@@ -63,9 +65,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.collector.start()
-            port = self.servers[0].sockets[0].getsockname()[1]
-            sys.stdout.write(banner(self.app.settings, port))
-            sys.stdout.flush()
+            await self._when_started(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         settings, service = self.app.settings, self.app.service
@@ -98,15 +98,20 @@ class Server(uvicorn.Server):
 
 
 def run(settings: Settings) -> int:
-    """Serve until a signal comes. Returns the exit status: 0 after a clean end, 1 if it could not
-    start.
+    """Serve in this process until a signal comes. Returns the exit status: 0 after a clean end, 1
+    if it could not start.
     """
     try:
         app = create_app(settings)
     except StoreError as error:
         sys.stderr.write(f"pushhub: {error}\n")
         return 1
-    server = Server(app)
+
+    async def announce(port: int) -> None:
+        sys.stdout.write(banner(settings, port))
+        sys.stdout.flush()
+
+    server = Server(app, announce)
     try:
         server.run()
     except SystemExit as exit:

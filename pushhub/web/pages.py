@@ -12,6 +12,7 @@ from starlette.routing import Route
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request as Asked
 from pushhub.web import metrics
+from pushhub.web.metrics_sum import add_up
 from pushhub.web.openapi import document
 
 if TYPE_CHECKING:
@@ -79,8 +80,11 @@ def _metrics(service: Service) -> Callable[[Request], Awaitable[Response]]:
             service.authority.require_admin(service.authority.grant(asked))
         except Problem as problem:
             return _problem(service, problem)
+        text = metrics.render(service)
+        if service.peers is not None:
+            text = add_up([text, *await service.peers.metrics()])
         return PlainTextResponse(
-            metrics.render(service),
+            text,
             headers={"content-type": metrics.CONTENT_TYPE, "cache-control": "no-store"},
         )
 

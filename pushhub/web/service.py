@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -30,6 +30,13 @@ def store_unavailable(error: StoreError) -> Problem:
     return Problem("store-unavailable", str(error), headers=(retry_after(1),))
 
 
+class Peers(Protocol):
+    """The other workers on this machine."""
+
+    async def metrics(self) -> list[str]:
+        """What each of them would answer to `/metrics` by itself."""
+
+
 @dataclass(slots=True)
 class Service:
     """One hub and its surroundings. Faces are functions of it and of a request."""
@@ -41,6 +48,8 @@ class Service:
     """How often each problem was answered, by its slug."""
     tickets: Tickets | None = None
     """Made when the store is open, which keeps the secret that all workers share."""
+    peers: Peers | None = None
+    """The other workers on this machine, where there are any."""
     leaving: bool = False
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

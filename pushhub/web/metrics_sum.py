@@ -1,0 +1,61 @@
+"""The metrics of several workers as those of one server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+# What does not add up: the worst is what an operator wants to see.
+_WORST: dict[str, Callable[[float, float], float]] = {
+    "pushhub_store_ready": min,
+    "pushhub_draining": max,
+    "pushhub_store_lag_seconds": max,
+}
+
+
+def _sum(one: float, other: float) -> float:
+    return one + other
+
+
+def add_up(texts: Iterable[str]) -> str:
+    """One exposition in which each series is the sum of the workers', or the worst of them."""
+    lines: dict[str, float | None] = {}
+    count = 0
+    for text in texts:
+        count += 1
+        for line in text.splitlines():
+            if line.startswith("#"):
+                lines.setdefault(line, None)
+                continue
+            series, _, value = line.rpartition(" ")
+            known = lines.get(series)
+            combine = _WORST.get(series, _sum)
+            lines[series] = float(value) if known is None else combine(known, float(value))
+    lines["# HELP pushhub_workers Workers in this sum."] = None
+    lines["# TYPE pushhub_workers gauge"] = None
+    lines["pushhub_workers"] = float(count)
+    return "\n".join(_in_families(lines)) + "\n"
+
+
+def _in_families(lines: dict[str, float | None]) -> Iterable[str]:
+    """The lines, with the series that only a later worker has moved to their family."""
+    families: dict[str, list[str]] = {}
+    for line, value in lines.items():
+        if value is None:
+            families.setdefault(line.split(" ")[2], []).append(line)
+            continue
+        name = line.partition("{")[0]
+        family = next(
+            (
+                stem
+                for suffix in ("", "_bucket", "_sum", "_count")
+                if (stem := name.removesuffix(suffix)) in families
+            ),
+            name,
+        )
+        number = int(value) if value == int(value) else value
+        families.setdefault(family, []).append(f"{line} {number}")
+    for members in families.values():
+        yield from members
