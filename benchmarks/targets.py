@@ -40,6 +40,7 @@ GOALS = (
     ),
     Goal("CPU/delivery beside naive", "fan-out", "cpu_per_delivery_us", 1 / 8, 1000, "naive"),
     Goal("KiB/hold on one channel", "memory", "rss_per_hold_kib", 3.0),
+    Goal("KiB/hold on one channel, a token each", "memory-users", "rss_per_hold_kib", 3.0),
     Goal("KiB/hold, a channel each", "memory-spread", "rss_per_hold_kib", 3.0),
     Goal("memory/hold on one channel", "memory", "rss_per_hold_kib", 1 / 3, None, "nchan"),
     Goal("memory/hold, a channel each", "memory-spread", "rss_per_hold_kib", 1 / 3, None, "nchan"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pushhub.testing.load.target import Figures, Load, Target
 
 # Those that only look at the server's processes.
-_NEED_PID = ("idle", "memory", "memory-spread")
+_NEED_PID = ("idle", "memory", "memory-spread", "memory-users")
 
 # Nobody needs more from one machine, and a slip of the finger is not a denial of service.
 _MOST_HOLDS = 60_000

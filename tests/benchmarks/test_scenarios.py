@@ -25,6 +25,7 @@ POSITIVE = {
     "poll-vs-longpoll": ["poll_received", "long_received", "poll_requests_per_s"],
     "publish": ["publishes_per_s", "p50_ms"],
     "memory": ["rss_mib"],
+    "memory-users": ["rss_mib"],
     "memory-spread": ["rss_mib"],
     "stall": ["received", "probe_max_ms", "loop_lag_ms"],
     "idle": ["timeouts_per_s"],

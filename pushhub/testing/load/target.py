@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pushhub.testing.load.crew import Crew
+from pushhub.testing.load.dialect import TOKEN_MARK
 from pushhub.testing.load.publishing import Line, Publisher
 
 if TYPE_CHECKING:
@@ -77,6 +78,14 @@ class Target:
         crew = Crew(dialect, self.host, self.port, tls=self.tls, size=load.generators)
         with crew:
             yield crew
+
+    def own_tokens(self, load: Load) -> tuple[list[str], dict[str, str]]:
+        """A token for every client, and the change to the dialect that they need; nothing where
+        tokens are not ours to make.
+        """
+        if self.tokens is None:
+            return [], {}
+        return self.tokens(load.holds), {"token": TOKEN_MARK.decode()}
 
     @contextmanager
     def publisher(self, load: Load) -> Iterator[Publisher]:

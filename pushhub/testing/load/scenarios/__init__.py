@@ -74,6 +74,11 @@ SCENARIOS = {
         "single publishes with receipts, 64 at a time", publish.publish, (64,), seconds=5.0
     ),
     "memory": Scenario("memory per hold, all on one channel", memory.memory, (1000, 5000, 18_000)),
+    "memory-users": Scenario(
+        "memory per hold, all on one channel, a token each",
+        lambda target, load: memory.memory(target, load, tokens=True),
+        (1000, 5000, 18_000),
+    ),
     "memory-spread": Scenario(
         "memory per hold, each on a channel of its own",
         memory.memory,

@@ -10,7 +10,6 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.dialect import TOKEN_MARK
 from pushhub.testing.load.target import Figures, Load, Target, fresh_channels
 
 if TYPE_CHECKING:
@@ -31,11 +30,7 @@ def fan_out(target: Target, load: Load, *, tokens: bool = False, pages: bool = F
     every poll.
     """
     channels = fresh_channels(load)
-    own: list[str] = []
-    changes = {}
-    if tokens and target.tokens is not None:
-        own = target.tokens(load.holds)
-        changes["token"] = TOKEN_MARK.decode()
+    own, changes = target.own_tokens(load) if tokens else ([], {})
     empty = target.rss()
     with ExitStack() as stack:
         publisher = stack.enter_context(target.publisher(load))

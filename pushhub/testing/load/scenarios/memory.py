@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 ROUNDS = 3
 
 
-def memory(target: Target, load: Load) -> Figures:
+def memory(target: Target, load: Load, *, tokens: bool = False) -> Figures:
     """The server must be a fresh one: memory that it had used before would be used again."""
     channels = fresh_channels(load)
+    own, changes = target.own_tokens(load) if tokens else ([], {})
     empty = target.rss()
-    with target.publisher(load) as publisher, target.crew(load) as crew:
-        crew.open(channels, load.holds // len(channels))
+    with target.publisher(load) as publisher, target.crew(load, **changes) as crew:
+        crew.open(channels, load.holds // len(channels), tokens=own)
         target.settle()
         parked = target.rss()
         load.tick(0.5)
