@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pushhub.store.base import Appended, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from pushhub.store.base import Outcome
     from pushhub.store.redis_wire import Command, Reply
 
     Send = Callable[[Command, Callable[[Reply], None]], None]
+
+Done = Callable[[list["Outcome"]], None]
 
 
 class Level(StrEnum):
@@ -55,32 +58,71 @@ class Acks:
             StoreError: it does not.
         """
         if self.level is Level.FSYNC:
-            reply = await ask((b"WAITAOF", 0, 0, 1))
+            reply = await ask((b"WAITAOF", 1, 0, 1))
             if isinstance(reply, Exception):
                 raise StoreError(
-                    "This Redis has no WAITAOF, which 'fsync' needs: use Redis 7.2 or Valkey, or"
-                    f" another level. It says: {reply}"
+                    "This Redis cannot say what is on its disk, as 'fsync' needs: use Redis 7.2 or"
+                    f" Valkey with 'appendonly yes', or another level. It says: {reply}"
                 )
 
-    def settle(
-        self, outcomes: list[Outcome], send: Send, done: Callable[[list[Outcome]], None]
-    ) -> None:
-        """Wait as long as the level asks, and mark what was reached."""
-        command = self.command
+    @property
+    def seconds(self) -> float:
+        """How long a question may keep the connection."""
+        return 0.0 if self.level is Level.MEMORY else self.milliseconds / 1000
+
+    def level_of(self, reply: Any) -> Level:
+        """What an answer says was reached."""
+        if self.level is Level.REPLICATED:
+            reached = isinstance(reply, int) and reply >= self.replicas
+        else:
+            reached = isinstance(reply, list) and bool(reply[0])
+        return self.level if reached else Level.MEMORY
+
+
+class Receipts:
+    """Asks how far appends have come, before their publishers are told of them.
+
+    A question keeps the connection, and whatever is sent after it, until it is answered. So there
+    is one at a time, and its answer is good for all that was appended before it.
+    """
+
+    __slots__ = ("_acks", "_asked", "_next", "_send")
+
+    def __init__(self, acks: Acks, send: Send) -> None:
+        self._acks = acks
+        self._send = send
+        self._next: list[tuple[list[Outcome], Done]] = []
+        self._asked = False
+
+    def settle(self, outcomes: list[Outcome], done: Done) -> None:
+        """Hand `outcomes` to `done`, marked with what was reached, when that is known."""
+        command = self._acks.command
         if command is None or not any(isinstance(outcome, Appended) for outcome in outcomes):
             done(outcomes)
             return
+        self._next.append((outcomes, done))
+        if not self._asked:
+            self._ask(command)
+
+    def _ask(self, command: Command) -> None:
+        batch, self._next = self._next, []
+        self._asked = True
 
         def take(reply: Any) -> None:
-            level = self.level if self._reached(reply) else Level.MEMORY
-            done([_mark(outcome, level) for outcome in outcomes])
+            self._asked = False
+            if self._next:
+                self._ask(command)
+            level = self._acks.level_of(reply)
+            for outcomes, done in batch:
+                done([_mark(outcome, level) for outcome in outcomes])
 
-        send(command, take)
+        self._send(command, take)
 
-    def _reached(self, reply: Any) -> bool:
-        if self.level is Level.REPLICATED:
-            return isinstance(reply, int) and reply >= self.replicas
-        return isinstance(reply, list) and bool(reply[0])
+    def lost(self) -> None:
+        """The connection is gone. Another one cannot say how far this one's appends have come."""
+        batch, self._next = self._next, []
+        for outcomes, done in batch:
+            done([_mark(outcome, Level.MEMORY) for outcome in outcomes])
 
 
 def _mark(outcome: Outcome, level: Level) -> Outcome:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.store.base import StoreUnavailable
-from pushhub.store.redis_frame import DELETED, channel_of, topic, unpack_message
+from pushhub.store.redis_frame import DELETED, channel_of, topics, unpack_message
 from pushhub.store.redis_wire import Reply, Wire
 
 if TYPE_CHECKING:
@@ -38,8 +38,13 @@ class FeedWire(Wire):
         super().__init__(loop, closed)
         self._feed = feed
 
+        # When an unanswered PING was sent; 0 when none is.
+        self.pinged = 0.0
+
     def reply_received(self, reply: Reply) -> None:
-        if not isinstance(reply, list) or not reply:
+        if reply == b"PONG":
+            self.pinged = 0.0  # The answer while nothing is subscribed to.
+        elif not isinstance(reply, list) or not reply:
             self.abort()
         elif reply[0] == b"message":
             self._feed.message(reply[1], reply[2])
@@ -48,9 +53,6 @@ class FeedWire(Wire):
         elif reply[0] == b"pong":
             self.pinged = 0.0
 
-    # When an unanswered PING was sent; 0 when none is.
-    pinged = 0.0
-
     def ping(self, now: float) -> None:
         """Ask whether anybody is there, unless the last question has no answer yet."""
         if not self.pinged:
@@ -58,19 +60,38 @@ class FeedWire(Wire):
             self.write((b"PING",))
 
     def silent_for(self, now: float) -> float:
-        return now - self.pinged if self.pinged else 0.0
+        return now - max(self.pinged, self.heard) if self.pinged else 0.0
 
 
 class Feed:
-    """The subscriptions. They outlive the connection: a new one takes them all over."""
+    """The subscriptions. They outlive the connection: a new one takes them all over.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
+    Args:
+        loop: the event loop.
+        listener: who is told.
+        database: whose events.
+        complete: called when a new connection has confirmed every subscription. Whoever is called
+            then calls `restore`, at a time when the log can be read.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: Listener,
+        database: int,
+        complete: Callable[[], None],
+    ) -> None:
         self._loop = loop
         self._listener = listener
+        self._topics = topics(database)
+        self._complete = complete
         self._wire: FeedWire | None = None
         # Channel → whether Redis has confirmed it on this connection.
         self._wanted: dict[str, bool] = {}
         self._unconfirmed = 0
+        # Channel → how many SUBSCRIBEs are on their way. Only the last one's answer counts: there
+        # is an UNSUBSCRIBE before it.
+        self._sent: dict[str, int] = {}
         self._askers: dict[str, list[asyncio.Future[None]]] = {}
         self._asking: list[str] = []
         self._leaving: list[str] = []
@@ -83,14 +104,24 @@ class Feed:
         for name in self._wanted:
             self._wanted[name] = False
         self._ask(list(self._wanted))
-        if not self._wanted:
-            self._restored()
+        self._look()
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that is wanted is confirmed."""
+        return self._wire is not None and not self._unconfirmed
+
+    def restore(self) -> None:
+        """Tell the listener that it is told again."""
+        self.hears = True
+        self._listener.restored()
 
     def lost(self) -> None:
         """The connection is gone. What happens now is not heard."""
         self._wire = None
         self._asking.clear()
         self._leaving.clear()
+        self._sent.clear()
         askers, self._askers = self._askers, {}
         for futures in askers.values():
             for future in futures:
@@ -133,14 +164,20 @@ class Feed:
 
     def confirmed(self, channel: str) -> None:
         """Redis has confirmed a subscription."""
+        sent = self._sent.pop(channel, 1) - 1
+        if sent:
+            self._sent[channel] = sent
+            return
         if self._wanted.get(channel) is False:
             self._wanted[channel] = True
             self._unconfirmed -= 1
+        self._answer(channel)
+        self._look()
+
+    def _answer(self, channel: str) -> None:
         for future in self._askers.pop(channel, ()):
             if not future.done():
                 future.set_result(None)
-        if not self.hears and not self._unconfirmed:
-            self._restored()
 
     def message(self, subject: bytes, payload: bytes) -> None:
         """Something has happened in a channel."""
@@ -150,9 +187,9 @@ class Feed:
         else:
             self._listener.wake(unpack_message(channel, payload))
 
-    def _restored(self) -> None:
-        self.hears = True
-        self._listener.restored()
+    def _look(self) -> None:
+        if self.whole and not self.hears:
+            self._complete()
 
     def _flush(self) -> None:
         """Send what one turn of the loop has collected. Whoever left and came back stays."""
@@ -161,14 +198,24 @@ class Feed:
         self._leaving = []
         if self._wire is not None:
             for start in range(0, len(leaving), BATCH):
-                names = map(topic, leaving[start : start + BATCH])
-                self._wire.write((b"UNSUBSCRIBE", *names))
-            self._ask([name for name in asking if name in self._wanted])
+                names = leaving[start : start + BATCH]
+                self._wire.write((b"UNSUBSCRIBE", *map(self._topic, names)))
+            for name in asking:
+                if name not in self._wanted:
+                    self._answer(name)  # It left before it was asked for.
+            self._ask([name for name in dict.fromkeys(asking) if name in self._wanted])
+            # The last one that was waited for may have left.
+            self._look()
 
     def _ask(self, names: list[str]) -> None:
         assert self._wire is not None
+        for name in names:
+            self._sent[name] = self._sent.get(name, 0) + 1
         for start in range(0, len(names), BATCH):
-            self._wire.write((b"SUBSCRIBE", *map(topic, names[start : start + BATCH])))
+            self._wire.write((b"SUBSCRIBE", *map(self._topic, names[start : start + BATCH])))
+
+    def _topic(self, channel: str) -> bytes:
+        return self._topics + channel.encode()
 
     def __len__(self) -> int:
         return len(self._wanted)

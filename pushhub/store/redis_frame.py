@@ -1,6 +1,7 @@
 """How pushhub's things are called and written in Redis.
 
-Keys of one channel share a hash tag, so that they lie in one slot of a cluster.
+Keys of one channel share a hash tag, so that they lie in one slot of a cluster. What kind of key it
+is stands before the name, since a name may have any characters.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from pushhub.protocol.event import Event
 if TYPE_CHECKING:
     from pushhub.protocol.event import Draft
 
-PREFIX = b"ph:"
 EPOCH_KEY = b"ph:epoch"
 NAMES_KEY = b"ph:names"
 
@@ -23,21 +23,29 @@ _LENGTHS = struct.Struct(">HHH")
 DELETED = b"-"
 
 
-def tag(channel: str) -> bytes:
-    """The hash tag of a channel's keys. A brace in a name would end the tag early: then of all its
-    keys alike.
+def keys(channel: str) -> tuple[bytes, bytes]:
+    """The keys of a channel's metadata and of its stream. A brace in a name ends the hash tag
+    early: that of both alike.
     """
-    return PREFIX + b"{" + b"c" + channel.encode() + b"}"
+    tag = b"{c" + channel.encode() + b"}"
+    return b"ph:m:" + tag, b"ph:s:" + tag
 
 
-def topic(channel: str) -> bytes:
-    """The pub/sub channel that carries a channel's events."""
-    return PREFIX + b"e:" + channel.encode()
+def used_key(channel: str, key: str) -> bytes:
+    """The key that remembers an idempotency key of a channel."""
+    name = channel.encode()
+    # With the name's length nobody's name and key read like another's.
+    return b"ph:k%d:{c%b}%b" % (len(name), name, key.encode())
+
+
+def topics(database: int) -> bytes:
+    """What the pub/sub channels of a database begin with: Redis itself keeps none apart."""
+    return b"ph:e%d:" % database
 
 
 def channel_of(topic: bytes) -> str:
     """The channel whose events a pub/sub channel carries."""
-    return topic[len(PREFIX) + 2 :].decode()
+    return topic.split(b":", 2)[2].decode()
 
 
 def pack(draft: Draft) -> bytes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import Connection, ConnectionPool, Sentinel
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from pushhub.store.base import StoreError, StoreUnavailable
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 # A server on the same network answers in milliseconds; one that does not in two seconds is no help
 # to a request.
 CONNECT_SECONDS = 2.0
+# One sentinel of several may be down, and is no reason to wait long.
+SENTINEL_SECONDS = 0.5
 SENTINEL = "redis+sentinel"
+_RUN_ID = re.compile(rb"run_id:(\w+)")
 
 W = TypeVar("W", bound="Wire")
 
@@ -38,7 +44,7 @@ class Opener:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._owners: dict[int, AbstractConnection] = {}
+        self._seconds = 2 * CONNECT_SECONDS
         self._sentinel: Sentinel | None = None
         self._pool: ConnectionPool | None = None
         options: dict[str, Any] = {
@@ -71,13 +77,15 @@ class Opener:
             options |= {"username": unquote(name) or None, "password": unquote(password) or None}
         options["db"] = int(path[1]) if len(path) == 2 else 0
         query = parse_qs(parts.query)
-        sentinel_options = {
-            "socket_timeout": CONNECT_SECONDS,
-            "socket_connect_timeout": CONNECT_SECONDS,
+        sentinel_options: dict[str, Any] = {
+            "socket_timeout": SENTINEL_SECONDS,
+            "socket_connect_timeout": SENTINEL_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
         }
         if "sentinel_password" in query:
-            sentinel_options["password"] = query["sentinel_password"][0]  # type: ignore[assignment]
+            sentinel_options["password"] = query["sentinel_password"][0]
         self._service = unquote(path[0])
+        self._seconds += SENTINEL_SECONDS * len(addresses)
         self._options = options
         self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
             addresses, sentinel_kwargs=sentinel_options
@@ -89,22 +97,29 @@ class Opener:
         Raises:
             StoreUnavailable: Redis cannot be reached, or does not let us in.
         """
-        connection = None
+        connection: AbstractConnection | None = None
         try:
-            async with asyncio.timeout(2 * CONNECT_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 connection = await self._make()
                 await connection.connect()  # type: ignore[no-untyped-call]
+                await connection.send_command("INFO", "server")
+                told: bytes = await connection.read_response()
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(
-                f"Redis cannot be reached: {error or 'no answer in time'}."
-            ) from None
-        writer = connection._writer
+            problem = str(error).rstrip(".") or "no answer in time"
+            raise StoreUnavailable(f"Redis cannot be reached: {problem}.") from None
+        else:
+            writer, connection._writer = connection._writer, None
+        finally:
+            if connection is not None:
+                await connection.disconnect(nowait=True)
         assert writer is not None
+        wire.owner = writer
+        wire.server = found[1] if (found := _RUN_ID.search(told)) else b""
         transport = writer.transport
+        if transport.is_closing():
+            raise StoreUnavailable("Redis cannot be reached: it closed the connection at once.")
         transport.set_protocol(wire)
         wire.connection_made(transport)
-        # redis-py closes what nobody holds on to.
-        wire.owner = connection
         return wire
 
     async def _make(self) -> AbstractConnection:
@@ -114,6 +129,12 @@ class Opener:
         assert self._pool is not None
         made: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         return made
+
+    @property
+    def database(self) -> int:
+        """The logical database that the connections are in."""
+        options = self._options if self._pool is None else self._pool.connection_kwargs
+        return int(options.get("db") or 0)
 
     async def close(self) -> None:
         """Close the connections to the sentinels."""

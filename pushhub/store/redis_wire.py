@@ -36,8 +36,10 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         # When something last came, or was first waited for: seconds of the loop's clock.
         self.heard = loop.time()
-        # What opened the connection, and closes it when nobody holds on to it.
+        # Closes the connection when nobody holds on to it.
         self.owner: object = None
+        # The process at the other end: its run_id.
+        self.server = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)

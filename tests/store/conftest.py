@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -10,10 +12,15 @@ import pytest
 from pushhub.protocol.event import Draft
 from pushhub.store.base import Append, Appended, Outcome, Retention, append
 from pushhub.store.memory import MemoryStore
+from pushhub.store.redis import RedisStore
 from pushhub.store.sqlite import SqliteStore
+from tests import redis_servers
+from tests.redis_servers import rack, redis_shelf
+
+__all__ = ["rack", "redis_shelf"]
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from pushhub.protocol.event import Event
@@ -36,17 +43,43 @@ class Clock:
         self.now += seconds
 
 
+# How long news may take that crosses a network, on a busy machine.
+NEWS_SECONDS = 5.0
+
+
 class Recorder:
     """A listener: the events and the forgotten channels, in the order in which they were told."""
 
     def __init__(self) -> None:
         self.told: list[Event | str] = []
+        self.hearing: list[bool] = []
+        """What was told of the feed: True for restored, False for lost."""
 
     def wake(self, event: Event) -> None:
         self.told.append(event)
 
     def forget(self, channel: str) -> None:
         self.told.append(channel)
+
+    def lost(self) -> None:
+        self.hearing.append(False)
+
+    def restored(self) -> None:
+        self.hearing.append(True)
+
+    async def heard(self, store: Store, count: int) -> list[Event | str]:
+        """The first `count` things told. A store that is certain has told them by now."""
+        if not store.certain:
+            await until(lambda: len(self.told) >= count)
+        assert len(self.told) >= count
+        return self.told[:count]
+
+
+async def until(holds: Callable[[], object], seconds: float = NEWS_SECONDS) -> None:
+    """Wait for what nobody announces."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
 
 
 class Lab(Protocol):
@@ -60,7 +93,7 @@ class Lab(Protocol):
 class MemoryLab:
     keeps_epoch = False
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, shelf: redis_servers.Shelf) -> None:
         self._clock = clock
 
     def make(self) -> Store:
@@ -70,7 +103,7 @@ class MemoryLab:
 class SqliteLab:
     keeps_epoch = True
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, shelf: redis_servers.Shelf) -> None:
         self._path = folder / "log.db"
         self._clock = clock
 
@@ -78,7 +111,24 @@ class SqliteLab:
         return SqliteStore(str(self._path), self._clock)
 
 
-LABS: dict[str, type[MemoryLab] | type[SqliteLab]] = {"memory": MemoryLab, "sqlite": SqliteLab}
+class RedisLab:
+    keeps_epoch = True
+
+    def __init__(
+        self, folder: Path, clock: Clock, shelf: redis_servers.Shelf, kind: str = "valkey9"
+    ) -> None:
+        self._url = shelf.url(kind)
+        self._clock = clock
+
+    def make(self) -> Store:
+        return RedisStore(self._url, self._clock)
+
+
+LABS: dict[str, Callable[[Path, Clock, redis_servers.Shelf], Lab]] = {
+    "memory": MemoryLab,
+    "sqlite": SqliteLab,
+    **{kind: partial(RedisLab, kind=kind) for kind in redis_servers.names()},
+}
 
 
 @pytest.fixture
@@ -92,8 +142,13 @@ def listener() -> Recorder:
 
 
 @pytest.fixture(params=LABS)
-def lab(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Lab:
-    return LABS[request.param](tmp_path, clock)
+def lab(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    clock: Clock,
+    redis_shelf: redis_servers.Shelf,
+) -> Lab:
+    return LABS[request.param](tmp_path, clock, redis_shelf)
 
 
 @pytest.fixture

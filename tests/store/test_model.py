@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,9 @@ from pushhub.protocol.event import Draft
 from pushhub.protocol.page import Gap, Page
 from pushhub.store.base import Append, Appended, Expect, Mismatch, Retention, append
 from tests.store.conftest import LABS, Clock, Recorder
+
+if TYPE_CHECKING:
+    from tests.redis_servers import Shelf
 
 CHANNELS = st.sampled_from(["a", "b"])
 RETENTIONS = st.builds(
@@ -59,13 +63,14 @@ class Model:
 
 class Machine(RuleBasedStateMachine):
     lab = ""
+    shelf: Shelf
 
     @initialize()
     def begin(self) -> None:
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
-        self.store = LABS[self.lab](Path(self.folder.name), self.clock).make()
+        self.store = LABS[self.lab](Path(self.folder.name), self.clock, self.shelf).make()
         self.runner.run(self.store.open(Recorder()))
         self.models = {"a": Model(), "b": Model()}
 
@@ -132,8 +137,8 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("name", LABS)
-def test_a_store_does_what_the_model_does(name: str) -> None:
-    machine = type("Machine", (Machine,), {"lab": name})
+def test_a_store_does_what_the_model_does(name: str, redis_shelf: Shelf) -> None:
+    machine = type("Machine", (Machine,), {"lab": name, "shelf": redis_shelf})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -13,8 +13,10 @@ local fingerprint, remember = ARGV[6], tonumber(ARGV[7])
 
 if fingerprint ~= '' then
   local used = redis.call('HMGET', KEYS[3], 'fingerprint', 'epoch', 'offset', 'id', 'time')
-  if used[1] and now - tonumber(used[5]) < remember then
+  if used[1] and now - tonumber(used[5]) <= remember then
     if used[1] ~= fingerprint then return {'reused'} end
+    -- A write, so that a WAIT after it waits for the event of then as well.
+    redis.call('PEXPIRE', KEYS[3], remember)
     return {'duplicate', used[2], used[3], used[4]}
   end
 end
@@ -37,20 +39,30 @@ if ARGV[5] ~= '' then
 end
 
 -- The stream outliving its meta would take somebody's hand; offsets must not restart even then.
-local top = tonumber(redis.call('HGET', KEYS[1], 'top') or (last and offset_of(last)) or 0)
+local meta = redis.call('HMGET', KEYS[1], 'top', 'age')
+local top = tonumber(meta[1] or (last and offset_of(last)) or 0)
+local age = tonumber(ARGV[4])
+
+-- Events before `stays` that are older than `most` go.
+local function drop_aged(most, stays)
+  while most > 0 do
+    local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+    if not oldest or offset_of(oldest) >= stays or tonumber(field(oldest, 't')) >= now - most then
+      return
+    end
+    redis.call('XDEL', KEYS[2], oldest[1])
+  end
+end
+
+-- What was too old yesterday is not brought back by a longer age today.
+local age_before = tonumber(meta[2] or 0)
+if age_before ~= age then drop_aged(age_before, top) end
+
 local offset = string.format('%.0f', top + 1)
 redis.call('HSET', KEYS[1], 'top', offset, 'age', ARGV[4], 'events', ARGV[3])
 redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], offset .. '-0', 'e', epoch, 't', now, 'f', ARGV[2])
-
-local age = tonumber(ARGV[4])
-if age > 0 then
-  -- The event just appended stays, whatever its age.
-  local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-  while tonumber(field(oldest, 't')) < now - age and offset_of(oldest) < tonumber(offset) do
-    redis.call('XDEL', KEYS[2], oldest[1])
-    oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-  end
-end
+-- The event just appended stays, whatever its age.
+drop_aged(age, top + 1)
 
 if fingerprint ~= '' then
   local id = ARGV[11] ~= '' and ARGV[11] or (epoch .. '-' .. offset)

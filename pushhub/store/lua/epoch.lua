@@ -5,6 +5,8 @@
 -- replication history, and counts only while both are what they were:
 --   run_id          changes with every start: a crash may have lost the end of the log
 --   master_replid   changes with every promotion: the new master may lack what the old one told
+-- A master also draws a new master_replid when its first replica comes, and when there has been none
+-- for long. Nothing is lost with that: the epoch stays when this process has never been a replica.
 -- This file comes first in every script.
 
 local function identity()
@@ -20,11 +22,29 @@ local function epoch_of(key)
   return nil
 end
 
+-- Whether this process wrote the identity `kept`, and has never had another's data since. After a
+-- promotion there is a second replication id; it goes when the backlog does, but whoever made the
+-- process a replica and a master again did so by a command. In a cluster it needs none.
+local function is_unbroken(kept)
+  local server = redis.call('INFO', 'server')
+  if not string.find(server, 'run_id:' .. string.sub(kept, 1, 40), 1, true)
+    or not string.find(server, 'redis_mode:standalone', 1, true)
+    or not string.find(redis.call('INFO', 'replication'), 'master_replid2:0+%s') then
+    return false
+  end
+  local ran = redis.call('INFO', 'commandstats')
+  for _, command in ipairs({'replicaof', 'slaveof', 'failover'}) do
+    if string.find(ran, 'cmdstat_' .. command .. ':', 1, true) then return false end
+  end
+  return true
+end
+
 -- The epoch; `fresh`, a random text of the caller's, becomes it when there is none.
 local function epoch_or(key, fresh)
   local epoch = epoch_of(key)
   if not epoch then
-    epoch = fresh
+    local kept = redis.call('HMGET', key, 'epoch', 'identity')
+    epoch = kept[1] and is_unbroken(kept[2]) and kept[1] or fresh
     redis.call('HSET', key, 'epoch', epoch, 'identity', identity())
   end
   return epoch

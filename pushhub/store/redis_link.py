@@ -1,0 +1,261 @@
+"""The two connections to Redis: one for commands, one for the feed.
+
+When either is lost, it is opened again, for ever, with jittered pauses; meanwhile commands are
+refused at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import hiredis
+import structlog
+
+from pushhub.store.base import StoreError, StoreUnavailable
+from pushhub.store.redis_feed import PING_SECONDS, SILENCE_SECONDS, Feed, FeedWire
+from pushhub.store.redis_wire import Command, Reply, Wire
+
+if TYPE_CHECKING:
+    from pushhub.store.base import Listener
+    from pushhub.store.redis_open import Opener
+
+log = structlog.get_logger(__name__)
+
+# How long a command may go unanswered before the connection is given up: publishers are told
+# quickly.
+COMMAND_SECONDS = 2.0
+# Pauses between attempts to connect: doubled each time, drawn between a half and the whole.
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+# How often the connections are looked at.
+WATCH_SECONDS = 0.25
+
+AWAY = "Redis cannot be reached at the moment."
+CLOSED = "The store is closed."
+
+Ask = Callable[[Command], Awaitable[Reply]]
+
+
+class Link:
+    """The connections, and what is on its way on them.
+
+    Args:
+        opener: opens them.
+        prepare: gets a new connection for commands ready, with what it is given to ask it.
+        lost: called when the connection for commands is gone, after all that was asked.
+        patience: for how many seconds a command may keep the connection, on top of what any may.
+    """
+
+    def __init__(
+        self,
+        opener: Opener,
+        prepare: Callable[[Ask], Awaitable[None]],
+        lost: Callable[[], None],
+        patience: float = 0.0,
+    ) -> None:
+        self._opener = opener
+        self._prepare = prepare
+        self._lost = lost
+        self._patience = COMMAND_SECONDS + patience
+        self._commands: Wire | None = None
+        self.feed: Feed
+        self._feed_wire: FeedWire | None = None
+        self._unanswered = 0
+        self._closing: asyncio.Event | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._commands_lost = asyncio.Event()
+        self._feed_lost = asyncio.Event()
+
+    # Life
+
+    async def open(self, listener: Listener) -> None:
+        """Connect.
+
+        Raises:
+            StoreError: one of them cannot be; the sentence says why.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.feed = Feed(self._loop, listener, self._opener.database, self._restore)
+        try:
+            await self._connect_commands()
+            await self._connect_feed()
+        except StoreError:
+            await self.close()
+            raise
+        self._tasks = [
+            self._loop.create_task(self._keep(self._commands_lost, self._connect_commands)),
+            self._loop.create_task(self._keep(self._feed_lost, self._connect_feed)),
+            self._loop.create_task(self._watch()),
+        ]
+
+    async def close(self) -> None:
+        """Wait for what is on its way, as long as any command may take, and disconnect."""
+        self._closing = asyncio.Event()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._unanswered:
+            try:
+                async with asyncio.timeout(self._patience):
+                    await self._closing.wait()
+            except TimeoutError:
+                pass
+        for wire in (self._feed_wire, self._commands):
+            if wire is not None:
+                wire.abort()
+        await self._opener.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether commands are carried out, and the feed tells what happens."""
+        return self._commands is not None and self.feed.hears
+
+    async def _connect_commands(self) -> None:
+        wire = await self._opener.open(Wire(self._loop, self._lost_commands))
+        try:
+            await self._prepare(lambda command: self._ask(wire, command))
+        except StoreError:
+            wire.abort()
+            raise
+        self._commands = wire
+        self._commands_lost.clear()
+        feed = self._feed_wire
+        if feed is not None and feed.server != wire.server:
+            # It is still on the server of before, and hears nothing of what happens on this one.
+            feed.abort()
+        self._restore()
+
+    async def _connect_feed(self) -> None:
+        wire = await self._opener.open(FeedWire(self._loop, self._lost_feed, self.feed))
+        self._feed_wire = wire
+        self._feed_lost.clear()
+        commands = self._commands
+        if commands is not None and commands.server != wire.server:
+            commands.abort()
+        self.feed.connected(wire)
+
+    def _restore(self) -> None:
+        """Have whoever waits read anew, now that the log can be read and every channel is heard.
+
+        Also when commands alone were lost: what could not be read meanwhile waits for that.
+        """
+        if self._commands is not None and self.feed.whole:
+            self.feed.restore()
+
+    def _lost_commands(self) -> None:
+        if self._commands is not None and not self._closing:
+            log.warning("redis.lost", connection="commands")
+        self._commands = None
+        self._lost()
+        self._commands_lost.set()
+
+    def _lost_feed(self) -> None:
+        if self._feed_wire is not None and not self._closing:
+            log.warning("redis.lost", connection="feed")
+        self._feed_wire = None
+        self.feed.lost()
+        self._feed_lost.set()
+
+    async def _keep(self, lost: asyncio.Event, connect: Callable[[], Any]) -> None:
+        """Connect again whenever a connection is lost."""
+        while True:
+            await lost.wait()
+            pause = FIRST_PAUSE
+            while lost.is_set():
+                try:
+                    await connect()
+                except StoreError as error:
+                    log.debug("redis.unreachable", error=str(error))
+                    await asyncio.sleep(pause * random.uniform(0.5, 1))
+                    pause = min(2 * pause, LONGEST_PAUSE)
+            log.info("redis.connected")
+
+    async def _watch(self) -> None:
+        """Give up connections on which an answer is overdue: a hung server refuses nobody."""
+        pinged = 0.0
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            now = self._loop.time()
+            if self._commands is not None and self._commands.silent_for(now) > self._patience:
+                self._commands.abort()
+            wire = self._feed_wire
+            if wire is not None:
+                if wire.silent_for(now) > SILENCE_SECONDS:
+                    wire.abort()
+                elif now - pinged >= PING_SECONDS:
+                    pinged = now
+                    wire.ping(now)
+
+    # Commands
+
+    def send(self, command: Command, take: Callable[[Reply], None]) -> None:
+        """Send a command; `take` gets the reply, or a `StoreError`."""
+        wire = self._commands
+        if wire is None:
+            take(StoreUnavailable(CLOSED if self._closing else AWAY))
+            return
+        self._unanswered += 1
+
+        def took(reply: Reply) -> None:
+            if isinstance(reply, hiredis.ReplyError):
+                reply = self._failed(reply)
+            take(reply)
+            self._unanswered -= 1
+            if self._closing and not self._unanswered:
+                self._closing.set()
+
+        wire.send(command, took)
+
+    def _failed(self, error: Exception) -> StoreUnavailable:
+        text = str(error)
+        if text.startswith(("NOSCRIPT", "READONLY", "LOADING", "MASTERDOWN", "UNBLOCKED")):
+            # Not the server it was: another that lacks the scripts, a replica by now, one that
+            # starts.
+            if self._commands is not None:
+                self._commands.abort()
+        else:
+            log.error("redis.refused", error=text)
+        return StoreUnavailable(f"Redis refused the command: {text[:200]}")
+
+    async def call(self, command: Command) -> Reply:
+        """The reply to a command.
+
+        Raises:
+            StoreUnavailable: Redis cannot be reached, or refuses it.
+        """
+        future: asyncio.Future[Reply] = self._loop.create_future()
+
+        def take(reply: Reply) -> None:
+            if not future.done():
+                future.set_result(reply)
+
+        self.send(command, take)
+        reply = await future
+        if isinstance(reply, StoreError):
+            raise reply
+        return reply
+
+    async def _ask(self, wire: Wire, command: Command) -> Reply:
+        """Send a command on a connection that is not in use yet."""
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        wire.send(command, lambda reply: None if future.done() else future.set_result(reply))
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                reply = await future
+        except TimeoutError:
+            wire.abort()
+            raise StoreUnavailable("Redis does not answer.") from None
+        if isinstance(reply, StoreError):
+            raise reply
+        return reply
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing may be begun any more."""
+        return self._closing is not None
+
+    def __repr__(self) -> str:
+        return f"<Link {'ready' if self.ready else 'not ready'}>"
