@@ -160,8 +160,11 @@ class Connection(asyncio.Protocol):
         hold = self.hold
         if self.phase == HELD:
             stays = not (isinstance(hold, Parked) and hold.poll.wait is not None)
+        elif self.phase == GUEST:
+            # A page that still reads its body would wait for what cannot come.
+            stays = self.body is None or self.body.done
         else:
-            stays = self.phase == GUEST or (self.phase == IDLE and self.buffer != b"")
+            stays = self.phase == IDLE and self.buffer != b""
         self.ended = stays
         if not self.buffer:
             self.keep = False

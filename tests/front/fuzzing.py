@@ -113,12 +113,12 @@ class Front:
         self.loop.run_until_complete(close())
         self.loop.close()
 
-    def feed(self, pieces: Sequence[bytes]) -> bytes:
-        """Send the pieces, say that there are no more, and return what comes back."""
+    def feed(self, pieces: Sequence[bytes], *, ends: bool = True) -> bytes:
+        """Send the pieces, say that there are no more if it `ends`, and return what comes back."""
         self.taken.clear()
-        return self.loop.run_until_complete(asyncio.wait_for(self._feed(pieces), SECONDS))
+        return self.loop.run_until_complete(asyncio.wait_for(self._feed(pieces, ends), SECONDS))
 
-    async def _feed(self, pieces: Sequence[bytes]) -> bytes:
+    async def _feed(self, pieces: Sequence[bytes], ends: bool) -> bytes:
         loop = self.loop
         answer = b""
         with socket.socket() as client:
@@ -131,7 +131,8 @@ class Front:
                     await loop.sock_sendall(client, piece)
                     if len(pieces) > 1:
                         await asyncio.sleep(0)
-                client.shutdown(socket.SHUT_WR)
+                if ends:
+                    client.shutdown(socket.SHUT_WR)
             except (ConnectionError, OSError):
                 pass  # It has closed before the end of what it did not like.
             answer = await reading

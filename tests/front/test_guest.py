@@ -104,3 +104,19 @@ def test_a_body_that_is_none_is_refused_while_the_page_waits_for_it() -> None:
     answer = serve(echoes, request + b"no\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["stopped", "gone"])
+def test_a_body_that_never_ends(ended: bool) -> None:
+    """Who stops in the middle of a page's body is let go after a while; who has gone, at once."""
+    front = Front()
+    front.lobby.body_seconds = 60.0 if ended else 0.3
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await echoes(receive, send)
+
+    front.app.pages = app  # type: ignore[assignment]
+    half = post(b"half", b"Content-Length: 8", target=b"/x")
+    assert front.feed([half], ends=ended) == b""
+    assert not front.complaints
+    front.close()
