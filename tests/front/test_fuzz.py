@@ -18,9 +18,9 @@ from tests.front.table import CASES, get
 SEEDS = seeds()
 
 
-@pytest.fixture(scope="module")
-def front() -> Iterator[Front]:
-    made = Front()
+@pytest.fixture(scope="module", params=[True, False], ids=["remembers", "parses"])
+def front(request: pytest.FixtureRequest) -> Iterator[Front]:
+    made = Front(recall=request.param)
     yield made
     made.close()
 
@@ -30,7 +30,7 @@ def test_corpus(front: Front, raw: bytes) -> None:
     front.check([raw])
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64), raw=st.sampled_from(SEEDS))
 def test_mutations(front: Front, seed: int, raw: bytes) -> None:
     chance = random.Random(seed)
