@@ -12,8 +12,9 @@ from pushhub.testing.load.target import fresh_channels
 if TYPE_CHECKING:
     from pushhub.testing.load.target import Figures, Load, Target
 
-# An event every so many seconds, a number that keeps no step with the interval.
-EVERY = 3.7
+# An event every so many seconds: rarer than polls, as nearly everything is that is polled for, and a
+# number that keeps no step with their interval.
+EVERY = 11.3
 
 
 def poll_versus_long_poll(target: Target, load: Load) -> Figures:
