@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,10 @@ COMMAND_SECONDS = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 # How often the connections are looked at.
 WATCH_SECONDS = 0.25
+
+# Errors of a server that is not, or no longer, the one that was prepared. Redis 6.2 wraps what a
+# script runs into in a sentence of its own.
+_STRANGER = re.compile(r"(?:^|[ -])(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED) ")
 
 AWAY = "Redis cannot be reached at the moment."
 CLOSED = "The store is closed."
@@ -211,7 +216,7 @@ class Link:
 
     def _failed(self, error: Exception) -> StoreUnavailable:
         text = str(error)
-        if text.startswith(("NOSCRIPT", "READONLY", "LOADING", "MASTERDOWN", "UNBLOCKED")):
+        if _STRANGER.search(text):
             # Not the server it was: another that lacks the scripts, a replica by now, one that
             # starts.
             if self._commands is not None:

@@ -28,7 +28,8 @@ end
 local function is_unbroken(kept)
   local server = redis.call('INFO', 'server')
   if not string.find(server, 'run_id:' .. string.sub(kept, 1, 40), 1, true)
-    or not string.find(server, 'redis_mode:standalone', 1, true)
+    -- Redis says redis_mode, Valkey server_mode.
+    or not string.find(server, '_mode:standalone', 1, true)
     or not string.find(redis.call('INFO', 'replication'), 'master_replid2:0+%s') then
     return false
   end
