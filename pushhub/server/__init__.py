@@ -20,6 +20,8 @@ def run(settings: Settings) -> int:
     try:
         supervisor = Supervisor(settings)
     except OSError as error:
-        sys.stderr.write(f"pushhub: {settings.host}:{settings.port} cannot be had: {error}.\n")
+        sys.stderr.write(
+            f"pushhub: {settings.host}:{settings.port} cannot be had: {error.strerror}.\n"
+        )
         return 1
     return supervisor.run()

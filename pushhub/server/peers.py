@@ -32,11 +32,23 @@ class Peers:
 
         async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(render(service).encode())
-            await writer.drain()
+            try:
+                await writer.drain()
+            except ConnectionError:
+                pass  # who asked waits no longer
             writer.close()
 
         self._own.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(tell, self._own)
+
+    def close(self, *, last: bool) -> None:
+        """Take the own socket away; with `last` also the folder, if all have left it."""
+        self._own.unlink(missing_ok=True)
+        if last:
+            try:
+                self._own.parent.rmdir()
+            except OSError:
+                pass  # others are still there, or one of them was quicker
 
     async def metrics(self) -> list[str]:
         """The metrics of the other workers that answer."""

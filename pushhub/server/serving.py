@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
                 loop="uvloop",
                 http=Lobby(app),  # type: ignore[arg-type]
                 ws="auto",
-                lifespan="on",
+                lifespan="off",  # the store is opened and closed here, where its sentence is heard
                 proxy_headers=False,
                 server_header=False,
                 access_log=settings.access_log,
@@ -62,10 +62,20 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.collector.start()
-            await self._when_started(self.servers[0].sockets[0].getsockname()[1])
+        """Open the store, then listen.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        await self.app.open()
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            # uvicorn has said why it cannot listen.
+            await self.app.close()
+            raise
+        self.collector.start()
+        await self._when_started(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         settings, service = self.app.settings, self.app.service
@@ -76,9 +86,7 @@ class Server(uvicorn.Server):
             await self._unless_forced(service.hub.drain(settings.drain_seconds))
         await service.hub.drain(0)
         await super().shutdown(sockets)
-        if self.force_exit:
-            # uvicorn leaves this out when it is hurried; but an open store has to be closed.
-            await self.lifespan.shutdown()
+        await self.app.close()
         self.collector.stop()
         log.info("server.left")
 
@@ -101,19 +109,17 @@ def run(settings: Settings) -> int:
     """Serve in this process until a signal comes. Returns the exit status: 0 after a clean end, 1
     if it could not start.
     """
-    try:
-        app = create_app(settings)
-    except StoreError as error:
-        sys.stderr.write(f"pushhub: {error}\n")
-        return 1
 
     async def announce(port: int) -> None:
         sys.stdout.write(banner(settings, port))
         sys.stdout.flush()
 
-    server = Server(app, announce)
     try:
+        server = Server(create_app(settings), announce)
         server.run()
+    except StoreError as error:
+        sys.stderr.write(f"pushhub: {error}\n")
+        return 1
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 1
     return 0 if server.started else 1

@@ -7,28 +7,28 @@ and keeps them open: what arrives while a worker is being restarted waits in its
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import signal
 import socket
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub import log as logs
 from pushhub.server.banner import banner
-from pushhub.server.peers import Peers
-from pushhub.server.serving import GRACE_SECONDS, Server
-from pushhub.store.base import StoreError
-from pushhub.web.app import create_app
+from pushhub.server.serving import GRACE_SECONDS
+from pushhub.server.worker import Failed, Ready, work
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
     from types import FrameType
 
@@ -40,115 +40,179 @@ log = structlog.get_logger(__name__)
 # attempt doubles.
 YOUNG_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-# How often the supervisor looks whether it was told to leave.
+# How often the supervisor looks whether it was told to leave, or a worker is ready.
 TICK_SECONDS = 0.1
-
-READY = "ready"
+# What a worker may take to leave beyond what its settings and open requests take.
+SLACK_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class Worker:
-    """One of the processes: where it listens, how it says that it is ready, and how it fared."""
+    """One of the places in which a process serves, and how its present process fares."""
 
     index: int
     socket: socket.socket
-    process: SpawnProcess
-    line: Connection
-    started: float
-    pause: float = FIRST_PAUSE
+    process: SpawnProcess = field(init=False)
+    line: Connection = field(init=False)
+    started: float = 0.0
+    """When, on the monotonic clock, as all times here."""
     ready: bool = False
+    failed: str = ""
+    """Why the process cannot serve, in a sentence, if it has said so."""
+    pause: float = FIRST_PAUSE
+    """Seconds before the next attempt, if the process dies young."""
+    again_at: float | None = None
+    """When the next process is started, if there is none."""
+
+    def hear(self) -> None:
+        """Take note of what the process has said."""
+        try:
+            said = self.line.recv() if self.line.poll() else None
+        except (EOFError, OSError):
+            return
+        if isinstance(said, Ready):
+            self.ready = True
+            log.info("worker.ready", worker=self.index, pid=self.process.pid)
+        elif isinstance(said, Failed):
+            self.failed = said.sentence
+
+    def hurry(self) -> None:
+        """Have the process leave without answering its holds one after the other."""
+        try:
+            self.line.send("hurry")
+        except OSError:
+            pass  # it is gone
 
 
 class Supervisor:
-    """Starts the workers, starts those anew that die, and sees them out."""
+    """Starts the workers, starts those anew that die, and sees them out.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._context = multiprocessing.get_context("spawn")
-        self._sockets = bind(settings.host, settings.port, settings.workers)
-        self._workers: list[Worker] = []
+        self._workers = [
+            Worker(index, sock)
+            for index, sock in enumerate(bind(settings.host, settings.port, settings.workers))
+        ]
+        self._announced = False
         self._signals = 0
 
     def run(self) -> int:
         """Serve until a signal comes. Returns the exit status: 1 if the workers could not start."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._told)
         with tempfile.TemporaryDirectory(prefix="pushhub-") as folder:
-            for signum in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(signum, self._told)
-            self._workers = [
-                self._start(index, sock, Path(folder)) for index, sock in enumerate(self._sockets)
-            ]
+            self._folder = Path(folder)
             try:
-                status = self._supervise(Path(folder))
+                for worker in self._workers:
+                    self._start(worker)
+                return self._supervise()
             finally:
                 self._see_out()
-        return status
 
     def _told(self, signum: int, frame: FrameType | None) -> None:
         self._signals += 1
 
-    def _start(self, index: int, sock: socket.socket, folder: Path) -> Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=work, args=(self._settings, sock, theirs, folder, index), name=f"worker-{index}"
+    def _start(self, worker: Worker) -> None:
+        worker.line, theirs = self._context.Pipe()
+        worker.process = self._context.Process(
+            target=work,
+            args=(self._settings, worker.socket, theirs, self._folder, worker.index),
+            name=f"worker-{worker.index}",
         )
-        process.start()
+        with _deaf_to_the_terminal():
+            worker.process.start()
         theirs.close()
-        return Worker(index, sock, process, ours, time.monotonic())
+        worker.started, worker.ready, worker.failed = time.monotonic(), False, ""
+        worker.again_at = None
 
-    def _supervise(self, folder: Path) -> int:
-        announced = False
+    def _supervise(self) -> int:
         while not self._signals:
-            wait([worker.process.sentinel for worker in self._workers], timeout=TICK_SECONDS)
-            for position, worker in enumerate(self._workers):
-                if not worker.ready and worker.process.is_alive() and worker.line.poll():
-                    worker.ready = _hear(worker.line) == READY
-                if not worker.process.is_alive() and not self._signals:
-                    if not announced:
-                        log.error("workers.failed", hint="the first worker's message says why")
+            wait([w.process.sentinel for w in self._workers if w.again_at is None], TICK_SECONDS)
+            for worker in self._workers:
+                if worker.again_at is not None:
+                    if time.monotonic() >= worker.again_at:
+                        self._start(worker)
+                    continue
+                # Asked first: what it said before it died is still on the line.
+                alive = worker.process.is_alive()
+                worker.hear()
+                if not alive and not self._signals:
+                    if not self._announced:
+                        # No other will be able to, either.
+                        status = worker.process.exitcode
+                        why = worker.failed or f"A worker could not start (status {status})."
+                        sys.stderr.write(f"pushhub: {why}\n")
                         return 1
-                    self._workers[position] = self._again(worker, folder)
-            if not announced and all(worker.ready for worker in self._workers):
-                announced = True
-                sys.stdout.write(banner(self._settings, self._sockets[0].getsockname()[1]))
+                    self._bury(worker)
+            if not self._announced and all(worker.ready for worker in self._workers):
+                self._announced = True
+                sys.stdout.write(banner(self._settings, self._workers[0].socket.getsockname()[1]))
                 sys.stdout.flush()
         return 0
 
-    def _again(self, worker: Worker, folder: Path) -> Worker:
-        status = worker.process.exitcode
-        log.warning("worker.died", worker=worker.index, status=status)
+    def _bury(self, worker: Worker) -> None:
+        """A worker has died: another takes its place, soon."""
+        now = time.monotonic()
+        log.warning(
+            "worker.died",
+            worker=worker.index,
+            pid=worker.process.pid,
+            status=worker.process.exitcode,
+            **({"error": worker.failed} if worker.failed else {}),
+        )
         worker.line.close()
-        young = time.monotonic() - worker.started < YOUNG_SECONDS
-        if young:
-            time.sleep(worker.pause)
-        fresh = self._start(worker.index, worker.socket, folder)
-        fresh.pause = min(2 * worker.pause, LONGEST_PAUSE) if young else FIRST_PAUSE
-        return fresh
+        if now - worker.started < YOUNG_SECONDS:
+            worker.again_at = now + worker.pause
+            worker.pause = min(2 * worker.pause, LONGEST_PAUSE)
+        else:
+            worker.again_at, worker.pause = now, FIRST_PAUSE
 
     def _see_out(self) -> None:
         """Ask everybody to leave; a second signal hurries them; who does not leave in time is
         ended.
         """
         settings = self._settings
-        end = time.monotonic() + settings.drain_delay + settings.drain_seconds + GRACE_SECONDS + 5
-        told = 0
-        while alive := [worker for worker in self._workers if worker.process.is_alive()]:
-            if told < max(1, self._signals):
-                told += 1
+        seconds = settings.drain_delay + settings.drain_seconds + GRACE_SECONDS + SLACK_SECONDS
+        end = time.monotonic() + seconds
+        for worker in self._workers:
+            # A worker that has closed its own copy refuses, instead of letting clients wait in
+            # vain.
+            worker.socket.close()
+        started = [worker for worker in self._workers if hasattr(worker, "process")]
+        for worker in started:
+            if worker.again_at is None:
+                worker.process.terminate()
+        hurried = 1
+        while alive := [worker for worker in started if worker.process.is_alive()]:
+            if hurried < self._signals:
+                hurried = self._signals
                 for worker in alive:
-                    worker.process.terminate()
+                    worker.hurry()
             if time.monotonic() > end:
                 for worker in alive:
+                    log.error("worker.killed", worker=worker.index, pid=worker.process.pid)
                     worker.process.kill()
-            wait([worker.process.sentinel for worker in alive], timeout=TICK_SECONDS)
-        for sock in self._sockets:
-            sock.close()
+                    worker.process.join()
+            wait([worker.process.sentinel for worker in alive], TICK_SECONDS)
 
 
-def _hear(line: Connection) -> object:
+@contextmanager
+def _deaf_to_the_terminal() -> Iterator[None]:
+    """What is started here never gets SIGINT: Ctrl-C in a terminal reaches the whole group, and
+    the supervisor alone decides what it means. It gets its own after the block.
+    """
+    # It would lift the block, on being started by the first process.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        return line.recv()
-    except EOFError:
-        return None
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def bind(host: str, port: int, count: int) -> list[socket.socket]:
@@ -158,47 +222,28 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
     Raises:
         OSError: the address cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sockets: list[socket.socket] = []
-    for _ in range(count):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        elif sockets:
-            sock.close()
-            sockets.append(sockets[0].dup())
-            continue
-        sock.bind((host, port))
-        sock.set_inheritable(True)
-        port = sock.getsockname()[1]
-        sockets.append(sock)
+    shares = hasattr(socket, "SO_REUSEPORT")
+    if shares:
+        # Another pushhub that shares its port would share it with us, and nobody would notice.
+        _bound(host, port, shares=False).close()
+    sockets = [_bound(host, port, shares=shares)]
+    port = sockets[0].getsockname()[1]
+    for _ in range(count - 1):
+        sockets.append(_bound(host, port, shares=True) if shares else sockets[0].dup())
     return sockets
 
 
-def work(
-    settings: Settings, sock: socket.socket, line: Connection, folder: Path, index: int
-) -> None:
-    """A worker's life."""
-    logs.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
-    # Ctrl-C in a terminal reaches the whole group; the supervisor passes on what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _bound(host: str, port: int, *, shares: bool) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        app = create_app(settings)
-    except StoreError as error:
-        sys.stderr.write(f"pushhub: {error}\n")
-        sys.exit(1)
-    peers = Peers(folder, index, settings.workers)
-    app.service.peers = peers
-    server: Server
-
-    async def started(port: int) -> None:
-        loop = asyncio.get_running_loop()
-        await peers.open(app.service)
-        # The line ends when the supervisor does, however that came; nobody serves unsupervised.
-        loop.add_reader(line.fileno(), lambda: server.handle_exit(signal.SIGTERM, None))
-        line.send(READY)
-
-    server = Server(app, started)
-    server.run(sockets=[sock])
-    sys.exit(0 if server.started else 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if sock.family == socket.AF_INET6:
+            # As asyncio does for a single process.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,83 @@
+"""One of several workers: a server that hears from its supervisor on a line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pushhub import log as logs
+from pushhub.server.peers import Peers
+from pushhub.server.serving import Server
+from pushhub.store.base import StoreError
+from pushhub.web.app import create_app
+
+if TYPE_CHECKING:
+    import socket
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+    from types import FrameType
+
+    from pushhub.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a worker says when it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What a worker says that cannot serve, before it ends."""
+
+    sentence: str
+
+
+class WorkerServer(Server):
+    """A server that only its supervisor can hurry."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # SIGTERM may come twice for one wish: systemd tells all processes of a service, and then
+        # the supervisor passes on what it was told.
+        self.should_exit = True
+
+
+def work(
+    settings: Settings, sock: socket.socket, line: Connection, folder: Path, index: int
+) -> None:
+    """A worker's life, in a process of its own. It serves on `sock`, and answers for its figures
+    in `folder`; it leaves when it is told to on `line`, or when that ends.
+    """
+    logs.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
+    supervisor = os.getppid()
+    peers = Peers(folder, index, settings.workers)
+    server: WorkerServer
+
+    async def started(port: int) -> None:
+        loop = asyncio.get_running_loop()
+        await peers.open(server.app.service)
+        loop.add_reader(line.fileno(), hear, loop)
+        line.send(Ready())
+
+    def hear(loop: asyncio.AbstractEventLoop) -> None:
+        # The line ends when the supervisor does, however that came; nobody serves unsupervised.
+        server.should_exit = True
+        try:
+            line.recv()
+            server.force_exit = True
+        except (EOFError, OSError):
+            loop.remove_reader(line.fileno())
+
+    try:
+        app = create_app(settings)
+        app.service.peers = peers
+        server = WorkerServer(app, started)
+        server.run(sockets=[sock])
+    except StoreError as error:
+        line.send(Failed(str(error)))
+        sys.exit(1)
+    finally:
+        peers.close(last=os.getppid() != supervisor)
+    sys.exit(0 if server.started else 1)
