@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from pushhub.hub.doubt import Doubt
@@ -25,6 +26,7 @@ from pushhub.hub.drain import let_go
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.gathering import Gathering
 from pushhub.hub.hold import Parked
+from pushhub.hub.publishing import Publishing
 from pushhub.hub.reading import Reading
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.stats import Stats
@@ -32,7 +34,7 @@ from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Poll, Want, deleted, resume
-from pushhub.store.base import Append, Appended, Outcome, Store, StoreError
+from pushhub.store.base import Append, Outcome, Store, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +48,8 @@ DEFAULT_MAX_HOLDS = 100_000
 # The real end of a wait is up to this part earlier, so that holds that began together do not end
 # together.
 JITTER = 0.2
+# A prime, so that a crowd of any usual size does not meet the same ones in step.
+JITTERS = 1021
 
 # Full or leaving: when a client should ask again, drawn from this range of milliseconds.
 RETRY_MS = (200, 1000)
@@ -81,10 +85,12 @@ class Hub:
         self.draining = False
         self.now: Callable[[], float]
         self._uniform = uniform
+        # Drawn once, and gone through again and again: nobody can tell, and each wait needs one.
+        self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
         self.shelf = Shelf(store.leave, lambda: self.now())
         self.doubt = Doubt(self)
         self._reading = Reading(store, self.stats)
-        self._appending: dict[object, float] = {}
+        self.publishing = Publishing(store, self.stats)
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -126,14 +132,18 @@ class Hub:
     def _begin(self, hold: Parked) -> Reply | None:
         """Register a hold and read for it: its answer, or None if it waits."""
         poll = hold.poll
-        register = self.shelf.register
-        channels = [register(hold, want.channel) for want in poll.wants]
-        reads: dict[str, Read] = {}
-        for want, channel in zip(poll.wants, channels, strict=True):
-            if poll.wait and len(channels) == 1 and channel.ends_at(want.since):
+        wants = poll.wants
+        if len(wants) == 1 and poll.wait:
+            want = wants[0]
+            channel = self.shelf.register(hold, want.channel)
+            if channel.ends_at(want.since):
                 # What nearly every poll of a live reader comes to: there is nothing to read yet.
                 return self._park(hold, poll.wait, channel.at)
-            read = channel.read(want.since, want.limit)
+        else:
+            self._register(hold)
+        reads: dict[str, Read] = {}
+        for want in wants:
+            read = self.shelf[want.channel].read(want.since, want.limit)
             if read is None:
                 Gathering(self, hold).start()
                 return None
@@ -157,7 +167,7 @@ class Hub:
         now = self.now()
         # One that had to be read for again does not begin its wait anew.
         begun = hold.parked or now
-        deadline = begun + wait * self._uniform(1 - JITTER, 1)
+        deadline = begun + wait * next(self._jitter)
         if self.parked >= self.max_holds:
             self.stats.refused_holds += 1
             return hold.poll.nothing(at, Hint(self._draw(FULL_RETRY_MS), waited=False))
@@ -299,39 +309,9 @@ class Hub:
         """The store tells of events again."""
         self.doubt.restored()
 
-    # Publishing
-
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        """Append events; `done` gets their outcomes, in order, when the store has settled all of
-        them.
-        """
-
-        begun = self.now()
-        ticket = object()
-        self._appending[ticket] = begun
-
-        def settled(outcomes: list[Outcome]) -> None:
-            stats = self.stats
-            del self._appending[ticket]
-            stats.append_seconds.observe(self.now() - begun)
-            for outcome in outcomes:
-                if isinstance(outcome, Appended):
-                    if outcome.duplicate:
-                        stats.publish_duplicate += 1
-                    else:
-                        stats.publish_ok += 1
-                elif isinstance(outcome, StoreError):
-                    stats.publish_failed += 1
-                else:
-                    stats.publish_refused += 1
-            done(outcomes)
-
-        self.store.append(appends, settled)
-
-    def append_lag(self) -> float:
-        """For how many seconds the oldest publish has waited for the store."""
-        oldest = next(iter(self._appending.values()), None)
-        return 0.0 if oldest is None else self.now() - oldest
+        """Append events; `done` gets their outcomes, in order, when the store settled all."""
+        self.publishing.publish(appends, done)
 
     # Cold channels
 

@@ -89,7 +89,7 @@ def render(service: Service) -> str:
         _gauge(
             "pushhub_store_lag_seconds",
             "How long the oldest publish that is not settled has waited for the store.",
-            hub.append_lag(),
+            hub.publishing.lag(),
         ),
         _counter("pushhub_store_read_failed_total", "Reads that failed.", stats.read_failed),
         _counter(

@@ -1,0 +1,58 @@
+"""Publishes on their way to the store: how they end is counted, and how long they take."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pushhub.store.base import Appended, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.hub.stats import Stats
+    from pushhub.store.base import Append, Outcome, Store
+
+
+class Publishing:
+    """The publishes that the store has not settled."""
+
+    __slots__ = ("_begun", "_count", "_stats", "_store")
+
+    def __init__(self, store: Store, stats: Stats) -> None:
+        self._store = store
+        self._stats = stats
+        self._count = 0
+        # Number → when it was begun, oldest first.
+        self._begun: dict[int, float] = {}
+
+    def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        """Append events; `done` gets their outcomes, in order, when the store settled all."""
+        self._count = number = self._count + 1
+        self._begun[number] = begun = time.monotonic()
+
+        def settled(outcomes: list[Outcome]) -> None:
+            del self._begun[number]
+            self._stats.append_seconds.observe(time.monotonic() - begun)
+            for outcome in outcomes:
+                self._tally(outcome)
+            done(outcomes)
+
+        self._store.append(appends, settled)
+
+    def lag(self) -> float:
+        """For how many seconds the oldest publish has waited for the store."""
+        oldest = next(iter(self._begun.values()), None)
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
+    def _tally(self, outcome: Outcome) -> None:
+        stats = self._stats
+        if isinstance(outcome, Appended):
+            if outcome.duplicate:
+                stats.publish_duplicate += 1
+            else:
+                stats.publish_ok += 1
+        elif isinstance(outcome, StoreError):
+            stats.publish_failed += 1
+        else:
+            stats.publish_refused += 1
