@@ -8,6 +8,7 @@ from pushhub.protocol.problem import Problem
 
 # The size in hexadecimal, and an extension that nobody uses (RFC 9112 §7.1.1). Fifteen digits are
 # an exabyte: more overflows the integers of other parsers, which then read another length.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e]*)?")
 # A field after the last chunk (RFC 9112 §5, §7.1.2), as strict as the ones before the body.
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
@@ -78,9 +79,24 @@ class Chunked(Body):
                 position += len(piece)
                 if not self._left:
                     self._left = self._CRLF
+            elif self._left == self._SIZE and not self._line and (
+                size := _SIZE_LINE.match(data, position)
+            ):
+                position = self._whole(data, position, size)
             else:
                 position = self._control(data, position)
         return position
+
+    def _whole(self, data: bytes, position: int, size: re.Match[bytes]) -> int:
+        """A chunk that is there from its size to its end, in one step: a body may be of nothing
+        but tiny ones.
+        """
+        begin = size.end()
+        end = begin + int(size[1], 16)
+        if begin == end or data[end : end + 2] != b"\r\n":
+            return self._control(data, position)
+        self.payload += data[begin:end]
+        return end + 2
 
     def _control(self, data: bytes, position: int) -> int:
         end = data.find(b"\n", position)

@@ -56,6 +56,10 @@ WRITE_HIGH_WATER = 64 * 1024
 # read; then they stay with the kernel.
 MAX_AHEAD_BYTES = 64 * 1024
 
+# How long one connection's requests are gone through before others have their turn: a segment may
+# hold thousands of them.
+SLICE_SECONDS = 0.005
+
 # `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
 ASTERISK = Match(Route("*", {}), None)
 
@@ -228,8 +232,12 @@ class Connection(asyncio.Protocol):
         if self.advancing:
             return
         self.advancing = True
+        end = self.lobby.now() + SLICE_SECONDS
         try:
             while self.buffer and not self.paused and not self.transport.is_closing():
+                if self.lobby.now() > end:
+                    self._go_on_later()
+                    return
                 if self.phase <= HEAD:
                     if not self._take_head():
                         break
@@ -250,6 +258,11 @@ class Connection(asyncio.Protocol):
             self._end(linger=False)
         elif not self.transport.is_reading() and len(self.buffer) <= MAX_AHEAD_BYTES:
             self._read_on()
+
+    def _go_on_later(self) -> None:
+        if len(self.buffer) > MAX_AHEAD_BYTES:
+            self.transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._advance)
 
     def _read_on(self) -> None:
         if not self.ended and not self.transport.is_closing():

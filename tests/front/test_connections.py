@@ -319,3 +319,19 @@ async def test_going_after_asking_for_pages_and_publishes(hub: Server) -> None:
             async with await Talk.open(hub.port) as talk:
                 talk.writer.write(raw)
                 talk.writer.transport.abort()
+
+
+async def test_thousands_of_requests_in_one_go_stall_nobody(hub: Server) -> None:
+    """One client's pile is gone through in slices; another one is served in between."""
+    pile = get(b"/v1/channels/none/events?since=now") * 3000
+    async with await Talk.open(hub.port) as talk, await hub.connect() as other:
+        sending = asyncio.create_task(talk.send(pile))
+        served = answered = 0
+        while answered < 3000:
+            assert await talk.more(5)
+            answered += talk.data.count(b"HTTP/1.1 200 OK")
+            talk.data = talk.data[-14:]
+            await other.ask("GET", "/v1/channels/none/events")
+            served += 1
+        await sending
+        assert served > 10, served
