@@ -12,8 +12,8 @@ from pushhub.testing.load.target import fresh_channels
 if TYPE_CHECKING:
     from pushhub.testing.load.target import Figures, Load, Target
 
-# An event every so many seconds: rarer than polls, as nearly everything is that is polled for, and a
-# number that keeps no step with their interval.
+# An event every so many seconds: rarer than polls, as nearly everything is that is polled for, and
+# a number that keeps no step with their interval.
 EVERY = 11.3
 
 
