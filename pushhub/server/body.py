@@ -79,8 +79,10 @@ class Chunked(Body):
                 position += len(piece)
                 if not self._left:
                     self._left = self._CRLF
-            elif self._left == self._SIZE and not self._line and (
-                size := _SIZE_LINE.match(data, position)
+            elif (
+                self._left == self._SIZE
+                and not self._line
+                and (size := _SIZE_LINE.match(data, position))
             ):
                 position = self._whole(data, position, size)
             else:
