@@ -2,7 +2,8 @@
 what they share.
 
 The supervisor binds a socket for each worker (SO_REUSEPORT), so that each has a queue of its own,
-and keeps them open: what arrives while a worker is being restarted waits in its queue.
+and keeps them open: what arrives while a worker is being restarted waits in its queue. If the next
+process does not come to serve, its queue is given up, and the others get what comes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+# Whether several sockets can listen on one address, and each is given its share of what comes.
+SHARES = hasattr(socket, "SO_REUSEPORT")
 
 # A worker that dies this soon after its start will do so again; then the pause before the next
 # attempt doubles.
@@ -98,6 +102,7 @@ class Supervisor:
             Worker(index, sock)
             for index, sock in enumerate(bind(settings.host, settings.port, settings.workers))
         ]
+        self._port = self._workers[0].socket.getsockname()[1]
         self._announced = False
         self._signals = 0
 
@@ -118,6 +123,14 @@ class Supervisor:
         self._signals += 1
 
     def _start(self, worker: Worker) -> None:
+        if worker.socket.fileno() < 0:
+            host, port = self._settings.host, self._port
+            try:
+                worker.socket = _bound(host, port, shares=True)
+            except OSError as error:
+                log.warning("worker.unbound", worker=worker.index, error=error.strerror)
+                worker.again_at = time.monotonic() + LONGEST_PAUSE
+                return
         worker.line, theirs = self._context.Pipe()
         worker.process = self._context.Process(
             target=work,
@@ -151,7 +164,7 @@ class Supervisor:
                     self._bury(worker)
             if not self._announced and all(worker.ready for worker in self._workers):
                 self._announced = True
-                sys.stdout.write(banner(self._settings, self._workers[0].socket.getsockname()[1]))
+                sys.stdout.write(banner(self._settings, self._port))
                 sys.stdout.flush()
         return 0
 
@@ -166,6 +179,8 @@ class Supervisor:
             **({"error": worker.failed} if worker.failed else {}),
         )
         worker.line.close()
+        if not worker.ready and SHARES:
+            worker.socket.close()
         if now - worker.started < YOUNG_SECONDS:
             worker.again_at = now + worker.pause
             worker.pause = min(2 * worker.pause, LONGEST_PAUSE)
@@ -222,14 +237,13 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
     Raises:
         OSError: the address cannot be had.
     """
-    shares = hasattr(socket, "SO_REUSEPORT")
-    if shares:
+    if SHARES:
         # Another pushhub that shares its port would share it with us, and nobody would notice.
         _bound(host, port, shares=False).close()
-    sockets = [_bound(host, port, shares=shares)]
+    sockets = [_bound(host, port, shares=SHARES)]
     port = sockets[0].getsockname()[1]
     for _ in range(count - 1):
-        sockets.append(_bound(host, port, shares=True) if shares else sockets[0].dup())
+        sockets.append(_bound(host, port, shares=True) if SHARES else sockets[0].dup())
     return sockets
 
 
