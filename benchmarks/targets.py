@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pushhub.testing.load.figures import KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -69,7 +71,8 @@ def _meant(goal: Goal, result: Result) -> bool:
 def _line(goal: Goal, result: Result, results: Sequence[Result]) -> str:
     value, bound = result.median[goal.figure], goal.bound
     about = goal.about if goal.holds else f"{goal.about} ({result.holds:,} holds)"
-    said = f"{bound:g}"
+    kind = KINDS[goal.figure]
+    said = kind.text(bound)
     if goal.times:
         peer = next(
             (
@@ -82,11 +85,13 @@ def _line(goal: Goal, result: Result, results: Sequence[Result]) -> str:
             None,
         )
         if peer is None:
-            return f"| {about} | of {goal.times} | {value:.2f} | {goal.times} did not run |\n"
-        said = f"{bound:.2f} x {goal.times} = {bound * peer:.2f}"
+            return (
+                f"| {about} | of {goal.times} | {kind.text(value)} | {goal.times} did not run |\n"
+            )
+        said = f"{bound:.2f} x {goal.times} = {kind.text(bound * peer)}"
         bound *= peer
         ratio = f" ({value / peer:.2f} x)"
     else:
         ratio = ""
     verdict = "met" if value <= bound else "**not met**"
-    return f"| {about} | {said} | {value:.2f}{ratio} | {verdict} |\n"
+    return f"| {about} | {said} | {kind.text(value)}{ratio} | {verdict} |\n"

@@ -61,8 +61,8 @@ RESULTS = [
 
 def test_goals_are_judged() -> None:
     verdicts = judge(RESULTS)
-    assert "1.00 x nchan = 25.00 | 20.00 (0.80 x) | met |" in verdicts
-    assert "| 3 | 3.50 | **not met** |" in verdicts
+    assert "1.00 x nchan = 25.0 | 20.0 (0.80 x) | met |" in verdicts
+    assert "| 3.00 | 3.50 | **not met** |" in verdicts
     assert "nchan did not run" in verdicts
 
 
