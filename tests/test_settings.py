@@ -95,6 +95,10 @@ TEXTS: dict[str, tuple[str, object]] = {
     "max_wait": ("25", 25),
     "max_channels": ("7", 7),
     "max_holds": ("9", 9),
+    "head_seconds": ("3", 3.0),
+    "body_seconds": ("4.5", 4.5),
+    "keep_alive_seconds": ("90", 90.0),
+    "write_seconds": ("30", 30.0),
     "drain_delay": ("0.5", 0.5),
     "drain_seconds": ("1", 1.0),
     "metrics_public": ("yes", True),
@@ -129,6 +133,10 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         max_wait = 25
         max_channels = 7
         max_holds = 9
+        head_seconds = 3
+        body_seconds = 4.5
+        keep_alive_seconds = 90
+        write_seconds = 30
         drain_delay = 0.5
         drain_seconds = 1
         metrics_public = true

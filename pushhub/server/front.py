@@ -31,8 +31,15 @@ from pushhub.protocol.problem import Problem
 from pushhub.server.body import Body, Chunked, OfLength, too_large
 from pushhub.server.guest import Guest
 from pushhub.server.head import MAX_HEAD_BYTES, Head, check_start
+from pushhub.server.limits import (
+    ASTERISK,
+    LINGER_BYTES,
+    LINGER_SECONDS,
+    MAX_AHEAD_BYTES,
+    SLICE_SECONDS,
+    WRITE_HIGH_WATER,
+)
 from pushhub.server.outlet import Outlet
-from pushhub.web.faces import Match, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,28 +47,11 @@ if TYPE_CHECKING:
     from pushhub.server.extra import Extra
     from pushhub.server.lobby import Lobby
     from pushhub.server.recall import Manner
+    from pushhub.web.faces import Match
 
 log = structlog.get_logger(__name__)
 
 IDLE, HEAD, BODY, HELD, STREAM, GUEST, LINGER = range(7)
-
-# How long, and how much, we read on after a last answer, so that the client reads it before a reset
-# hits it.
-LINGER_SECONDS = 2
-LINGER_BYTES = 16 * 1024 * 1024
-
-# Unsent bytes beyond which a stream is not fed and no further request is begun.
-WRITE_HIGH_WATER = 64 * 1024
-# Bytes that a client may send ahead while a request is being answered, or answers are not being
-# read; then they stay with the kernel.
-MAX_AHEAD_BYTES = 64 * 1024
-
-# How long one connection's requests are gone through before others have their turn: a segment may
-# hold thousands of them.
-SLICE_SECONDS = 0.005
-
-# `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
-ASTERISK = Match(Route("*", {}), None)
 
 
 class Connection(asyncio.Protocol):
@@ -164,11 +154,10 @@ class Connection(asyncio.Protocol):
         hold = self.hold
         if self.phase == HELD:
             stays = not (isinstance(hold, Parked) and hold.poll.wait is not None)
-        elif self.phase == GUEST:
-            # A page that still reads its body would wait for what cannot come.
-            stays = self.body is None or self.body.done
         else:
-            stays = self.phase == IDLE and self.buffer != b""
+            # A page that still reads its body would wait for what cannot come.
+            page = self.phase == GUEST and (self.body is None or self.body.done)
+            stays = page or (self.phase == IDLE and self.buffer != b"")
         self.ended = stays
         if not self.buffer:
             self.keep = False
@@ -236,7 +225,9 @@ class Connection(asyncio.Protocol):
         try:
             while self.buffer and not self.paused and not self.transport.is_closing():
                 if self.lobby.now() > end:
-                    self._go_on_later()
+                    if len(self.buffer) > MAX_AHEAD_BYTES:
+                        self.transport.pause_reading()
+                    asyncio.get_running_loop().call_soon(self._advance)
                     return
                 if self.phase <= HEAD:
                     if not self._take_head():
@@ -258,11 +249,6 @@ class Connection(asyncio.Protocol):
             self._end(linger=False)
         elif not self.transport.is_reading() and len(self.buffer) <= MAX_AHEAD_BYTES:
             self._read_on()
-
-    def _go_on_later(self) -> None:
-        if len(self.buffer) > MAX_AHEAD_BYTES:
-            self.transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._advance)
 
     def _read_on(self) -> None:
         if not self.ended and not self.transport.is_closing():

@@ -96,7 +96,7 @@ REQUEST_LINE = [
     Case("empty-line-between", get() + b"\r\n" + get(), "200 200"),
     Case("nul-in-target", get(b"/livez\0"), "400 close"),
     Case("space-in-target", get(b"/live z"), "400 close"),
-    Case("latin-1-in-target", get(b"/caf\xe9"), "400 close"),
+    Case("latin-1-in-target", get(b"/ol\xe9"), "400 close"),
     Case("fragment-in-target", get(b"/livez#top"), "400 close"),
     Case("delete-in-target", get(b"/livez\x7f"), "400 close"),
 ]
@@ -149,7 +149,7 @@ HEADERS = [
     Case("space-in-name", get(READ, b"X Odd: x"), "400 close"),
     Case("bracket-in-name", get(READ, b"X(Odd): x"), "400 close"),
     Case("latin-1-in-name", get(READ, b"X-Odd\xe9: x"), "400 close"),
-    Case("latin-1-in-value", get(READ, b"X-Odd: caf\xe9"), "200"),
+    Case("latin-1-in-value", get(READ, b"X-Odd: ol\xe9"), "200"),
     Case("tabs-around-value", get(READ, b"X-Odd:\t x \t"), "200"),
     Case("nul-in-value", get(READ, b"X-Odd: a\0b"), "400 close"),
     Case("bell-in-value", get(READ, b"X-Odd: a\x07b"), "400 close"),

@@ -14,13 +14,13 @@ def parse(*lines: bytes, start: bytes = b"GET /a?b=c HTTP/1.1") -> Head:
 
 
 def test_the_parts() -> None:
-    head = parse(b"X-One: 1", b"x-one: 2", b"Cookie: a=b", b"COOKIE: c=d", b"X-Two:\t caf\xe9 \t")
+    head = parse(b"X-One: 1", b"x-one: 2", b"Cookie: a=b", b"COOKIE: c=d", b"X-Two:\t ol\xe9 \t")
     assert (head.method, head.path, head.query) == ("GET", "/a", "b=c")
     assert head.headers == {
         "host": "x",
         "x-one": "1, 2",
         "cookie": "a=b; c=d",
-        "x-two": "caf\xe9",
+        "x-two": "ol\xe9",
     }
     assert (head.keep, head.length, head.expects, head.http_1_0) == (True, 0, False, False)
     request = head.request(b"body", "1.2.3.4")
