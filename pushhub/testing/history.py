@@ -66,6 +66,8 @@ class Report:
     pending: int = 0
     """Neither delivered nor told, and the history ends before the reader had to know."""
     gaps: int = 0
+    slowest: float = 0.0
+    """The longest time from an acknowledgement to a delivery: seconds."""
     recovery: float = 0.0
     """The longest time from a heal to a reader's first event that was published after it: seconds,
     infinite if one got none."""
@@ -75,7 +77,8 @@ class Report:
         line = (
             f"{self.acknowledged} acknowledged, {self.refused} refused, {self.delivered} delivered,"
             f" {self.told} told as gaps ({self.gaps} gaps), {self.pending} pending,"
-            f" {self.lost} LOST UNTOLD, recovered within {self.recovery:.2f} s"
+            f" {self.lost} LOST UNTOLD, slowest after {self.slowest:.2f} s,"
+            f" recovered within {self.recovery:.2f} s"
         )
         return "\n".join([line, *map(str, self.findings)])
 
@@ -113,7 +116,7 @@ class Trail:
 
     start: Place
     at: Place
-    got: dict[Place, None] = field(default_factory=dict)
+    got: dict[Place, float] = field(default_factory=dict)
     # After each delivery: the latest event so far.
     latest: list[Place] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
@@ -182,7 +185,7 @@ class Checker:
                 kind = "duplicate" if offset <= since.offset else kind
                 self._find(kind, channel, reader, f"{epoch}-{offset} where {expected} follows")
             expected = offset + 1
-            trail.got[place] = None
+            trail.got.setdefault(place, self._at)
             trail.latest.append(max(place, trail.latest[-1]) if trail.latest else place)
             self._fresh[channel, reader].append((self._at, self._invoked.get(id_, -inf)))
         if expected is not None and cursor.offset != expected - 1:
@@ -262,8 +265,9 @@ class Checker:
             for ack in self._acks[channel]:
                 if ack.place <= trail.start:
                     continue
-                if ack.place in trail.got:
+                if (got := trail.got.get(ack.place)) is not None:
                     report.delivered += 1
+                    report.slowest = max(report.slowest, got - ack.at)
                     continue
                 told = trail.knows(ack.place)
                 if told:

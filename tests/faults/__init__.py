@@ -1,0 +1,1 @@
+"""Real servers, a nemesis, and a history that is checked afterwards."""

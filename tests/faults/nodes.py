@@ -1,0 +1,174 @@
+"""Nodes of pushhub: processes that are killed, drained and started again on the same port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from tests.redis_servers import free_port
+from tests.serving import Server
+from tests.wire import Client, Response
+
+
+class Node:
+    """One node. Its address stays the same over its lives."""
+
+    def __init__(self, store: str, **settings: Any) -> None:
+        self.port = free_port()
+        self._folder = tempfile.TemporaryDirectory(prefix="pushhub-node-")
+        given = {"store": store, "dev": True, "drain_seconds": 0.3, "log_format": "json"}
+        given |= {"retention_events": 100_000, **settings}
+        self._environ = {
+            name: text for name, text in os.environ.items() if not name.startswith("PUSHHUB_")
+        }
+        for name, setting in given.items():
+            text = setting if isinstance(setting, str) else json.dumps(setting)
+            self._environ[f"PUSHHUB_{name.upper()}"] = text
+        self.server: Server | None = None
+
+    async def start(self) -> Node:
+        """Start it, and wait until it says where it listens."""
+        assert self.server is None
+        self.server = await asyncio.to_thread(self._start)
+        return self
+
+    def _start(self) -> Server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pushhub", "serve", "--port", str(self.port)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self._folder.name,
+            env=self._environ,
+        )
+        try:
+            return Server("front", process)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+
+    async def leave(self) -> None:
+        """SIGTERM: it must drain, and end well."""
+        server = self._take()
+        server.signal()
+        assert await server.left() in (0, -signal.SIGTERM), server.output
+        server.check()
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        server = self._take()
+        server.signal(signal.SIGKILL)
+        await server.left()
+
+    def workers(self) -> list[int]:
+        """The pids of its workers, the oldest first."""
+        assert self.server is not None
+        parent = self.server.process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return sorted(
+            int(pid)
+            for pid in children
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+
+    def until_workers(self, count: int, without: int, seconds: float = 20.0) -> None:
+        """Wait until there are so many workers again, and one is gone."""
+        end = time.monotonic() + seconds
+        while len(pids := self.workers()) != count or without in pids:
+            assert time.monotonic() < end, f"the workers are {pids}"
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        """End it, whatever it does, and look at what it said."""
+        try:
+            if self.server is not None:
+                self.server.stop()
+        finally:
+            if self.server is not None and self.server.process.poll() is None:
+                self.server.process.kill()
+                self.server.process.wait()
+            self._folder.cleanup()
+
+    async def get(self, target: str) -> Response:
+        async with await Client.connect(self.port) as client:
+            return await client.ask("GET", target)
+
+    async def ready(self, seconds: float = 15.0) -> None:
+        """Wait until it says that it serves."""
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    if (await self.get("/readyz")).status == 200:
+                        return
+                except (OSError, AssertionError):
+                    pass
+                await asyncio.sleep(0.01)
+
+    def _take(self) -> Server:
+        assert self.server is not None
+        server, self.server = self.server, None
+        return server
+
+    def __repr__(self) -> str:
+        return f"<Node {self.port}>"
+
+
+# A request that has been under way for so long has been read.
+HELD_SECONDS = 0.2
+
+
+class Session:
+    """A client's connection: to any of the nodes, to another when that one fails."""
+
+    def __init__(self, nodes: list[Node], first: int = 0, *, roams: bool = False) -> None:
+        self._nodes = nodes
+        self._next = first
+        self._roams = roams
+        self._client: Client | None = None
+        # How many requests were under way for a while, and then got no whole answer.
+        self.torn = 0
+
+    async def ask(
+        self, method: str, target: str, headers: Any = None, body: bytes = b"", seconds: float = 10
+    ) -> Response:
+        """One request. Whatever fails is an `OSError`; the next goes to the next node."""
+        sent = inf
+        try:
+            client = await self.connect()
+            client.send(method, target, headers, body)
+            sent = time.monotonic()
+            response = await client.receive(seconds)
+        except BaseException as error:
+            self.drop()
+            if not isinstance(error, Exception):
+                raise
+            # Younger ones may have met a connection that was being closed for its idleness.
+            self.torn += time.monotonic() - sent > HELD_SECONDS
+            raise OSError(repr(error)) from error
+        if self._roams or response.headers.get("connection") == "close":
+            self.drop()
+        return response
+
+    async def connect(self) -> Client:
+        if self._client is None:
+            node = self._nodes[self._next % len(self._nodes)]
+            self._client = await Client.connect(node.port)
+        return self._client
+
+    def drop(self) -> None:
+        """Let go of the connection; the next is to the next node."""
+        self._next += 1
+        if self._client is not None:
+            self._client.writer.transport.abort()
+            self._client = None

@@ -1,0 +1,173 @@
+"""While Redis is away: refusals are quick, holds are patient, and all comes back by itself."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.faults.nodes import Node
+from tests.redis_servers import KINDS, Rack, RedisServer
+from tests.serving import events_of, fresh, value_of
+from tests.wire import Client, Response
+
+WAIT = 3
+# Redis gone: at once. Redis hung: one command's patience of 2 s, for those that were on their way.
+QUICKLY, HUNG = 0.5, 3.0
+
+
+@pytest.fixture
+async def server(rack: Rack) -> RedisServer:
+    options = {"appendonly": "yes", "appendfsync": "always"}
+    return await asyncio.to_thread(lambda: rack.start(KINDS["valkey9"], **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def nodes(server: RedisServer) -> AsyncIterator[list[Node]]:
+    nodes = [Node(server.url()) for _ in range(2)]
+    await asyncio.gather(*(node.start() for node in nodes))
+    yield nodes
+    for node in nodes:
+        await asyncio.to_thread(node.close)
+
+
+async def publish(node: Node, channel: str, body: bytes = b"1", **headers: str) -> Response:
+    async with await Client.connect(node.port) as client:
+        return await client.ask("POST", events_of(channel), headers, body)
+
+
+async def hold(node: Node, target: str) -> asyncio.Task[tuple[float, Response]]:
+    """A request that is parked when this returns; how long it took, and its answer."""
+    assert node.server
+    before = await node.server.metric("pushhub_holds")
+
+    async def ask() -> tuple[float, Response]:
+        begun = time.monotonic()
+        async with await Client.connect(node.port) as client:
+            client.send("GET", target)
+            response = await client.receive(WAIT + 5)
+        return time.monotonic() - begun, response
+
+    task = asyncio.create_task(ask())
+    await node.server.held(int(before) + 1)
+    return task
+
+
+async def refused(node: Node, channel: str) -> float:
+    """A publish must be refused with 503; after how many seconds it was."""
+    begun = time.monotonic()
+    response = await publish(node, channel)
+    assert response.problem == "store-unavailable"
+    assert int(response.headers["retry-after"]) >= 1
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("away", ["killed", "hung"])
+async def test_while_redis_is_away(away: str, server: RedisServer, nodes: list[Node]) -> None:
+    node, channel, cold = nodes[0], fresh("away"), fresh("cold")
+    cursor = (await publish(node, channel)).json()["cursor"]
+    feed = await hold(node, f"{events_of(channel)}?since={cursor}&wait={WAIT}")
+    many = await hold(nodes[1], f"{events_of(channel)}?since={cursor}&wait={WAIT}")
+    if away == "killed":
+        await asyncio.to_thread(server.kill)
+    else:
+        server.signal(signal.SIGSTOP)
+
+    # The first may have to find out; from then on nobody waits for it.
+    slowest = max(await asyncio.gather(*(refused(node, channel) for _ in range(5))))
+    assert slowest < (QUICKLY if away == "killed" else HUNG)
+    again = max([await refused(node, channel) for _ in range(10)])
+    print(f"{away}: refused in {slowest:.3f} s, then {again:.3f} s")
+    if away == "killed":
+        assert again < QUICKLY
+    for target in (f"{events_of(cold)}?since=earliest", value_of(cold), events_of(channel)):
+        begun = time.monotonic()
+        response = await node.get(target)
+        assert response.problem == "store-unavailable", target
+        assert int(response.headers["retry-after"]) >= 1
+        assert time.monotonic() - begun < HUNG
+    begun = time.monotonic()
+    while (await node.get("/readyz")).status != 503:
+        assert time.monotonic() - begun < 5
+    # A poll that has a cursor is parked even now, on a channel that nobody here has read before.
+    new = await hold(node, f"{events_of(cold)}?since={cursor}&wait=1")
+
+    for task in (feed, many, new):
+        wait = 1 if task is new else WAIT
+        took, response = await task
+        assert 0.8 * wait - 0.1 < took < wait + HUNG
+        assert response.status == 200
+        assert response.headers["preference-applied"] == f"wait={wait}"
+        assert response.json() == {"events": [], "cursor": cursor}
+    if away == "killed":
+        await asyncio.to_thread(server.start)
+    else:
+        server.signal(signal.SIGCONT)
+    await asyncio.gather(*(node.ready() for node in nodes))
+    assert (await publish(node, channel)).status == 200
+
+
+async def test_U16_redis_restarts_under_holds_with_events_in_between(
+    server: RedisServer, nodes: list[Node]
+) -> None:
+    channel = fresh("restart")
+    receipt = (await publish(nodes[0], channel)).json()
+    target = f"{events_of(channel)}?since={receipt['cursor']}&wait={WAIT}"
+    holds = [await hold(node, target) for node in nodes for _ in range(5)]
+    await asyncio.to_thread(server.restart)
+    # The first node to be back publishes; the other one may still be deaf.
+    await nodes[0].ready()
+    assert (await publish(nodes[0], channel)).status == 200
+    for task in holds:
+        took, response = await task
+        assert took < WAIT + 1
+        assert response.status == 410, response
+        assert response.json()["reason"] == "epoch"
+        oldest = response.json()["oldest"]
+        page = (await nodes[1].get(f"{events_of(channel)}?since={oldest}")).json()
+        assert [event["offset"] for event in page["events"]] == [1, 2]
+
+
+async def test_U17_only_the_subscribers_connections_are_killed(
+    server: RedisServer, nodes: list[Node]
+) -> None:
+    """What happens while nobody hears comes when the subscription is back, and once."""
+    channel = fresh("deaf")
+    slowest = 0.0
+    async with await Client.connect(nodes[0].port) as publisher:
+        cursor = (await publisher.ask("POST", events_of(channel), body=b"0")).json()["cursor"]
+        for number in range(1, 11):
+            target = f"{events_of(channel)}?since={cursor}&wait={WAIT}"
+            holds = [await hold(node, target) for node in nodes]
+            with server.client() as admin:
+                assert admin.client_kill_filter(_type="pubsub") == 2
+                answer = await publisher.ask("POST", events_of(channel), body=b"%d" % number)
+            assert answer.status == 200
+            published = time.monotonic()
+            for task in holds:
+                _, response = await task
+                assert [event["data"] for event in response.json()["events"]] == [number]
+            slowest = max(slowest, time.monotonic() - published)
+            cursor = answer.json()["cursor"]
+            await asyncio.gather(*(node.ready() for node in nodes))
+    print(f"the slowest took {slowest:.3f} s")
+    assert slowest < 1.5
+
+
+async def test_two_nodes_are_never_of_two_minds(nodes: list[Node]) -> None:
+    """A cursor that the other node is ahead with is no gap, and no wait goes back behind it."""
+    channel = fresh("minds")
+    here, there = [await Client.connect(node.port) for node in nodes]
+    cursor = (await here.ask("GET", f"{events_of(channel)}?since=now")).json()["cursor"]
+    for number in range(300):
+        answer = await here.ask("POST", events_of(channel), body=b"%d" % number)
+        before, cursor = cursor, answer.json()["cursor"]
+        response = await there.ask("GET", f"{events_of(channel)}?since={cursor}")
+        assert response.status == 200, response
+        assert (response.json()["events"], response.json()["cursor"]) == ([], cursor)
+        response = await there.ask("GET", f"{events_of(channel)}?since={before}&wait={WAIT}")
+        assert [event["data"] for event in response.json()["events"]] == [number]
+        here, there = there, here
+    for client in (here, there):
+        await client.leave()
