@@ -404,13 +404,12 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what cannot go on, and part: the bytes after it cannot be told apart."""
-        hold, self.hold = self.hold, None
+        hold, guest = self.hold, self.guest
+        self.hold = self.guest = self.outlet = self.body = None
         if hold is not None:
             hold.drop()
         self.keep = False
-        self.outlet = self.body = None
         self.buffer = b""
-        guest, self.guest = self.guest, None
         if guest is not None:
             guest.connection_lost(None)
         self._answer(self.lobby.service.refuse(problem), linger=True)

@@ -30,7 +30,7 @@ def test_corpus(front: Front, raw: bytes) -> None:
     front.check([raw])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64), raw=st.sampled_from(SEEDS))
 def test_mutations(front: Front, seed: int, raw: bytes) -> None:
     chance = random.Random(seed)
