@@ -11,12 +11,11 @@ from pushhub.cli.terminal import fail, say, say_json
 from pushhub.settings import Loaded
 from pushhub.settings.model import Settings
 from pushhub.settings.reference import markdown
+from pushhub.store.urls import without_password
 
 app = typer.Typer(help="See and check the settings.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-_MASK = "**********"
 
 
 @app.command()
@@ -54,12 +53,5 @@ def docs() -> None:
 def shown(settings: Settings) -> dict[str, Any]:
     """The settings as JSON values, without secrets; pydantic masks those of token keys."""
     values: dict[str, Any] = settings.model_dump(mode="json")
-    values["store"] = _without_password(settings.store)
+    values["store"] = without_password(settings.store)
     return values
-
-
-def _without_password(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
-    login, at, host = rest.rpartition("@")
-    name, colon, _ = login.partition(":")
-    return f"{scheme}{mark}{name}{colon}{_MASK}{at}{host}" if at and colon else url

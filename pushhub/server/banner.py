@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.store.urls import without_password
+
 if TYPE_CHECKING:
     from pushhub.settings import Settings
 
@@ -14,7 +16,7 @@ def banner(settings: Settings, port: int) -> str:
     if settings.dev or host in ("0.0.0.0", "::", ""):
         host = "127.0.0.1"
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    lines = [f"pushhub is at {url} (store: {settings.store.partition('@')[2] or settings.store})"]
+    lines = [f"pushhub is at {url} (store: {without_password(settings.store)})"]
     if settings.dev:
         events = f"{url}/v1/channels/demo/events"
         lines += [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from redis.asyncio import Connection, ConnectionPool, Sentinel
 from redis.asyncio.retry import Retry
@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from pushhub.store.base import StoreError, StoreUnavailable
+from pushhub.store.redis_url import SENTINEL, read_sentinel_url
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 2.0
 # One sentinel of several may be down, and is no reason to wait long.
 SENTINEL_SECONDS = 0.5
-SENTINEL = "redis+sentinel"
 _RUN_ID = re.compile(rb"run_id:(\w+)")
 
 W = TypeVar("W", bound="Wire")
@@ -63,32 +63,20 @@ class Opener:
             raise StoreError(f"The address of Redis cannot be read: {error}.") from None
 
     def _read_sentinel_url(self, url: str, options: dict[str, Any]) -> None:
-        parts = urlsplit(url)
-        user, at, hosts = parts.netloc.rpartition("@")
-        path = parts.path.strip("/").split("/")
-        if not hosts or not path[0] or len(path) > 2:
-            raise ValueError("write redis+sentinel://host:26379,host2:26379/service/0")
-        addresses = []
-        for host in hosts.split(","):
-            name, _, port = host.rpartition(":")
-            addresses.append((name or host, int(port) if name else 26379))
-        if at:
-            name, _, password = user.partition(":")
-            options |= {"username": unquote(name) or None, "password": unquote(password) or None}
-        options["db"] = int(path[1]) if len(path) == 2 else 0
-        query = parse_qs(parts.query)
+        told = read_sentinel_url(url)
         sentinel_options: dict[str, Any] = {
             "socket_timeout": SENTINEL_SECONDS,
             "socket_connect_timeout": SENTINEL_SECONDS,
             "retry": Retry(NoBackoff(), 0),
         }
-        if "sentinel_password" in query:
-            sentinel_options["password"] = query["sentinel_password"][0]
-        self._service = unquote(path[0])
-        self._seconds += SENTINEL_SECONDS * len(addresses)
-        self._options = options
+        if told.sentinel_password:
+            sentinel_options["password"] = told.sentinel_password
+        login = {"username": told.username, "password": told.password, "db": told.database}
+        self._service = told.service
+        self._seconds += SENTINEL_SECONDS * len(told.addresses)
+        self._options = options | login
         self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            addresses, sentinel_kwargs=sentinel_options
+            told.addresses, sentinel_kwargs=sentinel_options
         )
 
     async def open(self, wire: W) -> W:

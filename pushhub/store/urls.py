@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,27 @@ KNOWN = (
     "memory://, sqlite:///relative.db, sqlite:////absolute.db, redis://host:6379/0, "
     "rediss://host:6379/0, unix:///path.sock and redis+sentinel://host:26379,host2:26379/service"
 )
+
+_MASK = "**********"
+_LOGIN = re.compile(r"^([\w+]+://[^:@/?]*:).*(?=@)", re.DOTALL)
+_PASSWORD = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
+
+
+def without_password(url: str) -> str:
+    """An address as it may be shown."""
+    if url.startswith("sqlite:"):
+        return url
+    return _LOGIN.sub(rf"\1{_MASK}", _PASSWORD.sub(_MASK, url))
+
+
+def sqlite_file(url: str) -> str:
+    """The file of a `sqlite` address.
+
+    Raises:
+        StoreError: it names none.
+    """
+    parts = urlsplit(url)
+    return _path(url, parts.netloc, parts.path, parts.query)
 
 
 def open_store_url(
@@ -40,7 +62,7 @@ def open_store_url(
             # Needs the system's file locks, which are no business of who wants memory alone.
             from pushhub.store.sqlite import SqliteStore
 
-            return SqliteStore(_path(url, parts.netloc, parts.path, parts.query), clock)
+            return SqliteStore(sqlite_file(url), clock)
         case "redis" | "rediss" | "unix" | "redis+sentinel":
             # Needs redis-py, which takes a while to import.
             from pushhub.store.redis import RedisStore

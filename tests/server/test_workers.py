@@ -251,7 +251,7 @@ async def test_both_drain_on_sigterm(redis_url: str) -> None:
 
 
 async def test_a_second_signal_hurries(redis_url: str) -> None:
-    with serve("front", redis_url, workers=2, drain_seconds=60) as server:
+    with serve("front", redis_url, workers=2, drain_delay=60) as server:
         clients = await hold(server, fresh(), "now")
         begun = time.monotonic()
         server.signal(signal.SIGTERM)
@@ -300,10 +300,16 @@ def _sockets(server: Server) -> list[Path]:
     table = Path("/proc/net/unix")
     if not table.exists():
         return []
-    paths = [
-        Path(line.split()[7]) for line in table.read_text().splitlines()[1:] if ".sock" in line
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    inodes = {f"socket:[{row[6]}]": Path(row[7]) for row in rows if len(row) == 8}
+    links = [
+        os.readlink(link)
+        for pid in workers(server).values()
+        for link in Path(f"/proc/{pid}/fd").iterdir()
     ]
-    return [path for path in paths if path.parent.name.startswith("pushhub-")]
+    paths = [inodes[link] for link in links if link in inodes]
+    assert len(paths) == 2
+    return paths
 
 
 @contextmanager
