@@ -167,6 +167,24 @@ class FeedReader(Reader):
             await asyncio.sleep(LATE_SECONDS)
 
 
+class Sleeper(Reader):
+    """Polls as ever, and is away whenever something is broken: it compares what it had with what is
+    there after.
+    """
+
+    def __init__(
+        self, book: Book, nodes: list[Node], name: str, channels: list[str], awake: asyncio.Event
+    ) -> None:
+        super().__init__(book, nodes, name, channels)
+        self._awake = awake
+
+    async def turn(self) -> None:
+        (channel,) = self.cursors
+        await self._awake.wait()
+        await self.poll(channel, "")
+        await asyncio.sleep(0.05)
+
+
 class ManyReader(Reader):
     """Long-polls many channels in one request."""
 

@@ -13,6 +13,7 @@ from tests.faults.clients import (
     ManyReader,
     Publisher,
     Reader,
+    Sleeper,
     StreamReader,
     ValueReader,
 )
@@ -65,6 +66,10 @@ class Stage:
         self.kind = kind
         self.long = long
         self.book = Book()
+        # How often the nemesis has struck.
+        self.strikes = 0
+        # Whether nothing is broken.
+        self._sound = asyncio.Event()
         self.rack = Rack()
         self.redis: list[RedisServer] = []
         self.sentinels: list[RedisServer] = []
@@ -92,11 +97,13 @@ class Stage:
 
     def fault(self) -> None:
         """From now on something is broken."""
+        self._sound.clear()
         self.book.fault(self.scenario.name, loses=self.scenario.loses)
 
     def heal(self) -> None:
         """All is as it should be again, as far as the nemesis is concerned."""
         self._healed = self.book.heal(self.scenario.name)
+        self._sound.set()
 
     def measures(self) -> str:
         """What is seen beside the history."""
@@ -123,10 +130,12 @@ class Stage:
                     raise started
             await self._enter()
             self._healed = 0.0
+            self._sound.set()
             await self._recovered()
             end = self.book.now() + seconds
             while True:
                 await self.scenario.strike(self)
+                self.strikes += 1
                 await self._recovered()
                 if self.book.now() >= end:
                     break
@@ -153,6 +162,10 @@ class Stage:
             (ValueReader, "waiting-value", ["quiet"]),
         ]
         self.readers = [kind(book, nodes, name, names) for kind, name, names in kinds]
+        self.readers += [
+            Sleeper(book, nodes, f"sleeper-{channel}", [channel], self._sound)
+            for channel in ("busy-a", "quiet")
+        ]
         await asyncio.gather(
             *(reader.begin() for reader in self.readers if not isinstance(reader, ValueReader))
         )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.faults.nodes import Node
+from tests.faults.proxy import Proxy
 from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.serving import events_of, fresh, value_of
 from tests.wire import Client, Response
@@ -37,7 +38,7 @@ async def publish(node: Node, channel: str, body: bytes = b"1", **headers: str) 
         return await client.ask("POST", events_of(channel), headers, body)
 
 
-async def hold(node: Node, target: str) -> asyncio.Task[tuple[float, Response]]:
+async def hold(node: Node, target: str, **headers: str) -> asyncio.Task[tuple[float, Response]]:
     """A request that is parked when this returns; how long it took, and its answer."""
     assert node.server
     before = await node.server.metric("pushhub_holds")
@@ -45,7 +46,7 @@ async def hold(node: Node, target: str) -> asyncio.Task[tuple[float, Response]]:
     async def ask() -> tuple[float, Response]:
         begun = time.monotonic()
         async with await Client.connect(node.port) as client:
-            client.send("GET", target)
+            client.send("GET", target, {n.replace("_", "-"): text for n, text in headers.items()})
             response = await client.receive(WAIT + 5)
         return time.monotonic() - begun, response
 
@@ -153,6 +154,43 @@ async def test_U17_only_the_subscribers_connections_are_killed(
             await asyncio.gather(*(node.ready() for node in nodes))
     print(f"the slowest took {slowest:.3f} s")
     assert slowest < 1.5
+
+
+async def test_a_message_that_is_lost_alone_is_found_within_one_wait(server: RedisServer) -> None:
+    """Nothing follows it, and every connection is well: only the log knows."""
+    proxy = await Proxy(server.port).start()
+    node = Node(f"redis://127.0.0.1:{proxy.port}/0")
+    await node.start()
+    try:
+        channel = fresh("lonely")
+        cursor = (await publish(node, channel)).json()["cursor"]
+        task = await hold(node, f"{events_of(channel)}?since={cursor}&wait=1")
+        value = await hold(node, f"{value_of(channel)}?wait=1", if_none_match=f'"{cursor}"')
+        proxy.swallows = True
+        assert (await publish(node, channel, b"2")).status == 200
+        took, response = await task
+        assert proxy.swallowed == 1
+        assert [event["data"] for event in response.json()["events"]] == [2]
+        assert 0.5 < took < 2
+        assert (await value)[1].body == b"2"
+    finally:
+        await asyncio.to_thread(node.close)
+        await proxy.close()
+
+
+async def test_a_flush_of_a_silent_channel_is_told_within_one_wait(
+    server: RedisServer, nodes: list[Node]
+) -> None:
+    """No connection breaks and nothing is published: only the log knows."""
+    channel = fresh("silent")
+    cursor = (await publish(nodes[0], channel)).json()["cursor"]
+    holds = [await hold(node, f"{events_of(channel)}?since={cursor}&wait=1") for node in nodes]
+    await asyncio.to_thread(server.ask, "FLUSHALL")
+    for task in holds:
+        took, response = await task
+        assert response.status == 410, response
+        assert response.json()["reason"] == "epoch"
+        assert took < 2
 
 
 async def test_two_nodes_are_never_of_two_minds(nodes: list[Node]) -> None:
