@@ -63,7 +63,7 @@ class Link:
         self._opener = opener
         self._prepare = prepare
         self._lost = lost
-        self._patience = COMMAND_SECONDS + patience
+        self._patience = patience
         self._commands: Wire | None = None
         self.feed: Feed
         self._feed_wire: FeedWire | None = None
@@ -104,7 +104,7 @@ class Link:
             await asyncio.wait(self._tasks)
         if self._unanswered:
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(COMMAND_SECONDS + self._patience):
                     await self._closing.wait()
             except TimeoutError:
                 pass
@@ -122,7 +122,8 @@ class Link:
         wire = await self._opener.open(Wire(self._loop, self._lost_commands))
         try:
             await self._prepare(lambda command: self._ask(wire, command))
-        except StoreError:
+        except BaseException:
+            # Refused, or cancelled: nobody else would close it.
             wire.abort()
             raise
         self._commands = wire
@@ -184,15 +185,18 @@ class Link:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             now = self._loop.time()
-            if self._commands is not None and self._commands.silent_for(now) > self._patience:
-                self._commands.abort()
-            wire = self._feed_wire
-            if wire is not None:
-                if wire.silent_for(now) > SILENCE_SECONDS:
-                    wire.abort()
-                elif now - pinged >= PING_SECONDS:
-                    pinged = now
-                    wire.ping(now)
+            commands, feed = self._commands, self._feed_wire
+            if commands and commands.silent_for(now) > COMMAND_SECONDS + self._patience:
+                commands.abort()
+            if feed and feed.silent_for(now) > SILENCE_SECONDS:
+                feed.abort()
+            if now - pinged >= PING_SECONDS:
+                pinged = now
+                if feed:
+                    feed.ping(now)
+                if commands:
+                    # Nobody may be publishing; whoever does next shall not be the one to find out.
+                    commands.send((b"PING",), lambda reply: None)
 
     # Commands
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.page import Gap, Page, Reason
-from pushhub.store.base import Retention
+from pushhub.store.base import Retention, append
 from pushhub.store.redis import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
 from tests.store.conftest import Recorder, item, opened, publish, until
 
 if TYPE_CHECKING:
     from pushhub.store.base import Store
-
-NOBODY = "127.0.0.1 1"
 
 
 @pytest.fixture(params=KINDS)
@@ -39,7 +37,7 @@ def cut_off(replica: RedisServer) -> None:
     replica.ask("REPLICAOF", "127.0.0.1", "1")
 
 
-def pair(rack: Rack, kind: Kind, **options: str) -> tuple[RedisServer, RedisServer]:
+def pair(rack: Rack, kind: Kind, **options: Any) -> tuple[RedisServer, RedisServer]:
     """A master and a replica that has all it has."""
     master = rack.start(kind, **options)
     replica = rack.start(kind, **options)
@@ -162,8 +160,6 @@ async def test_a_demoted_master_is_given_up(kind: Kind, rack: Rack) -> None:
 
 
 async def _try(store: Store) -> list[object]:
-    from pushhub.store.base import append
-
     return list(await append(store, item("x")))
 
 
