@@ -1,0 +1,34 @@
+"""Everything that is looked at, in the order in which it is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.doctor import machine, sqlite
+from pushhub.doctor.finding import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pushhub.doctor.finding import Finding
+    from pushhub.settings import Settings
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """What is found, one by one, as it is found."""
+    yield machine.files(settings)
+    yield machine.listening(settings)
+    match settings.store.partition("://")[0]:
+        case "memory":
+            yield warn(
+                "store",
+                "The log is in memory alone and ends with the process; for more than trying things "
+                "out use sqlite:///file or redis://.",
+            )
+        case "sqlite":
+            yield from sqlite.examine(settings)
+        case _:
+            # Needs redis-py, which takes a while to import.
+            import pushhub.doctor.redis as server
+
+            yield from server.examine(settings)

@@ -1,0 +1,81 @@
+"""This machine: how many files a process may open, and who is where pushhub would listen."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import resource
+import socket
+from typing import TYPE_CHECKING
+
+from pushhub.doctor.finding import bad, ok, warn
+
+if TYPE_CHECKING:
+    from pushhub.doctor.finding import Finding
+    from pushhub.settings import Settings
+
+# Files beside the connections of holds: the store, listeners, publishers, libraries.
+SPARE_FILES = 500
+# A hub on the same machine answers in milliseconds; one that is busy within this.
+ANSWER_SECONDS = 2.0
+
+
+def files(settings: Settings) -> Finding:
+    """Whether there are as many files as holds."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.max_holds + SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return ok("files", f"A process may hold {settings.max_holds:,} requests (max_holds).")
+    return warn(
+        "files",
+        f"A held request is an open file, and a process may open {soft:,} (ulimit -n), fewer than "
+        f"max_holds ({settings.max_holds:,}) and {SPARE_FILES} others. Set LimitNOFILE={needed} "
+        f"for the service, or a smaller max_holds.",
+    )
+
+
+def listening(settings: Settings) -> Finding:
+    """Whether the address is free, or a hub is already there."""
+    host, port = settings.host, settings.port
+    if port == 0:
+        return ok("listen", "The port will be any that is free (port 0).")
+    where = f"{host}:{port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return _who_answers(settings, where)
+        why = (error.strerror or str(error)).rstrip(".")
+        if error.errno == errno.EACCES:
+            why += ", as for all ports below 1,024: take a higher one, and a proxy in front"
+        elif error.errno == errno.EADDRNOTAVAIL:
+            why += ": it is none of this machine's; see `host`"
+        return bad("listen", f"{where} cannot be had: {why}.")
+    return ok("listen", f"{where} is free.")
+
+
+def _who_answers(settings: Settings, where: str) -> Finding:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        told = json.loads(connection.getresponse().read(1024))
+        ready, leaving, store = told["ready"], told["leaving"], told["store"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return bad(
+            "listen",
+            f"Another program listens at {where} and it is no pushhub that answers; choose "
+            f"another `port`, or end it.",
+        )
+    finally:
+        connection.close()
+    if ready:
+        return ok("listen", f"A pushhub answers at {where}, and is ready.")
+    if leaving:
+        return warn("listen", f"A pushhub answers at {where}, and is about to leave.")
+    what = "its store cannot be used" if not store else "it does not say why"
+    return bad("listen", f"A pushhub answers at {where} and is not ready: {what}.")

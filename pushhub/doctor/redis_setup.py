@@ -1,0 +1,210 @@
+"""What the settings of a Redis mean for the log that is kept in it. Pure: from what it said to
+findings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pushhub.doctor.finding import bad, ok, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pushhub.doctor.finding import Finding
+    from pushhub.settings import Settings
+
+MIB = 1024 * 1024
+# Above this share of its memory Redis is near to refusing publishes.
+FULL = 0.8
+# Redis' own default for a follower of channels: beyond it, its connection is closed.
+FEED_BUFFER_BYTES = 32 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The answers to INFO, and to CONFIG GET, if this user may ask that."""
+
+    info: Mapping[str, Any]
+    config: Mapping[str, str] | None
+
+
+def judge(setup: Setup, settings: Settings) -> Iterator[Finding]:
+    """What is found, in the order in which it matters."""
+    yield _version(setup)
+    yield _role(setup)
+    yield _eviction(setup)
+    yield _memory(setup)
+    if setup.config is None:
+        yield warn(
+            "config",
+            "The user may not ask for the configuration (CONFIG GET), so appendfsync, save, "
+            "min-replicas-to-write and client-output-buffer-limit are not looked at. pushhub does "
+            "not need it; `ACL SETUSER … +config|get` lets doctor see more.",
+        )
+    yield _persistence(setup, settings)
+    yield _replication(setup, settings)
+    yield from _feed_buffer(setup)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
+def _version(setup: Setup) -> Finding:
+    valkey = str(setup.info.get("valkey_version", ""))
+    version = valkey or str(setup.info.get("redis_version", ""))
+    name = f"{'Valkey' if valkey else 'Redis'} {version}"
+    numbers = _numbers(version)
+    if not valkey and numbers < (6, 2):
+        return bad("version", f"{name} is too old: pushhub needs Redis 6.2, or Valkey 8.")
+    if numbers >= (10,) if valkey else numbers >= (8,):
+        return warn("version", f"{name} is newer than what pushhub is tested with.")
+    if valkey and numbers < (8,):
+        return warn("version", f"{name} is older than what pushhub is tested with: Valkey 8 and 9.")
+    return ok("version", f"{name} is supported.")
+
+
+def _role(setup: Setup) -> Finding:
+    if setup.info.get("cluster_enabled"):
+        return bad("role", "This is a node of a cluster, which pushhub does not support.")
+    if setup.info.get("role") != "master":
+        return bad(
+            "role",
+            "This is a replica, which takes no publishes: name the master, or the sentinels "
+            "(redis+sentinel://), who know it.",
+        )
+    return ok("role", "This is a master.")
+
+
+def _eviction(setup: Setup) -> Finding:
+    policy = setup.info.get("maxmemory_policy", "unknown")
+    if policy == "noeviction":
+        return ok("eviction", "Nothing is evicted (maxmemory-policy noeviction).")
+    return bad(
+        "eviction",
+        f"maxmemory-policy is {policy}: when memory is short, Redis would throw away logs and the "
+        f"metadata that keeps their offsets from starting again, and nobody would be told. Set it "
+        f"to noeviction; publishes are then refused (503) instead.",
+    )
+
+
+def _memory(setup: Setup) -> Finding:
+    limit = int(setup.info.get("maxmemory") or 0)
+    used = int(setup.info.get("used_memory") or 0)
+    if not limit:
+        return warn(
+            "memory",
+            f"Redis uses {used / MIB:,.0f} MiB and has no limit: when the machine has no more, the "
+            f"system ends Redis. Set maxmemory, so that publishes are refused (503) instead.",
+        )
+    told = f"Redis uses {used / MIB:,.0f} of {limit / MIB:,.0f} MiB (maxmemory)"
+    if used > FULL * limit:
+        return warn(
+            "memory",
+            f"{told}; when that is full, publishes are refused. Give it more, or keep less "
+            f"(retention_events, retention_age).",
+        )
+    return ok("memory", f"{told}.")
+
+
+def _persistence(setup: Setup, settings: Settings) -> Finding:
+    """What a crash costs. After every restart of Redis readers are told of a gap, since it cannot
+    prove that nothing is missing.
+    """
+    info = setup.info
+    if info.get("aof_enabled"):
+        if info.get("aof_last_write_status", "ok") != "ok":
+            return bad("persistence", "Redis' last write to its log on disk failed; see its log.")
+        return _append_only((setup.config or {}).get("appendfsync"))
+    if settings.ack == "fsync":
+        return bad(
+            "persistence",
+            "With ack=fsync pushhub needs Redis' log on disk, which is off: set appendonly yes.",
+        )
+    if info.get("rdb_last_bgsave_status", "ok") != "ok":
+        return bad(
+            "persistence",
+            "Redis' last snapshot failed, and it may refuse publishes for that "
+            "(stop-writes-on-bgsave-error); see its log.",
+        )
+    if setup.config is None or (save := setup.config.get("save")):
+        rule = "if there are any" if setup.config is None else f"save {save}"
+        return warn(
+            "persistence",
+            f"A crash loses what came after the last snapshot ({rule}). appendonly yes makes it "
+            f"at most a second.",
+        )
+    return warn(
+        "persistence",
+        "Redis writes nothing to disk: a restart loses the whole log, and readers are told of a "
+        "gap. Set appendonly yes, unless that is meant so.",
+    )
+
+
+def _append_only(forced: str | None) -> Finding:
+    match forced:
+        case "always":
+            lost = "loses nothing"
+        case "everysec":
+            lost = "loses about a second, and one of Redis alone nothing"
+        case "no":
+            return warn(
+                "persistence",
+                "A crash of the machine loses what its system has not written yet, often 30 s "
+                "(appendfsync no). everysec makes it a second.",
+            )
+        case _:
+            return ok(
+                "persistence", "Redis keeps a log on disk; how often it is forced is unknown."
+            )
+    return ok(
+        "persistence",
+        f"A crash of the machine {lost} (appendonly yes, appendfsync {forced}); readers are told "
+        f"of a gap after every restart of Redis.",
+    )
+
+
+def _replication(setup: Setup, settings: Settings) -> Finding:
+    info = setup.info
+    count = int(info.get("connected_slaves") or 0)
+    replicas = [info.get(f"slave{index}", {}) for index in range(count)]
+    online = sum(1 for replica in replicas if replica.get("state") == "online")
+    told = f"Of {count} replicas {online} are online"
+    if settings.ack == "replicated" and online < settings.ack_replicas:
+        return bad(
+            "replication",
+            f"With ack=replicated every publish waits for {settings.ack_replicas} (ack_replicas), "
+            f"and there {'is' if online == 1 else 'are'} {online}: each takes ack_seconds "
+            f"({settings.ack_seconds:g}) and is then told that it reached memory alone.",
+        )
+    if not count:
+        return ok("replication", "There is no replica: while Redis is away, publishes are refused.")
+    needed = (setup.config or {}).get("min-replicas-to-write")
+    if needed == "0":
+        return warn(
+            "replication",
+            f"{told}, and min-replicas-to-write is 0: a master that is cut off from them goes on "
+            f"taking publishes that a failover loses (readers are told of a gap). Set it to 1.",
+        )
+    return ok("replication", f"{told}" + (f" (min-replicas-to-write {needed})." if needed else "."))
+
+
+def _feed_buffer(setup: Setup) -> Iterator[Finding]:
+    """`client-output-buffer-limit` is `class hard soft seconds` four times, in bytes."""
+    words = (setup.config or {}).get("client-output-buffer-limit", "").split()
+    if "pubsub" not in words[:-3]:
+        return
+    at = words.index("pubsub")
+    hard, soft, seconds = (int(word) for word in words[at + 1 : at + 4])
+    if 0 < hard < FEED_BUFFER_BYTES or 0 < soft < FEED_BUFFER_BYTES // 4:
+        yield warn(
+            "feed",
+            f"Redis closes the feed of a worker that is {hard / MIB:,.1f} MiB behind, or "
+            f"{soft / MIB:,.1f} for {seconds} s (client-output-buffer-limit pubsub). Nothing is "
+            f"lost with it, but a burst makes every waiting channel read its log. The default is "
+            f"32 MiB, 8 MiB for 60 s.",
+        )
+    else:
+        yield ok("feed", "A burst of news has room (client-output-buffer-limit pubsub).")
