@@ -209,6 +209,11 @@ class Rack:
         )
         self._servers: list[RedisServer] = []
 
+    @property
+    def folder(self) -> Path:
+        """For what servers and tests share; its path is short enough for a socket's."""
+        return Path(self._folder.name)
+
     def start(self, kind: Kind, *, sentinel: bool = False, **options: str) -> RedisServer:
         """A server; `repl_timeout="1"` is the line `repl-timeout 1`."""
         folder = Path(self._folder.name) / str(len(self._servers))

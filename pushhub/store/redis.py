@@ -246,4 +246,4 @@ def _outcome(append: Append, reply: Reply) -> Outcome:
 
 
 def _refused(reply: Reply) -> StoreError:
-    return StoreUnavailable(f"Redis refuses to serve pushhub: {reply}")
+    return StoreUnavailable(f"Redis refuses to serve pushhub: {str(reply).rstrip('.')}.")

@@ -93,7 +93,8 @@ class Opener:
                 await connection.send_command("INFO", "server")
                 told: bytes = await connection.read_response()
         except (RedisError, OSError, TimeoutError) as error:
-            problem = str(error).rstrip(".") or "no answer in time"
+            # Of a vain question to the sentinels redis-py adds its own view of them.
+            problem = str(error).partition(" : <")[0].rstrip(".") or "no answer in time"
             raise StoreUnavailable(f"Redis cannot be reached: {problem}.") from None
         else:
             writer, connection._writer = connection._writer, None
