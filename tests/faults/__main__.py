@@ -12,8 +12,9 @@ from tests.faults.stage import Stage
 from tests.redis_servers import KINDS
 
 HEAD = """\
-| fault | acknowledged | delivered | told as gaps | lost untold | slowest, s | recovery, s |
-|---|---|---|---|---|---|---|"""
+| fault | strikes | acknowledged | gone from the log | delivered | told as gaps | lost untold \
+| slowest, s | recovery, s |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def main() -> int:
@@ -36,8 +37,9 @@ def main() -> int:
         if report.findings:
             broken.append(name)
         rows.append(
-            f"| {stage.scenario.what} | {report.acknowledged:,} | {report.delivered:,} "
-            f"| {report.told:,} | {report.lost} | {report.slowest:.2f} | {report.recovery:.2f} |"
+            f"| {stage.scenario.what} | {stage.strikes} | {report.acknowledged:,} "
+            f"| {stage.missing:,} | {report.delivered:,} | {report.told:,} "
+            f"| {report.lost} | {report.slowest:.2f} | {report.recovery:.2f} |"
         )
     if given.markdown:
         print("\n".join(rows))

@@ -68,6 +68,8 @@ class Stage:
         self.book = Book()
         # How often the nemesis has struck.
         self.strikes = 0
+        # Acknowledged events that are not in the log at the end.
+        self.missing = 0
         # Whether nothing is broken.
         self._sound = asyncio.Event()
         self.rack = Rack()
@@ -111,7 +113,8 @@ class Stage:
         refusals = sorted(book.refusals)
         quickly = f", the slowest in {refusals[-1]:.3f} s" if refusals else ""
         return (
-            f"{len(refusals)} publishes refused with 503{quickly};"
+            f"struck {self.strikes} times, {self.missing} acknowledged events gone from the log;"
+            f" {len(refusals)} publishes refused with 503{quickly};"
             f" holds answered at most {max(0.0, book.overdue):.3f} s after their wait"
         )
 
@@ -248,24 +251,28 @@ class Stage:
         """Events that were told to be on replicas or on disk, and are not in the log any more."""
         broken = []
         for channel in CHANNELS:
-            kept: set[str] = set()
-            cursor = "earliest"
-            while True:
-                target = f"/v1/channels/{channel}/events?since={cursor}&limit=1000"
-                page = (await self.nodes[0].get(target)).json()
-                kept |= {event["cursor"] for event in page["events"]}
-                cursor = page["cursor"]
-                if page.get("up_to_date"):
-                    break
-            broken += [
-                f"{record['id']} had reached {record['reached']}, and is lost"
-                for record in self.book.records
-                if record["type"] == "ok"
-                and record["channel"] == channel
-                and record["reached"] in ("replicated", "fsync")
-                and f"{record['epoch']}-{record['offset']}" not in kept
-            ]
+            kept = await self._log(channel)
+            for record in self.book.records:
+                if record["type"] != "ok" or record["channel"] != channel:
+                    continue
+                if f"{record['epoch']}-{record['offset']}" in kept:
+                    continue
+                self.missing += 1
+                if record["reached"] in ("replicated", "fsync"):
+                    broken.append(f"{record['id']} had reached {record['reached']}, and is lost")
         return broken
+
+    async def _log(self, channel: str) -> set[str]:
+        """The cursors of all events that the channel keeps."""
+        kept: set[str] = set()
+        cursor = "earliest"
+        while True:
+            target = f"/v1/channels/{channel}/events?since={cursor}&limit=1000"
+            page = (await self.nodes[0].get(target)).json()
+            kept |= {event["cursor"] for event in page["events"]}
+            cursor = page["cursor"]
+            if page.get("up_to_date"):
+                return kept
 
     async def _leave(self) -> None:
         for task in (*self._tasks, *self._publishing):
