@@ -36,10 +36,11 @@ def main() -> int:
             stage.book.save(given.keep / f"{name}.jsonl")
         if report.findings:
             broken.append(name)
+        prompt = stage.promptly()
         rows.append(
             f"| {stage.scenario.what} | {stage.strikes} | {report.acknowledged:,} "
             f"| {stage.missing:,} | {report.delivered:,} | {report.told:,} "
-            f"| {report.lost} | {report.slowest:.2f} | {report.recovery:.2f} |"
+            f"| {report.lost} | {prompt.slowest:.2f} | {prompt.recovery:.2f} |"
         )
     if given.markdown:
         print("\n".join(rows))

@@ -236,6 +236,13 @@ class Stage:
                 raise result
         tasks.clear()
 
+    def promptly(self) -> Report:
+        """The history without the readers that are away on purpose: what the hub's own times are."""
+        away = [
+            reader.name for reader in self.readers if reader.name.startswith(("late", "sleeper"))
+        ]
+        return check(line for line in self.book.records if line.get("reader") not in away)
+
     async def _verdict(self) -> Report:
         report = check(self.book.records)
         torn = sum(reader.session.torn for reader in self.readers)
