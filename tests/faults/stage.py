@@ -237,7 +237,7 @@ class Stage:
         tasks.clear()
 
     def promptly(self) -> Report:
-        """The history without the readers that are away on purpose: what the hub's own times are."""
+        """The history without the readers that are away on purpose: the times are the hub's own."""
         away = [
             reader.name for reader in self.readers if reader.name.startswith(("late", "sleeper"))
         ]
