@@ -99,6 +99,9 @@ TEXTS: dict[str, tuple[str, object]] = {
     "body_seconds": ("4.5", 4.5),
     "keep_alive_seconds": ("90", 90.0),
     "write_seconds": ("30", 30.0),
+    "ack": ("replicated", "replicated"),
+    "ack_replicas": ("2", 2),
+    "ack_seconds": ("0.25", 0.25),
     "drain_delay": ("0.5", 0.5),
     "drain_seconds": ("1", 1.0),
     "metrics_public": ("yes", True),
@@ -137,6 +140,9 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         body_seconds = 4.5
         keep_alive_seconds = 90
         write_seconds = 30
+        ack = "replicated"
+        ack_replicas = 2
+        ack_seconds = 0.25
         drain_delay = 0.5
         drain_seconds = 1
         metrics_public = true

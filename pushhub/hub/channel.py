@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.tail import Tail
 from pushhub.protocol.cursor import Cursor
+from pushhub.protocol.poll import At
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pushhub.hub.hold import Parked
     from pushhub.protocol.cursor import Since
     from pushhub.protocol.event import Event
@@ -29,7 +28,7 @@ class Channel:
     def __init__(self, name: str) -> None:
         self.name = name
         self.tail: Tail | None = None
-        self.at: Mapping[str, Cursor] = {}
+        self.at: At | None = None
         self.holds: dict[Parked, None] = {}
         self.early: list[Event] | None = None
         # When the log was last asked whether it had more than the tail, and had not: seconds.
@@ -44,7 +43,7 @@ class Channel:
         if early is None or not all(map(tail.push, early)):
             return False
         self.tail = tail
-        self.at = {self.name: tail.cursor}
+        self.at = At(tail.cursor)
         return True
 
     def push(self, event: Event) -> bool:
@@ -59,7 +58,7 @@ class Channel:
         if not tail.push(event):
             self.tail = None
             return False
-        self.at = {self.name: tail.cursor}
+        self.at = At(tail.cursor)
         return True
 
     def ends_at(self, since: Since) -> bool:

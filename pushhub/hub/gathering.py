@@ -8,13 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.poll import Want, resume
+from pushhub.protocol.poll import Positions, Want, resume
 from pushhub.protocol.problem import Problem, retry_after
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pushhub.hub.hold import Parked
     from pushhub.hub.hub import Hub
     from pushhub.protocol.page import Read
@@ -33,7 +31,7 @@ class Gathering:
 
     __slots__ = ("at", "hold", "hub", "missing", "reads", "wants")
 
-    def __init__(self, hub: Hub, hold: Parked, at: Mapping[str, Cursor] | None = None) -> None:
+    def __init__(self, hub: Hub, hold: Parked, at: Positions | None = None) -> None:
         self.hub = hub
         self.hold = hold
         self.reads: dict[str, Read] = {}
@@ -131,7 +129,7 @@ class Gathering:
         )
         hold.complete(hold.poll.refuse(problem))
 
-    def _standing(self) -> Mapping[str, Cursor] | None:
+    def _standing(self) -> Positions | None:
         """Where the reader stands, if that is known without the log."""
         if self.at is not None:
             return self.at

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 from pushhub.hub.wheel import OFF
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
     from pushhub.protocol.answer import Answer, Part
-    from pushhub.protocol.cursor import Cursor
-    from pushhub.protocol.poll import Poll
+    from pushhub.protocol.poll import Poll, Positions
 
 
 class Driver(Protocol):
@@ -69,16 +66,33 @@ class Hold:
     def release(self) -> None:
         """Let go of whatever would have completed it."""
 
+
+class Follower(Hold):
+    """A hold that first waits for leave to run a face, and then for what the face returns."""
+
+    __slots__ = ("_leader",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._leader: Hold | None = None
+
     def follow(self, outcome: Answer | Hold | Stream) -> None:
-        """Take over what a face returned: be completed with it, now or when it is."""
+        """Be completed with what a face returned: now, or when that is."""
         if isinstance(outcome, Hold):
+            self._leader = outcome
             outcome.attach(self)
         else:
             self.complete(outcome)
 
-    # A hold can stand in for a driver, which is how one hold follows another.
     def deliver(self, reply: Answer | Part | Stream) -> None:
+        """The face's own hold has its answer: a follower is a driver too."""
+        self._leader = None
         self.complete(reply)
+
+    def release(self) -> None:
+        leader, self._leader = self._leader, None
+        if leader is not None:
+            leader.drop()
 
 
 class Parked(Hold):
@@ -94,7 +108,7 @@ class Parked(Hold):
         self.reply = None
         self.hub = hub
         self.poll = poll
-        self.at: Mapping[str, Cursor] | None = None
+        self.at: Positions | None = None
         self.tick = OFF
         self.parked = 0.0
 

@@ -33,7 +33,7 @@ from pushhub.hub.stats import Stats
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Poll, Want, deleted, resume
+from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, deleted, resume
 from pushhub.store.base import Append, Outcome, Store, StoreError
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ class Hub:
             channel = self.shelf.register(hold, want.channel)
             if channel.ends_at(want.since):
                 # What nearly every poll of a live reader comes to: there is nothing to read yet.
+                assert channel.at is not None
                 return self._park(hold, poll.wait, channel.at)
         else:
             self._register(hold)
@@ -162,7 +163,7 @@ class Hub:
         assert poll.wait is not None, "a poll that may not wait has an answer"
         return self._park(hold, poll.wait, self._position(poll, reads))
 
-    def _park(self, hold: Parked, wait: int, at: Mapping[str, Cursor]) -> Reply | None:
+    def _park(self, hold: Parked, wait: int, at: Positions) -> Reply | None:
         """Let a hold wait where it stands; its answer if it may not, None when it does."""
         now = self.now()
         # One that had to be read for again does not begin its wait anew.
@@ -183,13 +184,13 @@ class Hub:
         self.wheel.set(hold, deadline)
         return None
 
-    def _position(self, poll: Poll, reads: Mapping[str, Read]) -> Mapping[str, Cursor]:
+    def _position(self, poll: Poll, reads: Mapping[str, Read]) -> Positions:
         if len(reads) == 1:
             ((name, read),) = reads.items()
             cursor = poll.position(name, read)
             shared = self.shelf[name].at
             # Holds that stand at the end of a channel share one object for it: eight bytes each.
-            return shared if shared.get(name) == cursor else {name: cursor}
+            return shared if shared is not None and shared.cursor == cursor else At(cursor)
         return {name: poll.position(name, read) for name, read in reads.items()}
 
     def _register(self, hold: Parked) -> None:
@@ -272,7 +273,7 @@ class Hub:
         self._register(hold)
         Gathering(self, hold, at).start()
 
-    def park_unsure(self, hold: Parked, at: Mapping[str, Cursor]) -> None:
+    def park_unsure(self, hold: Parked, at: Positions) -> None:
         """Let a hold wait while nobody can say what the log has: for the feed to be whole again."""
         assert hold.poll.wait is not None
         reply = self._park(hold, hold.poll.wait, at)

@@ -72,6 +72,10 @@ def namespace(name: str) -> str:
     return head if colon else ""
 
 
+# So many names are looked through as fast as a set is asked.
+FEW = 8
+
+
 class Patterns:
     """A set of patterns, each an exact name or a prefix and a final `*`.
 
@@ -83,7 +87,7 @@ class Patterns:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self.texts = tuple(texts)
-        exact, prefixes = set(), []
+        exact, prefixes = [], []
         for text in self.texts:
             stem = text.removesuffix("*")
             if "*" in stem:
@@ -95,8 +99,9 @@ class Patterns:
             if text.endswith("*"):
                 prefixes.append(stem)
             else:
-                exact.add(text)
-        self._exact = frozenset(exact)
+                exact.append(text)
+        # A set is faster only when it is large, and large always.
+        self._exact = tuple(exact) if len(exact) <= FEW else frozenset(exact)
         self._prefixes = tuple(prefixes)
 
     def match(self, name: str) -> bool:

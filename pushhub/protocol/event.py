@@ -6,7 +6,7 @@ import base64
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import orjson
 
@@ -239,8 +239,14 @@ class Event:
 
 def rfc3339(ms: int) -> str:
     """Milliseconds since 1970 as a UTC timestamp (RFC 3339), to the millisecond."""
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
+    seconds, milliseconds = divmod(ms, 1000)
+    return f"{_second(seconds)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    # What is published now is published in the same second, and formatting one is slow.
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _is_utf8(data: bytes) -> bool:

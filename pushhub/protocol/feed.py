@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
 from pushhub.protocol.page import Gap, Page, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Feed:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.latest
 
-    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Answer:
+    def nothing(self, at: Positions, hint: Hint) -> Answer:
         return self._page(Page((), at[self.channel], up_to_date=hint.sure), hint)
 
     def refuse(self, problem: Problem) -> Answer:

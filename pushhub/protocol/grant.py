@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from pushhub.protocol.channel import ChannelNameError, Patterns
 
@@ -21,13 +22,16 @@ class GrantError(ValueError):
     """The claim cannot be read; the message is a sentence for whoever made it."""
 
 
+NO_PATTERNS = Patterns()
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What its holder may do. `expires` is in seconds since 1970; None never does."""
 
-    read: Patterns = field(default_factory=Patterns)
-    publish: Patterns = field(default_factory=Patterns)
-    manage: Patterns = field(default_factory=Patterns)
+    read: Patterns = NO_PATTERNS
+    publish: Patterns = NO_PATTERNS
+    manage: Patterns = NO_PATTERNS
     subject: str = ""
     expires: float | None = None
 
@@ -82,6 +86,12 @@ def _patterns(claim: Mapping[str, object], action: Action) -> Patterns:
     if len(texts) > MAX_PATTERNS:
         raise GrantError(f"'{action}' in the claim 'pushhub' has at most {MAX_PATTERNS} patterns.")
     try:
-        return Patterns(texts)
+        return _compiled(tuple(texts)) if texts else NO_PATTERNS
     except ChannelNameError as error:
         raise GrantError(f"'{action}' in the claim 'pushhub': {error}") from None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(texts: tuple[str, ...]) -> Patterns:
+    """The patterns of these texts: the tokens of many users have the same."""
+    return Patterns(texts)

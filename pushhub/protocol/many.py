@@ -12,7 +12,15 @@ from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import Cursor, CursorError, parse_since
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
 from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Read
-from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, MAX_LIMIT, Hint, Want, bad_limit
+from pushhub.protocol.poll import (
+    AT_ONCE,
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    Hint,
+    Positions,
+    Want,
+    bad_limit,
+)
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.wait import MAX_WAIT, grant
 
@@ -171,7 +179,7 @@ class Many:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Answer:
+    def nothing(self, at: Positions, hint: Hint) -> Answer:
         begun = {
             want.channel: at[want.channel]
             for want in self.wants

@@ -12,7 +12,7 @@ from pushhub.protocol.cursor import Cursor, Since
 from pushhub.protocol.feed import NO_STORE, VARY
 from pushhub.protocol.many import Merged, encode, merge
 from pushhub.protocol.page import Gap, Page, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -107,7 +107,7 @@ class FeedStream:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Part:
+    def nothing(self, at: Positions, hint: Hint) -> Part:
         return _idle(hint)
 
     def refuse(self, problem: Problem) -> Part:
@@ -150,7 +150,7 @@ class ManyStream:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Part:
+    def nothing(self, at: Positions, hint: Hint) -> Part:
         return _idle(hint)
 
     def refuse(self, problem: Problem) -> Part:

@@ -10,7 +10,7 @@ from pushhub.protocol.etag import ANY
 from pushhub.protocol.event import Event, rfc3339
 from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
 from pushhub.protocol.page import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Value:
             return read.latest
         return read.events[-1].cursor if read.events else Cursor(read.cursor.epoch, 0)
 
-    def nothing(self, at: Mapping[str, Cursor], hint: Hint) -> Answer:
+    def nothing(self, at: Positions, hint: Hint) -> Answer:
         cursor = at[self.channel]
         return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
 

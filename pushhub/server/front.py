@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
         raw = buffer[: end + 4]
         self.buffer = buffer[end + 4 :]
         self.phase = IDLE
-        self._begin(self.lobby.heads.parse(raw), raw)
+        self._begin(self.lobby.head(raw), raw)
         return True
 
     def _await_head(self, buffer: bytes) -> None:

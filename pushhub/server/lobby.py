@@ -13,7 +13,7 @@ from pushhub.hub.wheel import OFF
 from pushhub.server.extra import Extras
 from pushhub.server.front import Connection
 from pushhub.server.head import HeadParser
-from pushhub.server.recall import Recall
+from pushhub.server.recall import MAX_HEADERS_BYTES, Generations, Recall
 from pushhub.web.cors import SAME_ORIGIN
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ class Lobby:
         self.faces = app.faces
         self.service = app.service
         self.hub = app.service.hub
-        self.heads = HeadParser()
         self.recall = Recall(app.faces)
+        self._parser = HeadParser()
+        self._heads: Generations[Head] = Generations()
         self.extras = Extras(self.hub.clock())
         self.extra = self.extras.of(SAME_ORIGIN)
         settings = app.settings
@@ -70,6 +71,20 @@ class Lobby:
             self.now = self.hub.now
             self.expire()
         return Connection(self)
+
+    def head(self, raw: bytes) -> Head:
+        """Parse a head; one that was seen before is what it was then. Publishers send the same
+        again and again.
+
+        Raises:
+            Problem: it is malformed, ambiguous, or over a limit.
+        """
+        head = self._heads.get(raw)
+        if head is None:
+            head = self._parser.parse(raw)
+            if len(raw) <= MAX_HEADERS_BYTES:
+                self._heads.put(raw, head)
+        return head
 
     def expire(self) -> None:
         """A second has passed."""

@@ -31,8 +31,6 @@ READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
 # KiB.
 GENERATION = 4096
 MAX_HEADERS_BYTES = 2048
-# Channels that one client's headers were found to allow.
-MAX_ALLOWED = 64
 # Ways of asking (waits, conditions) that one line was seen with.
 MAX_WAYS = 64
 
@@ -46,24 +44,37 @@ V = TypeVar("V")
 
 
 class Generations(Generic[V]):
-    """A memory of two generations: what was not asked for during a whole one is forgotten."""
+    """A memory of two generations: what was not asked for during a whole one is forgotten.
 
-    __slots__ = ("_old", "_young")
+    What is seen for the first time leaves no more than its hash: much is never seen again, such as
+    a cursor that only one reader has.
+    """
+
+    __slots__ = ("_old", "_seen", "_young")
 
     def __init__(self) -> None:
         self._young: dict[bytes, V] = {}
         self._old: dict[bytes, V] = {}
+        self._seen: set[int] = set()
 
     def get(self, key: bytes) -> V | None:
         """What is remembered under `key`."""
         found = self._young.get(key)
         if found is None and key in self._old:
             found = self._old.pop(key)
-            self.put(key, found)
+            self._young[key] = found
         return found
 
     def put(self, key: bytes, value: V) -> None:
-        """Remember `value`."""
+        """Remember `value`, if `key` has been seen before."""
+        seen = self._seen
+        mark = hash(key)
+        if mark not in seen:
+            if len(seen) >= GENERATION:
+                seen.clear()
+            seen.add(mark)
+            return
+        seen.discard(mark)
         if len(self._young) >= GENERATION:
             self._old, self._young = self._young, {}
         self._young[key] = value
@@ -87,13 +98,8 @@ class Manner:
         self.grant = grant
         self.expires = grant.expires
         self.extra = extra
-        self.allowed: set[str] = set()
-
-    def allow(self, channel: str) -> None:
-        """Note that the grant covers reading `channel`."""
-        if len(self.allowed) >= MAX_ALLOWED:
-            self.allowed.clear()
-        self.allowed.add(channel)
+        # The channel that the grant was last found to allow; most clients read one.
+        self.allowed = ""
 
     def request(self, path: str, query: str) -> Request:
         """A request as a reading face needs it."""
@@ -147,7 +153,7 @@ class Recall:
         if manner is None:
             manner = Manner(rest, head, decision.grant, extra)
             self._manners.put(rest, manner)
-        manner.allow(decision.poll.wants[0].channel)
+        manner.allowed = decision.poll.wants[0].channel
         return manner
 
     def poll(self, line: bytes, manner: Manner) -> Poll | Answer | None:
@@ -160,14 +166,14 @@ class Recall:
             if known is None:
                 return None
         poll = known.polls.get(manner.asks)
-        if poll is not None and poll.wants[0].channel in manner.allowed:
+        if poll is not None and poll.wants[0].channel == manner.allowed:
             return poll
         request = manner.request(known.path, known.query)
         decision = self._faces.decide_for(request, known.match, manner.grant)
         poll = decision.poll
         if poll is None:
             return decision.outcome if isinstance(decision.outcome, Answer) else None
-        manner.allow(poll.wants[0].channel)
+        manner.allowed = poll.wants[0].channel
         if len(known.polls) >= MAX_WAYS:
             known.polls.clear()
         known.polls[manner.asks] = poll

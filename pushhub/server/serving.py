@@ -22,7 +22,7 @@ from pushhub.web.app import App, create_app
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from types import FrameType
 
     from pushhub.settings import Settings
@@ -37,7 +37,7 @@ GRACE_SECONDS = 10
 class Server(uvicorn.Server):
     """uvicorn, with a drain before its shutdown. `started` gets the port when it listens."""
 
-    def __init__(self, app: App, started: Callable[[int], Awaitable[None]]) -> None:
+    def __init__(self, app: App, started: Callable[[int], None]) -> None:
         settings = app.settings
         self.app = app
         self._when_started = started
@@ -75,7 +75,10 @@ class Server(uvicorn.Server):
             await self.app.close()
             raise
         self.collector.start()
-        await self._when_started(self.servers[0].sockets[0].getsockname()[1])
+        service = self.app.service
+        if service.peers is not None:
+            await service.peers.open(service)
+        self._when_started(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         settings, service = self.app.settings, self.app.service
@@ -110,7 +113,7 @@ def run(settings: Settings) -> int:
     if it could not start.
     """
 
-    async def announce(port: int) -> None:
+    def announce(port: int) -> None:
         sys.stdout.write(banner(settings, port))
         sys.stdout.flush()
 

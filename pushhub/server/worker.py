@@ -55,9 +55,8 @@ def work(
     peers = Peers(folder, index, settings.workers)
     server: WorkerServer
 
-    async def started(port: int) -> None:
+    def started(port: int) -> None:
         loop = asyncio.get_running_loop()
-        await peers.open(server.app.service)
         loop.add_reader(line.fileno(), hear, loop)
         line.send(Ready())
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PrivateAttr,
     field_validator,
     model_validator,
 )
@@ -20,6 +19,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pushhub.protocol.channel import PRIVATE_MARK, check_name, namespace
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.store.base import Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ENV_PREFIX = "PUSHHUB_"
 
@@ -275,9 +277,6 @@ class Settings(BaseSettings):
         _setting(LOGS, "How: for people, for machines, or as suits where the log goes."),
     ] = "auto"
 
-    _retention: Retention = PrivateAttr()
-    _retentions: dict[str, Retention] = PrivateAttr()
-
     @classmethod
     def settings_customise_sources(
         cls,
@@ -336,20 +335,21 @@ class Settings(BaseSettings):
             )
         return self
 
-    def model_post_init(self, context: Any) -> None:
-        """Work out each namespace's retention once; it is asked for with every publish."""
-        self._retention = _retention(self.retention_events, self.retention_age)
-        self._retentions = {
+    def retentions(self) -> Callable[[str], Retention]:
+        """How much of a channel is kept, by its name: each namespace's is worked out once."""
+        usual = _retention(self.retention_events, self.retention_age)
+        own = {
             name: _retention(
-                self.retention_events if own.retention_events is None else own.retention_events,
-                self.retention_age if own.retention_age is None else own.retention_age,
+                self.retention_events if its.retention_events is None else its.retention_events,
+                self.retention_age if its.retention_age is None else its.retention_age,
             )
-            for name, own in self.namespaces.items()
+            for name, its in self.namespaces.items()
         }
+        return lambda channel: own.get(namespace(channel), usual) if own else usual
 
     def retention(self, channel: str) -> Retention:
         """How much of `channel` is kept, by its namespace."""
-        return self._retentions.get(namespace(channel), self._retention)
+        return self.retentions()(channel)
 
     def is_public(self, channel: str) -> bool:
         """Whether anybody may read `channel`, by its namespace; never one of pushhub's own."""

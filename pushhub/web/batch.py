@@ -127,7 +127,7 @@ def _appends(service: Service, grant: Grant, item: object) -> list[Append]:
     appends = []
     for channel in _channels(item):
         service.authority.require(grant, Action.PUBLISH, channel)
-        retention = service.settings.retention(channel)
+        retention = service.retention(channel)
         appends.append(Append(channel, draft, retention, expect, key))
     return appends
 

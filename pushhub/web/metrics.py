@@ -22,6 +22,7 @@ def render(service: Service) -> str:
     """Every metric, with what it means."""
     hub, stats = service.hub, service.hub.stats
     text = [
+        _gauge("pushhub_workers", "Processes whose figures these are.", 1),
         _gauge("pushhub_holds", "Requests that are parked now.", hub.parked),
         _gauge("pushhub_channels", "Channels in memory now.", len(hub.shelf)),
         _gauge("pushhub_tail_bytes", "Bytes of events kept in memory.", hub.shelf.tail_bytes),

@@ -22,9 +22,7 @@ def _sum(one: float, other: float) -> float:
 def add_up(texts: Iterable[str]) -> str:
     """One exposition in which each series is the sum of the workers', or the worst of them."""
     lines: dict[str, float | None] = {}
-    count = 0
     for text in texts:
-        count += 1
         for line in text.splitlines():
             if line.startswith("#"):
                 lines.setdefault(line, None)
@@ -33,9 +31,6 @@ def add_up(texts: Iterable[str]) -> str:
             known = lines.get(series)
             combine = _WORST.get(series, _sum)
             lines[series] = float(value) if known is None else combine(known, float(value))
-    lines["# HELP pushhub_workers Workers in this sum."] = None
-    lines["# TYPE pushhub_workers gauge"] = None
-    lines["pushhub_workers"] = float(count)
     return "\n".join(_in_families(lines)) + "\n"
 
 

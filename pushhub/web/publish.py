@@ -47,7 +47,7 @@ def publish(service: Service, request: Request, grant: Grant, channel: str) -> H
         key = check_label(_label(headers.get("idempotency-key", "")), "idempotency key")
     except DraftError as error:
         raise Problem("bad-body", str(error)) from None
-    append = Append(channel, draft, service.settings.retention(channel), _expect(request), key)
+    append = Append(channel, draft, service.retention(channel), _expect(request), key)
     hold = Hold()
 
     def done(outcomes: list[Outcome]) -> None:

@@ -13,13 +13,14 @@ from pushhub.protocol.problem import Problem, retry_after
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from pushhub.auth.authority import Authority
     from pushhub.auth.tickets import Tickets
     from pushhub.hub.hub import Hub
     from pushhub.protocol.answer import Answer
     from pushhub.settings import Settings
+    from pushhub.store.base import Retention
 
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,9 @@ def store_unavailable(error: StoreError) -> Problem:
 
 class Peers(Protocol):
     """The other workers on this machine."""
+
+    async def open(self, service: Service) -> None:
+        """Be there for them."""
 
     async def metrics(self) -> list[str]:
         """What each of them would answer to `/metrics` by itself."""
@@ -52,7 +56,13 @@ class Service:
     """The other workers on this machine, where there are any."""
     leaving: bool = False
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
+    retention: Callable[[str], Retention] = field(init=False)
+    """How much of a channel is kept, by its name."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        # pydantic finds private attributes slowly, and every publish asks.
+        self.retention = self.settings.retentions()
 
     def later(self, work: Coroutine[None, None, Answer]) -> Hold:
         """The hold of a request that awaits the store: rare ones, such as a list or a delete."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.auth.tickets import Tickets
-from pushhub.hub.hold import Hold
+from pushhub.hub.hold import Follower
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.cursor import Start
 from pushhub.protocol.event import BINARY, Draft
@@ -27,6 +27,7 @@ from pushhub.web.service import store_unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
     from pushhub.protocol.grant import Grant
     from pushhub.protocol.request import Request
@@ -58,7 +59,7 @@ def redeem(service: Service, text: str, run: Callable[[Grant], Answer | Hold | S
     """
     assert service.tickets is not None
     grant, id = service.tickets.open(text, service.hub.clock())
-    hold = Hold()
+    hold = Follower()
 
     def used(outcomes: list[Outcome]) -> None:
         (outcome,) = outcomes

@@ -86,7 +86,7 @@ class Front:
     def _watch(self, recall: bool) -> None:
         """Write down every head that is parsed, and every body that reaches a face."""
         lobby = self.lobby
-        parse_head, decide = lobby.heads.parse, lobby.faces.decide
+        parse_head, decide = lobby.head, lobby.faces.decide
 
         def parsed(head: bytes) -> Head:
             found = parse_head(head)
@@ -98,7 +98,7 @@ class Front:
                 self.taken[-1].body = request.body
             return decide(request, match)
 
-        lobby.heads.parse = parsed  # type: ignore[method-assign]
+        lobby.head = parsed  # type: ignore[method-assign, assignment]
         lobby.faces.decide = decided  # type: ignore[method-assign]
         if not recall:
             lobby.recall = Forgetful()  # type: ignore[assignment]

@@ -16,15 +16,24 @@ EVENTS = b"/v1/channels/a/events"
 
 def test_two_generations() -> None:
     memory: Generations[int] = Generations()
-    memory.put(b"kept", -1)
-    memory.put(b"lost", -2)
+    for _ in range(2):
+        memory.put(b"kept", -1)
+        memory.put(b"lost", -2)
     for number in range(3 * GENERATION):
+        memory.put(b"%d" % number, number)
         memory.put(b"%d" % number, number)
         if number % 1000 == 0:
             assert memory.get(b"kept") == -1
         assert len(memory) <= 2 * GENERATION + 1
     assert memory.get(b"kept") == -1
     assert memory.get(b"lost") is None
+
+
+def test_what_is_seen_once_is_not_kept() -> None:
+    memory: Generations[int] = Generations()
+    for number in range(3 * GENERATION):
+        memory.put(b"%d" % number, number)
+    assert len(memory) == 0
 
 
 def test_the_headers_that_a_reading_face_looks_at() -> None:
@@ -52,9 +61,9 @@ def front() -> Front:
 @pytest.mark.parametrize(
     ("raw", "parsed"),
     [
-        (get(EVENTS), 1),
-        (get(EVENTS + b"?since=now"), 1),
-        (get(b"/v1/channels/a"), 1),
+        (get(EVENTS), 2),
+        (get(EVENTS + b"?since=now"), 2),
+        (get(b"/v1/channels/a"), 2),
         (get(EVENTS + b"?ticket=x"), 3),
         (get(EVENTS, b"Connection: close"), 3),
         (get(EVENTS, version=b"HTTP/1.0"), 3),
@@ -76,8 +85,9 @@ def test_what_is_remembered(front: Front, raw: bytes, parsed: int) -> None:
 
 def test_one_clients_line_with_anothers_headers(front: Front) -> None:
     """Understood without being parsed, and as it would have been."""
-    front.feed([get(EVENTS)])
-    front.feed([get(b"/v1/channels/b/events", b"X-Two: 2")])
+    for _ in range(2):
+        front.feed([get(EVENTS)])
+        front.feed([get(b"/v1/channels/b/events", b"X-Two: 2")])
     answer = front.feed([get(EVENTS, b"X-Two: 2")])
     assert not front.taken
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -100,7 +110,7 @@ def test_one_clients_line_with_anothers_headers(front: Front) -> None:
 def test_what_only_looks_like_it(front: Front, raw: bytes) -> None:
     """A front that remembers answers these as one that knows nothing."""
     forgetful = Front(recall=False)
-    for _ in range(2):
+    for _ in range(3):
         front.feed([get(EVENTS)])
     ours, theirs = front.feed([raw]), forgetful.feed([raw])
     front.close()

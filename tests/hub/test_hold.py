@@ -1,6 +1,6 @@
 """A hold completes exactly once."""
 
-from pushhub.hub.hold import Hold
+from pushhub.hub.hold import Follower, Hold
 from pushhub.protocol.answer import Answer
 from tests.hub.scripted import Recorder
 
@@ -62,15 +62,23 @@ def test_a_driver_that_completes_it_again_while_it_is_written_to_changes_nothing
 
 
 def test_a_hold_that_follows_another_is_completed_with_it() -> None:
-    leader, follower, driver = Hold(), Hold(), Recorder()
+    leader, follower, driver = Hold(), Follower(), Recorder()
     follower.attach(driver)
     follower.follow(leader)
     leader.complete(FIRST)
     assert driver.replies == [FIRST]
 
 
+def test_a_follower_that_is_dropped_drops_whom_it_follows() -> None:
+    leader, follower = Hold(), Follower()
+    follower.attach(Recorder())
+    follower.follow(leader)
+    follower.drop()
+    assert leader.done
+
+
 def test_a_hold_that_follows_an_answer_is_completed_at_once() -> None:
-    follower, driver = Hold(), Recorder()
+    follower, driver = Follower(), Recorder()
     follower.attach(driver)
     follower.follow(FIRST)
     assert driver.replies == [FIRST]
