@@ -126,8 +126,9 @@ def _rights(client: redis.Redis) -> Iterator[Finding]:
     would write.
     """
     try:
-        client.execute_command("SCRIPT", "LOAD", "return 1")  # type: ignore[no-untyped-call]
-        client.execute_command("EVAL", "return 1", 0)  # type: ignore[no-untyped-call]
+        client.execute_command(  # type: ignore[no-untyped-call]
+            "EVALSHA", client.script_load("return 1"), 0
+        )
         topic = topics(int(client.get_connection_kwargs().get("db") or 0)) + b"$doctor"
         with closing(client.pubsub()) as feed:  # type: ignore[no-untyped-call]
             feed.subscribe(topic)
