@@ -74,6 +74,11 @@ class Channel:
         tail = self.tail
         return tail is not None and at.epoch == tail.cursor.epoch and at.offset > tail.cursor.offset
 
+    def is_of_another_life(self, since: Since) -> bool:
+        """Whether the tail is of another epoch than where somebody has just read up to."""
+        tail = self.tail
+        return tail is not None and isinstance(since, Cursor) and since.epoch != tail.cursor.epoch
+
     def read(self, since: Since, limit: int) -> Page | None:
         """The events after `since`; None when the store must be asked."""
         return None if self.tail is None else self.tail.read(since, limit)

@@ -103,6 +103,9 @@ class Gathering:
                 if channel.is_behind(at[want.channel]):
                     # Another process appends too, and its event is still on its way to us.
                     hub.shelf.drop_tail(channel)
+                elif channel.is_of_another_life(want.since):
+                    # The log was lost, and another process noticed first. Whoever waits is told.
+                    hub.doubt.reread(channel)
                 read = channel.read(want.since, want.limit)
                 if read is None:
                     Gathering(hub, hold, at).start()

@@ -1,0 +1,354 @@
+"""Two nodes on one Redis: what one is told, the other's readers get; and what a node missed, it
+finds."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from pushhub.hub import shelf
+from pushhub.hub.hub import Hub
+from pushhub.protocol.cursor import Cursor, Start, parse_cursor
+from pushhub.protocol.event import Draft
+from pushhub.protocol.page import Page
+from pushhub.store.base import Append, Appended, Outcome
+from pushhub.store.redis import RedisStore
+from tests.hub.scripted import Recorder, ask, feed, many, value
+from tests.proxy import Proxy
+from tests.store.conftest import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pushhub.protocol.cursor import Since
+    from tests.redis_servers import RedisServer, Shelf
+
+TICK = 0.1
+
+
+@pytest.fixture
+def server(redis_shelf: Shelf) -> RedisServer:
+    server = redis_shelf.server("valkey9")
+    server.ask("CONFIG", "RESETSTAT")
+    return server
+
+
+@pytest.fixture
+async def proxy(server: RedisServer) -> AsyncIterator[Proxy]:
+    """Between one node and Redis: its commands are the first passage, its feed the second."""
+    async with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def node(url: str) -> AsyncIterator[Hub]:
+    hub = Hub(RedisStore(url), uniform=lambda low, high: high)
+    await hub.open()
+    try:
+        yield hub
+    finally:
+        await hub.close()
+
+
+@pytest.fixture
+async def near(proxy: Proxy) -> AsyncIterator[Hub]:
+    """The node whose connections break."""
+    async with node(f"redis://127.0.0.1:{proxy.port}/0") as hub:
+        yield hub
+
+
+@pytest.fixture
+async def far(server: RedisServer) -> AsyncIterator[Hub]:
+    async with node(server.url()) as hub:
+        yield hub
+
+
+async def publish(hub: Hub, *data: Any, channel: str = "a") -> Cursor:
+    """Publish, and insist: the last event's cursor."""
+    settled: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+    hub.publish([Append(channel, Draft(orjson.dumps(d))) for d in data], settled.set_result)
+    *_, last = await settled
+    assert isinstance(last, Appended), last
+    return last.cursor
+
+
+async def answered(recorder: Recorder, seconds: float = 5.0) -> Recorder:
+    async with asyncio.timeout(seconds):
+        await recorder.written()
+    return recorder
+
+
+async def got(hub: Hub, poll: Any) -> Recorder:
+    return await answered(ask(hub, poll))
+
+
+async def parked(hub: Hub, *polls: Any) -> list[Recorder]:
+    """Send polls, and wait until all of them are held."""
+    before = hub.parked
+    recorders = [ask(hub, poll) for poll in polls]
+    await until(lambda: hub.parked == before + len(polls))
+    return recorders
+
+
+def followers(server: RedisServer, channel: str = "a") -> int:
+    return int(server.ask("PUBSUB", "NUMSUB", b"ph:e0:" + channel.encode())[1])
+
+
+async def deafen(hub: Hub, server: RedisServer, channel: str = "a") -> None:
+    """Messages of a channel do not reach the node any more, and it has no idea."""
+    wire = hub.store._link._feed_wire  # type: ignore[attr-defined]
+    before = followers(server, channel)
+    wire.write((b"UNSUBSCRIBE", b"ph:e0:" + channel.encode()))
+    await until(lambda: followers(server, channel) == before - 1)
+
+
+# -- when nothing is broken ----------------------------------------------------
+
+
+async def test_a_publish_through_one_answers_a_hold_on_the_other(near: Hub, far: Hub) -> None:
+    one, two = await parked(near, feed(), value(channel="b"))
+    (three,) = await parked(far, many("a", "b"))
+    await publish(far, 1)
+    assert (await answered(one)).data == [1]
+    assert (await answered(three)).data == [1]
+    await publish(near, "value", channel="b")
+    assert (await answered(two)).answer.body == b'"value"'
+    assert near.stats.repaired == far.stats.repaired == 0
+
+
+async def test_readers_who_go_from_node_to_node_get_everything_in_order(
+    near: Hub, far: Hub
+) -> None:
+    nodes = (near, far)
+    total = 300
+
+    async def read(first: int) -> list[int]:
+        seen: list[int] = []
+        since: Since = Start.EARLIEST
+        turn = first
+        while len(seen) < total:
+            turn += 1
+            reply = await got(nodes[turn % 2], feed(since, 10))
+            assert reply.answer.status == 200, reply.answer
+            seen += reply.data
+            since = parse_cursor(reply.document["cursor"])
+        return seen
+
+    readers = [asyncio.ensure_future(read(first)) for first in range(10)]
+    for number in range(total):
+        await publish(nodes[number % 2], number)
+    assert await asyncio.gather(*readers) == [list(range(total))] * 10
+    assert [hub.stats.gaps for hub in nodes] == [{"epoch": 0, "trimmed": 0, "ahead": 0}] * 2
+
+
+async def test_a_cursor_that_the_other_node_is_ahead_with_is_no_gap(
+    near: Hub, far: Hub, proxy: Proxy
+) -> None:
+    await publish(far, 1)
+    assert (await got(near, feed(Start.EARLIEST, None))).data == [1]
+    (waiting,) = await parked(near, feed())  # Now it has the channel in memory.
+    proxy.passages[1].delay = 0.3
+    two = await publish(far, 2)
+    plain = await got(near, feed(two, None))
+    assert (plain.answer.status, plain.data) == (200, [])
+    held = ask(near, feed(two))
+    assert not waiting
+    assert (await answered(waiting)).data == [2]
+    await publish(far, 3)
+    assert (await answered(held)).data == [3]
+    assert near.stats.gaps["ahead"] == 0
+
+
+async def test_a_delete_through_one_is_told_by_the_other(near: Hub, far: Hub) -> None:
+    await publish(far, 1)
+    (held,) = await parked(near, feed())
+    assert await far.store.delete("a")
+    assert (await answered(held)).answer.status == 404
+
+
+async def test_a_channel_is_followed_a_while_after_its_last_reader(
+    near: Hub, far: Hub, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader is away between two polls."""
+    monkeypatch.setattr(shelf, "LINGER_SECONDS", 0.5)
+    for number in range(3):
+        (held,) = await parked(near, feed())
+        await publish(far, number)
+        assert (await answered(held)).data == [number]
+    assert server.calls("subscribe") == 1
+    assert followers(server) == 1
+    await until(lambda: followers(server) == 0)
+    (held,) = await parked(near, feed())
+    await publish(far, "again")
+    assert (await answered(held)).data == ["again"]
+
+
+# -- a message that got lost ---------------------------------------------------
+
+
+async def test_a_lost_message_is_found_when_the_wait_ends(
+    near: Hub, far: Hub, server: RedisServer
+) -> None:
+    (first, second) = await parked(near, feed(wait=1), feed(wait=30))
+    begun = near.now()
+    await deafen(near, server)
+    await publish(far, "lost")
+    assert (await answered(first)).data == ["lost"]
+    assert 1 <= near.now() - begun < 1 + 5 * TICK
+    # Who was parked for longer gets it too: the channel was looked at once, for all.
+    assert (await answered(second, 0.5)).data == ["lost"]
+    assert near.stats.repaired == 1
+
+
+async def test_a_lost_message_is_found_by_the_next_one(
+    near: Hub, far: Hub, server: RedisServer
+) -> None:
+    (held,) = await parked(near, feed())
+    await deafen(near, server)
+    await publish(far, "lost")
+    near.store._link._feed_wire.write((b"SUBSCRIBE", b"ph:e0:a"))  # type: ignore[attr-defined]
+    await until(lambda: followers(server) == 1)
+    await publish(far, "heard")
+    assert (await answered(held)).data == ["lost", "heard"]
+
+
+async def test_one_question_is_good_for_all_whose_wait_ends(near: Hub) -> None:
+    held = await parked(near, *[feed(wait=1) for _ in range(50)])
+    reads = sum(near.stats.read_seconds.counts)
+    for recorder in held:
+        assert (await answered(recorder)).document["up_to_date"]
+    assert sum(near.stats.read_seconds.counts) - reads == 1
+    assert near.stats.repaired == 0
+
+
+# -- a node that is deaf -------------------------------------------------------
+
+
+async def test_a_deaf_node_reads_the_log_and_keeps_who_waits(
+    near: Hub, far: Hub, proxy: Proxy
+) -> None:
+    start = await publish(far, 0)
+    short, long = await parked(near, feed(wait=1), feed(wait=30))
+    proxy.accepts = False
+    proxy.passages[1].cut()
+    await until(lambda: near.doubt.deaf)
+    await publish(far, 1)
+    # Plain reads, and whoever is behind, are answered from the log.
+    assert (await got(near, feed(start, None))).data == [1]
+    assert (await got(near, feed(start))).data == [1]
+    late = ask(near, feed(Cursor(start.epoch, 2)))
+    # The wait ends without a claim.
+    reply = await answered(short)
+    assert (reply.answer.status, reply.data) == (200, [])
+    assert not reply.document.get("up_to_date")
+    assert not long
+    assert not late
+    proxy.accepts = True
+    assert (await answered(long)).data == [1]
+    await publish(far, 2)
+    assert (await answered(late)).data == [2]
+
+
+async def test_a_node_that_is_cut_off(near: Hub, far: Hub, proxy: Proxy) -> None:
+    start = await publish(far, 0)
+    short, long, other = await parked(near, feed(wait=1), feed(wait=30), value(channel="v"))
+    proxy.accepts = False
+    proxy.cut()
+    await until(lambda: near.doubt.deaf and not near.store.ready)
+    await publish(far, 1)
+    await publish(far, "v", channel="v")
+    plain = await got(near, feed(start, None))
+    assert plain.answer.status == 503
+    assert dict(plain.answer.headers)[b"retry-after"] == b"1"
+    assert (await got(near, value(wait=None, channel="new"))).answer.status == 503
+    behind = ask(near, feed(start))
+    reply = await answered(short)
+    assert (reply.answer.status, reply.data) == (200, [])
+    assert not reply.document.get("up_to_date")
+    with pytest.raises(AssertionError, match="cannot be reached"):
+        await publish(near, "refused")
+    assert not any((long, other, behind))
+    proxy.accepts = True
+    for recorder in (long, behind):
+        assert (await answered(recorder)).data == [1]
+    assert (await answered(other)).answer.body == b'"v"'
+    await publish(near, 2)
+
+
+async def test_a_reader_who_came_while_commands_were_away_does_not_wait_for_nothing(
+    near: Hub, far: Hub, proxy: Proxy
+) -> None:
+    """The feed never broke, so only the commands' return can tell."""
+    start = await publish(far, 0)
+    await publish(far, 1)
+    await parked(near, feed(channel="other"))  # A feed that follows nothing is no feed yet.
+    proxy.accepts = False
+    proxy.passages[0].cut()
+    await until(lambda: not near.store.ready)
+    assert not near.doubt.deaf
+    behind = ask(near, feed(start))
+    await until(lambda: near.parked == 2)
+    proxy.accepts = True
+    assert (await answered(behind, 3)).data == [1]
+
+
+async def test_after_a_break_everybody_gets_what_they_missed(
+    near: Hub, far: Hub, proxy: Proxy
+) -> None:
+    names = [f"c{number}" for number in range(300)]
+    held = await parked(near, *[feed(channel=name) for name in names])
+    proxy.accepts = False
+    proxy.passages[1].cut()
+    await until(lambda: near.doubt.deaf)
+    for name in names[::2]:
+        await publish(far, name, channel=name)
+    proxy.accepts = True
+    for name, recorder in list(zip(names, held, strict=True))[::2]:
+        assert (await answered(recorder)).data == [name]
+    assert near.parked == 150
+    for name in names[1::2]:
+        await publish(far, name, channel=name)
+    for name, recorder in zip(names, held, strict=True):
+        assert (await answered(recorder)).data == [name]
+    assert near.stats.gaps == {"epoch": 0, "trimmed": 0, "ahead": 0}
+
+
+# -- a log that was lost -------------------------------------------------------
+
+
+async def test_a_lost_log_is_told_when_the_wait_ends_or_something_happens(
+    near: Hub, far: Hub, server: RedisServer
+) -> None:
+    for number in range(3):
+        await publish(far, number)
+    quiet, busy = await parked(near, feed(wait=1), feed(channel="b"))
+    await publish(near, 1, channel="b")
+    await answered(busy)
+    (busy,) = await parked(near, feed(channel="b"))
+    server.ask("FLUSHALL")
+    assert (await answered(quiet)).answer.status == 410
+    await publish(far, "new", channel="b")
+    assert (await answered(busy)).answer.status == 410
+    assert near.stats.gaps["epoch"] == 2
+
+
+async def test_a_cursor_of_a_newer_life_is_not_read_over_and_over(
+    near: Hub, far: Hub, server: RedisServer
+) -> None:
+    """One node has the life of before in memory when a reader comes from the other."""
+    await publish(far, "old")
+    (old,) = await parked(near, feed())
+    server.ask("FLUSHALL")
+    new = await far.store.tail("a", 1)
+    assert isinstance(new, Page)
+    held = ask(near, feed(new.cursor))
+    # Who waits with a cursor of the old life is told now that it is known.
+    assert (await answered(old)).answer.status == 410
+    await until(lambda: near.parked == 1)
+    assert sum(near.stats.read_seconds.counts) < 8
+    await publish(far, "new")
+    assert (await answered(held)).data == ["new"]
