@@ -8,7 +8,7 @@ from tests.cli.running import pushhub
 
 COMMANDS = [
     *("serve", "publish", "tail", "token new", "token check"),
-    *("key new", "config show", "config check", "config docs"),
+    *("key new", "doctor", "bench", "config show", "config check", "config docs"),
 ]
 
 
