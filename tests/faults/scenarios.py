@@ -227,7 +227,9 @@ async def fail_over(stage: Stage) -> None:
     await thread(dead.kill)
     await thread(sentinel.until, lambda: _master(sentinel) != port, 30.0)
     stage.heal()
-    # It comes back, and the sentinels make it a replica.
+    # It comes back, and the sentinels make it a replica; but a sentinel that still took it for the
+    # master would make a replica of the other.
+    await thread(sentinel.until, lambda: all(_master(s) != port for s in stage.sentinels), 30.0)
     await thread(dead.start)
     if stage.long:
         await thread(dead.until, lambda: dead.info("replication")["role"] == "slave", 30.0)
