@@ -85,3 +85,15 @@ def test_every_metric_has_one_help_and_one_type() -> None:
 def test_the_figures_of_one_worker_alone_are_its_own() -> None:
     text = exposition(publish_ok=3)
     assert samples(add_up([text])) == samples(text)
+
+
+def test_a_histogram_that_a_later_worker_has_more_of_stays_together() -> None:
+    head = "# HELP s_seconds x\n# TYPE s_seconds histogram\n"
+    one = head + 's_seconds_bucket{op="a",le="+Inf"} 1\ns_seconds_sum{op="a"} 1\n'
+    after = "# HELP other x\n# TYPE other gauge\nother 1\n"
+    more = one + 's_seconds_bucket{op="b",le="+Inf"} 1\ns_seconds_sum{op="b"} 1\n'
+    lines = add_up([one + after, more + after]).splitlines()
+    assert [line.startswith(("# HELP s_", "# TYPE s_", "s_")) for line in lines] == [
+        *([True] * 6),
+        *([False] * 3),
+    ]
