@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from sys import intern
 
 # An epoch is drawn by a store; 12 characters are usual. The bound only keeps garbage short.
 _CURSOR = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,17})", re.ASCII)
@@ -59,7 +60,8 @@ def parse_cursor(text: str) -> Cursor:
             "This is not a cursor that pushhub gave out; send back a 'cursor' as it came,"
             " or 'earliest' or 'now'."
         )
-    return Cursor(found[1], int(found[2]))
+    # All cursors of one life of the log share the text of its epoch.
+    return Cursor(intern(found[1]), int(found[2]))
 
 
 def parse_since(text: str) -> Since:

@@ -186,7 +186,8 @@ class Event:
         if self.content_type != JSON:
             fields["content_type"] = self.content_type
         fields.update(self._data_fields())
-        return orjson.dumps(fields)
+        # orjson's result lies in a buffer of some 4 KiB, which a kept event would hold on to.
+        return bytes(memoryview(orjson.dumps(fields)))
 
     @cached_property
     def json_with_channel(self) -> bytes:

@@ -11,6 +11,7 @@ again.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pushhub.protocol.answer import Answer
@@ -31,6 +32,8 @@ READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
 # KiB.
 GENERATION = 4096
 MAX_HEADERS_BYTES = 2048
+# One byte each; four times a generation, so that few share one.
+MARKS = 16384
 # Ways of asking (waits, conditions) that one line was seen with.
 MAX_WAYS = 64
 
@@ -41,21 +44,23 @@ _LINE = re.compile(
 )
 
 V = TypeVar("V")
+Asks = tuple[str | None, ...]
 
 
 class Generations(Generic[V]):
     """A memory of two generations: what was not asked for during a whole one is forgotten.
 
-    What is seen for the first time leaves no more than its hash: much is never seen again, such as
-    a cursor that only one reader has.
+    What is seen for the first time leaves no more than a mark: much is never seen again, such as a
+    cursor that only one reader has. Two may share a mark; then one is remembered a little early.
     """
 
-    __slots__ = ("_old", "_seen", "_young")
+    __slots__ = ("_marked", "_marks", "_old", "_young")
 
     def __init__(self) -> None:
         self._young: dict[bytes, V] = {}
         self._old: dict[bytes, V] = {}
-        self._seen: set[int] = set()
+        self._marks = bytearray(MARKS)
+        self._marked = 0
 
     def get(self, key: bytes) -> V | None:
         """What is remembered under `key`."""
@@ -67,14 +72,14 @@ class Generations(Generic[V]):
 
     def put(self, key: bytes, value: V) -> None:
         """Remember `value`, if `key` has been seen before."""
-        seen = self._seen
-        mark = hash(key)
-        if mark not in seen:
-            if len(seen) >= GENERATION:
-                seen.clear()
-            seen.add(mark)
+        mark = hash(key) % MARKS
+        if not self._marks[mark]:
+            if self._marked >= GENERATION:
+                self._marks = bytearray(MARKS)
+                self._marked = 0
+            self._marks[mark] = 1
+            self._marked += 1
             return
-        seen.discard(mark)
         if len(self._young) >= GENERATION:
             self._old, self._young = self._young, {}
         self._young[key] = value
@@ -94,7 +99,7 @@ class Manner:
 
     def __init__(self, raw: bytes, head: Head, grant: Grant, extra: Extra) -> None:
         self.raw = raw
-        self.asks = tuple(map(head.headers.get, READ_HEADERS))
+        self.asks = _one_of_a_kind(tuple(map(head.headers.get, READ_HEADERS)))
         self.grant = grant
         self.expires = grant.expires
         self.extra = extra
@@ -108,6 +113,12 @@ class Manner:
         return Request("GET", path, query, headers)
 
 
+@lru_cache(maxsize=1024)
+def _one_of_a_kind(asks: Asks) -> Asks:
+    """The same object for the same way of asking, of which clients have few."""
+    return asks
+
+
 class Line:
     """What a first line means, with each way of asking."""
 
@@ -117,7 +128,7 @@ class Line:
         self.match = match
         self.path = path
         self.query = query
-        self.polls: dict[tuple[str | None, ...], Poll] = {}
+        self.polls: dict[Asks, Poll] = {}
 
 
 class Recall:

@@ -33,7 +33,7 @@ def test_what_is_seen_once_is_not_kept() -> None:
     memory: Generations[int] = Generations()
     for number in range(3 * GENERATION):
         memory.put(b"%d" % number, number)
-    assert len(memory) == 0
+    assert len(memory) < GENERATION // 2, "but for a few that share a mark"
 
 
 def test_the_headers_that_a_reading_face_looks_at() -> None:
