@@ -59,7 +59,9 @@ class Opener:
                 self._read_sentinel_url(url, options)
             else:
                 self._pool = ConnectionPool.from_url(url, **options)
-        except ValueError as error:
+                # An option of the URL that redis-py does not know shows only now.
+                self._pool.make_connection()  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError) as error:
             raise StoreError(f"The address of Redis cannot be read: {error}.") from None
 
     def _read_sentinel_url(self, url: str, options: dict[str, Any]) -> None:
