@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
+from base64 import b32encode
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pushhub.protocol.event import Draft
 
-# 36**12 is 62 bits: two lives of all logs in the world will not share an epoch.
+# 32**12 is 60 bits: two lives of all logs in the world will not share an epoch.
 EPOCH_LENGTH = 12
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def draw_epoch() -> str:
-    """A new epoch: 12 random characters of `[0-9a-z]`. Never a counter: a restore rewinds it."""
-    return "".join(secrets.choice(_DIGITS) for _ in range(EPOCH_LENGTH))
+    """A new epoch: 12 random characters of `[2-7a-z]`. Never a counter: a restore rewinds it.
+
+    Redis is offered one with every append, so it is to be had for a microsecond.
+    """
+    return b32encode(os.urandom(8))[:EPOCH_LENGTH].lower().decode()
 
 
 def fingerprint(draft: Draft) -> bytes:

@@ -11,6 +11,7 @@ in the log (`Link`).
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pushhub.protocol.channel import PRIVATE_MARK
@@ -115,32 +116,24 @@ class RedisStore:
     # The log
 
     def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        outcomes: list[Outcome | None] = [None] * len(appends)
-        left = len(appends)
+        outcomes: dict[int, Outcome] = {}
+        count = len(appends)
 
-        def settle(index: int, outcome: Outcome) -> None:
-            nonlocal left
-            outcomes[index] = outcome
-            left -= 1
-            if not left:
-                self._receipts.settle(outcomes, done)  # type: ignore[arg-type]
-
-        def take(index: int, append: Append) -> Callable[[Reply], None]:
-            def took(reply: Reply) -> None:
-                self._pending -= 1
-                settle(index, _outcome(append, reply))
-
-            return took
+        def took(index: int, reply: Reply) -> None:
+            self._pending -= 1
+            outcomes[index] = _outcome(appends[index], reply)
+            if len(outcomes) == count:
+                self._receipts.settle([outcomes[index] for index in range(count)], done)
 
         for index, append in enumerate(appends):
+            self._pending += 1
             if self._link.closing:
-                settle(index, StoreUnavailable(CLOSED))
-            elif self._pending >= MAX_PENDING:
+                took(index, StoreUnavailable(CLOSED))
+            elif self._pending > MAX_PENDING:
                 full = f"More than {MAX_PENDING} publishes wait for Redis; try again."
-                settle(index, StoreUnavailable(full))
+                took(index, StoreUnavailable(full))
             else:
-                self._pending += 1
-                self._link.send(self._append_command(append), take(index, append))
+                self._link.send(self._append_command(append), partial(took, index))
         if not appends:
             done([])
 

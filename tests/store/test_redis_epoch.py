@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.page import Gap, Page, Reason
-from pushhub.store.base import Retention, append
+from pushhub.store.base import Retention, StoreUnavailable, append
 from pushhub.store.redis import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
 from tests.store.conftest import Recorder, item, opened, publish, until
@@ -66,6 +68,20 @@ async def test_a_crash_changes_it(kind: Kind, rack: Rack, appendonly: str) -> No
         assert next_.cursor == Cursor(store.epoch, 3 if appendonly == "yes" else 1)
         assert await reason(store, two.cursor) is Reason.EPOCH
         assert await reason(store, Cursor(store.epoch, next_.cursor.offset)) is None
+
+
+async def test_a_clean_restart_changes_it(kind: Kind, rack: Rack) -> None:
+    """The server writes its replication id to its dump, and remembers it only as the second one."""
+    server, _ = pair(rack, kind)
+    async with opened(at(server)) as store:
+        [one] = await publish(store, item("1"))
+    with contextlib.suppress(redis.ConnectionError):
+        server.ask("SHUTDOWN", "SAVE")
+    server.restart()
+    async with opened(at(server)) as store:
+        assert await reason(store, one.cursor) is Reason.EPOCH
+        [two] = await publish(store, item("2"))
+        assert two.cursor == Cursor(store.epoch, 2)
 
 
 @pytest.mark.parametrize("first", ["read", "publish"])
@@ -144,15 +160,19 @@ async def test_it_is_seen_even_when_the_second_replication_id_is_gone(
         assert await reason(store, one.cursor) is Reason.EPOCH
 
 
-async def test_a_demoted_master_is_given_up(kind: Kind, rack: Rack) -> None:
-    """It can be read, but it is another's copy now."""
+@pytest.mark.parametrize("first", ["read", "publish"])
+async def test_a_demoted_master_is_given_up(kind: Kind, rack: Rack, first: str) -> None:
+    """It can be read, but it is another's copy now, and may be behind."""
     a, b = rack.start(kind), rack.start(kind)
     async with opened(at(a)) as store:
         [one] = await publish(store, item())
         a.follow(b)
         a.until(lambda: a.caught_up_with(b))
-        outcome = (await _try(store))[0]
-        assert "READONLY" in str(outcome)
+        if first == "publish":
+            assert "READONLY" in str((await _try(store))[0])
+        else:
+            with pytest.raises(StoreUnavailable, match="READONLY"):
+                await store.read("a", one.cursor, 10)
         assert not store.ready
         a.follow(None)
         await until(lambda: store.ready)

@@ -21,8 +21,12 @@ if fingerprint ~= '' then
   end
 end
 
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+local function last_event()
+  return redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+end
+
 if ARGV[5] ~= '' then
+  local last = last_event()
   local cursor = last and (field(last, 'e') .. '-' .. offset_of(last))
   local meets
   if ARGV[5] == 'any' then
@@ -38,16 +42,25 @@ if ARGV[5] ~= '' then
   end
 end
 
--- The stream outliving its meta would take somebody's hand; offsets must not restart even then.
-local meta = redis.call('HMGET', KEYS[1], 'top', 'age')
-local top = tonumber(meta[1] or (last and offset_of(last)) or 0)
-local age = tonumber(ARGV[4])
+local meta = redis.call('HMGET', KEYS[1], 'top', 'age', 'since')
+local top, age = tonumber(meta[1]), tonumber(ARGV[4])
+if not top then
+  -- The stream outliving its meta would take somebody's hand; offsets must not restart even then.
+  local last = last_event()
+  top = last and offset_of(last) or 0
+end
+local is_first = redis.call('XLEN', KEYS[2]) == 0
+-- No event is older than that: most appends need not look.
+local since = is_first and now or tonumber(meta[3] or 0)
 
 -- Events before `stays` that are older than `most` go.
 local function drop_aged(most, stays)
-  while most > 0 do
+  while most > 0 and since < now - most do
     local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-    if not oldest or offset_of(oldest) >= stays or tonumber(field(oldest, 't')) >= now - most then
+    if not oldest then return end
+    local time = tonumber(field(oldest, 't'))
+    if offset_of(oldest) >= stays or time >= now - most then
+      since = time
       return
     end
     redis.call('XDEL', KEYS[2], oldest[1])
@@ -59,10 +72,14 @@ local age_before = tonumber(meta[2] or 0)
 if age_before ~= age then drop_aged(age_before, top) end
 
 local offset = string.format('%.0f', top + 1)
-redis.call('HSET', KEYS[1], 'top', offset, 'age', ARGV[4], 'events', ARGV[3])
 redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], offset .. '-0', 'e', epoch, 't', now, 'f', ARGV[2])
 -- The event just appended stays, whatever its age.
 drop_aged(age, top + 1)
+if age == age_before and since == tonumber(meta[3]) then
+  redis.call('HSET', KEYS[1], 'top', offset)
+else
+  redis.call('HSET', KEYS[1], 'top', offset, 'age', ARGV[4], 'since', string.format('%.0f', since))
+end
 
 if fingerprint ~= '' then
   local id = ARGV[11] ~= '' and ARGV[11] or (epoch .. '-' .. offset)
@@ -70,6 +87,6 @@ if fingerprint ~= '' then
     'id', id, 'time', now)
   redis.call('PEXPIRE', KEYS[3], remember)
 end
-if not last and ARGV[10] ~= '' then redis.call('ZADD', KEYS[5], 0, ARGV[10]) end
+if is_first and ARGV[10] ~= '' then redis.call('ZADD', KEYS[5], 0, ARGV[10]) end
 redis.call('PUBLISH', ARGV[9], epoch .. ' ' .. offset .. ' ' .. string.format('%.0f', now) .. ' ' .. ARGV[2])
 return {'ok', epoch, offset}

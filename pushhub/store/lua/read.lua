@@ -12,9 +12,9 @@ local cutoff = age > 0 and milliseconds(ARGV[6]) - age or nil
 
 -- Aged events may still lie there until the next append; nobody is shown them, the last one excepted.
 local oldest = top + 1
-local from = '-'
+local from, count = '-', 1
 while true do
-  local entries = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', cutoff and 50 or 1)
+  local entries = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', count)
   if #entries == 0 then break end
   local found
   for _, entry in ipairs(entries) do
@@ -25,7 +25,7 @@ while true do
     end
   end
   if found then break end
-  from = '(' .. entries[#entries][1]
+  from, count = '(' .. entries[#entries][1], 50
 end
 
 local kind, limit, bytes = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
