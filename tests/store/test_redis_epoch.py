@@ -166,9 +166,10 @@ async def test_a_demoted_master_is_given_up(kind: Kind, rack: Rack, first: str) 
     a, b = rack.start(kind), rack.start(kind)
     async with opened(at(a)) as store:
         [one] = await publish(store, item())
+        a.follow(b)
+        a.until(lambda: a.caught_up_with(b))
         async with opened(at(b)):
             pass  # The new master has an epoch, and the old one copies it.
-        a.follow(b)
         a.until(lambda: a.caught_up_with(b))
         if first == "publish":
             assert "READONLY" in str((await _try(store))[0])
