@@ -28,6 +28,10 @@ class Nobody:
 
     def forget(self, channel: str) -> None: ...
 
+    def lost(self) -> None: ...
+
+    def restored(self) -> None: ...
+
 
 async def publish(
     store: Store, channels: int, data: bytes, until: float, first: int

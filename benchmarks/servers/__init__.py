@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.servers.naive import Naive
 from benchmarks.servers.nchan import Nchan
-from benchmarks.servers.pushhub import Asgi, Front
+from benchmarks.servers.pushhub import Asgi, Front, OnRedis
 from benchmarks.servers.pushpin import Pushpin
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SERVERS: dict[str, Callable[[], Server]] = {
     "front": lambda: Front("memory"),
     "front-sqlite": lambda: Front("sqlite"),
+    "front-redis": OnRedis,
+    "front-redis-2": lambda: OnRedis(2),
     "asgi": lambda: Asgi("memory"),
     "asgi-sqlite": lambda: Asgi("sqlite"),
     "naive": Naive,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -16,8 +17,16 @@ from pushhub.auth.keys import new_secret, secret_hash
 from pushhub.testing.load.dialect import ORIGIN, Feed, bearer
 from pushhub.testing.load.target import Target
 
+STORES = {
+    "memory": "memory://",
+    "sqlite": "sqlite:///bench.db",
+    "redis": "unix://",
+}
+
 # A page's token is good for longer than any run.
 TOKEN_SECONDS = 86_400
+# For Redis to open its socket.
+START_SECONDS = 5.0
 
 
 class _Pushhub(Server):
@@ -37,7 +46,7 @@ class _Pushhub(Server):
         everything = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
         key = {"name": "bench", "sha256": secret_hash(self.key), **everything}
         return {
-            "PUSHHUB_STORE": "memory://" if self.store == "memory" else "sqlite:///bench.db",
+            "PUSHHUB_STORE": STORES[self.store],
             "PUSHHUB_API_KEYS": json.dumps([key]),
             "PUSHHUB_TOKEN_KEYS": json.dumps([{"algorithm": "HS256", "key": self.secret}]),
             "PUSHHUB_CORS_ORIGINS": json.dumps([ORIGIN]),
@@ -80,6 +89,36 @@ class Front(_Pushhub):
     def launch(self) -> None:
         command = (sys.executable, "-m", "pushhub", "serve", "--port", str(self.port))
         self.spawn(*command, **self.environ())
+
+
+class OnRedis(Front):
+    """`pushhub serve` on a Redis server beside it, whose CPU is not counted."""
+
+    about = "with Debian's Redis beside it, without persistence; its CPU is not counted"
+
+    def __init__(self, workers: int = 1) -> None:
+        super().__init__("redis")
+        self.workers = workers
+        if workers > 1:
+            self.name += f"-{workers}"
+
+    def missing(self) -> str | None:
+        return None if shutil.which("redis-server") else "redis-server is not installed"
+
+    def environ(self) -> dict[str, str]:
+        socket = f"unix://{self.folder / 'redis.sock'}"
+        return super().environ() | {"PUSHHUB_STORE": socket, "PUSHHUB_WORKERS": str(self.workers)}
+
+    def launch(self) -> None:
+        options = ("--port", "0", "--save", "", "--appendonly", "no")
+        redis = self.spawn("redis-server", "--unixsocket", "redis.sock", *options)
+        end = time.monotonic() + START_SECONDS
+        while not (self.folder / "redis.sock").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        # The first child is the one that is measured.
+        self.children.clear()
+        super().launch()
+        self.children.append(redis)
 
 
 class Asgi(_Pushhub):

@@ -19,6 +19,7 @@ POSITIVE = {
     "fan-out": ["received", "deliveries_per_s", "p50_ms"],
     "fan-out-users": ["received", "deliveries_per_s", "p50_ms"],
     "many-channels": ["received", "deliveries_per_s", "p50_ms"],
+    "steady": ["received", "deliveries_per_s", "p50_ms"],
     "mixed": ["received", "deliveries_per_s", "p50_ms"],
     "churn": ["timeouts_per_s"],
     "reconnect-storm": ["back_ms", "returns_per_s"],
@@ -45,7 +46,8 @@ def test_a_scenario_runs_and_loses_nothing(
     figures = scenario.run(front.target(), load)
     assert {figure: value for figure, value in figures.items() if _bad(figure) and value} == {}
     assert {figure for figure in POSITIVE[name] if not figures[figure] > 0} == set()
-    assert figures.get("received", 48) == 48
+    if name != "steady":
+        assert figures.get("received", 48) == 48
     assert set(figures) <= set(KINDS)
     assert all(before <= after <= 1 for before, after in pairwise(done))
 

@@ -113,6 +113,7 @@ class Front:
 
         self.loop.run_until_complete(close())
         self.loop.close()
+        logging.getLogger("uvicorn.error").removeFilter(self._overheard)
 
     def feed(self, pieces: Sequence[bytes], *, ends: bool = True) -> bytes:
         """Send the pieces, say that there are no more if it `ends`, and return what comes back."""

@@ -65,6 +65,7 @@ KINDS: dict[str, Kind] = {
     "returns_per_s": Kind("returns/s", 0),
     "back_ms": Kind("all back, ms", 0),
     **_TIMES,
+    "behind_ms": Kind("publisher late, ms"),
     "probe_max_ms": Kind("probe max ms"),
     "probe_p99_ms": Kind("probe p99 ms"),
     "probe_idle_max_ms": Kind("probe max ms, no load"),

@@ -13,6 +13,7 @@ from pushhub.testing.load.scenarios import (
     polling,
     publish,
     stall,
+    steady,
     storm,
 )
 from pushhub.testing.load.target import Load
@@ -58,6 +59,13 @@ SCENARIOS = {
     ),
     "many-channels": Scenario(
         "a channel of its own for every hold", fan_out.fan_out, (1000, 5000), spread=True
+    ),
+    "steady": Scenario(
+        "2,000 events a second for 20 s, a channel of its own for every hold",
+        steady.steady,
+        (15_000,),
+        seconds=20.0,
+        spread=True,
     ),
     "mixed": Scenario(
         "clients that ask for a page before every poll",

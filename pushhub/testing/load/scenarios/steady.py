@@ -1,0 +1,73 @@
+"""Steady: a channel of its own for every hold, and events at an even pace."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pushhub.testing.load.scenarios.fan_out import delivery_figures
+
+if TYPE_CHECKING:
+    from pushhub.testing.load.publishing import Publisher
+    from pushhub.testing.load.target import Figures, Load, Target
+
+# Events a second, over so many connections, of which each waits for one receipt at a time.
+RATE = 2000
+CONNECTIONS = 16
+# Seconds after the last receipt in which the last delivery comes.
+LATEST_SECONDS = 2.0
+
+
+def steady(target: Target, load: Load) -> Figures:
+    """Publish at an even pace for some seconds, to one channel after the other.
+
+    A publisher that falls behind says so: the figure `behind_ms` is how late the last event of the
+    slowest connection was sent.
+    """
+    channels = [f"steady-{time.monotonic_ns()}-{number}" for number in range(load.holds)]
+    each = int(RATE * load.seconds) // CONNECTIONS
+    with ExitStack() as stack:
+        publishers = [stack.enter_context(target.publisher(load)) for _ in range(CONNECTIONS)]
+        crew = stack.enter_context(target.crew(load))
+        crew.open(channels, 1)
+        target.settle()
+        crew.count()
+        cpu, begun = target.cpu(), time.monotonic()
+
+        def pace(number: int) -> float:
+            own = channels[number::CONNECTIONS]
+            return _pace(publishers[number], own, each, begun, load if number == 0 else None)
+
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            behind = max(threads.map(pace, range(CONNECTIONS)))
+        wall = time.monotonic() - begun
+        time.sleep(LATEST_SECONDS)
+        cpu = target.cpu() - cpu
+        published = {
+            channel: count
+            for publisher in publishers
+            for channel, count in publisher.published.items()
+        }
+        report = crew.report(published)
+    return delivery_figures(report, cpu, wall) | {
+        "behind_ms": behind * 1e3,
+        "server_share": cpu / (wall + LATEST_SECONDS),
+    }
+
+
+def _pace(
+    publisher: Publisher, channels: list[str], count: int, begun: float, load: Load | None
+) -> float:
+    """Publish `count` events at this connection's share of the pace; how late the last one was."""
+    late = 0.0
+    for number in range(count):
+        due = begun + number * CONNECTIONS / RATE
+        late = time.monotonic() - due
+        if late < 0:
+            time.sleep(-late)
+        publisher.publish(channels[number % len(channels)])
+        if load is not None and number % 100 == 0:
+            load.tick(number / count)
+    return max(0.0, late)
