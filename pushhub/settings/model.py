@@ -104,8 +104,8 @@ class Settings(BaseSettings):
         _setting(
             SERVER,
             "What a publish to Redis has reached when it is acknowledged: the master's memory, as "
-            "many replicas as `ack_replicas` says, or the master's disk (Redis 7.2, Valkey). The "
-            "receipt says what was reached.",
+            "many replicas as `ack_replicas` says, or the master's disk (Redis 7.2 or Valkey, "
+            "with `appendfsync always`). The receipt says what was reached.",
         ),
     ] = "memory"
     ack_replicas: Annotated[
