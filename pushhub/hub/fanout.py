@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # A slice ends after this long, or after so many holds: what they are written, and the polls that
 # come back for it, take the loop another 15 to 20 µs each.
 SLICE_SECONDS = 0.002
-SLICE_HOLDS = 256
+SLICE_HOLDS = 128
 # How many holds are looked at between two looks at the clock.
 STRIDE = 32
 
