@@ -23,6 +23,9 @@ MAX_EVENT_BYTES = 256 * 1024
 # Brackets that no parser minds; orjson's limit is 1,024 levels, Python's own about as many.
 SAFE_JSON_DEPTH = 1000
 
+# What orjson allocates for the smallest result.
+ORJSON_BUFFER = 4096
+
 # An id or type travels in a header, an SSE field and a log line.
 MAX_LABEL_BYTES = 255
 _LABEL = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
@@ -186,8 +189,9 @@ class Event:
         if self.content_type != JSON:
             fields["content_type"] = self.content_type
         fields.update(self._data_fields())
-        # orjson's result lies in a buffer of some 4 KiB, which a kept event would hold on to.
-        return bytes(memoryview(orjson.dumps(fields)))
+        text = orjson.dumps(fields)
+        # orjson's result lies in a buffer of at least 4 KiB, which a kept event would hold on to.
+        return bytes(memoryview(text)) if len(text) < ORJSON_BUFFER else text
 
     @cached_property
     def json_with_channel(self) -> bytes:

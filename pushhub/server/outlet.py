@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.answer import Part
+
 if TYPE_CHECKING:
     from pushhub.hub.hold import Parked
     from pushhub.hub.stream import Stream
-    from pushhub.protocol.answer import Part
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
 
@@ -31,7 +32,8 @@ class Outlet:
 
     def frame(self, part: Part) -> bytes:
         """A part as it is written."""
-        self._written = part
+        # The next step needs to know where the part took the reader, and not its bytes.
+        self._written = Part(b"", part.moved, part.last)
         if self.chunked:
             return b"%x\r\n%b\r\n" % (len(part.body), part.body)
         return part.body
