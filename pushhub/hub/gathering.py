@@ -89,7 +89,7 @@ class Gathering:
 
     def _decide(self) -> None:
         hold, hub = self.hold, self.hub
-        reply = hold.poll.answer(self.reads)
+        reply = hub.reading.answer(hold.poll, self.reads)
         if reply is None:
             # Nothing so far. What came while we asked is in the tails.
             at = {name: hold.poll.position(name, read) for name, read in self.reads.items()}

@@ -89,7 +89,7 @@ class Hub:
         self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
         self.shelf = Shelf(store.leave, lambda: self.now())
         self.doubt = Doubt(self)
-        self._reading = Reading(store, self.stats)
+        self.reading = Reading(store, self.stats)
         self.publishing = Publishing(store, self.stats)
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -113,7 +113,7 @@ class Hub:
         await self.drain(0)
         if self._timer is not None:
             self._timer.cancel()
-        await self._reading.close()
+        await self.reading.close()
         await self.store.close()
 
     # Polls
@@ -326,20 +326,20 @@ class Hub:
             elif channel.tail is not None or self._load(channel, result):
                 done(None)
             else:
-                self._reading.tail(channel, take)
+                self.reading.tail(channel, take)
 
-        self._reading.tail(channel, take)
+        self.reading.tail(channel, take)
 
     def _load(self, channel: Channel, read: Read) -> bool:
         assert not isinstance(read, Gap), "the end of a log is never a gap"
         # What is being read again was not good enough.
-        return not self._reading.asks(channel) and self.shelf.load(channel, read)
+        return not self.reading.asks(channel) and self.shelf.load(channel, read)
 
     def ask_events(self, want: Want, done: Callable[[Read | StoreError], None]) -> None:
         """Read from the store what a tail does not hold."""
         tail = self.shelf[want.channel].tail
         known = (tail, tail.cursor) if tail else None
-        self._reading.events(want.channel, want.since, want.limit, done, known)
+        self.reading.events(want.channel, want.since, want.limit, done, known)
 
     # Time
 

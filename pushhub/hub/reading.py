@@ -10,12 +10,14 @@ from pushhub.hub.tail import MAX_TAIL_EVENTS
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
     from pushhub.hub.channel import Channel
     from pushhub.hub.stats import Stats
+    from pushhub.protocol.answer import Reply
     from pushhub.protocol.cursor import Since
     from pushhub.protocol.page import Read
+    from pushhub.protocol.poll import Poll
     from pushhub.store.base import Store
 
 Taker = Callable[["Read | StoreError"], None]
@@ -24,13 +26,16 @@ Taker = Callable[["Read | StoreError"], None]
 class Reading:
     """Shared reads under way. Each is one short task, however many wait for its result."""
 
-    __slots__ = ("_stats", "_store", "_takers", "_tasks")
+    __slots__ = ("_answers", "_stats", "_store", "_takers", "_tasks")
 
     def __init__(self, store: Store, stats: Stats) -> None:
         self._store = store
         self._stats = stats
         self._takers: dict[Hashable, list[Taker]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # While the takers of a read are told: its answers, by what the polls share. Each keeps its
+        # read alive, so that no other can come to have the same identity.
+        self._answers: dict[Hashable, tuple[Read, Reply | None]] | None = None
 
     def events(
         self, channel: str, since: Since, limit: int, take: Taker, known: Hashable = None
@@ -74,8 +79,23 @@ class Reading:
             result = error
             self._stats.read_failed += 1
         self._stats.read_seconds.observe(loop.time() - begun)
+        self._answers = {}
         for take in self._takers.pop(key):
             take(result)
+        self._answers = None
+
+    def answer(self, poll: Poll, reads: Mapping[str, Read]) -> Reply | None:
+        """What `poll` makes of `reads`; made once for all takers of a read who are told the same,
+        for it may be a megabyte.
+        """
+        answers = self._answers
+        if answers is None or len(reads) != 1 or poll.variant is None:
+            return poll.answer(reads)
+        (read,) = reads.values()
+        key = (poll.variant, id(read))
+        if key not in answers:
+            answers[key] = (read, poll.answer(reads))
+        return answers[key][1]
 
     async def close(self) -> None:
         """Wait for what is under way."""

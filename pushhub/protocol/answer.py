@@ -21,6 +21,10 @@ STATUS_LINES = {
 BODILESS = frozenset({204, 304})
 
 
+# A body of which a copy costs more than a second piece to write: sixteen pages.
+LARGE_BYTES = 64 * 1024
+
+
 class Answer:
     """A complete response. It is immutable, and shared by all who are told the same.
 
@@ -51,6 +55,14 @@ class Answer:
             self._wire = self.head(tail) + (b"" if self.status in BODILESS else self.body)
             self._tail = tail
         return self._wire
+
+    def pieces(self, tail: bytes = b"") -> tuple[bytes, ...]:
+        """The response in one piece, or head and body apart where putting them together would copy
+        a large body.
+        """
+        if len(self.body) > LARGE_BYTES and self.status not in BODILESS:
+            return self.head(tail), self.body
+        return (self.wire(tail),)
 
     def head(self, tail: bytes = b"") -> bytes:
         """The response without its body, as HEAD is answered; the length is the body's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
+from pushhub.protocol.event import enlist
 from pushhub.protocol.page import Gap, Page, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 from pushhub.protocol.problem import Problem
@@ -82,12 +83,12 @@ class Feed:
         return problem.answer()
 
     def _page(self, page: Page, hint: Hint) -> Answer:
-        body = b'{"events":[%b],"cursor":"%b"%b%b}' % (
-            b",".join([event.json for event in page.events]),
+        tail = b'],"cursor":"%b"%b%b}' % (
             str(page.cursor).encode(),
             b',"up_to_date":true' if page.up_to_date else b"",
             b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
         )
+        body = enlist(b'{"events":[', [event.json for event in page.events], tail)
         return Answer(
             200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), body, len(page.events)
         )

@@ -10,6 +10,7 @@ import orjson
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import Cursor, CursorError, parse_since
+from pushhub.protocol.event import enlist
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
 from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Read
 from pushhub.protocol.poll import (
@@ -149,12 +150,12 @@ def encode(merged: Merged, hint: Hint) -> bytes:
         channel: {"reason": gap.reason, "oldest": str(gap.oldest), "latest": str(gap.latest)}
         for channel, gap in merged.gaps.items()
     }
-    return b'{"events":[%b],"cursors":%b%b%b}' % (
-        b",".join([event.json_with_channel for event in merged.events]),
+    tail = b'],"cursors":%b%b%b}' % (
         orjson.dumps({channel: str(cursor) for channel, cursor in merged.cursors.items()}),
         b',"gaps":' + orjson.dumps(gaps) if gaps else b"",
         b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
     )
+    return enlist(b'{"events":[', [event.json_with_channel for event in merged.events], tail)
 
 
 class Many:

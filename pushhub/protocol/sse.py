@@ -56,7 +56,8 @@ def message(data: bytes, event: str = "", id: str = "", retry_ms: int | None = N
     if retry_ms is not None:
         lines.append(b"retry: %d" % retry_ms)
     lines += [b"data: " + line for line in _LINE_END.split(data)]
-    return b"\n".join(lines) + b"\n\n"
+    # The end of the last line, and an empty one.
+    return b"\n".join([*lines, b"", b""])
 
 
 def position(id: str) -> bytes:

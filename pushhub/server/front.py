@@ -423,7 +423,7 @@ class Connection(asyncio.Protocol):
             self._answer(reply)
         elif isinstance(reply, Part):
             assert self.outlet is not None
-            self.transport.write(self.outlet.frame(reply))
+            self.transport.writelines(self.outlet.frame(reply))
             self._turn()
         elif isinstance(reply, Stream):
             self._open(reply)
@@ -437,15 +437,15 @@ class Connection(asyncio.Protocol):
         self.phase = IDLE
         self.since = lobby.coarse
         if head is None:
-            wire = answer.wire(tail)
+            pieces = answer.pieces(tail)
         else:
             self.head = self.match = None
             if keep and head.http_1_0:
                 tail = extra.stay
-            wire = answer.head(tail) if head.method == "HEAD" else answer.wire(tail)
+            pieces = answer.pieces(tail) if head.method != "HEAD" else (answer.head(tail),)
             if lobby.access is not None:
-                lobby.access(self._client(), head, answer.status, len(wire))
-        self.transport.write(wire)
+                lobby.access(self._client(), head, answer.status, sum(map(len, pieces)))
+        self.transport.writelines(pieces)
         if not keep:
             self._end(linger=linger or bool(self.buffer))
 
@@ -487,7 +487,7 @@ class Connection(asyncio.Protocol):
                 self._close_stream()
                 return
             if isinstance(step, Part):
-                self.transport.write(outlet.frame(step))
+                self.transport.writelines(outlet.frame(step))
             else:
                 self.hold = step
                 step.attach(self)

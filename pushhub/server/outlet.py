@@ -30,13 +30,13 @@ class Outlet:
         """The response's head. `tail` is header lines of the driver's."""
         return self._stream.opening.opening(tail + CHUNKED if self.chunked else tail)
 
-    def frame(self, part: Part) -> bytes:
-        """A part as it is written."""
+    def frame(self, part: Part) -> tuple[bytes, ...]:
+        """A part as it is written, in pieces, so that a large one is not copied."""
         # The next step needs to know where the part took the reader, and not its bytes.
         self._written = Part(b"", part.moved, part.last)
         if self.chunked:
-            return b"%x\r\n%b\r\n" % (len(part.body), part.body)
-        return part.body
+            return b"%x\r\n" % len(part.body), part.body, b"\r\n"
+        return (part.body,)
 
     def next(self) -> Part | Parked | None:
         """The step after what was written last; None at the end."""
