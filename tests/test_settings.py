@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr, ValidationError
 
-from pushhub.settings import ApiKey, Namespace, Settings, SettingsError, TokenKey, load
+from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.model import is_loopback
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention
@@ -76,6 +76,20 @@ TEXTS: dict[str, tuple[str, object]] = {
     "store": ("memory://", "memory://"),
     "workers": ("1", 1),
     "dev": ("true", True),
+    "origin": ("http://api:8000/", "http://api:8000"),
+    "control": ("127.0.0.1:5561", "127.0.0.1:5561"),
+    "prefix": ("/push", "/push"),
+    "routes": (
+        '[{"path": "/orders/*", "target": "http://api:8000"}]',
+        [Route(path="/orders/*", target="http://api:8000")],
+    ),
+    "forwarded": ("both", "both"),
+    "origin_connect_seconds": ("2", 2.0),
+    "origin_seconds": ("30", 30.0),
+    "origin_connections": ("64", 64),
+    "origin_fetches": ("8", 8),
+    "grip_key": ("changeme", "changeme"),
+    "grip_issuer": ("us", "us"),
     "namespaces": ('{"news": {"public": true}}', {"news": Namespace(public=True)}),
     "public": ("1", True),
     "retention_events": ("10", 10),
@@ -126,6 +140,16 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         store = "memory://"
         workers = 1
         dev = true
+        origin = "http://api:8000"
+        control = "127.0.0.1:5561"
+        prefix = "/push"
+        forwarded = "both"
+        origin_connect_seconds = 2
+        origin_seconds = 30
+        origin_connections = 64
+        origin_fetches = 8
+        grip_key = "changeme"
+        grip_issuer = "us"
         public = true
         retention_events = 10
         retention_age = 0
@@ -149,6 +173,10 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         access_log = true
         log_level = "debug"
         log_format = "json"
+        [[routes]]
+        path = "/orders/*"
+        target = "http://api:8000"
+
         [namespaces.news]
         public = true
         [[api_keys]]

@@ -2,6 +2,16 @@
 
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.model import Namespace, Settings
+from pushhub.settings.origin import Route
 from pushhub.settings.sources import Loaded, SettingsError, load
 
-__all__ = ["ApiKey", "Loaded", "Namespace", "Settings", "SettingsError", "TokenKey", "load"]
+__all__ = [
+    "ApiKey",
+    "Loaded",
+    "Namespace",
+    "Route",
+    "Settings",
+    "SettingsError",
+    "TokenKey",
+    "load",
+]

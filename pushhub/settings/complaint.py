@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.model import Namespace
+from pushhub.settings.origin import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ _INSIDE: Mapping[str, type[BaseModel]] = {
     "namespaces": Namespace,
     "api_keys": ApiKey,
     "token_keys": TokenKey,
+    "routes": Route,
 }
 
 # pydantic's error type: what the setting is, completed from the error's context.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from pushhub.protocol.channel import PRIVATE_MARK, check_name, namespace
 from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
+from pushhub.settings.origin import OriginSettings
 from pushhub.store.base import Retention
 
 if TYPE_CHECKING:
@@ -25,26 +27,11 @@ if TYPE_CHECKING:
 
 ENV_PREFIX = "PUSHHUB_"
 
-# What the panels of `--help` and the tables of the reference are called.
-SERVER = "Server"
-CHANNELS = "Channels"
-ACCESS = "Access"
-LIMITS = "Limits"
-LEAVING = "Leaving"
-LOGS = "Logs and metrics"
-
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _STORE = re.compile(
     r"memory://|sqlite:///.+|rediss?://.+|redis\+sentinel://.+|unix://.+", re.DOTALL
 )
-
-
-def _setting(panel: str, description: str, **extra: Any) -> Any:
-    """A field. `unit` and `secret` are for the reference, for `config show` and for `_FILE`."""
-    notes: dict[str, Any] = {"panel": panel}
-    notes |= {key: extra.pop(key) for key in ("unit", "secret") if key in extra}
-    return Field(description=description, json_schema_extra=notes, **extra)
 
 
 def _namespace_name(name: str) -> str:
@@ -76,20 +63,20 @@ class Namespace(BaseModel):
     ] = None
 
 
-class Settings(BaseSettings):
+class Settings(OriginSettings, BaseSettings):
     """Everything that can be set. It reads neither environment nor files by itself: `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
     host: Annotated[
-        str, _setting(SERVER, "The address to listen on; `0.0.0.0` is every one of the machine.")
+        str, setting(SERVER, "The address to listen on; `0.0.0.0` is every one of the machine.")
     ] = "127.0.0.1"
     port: Annotated[
-        int, _setting(SERVER, "The port to listen on; 0 takes any that is free.", ge=0, le=65_535)
+        int, setting(SERVER, "The port to listen on; 0 takes any that is free.", ge=0, le=65_535)
     ] = 8080
     store: Annotated[
         str,
-        _setting(
+        setting(
             SERVER,
             "Where the log lives: `memory://` for tests, `sqlite:///file` for one process, "
             "`redis://host:port/db` for workers and nodes.",
@@ -97,11 +84,11 @@ class Settings(BaseSettings):
         ),
     ] = "sqlite:///pushhub.db"
     workers: Annotated[
-        int, _setting(SERVER, "How many processes serve; more than one needs Redis.", ge=1, le=256)
+        int, setting(SERVER, "How many processes serve; more than one needs Redis.", ge=1, le=256)
     ] = 1
     ack: Annotated[
         Literal["memory", "replicated", "fsync"],
-        _setting(
+        setting(
             SERVER,
             "What a publish to Redis has reached when it is acknowledged: the master's memory, as "
             "many replicas as `ack_replicas` says, or the master's disk (Redis 7.2 or Valkey, "
@@ -109,20 +96,20 @@ class Settings(BaseSettings):
         ),
     ] = "memory"
     ack_replicas: Annotated[
-        int, _setting(SERVER, "How many replicas `ack = replicated` waits for.", ge=1, le=10)
+        int, setting(SERVER, "How many replicas `ack = replicated` waits for.", ge=1, le=10)
     ] = 1
     ack_seconds: Annotated[
         float,
-        _setting(SERVER, "How long a publish waits for replicas or disk.", unit="s", gt=0, le=2),
+        setting(SERVER, "How long a publish waits for replicas or disk.", unit="s", gt=0, le=2),
     ] = 1.0
     dev: Annotated[
         bool,
-        _setting(SERVER, "Turns authentication off, for trying things out; on loopback only."),
+        setting(SERVER, "Turns authentication off, for trying things out; on loopback only."),
     ] = False
 
     namespaces: Annotated[
         dict[NamespaceName, Namespace],
-        _setting(
+        setting(
             CHANNELS,
             "What holds for the channels of a namespace, the part of a name before its first `:`. "
             "Each has `public`, `retention_events` and `retention_age`, all optional.",
@@ -130,17 +117,17 @@ class Settings(BaseSettings):
     ] = {}
     public: Annotated[
         bool,
-        _setting(
+        setting(
             CHANNELS,
             "Whether anybody may read, without a token, the channels of no configured namespace.",
         ),
     ] = False
     retention_events: Annotated[
-        EventCount, _setting(CHANNELS, "How many events of a channel are kept.", unit="events")
+        EventCount, setting(CHANNELS, "How many events of a channel are kept.", unit="events")
     ] = 1000
     retention_age: Annotated[
         Age,
-        _setting(
+        setting(
             CHANNELS,
             "How long an event is kept; 0 is for ever. A channel's last event is always kept.",
             unit="s",
@@ -149,7 +136,7 @@ class Settings(BaseSettings):
 
     api_keys: Annotated[
         list[ApiKey],
-        _setting(
+        setting(
             ACCESS,
             "The API keys of back ends and operators: `name`, `sha256` of the secret, and the "
             "channel patterns `read`, `publish` and `manage`. `pushhub key new` makes one.",
@@ -159,7 +146,7 @@ class Settings(BaseSettings):
     ] = []
     token_keys: Annotated[
         list[TokenKey],
-        _setting(
+        setting(
             ACCESS,
             "The keys that tokens (JWT) are verified with: `algorithm` (HS256, HS384, HS512, "
             "RS256, RS384, RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC "
@@ -169,18 +156,18 @@ class Settings(BaseSettings):
         ),
     ] = []
     token_audience: Annotated[
-        str | None, _setting(ACCESS, "What the `aud` of a token must name.", min_length=1)
+        str | None, setting(ACCESS, "What the `aud` of a token must name.", min_length=1)
     ] = None
     token_issuer: Annotated[
-        str | None, _setting(ACCESS, "What the `iss` of a token must be.", min_length=1)
+        str | None, setting(ACCESS, "What the `iss` of a token must be.", min_length=1)
     ] = None
     ticket_seconds: Annotated[
         int,
-        _setting(ACCESS, "How long a one-use ticket can be used.", unit="s", ge=1, le=300),
+        setting(ACCESS, "How long a one-use ticket can be used.", unit="s", ge=1, le=300),
     ] = 30
     cors_origins: Annotated[
         list[str],
-        _setting(
+        setting(
             ACCESS,
             "Whose pages may call from a browser: exact origins such as `https://app.example.com`, "
             "which may also send cookies, or `*` alone for all, who then may not.",
@@ -190,31 +177,31 @@ class Settings(BaseSettings):
 
     # nginx gives up after 60 s without a byte (proxy_read_timeout); 55 leaves it time.
     max_wait: Annotated[
-        int, _setting(LIMITS, "The longest wait that is granted.", unit="s", ge=1, le=55)
+        int, setting(LIMITS, "The longest wait that is granted.", unit="s", ge=1, le=55)
     ] = 55
     max_channels: Annotated[
-        int, _setting(LIMITS, "How many channels one poll may name.", ge=1, le=1000)
+        int, setting(LIMITS, "How many channels one poll may name.", ge=1, le=1000)
     ] = 1000
     max_holds: Annotated[
         int,
-        _setting(LIMITS, "How many requests one process holds at a time.", ge=1, le=10_000_000),
+        setting(LIMITS, "How many requests one process holds at a time.", ge=1, le=10_000_000),
     ] = 100_000
     # nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and 20: a
     # head of a few hundred bytes and a body of 256 KiB arrive in much less, or somebody keeps us
     # waiting on purpose (slowloris).
     head_seconds: Annotated[
         float,
-        _setting(LIMITS, "In what time the head of a request arrives.", unit="s", ge=0.1, le=300),
+        setting(LIMITS, "In what time the head of a request arrives.", unit="s", ge=0.1, le=300),
     ] = 15.0
     body_seconds: Annotated[
         float,
-        _setting(LIMITS, "In what time the body of a request arrives.", unit="s", ge=0.1, le=3600),
+        setting(LIMITS, "In what time the body of a request arrives.", unit="s", ge=0.1, le=3600),
     ] = 20.0
     # Longer than the pause between two polls of any client, and than nginx keeps an idle upstream
     # (60).
     keep_alive_seconds: Annotated[
         float,
-        _setting(
+        setting(
             LIMITS,
             "How long a connection stays open between two requests; longer than a proxy in front "
             "keeps it.",
@@ -225,7 +212,7 @@ class Settings(BaseSettings):
     ] = 75.0
     write_seconds: Annotated[
         float,
-        _setting(
+        setting(
             LIMITS,
             "How long a reader may take none of what is written to it before it is cut off.",
             unit="s",
@@ -236,7 +223,7 @@ class Settings(BaseSettings):
 
     drain_delay: Annotated[
         float,
-        _setting(
+        setting(
             LEAVING,
             "The pause between `/readyz` turning 503 and the first hold that is answered, for the "
             "load balancer to notice.",
@@ -247,7 +234,7 @@ class Settings(BaseSettings):
     ] = 0.0
     drain_seconds: Annotated[
         float,
-        _setting(
+        setting(
             LEAVING,
             "Over how long the holds are answered, so that their clients do not all return at "
             "once.",
@@ -259,22 +246,22 @@ class Settings(BaseSettings):
 
     metrics_public: Annotated[
         bool,
-        _setting(
+        setting(
             LOGS,
             "Whether metrics and the list of channels can be read without an admin key; with "
             "`dev` they always can.",
         ),
     ] = False
-    access_log: Annotated[bool, _setting(LOGS, "Whether every request gets a line in the log.")] = (
+    access_log: Annotated[bool, setting(LOGS, "Whether every request gets a line in the log.")] = (
         False
     )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        _setting(LOGS, "The least important that is logged."),
+        setting(LOGS, "The least important that is logged."),
     ] = "info"
     log_format: Annotated[
         Literal["auto", "console", "json"],
-        _setting(LOGS, "How: for people, for machines, or as suits where the log goes."),
+        setting(LOGS, "How: for people, for machines, or as suits where the log goes."),
     ] = "auto"
 
     @classmethod

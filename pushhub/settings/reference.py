@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from annotated_types import Ge, Le, MaxLen
 
 from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.field import PANELS
 from pushhub.settings.model import Namespace, Settings
+from pushhub.settings.origin import Route
 from pushhub.settings.sources import env_name, flag_name, is_secret
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ def bounds(field: FieldInfo) -> str:
 def markdown() -> str:
     """The whole of docs/settings.md."""
     parts = [_HEAD]
-    for title in dict.fromkeys(panel(field) for field in Settings.model_fields.values()):
+    for title in PANELS:
         parts.append(f"\n## {title}\n\n")
         parts.append(_table("setting", "flag", "variable", "default", "bounds", "meaning"))
         parts += [
@@ -117,6 +119,7 @@ def markdown() -> str:
         "A namespace": Namespace,
         "An API key": ApiKey,
         "A token key": TokenKey,
+        "A route": Route,
     }
     for title, model in inside.items():
         parts.append(f"\n## {title}\n\n")

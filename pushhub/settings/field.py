@@ -1,0 +1,24 @@
+"""How a setting is declared: its meaning, and the group that help and reference list it in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+# What the panels of `--help` and the tables of the reference are called, in their order.
+SERVER = "Server"
+ORIGIN = "Origin"
+CHANNELS = "Channels"
+ACCESS = "Access"
+LIMITS = "Limits"
+LEAVING = "Leaving"
+LOGS = "Logs and metrics"
+PANELS = (SERVER, ORIGIN, CHANNELS, ACCESS, LIMITS, LEAVING, LOGS)
+
+
+def setting(panel: str, description: str, **extra: Any) -> Any:
+    """A field. `unit` and `secret` are for the reference, for `config show` and for `_FILE`."""
+    notes: dict[str, Any] = {"panel": panel}
+    notes |= {key: extra.pop(key) for key in ("unit", "secret") if key in extra}
+    return Field(description=description, json_schema_extra=notes, **extra)
