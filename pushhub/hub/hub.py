@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.doubt import Doubt
 from pushhub.hub.drain import let_go
+from pushhub.hub.ears import Ears
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.gathering import Gathering
 from pushhub.hub.hold import Parked
@@ -91,6 +92,7 @@ class Hub:
         self.doubt = Doubt(self)
         self.reading = Reading(store, self.stats)
         self.publishing = Publishing(store, self.stats)
+        self.ears = Ears(store)
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -118,9 +120,11 @@ class Hub:
 
     # Polls
 
-    def hold(self, poll: Poll) -> Reply | Parked:
-        """Answer a poll now, or return the hold that will be completed with its answer."""
-        hold = Parked(self, poll)
+    def hold(self, poll: Poll, make: Callable[[Hub, Poll], Parked] = Parked) -> Reply | Parked:
+        """Answer a poll now, or return the hold that will be completed with its answer. `make` is
+        for a trace, whose holds tell what happens to them.
+        """
+        hold = make(self, poll)
         reply = self._begin(hold)
         if reply is None:
             return hold
@@ -286,6 +290,7 @@ class Hub:
         """An event is in the log: answer whoever waits for it."""
         channel = self.shelf.get(event.channel)
         if channel is None:
+            self.ears.wake(event)
             return
         self.shelf.push(channel, event)
         if channel.holds:

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     field_validator,
     model_validator,
 )
@@ -67,6 +68,9 @@ class Settings(OriginSettings, BaseSettings):
     """Everything that can be set. It reads neither environment nor files by itself: `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    # Name → `flag`, `env` or `file`, of what is not the default. `load` writes it.
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     host: Annotated[
         str, setting(SERVER, "The address to listen on; `0.0.0.0` is every one of the machine.")
@@ -321,6 +325,10 @@ class Settings(OriginSettings, BaseSettings):
                 f"use redis://, or one worker."
             )
         return self
+
+    def origin_of(self, name: str) -> str:
+        """Where a setting was set: `flag`, `env`, `file` or `default`."""
+        return self._origins.get(name, "default")
 
     def retentions(self) -> Callable[[str], Retention]:
         """How much of a channel is kept, by its name: each namespace's is worked out once."""

@@ -101,6 +101,7 @@ def load(
         settings = Settings(**{**of_file, **of_env, **of_flags})
     except ValidationError as error:
         raise SettingsError(*sentences(error, spell)) from None
+    settings._origins.update({name: one for name, one in origins.items() if one != "default"})
     return Loaded(settings, origins, file)
 
 
