@@ -21,6 +21,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unauthorized": (401, "A key or token is needed"),
     "forbidden": (403, "The key or token does not allow this"),
     "not-found": (404, "There is nothing here"),
+    "no-route": (404, "No route leads there"),
     "no-value": (404, "The channel has no value yet"),
     "deleted": (404, "The channel was deleted"),
     "method-not-allowed": (405, "This address does not answer that method"),
@@ -34,8 +35,11 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "header-too-large": (431, "The request's headers are too large"),
     "internal": (500, "pushhub made a mistake"),
     "not-implemented": (501, "pushhub does not implement this"),
+    "bad-gateway": (502, "The origin's answer makes no sense"),
+    "origin-unreachable": (502, "The origin cannot be reached"),
     "store-unavailable": (503, "The store cannot be reached"),
     "leaving": (503, "This server is shutting down"),
+    "origin-timeout": (504, "The origin did not answer in time"),
 }
 
 _JSON = (b"content-type", b"application/problem+json")

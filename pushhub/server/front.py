@@ -29,8 +29,8 @@ from pushhub.hub.wheel import OFF, TICK_SECONDS
 from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.problem import Problem
 from pushhub.server.body import Body, Chunked, OfLength, too_large
-from pushhub.server.guest import Guest
 from pushhub.server.head import MAX_HEAD_BYTES, Head, check_start
+from pushhub.server.lending import Lending
 from pushhub.server.limits import (
     ASTERISK,
     LINGER_BYTES,
@@ -40,43 +40,34 @@ from pushhub.server.limits import (
     WRITE_HIGH_WATER,
 )
 from pushhub.server.outlet import Outlet
+from pushhub.server.phase import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.server.extra import Extra
+    from pushhub.server.guest import Guest
     from pushhub.server.lobby import Lobby
     from pushhub.server.recall import Manner
-    from pushhub.web.faces import Match
+    from pushhub.server.relay import Relay
+    from pushhub.web.faces import Match, Outcome
 
 log = structlog.get_logger(__name__)
 
-IDLE, HEAD, BODY, HELD, STREAM, GUEST, LINGER = range(7)
 
-
-class Connection(asyncio.Protocol):
+class Connection(Lending):
     """One client's connection."""
 
     __slots__ = (
         "advancing",
-        "body",
-        "buffer",
-        "client",
         "ended",
         "extra",
-        "guest",
-        "head",
         "hold",
-        "keep",
-        "lobby",
         "manner",
         "match",
         "outlet",
         "paused",
-        "phase",
-        "since",
-        "tick",
-        "transport",
+        "peer",
     )
 
     def __init__(self, lobby: Lobby) -> None:
@@ -96,8 +87,8 @@ class Connection(asyncio.Protocol):
         self.body: Body | None = None
         self.hold: Hold | None = None
         self.outlet: Outlet | None = None
-        self.guest: Guest | None = None
-        self.client: str | None = None
+        self.guest: Guest | Relay | None = None
+        self.peer: str | None = None
         # What its headers meant the last time.
         self.manner: Manner | None = None
         self.transport: asyncio.Transport
@@ -287,13 +278,14 @@ class Connection(asyncio.Protocol):
         lobby.state.total_requests += 1
         self.keep = self.keep and head.keep
         match = lobby.faces.match(head.path)
+        self.head = head
+        self.extra = lobby.extras.of(lobby.faces.cors.variant(head.headers.get("origin")))
         if match is None:
             if head.path != "*":
                 self._lend(head, raw)
                 return
             match = ASTERISK
-        self.head, self.match = head, match
-        self.extra = lobby.extras.of(lobby.faces.cors.variant(head.headers.get("origin")))
+        self.match = match
         if head.length == 0:
             self._run(b"", raw)
             return
@@ -335,7 +327,7 @@ class Connection(asyncio.Protocol):
         lobby, head, match = self.lobby, self.head, self.match
         assert head is not None
         assert match is not None
-        decision = lobby.faces.decide(head.request(body, self._client()), match)
+        decision = lobby.faces.decide(head.request(body, self.client), match)
         poll = decision.poll
         if poll is None:
             outcome = decision.outcome
@@ -347,23 +339,28 @@ class Connection(asyncio.Protocol):
             held = lobby.hub.hold(poll)
             assert not isinstance(held, Part)
             outcome = held
+            if plain and lobby.access is None and isinstance(outcome, Hold):
+                # Nothing of the request is needed for its answer.
+                self.head = self.match = None
+        self._see_through(outcome)
+
+    def _see_through(self, outcome: Outcome) -> None:
         if isinstance(outcome, Hold):
             self.phase = HELD
             self.hold = outcome
-            if poll is not None and plain and lobby.access is None:
-                # Nothing of the request is needed for its answer.
-                self.head = self.match = None
             outcome.attach(self)
         elif isinstance(outcome, Answer):
             self._answer(outcome)
         else:
             self._open(outcome)
 
-    def _client(self) -> str:
-        if self.client is None:
+    @property
+    def client(self) -> str:
+        """The address of the peer."""
+        if self.peer is None:
             peer = self.transport.get_extra_info("peername")
-            self.client = str(peer[0]) if isinstance(peer, tuple) else ""
-        return self.client
+            self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        return self.peer
 
     def _ahead(self, data: bytes) -> None:
         """More bytes while a request is being answered."""
@@ -444,7 +441,7 @@ class Connection(asyncio.Protocol):
                 tail = extra.stay
             pieces = answer.pieces(tail) if head.method != "HEAD" else (answer.head(tail),)
             if lobby.access is not None:
-                lobby.access(self._client(), head, answer.status, sum(map(len, pieces)))
+                lobby.access(self.client, head, answer.status, sum(map(len, pieces)))
         self.transport.writelines(pieces)
         if not keep:
             self._end(linger=linger or bool(self.buffer))
@@ -472,7 +469,7 @@ class Connection(asyncio.Protocol):
         keep = self.keep and not self.lobby.hub.draining
         self.transport.write(outlet.opening(self.extra.keep if keep else self.extra.close))
         if self.lobby.access is not None:
-            self.lobby.access(self._client(), head, stream.opening.status, 0)
+            self.lobby.access(self.client, head, stream.opening.status, 0)
         self.phase = STREAM
         self.outlet = outlet
         self.head = self.match = None
@@ -505,62 +502,6 @@ class Connection(asyncio.Protocol):
         else:
             self._advance()
 
-    # Guests
-
-    def _lend(self, head: Head, raw: bytes) -> None:
-        lobby = self.lobby
-        if head.upgrades and lobby.config.ws_protocol_class is not None:
-            self._hand_over(raw)
-            return
-        if not raw.startswith(b"/", len(head.method) + 1):
-            raw = head.in_origin_form()
-        self.phase = GUEST
-        self.guest = Guest(self, lobby.config, lobby.state, lobby.app_state)
-        self.guest.data_received(raw)
-        if head.length != 0:
-            self.body = Chunked() if head.length is None else OfLength(head.length)
-            lobby.wheel.set(self, lobby.now() + lobby.body_seconds)
-            self._forward()
-
-    def _forward(self) -> None:
-        """Pass on what belongs to the guest's request, and nothing of the next one."""
-        assert self.body is not None
-        assert self.guest is not None
-        taken = self.body.feed(self.buffer)
-        self.body.payload.clear()
-        raw, self.buffer = self.buffer[:taken], self.buffer[taken:]
-        if raw:
-            self.since = self.lobby.now()
-            self.guest.data_received(raw)
-
-    def returned(self) -> None:
-        """The guest's response has ended: the connection is ours again."""
-        body, self.body, self.guest = self.body, None, None
-        self._read_on()
-        if (body is not None and not body.done) or not self.keep:
-            self._end(linger=body is not None)
-            return
-        self.phase = IDLE
-        self.since = self.lobby.coarse
-        self._advance()
-
-    def closed(self, *, finished: bool) -> None:
-        """The guest closes. If it has not `finished` its response, the client must see that."""
-        self.keep = False
-        if not finished and self.guest is not None:
-            self.transport.close()
-
-    def refused(self, detail: str) -> None:
-        """The guest cannot read what we took for a request."""
-        self._refuse(Problem("bad-request", detail))
-
-    def _hand_over(self, raw: bytes) -> None:
-        """Leave for good: another protocol than HTTP comes next."""
-        self.lobby.state.connections.discard(self)
-        self.lobby.wheel.clear(self)
-        rest, self.buffer = self.buffer, b""
-        self.lobby.hand_over(self.transport, raw + rest)
-
     # Time
 
     def expire(self) -> None:
@@ -577,7 +518,12 @@ class Connection(asyncio.Protocol):
             self._due(now, lobby.head_seconds, self._too_slow)
         elif self.phase == IDLE:
             self._due(now, lobby.keep_alive_seconds, self.transport.close)
-        elif self.phase == GUEST and self.body is not None and not self.body.done:
+        elif (
+            self.phase == GUEST
+            and self.body is not None
+            and not self.body.done
+            and self.transport.is_reading()
+        ):
             # A page may take long; its client may not stop in the middle of a body.
             self._due(now, lobby.body_seconds, self.transport.abort)
         else:
@@ -596,5 +542,4 @@ class Connection(asyncio.Protocol):
         self._refuse(Problem("timeout", f"This part of a request arrives in {seconds:g} seconds."))
 
     def __repr__(self) -> str:
-        phase = ("idle", "head", "body", "held", "stream", "guest", "linger")[self.phase]
-        return f"<Connection {phase}>"
+        return f"<Connection {NAMES[self.phase]}>"

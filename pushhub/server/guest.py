@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from pushhub.server.head import Head
+
 
 class Host(Protocol):
     """Whose connection it is."""
@@ -71,6 +73,16 @@ class Guest(HttpToolsProtocol):
         self.connection_made(Lent(host, self))  # type: ignore[arg-type]
         # The host is in the list of connections; two would make a shutdown wait for one too many.
         self.connections.discard(self)
+
+    def begin(self, head: Head, raw: bytes) -> None:
+        """Read the head of the request."""
+        if not raw.startswith(b"/", len(head.method) + 1):
+            raw = head.in_origin_form()
+        self.data_received(raw)
+
+    def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
+        """Read more of its body."""
+        self.data_received(raw)
 
     @property
     def finished(self) -> bool:

@@ -73,6 +73,11 @@ class Head:
         ) and not http_1_0
 
     @property
+    def target(self) -> str:
+        """Path and query, as on the wire."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
     def upgrades(self) -> bool:
         """Whether the client wants a WebSocket on this connection (RFC 6455 §4.1). Other upgrades
         are offers (RFC 9110 §7.8), which nobody here takes.

@@ -10,10 +10,14 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pushhub.hub.wheel import OFF
+from pushhub.origin.asked import Asked, pairs_of
 from pushhub.server.extra import Extras
 from pushhub.server.front import Connection
+from pushhub.server.guest import Guest
 from pushhub.server.head import HeadParser
 from pushhub.server.recall import MAX_HEADERS_BYTES, Generations, Recall
+from pushhub.server.relay import Relay
+from pushhub.server.tunnel import Tunnel
 from pushhub.web.cors import SAME_ORIGIN
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
     from pushhub.server.head import Head
+    from pushhub.server.lending import Lending
     from pushhub.web.app import App
 
 log = structlog.get_logger("pushhub.access")
@@ -40,6 +45,7 @@ class Lobby:
         self.faces = app.faces
         self.service = app.service
         self.hub = app.service.hub
+        self.origin = app.origin
         self.recall = Recall(app.faces)
         self._parser = HeadParser()
         self._heads: Generations[Head] = Generations()
@@ -92,12 +98,31 @@ class Lobby:
         self.coarse = self.now()
         self.wheel.set(self, self.coarse + REFRESH_SECONDS)
 
-    def hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Give a connection to uvicorn's own protocol for good, with what has arrived on it."""
+    def guest(self, host: Lending, head: Head) -> Guest | Relay:
+        """Who serves a request that no face answers."""
+        if self.origin is not None and self.origin.owns(head.path):
+            return Relay(host, self.origin)
+        return Guest(host, self.config, self.state, self.app_state)
+
+    def takes_over(self, head: Head) -> bool:
+        """Whether somebody here speaks what a connection is to be upgraded to."""
+        if self.origin is not None and self.origin.owns(head.path):
+            return True
+        return self.config.ws_protocol_class is not None
+
+    def hand_over(self, host: Lending, head: Head, raw: bytes, rest: bytes) -> None:
+        """Give a connection away for good, with what has arrived on it: to the origin, or to
+        uvicorn's own protocol.
+        """
+        transport = host.transport
+        if self.origin is not None and self.origin.owns(head.path):
+            asked = Asked(head.method, head.target, pairs_of(raw), client=host.client)
+            Tunnel(self.origin, asked).connect(transport, rest)
+            return
         protocol = HttpToolsProtocol(self.config, self.state, self.app_state)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        protocol.data_received(data)
+        protocol.data_received(raw + rest)
 
     def _log(self, client: str, head: Head, status: int, size: int) -> None:
         log.info(

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
 
 from pushhub.auth.authority import Authority
 from pushhub.hub.hub import Hub
+from pushhub.origin.origin import Origin
 from pushhub.settings import load
 from pushhub.store.redis_acks import Acks, Level
 from pushhub.store.urls import open_store_url
 from pushhub.web.asgi import Exchange
+from pushhub.web.console import CONSOLE_ROUTES
 from pushhub.web.cors import EXPOSED, Cors
-from pushhub.web.faces import Faces
+from pushhub.web.faces import ROUTES, Faces
 from pushhub.web.pages import pages, problem_handlers
 from pushhub.web.service import Service
 from pushhub.web.tickets import open_tickets
@@ -41,9 +44,17 @@ class App:
             open_store_url(settings.store, time.time, _acks(settings)), max_holds=settings.max_holds
         )
         self.service = Service(hub, Authority(settings, time.time), settings)
-        self.faces = Faces(self.service, Cors(settings.cors_origins, any_origin=settings.dev))
+        self.origin = Origin(settings) if settings.origin or settings.routes else None
+        prefix = settings.prefix if self.origin is not None else ""
+        self.faces = Faces(
+            self.service,
+            Cors(settings.cors_origins, any_origin=settings.dev),
+            ROUTES + CONSOLE_ROUTES,
+            prefix=prefix,
+        )
+        own = pages(self.service)
         self.pages = Starlette(
-            routes=pages(self.service),
+            routes=[Mount(prefix, routes=own)] if prefix else own,
             middleware=[
                 Middleware(
                     CORSMiddleware,
@@ -69,15 +80,20 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
+        if self.origin is not None:
+            await self.origin.open()
         self.service.tickets = await open_tickets(
             self.service.hub.store, self.settings.ticket_seconds
         )
+        await self.service.desk.open(self.faces)
 
     async def close(self) -> None:
         """Answer whoever still waits, and close the store."""
         self.service.leaving = True
         await self.service.hub.drain(0)
         await self.service.close()
+        if self.origin is not None:
+            await self.origin.close()
         await self.service.hub.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

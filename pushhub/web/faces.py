@@ -57,6 +57,8 @@ class Face:
     max_body: int = MAX_IDLE_BODY_BYTES
     remembered: bool = False
     """Whether a GET of the same address with the same reading headers is the same poll again."""
+    admit: Callable[[Service, Request], Grant] | None = None
+    """Who may, where that is not for the authority alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,21 @@ class Decision:
 class Faces:
     """The faces of one service."""
 
-    def __init__(self, service: Service, cors: Cors, routes: tuple[Route, ...] = ROUTES) -> None:
+    def __init__(
+        self,
+        service: Service,
+        cors: Cors,
+        routes: tuple[Route, ...] = ROUTES,
+        *,
+        prefix: str = "",
+    ) -> None:
         self.service = service
         self.cors = cors
-        self._fixed = {route.path: Match(route, None) for route in routes if "{" not in route.path}
+        self._fixed = {
+            prefix + route.path: Match(route, None) for route in routes if "{" not in route.path
+        }
         self._open = [
-            (re.compile(re.escape(route.path).replace(r"\{channel\}", "([^/]*)")), route)
+            (re.compile(re.escape(prefix + route.path).replace(r"\{channel\}", "([^/]*)")), route)
             for route in routes
             if "{" in route.path
         ]
@@ -166,7 +177,9 @@ class Faces:
                     return self._held(self.decide_for(request, match, grant))
 
                 return Decision(redeem(service, ticket, run))
-            return self._run(face, request, match, service.authority.grant(request))
+            admit = face.admit
+            grant = admit(service, request) if admit else service.authority.grant(request)
+            return self._run(face, request, match, grant)
         except Exception as error:
             return self._refused(error, request, match)
 

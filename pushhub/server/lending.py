@@ -1,0 +1,147 @@
+"""What a connection has to do with its guests: those who serve one request on it, as uvicorn's
+protocol serves a page (`guest.py`), or pass it through to the origin (`relay.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.problem import Problem
+from pushhub.server.body import Body, Chunked, OfLength
+from pushhub.server.phase import GUEST, IDLE
+
+if TYPE_CHECKING:
+    from pushhub.protocol.answer import Answer
+    from pushhub.server.guest import Guest
+    from pushhub.server.head import Head
+    from pushhub.server.lobby import Lobby
+    from pushhub.server.relay import Relay
+    from pushhub.web.faces import Outcome
+
+
+class Lending(asyncio.Protocol):
+    """The part of a connection that guests see."""
+
+    __slots__ = (
+        "body",
+        "buffer",
+        "guest",
+        "head",
+        "keep",
+        "lobby",
+        "phase",
+        "since",
+        "tick",
+        "transport",
+    )
+
+    tick: int
+    lobby: Lobby
+    transport: asyncio.Transport
+    phase: int
+    buffer: bytes
+    keep: bool
+    since: float
+    head: Head | None
+    body: Body | None
+    guest: Guest | Relay | None
+
+    # What the rest of the connection does.
+
+    def expire(self) -> None:
+        """A deadline of the connection has passed."""
+        raise NotImplementedError
+
+    @property
+    def client(self) -> str:
+        """The address of the peer."""
+        raise NotImplementedError
+
+    def _advance(self) -> None:
+        raise NotImplementedError
+
+    def _read_on(self) -> None:
+        raise NotImplementedError
+
+    def _see_through(self, outcome: Outcome) -> None:
+        raise NotImplementedError
+
+    def _refuse(self, problem: Problem) -> None:
+        raise NotImplementedError
+
+    def _end(self, *, linger: bool) -> None:
+        raise NotImplementedError
+
+    # A guest comes, and goes.
+
+    def _lend(self, head: Head, raw: bytes) -> None:
+        lobby = self.lobby
+        if head.upgrades and lobby.takes_over(head):
+            self._hand_over(head, raw)
+            return
+        self.phase = GUEST
+        self.guest = lobby.guest(self, head)
+        self.guest.begin(head, raw)
+        if head.length != 0:
+            self.body = Chunked() if head.length is None else OfLength(head.length)
+            lobby.wheel.set(self, lobby.now() + lobby.body_seconds)
+            self._forward()
+
+    def _forward(self) -> None:
+        """Pass on what belongs to the guest's request, and nothing of the next one."""
+        assert self.body is not None
+        assert self.guest is not None
+        taken = self.body.feed(self.buffer)
+        payload = bytes(self.body.payload)
+        self.body.payload.clear()
+        raw, self.buffer = self.buffer[:taken], self.buffer[taken:]
+        if raw:
+            self.since = self.lobby.now()
+            self.guest.forward(raw, payload, done=self.body.done)
+
+    def returned(self) -> None:
+        """The guest's response has ended: the connection is ours again."""
+        body, self.body, self.guest, self.head = self.body, None, None, None
+        self._read_on()
+        if (body is not None and not body.done) or not self.keep:
+            self._end(linger=body is not None)
+            return
+        self.phase = IDLE
+        self.since = self.lobby.coarse
+        self._advance()
+
+    def closed(self, *, finished: bool) -> None:
+        """The guest closes. If it has not `finished` its response, the client must see that."""
+        self.keep = False
+        if not finished and self.guest is not None:
+            self.transport.close()
+
+    def become(self, outcome: Outcome) -> None:
+        """The guest leaves its request to something of ours."""
+        body, self.body, self.guest = self.body, None, None
+        self._read_on()
+        self.keep = self.keep and (body is None or body.done)
+        self._see_through(outcome)
+        if self.buffer:
+            self._advance()
+
+    def refuse(self, problem: Problem) -> Answer:
+        """A problem as the answer to this request."""
+        return self.lobby.service.refuse(problem)
+
+    def passed(self, status: int, size: int) -> None:
+        """A guest's response has passed through."""
+        if self.lobby.access is not None and self.head is not None:
+            self.lobby.access(self.client, self.head, status, size)
+
+    def refused(self, detail: str) -> None:
+        """The guest cannot read what we took for a request."""
+        self._refuse(Problem("bad-request", detail))
+
+    def _hand_over(self, head: Head, raw: bytes) -> None:
+        """Leave for good: another protocol than HTTP comes next."""
+        self.lobby.state.connections.discard(self)
+        self.lobby.wheel.clear(self)
+        rest, self.buffer = self.buffer, b""
+        self.lobby.hand_over(self, head, raw, rest)

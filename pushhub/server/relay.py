@@ -1,0 +1,210 @@
+"""The origin as a guest on our connection: one request passes through, and we go on.
+
+It stands where uvicorn's protocol stands for pages (`guest.py`), and writes the origin's response
+byte for byte: no date, no server, no other case of names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from pushhub.origin.asked import Asked, pairs_of
+from pushhub.origin.passage import BODILESS, Passage
+from pushhub.protocol.problem import Problem
+from pushhub.server.limits import MAX_AHEAD_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pushhub.hub.hold import Hold
+    from pushhub.hub.stream import Stream
+    from pushhub.origin.asked import Pairs
+    from pushhub.origin.client import Response
+    from pushhub.origin.origin import Origin
+    from pushhub.protocol.answer import Answer
+    from pushhub.server.head import Head
+
+log = structlog.get_logger(__name__)
+
+
+class Host(Protocol):
+    """Whose connection it is."""
+
+    keep: bool
+
+    @property
+    def transport(self) -> asyncio.Transport: ...
+    @property
+    def client(self) -> str:
+        """The address of the peer."""
+
+    def returned(self) -> None:
+        """The response has ended."""
+
+    def become(self, outcome: Answer | Hold | Stream) -> None:
+        """Something else than the origin's response answers the request."""
+
+    def refuse(self, problem: Problem) -> Answer:
+        """A problem as an answer, for whoever asked from wherever."""
+
+    def passed(self, status: int, size: int) -> None:
+        """A response passed through; for the log of requests."""
+
+
+class Relay:
+    """One request that belongs to the origin."""
+
+    __slots__ = ("_asked", "_chunked", "_host", "_origin", "_room", "_size", "_status", "_task",
+                 "_upload")  # fmt: skip
+
+    def __init__(self, host: Host, origin: Origin) -> None:
+        self._host = host
+        self._origin = origin
+        self._asked: Asked
+        self._upload: Upload | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        # Of the response, once it has begun.
+        self._status = 0
+        self._size = 0
+        self._chunked = False
+
+    # What the connection tells its guest
+
+    def begin(self, head: Head, raw: bytes) -> None:
+        """The head is there; the body follows by `forward`."""
+        self._asked = asked = Asked(
+            head.method,
+            head.target,
+            pairs_of(raw),
+            client=self._host.client,
+            http_1_0=head.http_1_0,
+        )
+        if head.length != 0:
+            self._upload = Upload(self._host.transport)
+            if head.expects:
+                self._host.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._task = self._origin.keep(self._run(asked))
+
+    def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
+        """More of the request's body."""
+        assert self._upload is not None
+        self._upload.feed(payload, done=done)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    def shutdown(self) -> None:
+        """The server is leaving; what has begun is still written."""
+
+    # Where the passage writes
+
+    def open(self, response: Response, pairs: Pairs) -> None:
+        self._status = response.status
+        if self._asked.http_1_0:
+            pairs = tuple(pair for pair in pairs if pair[0].lower() != b"transfer-encoding")
+        lines = [b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason)]
+        lines += [b"%b: %b\r\n" % pair for pair in pairs]
+        bodiless = self._asked.method == "HEAD" or response.status in BODILESS
+        if response.length is None and not bodiless:
+            # Without chunks a body ends with its connection, as in HTTP/1.0 (RFC 9112 §6.3).
+            self._chunked = response.chunked and not self._asked.http_1_0
+            self._host.keep = self._host.keep and self._chunked
+        if not self._host.keep:
+            lines.append(b"Connection: close\r\n")
+        elif self._asked.http_1_0:
+            lines.append(b"Connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        self._host.transport.write(b"".join(lines))
+
+    async def write(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._chunked:
+            self._host.transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
+        else:
+            self._host.transport.write(piece)
+        if self._room is not None:
+            await self._room
+
+    def end(self) -> None:
+        if self._chunked:
+            self._host.transport.write(b"0\r\n\r\n")
+        self._host.passed(self._status, self._size)
+        self._host.returned()
+
+    def refuse(self, problem: Problem) -> None:
+        if self._status:
+            # Half a response must not look like a whole one.
+            self._host.transport.abort()
+        else:
+            self._host.become(self._host.refuse(problem))
+
+    def become(self, outcome: Answer | Hold | Stream) -> None:
+        self._host.become(outcome)
+
+    async def _run(self, asked: Asked) -> None:
+        try:
+            found = self._origin.find(asked)
+            body = None if self._upload is None else self._upload.whole()
+            await Passage(self._origin, found, asked, self).run(body)
+        except Problem as problem:
+            self.refuse(problem)
+        except Exception:
+            log.exception("passage.failed", method=asked.method)
+            self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
+
+
+class Upload:
+    """A request's body on its way to the origin. Who sends faster than the origin takes waits."""
+
+    __slots__ = ("_done", "_more", "_pieces", "_size", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._done = False
+        self._more: asyncio.Future[None] | None = None
+
+    def feed(self, piece: bytes, *, done: bool) -> None:
+        """Take in a piece; the last one is `done`."""
+        if piece:
+            self._pieces.append(piece)
+            self._size += len(piece)
+        self._done = self._done or done
+        if self._size > MAX_AHEAD_BYTES and not self._transport.is_closing():
+            self._transport.pause_reading()
+        more, self._more = self._more, None
+        if more is not None and not more.done():
+            more.set_result(None)
+
+    def whole(self) -> bytes | Upload:
+        """The body itself if all of it is there, as nearly always; else what it streams from."""
+        return b"".join(self._pieces) if self._done else self
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            if self._pieces:
+                piece = b"".join(self._pieces)
+                self._pieces.clear()
+                self._size = 0
+                if not self._transport.is_reading() and not self._transport.is_closing():
+                    self._transport.resume_reading()
+                yield piece
+            elif self._done:
+                return
+            else:
+                self._more = asyncio.get_running_loop().create_future()
+                await self._more
