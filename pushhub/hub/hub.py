@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushhub.hub.channel import Channel
+    from pushhub.hub.trace import Tracer
     from pushhub.protocol.answer import Reply
     from pushhub.protocol.event import Event
 
@@ -93,6 +94,7 @@ class Hub:
         self.reading = Reading(store, self.stats)
         self.publishing = Publishing(store, self.stats)
         self.ears = Ears(store)
+        self.tracer: Tracer | None = None
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 

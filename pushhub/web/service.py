@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +12,8 @@ import structlog
 from pushhub.hub.hold import Hold
 from pushhub.protocol.problem import Problem, retry_after
 from pushhub.store.base import StoreError
+from pushhub.web.console_desk import Desk
+from pushhub.web.console_door import Door
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -54,15 +57,23 @@ class Service:
     """Made when the store is open, which keeps the secret that all workers share."""
     peers: Peers | None = None
     """The other workers on this machine, where there are any."""
+    sessions: Callable[[], int] | None = None
+    """How many sessions there are, where a face has any."""
     leaving: bool = False
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     retention: Callable[[str], Retention] = field(init=False)
     """How much of a channel is kept, by its name."""
+    door: Door = field(init=False)
+    """Who may use the console."""
+    desk: Desk = field(init=False)
+    """What this process tells in the console."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         # pydantic finds private attributes slowly, and every publish asks.
         self.retention = self.settings.retentions()
+        self.door = Door(time.monotonic)
+        self.desk = Desk(self)
 
     def later(self, work: Coroutine[None, None, Answer]) -> Hold:
         """The hold of a request that awaits the store: rare ones, such as a list or a delete."""

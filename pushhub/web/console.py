@@ -1,0 +1,135 @@
+"""The faces behind the console's page. What an operator does to channels is the public API's; here
+is what it has not: figures, presence, traces and settings.
+
+    POST /console/session   whether the key is an operator's
+    POST /console/wish      what all processes shall tell for a while
+    GET  /console/feed      what they tell: a feed like any other, that is allowed to wait
+    GET  /console/now       this process's figures, even when the store is away
+    GET  /console/settings  the settings, and where each was set
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pushhub import __version__
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.channel import ChannelNameError, public_name
+from pushhub.protocol.cursor import CursorError, Start, parse_since
+from pushhub.protocol.event import check_label
+from pushhub.protocol.feed import JSON, NO_STORE, Feed
+from pushhub.protocol.poll import parse_limit
+from pushhub.protocol.problem import Problem
+from pushhub.web.console_desk import FEED
+from pushhub.web.console_figures import bounds
+from pushhub.web.console_settings import shown
+from pushhub.web.faces import Face, Route
+from pushhub.web.reading import wait
+
+if TYPE_CHECKING:
+    from pushhub.protocol.grant import Grant
+    from pushhub.protocol.poll import Poll
+    from pushhub.protocol.request import Request
+    from pushhub.web.service import Service
+
+# A wish names one channel or one client.
+MAX_WISH_BYTES = 4 * 1024
+_ID = re.compile(r"[a-z0-9]{8,32}")
+
+
+def admit(service: Service, request: Request) -> Grant:
+    """Let an operator in."""
+    return service.door.admit(service, request)
+
+
+def session(service: Service, request: Request, grant: Grant) -> Answer:
+    """Who this is, and what the page must know to read the figures."""
+    return _json(
+        {
+            "name": grant.subject,
+            "expires": grant.expires,
+            "open": service.settings.dev,
+            "version": __version__,
+            "bounds": bounds(),
+            "grants": grant.claim(),
+        }
+    )
+
+
+def now(service: Service, request: Request, grant: Grant) -> Answer:
+    """The figures of the process that answers."""
+    return _json(service.desk.now())
+
+
+def settings(service: Service, request: Request, grant: Grant) -> Answer:
+    """Every setting without its secrets."""
+    return _json({"settings": shown(service.settings)})
+
+
+def feed(service: Service, request: Request, grant: Grant) -> Poll:
+    """What the processes tell, of all consoles together."""
+    try:
+        since = parse_since(request.query["since"]) if "since" in request.query else Start.NOW
+    except CursorError as error:
+        raise Problem("bad-cursor", str(error)) from None
+    return Feed(FEED, since, parse_limit(request), wait(service, request))
+
+
+def wish(service: Service, request: Request, grant: Grant) -> Answer:
+    """Ask every process for figures, for who waits on a channel, or for a trace."""
+    service.desk.wish(_wish(request.body))
+    return Answer(202, (JSON, NO_STORE), b"{}")
+
+
+def _wish(body: bytes) -> dict[str, Any]:
+    """A wish that every process will understand.
+
+    Raises:
+        Problem: it is none.
+    """
+    try:
+        asked = orjson.loads(body)
+    except ValueError:
+        asked = None
+    match asked:
+        case {"figures": True}:
+            return {"figures": True}
+        case {"presence": str(channel)}:
+            return {"presence": _channel(channel)}
+        case {"end": str(id)} if _ID.fullmatch(id):
+            return {"end": id}
+        case {"trace": str(id), "channel": str(channel)} if _ID.fullmatch(id):
+            return {"trace": id, "channel": _channel(channel)}
+        case {"trace": str(id), "client": str(client)} if _ID.fullmatch(id) and client:
+            try:
+                return {"trace": id, "client": check_label(client, "client")}
+            except ValueError as error:
+                raise Problem("bad-body", str(error)) from None
+    raise Problem(
+        "bad-body",
+        'A wish is {"figures": true}, {"presence": channel}, {"trace": id, "channel": …}, '
+        '{"trace": id, "client": …} or {"end": id}; an id has 8 to 32 letters and digits.',
+    )
+
+
+def _channel(name: str) -> str:
+    try:
+        return public_name(name)
+    except ChannelNameError as error:
+        raise Problem("bad-channel", str(error)) from None
+
+
+def _json(document: dict[str, Any]) -> Answer:
+    return Answer(200, (JSON, NO_STORE), orjson.dumps(document))
+
+
+CONSOLE_ROUTES = (
+    Route("/console/session", {"POST": Face(session, admit=admit)}),
+    Route("/console/wish", {"POST": Face(wish, MAX_WISH_BYTES, admit=admit)}),
+    Route("/console/feed", {"GET": Face(feed, admit=admit)}),
+    Route("/console/now", {"GET": Face(now, admit=admit)}),
+    Route("/console/settings", {"GET": Face(settings, admit=admit)}),
+)

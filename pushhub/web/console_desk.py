@@ -1,0 +1,167 @@
+"""A process's part in every console: it hears what operators wish, and tells them.
+
+Wishes and what is told are events of two channels of pushhub's own, so that workers and nodes that
+share a log are all heard and all tell, and the console reads them by the hub's own long-poll. A
+wish is for seconds, and whoever wishes on says it again: a console that is closed costs nothing
+soon after.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from pushhub.hub.holders import holders
+from pushhub.hub.trace import Note, Target, Tracer
+from pushhub.hub.wheel import OFF
+from pushhub.protocol.event import Draft
+from pushhub.store.base import REGISTER, Append, Retention, StoreError
+from pushhub.web.console_figures import figures
+from pushhub.web.console_witness import Witness
+
+if TYPE_CHECKING:
+    from pushhub.protocol.event import Event
+    from pushhub.store.base import Outcome
+    from pushhub.web.faces import Faces
+    from pushhub.web.service import Service
+
+log = structlog.get_logger(__name__)
+
+WISHES = "$console:wishes"
+FEED = "$console:feed"
+# Five minutes of one process's samples, and less of many: a console that is opened anew shows what
+# another has seen.
+FEED_RETENTION = Retention(events=300, age=300)
+
+# A trace's lines are told together, so often: an operator's eye is no faster.
+TURN_SECONDS = 0.2
+FIGURES_SECONDS = 1.0
+# For how long a wish is good. A console says it again three times in that time.
+WISH_SECONDS = 15.0
+# Lines of one trace that are told in a turn, about 200 bytes each; of more only the number.
+MAX_LINES = 100
+# Traces at one time in a process.
+MAX_TRACES = 8
+# Holds of a channel that are named one by one.
+MAX_HOLDERS = 50
+
+
+class Desk:
+    """What one process is asked for, and tells."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._tracer = Tracer(service.hub, self._note)
+        self._witness: Witness | None = None
+        # What is asked for → until when, on the hub's clock; "" is the figures, others are traces.
+        self._until: dict[str, float] = {}
+        self._lines: dict[str, list[Note]] = {}
+        self._missed: dict[str, int] = {}
+        self._figures_at = 0.0
+        self.process = {
+            "id": secrets.token_hex(6),
+            "node": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        self.tick = OFF
+
+    async def open(self, faces: Faces) -> None:
+        """Begin to hear what operators wish. `faces` know whose requests are."""
+        self._witness = Witness(faces, self._tracer)
+        try:
+            await self._service.hub.ears.listen(WISHES, self._hear)
+        except StoreError as error:
+            log.warning("console.deaf", error=str(error))
+
+    def wish(self, wish: dict[str, Any]) -> None:
+        """Tell every process, this one too, what an operator wants to see."""
+        self._append(WISHES, wish, REGISTER)
+
+    def now(self) -> dict[str, Any]:
+        """This process's figures, whatever the store does."""
+        return self.process | {"figures": figures(self._service)}
+
+    def _hear(self, event: Event) -> None:
+        wish = orjson.loads(event.data)
+        hub = self._service.hub
+        if hub.draining:
+            return
+        until = hub.now() + WISH_SECONDS
+        if channel := wish.get("presence"):
+            here = hub.holds_on(channel)
+            told = {"presence": channel, "holds": here}
+            self._tell(told | {"holders": holders(hub, channel, MAX_HOLDERS)})
+        elif id := wish.get("end"):
+            self._end(id)
+        elif id := wish.get("trace"):
+            if id not in self._until and len(self._until) <= MAX_TRACES:
+                self._until[id] = until
+                self._begin(id, Target(wish.get("channel", ""), wish.get("client", "")))
+            elif id in self._until:
+                self._until[id] = until
+        elif wish.get("figures"):
+            self._until[""] = until
+        if self._until and not self.tick:
+            self.expire()
+
+    def _begin(self, id: str, target: Target) -> None:
+        assert self._witness is not None, "wishes are heard once the desk is open"
+        self._witness.start()
+        self._tracer.start(id, target)
+
+    def _end(self, id: str) -> None:
+        if self._until.pop(id, None) is not None:
+            self._tracer.stop(id)
+            self._flush(id)
+            self._missed.pop(id, None)
+        if self._witness is not None and not self._tracer:
+            self._witness.stop()
+
+    def expire(self) -> None:
+        """A turn: end what nobody wishes any more, and tell the rest."""
+        hub = self._service.hub
+        now = hub.now()
+        for id in [id for id, until in self._until.items() if until < now or hub.draining]:
+            if id:
+                self._end(id)
+            else:
+                del self._until[id]
+        for id in list(self._lines):
+            self._flush(id)
+        if "" in self._until and now >= self._figures_at:
+            # A hair less than a second, or every other turn of the wheel would miss it.
+            self._figures_at = now + FIGURES_SECONDS - TURN_SECONDS / 2
+            self._tell({"figures": figures(self._service)})
+        if self._until:
+            hub.wheel.set(self, now + TURN_SECONDS)
+
+    def _note(self, id: str, note: Note) -> None:
+        lines = self._lines.setdefault(id, [])
+        if len(lines) < MAX_LINES:
+            lines.append(note)
+        else:
+            self._missed[id] = self._missed.get(id, 0) + 1
+
+    def _flush(self, id: str) -> None:
+        lines = self._lines.pop(id, [])
+        if lines:
+            self._tell({"trace": id, "lines": lines, "missed": self._missed.pop(id, 0)})
+
+    def _tell(self, what: dict[str, Any]) -> None:
+        self._append(FEED, self.process | what, FEED_RETENTION)
+
+    def _append(self, channel: str, what: dict[str, Any], retention: Retention) -> None:
+        def settled(outcomes: list[Outcome]) -> None:
+            if isinstance(outcomes[0], StoreError):
+                log.debug("console.untold", error=str(outcomes[0]))
+
+        draft = Draft(orjson.dumps(what))
+        self._service.hub.store.append([Append(channel, draft, retention)], settled)
+
+    def __repr__(self) -> str:
+        return f"<Desk {len(self._until)} wishes {self._tracer!r}>"

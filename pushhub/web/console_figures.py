@@ -1,0 +1,81 @@
+"""What one process says of itself in the console, once a second while somebody looks.
+
+Counters and histograms are since the start, as in `/metrics`: the console takes differences, adds
+the processes up, and loses nothing when a sample is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pushhub.hub.stats import LATENCY_BOUNDS
+
+if TYPE_CHECKING:
+    from pushhub.hub.stats import Histogram
+    from pushhub.web.service import Service
+
+_STATM = Path("/proc/self/statm")
+
+
+def figures(service: Service) -> dict[str, Any]:
+    """The sample of this moment."""
+    hub, stats = service.hub, service.hub.stats
+    return {
+        "time": round(hub.clock(), 3),
+        "holds": hub.parked,
+        "channels": len(hub.shelf),
+        "sessions": service.sessions() if service.sessions else None,
+        "tail_bytes": hub.shelf.tail_bytes,
+        "memory": _resident(),
+        "cpu": round(time.process_time(), 3),
+        "draining": hub.draining or service.leaving,
+        "store": {
+            "ready": hub.store.ready,
+            "hears": not hub.doubt.deaf,
+            "lag": round(hub.publishing.lag(), 3),
+            "read_failed": stats.read_failed,
+            "repaired": stats.repaired,
+        },
+        "published": {
+            "ok": stats.publish_ok,
+            "duplicate": stats.publish_duplicate,
+            "refused": stats.publish_refused,
+            "failed": stats.publish_failed,
+        },
+        "delivered": stats.delivered,
+        "completed": {
+            "event": stats.completed_by_event,
+            "deadline": stats.completed_by_deadline,
+            "delete": stats.completed_by_delete,
+            "drain": stats.completed_by_drain,
+            "newer": stats.completed_by_newer,
+            "client": stats.dropped,
+        },
+        "gaps": dict(stats.gaps),
+        "recovered": stats.recovered,
+        "rejected": sum(service.rejected.values()) + stats.refused_holds,
+        # Of each: how many up to each of LATENCY_BOUNDS, and beyond the last.
+        "wake": _counts(stats.wake_latency),
+        "append": _counts(stats.append_seconds),
+        "read": _counts(stats.read_seconds),
+        "loop": _counts(stats.loop_lag),
+    }
+
+
+def bounds() -> list[float]:
+    """The upper bounds of a sample's histograms, in seconds."""
+    return list(LATENCY_BOUNDS)
+
+
+def _counts(histogram: Histogram) -> list[int]:
+    return list(histogram.counts)
+
+
+def _resident() -> int | None:
+    """Bytes of resident memory, where the system says (Linux)."""
+    if not _STATM.exists():
+        return None
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
