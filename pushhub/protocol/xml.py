@@ -8,6 +8,7 @@ instruction, and size, depth and number of everything are bounded.
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 from xml.parsers.expat import ExpatError, ParserCreate, errors
 
@@ -219,15 +220,16 @@ class _Builder:
 
     __slots__ = ("count", "open", "root")
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
         # Of each element that is not closed: name, namespace, attributes, children so far.
         self.open: list[tuple[str, str, Mapping[str, str], list[Element | str]]] = []
         self.root: Element | None = None
-        self.count = 0
+        # How many elements there may still be.
+        self.count = count
 
     def start(self, tag: str, found: dict[str, str]) -> None:
-        self.count += 1
-        if self.count > MAX_ELEMENTS:
+        self.count -= 1
+        if self.count < 0:
             raise XmlError(f"There are at most {MAX_ELEMENTS} elements.")
         if len(self.open) >= MAX_DEPTH:
             raise XmlError(f"Elements are at most {MAX_DEPTH} deep.")
@@ -265,18 +267,18 @@ def _no_instruction(*_: object) -> None:
     raise XmlError("There are no processing instructions in XMPP.")
 
 
-def parse(raw: bytes) -> Element:
-    """Read one element, all of it.
+def parse(raw: bytes, *, own: bool = False) -> Element:
+    """Read one element, all of it; `own` is what pushhub has written, of whatever size.
 
     Raises:
         XmlError: it is not well-formed UTF-8 XML 1.0 with namespaces, has what XMPP forbids (RFC
             6120 §11.1), or passes a limit.
     """
-    if len(raw) > MAX_BYTES:
+    if len(raw) > MAX_BYTES and not own:
         raise XmlError(f"It has at most {MAX_BYTES} bytes.")
     if raw[:2] in _UTF_16:
         raise XmlError("It is UTF-8.")
-    builder = _Builder()
+    builder = _Builder(sys.maxsize if own else MAX_ELEMENTS)
     # Whatever a declaration says, it is UTF-8 (RFC 6120 §11.6).
     parser = ParserCreate("utf-8", "}")
     parser.buffer_text = True

@@ -1,0 +1,46 @@
+"""Why a session or a request for one has ended (XEP-0124 §17)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Condition(StrEnum):
+    """The conditions of binding errors, as they are on the wire (XEP-0124 §17.2)."""
+
+    BAD_REQUEST = "bad-request"
+    HOST_GONE = "host-gone"
+    HOST_UNKNOWN = "host-unknown"
+    IMPROPER_ADDRESSING = "improper-addressing"
+    INTERNAL_SERVER_ERROR = "internal-server-error"
+    ITEM_NOT_FOUND = "item-not-found"
+    OTHER_REQUEST = "other-request"
+    POLICY_VIOLATION = "policy-violation"
+    REMOTE_CONNECTION_FAILED = "remote-connection-failed"
+    REMOTE_STREAM_ERROR = "remote-stream-error"
+    SEE_OTHER_URI = "see-other-uri"
+    SYSTEM_SHUTDOWN = "system-shutdown"
+    UNDEFINED_CONDITION = "undefined-condition"
+
+
+# What a client that gave no `ver` is told instead (XEP-0124 §17.1).
+LEGACY_STATUS = {
+    Condition.BAD_REQUEST: 400,
+    Condition.POLICY_VIOLATION: 403,
+    Condition.ITEM_NOT_FOUND: 404,
+}
+
+
+class BindingError(Exception):
+    """A request that ends its session, or begins none; the message is a sentence for the log."""
+
+    def __init__(self, condition: Condition, detail: str, *, legacy: bool = False) -> None:
+        super().__init__(detail)
+        self.condition = condition
+        self.legacy = legacy
+        """Whether the client is one that reads HTTP's status codes, and no conditions."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that goes with the condition: 200, except for legacy clients [N]."""
+        return LEGACY_STATUS.get(self.condition, 200) if self.legacy else 200
