@@ -27,8 +27,8 @@ from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.stream import Stream
 from pushhub.hub.wheel import OFF, TICK_SECONDS
 from pushhub.protocol.answer import Answer, Part
+from pushhub.protocol.body import Body, Chunked, OfLength, too_large
 from pushhub.protocol.problem import Problem
-from pushhub.server.body import Body, Chunked, OfLength, too_large
 from pushhub.server.head import MAX_HEAD_BYTES, Head, check_start
 from pushhub.server.lending import Lending
 from pushhub.server.limits import (

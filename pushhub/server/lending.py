@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.body import Body, Chunked, OfLength
 from pushhub.protocol.problem import Problem
-from pushhub.server.body import Body, Chunked, OfLength
 from pushhub.server.phase import GUEST, IDLE
 
 if TYPE_CHECKING:
