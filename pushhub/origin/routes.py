@@ -1,65 +1,207 @@
-"""Which route a request takes: the first whose host and path match."""
+"""Which route a request takes: the first whose host and path match.
+
+A path that servers read in different ways (`..`, `%2e`, `//`, `;`, an encoded slash: see
+`protocol/route_path.py`) takes a route only if every reading leads to it. Where readings lead to
+different routes of one origin the request is only passed through: nothing of it is held, shared or
+answered from another's; where they lead to different origins, or out of all routes, it is refused.
+"""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.route_path import parse_pattern, readings
 from pushhub.settings.origin import Route
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pushhub.protocol.route_path import Part, Pattern, Segments
     from pushhub.settings import Settings
+
+ANY_HOST = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A route, where it leads, and what its path's `{names}` were, still percent-encoded."""
+    """A route, where it leads, and what its path's `{names}` were, percent-decoded.
+
+    `doubtful` says that the path can be read in several ways and the route is not the one that is
+    configured, but one that only passes through.
+    """
 
     route: Route
     target: str
     names: dict[str, str]
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A route with its path understood, and its place: the first is 0."""
+
+    index: int
+    route: Route
+    pattern: Pattern
+    target: str
+
+    def takes(self, host: str) -> bool:
+        """Whether its host admits one: in lower case, without port."""
+        wanted = self.route.host.lower()
+        if wanted.startswith("*."):
+            return host.endswith(wanted[1:]) and len(host) >= len(wanted)
+        return wanted in (ANY_HOST, host)
+
+    def covers(self, other: Row) -> bool:
+        """Whether it leaves nothing to a route that comes after it."""
+        mine, its = self.route.host.lower(), other.route.host.lower()
+        hosts = mine in (ANY_HOST, its) or (
+            mine.startswith("*.") and its.removeprefix("*").endswith(mine[1:])
+        )
+        return hosts and self.pattern.covers(other.pattern)
 
 
 class Routes:
-    """The routes of one configuration, in their order; the origin's own is the last."""
+    """The routes of one configuration, in their order; the origin's own is the last.
 
-    __slots__ = ("_rows",)
+    A look-up walks a tree of path segments for each form of host, and visits what can match: a
+    thousand routes cost what ten do.
+    """
+
+    __slots__ = ("_passing", "_trees", "rows")
 
     def __init__(self, settings: Settings) -> None:
         routes = list(settings.routes)
         if settings.origin is not None:
             routes.append(Route())
-        self._rows = [
-            (route, route.target or settings.origin or "", _host(route.host), _path(route.path))
-            for route in routes
+        self.rows = [
+            Row(index, route, parse_pattern(route.path), route.target or settings.origin or "")
+            for index, route in enumerate(routes)
         ]
+        self._trees: dict[str, _Node] = {}
+        for row in self.rows:
+            tree = self._trees.setdefault(row.route.host.lower(), _Node(row.index))
+            tree.add(row)
+        # What a doubtful request gets, by its target.
+        self._passing = {
+            row.target: Route(path="/*", target=row.target or None, step="pass")
+            for row in self.rows
+        }
 
     def find(self, host: str, path: str) -> Found | None:
-        """The route of a request; `host` in lower case and without port, `path` as on the wire."""
-        for route, target, wanted, pattern in self._rows:
-            if wanted.fullmatch(host) and (match := pattern.fullmatch(path)):
-                return Found(route, target, match.groupdict())
-        return None
+        """The route of a request, None if there is none.
+
+        Args:
+            host: in lower case and without port.
+            path: as on the wire.
+
+        Raises:
+            Problem: 400, the path can be read as one of another origin.
+        """
+        if not path.startswith("/"):
+            return None
+        trees = list(self._trees_of(host.removesuffix(".")))
+        means = readings(path)
+        first = self._first(trees, means[0])
+        if len(means) == 1:
+            if first is None:
+                return None
+            return Found(first.route, first.target, first.pattern.values(means[0]) or {})
+        rows = [first, *(self._first(trees, meaning) for meaning in means[1:])]
+        targets = {row.target if row is not None else None for row in rows}
+        if len(targets) > 1:
+            raise Problem(
+                "bad-request",
+                "This path can be read in two ways that lead to different places; send it without "
+                "'//', '.' and '..' segments, ';' and encoded slashes.",
+            )
+        if first is None:
+            return None
+        names = [
+            row.pattern.values(meaning) for row, meaning in zip(rows, means, strict=True) if row
+        ]
+        if all(row is first for row in rows) and all(name == names[0] for name in names):
+            return Found(first.route, first.target, names[0] or {})
+        if all(row is not None and row.route.step == "grip" for row in rows):
+            # The origin decides, and it has its own way of reading.
+            return Found(first.route, first.target, names[0] or {})
+        return Found(self._passing[first.target], first.target, {}, doubtful=True)
+
+    def unreached(self, row: Row) -> Row | None:
+        """The earlier route that leaves nothing to one, if there is one."""
+        return next((other for other in self.rows[: row.index] if other.covers(row)), None)
+
+    def _trees_of(self, host: str) -> Iterator[_Node]:
+        """The trees of the host itself, of `*.` and each of its ends, and of any host."""
+        keys = [host, ANY_HOST]
+        dot = host.find(".")
+        while dot > 0:
+            keys.append("*" + host[dot:])
+            dot = host.find(".", dot + 1)
+        return (self._trees[key] for key in keys if key in self._trees)
+
+    def _first(self, trees: list[_Node], segments: Segments) -> Row | None:
+        """The first of the routes that match one reading."""
+        best = len(self.rows)
+        for tree in trees:
+            best = tree.first(segments, 0, best)
+        return self.rows[best] if best < len(self.rows) else None
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<Routes {len(self.rows)}>"
 
 
-def _host(pattern: str) -> re.Pattern[str]:
-    if pattern == "*":
-        return re.compile(r".*", re.DOTALL)
-    if pattern.startswith("*."):
-        return re.compile(r"[^/]+" + re.escape(pattern[1:].lower()))
-    return re.compile(re.escape(pattern.lower()))
+class _Node:
+    """Where some segments of a path lead. Routes are known by their places."""
 
+    __slots__ = ("_end", "_least", "_lengths", "_named", "_rests", "_texts")
 
-def _path(pattern: str) -> re.Pattern[str]:
-    open_ended = pattern.endswith("*")
-    # Split at the names: text, name, text, name, …
-    parts = re.split(r"\{(\w+)\}", pattern.removesuffix("*"))
-    texts, names = parts[::2], parts[1::2]
-    written = re.escape(texts[0])
-    for name, text in zip(names, texts[1:], strict=True):
-        written += f"(?P<{name}>[^/]+)" + re.escape(text)
-    return re.compile(written + (".*" if open_ended else ""), re.DOTALL)
+    def __init__(self, index: int) -> None:
+        self._least = index
+        """The first of all routes from here on."""
+        self._end: int | None = None
+        """The route whose path ends here."""
+        self._rests: dict[str, int] = {}
+        """The routes that end in `*`, by what stands before it in its segment."""
+        self._lengths: list[int] = []
+        self._texts: dict[str, _Node] = {}
+        self._named: dict[tuple[str, str], tuple[Part, _Node]] = {}
+
+    def add(self, row: Row) -> None:
+        """Take in a route; they come in their order, so the first to come to a place has it."""
+        node, index = self, row.index
+        for part in row.pattern.parts:
+            if part.name is None:
+                node = node._texts.setdefault(part.before, _Node(index))
+            else:
+                key = (part.before, part.after)
+                node = node._named.setdefault(key, (part, _Node(index)))[1]
+        rest = row.pattern.rest
+        if rest is None:
+            node._end = index if node._end is None else node._end
+        else:
+            node._rests.setdefault(rest, index)
+            node._lengths = sorted({len(known) for known in node._rests})
+
+    def first(self, segments: Segments, at: int, best: int) -> int:
+        """The least place of a route that matches, or `best` if none is less."""
+        if self._least >= best:
+            return best
+        if at == len(segments):
+            return best if self._end is None else min(best, self._end)
+        segment = segments[at]
+        for length in self._lengths:
+            if length > len(segment):
+                break
+            best = min(best, self._rests.get(segment[:length], best))
+        if (node := self._texts.get(segment)) is not None:
+            best = node.first(segments, at + 1, best)
+        for part, node in self._named.values():
+            if part.matches(segment):
+                best = node.first(segments, at + 1, best)
+        return best

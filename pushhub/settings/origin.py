@@ -8,18 +8,21 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pushhub.protocol.channel import check_name
+from pushhub.protocol.route_path import parse_pattern
 from pushhub.settings.field import ORIGIN, setting
 
-_TARGET = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
-_HOST = re.compile(r"(?:\*\.)?[0-9A-Za-z._-]+|\*")
-_PATH = re.compile(r"/[\x21-\x7e]*")
+_TARGET = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?")
+_HOST = re.compile(r"(?:\*\.)?[0-9A-Za-z_-][0-9A-Za-z._-]*|\*|\[[0-9A-Fa-f:.]+\]")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _LISTEN = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _PREFIX = re.compile(r"/[0-9A-Za-z._~-]+(?:/[0-9A-Za-z._~-]+)*")
+# The last port there is.
+_MAX_PORT = 65_535
 
 
 def _target(url: str) -> str:
-    if not _TARGET.fullmatch(url):
+    found = _TARGET.fullmatch(url)
+    if found is None or not 0 < int(found[1] or 80) <= _MAX_PORT:
         raise ValueError(f"An origin is http://host:port or https://host, no path; not {url!r}.")
     return url.removesuffix("/")
 
@@ -46,13 +49,18 @@ class Route(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: Annotated[
-        str, Field(description="The host asked for: exact, `*.example.com`, or `*` for any.")
+        str,
+        Field(
+            description="The host asked for, without port: exact, `*.example.com` for all below "
+            "it, or `*` for any.",
+            max_length=255,
+        ),
     ] = "*"
     path: Annotated[
         str,
         Field(
-            description="The path asked for: exact, with `{name}` for one segment, or with a "
-            "final `*` for everything that begins so.",
+            description="The path asked for: exact, with `{name}` for a segment or a part of one "
+            "(`/orders/{id}.json`), or with a final `*` for everything that begins so.",
             max_length=1024,
         ),
     ] = "/*"
@@ -143,24 +151,24 @@ class Route(BaseModel):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if not _HOST.fullmatch(self.host):
-            raise ValueError(f"{self.host!r} is no host; write a name, *.example.com or *.")
-        if not _PATH.fullmatch(self.path) or "*" in self.path[:-1]:
             raise ValueError(
-                "A path starts with '/' and may end with '*'; percent-encode the rest."
+                f"{self.host!r} is no host; write a name without port, *.example.com, or *."
             )
+        names = parse_pattern(self.path).names
         if self.slowest < self.interval:
             raise ValueError("'slowest' is at least 'interval'.")
+        if self.max_age and self.step not in ("poll", "notify"):
+            raise ValueError(
+                f"'max_age' needs step = 'poll' or 'notify'; with {self.step!r} every plain "
+                f"request asks the origin."
+            )
         if self.cursor == "version" and self.version_field is None:
             raise ValueError("cursor = 'version' needs 'version_field', where the body has it.")
         if self.channel is not None:
             check_name(self.channel)
-            if unknown := set(_names(self.channel)) - set(_names(self.path)):
-                raise ValueError(f"The path has no {{{unknown.pop()}}}, which the channel names.")
+            if unknown := sorted(set(re.findall(r"\{(\w+)\}", self.channel)) - set(names)):
+                raise ValueError(f"The path has no {{{unknown[0]}}}, which the channel names.")
         return self
-
-
-def _names(pattern: str) -> list[str]:
-    return re.findall(r"\{(\w+)\}", pattern)
 
 
 class OriginSettings(BaseModel):

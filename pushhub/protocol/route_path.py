@@ -1,0 +1,208 @@
+"""The paths of routes: what a route's path says, and what the path of a request can mean.
+
+A gateway that reads a path in one way in front of a server that reads it in another lets requests
+around its routes (CWE-436): `/public/../admin`, `%2e%2e`, `//admin`, `/public%2f..%2fadmin`,
+`/public/..;/admin`. So a request has as many readings as servers are known to have, and who asks
+for a route is told whether they agree.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+Segments = tuple[str, ...]
+
+# Without any of these every server reads a path alike.
+_TWO_WAYS = re.compile(r"[%;\\]|//|/\.")
+# How often a path may be decoded on its way: once by the server, once more by a careless one.
+_DECODINGS = 2
+
+_PATTERN = re.compile(r"/[\x21-\x7e]*")
+_NAMED = re.compile(r"([^{}]*)\{([A-Za-z_][0-9A-Za-z_]*)\}([^{}]*)")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class PatternError(ValueError):
+    """The path of a route cannot be used; the message says what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment of a pattern, decoded: a text, or with a `name` whatever stands between `before`
+    and `after`, which is at least one character.
+    """
+
+    before: str
+    name: str | None = None
+    after: str = ""
+
+    def matches(self, segment: str) -> bool:
+        """Whether a decoded segment of a path is of this kind."""
+        if self.name is None:
+            return segment == self.before
+        fixed = len(self.before) + len(self.after)
+        return (
+            len(segment) > fixed
+            and segment.startswith(self.before)
+            and segment.endswith(self.after)
+        )
+
+    def value(self, segment: str) -> str:
+        """What the name stands for in a segment that matches."""
+        return segment[len(self.before) : len(segment) - len(self.after)]
+
+    def covers(self, other: Part) -> bool:
+        """Whether every segment that `other` matches is matched by this part."""
+        if self.name is None:
+            return other.name is None and self.before == other.before
+        if other.name is None:
+            return self.matches(other.before)
+        return other.before.startswith(self.before) and other.after.endswith(self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """The path of a route. `rest` is what the segment after the parts begins with, where anything
+    may follow (the final `*`); None if the parts are all.
+    """
+
+    parts: tuple[Part, ...]
+    rest: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in it, in their order."""
+        return tuple(part.name for part in self.parts if part.name is not None)
+
+    def values(self, segments: Segments) -> dict[str, str] | None:
+        """What the names are in a path, or None if the path is no match."""
+        count = len(self.parts)
+        if self.rest is None:
+            if len(segments) != count:
+                return None
+        elif len(segments) <= count or not segments[count].startswith(self.rest):
+            return None
+        if not all(map(Part.matches, self.parts, segments)):
+            return None
+        return {
+            part.name: part.value(segment)
+            for part, segment in zip(self.parts, segments, strict=False)
+            if part.name is not None
+        }
+
+    def covers(self, other: Pattern) -> bool:
+        """Whether every path that `other` matches is matched by this pattern. A `{name}` that the
+        other's prefix may or may not fill counts as not covered.
+        """
+        count = len(self.parts)
+        if self.rest is None:
+            return (
+                other.rest is None
+                and len(other.parts) == count
+                and all(map(Part.covers, self.parts, other.parts))
+            )
+        if len(other.parts) < count or not all(map(Part.covers, self.parts, other.parts)):
+            return False
+        if len(other.parts) > count:
+            return other.parts[count].before.startswith(self.rest)
+        return other.rest is not None and other.rest.startswith(self.rest)
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Read the path of a route: `/orders`, `/orders/{id}`, `/orders/{id}.json` or `/orders/*`.
+
+    Raises:
+        PatternError: it is none, or one that no path could match in all of its readings.
+    """
+    if not _PATTERN.fullmatch(text):
+        raise PatternError(
+            f"A path starts with '/' and is percent-encoded, such as /caf%C3%A9/*; not {text!r}."
+        )
+    if "?" in text or "#" in text:
+        raise PatternError(
+            f"A route is found by its path alone; leave out what begins with '?' in {text!r}."
+        )
+    if "*" in text[:-1]:
+        raise PatternError(f"The one '*' of a path is its last character; not so in {text!r}.")
+    if _BAD_ESCAPE.search(text):
+        raise PatternError(f"A '%' is followed by two hexadecimal digits; not so in {text!r}.")
+    is_open = text.endswith("*")
+    segments = text.removesuffix("*")[1:].split("/")
+    parts = [_part(segment, text) for segment in segments]
+    rest = None
+    if is_open:
+        last = parts.pop()
+        if last.name is not None:
+            raise PatternError(
+                f"A name is followed by '/' before the final '*': write {text[:-1]}/* instead of "
+                f"{text!r}."
+            )
+        rest = last.before
+    pattern = Pattern(tuple(parts), rest)
+    if len(set(pattern.names)) < len(pattern.names):
+        raise PatternError(f"Each {{name}} of a path is another; not so in {text!r}.")
+    # With a letter in place of what is open, it must be a path that has one reading.
+    sample = "/" + "/".join(segments) + ("x" if is_open else "")
+    if len(readings(re.sub(r"\{\w+\}", "x", sample))) > 1:
+        raise PatternError(
+            f"Servers read {text!r} in different ways; write it without '//', '.' and '..' "
+            f"segments, ';', a backslash, and percent-encoded ones of these and of '/'."
+        )
+    return pattern
+
+
+def _part(segment: str, text: str) -> Part:
+    if "{" not in segment and "}" not in segment:
+        return Part(decoded(segment))
+    found = _NAMED.fullmatch(segment)
+    if found is None:
+        raise PatternError(
+            f"A segment has at most one {{name}}, of letters, digits and '_'; not so in {text!r}. "
+            f"A brace itself is %7B or %7D."
+        )
+    return Part(decoded(found[1]), found[2], decoded(found[3]))
+
+
+def decoded(text: str) -> str:
+    """Percent-encoding undone; bytes that are no UTF-8 stay distinct."""
+    return unquote(text, errors="surrogateescape")
+
+
+def readings(path: str) -> list[Segments]:
+    """What a path as on the wire can mean, as decoded segments; nearly always one thing.
+
+    - As it stands: split at `/`, nothing resolved.
+    - By RFC 3986 §6.2.2: `.` and `..` resolved, `%2e` being a dot.
+    - As the most liberal server has it: an encoded slash and a backslash are slashes, empty
+      segments count for nothing, and what follows a `;` is a parameter.
+    """
+    segments = path[1:].split("/")
+    if not _TWO_WAYS.search(path):
+        return [tuple(segments)]
+    if "%2f" in path.lower():
+        plain = tuple(map(decoded, segments))
+    else:
+        plain = tuple(decoded(path)[1:].split("/"))
+    text = path
+    for _ in range(_DECODINGS):
+        text = decoded(text)
+    liberal = [segment.partition(";")[0] for segment in text.replace("\\", "/")[1:].split("/")]
+    ends = liberal[-1:] if liberal[-1] else [""]
+    merged = [segment for segment in liberal[:-1] if segment] + ends
+    return list(dict.fromkeys([plain, _resolved(plain), _resolved(tuple(merged))]))
+
+
+def _resolved(segments: Segments) -> Segments:
+    """Without `.` and `..` (RFC 3986 §5.2.4); above the root there is nothing."""
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    # `/a/..` and `/a/.` name a folder: their last segment is the empty one.
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return tuple(kept)
