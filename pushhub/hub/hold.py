@@ -66,6 +66,11 @@ class Hold:
     def release(self) -> None:
         """Let go of whatever would have completed it."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for news: a client that stops sending in the middle of it has gone."""
+        return False
+
 
 class Follower(Hold):
     """A hold that first waits for leave to run a face, and then for what the face returns."""
@@ -117,6 +122,10 @@ class Parked(Hold):
 
     def expire(self) -> None:
         self.hub.expire(self)
+
+    @property
+    def waits(self) -> bool:
+        return self.poll.wait is not None
 
     def __repr__(self) -> str:
         state = "done" if self.done else "parked" if self.at else "reading"

@@ -144,7 +144,7 @@ class Connection(Lending):
         # gone, as nginx sees it too.
         hold = self.hold
         if self.phase == HELD:
-            stays = not (isinstance(hold, Parked) and hold.poll.wait is not None)
+            stays = hold is None or not hold.waits
         else:
             # A page that still reads its body would wait for what cannot come.
             page = self.phase == GUEST and (self.body is None or self.body.done)
@@ -333,13 +333,14 @@ class Connection(Lending):
             outcome = decision.outcome
             assert outcome is not None
         else:
-            plain = head.keep and not head.http_1_0 and head.method != "HEAD"
             if raw is not None and lobby.access is None:
                 self.manner = lobby.recall.learn(raw, head, match, decision, self.extra)
             held = lobby.hub.hold(poll)
             assert not isinstance(held, Part)
             outcome = held
-            if plain and lobby.access is None and isinstance(outcome, Hold):
+        if isinstance(outcome, Hold) and outcome.waits and lobby.access is None:
+            plain = head.keep and not head.http_1_0 and head.method != "HEAD"
+            if plain:
                 # Nothing of the request is needed for its answer.
                 self.head = self.match = None
         self._see_through(outcome)

@@ -20,7 +20,9 @@ from pushhub.protocol.channel import ChannelNameError, decode_segment
 from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import QueryError
+from pushhub.protocol.xml import MAX_BYTES as MAX_BODY_BYTES
 from pushhub.web.batch import batch
+from pushhub.web.bosh import bind, page
 from pushhub.web.channels import delete, listing
 from pushhub.web.publish import publish
 from pushhub.web.reading import feed, many, value
@@ -86,6 +88,7 @@ ROUTES = (
     Route("/v1/poll", {"POST": Face(many, MAX_POLL_BYTES)}),
     Route("/v1/publish", {"POST": Face(batch, MAX_BATCH_BYTES)}),
     Route("/v1/tickets", {"POST": Face(ticket)}),
+    Route("/http-bind", {"POST": Face(bind, MAX_BODY_BYTES), "GET": Face(page)}),
 )
 
 

@@ -1,7 +1,6 @@
 """The description of the API, as OpenAPI 3.1: what `/openapi.json` answers and `/docs` shows.
 
-The operations are here, where limits and problems come from the code. What is only data (schemas,
-parameters, headers, credentials, examples) is `static/openapi.json`.
+Limits and problems come from the code. What is only data is `static/openapi.json`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 
 from pushhub import __version__
 from pushhub.protocol.problem import PROBLEMS, TYPE_PREFIX
+from pushhub.web import openapi_bosh
 
 _JSON = "application/json"
 _STREAM = "text/event-stream"
@@ -77,6 +77,7 @@ def document() -> dict[str, Any]:
             {"name": "Read", "description": "A channel's events, its value, many channels."},
             {"name": "Publish", "description": "One event, or many."},
             {"name": "Manage", "description": "Lists, deletes, tickets."},
+            {"name": "XMPP", "description": "Chat, over BOSH."},
             {"name": "Operate", "description": "Health, metrics, pages."},
         ],
         # With `--dev` nobody is asked; a public channel is read by anybody.
@@ -102,6 +103,7 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing()},
         "/v1/tickets": {"post": _ticket()},
+        "/http-bind": openapi_bosh.described(),
         **_pages(),
     }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pushhub.auth.authority import Authority
     from pushhub.auth.tickets import Tickets
+    from pushhub.bosh.sessions import Sessions
     from pushhub.hub.hub import Hub
     from pushhub.protocol.answer import Answer
     from pushhub.settings import Settings
@@ -59,6 +60,8 @@ class Service:
     """The other workers on this machine, where there are any."""
     sessions: Callable[[], int] | None = None
     """How many sessions there are, where a face has any."""
+    bosh: Sessions | None = None
+    """The XMPP sessions, where a domain is served."""
     leaving: bool = False
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     retention: Callable[[str], Retention] = field(init=False)
