@@ -10,11 +10,12 @@ from pydantic import Field
 SERVER = "Server"
 ORIGIN = "Origin"
 CHANNELS = "Channels"
+XMPP = "XMPP"
 ACCESS = "Access"
 LIMITS = "Limits"
 LEAVING = "Leaving"
 LOGS = "Logs and metrics"
-PANELS = (SERVER, ORIGIN, CHANNELS, ACCESS, LIMITS, LEAVING, LOGS)
+PANELS = (SERVER, ORIGIN, CHANNELS, XMPP, ACCESS, LIMITS, LEAVING, LOGS)
 
 
 def setting(panel: str, description: str, **extra: Any) -> Any:

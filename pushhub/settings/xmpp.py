@@ -1,0 +1,89 @@
+"""The XMPP server: whom it serves, how they log in, and how much of theirs is kept."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from pushhub.settings.field import XMPP, setting
+
+_DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
+
+# RFC 6120 §13.8 and XEP-0438 rank them: what proves most and reveals least comes first.
+MECHANISMS = [
+    "SCRAM-SHA-512",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-1",
+    "PLAIN",
+    "OAUTHBEARER",
+    "X-OAUTH2",
+    "ANONYMOUS",
+]
+
+
+def _domain(name: str) -> str:
+    name = name.lower().removesuffix(".")
+    if not name.isascii() or len(name) > 253 or not _DOMAIN.fullmatch(name):
+        raise ValueError(f"A domain is a name such as chat.example.com, not {name!r}.")
+    return name
+
+
+Domain = Annotated[str, AfterValidator(_domain)]
+
+
+class XmppSettings(BaseModel):
+    """The settings of the XMPP server; part of `Settings`."""
+
+    xmpp_domains: Annotated[
+        list[Domain],
+        setting(
+            XMPP,
+            "The domains that are served over BOSH; none, no XMPP. With `dev`, `localhost`.",
+            max_length=100,
+        ),
+    ] = []
+    xmpp_anonymous: Annotated[
+        bool,
+        setting(XMPP, "Whether anybody may log in without an account; with `dev`, they may."),
+    ] = False
+    xmpp_mechanisms: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Z0-9_-]{1,20}$")]],
+        setting(
+            XMPP,
+            "The SASL mechanisms that are offered, the best first; ANONYMOUS only if it is "
+            "allowed, OAUTHBEARER and X-OAUTH2 only if there are token keys. Packages add their "
+            "own by the entry point `pushhub.sasl`.",
+            max_length=20,
+        ),
+    ] = MECHANISMS
+    # Prosody's `c2s_stanza_size_limit`, and what the store takes as one event.
+    xmpp_stanza_bytes: Annotated[
+        int, setting(XMPP, "How large a stanza may be.", unit="bytes", ge=10_000, le=262_144)
+    ] = 262_144
+    xmpp_resources: Annotated[
+        int, setting(XMPP, "How many sessions an account may have at a time.", ge=1, le=1000)
+    ] = 20
+    xmpp_roster_items: Annotated[
+        int, setting(XMPP, "How many contacts an account may have.", ge=1, le=2000)
+    ] = 1000
+    xmpp_archive_events: Annotated[
+        int,
+        setting(XMPP, "How many messages an account's archive keeps.", ge=1, le=1_000_000),
+    ] = 10_000
+    xmpp_archive_age: Annotated[
+        int,
+        setting(XMPP, "How long it keeps them; 0 is for ever.", unit="s", ge=0, le=315_360_000),
+    ] = 30 * 86_400
+    # ejabberd's `max_user_offline_messages` is 100, Prosody has none.
+    xmpp_offline: Annotated[
+        int,
+        setting(
+            XMPP,
+            "How many messages a returning account is sent at once; older ones stay in its "
+            "archive.",
+            ge=0,
+            le=10_000,
+        ),
+    ] = 1000

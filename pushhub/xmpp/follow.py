@@ -1,0 +1,130 @@
+"""Following a channel of our own: a loop of holds, whose events are taken in by a function."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pushhub.hub.hold import Hold
+from pushhub.protocol.page import Gap, Page
+from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
+from pushhub.xmpp.registers import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pushhub.hub.hub import Hub
+    from pushhub.hub.stream import Stream
+    from pushhub.protocol.answer import Answer, Part
+    from pushhub.protocol.cursor import Cursor, Since
+    from pushhub.protocol.event import Event
+    from pushhub.protocol.page import Read
+    from pushhub.protocol.problem import Problem
+
+# The longest that the hub grants; the wait begins again when it ends.
+WAIT_SECONDS = 55
+# What a tail in memory can answer at once.
+LIMIT = 100
+# When the store cannot be read, or a deleted channel is to be followed anew.
+RETRY_SECONDS = 1.0
+
+
+class Watch:
+    """A poll of one channel's events after a position."""
+
+    __slots__ = ("wants",)
+    wait = WAIT_SECONDS
+    variant = None
+
+    def __init__(self, channel: str, since: Since) -> None:
+        self.wants = (Want(channel, since, LIMIT),)
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Found | None:
+        read = reads[self.wants[0].channel]
+        if isinstance(read, Gap):
+            # What is still kept is read on from its beginning.
+            return Found(b"", page=Page((), read.oldest, up_to_date=False))
+        return Found(b"", page=read) if read.events else None
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        return read.cursor if isinstance(read, Page) else read.latest
+
+    def nothing(self, at: Positions, hint: Hint) -> Found:
+        page = Page((), at[self.wants[0].channel], up_to_date=hint.retry_ms is None)
+        return Found(b"", page=page)
+
+    def refuse(self, problem: Problem) -> Found:
+        return Found(b"", problem=problem)
+
+
+class Follow:
+    """Reads a channel from `since` on, and hands each event to `take`, in order, until stopped."""
+
+    __slots__ = ("_channel", "_hold", "_hub", "_take", "_timer", "since", "stopped")
+
+    def __init__(
+        self,
+        hub: Hub,
+        channel: str,
+        since: Since,
+        take: Callable[[Event], None],
+    ) -> None:
+        self._hub = hub
+        self._channel = channel
+        self._take = take
+        self._hold: Hold | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.since = since
+        self.stopped = False
+
+    def start(self) -> None:
+        """Begin, or go on."""
+        self._timer = None
+        while not self.stopped:
+            reply = self._hub.hold(Watch(self._channel, self.since))
+            if isinstance(reply, Hold):
+                self._hold = reply
+                reply.attach(self)
+                return
+            if not self._took(reply):
+                return
+
+    def deliver(self, reply: Answer | Part | Stream) -> None:
+        """A hold was completed; see `Driver`."""
+        self._hold = None
+        if not self.stopped and self._took(reply):
+            self.start()
+
+    def _took(self, reply: Answer | Part | Stream) -> bool:
+        """Take in what was read; whether to go on at once."""
+        assert isinstance(reply, Found)
+        page = reply.page
+        if page is None:
+            self._later()
+            return False
+        self.since = page.cursor
+        for event in page.events:
+            if self.stopped:
+                return False
+            self._take(event)
+        if not page.events and not page.up_to_date and self._hub.parked >= self._hub.max_holds:
+            self._later()
+            return False
+        if not page.events and self._hub.draining:
+            self._later()
+            return False
+        return True
+
+    def _later(self) -> None:
+        if not self.stopped and not self._hub.draining:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(RETRY_SECONDS, self.start)
+
+    def stop(self) -> None:
+        """Read no more."""
+        self.stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._hold is not None:
+            self._hold.drop()
+            self._hold = None

@@ -1,0 +1,43 @@
+"""The namespaces of XMPP, each with where it is defined."""
+
+CLIENT = "jabber:client"  # RFC 6120 §4.8.2
+SASL = "urn:ietf:params:xml:ns:xmpp-sasl"  # RFC 6120 §6
+BIND = "urn:ietf:params:xml:ns:xmpp-bind"  # RFC 6120 §7
+SESSION = "urn:ietf:params:xml:ns:xmpp-session"  # RFC 3921 §3, obsolete
+STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams"  # RFC 6120 §4.9.2
+STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"  # RFC 6120 §8.3.2
+ROSTER = "jabber:iq:roster"  # RFC 6121 §2
+PRE_APPROVAL = "urn:xmpp:features:pre-approval"  # RFC 6121 §3.4
+ROSTER_VERSIONS = "urn:xmpp:features:rosterver"  # RFC 6121 §2.6
+
+DATA = "jabber:x:data"  # XEP-0004
+DISCO_INFO = "http://jabber.org/protocol/disco#info"  # XEP-0030
+DISCO_ITEMS = "http://jabber.org/protocol/disco#items"  # XEP-0030
+PRIVATE = "jabber:iq:private"  # XEP-0049
+VCARD = "vcard-temp"  # XEP-0054
+RSM = "http://jabber.org/protocol/rsm"  # XEP-0059
+PUBSUB = "http://jabber.org/protocol/pubsub"  # XEP-0060
+PUBSUB_ERRORS = PUBSUB + "#errors"
+PUBSUB_EVENT = PUBSUB + "#event"
+PUBSUB_OWNER = PUBSUB + "#owner"
+PUBSUB_CONFIG = PUBSUB + "#node_config"
+PUBSUB_META = PUBSUB + "#meta-data"
+PUBLISH_OPTIONS = PUBSUB + "#publish-options"
+CHAT_STATES = "http://jabber.org/protocol/chatstates"  # XEP-0085
+VERSION = "jabber:iq:version"  # XEP-0092
+CAPS = "http://jabber.org/protocol/caps"  # XEP-0115
+MUC = "http://jabber.org/protocol/muc"  # XEP-0045
+MUC_USER = MUC + "#user"
+RECEIPTS = "urn:xmpp:receipts"  # XEP-0184
+BLOCKING = "urn:xmpp:blocking"  # XEP-0191
+BLOCKING_ERRORS = BLOCKING + ":errors"
+PING = "urn:xmpp:ping"  # XEP-0199
+TIME = "urn:xmpp:time"  # XEP-0202
+DELAY = "urn:xmpp:delay"  # XEP-0203
+CARBONS = "urn:xmpp:carbons:2"  # XEP-0280
+FORWARD = "urn:xmpp:forward:0"  # XEP-0297
+MAM = "urn:xmpp:mam:2"  # XEP-0313
+MAM_EXTENDED = MAM + "#extended"
+HINTS = "urn:xmpp:hints"  # XEP-0334
+JSON = "urn:xmpp:json:0"  # XEP-0335
+STANZA_ID = "urn:xmpp:sid:0"  # XEP-0359

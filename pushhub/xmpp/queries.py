@@ -1,0 +1,110 @@
+"""Where an iq goes (RFC 6120 §8.2.3, RFC 6121 §8): to an extension, or to another session. Every
+one is answered: a client waits for it.
+"""
+
+from __future__ import annotations
+
+from inspect import iscoroutine
+from typing import TYPE_CHECKING
+
+from pushhub.xmpp import names
+from pushhub.xmpp.extension import Place, Query
+from pushhub.xmpp.messages import block_name, blocks
+from pushhub.xmpp.stanza import IQ_TYPES, StanzaError, leaf, result
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from pushhub.protocol.xml import Element
+    from pushhub.xmpp.extension import Answered, Handler
+    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.session import Session
+
+
+class Queries:
+    """Routes iqs."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._handlers: dict[tuple[Place, str, str, str], Handler] = {}
+        for extension in server.extensions:
+            for (places, *key), handler in extension.handlers.items():
+                for place in places:
+                    kind, namespace, name = key
+                    self._handlers[place, kind, namespace, name] = handler
+
+    def receive(
+        self, session: Session, iq: Element, to: Jid | None
+    ) -> Coroutine[None, None, None] | None:
+        """Handle a client's iq, whose `from` is stamped.
+
+        Raises:
+            StanzaError: its answer is an error.
+        """
+        kind = iq.get("type")
+        if kind not in IQ_TYPES or not iq.get("id"):
+            raise StanzaError("bad-request", "An iq has an id, and a type: get or set.")
+        if to is not None and to.resource and to.local:
+            return self._pass_on(session, iq, to)
+        if kind in ("result", "error"):
+            return None  # An answer to what this server asked, or to nothing.
+        payloads = iq.elements
+        if len(payloads) != 1:
+            raise StanzaError("bad-request", "An iq of type get or set has one element in it.")
+        payload = payloads[0]
+        place = self._place(session, to)
+        handler = self._handlers.get((place, kind, payload.namespace, payload.name))
+        if handler is None:
+            if place is Place.REMOTE:
+                raise StanzaError("remote-server-not-found", "This server talks to no others.")
+            raise StanzaError("service-unavailable")
+        query = Query(self._server, session, iq, payload, to)
+        answered = handler(query)
+        if iscoroutine(answered):
+            return self._later(query, answered)
+        self._answer(query, answered)  # type: ignore[arg-type]
+        return None
+
+    async def _later(self, query: Query, answered: Coroutine[None, None, Answered]) -> None:
+        self._answer(query, await answered)
+
+    def _answer(self, query: Query, answered: Answered) -> None:
+        children = () if answered is None else (answered,)
+        query.session.send(result(query.iq, *children))
+
+    def _place(self, session: Session, to: Jid | None) -> Place:
+        server = self._server
+        if to is None or to.bare == session.jid.bare:
+            return Place.ACCOUNT
+        if to.domain in server.services:
+            return Place.PUBSUB
+        if to.domain not in server.domains:
+            return Place.REMOTE
+        return Place.OTHER if to.local else Place.DOMAIN
+
+    def _pass_on(
+        self, session: Session, iq: Element, to: Jid
+    ) -> Coroutine[None, None, None] | None:
+        """Bring an iq to another session; whoever it is for answers."""
+        server = self._server
+        if to.domain not in server.domains:
+            if iq.get("type") in ("get", "set"):
+                raise StanzaError("remote-server-not-found", "This server talks to no others.")
+            return None
+        return self._unless_blocked(session, iq, to)
+
+    async def _unless_blocked(self, session: Session, iq: Element, to: Jid) -> None:
+        server = self._server
+        asks = iq.get("type") in ("get", "set")
+        if not session.home.anonymous:
+            event = await server.registers.event(block_name(session.jid.bare))
+            if blocks(event, to):
+                if asks:
+                    blocked = leaf("blocked", names.BLOCKING_ERRORS)
+                    raise StanzaError("not-acceptable", "You have blocked this address.", blocked)
+                return
+        event = await server.registers.event(block_name(to.bare))
+        brought = not blocks(event, session.jid) and await server.nodes.stanza(to, iq)
+        if not brought and asks:
+            raise StanzaError("service-unavailable")

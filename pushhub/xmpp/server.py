@@ -1,0 +1,328 @@
+"""The XMPP server of one process: everything of it, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
+from pushhub.protocol.grant import EVERYTHING, Grant
+from pushhub.store.base import StoreError
+from pushhub.xmpp import names
+from pushhub.xmpp.accounts import Accounts
+from pushhub.xmpp.home import Home
+from pushhub.xmpp.jid import Jid
+from pushhub.xmpp.messages import Messages
+from pushhub.xmpp.nodes import Nodes
+from pushhub.xmpp.presences import Presences
+from pushhub.xmpp.queries import Queries
+from pushhub.xmpp.registers import Registers
+from pushhub.xmpp.roster import Rosters
+from pushhub.xmpp.sasl import Failure, Identity, Mechanism, mechanisms
+from pushhub.xmpp.session import Session
+from pushhub.xmpp.stanza import StanzaError, StreamError
+from pushhub.xmpp.stream import Stream, Transport
+from pushhub.xmpp.xep import EXTENSIONS
+from pushhub.xmpp.xep.caps import version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
+
+    from pushhub.hub.hub import Hub
+    from pushhub.protocol.xml import Element
+    from pushhub.store.base import Retention
+    from pushhub.xmpp.accounts import Account
+
+log = structlog.get_logger(__name__)
+
+STANZAS = frozenset({"message", "presence", "iq"})
+
+# How often it is written down up to where messages were delivered: what a crash brings again is at
+# most what came in this time.
+REMEMBER_SECONDS = 5.0
+
+# Each domain has its PubSub service under this name; Prosody's and ejabberd's documentation use it.
+PUBSUB_HOST = "pubsub"
+
+TOKEN_MECHANISMS = frozenset({"OAUTHBEARER", "X-OAUTH2"})
+
+
+class Policy(Protocol):
+    """What a server must know; `Settings` is one."""
+
+    @property
+    def dev(self) -> bool: ...
+    @property
+    def token_keys(self) -> Sequence[TokenKeyEntry]: ...
+    @property
+    def token_audience(self) -> str | None: ...
+    @property
+    def token_issuer(self) -> str | None: ...
+    @property
+    def xmpp_domains(self) -> Sequence[str]: ...
+    @property
+    def xmpp_anonymous(self) -> bool: ...
+    @property
+    def xmpp_mechanisms(self) -> Sequence[str]: ...
+    @property
+    def xmpp_resources(self) -> int: ...
+    @property
+    def xmpp_roster_items(self) -> int: ...
+    @property
+    def xmpp_archive_events(self) -> int: ...
+    @property
+    def xmpp_archive_age(self) -> int: ...
+    @property
+    def xmpp_offline(self) -> int: ...
+    def is_public(self, channel: str) -> bool:
+        """Whether anybody may read `channel`."""
+
+    def retentions(self) -> Callable[[str], Retention]:
+        """How much of a channel is kept, by its name."""
+
+
+class Server:
+    """Serves the domains of the settings, on one hub.
+
+    Args:
+        random_bytes: draws so many unpredictable bytes.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        settings: Policy,
+        *,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.hub = hub
+        self.settings = settings
+        self.random_bytes = random_bytes
+        self.retention = settings.retentions()
+        local = ("localhost",) if settings.dev and not settings.xmpp_domains else ()
+        self.domains = frozenset((*settings.xmpp_domains, *local))
+        self.services = frozenset(f"{PUBSUB_HOST}.{domain}" for domain in self.domains)
+        self._tokens = Tokens(
+            settings.token_keys,
+            now=hub.clock,
+            audience=settings.token_audience,
+            issuer=settings.token_issuer,
+        )
+        self._mechanisms = self._offer()
+        self._secret = random_bytes(32)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self.homes: dict[str, Home] = {}
+        self.registers = Registers(hub)
+        self.accounts = Accounts(self.registers, random_bytes)
+        self.nodes = Nodes(self)
+        self.rosters = Rosters(self.registers, self.nodes, settings.xmpp_roster_items)
+        self.messages = Messages(self)
+        self.presences = Presences(self)
+        self.extensions = EXTENSIONS
+        self.queries = Queries(self)
+        for extension in self.extensions:
+            if extension.begin is not None:
+                extension.begin(self)
+        self.caps_node = "https://pushhub.dev"
+        self.caps_version = version_of(self)
+
+    def _offer(self) -> dict[str, type[Mechanism]]:
+        settings, known = self.settings, mechanisms()
+        anonymous = settings.dev or settings.xmpp_anonymous
+        offered = {name: known[name] for name in settings.xmpp_mechanisms if name in known}
+        if missing := [name for name in settings.xmpp_mechanisms if name not in known]:
+            log.warning("xmpp.unknown_mechanisms", names=missing)
+        return {
+            name: mechanism
+            for name, mechanism in offered.items()
+            if (name != "ANONYMOUS" or anonymous)
+            and (name not in TOKEN_MECHANISMS or settings.token_keys)
+        }
+
+    @property
+    def offered(self) -> list[str]:
+        """The mechanisms that clients are offered, the best first."""
+        return list(self._mechanisms)
+
+    async def open(self) -> None:
+        """Begin, on a hub that is open.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        # Salts of accounts that do not exist must not change with the process.
+        self._secret = await self._decoy_secret()
+        await self.nodes.open()
+        self._later()
+
+    async def close(self) -> None:
+        """End every stream, and finish what was begun."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for home in list(self.homes.values()):
+            for session in list(home.sessions.values()):
+                session.stream.fail(StreamError("system-shutdown"))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.nodes.close()
+
+    # For transports
+
+    def stream(self, domain: str, transport: Transport) -> Stream | None:
+        """A new stream of a client to `domain`, to be opened; None if that is not served here."""
+        domain = domain.lower().removesuffix(".")
+        return Stream(self, domain, transport) if domain in self.domains else None
+
+    # For streams
+
+    def stanza(self, element: Element) -> Element:
+        """The stanza that a client sent.
+
+        Raises:
+            StreamError: it is none.
+        """
+        if element.namespace != names.CLIENT or element.name not in STANZAS:
+            raise StreamError("unsupported-stanza-type", "A stanza is message, presence or iq.")
+        return element
+
+    def mechanism(self, name: str) -> type[Mechanism] | None:
+        """The mechanism of a name, if it is offered."""
+        return self._mechanisms.get(name)
+
+    def gate(self, domain: str) -> Gate:
+        """What a login at `domain` can ask."""
+        return Gate(self, domain, self._tokens, self._secret)
+
+    async def join(self, stream: Stream, identity: Identity, resource: str) -> Session:
+        """Bind a resource; "" draws one. Whoever has it now is sent away (RFC 6120 §7.7.2.2).
+
+        Raises:
+            StanzaError: the account has as many as it may.
+            StoreError: the store cannot be used now.
+        """
+        jid = Jid(identity.local, stream.domain, resource or self.draw_id())
+        home = self.homes.get(jid.bare)
+        if home is None:
+            bare = jid.with_resource("")
+            home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
+        elif (old := home.sessions.get(jid.resource)) is not None:
+            old.stream.fail(StreamError("conflict", "Another client has bound this resource."))
+            home = self.homes.setdefault(jid.bare, home)
+        elif len(home.sessions) >= self.settings.xmpp_resources:
+            text = f"An account has at most {self.settings.xmpp_resources} sessions."
+            raise StanzaError("resource-constraint", text)
+        session = Session(self, stream, home, jid, identity)
+        home.sessions[jid.resource] = session
+        try:
+            await home.open()
+            await self.nodes.join(session)
+        except StoreError:
+            self._forget(session)
+            raise
+        return session
+
+    def leave(self, session: Session, undelivered: Iterable[Element]) -> None:
+        """A session's stream has ended."""
+        home = session.home
+        if home.sessions.get(session.jid.resource) is session:
+            self._forget(session)
+            home.undelivered(undelivered)
+            self.spawn(self._left(session))
+
+    def _forget(self, session: Session) -> None:
+        home = session.home
+        del home.sessions[session.jid.resource]
+        if not home.sessions:
+            home.close()
+            if self.homes.get(home.jid.bare) is home:
+                del self.homes[home.jid.bare]
+
+    async def _left(self, session: Session) -> None:
+        await self.presences.withdraw(session)
+        await self.nodes.leave(session)
+        if not session.home.sessions:
+            await session.home.remember()
+
+    # For all
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run what must be awaited; the server waits for it at its end."""
+        task = asyncio.get_running_loop().create_task(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except StoreError as error:
+            log.warning("xmpp.store_failed", error=str(error))
+        except StanzaError as error:
+            log.info("xmpp.refused", condition=error.condition)
+        except Exception:
+            log.exception("xmpp.failed")
+
+    def draw_id(self) -> str:
+        """An id that nobody can guess: of a resource, of a request."""
+        return self.random_bytes(9).hex()
+
+    def grant(self, session: Session) -> Grant:
+        """What a session may do with channels."""
+        return EVERYTHING if self.settings.dev else session.identity.grant
+
+    def _later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._remember)
+
+    def _remember(self) -> None:
+        dirty = [home for home in self.homes.values() if home.dirty]
+        if dirty:
+            self.spawn(self._remember_all(dirty))
+        self._later()
+
+    async def _remember_all(self, homes: list[Home]) -> None:
+        for home in homes:
+            await home.remember()
+
+    async def _decoy_secret(self) -> bytes:
+        drawn = self.random_bytes(32)
+        secret = await self.registers.change("$xmpp:decoy", lambda old: None if old else drawn)
+        assert secret is not None
+        return secret
+
+    def __repr__(self) -> str:
+        return f"<Server {', '.join(sorted(self.domains))} {len(self.homes)} accounts>"
+
+
+class Gate:
+    """What a login can ask of the server; see `sasl.Gate`."""
+
+    __slots__ = ("_secret", "_server", "_tokens", "domain")
+
+    def __init__(self, server: Server, domain: str, tokens: Tokens, secret: bytes) -> None:
+        self._server = server
+        self._tokens = tokens
+        self._secret = secret
+        self.domain = domain
+
+    async def account(self, local: str) -> Account | None:
+        return await self._server.accounts.get(f"{local}@{self.domain}")
+
+    async def admit(self, local: str) -> None:
+        await self._server.accounts.admit(f"{local}@{self.domain}", self.domain)
+
+    def token(self, token: str) -> Grant:
+        try:
+            return self._tokens.grant(token)
+        except TokenError as error:
+            raise Failure(text=str(error)) from None
+
+    def random_bytes(self, count: int) -> bytes:
+        return self._server.random_bytes(count)
+
+    def decoy(self, what: str) -> bytes:
+        return hmac.digest(self._secret, f"{what}@{self.domain}".encode(), hashlib.sha256)

@@ -1,0 +1,121 @@
+"""Stanzas (RFC 6120 §8): results, errors, and the small elements that many answers are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.event import rfc3339
+from pushhub.protocol.xml import STREAMS, Element
+from pushhub.xmpp.names import CLIENT, DELAY, FORWARD, STANZA_ERRORS, STREAM_ERRORS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# RFC 6120 §8.3.3: each defined condition, and the type of error that it usually is.
+CONDITIONS = {
+    "bad-request": "modify",
+    "conflict": "cancel",
+    "feature-not-implemented": "cancel",
+    "forbidden": "auth",
+    "gone": "cancel",
+    "internal-server-error": "cancel",
+    "item-not-found": "cancel",
+    "jid-malformed": "modify",
+    "not-acceptable": "modify",
+    "not-allowed": "cancel",
+    "not-authorized": "auth",
+    "policy-violation": "modify",
+    "recipient-unavailable": "wait",
+    "redirect": "modify",
+    "registration-required": "auth",
+    "remote-server-not-found": "cancel",
+    "remote-server-timeout": "wait",
+    "resource-constraint": "wait",
+    "service-unavailable": "cancel",
+    "subscription-required": "auth",
+    "undefined-condition": "cancel",
+    "unexpected-request": "wait",
+}
+
+IQ_TYPES = frozenset({"get", "set", "result", "error"})
+MESSAGE_TYPES = frozenset({"normal", "chat", "groupchat", "headline", "error"})
+
+
+@dataclass(eq=False)
+class StanzaError(Exception):
+    """A stanza is answered with an error: a condition of RFC 6120 §8.3.3, a sentence for people,
+    and perhaps a condition of the extension that the stanza used.
+    """
+
+    condition: str
+    text: str = ""
+    specific: Element | None = None
+    type: str = ""
+
+
+@dataclass(eq=False)
+class StreamError(Exception):
+    """The stream ends with an error: a condition of RFC 6120 §4.9.3, and a sentence."""
+
+    condition: str
+    text: str = ""
+
+    def element(self) -> Element:
+        """The `<stream:error/>` that is sent before the end."""
+        return Element("error", STREAMS, {}, described(self.condition, STREAM_ERRORS, self.text))
+
+
+def described(condition: str, namespace: str, text: str) -> tuple[Element, ...]:
+    """A condition and, if there is one, its sentence."""
+    element = Element(condition, namespace)
+    return (element, Element("text", namespace, {}, (text,))) if text else (element,)
+
+
+def result(iq: Element, *children: Element) -> Element:
+    """The result of an iq (RFC 6120 §8.2.3)."""
+    return Element("iq", CLIENT, _back(iq, "result"), children)
+
+
+def failure(stanza: Element, error: StanzaError) -> Element:
+    """A stanza's error (RFC 6120 §8.3.1)."""
+    children = described(error.condition, STANZA_ERRORS, error.text)
+    if error.specific is not None:
+        children = (*children, error.specific)
+    kind = error.type or CONDITIONS[error.condition]
+    inside = Element("error", CLIENT, {"type": kind}, children)
+    return Element(stanza.name, CLIENT, _back(stanza, "error"), (inside,))
+
+
+def may_fail(stanza: Element) -> bool:
+    """Whether an error may be sent back for a stanza: never for an answer, or two servers would
+    answer each other's errors for ever (RFC 6120 §8.3.1).
+    """
+    return stanza.get("type") not in ("error", "result")
+
+
+def _back(stanza: Element, kind: str) -> Mapping[str, str]:
+    attributes = stanza.attributes
+    back = {"type": kind}
+    if "id" in attributes:
+        back["id"] = attributes["id"]
+    if "from" in attributes:
+        back["to"] = attributes["from"]
+    if "to" in attributes:
+        back["from"] = attributes["to"]
+    return back
+
+
+def leaf(name: str, namespace: str, text: str = "", /, **attributes: str) -> Element:
+    """An element with nothing but text in it."""
+    return Element(name, namespace, attributes, (text,) if text else ())
+
+
+def delay(milliseconds: int, by: str) -> Element:
+    """When a stanza was really sent, and who says so (XEP-0203)."""
+    return Element("delay", DELAY, {"from": by, "stamp": rfc3339(milliseconds)})
+
+
+def forwarded(stanza: Element, *before: Element) -> Element:
+    """A stanza inside another (XEP-0297)."""
+    return Element("forwarded", FORWARD, {}, (*before, stanza))

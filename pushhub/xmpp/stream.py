@@ -1,0 +1,292 @@
+"""One client's stream (RFC 6120 §4): from its features over the login to a bound resource.
+
+It knows no transport. What comes is handled in order, one after the other: at once where nothing
+must be waited for, else by one short task, while the rest waits in a queue.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from pushhub.protocol.xml import Element
+from pushhub.store.base import StoreError
+from pushhub.xmpp import names
+from pushhub.xmpp.bind import bind_result, wanted_resource
+from pushhub.xmpp.features import features
+from pushhub.xmpp.sasl import Failure
+from pushhub.xmpp.stanza import (
+    StanzaError,
+    StreamError,
+    described,
+    failure,
+    leaf,
+    may_fail,
+    result,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+    from pushhub.xmpp.sasl import Identity, Mechanism
+    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.session import Session
+
+log = structlog.get_logger(__name__)
+
+# What a client may send ahead while one of its stanzas waits for the store. A body of BOSH carries
+# a few; Converse's start is about twenty.
+MAX_QUEUED = 200
+
+# RFC 6120 §6.3.4 asks for 2 to 5 retries.
+MAX_LOGINS = 5
+
+
+class Transport(Protocol):
+    """Who carries a stream's elements."""
+
+    def send(self, payload: bytes) -> None:
+        """Bring one element to the client, after those before it. It is UTF-8, and declares the
+        namespaces that it uses."""
+
+    def end(self, error: Element | None) -> None:
+        """The stream is over; `error` is its `<stream:error/>`, if it has one. What was sent is
+        still brought."""
+
+
+class State(Enum):
+    """How far a stream has come."""
+
+    CONNECTED = "connected"
+    """Nobody knows who it is."""
+    AUTHENTICATED = "authenticated"
+    BOUND = "bound"
+    CLOSED = "closed"
+
+
+class Stream:
+    """A stream of one client to `domain`, which the server serves."""
+
+    __slots__ = (
+        "_logins",
+        "_mechanism",
+        "_queue",
+        "_server",
+        "_transport",
+        "busy",
+        "domain",
+        "identity",
+        "session",
+        "state",
+    )
+
+    def __init__(self, server: Server, domain: str, transport: Transport) -> None:
+        self._server = server
+        self._transport = transport
+        self._queue: deque[Element] = deque()
+        self._mechanism: Mechanism | None = None
+        self._logins = 0
+        self.domain = domain
+        self.state = State.CONNECTED
+        self.busy = False
+        self.identity: Identity | None = None
+        self.session: Session | None = None
+
+    # What the transport says
+
+    def open(self) -> None:
+        """The stream begins: say what it can do."""
+        self.send(features(self._server, self.state))
+
+    def restart(self) -> None:
+        """The client begins anew after its login (RFC 6120 §4.3.3)."""
+        if self.state is not State.CLOSED:
+            self.open()
+
+    def receive(self, element: Element) -> None:
+        """Take what the client sent."""
+        if self.state is State.CLOSED:
+            return
+        if self.busy or self._queue:
+            self._queue.append(element)
+            if len(self._queue) > MAX_QUEUED:
+                self.fail(
+                    StreamError("policy-violation", "Too much was sent ahead of its answers.")
+                )
+            return
+        self._handle(element)
+
+    def closed(self, undelivered: Iterable[Element] = ()) -> None:
+        """The client has gone, or left. `undelivered` is what it was sent and surely has not."""
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self._queue.clear()
+        if self.session is not None:
+            self._server.leave(self.session, undelivered)
+
+    # What the server says
+
+    def send(self, element: Element) -> None:
+        """Bring an element to the client."""
+        self.write(element.xml().encode())
+
+    def write(self, payload: bytes) -> None:
+        """Bring an element to the client, as it stands on the wire."""
+        if self.state is not State.CLOSED:
+            self._transport.send(payload)
+
+    def fail(self, error: StreamError) -> None:
+        """End the stream with an error."""
+        if self.state is not State.CLOSED:
+            self.closed()
+            self._transport.end(error.element())
+
+    def resume(self) -> None:
+        """What had to be waited for is there: go on with what came meanwhile."""
+        while self._queue and not self.busy and self.state is not State.CLOSED:
+            session = self.session
+            if session is not None and session.unsettled and not session.overlaps(self._queue[0]):
+                return
+            self._handle(self._queue.popleft())
+
+    def _handle(self, element: Element) -> None:
+        session = self.session
+        if session is not None and session.unsettled and not session.overlaps(element):
+            # It must not overtake a message that is on its way into an archive.
+            self._queue.append(element)
+            return
+        try:
+            work = session.receive(element) if session is not None else self._begin(element)
+        except StanzaError as error:
+            self._refuse(element, error)
+        except StreamError as error:
+            self.fail(error)
+        except StoreError as error:
+            self._refuse(element, StanzaError("internal-server-error", str(error), type="wait"))
+        except Exception:
+            self._broken(element)
+        else:
+            if work is not None:
+                self.busy = True
+                self._server.spawn(self._finish(element, work))
+
+    async def _finish(self, element: Element, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except StanzaError as error:
+            self._refuse(element, error)
+        except StreamError as error:
+            self.fail(error)
+        except StoreError as error:
+            self._refuse(element, StanzaError("internal-server-error", str(error), type="wait"))
+        except Exception:
+            self._broken(element)
+        self.busy = False
+        self.resume()
+
+    def _refuse(self, element: Element, error: StanzaError) -> None:
+        if self.session is None and element.namespace == names.SASL:
+            self._login_failed(Failure("temporary-auth-failure", error.text))
+        elif may_fail(element):
+            self.send(failure(element, error))
+
+    def _broken(self, element: Element) -> None:
+        log.exception("stanza.failed", stanza=element.name)
+        self._refuse(element, StanzaError("internal-server-error"))
+
+    # Before there is a session
+
+    def _begin(self, element: Element) -> Coroutine[None, None, None] | None:
+        if element.namespace == names.SASL:
+            return self._sasl(element)
+        if self.identity is None:
+            raise StreamError("not-authorized", "Log in first.")
+        iq = self._server.stanza(element)
+        wanted = wanted_resource(iq)
+        if wanted is None:
+            raise StreamError("not-authorized", "Bind a resource first.")
+        return self._bind(iq, wanted)
+
+    def _sasl(self, element: Element) -> Coroutine[None, None, None] | None:
+        if self.state is not State.CONNECTED:
+            raise StreamError("not-authorized", "You have logged in already.")
+        match element.name:
+            case "auth":
+                offered = self._server.mechanism(element.get("mechanism") or "")
+                if offered is None:
+                    self._login_failed(Failure("invalid-mechanism"))
+                    return None
+                self._mechanism = offered(self._server.gate(self.domain))
+            case "response" if self._mechanism is not None:
+                pass
+            case "abort":
+                self._login_failed(Failure("aborted"))
+                return None
+            case _:
+                self._login_failed(Failure("malformed-request"))
+                return None
+        try:
+            data = _decoded(element)
+        except Failure as refused:
+            self._login_failed(refused)
+            return None
+        return self._step(data)
+
+    async def _step(self, data: bytes) -> None:
+        mechanism = self._mechanism
+        assert mechanism is not None
+        try:
+            step = await mechanism.step(data)
+        except Failure as refused:
+            self._login_failed(refused)
+            return
+        if step.identity is None:
+            self.send(leaf("challenge", names.SASL, _encoded(step.data)))
+            return
+        self.identity = step.identity
+        self.state = State.AUTHENTICATED
+        self._mechanism = None
+        self.send(leaf("success", names.SASL, _encoded(step.data) if step.data else ""))
+
+    def _login_failed(self, refused: Failure) -> None:
+        self._mechanism = None
+        self._logins += 1
+        said = described(refused.condition, names.SASL, refused.text)
+        self.send(Element("failure", names.SASL, {}, said))
+        if self._logins >= MAX_LOGINS:
+            self.fail(StreamError("policy-violation", f"{MAX_LOGINS} logins have failed."))
+
+    async def _bind(self, iq: Element, wanted: str) -> None:
+        assert self.identity is not None
+        session = await self._server.join(self, self.identity, wanted)
+        if self.state is State.CLOSED:
+            # The client left while its resource was bound.
+            self._server.leave(session, ())
+            return
+        self.session = session
+        self.state = State.BOUND
+        self.send(result(iq.having({"from": None, "to": None}), bind_result(session.jid.text)))
+
+    def __repr__(self) -> str:
+        who = self.session.jid.text if self.session is not None else self.domain
+        return f"<Stream {self.state.value} {who} {len(self._queue)} queued>"
+
+
+def _decoded(element: Element) -> bytes:
+    """The data of a SASL element; `=` alone is none of it, which is not the same as no data (RFC
+    6120 §6.4.2), but no mechanism here minds."""
+    text = element.text.strip()
+    try:
+        return b"" if text in ("", "=") else base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Failure("incorrect-encoding") from None
+
+
+def _encoded(data: bytes | None) -> str:
+    return base64.b64encode(data).decode() if data else "="

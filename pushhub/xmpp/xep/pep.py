@@ -1,0 +1,82 @@
+"""Personal eventing (XEP-0163), as far as clients ask for it at their start: what an account keeps
+for itself, such as bookmarks. Nobody is notified, and nobody else reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pushhub.protocol.xml import Element, parse
+from pushhub.xmpp.extension import ACCOUNT, Extension, Place, Query
+from pushhub.xmpp.names import PUBSUB
+from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.stanza import StanzaError
+
+# Bookmarks are one item each; nobody is in so many rooms.
+MAX_ITEMS = 200
+
+
+async def read(query: Query) -> Element:
+    """The items of a node (XEP-0060 §6.5)."""
+    asked = query.payload.find("items")
+    if asked is None:
+        raise StanzaError("feature-not-implemented")
+    node = asked.get("node") or ""
+    kept = await query.server.registers.json(_register(query, node)) or {}
+    if not kept:
+        # Converse.js asks for nodes that nobody made.
+        raise StanzaError("item-not-found", "There is no such node.")
+    wanted = [item.get("id") for item in asked.every("item")]
+    items = [
+        Element("item", PUBSUB, {"id": id}, (parse(xml.encode()),) if xml else ())
+        for id, xml in kept.items()
+        if not wanted or id in wanted
+    ]
+    return Element("pubsub", PUBSUB, {}, (Element("items", PUBSUB, {"node": node}, tuple(items)),))
+
+
+async def write(query: Query) -> Element | None:
+    """Publish or retract an item (XEP-0060 §7.1, §7.2)."""
+    if query.session.home.anonymous:
+        raise StanzaError("not-allowed", "A temporary account keeps nothing.")
+    publish, retract = query.payload.find("publish"), query.payload.find("retract")
+    action = publish or retract
+    if action is None:
+        raise StanzaError("feature-not-implemented")
+    node, given = action.get("node") or "", list(action.every("item"))
+    if not node or len(given) != 1 or len(given[0].elements) > 1:
+        raise StanzaError("bad-request", "One item is published, with one element, to a node.")
+    id = given[0].get("id") or query.server.draw_id()
+    payload = "".join(element.xml() for element in given[0].elements)
+
+    def make(old: Any) -> Any:
+        items = {other: xml for other, xml in (old or {}).items() if other != id}
+        if publish is not None:
+            items[id] = payload
+        if len(items) > MAX_ITEMS:
+            raise StanzaError("resource-constraint", f"A node keeps at most {MAX_ITEMS} items.")
+        return items
+
+    await query.server.registers.change_json(_register(query, node), make)
+    if publish is None:
+        return None
+    item = Element("item", PUBSUB, {"id": id})
+    return Element("pubsub", PUBSUB, {}, (Element("publish", PUBSUB, {"node": node}, (item,)),))
+
+
+def others(query: Query) -> None:
+    raise StanzaError("item-not-found", "There is no such node.")
+
+
+def _register(query: Query, node: str) -> str:
+    return register_name("pep", query.session.jid.bare, node)
+
+
+EXTENSION = Extension(
+    {
+        (ACCOUNT, "get", PUBSUB, "pubsub"): read,
+        (ACCOUNT, "set", PUBSUB, "pubsub"): write,
+        ((Place.OTHER,), "get", PUBSUB, "pubsub"): others,
+    },
+    account_features=(PUBSUB + "#publish", PUBSUB + "#retrieve-items", PUBSUB + "#retract-items"),
+)

@@ -1,0 +1,17 @@
+"""Ping (XEP-0199)."""
+
+from __future__ import annotations
+
+from pushhub.xmpp.extension import Extension, Place, Query
+from pushhub.xmpp.names import PING
+
+
+def answer(query: Query) -> None:
+    """There is nothing in a pong."""
+
+
+EXTENSION = Extension(
+    {((Place.DOMAIN, Place.ACCOUNT, Place.PUBSUB), "get", PING, "ping"): answer},
+    domain_features=(PING,),
+    account_features=(PING,),
+)

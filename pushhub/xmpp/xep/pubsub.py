@@ -1,0 +1,5 @@
+"""stub"""
+
+from pushhub.xmpp.extension import Extension
+
+EXTENSION = Extension()

@@ -1,0 +1,59 @@
+"""Result set management (XEP-0059): a page of a long list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pushhub.protocol.xml import Element
+from pushhub.xmpp.names import RSM
+from pushhub.xmpp.stanza import StanzaError, leaf
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which page. `before` is None if it is not asked for, "" for the last page."""
+
+    most: int = DEFAULT_PAGE
+    after: str | None = None
+    before: str | None = None
+
+
+def wanted_page(payload: Element) -> Wanted:
+    """Which page an iq asks for.
+
+    Raises:
+        StanzaError: what cannot be read, or is not supported.
+    """
+    page = payload.find("set", RSM)
+    if page is None:
+        return Wanted()
+    if page.find("index") is not None:
+        raise StanzaError("feature-not-implemented", "Pages are asked for by 'after' and 'before'.")
+    return Wanted(*(_most(page), _text(page, "after"), _text(page, "before")))
+
+
+def page_set(first: str | None, last: str | None, count: int | None = None) -> Element:
+    """What a page is (XEP-0059 §2.1): its first and last ids, and how many there are in all."""
+    children = []
+    if first is not None and last is not None:
+        children += [leaf("first", RSM, first), leaf("last", RSM, last)]
+    if count is not None:
+        children.append(leaf("count", RSM, str(count)))
+    return Element("set", RSM, {}, tuple(children))
+
+
+def _most(page: Element) -> int:
+    text = _text(page, "max")
+    if text is None:
+        return DEFAULT_PAGE
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise StanzaError("bad-request", "'max' is a whole number.")
+    return min(int(text), MAX_PAGE)
+
+
+def _text(page: Element, name: str) -> str | None:
+    element = page.find(name)
+    return None if element is None else element.text.strip()

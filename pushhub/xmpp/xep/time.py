@@ -1,0 +1,17 @@
+"""Entity time (XEP-0202): the server's clock, in UTC."""
+
+from __future__ import annotations
+
+from pushhub.protocol.event import rfc3339
+from pushhub.protocol.xml import Element
+from pushhub.xmpp.extension import SERVER, Extension, Query
+from pushhub.xmpp.names import TIME
+from pushhub.xmpp.stanza import leaf
+
+
+def answer(query: Query) -> Element:
+    now = rfc3339(int(query.server.hub.clock() * 1000))
+    return Element("time", TIME, {}, (leaf("tzo", TIME, "+00:00"), leaf("utc", TIME, now)))
+
+
+EXTENSION = Extension({(SERVER, "get", TIME, "time"): answer}, domain_features=(TIME,))

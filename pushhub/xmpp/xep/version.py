@@ -1,0 +1,17 @@
+"""Software version (XEP-0092). The operating system is nobody's business."""
+
+from __future__ import annotations
+
+from pushhub import __version__
+from pushhub.protocol.xml import Element
+from pushhub.xmpp.extension import SERVER, Extension, Query
+from pushhub.xmpp.names import VERSION
+from pushhub.xmpp.stanza import leaf
+
+
+def answer(query: Query) -> Element:
+    name, version = leaf("name", VERSION, "pushhub"), leaf("version", VERSION, __version__)
+    return Element("query", VERSION, {}, (name, version))
+
+
+EXTENSION = Extension({(SERVER, "get", VERSION, "query"): answer}, domain_features=(VERSION,))

@@ -1,0 +1,54 @@
+"""Two people, or more of their clients, talk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.xmpp import names
+from tests.xmpp.conftest import body, condition
+
+if TYPE_CHECKING:
+    from tests.xmpp.conftest import World
+
+
+async def test_two_strangers_talk(world: World) -> None:
+    romeo, juliet = await world.user(""), await world.user("")
+    romeo.chat(juliet.jid, "Art thou not Romeo?")
+    message = await juliet.message("Art thou not Romeo?")
+    assert message.get("from") == romeo.jid
+    assert message.get("type") == "chat"
+
+
+async def test_two_accounts_talk(world: World) -> None:
+    for name in ("romeo", "juliet"):
+        await world.account(name)
+    romeo, juliet = await world.user("romeo", "orchard"), await world.user("juliet", "balcony")
+    assert romeo.jid == "romeo@localhost/orchard"
+    romeo.chat("juliet@localhost/balcony", "one")
+    await juliet.available()
+    romeo.chat("juliet@localhost", "two")
+    for text in ("one", "two"):
+        message = await juliet.message(text)
+        assert message.get("from") == romeo.jid
+        ids = message.find("stanza-id", names.STANZA_ID)
+        assert ids is not None
+        assert ids.get("by") == "juliet@localhost"
+
+
+async def test_messages_keep_their_order(world: World) -> None:
+    for name in ("romeo", "juliet"):
+        await world.account(name)
+    romeo, juliet = await world.user("romeo"), await world.user("juliet")
+    await juliet.available()
+    for number in range(50):
+        romeo.chat(juliet.jid, str(number))
+    await juliet.message("49")
+    assert [body(m) for m in juliet.seen if m.name == "message"] == [str(n) for n in range(49)]
+
+
+async def test_nobody_is_there(world: World) -> None:
+    romeo = await world.user("")
+    romeo.chat("nobody@localhost", "hello?")
+    assert condition(await romeo.stanza("message")) == "service-unavailable"
+    romeo.chat("juliet@example.com", "hello?")
+    assert condition(await romeo.stanza("message")) == "remote-server-not-found"
