@@ -34,7 +34,7 @@ def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True)
     headers = request.headers
     wait = None
     if "prefer" in headers:
-        wait = _preferred(headers["prefer"])
+        wait = preferred(headers["prefer"])
     if wait is None and aliases:
         if "wait" in headers:
             wait = parse_seconds(headers["wait"])
@@ -56,7 +56,7 @@ def parse_seconds(text: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def _preferred(header: str) -> float | None:
+def preferred(header: str) -> float | None:
     """The first `wait` among the preferences, 0 if it is unreadable; None without one.
 
     (RFC 7240 §2: a repeated one is ignored.)

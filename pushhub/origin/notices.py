@@ -1,0 +1,90 @@
+"""Notifications: what a back end says has changed, heard by every node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pushhub.hub.follow import Follow
+from pushhub.protocol.event import Draft
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.route_path import PatternError, parse_pattern
+from pushhub.store.base import Append, Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.hub.hub import Hub
+    from pushhub.origin.sharing import Sharing
+    from pushhub.protocol.event import Event
+    from pushhub.store.base import Outcome
+
+CHANNEL = "$origin:notices"
+# A node that was away for longer looks at everything anew.
+RETENTION = Retention(events=1000, age=300)
+# One write of a back end rarely touches more; a prefix or `*` says the rest.
+MAX_RESOURCES = 100
+# As long as the addresses that the front takes.
+MAX_PATH = 8 * 1024
+
+
+class Notices:
+    """The channel on which nodes tell each other of notifications."""
+
+    def __init__(self, hub: Hub, sharing: Sharing) -> None:
+        self._hub = hub
+        self._sharing = sharing
+        self._follow = Follow(hub, CHANNEL, self._take, sharing.doubt)
+
+    def open(self) -> None:
+        """Listen from now on."""
+        self._follow.start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._follow.stop()
+
+    def tell(self, resources: list[str], done: Callable[[list[Outcome]], None]) -> None:
+        """Tell every node, this one too; `done` when the store has it."""
+        draft = Draft(orjson.dumps(resources))
+        self._hub.publish([Append(CHANNEL, draft, RETENTION)], done)
+
+    def _take(self, event: Event) -> None:
+        self._sharing.notified(orjson.loads(event.data), f"notice:{event.cursor}")
+
+
+def resources_of(body: bytes) -> list[str]:
+    """The resources that a notification names: `{"resources": ["/orders/7", "/orders/*"]}`.
+
+    Raises:
+        Problem: it is none; the sentence says what one is.
+    """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem("bad-body", f"A notification is JSON: {error}.") from None
+    resources = parsed.get("resources") if isinstance(parsed, dict) else None
+    if not isinstance(resources, list) or not resources:
+        raise Problem("bad-body", 'A notification is {"resources": ["/path", …]}.')
+    if len(resources) > MAX_RESOURCES:
+        raise Problem(
+            "too-large",
+            f"A notification names at most {MAX_RESOURCES} resources; a final '*' covers many.",
+            limit=MAX_RESOURCES,
+        )
+    for resource in resources:
+        _check(resource)
+    return resources
+
+
+def _check(resource: object) -> None:
+    if not isinstance(resource, str) or not resource.startswith("/") or len(resource) > MAX_PATH:
+        raise Problem(
+            "bad-body", "A resource is a path that begins with '/', as clients ask for it."
+        )
+    if "*" in resource or "{" in resource:
+        try:
+            parse_pattern(resource)
+        except PatternError as error:
+            raise Problem("bad-body", str(error)) from None

@@ -1,0 +1,419 @@
+"""A resource of the origin that somebody waits on, or reads from memory: asked for once for all.
+
+Who waits is registered on the resource's channel before the origin is asked, so that no change
+passes by. A request that has what the last look found, and that look is fresh, parks at once; any
+other waits for a look that begins after it came. A change that a look finds is published to the
+channel, where it answers every hold, on all nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pushhub.hub.hold import Hold
+from pushhub.hub.wheel import OFF
+from pushhub.origin.fetching import Alone, Failed, Found, Unchanged
+from pushhub.origin.waiting import Waiting
+from pushhub.protocol.answer import Part
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.representation import Representation
+from pushhub.store.base import (
+    NO_VALUE,
+    REGISTER,
+    Append,
+    Appended,
+    Expect,
+    Mismatch,
+    StoreError,
+    append,
+)
+
+if TYPE_CHECKING:
+    from pushhub.origin.asked import Pairs
+    from pushhub.origin.key import Key
+    from pushhub.origin.sharing import Sharing
+    from pushhub.origin.wish import Wish
+    from pushhub.protocol.answer import Answer
+    from pushhub.protocol.condition import Condition
+    from pushhub.protocol.cursor import Cursor
+    from pushhub.protocol.poll import Hint
+    from pushhub.settings.origin import Route
+    from pushhub.store.base import Outcome
+
+# How much longer the pause gets after each look that found nothing new.
+SLOWER = 1.5
+# A look is fresh for a bit longer than the pause to the next: that one is under way, perhaps.
+FRESH = 1.5
+# How long nobody may wait before the resource is forgotten: a poller is away between two polls.
+LINGER_SECONDS = 10.0
+# For how long what cannot be shared is passed through without another look.
+ALONE_SECONDS = 60.0
+
+
+class Taker:
+    """A request that waits for a look of at least this number."""
+
+    __slots__ = ("condition", "decided", "number")
+
+    def __init__(self, condition: Condition | None, number: int) -> None:
+        self.condition = condition
+        self.number = number
+        # A representation to answer with; True to park; False to pass through; or a refusal.
+        self.decided: asyncio.Future[Representation | Problem | bool] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def decide(self, verdict: Representation | Problem | bool) -> None:
+        """Say what becomes of the request; once."""
+        if not self.decided.done():
+            self.decided.set_result(verdict)
+
+
+class Resource:
+    """What one node knows of a resource, and who waits there for a look."""
+
+    __slots__ = (
+        "_again",
+        "_errors",
+        "_heard",
+        "_looking",
+        "_not_before",
+        "_number",
+        "_pairs",
+        "_pause",
+        "_personal",
+        "_problem",
+        "_sharing",
+        "_takers",
+        "_verified",
+        "alone_until",
+        "key",
+        "known",
+        "left",
+        "published",
+        "route",
+        "tick",
+        "told_by",
+    )
+
+    def __init__(
+        self, sharing: Sharing, route: Route, key: Key, pairs: Pairs, told_by: str | None
+    ) -> None:
+        self._sharing = sharing
+        self.route = route
+        self.key = key
+        # A public channel whose events say that the resource changed.
+        self.told_by = told_by
+        self._pairs = pairs
+        names = {name.decode("ascii").lower() for name, _ in pairs}
+        self._personal = not names.isdisjoint(route.identity)
+        self.known: Representation | None = None
+        # The channel's last event that was taken in; where there is none yet, the end of its log.
+        # None while nobody listens there.
+        self._heard: Cursor | None = None
+        # When the origin, or a node that asked it, last said that `known` is true.
+        self._verified = float("-inf")
+        self._number = 0
+        self._looking = False
+        self._again = False
+        self._takers: list[Taker] = []
+        self._pause = route.interval
+        self._not_before = 0.0
+        self._errors = 0
+        self._problem: Problem | None = None
+        self.published = False
+        self.alone_until = 0.0
+        # When the last one who waited here has gone.
+        self.left = 0.0
+        self.tick = OFF
+
+    @property
+    def channel(self) -> str:
+        """Where changes are told."""
+        return self.key.channel
+
+    # Requests
+
+    def at_once(self, wish: Wish) -> Answer | Hold | None:
+        """What becomes of a request without asking the origin; None if it must be asked."""
+        self._listen()
+        now = self._sharing.hub.now()
+        known = self.known
+        if known is None:
+            return None
+        if wish.wait is None:
+            if now - self._verified > self.route.max_age:
+                return None
+            fresh = wish.condition is None or wish.condition.is_new(known)
+            return known.answer() if fresh else known.unchanged()
+        if wish.condition is None or not self._is_fresh(now) or wish.condition.is_new(known):
+            return None
+        return self._park(wish.condition, wish.wait)
+
+    async def outcome(self, wish: Wish) -> Answer | Hold | None:
+        """What becomes of a request for which the origin is asked, with others; None if it is to
+        pass through.
+        """
+        hold: Answer | Hold | None = None
+        if wish.wait is not None and wish.condition is not None:
+            # First of all: whatever is published from now on answers it.
+            hold = self._park(wish.condition, wish.wait)
+            if not isinstance(hold, Hold):
+                return hold
+        # Who only reads takes a look that began before it came, as any cache would give it.
+        number = self._number + (1 if wish.wait is not None or not self._looking else 0)
+        taker = Taker(wish.condition if wish.wait is not None else None, number)
+        self._takers.append(taker)
+        self._look()
+        try:
+            verdict = await taker.decided
+        except asyncio.CancelledError:
+            if isinstance(hold, Hold):
+                hold.drop()
+            raise
+        if verdict is True:
+            return hold
+        if isinstance(hold, Hold):
+            if hold.done:
+                return hold
+            hold.drop()
+        if isinstance(verdict, Problem):
+            raise verdict
+        if isinstance(verdict, Representation):
+            return self._given(verdict, wish)
+        return None
+
+    def _given(self, representation: Representation, wish: Wish) -> Answer:
+        condition = wish.condition
+        if wish.wait is None and condition is not None and not condition.is_new(representation):
+            return representation.unchanged()
+        failed = representation.status == 429 or representation.status >= 500
+        return representation.answer(None if failed else wish.wait)
+
+    def _park(self, condition: Condition, wait: int) -> Answer | Hold:
+        held = self._sharing.hub.hold(Waiting(self, condition, wait))
+        assert not isinstance(held, Part), "only a stream is answered in parts"
+        self._schedule()
+        return held
+
+    def nothing(self, condition: Condition, wait: int | None, hint: Hint) -> Answer:
+        """The end of a wait that brought nothing: as the API says it; or what is wrong."""
+        if self._problem is not None:
+            return self._sharing.refuse(self._problem)
+        known = self.known
+        if known is None or condition.is_new(known):
+            # Nobody could say whether there is something new.
+            late = Problem("origin-timeout", "The origin did not answer during the wait.")
+            return self._sharing.refuse(late)
+        match self.route.nothing:
+            case "same":
+                return known.answer(wait, hint)
+            case "204":
+                return known.unchanged(wait, hint, 204)
+        return known.unchanged(wait, hint)
+
+    # What happens
+
+    def notified(self, turn: str = "") -> None:
+        """Somebody says that it changed: look, if anybody waits; else nothing is fresh any more.
+
+        `turn` names the notification, so that one node alone looks for all. Should that node die,
+        the next who asks has the origin asked again.
+        """
+        self._verified = float("-inf")
+        if self._looking:
+            self._again = True
+        elif self.waiting:
+            self._look(turn)
+
+    def expire(self) -> None:
+        """The pause has ended, or nobody has waited for long."""
+        now = self._sharing.hub.now()
+        if self._looking:
+            return
+        if self.waiting:
+            self.left = 0.0
+            if self.route.step == "poll" or self._errors:
+                self._look(self._turn(now))
+            else:
+                self._schedule()
+        elif not self.left:
+            self.left = now
+            self._sharing.hub.wheel.set(self, now + LINGER_SECONDS)
+        elif now - self.left >= max(LINGER_SECONDS, self.route.max_age):
+            self._sharing.forget(self)
+        else:
+            left = self.left + max(LINGER_SECONDS, self.route.max_age)
+            self._sharing.hub.wheel.set(self, left)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody waits for it."""
+        return bool(self._takers) or self._sharing.hub.holds_on(self.channel) > 0
+
+    def _is_fresh(self, now: float) -> bool:
+        """Whether `known` is as new as it gets without asking."""
+        if self._errors or self._heard is None:
+            return False
+        if self.route.step == "notify":
+            return self._verified > float("-inf")
+        return now - self._verified <= self._pause * FRESH
+
+    def _listen(self) -> None:
+        """Take in what other nodes have published."""
+        channel = self._sharing.hub.shelf.get(self.channel)
+        if channel is None or channel.tail is None:
+            # Without ears nothing that is known stays true.
+            if self._heard is not None:
+                self._heard, self._verified = None, float("-inf")
+            return
+        before, self._heard = self._heard, channel.tail.cursor
+        # What was there when we began to listen may be of long ago.
+        if before is not None and before != self._heard and channel.tail.events:
+            self._know(Representation.of(channel.tail.events[-1].data))
+            self._verified = self._sharing.hub.now()
+
+    def _know(self, representation: Representation) -> None:
+        self._sharing.size -= self.size
+        self.known = representation
+        self._sharing.size += self.size
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body that is kept."""
+        return 0 if self.known is None else len(self.known.body)
+
+    # Looking
+
+    def _turn(self, now: float) -> str:
+        """A name for this look that all nodes give it that are due at the same time."""
+        pause = self._pause
+        return f"{pause:g}:{int(self._sharing.hub.clock() / pause)}"
+
+    def _look(self, turn: str = "") -> None:
+        if self._looking:
+            return
+        self._looking = True
+        self._sharing.hub.wheel.clear(self)
+        self._sharing.origin.keep(self._looks(turn))
+
+    async def _looks(self, turn: str) -> None:
+        try:
+            while True:
+                self._again = False
+                if turn and not self._takers and not await self._sharing.claim(self.channel, turn):
+                    # Another node looks, and publishes if there is something new.
+                    if self.route.step == "poll":
+                        self._verified = self._sharing.hub.now()
+                else:
+                    await self._look_once()
+                turn = ""
+                if not (self._again or self._takers):
+                    break
+        finally:
+            self._looking = False
+            for taker in self._takers:
+                taker.decide(False)
+            self._takers.clear()
+            self._schedule()
+
+    async def _look_once(self) -> None:
+        sharing = self._sharing
+        self._listen()
+        self._number = number = self._number + 1
+        before = self._heard
+        begun = sharing.hub.now()
+        look = await sharing.fetching.look(
+            self.key, self._pairs, self.known, personal=self._personal
+        )
+        if isinstance(look, Found) and sharing.vary(self.key, look.vary):
+            # It depends on headers that the key left out: whoever waits for it asks by another.
+            look = Alone("its Vary names headers that were not known")
+        match look:
+            case Failed():
+                self._failed(look)
+            case Alone():
+                self.alone_until = sharing.hub.now() + ALONE_SECONDS
+                self._decide(number, None)
+            case Found(representation):
+                await self._found(representation, before, begun, number)
+            case Unchanged():
+                self._settled(begun, changed=False)
+                self._decide(number, self.known)
+
+    async def _found(
+        self, representation: Representation, before: Cursor | None, begun: float, number: int
+    ) -> None:
+        known = self.known
+        changed = known is None or representation.tag != known.tag
+        if known is not None and changed:
+            outcome = await self._publish(representation, before)
+            if isinstance(outcome, Mismatch):
+                # Another node was faster; which of the two is newer only the origin knows.
+                self._heard, self._again = outcome.last, True
+                return
+            if isinstance(outcome, StoreError):
+                self._failed(Failed(Problem("store-unavailable", str(outcome))))
+                return
+        self._know(representation)
+        self._settled(begun, changed=changed and known is not None)
+        self._decide(number, representation)
+
+    def _settled(self, begun: float, *, changed: bool) -> None:
+        route = self.route
+        self._verified = begun
+        self._errors, self._problem = 0, None
+        self._pause = route.interval if changed else min(self._pause * SLOWER, route.slowest)
+
+    async def _publish(self, representation: Representation, before: Cursor | None) -> Outcome:
+        """Tell all who wait, on all nodes, unless another node told something since `before`."""
+        expect = None
+        if before is not None:
+            expect = Expect(frozenset({before})) if before.offset else NO_VALUE
+        told = Append(self.channel, representation.draft(), REGISTER, expect)
+        (outcome,) = await append(self._sharing.hub.store, told)
+        if isinstance(outcome, Appended):
+            self._heard, self.published = outcome.cursor, True
+        return outcome
+
+    def _decide(self, number: int, representation: Representation | None) -> None:
+        """Tell the takers for whom this look is new enough."""
+        left = []
+        for taker in self._takers:
+            if representation is None:
+                taker.decide(False)
+            elif taker.condition is not None and not taker.condition.is_new(representation):
+                # Looked at before or after it came: it has this, and hears of what comes.
+                taker.decide(True)
+            elif number >= taker.number:
+                taker.decide(representation)
+            else:
+                left.append(taker)
+        self._takers = left
+
+    def _failed(self, failed: Failed) -> None:
+        """The origin could not say: who asks hears so; who waits goes on waiting, until the end."""
+        self._errors += 1
+        self._problem = failed.problem or Problem(
+            "bad-gateway", "The origin answered with an error, and may do better later."
+        )
+        now = self._sharing.hub.now()
+        backoff = min(self.route.interval * 2.0**self._errors, max(self.route.slowest, 60.0))
+        pause = max(self._sharing.uniform(backoff / 2, backoff), failed.retry_after)
+        self._not_before = now + pause
+        takers, self._takers = self._takers, []
+        for taker in takers:
+            taker.decide(failed.representation or self._problem)
+
+    def _schedule(self) -> None:
+        """Set the next look, or the end."""
+        if self._looking or self.tick:
+            return
+        hub = self._sharing.hub
+        now = hub.now()
+        pause = self._pause if self.route.step == "poll" else LINGER_SECONDS
+        hub.wheel.set(self, self._not_before if self._errors else now + pause)
+
+    def __repr__(self) -> str:
+        return f"<Resource {self.key.url} {self.known!r}>"

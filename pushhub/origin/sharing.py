@@ -1,0 +1,205 @@
+"""The resources that are shared on this node: who asks for one finds it here, or it is made."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pushhub.origin.fetching import Fetching
+from pushhub.origin.key import Key
+from pushhub.origin.resource import Resource
+from pushhub.origin.wish import wish_of
+from pushhub.protocol.channel import ChannelNameError, check_name
+from pushhub.protocol.event import Draft
+from pushhub.protocol.route_path import parse_pattern, readings
+from pushhub.store.base import REGISTER, Append, Appended, append
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.hub.hub import Hub
+    from pushhub.origin.asked import Asked
+    from pushhub.origin.origin import Origin
+    from pushhub.origin.routes import Found
+    from pushhub.origin.wish import Wish
+    from pushhub.protocol.answer import Answer
+    from pushhub.protocol.problem import Problem
+    from pushhub.settings import Settings
+
+# Which node looks in which turn: an idempotency key of one channel, so that of all nodes only the
+# first to append it sees no duplicate.
+TURNS = "$origin:turns"
+
+# A crawler that asks for ever new addresses with an opt-in must not fill the memory: beyond these
+# a request passes through as if it had not opted in.
+MAX_RESOURCES = 20_000
+MAX_BYTES = 64 * 1024 * 1024
+# How many are looked at to make room for one more.
+SWEEP = 16
+# URLs of which it is remembered that they vary by more than their route says.
+MAX_VARYING = 10_000
+
+
+class Shared:
+    """A request for a shared resource."""
+
+    __slots__ = ("_resource", "_wish")
+
+    def __init__(self, resource: Resource, wish: Wish) -> None:
+        self._resource = resource
+        self._wish = wish
+
+    def at_once(self) -> Answer | Hold | None:
+        """What becomes of it without asking the origin; None if it must be asked."""
+        return self._resource.at_once(self._wish)
+
+    async def outcome(self) -> Answer | Hold | None:
+        """What becomes of it when the origin was asked; None if it is to pass through.
+
+        Raises:
+            Problem: the origin does not answer.
+        """
+        return await self._resource.outcome(self._wish)
+
+
+class Sharing:
+    """Every shared resource of one node, by its channel."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        hub: Hub,
+        settings: Settings,
+        refuse: Callable[[Problem], Answer],
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self.origin = origin
+        self.hub = hub
+        self.refuse = refuse
+        self.uniform = uniform
+        self.fetching = Fetching(origin.client, settings.forwarded, settings.origin_fetches)
+        self._max_wait = settings.max_wait
+        self._resources: dict[str, Resource] = {}
+        # Bytes of all bodies that are kept.
+        self.size = 0
+        self._varying: dict[tuple[str, str], frozenset[str]] = {}
+
+    # Requests
+
+    def shared(self, found: Found, asked: Asked) -> Shared | None:
+        """A request as one for a shared resource; None if it is to pass through."""
+        wish = self._wish(found, asked)
+        resource = None if wish is None else self._resource(found, asked)
+        return None if wish is None or resource is None else Shared(resource, wish)
+
+    def _wish(self, found: Found, asked: Asked) -> Wish | None:
+        route = found.route
+        if route.step not in ("poll", "notify") or asked.method != "GET":
+            return None
+        if "range" in asked.headers or "content-length" in asked.headers:
+            return None
+        wish = wish_of(route, asked, self._max_wait)
+        if wish.wait is None and not route.max_age:
+            return None
+        if wish.wait is not None and self.hub.parked >= self.hub.max_holds:
+            return None
+        return wish
+
+    def _resource(self, found: Found, asked: Asked) -> Resource | None:
+        key = Key(found, asked)
+        if (more := self._varying.get(key.address)) is not None:
+            key = Key(found, asked, more)
+        resource = self._resources.get(key.channel)
+        if resource is None:
+            if self._is_full and not self._make_room():
+                return None
+            resource = self._resources[key.channel] = Resource(
+                self, found.route, key, self.fetching.pairs(asked), _told_by(found)
+            )
+        elif resource.alone_until > self.hub.now():
+            return None
+        return resource
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._resources) >= MAX_RESOURCES or self.size > MAX_BYTES
+
+    def _make_room(self) -> bool:
+        """Forget some that nobody waits on, the oldest first; whether there is room now."""
+        for resource in list(islice(self._resources.values(), SWEEP)):
+            # Busy ones go to the end, so that they are not looked at again and again.
+            self._resources[resource.channel] = self._resources.pop(resource.channel)
+            if not resource.waiting:
+                self.forget(resource)
+        return not self._is_full
+
+    def forget(self, resource: Resource) -> None:
+        """Nobody waits there any more."""
+        self.hub.wheel.clear(resource)
+        if self._resources.pop(resource.channel, None) is not None:
+            self.size -= resource.size
+        if resource.published:
+            # Its channel was for those who waited; on another node they are told to ask again.
+            self.origin.keep(self._delete(resource.channel))
+
+    async def _delete(self, channel: str) -> None:
+        await self.hub.store.delete(channel)
+
+    def vary(self, key: Key, names: frozenset[str]) -> bool:
+        """Take note of what a resource varies by; whether that is news."""
+        if names <= set(key.names):
+            return False
+        if len(self._varying) >= MAX_VARYING:
+            self._varying.pop(next(iter(self._varying)))
+        self._varying[key.address] = self._varying.get(key.address, frozenset()) | names
+        return True
+
+    # Other nodes
+
+    async def claim(self, channel: str, turn: str) -> bool:
+        """Whether it is this node that looks, of all that would in this turn."""
+        store = self.hub.store
+        if store.certain:
+            return True
+        claim = Append(TURNS, Draft(b"{}"), REGISTER, key=f"{channel}:{turn}")
+        (outcome,) = await append(store, claim)
+        # Without the store nothing can be told; the look's own publish will say so.
+        return not isinstance(outcome, Appended) or not outcome.duplicate
+
+    def notified(self, resources: list[str], turn: str) -> int:
+        """Somebody says that these changed: paths, with or without a query, prefixes with a final
+        `*`, and `{name}` for one segment. How many of them are known here.
+        """
+        plain = {text for text in resources if "*" not in text and "{" not in text}
+        patterns = [parse_pattern(text) for text in resources if text not in plain]
+        count = 0
+        for resource in list(self._resources.values()):
+            key = resource.key
+            whole = f"{key.path}?{key.query}"
+            if (
+                key.path in plain
+                or whole in plain
+                or any(p.values(readings(key.path)[0]) is not None for p in patterns)
+            ):
+                count += 1
+                resource.notified(turn)
+        return count
+
+    def doubt(self) -> None:
+        """Notifications may have been lost: every resource is looked at anew."""
+        for resource in list(self._resources.values()):
+            resource.notified()
+
+    def __len__(self) -> int:
+        return len(self._resources)
+
+
+def _told_by(found: Found) -> str | None:
+    """The public channel that tells of a request's resource, by its route."""
+    pattern = found.route.channel
+    if pattern is None:
+        return None
+    try:
+        return check_name(pattern.format(**found.names))
+    except (ChannelNameError, KeyError, IndexError, ValueError):
+        return None

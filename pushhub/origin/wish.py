@@ -1,0 +1,73 @@
+"""What a poller wishes of a resource: whether it waits, for how long, and what it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from pushhub.protocol.condition import Condition, Since, Tags, Version
+from pushhub.protocol.etag import parse_tags
+from pushhub.protocol.wait import grant, parse_seconds, preferred
+
+if TYPE_CHECKING:
+    from pushhub.origin.asked import Asked
+    from pushhub.settings.origin import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """`wait` is the granted seconds, None if the client did not opt in. `condition` is None where
+    it has nothing yet, and takes whatever there is.
+    """
+
+    wait: int | None
+    condition: Condition | None
+
+
+def wish_of(route: Route, asked: Asked, cap: int) -> Wish:
+    """Read a GET in the terms of its route's API; `cap` is the longest wait that is granted."""
+    query = dict(parse_qsl(asked.query, keep_blank_values=True)) if asked.query else {}
+    return Wish(grant(_seconds(route, asked, query), cap), _condition(route, asked, query))
+
+
+def without_wish(route: Route, query: str) -> str:
+    """The query as the origin is to see it: without a parameter that was for us."""
+    ours = {name.partition("-")[0] for name in route.opt_in if name.endswith("-param")}
+    if not ours:
+        return query
+    return "&".join(part for part in query.split("&") if part.partition("=")[0] not in ours)
+
+
+def _seconds(route: Route, asked: Asked, query: dict[str, str]) -> float | None:
+    """What the client asks for. A header wins over a parameter, `Prefer` over `Wait`."""
+    for name in sorted(route.opt_in, key=("prefer", "wait", "wait-param", "timeout-param").index):
+        if name == "prefer" and "prefer" in asked.headers:
+            found = preferred(asked.headers["prefer"])
+        elif name == "wait" and "wait" in asked.headers:
+            found = parse_seconds(asked.headers["wait"])
+        elif name == "wait-param" and "wait" in query:
+            found = parse_seconds(query["wait"])
+        elif name == "timeout-param" and "timeout" in query:
+            found = parse_seconds(query["timeout"])
+            if found is not None and route.timeout_unit == "ms":
+                found /= 1000
+        else:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _condition(route: Route, asked: Asked, query: dict[str, str]) -> Condition | None:
+    # A tag is understood on every route: it may be one that we gave.
+    if tags := parse_tags(asked.headers.get("if-none-match", "")):
+        return Tags(tags)
+    cursor = query.get(route.since_param)
+    if cursor is None:
+        return None
+    if route.cursor == "since":
+        return Since(cursor, route.items_field, route.next_field)
+    if route.cursor == "version" and route.version_field is not None:
+        return Version(cursor, route.version_field)
+    return None

@@ -1,0 +1,98 @@
+"""What a client says it has, in the terms of the API that it polls: is this new to it?
+
+An API without conditions cannot be waited on: there "changed since when?" has no answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from pushhub.protocol.etag import ANY
+
+if TYPE_CHECKING:
+    from pushhub.protocol.representation import Representation
+
+
+class Condition(Protocol):
+    """Equal conditions are met by the same representations."""
+
+    def is_new(self, representation: Representation) -> bool:
+        """Whether the client does not have it."""
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """`If-None-Match`: the tags as `parse_tags` reads them."""
+
+    tags: frozenset[str]
+
+    def is_new(self, representation: Representation) -> bool:
+        # What is no success is told whatever the client has: a 404, a 401.
+        if not 200 <= representation.status < 300:
+            return True
+        return ANY not in self.tags and representation.tag not in self.tags
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """`?since=CURSOR`: nothing is new while the body's list is empty, or its next cursor is the
+    same. `items` and `next` are where the body has them, as `meta.next`.
+    """
+
+    cursor: str
+    items: str | None
+    next: str | None
+
+    def is_new(self, representation: Representation) -> bool:
+        if representation.status in (204, 304):
+            return False
+        if representation.status != 200:
+            return True
+        body = _parsed(representation.body)
+        if self.items is not None:
+            found = _at(body, self.items)
+            return not isinstance(found, list) or bool(found)
+        if self.next is not None:
+            return _text(_at(body, self.next)) != self.cursor
+        return bool(body)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version in the body, which the client names in its query. `field` is where it is."""
+
+    version: str
+    field: str
+
+    def is_new(self, representation: Representation) -> bool:
+        if representation.status in (204, 304):
+            return False
+        if representation.status != 200:
+            return True
+        return _text(_at(_parsed(representation.body), self.field)) != self.version
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _at(body: Any, path: str) -> Any:
+    """The member at a dotted path; None where there is none."""
+    for name in path.split("."):
+        if not isinstance(body, dict):
+            return None
+        body = body.get(name)
+    return body
+
+
+def _text(value: Any) -> str:
+    """A cursor as a query has it: a text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,120 @@
+"""What an origin answered for a resource: told through its channel to all who wait for it.
+
+(RFC 9110 §3.2: a representation is what a resource looks like at one time.)
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pushhub.protocol.etag import parse_tags
+from pushhub.protocol.event import BINARY, MAX_EVENT_BYTES, Draft
+from pushhub.protocol.feed import applied
+from pushhub.protocol.poll import AT_ONCE, Hint
+from pushhub.protocol.verbatim import FRAMING, Verbatim
+
+if TYPE_CHECKING:
+    from pushhub.protocol.answer import Headers
+
+# The event that carries it has a line for the head, too.
+MAX_BODY_BYTES = MAX_EVENT_BYTES - 16 * 1024
+MAX_HEAD_BYTES = 16 * 1024 - 1
+
+# What marks a validator as ours: the origin gave none, and is not to see this one.
+OURS = "ph-"
+# Half of the 256 bits of a collision-free hash: two answers of one resource do not meet by chance.
+_DIGEST_BYTES = 16
+
+# Of the headers of a 200, those that a 304 repeats (RFC 9110 §15.4.5), and who may read it.
+_REPEATED = re.compile(
+    rb"cache-control|content-location|date|etag|expires|vary|server|set-cookie|access-control-.*",
+    re.IGNORECASE,
+)
+
+
+class Representation:
+    """A whole response: status line, headers as sent, body as encoded.
+
+    `tag` is what a client sends back in `If-None-Match`: the origin's own, or a digest; without
+    quotes, weakness and suffixes, as `parse_tags` reads them.
+    """
+
+    __slots__ = ("body", "headers", "ours", "reason", "status", "tag")
+
+    def __init__(self, status: int, reason: bytes, headers: Headers, body: bytes) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = tuple(pair for pair in headers if pair[0].lower() not in FRAMING)
+        self.body = body
+        etag = self.header(b"etag")
+        tags = parse_tags(etag.decode("latin-1")) if etag else frozenset()
+        self.ours = len(tags) != 1
+        self.tag = self._digest() if self.ours else next(iter(tags))
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of this lower-case name."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+    def _digest(self) -> str:
+        content_type = self.header(b"content-type") or b""
+        digest = blake2b(b"%d\0%b\0" % (self.status, content_type), digest_size=_DIGEST_BYTES)
+        digest.update(self.body)
+        return OURS + digest.hexdigest()
+
+    # As an event
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be an event of a channel."""
+        return len(self.body) <= MAX_BODY_BYTES and len(self._head()) <= MAX_HEAD_BYTES
+
+    def draft(self) -> Draft:
+        """The event that tells of it. Only one that `fits` can be."""
+        return Draft(self._head() + b"\n" + self.body, BINARY)
+
+    def _head(self) -> bytes:
+        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers]
+        return orjson.dumps([self.status, self.reason.decode("latin-1"), pairs])
+
+    @classmethod
+    def of(cls, data: bytes) -> Representation:
+        """The representation that an event of its channel carries."""
+        head, _, body = data.partition(b"\n")
+        status, reason, headers = orjson.loads(head)
+        pairs = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+        return cls(status, reason.encode("latin-1"), pairs, body)
+
+    # As an answer
+
+    def answer(self, wait: int | None = None, hint: Hint = AT_ONCE, events: int = 0) -> Verbatim:
+        """The response for who opted in to `wait` seconds; without them, as the origin sent it."""
+        headers = self.headers if wait is None else self._waited(self.headers, wait, hint)
+        return Verbatim(self.status, headers, self.body, reason=self.reason, events=events)
+
+    def unchanged(
+        self, wait: int | None = None, hint: Hint = AT_ONCE, status: int = 304
+    ) -> Verbatim:
+        """The response for who has it already: 304, or 204 where the API says so."""
+        headers = tuple(pair for pair in self.headers if _REPEATED.fullmatch(pair[0]))
+        if wait is not None:
+            headers = self._waited(headers, wait, hint)
+        return Verbatim(status, headers)
+
+    def _waited(self, headers: Headers, wait: int, hint: Hint) -> Headers:
+        """With a validator, and with what keeps a cache from giving it to others (RFC 7240 §2)."""
+        kept = tuple(pair for pair in headers if pair[0].lower() not in (b"cache-control", b"vary"))
+        vary = [value for name, value in headers if name.lower() == b"vary"]
+        return (
+            *kept,
+            *(((b"ETag", b'"%b"' % self.tag.encode()),) if self.ours else ()),
+            (b"Vary", b", ".join([*vary, b"Prefer"])),
+            (b"Cache-Control", b"no-store"),
+            *applied(wait, hint),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Representation {self.status} {self.tag} {len(self.body)} bytes>"
