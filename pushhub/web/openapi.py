@@ -283,6 +283,7 @@ def _pages() -> dict[str, Any]:
     responses = metrics["responses"]
     metrics["responses"] = {status: responses[status] for status in ("200", "401", "403")}
     ready = {_JSON: _schema("Ready")}
+    html = {"200": _answer("The page.", {_HTML: _text()})}
     return {
         "/livez": page(
             "live",
@@ -303,18 +304,9 @@ def _pages() -> dict[str, Any]:
             "OpenAPI 3.1.",
             {"200": _answer("The document.", {_JSON: {"schema": {"type": "object"}}})},
         ),
-        "/docs": page(
-            "docs",
-            "Read the API's pages",
-            "This document, for people.",
-            {"200": _answer("The page.", {_HTML: _text()})},
-        ),
-        "/demo": page(
-            "demo",
-            "See it move",
-            "One channel and three readers: plain polling, long-polling, Server-Sent Events.",
-            {"200": _answer("The page.", {_HTML: _text()})},
-        ),
+        "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
+        "/demo": page("demo", "See it move", "One channel and a reader of each kind.", html),
+        "/console": page("console", "Watch and operate", "For who has an admin key.", html),
         "/": page("home", "Go to the demo", "", {"307": _answer("To `/demo`.")}),
     }
 

@@ -1,8 +1,9 @@
-"""What needs no speed: health, metrics, the API's description, the demo. Ordinary Starlette."""
+"""What needs no speed: health, metrics, the API's description, the demo, the console.
+Ordinary Starlette.
+"""
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request as Asked
 from pushhub.web import metrics
+from pushhub.web.assets import CONSOLE_HEADERS, asset, folder
 from pushhub.web.metrics_sum import add_up
 from pushhub.web.openapi import document
 
@@ -22,16 +24,6 @@ if TYPE_CHECKING:
 
     from pushhub.web.service import Service
 
-_STATIC = files("pushhub.web") / "static"
-
-# The pages need nothing from elsewhere, and must not be made to (CWE-79).
-_PAGE_HEADERS = {
-    "cache-control": "no-cache",
-    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-}
-
 
 def pages(service: Service) -> list[Route]:
     """The routes of the pages."""
@@ -41,12 +33,14 @@ def pages(service: Service) -> list[Route]:
         Route("/readyz", _readyz(service)),
         Route("/metrics", _metrics(service)),
         Route("/openapi.json", _openapi),
-        Route("/docs", _static("docs.html", "text/html")),
-        Route("/docs.css", _static("docs.css", "text/css")),
-        Route("/docs.js", _static("docs.js", "text/javascript")),
-        Route("/demo", _static("demo.html", "text/html")),
-        Route("/demo.css", _static("demo.css", "text/css")),
-        Route("/demo.js", _static("demo.js", "text/javascript")),
+        Route("/docs", asset("docs.html")),
+        Route("/docs.css", asset("docs.css")),
+        Route("/docs.js", asset("docs.js")),
+        Route("/page.css", asset("page.css")),
+        Route("/demo", asset("demo.html")),
+        Route("/demo/{file}", folder("demo")),
+        Route("/console", asset("console.html", CONSOLE_HEADERS)),
+        Route("/console/{file}", folder("console", CONSOLE_HEADERS)),
     ]
 
 
@@ -89,15 +83,6 @@ def _metrics(service: Service) -> Callable[[Request], Awaitable[Response]]:
         )
 
     return metrics_page
-
-
-def _static(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (_STATIC / name).read_bytes()
-
-    async def page(request: Request) -> Response:
-        return Response(content, media_type=media_type, headers=_PAGE_HEADERS)
-
-    return page
 
 
 def _problem(service: Service, problem: Problem) -> Response:

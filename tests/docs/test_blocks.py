@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
     "docs/api.md",
+    "docs/console.md",
     "docs/guarantees.md",
     "docs/metrics.md",
     "docs/polling-upgrade.md",

@@ -28,7 +28,7 @@ OPERATIONS = {
     for method, operation in item.items()
     if method != "parameters"
 }
-ASSETS = {"/docs.css", "/docs.js", "/demo.css", "/demo.js"}
+ASSETS = {"/docs.css", "/docs.js", "/page.css", "/demo/{file}", "/console/{file}"}
 
 
 def examples(schema: str) -> Iterator[object]:

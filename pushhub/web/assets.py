@@ -1,0 +1,73 @@
+"""The files that pages are made of: read once, at the start, from the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from importlib.resources.abc import Traversable
+
+    from starlette.requests import Request
+
+    Endpoint = Callable[[Request], Awaitable[Response]]
+
+STATIC: Traversable = files("pushhub.web") / "static"
+
+# Browsers run no script that is not called one (`nosniff`).
+MEDIA_TYPES = {
+    "css": "text/css",
+    "html": "text/html",
+    "js": "text/javascript",
+    "txt": "text/plain",
+}
+
+# The pages need nothing from elsewhere, and must not be made to (CWE-79).
+PAGE_HEADERS = {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+# The console's page holds an operator's key in its memory. So it says itself what it needs, and
+# turns text into markup nowhere (Trusted Types); no form of it can put the key into an address.
+CONSOLE_HEADERS = {
+    **PAGE_HEADERS,
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+
+
+def asset(name: str, headers: Mapping[str, str] = PAGE_HEADERS) -> Endpoint:
+    """A page of one file."""
+    content = (STATIC / name).read_bytes()
+    media_type = MEDIA_TYPES[name.rpartition(".")[2]]
+
+    async def page(request: Request) -> Response:
+        return Response(content, media_type=media_type, headers=headers)
+
+    return page
+
+
+def folder(name: str, headers: Mapping[str, str] = PAGE_HEADERS) -> Endpoint:
+    """The files of one folder, by the `file` of the path; nothing else can be named."""
+    pages = {one.name: asset(f"{name}/{one.name}", headers) for one in (STATIC / name).iterdir()}
+
+    async def page(request: Request) -> Response:
+        found = pages.get(request.path_params["file"])
+        if found is None:
+            raise HTTPException(404)
+        return await found(request)
+
+    return page

@@ -1,0 +1,116 @@
+// The console: lets somebody in, and shows the view that the address names.
+
+import { enter, leave, onRefused } from "./api.js";
+import { Channels } from "./channels.js";
+import { ChannelView } from "./channel.js";
+import { $, say } from "./dom.js";
+import { Feed } from "./feed.js";
+import { Figures } from "./figures.js";
+import { Overview } from "./overview.js";
+import { Settings } from "./settings.js";
+import { Trace } from "./trace.js";
+
+const list = {}; // where one was in the list of channels
+let feed = null;
+let figures = null;
+let overview = null;
+let view = null;
+
+const titles = { overview: "Overview", channels: "Channels", trace: "Trace", settings: "Settings" };
+
+/** `#/channels/news%3A7?x=y` → ["channels", "news:7", query]. */
+function where() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
+  const [place = "", ...rest] = path.split("/");
+  let name = rest.join("/");
+  try { name = decodeURIComponent(name); } catch { /* as it is */ }
+  return [place in titles ? place : "overview", name, new URLSearchParams(query)];
+}
+
+function show(focus = true) {
+  if (!feed) return;
+  const [place, name, query] = where();
+  view?.stop?.();
+  view = null;
+  for (const link of document.querySelectorAll("nav [data-view]")) {
+    if (link.dataset.view === place) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (place === "overview") {
+    $("view").replaceChildren(overview.whole);
+    overview.show(true);
+  } else {
+    if (place === "channels") view = name ? new ChannelView(name, feed) : new Channels(list);
+    else if (place === "trace") view = new Trace(feed, query);
+    else view = new Settings();
+    $("view").replaceChildren(view.whole);
+  }
+  document.title = `${name || titles[place]} – pushhub console`;
+  if (focus) $("view").querySelector("h1").focus();
+}
+
+function begin(session) {
+  figures = new Figures(session.bounds);
+  overview = new Overview(figures);
+  feed = new Feed();
+  feed.on("figures", (told, time) => {
+    figures.add(told, time);
+    if (where()[0] === "overview") overview.show();
+  });
+  feed.on("state", (how, sentence) => {
+    if ($("state").textContent === sentence) return;
+    $("state").textContent = sentence;
+    $("state").dataset.how = how;
+  });
+  $("login").hidden = true;
+  $("inside").hidden = false;
+  $("leave").hidden = session.open;
+  $("who").textContent = session.open ? "--dev: open to everybody here" : session.name;
+  show();
+  feed.start();
+}
+
+function out(sentence) {
+  leave();
+  feed?.stop();
+  view?.stop?.();
+  feed = view = overview = figures = null;
+  $("view").replaceChildren();
+  $("inside").hidden = true;
+  $("login").hidden = false;
+  $("key").value = "";
+  $("refused").textContent = sentence;
+  $("key").focus();
+}
+
+$("login").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const key = $("key").value.trim();
+  $("enter").disabled = true;
+  $("refused").textContent = "";
+  try {
+    begin(await enter(key));
+    $("key").value = "";
+  } catch (error) {
+    const wait = error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
+    $("refused").textContent = `${error.status ? error.message : "The server cannot be reached."}${wait}`;
+    $("key").select();
+    $("key").focus();
+  }
+  $("enter").disabled = false;
+});
+
+$("leave").addEventListener("click", () => { out(""); say("Signed out."); });
+onRefused(() => { if (feed) out("The key is not good any more."); });
+addEventListener("hashchange", () => {
+  if (location.hash === "#view") $("view").focus(); // the link that skips the header
+  else show();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => overview?.repaint());
+
+// A server with --dev lets everybody in; another one asks.
+try {
+  begin(await enter(""));
+} catch {
+  out("");
+}

@@ -1,0 +1,56 @@
+// Who waits on a channel, in all processes: asked again every few seconds.
+
+import { wish } from "./api.js";
+import { h, table } from "./dom.js";
+import { number } from "./format.js";
+
+const ASK_MS = 3000;
+const STALE_MS = 10_000;
+const MOST_ROWS = 100;
+
+export class Presence {
+  /** `own()`: whether this page waits on the channel too. */
+  constructor(name, feed, own) {
+    this.name = name;
+    this.own = own;
+    this.told = new Map(); // process → {holds, holders, node, pid, at}
+    this.count = h("p", { id: "presence" }, "Asking…");
+    this.table = table("Who waits", ["Client", "Subject", "How", ["For", "number"], "Process"]);
+    this.table.whole.hidden = true;
+    this.whole = h("div", {}, this.count, this.table.whole);
+    this.off = feed.on("presence", (told) => { if (told.presence === name) this.take(told); });
+    this.ask();
+    this.asking = setInterval(() => { if (!document.hidden) this.ask(); }, ASK_MS);
+  }
+
+  ask() {
+    wish({ presence: this.name }).catch((error) => { this.count.textContent = error.message; });
+  }
+
+  take(told) {
+    const now = performance.now();
+    this.told.set(told.id, { ...told, at: now });
+    for (const [id, { at }] of this.told) if (now - at > STALE_MS) this.told.delete(id);
+    this.show();
+  }
+
+  show() {
+    const all = [...this.told.values()];
+    const holds = all.reduce((sum, one) => sum + one.holds, 0);
+    const rows = all.flatMap(({ holders, node, pid }) => holders.map((one) => ({ ...one, process: `${node} ${pid}` })));
+    const shown = rows.slice(0, MOST_ROWS);
+    const where = all.length > 1 ? ` in ${all.length} processes` : "";
+    const own = this.own() && holds ? "; one of them is this page's own" : "";
+    const some = shown.length < holds ? ` The first ${shown.length} are listed.` : "";
+    this.count.textContent = `${holds === 1 ? "1 request waits" : `${number(holds)} requests wait`} on this channel now${where}${own}.${some}`;
+    this.table.whole.hidden = !shown.length;
+    this.table.body.replaceChildren(...shown.map((one) => h("tr", {},
+      h("th", { scope: "row" }, one.client || "unknown"), h("td", {}, h("bdi", {}, one.subject ?? "")), h("td", {}, one.kind),
+      h("td", { class: "number" }, `${Math.round(one.waited)} s`), h("td", {}, one.process))));
+  }
+
+  stop() {
+    clearInterval(this.asking);
+    this.off();
+  }
+}

@@ -1,0 +1,50 @@
+// Every setting, its value, and where it was set. The server leaves secrets out.
+
+import { curl, get } from "./api.js";
+import { command, h } from "./dom.js";
+
+const WHERE = { flag: ({ flag }) => flag, env: ({ variable }) => variable, file: ({ name }) => `${name} in the file`, default: () => "" };
+
+export class Settings {
+  constructor() {
+    this.filter = h("input", { id: "filter", type: "search", autocomplete: "off", input: () => this.show() });
+    this.changed = h("input", { type: "checkbox", id: "changed", change: () => this.show() });
+    this.note = h("p", { class: "note", role: "status" }, "Reading…");
+    this.list = h("div", {});
+    this.whole = h("div", {},
+      h("h1", { tabindex: "-1" }, "Settings"),
+      h("div", { class: "row" }, h("label", {}, "Containing", this.filter), h("label", { class: "check" }, this.changed, "only what is not the default")),
+      this.note, this.list, command(curl("GET", "console/settings")).whole);
+    this.load();
+  }
+
+  async load() {
+    try {
+      ({ settings: this.settings } = await get("console/settings"));
+      this.show();
+    } catch (error) {
+      this.note.textContent = error.message;
+    }
+  }
+
+  show() {
+    const text = this.filter.value.toLowerCase();
+    const shown = (this.settings ?? []).filter((one) => (!this.changed.checked || one.origin !== "default")
+      && `${one.name} ${one.meaning}`.toLowerCase().includes(text));
+    const panels = [...new Set(shown.map((one) => one.panel))];
+    this.note.textContent = `${shown.length} of ${this.settings?.length ?? 0} settings, of the process that answers.`;
+    this.list.replaceChildren(...panels.map((panel) => h("section", {}, h("h2", {}, panel),
+      h("dl", { class: "settings" }, ...shown.filter((one) => one.panel === panel).map(entry)))));
+  }
+
+  stop() {}
+}
+
+function entry(setting) {
+  const { name, value, origin, meaning } = setting;
+  const where = WHERE[origin](setting);
+  return h("div", {},
+    h("dt", {}, h("code", {}, name), h("span", { class: `badge origin-${origin}` }, origin), where ? h("code", { class: "where" }, where) : null),
+    h("dd", { class: "value" }, h("code", {}, JSON.stringify(value, null, typeof value === "object" && value ? 1 : 0))),
+    h("dd", { class: "note" }, meaning));
+}

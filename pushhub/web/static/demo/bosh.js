@@ -1,0 +1,110 @@
+// BOSH (XEP-0124, XEP-0206): XMPP over long-polls, read here without a library. Where pushhub speaks
+// it, a PubSub node is a channel, so this reader gets the same events as the others.
+
+import { Reader } from "./reader.js";
+import { address, bytes, either, page, say } from "./shared.js";
+
+const WAIT_SECONDS = 25;
+const SLACK_SECONDS = 10;
+const BIND = "http-bind";
+const PUBSUB = "http://jabber.org/protocol/pubsub";
+const SASL = "urn:ietf:params:xml:ns:xmpp-sasl";
+const CLIENT = "jabber:client";
+
+/** The XMPP domain of this address: an IP address is nobody's, and `--dev` serves localhost. */
+const domain = /^[\d.]+$|:/.test(location.hostname) ? "localhost" : location.hostname;
+
+const escape = (text) => text.replace(/[&<>'"]/g, (one) => `&#${one.codePointAt(0)};`);
+
+/** Whether the hub has this face. */
+export async function speaksBosh() {
+  try {
+    const { status } = await fetch(address(BIND), { method: "OPTIONS", signal: AbortSignal.timeout(5000) });
+    return status < 400;
+  } catch {
+    return false;
+  }
+}
+
+export class Bosh extends Reader {
+  /** One session, from its creation to its end. */
+  async turn(signal) {
+    this.signal = signal;
+    this.rid = Math.floor(Math.random() * 2 ** 40) + 1;
+    this.sid = "";
+    this.state("connecting");
+    await this.send("", `to='${escape(domain)}' wait='${WAIT_SECONDS}' hold='1' ver='1.6' xml:lang='en' xmpp:version='1.0' xmlns:xmpp='urn:xmpp:xbosh'`);
+    await this.send(`<auth xmlns='${SASL}' mechanism='ANONYMOUS'/>`, "", "success");
+    await this.send("", `to='${escape(domain)}' xmpp:restart='true' xmlns:xmpp='urn:xmpp:xbosh'`);
+    await this.send(`<iq type='set' id='bind' xmlns='${CLIENT}'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>`, "", "jid");
+    const jid = this.found.textContent;
+    await this.send(`<iq type='set' id='subscribe' to='pubsub.${escape(domain)}' xmlns='${CLIENT}'><pubsub xmlns='${PUBSUB}'>`
+      + `<subscribe node='${escape(page.channel)}' jid='${escape(jid)}'/></pubsub></iq>`, "", "subscription");
+    if (this.failures) say(`${this.title} is back.`, true);
+    this.failures = 0;
+    this.state("waiting", "on");
+    for (;;) await this.send("");
+  }
+
+  /** One request. With `wanted`, wait until an element of that name has come. */
+  async send(stanzas, attributes = "", wanted = "") {
+    this.found = null;
+    let text = stanzas;
+    do {
+      this.take(await this.post(text, attributes), wanted);
+      text = attributes = "";
+    } while (wanted && !this.found);
+  }
+
+  async post(stanzas, attributes) {
+    this.requests += 1;
+    this.rid += 1;
+    this.show();
+    const sid = this.sid ? `sid='${escape(this.sid)}'` : "";
+    const response = await fetch(address(BIND), {
+      method: "POST",
+      headers: { "Content-Type": "text/xml; charset=utf-8" },
+      body: `<body rid='${this.rid}' ${sid} xmlns='http://jabber.org/protocol/httpbind' ${attributes}>${stanzas}</body>`,
+      signal: either(this.signal, AbortSignal.timeout((WAIT_SECONDS + SLACK_SECONDS) * 1000)),
+    });
+    const text = await response.text();
+    this.bytes += bytes(text);
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return new DOMParser().parseFromString(text, "text/xml").documentElement;
+  }
+
+  take(body, wanted) {
+    if (body.getAttribute("type") === "terminate") throw new Error(body.getAttribute("condition") ?? "the session ended");
+    this.sid ||= body.getAttribute("sid") ?? "";
+    const refused = body.querySelector("failure, iq[type=error]");
+    if (refused) throw new Error(refused.querySelector("text")?.textContent ?? "refused");
+    if (wanted) this.found = body.querySelector(wanted);
+    for (const items of body.getElementsByTagNameNS(`${PUBSUB}#event`, "items")) {
+      if (items.getAttribute("node") !== page.channel) continue;
+      for (const item of items.children) this.read(item);
+    }
+    this.show();
+  }
+
+  read(item) {
+    let data = item.textContent;
+    try { data = JSON.parse(data); } catch { /* text */ }
+    this.took(item.getAttribute("id") ?? "", data);
+  }
+}
+
+export const boshCode = () => `// with Strophe.js
+const connection = new Strophe.Connection(
+  "${address(BIND)}");
+connection.connect("${domain}", "", (status) => {
+  if (status !== Strophe.Status.CONNECTED) return;
+  connection.addHandler((message) => {
+    show(message);
+    return true;
+  }, "${PUBSUB}#event", "message");
+  connection.sendIQ($iq({ type: "set",
+      to: "pubsub.${domain}" })
+    .c("pubsub", { xmlns: "${PUBSUB}" })
+    .c("subscribe", { node: ${JSON.stringify(page.channel)},
+      jid: connection.jid }));
+});`;
