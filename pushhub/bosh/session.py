@@ -106,9 +106,9 @@ class Session:
         self._keys: KeySequence | None = None
         self._repeats = 0
         self._report = b""
-        # When a request came last, and when anything came or left; for how long nothing may, with
-        # no request held.
-        self._heard = now
+        # Up to which rid there were answers when a request came last.
+        self._heard = 0
+        # When anything came or left last; for how long nothing may, with no request held.
         self._seen = now
         self._idle = float(terms.inactivity)
         # Since when there has been a gap in the rids, and when a poll was answered empty last.
@@ -139,7 +139,9 @@ class Session:
         window = self._window
         if self.ended:
             return [Answer(handle, terminate(Condition.ITEM_NOT_FOUND))]
-        self._seen = self._heard = now
+        self._seen = now
+        if window.answered:
+            self._heard = window.answered[-1].rid
         if rid <= window.last:
             return self._repeat(window.find(rid), rid, body, raw, now, handle)
         actions: list[Action] = []
@@ -444,7 +446,7 @@ class Session:
         if lost:
             # A client's next request comes at once after an answer that has something for it.
             for entry in self._window.answered:
-                if entry.at >= self._heard and entry.answer != EMPTY:
+                if entry.rid > self._heard and entry.answer != EMPTY:
                     unconfirmed += xml.parse(entry.answer, own=True).elements
         undelivered = tuple(xml.parse(data, own=True) for data in self._queue)
         actions.append(Ended(reason, undelivered, tuple(unconfirmed)))
@@ -490,7 +492,7 @@ class Session:
             "paused": self.paused_rid,
             "idle": self._idle,
             "seen": now - self._seen,
-            "heard": now - self._heard,
+            "heard": self._heard,
         }
 
     @classmethod
@@ -510,7 +512,7 @@ class Session:
         session.paused_rid = data["paused"]
         session._idle = data["idle"]
         session._seen = now - data["seen"]
-        session._heard = now - data["heard"]
+        session._heard = data["heard"]
         return session
 
     def __repr__(self) -> str:
