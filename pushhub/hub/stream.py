@@ -10,7 +10,7 @@ from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.poll import Poll
 
 if TYPE_CHECKING:
-    from pushhub.hub.hold import Parked
+    from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
 
 
@@ -38,7 +38,7 @@ class Stream:
         self.poll = poll
         self.expires = expires
 
-    def next(self, written: Part | None) -> Part | Parked | None:
+    def next(self, written: Part | None) -> Part | Hold | None:
         """The step after `written`: a part to write, a hold that will be completed with one, or
         None at the end.
         """

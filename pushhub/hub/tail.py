@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor, Since, Start
+from pushhub.protocol.cursor import RECENT_EVENTS, Cursor, Since, Start
 from pushhub.protocol.page import MAX_ANSWER_BYTES, Page, clip
 
 if TYPE_CHECKING:
     from pushhub.protocol.event import Event
 
-# More than a reader misses between two polls; a reader that missed more asks the store.
-MAX_TAIL_EVENTS = 100
+# A reader that missed more asks the store.
+MAX_TAIL_EVENTS = RECENT_EVENTS
 MAX_TAIL_BYTES = MAX_ANSWER_BYTES
 
 
@@ -65,6 +65,8 @@ class Tail:
             return Page((), cursor, up_to_date=True)
         if since is Start.LAST:
             return Page((events[-1],), cursor, up_to_date=True)
+        if since is Start.RECENT:
+            return Page(tuple(events), cursor, up_to_date=True)
         if since is Start.EARLIEST:
             return None
         if since.epoch != cursor.epoch:

@@ -34,6 +34,10 @@ class Cursor:
         return f'"{self.epoch}-{self.offset}"'
 
 
+# What of a channel is recent: more than a reader misses between two polls.
+RECENT_EVENTS = 100
+
+
 class Start(Enum):
     """Where a reader without a cursor begins."""
 
@@ -43,6 +47,8 @@ class Start(Enum):
     """After the newest: only what comes."""
     LAST = "last"
     """With the newest itself: what a value is. Not a word of the wire."""
+    RECENT = "recent"
+    """With the last hundred or so: what the hub keeps in memory. Not a word of the wire."""
 
 
 Since = Cursor | Start

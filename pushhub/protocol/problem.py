@@ -25,6 +25,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "no-value": (404, "The channel has no value yet"),
     "deleted": (404, "The channel was deleted"),
     "method-not-allowed": (405, "This address does not answer that method"),
+    "not-acceptable": (406, "The answer has no such type"),
     "timeout": (408, "The request did not arrive in time"),
     "gap": (410, "Events after this cursor may have been lost"),
     "precondition-failed": (412, "The value is another one by now"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pushhub.protocol.answer import Part
 
 if TYPE_CHECKING:
-    from pushhub.hub.hold import Parked
+    from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
@@ -34,11 +34,14 @@ class Outlet:
         """A part as it is written, in pieces, so that a large one is not copied."""
         # The next step needs to know where the part took the reader, and not its bytes.
         self._written = Part(b"", part.moved, part.last)
+        if not part.body:
+            # A chunk of nothing would be the last one (RFC 9112 §7.1).
+            return (b"",)
         if self.chunked:
             return b"%x\r\n" % len(part.body), part.body, b"\r\n"
         return (part.body,)
 
-    def next(self) -> Part | Parked | None:
+    def next(self) -> Part | Hold | None:
         """The step after what was written last; None at the end."""
         written, self._written = self._written, None
         return self._stream.next(written)

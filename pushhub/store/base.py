@@ -174,7 +174,8 @@ class Store(Protocol):
     async def read(self, channel: str, since: Since, limit: int) -> Read:
         """Read at most `limit` contiguous events after `since`, about 1 MiB at most, or the gap.
 
-        From `EARLIEST` the oldest that are kept, from `NOW` none, from `LAST` the newest alone. A
+        From `EARLIEST` the oldest that are kept, from `NOW` none, from `LAST` the newest alone,
+        from `RECENT` the last 100. A
         channel that does not exist is empty, and reading it writes nothing. The page's cursor has
         the store's present epoch.
 
@@ -191,6 +192,13 @@ class Store(Protocol):
 
     def leave(self, channel: str) -> None:
         """Nobody here reads the channel any more; the listener need not be woken for it."""
+
+    async def time(self) -> int:
+        """What the clock says that gives events their time: milliseconds since 1970.
+
+        Raises:
+            StoreUnavailable: nobody can say now.
+        """
 
     async def delete(self, channel: str) -> bool:
         """Forget a channel's events and tell the listener; whether there were any. Its offsets do

@@ -108,6 +108,9 @@ class MemoryStore:
         found = self._fresh(channel)
         return found.span(self._epoch).tail(reversed(found.events), limit)
 
+    async def time(self) -> int:
+        return self._now()
+
     async def delete(self, channel: str) -> bool:
         found = self._channels.get(channel)
         if found is None or not found.events or self._listener is None:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 # many as there are channels and readers, at most.
 MAX_PENDING = 20_000
 
-_KINDS = {Start.EARLIEST: b"earliest", Start.NOW: b"now", Start.LAST: b"last"}
+_KINDS = {start: start.value.encode() for start in Start}
 
 
 class RedisStore:
@@ -193,6 +193,12 @@ class RedisStore:
 
     async def _begin(self) -> None:
         self._epoch = (await self._link.call(BEGIN.call((EPOCH_KEY,), draw_epoch()))).decode()
+
+    async def time(self) -> int:
+        if self._clock is not None:
+            return int(self._clock() * 1000)
+        seconds, microseconds = await self._link.call((b"TIME",))
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def leave(self, channel: str) -> None:
         self._link.feed.leave(channel)

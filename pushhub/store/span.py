@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor, Since, Start
+from pushhub.protocol.cursor import RECENT_EVENTS, Cursor, Since, Start
 from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Reason, clip
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Span:
                 return self.top
             case Start.LAST:
                 return max(self.top - 1, self.oldest - 1)
+            case Start.RECENT:
+                return max(self.top - RECENT_EVENTS, self.oldest - 1)
         if since.epoch != self.epoch:
             return self._gap(Reason.EPOCH)
         if since.offset > self.top:

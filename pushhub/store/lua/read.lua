@@ -1,6 +1,6 @@
 -- Read contiguous events, and where the channel begins and ends. Writes nothing.
 -- KEYS  1 meta   2 stream   3 epoch
--- ARGV  1 'after' | 'earliest' | 'now' | 'last' | 'tail'   2 the cursor's epoch   3 its offset
+-- ARGV  1 'after' | 'earliest' | 'now' | 'last' | 'recent' | 'tail'   2 the cursor's epoch   3 its offset
 --       4 most events   5 most bytes   6 ms since 1970, '' the server's
 -- Returns  {epoch, oldest offset kept (top + 1 if none), top, entries}; {} when the store has no epoch
 --          for this process. No entries where the cursor is a gap. 'tail' lists the newest first.
@@ -38,6 +38,8 @@ elseif kind == 'earliest' then
   after = oldest - 1
 elseif kind == 'last' then
   after = math.max(top - 1, oldest - 1)
+elseif kind == 'recent' then
+  after = math.max(top - 100, oldest - 1)
 end
 
 local size, done = 0, false

@@ -1,0 +1,118 @@
+"""GRIP's signatures: what tells an origin that pushhub is there, and pushhub that a publisher may.
+
+Both are JWTs (RFC 7519) of one secret, `grip_key`: `Grip-Sig` is ours, `iss` and `exp`, and a
+publisher's `Authorization: Bearer` is theirs, as every GRIP library makes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Protocol
+
+import jwt
+
+from pushhub.auth.tokens import TokenKeyError, Tokens
+from pushhub.protocol.channel import Patterns
+from pushhub.protocol.grant import Grant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Pushpin's; an origin compares with a clock of its own.
+SIG_SECONDS = 3600
+# A signature is made anew when so much of its life is over: making one takes 20 µs.
+FRESH_SECONDS = 60
+
+ALGORITHM = "HS256"
+
+
+class _Entry:
+    """The secret as a key that tokens are verified with."""
+
+    algorithm = ALGORITHM
+    kid = None
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def material(self) -> bytes:
+        return self._secret
+
+
+class GripKey:
+    """The secret that pushhub shares with an origin and its publishers.
+
+    Args:
+        text: the secret, or `base64:` and a binary one.
+        issuer: the `iss` of our signatures.
+        now: seconds since 1970.
+
+    Raises:
+        TokenKeyError: the text is not base64 though it says so, or the secret is shorter than the
+            32 bytes that HS256 needs (RFC 7518 §3.2).
+    """
+
+    __slots__ = ("_issuer", "_now", "_secret", "_sig", "_signed", "_tokens")
+
+    def __init__(self, text: str, issuer: str, now: Callable[[], float]) -> None:
+        self._secret = _secret(text)
+        self._issuer = issuer
+        self._now = now
+        self._sig = b""
+        self._signed = -SIG_SECONDS
+        self._tokens = Tokens([_Entry(self._secret)], now=now)
+
+    def sig(self) -> bytes:
+        """The value of `Grip-Sig`: good for an hour, or a minute less."""
+        now = int(self._now())
+        if not self._signed <= now < self._signed + FRESH_SECONDS:
+            claims = {"iss": self._issuer, "exp": now + SIG_SECONDS}
+            self._sig = jwt.encode(claims, self._secret, algorithm=ALGORITHM).encode()
+            self._signed = now
+        return self._sig
+
+    def publisher(self, token: str) -> Grant:
+        """What a publisher's token allows: to publish to every channel, until it expires.
+
+        Raises:
+            TokenError: it is not signed with this secret, or has expired.
+        """
+        claims = self._tokens.claims(token)
+        return Grant(publish=EVERY, subject=str(claims.get("iss", "")), expires=claims["exp"])
+
+    def __repr__(self) -> str:
+        return "<GripKey>"
+
+
+EVERY = Patterns(["*"])
+
+
+class GripPolicy(Protocol):
+    """What is configured of the secret; `Settings` is one."""
+
+    @property
+    def grip_key(self) -> str | None: ...
+    @property
+    def grip_issuer(self) -> str: ...
+
+
+def grip_key(policy: GripPolicy, now: Callable[[], float]) -> GripKey | None:
+    """The configured secret; None if there is none.
+
+    Raises:
+        TokenKeyError: it cannot be used.
+    """
+    if policy.grip_key is None:
+        return None
+    return GripKey(policy.grip_key, policy.grip_issuer, now)
+
+
+def _secret(text: str) -> bytes:
+    kind, colon, rest = text.partition(":")
+    if not (colon and kind == "base64"):
+        return text.encode()
+    try:
+        return base64.b64decode(rest, validate=True)
+    except (binascii.Error, ValueError):
+        raise TokenKeyError("'grip_key' says base64: and is none.") from None

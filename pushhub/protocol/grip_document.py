@@ -1,0 +1,143 @@
+"""`application/grip-instruct`: the instruct as a JSON document, where an origin sets no headers.
+
+    {"hold": {"mode": "response", "channels": [{"name": "a", "prev-id": "7", "filters": []}],
+              "timeout": 25, "keep-alive": {"content": "\\n", "timeout": 30}, "meta": {}},
+     "response": {"code": 200, "reason": "OK", "headers": {}, "body": ""}}
+
+Links have no notation here and come as headers. What both say, the document decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import orjson
+
+from pushhub.protocol.grip_field import GripError
+from pushhub.protocol.grip_header import read_headers
+from pushhub.protocol.grip_instruct import (
+    DEFAULT_TIMEOUT,
+    Instruct,
+    KeepAlive,
+    Mode,
+    Subscription,
+    check_meta,
+    decode64,
+    status_code,
+)
+from pushhub.protocol.verbatim import Verbatim
+
+
+def read_document(response: Verbatim, instruct: Instruct) -> Instruct:
+    """The instruct of a response's body, over the one of its headers.
+
+    Raises:
+        GripError: another status than 200, no JSON object, or a member of another type.
+    """
+    if response.status != 200:
+        _refuse("A response of the type application/grip-instruct has the status 200.")
+    try:
+        document = orjson.loads(response.body)
+    except orjson.JSONDecodeError as error:
+        _refuse(f"The instruct is no JSON: {error}.")
+    if not isinstance(document, dict):
+        _refuse("The instruct is a JSON object.")
+    plain = _response(document)
+    hold = _object(document, "hold")
+    if hold is None:
+        return Instruct(plain, None, next=instruct.next, gone=instruct.gone, meta=instruct.meta)
+    return Instruct(
+        plain,
+        _mode(hold),
+        _channels(hold),
+        _seconds(hold, "timeout", DEFAULT_TIMEOUT),
+        _keep_alive(hold),
+        {**instruct.meta, **_meta(hold)},
+        instruct.next,
+        instruct.gone,
+    )
+
+
+def _response(document: dict[str, Any]) -> Verbatim:
+    """What the client gets; without a `response`, 200 and nothing."""
+    given = _object(document, "response")
+    if given is None:
+        return Verbatim(200)
+    status = status_code(given.get("code", 200), "'code'")
+    reason = _text(given, "reason")
+    headers = read_headers(given.get("headers"), "'headers'")
+    if "body-bin" in given:
+        body = decode64(_text(given, "body-bin") or "", "'body-bin'")
+    else:
+        body = (_text(given, "body") or "").encode()
+    return Verbatim(status, headers, body, reason=reason.encode() if reason else None)
+
+
+def _mode(hold: dict[str, Any]) -> Mode:
+    text = _text(hold, "mode")
+    try:
+        return Mode.RESPONSE if text is None else Mode(text)
+    except ValueError:
+        _refuse("The 'mode' of a hold is 'response' or 'stream'.")
+
+
+def _channels(hold: dict[str, Any]) -> tuple[Subscription, ...]:
+    listed = hold.get("channels")
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        _refuse("'channels' of a hold is a list of objects.")
+    subscriptions = []
+    for one in listed:
+        name = _text(one, "name")
+        if name is None:
+            _refuse("A channel of a hold has a 'name'.")
+        filters = one.get("filters", [])
+        if not isinstance(filters, list) or not all(isinstance(each, str) for each in filters):
+            _refuse("'filters' of a channel is a list of texts.")
+        subscriptions.append(Subscription(name, _text(one, "prev-id"), tuple(filters)))
+    return tuple(subscriptions)
+
+
+def _keep_alive(hold: dict[str, Any]) -> KeepAlive | None:
+    given = _object(hold, "keep-alive")
+    if given is None:
+        return None
+    if "content-bin" in given:
+        content = decode64(_text(given, "content-bin") or "", "'content-bin'")
+    else:
+        content = (_text(given, "content") or "").encode()
+    if not content:
+        _refuse("'keep-alive' has 'content', or 'content-bin'.")
+    timeout = _seconds(given, "timeout", DEFAULT_TIMEOUT)
+    return KeepAlive(content, timeout, _text(given, "mode") == "interval")
+
+
+def _meta(hold: dict[str, Any]) -> dict[str, str]:
+    given = _object(hold, "meta") or {}
+    if not all(isinstance(value, str) for value in given.values()):
+        _refuse("The values of 'meta' are texts.")
+    return check_meta(given)
+
+
+def _object(owner: dict[str, Any], name: str) -> dict[str, Any] | None:
+    given = owner.get(name)
+    if given is not None and not isinstance(given, dict):
+        _refuse(f"{name!r} of an instruct is an object.")
+    return given
+
+
+def _text(owner: dict[str, Any], name: str) -> str | None:
+    given = owner.get(name)
+    if given is not None and not isinstance(given, str):
+        _refuse(f"{name!r} of an instruct is a text.")
+    return given
+
+
+def _seconds(owner: dict[str, Any], name: str, default: int) -> int:
+    given = owner.get(name, default)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        _refuse(f"{name!r} of an instruct is a whole number of seconds.")
+    return given
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise GripError(sentence)

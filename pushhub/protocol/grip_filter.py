@@ -1,0 +1,152 @@
+"""GRIP's filters: what a subscription lets through, and what it makes of the content.
+
+`skip-self`, `skip-users` and `require-sub` look at the meta of the item and of the connection and
+drop the item; `build-id` and `var-subst` change its content. An item may name the content filters
+that a subscription must have for it (`content-filters`): whoever has others is left out, silently,
+since the item is meant for somebody else. (Pushpin 1.36 answers those 502.)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.event import MAX_EVENT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FEATURES = (
+    "status",
+    "link:next",
+    "link:gone",
+    "filter:skip-self",
+    "filter:skip-users",
+    "filter:require-sub",
+    "filter:build-id",
+    "filter:var-subst",
+)
+
+CONTENT_FILTERS = ("build-id", "var-subst")
+
+_DIRECTIVE = re.compile(rb"%(?:\(((?:[^()\\]|\\.)*)\))?(.)?", re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+
+
+class _Dropped(Exception):
+    """The content has something that this subscription cannot fill in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What filters look at: the connection's meta, the item's, and where its channels stand."""
+
+    own: Mapping[str, str]
+    item: Mapping[str, str]
+    prev_ids: Mapping[str, str | None]
+
+
+def apply_filters(
+    filters: tuple[str, ...], wanted: tuple[str, ...] | None, sight: Sight, content: bytes
+) -> bytes | None:
+    """The content as this subscription gets it; None if it does not.
+
+    Args:
+        filters: the subscription's.
+        wanted: the item's `content-filters`, if it names them.
+    """
+    if wanted is not None and wanted != tuple(one for one in filters if one in CONTENT_FILTERS):
+        return None
+    for name in filters:
+        test = _TESTS.get(name)
+        if test is not None and test(sight):
+            return None
+    try:
+        for name in filters:
+            if name == "var-subst":
+                content = _substitute(content, sight)
+            elif name == "build-id":
+                content = _build_id(content, sight)
+    except _Dropped:
+        return None
+    return content
+
+
+def _is_self(sight: Sight) -> bool:
+    user = sight.own.get("user")
+    return bool(user) and user == sight.item.get("sender")
+
+
+def _is_skipped(sight: Sight) -> bool:
+    user = sight.own.get("user")
+    skipped = [one.strip() for one in sight.item.get("skip_users", "").split(",")]
+    return user is not None and user != "" and user in skipped
+
+
+def _lacks_sub(sight: Sight) -> bool:
+    required = sight.item.get("require_sub")
+    return bool(required) and required not in sight.prev_ids
+
+
+_TESTS: dict[str, Callable[[Sight], bool]] = {
+    "skip-self": _is_self,
+    "skip-users": _is_skipped,
+    "require-sub": _lacks_sub,
+}
+
+
+def _substitute(content: bytes, sight: Sight) -> bytes:
+    """`%(name)s` becomes the connection's meta `name`; `%%` a percent sign."""
+
+    def value(argument: bytes | None, kind: bytes) -> bytes:
+        own = sight.own.get((argument or b"").decode("utf-8", "replace"))
+        if kind != b"s" or own is None:
+            raise _Dropped
+        return own.encode()
+
+    return _fill(content, value)
+
+
+def _build_id(content: bytes, sight: Sight) -> bytes:
+    """`%I` becomes an id made of where each channel stands, by the meta `id_format`; `%(text)I`
+    the text itself. With the meta `id_encoding` = `hex` both are written in hexadecimal.
+    """
+    pattern, encoding = sight.own.get("id_format"), sight.own.get("id_encoding")
+    if pattern is None or encoding not in (None, "hex"):
+        raise _Dropped
+
+    def position(argument: bytes | None, kind: bytes) -> bytes:
+        name = (argument or b"").decode("utf-8", "replace")
+        if kind != b"s" or name not in sight.prev_ids:
+            raise _Dropped
+        return (sight.prev_ids[name] or "").encode()
+
+    def value(argument: bytes | None, kind: bytes) -> bytes:
+        if kind != b"I":
+            raise _Dropped
+        text = _fill(pattern.encode(), position) if argument is None else argument
+        return text.hex().encode() if encoding else text
+
+    return _fill(content, value)
+
+
+def _fill(text: bytes, value: Callable[[bytes | None, bytes], bytes]) -> bytes:
+    """Replace every `%x` and `%(argument)x` of the text."""
+    size = len(text)
+
+    def replace(found: re.Match[bytes]) -> bytes:
+        nonlocal size
+        argument, kind = found[1], found[2] or b""
+        if kind == b"%" and argument is None:
+            return b"%"
+        if argument is not None:
+            argument = _ESCAPED.sub(rb"\1", argument)
+        filled = value(argument, kind)
+        size += len(filled)
+        if size > MAX_EVENT_BYTES:
+            # A few bytes of content must not become megabytes for every reader.
+            raise _Dropped
+        return filled
+
+    return _DIRECTIVE.sub(replace, text)

@@ -1,0 +1,161 @@
+"""What an origin instructs: hold the response, on which channels, for how long, and what then.
+
+An instruct that cannot be followed is a `GripError`: the client gets a 502, since it is its origin
+that is wrong, and the log has the sentence. What the client sees has no header of GRIP.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from pushhub.protocol.channel import ChannelNameError, public_name
+from pushhub.protocol.grip_field import GripError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushhub.protocol.verbatim import Verbatim
+
+# Pushpin's: MINIMUM_RESPONSE_TIMEOUT, DEFAULT_RESPONSE_TIMEOUT and DEFAULT_NEXTLINK_TIMEOUT.
+MIN_TIMEOUT = 5
+DEFAULT_TIMEOUT = 55
+DEFAULT_NEXT_TIMEOUT = 120
+# An origin that means longer means for ever, and its client has gone by then.
+MAX_TIMEOUT = 3600
+# As many as a poll of pushhub's own may name.
+MAX_CHANNELS = 1000
+# Pushpin's MESSAGEFILTERSTACK_SIZE_MAX.
+MAX_FILTERS = 5
+MAX_META = 64
+MAX_META_BYTES = 1024
+MAX_LINK_BYTES = 4096
+# The largest body that a response hold keeps in memory while it waits. Pushpin's.
+MAX_HOLD_BODY_BYTES = 100_000
+MAX_KEEP_ALIVE_BYTES = 4096
+
+
+class Mode(StrEnum):
+    """How the response is held."""
+
+    RESPONSE = "response"
+    STREAM = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A channel that a hold waits on. `prev_id` is the last item that the origin knew of."""
+
+    channel: str
+    prev_id: str | None = None
+    filters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """What is written to a stream on which nothing happens, every `timeout` seconds.
+
+    An `interval` runs whether anything happens or not.
+    """
+
+    content: bytes
+    timeout: int = DEFAULT_TIMEOUT
+    interval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NextLink:
+    """Where a stream goes on; with a hold, what is asked after `timeout` seconds without news."""
+
+    uri: str
+    timeout: int = DEFAULT_NEXT_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Instruct:
+    """A response, and what is to be done before it, or after it, or instead of it.
+
+    Without a `mode` there is a `next` link: its response is appended to this one.
+    """
+
+    response: Verbatim
+    mode: Mode | None = None
+    subscriptions: tuple[Subscription, ...] = ()
+    timeout: int = DEFAULT_TIMEOUT
+    keep_alive: KeepAlive | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
+    next: NextLink | None = None
+    gone: str | None = None
+
+
+def check(instruct: Instruct, min_timeout: int = MIN_TIMEOUT) -> Instruct:
+    """An instruct of which every part is usable by itself, and fits the others."""
+    # Of a channel that is named twice the last counts, as with Pushpin.
+    subscriptions = {one.channel: one for one in instruct.subscriptions}
+    if len(subscriptions) > MAX_CHANNELS:
+        _refuse(f"A hold has at most {MAX_CHANNELS} channels.")
+    for subscription in subscriptions.values():
+        try:
+            public_name(subscription.channel)
+        except ChannelNameError as error:
+            _refuse(f"The channel {subscription.channel[:100]!r}: {error}")
+        if len(subscription.filters) > MAX_FILTERS:
+            _refuse(f"A channel has at most {MAX_FILTERS} filters.")
+    if len(instruct.meta) > MAX_META:
+        _refuse(f"A connection has at most {MAX_META} values of meta.")
+    if instruct.keep_alive and len(instruct.keep_alive.content) > MAX_KEEP_ALIVE_BYTES:
+        _refuse(f"What keeps a stream alive has at most {MAX_KEEP_ALIVE_BYTES} bytes.")
+    if instruct.mode is Mode.RESPONSE and len(instruct.response.body) > MAX_HOLD_BODY_BYTES:
+        _refuse(f"A response that is held has a body of at most {MAX_HOLD_BODY_BYTES} bytes.")
+    if (
+        instruct.mode is Mode.STREAM
+        and instruct.next is None
+        and any(one.prev_id is not None for one in subscriptions.values())
+    ):
+        _refuse("A stream with a 'prev-id' needs a 'Grip-Link' with rel=next to repair a gap with.")
+    return replace(
+        instruct,
+        subscriptions=tuple(subscriptions.values()),
+        timeout=min(max(instruct.timeout, min_timeout), MAX_TIMEOUT),
+        keep_alive=_bounded(instruct.keep_alive),
+        next=_bounded(instruct.next),
+    )
+
+
+Timed = TypeVar("Timed", KeepAlive, NextLink)
+
+
+def _bounded(timed: Timed | None) -> Timed | None:
+    """With a timeout that a timer can have: less than a second would be a loop."""
+    return timed and replace(timed, timeout=max(1, min(timed.timeout, MAX_TIMEOUT)))
+
+
+def check_meta(meta: dict[str, str]) -> dict[str, str]:
+    """Meta whose every name and value is short enough to be kept for as long as a hold lasts."""
+    if any(len(key) + len(value) > MAX_META_BYTES for key, value in meta.items()):
+        _refuse(f"A value of meta has at most {MAX_META_BYTES} characters with its name.")
+    return meta
+
+
+def status_code(text: object, what: str) -> int:
+    """A final status (RFC 9110 §15): 200 to 999."""
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) == 3:
+        text = int(text)
+    if isinstance(text, bool) or not isinstance(text, int) or not 200 <= text <= 999:
+        _refuse(f"{what} is a status such as 304, from 200 to 999.")
+    return text
+
+
+def decode64(text: str, what: str) -> bytes:
+    """Base64 (RFC 4648 §4), with or without its padding."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        _refuse(f"{what} is not base64.")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise GripError(sentence)

@@ -1,0 +1,295 @@
+"""A GRIP item: what a publisher sends to those who are held on a channel.
+
+    {"channel": "a", "id": "8", "prev-id": "7", "formats": {"http-stream": {"content": "hi\\n"}}}
+
+Its formats stand under `formats`, or flat beside the other members. An item is an event of the
+hub's log: its data is the item as JSON, without the channel, and its id is the item's. An event
+that was published by other means is an item too: its data is what a held response answers, and what
+a stream is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import orjson
+
+from pushhub.protocol.channel import ChannelNameError, public_name
+from pushhub.protocol.event import MAX_EVENT_BYTES, Draft, DraftError, Event, check_label
+from pushhub.protocol.grip_field import GripError
+from pushhub.protocol.grip_header import read_headers
+from pushhub.protocol.grip_instruct import decode64, status_code
+from pushhub.protocol.grip_patch import check_patch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushhub.protocol.answer import Headers
+
+CONTENT_TYPE = "application/grip-item+json"
+
+# Where one node tells all that they are to recover.
+RECOVER_CHANNEL = "$grip-recover"
+
+# As many as a batch of pushhub's own has.
+MAX_ITEMS = 1000
+FORMATS = ("http-response", "http-stream", "ws-message")
+_OWN = ("id", "prev-id", "meta", "no-seq", "size")
+MAX_META = 64
+
+
+class Action(StrEnum):
+    """What an item does to a hold."""
+
+    SEND = "send"
+    HINT = "hint"
+    """Something changed: the origin is to be asked again."""
+    CLOSE = "close"
+    """A stream ends; a held response is not concerned."""
+
+
+# What `ws-message` may say beside them; there are no WebSockets here for it to concern.
+_WS_ACTIONS = frozenset({*Action, "refresh"})
+_WS_TYPES = frozenset({"text", "binary", "ping", "pong"})
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """What a held response is answered with. Of `body` and `patch` one is there.
+
+    `content_filters`, where given, are the ones a subscription must have, or it is left out.
+    """
+
+    action: Action = Action.SEND
+    status: int = 200
+    reason: bytes | None = None
+    headers: Headers = ()
+    body: bytes = b""
+    patch: tuple[Mapping[str, Any], ...] | None = None
+    content_filters: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFormat:
+    """What is written to a stream."""
+
+    action: Action = Action.SEND
+    content: bytes = b""
+    content_filters: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A published item, without its channel."""
+
+    id: str | None = None
+    prev_id: str | None = None
+    response: ResponseFormat | None = None
+    stream: StreamFormat | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
+    no_seq: bool = False
+
+
+class ItemError(GripError):
+    """An item of a batch cannot be published; `index` is its place."""
+
+    def __init__(self, sentence: str, index: int | None = None, *, too_large: bool = False) -> None:
+        super().__init__(sentence)
+        self.index = index
+        self.too_large = too_large
+
+
+def parse_batch(body: bytes) -> list[tuple[str, Draft]]:
+    """Read the body of a publish: each item's channel, and the item as an event's draft.
+
+    Raises:
+        ItemError: the body or some item cannot be read; nothing of it is to be published.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ItemError(f"The body is no JSON: {error}.") from None
+    items = document.get("items") if isinstance(document, dict) else None
+    if not isinstance(items, list):
+        raise ItemError("The body is an object with a list 'items'.")
+    if len(items) > MAX_ITEMS:
+        raise ItemError(f"A publish has at most {MAX_ITEMS} items; send two.")
+    drafts = []
+    for index, item in enumerate(items):
+        try:
+            drafts.append(_draft(item))
+        except ItemError as error:
+            raise ItemError(str(error), index, too_large=error.too_large) from None
+        except (GripError, DraftError, ChannelNameError) as error:
+            raise ItemError(str(error), index) from None
+    return drafts
+
+
+def _draft(document: object) -> tuple[str, Draft]:
+    if not isinstance(document, dict):
+        _refuse("An item is an object.")
+    channel = document.get("channel")
+    if not isinstance(channel, str):
+        _refuse("An item names its 'channel'.")
+    formats = _formats(document)
+    kept = {name: document[name] for name in _OWN if name in document}
+    read_item({**kept, "formats": formats})
+    data = orjson.dumps({**kept, "formats": formats})
+    if len(data) > MAX_EVENT_BYTES:
+        raise ItemError(f"An item has at most {MAX_EVENT_BYTES} bytes as JSON.", too_large=True)
+    return public_name(channel), Draft(data, CONTENT_TYPE, id=document.get("id") or "")
+
+
+def _formats(document: dict[str, Any]) -> dict[str, Any]:
+    """The formats, wherever they stand, without those that nobody knows."""
+    nested = document.get("formats", document)
+    if not isinstance(nested, dict):
+        _refuse("'formats' is an object.")
+    formats = {name: nested[name] for name in FORMATS if name in nested}
+    if not formats:
+        _refuse(f"An item has at least one format: {', '.join(FORMATS)}.")
+    return formats
+
+
+def read_item(document: dict[str, Any]) -> Item:
+    """An item as JSON has it, with its formats under `formats`.
+
+    Raises:
+        GripError: a member is of another type, or out of bounds.
+    """
+    formats = document["formats"]
+    item_id, prev_id = _text(document, "id"), _text(document, "prev-id")
+    for label in (item_id, prev_id):
+        check_label(label or "", "item's id")
+    meta = document.get("meta") or {}
+    if not isinstance(meta, dict) or not all(isinstance(value, str) for value in meta.values()):
+        _refuse("'meta' is an object whose values are texts.")
+    if len(meta) > MAX_META:
+        _refuse(f"'meta' has at most {MAX_META} values.")
+    if not isinstance(document.get("no-seq", False), bool):
+        _refuse("'no-seq' is true or false.")
+    size = document.get("size", 0)
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        _refuse("'size' is a whole number.")
+    if "ws-message" in formats:
+        _check_message(_object(formats, "ws-message"))
+    return Item(
+        item_id or None,
+        prev_id or None,
+        _response(_object(formats, "http-response")) if "http-response" in formats else None,
+        _stream(_object(formats, "http-stream")) if "http-stream" in formats else None,
+        meta,
+        document.get("no-seq", False),
+    )
+
+
+@lru_cache(maxsize=64)
+def item_of(event: Event) -> Item:
+    """The item that an event of the log is. Remembered, since all who are held ask for the same."""
+    if event.content_type == CONTENT_TYPE:
+        try:
+            return read_item(orjson.loads(event.data))
+        except (orjson.JSONDecodeError, GripError, DraftError, KeyError, TypeError, AttributeError):
+            # Published by other means, under a content type that is not theirs to use.
+            return Item(event.id)
+    headers = ((b"Content-Type", event.content_type.encode("latin-1")),)
+    return Item(
+        event.id,
+        None,
+        ResponseFormat(headers=headers, body=event.data),
+        StreamFormat(content=event.data),
+    )
+
+
+def _response(given: dict[str, Any]) -> ResponseFormat:
+    action = _action(given)
+    if action is not Action.SEND:
+        return ResponseFormat(action)
+    body, patch = b"", None
+    if "body-bin" in given:
+        body = decode64(_text(given, "body-bin") or "", "'body-bin'")
+    elif "body" in given:
+        body = (_text(given, "body") or "").encode()
+    elif "body-patch" in given:
+        patch = check_patch(given["body-patch"])
+    else:
+        _refuse("An 'http-response' has 'body', 'body-bin' or 'body-patch'.")
+    reason = _text(given, "reason")
+    if reason and not reason.isprintable():
+        _refuse("'reason' is a text of one line.")
+    headers = read_headers(given.get("headers"), "'headers'")
+    return ResponseFormat(
+        action,
+        status_code(given.get("code", 200), "'code'"),
+        reason.encode() if reason else None,
+        tuple(pair for pair in headers if pair[0][:5].lower() != b"grip-"),
+        body,
+        patch,
+        _filters(given),
+    )
+
+
+def _stream(given: dict[str, Any]) -> StreamFormat:
+    action = _action(given)
+    if action is not Action.SEND:
+        return StreamFormat(action)
+    if "content-bin" in given:
+        content = decode64(_text(given, "content-bin") or "", "'content-bin'")
+    elif "content" in given:
+        content = (_text(given, "content") or "").encode()
+    else:
+        _refuse("An 'http-stream' has 'content' or 'content-bin'.")
+    return StreamFormat(action, content, _filters(given))
+
+
+def _check_message(given: dict[str, Any]) -> None:
+    """A `ws-message` is checked as Pushpin does, so that a publisher learns of its mistakes."""
+    action = _text(given, "action") or "send"
+    if action not in _WS_ACTIONS:
+        _refuse("The 'action' of a 'ws-message' is send, hint, close or refresh.")
+    kind = _text(given, "type")
+    if kind is not None and kind not in _WS_TYPES:
+        _refuse("The 'type' of a 'ws-message' is text, binary, ping or pong.")
+    if "content-bin" in given:
+        decode64(_text(given, "content-bin") or "", "'content-bin'")
+    elif "content" in given:
+        _text(given, "content")
+    elif action == "send" and kind not in ("ping", "pong"):
+        _refuse("A 'ws-message' has 'content' or 'content-bin'.")
+
+
+def _action(given: dict[str, Any]) -> Action:
+    try:
+        return Action(_text(given, "action") or "send")
+    except ValueError:
+        _refuse("An 'action' is send, hint or close.")
+
+
+def _filters(given: dict[str, Any]) -> tuple[str, ...] | None:
+    filters = given.get("content-filters")
+    if filters is None:
+        return None
+    if not isinstance(filters, list) or not all(isinstance(one, str) for one in filters):
+        _refuse("'content-filters' is a list of texts.")
+    return tuple(filters)
+
+
+def _object(owner: dict[str, Any], name: str) -> dict[str, Any]:
+    given = owner[name]
+    if not isinstance(given, dict):
+        _refuse(f"{name!r} is an object.")
+    return given
+
+
+def _text(owner: dict[str, Any], name: str) -> str | None:
+    given = owner.get(name)
+    if given is not None and not isinstance(given, str):
+        _refuse(f"{name!r} is a text.")
+    return given
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise GripError(sentence)

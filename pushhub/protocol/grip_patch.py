@@ -1,0 +1,69 @@
+"""`body-patch`: a change to the body of the timeout response, as a JSON Patch (RFC 6902).
+
+The patch is a publisher's, the body is an origin's, and the work is ours: so both are bounded
+before anything is applied, and `copy`, which can double a document with every operation, is kept
+from growing one beyond what an event may be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import jsonpatch
+import orjson
+from jsonpointer import JsonPointerException
+
+from pushhub.protocol.event import MAX_EVENT_BYTES
+from pushhub.protocol.grip_field import GripError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# A patch says what changed; more operations than this are a new body.
+MAX_OPERATIONS = 100
+_OPERATIONS = frozenset({"add", "copy", "move", "remove", "replace", "test"})
+
+
+def check_patch(given: object) -> tuple[Mapping[str, Any], ...]:
+    """The operations of a patch.
+
+    Raises:
+        GripError: no list of operations, or too many.
+    """
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        _refuse("'body-patch' is a list of operations (RFC 6902).")
+    if len(given) > MAX_OPERATIONS:
+        _refuse(f"'body-patch' has at most {MAX_OPERATIONS} operations.")
+    for one in given:
+        if one.get("op") not in _OPERATIONS or not isinstance(one.get("path"), str):
+            _refuse("An operation of 'body-patch' has an 'op' and a 'path' (RFC 6902 §4).")
+    return tuple(given)
+
+
+def apply_patch(body: bytes, patch: Sequence[Mapping[str, Any]]) -> bytes:
+    """The body after the patch; a final line end stays.
+
+    Raises:
+        GripError: the body is no JSON object or list, or the patch does not fit it.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        _refuse("The body that a 'body-patch' changes is no JSON.")
+    if not isinstance(document, dict | list):
+        _refuse("A 'body-patch' changes a JSON object or list.")
+    try:
+        for operation in patch:
+            step: Any = [operation]
+            document = jsonpatch.apply_patch(document, step, in_place=True)
+            if operation["op"] == "copy" and len(orjson.dumps(document)) > MAX_EVENT_BYTES:
+                _refuse(f"A 'body-patch' makes a body of at most {MAX_EVENT_BYTES} bytes.")
+        patched = orjson.dumps(document)
+    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError) as error:
+        _refuse(f"The 'body-patch' does not fit the body: {error}.")
+    end = b"\r\n" if body.endswith(b"\r\n") else b"\n" if body.endswith(b"\n") else b""
+    return patched + end
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise GripError(sentence)

@@ -1,0 +1,161 @@
+"""A stream that an origin began and that publishers go on with: one poll, turn after turn.
+
+What a turn reads is written as one part, though the part may be empty: what was read is behind the
+reader then. What comes after the part is said by `then`, for whoever drives the stream
+(`origin/grip_stream.py`), which also sets for how long the next turn waits, and for what.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.answer import Part
+from pushhub.protocol.grip_filter import apply_filters
+from pushhub.protocol.grip_item import Action, item_of
+from pushhub.protocol.page import Gap, Read
+from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+    from pushhub.protocol.cursor import Cursor
+    from pushhub.protocol.event import Event
+    from pushhub.protocol.grip_order import Orders
+    from pushhub.protocol.grip_response import Held
+    from pushhub.protocol.problem import Problem
+
+
+class For(Enum):
+    """What a turn waits for, beside news."""
+
+    KEEP_ALIVE = "keep-alive"
+    NEXT = "next"
+    """The next link's timeout."""
+    WINDOW = "window"
+    """The predecessor of an item that came too early."""
+
+
+class Next(Enum):
+    """What a stream does after a part."""
+
+    GO_ON = "go-on"
+    FETCH = "fetch"
+    """Ask the origin by the next link."""
+    END = "end"
+
+
+class GripStream:
+    """One stream's poll. It belongs to one reader and moves on with what it reads."""
+
+    __slots__ = ("active", "held", "orders", "stirred", "then", "wait", "waits_for", "wants")
+
+    variant: Hashable = None
+
+    def __init__(self, held: Held, cursors: Mapping[str, Cursor], orders: Orders) -> None:
+        self.held = held
+        self.orders = orders
+        self.wants = _wants(cursors)
+        self.wait: int | None = None
+        self.waits_for = For.KEEP_ALIVE
+        self.then = Next.GO_ON
+        # The channels that had something since the next link was fetched.
+        self.active: set[str] = set()
+        # Whether something was written since somebody looked: whatever keeps it alive begins anew.
+        self.stirred: For | None = None
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
+        if any(isinstance(read, Gap) for read in reads.values()):
+            return self._lost(reads)
+        events = [e for read in reads.values() if not isinstance(read, Gap) for e in read.events]
+        if not events:
+            return None
+        events.sort(key=lambda event: event.time)
+        moved = {name: read.cursor for name, read in reads.items() if not isinstance(read, Gap)}
+        due = [ready for event in events for ready in self.orders[event.channel].take(event)]
+        if self._recovers() and any(order.parked for order in self.orders.values()):
+            # The log is whole up to here and does not have what should stand before.
+            self.then = Next.FETCH
+        return self._part(due, moved)
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        return read.latest if isinstance(read, Gap) else read.cursor
+
+    def nothing(self, at: Positions, hint: Hint) -> Part:
+        if hint.retry_ms is not None:
+            return Part(b"", last=True)
+        match self.waits_for:
+            case For.NEXT:
+                self.then = Next.FETCH
+                return Part(b"")
+            case For.WINDOW:
+                waiting = [order for order in self.orders.values() if order.parked]
+                first = min(waiting, key=lambda order: order.parked[0].time)
+                return self._part(first.overdue(), {})
+            case For.KEEP_ALIVE:
+                beat = self.held.instruct.keep_alive
+                self.stirred = For.KEEP_ALIVE
+                return Part(beat.content if beat else b"")
+
+    def refuse(self, problem: Problem) -> Part:
+        self.then = Next.END
+        return Part(b"", last=True)
+
+    def turn(self, part: Part) -> GripStream:
+        """The next turn: this one has moved on by itself."""
+        return self
+
+    def _lost(self, reads: Mapping[str, Read]) -> Part:
+        """Something may be lost: the origin fills it in, or the reader is sent away to ask anew."""
+        if not self._recovers():
+            self.then = Next.END
+            return Part(b"", last=True)
+        self.then = Next.FETCH
+        moved = {n: r.oldest if isinstance(r, Gap) else r.cursor for n, r in reads.items()}
+        return self._part((), moved)
+
+    def _part(self, due: Iterable[Event], moved: Mapping[str, Cursor]) -> Part:
+        pieces = []
+        for event in due:
+            item = item_of(event)
+            pushed = item.stream
+            if pushed is None:
+                continue
+            if pushed.action is Action.HINT:
+                if self._recovers():
+                    self.then = Next.FETCH
+                continue
+            if pushed.action is Action.CLOSE:
+                self.then = Next.END
+                break
+            content = apply_filters(
+                self.held.subscriptions[event.channel].filters,
+                pushed.content_filters,
+                self.held.sight(item, self.orders),
+                pushed.content,
+            )
+            if content is not None:
+                pieces.append(content)
+                self.active.add(event.channel)
+        if pieces and self.stirred is None:
+            self.stirred = For.NEXT
+        cursors = {want.channel: want.since for want in self.wants}
+        self.wants = _wants({**cursors, **moved})  # type: ignore[dict-item]
+        return Part(
+            b"".join(pieces), tuple(moved.items()), self.then is Next.END, events=len(pieces)
+        )
+
+    def last_ids(self) -> tuple[tuple[str, str], ...]:
+        """What the reader has seen, by channel, where the origin named what it knew."""
+        return tuple(
+            (one.channel, self.orders[one.channel].last or one.prev_id)
+            for one in self.held.instruct.subscriptions
+            if one.prev_id is not None
+        )
+
+    def _recovers(self) -> bool:
+        return self.held.instruct.next is not None
+
+
+def _wants(cursors: Mapping[str, Cursor]) -> tuple[Want, ...]:
+    return tuple(Want(name, at, DEFAULT_LIMIT) for name, at in cursors.items())

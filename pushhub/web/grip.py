@@ -1,0 +1,142 @@
+"""GRIP's control endpoint: `POST /publish` (and `/publish/`, `//publish/`), `POST /recover`, and
+`GET /`, as GRIP libraries and Pushpin's tools ask for them.
+
+All items of a publish are read before any is appended; one that is wrong is named and stops all.
+Every node takes them, and every node's holds get them: they are events of the log. An `id` is an
+idempotency key of its channel, so the log itself drops what was published twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pushhub.hub.hold import Hold
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.event import Draft
+from pushhub.protocol.grant import Action
+from pushhub.protocol.grip_item import RECOVER_CHANNEL, ItemError, parse_batch
+from pushhub.protocol.problem import Problem
+from pushhub.store.base import REGISTER, Append, Appended, KeyReused, StoreError
+from pushhub.web.service import store_unavailable
+
+if TYPE_CHECKING:
+    from pushhub.protocol.grant import Grant
+    from pushhub.protocol.request import Request
+    from pushhub.store.base import Outcome
+    from pushhub.web.service import Service
+
+# Sixteen items of the largest size. Pushpin drops the connection beyond 1,000,000 bytes.
+MAX_PUBLISH_BYTES = 4 * 1024 * 1024
+
+# An idempotency key that came in a header is another one.
+KEY_PREFIX = "grip:"
+
+TEXT = (b"content-type", b"text/plain")
+JSON = (b"content-type", b"application/json")
+NO_STORE = (b"cache-control", b"no-store")
+
+
+def grip_publish(service: Service, request: Request, grant: Grant) -> Hold:
+    """Append every item of a batch; answered when the log has them, with who was waiting."""
+    as_json = accepts_json(request)
+    appends = _appends(service, request.body, grant)
+    waiting = [service.hub.holds_on(append.channel) for append in appends]
+    hold = Hold()
+
+    def done(outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, StoreError):
+                hold.complete(service.refuse(store_unavailable(outcome)))
+                return
+        items = [
+            {"channel": append.channel, "receivers": count, "duplicate": _was_there(outcome)}
+            for append, count, outcome in zip(appends, waiting, outcomes, strict=True)
+        ]
+        hold.complete(published(items, as_json=as_json))
+
+    service.hub.publish(appends, done)
+    return hold
+
+
+def grip_recover(service: Service, request: Request, grant: Grant) -> Hold:
+    """Have every held response asked for anew whose origin named the last item that it knew of:
+    on every node, for they are told through the log.
+    """
+    service.authority.require(grant, Action.PUBLISH, "recover")
+    as_json = accepts_json(request)
+    hold = Hold()
+
+    def done(outcomes: list[Outcome]) -> None:
+        (outcome,) = outcomes
+        if isinstance(outcome, StoreError):
+            hold.complete(service.refuse(store_unavailable(outcome)))
+        else:
+            hold.complete(_told({"message": "Updated"}, as_json=as_json))
+
+    service.hub.publish([Append(RECOVER_CHANNEL, Draft(b"{}"), REGISTER)], done)
+    return hold
+
+
+def grip_root(service: Service, request: Request, grant: Grant) -> Answer:
+    """What answers here."""
+    return Answer(200, (TEXT, NO_STORE), b"pushhub\n")
+
+
+def accepts_json(request: Request) -> bool:
+    """Whether the answer is to be JSON, which it is if text is not accepted as well.
+
+    Raises:
+        Problem: 406, neither is accepted.
+    """
+    accepted = [
+        one.partition(";")[0].strip().lower()
+        for one in request.headers.get("accept", "*/*").split(",")
+    ]
+    for one in accepted:
+        if one in ("*/*", "text/*", "text/plain"):
+            return False
+        if one in ("application/*", "application/json"):
+            return True
+    raise Problem("not-acceptable", "This address answers text/plain or application/json.")
+
+
+def published(items: list[dict[str, object]], *, as_json: bool) -> Answer:
+    """The answer to a publish; the number of those who waited is in a header too, for who reads
+    text.
+    """
+    receivers = sum(item["receivers"] for item in items if isinstance(item["receivers"], int))
+    told = {"message": "Published", "receivers": receivers, "items": items}
+    return _told(told, as_json=as_json).with_headers((b"grip-receivers", b"%d" % receivers))
+
+
+def _told(told: dict[str, object], *, as_json: bool) -> Answer:
+    if as_json:
+        return Answer(200, (JSON, NO_STORE), orjson.dumps(told))
+    return Answer(200, (TEXT, NO_STORE), f"{told['message']}\n".encode())
+
+
+def _appends(service: Service, body: bytes, grant: Grant) -> list[Append]:
+    try:
+        drafts = parse_batch(body)
+    except ItemError as error:
+        problem = Problem("too-large" if error.too_large else "bad-body", str(error))
+        if error.index is not None:
+            problem.members["item"] = error.index
+        raise problem from None
+    appends = []
+    for index, (channel, draft) in enumerate(drafts):
+        try:
+            service.authority.require(grant, Action.PUBLISH, channel)
+        except Problem as problem:
+            problem.members["item"] = index
+            raise
+        key = KEY_PREFIX + draft.id if draft.id else ""
+        appends.append(Append(channel, draft, service.retention(channel), key=key))
+    return appends
+
+
+def _was_there(outcome: Outcome) -> bool:
+    """Whether an item of the same id was published before: Pushpin looks at nothing but the id."""
+    return isinstance(outcome, KeyReused) or (isinstance(outcome, Appended) and outcome.duplicate)
