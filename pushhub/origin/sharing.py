@@ -17,6 +17,7 @@ from pushhub.store.base import REGISTER, Append, Appended, append
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
     from pushhub.origin.asked import Asked
     from pushhub.origin.origin import Origin

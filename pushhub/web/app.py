@@ -6,14 +6,18 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
 from pushhub.auth.authority import Authority
+from pushhub.auth.grip import grip_key
 from pushhub.hub.hub import Hub
+from pushhub.origin.grip import Grip
 from pushhub.origin.origin import Origin
+from pushhub.origin.routes import Routes
 from pushhub.settings import load
 from pushhub.store.redis_acks import Acks, Level
 from pushhub.store.urls import open_store_url
@@ -24,6 +28,8 @@ from pushhub.web.faces import ROUTES, Faces
 from pushhub.web.pages import pages, problem_handlers
 from pushhub.web.service import Service
 from pushhub.web.tickets import open_tickets
+from pushhub.xmpp.server import Server
+from pushhub.xmpp.sessions import BoshSessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from pushhub.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 class App:
@@ -45,6 +53,16 @@ class App:
         )
         self.service = Service(hub, Authority(settings, time.time), settings)
         self.origin = Origin(settings) if settings.origin or settings.routes else None
+        if self.origin is not None:
+            self.origin.share(hub, settings, self.service.refuse)
+            self.service.notices = self.origin.notices
+        if self.origin is not None:
+            key = grip_key(settings, time.time)
+            self.origin.grip = Grip(hub, self.origin, key, settings.grip_min_seconds)
+        self.sessions: BoshSessions | None = None
+        if settings.dev or settings.xmpp_domains:
+            self.sessions = self.service.bosh = BoshSessions(Server(hub, settings))
+            self.service.sessions = self.sessions.__len__
         prefix = settings.prefix if self.origin is not None else ""
         self.faces = Faces(
             self.service,
@@ -81,20 +99,37 @@ class App:
         """
         await self.service.hub.open()
         if self.origin is not None:
-            await self.origin.open()
+            self.origin.open()
+            if self.origin.grip is not None:
+                await self.origin.grip.open()
         self.service.tickets = await open_tickets(
             self.service.hub.store, self.settings.ticket_seconds
         )
+        if self.sessions is not None:
+            await self.sessions.begin()
         await self.service.desk.open(self.faces)
 
     async def close(self) -> None:
         """Answer whoever still waits, and close the store."""
         self.service.leaving = True
+        if self.sessions is not None:
+            await self.sessions.close()
         await self.service.hub.drain(0)
         await self.service.close()
         if self.origin is not None:
             await self.origin.close()
         await self.service.hub.close()
+
+    def reroute(self, settings: Settings) -> None:
+        """Take other routes than those of the start. What is under way goes on as it began.
+
+        Args:
+            settings: those of the start, but for the routes.
+        """
+        assert self.origin is not None
+        self.settings = self.service.settings = settings
+        self.origin.routes = Routes(settings)
+        log.info("routes.taken", routes=len(settings.routes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -24,6 +24,7 @@ from pushhub.protocol.xml import MAX_BYTES as MAX_BODY_BYTES
 from pushhub.web.batch import batch
 from pushhub.web.bosh import bind, page
 from pushhub.web.channels import delete, listing
+from pushhub.web.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.web.publish import publish
 from pushhub.web.reading import feed, many, value
 from pushhub.web.tickets import redeem, ticket
@@ -88,6 +89,7 @@ ROUTES = (
     Route("/v1/poll", {"POST": Face(many, MAX_POLL_BYTES)}),
     Route("/v1/publish", {"POST": Face(batch, MAX_BATCH_BYTES)}),
     Route("/v1/tickets", {"POST": Face(ticket)}),
+    Route("/v1/notify", {"POST": Face(notify, MAX_NOTIFY_BYTES)}),
     Route("/http-bind", {"POST": Face(bind, MAX_BODY_BYTES), "GET": Face(page)}),
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pushhub import __version__
 from pushhub.protocol.problem import PROBLEMS, TYPE_PREFIX
-from pushhub.web import openapi_bosh
+from pushhub.web import openapi_bosh, openapi_origin
 
 _JSON = "application/json"
 _STREAM = "text/event-stream"
@@ -103,6 +103,7 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing()},
         "/v1/tickets": {"post": _ticket()},
+        "/v1/notify": openapi_origin.described(_refusals((*_ALWAYS, "no-route", _STORE))),
         "/http-bind": openapi_bosh.described(),
         **_pages(),
     }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pushhub.auth.tickets import Tickets
     from pushhub.bosh.sessions import Sessions
     from pushhub.hub.hub import Hub
+    from pushhub.origin.notices import Notices
     from pushhub.protocol.answer import Answer
     from pushhub.settings import Settings
     from pushhub.store.base import Retention
@@ -62,6 +63,8 @@ class Service:
     """How many sessions there are, where a face has any."""
     bosh: Sessions | None = None
     """The XMPP sessions, where a domain is served."""
+    notices: Notices | None = None
+    """Where to tell that a resource changed, where there is an origin."""
     leaving: bool = False
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     retention: Callable[[str], Retention] = field(init=False)

@@ -1,0 +1,47 @@
+"""`POST /v1/notify`: a back end says which resources have changed; whoever waits on them hears."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pushhub.hub.hold import Hold
+from pushhub.origin.notices import resources_of
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.feed import JSON, NO_STORE
+from pushhub.protocol.grant import Action
+from pushhub.protocol.problem import Problem
+from pushhub.store.base import StoreError
+from pushhub.web.service import store_unavailable
+
+if TYPE_CHECKING:
+    from pushhub.protocol.grant import Grant
+    from pushhub.protocol.request import Request
+    from pushhub.store.base import Outcome
+    from pushhub.web.service import Service
+
+# A hundred addresses of the length that people write.
+MAX_NOTIFY_BYTES = 64 * 1024
+
+
+def notify(service: Service, request: Request, grant: Grant) -> Hold:
+    """Tell every node; answered when the store has it, and so no node can miss it."""
+    if service.notices is None:
+        raise Problem("no-route", "There is no origin here; start with --origin or with routes.")
+    resources = resources_of(request.body)
+    for resource in resources:
+        # A path is as good a name as a channel's: a key may notify what its patterns allow.
+        service.authority.require(grant, Action.PUBLISH, resource)
+    hold = Hold()
+
+    def told(outcomes: list[Outcome]) -> None:
+        (outcome,) = outcomes
+        if isinstance(outcome, StoreError):
+            hold.complete(service.refuse(store_unavailable(outcome)))
+        else:
+            body = orjson.dumps({"notified": len(resources)})
+            hold.complete(Answer(200, (JSON, NO_STORE), body))
+
+    service.notices.tell(resources, told)
+    return hold
