@@ -87,3 +87,17 @@ class XmppSettings(BaseModel):
             le=10_000,
         ),
     ] = 1000
+    # A page of a busy site that is reloaded by everybody at once; a real client begins one.
+    bosh_rate: Annotated[
+        float,
+        setting(
+            XMPP,
+            "How many BOSH sessions one address may begin in a second; ten times as many at once.",
+            ge=0.1,
+            le=100_000,
+        ),
+    ] = 100.0
+    bosh_sessions: Annotated[
+        int,
+        setting(XMPP, "How many BOSH sessions one process has at a time.", ge=1, le=10_000_000),
+    ] = 100_000

@@ -15,8 +15,9 @@ from pushhub.protocol.grant import EVERYTHING, Grant
 from pushhub.store.base import StoreError
 from pushhub.xmpp import names
 from pushhub.xmpp.accounts import Accounts
+from pushhub.xmpp.archive import archived_as
 from pushhub.xmpp.home import Home
-from pushhub.xmpp.jid import Jid
+from pushhub.xmpp.jid import Jid, parse_jid
 from pushhub.xmpp.messages import Messages
 from pushhub.xmpp.nodes import Nodes
 from pushhub.xmpp.presences import Presences
@@ -25,13 +26,13 @@ from pushhub.xmpp.registers import Registers
 from pushhub.xmpp.roster import Rosters
 from pushhub.xmpp.sasl import Failure, Identity, Mechanism, mechanisms
 from pushhub.xmpp.session import Session
-from pushhub.xmpp.stanza import StanzaError, StreamError
+from pushhub.xmpp.stanza import StanzaError, StreamError, failure, may_fail
 from pushhub.xmpp.stream import Stream, Transport
 from pushhub.xmpp.xep import EXTENSIONS
 from pushhub.xmpp.xep.caps import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from pushhub.hub.hub import Hub
     from pushhub.protocol.xml import Element
@@ -79,6 +80,10 @@ class Policy(Protocol):
     def xmpp_archive_age(self) -> int: ...
     @property
     def xmpp_offline(self) -> int: ...
+    @property
+    def bosh_rate(self) -> float: ...
+    @property
+    def bosh_sessions(self) -> int: ...
     def is_public(self, channel: str) -> bool:
         """Whether anybody may read `channel`."""
 
@@ -227,13 +232,18 @@ class Server:
             raise
         return session
 
-    def leave(self, session: Session, undelivered: Iterable[Element]) -> None:
-        """A session's stream has ended."""
+    def leave(
+        self,
+        session: Session,
+        undelivered: Sequence[Element] = (),
+        unconfirmed: Sequence[Element] = (),
+    ) -> None:
+        """A session's stream has ended; it was sent what it may not have."""
         home = session.home
         if home.sessions.get(session.jid.resource) is session:
             self._forget(session)
-            home.undelivered(undelivered)
-            self.spawn(self._left(session))
+            home.undelivered((*unconfirmed, *undelivered))
+            self.spawn(self._left(session, undelivered))
 
     def _forget(self, session: Session) -> None:
         home = session.home
@@ -243,11 +253,26 @@ class Server:
             if self.homes.get(home.jid.bare) is home:
                 del self.homes[home.jid.bare]
 
-    async def _left(self, session: Session) -> None:
+    async def _left(self, session: Session, undelivered: Sequence[Element]) -> None:
         await self.presences.withdraw(session)
         await self.nodes.leave(session)
         if not session.home.sessions:
             await session.home.remember()
+        for stanza in undelivered:
+            await self._bounce(session, stanza)
+
+    async def _bounce(self, session: Session, stanza: Element) -> None:
+        """XEP-0206 §12: who sent something to a client that is gone hears of it. What is in an
+        archive is not lost, and comes again."""
+        if stanza.name == "presence" or not may_fail(stanza):
+            return
+        sender, bare = stanza.get("from"), session.jid.bare
+        if sender is None or archived_as(stanza, bare) is not None:
+            return
+        to = parse_jid(sender)
+        if to.bare != bare and to.resource and to.domain not in self.services:
+            kind = "service-unavailable" if stanza.name == "iq" else "recipient-unavailable"
+            await self.nodes.stanza(to, failure(stanza, StanzaError(kind)))
 
     # For all
 

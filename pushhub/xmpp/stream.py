@@ -121,14 +121,17 @@ class Stream:
             return
         self._handle(element)
 
-    def closed(self, undelivered: Iterable[Element] = ()) -> None:
-        """The client has gone, or left. `undelivered` is what it was sent and surely has not."""
+    def closed(
+        self, undelivered: Iterable[Element] = (), unconfirmed: Iterable[Element] = ()
+    ) -> None:
+        """The client has gone, or left. It was sent what is `undelivered`, and surely has it not;
+        what is `unconfirmed` it may have."""
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
         self._queue.clear()
         if self.session is not None:
-            self._server.leave(self.session, undelivered)
+            self._server.leave(self.session, tuple(undelivered), tuple(unconfirmed))
 
     # What the server says
 
@@ -267,7 +270,7 @@ class Stream:
         session = await self._server.join(self, self.identity, wanted)
         if self.state is State.CLOSED:
             # The client left while its resource was bound.
-            self._server.leave(session, ())
+            self._server.leave(session)
             return
         self.session = session
         self.state = State.BOUND

@@ -1,0 +1,155 @@
+"""All BOSH sessions: who has which, and what happens to a request."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pushhub.bosh.body import terminate
+from pushhub.bosh.condition import Condition
+from pushhub.bosh.session import Session
+from pushhub.bosh.terms import DEFAULT_CONTENT, Policy
+from pushhub.xmpp.carrier import Carrier
+
+if TYPE_CHECKING:
+    from pushhub.bosh.body import Body
+    from pushhub.bosh.sessions import Caller
+    from pushhub.hub.wheel import Wheel
+    from pushhub.xmpp.server import Server
+
+log = structlog.get_logger(__name__)
+
+# 128 random bits, which nobody guesses [D1] [O5].
+SID_BYTES = 16
+
+
+class BoshSessions:
+    """The sessions of one process; see `bosh.sessions.Sessions`.
+
+    Args:
+        policy: what clients are granted at most.
+    """
+
+    def __init__(self, server: Server, policy: Policy | None = None) -> None:
+        self.server = server
+        self.policy = policy or Policy()
+        self.carriers: dict[str, Carrier] = {}
+        self.throttle = Throttle(server.settings.bosh_rate)
+        # Requests that wait for their answer.
+        self._held: dict[Caller, Carrier] = {}
+        self._leaving = False
+
+    @property
+    def wheel(self) -> Wheel:
+        """Where deadlines are."""
+        return self.server.hub.wheel
+
+    def now(self) -> float:
+        """The hub's clock, in seconds."""
+        return self.server.hub.now()
+
+    def open(self, body: Body, raw: bytes, caller: Caller) -> None:
+        """Begin a session.
+
+        Raises:
+            BindingError: why not.
+        """
+        if self._leaving:
+            raise body.refused("This server is on its way out.", Condition.SYSTEM_SHUTDOWN)
+        if not self.throttle.admits(caller.client, self.now()):
+            raise body.refused("Too many sessions begin here.", Condition.POLICY_VIOLATION)
+        if len(self.carriers) >= self.server.settings.bosh_sessions:
+            raise body.refused("There is no room for more.", Condition.POLICY_VIOLATION)
+        sid = self.server.nodes.mark(self._draw())
+        session, actions = Session.create(sid, body, raw, self.policy, self.now(), caller)
+        carrier = Carrier(self, session)
+        stream = self.server.stream((body.get("to") or "").strip(), carrier)
+        if stream is None:
+            raise body.refused("'to' names no domain of this server.", Condition.HOST_UNKNOWN)
+        carrier.stream = stream
+        self.carriers[sid] = carrier
+        self._held[caller] = carrier
+        stream.open()
+        carrier.do(actions)
+
+    def request(self, body: Body, raw: bytes, caller: Caller) -> None:
+        """Take a request of a session."""
+        carrier = self.carriers.get(body.sid)
+        if carrier is not None:
+            self._held[caller] = carrier
+            carrier.request(body, raw, caller)
+        else:
+            caller.answer(terminate(Condition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
+
+    def gone(self, caller: Caller) -> None:
+        """A request's client has gone."""
+        carrier = self._held.pop(caller, None)
+        if carrier is not None:
+            carrier.gone(caller)
+
+    def answered(self, caller: Caller) -> None:
+        """A request is about to be answered."""
+        self._held.pop(caller, None)
+
+    def ended(self, carrier: Carrier) -> None:
+        """A session is over."""
+        self.carriers.pop(carrier.session.sid, None)
+
+    async def begin(self) -> None:
+        """Begin, on a hub that is open.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        await self.server.open()
+
+    async def close(self) -> None:
+        """End every session."""
+        self._leaving = True
+        for carrier in list(self.carriers.values()):
+            carrier.end(None)
+        await self.server.close()
+
+    def _draw(self) -> str:
+        return urlsafe_b64encode(self.server.random_bytes(SID_BYTES)).decode().rstrip("=")
+
+    def __len__(self) -> int:
+        return len(self.carriers)
+
+    def __repr__(self) -> str:
+        return f"<BoshSessions {len(self.carriers)} sessions, {len(self._held)} requests>"
+
+
+class Throttle:
+    """How many sessions one address may begin: `rate` a second, and ten times as many at once.
+
+    An address counts as long as its bucket is not full again, so only those are remembered.
+    """
+
+    __slots__ = ("_buckets", "_rate")
+
+    # Beyond this many addresses at a time the oldest are forgotten: 16 MiB.
+    MOST = 100_000
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        # Address → how much is left, and as of when.
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def admits(self, address: str, now: float) -> bool:
+        """Whether one more may begin now."""
+        most = self._rate * 10
+        left, since = self._buckets.pop(address, (most, now))
+        left = min(most, left + (now - since) * self._rate)
+        admitted = left >= 1
+        self._buckets[address] = (left - 1 if admitted else left, now)
+        while self._buckets:
+            oldest = next(iter(self._buckets))
+            rest, at = self._buckets[oldest]
+            full = rest + (now - at) * self._rate >= most
+            if not full and len(self._buckets) <= self.MOST:
+                break
+            del self._buckets[oldest]
+        return admitted
