@@ -30,8 +30,6 @@ from pushhub.web.service import Service
 from pushhub.web.tickets import open_tickets
 from pushhub.xmpp.server import Server
 from pushhub.xmpp.sessions import BoshSessions
-from pushhub.xmpp.server import Server
-from pushhub.xmpp.sessions import BoshSessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,10 +59,6 @@ class App:
         if self.origin is not None:
             key = grip_key(settings, time.time)
             self.origin.grip = Grip(hub, self.origin, key, settings.grip_min_seconds)
-        self.sessions: BoshSessions | None = None
-        if settings.dev or settings.xmpp_domains:
-            self.sessions = self.service.bosh = BoshSessions(Server(hub, settings))
-            self.service.sessions = self.sessions.__len__
         self.sessions: BoshSessions | None = None
         if settings.dev or settings.xmpp_domains:
             self.sessions = self.service.bosh = BoshSessions(Server(hub, settings))
@@ -111,8 +105,6 @@ class App:
         self.service.tickets = await open_tickets(
             self.service.hub.store, self.settings.ticket_seconds
         )
-        if self.sessions is not None:
-            await self.sessions.begin()
         if self.sessions is not None:
             await self.sessions.begin()
         await self.service.desk.open(self.faces)
