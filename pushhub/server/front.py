@@ -417,7 +417,7 @@ class Connection(Lending):
     def deliver(self, reply: Answer | Part | Stream) -> None:
         """Write what the hold was completed with, and go on with what has arrived since."""
         self.hold = None
-        if type(reply) is Answer:
+        if isinstance(reply, Answer):
             self._answer(reply)
         elif isinstance(reply, Part):
             assert self.outlet is not None

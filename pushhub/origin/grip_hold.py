@@ -1,0 +1,123 @@
+"""A client whose response is held: a poll of the hub, and what becomes of its turns."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from pushhub.hub.hold import Hold
+from pushhub.protocol.grip_response import Then, Turn
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pushhub.hub.hold import Parked
+    from pushhub.hub.stream import Stream
+    from pushhub.origin.asked import Asked
+    from pushhub.origin.grip import Grip
+    from pushhub.origin.routes import Found
+    from pushhub.protocol.answer import Answer, Part
+    from pushhub.protocol.grip_response import GripResponse
+
+# An origin that is asked again is believed the second time; after so many times in one hold its
+# client is told what there is.
+MAX_ROUNDS = 8
+
+# Methods that may be sent again without asking the client (RFC 9110 §9.2.1).
+SAFE = frozenset({"GET", "HEAD"})
+
+
+class ResponseHold(Hold):
+    """One client's wait. It is the driver of the polls that it goes through."""
+
+    __slots__ = ("_asked", "_found", "_grip", "_leader", "_poll", "_rounds", "_task", "_until")
+
+    def __init__(self, grip: Grip, found: Found, asked: Asked, poll: GripResponse) -> None:
+        super().__init__()
+        self._grip = grip
+        self._found = found
+        self._asked = asked
+        self._leader: Parked | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._rounds = 0
+        self._poll = poll
+        grip.holds.add(self)
+
+    def wait_on(self, poll: GripResponse) -> None:
+        """Wait as long as the instruct says, from now on."""
+        self._task = None
+        if self.done:
+            return
+        self._until = self._grip.hub.now() + poll.held.instruct.timeout
+        self._hold(poll)
+
+    def _hold(self, poll: GripResponse) -> None:
+        self._poll = poll
+        step = self._grip.hub.hold(poll)
+        if isinstance(step, Turn):
+            self._turn(step)
+        elif isinstance(step, Hold):
+            self._leader = step
+            step.attach(self)
+        else:
+            self.complete(step)
+
+    def deliver(self, reply: Answer | Part | Stream) -> None:
+        """The poll has come to an end."""
+        self._leader = None
+        if isinstance(reply, Turn):
+            self._turn(reply)
+        else:
+            self.complete(reply)
+
+    def _turn(self, turn: Turn) -> None:
+        if turn.then is Then.WAIT:
+            assert turn.poll is not None
+            left = self._until - self._grip.hub.now()
+            windows = [order.window for order in turn.poll.orders.values() if order.parked]
+            if left <= 0:
+                self.complete(turn.poll.held.instruct.response)
+            elif windows and min(windows) < left:
+                self._hold(turn.poll.for_seconds(max(1, math.ceil(min(windows))), window=True))
+            else:
+                self._hold(turn.poll.for_seconds(max(1, math.ceil(left))))
+        else:
+            self.ask(turn.last)
+
+    def ask(self, last: tuple[tuple[str, str], ...]) -> None:
+        """Ask the origin again, and go on with what it says."""
+        self._rounds += 1
+        if self._asked.method not in SAFE or self._rounds > MAX_ROUNDS:
+            self.complete(self._poll.held.instruct.response)
+            return
+        self._task = self._grip.origin.keep(
+            self._grip.ask_again(self, self._found, self._asked, last)
+        )
+
+    def recover(self) -> None:
+        """Somebody says that news may be lost: ask again, if the origin named what it knows."""
+        last = self._poll.last_ids()
+        if self.done or self._leader is None or not last:
+            return
+        leader, self._leader = self._leader, None
+        leader.drop()
+        self.ask(last)
+
+    def drop(self) -> None:
+        if not self.done:
+            gone = self._poll.held.instruct.gone
+            if gone is not None:
+                self._grip.tell_gone(self._found, self._asked, gone)
+        super().drop()
+
+    def release(self) -> None:
+        self._grip.holds.discard(self)
+        leader, self._leader = self._leader, None
+        if leader is not None:
+            leader.drop()
+        task, self._task = self._task, None
+        if task is not None and not self._grip.is_current(task):
+            task.cancel()
+
+    def __repr__(self) -> str:
+        return f"<ResponseHold {self._asked.target} {self._leader!r}>"
