@@ -38,6 +38,7 @@ def pages(service: Service) -> list[Route]:
         Route("/docs.js", asset("docs.js")),
         Route("/page.css", asset("page.css")),
         Route("/demo", asset("demo.html")),
+        Route("/demo/faces.json", _faces(service)),
         Route("/demo/{file}", folder("demo")),
         Route("/console", asset("console.html", CONSOLE_HEADERS)),
         Route("/console/{file}", folder("console", CONSOLE_HEADERS)),
@@ -65,6 +66,20 @@ def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
         return JSONResponse(body, 200 if ready else 503, headers={"cache-control": "no-store"})
 
     return readyz
+
+
+def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    async def faces(request: Request) -> Response:
+        """What the demo has to show beside what every hub has: the XMPP domain whose channels
+        anybody may read over BOSH.
+        """
+        settings = service.settings
+        served = service.bosh is not None and (settings.dev or settings.xmpp_anonymous)
+        domain = (*settings.xmpp_domains, "localhost")[0]
+        body = {"bosh": domain if served else None}
+        return JSONResponse(body, headers={"cache-control": "no-store"})
+
+    return faces
 
 
 def _metrics(service: Service) -> Callable[[Request], Awaitable[Response]]:

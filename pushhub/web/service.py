@@ -59,12 +59,12 @@ class Service:
     """Made when the store is open, which keeps the secret that all workers share."""
     peers: Peers | None = None
     """The other workers on this machine, where there are any."""
-    sessions: Callable[[], int] | None = None
-    """How many sessions there are, where a face has any."""
     bosh: Sessions | None = None
     """The XMPP sessions, where a domain is served."""
     notices: Notices | None = None
     """Where to tell that a resource changed, where there is an origin."""
+    sessions: Callable[[], int] | None = None
+    """How many sessions there are, where a face has any."""
     leaving: bool = False
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     retention: Callable[[str], Retention] = field(init=False)

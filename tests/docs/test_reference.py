@@ -19,7 +19,14 @@ README = (ROOT / "README.md").read_text()
 EVERYTHING = "\n".join([*DOCS.values(), README])
 
 # What the pages load; nobody asks for them by hand.
-ASSETS = {"/docs.css", "/docs.js", "/page.css", "/demo/{file}", "/console/{file}"}
+ASSETS = {
+    "/docs.css",
+    "/docs.js",
+    "/page.css",
+    "/demo/faces.json",
+    "/demo/{file}",
+    "/console/{file}",
+}
 # What a histogram's name is followed by in a query.
 SUFFIXES = re.compile(r"_(?:bucket|sum|count)$")
 

@@ -28,7 +28,14 @@ OPERATIONS = {
     for method, operation in item.items()
     if method != "parameters"
 }
-ASSETS = {"/docs.css", "/docs.js", "/page.css", "/demo/{file}", "/console/{file}"}
+ASSETS = {
+    "/docs.css",
+    "/docs.js",
+    "/page.css",
+    "/demo/faces.json",
+    "/demo/{file}",
+    "/console/{file}",
+}
 
 
 def examples(schema: str) -> Iterator[object]:

@@ -11,24 +11,30 @@ const PUBSUB = "http://jabber.org/protocol/pubsub";
 const SASL = "urn:ietf:params:xml:ns:xmpp-sasl";
 const CLIENT = "jabber:client";
 
-/** The XMPP domain of this address: an IP address is nobody's, and `--dev` serves localhost. */
-const domain = /^[\d.]+$|:/.test(location.hostname) ? "localhost" : location.hostname;
+let domain = "";
 
 const escape = (text) => text.replace(/[&<>'"]/g, (one) => `&#${one.codePointAt(0)};`);
 
-/** Whether the hub has this face. */
+/** Whether the hub speaks XMPP, and everybody may log in: then for which domain. */
 export async function speaksBosh() {
   try {
-    const { status } = await fetch(address(BIND), { method: "OPTIONS", signal: AbortSignal.timeout(5000) });
-    return status < 400;
-  } catch {
-    return false;
-  }
+    const answer = await fetch(address("demo/faces.json"), { signal: AbortSignal.timeout(5000) });
+    domain = (await answer.json()).bosh ?? "";
+  } catch { /* it has not said so */ }
+  return domain !== "";
 }
 
 export class Bosh extends Reader {
   /** One session, from its creation to its end. */
   async turn(signal) {
+    try {
+      await this.session(signal);
+    } finally {
+      if (this.sid) this.terminate();
+    }
+  }
+
+  async session(signal) {
     this.signal = signal;
     this.rid = Math.floor(Math.random() * 2 ** 40) + 1;
     this.sid = "";
@@ -69,15 +75,25 @@ export class Bosh extends Reader {
     });
     const text = await response.text();
     this.bytes += bytes(text);
-    if (!response.ok) throw new Error(`status ${response.status}`);
+    if (!response.ok) throw new Error(`refused, status ${response.status}`);
     return new DOMParser().parseFromString(text, "text/xml").documentElement;
   }
 
+  /** Nobody waits for the answer; without this the session would stay for a minute. */
+  terminate() {
+    const body = `<body rid='${this.rid + 1}' sid='${escape(this.sid)}' type='terminate' xmlns='http://jabber.org/protocol/httpbind'/>`;
+    fetch(address(BIND), { method: "POST", headers: { "Content-Type": "text/xml; charset=utf-8" }, body }).catch(() => {});
+    this.sid = "";
+  }
+
   take(body, wanted) {
-    if (body.getAttribute("type") === "terminate") throw new Error(body.getAttribute("condition") ?? "the session ended");
+    if (body.getAttribute("type") === "terminate") {
+      this.sid = "";
+      throw new Error(`the session ended, ${body.getAttribute("condition") ?? "as asked for"}`);
+    }
     this.sid ||= body.getAttribute("sid") ?? "";
     const refused = body.querySelector("failure, iq[type=error]");
-    if (refused) throw new Error(refused.querySelector("text")?.textContent ?? "refused");
+    if (refused) throw new Error(`refused, ${(refused.querySelector("error") ?? refused).firstElementChild?.localName ?? "no reason"}`);
     if (wanted) this.found = body.querySelector(wanted);
     for (const items of body.getElementsByTagNameNS(`${PUBSUB}#event`, "items")) {
       if (items.getAttribute("node") !== page.channel) continue;

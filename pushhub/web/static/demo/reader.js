@@ -55,7 +55,8 @@ export class Reader {
   async failed(error, signal) {
     this.failures += 1;
     const ms = Math.max(backoff(this.failures), error.retryAfter ?? 0);
-    const why = error instanceof Refused ? `refused, ${error.message.toLowerCase()}` : "offline";
+    const offline = error.name === "Error" ? error.message : "offline";
+    const why = error instanceof Refused ? `refused, ${error.message.toLowerCase()}` : offline;
     this.state(`${why}; next try in ${duration(ms)}`, "bad");
     say(`${this.title}: ${why}.`, this.failures === 1);
     await pause(ms, signal);
