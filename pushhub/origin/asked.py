@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 
@@ -11,10 +15,20 @@ class Asked:
     """What a client asked of the origin: everything but the body.
 
     `target` is the path and the query as on the wire; `pairs` are the headers with their names as
-    sent, in their order. `client` is the address of the peer, `scheme` what it spoke.
+    sent, in their order. `client` is the address of the peer, `scheme` what it spoke. `upgrades`
+    says that the connection is to become a WebSocket.
     """
 
-    __slots__ = ("__dict__", "client", "http_1_0", "method", "pairs", "scheme", "target")
+    __slots__ = (
+        "__dict__",
+        "client",
+        "http_1_0",
+        "method",
+        "pairs",
+        "scheme",
+        "target",
+        "upgrades",
+    )
 
     def __init__(
         self,
@@ -25,6 +39,8 @@ class Asked:
         client: str = "",
         scheme: str = "http",
         http_1_0: bool = False,
+        upgrades: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -32,10 +48,14 @@ class Asked:
         self.client = client
         self.scheme = scheme
         self.http_1_0 = http_1_0
+        self.upgrades = upgrades
+        if headers is not None:
+            # The driver has them already.
+            self.__dict__["headers"] = headers
 
     @property
     def path(self) -> str:
-        """The path, still percent-encoded."""
+        """The path, still percent-encoded; `*` for OPTIONS of the server as a whole."""
         return self.target.partition("?")[0]
 
     @property
@@ -52,7 +72,7 @@ class Asked:
         return host.partition(":")[0].lower()
 
     @cached_property
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> Mapping[str, str]:
         """The values by lower-case name; those of a repeated header joined (RFC 9110 §5.3)."""
         headers: dict[str, str] = {}
         for raw_name, raw_value in self.pairs:

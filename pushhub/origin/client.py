@@ -1,68 +1,85 @@
-"""Asking the origin: one pool of connections a process, answers as they were sent."""
+"""Asking the origin: one pool of connections for each, answers as they were sent."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
-
+from pushhub.origin.link import IDLE, Link
+from pushhub.origin.response import Response
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, Callable
 
     from pushhub.origin.asked import Pairs
 
+__all__ = ["Client", "Response"]
+
 # Ours stay below what origins close at (uvicorn 5 s, Node 5 s, nginx 75 s), or a request would
 # meet a connection that is just being closed.
-POOLED_SECONDS = 4
-# As much as our own front takes in a head; nginx's large buffers are four of 8 KiB.
-MAX_LINE_BYTES = 64 * 1024
-READ_BYTES = 64 * 1024
+POOLED_SECONDS = 4.0
+# Requests that must not be sent twice take only what was in use just now: a server that closes
+# after less than this keeps nothing alive (gunicorn's 2 s are the shortest in use).
+SAFE_SECONDS = 1.0
+# How often connections are looked at: a deadline is late by so much.
+LOOK_SECONDS = 0.1
 
-# What the library would add by itself.
-_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+# RFC 9110 §9.2.2, and those that are idempotent by their own RFCs (4918 §9, 3253 §3.6, 5323 §2.2).
+_IDEMPOTENT = frozenset(
+    {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PROPFIND", "REPORT", "SEARCH", "QUERY"}
+)
 
 
-class Response:
-    """The head of an origin's response, and its body as it comes in.
+class Pool:
+    """The connections to one origin, whose address is `scheme://host:port`."""
 
-    `pairs` are its headers as sent. `length` is what Content-Length says; None if it is chunked, or
-    ends with the connection, which `chunked` tells apart.
-    """
+    def __init__(self, address: str, most: int) -> None:
+        url = urlsplit(address)
+        secure = url.scheme == "https"
+        self.authority = url.netloc.encode("ascii")
+        self.host = url.hostname or ""
+        self.port = url.port or (443 if secure else 80)
+        self.tls = ssl.create_default_context() if secure else None
+        self.idle: list[Link] = []
+        self.links: set[Link] = set()
+        # Who finds all of them in use waits here, first come first served.
+        self.room = asyncio.Semaphore(most)
 
-    __slots__ = ("_response", "chunked", "length", "pairs", "reason", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.reason = (response.reason or "").encode("utf-8", "surrogateescape")
-        self.pairs: Pairs = response.raw_headers
-        self.length = response.content_length
-        self.chunked = "chunked" in response.headers.get("transfer-encoding", "").lower()
-
-    async def body(self) -> AsyncIterator[bytes]:
-        """The body in pieces, still encoded as the origin encoded it.
-
-        Raises:
-            Problem: the origin stopped in the middle of it, or for too long.
-        """
-        content = self._response.content
-        try:
-            while piece := await content.readany():
-                yield piece
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise _problem(error) from None
-
-    def close(self) -> None:
-        """Give the connection back, if the body was read to its end; else close it."""
-        if self._response.content.at_eof():
-            self._response.release()
+    def over(self, link: Link) -> None:
+        """A use of a connection is over, or it was closed while nobody used it."""
+        if link.phase == IDLE:
+            self.idle.append(link)
+        elif link in self.idle:
+            self.idle.remove(link)
+            self.links.discard(link)
+            return
         else:
-            self._response.close()
+            self.links.discard(link)
+        self.room.release()
+
+    def unused(self, now: float, seconds: float) -> Link | None:
+        """A connection that waits in the pool for less than that, the last one used first."""
+        while self.idle and now - self.idle[-1].since < seconds:
+            link = self.idle.pop()
+            if not link.transport.is_closing():
+                return link
+            self.links.discard(link)
+        return None
+
+    def look(self, now: float, silent_seconds: float) -> None:
+        """Close what is unused for long, and give up what is silent for long."""
+        while self.idle and now - self.idle[0].since >= POOLED_SECONDS:
+            link = self.idle.pop(0)
+            self.links.discard(link)
+            link.abort()
+        for link in list(self.links):
+            link.look(now, silent_seconds)
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.host}:{self.port} {len(self.links)} open, {len(self.idle)} unused>"
 
 
 class Client:
@@ -75,77 +92,141 @@ class Client:
     """
 
     def __init__(self, connect_seconds: float, silent_seconds: float, connections: int) -> None:
-        self._timeout = aiohttp.ClientTimeout(
-            total=None,
-            connect=connect_seconds,
-            sock_connect=connect_seconds,
-            sock_read=silent_seconds,
-        )
+        self._connect_seconds = connect_seconds
+        self._silent_seconds = silent_seconds
         self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
+        self._pools: dict[str, Pool] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop
         self.under_way = 0
 
-    async def open(self) -> None:
-        """Make the pool; it belongs to the running loop."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, limit_per_host=self._connections, keepalive_timeout=POOLED_SECONDS
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            auto_decompress=False,
-            skip_auto_headers=_ADDED,
-            read_bufsize=READ_BYTES,
-            max_line_size=MAX_LINE_BYTES,
-            max_field_size=MAX_LINE_BYTES,
-        )
+    def open(self) -> None:
+        """Begin; connections belong to the running loop."""
+        self._loop = asyncio.get_running_loop()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for pool in self._pools.values():
+            for link in list(pool.links):
+                link.fail(Problem("leaving", "This server is shutting down; try again."))
+        self._pools.clear()
 
     async def ask(
-        self, method: str, url: str, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None = None
+        self,
+        method: str,
+        url: str,
+        pairs: Pairs,
+        body: AsyncIterable[bytes] | bytes | None = None,
+        inform: Callable[[bytes], None] | None = None,
     ) -> Response:
-        """Send a request; its response is there when its head is. Redirects are the client's.
+        """Send a request; its response is there when its head is, and must be closed. Redirects
+        are the client's.
 
         Args:
-            url: an origin and a target that begins with `/`, both as they are.
-            pairs: the headers; a body without Content-Length among them goes in chunks.
+            url: an origin and a target that begins with `/`, or is `*`; both are sent as they are.
+            pairs: the headers. Without Content-Length among them a body goes in chunks.
+            body: whole, or in pieces as they come; it is sent even after the response began.
+            inform: called with the head of each 1xx response that comes before.
 
         Raises:
             Problem: 502 if the origin cannot be reached or makes no sense, 504 if it is too slow.
         """
-        assert self._session is not None
+        pool, target = self._place(url)
+        chunked = body is not None and not any(p[0].lower() == b"content-length" for p in pairs)
+        head = _head(method, target, pairs, pool.authority, chunked=chunked)
+        idempotent = method in _IDEMPOTENT
+        again = idempotent and (body is None or isinstance(body, bytes))
+        seconds = POOLED_SECONDS if idempotent else SAFE_SECONDS
         self.under_way += 1
         try:
-            return Response(
-                await self._session.request(
-                    method,
-                    URL(url, encoded=True),
-                    headers=CIMultiDict((name.decode(), _text(value)) for name, value in pairs),
-                    data=body,
-                    allow_redirects=False,
-                )
-            )
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _problem(error) from None
+            while True:
+                link = await self._link(pool, seconds)
+                try:
+                    return await link.ask(method, head, body, inform, chunked=chunked)
+                except Problem:
+                    link.leave()
+                    # It was closing when we wrote: the request is as good as not sent.
+                    if not (again and link.used and link.untouched):
+                        raise
+                    again, seconds = False, 0
+                except BaseException:
+                    link.leave()
+                    raise
         finally:
             self.under_way -= 1
 
+    def _place(self, url: str) -> tuple[Pool, str]:
+        """The pool of an URL, and the target: everything after the address, as it is."""
+        begin = url.index("://") + 3
+        end = url.find("/", begin)
+        if end < 0:
+            end = len(url.removesuffix("*"))
+        address = url[:end]
+        pool = self._pools.get(address)
+        if pool is None:
+            pool = self._pools[address] = Pool(address, self._connections)
+        return pool, url[end:] or "/"
 
-def _text(value: bytes) -> str:
-    """A value as the library writes it back to the same bytes, where it can: as UTF-8."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+    async def _link(self, pool: Pool, seconds: float) -> Link:
+        """A connection that is unused for less than `seconds`, or a new one; it is in use from now
+        on.
+        """
+        if not pool.room.locked():
+            await pool.room.acquire()
+        else:
+            try:
+                async with asyncio.timeout(self._connect_seconds):
+                    await pool.room.acquire()
+            except TimeoutError:
+                raise Problem(
+                    "origin-timeout", "Every connection to the origin is in use; try later."
+                ) from None
+        link = pool.unused(self._loop.time(), seconds)
+        if link is not None:
+            return link
+        try:
+            link = await self._connect(pool)
+        except BaseException:
+            pool.room.release()
+            raise
+        return link
+
+    async def _connect(self, pool: Pool) -> Link:
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                _, link = await self._loop.create_connection(
+                    lambda: Link(pool.over), pool.host, pool.port, ssl=pool.tls
+                )
+        except TimeoutError:
+            raise Problem(
+                "origin-timeout", "No connection to the origin could be made in time."
+            ) from None
+        except (OSError, ValueError):
+            raise Problem(
+                "origin-unreachable", "No connection to the origin can be made."
+            ) from None
+        pool.links.add(link)
+        if self._timer is None:
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+        return link
+
+    def _look(self) -> None:
+        """Look after every connection, as long as there are any."""
+        now = self._loop.time()
+        for pool in self._pools.values():
+            pool.look(now, self._silent_seconds)
+        more = any(pool.links for pool in self._pools.values())
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look) if more else None
 
 
-def _problem(error: Exception) -> Problem:
-    if isinstance(error, asyncio.TimeoutError):
-        return Problem("origin-timeout", "The origin did not answer in time; ask again later.")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return Problem("origin-unreachable", "No connection to the origin can be made.")
-    return Problem("bad-gateway", "The origin's answer broke off, or was no HTTP response.")
+def _head(method: str, target: str, pairs: Pairs, authority: bytes, *, chunked: bool) -> bytes:
+    lines = [b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target.encode("latin-1"))]
+    if not any(name.lower() == b"host" for name, _ in pairs):
+        lines.append(b"Host: %b\r\n" % authority)
+    lines += [b"%b: %b\r\n" % pair for pair in pairs]
+    if chunked:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)

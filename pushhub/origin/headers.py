@@ -11,8 +11,18 @@ if TYPE_CHECKING:
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
+# Whoever lists a header that frames or routes the message would have it read in two ways.
+_STAYING = frozenset({b"content-length", b"host"})
 
 Manner = Literal["x-forwarded", "forwarded", "both", "none"]
+
+_X_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+_OURS: dict[Manner, frozenset[bytes]] = {
+    "x-forwarded": _X_FORWARDED,
+    "forwarded": frozenset({b"forwarded"}),
+    "both": _X_FORWARDED | {b"forwarded"},
+    "none": frozenset(),
+}
 
 
 def end_to_end(pairs: Pairs, *, framed: bool = False) -> Pairs:
@@ -20,46 +30,81 @@ def end_to_end(pairs: Pairs, *, framed: bool = False) -> Pairs:
 
     With `framed` Transfer-Encoding stays, for who writes the body in chunks too.
     """
-    named = {
-        token.strip().lower()
-        for name, value in pairs
-        if name.lower() == b"connection"
-        for token in value.split(b",")
-    }
-    # Whoever lists a header that frames or routes the message would have it read in two ways.
-    dropped = HOP_BY_HOP | (named - {b"content-length", b"host"})
+    dropped = HOP_BY_HOP | (_named(pairs) - _STAYING)
     if framed:
         dropped -= {b"transfer-encoding"}
     return tuple(pair for pair in pairs if pair[0].lower() not in dropped)
 
 
 def to_origin(asked: Asked, manner: Manner) -> Pairs:
-    """The headers that the origin is sent: the client's, and who the client is."""
-    # The front has answered an Expect by itself (RFC 9110 §10.1.1).
-    pairs = tuple(p for p in end_to_end(asked.pairs) if p[0].lower() != b"expect")
+    """The headers that the origin is sent: the client's, and who the client is.
+
+    What the client says of those before it is kept where it is a list to which we add, and replaced
+    where it would speak for us.
+    """
+    ours = _OURS[manner]
+    dropped = HOP_BY_HOP | ours
+    kept: list[tuple[bytes, bytes]] = []
+    before: dict[bytes, list[bytes]] = {}
+    listed = False
+    for pair in asked.pairs:
+        name = pair[0].lower()
+        if name not in dropped:
+            kept.append(pair)
+        elif name in ours:
+            before.setdefault(name, []).append(pair[1])
+        elif name == b"connection":
+            listed = True
+    if listed and (named := _named(asked.pairs) - HOP_BY_HOP - _STAYING):
+        kept = [pair for pair in kept if pair[0].lower() not in named]
+    if asked.http_1_0:
+        # It cannot be told to continue (RFC 9110 §10.1.1).
+        kept = [pair for pair in kept if pair[0].lower() != b"expect"]
+    kept += _forwarding(asked, ours, before)
+    return (*kept, *_hop(asked))
+
+
+def _named(pairs: Pairs) -> frozenset[bytes]:
+    """The names that Connection lists."""
+    return frozenset(
+        token.strip(b" \t").lower()
+        for name, value in pairs
+        if name.lower() == b"connection"
+        for token in value.split(b",")
+    )
+
+
+def _hop(asked: Asked) -> Pairs:
+    """What we say for our own connection: that it is to be upgraded, or may bring trailers, which
+    the client must want (RFC 9110 §7.8, §10.1.4).
+    """
+    if asked.upgrades:
+        return (
+            *(p for p in asked.pairs if p[0].lower() == b"upgrade"),
+            (b"Connection", b"Upgrade"),
+        )
+    te = asked.headers.get("te")
+    if te is not None and "trailers" in te.lower() and not asked.http_1_0:
+        return ((b"TE", b"trailers"), (b"Connection", b"TE"))
+    return ()
+
+
+def _forwarding(
+    asked: Asked, ours: frozenset[bytes], before: dict[bytes, list[bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """Who the client is, and what it asked."""
     added: list[tuple[bytes, bytes]] = []
-    if manner in ("x-forwarded", "both"):
-        pairs, before = _take(pairs, b"x-forwarded-for")
-        client = asked.client.encode()
-        pairs, _ = _take(pairs, b"x-forwarded-proto")
-        pairs, _ = _take(pairs, b"x-forwarded-host")
+    client = asked.client.encode()
+    if b"x-forwarded-for" in ours:
+        list_ = [*before.get(b"x-forwarded-for", ()), client]
         added += [
-            (b"X-Forwarded-For", b", ".join([*before, client]) if client else b", ".join(before)),
+            (b"X-Forwarded-For", b", ".join(filter(None, list_))),
             (b"X-Forwarded-Proto", asked.scheme.encode()),
             (b"X-Forwarded-Host", asked.headers.get("host", "").encode("latin-1")),
         ]
-    if manner in ("forwarded", "both"):
-        pairs, before = _take(pairs, b"forwarded")
-        added.append((b"Forwarded", b", ".join([*before, _forwarded(asked)])))
-    return (*pairs, *((name, value) for name, value in added if value))
-
-
-def _take(pairs: Pairs, wanted: bytes) -> tuple[Pairs, list[bytes]]:
-    """The headers without one of them, and the values that it had."""
-    return (
-        tuple(pair for pair in pairs if pair[0].lower() != wanted),
-        [value for name, value in pairs if name.lower() == wanted],
-    )
+    if b"forwarded" in ours:
+        added.append((b"Forwarded", b", ".join([*before.get(b"forwarded", ()), _forwarded(asked)])))
+    return [pair for pair in added if pair[1]]
 
 
 def _forwarded(asked: Asked) -> bytes:

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+import random
+from typing import TYPE_CHECKING
+
+import structlog
 
 from pushhub.origin.client import Client
+from pushhub.origin.notices import Notices
 from pushhub.origin.routes import Found, Routes
+from pushhub.origin.sharing import Sharing
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
-    from pushhub.hub.hold import Hold
-    from pushhub.hub.stream import Stream
-    from pushhub.origin.asked import Asked, Pairs
-    from pushhub.origin.client import Response
+    from pushhub.hub.hub import Hub
+    from pushhub.origin.asked import Asked
+    from pushhub.origin.grip import Grip
     from pushhub.protocol.answer import Answer
     from pushhub.settings import Settings
 
-
-class Instructs(Protocol):
-    """What GRIP makes of a passage (`origin/grip.py`)."""
-
-    def mark(self) -> object:
-        """The state of the channels before the origin is asked, so that nothing published
-        meanwhile is missed.
-        """
-
-    def request(self, pairs: Pairs) -> Pairs:
-        """The headers of a request with GRIP's added, and without what only we may say."""
-
-    def concerns(self, response: Response) -> bool:
-        """Whether a response holds an instruct."""
-
-    async def outcome(
-        self, found: Found, asked: Asked, response: Response, mark: object
-    ) -> Answer | Hold | Stream:
-        """What the client gets instead of the response.
-
-        Raises:
-            Problem: the instruct makes no sense.
-        """
+log = structlog.get_logger(__name__)
 
 
 class Origin:
@@ -56,7 +38,20 @@ class Origin:
         self.client = Client(
             settings.origin_connect_seconds, settings.origin_seconds, settings.origin_connections
         )
-        self.instructs: Instructs | None = None
+        self.grip: Grip | None = None
+        self.sharing: Sharing | None = None
+        self.notices: Notices | None = None
+
+    def share(
+        self,
+        hub: Hub,
+        settings: Settings,
+        refuse: Callable[[Problem], Answer],
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """Let requests wait on resources, through `hub`. `refuse` makes an answer of a problem."""
+        self.sharing = Sharing(self, hub, settings, refuse, uniform)
+        self.notices = Notices(hub, self.sharing)
 
     def find(self, asked: Asked) -> Found:
         """The route that a request takes.
@@ -80,14 +75,18 @@ class Origin:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def open(self) -> None:
-        """Make the pool of connections."""
-        await self.client.open()
+    def open(self) -> None:
+        """Begin to ask, and listen to notifications. The hub is open."""
+        self.client.open()
+        if self.notices is not None:
+            self.notices.open()
 
     async def close(self) -> None:
         """End what is under way, and close every connection to the origin."""
+        if self.notices is not None:
+            self.notices.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self.client.close()
+        self.client.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.origin.headers import end_to_end, to_origin
+from pushhub.origin.headers import to_origin
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -17,27 +17,30 @@ if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
     from pushhub.origin.asked import Asked, Pairs
-    from pushhub.origin.client import Response
+    from pushhub.origin.grip import Grip
     from pushhub.origin.origin import Origin
+    from pushhub.origin.response import Response
     from pushhub.origin.routes import Found
     from pushhub.protocol.answer import Answer
-
-BODILESS = frozenset({204, 304})
 
 
 class Sink(Protocol):
     """Where a response is written to, by whichever driver has the connection."""
 
-    def open(self, response: Response, pairs: Pairs) -> None:
-        """Write the head; `pairs` are its headers without those of the origin's connection, but
-        with Transfer-Encoding where it has one.
-        """
+    def inform(self, head: bytes) -> None:
+        """Write a response of 1xx, which comes before the one that counts."""
+
+    def open(self, response: Response) -> None:
+        """Write the head."""
 
     async def write(self, piece: bytes) -> None:
         """Write a piece of the body; returns when there is room for another."""
 
-    def end(self) -> None:
-        """The response is complete."""
+    def end(self, trailers: bytes) -> None:
+        """The response is complete; `trailers` are the lines of fields after a chunked body."""
+
+    def switch(self, response: Response) -> None:
+        """The connection speaks another protocol from now on, as does the origin's."""
 
     def refuse(self, problem: Problem) -> None:
         """Answer a problem; or, in the middle of a response, break off so that it shows."""
@@ -60,33 +63,65 @@ class Passage:
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
         """Ask the origin and write what it says."""
         origin, found, asked = self.origin, self.found, self.asked
-        instructs = origin.instructs if found.route.step == "grip" else None
         pairs = to_origin(asked, origin.forwarded)
-        mark: object = None
-        if instructs is not None:
-            mark = instructs.mark()
-            pairs = instructs.request(pairs)
+        grip = origin.grip if found.route.step == "grip" and not asked.upgrades else None
         try:
-            response = await origin.client.ask(
-                asked.method, found.target + asked.target, pairs, body
-            )
-        except Problem as problem:
-            self.sink.refuse(problem)
-            return
-        try:
-            if instructs is not None and instructs.concerns(response):
-                self.sink.become(await instructs.outcome(found, asked, response, mark))
+            if grip is None:
+                await self._pass(pairs, body)
             else:
-                await self._write(response)
+                await self._instructed(grip, grip.request(pairs), body)
         except Problem as problem:
             self.sink.refuse(problem)
+
+    async def _pass(self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None) -> None:
+        response = await self._ask(pairs, body)
+        try:
+            if response.status != 101:
+                await self._write(response)
+            elif self.asked.upgrades:
+                self.sink.switch(response)
+            else:
+                raise Problem("bad-gateway", "The origin changes to what nobody asked for.")
         finally:
             response.close()
 
+    async def _instructed(
+        self, grip: Grip, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
+    ) -> None:
+        found, asked = self.found, self.asked
+        hold = await grip.join(found, asked, pairs) if body is None else None
+        if hold is not None:
+            self.sink.become(hold)
+            return
+        question = grip.ask(found, asked, pairs)
+        try:
+            response = await self._ask(pairs, body)
+            try:
+                if grip.concerns(response):
+                    self.sink.become(await grip.outcome(found, asked, response, question))
+                else:
+                    question.settle(None)
+                    await self._write(response)
+            finally:
+                # A stream may still be reading it.
+                if not response.kept:
+                    response.close()
+        finally:
+            # Without an answer, who waits for it may try by themselves.
+            question.settle(None, again=True)
+
+    async def _ask(self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None) -> Response:
+        asked = self.asked
+        return await self.origin.client.ask(
+            asked.method, self.found.target + asked.target, pairs, body, self.sink.inform
+        )
+
     async def _write(self, response: Response) -> None:
         sink = self.sink
-        sink.open(response, end_to_end(response.pairs, framed=True))
-        if self.asked.method != "HEAD" and response.status not in BODILESS:
-            async for piece in response.body():
-                await sink.write(piece)
-        sink.end()
+        sink.open(response)
+        while piece := await response.piece():
+            await sink.write(piece)
+        trailers = response.trailers
+        # First, so that the client's next request finds the connection unused.
+        response.close()
+        sink.end(trailers)

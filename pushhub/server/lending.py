@@ -141,7 +141,12 @@ class Lending(asyncio.Protocol):
 
     def _hand_over(self, head: Head, raw: bytes) -> None:
         """Leave for good: another protocol than HTTP comes next."""
+        self.lobby.hand_over(self, raw, self.part())
+
+    def part(self) -> bytes:
+        """Leave for good; returns what has arrived and was not read."""
         self.lobby.state.connections.discard(self)
         self.lobby.wheel.clear(self)
+        self.guest = self.head = None
         rest, self.buffer = self.buffer, b""
-        self.lobby.hand_over(self, head, raw, rest)
+        return rest

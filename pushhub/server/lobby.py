@@ -10,14 +10,12 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pushhub.hub.wheel import OFF
-from pushhub.origin.asked import Asked, pairs_of
 from pushhub.server.extra import Extras
 from pushhub.server.front import Connection
 from pushhub.server.guest import Guest
 from pushhub.server.head import HeadParser
 from pushhub.server.recall import MAX_HEADERS_BYTES, Generations, Recall
 from pushhub.server.relay import Relay
-from pushhub.server.tunnel import Tunnel
 from pushhub.web.cors import SAME_ORIGIN
 
 if TYPE_CHECKING:
@@ -105,20 +103,16 @@ class Lobby:
         return Guest(host, self.config, self.state, self.app_state)
 
     def takes_over(self, head: Head) -> bool:
-        """Whether somebody here speaks what a connection is to be upgraded to."""
+        """Whether uvicorn speaks what a connection is to be upgraded to. The origin says so by
+        itself.
+        """
         if self.origin is not None and self.origin.owns(head.path):
-            return True
+            return False
         return self.config.ws_protocol_class is not None
 
-    def hand_over(self, host: Lending, head: Head, raw: bytes, rest: bytes) -> None:
-        """Give a connection away for good, with what has arrived on it: to the origin, or to
-        uvicorn's own protocol.
-        """
+    def hand_over(self, host: Lending, raw: bytes, rest: bytes) -> None:
+        """Give a connection away for good to uvicorn's own protocol, with what has arrived."""
         transport = host.transport
-        if self.origin is not None and self.origin.owns(head.path):
-            asked = Asked(head.method, head.target, pairs_of(raw), client=host.client)
-            Tunnel(self.origin, asked).connect(transport, rest)
-            return
         protocol = HttpToolsProtocol(self.config, self.state, self.app_state)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

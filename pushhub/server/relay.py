@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pushhub.origin.asked import Asked, pairs_of
-from pushhub.origin.passage import BODILESS, Passage
+from pushhub.origin.passage import Passage
 from pushhub.protocol.problem import Problem
 from pushhub.server.limits import MAX_AHEAD_BYTES
+from pushhub.server.tunnel import join
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
-    from pushhub.origin.asked import Pairs
-    from pushhub.origin.client import Response
     from pushhub.origin.origin import Origin
+    from pushhub.origin.response import Response
     from pushhub.protocol.answer import Answer
     from pushhub.server.head import Head
 
@@ -44,6 +44,9 @@ class Host(Protocol):
     def returned(self) -> None:
         """The response has ended."""
 
+    def part(self) -> bytes:
+        """Leave the connection for good; returns what has arrived after the request."""
+
     def become(self, outcome: Answer | Hold | Stream) -> None:
         """Something else than the origin's response answers the request."""
 
@@ -57,8 +60,8 @@ class Host(Protocol):
 class Relay:
     """One request that belongs to the origin."""
 
-    __slots__ = ("_asked", "_chunked", "_host", "_origin", "_room", "_size", "_status", "_task",
-                 "_upload")  # fmt: skip
+    __slots__ = ("_asked", "_chunked", "_framed", "_host", "_origin", "_room", "_size", "_status",
+                 "_task", "_upload")  # fmt: skip
 
     def __init__(self, host: Host, origin: Origin) -> None:
         self._host = host
@@ -70,24 +73,29 @@ class Relay:
         # Of the response, once it has begun.
         self._status = 0
         self._size = 0
-        self._chunked = False
+        self._chunked = self._framed = False
 
     # What the connection tells its guest
 
     def begin(self, head: Head, raw: bytes) -> None:
         """The head is there; the body follows by `forward`."""
-        self._asked = asked = Asked(
+        pairs = pairs_of(raw)
+        if not raw.startswith(b"/", len(head.method) + 1) and head.path != "*":
+            # A whole URL says which host is meant, whatever Host says (RFC 9112 §3.2.2).
+            host = (b"Host", head.headers["host"].encode("latin-1"))
+            pairs = (host, *(pair for pair in pairs if pair[0].lower() != b"host"))
+        self._asked = Asked(
             head.method,
             head.target,
-            pairs_of(raw),
+            pairs,
             client=self._host.client,
             http_1_0=head.http_1_0,
+            upgrades=head.upgrades,
+            headers=head.headers,
         )
         if head.length != 0:
             self._upload = Upload(self._host.transport)
-            if head.expects:
-                self._host.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._task = self._origin.keep(self._run(asked))
+        self._task = self._origin.keep(self._run())
 
     def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
         """More of the request's body."""
@@ -99,7 +107,8 @@ class Relay:
             self._task.cancel()
 
     def pause_writing(self) -> None:
-        self._room = asyncio.get_running_loop().create_future()
+        if self._room is None:
+            self._room = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
         room, self._room = self._room, None
@@ -111,23 +120,24 @@ class Relay:
 
     # Where the passage writes
 
-    def open(self, response: Response, pairs: Pairs) -> None:
+    def inform(self, head: bytes) -> None:
+        if not self._asked.http_1_0:
+            self._host.transport.write(head)
+
+    def open(self, response: Response) -> None:
+        host, http_1_0 = self._host, self._asked.http_1_0
         self._status = response.status
-        if self._asked.http_1_0:
-            pairs = tuple(pair for pair in pairs if pair[0].lower() != b"transfer-encoding")
-        lines = [b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason)]
-        lines += [b"%b: %b\r\n" % pair for pair in pairs]
-        bodiless = self._asked.method == "HEAD" or response.status in BODILESS
-        if response.length is None and not bodiless:
+        self._framed = response.length is not None
+        if response.length is None and not response.bodiless:
             # Without chunks a body ends with its connection, as in HTTP/1.0 (RFC 9112 §6.3).
-            self._chunked = response.chunked and not self._asked.http_1_0
-            self._host.keep = self._host.keep and self._chunked
-        if not self._host.keep:
-            lines.append(b"Connection: close\r\n")
-        elif self._asked.http_1_0:
-            lines.append(b"Connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        self._host.transport.write(b"".join(lines))
+            self._chunked = self._framed = response.chunked and not http_1_0
+            host.keep = host.keep and self._chunked
+        opening = response.opening(framed=not http_1_0)
+        if not host.keep:
+            opening += b"Connection: close\r\n"
+        elif http_1_0:
+            opening += b"Connection: keep-alive\r\n"
+        host.transport.write(opening + b"\r\n")
 
     async def write(self, piece: bytes) -> None:
         self._size += len(piece)
@@ -138,23 +148,38 @@ class Relay:
         if self._room is not None:
             await self._room
 
-    def end(self) -> None:
+    def end(self, trailers: bytes) -> None:
         if self._chunked:
-            self._host.transport.write(b"0\r\n\r\n")
+            self._host.transport.write(b"0\r\n%b\r\n" % trailers)
         self._host.passed(self._status, self._size)
         self._host.returned()
 
+    def switch(self, response: Response) -> None:
+        link, transport = response.link, self._host.transport
+        assert link is not None
+        response.link = None
+        transport.write(response.raw)
+        self._host.passed(response.status, 0)
+        join(transport, self._host.part(), link.transport, link.part())
+
     def refuse(self, problem: Problem) -> None:
-        if self._status:
-            # Half a response must not look like a whole one.
-            self._host.transport.abort()
-        else:
+        transport = self._host.transport
+        if not self._status:
             self._host.become(self._host.refuse(problem))
+            return
+        # Half a response must not look like a whole one: where its length is known the end of the
+        # connection shows that, else only a reset does.
+        self._host.passed(self._status, self._size)
+        if self._framed:
+            transport.close()
+        else:
+            transport.abort()
 
     def become(self, outcome: Answer | Hold | Stream) -> None:
         self._host.become(outcome)
 
-    async def _run(self, asked: Asked) -> None:
+    async def _run(self) -> None:
+        asked = self._asked
         try:
             found = self._origin.find(asked)
             body = None if self._upload is None else self._upload.whole()
