@@ -52,6 +52,9 @@ PARTS = {
             debian="redis-tools",
             without="the Redis store on Redis 7, and over TLS",
         ),
+        Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
+        Part("node", ("node",), debian="nodejs", without="what drives the browser"),
+        Part("npm", ("npm",), debian="npm", without="what drives the browser"),
     ]
 }
 
