@@ -106,7 +106,7 @@ class Fetching:
             if response.status == 304 and known is not None:
                 return Unchanged()
             body = bytearray()
-            async for piece in response.body():
+            while piece := await response.piece():
                 body += piece
                 if len(body) > MAX_BODY_BYTES:
                     return Alone(f"it is larger than {MAX_BODY_BYTES} bytes")

@@ -52,13 +52,21 @@ class Sink(Protocol):
 class Passage:
     """One request, from the moment its head is there."""
 
-    __slots__ = ("asked", "found", "origin", "sink")
+    __slots__ = ("_shared", "asked", "found", "origin", "sink")
 
     def __init__(self, origin: Origin, found: Found, asked: Asked, sink: Sink) -> None:
         self.origin = origin
         self.found = found
         self.asked = asked
         self.sink = sink
+        sharing = origin.sharing
+        self._shared = None if sharing is None else sharing.shared(found, asked)
+
+    def at_once(self) -> Answer | Hold | None:
+        """What answers the request, now or later, without a question to the origin; None where
+        there must be one.
+        """
+        return None if self._shared is None else self._shared.at_once()
 
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
         """Ask the origin and write what it says."""
@@ -66,7 +74,9 @@ class Passage:
         pairs = to_origin(asked, origin.forwarded)
         grip = origin.grip if found.route.step == "grip" and not asked.upgrades else None
         try:
-            if grip is None:
+            if self._shared is not None and (outcome := await self._shared.outcome()) is not None:
+                self.sink.become(outcome)
+            elif grip is None:
                 await self._pass(pairs, body)
             else:
                 await self._instructed(grip, grip.request(pairs), body)

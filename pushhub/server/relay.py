@@ -95,7 +95,16 @@ class Relay:
         )
         if head.length != 0:
             self._upload = Upload(self._host.transport)
-        self._task = self._origin.keep(self._run())
+        try:
+            passage = Passage(self._origin, self._origin.find(self._asked), self._asked, self)
+            outcome = passage.at_once()
+        except Problem as problem:
+            self.refuse(problem)
+            return
+        if outcome is not None:
+            self._host.become(outcome)
+        else:
+            self._task = self._origin.keep(self._run(passage))
 
     def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
         """More of the request's body."""
@@ -178,16 +187,14 @@ class Relay:
     def become(self, outcome: Answer | Hold | Stream) -> None:
         self._host.become(outcome)
 
-    async def _run(self) -> None:
-        asked = self._asked
+    async def _run(self, passage: Passage) -> None:
         try:
-            found = self._origin.find(asked)
             body = None if self._upload is None else self._upload.whole()
-            await Passage(self._origin, found, asked, self).run(body)
+            await passage.run(body)
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            log.exception("passage.failed", method=asked.method)
+            log.exception("passage.failed", method=passage.asked.method)
             self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
 
 
