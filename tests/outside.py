@@ -55,6 +55,8 @@ PARTS = {
         Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
         Part("node", ("node",), debian="nodejs", without="what drives the browser"),
         Part("npm", ("npm",), debian="npm", without="what drives the browser"),
+        Part("pushpin", ("pushpin",), debian="pushpin", without="GRIP's cases on a real Pushpin"),
+        Part("zurl", ("zurl",), debian="zurl", without="GRIP's cases on a real Pushpin"),
     ]
 }
 

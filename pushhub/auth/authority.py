@@ -24,6 +24,7 @@ from pushhub.protocol.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pushhub.auth.grip import GripKey
     from pushhub.protocol.request import Request
 
 COOKIE = "pushhub_token"
@@ -66,13 +67,17 @@ class Authority:
     Args:
         policy: the keys, and what is public.
         now: seconds since 1970.
+        grip: the secret of GRIP, whose publishers' tokens are good too.
 
     Raises:
         TokenKeyError: a token key does not suit its algorithm.
     """
 
-    def __init__(self, policy: Policy, now: Callable[[], float]) -> None:
+    def __init__(
+        self, policy: Policy, now: Callable[[], float], grip: GripKey | None = None
+    ) -> None:
         self._policy = policy
+        self._grip = grip
         self._keys = ApiKeys(policy.api_keys)
         self._tokens = Tokens(
             policy.token_keys,
@@ -157,7 +162,14 @@ class Authority:
         try:
             return self._tokens.grant(token)
         except TokenError as error:
-            raise _unauthorized(str(error)) from None
+            refused = error
+        if self._grip is not None:
+            try:
+                return self._grip.publisher(token)
+            except TokenError as error:
+                # Of two reasons the one that is about a key that there is.
+                refused = refused if self._policy.token_keys else error
+        raise _unauthorized(str(refused))
 
     def __repr__(self) -> str:
         return f"<Authority {self._keys!r} {self._tokens!r}>"

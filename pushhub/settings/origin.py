@@ -249,6 +249,17 @@ class OriginSettings(BaseModel):
             min_length=1,
         ),
     ] = None
+    # Pushpin's; an origin that forgets to set one must not be asked in a loop.
+    grip_min_seconds: Annotated[
+        int,
+        setting(
+            ORIGIN,
+            "The shortest hold that an origin's `Grip-Timeout` can ask for.",
+            unit="s",
+            ge=1,
+            le=55,
+        ),
+    ] = 5
     grip_issuer: Annotated[
         str, setting(ORIGIN, "The `iss` of `Grip-Sig`.", min_length=1, max_length=255)
     ] = "pushhub"

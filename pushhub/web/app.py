@@ -25,6 +25,7 @@ from pushhub.web.asgi import Exchange
 from pushhub.web.console import CONSOLE_ROUTES
 from pushhub.web.cors import EXPOSED, Cors
 from pushhub.web.faces import ROUTES, Faces
+from pushhub.web.grip import GRIP_ROUTES
 from pushhub.web.pages import pages, problem_handlers
 from pushhub.web.service import Service
 from pushhub.web.tickets import open_tickets
@@ -51,13 +52,13 @@ class App:
         hub = Hub(
             open_store_url(settings.store, time.time, _acks(settings)), max_holds=settings.max_holds
         )
-        self.service = Service(hub, Authority(settings, time.time), settings)
+        key = grip_key(settings, time.time)
+        self.service = Service(hub, Authority(settings, time.time, key), settings)
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse)
             self.service.notices = self.origin.notices
         if self.origin is not None:
-            key = grip_key(settings, time.time)
             self.origin.grip = Grip(hub, self.origin, key, settings.grip_min_seconds)
         self.sessions: BoshSessions | None = None
         if settings.dev or settings.xmpp_domains:
@@ -67,7 +68,7 @@ class App:
         self.faces = Faces(
             self.service,
             Cors(settings.cors_origins, any_origin=settings.dev),
-            ROUTES + CONSOLE_ROUTES,
+            ROUTES + CONSOLE_ROUTES + GRIP_ROUTES,
             prefix=prefix,
         )
         own = pages(self.service)

@@ -19,6 +19,7 @@ from pushhub.protocol.grant import Action
 from pushhub.protocol.grip_item import RECOVER_CHANNEL, ItemError, parse_batch
 from pushhub.protocol.problem import Problem
 from pushhub.store.base import REGISTER, Append, Appended, KeyReused, StoreError
+from pushhub.web.faces import Face, Route
 from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
@@ -140,3 +141,15 @@ def _appends(service: Service, body: bytes, grant: Grant) -> list[Append]:
 def _was_there(outcome: Outcome) -> bool:
     """Whether an item of the same id was published before: Pushpin looks at nothing but the id."""
     return isinstance(outcome, KeyReused) or (isinstance(outcome, Appended) and outcome.duplicate)
+
+
+_PUBLISH = {"POST": Face(grip_publish, MAX_PUBLISH_BYTES)}
+
+# `//publish/` is what a library makes of a control address that ends with a slash.
+GRIP_ROUTES = (
+    *(Route(path, _PUBLISH) for path in ("/publish", "/publish/", "//publish/")),
+    *(Route(path, {"POST": Face(grip_recover)}) for path in ("/recover", "/recover/")),
+)
+
+# On the control listener alone: elsewhere `/` is a page.
+GRIP_ROOT = Route("/", {"GET": Face(grip_root)})

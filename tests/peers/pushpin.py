@@ -1,0 +1,120 @@
+"""A real Pushpin, from Debian's packages `pushpin` and `zurl`, in a folder of its own."""
+
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests import outside
+
+INTERNAL = Path("/usr/lib/pushpin/internal.conf")
+
+_CONFIG = """
+[global]
+include={folder}/internal.conf
+rundir={folder}/run
+ipc_prefix=pushpin-
+port_offset=0
+stats_connection_ttl=120
+[runner]
+services=condure,pushpin-proxy,pushpin-handler
+http_port={port}
+logdir={folder}/log
+log_level=2
+client_buffer_size=8192
+client_maxconn=50000
+[proxy]
+routesfile={folder}/routes
+sig_iss=pushpin
+sig_key={key}
+updates_check=off
+[handler]
+push_in_spec=ipc://{folder}/run/push-in
+push_in_sub_specs=ipc://{folder}/run/push-in-sub
+push_in_http_addr=127.0.0.1
+push_in_http_port={control}
+push_in_http_max_headers_size=10000
+push_in_http_max_body_size=1000000
+stats_spec=ipc://{folder}/run/stats
+command_spec=ipc://{folder}/run/command
+message_rate=2500
+message_hwm=25000
+message_wait=5000
+id_cache_ttl=60
+connection_subscription_max=20
+subscription_linger=60
+stats_report_interval=10
+stats_format=tnetstring
+"""
+
+# Debian's zurl denies loopback, where our origin is.
+_ZURL = """
+[General]
+instance_id=
+in_spec=ipc://{folder}/run/pushpin-zurl-in
+in_stream_spec=ipc://{folder}/run/pushpin-zurl-in-stream
+out_spec=ipc://{folder}/run/pushpin-zurl-out
+in_req_spec=
+defpolicy=allow
+allow=
+deny=
+max_open_requests=2000
+buffer_size=200000
+timeout=600
+in_hwm=1000
+out_hwm=1000
+"""
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def pushpin(origin_port: int, key: str) -> Iterator[tuple[int, int]]:
+    """Pushpin in front of an origin: its port, and the port of its control endpoint."""
+    commands = [outside.require("pushpin"), outside.require("zurl")]
+    port, control = _free_port(), _free_port()
+    # Short, for the names of its sockets.
+    with tempfile.TemporaryDirectory(prefix="pp-") as name, ExitStack() as stack:
+        folder = Path(name)
+        for part in ("run", "log"):
+            (folder / part).mkdir()
+        given = {"folder": folder, "port": port, "control": control, "key": key}
+        internal = INTERNAL.read_text().replace(
+            "ipc:///var/run/zurl/zurl-", "ipc://{rundir}/{ipc_prefix}zurl-"
+        )
+        (folder / "internal.conf").write_text(internal)
+        (folder / "pushpin.conf").write_text(_CONFIG.format(**given))
+        (folder / "zurl.conf").write_text(_ZURL.format(**given))
+        (folder / "routes").write_text(f"* 127.0.0.1:{origin_port}\n")
+        log = stack.enter_context((folder / "out.log").open("w"))
+        for command, config in zip(commands, ("pushpin.conf", "zurl.conf"), strict=True):
+            process = subprocess.Popen(
+                [command, f"--config={folder / config}"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+            )
+            stack.callback(process.wait, 15)
+            stack.callback(process.terminate)
+        end = time.monotonic() + 15
+        while not (_listens(port) and _listens(control)):
+            assert time.monotonic() < end, (folder / "out.log").read_text()
+            time.sleep(0.05)
+        yield port, control
