@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ def end_to_end(pairs: Pairs, *, framed: bool = False) -> Pairs:
     return tuple(pair for pair in pairs if pair[0].lower() not in dropped)
 
 
+# A validator that we gave where the origin had none (`protocol/representation.py`): 16 bytes, and
+# what proxies add to a tag.
+_OUR_TAG = re.compile(rb'(?:W/)?"ph-[0-9a-f]{32}[a-z-]*"[ \t]*,?[ \t]*')
+
+
 def to_origin(asked: Asked, manner: Manner) -> Pairs:
     """The headers that the origin is sent: the client's, and who the client is.
 
@@ -49,7 +55,10 @@ def to_origin(asked: Asked, manner: Manner) -> Pairs:
     listed = False
     for pair in asked.pairs:
         name = pair[0].lower()
-        if name not in dropped:
+        if name == b"if-none-match" and b"ph-" in pair[1]:
+            if theirs := _OUR_TAG.sub(b"", pair[1]).rstrip(b", \t"):
+                kept.append((pair[0], theirs))
+        elif name not in dropped:
             kept.append(pair)
         elif name in ours:
             before.setdefault(name, []).append(pair[1])
