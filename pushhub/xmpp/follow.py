@@ -58,9 +58,11 @@ class Watch:
 
 
 class Follow:
-    """Reads a channel from `since` on, and hands each event to `take`, in order, until stopped."""
+    """Reads a channel from `since` on, and hands each event to `take`, in order, until stopped.
+    `gone` is told when the channel is deleted; it may come again.
+    """
 
-    __slots__ = ("_channel", "_hold", "_hub", "_take", "_timer", "since", "stopped")
+    __slots__ = ("_channel", "_gone", "_hold", "_hub", "_take", "_timer", "since", "stopped")
 
     def __init__(
         self,
@@ -68,10 +70,12 @@ class Follow:
         channel: str,
         since: Since,
         take: Callable[[Event], None],
+        gone: Callable[[], None] | None = None,
     ) -> None:
         self._hub = hub
         self._channel = channel
         self._take = take
+        self._gone = gone
         self._hold: Hold | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.since = since
@@ -100,6 +104,9 @@ class Follow:
         assert isinstance(reply, Found)
         page = reply.page
         if page is None:
+            assert reply.problem is not None
+            if self._gone is not None and reply.problem.slug == "deleted":
+                self._gone()
             self._later()
             return False
         self.since = page.cursor

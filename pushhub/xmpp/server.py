@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pushhub.protocol.xml import Element
     from pushhub.store.base import Retention
     from pushhub.xmpp.accounts import Account
+    from pushhub.xmpp.xep.pubsub.feeds import Feeds
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +112,7 @@ class Server:
         self.retention = settings.retentions()
         local = ("localhost",) if settings.dev and not settings.xmpp_domains else ()
         self.domains = frozenset((*settings.xmpp_domains, *local))
-        self.services = frozenset(f"{PUBSUB_HOST}.{domain}" for domain in self.domains)
+        self.services = frozenset(map(self.service_of, self.domains))
         self._tokens = Tokens(
             settings.token_keys,
             now=hub.clock,
@@ -123,6 +124,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.homes: dict[str, Home] = {}
+        self.feeds: Feeds
         self.registers = Registers(hub)
         self.accounts = Accounts(self.registers, random_bytes)
         self.nodes = Nodes(self)
@@ -227,6 +229,7 @@ class Server:
         try:
             await home.open()
             await self.nodes.join(session)
+            await self.feeds.arrived(session)
         except StoreError:
             self._forget(session)
             raise
@@ -254,6 +257,7 @@ class Server:
                 del self.homes[home.jid.bare]
 
     async def _left(self, session: Session, undelivered: Sequence[Element]) -> None:
+        self.feeds.left(session)
         await self.presences.withdraw(session)
         await self.nodes.leave(session)
         if not session.home.sessions:
@@ -275,6 +279,10 @@ class Server:
             await self.nodes.stanza(to, failure(stanza, StanzaError(kind)))
 
     # For all
+
+    def service_of(self, domain: str) -> str:
+        """The address of a domain's PubSub service."""
+        return f"{PUBSUB_HOST}.{domain}"
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run what must be awaited; the server waits for it at its end."""

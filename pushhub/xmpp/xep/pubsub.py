@@ -1,5 +1,0 @@
-"""stub"""
-
-from pushhub.xmpp.extension import Extension
-
-EXTENSION = Extension()

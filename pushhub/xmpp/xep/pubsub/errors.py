@@ -1,0 +1,18 @@
+"""The errors of PubSub: each has a condition of its own beside that of the stanza (XEP-0060)."""
+
+from __future__ import annotations
+
+from pushhub.protocol.xml import Element
+from pushhub.xmpp.names import PUBSUB_ERRORS
+from pushhub.xmpp.stanza import StanzaError
+
+
+def error(condition: str, specific: str, text: str = "", feature: str = "") -> StanzaError:
+    """An error with a condition of `pubsub#errors`."""
+    attributes = {"feature": feature} if feature else {}
+    return StanzaError(condition, text, Element(specific, PUBSUB_ERRORS, attributes))
+
+
+def unsupported(feature: str) -> StanzaError:
+    """What this service does not do."""
+    return error("feature-not-implemented", "unsupported", "", feature)

@@ -1,0 +1,125 @@
+"""Who is told of a channel's events: one hold on the hub for each account and channel, as for every
+other reader."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.cursor import Start
+from pushhub.protocol.grant import Action
+from pushhub.xmpp.follow import Follow
+from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.xep.pubsub.notice import deleted, message, notification
+from pushhub.xmpp.xep.pubsub.rights import may, record_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushhub.protocol.event import Event
+    from pushhub.xmpp.home import Home
+    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.session import Session
+
+# Subscriptions of an account, or of a session; each is a hold.
+MAX_SUBSCRIPTIONS = 1000
+
+
+def subscriptions_name(bare: str) -> str:
+    """The register of the channels that an account has subscribed to."""
+    return register_name("subscriptions", bare)
+
+
+class Feeds:
+    """The subscriptions of the sessions of this node."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        # Address → channel → what follows it. A bare address is told on all its sessions.
+        self._follows: dict[str, dict[str, Follow]] = {}
+        # What was last told, to the next of many subscribers too.
+        self._last: tuple[Event, str] | None = None
+        server.nodes.on("subscribed", self._subscribed)
+        server.nodes.on("unsubscribed", self._unsubscribed)
+
+    def channels(self, address: str) -> list[str]:
+        """What an address follows here."""
+        return list(self._follows.get(address, ()))
+
+    def follow(self, home: Home, address: str, channel: str) -> None:
+        """Tell an address of this node of a channel's events from now on."""
+        follows = self._follows.setdefault(address, {})
+        if channel not in follows:
+            take = partial(self._take, home, address)
+            gone = partial(self._gone, home, address, channel)
+            follow = Follow(self._server.hub, channel, Start.NOW, take, gone)
+            follows[channel] = follow
+            follow.start()
+
+    def unfollow(self, address: str, channel: str) -> bool:
+        """Tell it no longer; whether it was told."""
+        follows = self._follows.get(address, {})
+        follow = follows.pop(channel, None)
+        if follow is None:
+            return False
+        follow.stop()
+        if not follows:
+            del self._follows[address]
+        return True
+
+    async def arrived(self, session: Session) -> None:
+        """A session of an account is here: follow what the account has subscribed to.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        home = session.home
+        if home.anonymous:
+            return
+        bare, server = session.jid.bare, self._server
+        for channel in await server.registers.json(subscriptions_name(bare)) or ():
+            record = await record_of(server, channel)
+            if may(server, session, Action.READ, channel, record):
+                self.follow(home, bare, channel)
+
+    def left(self, session: Session) -> None:
+        """A session has ended."""
+        self._drop(session.jid.text)
+        if not session.home.sessions:
+            self._drop(session.jid.bare)
+
+    def _drop(self, address: str) -> None:
+        for follow in self._follows.pop(address, {}).values():
+            follow.stop()
+
+    def _subscribed(self, home: Home, data: Mapping[str, str]) -> None:
+        self.follow(home, home.jid.bare, data["channel"])
+
+    def _unsubscribed(self, home: Home, data: Mapping[str, str]) -> None:
+        self.unfollow(home.jid.bare, data["channel"])
+
+    def _take(self, home: Home, address: str, event: Event) -> None:
+        if self._last is None or self._last[0] is not event:
+            self._last = (event, notification(event))
+        self.tell(home, address, self._last[1], event.channel)
+
+    def _gone(self, home: Home, address: str, channel: str) -> None:
+        self.tell(home, address, deleted(channel), channel)
+
+    def tell(
+        self, home: Home, address: str, inside: str, channel: str, event: Event | None = None
+    ) -> None:
+        """Send a notification to an address: a session, or all of an account that want messages.
+        With `event`, it was published some time ago."""
+        service = self._server.service_of(home.jid.domain)
+        if address == home.jid.bare:
+            sessions = [s for s in home.sessions.values() if s.priority >= 0]
+        else:
+            sessions = [s for s in home.sessions.values() if s.jid.text == address]
+        for session in sessions:
+            expires = self._server.grant(session).expires
+            if expires is None or self._server.hub.clock() < expires:
+                session.write(message(service, session.jid.text, inside, event))
+
+    def __repr__(self) -> str:
+        return f"<Feeds of {len(self._follows)} addresses>"

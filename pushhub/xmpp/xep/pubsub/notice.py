@@ -1,0 +1,88 @@
+"""Events of a channel as PubSub shows them."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pushhub.protocol.event import JSON as JSON_TYPE
+from pushhub.protocol.event import rfc3339
+from pushhub.protocol.xml import XmlError, escape, parse, quote
+from pushhub.xmpp import names
+
+if TYPE_CHECKING:
+    from pushhub.protocol.event import Event
+
+# The type of an event that takes back an earlier one, and the member that names it.
+RETRACT = "retract"
+XML_TYPE = "application/xml"
+
+
+def retracted(event: Event) -> str | None:
+    """The id of the item that an event takes back; None for any other event."""
+    if event.type != RETRACT or not event.is_json:
+        return None
+    data = orjson.loads(event.data)
+    id = data.get(RETRACT) if isinstance(data, dict) else None
+    return id if isinstance(id, str) else None
+
+
+def payload(event: Event) -> str:
+    """What is in an item: an event's JSON in `<json/>` (XEP-0335), XML as it is, text as a JSON
+    string, and bytes as base64 in an object."""
+    if event.is_json:
+        return _json(event.data.decode())
+    if "xml" in event.content_type:
+        try:
+            return parse(event.data).xml()
+        except XmlError:
+            pass
+    text = event.text.decode()
+    if text.encode() == event.data:
+        return _json(orjson.dumps(text).decode())
+    fields: dict[str, Any] = {
+        "content_type": event.content_type,
+        "encoding": "base64",
+        "data": base64.b64encode(event.data).decode(),
+    }
+    return _json(orjson.dumps(fields).decode())
+
+
+def item(event: Event, namespace: str) -> str:
+    """An item with what is in it. The namespace is the one around it."""
+    return f"<item xmlns='{namespace}' id='{quote(event.id)}'>{payload(event)}</item>"
+
+
+def notification(event: Event) -> str:
+    """What subscribers are told of an event (XEP-0060 §7.1.2.1, §7.2.2.1), and nothing around it."""
+    node = quote(event.channel)
+    id = retracted(event)
+    inside = item(event, names.PUBSUB_EVENT)
+    if id is not None:
+        inside = f"<retract id='{quote(id)}'/>"
+    return f"<event xmlns='{names.PUBSUB_EVENT}'><items node='{node}'>{inside}</items></event>"
+
+
+def deleted(node: str) -> str:
+    """What subscribers are told of a channel's end (XEP-0060 §8.4.2)."""
+    return f"<event xmlns='{names.PUBSUB_EVENT}'><delete node='{quote(node)}'/></event>"
+
+
+def message(sender: str, to: str, inside: str, event: Event | None = None) -> bytes:
+    """A notification's message. With `event`, it was published some time ago (XEP-0060 §6.1.7)."""
+    late = ""
+    if event is not None:
+        late = f"<delay xmlns='{names.DELAY}' stamp='{rfc3339(event.time)}'/>"
+    return (
+        f"<message xmlns='{names.CLIENT}' from='{quote(sender)}' to='{quote(to)}'"
+        f" type='headline'>{inside}{late}</message>"
+    ).encode()
+
+
+def _json(text: str) -> str:
+    return f"<json xmlns='{names.JSON}'>{escape(text)}</json>"
+
+
+__all__ = ["JSON_TYPE", "XML_TYPE", "deleted", "item", "message", "notification", "retracted"]
