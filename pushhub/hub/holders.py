@@ -48,7 +48,7 @@ def client_of(hold: Parked, driver: Driver | None = None) -> Client:
     A driver with a `transport` tells the address. Its `manner` tells the subject, but only of polls
     that it remembers by their headers: what else comes on the same connection may be another's.
     """
-    found: Any = driver or hold.driver
+    found: Any = hold.driver if driver is None else driver
     while isinstance(found, Follower):
         found = found.driver
     transport = getattr(found, "transport", None)
