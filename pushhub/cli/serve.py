@@ -22,7 +22,7 @@ def serve(loaded: Loaded) -> None:
     from pushhub.server import run
 
     # uvicorn has exit statuses of its own, which say no more than "failed".
-    raise typer.Exit(FAILED if run(settings) else 0)
+    raise typer.Exit(FAILED if run(settings, lambda: loaded.again().settings) else 0)
 
 
 def why_not(settings: Settings) -> str | None:

@@ -6,19 +6,27 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pushhub.settings import Settings
 
 
-def run(settings: Settings) -> int:
-    """Serve, with as many workers as the settings say. Returns the exit status."""
+def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int:
+    """Serve, with as many workers as the settings say. Returns the exit status.
+
+    With `reread`, SIGHUP brings in the routes of the settings that it gives then.
+    """
+    from pushhub.server.reload import Reload
+
+    reload = None if reread is None else Reload(settings, reread)
     if settings.workers == 1:
         from pushhub.server.serving import run as serve
 
-        return serve(settings)
+        return serve(settings, reload)
     from pushhub.server.workers import Supervisor
 
     try:
-        supervisor = Supervisor(settings)
+        supervisor = Supervisor(settings, reload)
     except OSError as error:
         sys.stderr.write(
             f"pushhub: {settings.host}:{settings.port} cannot be had: {error.strerror}.\n"

@@ -17,6 +17,7 @@ import uvicorn
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
 from pushhub.server.lobby import Lobby
+from pushhub.server.reload import HANGUP
 from pushhub.store.base import StoreError
 from pushhub.web.app import App, create_app
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from pushhub.server.reload import Reload
     from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -37,9 +39,14 @@ GRACE_SECONDS = 10
 class Server(uvicorn.Server):
     """uvicorn, with a drain before its shutdown. `started` gets the port when it listens."""
 
-    def __init__(self, app: App, started: Callable[[int], None]) -> None:
+    def __init__(
+        self, app: App, started: Callable[[int], None], reload: Reload | None = None
+    ) -> None:
         settings = app.settings
         self.app = app
+        self._reload = reload
+        self._reloading: asyncio.Task[None] | None = None
+        self._hangups = 0
         self._when_started = started
         self.collector = Collector(app.service.hub)
         super().__init__(
@@ -78,7 +85,28 @@ class Server(uvicorn.Server):
         service = self.app.service
         if service.peers is not None:
             await service.peers.open(service)
+        if self._reload is not None and HANGUP is not None:
+            asyncio.get_running_loop().add_signal_handler(HANGUP, self._hung_up, self._reload)
         self._when_started(self.servers[0].sockets[0].getsockname()[1])
+
+    def _hung_up(self, reload: Reload) -> None:
+        if reload.is_end:
+            self.should_exit = True
+            return
+        self._hangups += 1
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reroute(reload))
+
+    async def _reroute(self, reload: Reload) -> None:
+        """Read the routes, and again as often as there was a signal meanwhile."""
+        done = 0
+        while done < self._hangups:
+            done = self._hangups
+            # In a thread: a thousand routes take longer than a poll may.
+            settings = await asyncio.to_thread(reload.routed)
+            if settings is not None:
+                self.app.reroute(settings)
+        self._hangups = 0
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         settings, service = self.app.settings, self.app.service
@@ -91,6 +119,8 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
         await self.app.close()
         self.collector.stop()
+        if self._reloading is not None:
+            await asyncio.wait({self._reloading})
         log.info("server.left")
 
     async def _unless_forced(self, work: object) -> None:
@@ -108,7 +138,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, reload: Reload | None = None) -> int:
     """Serve in this process until a signal comes. Returns the exit status: 0 after a clean end, 1
     if it could not start.
     """
@@ -118,7 +148,7 @@ def run(settings: Settings) -> int:
         sys.stdout.flush()
 
     try:
-        server = Server(create_app(settings), announce)
+        server = Server(create_app(settings), announce, reload)
         server.run()
     except StoreError as error:
         sys.stderr.write(f"pushhub: {error}\n")

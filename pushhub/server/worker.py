@@ -8,9 +8,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
+
 from pushhub import log as logs
 from pushhub.server.peers import Peers
 from pushhub.server.serving import Server
+from pushhub.settings import Route
 from pushhub.store.base import StoreError
 from pushhub.web.app import create_app
 
@@ -35,6 +38,20 @@ class Failed:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Hurry:
+    """What a worker is told that is to leave without answering its holds one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reroute:
+    """What a worker is told when there are other routes: the file with them. They are not in the
+    message, since a worker that does not listen must not keep the supervisor waiting.
+    """
+
+    file: Path
+
+
 class WorkerServer(Server):
     """A server that only its supervisor can hurry."""
 
@@ -42,6 +59,17 @@ class WorkerServer(Server):
         # SIGTERM may come twice for one wish: systemd tells all processes of a service, and then
         # the supervisor passes on what it was told.
         self.should_exit = True
+
+
+def written_routes(settings: Settings) -> bytes:
+    """The routes as a supervisor writes them for its workers."""
+    return orjson.dumps([route.model_dump(exclude_defaults=True) for route in settings.routes])
+
+
+def with_routes(settings: Settings, written: bytes) -> Settings:
+    """Settings with the routes that a supervisor wrote, which has checked them."""
+    routes = [Route.model_validate(fields) for fields in orjson.loads(written)]
+    return settings.model_copy(update={"routes": routes})
 
 
 def work(
@@ -61,13 +89,17 @@ def work(
         line.send(Ready())
 
     def hear(loop: asyncio.AbstractEventLoop) -> None:
-        # The line ends when the supervisor does, however that came; nobody serves unsupervised.
-        server.should_exit = True
         try:
-            line.recv()
-            server.force_exit = True
+            told = line.recv()
         except (EOFError, OSError):
+            # The line ends when the supervisor does, however that came; nobody serves unsupervised.
             loop.remove_reader(line.fileno())
+            server.should_exit = True
+            return
+        if isinstance(told, Reroute):
+            server.app.reroute(with_routes(app.settings, told.file.read_bytes()))
+        else:
+            server.should_exit = server.force_exit = True
 
     try:
         app = create_app(settings)

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.server.banner import banner
+from pushhub.server.reload import HANGUP
 from pushhub.server.serving import GRACE_SECONDS
-from pushhub.server.worker import Failed, Ready, work
+from pushhub.server.worker import Failed, Hurry, Ready, Reroute, work, written_routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from types import FrameType
 
+    from pushhub.server.reload import Reload
     from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -83,9 +85,16 @@ class Worker:
     def hurry(self) -> None:
         """Have the process leave without answering its holds one after the other."""
         try:
-            self.line.send("hurry")
+            self.line.send(Hurry())
         except OSError:
             pass  # it is gone
+
+    def reroute(self, file: Path) -> None:
+        """Have the process take the routes in a file."""
+        try:
+            self.line.send(Reroute(file))
+        except OSError:
+            pass  # it is gone; the next one starts with them
 
 
 class Supervisor:
@@ -95,8 +104,9 @@ class Supervisor:
         OSError: the address cannot be had.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, reload: Reload | None = None) -> None:
         self._settings = settings
+        self._reload = reload
         self._context = multiprocessing.get_context("spawn")
         self._workers = [
             Worker(index, sock)
@@ -105,11 +115,15 @@ class Supervisor:
         self._port = self._workers[0].socket.getsockname()[1]
         self._announced = False
         self._signals = 0
+        self._hangups = 0
+        self._reroutes = 0
 
     def run(self) -> int:
         """Serve until a signal comes. Returns the exit status: 1 if the workers could not start."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._told)
+        if self._reload is not None and HANGUP is not None:
+            signal.signal(HANGUP, self._hung_up)
         with tempfile.TemporaryDirectory(prefix="pushhub-") as folder:
             self._folder = Path(folder)
             try:
@@ -121,6 +135,28 @@ class Supervisor:
 
     def _told(self, signum: int, frame: FrameType | None) -> None:
         self._signals += 1
+
+    def _hung_up(self, signum: int, frame: FrameType | None) -> None:
+        self._hangups += 1
+
+    def _heed_hangups(self) -> None:
+        """Give everybody the routes of now, if there was a signal."""
+        if not self._hangups or self._reload is None:
+            return
+        self._hangups = 0
+        if self._reload.is_end:
+            self._signals += 1
+            return
+        settings = self._reload.routed()
+        if settings is None:
+            return
+        self._settings = settings
+        self._reroutes += 1
+        file = self._folder / f"routes-{self._reroutes}.json"
+        file.write_bytes(written_routes(settings))
+        for worker in self._workers:
+            if worker.again_at is None:
+                worker.reroute(file)
 
     def _start(self, worker: Worker) -> None:
         if worker.socket.fileno() < 0:
@@ -146,6 +182,7 @@ class Supervisor:
     def _supervise(self) -> int:
         while not self._signals:
             wait([w.process.sentinel for w in self._workers if w.again_at is None], TICK_SECONDS)
+            self._heed_hangups()
             for worker in self._workers:
                 if worker.again_at is not None:
                     if time.monotonic() >= worker.again_at:
@@ -218,12 +255,14 @@ class Supervisor:
 
 @contextmanager
 def _deaf_to_the_terminal() -> Iterator[None]:
-    """What is started here never gets SIGINT: Ctrl-C in a terminal reaches the whole group, and
-    the supervisor alone decides what it means. It gets its own after the block.
+    """What is started here never gets SIGINT or SIGHUP: Ctrl-C in a terminal, and its end, reach
+    the whole group, and the supervisor alone decides what they mean. It gets its own after the
+    block.
     """
     # It would lift the block, on being started by the first process.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    deaf = [signal.SIGINT, *([] if HANGUP is None else [HANGUP])]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, deaf)
     try:
         yield
     finally:

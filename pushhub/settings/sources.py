@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ class Loaded:
     settings: Settings
     origins: dict[str, str]
     file: Path | None
+    again: Callable[[], Loaded]
+    """What the same flags, environment and file say now."""
 
 
 def flag_name(name: str) -> str:
@@ -78,6 +81,7 @@ def load(
     Raises:
         SettingsError: an unknown name, an unusable value, or a file that cannot be read.
     """
+    again = partial(load, flags, environ, file)
     environ = os.environ if environ is None else environ
     file = _find(file, environ)
     of_file = _read_toml(file) if file else {}
@@ -102,7 +106,7 @@ def load(
     except ValidationError as error:
         raise SettingsError(*sentences(error, spell)) from None
     settings._origins.update({name: one for name, one in origins.items() if one != "default"})
-    return Loaded(settings, origins, file)
+    return Loaded(settings, origins, file, again)
 
 
 class _Texts(EnvSettingsSource):
