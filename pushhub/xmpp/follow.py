@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.hub.hold import Hold
+from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Page
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 from pushhub.xmpp.registers import Found
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
     from pushhub.protocol.answer import Answer, Part
-    from pushhub.protocol.cursor import Cursor, Since
+    from pushhub.protocol.cursor import Since
     from pushhub.protocol.event import Event
     from pushhub.protocol.page import Read
     from pushhub.protocol.problem import Problem
@@ -80,6 +81,19 @@ class Follow:
         self._timer: asyncio.TimerHandle | None = None
         self.since = since
         self.stopped = False
+
+    async def begin(self) -> None:
+        """Begin where the channel ends now: of what is appended after this returns, nothing passes
+        by.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        if not isinstance(self.since, Cursor):
+            read = await self._hub.store.read(self._channel, self.since, 1)
+            self.since = read.cursor if isinstance(read, Page) else read.latest
+        if not self.stopped:
+            self.start()
 
     def start(self) -> None:
         """Begin, or go on."""

@@ -84,7 +84,7 @@ class Home:
             self.delivered = Cursor(marker["epoch"], marker["offset"])
             self._again = marker.get("again", [])
         self._follow = Follow(self.server.hub, archive_name(bare), Start.NOW, self.take)
-        self._follow.start()
+        await self._follow.begin()
 
     # Messages
 

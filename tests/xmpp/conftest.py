@@ -192,7 +192,7 @@ class World:
     def client(self, node: int = 0) -> Client:
         return Client(self, self.servers[node])
 
-    async def user(self, name: str, resource: str = "", node: int = 0) -> Client:
+    async def user(self, name: str = "", resource: str = "", node: int = 0) -> Client:
         """A client that has logged in and bound a resource; without a name it is anonymous."""
         return await (await self.client(node).login(name)).bind(resource)
 

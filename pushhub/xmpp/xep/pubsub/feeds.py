@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.protocol.cursor import Start
 from pushhub.protocol.grant import Action
+from pushhub.store.base import StoreError
 from pushhub.xmpp.follow import Follow
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.xep.pubsub.notice import deleted, message, notification
@@ -46,15 +47,23 @@ class Feeds:
         """What an address follows here."""
         return list(self._follows.get(address, ()))
 
-    def follow(self, home: Home, address: str, channel: str) -> None:
-        """Tell an address of this node of a channel's events from now on."""
+    async def follow(self, home: Home, address: str, channel: str) -> None:
+        """Tell an address of this node of a channel's events from now on.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
         follows = self._follows.setdefault(address, {})
         if channel not in follows:
             take = partial(self._take, home, address)
             gone = partial(self._gone, home, address, channel)
             follow = Follow(self._server.hub, channel, Start.NOW, take, gone)
             follows[channel] = follow
-            follow.start()
+            try:
+                await follow.begin()
+            except StoreError:
+                self.unfollow(address, channel)
+                raise
 
     def unfollow(self, address: str, channel: str) -> bool:
         """Tell it no longer; whether it was told."""
@@ -80,7 +89,7 @@ class Feeds:
         for channel in await server.registers.json(subscriptions_name(bare)) or ():
             record = await record_of(server, channel)
             if may(server, session, Action.READ, channel, record):
-                self.follow(home, bare, channel)
+                await self.follow(home, bare, channel)
 
     def left(self, session: Session) -> None:
         """A session has ended."""
@@ -93,7 +102,7 @@ class Feeds:
             follow.stop()
 
     def _subscribed(self, home: Home, data: Mapping[str, str]) -> None:
-        self.follow(home, home.jid.bare, data["channel"])
+        self._server.spawn(self.follow(home, home.jid.bare, data["channel"]))
 
     def _unsubscribed(self, home: Home, data: Mapping[str, str]) -> None:
         self.unfollow(home.jid.bare, data["channel"])

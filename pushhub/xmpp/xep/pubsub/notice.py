@@ -56,7 +56,7 @@ def item(event: Event, namespace: str) -> str:
 
 
 def notification(event: Event) -> str:
-    """What subscribers are told of an event (XEP-0060 §7.1.2.1, §7.2.2.1), and nothing around it."""
+    """What subscribers are told of an event (XEP-0060 §7.1.2.1, §7.2.2.1), without its message."""
     node = quote(event.channel)
     id = retracted(event)
     inside = item(event, names.PUBSUB_EVENT)

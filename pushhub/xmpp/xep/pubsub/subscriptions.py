@@ -37,9 +37,9 @@ async def subscribe(query: Query) -> Element:
         await server.registers.change_json(
             subscriptions_name(bare), lambda old: _with(old or [], node)
         )
+    await server.feeds.follow(session.home, address, node)
+    if lasting:
         await server.nodes.notify(bare, "subscribed", channel=node)
-    else:
-        server.feeds.follow(session.home, address, node)
     if record.get("last", "on_sub") != "never":
         read = await server.hub.store.read(node, Start.LAST, 1)
         if isinstance(read, Page) and read.events:

@@ -1,0 +1,296 @@
+"""PubSub, where a node is a channel: what REST publishes is notified, and the other way round."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from pushhub.hub.hold import Hold
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.channel import Patterns
+from pushhub.protocol.cursor import Start
+from pushhub.protocol.event import Draft
+from pushhub.protocol.feed import Feed
+from pushhub.protocol.grant import Grant
+from pushhub.protocol.page import Page
+from pushhub.store.base import Append, append
+from pushhub.xmpp import names
+from tests.xmpp.conftest import World, condition
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from pushhub.protocol.xml import Element
+    from tests import redis_servers
+    from tests.xmpp.conftest import Client
+
+SERVICE = "pubsub.localhost"
+
+
+async def rest_publishes(world: World, channel: str, data: bytes, type: str = "") -> None:
+    """As the face of REST does it."""
+    await append(world.server.hub.store, Append(channel, Draft(data, type=type)))
+
+
+def pubsub(inside: str, owner: bool = False) -> str:
+    namespace = names.PUBSUB_OWNER if owner else names.PUBSUB
+    return f"<pubsub xmlns='{namespace}'>{inside}</pubsub>"
+
+
+async def subscribe(client: Client, node: str, jid: str = "") -> Element:
+    jid = jid or client.jid
+    return await client.ask("set", pubsub(f"<subscribe node='{node}' jid='{jid}'/>"), SERVICE)
+
+
+async def publish(client: Client, node: str, json: str, id: str = "") -> Element:
+    item = f"<item{f' id={id!r}' if id else ''}><json xmlns='{names.JSON}'>{json}</json></item>"
+    inside = pubsub(f"<publish node='{node}'>{item}</publish>")
+    return await client.ask("set", inside, SERVICE)
+
+
+async def notified(client: Client) -> Element:
+    """The `<items/>` or `<delete/>` of the next notification."""
+    message = await client.stanza("message", type="headline", sender=SERVICE)
+    event = message.find("event", names.PUBSUB_EVENT)
+    assert event is not None
+    return event.elements[0]
+
+
+def json_of(items: Element) -> object:
+    (item,) = items.elements
+    (payload,) = item.elements
+    assert (payload.name, payload.namespace) == ("json", names.JSON)
+    return orjson.loads(payload.text)
+
+
+async def test_what_rest_publishes_is_notified(world: World) -> None:
+    client = await world.user()
+    await subscribe(client, "news")
+    await rest_publishes(world, "news", b'{"a": "<&>"}')
+    items = await notified(client)
+    assert items.get("node") == "news"
+    assert json_of(items) == {"a": "<&>"}
+
+
+async def test_what_is_published_here_answers_a_long_poll(world: World) -> None:
+    client = await world.user()
+    held = world.server.hub.hold(Feed("news", Start.NOW, 100, 20))
+    assert isinstance(held, Hold)
+    answers: asyncio.Queue[Answer] = asyncio.Queue()
+
+    class Driver:
+        def deliver(self, reply: object) -> None:
+            assert isinstance(reply, Answer)
+            answers.put_nowait(reply)
+
+    held.attach(Driver())
+    await publish(client, "news", '{"b": 2}', "one")
+    answer = await asyncio.wait_for(answers.get(), 5)
+    (event,) = orjson.loads(answer.body)["events"]
+    assert event["data"] == {"b": 2}
+    assert event["id"] == "one"
+
+
+async def test_a_subscriber_hears_of_the_last_item_at_once(world: World) -> None:
+    client = await world.user()
+    for number in (1, 2):
+        await rest_publishes(world, "news", b"%d" % number)
+    await subscribe(client, "news")
+    message = await client.stanza("message", type="headline")
+    assert message.find("delay", names.DELAY) is not None
+    event = message.find("event", names.PUBSUB_EVENT)
+    assert event is not None
+    assert json_of(event.elements[0]) == 2
+
+
+async def test_an_account_subscribes_for_good(world: World) -> None:
+    await world.account("juliet")
+    first = await (await world.user("juliet", "one")).available()
+    await subscribe(first, "news", "juliet@localhost")
+    second = await (await world.user("juliet", "two")).available()
+    await rest_publishes(world, "news", b"1")
+    assert json_of(await notified(first)) == 1
+    assert json_of(await notified(second)) == 1
+    first.leave()
+    second.leave()
+    again = await (await world.user("juliet", "three")).available()
+    await rest_publishes(world, "news", b"2")
+    assert json_of(await notified(again)) == 2
+    listed = await again.ask("get", pubsub("<subscriptions/>"), SERVICE)
+    assert [e.get("node") for e in listed.elements[0].elements[0].elements] == ["news"]
+
+
+async def test_who_unsubscribes_hears_no_more(world: World) -> None:
+    client = await world.user()
+    await subscribe(client, "news")
+    gone = pubsub(f"<unsubscribe node='news' jid='{client.jid}'/>")
+    await client.ask("set", gone, SERVICE)
+    await rest_publishes(world, "news", b"1")
+    await client.settled()
+    assert not client.seen
+    assert await client.refused("set", gone, SERVICE) == "unexpected-request"
+
+
+async def test_items_are_read_and_taken_back(world: World) -> None:
+    client = await world.user()
+    for id in ("one", "two", "three"):
+        await publish(client, "news", f'"{id}"', id)
+    items = pubsub("<items node='news'/>")
+    answer = (await client.ask("get", items, SERVICE)).elements[0].elements[0]
+    assert [item.get("id") for item in answer.elements] == ["one", "two", "three"]
+    await subscribe(client, "news")
+    await client.stanza("message", type="headline")
+    await client.ask("set", pubsub("<retract node='news'><item id='two'/></retract>"), SERVICE)
+    (retraction,) = (await notified(client)).elements
+    assert (retraction.name, retraction.get("id")) == ("retract", "two")
+    answer = (await client.ask("get", items, SERVICE)).elements[0].elements[0]
+    assert [item.get("id") for item in answer.elements] == ["one", "three"]
+    one = pubsub("<items node='news'><item id='three'/></items>")
+    answer = (await client.ask("get", one, SERVICE)).elements[0].elements[0]
+    assert json_of(answer) == "three"
+    last = pubsub("<items node='news' max_items='1'/>")
+    answer = (await client.ask("get", last, SERVICE)).elements[0].elements[0]
+    assert [item.get("id") for item in answer.elements] == ["three"]
+    retract = pubsub("<retract node='news'><item id='two'/></retract>")
+    assert await client.refused("set", retract, SERVICE) == "item-not-found"
+
+
+async def test_xml_stays_xml(small: World) -> None:
+    client = await small.user()
+    await subscribe(client, "news")
+    entry = "<entry xmlns='http://www.w3.org/2005/Atom'><title>a &amp; b</title></entry>"
+    await client.ask("set", pubsub(f"<publish node='news'><item>{entry}</item></publish>"), SERVICE)
+    (item,) = (await notified(client)).elements
+    assert item.elements[0].namespace == "http://www.w3.org/2005/Atom"
+    read = await small.server.hub.store.read("news", Start.LAST, 1)
+    assert isinstance(read, Page)
+    assert read.events[0].content_type == "application/xml"
+
+
+async def test_text_and_bytes_arrive_as_json(small: World) -> None:
+    client = await small.user()
+    await subscribe(client, "news")
+    store = small.server.hub.store
+    await append(store, Append("news", Draft(b"a <b>", "text/plain; charset=utf-8")))
+    assert json_of(await notified(client)) == "a <b>"
+    await append(store, Append("news", Draft(b"\x00\xff", "image/png")))
+    assert json_of(await notified(client)) == {
+        "content_type": "image/png",
+        "encoding": "base64",
+        "data": "AP8=",
+    }
+
+
+async def test_a_node_is_created_configured_and_deleted(world: World) -> None:
+    await world.account("juliet")
+    juliet, other = await world.user("juliet"), await world.user()
+    await juliet.ask("set", pubsub("<create node='hers'/>"), SERVICE)
+    assert await juliet.refused("set", pubsub("<create node='hers'/>"), SERVICE) == "conflict"
+    form = (
+        f"<configure node='hers'><x xmlns='{names.DATA}' type='submit'>"
+        "<field var='pubsub#title'><value>Hers</value></field></x></configure>"
+    )
+    await juliet.ask("set", pubsub(form, owner=True), SERVICE)
+    info = f"<query xmlns='{names.DISCO_INFO}' node='hers'/>"
+    told = (await juliet.ask("get", info, SERVICE)).elements[0]
+    assert told.elements[0].get("name") == "Hers"
+    await subscribe(other, "hers")
+    await rest_publishes(world, "hers", b"1")
+    assert json_of(await notified(other)) == 1
+    await juliet.ask("set", pubsub("<delete node='hers'/>", owner=True), SERVICE)
+    gone = await notified(other)
+    assert (gone.name, gone.get("node")) == ("delete", "hers")
+    delete = pubsub("<delete node='hers'/>", owner=True)
+    assert await juliet.refused("set", delete, SERVICE) == "item-not-found"
+
+
+@pytest.fixture
+async def strict(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
+    """A world where grants count."""
+    from tests.store.conftest import LABS, Clock
+
+    lab = LABS["memory"](tmp_path, Clock(), redis_shelf)
+    world = World(lab.make, shared=False, dev=False, xmpp_domains=["localhost"])
+    await world.node()
+    grant = Grant(Patterns(["news"]), Patterns(["news"]), Patterns(["hers"]))
+    await world.server.accounts.add("juliet", "localhost", "Neither, fair saint", grant)
+    await world.account("romeo")
+    yield world
+    await world.close()
+
+
+async def test_grants_decide(strict: World) -> None:
+    juliet, romeo = await strict.user("juliet"), await strict.user("romeo")
+    await publish(juliet, "news", "1")
+    for inside in (
+        f"<subscribe node='news' jid='{romeo.jid}'/>",
+        f"<publish node='news'><item><json xmlns='{names.JSON}'>1</json></item></publish>",
+        "<create node='news'/>",
+    ):
+        assert await romeo.refused("set", pubsub(inside), SERVICE) == "forbidden"
+    assert await romeo.refused("get", pubsub("<items node='news'/>"), SERVICE) == "forbidden"
+    listed = await romeo.ask("get", f"<query xmlns='{names.DISCO_ITEMS}'/>", SERVICE)
+    assert not list(listed.elements[0].every("item"))
+    listed = await juliet.ask("get", f"<query xmlns='{names.DISCO_ITEMS}'/>", SERVICE)
+    assert [e.get("node") for e in listed.elements[0].every("item")] == ["news"]
+
+
+async def test_an_owner_lets_others_in(strict: World) -> None:
+    juliet, romeo = await strict.user("juliet"), await strict.user("romeo")
+    await juliet.ask("set", pubsub("<create node='hers'/>"), SERVICE)
+    assert await romeo.refused("get", pubsub("<items node='hers'/>"), SERVICE) == "forbidden"
+    let_in = (
+        "<affiliations node='hers'>"
+        "<affiliation jid='romeo@localhost' affiliation='publisher'/></affiliations>"
+    )
+    await juliet.ask("set", pubsub(let_in, owner=True), SERVICE)
+    await publish(romeo, "hers", "1")
+    await romeo.ask("get", pubsub("<items node='hers'/>"), SERVICE)
+    out = let_in.replace("publisher", "outcast")
+    await juliet.ask("set", pubsub(out, owner=True), SERVICE)
+    assert await romeo.refused("get", pubsub("<items node='hers'/>"), SERVICE) == "forbidden"
+
+
+async def test_nobody_subscribes_for_others(small: World) -> None:
+    client = await small.user()
+    subscription = pubsub("<subscribe node='news' jid='juliet@localhost'/>")
+    assert await client.refused("set", subscription, SERVICE) == "bad-request"
+
+
+@pytest.mark.parametrize("node", ["$xmpp:account:juliet@localhost", "x" * 256])
+async def test_what_is_pushhubs_own_is_out_of_reach(small: World, node: str) -> None:
+    client = await small.user()
+    for kind, inside in (
+        ("get", f"<items node='{node}'/>"),
+        ("set", f"<subscribe node='{node}' jid='{client.jid}'/>"),
+        ("set", f"<publish node='{node}'><item><a xmlns='b'/></item></publish>"),
+        ("set", f"<create node='{node}'/>"),
+    ):
+        assert await client.refused(kind, pubsub(inside), SERVICE) == "item-not-found"
+    delete = pubsub(f"<delete node='{node}'/>", owner=True)
+    assert await client.refused("set", delete, SERVICE) == "item-not-found"
+
+
+@pytest.mark.parametrize(
+    ("kind", "inside", "expected"),
+    [
+        ("set", "", "bad-request"),
+        ("set", "<publish node='news'/>", "bad-request"),
+        ("set", "<publish node='news'><item/></publish>", "bad-request"),
+        ("set", "<publish><item><a xmlns='b'/></item></publish>", "bad-request"),
+        (
+            "set",
+            f"<publish node='n'><item><json xmlns='{names.JSON}'>{{</json></item></publish>",
+            "bad-request",
+        ),
+        ("set", "<options node='news'/>", "feature-not-implemented"),
+        ("set", "<retract node='news'/>", "bad-request"),
+    ],
+)
+async def test_what_cannot_be_done(small: World, kind: str, inside: str, expected: str) -> None:
+    client = await small.user()
+    assert condition(await client.iq(kind, pubsub(inside), SERVICE)) == expected
