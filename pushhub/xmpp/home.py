@@ -84,7 +84,11 @@ class Home:
             self.delivered = Cursor(marker["epoch"], marker["offset"])
             self._again = marker.get("again", [])
         self._follow = Follow(self.server.hub, archive_name(bare), Start.NOW, self.take)
-        await self._follow.begin()
+        try:
+            await self._follow.begin()
+        except StoreError:
+            self._follow = None
+            raise
 
     # Messages
 

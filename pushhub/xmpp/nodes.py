@@ -2,81 +2,321 @@
 
 With one process there is one node. Where processes share a store, a register names the node of each
 session of an account, and each node follows a channel of its own, in which the others put what its
-sessions are to get.
+sessions are to get. A node says every few seconds that it is there; of one that has not said so for
+a while, the sessions are gone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import re
+from base64 import b32encode
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from pushhub.protocol.cursor import Start
+from pushhub.protocol.event import Draft, DraftError
+from pushhub.protocol.xml import parse
+from pushhub.store.base import Append, Appended, Retention, StoreError
+from pushhub.store.base import append as settle
+from pushhub.xmpp.archive import Kept
+from pushhub.xmpp.follow import Follow
+from pushhub.xmpp.jid import parse_jid
+from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.stanza import StanzaError, failure, may_fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pushhub.protocol.event import Event
     from pushhub.protocol.xml import Element
-    from pushhub.xmpp.archive import Kept
     from pushhub.xmpp.home import Home
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.server import Server
     from pushhub.xmpp.session import Session
 
     Notice = Callable[[Home, Mapping[str, str]], None]
+    Letter = Callable[[str, Mapping[str, Any], bytes], None]
+
+log = structlog.get_logger(__name__)
+
+# How often a node says that it is there, and when one that has not is taken for dead: three times
+# may get lost, or a process may be stopped for as long by a snapshot of its machine.
+SIGN_SECONDS = 5.0
+DEAD_SECONDS = 20.0
+
+# What a node has to be told while it cannot listen; after that its clients have given up.
+LETTERS = Retention(events=10_000, age=60)
+
+# 40 bits: nodes that ever were do not share one.
+ID_BYTES = 5
+_MARKED = re.compile(r".*[.]([a-z2-7]{8})", re.DOTALL)
 
 
 class Nodes:
-    """A single node: all sessions are here."""
+    """This node, and what it knows of the others."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._notices: dict[str, Notice] = {}
+        self._letters: dict[str, Letter] = {"stanza": self._stanza, "message": self._message}
+        self._letters |= {"notice": self._notice, "conflict": self._conflict}
+        self._follow: Follow | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.id = b32encode(server.random_bytes(ID_BYTES)).decode().lower()
+        # A store that is certain of its silence has one process alone.
+        self.shared = not server.hub.store.certain
 
-    def anonymous_name(self, name: str) -> str:
-        """The localpart of an anonymous account, from what was drawn for it."""
-        return name
+    # Names
 
-    def mark(self, sid: str) -> str:
-        """A session's id that says on which node it is, from what was drawn for it."""
-        return sid
+    def mark(self, name: str) -> str:
+        """A name that says on which node it was made, from what was drawn for it."""
+        return f"{name}.{self.id}" if self.shared else name
+
+    def of(self, name: str) -> str | None:
+        """The other node that made a name; None if it was this one, or nobody can tell."""
+        found = _MARKED.fullmatch(name) if self.shared else None
+        return found[1] if found is not None and found[1] != self.id else None
+
+    # Life
+
+    async def open(self) -> None:
+        """Begin to hear what other nodes send.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        if self.shared:
+            channel = register_name("node", self.id)
+            self._follow = Follow(self._server.hub, channel, Start.NOW, self._take)
+            await self._follow.begin()
+            await self._sign()
+            self._later()
+
+    async def close(self) -> None:
+        """Say goodbye, and hear no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._follow is not None:
+            self._follow.stop()
+            try:
+                await self._server.registers.set(_sign_name(self.id), b"left")
+            except StoreError:
+                pass  # They notice by themselves, a little later.
+
+    async def alive(self, node: str) -> bool:
+        """Whether another node is there. Both signs have the time of the store's clock."""
+        own = await self._server.registers.event(_sign_name(self.id))
+        sign = await self._server.registers.event(_sign_name(node))
+        if sign is None or own is None or sign.data == b"left":
+            return False
+        return own.time - sign.time < DEAD_SECONDS * 1000
+
+    def _later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SIGN_SECONDS, self._sign_again)
+
+    def _sign_again(self) -> None:
+        self._server.spawn(self._sign())
+        self._later()
+
+    async def _sign(self) -> None:
+        await self._server.registers.set(_sign_name(self.id), b"here")
+
+    # Sessions
+
+    async def join(self, session: Session) -> None:
+        """A session is here now; another of its address, on another node, is sent away.
+
+        Raises:
+            StoreError: the store cannot be written now.
+        """
+        if not self.shared or session.home.anonymous:
+            return
+        resource = session.jid.resource
+        other: str | None = None
+
+        def make(old: Any) -> Any:
+            nonlocal other
+            other = (old or {}).get(resource)
+            return {**(old or {}), resource: self.id}
+
+        where = await self._server.registers.change_json(_where_name(session.jid.bare), make)
+        if other is not None and other != self.id:
+            await self.post(other, "conflict", {"jid": session.jid.text})
+        if len(where) > self._server.settings.xmpp_resources:
+            await self._clear(session.jid.bare, where)
+
+    async def leave(self, session: Session) -> None:
+        """A session has ended.
+
+        Raises:
+            StoreError: the store cannot be written now.
+        """
+        if not self.shared or session.home.anonymous:
+            return
+        resource = session.jid.resource
+        if resource in session.home.sessions:
+            return  # Somebody else has it by now.
+
+        def make(old: Any) -> Any:
+            if not old or old.get(resource) != self.id:
+                return None
+            return {name: node for name, node in old.items() if name != resource}
+
+        await self._server.registers.change_json(_where_name(session.jid.bare), make)
+
+    async def _clear(self, bare: str, where: Mapping[str, str]) -> None:
+        """Forget sessions of nodes that are no longer there."""
+        dead = {node for node in set(where.values()) - {self.id} if not await self.alive(node)}
+
+        def make(old: Any) -> Any:
+            left = {name: node for name, node in (old or {}).items() if node not in dead}
+            return left if left != old else None
+
+        await self._server.registers.change_json(_where_name(bare), make)
+
+    async def _others(self, bare: str) -> set[str]:
+        """The other nodes that have sessions of an account."""
+        if not self.shared:
+            return set()
+        marked = self.of(bare.rpartition("@")[0])
+        if marked is not None:
+            return {marked}
+        where = await self._server.registers.json(_where_name(bare)) or {}
+        return set(where.values()) - {self.id}
+
+    # Bringing things
 
     def knows(self, to: Jid) -> bool:
         """Whether an address is an anonymous one of another node."""
-        return False
-
-    async def open(self) -> None:
-        """Begin to hear what other nodes send."""
-
-    async def close(self) -> None:
-        """Hear no more."""
-
-    async def join(self, session: Session) -> None:
-        """A session is here now."""
-
-    async def leave(self, session: Session) -> None:
-        """A session has ended."""
+        return self.of(to.local) is not None
 
     async def stanza(self, to: Jid, stanza: Element) -> bool:
-        """Bring a stanza to the session of a full address; whether there is one."""
+        """Bring a stanza to the session of a full address; whether there is one, as far as is
+        known here."""
         home = self._server.homes.get(to.bare)
         session = home.sessions.get(to.resource) if home is not None else None
-        if session is None:
+        if session is not None:
+            session.send(stanza)
+            return True
+        if not self.shared:
             return False
-        session.send(stanza)
-        return True
+        node = self.of(to.local)
+        if node is None:
+            where = await self._server.registers.json(_where_name(to.bare)) or {}
+            node = where.get(to.resource)
+        if node is None or node == self.id or not await self.alive(node):
+            return False
+        return await self.post(node, "stanza", {"to": to.text}, stanza.xml().encode())
 
     def message(self, to: Jid, message: Kept) -> bool:
-        """Bring a message that is not kept to the sessions it is for; False if there are none."""
+        """Bring a message that is not kept to the sessions it is for; False if surely there are
+        none."""
         home = self._server.homes.get(to.bare)
-        return home is not None and home.deliver(message, message.stanza)
+        brought = home is not None and home.deliver(message, message.stanza)
+        if self.shared:
+            self._server.spawn(self._message_others(to, message))
+        return brought or self.shared
+
+    async def _message_others(self, to: Jid, message: Kept) -> None:
+        about = {"to": to.text, "kind": message.kind, "copied": message.copied}
+        about["peer"] = message.peer
+        for node in await self._others(to.bare):
+            await self.post(node, "message", about, message.stanza)
 
     def on(self, kind: str, do: Notice) -> None:
         """From now on `do` is what a notice of that kind does with an account's sessions."""
         self._notices[kind] = do
 
     async def notify(self, bare: str, kind: str, **data: str) -> None:
-        """Do what a notice is for, on every node that has sessions of the account."""
-        self.noticed(bare, kind, data)
+        """Do what a notice is for, on every node that has sessions of the account.
 
-    def noticed(self, bare: str, kind: str, data: Mapping[str, str]) -> None:
-        """A notice has come: from here, or from another node."""
+        Raises:
+            StoreError: other nodes cannot be told now.
+        """
+        self._noticed(bare, kind, data)
+        for node in await self._others(bare):
+            await self.post(node, "notice", {"bare": bare, "kind": kind, "data": data})
+
+    # Letters
+
+    def on_letter(self, kind: str, take: Letter) -> None:
+        """From now on `take` gets the letters of that kind: from whom, what about, and data."""
+        self._letters[kind] = take
+
+    async def post(self, node: str, kind: str, about: Mapping[str, Any], data: bytes = b"") -> bool:
+        """Write to another node; False if that is more than a letter holds.
+
+        Raises:
+            StoreError: it cannot be written now.
+        """
+        head = orjson.dumps({"by": self.id, "kind": kind, **about})
+        try:
+            draft = Draft(head + b"\n" + data, "application/octet-stream")
+        except DraftError:
+            return False
+        (outcome,) = await settle(
+            self._server.hub.store, Append(register_name("node", node), draft, LETTERS)
+        )
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return isinstance(outcome, Appended)
+
+    def _take(self, event: Event) -> None:
+        head, _, data = event.data.partition(b"\n")
+        about = orjson.loads(head)
+        take = self._letters.get(about["kind"])
+        if take is None:
+            return  # A node of a newer version.
+        try:
+            take(about["by"], about, data)
+        except Exception:
+            log.exception("xmpp.letter_failed", kind=about["kind"])
+
+    def _stanza(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
+        to, stanza = parse_jid(about["to"]), parse(data)
+        home = self._server.homes.get(to.bare)
+        session = home.sessions.get(to.resource) if home is not None else None
+        if session is not None:
+            session.write(data)
+        elif may_fail(stanza) and stanza.name == "iq":
+            # It went while this was on its way; who asked is told.
+            sender = parse_jid(stanza.attributes["from"])
+            back = failure(stanza, StanzaError("service-unavailable"))
+            self._server.spawn(self._back(sender, back))
+
+    async def _back(self, to: Jid, stanza: Element) -> None:
+        await self.stanza(to, stanza)
+
+    def _message(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
+        to = parse_jid(about["to"])
+        home = self._server.homes.get(to.bare)
+        if home is not None:
+            kind, copied, peer = about["kind"], about["copied"], about["peer"]
+            home.deliver(Kept(data, False, copied, kind, peer, to.resource), data)
+
+    def _notice(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
+        self._noticed(about["bare"], about["kind"], about["data"])
+
+    def _noticed(self, bare: str, kind: str, data: Mapping[str, str]) -> None:
         home = self._server.homes.get(bare)
         if home is not None:
             self._notices[kind](home, data)
+
+    def _conflict(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
+        self._server.evict(parse_jid(about["jid"]))
+
+    def __repr__(self) -> str:
+        return f"<Nodes, this is {self.id}{', shared' if self.shared else ''}>"
+
+
+def _where_name(bare: str) -> str:
+    """The register that says on which node each session of an account is."""
+    return register_name("where", bare)
+
+
+def _sign_name(node: str) -> str:
+    return register_name("sign", node)

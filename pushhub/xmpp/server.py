@@ -213,13 +213,16 @@ class Server:
             StanzaError: the account has as many as it may.
             StoreError: the store cannot be used now.
         """
-        jid = Jid(identity.local, stream.domain, resource or self.draw_id())
+        local = identity.local
+        if identity.anonymous:
+            local = self.nodes.mark(local)
+        jid = Jid(local, stream.domain, resource or self.draw_id())
         home = self.homes.get(jid.bare)
         if home is None:
             bare = jid.with_resource("")
             home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
         elif (old := home.sessions.get(jid.resource)) is not None:
-            old.stream.fail(StreamError("conflict", "Another client has bound this resource."))
+            old.stream.fail(_conflict())
             home = self.homes.setdefault(jid.bare, home)
         elif len(home.sessions) >= self.settings.xmpp_resources:
             text = f"An account has at most {self.settings.xmpp_resources} sessions."
@@ -247,6 +250,13 @@ class Server:
             self._forget(session)
             home.undelivered((*unconfirmed, *undelivered))
             self.spawn(self._left(session, undelivered))
+
+    def evict(self, jid: Jid) -> None:
+        """A session's address has been bound by a client of another node."""
+        home = self.homes.get(jid.bare)
+        session = home.sessions.get(jid.resource) if home is not None else None
+        if session is not None:
+            session.stream.fail(_conflict())
 
     def _forget(self, session: Session) -> None:
         home = session.home
@@ -329,6 +339,10 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {', '.join(sorted(self.domains))} {len(self.homes)} accounts>"
+
+
+def _conflict() -> StreamError:
+    return StreamError("conflict", "Another client has bound this resource.")
 
 
 class Gate:
