@@ -43,8 +43,8 @@ class Link(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_buffer", "_inform", "_interim", "_left", "_loop", "_method", "_news", "_over",
-        "_pieces", "_problem", "_response", "_reusable", "_room", "_sending", "_size", "phase",
-        "silent", "since", "transport", "untouched", "used",
+        "_pieces", "_problem", "_response", "_reusable", "_room", "_sending", "_size", "_wired",
+        "phase", "since", "transport", "untouched", "used",
     )  # fmt: skip
 
     def __init__(self, over: Callable[[Link], None]) -> None:
@@ -70,6 +70,7 @@ class Link(asyncio.Protocol):
         self._body: Chunked | None = None
         self._left: int | None = 0
         self._pieces: list[bytes] = []
+        self._wired: list[bytes] = []
         self._size = 0
         # Who waits for the response, and who for room to write.
         self._news: asyncio.Future[None] | None = None
@@ -116,6 +117,11 @@ class Link(asyncio.Protocol):
         self._response.link = self
         return self._response
 
+    @property
+    def ready(self) -> bool:
+        """Whether `piece` need not wait."""
+        return bool(self._pieces) or self.phase != BODY or self._problem is not None
+
     async def piece(self) -> bytes:
         """The next piece of the body; empty at its end.
 
@@ -128,17 +134,27 @@ class Link(asyncio.Protocol):
             if self.phase != BODY:
                 return b""
             await self._wait()
-        pieces, self._pieces, self._size = self._pieces, [], 0
+        return self._taken(self._pieces)
+
+    async def wired(self) -> bytes:
+        """As `piece`, but as on the wire: a chunked body with its chunks and trailers."""
+        if self._body is None:
+            return await self.piece()
+        while not self._wired:
+            if self._problem is not None:
+                raise self._problem
+            if self.phase != BODY:
+                return b""
+            await self._wait()
+        return self._taken(self._wired)
+
+    def _taken(self, pieces: list[bytes]) -> bytes:
+        self._pieces, self._wired, self._size = [], [], 0
         transport = self.transport
         if self.phase == BODY and not transport.is_reading() and not transport.is_closing():
             self.since = self._loop.time()
             transport.resume_reading()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    @property
-    def trailers(self) -> bytes:
-        """The fields after a chunked body, as lines."""
-        return self._body.trailers if self._body is not None else b""
 
     def leave(self) -> None:
         """The response's reader goes. What cannot have another request is closed."""
@@ -152,7 +168,7 @@ class Link(asyncio.Protocol):
             self.since = self._loop.time()
         elif self.phase != DEAD:
             self.abort()
-        self._pieces.clear()
+        self._pieces, self._wired = [], []
         self._buffer = b""
         self._response = self._body = self._inform = self._news = None
         self._over(self)
@@ -329,8 +345,10 @@ class Link(asyncio.Protocol):
         except Problem:
             self.fail(garbage("its chunks are none"))
             return
+        self._wired.append(data[:taken])
+        self._size += taken
         if body.payload:
-            self._keep(bytes(body.payload))
+            self._pieces.append(bytes(body.payload))
             body.payload.clear()
         if body.done:
             self._finish(data[taken:])

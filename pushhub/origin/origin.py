@@ -59,7 +59,9 @@ class Origin:
         Raises:
             Problem: 404, no route matches.
         """
-        found = self.routes.find(asked.host, asked.path)
+        # What asks about the server as a whole goes where its root does (RFC 9110 §9.3.7).
+        path = "/" if asked.path == "*" else asked.path
+        found = self.routes.find(asked.host, path)
         if found is None:
             raise Problem("no-route", "No route leads from this address to an origin.")
         return found

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """Where a response is written to, by whichever driver has the connection."""
 
+    @property
+    def framed(self) -> bool:
+        """Whether it writes a chunked body as it is on the wire."""
+
     def inform(self, head: bytes) -> None:
         """Write a response of 1xx, which comes before the one that counts."""
 
@@ -36,8 +40,8 @@ class Sink(Protocol):
     async def write(self, piece: bytes) -> None:
         """Write a piece of the body; returns when there is room for another."""
 
-    def end(self, trailers: bytes) -> None:
-        """The response is complete; `trailers` are the lines of fields after a chunked body."""
+    def end(self) -> None:
+        """The response is complete."""
 
     def switch(self, response: Response) -> None:
         """The connection speaks another protocol from now on, as does the origin's."""
@@ -129,9 +133,9 @@ class Passage:
     async def _write(self, response: Response) -> None:
         sink = self.sink
         sink.open(response)
-        while piece := await response.piece():
+        read = response.wired if sink.framed else response.piece
+        while piece := await read():
             await sink.write(piece)
-        trailers = response.trailers
         # First, so that the client's next request finds the connection unused.
         response.close()
-        sink.end(trailers)
+        sink.end()

@@ -131,6 +131,11 @@ class Response:
             kept.append(line)
         return b"".join(kept)
 
+    @property
+    def ready(self) -> bool:
+        """Whether `piece` has something to return, if only the end, without waiting."""
+        return self.link is None or self.link.ready
+
     async def piece(self) -> bytes:
         """The next piece of the body, still encoded as the origin encoded it; empty at its end.
 
@@ -139,15 +144,14 @@ class Response:
         """
         return await self.link.piece() if self.link is not None else b""
 
+    async def wired(self) -> bytes:
+        """As `piece`, but as on the wire: a chunked body comes with its chunks and trailers."""
+        return await self.link.wired() if self.link is not None else b""
+
     async def body(self) -> AsyncIterator[bytes]:
         """The body in pieces, as `piece` gives them."""
         while piece := await self.piece():
             yield piece
-
-    @property
-    def trailers(self) -> bytes:
-        """The fields after a chunked body, as lines, when it has ended."""
-        return b"" if self.link is None else self.link.trailers
 
     def close(self) -> None:
         """Give the connection back, if the body was read to its end; else close it."""

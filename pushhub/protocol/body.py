@@ -56,11 +56,9 @@ class OfLength(Body):
 
 
 class Chunked(Body):
-    """A body in chunks (RFC 9112 §7.1). `trailers` are the lines after it: to be passed on, and
-    nothing here may come from them.
-    """
+    """A body in chunks (RFC 9112 §7.1). Trailers are read over: nothing here may come from them."""
 
-    __slots__ = ("_left", "_line", "trailers")
+    __slots__ = ("_left", "_line", "_trailer")
 
     # What `_left` says when no chunk is open.
     _SIZE, _CRLF, _TRAILER = -1, -2, -3
@@ -69,7 +67,7 @@ class Chunked(Body):
         super().__init__()
         self._left = self._SIZE
         self._line = b""
-        self.trailers = b""
+        self._trailer = 0
 
     def feed(self, data: bytes) -> int:
         position = 0
@@ -110,7 +108,7 @@ class Chunked(Body):
             raise _bad("A chunk's first line is a size and little else.")
         if self._left == self._CRLF and not b"\r\n".startswith(self._line[:2]):
             raise _bad("A chunk is longer than its size says.")
-        if self._left == self._TRAILER and len(self.trailers) + len(self._line) > MAX_TRAILER_BYTES:
+        if self._left == self._TRAILER and self._trailer + len(self._line) > MAX_TRAILER_BYTES:
             raise Problem("header-too-large", f"Trailers have at most {MAX_TRAILER_BYTES} bytes.")
         if end >= 0:
             line, self._line = self._line, b""
@@ -130,7 +128,7 @@ class Chunked(Body):
         elif line:
             if not _TRAILER.fullmatch(line):
                 raise _bad("A trailer is a name, a colon and a value.")
-            self.trailers += line + b"\r\n"
+            self._trailer += len(line)
         else:
             self.done = True
 

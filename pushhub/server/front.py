@@ -281,7 +281,7 @@ class Connection(Lending):
         self.head = head
         self.extra = lobby.extras.of(lobby.faces.cors.variant(head.headers.get("origin")))
         if match is None:
-            if head.path != "*":
+            if head.path != "*" or lobby.origin is not None:
                 self._lend(head, raw)
                 return
             match = ASTERISK

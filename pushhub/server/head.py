@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = MAX_TARGET_BYTES + MAX_HEADERS_BYTES
 
 # A method, a target without '#', and a version that is spoken here; each one space apart, which
-# llhttp does not insist on.
+# llhttp does not insist on. Bytes beyond ASCII are only for an origin: curl sends what it is given.
 _REQUEST_LINE = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n"
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n"
 )
 _START = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(?: |\Z)")
 # RFC 9110 §7.2: a name or an address, and perhaps a port. It may be empty.
@@ -38,6 +38,8 @@ _HOST = re.compile(r"(?:[0-9A-Za-z._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _LENGTH = re.compile(r"\d{1,15}", re.ASCII)
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"})
+# They mean something else than a request for a resource (RFC 9110 §9.3.6, RFC 9113 §3.4).
+_NEVER_PASSED = frozenset({"CONNECT", "PRI"})
 # Beside the target: the longest method, the spaces and the version.
 _MAX_LINE_BYTES = MAX_TARGET_BYTES + 32 + len("  HTTP/1.1")
 
@@ -126,9 +128,13 @@ class HeadParser:
 
     llhttp keeps its state between calls, so after a head that leaves it in the middle of something
     (a body, a close, an upgrade, an error) it is thrown away for a new one.
+
+    With `passing` there is an origin, whose methods are its own, and which knows what bytes beyond
+    ASCII in an address mean.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, passing: bool = False) -> None:
+        self._passing = passing
         self._parser: httptools.HttpRequestParser | None = None
         self._busy: httptools.HttpRequestParser | None = None
         self._pairs: list[tuple[bytes, bytes]] = []
@@ -155,15 +161,21 @@ class HeadParser:
         if line is None:
             raise _no_request_line()
         method = line[1].decode()
+        feed = head
         if method not in _KNOWN_METHODS:
-            raise _unknown_method()
+            if not self._passing or method in _NEVER_PASSED:
+                raise _unknown_method()
+            # llhttp has a list of its own; what it is here for are the headers.
+            feed = b"POST" + head[len(method) :]
+        if not (self._passing or line[2].isascii()):
+            raise _no_request_line()
         path, query, authority = _split(line[2], method)
         parser = self._busy = self._parser or httptools.HttpRequestParser(self)
         self._parser = None
         self._pairs = []
         self._complete = False
         try:
-            parser.feed_data(head)
+            parser.feed_data(feed)
         except httptools.HttpParserUpgrade:
             self._complete = False
         except httptools.HttpParserError as error:
@@ -273,7 +285,7 @@ def _split(target: bytes, method: str) -> tuple[str, str, str | None]:
             raise _bad("An address starts with '/', or with 'http://' and a host.")
         target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
     path, _, query = target.partition(b"?")
-    return path.decode(), query.decode(), authority
+    return path.decode("latin-1"), query.decode("latin-1"), authority
 
 
 def _tokens(value: str) -> tuple[str, ...]:

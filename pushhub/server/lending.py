@@ -7,12 +7,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.answer import Answer
 from pushhub.protocol.body import Body, Chunked, OfLength
 from pushhub.protocol.problem import Problem
 from pushhub.server.phase import GUEST, IDLE
 
 if TYPE_CHECKING:
-    from pushhub.protocol.answer import Answer
     from pushhub.server.guest import Guest
     from pushhub.server.head import Head
     from pushhub.server.lobby import Lobby
@@ -70,6 +70,9 @@ class Lending(asyncio.Protocol):
     def _refuse(self, problem: Problem) -> None:
         raise NotImplementedError
 
+    def _answer(self, answer: Answer, *, linger: bool = False) -> None:
+        raise NotImplementedError
+
     def _end(self, *, linger: bool) -> None:
         raise NotImplementedError
 
@@ -121,8 +124,13 @@ class Lending(asyncio.Protocol):
         """The guest leaves its request to something of ours."""
         body, self.body, self.guest = self.body, None, None
         self._read_on()
-        self.keep = self.keep and (body is None or body.done)
-        self._see_through(outcome)
+        whole = body is None or body.done
+        self.keep = self.keep and whole
+        if whole or not isinstance(outcome, Answer):
+            self._see_through(outcome)
+        else:
+            # What is still being sent must not reset the connection before the answer is read.
+            self._answer(outcome, linger=True)
         if self.buffer:
             self._advance()
 

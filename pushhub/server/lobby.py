@@ -45,7 +45,7 @@ class Lobby:
         self.hub = app.service.hub
         self.origin = app.origin
         self.recall = Recall(app.faces)
-        self._parser = HeadParser()
+        self._parser = HeadParser(passing=app.origin is not None)
         self._heads: Generations[Head] = Generations()
         self.extras = Extras(self.hub.clock())
         self.extra = self.extras.of(SAME_ORIGIN)

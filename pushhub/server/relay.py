@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# A larger piece is written at once, however soon the next one comes.
+SMALL_BYTES = 64 * 1024
+
 
 class Host(Protocol):
     """Whose connection it is."""
@@ -60,8 +63,8 @@ class Host(Protocol):
 class Relay:
     """One request that belongs to the origin."""
 
-    __slots__ = ("_asked", "_chunked", "_framed", "_host", "_origin", "_room", "_size", "_status",
-                 "_task", "_upload")  # fmt: skip
+    __slots__ = ("_ahead", "_asked", "_ends", "_host", "_origin", "_response",
+                 "_room", "_size", "_status", "_task", "_upload")  # fmt: skip
 
     def __init__(self, host: Host, origin: Origin) -> None:
         self._host = host
@@ -73,7 +76,11 @@ class Relay:
         # Of the response, once it has begun.
         self._status = 0
         self._size = 0
-        self._chunked = self._framed = False
+        self._ends = False
+        self._response: Response | None = None
+        # What is to be written with what comes next, since that is there already: a system call
+        # costs more than all the rest.
+        self._ahead: list[bytes] = []
 
     # What the connection tells its guest
 
@@ -133,33 +140,44 @@ class Relay:
         if not self._asked.http_1_0:
             self._host.transport.write(head)
 
+    @property
+    def framed(self) -> bool:
+        # HTTP/1.0 has no chunks: there a body ends with its connection (RFC 9112 §6.3).
+        return not self._asked.http_1_0
+
     def open(self, response: Response) -> None:
-        host, http_1_0 = self._host, self._asked.http_1_0
+        host, framed = self._host, self.framed
         self._status = response.status
-        self._framed = response.length is not None
-        if response.length is None and not response.bodiless:
-            # Without chunks a body ends with its connection, as in HTTP/1.0 (RFC 9112 §6.3).
-            self._chunked = self._framed = response.chunked and not http_1_0
-            host.keep = host.keep and self._chunked
-        opening = response.opening(framed=not http_1_0)
+        self._response = response
+        self._ends = (
+            response.bodiless or response.length is not None or (response.chunked and framed)
+        )
+        host.keep = host.keep and self._ends
+        opening = response.opening(framed=framed)
         if not host.keep:
             opening += b"Connection: close\r\n"
-        elif http_1_0:
+        elif not framed:
             opening += b"Connection: keep-alive\r\n"
-        host.transport.write(opening + b"\r\n")
+        self._ahead.append(opening + b"\r\n")
+        if not response.ready:
+            self._flush()
 
     async def write(self, piece: bytes) -> None:
+        assert self._response is not None
         self._size += len(piece)
-        if self._chunked:
-            self._host.transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
-        else:
-            self._host.transport.write(piece)
-        if self._room is not None:
-            await self._room
+        self._ahead.append(piece)
+        if len(piece) > SMALL_BYTES or not self._response.ready:
+            self._flush()
+            if self._room is not None:
+                await self._room
 
-    def end(self, trailers: bytes) -> None:
-        if self._chunked:
-            self._host.transport.write(b"0\r\n%b\r\n" % trailers)
+    def _flush(self) -> None:
+        if self._ahead:
+            self._host.transport.writelines(self._ahead)
+            self._ahead = []
+
+    def end(self) -> None:
+        self._flush()
         self._host.passed(self._status, self._size)
         self._host.returned()
 
@@ -178,8 +196,9 @@ class Relay:
             return
         # Half a response must not look like a whole one: where its length is known the end of the
         # connection shows that, else only a reset does.
+        self._flush()
         self._host.passed(self._status, self._size)
-        if self._framed:
+        if self._ends:
             transport.close()
         else:
             transport.abort()
