@@ -22,6 +22,10 @@ _KINDS = {
 }
 
 
+# What is shown of a subject; a token may have any.
+MAX_SUBJECT = 255
+
+
 class Client(NamedTuple):
     """Who asks, as far as it is known: the address that the connection comes from, and the subject
     of the token or the name of the key.
@@ -57,7 +61,7 @@ def client_of(hold: Parked, driver: Driver | None = None) -> Client:
     manner = getattr(found, "manner", None)
     if manner is None or not isinstance(hold.poll, Feed | Value):
         return Client(address)
-    return Client(address, manner.grant.subject)
+    return Client(address, manner.grant.subject[:MAX_SUBJECT])
 
 
 def holders(hub: Hub, channel: str, limit: int) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # Holds that are followed at one time, a few hundred bytes each. Nobody reads more lines than that.
 MAX_LIVES = 10_000
 # Channels of a poll that a line names.
-MAX_NAMED = 5
+MAX_NAMED = 3
 
 Note = dict[str, Any]
 

@@ -30,6 +30,7 @@ from pushhub.web.faces import Face, Route
 from pushhub.web.reading import wait
 
 if TYPE_CHECKING:
+    from pushhub.hub.hold import Hold
     from pushhub.protocol.grant import Grant
     from pushhub.protocol.poll import Poll
     from pushhub.protocol.request import Request
@@ -78,10 +79,15 @@ def feed(service: Service, request: Request, grant: Grant) -> Poll:
     return Feed(FEED, since, parse_limit(request), wait(service, request))
 
 
-def wish(service: Service, request: Request, grant: Grant) -> Answer:
+def wish(service: Service, request: Request, grant: Grant) -> Hold:
     """Ask every process for figures, for who waits on a channel, or for a trace."""
-    service.desk.wish(_wish(request.body))
-    return Answer(202, (JSON, NO_STORE), b"{}")
+    asked = _wish(request.body)
+
+    async def work() -> Answer:
+        await service.desk.wish(asked)
+        return Answer(202, (JSON, NO_STORE), b"{}")
+
+    return service.later(work())
 
 
 def _wish(body: bytes) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pushhub.hub.holders import holders
 from pushhub.hub.trace import Note, Target, Tracer
 from pushhub.hub.wheel import OFF
 from pushhub.protocol.event import Draft
-from pushhub.store.base import REGISTER, Append, Retention, StoreError
+from pushhub.store.base import REGISTER, Append, Retention, StoreError, append
 from pushhub.web.console_figures import figures
 from pushhub.web.console_witness import Witness
 
@@ -43,8 +43,9 @@ TURN_SECONDS = 0.2
 FIGURES_SECONDS = 1.0
 # For how long a wish is good. A console says it again three times in that time.
 WISH_SECONDS = 15.0
-# Lines of one trace that are told in a turn, about 200 bytes each; of more only the number.
-MAX_LINES = 100
+# Lines of one trace that are told in a turn, of about 200 bytes, or 2 KiB with the longest names;
+# of more only the number.
+MAX_LINES = 60
 # Traces at one time in a process.
 MAX_TRACES = 8
 # Holds of a channel that are named one by one.
@@ -78,9 +79,16 @@ class Desk:
         except StoreError as error:
             log.warning("console.deaf", error=str(error))
 
-    def wish(self, wish: dict[str, Any]) -> None:
-        """Tell every process, this one too, what an operator wants to see."""
-        self._append(WISHES, wish, REGISTER)
+    async def wish(self, wish: dict[str, Any]) -> None:
+        """Tell every process, this one too, what an operator wants to see.
+
+        Raises:
+            StoreError: nobody was told.
+        """
+        hub = self._service.hub
+        (outcome,) = await append(hub.store, Append(WISHES, Draft(orjson.dumps(wish)), REGISTER))
+        if isinstance(outcome, StoreError):
+            raise outcome
 
     def now(self) -> dict[str, Any]:
         """This process's figures, whatever the store does."""
@@ -99,7 +107,7 @@ class Desk:
         elif id := wish.get("end"):
             self._end(id)
         elif id := wish.get("trace"):
-            if id not in self._until and len(self._until) <= MAX_TRACES:
+            if id not in self._until and len(self._until.keys() - {""}) < MAX_TRACES:
                 self._until[id] = until
                 self._begin(id, Target(wish.get("channel", ""), wish.get("client", "")))
             elif id in self._until:
@@ -153,15 +161,12 @@ class Desk:
             self._tell({"trace": id, "lines": lines, "missed": self._missed.pop(id, 0)})
 
     def _tell(self, what: dict[str, Any]) -> None:
-        self._append(FEED, self.process | what, FEED_RETENTION)
-
-    def _append(self, channel: str, what: dict[str, Any], retention: Retention) -> None:
         def settled(outcomes: list[Outcome]) -> None:
             if isinstance(outcomes[0], StoreError):
                 log.debug("console.untold", error=str(outcomes[0]))
 
-        draft = Draft(orjson.dumps(what))
-        self._service.hub.store.append([Append(channel, draft, retention)], settled)
+        draft = Draft(orjson.dumps(self.process | what))
+        self._service.hub.store.append([Append(FEED, draft, FEED_RETENTION)], settled)
 
     def __repr__(self) -> str:
         return f"<Desk {len(self._until)} wishes {self._tracer!r}>"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.hub.holders import NOBODY, Client
+from pushhub.hub.holders import MAX_SUBJECT, NOBODY, Client
 from pushhub.hub.stream import Stream
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Witness:
             decision = type(faces).decide(faces, request, match)
         finally:
             tracer.asker = NOBODY
-        subject = decision.grant.subject if decision.grant is not None else ""
+        subject = decision.grant.subject[:MAX_SUBJECT] if decision.grant is not None else ""
         outcome = decision.outcome
         poll = outcome.poll if isinstance(outcome, Stream) else decision.poll
         tracer.asked = None if poll is None else (poll, Client(request.client, subject))

@@ -1,0 +1,463 @@
+"""The console's faces: who gets in, what is told, by all processes, and what never is."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.redis_servers import Shelf, rack, redis_shelf
+from tests.serving import Server, events_of, fresh, serve
+from tests.web.test_auth import ADMIN, KEYS, READER, SECRET, WRITER, bearer, token
+
+__all__ = ["rack", "redis_shelf"]
+
+ROUTES = {
+    "session": "POST",
+    "wish": "POST",
+    "feed": "GET",
+    "now": "GET",
+    "settings": "GET",
+}
+SECONDS = 10.0
+
+
+@pytest.fixture(scope="module", params=["front", "asgi"])
+def _guarded_process(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with serve(
+        request.param,
+        dev=False,
+        api_keys=KEYS,
+        token_keys=[{"algorithm": "HS256", "key": SECRET}],
+        metrics_public=True,
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def guarded(_guarded_process: Server) -> Iterator[Server]:
+    """A server that asks who is there. Its metrics are public, and its console is not."""
+    yield _guarded_process
+    _guarded_process.check()
+
+
+@pytest.fixture
+def fresh_door(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server that nobody has tried a key on."""
+    with serve("front", dev=False, api_keys=KEYS) as server:
+        yield server
+
+
+async def told(server: Server, cursor: str, count: int, **headers: str) -> list[dict[str, Any]]:
+    """The next things that the processes tell, at least so many."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(SECONDS):
+        while len(found) < count:
+            answer = await server.get(f"/console/feed?since={cursor}", prefer="wait=5", **headers)
+            assert answer.status == 200, answer
+            page = answer.json()
+            found += [event["data"] for event in page["events"]]
+            cursor = page["cursor"]
+    return found
+
+
+async def here(server: Server, **headers: str) -> str:
+    """The cursor after all that was told."""
+    cursor: str = (await server.get("/console/feed", **headers)).json()["cursor"]
+    return cursor
+
+
+async def lines(server: Server, cursor: str, until: str) -> list[dict[str, Any]]:
+    """The lines of a trace, up to one that says `until`."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(SECONDS):
+        while not any(line["what"] == until for line in found):
+            page = (await server.get(f"/console/feed?since={cursor}", prefer="wait=5")).json()
+            cursor = page["cursor"]
+            for event in page["events"]:
+                found += event["data"].get("lines", [])
+    return found
+
+
+# -- who gets in ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ROUTES)
+async def test_only_an_admin_gets_in(guarded: Server, name: str) -> None:
+    path, method = f"/console/{name}", ROUTES[name]
+    body = b'{"figures": true}'
+    answer = await guarded.ask(method, path, {}, body)
+    assert (answer.status, answer.problem) == (401, "unauthorized")
+    for credential in (READER, WRITER, token(read=["*"])):
+        # Each of these is a try; the address may have used them up, and is told so.
+        answer = await guarded.ask(method, path, bearer(credential), body)
+        assert answer.status in (403, 429)
+    for credential in (ADMIN,):
+        answer = await guarded.ask(method, path, bearer(credential), body)
+        assert answer.status in (200, 202)
+
+
+async def test_no_cookie_and_no_address_lets_anybody_in(guarded: Server) -> None:
+    cookie = {"cookie": f"pushhub_token={token(manage=['*'])}", "sec-fetch-site": "same-origin"}
+    assert (await guarded.ask("GET", "/console/now", cookie)).status == 401
+    for query in (f"key={ADMIN}", f"token={ADMIN}", f"ticket={ADMIN}", f"access_token={ADMIN}"):
+        assert (await guarded.get(f"/console/now?{query}")).status == 401
+
+
+async def test_pages_of_other_sites_are_refused() -> None:
+    with serve("front") as dev:
+        for site in ("cross-site", "same-site"):
+            fields = {"sec-fetch-site": site}
+            answer = await dev.ask("POST", "/console/wish", fields, b'{"figures": true}')
+            assert (answer.status, answer.problem) == (403, "forbidden")
+        for site in ("same-origin", "none"):
+            assert (await dev.ask("GET", "/console/now", {"sec-fetch-site": site})).status == 200
+
+
+async def test_wrong_keys_are_throttled_and_who_is_in_stays_in(fresh_door: Server) -> None:
+    async def knock(credential: str) -> tuple[int, str | None]:
+        answer = await fresh_door.ask("POST", "/console/session", bearer(credential))
+        return answer.status, answer.headers.get("retry-after")
+
+    assert (await knock(ADMIN))[0] == 200
+    wrong = ["phk_" + f"{n:043}" for n in range(20)]
+    statuses = [await knock(key) for key in wrong]
+    assert [status for status, _ in statuses] == [401] * 5 + [429] * 15
+    assert all(1 <= int(wait or 0) <= 11 for status, wait in statuses if status == 429)
+    # A throttled address learns nothing of a key that it has not shown before …
+    other = token(manage=["*"])
+    assert (await knock(other))[0] == 429
+    # … and whoever was in goes on, whatever others at the same address do.
+    assert (await knock(ADMIN))[0] == 200
+    assert str(fresh_door.output).count("console.refused") == 5
+    assert not any(key in str(fresh_door.output) for key in [*wrong, ADMIN])
+
+
+async def test_the_throttle_forgives() -> None:
+    from pushhub.web.console_door import BURST, MAX_ADDRESSES, SECONDS_A_TRY, Throttle
+
+    now = [1000.0]
+    throttle = Throttle(lambda: now[0])
+    for _ in range(BURST):
+        assert throttle.wait("a") == 0
+        throttle.failed("a")
+    assert throttle.wait("a") == SECONDS_A_TRY
+    assert throttle.wait("b") == 0
+    now[0] += SECONDS_A_TRY
+    assert throttle.wait("a") == 0
+    throttle.failed("a")
+    assert throttle.wait("a") == SECONDS_A_TRY
+    for n in range(MAX_ADDRESSES + 5):
+        throttle.failed(str(n))
+    assert repr(throttle) == f"<Throttle of {MAX_ADDRESSES} addresses>"
+
+
+# -- the page ------------------------------------------------------------------
+
+
+async def test_the_page_says_itself_what_it_needs(hub: Server) -> None:
+    answer = await hub.get("/console")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "form-action 'none'" in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    page = answer.body.decode()
+    loaded = re.findall(r'(?:src|href)="([^"#]*)"', page)
+    assert loaded
+    for name in loaded:
+        if not name.startswith("data:"):
+            assert not name.startswith(("/", "http")), "it must work under a prefix"
+            assert (await hub.get(f"/{name}")).status == 200, name
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=", page)
+
+
+async def test_modules_import_what_there_is(hub: Server) -> None:
+    for start in ("console/console.js", "demo/demo.js"):
+        seen, left = set(), {start}
+        while left:
+            name = left.pop()
+            seen.add(name)
+            answer = await hub.get(f"/{name}")
+            assert answer.status == 200, name
+            assert answer.headers["content-type"].startswith("text/javascript")
+            folder = name.partition("/")[0]
+            found = re.findall(r'from "\./([\w.]+)"', answer.body.decode())
+            left |= {f"{folder}/{one}" for one in found} - seen
+        assert len(seen) > 5
+
+
+@pytest.mark.parametrize("name", ["..%2Fopenapi.json", "nothing.js", "%2Fetc%2Fpasswd"])
+async def test_no_other_file_can_be_named(hub: Server, name: str) -> None:
+    assert (await hub.get(f"/console/{name}")).status == 404
+
+
+def test_what_is_vendored_is_unchanged() -> None:
+    import hashlib
+    from pathlib import Path
+
+    import pushhub
+
+    folder = Path(pushhub.__file__).parent / "web/static/console"
+    known = "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"
+    assert hashlib.sha256((folder / "uPlot.iife.min.js").read_bytes()).hexdigest() == known
+    assert "MIT License" in (folder / "uPlot.LICENSE.txt").read_text()
+
+
+# -- what is told --------------------------------------------------------------
+
+
+async def test_figures_are_told_while_somebody_wishes(hub: Server) -> None:
+    cursor = await here(hub)
+    channel = fresh()
+    assert (await hub.post("/console/wish", {"figures": True})).status == 202
+    first = (await told(hub, cursor, 1))[0]
+    await hub.publish(channel, 1)
+    later = await told(hub, cursor, 3)
+    assert {one["id"] for one in later} == {first["id"]}
+    times = [one["figures"]["time"] for one in later]
+    assert all(0.8 < b - a < 3 for a, b in pairwise(times))
+    published = [one["figures"]["published"]["ok"] for one in later]
+    assert published[-1] == published[0] + 1
+    now = (await hub.get("/console/now")).json()
+    assert now["figures"].keys() == first["figures"].keys()
+    assert now["figures"]["store"] == {
+        "ready": True,
+        "hears": True,
+        "lag": 0.0,
+        "read_failed": 0,
+        "repaired": 0,
+    }
+
+
+async def test_a_poll_for_figures_waits_as_any_other(hub: Server) -> None:
+    cursor = await here(hub)
+    answer = await hub.get(f"/console/feed?since={cursor}", prefer="wait=1")
+    assert answer.headers["preference-applied"] == "wait=1"
+    assert (await hub.get("/console/feed?since=%00")).problem == "bad-cursor"
+
+
+async def test_nothing_is_told_and_nothing_stored_when_nobody_wishes() -> None:
+    with serve("front") as quiet:
+        cursor = await here(quiet)
+        await quiet.publish(fresh(), 1)
+        async with quiet.holding("GET", f"{events_of(fresh())}?since=now&wait=2") as task:
+            await task
+        assert await here(quiet) == cursor
+        assert cursor.endswith("-0")
+
+
+async def test_presence_says_who_waits(hub: Server) -> None:
+    channel, cursor = fresh("who"), await here(hub)
+    async with hub.holding("GET", f"{events_of(channel)}?since=now&wait=30"):
+        await hub.post("/console/wish", {"presence": channel})
+        (answer,) = [one for one in await told(hub, cursor, 1) if "presence" in one]
+    assert (answer["presence"], answer["holds"]) == (channel, 1)
+    (holder,) = answer["holders"]
+    assert holder["kind"] == "long-poll"
+    if hub.driver == "front":
+        assert holder["client"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("by", ["channel", "client"])
+async def test_a_trace_tells_a_polls_life(hub: Server, by: str) -> None:
+    channel, cursor, id = fresh("traced"), await here(hub), f"trace{by}"
+    wish = {"trace": id, by: channel if by == "channel" else "127.0.0.1"}
+    await hub.post("/console/wish", wish)
+    async with hub.holding("GET", f"{events_of(channel)}?since=now&wait=30") as task:
+        await hub.publish(channel, {"secret": "payload"})
+        answer = await task
+    found = [line for line in await lines(hub, cursor, "answer") if "hold" in line]
+    number = next(n["hold"] for n in found if n["what"] == "poll" and channel in n["since"])
+    life = [line for line in found if line["hold"] == number]
+    assert [line["what"] for line in life] == ["poll", "park", "answer"]
+    assert life[-1]["status"] == 200
+    assert life[-1]["bytes"] == len(answer.body)
+    assert {line["client"] for line in life} == {"127.0.0.1"}
+    assert [line["ms"] for line in life] == sorted(line["ms"] for line in life)
+    assert "payload" not in json.dumps(found)
+    await hub.post("/console/wish", {"end": id})
+    end = await here(hub)
+    await hub.publish(channel, 2)
+    assert await here(hub) == end
+
+
+async def test_a_traced_server_answers_as_it_did(hub: Server) -> None:
+    """Polls that are remembered, answered at once, streamed, many and refused."""
+    channel, id = fresh("same"), "sameasever"
+    receipt = await hub.publish(channel, 1)
+    targets = [f"{events_of(channel)}?since={receipt['epoch']}-0", f"/v1/channels/{channel}"]
+    plain = [await hub.get(target) for target in targets for _ in range(3)]
+    await hub.post("/console/wish", {"trace": id, "client": "127.0.0.1"})
+    traced = [await hub.get(target) for target in targets for _ in range(3)]
+    assert [(one.status, one.body) for one in traced] == [(one.status, one.body) for one in plain]
+    head = await hub.ask("HEAD", targets[0])
+    assert (head.status, head.body) == (200, b"")
+    async with hub.streaming(f"{events_of(channel)}?since=earliest") as stream:
+        assert (await stream.next()).data is None
+        assert (await stream.next()).data == "1"
+        await hub.publish(channel, 2)
+        assert (await stream.next()).data == "2"
+    many = await hub.post("/v1/poll", {"channels": {channel: "earliest"}})
+    assert [event["data"] for event in many.json()["events"]] == [1, 2]
+    assert (await hub.get("/v1/channels/%24x/events")).status == 400
+    await hub.post("/console/wish", {"end": id})
+
+
+async def test_the_longest_lines_fit_into_an_event(hub: Server) -> None:
+    names = [fresh("long") + '"' * 200 + str(n) for n in range(3)]
+    cursor, id = await here(hub), "longesttrace"
+    await hub.post("/console/wish", {"trace": id, "channel": names[0]})
+    body = {"channels": dict.fromkeys(names, "earliest")}
+    for _ in range(150):
+        assert (await hub.post("/v1/poll", body)).status == 200
+    await hub.post("/console/wish", {"end": id})
+    assert any("lines" in one for one in await told(hub, cursor, 1))
+
+
+async def test_a_storm_of_lines_is_counted_and_not_told(hub: Server) -> None:
+    channel, cursor, id = fresh("storm"), await here(hub), "stormytrace"
+    await hub.post("/console/wish", {"trace": id, "channel": channel})
+    item = {"channel": channel, "data": 1}
+    for _ in range(2):
+        assert (await hub.post("/v1/publish", [item] * 500)).status == 200
+    await hub.post("/console/wish", {"end": id})
+    batches = [one for one in await told(hub, cursor, 1) if "lines" in one]
+    assert batches
+    assert all(len(one["lines"]) <= 60 for one in batches)
+    assert sum(len(one["lines"]) + one["missed"] for one in batches) >= 1000
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {},
+        [],
+        None,
+        {"figures": False},
+        {"presence": 7},
+        {"trace": "short", "channel": "a"},
+        {"trace": "NOTLOWERCASE", "channel": "a"},
+        {"trace": "longenough"},
+        {"trace": "longenough", "client": ""},
+        {"trace": "longenough", "client": "a\r\nb"},
+        {"trace": "longenough", "client": "x" * 300},
+        {"end": "../../etc"},
+    ],
+)
+async def test_a_wish_that_is_none_is_refused(hub: Server, wish: Any) -> None:
+    answer = await hub.post("/console/wish", wish)
+    assert (answer.status, answer.problem) == (400, "bad-body")
+
+
+@pytest.mark.parametrize("channel", ["$console:wishes", "$secret:tickets", "", "a\0b", "x" * 256])
+async def test_no_channel_of_pushhubs_own_can_be_wished_for(hub: Server, channel: str) -> None:
+    for wish in ({"presence": channel}, {"trace": "longenough", "channel": channel}):
+        answer = await hub.post("/console/wish", wish)
+        assert (answer.status, answer.problem) == (400, "bad-channel")
+
+
+async def test_a_large_wish_is_refused(hub: Server) -> None:
+    answer = await hub.post("/console/wish", {"figures": True, "x": "y" * 5000})
+    assert (answer.status, answer.problem) == (413, "too-large")
+
+
+async def test_traces_at_one_time_are_bounded(hub: Server) -> None:
+    cursor, channel = await here(hub), fresh("bounded")
+    ids = [f"bounded{n:03}" for n in range(20)]
+    for id in ids:
+        await hub.post("/console/wish", {"trace": id, "channel": channel})
+    await hub.publish(channel, 1)
+    for id in ids:
+        await hub.post("/console/wish", {"end": id})
+    assert len({one["trace"] for one in await told(hub, cursor, 1) if "lines" in one}) <= 8
+
+
+async def test_a_server_that_is_watched_leaves_at_once() -> None:
+    with serve("front") as watched:
+        await watched.post("/console/wish", {"figures": True})
+        await watched.post("/console/wish", {"trace": "leavingnow", "client": "127.0.0.1"})
+        async with watched.holding("GET", "/console/feed?since=now", prefer="wait=30") as task:
+            watched.signal()
+            assert (await task).status == 200
+            assert await watched.left(5) == 0
+
+
+# -- settings ------------------------------------------------------------------
+
+
+async def test_settings_have_origins_and_no_secrets(guarded: Server) -> None:
+    answer = await guarded.get("/console/settings", **bearer(ADMIN))
+    settings = {one["name"]: one for one in answer.json()["settings"]}
+    assert settings["store"]["origin"] == "env"
+    assert settings["max_wait"]["origin"] == "default"
+    if guarded.driver == "front":
+        assert (settings["port"]["origin"], settings["port"]["flag"]) == ("flag", "--port")
+    assert settings["api_keys"]["value"][0]["name"] == "admin"
+    assert settings["token_keys"]["value"] == [
+        {"algorithm": "HS256", "kid": None, "key": "(set, and not shown)"}
+    ]
+    text = answer.body.decode()
+    assert SECRET not in text
+    assert not any(key["sha256"] in text for key in KEYS)
+
+
+def test_a_secret_that_nobody_thought_of_is_hidden() -> None:
+    from pushhub.settings import Settings
+    from pushhub.settings.sources import is_secret
+    from pushhub.web.console_settings import _safe, shown
+
+    settings = Settings(store="redis://user:hunter2@127.0.0.1/0")
+    assert "hunter2" not in json.dumps(shown(settings))
+    assert _safe(settings, "a_new_one", "hunter2") == "(set, and not shown)"
+    assert _safe(settings, "a_new_one", None) is None
+    assert [name for name, field in Settings.model_fields.items() if is_secret(field)]
+
+
+# -- several processes ---------------------------------------------------------
+
+
+async def test_two_workers_tell_and_are_traced_both(redis_shelf: Shelf) -> None:
+    with serve("front", redis_shelf.url("valkey9"), workers=2) as duo:
+        cursor, channel = await here(duo), fresh("duo")
+        await duo.post("/console/wish", {"figures": True})
+        ids = {one["id"] for one in await told(duo, cursor, 4)}
+        assert len(ids) == 2
+        before = int(await duo.metric("pushhub_holds"))
+        clients = [await duo.connect() for _ in range(30)]
+        await duo.post("/console/wish", {"trace": "bothworkers", "channel": channel})
+        for client in clients:
+            client.send("GET", f"{events_of(channel)}?since=now&wait=50")
+        await duo.held(before + 30)
+        cursor = await here(duo)
+        await duo.post("/console/wish", {"presence": channel})
+        found: dict[str, int] = {}
+        while len(found) < 2:
+            page = (await duo.get(f"/console/feed?since={cursor}", prefer="wait=5")).json()
+            cursor = page["cursor"]
+            for event in page["events"]:
+                if "presence" in event["data"]:
+                    found[event["data"]["id"]] = event["data"]["holds"]
+        assert found.keys() == ids
+        assert sum(found.values()) == 30
+        cursor = await here(duo)
+        await duo.publish(channel, 1)
+        for client in clients:
+            assert (await client.receive(10)).status == 200
+            await client.leave()
+        who, answered = set(), 0
+        async with asyncio.timeout(SECONDS):
+            while answered < 30:
+                page = (await duo.get(f"/console/feed?since={cursor}", prefer="wait=5")).json()
+                cursor = page["cursor"]
+                for event in page["events"]:
+                    if "lines" in event["data"]:
+                        who.add(event["data"]["id"])
+                        answered += sum(n["what"] == "answer" for n in event["data"]["lines"])
+        assert who == ids
+        assert answered == 30
