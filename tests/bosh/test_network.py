@@ -1,0 +1,253 @@
+"""A bad network between a client that keeps to the rules and a session: requests and answers are
+late, overtake each other, are lost, and come twice. Every stanza arrives exactly once, in order, on
+both sides.
+"""
+
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pushhub.bosh.action import Action, Answer, Deliver, Ended
+from pushhub.bosh.body import CLIENT, parse
+from pushhub.bosh.session import Session
+from pushhub.bosh.terms import Policy
+from pushhub.protocol import xml
+from pushhub.protocol.xml import Element
+from tests.bosh.machine import body
+
+FIRST = 7
+
+
+@dataclass
+class Attempt:
+    """One HTTP request on its way, waiting, or with its answer on the way back."""
+
+    rid: int
+    raw: bytes
+    arrived: bool = False
+    answer: bytes | None = None
+
+
+@dataclass
+class Pending:
+    """One rid, as the client sees it."""
+
+    raw: bytes
+    attempts: list[Attempt] = field(default_factory=list)
+    answer: bytes | None = None
+
+
+def message(number: int) -> Element:
+    return Element("message", CLIENT, {"id": str(number)})
+
+
+def numbers(elements: tuple[Element, ...] | list[Element]) -> list[int]:
+    return [int(element.get("id") or "") for element in elements if element.name == "message"]
+
+
+class Network(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.sent_up = self.sent_down = 0
+        self.got_up: list[int] = []
+        self.got_down: list[int] = []
+        self.pending: dict[int, Pending] = {}
+        self.ended: Ended | None = None
+        self.acks = False
+
+    @initialize(hold=st.integers(1, 3), acks=st.booleans())
+    def create(self, hold: int, acks: bool) -> None:
+        self.acks = acks
+        more = {"ack": 1} if acks else {}
+        raw = body(FIRST, to="localhost", ver="1.6", wait=30, hold=hold, **more)
+        policy = Policy(hold=3, inactivity=10_000)
+        self.session, actions = Session.create("s", parse(raw), raw, policy, self.now, None)
+        self.requests = hold + 1
+        self.rid = self.processed = FIRST
+        attempt = Attempt(FIRST, raw, arrived=True)
+        self.pending[FIRST] = Pending(raw, [attempt])
+        for entry in self.session._window.open:
+            entry.handle = attempt
+        self.do(actions)
+
+    def do(self, actions: list[Action]) -> None:
+        for action in [*actions, *self.session.flush(self.now)]:
+            match action:
+                case Answer(handle, answer, status):
+                    assert status == 200
+                    assert isinstance(handle, Attempt)
+                    assert handle.answer is None, "answered twice"
+                    handle.answer = answer
+                case Deliver(elements):
+                    self.got_up += numbers(elements)
+                case Ended():
+                    self.ended = action
+
+    # The client
+
+    def build(self, count: int) -> None:
+        self.rid += 1
+        first = self.sent_up
+        self.sent_up += count
+        payload = "".join(message(number).xml() for number in range(first, self.sent_up))
+        missing = [rid for rid, pending in sorted(self.pending.items()) if pending.answer is None]
+        more = {"ack": missing[0] - 1} if self.acks and missing else {}
+        raw = body(self.rid, "s", payload, **more)
+        self.pending[self.rid] = Pending(raw, [Attempt(self.rid, raw)])
+
+    @precondition(lambda self: len(self.pending) < self.requests)
+    @rule(count=st.integers(0, 3))
+    def request(self, count: int) -> None:
+        self.build(count)
+
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        """The client gives up on a connection, and sends the request again on another one."""
+        rid = data.draw(st.sampled_from(sorted(self.pending)))
+        pending = self.pending[rid]
+        if pending.answer is None and len(pending.attempts) < 4 and rid != FIRST:
+            pending.attempts.append(Attempt(rid, pending.raw))
+
+    def process(self) -> None:
+        """What has come back is taken in rid order [K2]."""
+        while (pending := self.pending.get(self.processed)) and pending.answer is not None:
+            self.got_down += numbers(xml.parse(pending.answer, own=True).elements)
+            del self.pending[self.processed]
+            self.processed += 1
+
+    # The network
+
+    def attempts(self) -> list[Attempt]:
+        return [attempt for pending in self.pending.values() for attempt in pending.attempts]
+
+    @rule(data=st.data())
+    def arrive(self, data: st.DataObject) -> None:
+        """Any request that is on its way arrives, in whatever order."""
+        under_way = [attempt for attempt in self.attempts() if not attempt.arrived]
+        if under_way:
+            self.deliver(data.draw(st.sampled_from(under_way)))
+
+    def deliver(self, attempt: Attempt) -> None:
+        attempt.arrived = True
+        parsed = parse(attempt.raw)
+        self.do(self.session.request(parsed.rid, parsed, attempt.raw, self.now, attempt))
+
+    @rule(data=st.data())
+    def come_back(self, data: st.DataObject) -> None:
+        """Any answer that is on its way arrives."""
+        under_way = [attempt for attempt in self.attempts() if attempt.answer is not None]
+        if under_way:
+            self.take(data.draw(st.sampled_from(under_way)))
+
+    def take(self, attempt: Attempt) -> None:
+        assert attempt.answer is not None
+        pending = self.pending[attempt.rid]
+        if pending.answer is None and (attempt is pending.attempts[-1] or attempt.answer):
+            # Of an attempt that the client has given up nothing is read.
+            if attempt is not pending.attempts[-1]:
+                pending.attempts.remove(attempt)
+                return
+            pending.answer = attempt.answer
+            self.process()
+
+    @precondition(lambda self: self.attempts())
+    @rule(data=st.data(), noticed=st.booleans())
+    def lose(self, data: st.DataObject, noticed: bool) -> None:
+        """A connection breaks, on the way there, while it waits, or on the way back. The server may
+        notice; the client does, and sends the request again."""
+        attempt = data.draw(st.sampled_from(self.attempts()))
+        pending = self.pending[attempt.rid]
+        if attempt.rid == FIRST or pending.answer is not None:
+            return
+        if len(pending.attempts) > 6:
+            return
+        if noticed and attempt.arrived and attempt.answer is None:
+            self.session.gone(attempt, self.now)
+        pending.attempts.remove(attempt)
+        if not pending.attempts:
+            pending.attempts.append(Attempt(attempt.rid, pending.raw))
+
+    @precondition(lambda self: all(a.arrived and a.answer is None for a in self.attempts()))
+    @rule()
+    def reload(self) -> None:
+        """As Strophe.js goes on after the reload of a page: it never asks for those again."""
+        if FIRST in self.pending or any(p.answer is not None for p in self.pending.values()):
+            return
+        for attempt in self.attempts():
+            self.session.gone(attempt, self.now)
+        self.pending.clear()
+        self.processed = self.rid + 1
+
+    # The server
+
+    @rule(count=st.integers(1, 3))
+    def put(self, count: int) -> None:
+        for _ in range(count):
+            self.session.put(message(self.sent_down))
+            self.sent_down += 1
+        self.do([])
+
+    @rule(seconds=st.sampled_from([0.1, 1.5, 31.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        if self.session.deadline <= self.now:
+            self.do(self.session.expire(self.now))
+
+    @precondition(lambda self: not self.session._window.early)
+    @rule()
+    def move(self) -> None:
+        """Another node takes over; it is asked with the next requests."""
+        waiting = list(self.session._window.waiting())
+        self.do(self.session.release(self.now))
+        assert all(entry.handle is None for entry in waiting)
+        self.session = Session.load(self.session.dump(self.now), self.now)
+
+    # What must be true
+
+    @invariant()
+    def alive(self) -> None:
+        assert self.ended is None, self.ended
+
+    @invariant()
+    def in_order_and_once(self) -> None:
+        assert self.got_up == list(range(len(self.got_up)))
+        assert self.got_down == list(range(len(self.got_down)))
+
+    @invariant()
+    def bounded(self) -> None:
+        if hasattr(self, "session"):
+            held = [e for e in self.session._window.open if e.handle is not None]
+            assert len(held) <= self.session.terms.hold
+
+    def teardown(self) -> None:
+        """The network is mended: everything comes through."""
+        if not hasattr(self, "session"):
+            return
+        for _ in range(12):
+            for pending in list(self.pending.values()):
+                if pending.answer is None and pending.attempts[-1].answer is None:
+                    if pending.attempts[-1].arrived:
+                        self.session.gone(pending.attempts[-1], self.now)
+                        if pending.raw == self.pending.get(FIRST, Pending(b"")).raw:
+                            continue
+                        pending.attempts.append(Attempt(pending.attempts[-1].rid, pending.raw))
+                    self.deliver(pending.attempts[-1])
+            self.now += 31
+            self.do(self.session.expire(self.now))
+            for pending in list(self.pending.values()):
+                attempt = pending.attempts[-1]
+                if pending.answer is None and attempt.answer is not None:
+                    self.take(attempt)
+            if len(self.pending) < self.requests:
+                self.build(0)
+        assert self.ended is None, self.ended
+        assert self.got_up == list(range(self.sent_up))
+        assert self.got_down == list(range(self.sent_down))
+
+
+TestNetwork = Network.TestCase
+TestNetwork.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
