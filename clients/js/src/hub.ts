@@ -1,0 +1,237 @@
+/** The hub as a page has it: its readers, and what they are told. */
+
+import { createAsking } from "./asking.js";
+import { recall, remember } from "./memory.js";
+import { createPace } from "./pace.js";
+import { createReaders, safely, type Answer, type Positions, type Reader, type Readers } from "./readers.js";
+import { refusal, sender, type Refused } from "./request.js";
+import type { Stream } from "./stream.js";
+import type { Event, Gap, Hub, Message, Options, PushhubError, ReadOptions, State } from "./types.js";
+
+// Components of a page come and go together: one new request for all of them.
+const MERGE_MS = 10;
+// Below what proxies cut at: nginx, HAProxy and AWS at 60 s, Heroku at 55.
+const WAIT = 25;
+// In a page that nobody sees, the first event comes at once, and what follows it together.
+const HIDDEN_MS = 5000;
+// What an iterator keeps before its channel is no longer asked for: one answer's worth.
+const BACKLOG = 1000;
+
+/** What one tab tells the others. */
+export interface News {
+  /** What was read, and from where. */
+  from?: Positions;
+  answer?: Answer;
+  state?: State;
+  /** A refusal of one channel, or of everything. */
+  refused?: { message: string; channel?: string; status?: number; problem?: Refused["problem"] };
+}
+
+/** What shares one request among tabs. */
+export interface Sharing {
+  /** Tell the others, if this tab asks for them. */
+  post(news: News): void;
+  /** What is read here, or whether anybody sees it, has changed. */
+  changed(): void;
+  /** Whether another tab is seen. */
+  seen(): boolean;
+  close(): void;
+  debug(): Record<string, unknown>;
+}
+
+/** What it needs of a hub for that. */
+export interface Shared {
+  readers: Readers;
+  state(): State;
+  hear(news: News): void;
+  /** Ask for all tabs, or for none. */
+  lead(yes: boolean): void;
+  /** The readers of another tab have changed. */
+  changed(): void;
+}
+
+export type Share = (key: string, hub: Shared) => Sharing | undefined;
+
+/** What a hub can do without. */
+export interface Parts {
+  share?: Share;
+  stream?: Stream;
+}
+
+/** Call `end` when the signal says so, or has said it. */
+const until = (signal: AbortSignal | undefined, end: () => void) => {
+  signal?.addEventListener("abort", end);
+  if (signal?.aborted) end();
+};
+
+const hidden = () => !!globalThis.document?.hidden;
+
+export const createHub = (url = "", options: Options = {}, { share, stream }: Parts = {}): Hub => {
+  const base = url.replace(/\/$/, "");
+  const key = `pushhub:${base}#${options.tabs ?? ""}`;
+  const memory = recall(key);
+  const pace = createPace(memory.wait ?? options.wait ?? WAIT);
+  const readers = createReaders();
+  const watchers = new Set<(state: State) => void>();
+  const send = sender(base, options);
+  let state: State = "connecting";
+  let merging: ReturnType<typeof setTimeout> | undefined;
+
+  const become = (next: State) => {
+    if (state == next || state == "closed") return;
+    state = next;
+    // That this tab closes its hub is its own affair.
+    if (next != "closed") sharing?.post({ state });
+    for (const watcher of watchers) safely(() => watcher(next));
+  };
+
+  const save = () => {
+    memory.wait = pace.wait;
+    for (const { channel, resume } of readers) if (resume) memory.cursors[channel] = resume();
+    remember(key, memory);
+  };
+
+  // -- what is heard ---------------------------------------------------------------
+
+  /** Take what was read or refused, here or by the tab that asks for all. */
+  const hear = (news: News) => {
+    const { from, answer, refused, state } = news;
+    sharing?.post(news);
+    if (answer) {
+      readers.accept(from!, answer);
+      save();
+    }
+    if (refused) {
+      const { message, channel } = refused;
+      const error: PushhubError = Object.assign(new Error(message), refused);
+      for (const reader of [...readers])
+        if (!channel || reader.channel == channel) {
+          stop(reader);
+          safely(() => reader.take?.({ type: "error", channel: reader.channel, error }, ""));
+        }
+      if (!channel) close();
+    }
+    if (state) become(state);
+  };
+
+  // -- who reads -------------------------------------------------------------------
+
+  const changed = () => {
+    const [from, answer] = readers.joining();
+    if (state == "live" && Object.keys(from)[0]) hear({ from, answer });
+    merging ??= setTimeout(() => {
+      merging = undefined;
+      sharing?.changed();
+      asking.again();
+    }, MERGE_MS);
+  };
+
+  const start = (reader: Reader, { since, signal }: ReadOptions) => {
+    const leave = () => stop(reader);
+    // Who says where to begin says it again after a reload.
+    if (since) delete reader.resume;
+    reader.at = since ?? memory.cursors[reader.channel] ?? "now";
+    if (state != "closed") readers.add(reader);
+    changed();
+    until(signal, leave);
+    return leave;
+  };
+
+  const stop = (reader: Reader) => {
+    if (!readers.delete(reader)) return;
+    delete memory.cursors[reader.channel];
+    save();
+    reader.stir?.();
+    changed();
+  };
+
+  async function* iterate(reader: Reader, queue: [Message, string][]) {
+    try {
+      for (;;) {
+        while (queue[0]) {
+          const [message] = queue[0];
+          if ("error" in message) throw message.error;
+          yield message as Event | Gap;
+          // It is read now, and not before: a reload in between brings it again.
+          queue.shift();
+          if (queue.length == BACKLOG - 1) changed();
+        }
+        if (!readers.has(reader)) return;
+        await new Promise<void>((done) => (reader.stir = done));
+      }
+    } finally {
+      stop(reader);
+    }
+  }
+
+  // -- the page --------------------------------------------------------------------
+
+  const life = new AbortController();
+  const sign = ({ type }: { type: string }) => {
+    if (type == "pagehide") return save();
+    sharing?.changed();
+    if (!hidden()) asking.kick(type == "online");
+  };
+
+  const close = () => {
+    become("closed");
+    asking.run(false);
+    sharing?.close();
+    life.abort();
+    for (const reader of [...readers]) stop(reader);
+  };
+
+  const asking = createAsking({
+    readers,
+    pace,
+    send,
+    stream: options.transport == "sse" ? stream : undefined,
+    renews: typeof options.token == "function",
+    state: () => state,
+    become,
+    hear,
+    rest: () => (hidden() && !sharing?.seen() ? (options.hidden ?? HIDDEN_MS) : 0),
+  });
+  for (const type of ["online", "pageshow", "visibilitychange", "pagehide"])
+    addEventListener(type, sign, { signal: life.signal });
+  const sharing = share?.(key, { readers, state: () => state, hear, lead: asking.run, changed });
+  if (!sharing) asking.run(true);
+  until(options.signal, close);
+
+  return {
+    get state() {
+      return state;
+    },
+    onState(listener) {
+      watchers.add(listener);
+      return () => void watchers.delete(listener);
+    },
+    on(channel, take, options = {}) {
+      const reader: Reader = { channel, at: "", take, resume: () => reader.at };
+      return start(reader, options);
+    },
+    channel(channel, options = {}) {
+      const queue: [Message, string][] = [];
+      const reader: Reader = {
+        channel,
+        at: "",
+        take(message, before) {
+          queue.push([message, before]);
+          reader.stir?.();
+        },
+        full: () => queue.length >= BACKLOG,
+        resume: () => queue[0]?.[1] ?? reader.at,
+      };
+      start(reader, options);
+      return iterate(reader, queue);
+    },
+    async publish(channel, data, { signal, ...item } = {}) {
+      const response = await send("/v1/publish", { ...item, channel, data }, {}, signal);
+      const { error, ...receipt } = (await response.json()).results[0];
+      if (error) throw refusal(error, error.status);
+      return receipt;
+    },
+    debug: () => ({ url: base, state, "cursors": readers.positions(), ...asking.debug(), ...sharing?.debug() }),
+    close,
+  };
+};

@@ -1,0 +1,594 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { connect } from "../src/core.js";
+import type { Hub, Message, Options, State } from "../src/types.js";
+import { Model, page, pass, problem } from "./model.js";
+
+let model: Model;
+let browser: ReturnType<typeof page>;
+const hubs: Hub[] = [];
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  model = new Model();
+  browser = page();
+});
+
+afterEach(() => {
+  for (const hub of hubs.splice(0)) hub.close();
+  expect(model.most).toBeLessThan(2); // never two at once
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const open = (options: Options = {}) => {
+  const hub = connect("http://hub/", { fetch: model.fetch as any, ...options });
+  hubs.push(hub);
+  return hub;
+};
+const heard = (hub: Hub, channel: string, options = {}) => {
+  const messages: Message[] = [];
+  const stop = hub.on(channel, (message) => messages.push(message), options);
+  return Object.defineProperties(messages as Message[] & { stop(): void; data: unknown[] }, {
+    stop: { value: stop },
+    data: { get: () => messages.map(({ data }) => data) },
+  });
+};
+const last = () => model.asked.at(-1)!.body;
+
+describe("reading", () => {
+  it("asks where it stands, then is held, and hears what is published", async () => {
+    const hub = open();
+    const states: State[] = [];
+    hub.onState((state) => states.push(state));
+    model.publish("a", "old");
+    const a = heard(hub, "a");
+    await pass(20);
+    expect(model.asked.map(({ body }) => body)).toEqual([
+      { channels: { a: "now" }, limit: 1000, wait: 0 },
+      { channels: { a: "e1-1" }, limit: 1000, wait: 25 },
+    ]);
+    model.publish("a", 1, 2);
+    await pass();
+    expect(a.data).toEqual([1, 2]);
+    expect(states).toEqual(["live"]);
+    expect(hub.state).toBe("live");
+  });
+
+  it("gives everything from the earliest, then what comes", async () => {
+    model.publish("a", ...Array.from({ length: 2500 }, (_, n) => n));
+    const hub = open();
+    const states: State[] = [];
+    hub.onState((state) => states.push(state));
+    const a = heard(hub, "a", { since: "earliest" });
+    await pass(20);
+    model.publish("a", 2500);
+    await pass();
+    expect(a.data).toEqual(Array.from({ length: 2501 }, (_, n) => n));
+    expect(states).toEqual(["catching-up", "live"]);
+  });
+
+  it("merges channels that come together into one request, and disturbs none", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    await pass(20);
+    const b = heard(hub, "b");
+    const c = heard(hub, "c", { since: "earliest" });
+    model.publish("a", 1); // between the old request and the new
+    await pass(20);
+    model.publish("b", 2);
+    await pass();
+    model.publish("c", 3);
+    await pass();
+    expect([a.data, b.data, c.data]).toEqual([[1], [2], [3]]);
+    expect(Object.keys(last().channels)).toEqual(["a", "b", "c"]);
+    b.stop();
+    await pass(20);
+    expect(Object.keys(last().channels)).toEqual(["a", "c"]);
+    expect(model.held).toBe(1);
+  });
+
+  it("asks for nothing when nobody reads", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    await pass(20);
+    a.stop();
+    await pass(100);
+    expect(model.held).toBe(0);
+    const count = model.asked.length;
+    await pass(100_000);
+    expect(model.asked.length).toBe(count);
+  });
+
+  it("lets a second reader of a channel join without a request", async () => {
+    const hub = open();
+    heard(hub, "a");
+    await pass(20);
+    const count = model.asked.length;
+    const second = heard(hub, "a");
+    await pass(20);
+    expect(model.asked.length).toBe(count);
+    model.publish("a", 1);
+    await pass();
+    expect(second.data).toEqual([1]);
+  });
+
+  it("gives a late reader the past without giving it to others twice", async () => {
+    model.publish("a", 1, 2);
+    const hub = open();
+    const first = heard(hub, "a");
+    await pass(20);
+    model.publish("a", 3);
+    const second = heard(hub, "a", { since: "earliest" });
+    await pass(20);
+    model.publish("a", 4);
+    await pass();
+    expect(first.data).toEqual([3, 4]);
+    expect(second.data).toEqual([1, 2, 3, 4]);
+  });
+
+  it("begins now and at the earliest in one page, each its own", async () => {
+    model.publish("a", 1);
+    const hub = open();
+    const now = heard(hub, "a");
+    const all = heard(hub, "a", { since: "earliest" });
+    await pass(20);
+    model.publish("a", 2);
+    await pass();
+    expect([now.data, all.data]).toEqual([[2], [1, 2]]);
+  });
+
+  it("has channels of any name", async () => {
+    const hub = open();
+    const names = ["constructor", "__proto__", "a/b c", "ключ"];
+    model.log = Object.create(null);
+    const all = names.map((name) => heard(hub, name));
+    await pass(20);
+    for (const name of names) model.publish(name, name);
+    await pass(20);
+    expect(all.map((one) => one.data)).toEqual(names.map((name) => [name]));
+  });
+
+  it("reports a listener that throws, and goes on", async () => {
+    const errors: unknown[] = [];
+    const hub = open();
+    hub.on("a", () => {
+      throw new Error("mine");
+    });
+    const a = heard(hub, "a");
+    await pass(20);
+    process.once("uncaughtException", (error) => errors.push(error));
+    model.publish("a", 1);
+    await pass().catch((error) => errors.push(error));
+    await pass();
+    expect(errors).toMatchObject([{ message: "mine" }]);
+    expect(a.data).toEqual([1]);
+    expect(hub.state).toBe("live");
+  });
+
+  it("is closed by its signal, and a reader by its own", async () => {
+    const all = new AbortController();
+    const one = new AbortController();
+    const hub = open({ signal: all.signal });
+    heard(hub, "a", { signal: one.signal });
+    heard(hub, "b");
+    await pass(20);
+    one.abort();
+    await pass(20);
+    expect(last().channels).toEqual({ b: "e1-0" });
+    all.abort();
+    await pass(20);
+    expect([hub.state, model.held]).toEqual(["closed", 0]);
+    expect(open({ signal: AbortSignal.abort() }).state).toBe("closed");
+  });
+});
+
+describe("iterating", () => {
+  it("yields events, and ends with its signal", async () => {
+    const hub = open();
+    const end = new AbortController();
+    const got: unknown[] = [];
+    const done = (async () => {
+      for await (const event of hub.channel("a", { signal: end.signal })) got.push(event.data);
+    })();
+    await pass(20);
+    model.publish("a", 1, 2);
+    await pass();
+    expect(got).toEqual([1, 2]);
+    end.abort();
+    await done;
+    await pass(20);
+    expect(model.held).toBe(0);
+  });
+
+  it("stops reading when it is left", async () => {
+    const hub = open();
+    model.publish("a", 1);
+    for await (const event of (setTimeout(() => {}, 0), advance(), hub.channel("a", { since: "earliest" }))) {
+      expect(event.data).toBe(1);
+      break;
+    }
+    await pass(20);
+    expect(hub.debug().cursors).toEqual({});
+  });
+
+  it("keeps a bounded backlog, and the log keeps the rest", async () => {
+    model.publish("a", ...Array.from({ length: 3500 }, (_, n) => n));
+    const hub = open();
+    const events = hub.channel("a", { since: "earliest" });
+    await pass(1000);
+    expect(model.asked.length).toBe(1);
+    for (let n = 0; n < 3500; n++) {
+      const next = events.next();
+      await pass(n % 100 ? 0 : 20);
+      expect((await next).value?.data).toBe(n);
+    }
+  });
+
+  it("throws a refusal", async () => {
+    model.next.push(problem(403, { detail: "no", channel: "a" }));
+    const next = open().channel("a").next();
+    next.catch(() => {});
+    await pass(20);
+    await expect(next).rejects.toMatchObject({ message: "no", status: 403 });
+  });
+});
+
+/** Time passes while somebody awaits. */
+const advance = () => void pass(20);
+
+describe("remembering", () => {
+  it("goes on after a reload where it stopped", async () => {
+    const a = open();
+    heard(a, "a");
+    await pass(20);
+    model.publish("a", 1);
+    await pass();
+    browser.say("pagehide");
+    const storage = { ...browser.storage };
+    a.close(); // a reload closes nothing, it ends everything; the storage stays
+    Object.assign(browser.storage, storage);
+    model.publish("a", 2);
+    const again = heard(open(), "a");
+    await pass(20);
+    expect(again.data).toEqual([2]);
+  });
+
+  it("counts an event of an iterator as read when the next is asked for", async () => {
+    const hub = open();
+    const events = hub.channel("a");
+    await pass(20);
+    model.publish("a", 1, 2, 3);
+    await pass();
+    await events.next();
+    await events.next(); // 1 is read, 2 is in hand, 3 is to come
+    browser.say("pagehide");
+    expect(Object.values(browser.storage).map((text) => JSON.parse(text).cursors)).toEqual([{ a: "e1-1" }]);
+  });
+
+  it("forgets what is stopped, and what the page places itself", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    heard(hub, "b", { since: "now" });
+    await pass(20);
+    a.stop();
+    expect(Object.values(browser.storage).map((text) => JSON.parse(text).cursors)).toEqual([{}]);
+  });
+
+  it("works where nothing can be stored", async () => {
+    vi.stubGlobal("sessionStorage", undefined);
+    const a = heard(open(), "a");
+    await pass(20);
+    model.publish("a", 1);
+    await pass();
+    expect(a.data).toEqual([1]);
+  });
+});
+
+describe("gaps", () => {
+  it("tells every reader of a new life of the log, once, and reads on", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    const other = heard(hub, "a");
+    await pass(20);
+    model.publish("a", 1, 2);
+    await pass();
+    model.epoch = "e2";
+    model.log = {};
+    model.publish("a", "new");
+    await pass(100);
+    const gap = { type: "gap", channel: "a", reason: "epoch", oldest: "e2-0", latest: "e2-1" };
+    for (const messages of [a, other]) {
+      expect(messages.slice(2)).toMatchObject([gap, { data: "new", offset: 1 }]);
+    }
+  });
+
+  it("tells who was away too long", async () => {
+    browser.storage["pushhub:http://hub#"] = JSON.stringify({ cursors: { a: "e1-1" } });
+    model.keep = 2;
+    model.publish("a", 1, 2, 3, 4, 5);
+    const a = heard(open(), "a");
+    await pass(20);
+    expect(a).toMatchObject([{ type: "gap", reason: "trimmed" }, { data: 4 }, { data: 5 }]);
+  });
+
+  it("tells a reader that comes with a cursor of another life", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    await pass(20);
+    const b = heard(hub, "a", { since: "e0-7" });
+    await pass(20);
+    model.publish("a", 1);
+    await pass();
+    expect(a.data).toEqual([1]);
+    expect(b).toMatchObject([{ type: "gap", reason: "epoch" }, { data: 1 }]);
+  });
+});
+
+describe("failing", () => {
+  it("waits longer and longer, up to a minute, at random", async () => {
+    const hub = open();
+    heard(hub, "a");
+    model.next = Array.from({ length: 12 }, () => new TypeError("network"));
+    await pass(10);
+    expect(hub.state).toBe("offline");
+    for (const ms of [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]) {
+      const count = model.asked.length;
+      await pass(ms - 1);
+      expect(model.asked.length).toBe(count);
+      await pass(1);
+      expect(model.asked.length).toBe(count + 1);
+    }
+  });
+
+  it.each([429, 503])("obeys Retry-After of a %i, whatever happens meanwhile", async (status) => {
+    const hub = open();
+    heard(hub, "a");
+    model.next.push(problem(status, {}, { "Retry-After": "7" }));
+    await pass(10);
+    browser.say("online");
+    heard(hub, "b");
+    await pass(6900);
+    expect(model.asked.length).toBe(1);
+    await pass(200);
+    expect(hub.state).toBe("live");
+  });
+
+  it("obeys the hub's retry_ms", async () => {
+    const hub = open();
+    heard(hub, "a");
+    await pass(20);
+    model.next.push(Response.json({ events: [], cursors: {}, retry_ms: 3000 }, { headers: { "Preference-Applied": "wait=25" } }));
+    model.publish("a", 1); // ends the held request; the next gets the hint
+    await pass(2990);
+    expect(model.asked.length).toBe(3);
+    await pass(20);
+    expect(model.asked.length).toBe(4);
+  });
+
+  it.each(["online", "pageshow", "visibilitychange"])("asks at once on %s", async (sign) => {
+    const hub = open();
+    heard(hub, "a");
+    model.next = Array.from({ length: 6 }, () => new TypeError("network"));
+    await pass(20_000);
+    model.next = [];
+    browser.say(sign);
+    await pass();
+    expect(hub.state).toBe("live");
+  });
+
+  it("asks anew on another network, and after a sleep", async () => {
+    heard(open(), "a");
+    await pass(20);
+    browser.say("online");
+    await pass();
+    expect(model.asked.length).toBe(3);
+    browser.say("visibilitychange");
+    await pass();
+    expect(model.asked.length).toBe(3); // it is young
+    vi.setSystemTime(Date.now() + 3600_000); // timers did not run
+    browser.say("visibilitychange");
+    await pass();
+    expect(model.asked.length).toBe(4);
+  });
+
+  it("gives up a request that the hub does not end", async () => {
+    const hub = open();
+    heard(hub, "a");
+    await pass(20);
+    model.next.push(() => undefined);
+    vi.spyOn(model as any, "answer").mockImplementation(
+      (_, signal: any) => new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason))),
+    );
+    model.publish("a", 1);
+    await pass(34_900);
+    expect(hub.state).toBe("live");
+    await pass(200);
+    expect(hub.state).toBe("offline");
+  });
+
+  it("does not spin where the hub does not wait", async () => {
+    model.applies = false;
+    heard(open(), "a");
+    await pass(60_000);
+    expect(model.asked.length).toBeLessThan(15);
+    expect(model.asked.length).toBeGreaterThan(10);
+  });
+
+  it("learns where requests are cut, and remembers it", async () => {
+    model.cut = 10;
+    const hub = open();
+    heard(hub, "a");
+    await pass(60_000);
+    expect(last().wait).toBe(7);
+    expect(hub.state).toBe("live");
+    const count = model.asked.length;
+    await pass(7000);
+    expect(hub.state).toBe("live");
+    expect(model.asked.length).toBe(count + 1);
+    hub.close();
+    heard(open(), "a");
+    await pass(20);
+    expect(last().wait).toBe(7);
+  });
+
+  it("takes one death for chance", async () => {
+    model.cut = 10;
+    heard(open(), "a");
+    await pass(15_000);
+    model.cut = Infinity;
+    await pass(60_000);
+    expect(last().wait).toBe(25);
+  });
+
+  it("rests in a hidden page, but not before the first event", async () => {
+    const a = heard(open(), "a");
+    await pass(20);
+    browser.hide(true);
+    model.publish("a", 1);
+    await pass();
+    expect(a.data).toEqual([1]);
+    model.publish("a", 2);
+    model.publish("a", 3);
+    await pass(4900);
+    expect(a.data).toEqual([1]);
+    browser.hide(false);
+    await pass();
+    expect(a.data).toEqual([1, 2, 3]);
+  });
+});
+
+describe("refusals", () => {
+  it("end one channel, and no other", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    const b = heard(hub, "b");
+    model.next.push(problem(403, { channel: "b", detail: "not yours" }));
+    await pass(20);
+    model.publish("a", 1);
+    await pass();
+    expect(a.data).toEqual([1]);
+    expect(b).toMatchObject([{ type: "error", channel: "b", error: { message: "not yours", status: 403 } }]);
+  });
+
+  it("without a channel end everything", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    model.next.push(problem(400, { detail: "odd" }));
+    await pass(20);
+    expect(a).toMatchObject([{ type: "error", error: { message: "odd" } }]);
+    expect(hub.state).toBe("closed");
+    await pass(100_000);
+    expect(model.asked.length).toBe(1);
+  });
+
+  it("are none if the channel was deleted meanwhile", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    await pass(20);
+    model.next.push(problem(404, { channel: "a" }));
+    model.publish("a", 1);
+    await pass(1000);
+    model.publish("a", 2);
+    await pass(1000);
+    expect(a.data).toEqual([1, 2]);
+  });
+});
+
+describe("tokens", () => {
+  const jwt = (seconds: number) =>
+    `h.${btoa(JSON.stringify({ exp: Date.now() / 1000 + seconds, name: "ü?>" })).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "")}.s`;
+
+  it("are sent as headers, and are in no address", async () => {
+    heard(open({ token: "T" }), "a");
+    await pass(20);
+    for (const { headers, path } of model.asked) {
+      expect(headers.Authorization).toBe("Bearer T");
+      expect(path).toBe("/v1/poll");
+    }
+  });
+
+  it("are fetched once, and anew on a 401", async () => {
+    const token = vi.fn(async () => "T" + token.mock.calls.length);
+    heard(open({ token }), "a");
+    await pass(20);
+    expect(token).toHaveBeenCalledTimes(1);
+    model.next.push(problem(401));
+    model.publish("a", 1);
+    await pass();
+    expect(token).toHaveBeenCalledTimes(2);
+    expect(model.asked.at(-1)!.headers.Authorization).toBe("Bearer T2");
+  });
+
+  it("are fetched anew before they end", async () => {
+    const token = vi.fn(async () => jwt(100));
+    heard(open({ token }), "a");
+    await pass(89_000);
+    expect(token).toHaveBeenCalledTimes(1);
+    await pass(30_000);
+    expect(token).toHaveBeenCalledTimes(2);
+  });
+
+  it("that stay bad are asked for again and again, not often", async () => {
+    const token = vi.fn(async () => "bad");
+    const hub = open({ token });
+    heard(hub, "a");
+    model.next = Array.from({ length: 100 }, () => problem(401));
+    await pass(120_000);
+    expect(hub.state).toBe("offline");
+    expect(token.mock.calls.length).toBeLessThan(20);
+    model.next = [];
+    await pass(60_000);
+    expect(hub.state).toBe("live");
+  });
+
+  it("that cannot be renewed end everything", async () => {
+    const hub = open({ token: "bad" });
+    const a = heard(hub, "a");
+    model.next.push(problem(401, { detail: "expired" }));
+    await pass(20);
+    expect([hub.state, a]).toMatchObject(["closed", [{ error: { status: 401 } }]]);
+  });
+
+  it("that cannot be fetched are tried again", async () => {
+    let works = false;
+    const hub = open({
+      token: async () => {
+        if (works) return "T";
+        throw new Error("login");
+      },
+    });
+    heard(hub, "a");
+    await pass(20);
+    expect(hub.state).toBe("offline");
+    works = true;
+    await pass(1000);
+    expect(hub.state).toBe("live");
+  });
+});
+
+describe("publishing", () => {
+  it("resolves with the receipt", async () => {
+    model.next.push(Response.json({ results: [{ item: 0, channel: "a", offset: 7 }] }));
+    const receipt = await open().publish("a", { x: 1 }, { type: "note", idempotency_key: "k" });
+    expect(receipt).toMatchObject({ channel: "a", offset: 7 });
+    expect(model.asked[0]).toMatchObject({
+      path: "/v1/publish",
+      body: { channel: "a", data: { x: 1 }, type: "note", idempotency_key: "k" },
+    });
+  });
+
+  it("rejects with the hub's reason", async () => {
+    model.next.push(Response.json({ results: [{ error: { status: 412, detail: "another" } }] }));
+    await expect(open().publish("a", 1)).rejects.toMatchObject({ status: 412, message: "another" });
+    model.next.push(problem(413, { detail: "large" }));
+    await expect(open().publish("a", 1)).rejects.toMatchObject({ status: 413, message: "large" });
+  });
+});
+
+it("says what it is doing", async () => {
+  const hub = open();
+  heard(hub, "a");
+  await pass(20);
+  expect(hub.debug()).toMatchObject({ url: "http://hub", state: "live", cursors: { a: "e1-0" }, requests: 2, failures: 0, wait: 25 });
+});
