@@ -1,0 +1,514 @@
+"""Shared polls and notifications: one look at the origin for all who wait on a resource."""
+
+import asyncio
+import itertools
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.origin.apis import Api
+from tests.serving import Server, serve
+from tests.wire import Client, Response
+
+ROUTES: list[dict[str, Any]] = [
+    {"path": "/poll/*", "step": "poll", "interval": 0.1, "slowest": 0.2},
+    {"path": "/told/{id}", "step": "notify", "channel": "told:{id}"},
+    {"path": "/notify/*", "step": "notify"},
+    {"path": "/cached/*", "step": "notify", "max_age": 60},
+    {"path": "/public/*", "step": "notify", "identity": []},
+    {
+        "path": "/feed",
+        "step": "notify",
+        "cursor": "since",
+        "items_field": "items",
+        "next_field": "meta.next",
+        "nothing": "same",
+    },
+    {"path": "/version", "step": "notify", "cursor": "version", "version_field": "version"},
+    {
+        "path": "/alias",
+        "step": "notify",
+        "opt_in": ["wait", "wait-param", "timeout-param"],
+        "timeout_unit": "ms",
+        "nothing": "204",
+    },
+]
+
+
+_names = itertools.count()
+
+
+class Front:
+    """A hub in front of an origin, and short ways to ask it."""
+
+    def __init__(self, hub: Server, api: Api) -> None:
+        self.hub = hub
+        self.api = api
+        # Addresses that no other test uses.
+        name = f"n{next(_names)}"
+        self.polled, self.notified = f"/poll/{name}", f"/notify/{name}"
+        self.cached, self.public = f"/cached/{name}", f"/public/{name}"
+
+    async def wait(self, target: str, tag: str | None = None, **headers: str) -> Response:
+        """An opted-in request on a connection of its own."""
+        async with self.waiting(target, tag, **headers) as answer:
+            return await answer
+
+    @asynccontextmanager
+    async def waiting(
+        self, target: str, tag: str | None = None, **headers: str
+    ) -> AsyncIterator[asyncio.Task[Response]]:
+        fields = {"prefer": "wait=5", **{n.replace("_", "-"): v for n, v in headers.items()}}
+        if tag is not None:
+            fields["if-none-match"] = tag
+        async with await self.hub.connect() as client:
+            client.send("GET", target, fields)
+            task = asyncio.create_task(client.receive(20))
+            try:
+                yield task
+            finally:
+                task.cancel()
+
+    async def parked(self, count: int, looks: int | None = None, seconds: float = 10) -> None:
+        """Wait until so many requests are held, and the hub has the answers to so many looks at the
+        origin. One hold more is the hub's own, for notifications.
+        """
+        if looks is not None:
+            await self.api.settled(looks)
+        end = time.monotonic() + seconds
+        async with await self.hub.connect() as client:
+            while (found := await self._holds(client) - 1) != count:
+                assert time.monotonic() < end, f"{found} requests are held, not {count}"
+                await asyncio.sleep(0.005)
+
+    async def _holds(self, client: Client) -> int:
+        answer = await client.ask("GET", "/_pushhub/metrics")
+        line = next(x for x in answer.body.decode().splitlines() if x.startswith("pushhub_holds "))
+        return int(line.split()[1])
+
+    async def notify(self, *resources: str) -> None:
+        answer = await self.hub.post("/_pushhub/v1/notify", {"resources": resources})
+        assert (answer.status, answer.json()) == (200, {"notified": len(resources)})
+
+
+@pytest.fixture(scope="module", params=["front"])
+def hub(request: pytest.FixtureRequest) -> Iterator[tuple[Server, int]]:
+    """A hub, and the port where each test's own origin listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serve(request.param, origin=f"http://127.0.0.1:{port}", routes=ROUTES) as server:
+        yield server, port
+
+
+@pytest.fixture
+async def front(hub: tuple[Server, int]) -> AsyncIterator[Front]:
+    server, port = hub
+    async with Api.running(port) as api:
+        front = Front(server, api)
+        yield front
+        await front.parked(0)
+
+
+# -- what everybody gets -----------------------------------------------------------
+
+
+async def test_without_opt_in_nothing_changes(front: Front) -> None:
+    front.api.set(front.polled, '{"n":1}', '"one"')
+    answer = await front.hub.ask("GET", front.polled)
+    assert answer.headers == {
+        "etag": '"one"',
+        "content-type": "application/json",
+        "content-length": "7",
+    }
+    same = await front.hub.ask("GET", front.polled, {"if-none-match": '"one"'})
+    assert (same.status, same.headers) == (304, {"etag": '"one"'})
+
+
+async def test_without_a_condition_it_is_answered_at_once(front: Front) -> None:
+    front.api.set(front.notified, '{"n":1}', '"one"')
+    answer = await front.wait(front.notified)
+    assert (answer.status, answer.body) == (200, b'{"n":1}')
+    assert answer.headers["preference-applied"] == "wait=5"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["vary"] == "Prefer"
+    assert answer.headers["etag"] == '"one"'
+
+
+async def test_what_is_new_to_the_client_is_answered_at_once(front: Front) -> None:
+    front.api.set(front.notified, '{"n":2}', '"two"')
+    answer = await front.wait(front.notified, '"one"')
+    assert (answer.status, answer.headers["etag"]) == (200, '"two"')
+
+
+async def test_a_wait_that_brings_nothing_ends_with_304(front: Front) -> None:
+    front.api.set(front.notified, "1", '"one"')
+    begun = time.monotonic()
+    answer = await front.wait(front.notified, '"one"', prefer="wait=1")
+    assert 0.7 < time.monotonic() - begun < 1.5
+    assert (answer.status, answer.headers["etag"]) == (304, '"one"')
+    assert answer.headers["preference-applied"] == "wait=1"
+    assert front.api.count() == 1
+
+
+@pytest.mark.parametrize("tag", ['W/"one"', '"one-gzip"', '"zero", "one"'])
+async def test_tags_are_compared_as_proxies_leave_them(front: Front, tag: str) -> None:
+    front.api.set(front.notified, "1", '"one"')
+    async with front.waiting(front.notified, tag) as answer:
+        await front.parked(1)
+        front.api.set(front.notified, "2", '"two"')
+        await front.notify(front.notified)
+        assert (await answer).headers["etag"] == '"two"'
+
+
+async def test_an_origin_without_tags_is_given_some(front: Front) -> None:
+    front.api.set(front.polled, "1")
+    first = await front.wait(front.polled)
+    tag = first.headers["etag"]
+    assert tag.startswith('"ph-')
+    async with front.waiting(front.polled, tag) as answer:
+        await front.parked(1)
+        front.api.set(front.polled, "2")
+        second = await answer
+    assert (second.status, second.body) == (200, b"2")
+    assert second.headers["etag"] != tag
+    # It is ours, and the origin never sees it.
+    await front.hub.ask("GET", front.polled, {"if-none-match": f'{tag}, "own"'})
+    assert all("ph-" not in asked.headers.get("if-none-match", "") for asked in front.api.asked)
+    assert front.api.asked[-1].headers["if-none-match"] == '"own"'
+
+
+# -- polled for all ------------------------------------------------------------------
+
+
+async def test_a_change_answers_everybody_with_one_look(front: Front) -> None:
+    front.api.set(front.notified, "1", '"one"')
+    async with (
+        front.waiting(front.notified, '"one"') as first,
+        front.waiting(front.notified, '"one"') as second,
+        front.waiting(front.notified + "?x=1", '"one"') as other,
+    ):
+        await front.parked(2, looks=2)
+        assert (await other).status == 404  # another resource
+        before = front.api.count(front.notified)
+        front.api.set(front.notified, "2", '"two"')
+        await front.notify(front.notified)
+        answers = [await first, await second]
+    assert [answer.body for answer in answers] == [b"2", b"2"]
+    assert front.api.count(front.notified) == before + 1
+
+
+async def test_it_is_polled_while_somebody_waits_and_not_afterwards(front: Front) -> None:
+    front.api.set(front.polled, "1", '"one"')
+    async with front.waiting(front.polled, '"one"') as answer:
+        await front.api.reached(4, front.polled)
+        front.api.set(front.polled, "2", '"two"')
+        assert (await answer).body == b"2"
+    # The one look that may be under way, and no more.
+    seen = front.api.count(front.polled)
+    await asyncio.sleep(0.6)
+    assert front.api.count(front.polled) <= seen + 1
+    # The looks are conditional.
+    assert front.api.asked[1].headers["if-none-match"] == '"one"'
+
+
+async def test_many_who_come_together_cost_one_look(front: Front) -> None:
+    front.api.set(front.notified, "1", '"one"')
+    front.api.gate.clear()
+    clients = [await front.hub.connect() for _ in range(50)]
+    for client in clients:
+        client.send("GET", front.notified, {"prefer": "wait=5", "if-none-match": '"one"'})
+    await front.parked(50)
+    front.api.gate.set()
+    front.api.set(front.notified, "1", '"one"')
+    async with front.waiting(front.notified, '"one"'):
+        await front.parked(51)
+        assert front.api.count() == 1
+        front.api.set(front.notified, "2", '"two"')
+        await front.notify("/notify/*")
+        for client in clients:
+            assert (await client.receive()).body == b"2"
+            client.close()
+        assert front.api.count() == 2
+
+
+async def test_a_look_from_before_a_request_does_not_answer_it(front: Front) -> None:
+    """The origin is slow, and has changed by the time the second client asks: what the look under
+    way finds is older than what that client has.
+    """
+    front.api.set(front.notified, "1", '"one"')
+    async with front.waiting(front.notified, '"zero"') as first:
+        front.api.gate.clear()
+        await front.api.reached(1)
+        # The answer is made when the gate opens; so a change in between is what the client saw.
+        async with front.waiting(front.notified, '"two"') as second:
+            await front.parked(2)
+            front.api.gate.set()
+            assert (await first).body == b"1"
+            await front.api.reached(2)
+            answer = await second
+    assert answer.status == 200
+    assert front.api.count() == 2
+
+
+async def test_a_notification_during_a_look_makes_another(front: Front) -> None:
+    front.api.set(front.notified, "1", '"one"')
+    async with front.waiting(front.notified, '"one"') as answer:
+        await front.parked(1, looks=1)
+        front.api.gate.clear()
+        await front.notify(front.notified)
+        await front.api.reached(2)
+        await front.notify(front.notified)
+        await front.notify(front.notified)
+        front.api.gate.set()
+        await front.api.reached(3)
+        front.api.set(front.notified, "2", '"two"')
+        await front.notify(front.notified)
+        assert (await answer).body == b"2"
+
+
+@pytest.mark.parametrize(
+    ("resource", "hears"),
+    [
+        ("{}", True),
+        ("{}?x=1", True),
+        ("/notify/*", True),
+        ("/notify/{{id}}", True),
+        ("/*", True),
+        ("/notify", False),
+        ("/notify/b", False),
+        ("{}?x=2", False),
+        ("/{{id}}", False),
+    ],
+)
+async def test_whom_a_notification_reaches(front: Front, resource: str, hears: bool) -> None:
+    target = front.notified + "?x=1"
+    front.api.set(target, "1", '"one"')
+    async with front.waiting(target, '"one"') as answer:
+        await front.parked(1, looks=1)
+        front.api.set(target, "2", '"two"')
+        await front.notify(resource.format(front.notified))
+        await front.notify("/somebody/else")
+        if not hears:
+            assert front.api.count() == 1
+            await front.notify(front.notified)
+        assert (await answer).body == b"2"
+
+
+async def test_a_channel_of_the_route_tells_too(front: Front) -> None:
+    front.api.set("/told/7", "1", '"one"')
+    async with front.waiting("/told/7", '"one"') as answer:
+        await front.parked(1, looks=1)
+        front.api.set("/told/7", "2", '"two"')
+        await front.hub.post("/_pushhub/v1/channels/told%3A8/events", {"other": True})
+        await front.hub.post("/_pushhub/v1/channels/told%3A7/events", {"changed": True})
+        assert (await answer).body == b"2"
+    assert front.api.count() == 2
+
+
+async def test_a_deleted_resource_is_told_at_once(front: Front) -> None:
+    front.api.set(front.notified, "1", '"one"')
+    async with front.waiting(front.notified, '"one"') as answer:
+        await front.parked(1, looks=1)
+        del front.api.things[front.notified]
+        await front.notify(front.notified)
+        assert (await answer).status == 404
+
+
+# -- other ways to say what one has ------------------------------------------------------
+
+
+async def test_a_feed_with_a_cursor(front: Front) -> None:
+    front.api.set("/feed?since=4", '{"items":[],"meta":{"next":"4"}}')
+    async with front.waiting("/feed?since=4") as answer:
+        await front.parked(1)
+        front.api.set("/feed?since=4", '{"items":[5],"meta":{"next":"5"}}')
+        await front.notify("/feed")
+        assert json.loads((await answer).body) == {"items": [5], "meta": {"next": "5"}}
+    front.api.set("/feed?since=5", '{"items":[],"meta":{"next":"5"}}')
+    nothing = await front.wait("/feed?since=5", prefer="wait=1")
+    assert (nothing.status, nothing.json()) == (200, {"items": [], "meta": {"next": "5"}})
+    assert nothing.headers["preference-applied"] == "wait=1"
+
+
+async def test_a_version_in_the_body(front: Front) -> None:
+    front.api.set("/version?since=1", '{"version":1}')
+    async with front.waiting("/version?since=1") as answer:
+        await front.parked(1)
+        front.api.set("/version?since=1", '{"version":2}')
+        await front.notify("/version")
+        assert (await answer).json() == {"version": 2}
+
+
+@pytest.mark.parametrize(
+    ("query", "header"), [("?wait=1", ""), ("?timeout=1000&wait=x", ""), ("", "1"), ("?a=1", "1s")]
+)
+async def test_other_ways_to_opt_in(front: Front, query: str, header: str) -> None:
+    front.api.set("/alias", "1", '"one"')
+    front.api.set("/alias?a=1", "1", '"one"')
+    headers = {"if-none-match": '"one"'} | ({"wait": header} if header else {})
+    answer = await front.hub.ask("GET", f"/alias{query}", headers)
+    assert (answer.status, answer.headers["preference-applied"]) == (204, "wait=1")
+    assert {asked.target for asked in front.api.asked} <= {"/alias", "/alias?a=1"}
+
+
+# -- who may share what ------------------------------------------------------------------
+
+
+async def test_what_one_person_is_given_no_other_gets(front: Front) -> None:
+    front.api.set(front.notified, "1", '"one"')
+    async with (
+        front.waiting(front.notified, '"one"', authorization="Bearer alice") as alice,
+        front.waiting(front.notified, '"one"', authorization="Bearer bob") as bob,
+        front.waiting(front.notified, '"one"', cookie="sid=carol") as carol,
+        front.waiting(front.notified, '"one"') as nobody,
+    ):
+        await front.parked(4, looks=4)
+        front.api.set(front.notified, "2", '"two"')
+        await front.notify(front.notified)
+        for waiting in (alice, bob, carol, nobody):
+            assert (await waiting).body == b"2"
+    who = [
+        (asked.headers.get("authorization"), asked.headers.get("cookie"))
+        for asked in front.api.asked
+    ]
+    persons = {("Bearer alice", None), ("Bearer bob", None), (None, "sid=carol"), (None, None)}
+    assert set(who[:4]) == set(who[4:]) == persons
+
+
+async def test_a_public_resource_is_the_same_for_everybody(front: Front) -> None:
+    front.api.set(front.public, "1", '"one"')
+    async with (
+        front.waiting(front.public, '"one"', cookie="sid=alice") as alice,
+        front.waiting(front.public, '"one"', cookie="sid=bob") as bob,
+    ):
+        await front.parked(2, looks=1)
+        before = front.api.count()
+        front.api.set(front.public, "2", '"two"')
+        await front.notify(front.public)
+        assert [(await alice).body, (await bob).body] == [b"2", b"2"]
+    assert front.api.count() == before + 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [("Set-Cookie", "sid=1"), ("Vary", "*"), ("Cache-Control", "private, max-age=0")],
+    ids=["cookie", "vary", "private"],
+)
+async def test_what_cannot_be_shared_passes_through(front: Front, header: tuple[str, str]) -> None:
+    front.api.set(front.notified, "1", '"one"', headers=[header])
+    for _ in range(2):
+        answer = await front.wait(front.notified, '"zero"')
+        assert (answer.status, answer.body) == (200, b"1")
+        assert answer.headers[header[0].lower()] == header[1]
+        assert "preference-applied" not in answer.headers
+        assert "cache-control" not in answer.headers or header[0] == "Cache-Control"
+
+
+async def test_what_is_too_large_to_share_passes_through(front: Front) -> None:
+    front.api.set(front.notified, "x" * 300_000, '"one"')
+    answer = await front.wait(front.notified, '"zero"')
+    assert (answer.status, len(answer.body)) == (200, 300_000)
+    assert "preference-applied" not in answer.headers
+
+
+async def test_headers_that_a_resource_varies_by_are_learnt(front: Front) -> None:
+    front.api.set(front.notified, "1", '"one"', headers=[("Vary", "X-Team")])
+    assert "preference-applied" not in (await front.wait(front.notified, x_team="red")).headers
+    async with (
+        front.waiting(front.notified, '"one"', x_team="red") as red,
+        front.waiting(front.notified, '"one"', x_team="blue") as blue,
+    ):
+        await front.parked(2)
+        front.api.set(front.notified, "2", '"two"', headers=[("Vary", "X-Team")])
+        await front.notify(front.notified)
+        assert (await red).headers["vary"] == "X-Team, Prefer"
+        assert (await blue).body == b"2"
+    teams = [asked.headers["x-team"] for asked in front.api.asked[-2:]]
+    assert sorted(teams) == ["blue", "red"]
+
+
+# -- plain polls from the last look ---------------------------------------------------------
+
+
+async def test_plain_polls_may_be_answered_from_the_last_look(front: Front) -> None:
+    front.api.set(front.cached, "1", '"one"')
+    for _ in range(5):
+        answer = await front.hub.ask("GET", front.cached)
+        assert (answer.body, answer.headers["etag"]) == (b"1", '"one"')
+        assert "preference-applied" not in answer.headers
+        same = await front.hub.ask("GET", front.cached, {"if-none-match": '"one"'})
+        assert (same.status, same.headers) == (304, {"etag": '"one"'})
+    assert front.api.count() == 1
+    front.api.set(front.cached, "2", '"two"')
+    await front.notify(front.cached)
+    assert (await front.hub.ask("GET", front.cached)).body == b"2"
+    # Whoever writes is not answered from memory.
+    assert (await front.hub.ask("POST", front.cached, {}, b"x")).body == b"2"
+    assert front.api.asked[-1].method == "POST"
+
+
+# -- bad origins ----------------------------------------------------------------------------
+
+
+async def test_an_origin_that_is_down(front: Front) -> None:
+    front.api.set(front.polled, "1", '"one"')
+    async with front.waiting(front.polled, '"one"') as waits:
+        await front.parked(1, looks=1)
+        await front.api.stop()
+        # Who asks hears it.
+        answer = await front.wait("/poll/b", '"one"')
+        assert (answer.status, answer.problem) == (502, "origin-unreachable")
+        # Who waits goes on waiting, and has its answer when it is back.
+        front.api.set(front.polled, "2", '"two"')
+        await front.api.start()
+        assert (await waits).body == b"2"
+
+
+async def test_a_wait_that_could_not_be_watched_does_not_end_with_304(front: Front) -> None:
+    front.api.set(front.polled, "1", '"one"')
+    async with front.waiting(front.polled, '"one"', prefer="wait=2") as waits:
+        await front.parked(1, looks=1)
+        await front.api.stop()
+        assert (await waits).status == 502
+    await front.api.start()
+
+
+async def test_an_error_of_the_origin_is_passed_on_and_not_kept(front: Front) -> None:
+    front.api.set(front.notified, "broken", None, 500)
+    answer = await front.wait(front.notified, '"one"')
+    assert (answer.status, answer.body) == (500, b"broken")
+    front.api.set(front.notified, "1", '"one"')
+    assert (await front.wait(front.notified)).body == b"1"
+
+
+async def test_thousands_of_addresses_leave_nothing_behind(front: Front) -> None:
+    async with await front.hub.connect() as client:
+        for index in range(500):
+            answer = await client.ask("GET", f"/notify/{index}", {"prefer": "wait=5"})
+            assert answer.status == 404
+    listing = (await front.hub.get("/_pushhub/v1/channels")).json()["channels"]
+    assert {entry["channel"].partition(":")[0] for entry in listing} <= {"told"}
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"{", "bad-body"),
+        (b"[]", "bad-body"),
+        (b'{"resources": "x"}', "bad-body"),
+        (b'{"resources": []}', "bad-body"),
+        (b'{"resources": ["x"]}', "bad-body"),
+        (b'{"resources": [7]}', "bad-body"),
+        (b'{"resources": ["/a*b"]}', "bad-body"),
+        (b'{"resources": ["/a"' + b', "/a"' * 100 + b"]}", "too-large"),
+    ],
+)
+async def test_bad_notifications(front: Front, body: bytes, problem: str) -> None:
+    answer = await front.hub.ask("POST", "/_pushhub/v1/notify", {}, body)
+    assert answer.problem == problem
