@@ -21,6 +21,7 @@ A file has cases; each begins with `== name`. A line is one of
     NAME lacks TEXT
     NAME equals OTHER  byte for byte
     got TEXT …         the bodies of all messages in all answers so far, in rid order, are these
+    any TEXT           one of the answers so far, or that comes soon, has it
     over [REASON]      the session has ended (where one can look inside)
     alive              it has not
 
@@ -240,6 +241,11 @@ class Player:
 
     def do_got(self, text: str) -> None:
         assert self.received() == text.split()
+
+    def do_any(self, text: str) -> None:
+        replies = [self.server.reply(name, 2) for name in self.rids]
+        bodies = [reply.body.decode() for reply in replies if reply is not None]
+        assert any(text in body for body in bodies), bodies
 
     def do_over(self, reason: str) -> None:
         ended = getattr(getattr(self.server, "last", None), "ended", None)
