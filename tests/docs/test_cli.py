@@ -16,7 +16,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 SECTIONS = dict(re.findall(r"^## (pushhub [a-z ]+)\n((?:.|\n)*?)(?=^## |\Z)", PAGE, re.MULTILINE))
 SETTINGS = {"--" + name.replace("_", "-") for name in Settings.model_fields} | {"--config"}
 # Where the settings are flags, they are in settings.md.
-WITH_SETTINGS = {"serve", "doctor", "config show", "config check"}
+WITH_SETTINGS = {
+    *("serve", "doctor", "config show", "config check"),
+    *("routes list", "routes check"),
+}
 
 
 def commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:

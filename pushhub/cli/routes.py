@@ -1,0 +1,326 @@
+"""`pushhub routes`: which way requests go, and what becomes of them."""
+
+import asyncio
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from pushhub.cli.config import Json
+from pushhub.cli.flags import with_settings
+from pushhub.cli.tail import printable
+from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
+from pushhub.origin.asked import Asked
+from pushhub.origin.client import Client
+from pushhub.origin.fetching import Alone, Failed, Fetching, Found
+from pushhub.origin.forecast import Forecast, forecast, has
+from pushhub.origin.headers import to_origin
+from pushhub.origin.routes import Routes, Row
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.representation import Representation
+from pushhub.settings import Loaded, Settings
+
+app = typer.Typer(help="See which way requests go to the origin.", no_args_is_help=True)
+
+# What changes nothing at the origin (RFC 9110 §9.2.1).
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_METHOD = re.compile(r"[A-Z]{1,32}")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+
+_COLOURS = {"refused": "red", "passed": "yellow", "grip": "yellow"}
+
+
+@app.command("list")
+@with_settings
+def list_routes(loaded: Loaded, as_json: Json = False) -> None:
+    """Print the routes in their order, the origin's own last, and which of them get no request."""
+    routes = _routes(loaded.settings)
+    rows = [(row, routes.unreached(row)) for row in routes.rows]
+    if as_json:
+        say_json([_row(row) | {"unreached": other is not None} for row, other in rows])
+        return
+    width = max(len(_where(row)) for row, _ in rows)
+    for row, other in rows:
+        line = f"{row.index + 1:4}  {_where(row):{width}}  {row.route.step:6}  {row.target}"
+        say(typer.style(line, fg="yellow" if other else None))
+        if other:
+            note(f"Route {row.index + 1} gets no request: route {other.index + 1} takes them all.")
+
+
+@app.command()
+@with_settings
+def check(
+    loaded: Loaded,
+    url: Annotated[str, typer.Argument(help="What a client asks for: a URL, or a path.")],
+    header: Annotated[
+        list[str] | None,
+        typer.Option("-H", metavar="'NAME: VALUE'", help="A header that it sends; repeatable."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="The method it uses.")] = "GET",
+    dry: Annotated[bool, typer.Option("--dry", help="Do not ask the origin.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say which route a request takes and what becomes of it, and ask the origin what it answers.
+
+    Exit code 1: no route takes it, or the origin does not answer.
+    """
+    settings = loaded.settings
+    routes = _routes(settings)
+    asked = _asked(url, method, header or [])
+    if asked.path.startswith(settings.prefix + "/"):
+        fail(f"What is under {settings.prefix}/ is pushhub's own, and never asked of the origin.")
+    told = forecast(routes, asked, settings.max_wait)
+    answer = None
+    if told.found is not None and not dry and asked.method in _SAFE:
+        answer = asyncio.run(_ask(settings, told, asked))
+    fields = _fields(told, asked) | ({"answer": answer} if answer is not None else {})
+    if as_json:
+        say_json(fields)
+    else:
+        _tell(told, asked, fields)
+        if told.found is not None and answer is None:
+            why = "with --dry" if dry else f"since {asked.method} may change something there"
+            note(f"The origin was not asked, {why}.")
+    failed = told.problem is not None or (answer is not None and "problem" in answer)
+    raise typer.Exit(FAILED if failed else 0)
+
+
+def _routes(settings: Settings) -> Routes:
+    routes = Routes(settings)
+    if not routes.rows:
+        fail(
+            "There is no origin: give --origin http://host:port, or [[routes]] with a target in "
+            "the file of settings.",
+            code=USAGE,
+        )
+    return routes
+
+
+def _asked(url: str, method: str, headers: list[str]) -> Asked:
+    """The request as a client would send it; what cannot be one ends the command."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc
+        _ = parts.port
+    except ValueError:
+        fail(f"{url!r} is neither a URL nor a path.", code=USAGE)
+    if not url.startswith("/") and (parts.scheme not in ("http", "https") or not parts.hostname):
+        fail(f"{url!r} is neither a URL such as http://host/path nor a path.", code=USAGE)
+    target = url if url.startswith("/") else url.partition("://")[2].removeprefix(host) or "/"
+    target = target.partition("#")[0]
+    if not re.fullmatch(r"[\x21-\x7e]+", target):
+        fail("Clients send a path percent-encoded, such as /caf%C3%A9.", code=USAGE)
+    if target.startswith("?"):
+        target = "/" + target
+    if not _METHOD.fullmatch(method.upper()):
+        fail(f"{method!r} is no method.", code=USAGE)
+    pairs = []
+    for line in headers:
+        if not (found := _HEADER.fullmatch(line)):
+            fail(f"A header is 'Name: value', not {line!r}.", code=USAGE)
+        pairs.append((found[1].encode(), found[2].strip().encode("utf-8", "surrogateescape")))
+    if not any(name.lower() == b"host" for name, _ in pairs):
+        host = "localhost" if url.startswith("/") else host.rpartition("@")[2]
+        pairs.insert(0, (b"Host", host.encode("idna") if not host.isascii() else host.encode()))
+    return Asked(method.upper(), target, tuple(pairs), client="127.0.0.1")
+
+
+# -- asking ----------------------------------------------------------------------------------------
+
+
+async def _ask(settings: Settings, told: Forecast, asked: Asked) -> dict[str, Any]:
+    """What the origin answers, as a member of the JSON."""
+    client = Client(settings.origin_connect_seconds, settings.origin_seconds, 1)
+    client.open()
+    try:
+        if told.is_shared:
+            return await _look(client, settings, told, asked)
+        return await _pass(client, settings, told, asked)
+    except Problem as problem:
+        return {"problem": problem.to_dict()}
+    finally:
+        client.close()
+
+
+async def _look(client: Client, settings: Settings, told: Forecast, asked: Asked) -> dict[str, Any]:
+    """As a look for all who wait would ask."""
+    key = told.key(asked)
+    assert key is not None
+    assert told.found is not None
+    fetching = Fetching(client, settings.forwarded, 1)
+    pairs = fetching.pairs(asked)
+    names = {name.decode().lower() for name, _ in pairs}
+    personal = not names.isdisjoint(told.found.route.identity)
+    match await fetching.look(key, pairs, None, personal=personal):
+        case Found(representation, vary):
+            shared: dict[str, Any] = {"shared": True, "varies_by": sorted(vary)}
+            return _answer(representation) | shared
+        case Alone(reason):
+            # What it answered is not kept; whoever passes through gets it.
+            passed = await _pass(client, settings, told, asked)
+            return passed | {"shared": False, "why_not": reason}
+        case Failed(problem, representation):
+            if representation is not None:
+                return _answer(representation) | {"shared": False, "why_not": "it is an error"}
+            assert problem is not None
+            return {"problem": problem.to_dict()}
+    raise AssertionError("nothing was known before, so nothing can be unchanged")
+
+
+async def _pass(client: Client, settings: Settings, told: Forecast, asked: Asked) -> dict[str, Any]:
+    """As the request itself would ask; its body is not read."""
+    assert told.found is not None
+    url = told.found.target + asked.target
+    pairs = to_origin(asked, settings.forwarded)
+    response = await client.ask(asked.method, url, pairs)
+    try:
+        answer = _answer(Representation(response.status, response.reason, response.pairs, b""))
+    finally:
+        response.close()
+    if answer["validator"] is not None and answer["validator"]["by"] == "pushhub":
+        # It would be made of the body.
+        answer["validator"] = None
+    return answer
+
+
+def _answer(representation: Representation) -> dict[str, Any]:
+    lines = {
+        name: ", ".join(
+            value.decode("latin-1") for key, value in representation.headers if key.lower() == name
+        )
+        or None
+        for name in (b"vary", b"cache-control", b"content-type", b"grip-hold")
+    }
+    etag = representation.header(b"etag")
+    ours = representation.ours or etag is None
+    value = f'"{representation.tag}"' if ours else (etag or b"").decode("latin-1")
+    return {
+        "status": representation.status,
+        "reason": representation.reason.decode("latin-1"),
+        "validator": {"value": value, "by": "pushhub" if ours else "origin"},
+        **{name.decode().replace("-", "_"): text for name, text in lines.items()},
+    }
+
+
+# -- telling ---------------------------------------------------------------------------------------
+
+
+def _row(row: Row) -> dict[str, Any]:
+    given = row.route.model_dump(mode="json", exclude_defaults=True)
+    usual = {"host": row.route.host, "path": row.route.path, "step": row.route.step}
+    return {"route": row.index + 1} | usual | given | {"target": row.target}
+
+
+def _where(row: Row) -> str:
+    return row.route.path if row.route.host == "*" else f"{row.route.host} {row.route.path}"
+
+
+def _fields(told: Forecast, asked: Asked) -> dict[str, Any]:
+    """Everything, for programs."""
+    fields: dict[str, Any] = {
+        "method": asked.method,
+        "host": asked.host,
+        "target": asked.target,
+        "outcome": told.outcome,
+        "because": told.because,
+        "takes": None if told.row is None else _row(told.row),
+        "earlier": [_row(missed.row) | {"why_not": missed.why} for missed in told.missed],
+    }
+    if told.problem is not None:
+        return fields | {"problem": told.problem.to_dict()}
+    assert told.found is not None
+    fields |= {"names": told.found.names, "asks": told.found.target + asked.target}
+    if told.wish is not None:
+        fields |= {"wait": told.wish.wait, "has": has(told.wish.condition) or None}
+    if (key := told.key(asked)) is not None:
+        route = told.found.route
+        fields |= {
+            "asks": key.url,
+            "key": {"host": asked.headers.get("host", ""), "headers": list(key.names)},
+            "sent": [name for name in key.names if name in asked.headers],
+            "interval": route.interval if route.step == "poll" else None,
+            "slowest": route.slowest if route.step == "poll" else None,
+            "max_age": route.max_age,
+        }
+    return fields
+
+
+def _tell(told: Forecast, asked: Asked, fields: dict[str, Any]) -> None:
+    """The same, for people."""
+    say(typer.style(f"{asked.method} {asked.headers.get('host', '')}{asked.target}", bold=True))
+    for missed in told.missed:
+        say(
+            typer.style(
+                f"  not {missed.row.index + 1:3}   {_where(missed.row)}: {missed.why}", dim=True
+            )
+        )
+    if told.row is not None:
+        names = "".join(f", {name} = {value}" for name, value in fields["names"].items())
+        _line(
+            "route", f"{told.row.index + 1}, {_where(told.row)} (step {told.row.route.step}){names}"
+        )
+    if told.wish is not None and told.row is not None and told.row.route.step in ("poll", "notify"):
+        wait = told.wish.wait
+        _line("opt-in", "none" if wait is None else f"recognised, {wait} s are granted")
+        _line("has", fields["has"] or "nothing yet")
+    _line("outcome", f": {told.because}", told.outcome, _COLOURS.get(told.outcome, "green"))
+    if "asks" in fields:
+        _line("asks", fields["asks"])
+    if told.is_shared:
+        _line(
+            "shared",
+            "by all whose URL, Host and Accept-Encoding are the same, and "
+            + (", ".join(fields["key"]["headers"]) or "no other header")
+            + (f" (this one sends {', '.join(fields['sent'])})" if fields["sent"] else ""),
+        )
+        _line("looks", _looks(told))
+    if "answer" in fields:
+        _tell_answer(told, fields["answer"])
+
+
+def _looks(told: Forecast) -> str:
+    assert told.found is not None
+    route = told.found.route
+    if route.step == "notify":
+        how = "when it is told of a change"
+        return f"{how}, or by the channel {route.channel}" if route.channel else how
+    return (
+        f"every {route.interval:g} s while it changes, up to every {route.slowest:g} s while not, "
+        f"and never while nobody waits"
+    )
+
+
+def _tell_answer(told: Forecast, answer: dict[str, Any]) -> None:
+    if (problem := answer.get("problem")) is not None:
+        _line("answer", "", f"{problem['status']} {problem['detail']}", "red")
+        return
+    _line("answer", f"{answer['status']} {answer['reason']}".rstrip())
+    validator = answer["validator"]
+    if validator is None:
+        _line("validator", "none of the origin's")
+    else:
+        by = "the origin's own" if validator["by"] == "origin" else "made by pushhub of the body"
+        _line("validator", f"{validator['value']} ({by})")
+    _line("vary", answer["vary"] or "none")
+    if answer["grip_hold"] and told.outcome == "grip":
+        _line("hold", f"Grip-Hold: {answer['grip_hold']}")
+    if answer.get("shared") is True:
+        more = [name for name in answer["varies_by"] if told.found and name not in _known(told)]
+        joins = f": {', '.join(more)} joins what makes requests the same" if more else ""
+        _line("can be", joins, "shared", "green")
+    elif "why_not" in answer:
+        _line("can be", f": {answer['why_not']}", "not shared", "yellow")
+
+
+def _known(told: Forecast) -> set[str]:
+    assert told.found is not None
+    return {*told.found.route.vary, *told.found.route.identity}
+
+
+def _line(title: str, text: str, word: str = "", colour: str | None = None) -> None:
+    """A line, with a word before its text that has a colour. An origin's headers and a client's
+    path may hold what a terminal obeys (CWE-150).
+    """
+    marked = typer.style(printable(word), fg=colour, bold=True) if word else ""
+    say(f"  {typer.style(f'{title:9}', fg='cyan')} {marked}{printable(text)}")

@@ -1,0 +1,164 @@
+"""What would become of a request: which route it takes, and what happens there. Nothing happens.
+
+It asks the same functions that serve requests, so that what it says is what they do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pushhub.origin.key import Key
+from pushhub.origin.wish import wish_of
+from pushhub.protocol.condition import Since, Tags, Version
+from pushhub.protocol.problem import Problem
+from pushhub.protocol.route_path import readings
+
+if TYPE_CHECKING:
+    from pushhub.origin.asked import Asked
+    from pushhub.origin.routes import Found, Routes, Row
+    from pushhub.origin.wish import Wish
+    from pushhub.protocol.condition import Condition
+    from pushhub.settings.origin import Route
+
+Outcome = Literal["refused", "passed", "grip", "read", "at-once", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """An earlier route, and why the request does not take it."""
+
+    row: Row
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What becomes of a request.
+
+    `outcome` is `refused` (a `problem` says why), `passed` (through, byte for byte), `grip` (passed
+    through, and the answer decides), `read` (from the last look, for `max_age` seconds), `at-once`
+    (opted in, with nothing to compare) or `held`. `because` is a sentence.
+    """
+
+    outcome: Outcome
+    because: str
+    missed: tuple[Missed, ...]
+    row: Row | None = None
+    found: Found | None = None
+    wish: Wish | None = None
+    problem: Problem | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others with the same request get the same answer from one look."""
+        return self.outcome in ("read", "at-once", "held")
+
+    def key(self, asked: Asked) -> Key | None:
+        """What makes requests the same one, where they are shared."""
+        return Key(self.found, asked) if self.is_shared and self.found is not None else None
+
+
+def forecast(routes: Routes, asked: Asked, max_wait: int) -> Forecast:
+    """Say what would become of a request; `max_wait` is the longest wait that is granted."""
+    try:
+        found = routes.find(asked.host, asked.path)
+    except Problem as problem:
+        return _refused(routes, asked, problem)
+    if found is None:
+        return _refused(routes, asked, Problem("no-route", "No route leads there."))
+    row = next((row for row in routes.rows if row.route is found.route), None)
+    missed = _missed(routes, row, asked)
+    wish = None
+    if row is None:
+        outcome: Outcome = "passed"
+        because = (
+            "Servers read this path in different ways, and not all of them lead to one route; so "
+            "it is only passed through."
+        )
+    else:
+        wish = wish_of(found.route, asked, max_wait)
+        outcome, because = _what(found.route, asked, wish)
+    return Forecast(outcome, because, missed, row, found, wish)
+
+
+def _refused(routes: Routes, asked: Asked, problem: Problem) -> Forecast:
+    return Forecast("refused", problem.detail, _missed(routes, None, asked), problem=problem)
+
+
+def _what(route: Route, asked: Asked, wish: Wish) -> tuple[Outcome, str]:
+    if route.step == "grip":
+        return "grip", "It is passed through; if the answer has a Grip-Hold it is held."
+    if route.step == "pass":
+        return "passed", "The route only passes through."
+    if asked.method != "GET":
+        return "passed", f"Only GET waits; {asked.method} is passed through."
+    if "range" in asked.headers or "content-length" in asked.headers:
+        return "passed", "It asks for a part, or has a body; so it is passed through."
+    if wish.wait is None:
+        if route.max_age:
+            return "read", (
+                f"It did not opt in: it is answered from a look of at most {route.max_age:g} s "
+                f"ago, or from one that is made for all who ask now."
+            )
+        return "passed", f"It did not opt in, which is done by {_opt_ins(route)}."
+    if wish.condition is None:
+        return "at-once", (
+            f"It opted in but does not say what it has ({_conditions(route)}); so it is answered "
+            f"at once, with a validator."
+        )
+    return "held", (
+        f"It is answered when it changes, or with {_nothing(route)} after at most {wish.wait} s."
+    )
+
+
+def has(condition: Condition | None) -> str:
+    """What a request says that its client has; empty for nothing."""
+    match condition:
+        case Tags(tags):
+            return "If-None-Match: " + ", ".join(
+                tag if tag == "*" else f'"{tag}"' for tag in sorted(tags)
+            )
+        case Since(cursor):
+            return f"the cursor {cursor!r}"
+        case Version(version):
+            return f"the version {version!r}"
+        case _:
+            return ""
+
+
+def _opt_ins(route: Route) -> str:
+    unit = "25000" if route.timeout_unit == "ms" else "25"
+    forms = {
+        "prefer": "Prefer: wait=25",
+        "wait": "Wait: 25",
+        "wait-param": "?wait=25",
+        "timeout-param": f"?timeout={unit}",
+    }
+    return " or ".join(forms[name] for name in route.opt_in)
+
+
+def _conditions(route: Route) -> str:
+    if route.cursor == "etag":
+        return "If-None-Match"
+    return f"?{route.since_param}= or If-None-Match"
+
+
+def _nothing(route: Route) -> str:
+    return "the same answer again" if route.nothing == "same" else route.nothing
+
+
+def _missed(routes: Routes, taken: Row | None, asked: Asked) -> tuple[Missed, ...]:
+    """The routes before the one that is taken; all of them, if none is."""
+    earlier = routes.rows if taken is None else routes.rows[: taken.index]
+    return tuple(Missed(row, _why_not(row, asked)) for row in earlier)
+
+
+def _why_not(row: Row, asked: Asked) -> str:
+    if not row.takes(asked.host.removesuffix(".")):
+        return f"the host {asked.host or '(none)'} is not {row.route.host}"
+    if any(row.pattern.values(meaning) is not None for meaning in readings(asked.path)):
+        return "the path leads there in one reading, and elsewhere in another"
+    if row.pattern.rest is not None:
+        return f"the path does not begin with {row.route.path.removesuffix('*')}"
+    return f"the path is not {row.route.path}"

@@ -1,0 +1,297 @@
+"""`pushhub routes`: which way requests go, and what becomes of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import answer, pushhub, scripted
+
+ROUTES = """
+[[routes]]
+host = "admin.example.com"
+step = "pass"
+
+[[routes]]
+path = "/orders/{id}"
+step = "poll"
+interval = 2
+
+[[routes]]
+path = "/news*"
+step = "notify"
+max_age = 5
+identity = []
+
+[[routes]]
+path = "/feed"
+step = "poll"
+cursor = "since"
+next_field = "next"
+opt_in = ["prefer", "timeout-param"]
+timeout_unit = "ms"
+nothing = "same"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _file(elsewhere: Path) -> None:
+    Path("pushhub.toml").write_text('origin = "http://127.0.0.1:1"\n' + ROUTES)
+
+
+def check(*arguments: str, code: int = 0) -> dict[str, Any]:
+    """The forecast, without asking."""
+    done = pushhub("routes", "check", "--dry", "--json", *arguments)
+    assert done.exit_code == code, done.output
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+# -- which -----------------------------------------------------------------------------------------
+
+
+def test_the_route_and_why_not_the_earlier_ones() -> None:
+    told = check("http://shop.example.com:8080/orders/a%20b?x=1")
+    assert told["takes"]["route"] == 2
+    assert told["names"] == {"id": "a b"}
+    assert told["asks"] == "http://127.0.0.1:1/orders/a%20b?x=1"
+    assert [(one["route"], one["why_not"]) for one in told["earlier"]] == [
+        (1, "the host shop.example.com is not admin.example.com")
+    ]
+    told = check("/newest")
+    assert told["takes"]["route"] == 5
+    assert [one["why_not"] for one in told["earlier"]][1:] == [
+        "the path is not /orders/{id}",
+        "the path does not begin with /news",
+        "the path is not /feed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "route"),
+    [
+        ("http://admin.example.com/orders/7", [], 1),
+        ("http://ADMIN.example.com./orders/7", [], 1),
+        ("/orders/7", ["Host: admin.example.com:81"], 1),
+        ("/orders/7#part", [], 2),
+        ("http://h/news-of-today", [], 3),
+        ("http://h", [], 5),
+        ("http://h?q=1", [], 5),
+        ("https://h/feed?since=3", [], 4),
+    ],
+)
+def test_what_a_url_is(url: str, headers: list[str], route: int) -> None:
+    given = [part for header in headers for part in ("-H", header)]
+    assert check(url, *given)["takes"]["route"] == route
+
+
+def test_a_path_of_two_readings_is_only_passed_through() -> None:
+    told = check("/orders/7%2F..%2F..%2Fnews")
+    assert (told["outcome"], told["takes"]) == ("passed", None)
+    assert "different ways" in told["because"]
+
+
+def test_a_path_of_two_origins_and_one_of_none_are_refused() -> None:
+    Path("pushhub.toml").write_text(
+        "[[routes]]\npath = '/a/*'\ntarget = 'http://a'\n"
+        "[[routes]]\npath = '/b/*'\ntarget = 'http://b'\n"
+    )
+    told = check("/a/../b/x", code=1)
+    assert (told["outcome"], told["problem"]["status"]) == ("refused", 400)
+    assert told["earlier"][0]["why_not"] == (
+        "the path leads there in one reading, and elsewhere in another"
+    )
+    told = check("/c", code=1)
+    assert (told["outcome"], told["problem"]["status"]) == ("refused", 404)
+
+
+# -- what becomes of it ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcome", "because"),
+    [
+        (["http://admin.example.com/x"], "passed", "only passes through"),
+        (["/elsewhere"], "grip", "Grip-Hold"),
+        (["/orders/7"], "passed", "did not opt in, which is done by Prefer: wait=25."),
+        (["/orders/7", "-H", "Prefer: wait=25"], "at-once", "what it has (If-None-Match)"),
+        (["/orders/7", "-H", "Prefer: wait=90", "-H", 'If-None-Match: "a"'], "held", "at most 55"),
+        (["/orders/7", "-H", "Wait: 25", "-H", 'If-None-Match: "a"'], "passed", "did not opt in"),
+        (["/orders/7", "--method", "post"], "passed", "Only GET waits; POST is"),
+        (["/orders/7", "-H", "Range: bytes=0-9"], "passed", "for a part"),
+        (["/news"], "read", "at most 5 s ago"),
+        (["/feed"], "passed", "Prefer: wait=25 or ?timeout=25000"),
+        (["/feed?timeout=5000"], "at-once", "(?since= or If-None-Match)"),
+        (["/feed?timeout=5000&since=7"], "held", "the same answer again after at most 5 s"),
+    ],
+)
+def test_what_becomes_of_a_request(arguments: list[str], outcome: str, because: str) -> None:
+    told = check(*arguments)
+    assert told["outcome"] == outcome
+    assert because in told["because"]
+
+
+def test_what_makes_requests_the_same() -> None:
+    told = check("/feed?timeout=5000&since=7&b=1", "-H", "Authorization: Bearer very-secret")
+    assert told["asks"] == "http://127.0.0.1:1/feed?since=7&b=1", "without what was for us"
+    assert told["key"]["headers"] == ["accept", "accept-language", "authorization", "cookie"]
+    assert told["sent"] == ["authorization"]
+    assert (told["wait"], told["has"]) == (5, "the cursor '7'")
+    assert "very-secret" not in json.dumps(told)
+    assert check("/news")["key"]["headers"] == ["accept", "accept-language"]
+
+
+# -- asking ----------------------------------------------------------------------------------------
+
+
+def asked_of(
+    target: str, *answers: tuple[int, dict[str, str], bytes], code: int = 0
+) -> dict[str, Any]:
+    with scripted(*answers) as origin:
+        done = pushhub("routes", "check", "--json", "--origin", origin.url, *target.split(" "))
+        assert done.exit_code == code, done.output
+        told: dict[str, Any] = json.loads(done.stdout)["answer"]
+    return told | {"asked": origin.asked}
+
+
+def test_what_the_origin_answers_and_its_validator() -> None:
+    told = asked_of("/news", answer(200, [1], ETag='W/"7"', Vary="X-Shop, Accept"))
+    assert (told["status"], told["reason"]) == (200, "OK")
+    assert told["validator"] == {"value": 'W/"7"', "by": "origin"}
+    assert (told["shared"], told["vary"]) == (True, "X-Shop, Accept")
+    assert told["varies_by"] == ["accept", "x-shop"]
+
+
+def test_a_validator_of_ours_is_the_one_that_a_client_gets() -> None:
+    told = asked_of("/news", answer(200, [1]))
+    assert told["validator"]["by"] == "pushhub"
+    assert told["validator"]["value"].startswith('"ph-')
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"Vary": "*"}, "no two requests are alike"),
+        ({"Set-Cookie": "a=b"}, "sets a cookie"),
+        ({"Cache-Control": "private"}, "no header says for whom"),
+    ],
+)
+def test_why_an_answer_cannot_be_shared(headers: dict[str, str], why: str) -> None:
+    one = (200, headers, b"[]")
+    told = asked_of("/news", one, one)
+    assert told["shared"] is False
+    assert why in told["why_not"]
+
+
+def test_an_error_of_the_origin_is_told_and_not_shared() -> None:
+    told = asked_of("/news", answer(503, {}))
+    assert (told["status"], told["shared"]) == (503, False)
+
+
+def test_an_origin_that_is_down_is_a_failure() -> None:
+    done = pushhub("routes", "check", "--json", "/news")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["answer"]["problem"]["status"] == 502
+
+
+def test_what_passes_through_is_asked_as_it_is() -> None:
+    told = asked_of("http://h/x?a=%2F -H X-Own:1", answer(404, {}))
+    assert told["status"] == 404
+    [(line, headers, _)] = told["asked"]
+    assert line == "GET /x?a=%2F"
+    assert (headers["host"], headers["x-own"]) == ("h", "1")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_what_may_change_something_is_not_asked(method: str) -> None:
+    with scripted() as origin:
+        done = pushhub("routes", "check", "--origin", origin.url, "--method", method, "/x")
+    assert done.exit_code == 0
+    assert origin.asked == []
+    assert f"{method} may change something" in done.stderr
+
+
+# -- for people ------------------------------------------------------------------------------------
+
+
+def test_what_people_read() -> None:
+    with scripted(answer(200, [1], ETag='"7"', Server="\x1b[2Jx", Vary="Accept")) as origin:
+        done = pushhub(
+            *("routes", "check", "--origin", origin.url, "http://h/orders/7"),
+            *("-H", "Prefer: wait=25", "-H", 'If-None-Match: "6"'),
+        )
+    assert done.exit_code == 0
+    for line in (
+        "GET h/orders/7",
+        "not   1   admin.example.com /*: the host h is not admin.example.com",
+        "route     2, /orders/{id} (step poll), id = 7",
+        "opt-in    recognised, 25 s are granted",
+        'has       If-None-Match: "6"',
+        "outcome   held: It is answered when it changes",
+        "looks     every 2 s while it changes",
+        "answer    200 OK",
+        'validator "7" (the origin\'s own)',
+        "vary      Accept",
+        "can be    shared",
+    ):
+        assert line in done.stdout, line
+
+
+def test_a_terminal_obeys_neither_path_nor_header() -> None:
+    with scripted(answer(200, [1], Vary="a\x9b2Jb")) as origin:
+        done = pushhub("routes", "check", "--origin", origin.url, "/orders/%1b%5b2J")
+    assert "\x1b[2J" not in done.stdout
+    assert "\x9b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["ftp://h/x"], "neither a URL"),
+        (["orders"], "neither a URL"),
+        (["http://h:x/"], "neither a URL"),
+        (["/caf\u00e9"], "percent-encoded"),
+        (["/x", "-H", "nonsense"], "A header is 'Name: value'"),
+        (["/x", "--method", "G T"], "is no method"),
+        (["/x", "--origin", "nonsense"], "An origin is"),
+    ],
+)
+def test_wrong_usage_is_a_sentence(arguments: list[str], sentence: str) -> None:
+    done = pushhub("routes", "check", *arguments)
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+
+
+def test_what_is_pushhubs_own_is_no_route() -> None:
+    done = pushhub("routes", "check", "/_pushhub/livez")
+    assert done.exit_code == 1
+    assert "is pushhub's own" in done.stderr
+
+
+def test_without_an_origin_there_is_nothing_to_check(elsewhere: Path) -> None:
+    Path("pushhub.toml").write_text("")
+    for command in ("list", "check /x"):
+        done = pushhub("routes", *command.split())
+        assert done.exit_code == 2
+        assert "There is no origin" in done.stderr
+
+
+# -- the list --------------------------------------------------------------------------------------
+
+
+def test_the_list_says_which_routes_get_nothing() -> None:
+    with Path("pushhub.toml").open("a") as file:
+        file.write('[[routes]]\npath = "/news/today"\n')
+    done = pushhub("routes", "list")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[1].split() == [
+        "2",
+        "/orders/{id}",
+        "poll",
+        "http://127.0.0.1:1",
+    ]
+    assert "Route 5 gets no request: route 3 takes them all." in done.stderr
+    rows = json.loads(pushhub("routes", "list", "--json").stdout)
+    assert [row["unreached"] for row in rows] == [False] * 4 + [True, False]
+    assert rows[1] | {"interval": 2.0} == rows[1]
