@@ -4,6 +4,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -76,12 +77,13 @@ def _free_port() -> int:
         return port
 
 
-def _listens(port: int) -> bool:
+def _answers(port: int, path: str) -> bool:
+    """Whether a request gets through: its parts find each other some time after they listen."""
     try:
-        socket.create_connection(("127.0.0.1", port), 0.2).close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=0.5) as answer:
+            return bool(answer.status == 200)
     except OSError:
         return False
-    return True
 
 
 @contextmanager
@@ -114,7 +116,7 @@ def pushpin(origin_port: int, key: str) -> Iterator[tuple[int, int]]:
             stack.callback(process.wait, 15)
             stack.callback(process.terminate)
         end = time.monotonic() + 15
-        while not (_listens(port) and _listens(control)):
+        while not (_answers(port, "/__log") and _answers(control, "/")):
             assert time.monotonic() < end, (folder / "out.log").read_text()
             time.sleep(0.05)
         yield port, control

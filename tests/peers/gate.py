@@ -1,0 +1,173 @@
+"""What stands in front of an origin, and what a GRIP case does with it: hold, stream, publish."""
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.peers.origin import Origin, script
+from tests.wire import Client, Fields, Response
+
+KEY = b"a secret of thirty-two bytes, or so"
+
+_names = itertools.count()
+
+
+def fresh(what: str = "c") -> str:
+    """A name that no other case uses, for a channel or a path."""
+    return f"{what}{os.getpid()}x{next(_names)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer, and after how many seconds it came."""
+
+    response: Response
+    seconds: float
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    @property
+    def body(self) -> bytes:
+        return self.response.body
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.response.headers
+
+
+class Streaming:
+    """A stream that is being read: `read(n)` waits for so many bytes."""
+
+    def __init__(self, client: Client, status: int, headers: dict[str, str]) -> None:
+        self.status = status
+        self.headers = headers
+        self._pieces = client.pieces()
+        self._buffer = b""
+
+    async def read(self, count: int, seconds: float = 10.0) -> bytes:
+        async with asyncio.timeout(seconds):
+            while len(self._buffer) < count:
+                self._buffer += await anext(self._pieces)
+        found, self._buffer = self._buffer[:count], self._buffer[count:]
+        return found
+
+    async def rest(self, seconds: float = 10.0) -> bytes:
+        """Everything up to the proper end."""
+        async with asyncio.timeout(seconds):
+            async for piece in self._pieces:
+                self._buffer += piece
+        found, self._buffer = self._buffer, b""
+        return found
+
+    async def during(self, seconds: float) -> bytes:
+        """What comes within a time."""
+        try:
+            await self.read(1 << 30, seconds)
+        except (TimeoutError, StopAsyncIteration):
+            pass
+        found, self._buffer = self._buffer, b""
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Pushpin or pushhub, in front of the scripted origin."""
+
+    name: str
+    origin: Origin
+    port: int
+    control: int
+    prefix: str
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name == "pushhub"
+
+    async def ask(
+        self,
+        target: str,
+        method: str = "GET",
+        headers: Fields | None = None,
+        body: bytes = b"",
+        seconds: float = 20.0,
+    ) -> Told:
+        """One request, and how long it took."""
+        async with await Client.connect(self.port) as client:
+            begun = time.monotonic()
+            client.send(method, target, headers, body)
+            response = await client.receive(seconds)
+            return Told(response, time.monotonic() - begun)
+
+    @asynccontextmanager
+    async def hold(
+        self, path: str, *headers: str, hits: int = 1, method: str = "GET", **does: Any
+    ) -> AsyncIterator[asyncio.Task[Told]]:
+        """A request that the origin has answered with a hold, and that is parked."""
+        async with self.asking(script(path, *headers, **does), path, hits, method) as task:
+            yield task
+
+    @asynccontextmanager
+    async def asking(
+        self, target: str, path: str, hits: int = 1, method: str = "GET"
+    ) -> AsyncIterator[asyncio.Task[Told]]:
+        task = asyncio.create_task(self.ask(target, method))
+        try:
+            await asyncio.to_thread(self.origin.wait, path, hits)
+            # Pushpin says nowhere that a hold is registered; it takes some milliseconds.
+            await asyncio.sleep(0.15 if self.is_ours else 0.4)
+            yield task
+        finally:
+            task.cancel()
+
+    @asynccontextmanager
+    async def stream(self, path: str, *headers: str, **does: Any) -> AsyncIterator[Streaming]:
+        """A stream whose head has come."""
+        client = await Client.connect(self.port)
+        try:
+            client.send("GET", script(path, "Grip-Hold: stream", *headers, **does))
+            async with asyncio.timeout(10):
+                status, fields = await client.head()
+            await asyncio.sleep(0.15 if self.is_ours else 0.4)
+            yield Streaming(client, status, fields)
+        finally:
+            await client.leave()
+
+    async def publish(self, *items: dict[str, Any], path: str = "/publish/") -> Response:
+        """Publish, and expect success."""
+        answer = await self.post(path, {"items": items})
+        assert answer.status == 200, answer
+        return answer
+
+    async def post(
+        self, path: str, document: Any, headers: Fields | None = None, method: str = "POST"
+    ) -> Response:
+        """A request to the control endpoint; bytes are sent as they are."""
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        async with await Client.connect(self.control) as client:
+            return await client.ask(method, self.prefix + path, headers, body)
+
+
+def response(channel: str, body: str = "pushed", **more: Any) -> dict[str, Any]:
+    """An item with an `http-response`; keywords with `_` are the item's, others the format's."""
+    item = {name.strip("_").replace("_", "-"): v for name, v in more.items() if name[-1] == "_"}
+    fmt = {name.replace("_", "-"): value for name, value in more.items() if name[-1] != "_"}
+    if not {"body_patch", "action", "body_bin"} & set(more):
+        fmt["body"] = body
+    return {"channel": channel, **item, "formats": {"http-response": fmt}}
+
+
+def chunk(channel: str, content: str = "", **more: Any) -> dict[str, Any]:
+    """An item with an `http-stream`."""
+    item = {name.strip("_").replace("_", "-"): v for name, v in more.items() if name[-1] == "_"}
+    fmt = {name.replace("_", "-"): value for name, value in more.items() if name[-1] != "_"}
+    if "action" not in more:
+        fmt["content"] = content
+    return {"channel": channel, **item, "formats": {"http-stream": fmt}}
