@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import orjson
+
 from pushhub.bosh.action import Action, Answer, Deliver, Ended
 from pushhub.bosh.condition import Condition
 from pushhub.hub.wheel import OFF
@@ -64,6 +66,17 @@ class Carrier:
         payloads = () if error is None else (error,)  # [P13]
         self._do_all(self.session.terminate(condition, payloads, self.owner.now()))
         self._set_deadline()
+
+    def release(self) -> bytes | None:
+        """Let go of all requests; the session and its stream as JSON, None if something is still
+        under way."""
+        stream = self.stream.dump()
+        if stream is None or self.session.ended:
+            return None
+        now = self.owner.now()
+        self._do_all(self.session.release(now))
+        self.owner.wheel.clear(self)
+        return orjson.dumps({"state": {"bosh": self.session.dump(now), "stream": stream}})
 
     # Doing it
 

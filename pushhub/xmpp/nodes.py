@@ -127,13 +127,14 @@ class Nodes:
 
     # Sessions
 
-    async def join(self, session: Session) -> None:
-        """A session is here now; another of its address, on another node, is sent away.
+    async def join(self, session: Session, *, moved: bool = False) -> None:
+        """A session is here now; another of its address, on another node, is sent away. One that
+        has `moved` was on another before.
 
         Raises:
             StoreError: the store cannot be written now.
         """
-        if not self.shared or session.home.anonymous:
+        if not self.shared or (session.home.anonymous and not moved):
             return
         resource = session.jid.resource
         other: str | None = None
@@ -144,7 +145,7 @@ class Nodes:
             return {**(old or {}), resource: self.id}
 
         where = await self._server.registers.change_json(_where_name(session.jid.bare), make)
-        if other is not None and other != self.id:
+        if other is not None and other != self.id and not moved:
             await self.post(other, "conflict", {"jid": session.jid.text})
         if len(where) > self._server.settings.xmpp_resources:
             await self._clear(session.jid.bare, where)
@@ -155,7 +156,7 @@ class Nodes:
         Raises:
             StoreError: the store cannot be written now.
         """
-        if not self.shared or session.home.anonymous:
+        if not self.shared or (session.home.anonymous and self.of(session.jid.local) is None):
             return
         resource = session.jid.resource
         if resource in session.home.sessions:
@@ -183,7 +184,7 @@ class Nodes:
         if not self.shared:
             return set()
         marked = self.of(bare.rpartition("@")[0])
-        if marked is not None:
+        if marked is not None and await self.alive(marked):
             return {marked}
         where = await self._server.registers.json(_where_name(bare)) or {}
         return set(where.values()) - {self.id}
@@ -205,7 +206,7 @@ class Nodes:
         if not self.shared:
             return False
         node = self.of(to.local)
-        if node is None:
+        if node is None or not await self.alive(node):
             where = await self._server.registers.json(_where_name(to.bare)) or {}
             node = where.get(to.resource)
         if node is None or node == self.id or not await self.alive(node):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import secrets
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
+from pushhub.auth.tokens import Tokens
 from pushhub.protocol.grant import EVERYTHING, Grant
 from pushhub.store.base import StoreError
 from pushhub.xmpp import names
 from pushhub.xmpp.accounts import Accounts
 from pushhub.xmpp.archive import archived_as
+from pushhub.xmpp.gate import Gate
+from pushhub.xmpp.handover import load_session, resume_feeds
 from pushhub.xmpp.home import Home
 from pushhub.xmpp.jid import Jid, parse_jid
 from pushhub.xmpp.messages import Messages
@@ -24,7 +24,7 @@ from pushhub.xmpp.presences import Presences
 from pushhub.xmpp.queries import Queries
 from pushhub.xmpp.registers import Registers
 from pushhub.xmpp.roster import Rosters
-from pushhub.xmpp.sasl import Failure, Identity, Mechanism, mechanisms
+from pushhub.xmpp.sasl import Identity, Mechanism, mechanisms
 from pushhub.xmpp.session import Session
 from pushhub.xmpp.stanza import StanzaError, StreamError, failure, may_fail
 from pushhub.xmpp.stream import Stream, Transport
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
     from pushhub.hub.hub import Hub
     from pushhub.protocol.xml import Element
-    from pushhub.store.base import Retention
-    from pushhub.xmpp.accounts import Account
+    from pushhub.xmpp.policy import Policy
     from pushhub.xmpp.xep.pubsub.feeds import Feeds
 
 log = structlog.get_logger(__name__)
@@ -52,44 +51,6 @@ REMEMBER_SECONDS = 5.0
 PUBSUB_HOST = "pubsub"
 
 TOKEN_MECHANISMS = frozenset({"OAUTHBEARER", "X-OAUTH2"})
-
-
-class Policy(Protocol):
-    """What a server must know; `Settings` is one."""
-
-    @property
-    def dev(self) -> bool: ...
-    @property
-    def token_keys(self) -> Sequence[TokenKeyEntry]: ...
-    @property
-    def token_audience(self) -> str | None: ...
-    @property
-    def token_issuer(self) -> str | None: ...
-    @property
-    def xmpp_domains(self) -> Sequence[str]: ...
-    @property
-    def xmpp_anonymous(self) -> bool: ...
-    @property
-    def xmpp_mechanisms(self) -> Sequence[str]: ...
-    @property
-    def xmpp_resources(self) -> int: ...
-    @property
-    def xmpp_roster_items(self) -> int: ...
-    @property
-    def xmpp_archive_events(self) -> int: ...
-    @property
-    def xmpp_archive_age(self) -> int: ...
-    @property
-    def xmpp_offline(self) -> int: ...
-    @property
-    def bosh_rate(self) -> float: ...
-    @property
-    def bosh_sessions(self) -> int: ...
-    def is_public(self, channel: str) -> bool:
-        """Whether anybody may read `channel`."""
-
-    def retentions(self) -> Callable[[str], Retention]:
-        """How much of a channel is kept, by its name."""
 
 
 class Server:
@@ -175,8 +136,7 @@ class Server:
         for home in list(self.homes.values()):
             for session in list(home.sessions.values()):
                 session.stream.fail(StreamError("system-shutdown"))
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self.settle()
         await self.nodes.close()
 
     # For transports
@@ -237,6 +197,43 @@ class Server:
             self._forget(session)
             raise
         return session
+
+    async def adopt(self, stream: Stream, identity: Identity, record: Any) -> Session:
+        """Go on with a session that another node has left.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        jid = parse_jid(record["jid"])
+        home = self.homes.get(jid.bare)
+        if home is None:
+            bare = jid.with_resource("")
+            home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
+        session = load_session(self, stream, home, jid, identity, record)
+        home.sessions[jid.resource] = session
+        try:
+            await home.open()
+            await self.nodes.join(session, moved=True)
+            await self.feeds.arrived(session)
+            await resume_feeds(session, record)
+            if session.takes_messages:
+                await home.catch_up(session)
+        except StoreError:
+            self._forget(session)
+            raise
+        return session
+
+    def suspend(self, session: Session) -> None:
+        """A session goes on elsewhere: it is not here any more, and nobody is told of an end."""
+        self._forget(session)
+        self.feeds.left(session)
+        if not session.home.sessions:
+            self.spawn(session.home.remember())
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def leave(
         self,
@@ -343,33 +340,3 @@ class Server:
 
 def _conflict() -> StreamError:
     return StreamError("conflict", "Another client has bound this resource.")
-
-
-class Gate:
-    """What a login can ask of the server; see `sasl.Gate`."""
-
-    __slots__ = ("_secret", "_server", "_tokens", "domain")
-
-    def __init__(self, server: Server, domain: str, tokens: Tokens, secret: bytes) -> None:
-        self._server = server
-        self._tokens = tokens
-        self._secret = secret
-        self.domain = domain
-
-    async def account(self, local: str) -> Account | None:
-        return await self._server.accounts.get(f"{local}@{self.domain}")
-
-    async def admit(self, local: str) -> None:
-        await self._server.accounts.admit(f"{local}@{self.domain}", self.domain)
-
-    def token(self, token: str) -> Grant:
-        try:
-            return self._tokens.grant(token)
-        except TokenError as error:
-            raise Failure(text=str(error)) from None
-
-    def random_bytes(self, count: int) -> bytes:
-        return self._server.random_bytes(count)
-
-    def decoy(self, what: str) -> bytes:
-        return hmac.digest(self._secret, f"{what}@{self.domain}".encode(), hashlib.sha256)

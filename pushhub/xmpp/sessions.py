@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -11,7 +11,11 @@ from pushhub.bosh.body import terminate
 from pushhub.bosh.condition import Condition
 from pushhub.bosh.session import Session
 from pushhub.bosh.terms import DEFAULT_CONTENT, Policy
+from pushhub.protocol.event import MAX_EVENT_BYTES
+from pushhub.store.base import StoreError
 from pushhub.xmpp.carrier import Carrier
+from pushhub.xmpp.forwarding import Forwarding, moved_name
+from pushhub.xmpp.stanza import StreamError
 
 if TYPE_CHECKING:
     from pushhub.bosh.body import Body
@@ -40,6 +44,7 @@ class BoshSessions:
         # Requests that wait for their answer.
         self._held: dict[Caller, Carrier] = {}
         self._leaving = False
+        self.forwarding = Forwarding(self)
 
     @property
     def wheel(self) -> Wheel:
@@ -81,6 +86,16 @@ class BoshSessions:
             self._held[caller] = carrier
             carrier.request(body, raw, caller)
         else:
+            self._elsewhere(body, raw, caller)
+
+    def _elsewhere(self, body: Body, raw: bytes, caller: Caller) -> None:
+        """A request of a session that is not here."""
+        if self._leaving:
+            # A client sends the same request again, on another connection, to another node.
+            caller.answer(b"", 503, DEFAULT_CONTENT)
+        elif self.server.nodes.shared:
+            self.forwarding.send(body, raw, caller)
+        else:
             caller.answer(terminate(Condition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
 
     def gone(self, caller: Caller) -> None:
@@ -88,6 +103,8 @@ class BoshSessions:
         carrier = self._held.pop(caller, None)
         if carrier is not None:
             carrier.gone(caller)
+        elif self.server.nodes.shared:
+            self.forwarding.gone(caller)
 
     def answered(self, caller: Caller) -> None:
         """A request is about to be answered."""
@@ -106,11 +123,54 @@ class BoshSessions:
         await self.server.open()
 
     async def close(self) -> None:
-        """End every session."""
+        """Hand every session over to whichever node has its client's next request; end it where
+        there is no other.
+        """
+        if self._leaving:
+            return
         self._leaving = True
+        if self.server.nodes.shared:
+            await self.server.settle()
+            await self._hand_over()
         for carrier in list(self.carriers.values()):
-            carrier.end(None)
+            carrier.stream.fail(StreamError("system-shutdown"))
+        self.forwarding.close()
         await self.server.close()
+
+    async def _hand_over(self) -> None:
+        states: dict[str, bytes] = {}
+        for sid, carrier in list(self.carriers.items()):
+            state = carrier.release()
+            if state is not None and len(state) <= MAX_EVENT_BYTES:
+                states[sid] = state
+                del self.carriers[sid]
+                carrier.stream.abandon()
+        registers = self.server.registers
+        for sid, state in states.items():
+            try:
+                await registers.set(moved_name(sid), state)
+            except StoreError as error:
+                log.warning("bosh.lost", error=str(error))
+
+    async def adopt(self, state: Any) -> None:
+        """Take up a session that another node has handed over.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        session = Session.load(state["bosh"], self.now())
+        carrier = Carrier(self, session)
+        stream = self.server.stream(state["stream"]["domain"], carrier)
+        if stream is None:
+            return  # The settings of the nodes differ.
+        carrier.stream = stream
+        self.carriers[session.sid] = carrier
+        try:
+            await stream.load(state["stream"])
+        except StoreError:
+            del self.carriers[session.sid]
+            raise
+        carrier.flush()
 
     def _draw(self) -> str:
         return urlsafe_b64encode(self.server.random_bytes(SID_BYTES)).decode().rstrip("=")

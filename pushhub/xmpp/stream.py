@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -19,6 +19,7 @@ from pushhub.store.base import StoreError
 from pushhub.xmpp import names
 from pushhub.xmpp.bind import bind_result, wanted_resource
 from pushhub.xmpp.features import features
+from pushhub.xmpp.handover import dump_identity, dump_session, load_identity
 from pushhub.xmpp.sasl import Failure
 from pushhub.xmpp.stanza import (
     StanzaError,
@@ -132,6 +133,41 @@ class Stream:
         self._queue.clear()
         if self.session is not None:
             self._server.leave(self.session, tuple(undelivered), tuple(unconfirmed))
+
+    def dump(self) -> dict[str, Any] | None:
+        """All of it, as JSON takes it; None while something is under way."""
+        if self.busy or self._queue or self._mechanism is not None or self.state is State.CLOSED:
+            return None
+        if self.session is not None and self.session.unsettled:
+            return None
+        return {
+            "domain": self.domain,
+            "state": self.state.value,
+            "identity": dump_identity(self.identity),
+            "session": dump_session(self.session),
+        }
+
+    async def load(self, record: Any) -> None:
+        """Become what was dumped.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        self.state = State(record["state"])
+        self.identity = load_identity(record["identity"])
+        if self.identity is not None and record["session"] is not None:
+            self.busy = True
+            try:
+                self.session = await self._server.adopt(self, self.identity, record["session"])
+            finally:
+                self.busy = False
+            self.resume()
+
+    def abandon(self) -> None:
+        """It goes on elsewhere; nobody is told anything."""
+        self.state = State.CLOSED
+        if self.session is not None:
+            self._server.suspend(self.session)
 
     # What the server says
 

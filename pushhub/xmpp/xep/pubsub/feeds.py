@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Start
+from pushhub.protocol.cursor import Cursor, Since, Start
 from pushhub.protocol.grant import Action
 from pushhub.store.base import StoreError
 from pushhub.xmpp.follow import Follow
@@ -47,8 +47,19 @@ class Feeds:
         """What an address follows here."""
         return list(self._follows.get(address, ()))
 
-    async def follow(self, home: Home, address: str, channel: str) -> None:
-        """Tell an address of this node of a channel's events from now on.
+    def positions(self, address: str) -> dict[str, str]:
+        """Up to where an address was told of each channel."""
+        follows = self._follows.get(address, {})
+        return {
+            channel: str(follow.since)
+            for channel, follow in follows.items()
+            if isinstance(follow.since, Cursor)
+        }
+
+    async def follow(
+        self, home: Home, address: str, channel: str, since: Since = Start.NOW
+    ) -> None:
+        """Tell an address of this node of a channel's events from now on, or after a position.
 
         Raises:
             StoreError: the store cannot be read now.
@@ -57,7 +68,7 @@ class Feeds:
         if channel not in follows:
             take = partial(self._take, home, address)
             gone = partial(self._gone, home, address, channel)
-            follow = Follow(self._server.hub, channel, Start.NOW, take, gone)
+            follow = Follow(self._server.hub, channel, since, take, gone)
             follows[channel] = follow
             try:
                 await follow.begin()
