@@ -23,6 +23,7 @@ from pushhub.store.redis_acks import Acks, Level
 from pushhub.store.urls import open_store_url
 from pushhub.web.asgi import Exchange
 from pushhub.web.console import CONSOLE_ROUTES
+from pushhub.web.control import Control
 from pushhub.web.cors import EXPOSED, Cors
 from pushhub.web.faces import ROUTES, Faces
 from pushhub.web.grip import GRIP_ROUTES
@@ -71,6 +72,9 @@ class App:
             ROUTES + CONSOLE_ROUTES + GRIP_ROUTES,
             prefix=prefix,
         )
+        self.control = (
+            Control(self.service, settings, self.faces.cors) if settings.control else None
+        )
         own = pages(self.service)
         self.pages = Starlette(
             routes=[Mount(prefix, routes=own)] if prefix else own,
@@ -110,11 +114,15 @@ class App:
             await self.sessions.begin()
         await self.service.desk.open(self.faces)
 
+    async def hand_over(self) -> None:
+        """Give up the XMPP sessions: to other nodes, if there can be some. Safe to call again."""
+        if self.sessions is not None:
+            await self.sessions.close()
+
     async def close(self) -> None:
         """Answer whoever still waits, and close the store."""
         self.service.leaving = True
-        if self.sessions is not None:
-            await self.sessions.close()
+        await self.hand_over()
         await self.service.hub.drain(0)
         await self.service.close()
         if self.origin is not None:
