@@ -114,6 +114,7 @@ class Server(uvicorn.Server):
         log.info("server.leaving", holds=service.hub.parked)
         if not self.force_exit:
             await self._unless_forced(asyncio.sleep(settings.drain_delay))
+            await self._unless_forced(self.app.hand_over())
             await self._unless_forced(service.hub.drain(settings.drain_seconds))
         await service.hub.drain(0)
         await super().shutdown(sockets)
