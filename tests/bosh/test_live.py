@@ -23,7 +23,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.parametrize("case", list(filter(quick, every())), ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in every() if quick(case)], ids=lambda case: case.name
+)
 def test_transcript(case: Case, server: Server) -> None:
     live = Live(server.port)
     try:

@@ -4,6 +4,7 @@ both sides.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -61,7 +62,7 @@ class Network(RuleBasedStateMachine):
     @initialize(hold=st.integers(1, 3), acks=st.booleans())
     def create(self, hold: int, acks: bool) -> None:
         self.acks = acks
-        more = {"ack": 1} if acks else {}
+        more: dict[str, Any] = {"ack": 1} if acks else {}
         raw = body(FIRST, to="localhost", ver="1.6", wait=30, hold=hold, **more)
         policy = Policy(hold=3, inactivity=10_000)
         self.session, actions = Session.create("s", parse(raw), raw, policy, self.now, None)
@@ -94,7 +95,7 @@ class Network(RuleBasedStateMachine):
         self.sent_up += count
         payload = "".join(message(number).xml() for number in range(first, self.sent_up))
         missing = [rid for rid, pending in sorted(self.pending.items()) if pending.answer is None]
-        more = {"ack": missing[0] - 1} if self.acks and missing else {}
+        more: dict[str, Any] = {"ack": missing[0] - 1} if self.acks and missing else {}
         raw = body(self.rid, "s", payload, **more)
         self.pending[self.rid] = Pending(raw, [Attempt(self.rid, raw)])
 

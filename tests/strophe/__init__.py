@@ -1,0 +1,1 @@
+"""Strophe.js, which the tests did not write, against a real server."""
