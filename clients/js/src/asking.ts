@@ -4,7 +4,7 @@ import type { News } from "./hub.js";
 import { backoff, type Pace } from "./pace.js";
 import type { Answer, Positions, Readers } from "./readers.js";
 import type { Refused, Send } from "./request.js";
-import type { Stream } from "./stream.js";
+import { DROPPED, type Stream } from "./stream.js";
 import type { State } from "./types.js";
 
 // The most that a hub gives at once.
@@ -15,8 +15,6 @@ const SLACK_MS = 10_000;
 const PLAIN_MS = 5000;
 // What asking again would not change, as docs/problems.md has them.
 const FINAL = [400, 401, 403, 404, 413];
-// Why a request was ended here: something else is to be asked.
-const DROPPED = 0;
 
 export interface Asker {
   readers: Readers;
@@ -95,7 +93,7 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
           asker.hear({ from, answer });
           held = from = { ...from, ...answer.cursors };
         };
-        return await streams.follow(response, take, limit);
+        return await streams.follow(response, take, limit, controller.signal);
       }
       const answer: Answer = await response.json();
       const news = answer.events[0] || answer.gaps;

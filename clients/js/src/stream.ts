@@ -6,6 +6,9 @@ import type { Answer } from "./readers.js";
 // A hub's stream has a sign of life every 15 s.
 const BEAT_MS = 25_000;
 
+// Why a request was ended by the page itself: something else is to be asked.
+export const DROPPED = 0;
+
 export interface Stream {
   /** Whether somebody in between keeps streams until they end; then requests are held instead. */
   blocked?: boolean;
@@ -13,11 +16,16 @@ export interface Stream {
    * Read a stream of answers to its end, and return after how many milliseconds to come back.
    * `limit` sets the time within which there must be more.
    */
-  follow(response: Response, take: (answer: Answer) => void, limit: (ms: number) => void): Promise<number>;
+  follow(
+    response: Response,
+    take: (answer: Answer) => void,
+    limit: (ms: number) => void,
+    signal: AbortSignal,
+  ): Promise<number>;
 }
 
 export const createStream = (): Stream => ({
-  async follow(response, take, limit) {
+  async follow(response, take, limit, signal) {
     const reader = response.body!.getReader();
     const decoder = new TextDecoder();
     let text = "";
@@ -41,7 +49,7 @@ export const createStream = (): Stream => ({
         }
       }
     } finally {
-      this.blocked = !heard;
+      this.blocked = !heard && signal.reason !== DROPPED;
     }
   },
 });

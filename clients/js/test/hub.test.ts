@@ -248,6 +248,7 @@ describe("remembering", () => {
     const storage = { ...browser.storage };
     a.close(); // a reload closes nothing, it ends everything; the storage stays
     Object.assign(browser.storage, storage);
+    await pass(20);
     model.publish("a", 2);
     const again = heard(open(), "a");
     await pass(20);
@@ -330,7 +331,7 @@ describe("failing", () => {
     const hub = open();
     heard(hub, "a");
     model.next = Array.from({ length: 12 }, () => new TypeError("network"));
-    await pass(10);
+    await pass();
     expect(hub.state).toBe("offline");
     for (const ms of [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]) {
       const count = model.asked.length;
@@ -427,6 +428,7 @@ describe("failing", () => {
     expect(hub.state).toBe("live");
     expect(model.asked.length).toBe(count + 1);
     hub.close();
+    await pass(20);
     heard(open(), "a");
     await pass(20);
     expect(last().wait).toBe(7);
@@ -435,7 +437,7 @@ describe("failing", () => {
   it("takes one death for chance", async () => {
     model.cut = 10;
     heard(open(), "a");
-    await pass(15_000);
+    await pass(10_100);
     model.cut = Infinity;
     await pass(60_000);
     expect(last().wait).toBe(25);
