@@ -189,15 +189,16 @@ def read_item(document: dict[str, Any]) -> Item:
 @lru_cache(maxsize=64)
 def item_of(event: Event) -> Item:
     """The item that an event of the log is. Remembered, since all who are held ask for the same."""
+    own_id = None if event.id == str(event.cursor) else event.id
     if event.content_type == CONTENT_TYPE:
         try:
             return read_item(orjson.loads(event.data))
         except (orjson.JSONDecodeError, GripError, DraftError, KeyError, TypeError, AttributeError):
             # Published by other means, under a content type that is not theirs to use.
-            return Item(event.id)
+            return Item(own_id)
     headers = ((b"Content-Type", event.content_type.encode("latin-1")),)
     return Item(
-        event.id,
+        own_id,
         None,
         ResponseFormat(headers=headers, body=event.data),
         StreamFormat(content=event.data),
