@@ -92,10 +92,9 @@ class GripStream:
                 waiting = [order for order in self.orders.values() if order.parked]
                 first = min(waiting, key=lambda order: order.parked[0].time)
                 return self._part(first.overdue(), {})
-            case For.KEEP_ALIVE:
-                beat = self.held.instruct.keep_alive
-                self.stirred = For.KEEP_ALIVE
-                return Part(beat.content if beat else b"")
+        beat = self.held.instruct.keep_alive
+        self.stirred = For.KEEP_ALIVE
+        return Part(beat.content if beat else b"")
 
     def refuse(self, problem: Problem) -> Part:
         self.then = Next.END

@@ -1,0 +1,98 @@
+"""Nothing that is published while an origin is being asked is missed, and nothing comes twice.
+
+The test is the publisher, and the origin is its own: it decides what is written and published
+at which moment of the request.
+"""
+
+import asyncio
+import random
+
+import pytest
+
+from tests.peers.gate import Gate, chunk, fresh, response
+from tests.peers.origin import script, scripted_origin
+from tests.serving import serve
+
+HOLD = "Grip-Hold: response"
+ROUNDS = 60
+
+
+@pytest.fixture(scope="module", params=["memory", "sqlite"])
+def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> object:
+    url = "memory://"
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('grip') / 'hub.db'}"
+    with scripted_origin() as origin:
+        address = f"http://127.0.0.1:{origin.port}"
+        with serve(store=url, origin=address) as server:
+            yield Gate("pushhub", origin, server.port, server.port, "/_pushhub")
+
+
+async def test_a_publish_at_any_moment_of_the_request_reaches_the_hold(gate: Gate) -> None:
+    """The origin looks at its data when it is asked, and takes 20 ms to answer."""
+    drawn = random.Random(5)
+
+    async def one() -> None:
+        channel, where = fresh(), "/" + fresh("p")
+        target = script(where, HOLD, f"Grip-Channel: {channel}", body="nothing", delay=0.02)
+        task = asyncio.create_task(gate.ask(target))
+        await asyncio.to_thread(gate.origin.wait, where)
+        # From here on the origin's answer is too old to have it.
+        await asyncio.sleep(drawn.uniform(0, 0.04))
+        await gate.publish(response(channel, "news"))
+        told = await task
+        assert told.body == b"news"
+        assert told.seconds < 3
+
+    for _ in range(ROUNDS // 10):
+        await asyncio.gather(*(one() for _ in range(10)))
+    assert ROUNDS % 10 == 0
+
+
+async def test_what_was_published_before_the_request_does_not_come_again(gate: Gate) -> None:
+    """The origin had it when it was asked, for a publisher writes before it publishes."""
+    channel = fresh()
+    await gate.publish(response(channel, "old"))
+    await asyncio.sleep(0.05)
+    lines = (HOLD, f"Grip-Channel: {channel}", "Grip-Timeout: 5")
+    told = await gate.ask(script("/" + fresh("p"), *lines, body="nothing"))
+    assert told.body == b"nothing"
+
+
+async def test_a_stream_misses_nothing_and_repeats_nothing(gate: Gate) -> None:
+    channel, where = fresh(), "/" + fresh("p")
+    expected = b"".join(b"%d," % n for n in range(200))
+
+    async def publish() -> None:
+        for n in range(200):
+            await gate.publish(chunk(channel, f"{n},"))
+
+    client_body = asyncio.Event()
+    target = ("Grip-Hold: stream", f"Grip-Channel: {channel}")
+    publishing: asyncio.Task[None] | None = None
+
+    async def start() -> None:
+        await asyncio.to_thread(gate.origin.wait, where)
+        client_body.set()
+        await publish()
+
+    publishing = asyncio.create_task(start())
+    async with gate.stream(where, *target, delay=0.05) as stream:
+        await client_body.wait()
+        found = await stream.read(len(expected))
+    await publishing
+    assert found == expected
+
+
+async def test_a_hold_with_a_prev_id_gets_what_follows_it(gate: Gate) -> None:
+    channel = fresh()
+    for n in range(1, 4):
+        await gate.publish(response(channel, f"item {n}", id_=str(n), prev_id_=str(n - 1)))
+    await asyncio.sleep(0.05)
+    for known in (1, 2):
+        lines = (HOLD, f"Grip-Channel: {channel}; prev-id={known}")
+        where = "/" + fresh("p")
+        told = await gate.ask(script(where, *lines))
+        assert told.body == f"item {known + 1}".encode()
+        assert told.seconds < 2
+        assert len(gate.origin.at(where)) == 1
