@@ -129,8 +129,9 @@ class Machine:
 
     def hang_up(self, name: str) -> None:
         """A request's client goes."""
-        sid = self.waiting.pop(name)
-        self.members[sid].session.gone(name, self.now)
+        # The very object that was the request's handle, not another one that is equal to it.
+        handle = next(handle for handle in self.waiting if handle == name)
+        self.members[self.waiting.pop(name)].session.gone(handle, self.now)
 
     def put(self, payload: str) -> None:
         """Somebody sends something to the last session."""
