@@ -32,7 +32,9 @@ class Request:
     repeat shows it.
     """
 
-    __slots__ = ("__dict__", "body", "client", "headers", "method", "path", "query_string")
+    __slots__ = (
+        *("__dict__", "body", "client", "headers", "method", "path", "query_string", "trusted"),
+    )
 
     def __init__(
         self,
@@ -49,6 +51,8 @@ class Request:
         self.headers = headers if headers is not None else {}
         self.body = body
         self.client = client
+        self.trusted = False
+        """Whether it may do everything because of where it came in, whoever sent it."""
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -10,23 +10,41 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 
-def banner(settings: Settings, port: int) -> str:
-    """The address; in development also a line that publishes, one that waits, and the demo."""
-    host = settings.host
-    if settings.dev or host in ("0.0.0.0", "::", ""):
-        host = "127.0.0.1"
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    lines = [f"pushhub is at {url} (store: {without_password(settings.store)})"]
+def banner(settings: Settings, port: int, control_port: int | None = None) -> str:
+    """The addresses; in development also a line that publishes, one that waits, and the demo."""
+    url = _url(settings.host, port, dev=settings.dev)
+    store = without_password(settings.store)
+    # Where pushhub's own routes are.
+    own = url
+    if not (settings.origin or settings.routes):
+        lines = [f"pushhub is at {url} (store: {store})"]
+    else:
+        own += settings.prefix
+        behind = settings.origin or "the targets of its routes"
+        lines = [
+            f"pushhub is at {url} in front of {behind} (store: {store})",
+            f"its own routes are under {own}",
+        ]
+    if settings.control_address is not None and control_port is not None:
+        own = _url(settings.control_address[0], control_port, dev=settings.dev)
+        needs = "no key is needed there" if settings.is_control_open else "with a key"
+        lines.append(f"control is at {own} ({needs})")
     if settings.dev:
-        events = f"{url}/v1/channels/demo/events"
+        events = f"{own}/v1/channels/demo/events"
         lines += [
             "",
             "  DEVELOPMENT: nobody is asked for a key. Loopback only.",
             "",
             f"  wait for news   curl -H 'Prefer: wait=25' '{events}?since=now'",
             f'  publish         curl -d \'{{"hello": "world"}}\' {events}',
-            f"  see it move     {url}/demo",
-            f"  read the API    {url}/docs",
+            f"  see it move     {own}/demo",
+            f"  read the API    {own}/docs",
             "",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _url(host: str, port: int, *, dev: bool) -> str:
+    if dev or host in ("0.0.0.0", "::", ""):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

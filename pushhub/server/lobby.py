@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pushhub.server.head import Head
     from pushhub.server.lending import Lending
     from pushhub.web.app import App
+    from pushhub.web.control import Control
 
 log = structlog.get_logger("pushhub.access")
 
@@ -39,7 +40,7 @@ class Lobby:
     time.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App | Control) -> None:
         self.faces = app.faces
         self.service = app.service
         self.hub = app.service.hub

@@ -18,55 +18,48 @@ from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
 from pushhub.server.lobby import Lobby
 from pushhub.server.reload import HANGUP
+from pushhub.server.sockets import port_of
 from pushhub.store.base import StoreError
 from pushhub.web.app import App, create_app
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from pushhub.server.reload import Reload
     from pushhub.settings import Settings
+    from pushhub.web.control import Control
 
 log = structlog.get_logger(__name__)
 
 # Requests that are not holds, such as a publish, and their last bytes: as long as a slow phone
 # needs.
 GRACE_SECONDS = 10
+# Connections that wait to be accepted: a crowd that comes back after a restart.
+BACKLOG = 4096
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a drain before its shutdown. `started` gets the port when it listens."""
+    """uvicorn, with a drain before its shutdown. `started` gets the ports when it listens, that of
+    `controls` last.
+    """
 
     def __init__(
-        self, app: App, started: Callable[[int], None], reload: Reload | None = None
+        self,
+        app: App,
+        started: Callable[..., None],
+        reload: Reload | None = None,
+        controls: Sequence[socket.socket] = (),
     ) -> None:
-        settings = app.settings
         self.app = app
         self._reload = reload
         self._reloading: asyncio.Task[None] | None = None
         self._hangups = 0
         self._when_started = started
+        self._controls = controls
         self.collector = Collector(app.service.hub)
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=settings.host,
-                port=settings.port,
-                loop="uvloop",
-                http=Lobby(app),  # type: ignore[arg-type]
-                ws="auto",
-                lifespan="off",  # the store is opened and closed here, where its sentence is heard
-                proxy_headers=False,
-                server_header=False,
-                access_log=settings.access_log,
-                log_config=None,
-                backlog=4096,
-                timeout_keep_alive=int(settings.keep_alive_seconds),
-                timeout_graceful_shutdown=GRACE_SECONDS,
-            )
-        )
+        super().__init__(_config(app))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store, then listen.
@@ -87,7 +80,26 @@ class Server(uvicorn.Server):
             await service.peers.open(service)
         if self._reload is not None and HANGUP is not None:
             asyncio.get_running_loop().add_signal_handler(HANGUP, self._hung_up, self._reload)
-        self._when_started(self.servers[0].sockets[0].getsockname()[1])
+        await self._listen_to_control()
+        self._when_started(*(port_of(server.sockets[0]) for server in self.servers))
+
+    async def _listen_to_control(self) -> None:
+        control = self.app.control
+        if control is None or not self._controls:
+            return
+        config = _config(control)
+        config.load()
+        lobby = Lobby(control)
+        loop = asyncio.get_running_loop()
+        for sock in self._controls:
+            # Its connections are among ours: they are drained and counted with them.
+            self.servers.append(
+                await loop.create_server(
+                    lambda: lobby(config, self.server_state, self.lifespan.state),
+                    sock=sock,
+                    backlog=BACKLOG,
+                )
+            )
 
     def _hung_up(self, reload: Reload) -> None:
         if reload.is_end:
@@ -139,17 +151,39 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run(settings: Settings, reload: Reload | None = None) -> int:
+def _config(app: App | Control) -> uvicorn.Config:
+    settings = app.settings
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=Lobby(app),  # type: ignore[arg-type]
+        ws="auto",
+        lifespan="off",  # the store is opened and closed here, where its sentence is heard
+        proxy_headers=False,
+        server_header=False,
+        access_log=settings.access_log,
+        log_config=None,
+        backlog=BACKLOG,
+        timeout_keep_alive=int(settings.keep_alive_seconds),
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def run(
+    settings: Settings, reload: Reload | None = None, controls: Sequence[socket.socket] = ()
+) -> int:
     """Serve in this process until a signal comes. Returns the exit status: 0 after a clean end, 1
     if it could not start.
     """
 
-    def announce(port: int) -> None:
-        sys.stdout.write(banner(settings, port))
+    def announce(*ports: int) -> None:
+        sys.stdout.write(banner(settings, *ports))
         sys.stdout.flush()
 
     try:
-        server = Server(create_app(settings), announce, reload)
+        server = Server(create_app(settings), announce, reload, controls)
         server.run()
     except StoreError as error:
         sys.stderr.write(f"pushhub: {error}\n")

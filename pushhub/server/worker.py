@@ -73,17 +73,18 @@ def with_routes(settings: Settings, written: bytes) -> Settings:
 
 
 def work(
-    settings: Settings, sock: socket.socket, line: Connection, folder: Path, index: int
+    settings: Settings, sockets: list[socket.socket], line: Connection, folder: Path, index: int
 ) -> None:
-    """A worker's life, in a process of its own. It serves on `sock`, and answers for its figures
-    in `folder`; it leaves when it is told to on `line`, or when that ends.
+    """A worker's life, in a process of its own. It serves on the first of `sockets`, and those of
+    control on the second; it answers for its figures in `folder`; it leaves when it is told to on
+    `line`, or when that ends.
     """
     logs.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
     supervisor = os.getppid()
     peers = Peers(folder, index, settings.workers)
     server: WorkerServer
 
-    def started(port: int) -> None:
+    def started(*ports: int) -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(line.fileno(), hear, loop)
         line.send(Ready())
@@ -104,8 +105,8 @@ def work(
     try:
         app = create_app(settings)
         app.service.peers = peers
-        server = WorkerServer(app, started)
-        server.run(sockets=[sock])
+        server = WorkerServer(app, started, controls=sockets[1:])
+        server.run(sockets=sockets[:1])
     except StoreError as error:
         line.send(Failed(str(error)))
         sys.exit(1)

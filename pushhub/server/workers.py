@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -26,10 +25,12 @@ import structlog
 from pushhub.server.banner import banner
 from pushhub.server.reload import HANGUP
 from pushhub.server.serving import GRACE_SECONDS
+from pushhub.server.sockets import SHARES, bind, bound, port_of
 from pushhub.server.worker import Failed, Hurry, Ready, Reroute, work, written_routes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
+    from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
     from types import FrameType
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-# Whether several sockets can listen on one address, and each is given its share of what comes.
-SHARES = hasattr(socket, "SO_REUSEPORT")
 
 # A worker that dies this soon after its start will do so again; then the pause before the next
 # attempt doubles.
@@ -57,7 +55,8 @@ class Worker:
     """One of the places in which a process serves, and how its present process fares."""
 
     index: int
-    socket: socket.socket
+    sockets: list[socket.socket]
+    """Where it listens: for everybody, and for control if there is that."""
     process: SpawnProcess = field(init=False)
     line: Connection = field(init=False)
     started: float = 0.0
@@ -89,6 +88,11 @@ class Worker:
         except OSError:
             pass  # it is gone
 
+    def close(self) -> None:
+        """Give up its addresses."""
+        for sock in self.sockets:
+            sock.close()
+
     def reroute(self, file: Path) -> None:
         """Have the process take the routes in a file."""
         try:
@@ -104,15 +108,25 @@ class Supervisor:
         OSError: the address cannot be had.
     """
 
-    def __init__(self, settings: Settings, reload: Reload | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        reload: Reload | None = None,
+        controls: Sequence[socket.socket] = (),
+    ) -> None:
         self._settings = settings
         self._reload = reload
         self._context = multiprocessing.get_context("spawn")
+        publics = bind(settings.host, settings.port, settings.workers)
+        # The same addresses for each worker.
         self._workers = [
-            Worker(index, sock)
-            for index, sock in enumerate(bind(settings.host, settings.port, settings.workers))
+            Worker(index, list(sockets))
+            for index, sockets in enumerate(
+                zip(publics, *([controls] if controls else []), strict=True)
+            )
         ]
-        self._port = self._workers[0].socket.getsockname()[1]
+        self._addresses = [sock.getsockname()[:2] for sock in self._workers[0].sockets]
+        self._ports = [port_of(sock) for sock in self._workers[0].sockets]
         self._announced = False
         self._signals = 0
         self._hangups = 0
@@ -159,10 +173,9 @@ class Supervisor:
                 worker.reroute(file)
 
     def _start(self, worker: Worker) -> None:
-        if worker.socket.fileno() < 0:
-            host, port = self._settings.host, self._port
+        if worker.sockets[0].fileno() < 0:
             try:
-                worker.socket = _bound(host, port, shares=True)
+                worker.sockets = [bound(*address, shares=True) for address in self._addresses]
             except OSError as error:
                 log.warning("worker.unbound", worker=worker.index, error=error.strerror)
                 worker.again_at = time.monotonic() + LONGEST_PAUSE
@@ -170,7 +183,7 @@ class Supervisor:
         worker.line, theirs = self._context.Pipe()
         worker.process = self._context.Process(
             target=work,
-            args=(self._settings, worker.socket, theirs, self._folder, worker.index),
+            args=(self._settings, worker.sockets, theirs, self._folder, worker.index),
             name=f"worker-{worker.index}",
         )
         with _deaf_to_the_terminal():
@@ -201,7 +214,7 @@ class Supervisor:
                     self._bury(worker)
             if not self._announced and all(worker.ready for worker in self._workers):
                 self._announced = True
-                sys.stdout.write(banner(self._settings, self._port))
+                sys.stdout.write(banner(self._settings, *self._ports))
                 sys.stdout.flush()
         return 0
 
@@ -217,7 +230,7 @@ class Supervisor:
         )
         worker.line.close()
         if not worker.ready and SHARES:
-            worker.socket.close()
+            worker.close()
         if now - worker.started < YOUNG_SECONDS:
             worker.again_at = now + worker.pause
             worker.pause = min(2 * worker.pause, LONGEST_PAUSE)
@@ -234,7 +247,7 @@ class Supervisor:
         for worker in self._workers:
             # A worker that has closed its own copy refuses, instead of letting clients wait in
             # vain.
-            worker.socket.close()
+            worker.close()
         started = [worker for worker in self._workers if hasattr(worker, "process")]
         for worker in started:
             if worker.again_at is None:
@@ -267,36 +280,3 @@ def _deaf_to_the_terminal() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def bind(host: str, port: int, count: int) -> list[socket.socket]:
-    """A socket for each worker on the same address; the same one for all where the system has no
-    SO_REUSEPORT.
-
-    Raises:
-        OSError: the address cannot be had.
-    """
-    if SHARES:
-        # Another pushhub that shares its port would share it with us, and nobody would notice.
-        _bound(host, port, shares=False).close()
-    sockets = [_bound(host, port, shares=SHARES)]
-    port = sockets[0].getsockname()[1]
-    for _ in range(count - 1):
-        sockets.append(_bound(host, port, shares=True) if SHARES else sockets[0].dup())
-    return sockets
-
-
-def _bound(host: str, port: int, *, shares: bool) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shares:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if sock.family == socket.AF_INET6:
-            # As asyncio does for a single process.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -315,10 +315,11 @@ class Settings(OriginSettings, XmppSettings, BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.dev and not is_loopback(self.host):
+        hosts = (self.host, *(self.control_address or ())[:1])
+        if self.dev and (exposed := [host for host in hosts if not is_loopback(host)]):
             raise ValueError(
                 f"With dev nobody is asked for a key, so it listens on loopback only: use host "
-                f"127.0.0.1 instead of {self.host}, or leave dev off."
+                f"127.0.0.1 instead of {exposed[0]}, or leave dev off."
             )
         if self.workers > 1 and self.store.startswith(("memory:", "sqlite:")):
             raise ValueError(
@@ -359,9 +360,14 @@ class Settings(OriginSettings, XmppSettings, BaseSettings):
         """Whether pages of other origins may send cookies: only those that are named one by one."""
         return bool(self.cors_origins) and self.cors_origins != ["*"]
 
+    @property
+    def is_control_open(self) -> bool:
+        """Whether there is a second listener, and only this machine can reach it."""
+        return self.control_address is not None and is_loopback(self.control_address[0])
+
     def refusal(self) -> str | None:
         """Why a server must not start with these settings; None if it may."""
-        if self.dev or self.api_keys:
+        if self.dev or self.api_keys or self.is_control_open:
             return None
         return (
             "Without an API key nobody could publish. Make one with `pushhub key new NAME` and "

@@ -264,10 +264,20 @@ class OriginSettings(BaseModel):
         str, setting(ORIGIN, "The `iss` of `Grip-Sig`.", min_length=1, max_length=255)
     ] = "pushhub"
 
+    @property
+    def control_address(self) -> tuple[str, int] | None:
+        """Host and port of the second listener, if there is to be one."""
+        if self.control is None:
+            return None
+        host, _, port = self.control.rpartition(":")
+        return host.strip("[]"), int(port)
+
     @model_validator(mode="after")
     def _behind(self) -> Self:
         if self.control is not None and not _LISTEN.fullmatch(self.control):
             raise ValueError("'control' is host:port, such as 127.0.0.1:5561.")
+        if self.control_address is not None and self.control_address[1] > 65_535:
+            raise ValueError("The port of 'control' is at most 65535.")
         if not _PREFIX.fullmatch(self.prefix):
             raise ValueError("'prefix' is a path such as /_pushhub, without a final slash.")
         if self.origin is None:

@@ -125,7 +125,7 @@ class Decision:
 
 
 class Faces:
-    """The faces of one service."""
+    """The faces of one service, under `prefix`. Whom it `trusts` needs no key."""
 
     def __init__(
         self,
@@ -134,8 +134,10 @@ class Faces:
         routes: tuple[Route, ...] = ROUTES,
         *,
         prefix: str = "",
+        trusts: Callable[[Request], bool] | None = None,
     ) -> None:
         self.service = service
+        self._trusts = trusts
         self.cors = cors
         self._fixed = {
             prefix + route.path: Match(route, None) for route in routes if "{" not in route.path
@@ -182,6 +184,8 @@ class Faces:
                     return self._held(self.decide_for(request, match, grant))
 
                 return Decision(redeem(service, ticket, run))
+            if self._trusts is not None:
+                request.trusted = self._trusts(request)
             admit = face.admit
             grant = admit(service, request) if admit else service.authority.grant(request)
             return self._run(face, request, match, grant)

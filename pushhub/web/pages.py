@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from pushhub.web.service import Service
 
 
-def pages(service: Service) -> list[Route]:
-    """The routes of the pages."""
+def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> list[Route]:
+    """The routes of the pages. Whom `trusts` trusts needs no key for the metrics."""
     return [
         Route("/", _home),
         Route("/livez", _livez),
         Route("/readyz", _readyz(service)),
-        Route("/metrics", _metrics(service)),
+        Route("/metrics", _metrics(service, trusts)),
         Route("/openapi.json", _openapi),
         Route("/docs", asset("docs.html")),
         Route("/docs.css", asset("docs.css")),
@@ -82,10 +82,13 @@ def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
     return faces
 
 
-def _metrics(service: Service) -> Callable[[Request], Awaitable[Response]]:
+def _metrics(
+    service: Service, trusts: Callable[[Asked], bool] | None
+) -> Callable[[Request], Awaitable[Response]]:
     async def metrics_page(request: Request) -> Response:
         try:
             asked = Asked("GET", request.url.path, headers=dict(request.headers))
+            asked.trusted = trusts is not None and trusts(asked)
             service.authority.require_admin(service.authority.grant(asked))
         except Problem as problem:
             return _problem(service, problem)

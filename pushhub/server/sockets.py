@@ -1,0 +1,67 @@
+"""The sockets that a server listens on, bound before anything else is done."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pushhub.settings import Settings
+
+# Whether several sockets can listen on one address, and each is given its share of what comes.
+SHARES = hasattr(socket, "SO_REUSEPORT")
+
+
+def bind(host: str, port: int, count: int) -> list[socket.socket]:
+    """A socket for each worker on the same address; the same one for all where the system has no
+    SO_REUSEPORT.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    if SHARES:
+        # Another pushhub that shares its port would share it with us, and nobody would notice.
+        bound(host, port, shares=False).close()
+    sockets = [bound(host, port, shares=SHARES and count > 1)]
+    port = port_of(sockets[0])
+    for _ in range(count - 1):
+        sockets.append(bound(host, port, shares=True) if SHARES else sockets[0].dup())
+    return sockets
+
+
+def bind_control(settings: Settings) -> list[socket.socket]:
+    """A socket for each worker on the control address; none where there is none.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    if settings.control_address is None:
+        return []
+    return bind(*settings.control_address, settings.workers)
+
+
+def bound(host: str, port: int, *, shares: bool) -> socket.socket:
+    """A socket on an address, which other sockets of ours may share.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if sock.family == socket.AF_INET6:
+            # As asyncio does for a single process.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def port_of(sock: socket.socket) -> int:
+    """The port that a socket is bound to."""
+    port: int = sock.getsockname()[1]
+    return port

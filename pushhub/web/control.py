@@ -1,0 +1,76 @@
+"""A second listener, for publishers and operators: pushhub's own routes, at its root.
+
+On loopback it asks for no key, as GRIP's publishers expect: whoever runs programs on this machine
+may. A browser is no such program, for it runs what other sites say; so what comes from a page is
+trusted only if the page is the listener's own (CWE-352), under a name that is this machine's and
+not one that somebody else's DNS leads here (CWE-350).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+
+from pushhub.settings.model import is_loopback
+from pushhub.web.asgi import Exchange
+from pushhub.web.console import CONSOLE_ROUTES
+from pushhub.web.faces import ROUTES, Faces
+from pushhub.web.grip import GRIP_ROOT, GRIP_ROUTES
+from pushhub.web.pages import pages, problem_handlers
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from pushhub.protocol.request import Request
+    from pushhub.settings import Settings
+    from pushhub.web.cors import Cors
+    from pushhub.web.service import Service
+
+# Beside those that every listener of pushhub has.
+CONTROL_ROUTES = (*CONSOLE_ROUTES, *GRIP_ROUTES, GRIP_ROOT)
+
+
+class Control:
+    """The listener's faces and pages; an ASGI application as `App` is, but nothing's origin."""
+
+    origin = None
+
+    def __init__(self, service: Service, settings: Settings, cors: Cors) -> None:
+        trusts = trusted if settings.is_control_open else None
+        self.service = service
+        self.settings = settings
+        self.faces = Faces(service, cors, ROUTES + CONTROL_ROUTES, trusts=trusts)
+        self.pages = Starlette(
+            routes=pages(service, trusts), exception_handlers=problem_handlers(service)
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope.get("raw_path") or scope["path"].encode()
+            match = self.faces.match(path.decode("latin-1").partition("?")[0])
+            if match is not None:
+                await Exchange(self.faces, scope, receive, send).run(match)
+                return
+        await self.pages(scope, receive, send)
+
+
+def trusted(request: Request) -> bool:
+    """Whether a request to a listener on loopback was made by a program of this machine, or by a
+    page of the listener's own.
+    """
+    headers = request.headers
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if origin is None and site is None:
+        return True
+    host = headers.get("host", "").lower()
+    if site is not None and site not in ("same-origin", "none"):
+        return False
+    if origin is not None and origin.partition("://")[2].lower() != host:
+        return False
+    return is_loopback(_name(host))
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    return host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
