@@ -1,13 +1,15 @@
-// Builds the client into the folder that is its argument, or dist/: both entries as ESM, the script for
-// a tag, source maps and types. The same sources give the same bytes: what the hub serves, in
-// pushhub/web/static, is held to them by a test.
+// node build.mjs [--hub] [FOLDER]
+//
+// Builds the client into the folder, or dist/: both entries as ESM, the script for a tag, source maps and
+// types. The same sources give the same bytes: a test holds what the hub serves (pushhub/web/static/client.*,
+// which --hub writes) to the sources.
 import { execFileSync } from "node:child_process";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { build } from "esbuild";
 import { minify } from "terser";
 
-const OUT = process.argv[2] ?? "dist";
+const OUT = process.argv.slice(2).find((word) => !word.startsWith("--")) ?? "dist";
 
 // What one module calls another by, and nobody else: no member of the API, of a message, or of the
 // browser has such a name.
@@ -17,6 +19,7 @@ const INTERNAL =
 const OUTPUTS = [
   { entry: "src/core.ts", file: "core.js", format: "esm" },
   { entry: "src/index.ts", file: "index.js", format: "esm" },
+  { entry: "src/index.ts", file: "client.mjs", format: "esm" },
   { entry: "src/script.ts", file: "client.js", format: "iife" },
 ];
 
@@ -48,3 +51,12 @@ for (const { entry, file, ...options } of OUTPUTS) {
 }
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--outDir", OUT], { stdio: "inherit" });
+// One file with all types, for what a hub serves.
+const types = await readFile(`${OUT}/types.d.ts`, "utf8");
+const names = "export declare const connect: Connect;\nexport declare const poll: StartPoll;\nexport as namespace pushhub;\n";
+await writeFile(`${OUT}/client.d.ts`, types + names);
+
+// With --hub the hub's own copy too.
+if (process.argv.includes("--hub"))
+  for (const file of ["client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.d.ts"])
+    await copyFile(`${OUT}/${file}`, `../../pushhub/web/static/${file}`);

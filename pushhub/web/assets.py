@@ -23,6 +23,9 @@ MEDIA_TYPES = {
     "css": "text/css",
     "html": "text/html",
     "js": "text/javascript",
+    "map": "application/json",
+    "mjs": "text/javascript",
+    "ts": "text/plain",
     "txt": "text/plain",
 }
 

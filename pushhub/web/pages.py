@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from pushhub.web.service import Service
 
+# The browser client, for a script tag and as a module: what `npm run build` in clients/js writes.
+CLIENT = ("client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.d.ts")
+
 
 def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> list[Route]:
     """The routes of the pages. Whom `trusts` trusts needs no key for the metrics."""
@@ -36,6 +39,7 @@ def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> li
         Route("/docs", asset("docs.html")),
         Route("/docs.css", asset("docs.css")),
         Route("/docs.js", asset("docs.js")),
+        *(Route(f"/{name}", asset(name)) for name in CLIENT),
         Route("/page.css", asset("page.css")),
         Route("/demo", asset("demo.html")),
         Route("/demo/faces.json", _faces(service)),

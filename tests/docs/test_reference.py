@@ -26,6 +26,9 @@ ASSETS = {
     "/demo/faces.json",
     "/demo/{file}",
     "/console/{file}",
+    "/client.js.map",
+    "/client.mjs.map",
+    "/client.d.ts",
 }
 # What a histogram's name is followed by in a query.
 SUFFIXES = re.compile(r"_(?:bucket|sum|count)$")
