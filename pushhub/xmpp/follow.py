@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.hub.hold import Hold
+from pushhub.hub.hold import Hold, Inner
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Page
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
@@ -99,7 +99,7 @@ class Follow:
         """Begin, or go on."""
         self._timer = None
         while not self.stopped:
-            reply = self._hub.hold(Watch(self._channel, self.since))
+            reply = self._hub.hold(Watch(self._channel, self.since), Inner)
             if isinstance(reply, Hold):
                 self._hold = reply
                 reply.attach(self)
@@ -128,9 +128,6 @@ class Follow:
             if self.stopped:
                 return False
             self._take(event)
-        if not page.events and not page.up_to_date and self._hub.parked >= self._hub.max_holds:
-            self._later()
-            return False
         if not page.events and self._hub.draining:
             self._later()
             return False

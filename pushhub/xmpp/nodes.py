@@ -254,7 +254,7 @@ class Nodes:
         Raises:
             StoreError: it cannot be written now.
         """
-        head = orjson.dumps({"by": self.id, "kind": kind, **about})
+        head = orjson.dumps({"by": self.id, "letter": kind, **about})
         try:
             draft = Draft(head + b"\n" + data, "application/octet-stream")
         except DraftError:
@@ -269,13 +269,13 @@ class Nodes:
     def _take(self, event: Event) -> None:
         head, _, data = event.data.partition(b"\n")
         about = orjson.loads(head)
-        take = self._letters.get(about["kind"])
+        take = self._letters.get(about["letter"])
         if take is None:
             return  # A node of a newer version.
         try:
             take(about["by"], about, data)
         except Exception:
-            log.exception("xmpp.letter_failed", kind=about["kind"])
+            log.exception("xmpp.letter_failed", letter=about["letter"])
 
     def _stanza(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
         to, stanza = parse_jid(about["to"]), parse(data)

@@ -188,7 +188,16 @@ class Registers:
         if isinstance(outcome, StoreError):
             raise outcome
         assert isinstance(outcome, Appended | Mismatch)
+        if isinstance(outcome, Appended):
+            self._know(name, outcome.cursor)
         return outcome
+
+    def _know(self, name: str, cursor: Cursor) -> None:
+        """Whoever has written a register reads what he wrote: the news of it may be on its way."""
+        shelf = self.hub.shelf
+        channel = shelf.get(name)
+        if channel is not None and not channel.ends_at(cursor):
+            shelf.drop_tail(channel)
 
     async def delete(self, name: str) -> None:
         """Forget a register, or any channel of ours."""

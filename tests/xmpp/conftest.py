@@ -14,6 +14,7 @@ from pushhub.protocol.xml import STREAMS, Element, parse
 from pushhub.settings import Settings
 from pushhub.xmpp import names
 from pushhub.xmpp.server import Server
+from pushhub.xmpp.sessions import BoshSessions
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, Clock
 
@@ -173,13 +174,16 @@ class World:
         self.shared = shared
         self.settings = Settings(**{"dev": True, **settings})
         self.servers: list[Server] = []
+        self.sessions: list[BoshSessions] = []
 
     async def node(self) -> Server:
         hub = Hub(self._make())
         await hub.open()
         server = Server(hub, self.settings)
-        await server.open()
+        sessions = BoshSessions(server)
+        await sessions.begin()
         self.servers.append(server)
+        self.sessions.append(sessions)
         return server
 
     @property
@@ -196,10 +200,14 @@ class World:
         """A client that has logged in and bound a resource; without a name it is anonymous."""
         return await (await self.client(node).login(name)).bind(resource)
 
+    async def leave(self, node: int) -> None:
+        """A node drains, and is gone."""
+        await self.sessions[node].close()
+
     async def close(self) -> None:
-        for server in self.servers:
-            await server.close()
-            await server.hub.close()
+        for sessions in self.sessions:
+            await sessions.close()
+            await sessions.server.hub.close()
 
 
 def body(message: Element) -> str | None:

@@ -1,0 +1,196 @@
+"""Two nodes on one Redis: where a session is makes no difference to anybody."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushhub.protocol.event import Draft
+from pushhub.store.base import Append, append
+from pushhub.xmpp import names
+from tests.redis_servers import rack, redis_shelf
+from tests.store.conftest import LABS, NEWS_SECONDS, Clock
+from tests.xmpp.browser import Browser
+from tests.xmpp.conftest import World, body
+
+__all__ = ["rack", "redis_shelf"]
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests import redis_servers
+
+PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{names.PING}'/></iq>"
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
+    world = World(LABS["valkey9"](tmp_path, Clock(), redis_shelf).make, shared=True)
+    await world.node()
+    await world.node()
+    for name in ("romeo", "juliet"):
+        await world.account(name)
+    yield world
+    await world.close()
+
+
+async def test_accounts_talk_across_nodes(pair: World) -> None:
+    romeo = await (await pair.user("romeo", "orchard", 0)).available()
+    juliet = await (await pair.user("juliet", "balcony", 1)).available()
+    romeo.chat("juliet@localhost", "one")
+    await juliet.message("one")
+    juliet.chat(romeo.jid, "two")
+    await romeo.message("two")
+    romeo.say(
+        f"<message xmlns='{names.CLIENT}' to='{juliet.jid}' type='chat'>"
+        f"<composing xmlns='{names.CHAT_STATES}'/></message>"
+    )
+    await juliet.next(lambda e: e.name == "message" and e.find("composing", names.CHAT_STATES))
+
+
+async def test_strangers_talk_across_nodes(pair: World) -> None:
+    one, other = await pair.user("", "", 0), await pair.user("", "", 1)
+    one.chat(other.jid, "hello")
+    assert (await other.message("hello")).get("from") == one.jid
+    other.chat(one.jid, "hello yourself")
+    await one.message("hello yourself")
+
+
+async def test_an_iq_is_answered_across_nodes(pair: World) -> None:
+    romeo, juliet = await pair.user("romeo", "a", 0), await pair.user("juliet", "b", 1)
+    asked = asyncio.create_task(romeo.iq("get", f"<ping xmlns='{names.PING}'/>", juliet.jid))
+    ping = await juliet.stanza("iq", type="get")
+    juliet.say(
+        f"<iq xmlns='{names.CLIENT}' type='result' id='{ping.get('id')}' to='{ping.get('from')}'/>"
+    )
+    assert (await asked).get("type") == "result"
+    ping_nobody = f"<ping xmlns='{names.PING}'/>"
+    assert await romeo.refused("get", ping_nobody, "juliet@localhost/x") == "service-unavailable"
+
+
+async def test_presence_and_roster_cross_nodes(pair: World) -> None:
+    romeo = await (await pair.user("romeo", "orchard", 0)).available()
+    juliet = await (await pair.user("juliet", "balcony", 1)).available()
+    await juliet.ask("get", f"<query xmlns='{names.ROSTER}'/>")
+    romeo.say(f"<presence xmlns='{names.CLIENT}' to='juliet@localhost' type='subscribe'/>")
+    await juliet.stanza("presence", type="subscribe", sender="romeo@localhost")
+    juliet.say(f"<presence xmlns='{names.CLIENT}' to='romeo@localhost' type='subscribed'/>")
+    await romeo.stanza("presence", type="subscribed", sender="juliet@localhost")
+    await romeo.next(lambda e: e.name == "presence" and e.get("from") == juliet.jid)
+    juliet.leave()
+    await romeo.stanza("presence", type="unavailable", sender=juliet.jid)
+
+
+async def test_a_resource_is_bound_once(pair: World) -> None:
+    first = await pair.user("romeo", "orchard", 0)
+    second = await pair.user("romeo", "orchard", 1)
+    assert await first.ended() == "conflict"
+    await second.settled()
+    second.chat("juliet@localhost", "hello")
+
+
+async def test_an_account_is_on_two_nodes(pair: World) -> None:
+    phone = await (await pair.user("juliet", "phone", 0)).available()
+    desk = await (await pair.user("juliet", "desk", 1)).available()
+    romeo = await pair.user("romeo", "orchard", 0)
+    romeo.chat("juliet@localhost", "to both")
+    await phone.message("to both")
+    await desk.message("to both")
+    await desk.ask("set", f"<enable xmlns='{names.CARBONS}'/>")
+    phone.chat("romeo@localhost", "from the phone")
+    carbon = await desk.next(lambda e: e.name == "message" and e.find("sent", names.CARBONS))
+    assert carbon.get("from") == "juliet@localhost"
+
+
+async def test_a_dead_node_loses_no_message(pair: World) -> None:
+    """Its process is gone without a word; what it had taken comes to the next session."""
+    juliet = await (await pair.user("juliet", "balcony", 1)).available()
+    romeo = await pair.user("romeo", "orchard", 0)
+    romeo.chat("juliet@localhost", "heard")
+    await juliet.message("heard")
+    # From here on nothing of the second node happens, as far as anybody can tell.
+    for home in pair.servers[1].homes.values():
+        home.close()
+    romeo.chat("juliet@localhost", "not heard")
+    await romeo.settled()
+    again = await (await pair.user("juliet", "phone", 0)).available()
+    message = await again.message("not heard")
+    assert message.find("delay", names.DELAY) is not None
+
+
+# -- BOSH ----------------------------------------------------------------------
+
+
+async def test_any_node_answers_any_request(pair: World) -> None:
+    browser = await Browser.login(pair, "juliet", node=0)
+    answer = await browser.post(f"<presence xmlns='jabber:client'/>{PING}", node=1)
+    assert [e.get("type") for e in answer.elements] == ["result"]
+    romeo = await pair.user("romeo", "orchard", 1)
+    held = browser.hold(node=1)
+    romeo.chat("juliet@localhost", "hello")
+    answered = await held
+    assert [body(m) for m in answered.elements] == ["hello"]
+    lost = await browser.stranger("unknown", node=1)
+    assert (lost.get("type"), lost.get("condition")) == ("terminate", "item-not-found")
+
+
+async def test_a_session_outlives_its_node(pair: World) -> None:
+    """A drain hands it over, and its client notices nothing."""
+    browser = await Browser.login(pair, "juliet", node=0)
+    await browser.post(
+        f"<presence xmlns='jabber:client'/>"
+        f"<iq xmlns='jabber:client' type='set' id='c'><enable xmlns='{names.CARBONS}'/></iq>"
+    )
+    romeo = await pair.user("romeo", "orchard", 1)
+    held = browser.hold(node=0)
+    await pair.leave(0)
+    assert (await held).get("type") is None
+    romeo.chat("juliet@localhost", "are you there?")
+    await romeo.settled()
+    answer = await browser.post("", node=1)
+    assert [body(m) for m in answer.elements] == ["are you there?"]
+    session = pair.servers[1].homes["juliet@localhost"].sessions["balcony"]
+    assert session.carbons
+    assert session.presence is not None
+    held = browser.hold(node=1)
+    romeo.chat("juliet@localhost/balcony", "and now?")
+    assert [body(m) for m in (await held).elements] == ["and now?"]
+
+
+async def test_a_stranger_outlives_its_node(pair: World) -> None:
+    browser = await Browser.login(pair, "", node=0)
+    other = await pair.user("", "", 1)
+    await browser.post(
+        f"<iq xmlns='jabber:client' type='set' id='s' to='pubsub.localhost'>"
+        f"<pubsub xmlns='{names.PUBSUB}'><subscribe node='news' jid='{browser.jid}'/></pubsub></iq>"
+    )
+    await pair.leave(0)
+    held = browser.hold(
+        f"<message xmlns='jabber:client' to='{other.jid}' type='chat'><body>hi</body></message>",
+        node=1,
+    )
+    await other.message("hi")
+    other.chat(browser.jid, "hi yourself")
+    assert [body(m) for m in (await held).elements] == ["hi yourself"]
+    held = browser.hold(node=1)
+    store = pair.servers[1].hub.store
+    await append(store, Append("news", Draft(b"1")))
+    (message,) = (await held).elements
+    assert message.find("event", names.PUBSUB_EVENT) is not None
+
+
+async def test_the_session_of_a_dead_node_is_over(pair: World) -> None:
+    browser = await Browser.login(pair, "juliet", node=0)
+    node, other = pair.servers[0].nodes, pair.servers[1].nodes
+    assert other.of(browser.sid) == node.id
+    assert await other.alive(node.id)
+    # As after twenty seconds of silence.
+    await pair.servers[0].registers.set(f"$xmpp:sign:{node.id}", b"left")
+    async with asyncio.timeout(NEWS_SECONDS):
+        while await other.alive(node.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    answer = await browser.post("", node=1)
+    assert (answer.get("type"), answer.get("condition")) == ("terminate", "item-not-found")
