@@ -1,0 +1,240 @@
+"""BOSH as HTTP sees it: methods, headers, codings, and clients that go. What is in the bodies is in
+tests/bosh.
+"""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Iterator
+
+import pytest
+
+from pushhub.bosh.body import HTTPBIND
+from tests.serving import Server, serve
+from tests.wire import Response
+
+BOSH = "/http-bind"
+XML = "text/xml; charset=utf-8"
+MECHANISM = "urn:ietf:params:xml:ns:xmpp-sasl"
+
+
+@pytest.fixture(scope="module", params=["front", "asgi"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with serve(request.param) as running:
+        yield running
+
+
+def creation(rid: int = 100, **attributes: str) -> bytes:
+    named = {"to": "localhost", "ver": "1.6", "wait": "60", "hold": "1", **attributes}
+    text = "".join(f" {name}='{value}'" for name, value in named.items())
+    return f"<body xmlns='{HTTPBIND}' rid='{rid}'{text}/>".encode()
+
+
+def poll(sid: str, rid: int, payload: str = "", **attributes: str) -> bytes:
+    text = "".join(f" {name}='{value}'" for name, value in attributes.items())
+    return f"<body xmlns='{HTTPBIND}' rid='{rid}' sid='{sid}'{text}>{payload}</body>".encode()
+
+
+def sid_of(response: Response) -> str:
+    return response.body.decode().partition(" sid='")[2].partition("'")[0]
+
+
+async def opened(server: Server, **attributes: str) -> str:
+    answer = await server.ask("POST", BOSH, {}, creation(**attributes))
+    assert answer.status == 200, answer
+    return sid_of(answer)
+
+
+# -- methods and headers -------------------------------------------------------
+
+
+async def test_a_session_begins(server: Server) -> None:
+    answer = await server.ask("POST", BOSH, {"content-type": XML}, creation())
+    assert answer.status == 200
+    assert answer.headers["content-type"] == XML
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert len(sid_of(answer)) >= 22
+
+
+async def test_a_sid_is_never_the_same(server: Server) -> None:
+    assert len({await opened(server) for _ in range(50)}) == 50
+
+
+@pytest.mark.parametrize("content", ["text/plain", "application/x-www-form-urlencoded", "???"])
+async def test_the_content_type_of_a_request_does_not_matter(server: Server, content: str) -> None:
+    headers = {"content-type": content, "x-unknown": "1", "cookie": "a=b"}
+    answer = await server.ask("POST", BOSH, headers, creation())
+    assert sid_of(answer)
+
+
+async def test_a_browser_gets_a_page(server: Server) -> None:
+    answer = await server.get(BOSH)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert b"BOSH" in answer.body
+
+
+async def test_script_syntax_is_not_there(server: Server) -> None:
+    answer = await server.get(BOSH + "?%3Cbody%20rid='1'/%3E")
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+async def test_other_methods_are_refused(server: Server, method: str) -> None:
+    answer = await server.ask(method, BOSH)
+    assert answer.status == 405
+    assert answer.headers["allow"] == "POST, GET, HEAD"
+
+
+async def test_a_preflight_allows_what_clients_send(server: Server) -> None:
+    asked = {
+        "origin": "https://chat.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type",
+    }
+    answer = await server.ask("OPTIONS", BOSH, asked)
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    assert "Content-Type" in answer.headers["access-control-allow-headers"]
+    assert int(answer.headers["access-control-max-age"]) > 0
+
+
+@pytest.mark.parametrize("raw", [creation(), b"", b"<a", poll("nobody", 1)])
+async def test_every_answer_may_be_read_by_other_origins(server: Server, raw: bytes) -> None:
+    answer = await server.ask("POST", BOSH, {"origin": "https://chat.example"}, raw)
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_http_1_0_is_served(server: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    raw = creation()
+    writer.write(b"POST /http-bind HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(raw), raw))
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert b" 200 OK\r\n" in answer
+    assert answer.endswith(b"</body>")
+
+
+async def test_a_chunked_request_is_read_and_its_answer_has_a_length(server: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    raw = creation()
+    head = b"POST /http-bind HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in raw)
+    writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert b"content-length: " in answer.lower()
+    assert b" sid=" in answer
+
+
+async def test_the_content_type_is_the_client_s(server: Server) -> None:
+    answer = await server.ask("POST", BOSH, {}, creation(content="text/plain; charset=utf-8"))
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    ended = await server.ask("POST", BOSH, {}, poll(sid_of(answer), 101, type="terminate"))
+    assert ended.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("content", ["text/xml&#13;&#10;Set-Cookie: a=b", "text/xml&#10;x: y"])
+async def test_no_header_is_made_of_a_content_attribute(server: Server, content: str) -> None:
+    answer = await server.ask("POST", BOSH, {}, creation(content=content))
+    assert b"condition='bad-request'" in answer.body
+    assert answer.headers["content-type"] == XML
+    assert not {"set-cookie", "x"} & answer.headers.keys()
+
+
+# -- sizes and codings ---------------------------------------------------------
+
+
+async def test_a_large_body_is_refused_before_it_is_read(server: Server) -> None:
+    async with await server.connect() as client:
+        client.writer.write(
+            b"POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n<body"
+        )
+        async with asyncio.timeout(10):
+            line = await client.reader.readline()
+    assert b" 413 " in line
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_compressed_request_is_read(server: Server, coding: str) -> None:
+    packed = gzip.compress(creation()) if coding == "gzip" else zlib.compress(creation())
+    answer = await server.ask("POST", BOSH, {"content-encoding": coding}, packed)
+    assert b" accept='deflate,gzip'" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("coding", "packed"),
+    [
+        ("gzip", creation()),
+        ("br", creation()),
+        ("gzip", gzip.compress(creation())[:-9]),
+        ("gzip", gzip.compress(b" " * 100_000_000)),
+    ],
+    ids=["no gzip", "unknown", "cut off", "bomb"],
+)
+async def test_what_cannot_be_unpacked_is_a_bad_request(
+    server: Server, coding: str, packed: bytes
+) -> None:
+    answer = await server.ask("POST", BOSH, {"content-encoding": coding}, packed)
+    assert b"condition='bad-request'" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [("gzip", True), ("br, gzip;q=0.5", True), ("br", False), ("gzip;q=0", False), ("", False)],
+)
+async def test_a_large_answer_is_compressed_for_who_can_read_it(
+    server: Server, accepted: str, packed: bool
+) -> None:
+    sid = await opened(server)
+    auth = f"<auth xmlns='{MECHANISM}' mechanism='ANONYMOUS'/>"
+    await server.ask("POST", BOSH, {}, poll(sid, 101, auth))
+    await server.ask(
+        "POST", BOSH, {}, poll(sid, 102, **{"xmlns:x": "urn:xmpp:xbosh", "x:restart": "1"})
+    )
+    bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
+    bind = f"<iq xmlns='jabber:client' type='set' id='b'>{bind}</iq>"
+    await server.ask("POST", BOSH, {}, poll(sid, 103, bind))
+    info = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+    iq = "".join(
+        f"<iq xmlns='jabber:client' type='get' id='{number}' to='localhost'>{info}</iq>"
+        for number in range(10)
+    )
+    answer = await server.ask("POST", BOSH, {"accept-encoding": accepted}, poll(sid, 104, iq))
+    if packed:
+        assert answer.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(answer.body).startswith(b"<body")
+    else:
+        assert "content-encoding" not in answer.headers
+        assert answer.body.startswith(b"<body")
+
+
+# -- clients that go -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["close", "half"])
+async def test_a_client_that_hangs_up_gives_its_request_back(server: Server, how: str) -> None:
+    sid = await opened(server)
+    client = await server.connect()
+    client.send("POST", BOSH, {}, poll(sid, 101))
+    await server.get("/livez")
+    if how == "half":
+        client.writer.write_eof()
+    else:
+        await client.leave()
+    await server.get("/livez")
+    await server.get("/livez")
+    # The oldest request that is held is told of the end: this one, if no other is.
+    ended = await server.ask("POST", BOSH, {}, poll(sid, 102, type="terminate"))
+    assert b"type='terminate'" in ended.body
+    if how == "half":
+        await client.leave()
+
+
+async def test_no_domain_no_sessions() -> None:
+    with serve(dev=False, public=True) as server:
+        for method in ("GET", "POST"):
+            answer = await server.ask(method, BOSH)
+            assert answer.status == 404, answer
