@@ -1,7 +1,7 @@
 // The list of channels, a page at a time.
 
 import { curl, get } from "./api.js";
-import { command, h, say, table } from "./dom.js";
+import { command, h, table } from "./dom.js";
 import { number } from "./format.js";
 
 const PAGE = 100;
@@ -67,7 +67,6 @@ export class Channels {
         : "No channel with such a name has events.";
       this.back.disabled = pages.length < 2;
       this.forth.disabled = !next;
-      say(this.note.textContent);
     } catch (error) {
       if (!signal.aborted) this.note.textContent = error.message;
     }

@@ -55,15 +55,27 @@ export class History {
   /** A page of events up to a cursor. A cursor is opaque to clients, but this page is the hub's. */
   async before(cursor) {
     const { epoch, offset } = parts(cursor);
-    const from = Math.max(0, offset - PAGE);
-    let page = await this.read(from ? `${epoch}-${from}` : "earliest", PAGE);
-    if (page.gap) page = await this.read(page.oldest, PAGE);
+    let size = PAGE;
+    let page;
+    let more;
+    for (;;) {
+      const from = Math.max(0, offset - size);
+      more = from > 0;
+      page = await this.read(from ? `${epoch}-${from}` : "earliest", size);
+      if (page.gap) {
+        more = false;
+        page = await this.read(page.oldest, size);
+      }
+      // An answer has about 1 MiB: of large events it holds fewer than were asked for.
+      if (!page.events?.length || page.events.at(-1).offset >= offset || size === 1) break;
+      size = Math.max(1, Math.min(size - 1, page.events.length));
+    }
     const events = (page.events ?? []).filter((event) => event.offset <= offset);
     this.command.set(curl("GET", page.path));
     this.list.append(...events.reverse().map(entry));
     const oldest = events.at(-1)?.offset ?? 1;
     this.next = `${epoch}-${oldest - 1}`;
-    this.older.hidden = oldest <= 1 || from === 0 || events.length < PAGE;
+    this.older.hidden = !more || oldest <= 1;
     this.tell(this.list.children.length ? "Newest first." : "This channel has no events.");
   }
 

@@ -22,7 +22,7 @@ export class Plot {
     this.values = lines.map(() => h("b", {}, "–"));
     const keys = lines.map((line, i) => h("span", { class: `key line-${line.colour} dash-${i}` }, line.name, " ", this.values[i]));
     this.box = h("div", { class: "canvas", role: "img", "aria-label": `${title}: no figures yet.` });
-    this.whole = h("figure", { class: "plot" }, h("figcaption", {}, h("h3", {}, title), h("p", { class: "keys" }, ...keys)), this.box);
+    this.whole = h("figure", { class: "plot" }, h("figcaption", {}, h("h2", {}, title), h("p", { class: "keys" }, ...keys)), this.box);
     this.data = [[], ...lines.map(() => [])];
     this.drawn = 0;
     this.resizing = new ResizeObserver(() => this.resize());

@@ -1,7 +1,7 @@
 // What happens to the requests of one channel, or of one client, line by line as it happens.
 
 import { curl, wish } from "./api.js";
-import { command, h, say, table } from "./dom.js";
+import { command, h, table } from "./dom.js";
 import { bytes, clock, number } from "./format.js";
 
 const RENEW_MS = 5000; // a trace that nobody wishes any more ends after 15 s
@@ -53,6 +53,7 @@ export class Trace {
     this.id = newId();
     this.count = 0;
     const wished = { trace: this.id, ...this.target };
+    this.note.textContent = "Tracing. Nothing has happened yet.";
     try {
       await wish(wished);
     } catch (error) {
@@ -64,8 +65,6 @@ export class Trace {
     this.button.textContent = "Stop";
     this.what.disabled = true;
     for (const input of this.kinds) input.disabled = true;
-    this.note.textContent = "Tracing. Nothing has happened yet.";
-    say("Tracing.");
     this.showCurl();
   }
 

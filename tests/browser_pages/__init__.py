@@ -1,0 +1,1 @@
+"""The demo and the console in a real, headless Chromium against a real hub."""

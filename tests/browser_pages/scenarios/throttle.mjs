@@ -1,0 +1,15 @@
+// One wrong key after the other, until the page says to wait.
+export default async function throttle({ args, open }) {
+  const page = await open();
+  await page.goto(`${args.url}/console`);
+  const said = [];
+  for (let n = 0; n < 7; n += 1) {
+    const answered = page.waitForResponse((response) => response.url().endsWith("/console/session"));
+    await page.getByLabel("Admin key or token").fill(`phk_${String(n).padStart(43, "x")}`);
+    await page.keyboard.press("Enter");
+    await answered;
+    await page.locator("#enter:enabled").waitFor();
+    said.push(await page.getByRole("alert").textContent());
+  }
+  return said;
+}
