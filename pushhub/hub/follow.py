@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.hub.hold import Hold
+from pushhub.hub.hold import Hold, Inner
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.cursor import Cursor, Since, Start
 from pushhub.protocol.page import Gap, Page, Read
@@ -92,7 +92,7 @@ class Follow:
         """Begin, or go on."""
         self._timer = None
         while not self._hub.draining:
-            reply = self._hub.hold(Next(self._channel, self._since))
+            reply = self._hub.hold(Next(self._channel, self._since), Inner)
             if isinstance(reply, Hold):
                 self._hold = reply
                 reply.attach(self)
@@ -110,7 +110,7 @@ class Follow:
         """Take in what was read; whether to go on at once."""
         assert isinstance(reply, Told)
         read = reply.read
-        if read is None or (isinstance(read, Page) and not read.events and self._full):
+        if read is None:
             self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.start)
             return False
         if isinstance(read, Gap):
@@ -121,11 +121,6 @@ class Follow:
         for event in read.events:
             self._take(event)
         return True
-
-    @property
-    def _full(self) -> bool:
-        """Whether the hub holds nobody any more, and answers at once."""
-        return self._hub.parked >= self._hub.max_holds
 
     def stop(self) -> None:
         """Read no more."""

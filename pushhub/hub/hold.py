@@ -107,6 +107,9 @@ class Parked(Hold):
 
     __slots__ = ("at", "hub", "parked", "poll", "tick")
 
+    counted = True
+    """Whether it is a request, and so one of those of which there may be so many."""
+
     def __init__(self, hub: Hub, poll: Poll) -> None:
         self.done = False
         self.driver = None
@@ -130,3 +133,11 @@ class Parked(Hold):
     def __repr__(self) -> str:
         state = "done" if self.done else "parked" if self.at else "reading"
         return f"<Parked {state} on {', '.join(want.channel for want in self.poll.wants[:3])}>"
+
+
+class Inner(Parked):
+    """A hold of pushhub's own, which is nobody's request."""
+
+    __slots__ = ()
+
+    counted = False

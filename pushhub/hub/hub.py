@@ -175,7 +175,7 @@ class Hub:
         # One that had to be read for again does not begin its wait anew.
         begun = hold.parked or now
         deadline = begun + wait * next(self._jitter)
-        if self.parked >= self.max_holds:
+        if hold.counted and self.parked >= self.max_holds:
             self.stats.refused_holds += 1
             return hold.poll.nothing(at, Hint(self._draw(FULL_RETRY_MS), waited=False))
         if self.draining:
@@ -184,7 +184,7 @@ class Hub:
                 return hold.poll.nothing(at, Hint(self._draw(RETRY_MS)))
         hold.at = at
         hold.parked = begun
-        self.parked += 1
+        self.parked += hold.counted
         if self.parked > self.most_parked:
             self.most_parked = self.parked
         self.wheel.set(hold, deadline)
@@ -206,10 +206,11 @@ class Hub:
     def leave(self, hold: Parked) -> None:
         """Take a hold off its channels and off the wheel. Safe to call for one that is on none."""
         if hold.at is not None:
-            self.parked -= 1
             hold.at = None
             self.wheel.clear(hold)
-            self.stats.hold_seconds.observe(self.now() - hold.parked)
+            if hold.counted:
+                self.parked -= 1
+                self.stats.hold_seconds.observe(self.now() - hold.parked)
         for want in hold.poll.wants:
             self.shelf.leave(hold, want.channel)
 
@@ -273,7 +274,7 @@ class Hub:
         """Take a hold out of its wait and read the log for it. Its wait does not begin anew."""
         at = hold.at
         assert at is not None
-        self.parked -= 1
+        self.parked -= hold.counted
         hold.at = None
         self.wheel.clear(hold)
         self._register(hold)

@@ -163,8 +163,12 @@ class HubMachine(RuleBasedStateMachine):
             reader.at[channel] = parse_cursor(text)
 
     def told_of_gap(self, reader: Reader, channel: str, gap: dict[str, str]) -> None:
-        at = reader.at.pop(channel)
-        lost = at.epoch != self.store.epoch or at.offset < self.logs[channel].oldest - 1
+        at = reader.at.pop(channel, None)
+        # Who asked from the beginning stands at it, as soon as its poll has read: what comes after
+        # that and is deleted before it was told is lost to it.
+        offset = at.offset if at else 0
+        another_life = at is not None and at.epoch != self.store.epoch
+        lost = another_life or offset < self.logs[channel].oldest - 1
         assert lost, "there was no gap"
         reader.at[channel] = parse_cursor(gap["oldest"])
 
