@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.origin.apis import Api
+from tests.redis_servers import free_port
 from tests.serving import Server, serve
 from tests.wire import Client, Response
 
@@ -76,13 +76,13 @@ class Front:
 
     async def parked(self, count: int, looks: int | None = None, seconds: float = 10) -> None:
         """Wait until so many requests are held, and the hub has the answers to so many looks at the
-        origin. One hold more is the hub's own, for notifications.
+        origin.
         """
         if looks is not None:
             await self.api.settled(looks)
         end = time.monotonic() + seconds
         async with await self.hub.connect() as client:
-            while (found := await self._holds(client) - 1) != count:
+            while (found := await self._holds(client)) != count:
                 assert time.monotonic() < end, f"{found} requests are held, not {count}"
                 await asyncio.sleep(0.005)
 
@@ -99,9 +99,7 @@ class Front:
 @pytest.fixture(scope="module", params=["front"])
 def hub(request: pytest.FixtureRequest) -> Iterator[tuple[Server, int]]:
     """A hub, and the port where each test's own origin listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with serve(request.param, origin=f"http://127.0.0.1:{port}", routes=ROUTES) as server:
         yield server, port
 

@@ -1,0 +1,115 @@
+"""Shared polls on several nodes: one of them looks, all hear."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.origin.apis import Api
+from tests.origin.test_sharing import ROUTES, Front
+from tests.redis_servers import KINDS, Rack, RedisServer, free_port
+from tests.serving import Server, serve
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    rack = Rack()
+    yield rack.start(KINDS["valkey9"])
+    rack.close()
+
+
+@pytest.fixture(scope="module")
+def nodes(server: RedisServer) -> Iterator[tuple[Server, Server, int]]:
+    port = free_port()
+    origin = f"http://127.0.0.1:{port}"
+    with (
+        serve(store=server.url(), origin=origin, routes=ROUTES) as near,
+        serve(store=server.url(), origin=origin, routes=ROUTES) as far,
+    ):
+        yield near, far, port
+
+
+@pytest.fixture
+async def fronts(nodes: tuple[Server, Server, int]) -> AsyncIterator[tuple[Front, Front]]:
+    near, far, port = nodes
+    async with Api.running(port) as api:
+        one, two = Front(near, api), Front(far, api)
+        two.notified, two.polled = one.notified, one.polled
+        yield one, two
+        await one.parked(0)
+        await two.parked(0)
+
+
+async def test_a_notification_reaches_all_nodes_and_costs_one_look(
+    fronts: tuple[Front, Front],
+) -> None:
+    near, far = fronts
+    api = near.api
+    api.set(near.notified, "1", '"one"')
+    async with (
+        near.waiting(near.notified, '"one"') as here,
+        far.waiting(near.notified, '"one"') as there,
+    ):
+        # Each node looks for itself, once.
+        await near.parked(1, looks=2)
+        await far.parked(1)
+        api.set(near.notified, "2", '"two"')
+        await near.notify(near.notified)
+        assert [(await here).body, (await there).body] == [b"2", b"2"]
+    assert api.count() == 3
+
+
+async def test_one_node_polls_for_all(fronts: tuple[Front, Front]) -> None:
+    near, far = fronts
+    api = near.api
+    api.set(near.polled, "1", '"one"')
+    async with AsyncExitStack() as stack:
+        here = [
+            await stack.enter_async_context(near.waiting(near.polled, '"one"')) for _ in range(3)
+        ]
+        there = [
+            await stack.enter_async_context(far.waiting(near.polled, '"one"')) for _ in range(3)
+        ]
+        await near.parked(3)
+        await far.parked(3)
+        await api.reached(4)
+        seen, loop = api.count(), asyncio.get_running_loop()
+        begun = loop.time()
+        await api.reached(seen + 8)
+        # One look in 0.2 s, and not two: eight take at least seven such pauses. (With two lookers
+        # they would take half of it.)
+        assert loop.time() - begun > 7 * 0.2 * 0.75
+        api.set(near.polled, "2", '"two"')
+        answers = [(await waiting).body for waiting in (*here, *there)]
+    assert answers == [b"2"] * 6
+
+
+async def test_the_other_node_goes_on_when_nobody_waits_on_the_first(
+    fronts: tuple[Front, Front],
+) -> None:
+    near, far = fronts
+    api = near.api
+    api.set(near.polled, "1", '"one"')
+    async with far.waiting(near.polled, '"one"') as there:
+        async with near.waiting(near.polled, '"one"'):
+            await near.parked(1)
+            await far.parked(1)
+            await api.reached(3)
+        await near.parked(0)
+        api.set(near.polled, "2", '"two"')
+        assert (await there).body == b"2"
+
+
+async def test_notifications_survive_an_outage_of_the_feed(
+    fronts: tuple[Front, Front], server: RedisServer
+) -> None:
+    near, far = fronts
+    api = near.api
+    api.set(near.notified, "1", '"one"')
+    async with far.waiting(near.notified, '"one"', prefer="wait=10") as there:
+        await far.parked(1, looks=1)
+        server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        api.set(near.notified, "2", '"two"')
+        await near.notify(near.notified)
+        assert (await there).body == b"2"
