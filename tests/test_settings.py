@@ -116,6 +116,16 @@ TEXTS: dict[str, tuple[str, object]] = {
     "ack": ("replicated", "replicated"),
     "ack_replicas": ("2", 2),
     "ack_seconds": ("0.25", 0.25),
+    "xmpp_domains": ('["Chat.example."]', ["chat.example"]),
+    "xmpp_anonymous": ("true", True),
+    "xmpp_mechanisms": ('["PLAIN", "X-OWN"]', ["PLAIN", "X-OWN"]),
+    "xmpp_resources": ("2", 2),
+    "xmpp_roster_items": ("3", 3),
+    "xmpp_archive_events": ("4", 4),
+    "xmpp_archive_age": ("0", 0),
+    "xmpp_offline": ("5", 5),
+    "bosh_rate": ("1.5", 1.5),
+    "bosh_sessions": ("6", 6),
     "drain_delay": ("0.5", 0.5),
     "drain_seconds": ("1", 1.0),
     "metrics_public": ("yes", True),
@@ -167,6 +177,16 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         ack = "replicated"
         ack_replicas = 2
         ack_seconds = 0.25
+        xmpp_domains = ["chat.example"]
+        xmpp_anonymous = true
+        xmpp_mechanisms = ["PLAIN", "X-OWN"]
+        xmpp_resources = 2
+        xmpp_roster_items = 3
+        xmpp_archive_events = 4
+        xmpp_archive_age = 0
+        xmpp_offline = 5
+        bosh_rate = 1.5
+        bosh_sessions = 6
         drain_delay = 0.5
         drain_seconds = 1
         metrics_public = true

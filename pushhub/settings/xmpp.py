@@ -58,10 +58,6 @@ class XmppSettings(BaseModel):
             max_length=20,
         ),
     ] = MECHANISMS
-    # Prosody's `c2s_stanza_size_limit`, and what the store takes as one event.
-    xmpp_stanza_bytes: Annotated[
-        int, setting(XMPP, "How large a stanza may be.", unit="bytes", ge=10_000, le=262_144)
-    ] = 262_144
     xmpp_resources: Annotated[
         int, setting(XMPP, "How many sessions an account may have at a time.", ge=1, le=1000)
     ] = 20

@@ -33,6 +33,12 @@ HASHES = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sh
 # The index is in so many registers, so that none grows beyond what one holds: 256 KiB each.
 SHARDS = 256
 
+# What is kept for an account, each under its address.
+KINDS = (
+    *("roster", "vcard", "block", "private", "pep", "subscriptions"),
+    *("archive", "read", "where"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -133,8 +139,8 @@ class Accounts:
 
         await self._registers.change_json(self.name(bare), make)
 
-    async def remove(self, bare: str, domain: str, kinds: tuple[str, ...]) -> None:
-        """Forget an account, and what is kept of `kinds` for it.
+    async def remove(self, bare: str, domain: str) -> None:
+        """Forget an account, and what is kept for it.
 
         Raises:
             AccountError: there is none of that name.
@@ -142,7 +148,7 @@ class Accounts:
         """
         if await self._registers.json(self.name(bare)) is None:
             raise AccountError(f"There is no account {bare}.")
-        for kind in ("account", *kinds):
+        for kind in ("account", *KINDS):
             await self._registers.delete(register_name(kind, bare))
         await self._index(bare, domain, present=False)
 

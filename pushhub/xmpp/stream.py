@@ -20,6 +20,7 @@ from pushhub.xmpp import names
 from pushhub.xmpp.bind import bind_result, wanted_resource
 from pushhub.xmpp.features import features
 from pushhub.xmpp.handover import dump_identity, dump_session, load_identity
+from pushhub.xmpp.registers import TooLarge
 from pushhub.xmpp.sasl import Failure
 from pushhub.xmpp.stanza import (
     StanzaError,
@@ -207,7 +208,7 @@ class Stream:
         except StreamError as error:
             self.fail(error)
         except StoreError as error:
-            self._refuse(element, StanzaError("internal-server-error", str(error), type="wait"))
+            self._refuse(element, _unstored(error))
         except Exception:
             self._broken(element)
         else:
@@ -223,7 +224,7 @@ class Stream:
         except StreamError as error:
             self.fail(error)
         except StoreError as error:
-            self._refuse(element, StanzaError("internal-server-error", str(error), type="wait"))
+            self._refuse(element, _unstored(error))
         except Exception:
             self._broken(element)
         self.busy = False
@@ -315,6 +316,12 @@ class Stream:
     def __repr__(self) -> str:
         who = self.session.jid.text if self.session is not None else self.domain
         return f"<Stream {self.state.value} {who} {len(self._queue)} queued>"
+
+
+def _unstored(error: StoreError) -> StanzaError:
+    if isinstance(error, TooLarge):
+        return StanzaError("resource-constraint", str(error), type="cancel")
+    return StanzaError("internal-server-error", str(error), type="wait")
 
 
 def _decoded(element: Element) -> bytes:

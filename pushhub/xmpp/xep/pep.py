@@ -22,7 +22,7 @@ async def read(query: Query) -> Element:
     if asked is None:
         raise StanzaError("feature-not-implemented")
     node = asked.get("node") or ""
-    kept = await query.server.registers.json(_register(query, node)) or {}
+    kept = (await query.server.registers.json(_register(query)) or {}).get(node)
     if not kept:
         # Converse.js asks for nodes that nobody made.
         raise StanzaError("item-not-found", "There is no such node.")
@@ -50,14 +50,15 @@ async def write(query: Query) -> Element | None:
     payload = "".join(element.xml() for element in given[0].elements)
 
     def make(old: Any) -> Any:
-        items = {other: xml for other, xml in (old or {}).items() if other != id}
+        nodes = old or {}
+        items = {other: xml for other, xml in nodes.get(node, {}).items() if other != id}
         if publish is not None:
             items[id] = payload
         if len(items) > MAX_ITEMS:
             raise StanzaError("resource-constraint", f"A node keeps at most {MAX_ITEMS} items.")
-        return items
+        return {**nodes, node: items}
 
-    await query.server.registers.change_json(_register(query, node), make)
+    await query.server.registers.change_json(_register(query), make)
     if publish is None:
         return None
     item = Element("item", PUBSUB, {"id": id})
@@ -68,8 +69,8 @@ def others(query: Query) -> None:
     raise StanzaError("item-not-found", "There is no such node.")
 
 
-def _register(query: Query, node: str) -> str:
-    return register_name("pep", query.session.jid.bare, node)
+def _register(query: Query) -> str:
+    return register_name("pep", query.session.jid.bare)
 
 
 EXTENSION = Extension(

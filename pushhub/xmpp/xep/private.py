@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from pushhub.protocol.xml import Element
+from pushhub.protocol.xml import Element, parse
 from pushhub.xmpp.extension import ACCOUNT, Extension, Query
 from pushhub.xmpp.names import PRIVATE
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import StanzaError
-from pushhub.xmpp.storage import read_xml, write_xml
 
 
-def register(query: Query) -> tuple[str, Element]:
-    """The register of what is asked for, and the element that asks."""
+def asked(query: Query) -> tuple[str, Element]:
+    """The name of what is asked for, and the element that asks."""
     wanted = query.payload.elements
     if len(wanted) != 1 or wanted[0].namespace in ("", PRIVATE):
         raise StanzaError("bad-request", "One element of a namespace of its own is stored.")
     element = wanted[0]
-    name = f"{{{element.namespace}}}{element.name}"
-    return register_name("private", query.session.jid.bare, name), element
+    return f"{{{element.namespace}}}{element.name}", element
 
 
 async def read(query: Query) -> Element:
-    name, asked = register(query)
-    kept = await read_xml(query.server.registers, name)
-    return Element("query", PRIVATE, {}, (kept or Element(asked.name, asked.namespace),))
+    name, element = asked(query)
+    kept = await query.server.registers.json(_register(query)) or {}
+    found = parse(kept[name].encode()) if name in kept else element.holding()
+    return Element("query", PRIVATE, {}, (found,))
 
 
 async def write(query: Query) -> None:
     if query.session.home.anonymous:
         raise StanzaError("not-allowed", "A temporary account keeps nothing.")
-    name, element = register(query)
-    await write_xml(query.server.registers, name, element)
+    name, element = asked(query)
+    await query.server.registers.change_json(
+        _register(query), lambda old: {**(old or {}), name: element.xml()}
+    )
+
+
+def _register(query: Query) -> str:
+    return register_name("private", query.session.jid.bare)
 
 
 EXTENSION = Extension(

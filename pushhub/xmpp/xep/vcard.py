@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pushhub.protocol.xml import Element
+from pushhub.protocol.xml import Element, parse
 from pushhub.xmpp.extension import ACCOUNT, ACCOUNTS, Extension, Query
 from pushhub.xmpp.names import VCARD
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import StanzaError
-from pushhub.xmpp.storage import read_xml, write_xml
 
 
 async def read(query: Query) -> Element:
     bare = query.account.bare
-    card = await read_xml(query.server.registers, register_name("vcard", bare))
+    card = await query.server.registers.value(register_name("vcard", bare))
     if card is not None:
-        return card
+        return parse(card)
     if bare == query.session.jid.bare:
         return Element("vCard", VCARD)
     # XEP-0054 §3.2; of who does not exist it is the same.
@@ -25,7 +24,7 @@ async def write(query: Query) -> None:
     if query.session.home.anonymous:
         raise StanzaError("not-allowed", "A temporary account keeps nothing.")
     name = register_name("vcard", query.session.jid.bare)
-    await write_xml(query.server.registers, name, query.payload)
+    await query.server.registers.set(name, query.payload.xml().encode())
 
 
 EXTENSION = Extension(

@@ -6,6 +6,8 @@ subscribes for as long as the session lasts, and so does everybody who is anonym
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pushhub.protocol.cursor import Start
@@ -45,7 +47,8 @@ async def subscribe(query: Query) -> Element:
         if isinstance(read, Page) and read.events:
             (event,) = read.events
             # After the result, which tells the client what it is about.
-            server.spawn(_last(query, address, node, event))
+            tell = partial(server.feeds.tell, session.home, address)
+            asyncio.get_running_loop().call_soon(tell, notification(event), node, event)
     told = leaf("subscription", PUBSUB, node=node, jid=address, subscription="subscribed")
     return Element("pubsub", PUBSUB, {}, (told,))
 
@@ -72,7 +75,7 @@ async def unsubscribe(query: Query) -> None:
         raise error("unexpected-request", "not-subscribed")
 
 
-async def listed(query: Query) -> Element:
+def listed(query: Query) -> Element:
     """What the sender has subscribed to, in all or on one node."""
     asked = query.payload.find("subscriptions")
     only = asked.get("node") if asked is not None else None
@@ -87,10 +90,6 @@ async def listed(query: Query) -> Element:
     attributes = {"node": only} if only else {}
     inside = Element("subscriptions", PUBSUB, attributes, tuple(children))
     return Element("pubsub", PUBSUB, {}, (inside,))
-
-
-async def _last(query: Query, address: str, node: str, event: Any) -> None:
-    query.server.feeds.tell(query.session.home, address, notification(event), node, event)
 
 
 def _with(old: list[str], node: str) -> list[str] | None:

@@ -1,0 +1,161 @@
+"""`pushhub user`: the accounts of the XMPP server, in its store."""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from pushhub.cli.config import Json
+from pushhub.cli.flags import ConfigFile, read_settings
+from pushhub.cli.key import Patterns
+from pushhub.cli.terminal import USAGE, fail, note, say, say_json
+from pushhub.protocol.grant import GrantError, grant_from_claim
+from pushhub.settings import Settings
+from pushhub.store.base import StoreError
+
+app = typer.Typer(help="Make and remove accounts of the XMPP server.", no_args_is_help=True)
+
+T = TypeVar("T")
+
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Such as juliet@chat.example.com.")]
+
+# OWASP's least length where there is no second factor; a password of a person is theirs to choose.
+MIN_PASSWORD = 8
+
+
+@app.callback()
+def group() -> None:
+    """Make and remove accounts of the XMPP server. They live in the store, so with SQLite the
+    server must not run meanwhile.
+    """
+
+
+@app.command()
+def add(
+    address: Address,
+    read: Patterns = None,
+    publish: Patterns = None,
+    manage: Patterns = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make an account. Its password is asked for, or read from standard input.
+
+    --read, --publish and --manage say which channels it may use by PubSub.
+    """
+    settings = read_settings(config).settings
+    lists = {"read": read or [], "publish": publish or [], "manage": manage or []}
+    try:
+        grant = grant_from_claim({action: each for action, each in lists.items() if each})
+    except GrantError as error:
+        fail(str(error), code=USAGE)
+    local, domain = _parts(address, settings)
+    password = _password()
+    bare = _run(settings, lambda accounts: accounts.add(local, domain, password, grant))
+    say_json({"account": bare, "grant": grant.claim()}) if as_json else say(f"{bare} can log in.")
+
+
+@app.command()
+def passwd(address: Address, config: ConfigFile = None) -> None:
+    """Give an account another password, asked for or read from standard input."""
+    settings = read_settings(config).settings
+    local, domain = _parts(address, settings)
+    password = _password()
+    _run(settings, lambda accounts: accounts.set_password(f"{local}@{domain}", password))
+    say(f"{local}@{domain} has another password.")
+
+
+@app.command()
+def remove(address: Address, config: ConfigFile = None) -> None:
+    """Remove an account, and what is kept for it: roster, vCard, block list, archive."""
+    settings = read_settings(config).settings
+    local, domain = _parts(address, settings)
+    _run(settings, lambda accounts: accounts.remove(f"{local}@{domain}", domain))
+    say(f"{local}@{domain} is removed.")
+
+
+@app.command(name="list")
+def list_(
+    domain: Annotated[
+        str | None, typer.Argument(help="Of which domain; else of all that are served.")
+    ] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """List the accounts, one a line."""
+    settings = read_settings(config).settings
+
+    async def every(accounts: Any) -> list[str]:
+        named = [domain] if domain else _domains(settings)
+        return [bare for each in named for bare in await accounts.every(each)]
+
+    found = _run(settings, every)
+    if as_json:
+        say_json(found)
+    else:
+        for bare in found:
+            say(bare)
+
+
+def _domains(settings: Settings) -> list[str]:
+    return list(settings.xmpp_domains) or (["localhost"] if settings.dev else [])
+
+
+def _parts(address: str, settings: Settings) -> tuple[str, str]:
+    """Localpart and domain of an address, which must be served."""
+    from pushhub.xmpp.jid import JidError, parse_jid
+
+    try:
+        jid = parse_jid(address)
+    except JidError as error:
+        fail(str(error), code=USAGE)
+    if not jid.local or jid.resource:
+        fail("An account is name@domain.", code=USAGE)
+    if jid.domain not in _domains(settings):
+        # An account that nobody could log in to is a mistake of the address or of the settings.
+        served = ", ".join(_domains(settings)) or "none; set xmpp_domains"
+        fail(f"The domain {jid.domain} is not served here (served: {served}).", code=USAGE)
+    return jid.local, jid.domain
+
+
+def _password() -> str:
+    """The password, from a person or from a pipe; of a pipe, the first line."""
+    if sys.stdin.isatty():
+        password: str = typer.prompt(
+            "Password", hide_input=True, confirmation_prompt=True, err=True
+        )
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        fail("A password has at least one character.", code=USAGE)
+    if len(password) < MIN_PASSWORD:
+        note(f"The password is short: at least {MIN_PASSWORD} characters are better.")
+    return password
+
+
+def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
+    """Do something with the accounts of the settings' store."""
+    if settings.store.startswith("memory:"):
+        fail("memory:// forgets accounts when it ends; use a store that keeps them.", code=USAGE)
+    # Only here, so that every other command starts without them.
+    from pushhub.hub.hub import Hub
+    from pushhub.store.urls import open_store_url
+    from pushhub.xmpp.accounts import AccountError, Accounts
+    from pushhub.xmpp.jid import JidError
+    from pushhub.xmpp.registers import Registers
+
+    async def run() -> T:
+        hub = Hub(open_store_url(settings.store))
+        await hub.open()
+        try:
+            return await work(Accounts(Registers(hub), secrets.token_bytes))
+        finally:
+            await hub.close()
+
+    try:
+        return asyncio.run(run())
+    except (AccountError, JidError, StoreError) as error:
+        fail(str(error))

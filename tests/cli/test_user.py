@@ -1,0 +1,67 @@
+"""`pushhub user`, on a real store."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from tests.cli.running import pushhub
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> str:
+    file = tmp_path / "pushhub.toml"
+    store = f"sqlite:///{tmp_path / 'hub.db'}"
+    file.write_text(f'store = "{store}"\nxmpp_domains = ["chat.example"]\n')
+    return str(file)
+
+
+def user(settings: str, *arguments: str, password: str | None = None) -> Result:
+    typed = None if password is None else password + "\n"
+    return pushhub("user", *arguments, "--config", settings, input=typed)
+
+
+def test_an_account_comes_and_goes(settings: str) -> None:
+    added = user(settings, "add", "Juliet@chat.example", password="Neither, fair saint")
+    assert (added.exit_code, added.stdout) == (0, "juliet@chat.example can log in.\n")
+    assert user(settings, "list").stdout == "juliet@chat.example\n"
+    assert json.loads(user(settings, "list", "--json").stdout) == ["juliet@chat.example"]
+    assert user(settings, "passwd", "juliet@chat.example", password="other words").exit_code == 0
+    assert user(settings, "remove", "juliet@chat.example").exit_code == 0
+    assert user(settings, "list").stdout == ""
+
+
+def test_what_it_may_do(settings: str) -> None:
+    added = user(
+        settings, "add", "a@chat.example", "--read", "news:*", "--json", password="12345678"
+    )
+    assert json.loads(added.stdout) == {
+        "account": "a@chat.example",
+        "grant": {"read": ["news:*"]},
+    }
+
+
+def test_what_cannot_be(settings: str) -> None:
+    user(settings, "add", "a@chat.example", password="12345678")
+    again = user(settings, "add", "a@chat.example", password="12345678")
+    assert (again.exit_code, "already" in again.stderr) == (1, True)
+    for arguments, code in (
+        (("remove", "b@chat.example"), 1),
+        (("remove", "a@elsewhere.example"), 2),
+        (("remove", "chat.example"), 2),
+        (("remove", "a@b@c/"), 2),
+    ):
+        assert user(settings, *arguments).exit_code == code
+    assert user(settings, "passwd", "b@chat.example", password="12345678").exit_code == 1
+    assert user(settings, "add", "b@chat.example", password="").exit_code == 2
+    assert "short" in user(settings, "add", "c@chat.example", password="1").stderr
+    bad = user(settings, "add", "d@chat.example", "--read", "a*b", password="12345678")
+    assert bad.exit_code == 2
+
+
+def test_memory_keeps_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "pushhub.toml"
+    file.write_text('store = "memory://"\nxmpp_domains = ["chat.example"]\n')
+    listed = user(str(file), "list")
+    assert (listed.exit_code, "memory://" in listed.stderr) == (2, True)
