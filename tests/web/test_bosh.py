@@ -4,6 +4,7 @@ tests/bosh.
 
 import asyncio
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator
 
@@ -24,10 +25,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
-def creation(rid: int = 100, **attributes: str) -> bytes:
+def creation(**attributes: str) -> bytes:
     named = {"to": "localhost", "ver": "1.6", "wait": "60", "hold": "1", **attributes}
     text = "".join(f" {name}='{value}'" for name, value in named.items())
-    return f"<body xmlns='{HTTPBIND}' rid='{rid}'{text}/>".encode()
+    return f"<body xmlns='{HTTPBIND}' rid='100'{text}/>".encode()
 
 
 def poll(sid: str, rid: int, payload: str = "", **attributes: str) -> bytes:
@@ -234,7 +235,8 @@ async def test_a_client_that_hangs_up_gives_its_request_back(server: Server, how
 
 
 async def test_no_domain_no_sessions() -> None:
-    with serve(dev=False, public=True) as server:
+    key = {"name": "all", "sha256": hashlib.sha256(b"x").hexdigest(), "publish": ["*"]}
+    with serve(dev=False, api_keys=[key]) as server:
         for method in ("GET", "POST"):
             answer = await server.ask(method, BOSH)
             assert answer.status == 404, answer
