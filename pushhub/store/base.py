@@ -193,8 +193,8 @@ class Store(Protocol):
     def leave(self, channel: str) -> None:
         """Nobody here reads the channel any more; the listener need not be woken for it."""
 
-    async def time(self) -> int:
-        """What the clock says that gives events their time: milliseconds since 1970.
+    async def time(self) -> float:
+        """What the clock says that gives events their time: milliseconds since 1970, and parts.
 
         Raises:
             StoreUnavailable: nobody can say now.

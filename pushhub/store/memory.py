@@ -108,8 +108,8 @@ class MemoryStore:
         found = self._fresh(channel)
         return found.span(self._epoch).tail(reversed(found.events), limit)
 
-    async def time(self) -> int:
-        return self._now()
+    async def time(self) -> float:
+        return self._clock() * 1000
 
     async def delete(self, channel: str) -> bool:
         found = self._channels.get(channel)

@@ -194,11 +194,11 @@ class RedisStore:
     async def _begin(self) -> None:
         self._epoch = (await self._link.call(BEGIN.call((EPOCH_KEY,), draw_epoch()))).decode()
 
-    async def time(self) -> int:
+    async def time(self) -> float:
         if self._clock is not None:
-            return int(self._clock() * 1000)
+            return self._clock() * 1000
         seconds, microseconds = await self._link.call((b"TIME",))
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return int(seconds) * 1000 + int(microseconds) / 1000
 
     def leave(self, channel: str) -> None:
         self._link.feed.leave(channel)

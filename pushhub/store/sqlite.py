@@ -149,8 +149,8 @@ class SqliteStore:
     async def tail(self, channel: str, limit: int) -> Read:
         return await self._run(self._reader.tail, channel, limit)
 
-    async def time(self) -> int:
-        return int(self._clock() * 1000)
+    async def time(self) -> float:
+        return self._clock() * 1000
 
     async def delete(self, channel: str) -> bool:
         if not self._open:

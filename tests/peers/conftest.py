@@ -1,14 +1,40 @@
 """One scripted origin, and in front of it a real Pushpin or pushhub."""
 
 import base64
+import fcntl
+import re
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from tests import outside
 from tests.peers.gate import KEY, Gate
 from tests.peers.origin import Origin, scripted_origin
 from tests.peers.pushpin import pushpin
 from tests.serving import serve
+
+SECRET = "base64:" + base64.b64encode(KEY).decode()
+GATES = ["pushpin", "pushhub"]
+
+JS = Path(__file__).parent / "js"
+INSTALL_SECONDS = 100
+
+_CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
+
+
+@contextmanager
+def gate_before(name: str, origin: Origin) -> Iterator[Gate]:
+    """Pushpin or pushhub in front of an origin, with a control endpoint that asks for no key."""
+    if name == "pushpin":
+        with pushpin(origin.port, SECRET) as (port, control):
+            yield Gate("pushpin", origin, port, control)
+        return
+    address = f"http://127.0.0.1:{origin.port}"
+    with serve(origin=address, grip_key=SECRET, control="127.0.0.1:0") as server:
+        yield Gate("pushhub", origin, server.port, int(server.output.find(_CONTROL, 10)[1]))
 
 
 @pytest.fixture(scope="session")
@@ -18,13 +44,21 @@ def origin() -> Iterator[Origin]:
         yield origin
 
 
-@pytest.fixture(scope="session", params=["pushpin", "pushhub"])
+@pytest.fixture(scope="session", params=GATES)
 def gate(request: pytest.FixtureRequest, origin: Origin) -> Iterator[Gate]:
     """What stands in front of the origin."""
-    key = "base64:" + base64.b64encode(KEY).decode()
-    if request.param == "pushpin":
-        with pushpin(origin.port, key) as (port, control):
-            yield Gate("pushpin", origin, port, control, "")
-    else:
-        with serve(origin=f"http://127.0.0.1:{origin.port}", grip_key=key) as server:
-            yield Gate("pushhub", origin, server.port, server.port, "/_pushhub")
+    with gate_before(request.param, origin) as gate:
+        yield gate
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node.js, with the packages of the lock installed."""
+    program, npm = outside.require("node"), outside.require("npm")
+    with (JS / "package.json").open() as lock:
+        # One of the processes that run tests installs; the others wait for it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (JS / "node_modules" / ".package-lock.json").exists():
+            command = [npm, "ci", "--silent", "--no-audit", "--no-fund"]
+            subprocess.run(command, cwd=JS, check=True, timeout=INSTALL_SECONDS)
+    return program

@@ -85,7 +85,6 @@ class Gate:
     origin: Origin
     port: int
     control: int
-    prefix: str
 
     @property
     def is_ours(self) -> bool:
@@ -152,7 +151,7 @@ class Gate:
         """A request to the control endpoint; bytes are sent as they are."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         async with await Client.connect(self.control) as client:
-            return await client.ask(method, self.prefix + path, headers, body)
+            return await client.ask(method, path, headers, body)
 
 
 def response(channel: str, body: str = "pushed", **more: Any) -> dict[str, Any]:
