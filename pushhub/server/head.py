@@ -161,14 +161,14 @@ class HeadParser:
         if line is None:
             raise _no_request_line()
         method = line[1].decode()
-        feed = head
-        if method not in _KNOWN_METHODS:
-            if not self._passing or method in _NEVER_PASSED:
+        feed, known = head, method in _KNOWN_METHODS
+        if not (known and line[2].isascii()):
+            if not known and (not self._passing or method in _NEVER_PASSED):
                 raise _unknown_method()
-            # llhttp has a list of its own; what it is here for are the headers.
-            feed = b"POST" + head[len(method) :]
-        if not (self._passing or line[2].isascii()):
-            raise _no_request_line()
+            if not self._passing:
+                raise _no_request_line()
+            # llhttp has a list of methods, and no bytes beyond ASCII; it is here for the headers.
+            feed = b"POST / HTTP/1.%b\r\n%b" % (line[3], head[line.end() :])
         path, query, authority = _split(line[2], method)
         parser = self._busy = self._parser or httptools.HttpRequestParser(self)
         self._parser = None

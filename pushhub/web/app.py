@@ -28,6 +28,7 @@ from pushhub.web.cors import EXPOSED, Cors
 from pushhub.web.faces import ROUTES, Faces
 from pushhub.web.grip import GRIP_ROUTES
 from pushhub.web.pages import pages, problem_handlers
+from pushhub.web.passing import Passing
 from pushhub.web.service import Service
 from pushhub.web.tickets import open_tickets
 from pushhub.xmpp.server import Server
@@ -146,6 +147,9 @@ class App:
             match = self.faces.match(path.decode("latin-1").partition("?")[0])
             if match is not None:
                 await Exchange(self.faces, scope, receive, send).run(match)
+                return
+            if self.origin is not None and self.origin.owns(path.decode("latin-1")):
+                await Passing(self.origin, self.faces, scope, receive, send).run()
                 return
         await self.pages(scope, receive, send)
 

@@ -1,0 +1,156 @@
+"""Requests that pass through to the origin, on plain ASGI.
+
+What ASGI does not know cannot pass: names of headers come in lower case, reason phrases are the
+server's, trailers, 1xx and WebSockets are dropped. `server/relay.py` passes all of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pushhub.origin.asked import Asked
+from pushhub.origin.headers import end_to_end
+from pushhub.origin.passage import Passage
+from pushhub.protocol.problem import Problem
+from pushhub.web.asgi import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Receive, Scope, Send
+
+    from pushhub.hub.hold import Hold
+    from pushhub.hub.stream import Stream
+    from pushhub.origin.origin import Origin
+    from pushhub.origin.response import Response
+    from pushhub.protocol.answer import Answer
+    from pushhub.web.faces import Faces
+
+log = structlog.get_logger(__name__)
+
+
+class Passing:
+    """One request and its response; a passage's sink."""
+
+    framed = False
+
+    def __init__(
+        self, origin: Origin, faces: Faces, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._origin = origin
+        self._faces = faces
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._read = asyncio.Event()
+        self._begun: asyncio.Future[None] | None = None
+        self._ended = False
+        self._outcome: Answer | Hold | Stream | None = None
+
+    async def run(self) -> None:
+        """Pass it on, for as long as its client is there."""
+        passage = self._origin.keep(self._pass())
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait({passage, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            passage.cancel()
+            gone.cancel()
+            await asyncio.wait({passage, gone})
+        if self._outcome is not None:
+            exchange = Exchange(self._faces, self._scope, self._receive, self._send)
+            await exchange.see_through(self._outcome)
+        elif self._ended:
+            await self._started()
+            await self._send({"type": "http.response.body", "body": b""})
+        # Else the server breaks off a response without an end.
+
+    async def _pass(self) -> None:
+        scope = self._scope
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        query = scope["query_string"].decode("latin-1")
+        path = path.partition("?")[0]
+        client = scope.get("client")
+        asked = Asked(
+            scope["method"],
+            f"{path}?{query}" if query else path,
+            tuple((bytes(name), bytes(value)) for name, value in scope["headers"]),
+            client=client[0] if client else "",
+            scheme=scope.get("scheme", "http"),
+            http_1_0=scope.get("http_version") == "1.0",
+        )
+        has_body = asked.headers.get("content-length", "0") != "0" or (
+            "transfer-encoding" in asked.headers
+        )
+        if not has_body:
+            self._read.set()
+        try:
+            found = self._origin.find(asked)
+            passage = Passage(self._origin, found, asked, self)
+            await passage.run(self._body() if has_body else None)
+        except Problem as problem:
+            self.refuse(problem)
+        except Exception:
+            log.exception("passage.failed", method=asked.method)
+            self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        """The request's body. If the client goes in the middle of it, that never ends: its passage
+        is cancelled.
+        """
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._read.set()
+                await asyncio.Event().wait()
+            if piece := message.get("body", b""):
+                yield piece
+            if not message.get("more_body", False):
+                self._read.set()
+                return
+
+    async def _gone(self) -> None:
+        """Wait until the client goes."""
+        await self._read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    # Where the passage writes
+
+    def inform(self, head: bytes) -> None:
+        """ASGI has no 1xx."""
+
+    def open(self, response: Response) -> None:
+        start = {
+            "type": "http.response.start",
+            "status": response.status,
+            "headers": [(name.lower(), value) for name, value in end_to_end(response.pairs)],
+        }
+        self._begun = asyncio.ensure_future(self._start(start))
+
+    async def _start(self, message: dict[str, object]) -> None:
+        await self._send(message)
+
+    async def write(self, piece: bytes) -> None:
+        await self._started()
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def _started(self) -> None:
+        assert self._begun is not None
+        await self._begun
+
+    def end(self) -> None:
+        self._ended = True
+
+    def switch(self, response: Response) -> None:
+        raise AssertionError("ASGI asks for WebSockets in another way")
+
+    def refuse(self, problem: Problem) -> None:
+        if self._begun is None:
+            self._outcome = self._faces.service.refuse(problem)
+
+    def become(self, outcome: Answer | Hold | Stream) -> None:
+        self._outcome = outcome
