@@ -95,7 +95,7 @@ def bind(service: Service, request: Request, grant: Grant) -> Answer | Hold:
         else:
             sessions.open(body, raw, hold)  # [C12]
     except BindingError as error:
-        log.info("bosh.refused", condition=error.condition, reason=str(error))
+        log.debug("bosh.refused", condition=error.condition, reason=str(error))
         hold.answer(terminate(error.condition), error.status)
     return hold
 

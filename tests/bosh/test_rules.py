@@ -28,6 +28,7 @@ ROWS = {found[1]: found for found in ROW.finditer(PAGE.read_text())}
 UNSHOWN = {"O4", "P4"}
 
 CODE = [*sorted((ROOT / "pushhub" / "bosh").glob("*.py")), ROOT / "pushhub" / "web" / "bosh.py"]
+CASES = {case.name for case in every()}
 MARKS = {mark for path in CODE for mark in re.findall(r"\[([A-Q]\d+)\]", path.read_text())}
 
 
@@ -60,7 +61,7 @@ def test_a_rule_is_shown_or_has_a_reason(rule: str) -> None:
         assert why, "why not?"
     if kept == "yes" and rule not in UNSHOWN:
         assert shown, "which test shows it?"
-    known = functions() | {case.name for case in every()}
+    known = functions() | CASES
     assert set(re.findall(r"`(\w+)`", shown)) <= known
 
 
