@@ -103,6 +103,10 @@ class ResponseHold(Hold):
         leader.drop()
         self.ask(last)
 
+    @property
+    def waits(self) -> bool:
+        return True
+
     def drop(self) -> None:
         if not self.done:
             gone = self._poll.held.instruct.gone
