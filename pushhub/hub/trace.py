@@ -146,7 +146,7 @@ class Tracer:
         hub = self._hub
         if not self._targets:
             hub.tracer = self
-            hub.hold = self._hold  # type: ignore[assignment,method-assign]
+            hub.hold = self._hold  # type: ignore[method-assign]
             hub.wake = self._wake  # type: ignore[method-assign]
             hub.publish = self._publish  # type: ignore[method-assign]
         self._targets[id] = target
@@ -177,7 +177,8 @@ class Tracer:
                 continue
             for hold in channel.holds:
                 who = client_of(hold)
-                if hold.done or not (channel.name == target.channel or target.is_of(who)):
+                wanted = channel.name == target.channel or target.is_of(who)
+                if hold.done or not wanted or type(hold) not in (Parked, Traced):
                     continue
                 if (known := self._lives.get(hold)) is not None:
                     known.traces = tuple({**dict.fromkeys(known.traces), id: None})
@@ -191,14 +192,15 @@ class Tracer:
 
     # In front of the hub
 
-    def _hold(self, poll: Poll) -> Reply | Parked:
+    def _hold(self, poll: Poll, make: Callable[[Hub, Poll], Parked] = Parked) -> Reply | Parked:
         hub = self._hub
         plain = type(hub).hold
         names = [want.channel for want in poll.wants]
         traces = tuple({id: None for name in names for id in self._channels.get(name, ())})
         wanted = (traces or self._clients) and not names[0].startswith(PRIVATE_MARK)
-        if not wanted or len(self._lives) >= MAX_LIVES:
-            return plain(hub, poll)
+        if not wanted or make is not Parked or len(self._lives) >= MAX_LIVES:
+            # Holds that are made otherwise are pushhub's own, and answer no client.
+            return plain(hub, poll, make)
         reply = plain(hub, poll, self._making(traces))
         if isinstance(reply, Parked):
             return reply

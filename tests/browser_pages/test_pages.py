@@ -161,10 +161,21 @@ def test_the_demo_shows_one_event_to_every_reader(hub: Server) -> None:
     assert not found["pwned"]
 
 
+def test_the_demo_has_bosh_where_the_hub_speaks_it_to_everybody() -> None:
+    with serve("front") as dev:
+        found = drive("demo", url=address(dev), bosh=True)
+    assert found["bosh"]
+    reader = found["of"]["bosh"]
+    assert (reader["events"], reader["text"][:4]) == ("1", "<img")
+    assert reader["requests"] >= 5
+    assert found["curl"].startswith("curl -d ")
+
+
 def test_the_store_may_go_away(redis_shelf: Shelf) -> None:
-    with serve("front", redis_shelf.url("valkey9"), dev=False, api_keys=KEYS) as server:
-        store = redis_shelf.pid("valkey9")
-        found = drive("away", url=address(server), key=ADMIN, store=store)
+    store = redis_shelf.server("valkey9")
+    assert store.process is not None
+    with serve("front", store.url(), dev=False, api_keys=KEYS) as server:
+        found = drive("away", url=address(server), key=ADMIN, store=store.process.pid)
         assert "cannot be used" in found["health"] or "does not tell" in found["health"]
 
 

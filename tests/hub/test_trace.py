@@ -205,6 +205,22 @@ async def test_other_channels_are_left_alone() -> None:
         assert notes == []
 
 
+async def test_holds_of_pushhubs_own_are_left_alone() -> None:
+    class Inner(Parked):
+        __slots__ = ("own",)
+
+    async with opened() as hub:
+        await warm(hub)
+        before = hub.hold(feed(), Inner)
+        _, notes = traced(hub, channel="a")
+        after = hub.hold(feed(), Inner)
+        assert type(before) is type(after) is Inner
+        publish(hub, "a", 1)
+        assert before.done
+        assert after.done
+        assert notes.of() == ["publish", "event", "logged"]
+
+
 async def test_a_poll_of_many_is_traced_by_any_of_its_channels() -> None:
     async with opened() as hub:
         _, notes = traced(hub, channel="b")

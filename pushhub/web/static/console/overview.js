@@ -9,16 +9,16 @@ const percent = (value) => (value === null || value === undefined ? "–" : `${M
 
 const TILES = [
   ["holds", "Holds", (now) => number(now.holds)],
-  ["channels", "Channels in use", (now) => number(now.channels)],
+  ["channels", "Channels", (now) => number(now.channels)],
   ["sessions", "Sessions", (now) => number(now.sessions)],
-  ["published", "Published a second", (now) => rate(now.published)],
-  ["delivered", "Delivered a second", (now) => rate(now.delivered)],
+  ["published", "Published/s", (now) => rate(now.published)],
+  ["delivered", "Delivered/s", (now) => rate(now.delivered)],
   ["wake50", "Wake latency, p50", (now) => duration(now.wake50)],
   ["wake99", "Wake latency, p99", (now) => duration(now.wake99)],
-  ["gaps", "Gaps in 5 minutes", (now, figures) => number(Math.round(figures.over("gaps")))],
+  ["gaps", "Gaps, 5 min", (now, figures) => number(Math.round(figures.over("gaps")))],
   ["loop99", "Loop lag, p99", (now) => duration(now.loop99)],
   ["memory", "Memory", (now) => bytes(now.memory)],
-  ["cpu", "CPU (of one core)", (now) => percent(now.cpu)],
+  ["cpu", "CPU, of a core", (now) => percent(now.cpu)],
 ];
 
 const PLOTS = [
@@ -37,7 +37,7 @@ function health(now) {
   if (!hears) return ["bad", "The store does not tell of new events; who waits is served from the log when it does again."];
   if (lag > 1) return ["fair", `A publish has waited ${duration(lag)} for the store.`];
   if (now.draining) return ["fair", "A process is leaving; its holds are being answered."];
-  if (now.loop99 > 0.1) return ["fair", `A process is late by ${duration(now.loop99)}: it has too much to do.`];
+  if (now.loop99 > 0.25) return ["fair", `A process is late by ${duration(now.loop99)}: it has too much to do.`];
   return ["good", `${now.processes === 1 ? "One process is" : `${now.processes} processes are`} well, and so is the store.`];
 }
 

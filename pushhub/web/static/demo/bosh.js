@@ -96,10 +96,15 @@ export class Bosh extends Reader {
     if (refused) throw new Error(`refused, ${(refused.querySelector("error") ?? refused).firstElementChild?.localName ?? "no reason"}`);
     if (wanted) this.found = body.querySelector(wanted);
     for (const items of body.getElementsByTagNameNS(`${PUBSUB}#event`, "items")) {
-      if (items.getAttribute("node") !== page.channel) continue;
+      if (items.getAttribute("node") !== page.channel || this.isOld(items)) continue;
       for (const item of items.children) this.read(item);
     }
     this.show();
+  }
+
+  /** The last item from before the subscription, which says so (XEP-0203). */
+  isOld(items) {
+    return items.closest("message")?.getElementsByTagNameNS("urn:xmpp:delay", "delay").length > 0;
   }
 
   read(item) {

@@ -1,0 +1,52 @@
+"""Takes the pictures in docs/img: `python -m tests.browser_pages.shots [folder]`."""
+
+import asyncio
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from tests.browser_pages.browser import drive
+from tests.serving import Server, events_of, serve
+
+FOLDER = Path(__file__).parents[2] / "docs" / "img"
+CHANNELS = [f"orders:{n}" for n in range(12)] + ["prices", "news"]
+READERS = 3
+
+
+async def _read(server: Server, channel: str) -> None:
+    """A client that long-polls for ever."""
+    async with await server.connect() as client:
+        cursor = "now"
+        while True:
+            answer = await client.ask("GET", f"{events_of(channel)}?since={cursor}&wait=25")
+            cursor = answer.json()["cursor"]
+
+
+async def _publish(server: Server) -> None:
+    n = 0
+    async with await server.connect() as client:
+        while True:
+            channel = CHANNELS[n % len(CHANNELS)]
+            await client.ask("POST", events_of(channel), {}, b'{"order": %d, "state": "paid"}' % n)
+            n += 1
+            await asyncio.sleep(0.02 + 0.03 * ((n // 150) % 3))
+
+
+async def shots(folder: Path, *, events: int = 24, settle: int = 15_000) -> dict[str, int]:
+    """Take every picture of a hub that has something to do; what is wider than its window."""
+    with serve("front") as server:
+        url = f"http://127.0.0.1:{server.port}"
+        readers = [_read(server, channel) for channel in CHANNELS for _ in range(READERS)]
+        async with asyncio.TaskGroup() as group:
+            busy = [group.create_task(work) for work in (*readers, _publish(server))]
+            found: dict[str, int] = await asyncio.to_thread(
+                drive, "shots", url=url, folder=str(folder), events=events, settle=settle
+            )
+            for task in busy:
+                task.cancel()
+        return found
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(bool(asyncio.run(shots(Path(sys.argv[1]) if sys.argv[1:] else FOLDER))))
