@@ -27,9 +27,12 @@ class Part:
     without: str
     debian: str | None = None
     npm: str | None = None  # with its version: "name@1.2.3"
+    setup: str | None = None  # the script that makes .outside/NAME from a lock, and marks it
 
     def find(self) -> str | None:
-        """The path of the first of the commands that is there."""
+        """The path of the first command that is there; of what a script made, its folder."""
+        if self.setup:
+            return str(FOLDER / self.name) if (FOLDER / self.name / "installed").exists() else None
         path = os.pathsep.join([os.environ.get("PATH", ""), str(FOLDER / "node_modules" / ".bin")])
         return next((found for c in self.commands if (found := shutil.which(c, path=path))), None)
 
@@ -55,6 +58,8 @@ PARTS = {
         Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
         Part("node", ("node",), debian="nodejs", without="what drives the browser"),
         Part("npm", ("npm",), debian="npm", without="what drives the browser"),
+        Part("examples", (), setup="examples/setup", without="the examples, before and after"),
+        Part("pollers", (), setup="tests/peers/pollers/setup", without="Pollymer, restful-react"),
         Part("pushpin", ("pushpin",), debian="pushpin", without="GRIP's cases on a real Pushpin"),
         Part("zurl", ("zurl",), debian="zurl", without="GRIP's cases on a real Pushpin"),
     ]
@@ -76,6 +81,10 @@ def require(name: str) -> str:
 def install() -> None:
     """Install what is missing, where that is possible, and forget what earlier runs left out."""
     LOG.unlink(missing_ok=True)
+    for part in PARTS.values():
+        # Again if it is there: its lock may have changed since.
+        if part.setup and not _run(str(FOLDER.parent / part.setup)):
+            _note(part.name, f"{part.setup} failed")
     missing = [part for part in PARTS.values() if not part.find()]
     if debian := [part for part in missing if part.debian]:
         _install_debian(debian)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -13,6 +14,10 @@ from pushhub.protocol.wait import grant, parse_seconds, preferred
 if TYPE_CHECKING:
     from pushhub.origin.asked import Asked
     from pushhub.settings.origin import Route
+
+# What `Poll` of restful-react says it has: `Prefer: wait=60s;index=…`, the X-Polling-Index of the
+# answer before.
+_INDEX = re.compile(r"(?:^|,)\s*wait\s*=[^,;]*;\s*index=\"?([^\",;\s]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ def _condition(route: Route, asked: Asked, query: dict[str, str]) -> Condition |
     # A tag is understood on every route: it may be one that we gave.
     if tags := parse_tags(asked.headers.get("if-none-match", "")):
         return Tags(tags)
+    if index := _INDEX.search(asked.headers.get("prefer", "")):
+        return Tags(frozenset({index[1]}))
     cursor = query.get(route.since_param)
     if cursor is None:
         return None

@@ -113,6 +113,8 @@ class Representation:
             *(((b"ETag", b'"%b"' % self.tag.encode()),) if self.ours else ()),
             (b"Vary", b", ".join([*vary, b"Prefer"])),
             (b"Cache-Control", b"no-store"),
+            # COMPAT: restful-react 15, whose Poll knows no ETag and sends this back.
+            (b"X-Polling-Index", self.tag.encode()),
             *applied(wait, hint),
         )
 
