@@ -12,6 +12,7 @@ from pushhub.protocol.problem import PROBLEMS, TYPE_PREFIX
 from pushhub.settings import Settings
 from pushhub.web.app import create_app
 from pushhub.web.faces import ROUTES
+from pushhub.web.grip import GRIP_ROUTES
 
 ROOT = Path(__file__).parents[2]
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -53,6 +54,7 @@ def test_every_page_has_its_place(pages: set[str]) -> None:
 
 def test_the_documents_name_no_other_route(pages: set[str]) -> None:
     there = {f"{method} {route.path}" for route in ROUTES for method in route.faces}
+    there |= {f"{method} {route.path}" for route in GRIP_ROUTES for method in route.faces}
     there |= {f"GET {path}" for path in pages}
     named = re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)", EVERYTHING)
     assert not set(named) - there

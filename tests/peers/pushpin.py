@@ -77,6 +77,10 @@ def _free_port() -> int:
         return port
 
 
+# Held, so that it takes every part of Pushpin to answer; a stream begins at once.
+READY = "/__ready?h=Grip-Hold:%20stream&h=Grip-Channel:%20ready&body=x"
+
+
 def _answers(port: int, path: str) -> bool:
     """Whether a request gets through: its parts find each other some time after they listen."""
     try:
@@ -116,7 +120,7 @@ def pushpin(origin_port: int, key: str) -> Iterator[tuple[int, int]]:
             stack.callback(process.wait, 15)
             stack.callback(process.terminate)
         end = time.monotonic() + 15
-        while not (_answers(port, "/__log") and _answers(control, "/")):
+        while not (_answers(port, READY) and _answers(control, "/")):
             assert time.monotonic() < end, (folder / "out.log").read_text()
             time.sleep(0.05)
         yield port, control

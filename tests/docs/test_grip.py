@@ -1,0 +1,56 @@
+"""docs/grip.md is held to the code and to the cases."""
+
+import json
+import re
+from pathlib import Path
+
+from pushhub.protocol import grip_instruct, grip_item
+from pushhub.protocol.grip_filter import FEATURES
+from pushhub.web.grip import GRIP_ROUTES
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "grip.md").read_text()
+CASES = (ROOT / "tests" / "peers" / "test_grip_cases.py").read_text()
+
+
+def test_every_case_has_a_row_and_a_test() -> None:
+    rows = re.findall(r"^\| G(\d+) \|", PAGE, re.MULTILINE)
+    assert rows == [str(n) for n in range(1, 33)]
+    assert {int(n) for n in re.findall(r"^async def test_g(\d+)_", CASES, re.MULTILINE)} == set(
+        range(1, 33)
+    )
+
+
+def test_a_case_that_differs_has_its_decision() -> None:
+    for row in re.findall(r"^\| G\d+ \|.*\|$", PAGE, re.MULTILINE):
+        _, case, _, _, ours, decision, _ = (cell.strip() for cell in re.split(r"(?<!\\)\|", row))
+        assert decision or ours.startswith(("the same", "held", "200, and")), case
+
+
+def test_bounds_are_those_of_the_code() -> None:
+    assert f"`{', '.join(FEATURES)}`" in PAGE
+    for bound in (
+        f"{grip_instruct.MAX_CHANNELS:,} channels, {grip_instruct.MAX_FILTERS} filters",
+        f"{grip_instruct.MAX_TIMEOUT:,}",
+        f"{grip_instruct.MAX_KEEP_ALIVE_BYTES:,} bytes",
+        f"{grip_instruct.MAX_META} values",
+        f"at most {grip_instruct.MAX_HOLD_BODY_BYTES:,} bytes",
+        f"at most {grip_item.MAX_ITEMS:,} items",
+    ):
+        assert bound in PAGE, bound
+
+
+def test_every_route_is_named() -> None:
+    for route in GRIP_ROUTES:
+        assert f"{route.path.rstrip('/')}" in PAGE
+
+
+def test_libraries_are_those_of_the_locks() -> None:
+    locked = (ROOT / "requirements-dev.txt").read_text()
+    for name in ("gripcontrol", "pubcontrol"):
+        version = re.search(rf"^{name}==(\S+)", locked, re.MULTILINE)
+        assert version
+        assert f"`{name}` {version[1]}" in PAGE
+    package = json.loads((ROOT / "tests" / "peers" / "js" / "package.json").read_text())
+    for name, version in package["dependencies"].items():
+        assert f"`{name}` {version}" in PAGE
