@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF
 from pushhub.origin.fetching import Alone, Failed, Found, Unchanged
+from pushhub.origin.pace import Pace
+from pushhub.origin.takers import Takers
 from pushhub.origin.waiting import Waiting
 from pushhub.protocol.answer import Part
 from pushhub.protocol.problem import Problem
@@ -41,33 +43,12 @@ if TYPE_CHECKING:
     from pushhub.settings.origin import Route
     from pushhub.store.base import Outcome
 
-# How much longer the pause gets after each look that found nothing new.
-SLOWER = 1.5
-# A look is fresh for a bit longer than the pause to the next: that one is under way, perhaps.
-FRESH = 1.5
 # How long nobody may wait before the resource is forgotten: a poller is away between two polls.
 LINGER_SECONDS = 10.0
+# Clients of one resource are mostly of one mind: the newest tag, and the wait of their library.
+MAX_POLLS = 16
 # For how long what cannot be shared is passed through without another look.
 ALONE_SECONDS = 60.0
-
-
-class Taker:
-    """A request that waits for a look of at least this number."""
-
-    __slots__ = ("condition", "decided", "number")
-
-    def __init__(self, condition: Condition | None, number: int) -> None:
-        self.condition = condition
-        self.number = number
-        # A representation to answer with; True to park; False to pass through; or a refusal.
-        self.decided: asyncio.Future[Representation | Problem | bool] = (
-            asyncio.get_running_loop().create_future()
-        )
-
-    def decide(self, verdict: Representation | Problem | bool) -> None:
-        """Say what becomes of the request; once."""
-        if not self.decided.done():
-            self.decided.set_result(verdict)
 
 
 class Resource:
@@ -75,15 +56,13 @@ class Resource:
 
     __slots__ = (
         "_again",
-        "_errors",
         "_heard",
         "_looking",
-        "_not_before",
         "_number",
+        "_pace",
         "_pairs",
-        "_pause",
         "_personal",
-        "_problem",
+        "_polls",
         "_sharing",
         "_takers",
         "_verified",
@@ -117,11 +96,9 @@ class Resource:
         self._number = 0
         self._looking = False
         self._again = False
-        self._takers: list[Taker] = []
-        self._pause = route.interval
-        self._not_before = 0.0
-        self._errors = 0
-        self._problem: Problem | None = None
+        self._takers = Takers()
+        self._polls: dict[tuple[Condition, int], Waiting] = {}
+        self._pace = Pace(route, sharing.uniform)
         self.published = False
         self.alone_until = 0.0
         # When the last one who waited here has gone.
@@ -163,11 +140,10 @@ class Resource:
                 return hold
         # Who only reads takes a look that began before it came, as any cache would give it.
         number = self._number + (1 if wish.wait is not None or not self._looking else 0)
-        taker = Taker(wish.condition if wish.wait is not None else None, number)
-        self._takers.append(taker)
-        self._look()
+        condition = wish.condition if wish.wait is not None else None
         try:
-            verdict = await taker.decided
+            self._look()
+            verdict = await self._takers.verdict(condition, number)
         except asyncio.CancelledError:
             if isinstance(hold, Hold):
                 hold.drop()
@@ -192,15 +168,24 @@ class Resource:
         return representation.answer(None if failed else wish.wait)
 
     def _park(self, condition: Condition, wait: int) -> Answer | Hold:
-        held = self._sharing.hub.hold(Waiting(self, condition, wait))
+        held = self._sharing.hub.hold(self._poll(condition, wait))
         assert not isinstance(held, Part), "only a stream is answered in parts"
         self._schedule()
         return held
 
+    def _poll(self, condition: Condition, wait: int) -> Waiting:
+        """The poll of all who have the same and wait as long."""
+        poll = self._polls.get((condition, wait))
+        if poll is None:
+            if len(self._polls) >= MAX_POLLS:
+                self._polls.pop(next(iter(self._polls)))
+            poll = self._polls[condition, wait] = Waiting(self, condition, wait)
+        return poll
+
     def nothing(self, condition: Condition, wait: int | None, hint: Hint) -> Answer:
         """The end of a wait that brought nothing: as the API says it; or what is wrong."""
-        if self._problem is not None:
-            return self._sharing.refuse(self._problem)
+        if self._pace.problem is not None:
+            return self._sharing.refuse(self._pace.problem)
         known = self.known
         if known is None or condition.is_new(known):
             # Nobody could say whether there is something new.
@@ -234,7 +219,7 @@ class Resource:
             return
         if self.waiting:
             self.left = 0.0
-            if self.route.step == "poll" or self._errors:
+            if self.route.step == "poll" or self._pace.problem is not None:
                 self._look(self._turn(now))
             else:
                 self._schedule()
@@ -254,11 +239,11 @@ class Resource:
 
     def _is_fresh(self, now: float) -> bool:
         """Whether `known` is as new as it gets without asking."""
-        if self._errors or self._heard is None:
+        if self._pace.problem is not None or self._heard is None:
             return False
         if self.route.step == "notify":
             return self._verified > float("-inf")
-        return now - self._verified <= self._pause * FRESH
+        return now - self._verified <= self._pace.freshness
 
     def _listen(self) -> None:
         """Take in what other nodes have published."""
@@ -288,7 +273,7 @@ class Resource:
 
     def _turn(self, now: float) -> str:
         """A name for this look that all nodes give it that are due at the same time."""
-        pause = self._pause
+        pause = self._pace.pause
         return f"{pause:g}:{int(self._sharing.hub.clock() / pause)}"
 
     def _look(self, turn: str = "") -> None:
@@ -313,9 +298,7 @@ class Resource:
                     break
         finally:
             self._looking = False
-            for taker in self._takers:
-                taker.decide(False)
-            self._takers.clear()
+            self._takers.all(False)
             self._schedule()
 
     async def _look_once(self) -> None:
@@ -335,12 +318,13 @@ class Resource:
                 self._failed(look)
             case Alone():
                 self.alone_until = sharing.hub.now() + ALONE_SECONDS
-                self._decide(number, None)
+                self._takers.all(False)
             case Found(representation):
                 await self._found(representation, before, begun, number)
             case Unchanged():
+                assert self.known is not None
                 self._settled(begun, changed=False)
-                self._decide(number, self.known)
+                self._takers.found(number, self.known)
 
     async def _found(
         self, representation: Representation, before: Cursor | None, begun: float, number: int
@@ -358,13 +342,11 @@ class Resource:
                 return
         self._know(representation)
         self._settled(begun, changed=changed and known is not None)
-        self._decide(number, representation)
+        self._takers.found(number, representation)
 
     def _settled(self, begun: float, *, changed: bool) -> None:
-        route = self.route
         self._verified = begun
-        self._errors, self._problem = 0, None
-        self._pause = route.interval if changed else min(self._pause * SLOWER, route.slowest)
+        self._pace.settled(changed=changed)
 
     async def _publish(self, representation: Representation, before: Cursor | None) -> Outcome:
         """Tell all who wait, on all nodes, unless another node told something since `before`."""
@@ -377,34 +359,10 @@ class Resource:
             self._heard, self.published = outcome.cursor, True
         return outcome
 
-    def _decide(self, number: int, representation: Representation | None) -> None:
-        """Tell the takers for whom this look is new enough."""
-        left = []
-        for taker in self._takers:
-            if representation is None:
-                taker.decide(False)
-            elif taker.condition is not None and not taker.condition.is_new(representation):
-                # Looked at before or after it came: it has this, and hears of what comes.
-                taker.decide(True)
-            elif number >= taker.number:
-                taker.decide(representation)
-            else:
-                left.append(taker)
-        self._takers = left
-
     def _failed(self, failed: Failed) -> None:
         """The origin could not say: who asks hears so; who waits goes on waiting, until the end."""
-        self._errors += 1
-        self._problem = failed.problem or Problem(
-            "bad-gateway", "The origin answered with an error, and may do better later."
-        )
-        now = self._sharing.hub.now()
-        backoff = min(self.route.interval * 2.0**self._errors, max(self.route.slowest, 60.0))
-        pause = max(self._sharing.uniform(backoff / 2, backoff), failed.retry_after)
-        self._not_before = now + pause
-        takers, self._takers = self._takers, []
-        for taker in takers:
-            taker.decide(failed.representation or self._problem)
+        problem = self._pace.failed(failed)
+        self._takers.all(failed.representation or problem)
 
     def _schedule(self) -> None:
         """Set the next look, or the end."""
@@ -412,8 +370,8 @@ class Resource:
             return
         hub = self._sharing.hub
         now = hub.now()
-        pause = self._pause if self.route.step == "poll" else LINGER_SECONDS
-        hub.wheel.set(self, self._not_before if self._errors else now + pause)
+        polls = self.route.step == "poll" or self._pace.problem is not None
+        hub.wheel.set(self, now + (self._pace.pause if polls else LINGER_SECONDS))
 
     def __repr__(self) -> str:
         return f"<Resource {self.key.url} {self.known!r}>"

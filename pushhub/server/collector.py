@@ -27,6 +27,12 @@ FREEZE_SECONDS = 60.0
 TRIM_SECONDS = 5.0
 CROWD = 1000
 
+# mallopt(3): blocks from this size on come from the system and return to it when they are freed.
+# It is glibc's own start value; unless it is set, the first large block that is freed raises it,
+# and then what slow readers were written stays with the process: 80 MB instead of 57 for forty.
+M_MMAP_THRESHOLD = -3
+LARGE_BLOCK_BYTES = 128 * 1024
+
 
 class Collector:
     """Freezes what is alive now and then, and measures what collections cost."""
@@ -65,11 +71,16 @@ class Collector:
 
 
 class Trimmer:
-    """Gives memory back to the system after a crowd of holds has left (with glibc)."""
+    """Gives memory back to the system: large blocks at once, the rest after a crowd of holds has
+    left (with glibc).
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        libc = ctypes.CDLL(None)
+        self._trim = getattr(libc, "malloc_trim", None)
+        if self._trim is not None:
+            libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
         self.tick = OFF
 
     def expire(self) -> None:

@@ -338,15 +338,16 @@ class Connection(Lending):
             held = lobby.hub.hold(poll)
             assert not isinstance(held, Part)
             outcome = held
-        if isinstance(outcome, Hold) and outcome.waits and lobby.access is None:
-            plain = head.keep and not head.http_1_0 and head.method != "HEAD"
-            if plain:
-                # Nothing of the request is needed for its answer.
-                self.head = self.match = None
         self._see_through(outcome)
 
     def _see_through(self, outcome: Outcome) -> None:
         if isinstance(outcome, Hold):
+            head = self.head
+            if outcome.waits and head is not None and self.lobby.access is None:
+                plain = head.keep and not head.http_1_0 and head.method != "HEAD"
+                if plain:
+                    # Nothing of the request is needed for its answer.
+                    self.head = self.match = None
             self.phase = HELD
             self.hold = outcome
             outcome.attach(self)
