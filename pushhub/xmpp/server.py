@@ -177,18 +177,15 @@ class Server:
         if identity.anonymous:
             local = self.nodes.mark(local)
         jid = Jid(local, stream.domain, resource or self.draw_id())
-        home = self.homes.get(jid.bare)
-        if home is None:
-            bare = jid.with_resource("")
-            home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
-        elif (old := home.sessions.get(jid.resource)) is not None:
-            old.stream.fail(_conflict())
-            home = self.homes.setdefault(jid.bare, home)
-        elif len(home.sessions) >= self.settings.xmpp_resources:
+        home = self._home(jid, identity)
+        old = home.sessions.get(jid.resource)
+        if old is None and len(home.sessions) >= self.settings.xmpp_resources:
             text = f"An account has at most {self.settings.xmpp_resources} sessions."
             raise StanzaError("resource-constraint", text)
         session = Session(self, stream, home, jid, identity)
         home.sessions[jid.resource] = session
+        if old is not None:
+            old.stream.fail(_conflict())
         try:
             await home.open()
             await self.nodes.join(session)
@@ -198,6 +195,13 @@ class Server:
             raise
         return session
 
+    def _home(self, jid: Jid, identity: Identity) -> Home:
+        home = self.homes.get(jid.bare)
+        if home is None:
+            bare = jid.with_resource("")
+            home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
+        return home
+
     async def adopt(self, stream: Stream, identity: Identity, record: Any) -> Session:
         """Go on with a session that another node has left.
 
@@ -205,10 +209,7 @@ class Server:
             StoreError: the store cannot be used now.
         """
         jid = parse_jid(record["jid"])
-        home = self.homes.get(jid.bare)
-        if home is None:
-            bare = jid.with_resource("")
-            home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
+        home = self._home(jid, identity)
         session = load_session(self, stream, home, jid, identity, record)
         home.sessions[jid.resource] = session
         try:
@@ -245,8 +246,9 @@ class Server:
         home = session.home
         if home.sessions.get(session.jid.resource) is session:
             self._forget(session)
-            home.undelivered((*unconfirmed, *undelivered))
-            self.spawn(self._left(session, undelivered))
+        self.feeds.left(session)
+        home.undelivered((*unconfirmed, *undelivered))
+        self.spawn(self._left(session, undelivered))
 
     def evict(self, jid: Jid) -> None:
         """A session's address has been bound by a client of another node."""
@@ -264,7 +266,6 @@ class Server:
                 del self.homes[home.jid.bare]
 
     async def _left(self, session: Session, undelivered: Sequence[Element]) -> None:
-        self.feeds.left(session)
         await self.presences.withdraw(session)
         await self.nodes.leave(session)
         if not session.home.sessions:

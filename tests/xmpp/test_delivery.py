@@ -1,0 +1,394 @@
+"""Who gets which message: resources, copies, what comes later, what is kept, who is blocked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushhub.xmpp import names
+from tests.xmpp.conftest import body, condition
+
+if TYPE_CHECKING:
+    from pushhub.protocol.xml import Element
+    from tests.xmpp.conftest import Client, World
+
+
+@pytest.fixture
+async def romeo(world: World) -> Client:
+    for name in ("romeo", "juliet"):
+        await world.account(name)
+    return await (await world.user("romeo", "orchard")).available()
+
+
+async def juliets(world: World, resource: str, more: str = "") -> Client:
+    return await (await world.user("juliet", resource)).available(more)
+
+
+def bodies(client: Client) -> list[str | None]:
+    """What has been said to a client so far; and it is forgotten."""
+    found = [body(e) for e in client.seen if e.name == "message" and body(e)]
+    client.seen.clear()
+    return found
+
+
+def copy_of(message: Element, which: str) -> Element:
+    """The message in a carbon copy."""
+    outer = message.find(which, names.CARBONS)
+    assert outer is not None
+    inner = outer.find("forwarded", names.FORWARD)
+    assert inner is not None
+    (stanza,) = inner.elements
+    return stanza
+
+
+async def caught_up(*clients: Client) -> None:
+    """All that was sent so far has come: a message to oneself goes the same way."""
+    for client in clients:
+        client.chat(client.jid, "done", kind="normal", more="<private xmlns='urn:xmpp:carbons:2'/>")
+        await client.message("done")
+
+
+# -- resources -----------------------------------------------------------------
+
+
+async def test_whom_a_message_is_for(world: World, romeo: Client) -> None:
+    phone, desk = await juliets(world, "phone"), await juliets(world, "desk")
+    quiet = await juliets(world, "quiet", "<priority>-1</priority>")
+    away = await world.user("juliet", "away")
+    everybody = (phone, desk, quiet, away)
+    romeo.chat("juliet@localhost", "all")
+    romeo.chat("juliet@localhost/phone", "one")
+    romeo.chat("juliet@localhost/none", "none")
+    romeo.chat("juliet@localhost/quiet", "quiet")
+    romeo.chat("juliet@localhost/away", "away")
+    await caught_up(romeo, *everybody)
+    assert bodies(phone) == ["all", "one", "none"]
+    assert bodies(desk) == ["all", "none"]
+    assert bodies(quiet) == ["quiet"]
+    assert bodies(away) == ["away"]
+
+
+@pytest.mark.parametrize("kind", ["headline", "groupchat", "error", "normal", "odd"])
+async def test_types(world: World, romeo: Client, kind: str) -> None:
+    juliet = await juliets(world, "balcony")
+    romeo.chat("juliet@localhost/balcony", "full", kind=kind)
+    await juliet.message("full")
+    juliet.leave()
+    await world.server.settle()
+    romeo.chat("juliet@localhost", "later", kind=kind)
+    await caught_up(romeo)
+    later = await juliets(world, "again")
+    await caught_up(later)
+    assert bodies(later) == (["later"] if kind in ("normal", "odd") else [])
+
+
+async def test_what_has_no_body_is_not_kept(world: World, romeo: Client) -> None:
+    juliet = await juliets(world, "balcony")
+    composing = f"<composing xmlns='{names.CHAT_STATES}'/>"
+    romeo.say(
+        f"<message xmlns='{names.CLIENT}' to='{juliet.bare}' type='chat'>{composing}</message>"
+    )
+    romeo.chat(juliet.bare, "hint", more=f"<no-store xmlns='{names.HINTS}'/>")
+    await juliet.next(lambda e: e.find("composing", names.CHAT_STATES))
+    await juliet.message("hint")
+    fin = (await juliet.ask("set", f"<query xmlns='{names.MAM}'/>")).elements[0]
+    assert fin.find("set", names.RSM) is not None
+    assert not [e for e in juliet.seen if e.find("result", names.MAM)]
+
+
+async def test_an_id_cannot_be_forged(world: World, romeo: Client) -> None:
+    juliet = await juliets(world, "balcony")
+    forged = f"<stanza-id xmlns='{names.STANZA_ID}' id='x' by='juliet@localhost'/>"
+    romeo.chat("juliet@localhost", "hello", more=forged)
+    message = await juliet.message("hello")
+    (stamp,) = message.every("stanza-id", names.STANZA_ID)
+    assert stamp.get("id") != "x"
+
+
+# -- later ---------------------------------------------------------------------
+
+
+async def test_messages_wait_for_who_is_away(world: World, romeo: Client) -> None:
+    for text in ("one", "two", "three"):
+        romeo.chat("juliet@localhost", text)
+    await romeo.settled()
+    silent = await world.user("juliet", "silent")
+    await silent.available("<priority>-5</priority>")
+    juliet = await juliets(world, "balcony")
+    for text in ("one", "two", "three"):
+        message = await juliet.message(text)
+        late = message.find("delay", names.DELAY)
+        assert late is not None
+        assert late.get("from") == "localhost"
+    romeo.chat("juliet@localhost", "four")
+    assert (await juliet.message("four")).find("delay", names.DELAY) is None
+    other = await juliets(world, "phone")
+    await caught_up(silent, other)
+    assert bodies(silent) == []
+    assert bodies(other) == []
+    for client in (silent, juliet, other):
+        client.leave()
+    await world.server.settle()
+    again = await juliets(world, "again")
+    await caught_up(again)
+    assert bodies(again) == [], "they were delivered"
+
+
+async def test_what_did_not_arrive_comes_again(world: World, romeo: Client) -> None:
+    """As BOSH tells it of a client that has vanished."""
+    juliet = await juliets(world, "balcony")
+    for text in ("one", "two", "three"):
+        romeo.chat("juliet@localhost", text)
+    await juliet.message("one")
+    lost = [await juliet.message("two"), await juliet.message("three")]
+    juliet.stream.closed((), lost)
+    await world.server.settle()
+    romeo.chat("juliet@localhost", "four")
+    await romeo.settled()
+    again = await juliets(world, "balcony")
+    await caught_up(again)
+    assert bodies(again) == ["two", "three", "four"]
+
+
+async def test_only_the_last_messages_are_sent_at_once(world: World, romeo: Client) -> None:
+    world.server.settings = world.settings.model_copy(update={"xmpp_offline": 2})
+    for text in ("one", "two", "three"):
+        romeo.chat("juliet@localhost", text)
+    await romeo.settled()
+    juliet = await juliets(world, "balcony")
+    await caught_up(juliet)
+    assert bodies(juliet) == ["two", "three"]
+
+
+async def test_what_is_sent_to_a_client_that_has_gone(world: World) -> None:
+    one, other = await world.user(), await world.user()
+    asked = f"<iq xmlns='{names.CLIENT}' type='get' id='i' to='{other.jid}'><a xmlns='b'/></iq>"
+    one.say(asked)
+    one.chat(other.jid, "hello")
+    iq = await other.stanza("iq", id="i")
+    message = await other.message("hello")
+    other.stream.closed((iq, message))
+    assert condition(await one.stanza("iq", type="error")) == "service-unavailable"
+    assert condition(await one.stanza("message", type="error")) == "recipient-unavailable"
+
+
+# -- copies --------------------------------------------------------------------
+
+
+async def test_carbons(world: World, romeo: Client) -> None:
+    phone, desk = await juliets(world, "phone"), await juliets(world, "desk")
+    for client in (phone, desk):
+        await client.ask("set", f"<enable xmlns='{names.CARBONS}'/>")
+        await client.ask("set", f"<enable xmlns='{names.CARBONS}'/>")
+    romeo.chat("juliet@localhost/phone", "to the phone")
+    await phone.message("to the phone")
+    carbon = await desk.next(lambda e: e.find("received", names.CARBONS))
+    assert (carbon.get("from"), carbon.get("to")) == ("juliet@localhost", desk.jid)
+    assert body(copy_of(carbon, "received")) == "to the phone"
+    assert copy_of(carbon, "received").find("stanza-id", names.STANZA_ID) is not None
+    phone.chat("romeo@localhost", "from the phone")
+    carbon = await desk.next(lambda e: e.find("sent", names.CARBONS))
+    assert body(copy_of(carbon, "sent")) == "from the phone"
+    await caught_up(phone)
+    assert not [e for e in phone.seen if e.name == "message"], "not to who has sent it"
+    private = f"<private xmlns='{names.CARBONS}'/>"
+    romeo.chat("juliet@localhost/phone", "private", more=private)
+    romeo.chat("juliet@localhost/phone", "room", kind="groupchat")
+    await desk.ask("set", f"<disable xmlns='{names.CARBONS}'/>")
+    await phone.message("private")
+    await phone.message("room")
+    romeo.chat("juliet@localhost/phone", "not wanted")
+    await phone.message("not wanted")
+    await caught_up(desk)
+    assert not [e for e in desk.seen if e.find("received", names.CARBONS)]
+
+
+# -- the archive ---------------------------------------------------------------
+
+
+async def page(client: Client, fields: str = "", rsm: str = "") -> tuple[list[str | None], Element]:
+    """The bodies of a page of the archive, and its `<fin/>`."""
+    form = f"<field var='FORM_TYPE' type='hidden'><value>{names.MAM}</value></field>{fields}"
+    answer = await client.ask(
+        "set",
+        f"<query xmlns='{names.MAM}' queryid='q'><x xmlns='{names.DATA}' type='submit'>{form}</x>"
+        f"<set xmlns='{names.RSM}'>{rsm}</set></query>",
+    )
+    found = []
+    for message in [e for e in client.seen if e.find("result", names.MAM)]:
+        client.seen.remove(message)
+        result = message.find("result", names.MAM)
+        assert result is not None
+        assert result.get("queryid") == "q"
+        inner = result.find("forwarded", names.FORWARD)
+        assert inner is not None
+        found.append(body(inner.elements[1]))
+    return found, answer.elements[0]
+
+
+def ends(fin: Element) -> tuple[str, str]:
+    rsm = fin.find("set", names.RSM)
+    assert rsm is not None
+    first, last = rsm.find("first"), rsm.find("last")
+    assert first is not None
+    assert last is not None
+    return first.text, last.text
+
+
+def field(name: str, value: str) -> str:
+    return f"<field var='{name}'><value>{value}</value></field>"
+
+
+async def test_the_archive_page_by_page(world: World, romeo: Client) -> None:
+    await world.account("nurse")
+    juliet = await juliets(world, "balcony")
+    for number in range(7):
+        romeo.chat("juliet@localhost", str(number))
+    await juliet.message("6")
+    juliet.chat("romeo@localhost", "7")
+    juliet.chat("nurse@localhost", "8")
+    await romeo.message("7")
+    await juliet.settled()
+    everything = [str(number) for number in range(9)]
+    found, fin = await page(juliet)
+    assert (found, fin.get("complete")) == (everything, "true")
+    # Forwards.
+    found, fin = await page(juliet, rsm="<max>4</max>")
+    assert (found, fin.get("complete")) == (everything[:4], None)
+    found, fin = await page(juliet, rsm=f"<max>10</max><after>{ends(fin)[1]}</after>")
+    assert (found, fin.get("complete")) == (everything[4:], "true")
+    # Backwards, as Converse.js does it.
+    found, fin = await page(juliet, rsm="<max>4</max><before/>")
+    assert (found, fin.get("complete")) == (everything[5:], None)
+    found, fin = await page(juliet, rsm=f"<max>5</max><before>{ends(fin)[0]}</before>")
+    assert (found, fin.get("complete")) == (everything[:5], "true")
+    # With somebody, and of a resource.
+    found, _ = await page(juliet, field("with", "nurse@localhost"))
+    assert found == ["8"]
+    found, _ = await page(juliet, field("with", "romeo@localhost"), "<max>3</max><before/>")
+    assert found == ["5", "6", "7"]
+    found, _ = await page(juliet, field("with", "romeo@localhost/orchard"))
+    assert found == everything[:7]
+    # By ids.
+    first, last = ends((await page(juliet))[1])
+    values = f"<field var='ids'><value>{last}</value><value>{first}</value></field>"
+    assert (await page(juliet, values))[0] == ["8", "0"]
+    assert (await page(juliet, field("after-id", first)))[0] == everything[1:]
+    assert (await page(juliet, field("before-id", last)))[0] == everything[:-1]
+    # The other side has its own.
+    found, _ = await page(romeo)
+    assert found == everything[:8]
+    told = await juliet.ask("get", f"<metadata xmlns='{names.MAM}'/>")
+    assert [e.get("id") for e in told.elements[0].elements] == [first, last]
+
+
+async def test_the_archive_by_time(world: World, romeo: Client) -> None:
+    from pushhub.protocol.event import rfc3339
+
+    juliet = await juliets(world, "balcony")
+    for text in ("a", "b"):
+        romeo.chat("juliet@localhost", text)
+    await juliet.message("b")
+    found, fin = await page(juliet)
+    metadata = (await juliet.ask("get", f"<metadata xmlns='{names.MAM}'/>")).elements[0]
+    stamps = [e.get("timestamp") or "" for e in metadata.elements]
+    assert (await page(juliet, field("start", stamps[0])))[0] == ["a", "b"]
+    assert (await page(juliet, field("end", stamps[1])))[0] == ["a", "b"]
+    assert (await page(juliet, field("start", "2100-01-01T00:00:00Z")))[0] == []
+    assert (await page(juliet, field("end", "2000-01-01T00:00:00Z")))[0] == []
+    assert found
+    assert fin is not None
+    assert rfc3339(0).startswith("1970")
+
+
+@pytest.mark.parametrize(
+    ("fields", "rsm", "expected"),
+    [
+        (field("with", "a b"), "", "jid-malformed"),
+        (field("start", "yesterday"), "", "bad-request"),
+        (field("odd", "1"), "", "feature-not-implemented"),
+        (field("after-id", "nonsense"), "", "item-not-found"),
+        (field("ids", "abc-17"), "", "item-not-found"),
+        ("", "<after>abc-1</after>", "item-not-found"),
+        ("", "<max>x</max>", "bad-request"),
+        ("", "<index>1</index>", "feature-not-implemented"),
+    ],
+)
+async def test_what_the_archive_does_not_find(
+    small: World, fields: str, rsm: str, expected: str
+) -> None:
+    await small.account("juliet")
+    juliet = await small.user("juliet")
+    query = (
+        f"<query xmlns='{names.MAM}'><x xmlns='{names.DATA}' type='submit'>{fields}</x>"
+        f"<set xmlns='{names.RSM}'>{rsm}</set></query>"
+    )
+    assert await juliet.refused("set", query) == expected
+
+
+async def test_nobody_reads_the_archive_of_others(small: World) -> None:
+    for name in ("romeo", "juliet"):
+        await small.account(name)
+    romeo = await small.user("romeo")
+    query = f"<query xmlns='{names.MAM}'/>"
+    assert await romeo.refused("set", query, "juliet@localhost") == "forbidden"
+
+
+async def test_an_empty_archive(world: World, romeo: Client) -> None:
+    found, fin = await page(romeo)
+    assert (found, fin.get("complete")) == ([], "true")
+    assert fin.find("set", names.RSM) is not None
+
+
+# -- blocking ------------------------------------------------------------------
+
+
+def block(what: str, *jids: str) -> str:
+    items = "".join(f"<item jid='{jid}'/>" for jid in jids)
+    return f"<{what} xmlns='{names.BLOCKING}'>{items}</{what}>"
+
+
+async def test_who_is_blocked(world: World, romeo: Client) -> None:
+    juliet, other = await juliets(world, "balcony"), await juliets(world, "phone")
+    await other.ask("get", block("blocklist"))
+    await juliet.ask("set", block("block", "romeo@localhost"))
+    push = await other.next(lambda e: e.name == "iq" and e.find("block", names.BLOCKING))
+    assert push.elements[0].elements[0].get("jid") == "romeo@localhost"
+    romeo.chat("juliet@localhost", "can you hear me?")
+    assert condition(await romeo.stanza("message", type="error")) == "service-unavailable"
+    ping = f"<ping xmlns='{names.PING}'/>"
+    assert await romeo.refused("get", ping, juliet.jid) == "service-unavailable"
+    romeo.say(f"<presence xmlns='{names.CLIENT}' to='{juliet.jid}'/>")
+    juliet.chat("romeo@localhost", "I do not")
+    refused = await juliet.stanza("message", type="error")
+    assert condition(refused) == "not-acceptable"
+    listed = await juliet.ask("get", block("blocklist"))
+    assert [e.get("jid") for e in listed.elements[0].elements] == ["romeo@localhost"]
+    await juliet.ask("set", block("unblock", "romeo@localhost"))
+    await other.next(lambda e: e.name == "iq" and e.find("unblock", names.BLOCKING))
+    romeo.chat("juliet@localhost", "and now?")
+    await juliet.message("and now?")
+    assert not [e for e in juliet.seen if e.name == "presence" and e.get("from") == romeo.jid]
+
+
+@pytest.mark.parametrize(
+    "jid", ["romeo@localhost/orchard", "romeo@localhost", "localhost", "localhost/orchard"]
+)
+async def test_whom_a_block_names(world: World, romeo: Client, jid: str) -> None:
+    juliet = await juliets(world, "balcony")
+    await juliet.ask("set", block("block", jid))
+    romeo.chat("juliet@localhost", "hello")
+    assert condition(await romeo.stanza("message", type="error")) == "service-unavailable"
+    await juliet.ask("set", block("unblock"))
+    romeo.chat("juliet@localhost", "hello")
+    await juliet.message("hello")
+
+
+async def test_what_cannot_be_blocked(small: World) -> None:
+    await small.account("juliet")
+    juliet = await small.user("juliet")
+    assert await juliet.refused("set", block("block")) == "bad-request"
+    assert await juliet.refused("set", block("block", "a b@c")) == "jid-malformed"
+    stranger = await small.user()
+    assert await stranger.refused("set", block("block", "a@b")) == "not-allowed"

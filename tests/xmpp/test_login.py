@@ -1,0 +1,296 @@
+"""Logging in: each mechanism, against somebody else's client, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+from scramp import ScramClient  # type: ignore[import-untyped]
+
+from pushhub.protocol.grant import Action
+from pushhub.xmpp import names
+from pushhub.xmpp.sasl import Identity, Step, mechanisms
+from tests.auth.signing import SECRET
+from tests.store.conftest import LABS, Clock
+from tests.xmpp.conftest import DOMAIN, PASSWORD, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from pushhub.protocol.xml import Element
+    from tests import redis_servers
+    from tests.xmpp.conftest import Client
+
+KEY = {"algorithm": "HS256", "key": SECRET.decode()}
+
+
+@pytest.fixture
+async def strict(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
+    """A world with passwords and tokens."""
+    lab = LABS["memory"](tmp_path, Clock(), redis_shelf)
+    world = World(lab.make, False, dev=False, xmpp_domains=[DOMAIN], token_keys=[KEY])
+    await world.node()
+    await world.account("juliet")
+    yield world
+    await world.close()
+
+
+def token(sub: str = "juliet", **more: Any) -> str:
+    claims = {"exp": 4_000_000_000, "sub": sub, "pushhub": {"read": ["news"]}, **more}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
+def auth(mechanism: str, data: bytes) -> str:
+    text = base64.b64encode(data).decode()
+    return f"<auth xmlns='{names.SASL}' mechanism='{mechanism}'>{text}</auth>"
+
+
+def response(data: bytes) -> str:
+    return f"<response xmlns='{names.SASL}'>{base64.b64encode(data).decode()}</response>"
+
+
+async def connected(world: World) -> Client:
+    client = world.client()
+    client.stream.open()
+    await client.next()
+    return client
+
+
+async def answer(client: Client, said: str) -> Element:
+    client.say(said)
+    return await client.next()
+
+
+async def failed(client: Client, said: str) -> str:
+    refused = await answer(client, said)
+    assert refused.name == "failure", refused
+    return refused.elements[0].name
+
+
+async def test_what_is_offered_and_in_which_order(strict: World) -> None:
+    client = strict.client()
+    client.stream.open()
+    features = await client.next()
+    offered = features.find("mechanisms", names.SASL)
+    assert offered is not None
+    assert [each.text for each in offered.elements] == [
+        *("SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "OAUTHBEARER", "X-OAUTH2")
+    ]
+    # Converse.js takes every child for an element, and looks for each one's own xmlns.
+    written = features.xml()
+    assert "> <" not in written
+    assert f"<mechanisms xmlns='{names.SASL}'>" in written
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+async def test_scram(strict: World, mechanism: str) -> None:
+    client = await connected(strict)
+    other = ScramClient([mechanism], "juliet", PASSWORD)
+    challenge = await answer(client, auth(mechanism, other.get_client_first().encode()))
+    assert challenge.name == "challenge"
+    other.set_server_first(base64.b64decode(challenge.text).decode())
+    success = await answer(client, response(other.get_client_final().encode()))
+    assert success.name == "success"
+    # It raises if the server has not proved itself.
+    other.set_server_final(base64.b64decode(success.text).decode())
+    client.stream.restart()
+    await client.next()
+    await client.bind("balcony")
+    assert client.jid == "juliet@localhost/balcony"
+
+
+async def test_keys_can_be_reused(strict: World) -> None:
+    """Converse.js keeps the keys that it has derived: salt and iterations stay what they are."""
+    salts = set()
+    for _ in range(2):
+        client = await connected(strict)
+        challenge = await answer(client, auth("SCRAM-SHA-256", b"n,,n=juliet,r=abc"))
+        salts.add(base64.b64decode(challenge.text).split(b",", 1)[1])
+    assert len(salts) == 1
+
+
+async def test_nobody_learns_who_exists(strict: World) -> None:
+    salts = []
+    for _ in range(2):
+        client = await connected(strict)
+        challenge = await answer(client, auth("SCRAM-SHA-256", b"n,,n=nobody,r=abc"))
+        salts.append(base64.b64decode(challenge.text).split(b",", 1)[1])
+        final = base64.b64decode(challenge.text).split(b",")[0]
+        proof = base64.b64encode(bytes(32))
+        said = response(b"c=biws," + final + b",p=" + proof)
+        assert await failed(client, said) == "not-authorized"
+    assert salts[0] == salts[1]
+    assert b",i=10000" in salts[0]
+
+
+@pytest.mark.parametrize(
+    ("first", "condition"),
+    [
+        (b"", "malformed-request"),
+        (b"n,,", "malformed-request"),
+        (b"n,,r=abc,n=juliet", "malformed-request"),
+        (b"n,,n=juliet", "malformed-request"),
+        (b"n,,n=juliet,r=", "malformed-request"),
+        (b"p=tls-unique,,n=juliet,r=abc", "malformed-request"),
+        (b"n,,m=x,n=juliet,r=abc", "malformed-request"),
+        (b"n,a=romeo@localhost,n=juliet,r=abc", "invalid-authzid"),
+        (b"n,,n=ju liet,r=abc", "not-authorized"),
+        (b"\xff", "malformed-request"),
+    ],
+)
+async def test_scram_that_is_none(strict: World, first: bytes, condition: str) -> None:
+    assert await failed(await connected(strict), auth("SCRAM-SHA-256", first)) == condition
+
+
+@pytest.mark.parametrize(
+    "final",
+    [b"", b"c=biws,r={r}", b"c=biws,r=other,p=AAAA", b"c=AAAA,r={r},p=AAAA", b"c=biws,r={r},p=*"],
+)
+async def test_scram_with_a_bad_end(strict: World, final: bytes) -> None:
+    client = await connected(strict)
+    challenge = await answer(client, auth("SCRAM-SHA-256", b"n,,n=juliet,r=abc"))
+    nonce = base64.b64decode(challenge.text).split(b",")[0].removeprefix(b"r=")
+    said = response(final.replace(b"{r}", nonce))
+    assert await failed(client, said) in ("not-authorized", "malformed-request")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        f"\0juliet\0{PASSWORD}",
+        f"juliet@localhost\0juliet\0{PASSWORD}",
+        f"juliet\0Juliet\0{PASSWORD}",
+    ],
+)
+async def test_plain(strict: World, data: str) -> None:
+    success = await answer(await connected(strict), auth("PLAIN", data.encode()))
+    assert success.name == "success"
+
+
+@pytest.mark.parametrize(
+    ("data", "condition"),
+    [
+        ("\0juliet\0wrong", "not-authorized"),
+        ("\0nobody\0wrong", "not-authorized"),
+        (f"romeo@localhost\0juliet\0{PASSWORD}", "invalid-authzid"),
+        ("juliet", "malformed-request"),
+        ("\0juliet\0", "malformed-request"),
+        ("\0\0x", "malformed-request"),
+    ],
+)
+async def test_plain_that_is_refused(strict: World, data: str, condition: str) -> None:
+    assert await failed(await connected(strict), auth("PLAIN", data.encode())) == condition
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "data"),
+    [
+        ("OAUTHBEARER", "n,a=juliet@localhost,\x01auth=Bearer {}\x01\x01"),
+        ("OAUTHBEARER", "n,,\x01auth=Bearer {}\x01\x01"),
+        ("X-OAUTH2", "\0juliet@localhost\0{}"),
+        ("X-OAUTH2", "\0juliet\0{}"),
+    ],
+)
+async def test_tokens(strict: World, mechanism: str, data: str) -> None:
+    for sub in ("juliet", "juliet@localhost"):
+        client = await connected(strict)
+        said = auth(mechanism, data.format(token(sub)).encode())
+        assert (await answer(client, said)).name == "success"
+        client.stream.restart()
+        await client.next()
+        await client.bind()
+        assert client.bare == "juliet@localhost"
+        session = client.stream.session
+        assert session is not None
+        assert strict.server.grant(session).allows(Action.READ, "news")
+
+
+async def test_a_token_makes_an_account(strict: World) -> None:
+    client = await connected(strict)
+    said = auth("X-OAUTH2", f"\0new@localhost\0{token('new')}".encode())
+    assert (await answer(client, said)).name == "success"
+    assert await strict.server.accounts.get("new@localhost") is not None
+    assert "new@localhost" in await strict.server.accounts.every("localhost")
+
+
+@pytest.mark.parametrize("sub", ["romeo", "juliet@elsewhere.example", "", "a b"])
+async def test_tokens_of_others(strict: World, sub: str) -> None:
+    client = await connected(strict)
+    said = auth("X-OAUTH2", f"\0juliet@localhost\0{token(sub)}".encode())
+    assert await failed(client, said) in ("invalid-authzid", "not-authorized")
+
+
+async def test_a_bad_token_is_explained_first(strict: World) -> None:
+    """RFC 7628 §3.2.3."""
+    client = await connected(strict)
+    said = auth("OAUTHBEARER", b"n,,\x01auth=Bearer nonsense\x01\x01")
+    challenge = await answer(client, said)
+    assert challenge.name == "challenge"
+    assert b"invalid_token" in base64.b64decode(challenge.text)
+    assert await failed(client, response(b"\x01")) == "not-authorized"
+
+
+async def test_anonymous_is_off_unless_it_is_on(strict: World, small: World) -> None:
+    said = f"<auth xmlns='{names.SASL}' mechanism='ANONYMOUS'/>"
+    assert await failed(await connected(strict), said) == "invalid-mechanism"
+    one, other = await small.user(), await small.user()
+    assert one.bare != other.bare
+    assert len(one.bare.partition("@")[0]) >= 32
+
+
+async def test_what_is_no_login(strict: World) -> None:
+    client = await connected(strict)
+    for said, condition in (
+        (f"<auth xmlns='{names.SASL}' mechanism='DIGEST-MD5'/>", "invalid-mechanism"),
+        (f"<auth xmlns='{names.SASL}'/>", "invalid-mechanism"),
+        (f"<auth xmlns='{names.SASL}' mechanism='PLAIN'>*</auth>", "incorrect-encoding"),
+        (f"<response xmlns='{names.SASL}'/>", "malformed-request"),
+    ):
+        assert await failed(client, said) == condition
+    said = f"<abort xmlns='{names.SASL}'/>"
+    client.say(said)
+    refused = await client.next()
+    assert refused.elements[0].name == "aborted"
+    assert await client.ended() == "policy-violation", "five have failed"
+
+
+async def test_a_login_can_be_tried_again(strict: World) -> None:
+    client = await connected(strict)
+    assert await failed(client, auth("PLAIN", b"\0juliet\0wrong")) == "not-authorized"
+    said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
+    assert (await answer(client, said)).name == "success"
+    client.say(said)
+    assert await client.ended() == "not-authorized", "one has logged in once"
+
+
+async def test_a_mechanism_of_ones_own(
+    strict: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Door:
+        name = "X-DOOR"
+
+        def __init__(self, gate: object) -> None: ...
+
+        async def step(self, data: bytes) -> Step:
+            return Step(identity=Identity("doorman"))
+
+    class Entry:
+        def load(self) -> type[Door]:
+            return Door
+
+    monkeypatch.setattr("pushhub.xmpp.sasl.entry_points", lambda group: [Entry()])
+    assert mechanisms()["X-DOOR"] is Door  # type: ignore[comparison-overlap]
+    settings = {"xmpp_domains": [DOMAIN], "xmpp_mechanisms": ["X-DOOR", "X-UNKNOWN"]}
+    world = World(strict._make, False, dev=False, **settings)
+    await world.node()
+    assert world.server.offered == ["X-DOOR"]
+    client = await connected(world)
+    assert (await answer(client, auth("X-DOOR", b""))).name == "success"
+    client.stream.restart()
+    await client.next()
+    await client.bind()
+    assert client.bare == "doorman@localhost"
+    await world.close()

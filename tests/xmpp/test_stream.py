@@ -1,0 +1,187 @@
+"""What a stream refuses, and that it costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushhub.xmpp import names
+from pushhub.xmpp.stream import MAX_QUEUED
+from tests.xmpp.conftest import condition
+
+if TYPE_CHECKING:
+    from tests.xmpp.conftest import World
+
+PING = f"<iq xmlns='{names.CLIENT}' type='get' id='p'><ping xmlns='{names.PING}'/></iq>"
+
+
+def test_only_our_domains(small: World) -> None:
+    server = small.server
+    client = small.client()
+    assert server.stream("LOCALHOST.", client) is not None
+    for domain in ("", "example.com", "pubsub.localhost"):
+        assert server.stream(domain, client) is None
+
+
+@pytest.mark.parametrize(
+    "stanza",
+    [
+        PING,
+        f"<message xmlns='{names.CLIENT}' to='juliet@localhost'><body>x</body></message>",
+        f"<presence xmlns='{names.CLIENT}'/>",
+    ],
+)
+async def test_stanzas_before_the_login(small: World, stanza: str) -> None:
+    client = small.client()
+    client.stream.open()
+    client.say(stanza)
+    assert await client.ended() == "not-authorized"
+
+
+async def test_stanzas_before_the_resource(small: World) -> None:
+    client = await small.client().login()
+    client.say(PING)
+    assert await client.ended() == "not-authorized"
+
+
+@pytest.mark.parametrize(
+    "element",
+    ["<iq xmlns='other'/>", f"<other xmlns='{names.CLIENT}'/>", "<message xmlns='jabber:server'/>"],
+)
+async def test_what_is_no_stanza(small: World, element: str) -> None:
+    client = await small.user()
+    client.say(element)
+    assert await client.ended() == "unsupported-stanza-type"
+
+
+@pytest.mark.parametrize("sender", ["juliet@localhost", "{bare}/other", "localhost", "@", "a b"])
+async def test_a_spoofed_sender(small: World, sender: str) -> None:
+    client = await small.user()
+    sender = sender.format(bare=client.bare)
+    client.say(PING.replace("type='get'", f"type='get' from='{sender}'"))
+    assert await client.ended() == "invalid-from"
+
+
+@pytest.mark.parametrize("which", ["bare", "jid"])
+async def test_ones_own_address_is_fine(small: World, which: str) -> None:
+    client = await small.user()
+    client.say(PING.replace("type='get'", f"type='get' from='{getattr(client, which)}'"))
+    assert (await client.stanza("iq", id="p")).get("type") == "result"
+
+
+async def test_a_resource_is_drawn_or_given(small: World) -> None:
+    await small.account("juliet")
+    first, second = await small.user("juliet"), await small.user("juliet")
+    assert first.jid != second.jid
+    third = await small.user("juliet", "balcony")
+    assert third.jid == "juliet@localhost/balcony"
+
+
+async def test_the_newer_client_gets_the_resource(world: World) -> None:
+    await world.account("juliet")
+    first = await world.user("juliet", "balcony")
+    second = await world.user("juliet", "balcony")
+    assert await first.ended() == "conflict"
+    await second.available()
+    second.chat("juliet@localhost/balcony", "to myself")
+    await second.message("to myself")
+
+
+async def test_a_resource_that_is_none(small: World) -> None:
+    client = await small.client().login()
+    bad = f"<bind xmlns='{names.BIND}'><resource>a&#9;b</resource></bind>"
+    assert await client.refused("set", bad) == "bad-request"
+    await client.bind("good")
+
+
+async def test_an_account_has_so_many_sessions(small: World) -> None:
+    await small.account("juliet")
+    clients = [await small.user("juliet") for _ in range(20)]
+    more = await small.client().login("juliet")
+    assert await more.refused("set", f"<bind xmlns='{names.BIND}'/>") == "resource-constraint"
+    clients[0].leave()
+    await more.bind()
+
+
+async def test_who_sends_too_much_ahead(small: World) -> None:
+    client = await small.user()
+    for _ in range(MAX_QUEUED + 2):
+        client.say(
+            f"<iq xmlns='{names.CLIENT}' type='get' id='r'><query xmlns='{names.ROSTER}'/></iq>"
+        )
+    assert await client.ended() == "policy-violation"
+
+
+@pytest.mark.parametrize(
+    ("iq", "expected"),
+    [
+        ("<iq xmlns='jabber:client' type='get' id='x'/>", "bad-request"),
+        ("<iq xmlns='jabber:client' type='odd' id='x'><a xmlns='b'/></iq>", "bad-request"),
+        ("<iq xmlns='jabber:client' type='get' id='x'><a xmlns='b'/></iq>", "service-unavailable"),
+        (
+            "<iq xmlns='jabber:client' type='get' id='x' to='a b@c'><a xmlns='b'/></iq>",
+            "jid-malformed",
+        ),
+        (
+            "<iq xmlns='jabber:client' type='get' id='x' to='example.com'><a xmlns='b'/></iq>",
+            "remote-server-not-found",
+        ),
+        (
+            "<iq xmlns='jabber:client' type='get' id='x' to='a@example.com/b'><a xmlns='b'/></iq>",
+            "remote-server-not-found",
+        ),
+        (
+            "<iq xmlns='jabber:client' type='get' id='x' to='a@localhost/b'><a xmlns='b'/></iq>",
+            "service-unavailable",
+        ),
+        (
+            "<iq xmlns='jabber:client' type='get' id='x' to='a@localhost'><a xmlns='b'/></iq>",
+            "service-unavailable",
+        ),
+        ("<presence xmlns='jabber:client' type='odd'/>", "bad-request"),
+        ("<presence xmlns='jabber:client'><priority>200</priority></presence>", "bad-request"),
+        ("<presence xmlns='jabber:client'><priority>x</priority></presence>", "bad-request"),
+    ],
+)
+async def test_what_is_answered_with_an_error(small: World, iq: str, expected: str) -> None:
+    client = await small.user()
+    client.say(iq)
+    answer = await client.next()
+    assert condition(answer) == expected
+    assert answer.get("id") == ("x" if answer.name == "iq" else None)
+
+
+@pytest.mark.parametrize("kind", ["result", "error"])
+async def test_answers_are_not_answered(small: World, kind: str) -> None:
+    client = await small.user()
+    for to in ("", "to='localhost'", "to='nobody@localhost/x'", "to='a@example.com/x'"):
+        client.say(f"<iq xmlns='jabber:client' type='{kind}' id='x' {to}/>")
+    await client.settled()
+    assert not client.seen
+
+
+async def test_nothing_is_left_of_who_leaves(world: World) -> None:
+    await world.account("juliet")
+    server = world.server
+    for name in ("", "juliet"):
+        client = await (await world.user(name)).available()
+        asked = f"<pubsub xmlns='{names.PUBSUB}'><subscribe node='n' jid='{client.jid}'/></pubsub>"
+        await client.ask("set", asked, "pubsub.localhost")
+        client.leave()
+    await server.settle()
+    assert not server.homes
+    assert not server.feeds._follows
+    followed = [channel.name for channel in server.hub.shelf if channel.holds]
+    assert [name.partition(":")[2] for name in followed] == (
+        [f"node:{server.nodes.id}"] if world.shared else []
+    )
+
+
+async def test_a_server_that_goes_says_so(small: World) -> None:
+    client = await small.user()
+    await small.sessions[0].close()
+    assert await client.ended() == "system-shutdown"
+    async with asyncio.timeout(1):
+        await small.server.settle()
