@@ -19,6 +19,7 @@ _KINDS = {
     "Many": "many channels",
     "FeedStream": "stream",
     "ManyStream": "stream of many",
+    "Watch": "pushhub itself",
 }
 
 

@@ -44,7 +44,20 @@ async def shots(folder: Path, *, events: int = 24, settle: int = 15_000) -> dict
             )
             for task in busy:
                 task.cancel()
-        return found
+    _shrink(folder)
+    return found
+
+
+def _shrink(folder: Path) -> None:
+    """Pages have few colours: a palette halves a picture. Without Pillow it stays as it is."""
+    with suppress(ImportError):
+        from PIL import Image
+
+        for path in folder.glob("*-*.png"):
+            with Image.open(path) as image:
+                image.convert("RGB").quantize(200, dither=Image.Dither.NONE).save(
+                    path, optimize=True
+                )
 
 
 if __name__ == "__main__":

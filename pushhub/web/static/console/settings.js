@@ -43,8 +43,9 @@ export class Settings {
 function entry(setting) {
   const { name, value, origin, meaning } = setting;
   const where = WHERE[origin](setting);
+  const line = JSON.stringify(value);
   return h("div", {},
     h("dt", {}, h("code", {}, name), h("span", { class: `badge origin-${origin}` }, origin), where ? h("code", { class: "where" }, where) : null),
-    h("dd", { class: "value" }, h("code", {}, JSON.stringify(value, null, typeof value === "object" && value ? 1 : 0))),
+    h("dd", { class: "value" }, h("code", {}, line.length < 100 ? line : JSON.stringify(value, null, 1))),
     h("dd", { class: "note" }, meaning));
 }
