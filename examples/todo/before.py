@@ -1,0 +1,52 @@
+"""A to-do list as many APIs are: clients poll it by ETag, and nobody has heard of pushhub."""
+
+import os
+
+from flask import Flask, Response, abort, jsonify, request
+from waitress import serve
+
+app = Flask(__name__)
+todos: dict[int, dict[str, object]] = {}
+
+
+@app.get("/todos")
+def read_all() -> Response:
+    """Every to-do, with an ETag; 304 for who has it."""
+    answer = jsonify(list(todos.values()))
+    answer.add_etag()
+    return answer.make_conditional(request)
+
+
+@app.get("/todos/<int:number>")
+def read(number: int) -> Response:
+    """One to-do, likewise."""
+    answer = jsonify(todos.get(number) or abort(404))
+    answer.add_etag()
+    return answer.make_conditional(request)
+
+
+@app.post("/todos")
+def add() -> tuple[Response, int]:
+    """Another to-do."""
+    number = max(todos, default=0) + 1
+    todos[number] = {"id": number, "text": request.get_json()["text"], "done": False}
+    changed(number)
+    return jsonify(todos[number]), 201
+
+
+@app.patch("/todos/<int:number>")
+def change(number: int) -> Response:
+    """Done, or another text."""
+    todo = todos.get(number) or abort(404)
+    todo.update(request.get_json())
+    changed(number)
+    return jsonify(todo)
+
+
+def changed(number: int) -> None:
+    """After every write."""
+    app.logger.info("to-do %d has changed", number)
+
+
+if __name__ == "__main__":
+    serve(app, host="127.0.0.1", port=int(os.environ.get("ORIGIN_PORT", "8000")), threads=8)
