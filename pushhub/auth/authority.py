@@ -118,6 +118,7 @@ class Authority:
             grant,
             f"{_VERBS[action]} the channel {channel!r}",
             f"its {action.value!r} list has no pattern that covers it",
+            channel=channel,
         )
 
     def require_admin(self, grant: Grant) -> None:
@@ -129,16 +130,22 @@ class Authority:
         if not (grant.is_admin or self._policy.metrics_public or self._policy.dev):
             self._refuse(grant, "see this", "its 'manage' list has no '*'")
 
-    def _refuse(self, grant: Grant, what: str, why: str) -> None:
+    def _refuse(self, grant: Grant, what: str, why: str, **members: str) -> None:
         if grant is NOTHING:
             raise Problem(
                 "unauthorized",
                 f"To {what}, send an API key or a token as 'Authorization: Bearer …'.",
                 headers=_CHALLENGE,
+                **members,
             )
         if isinstance(grant, CookieGrant):
             why = "a token in a cookie only reads unless the browser says the page is of this site"
-        raise Problem("forbidden", f"This credential cannot {what}: {why}.", headers=_INSUFFICIENT)
+        raise Problem(
+            "forbidden",
+            f"This credential cannot {what}: {why}.",
+            headers=_INSUFFICIENT,
+            **members,
+        )
 
     def _authorization(self, value: str) -> Grant:
         scheme, _, credential = value.partition(" ")

@@ -36,8 +36,8 @@ export interface Asking {
   run(yes: boolean): void;
   /** Readers came or went: ask anew, if what is asked is no longer what is wanted. */
   again(): void;
-  /** The network is another one, or time has passed unseen: ask at once. */
-  kick(online: boolean): void;
+  /** Ask at once: the network is another one, or time may have passed unseen. */
+  kick(network: boolean): void;
   debug(): Record<string, unknown>;
 }
 
@@ -157,9 +157,9 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
         if (asker.state() != "offline") wake();
       } else if (!same(held, readers.positions())) drop();
     },
-    kick(online) {
+    kick(network) {
       wake();
-      if (held && (online || age() > 1000 * pace.wait)) drop();
+      if (held && (network || age() > 1000 * pace.wait)) drop();
     },
     debug: () => ({ requests, failures, error, wait: pace.wait }),
   };

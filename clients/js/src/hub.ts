@@ -170,7 +170,7 @@ export const createHub = (url = "", options: Options = {}, { share, stream }: Pa
   const sign = ({ type }: { type: string }) => {
     if (type == "pagehide") return save();
     sharing?.changed();
-    if (!hidden()) asking.kick(type == "online");
+    if (!hidden()) asking.kick(type.endsWith("line"));
   };
 
   const close = () => {
@@ -192,7 +192,7 @@ export const createHub = (url = "", options: Options = {}, { share, stream }: Pa
     hear,
     rest: () => (hidden() && !sharing?.seen() ? (options.hidden ?? HIDDEN_MS) : 0),
   });
-  for (const type of ["online", "pageshow", "visibilitychange", "pagehide"])
+  for (const type of ["online", "offline", "pageshow", "visibilitychange", "pagehide"])
     addEventListener(type, sign, { signal: life.signal });
   const sharing = share?.(key, { readers, state: () => state, hear, lead: asking.run, changed });
   if (!sharing) asking.run(true);

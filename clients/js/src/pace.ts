@@ -31,9 +31,11 @@ export const createPace = (wait: number): Pace => {
   return {
     wait,
     died(age) {
-      // Once may be chance; twice in a row at the same age is the rule of somebody in between.
+      // Once may be chance; twice in a row at the same age is the rule of somebody in between. Browsers
+      // send a request once again by themselves when a kept connection is cut, so that it may seem twice
+      // as old as it was: less is asked for each time.
       if (age > NEAR_MS && Math.abs(age - cut) < NEAR_MS)
-        this.wait = Math.min(this.wait, Math.floor((age / 1000) * SHARE)) || 1;
+        this.wait = Math.floor(Math.min(this.wait, age / 1000) * SHARE) || 1;
       cut = age;
     },
     lived(age) {

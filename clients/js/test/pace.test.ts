@@ -20,7 +20,8 @@ it.each([
   { ages: [10_000, 14_000], wait: 25, why: "at another age" },
   { ages: [200, 210], wait: 25, why: "too young" },
   { ages: [1100, 1200], wait: 1, why: "never less than a second" },
-  { ages: [35_000, 35_000], wait: 25, why: "never more than asked for" },
+  { ages: [20_000, 20_000, 20_000, 20_000], wait: 8, why: "less each time" },
+  { ages: [35_000, 35_000], wait: 18, why: "never more than asked for" },
 ])("waits $wait s after deaths at $ages: $why", ({ ages, wait }) => {
   const pace = createPace(25);
   for (const age of ages) pace.died(age);
