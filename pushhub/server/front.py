@@ -41,6 +41,7 @@ from pushhub.server.limits import (
 )
 from pushhub.server.outlet import Outlet
 from pushhub.server.phase import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
+from pushhub.server.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from pushhub.server.guest import Guest
     from pushhub.server.lobby import Lobby
     from pushhub.server.recall import Manner
-    from pushhub.server.relay import Relay
     from pushhub.web.faces import Match, Outcome
 
 log = structlog.get_logger(__name__)
@@ -146,8 +146,13 @@ class Connection(Lending):
         if self.phase == HELD:
             stays = hold is None or not hold.waits
         else:
-            # A page that still reads its body would wait for what cannot come.
-            page = self.phase == GUEST and (self.body is None or self.body.done)
+            # A page that still reads its body would wait for what cannot come. An origin is not
+            # kept busy for a client that has probably gone, as nginx and Go see it too.
+            page = (
+                self.phase == GUEST
+                and (self.body is None or self.body.done)
+                and type(self.guest) is not Relay
+            )
             stays = page or (self.phase == IDLE and self.buffer != b"")
         self.ended = stays
         if not self.buffer:
@@ -465,12 +470,12 @@ class Connection(Lending):
 
     def _open(self, stream: Stream) -> None:
         head = self.head
-        assert head is not None
-        outlet = Outlet(stream, chunked=not head.http_1_0)
+        # Of a request whose head was let go of while it was held, that is known.
+        outlet = Outlet(stream, chunked=head is None or not head.http_1_0)
         self.keep = self.keep and outlet.chunked
         keep = self.keep and not self.lobby.hub.draining
         self.transport.write(outlet.opening(self.extra.keep if keep else self.extra.close))
-        if self.lobby.access is not None:
+        if self.lobby.access is not None and head is not None:
             self.lobby.access(self.client, head, stream.opening.status, 0)
         self.phase = STREAM
         self.outlet = outlet
