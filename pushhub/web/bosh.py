@@ -97,6 +97,12 @@ def bind(service: Service, request: Request, grant: Grant) -> Answer | Hold:
     except BindingError as error:
         log.debug("bosh.refused", condition=error.condition, reason=str(error))
         hold.answer(terminate(error.condition), error.status)
+    except Exception:
+        if not hold.done:
+            # A 500, for which clients send the same again. Until then nobody waits for its answer.
+            hold.drop()
+            raise
+        log.exception("bosh.failed")
     return hold
 
 

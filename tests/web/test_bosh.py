@@ -10,12 +10,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from pushhub.bosh.body import HTTPBIND
+from pushhub.bosh.body import HTTPBIND, Body
+from pushhub.bosh.sessions import Caller
+from pushhub.protocol.grant import Grant
+from pushhub.protocol.request import Request
+from pushhub.settings import Settings
+from pushhub.web.app import App
+from pushhub.web.bosh import Bound, bind
 from tests.serving import Server, serve
 from tests.wire import Response
 
 BOSH = "/http-bind"
 XML = "text/xml; charset=utf-8"
+NOTHING = Grant()
 MECHANISM = "urn:ietf:params:xml:ns:xmpp-sasl"
 
 
@@ -210,6 +217,51 @@ async def test_a_large_answer_is_compressed_for_who_can_read_it(
     else:
         assert "content-encoding" not in answer.headers
         assert answer.body.startswith(b"<body")
+
+
+# -- mistakes of ours ----------------------------------------------------------
+
+
+class Broken:
+    """Sessions that make a mistake, before or after their answer."""
+
+    def __init__(self, answers: bool) -> None:
+        self.answers = answers
+        self.left: list[Caller] = []
+
+    def open(self, body: Body, raw: bytes, caller: Caller) -> None:
+        if self.answers:
+            caller.answer(b"<body/>", 200, XML)
+        raise RuntimeError("a mistake")
+
+    request = open
+
+    def gone(self, caller: Caller) -> None:
+        self.left.append(caller)
+
+
+def broken(answers: bool) -> tuple[Broken, App]:
+    sessions, app = Broken(answers), App(Settings(dev=True, store="memory://"))
+    app.service.bosh = sessions
+    return sessions, app
+
+
+def test_after_a_mistake_nobody_waits_for_the_answer() -> None:
+    sessions, app = broken(answers=False)
+    request = Request("POST", BOSH, body=creation())
+    with pytest.raises(RuntimeError):
+        bind(app.service, request, NOTHING)
+    (left,) = sessions.left
+    assert isinstance(left, Bound)
+    assert left.done
+
+
+def test_after_a_mistake_an_answer_is_still_given() -> None:
+    sessions, app = broken(answers=True)
+    hold = bind(app.service, Request("POST", BOSH, body=creation()), NOTHING)
+    assert isinstance(hold, Bound)
+    assert hold.reply is not None
+    assert not sessions.left
 
 
 # -- clients that go -----------------------------------------------------------
