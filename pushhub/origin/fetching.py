@@ -78,8 +78,8 @@ class Fetching:
         self._client = client
         self._manner = manner
         self._turns = asyncio.Semaphore(at_once)
-        self.count = 0
-        """How many requests were made."""
+        self.results = {"found": 0, "unchanged": 0, "alone": 0, "failed": 0}
+        """How many looks came to what."""
 
     async def look(
         self, key: Key, pairs: Pairs, known: Representation | None, *, personal: bool
@@ -91,12 +91,14 @@ class Fetching:
             pairs = (*pairs, (b"If-None-Match", etag))
         if key.codings:
             pairs = (*pairs, (b"Accept-Encoding", key.codings.encode()))
+        look: Look
         async with self._turns:
-            self.count += 1
             try:
-                return await self._ask(key, pairs, known, personal=personal)
+                look = await self._ask(key, pairs, known, personal=personal)
             except Problem as problem:
-                return Failed(problem)
+                look = Failed(problem)
+        self.results[type(look).__name__.lower()] += 1
+        return look
 
     async def _ask(
         self, key: Key, pairs: Pairs, known: Representation | None, *, personal: bool

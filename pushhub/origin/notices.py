@@ -34,7 +34,7 @@ class Notices:
 
     def __init__(self, hub: Hub, sharing: Sharing) -> None:
         self._hub = hub
-        self._sharing = sharing
+        self.sharing = sharing
         self._follow = Follow(hub, CHANNEL, self._take, sharing.doubt)
 
     def open(self) -> None:
@@ -51,7 +51,7 @@ class Notices:
         self._hub.publish([Append(CHANNEL, draft, RETENTION)], done)
 
     def _take(self, event: Event) -> None:
-        self._sharing.notified(orjson.loads(event.data), f"notice:{event.cursor}")
+        self.sharing.notified(orjson.loads(event.data), f"notice:{event.cursor}")
 
 
 def resources_of(body: bytes) -> list[str]:

@@ -44,15 +44,18 @@ MAX_VARYING = 10_000
 class Shared:
     """A request for a shared resource."""
 
-    __slots__ = ("_resource", "_wish")
+    __slots__ = ("_resource", "_sharing", "_wish")
 
-    def __init__(self, resource: Resource, wish: Wish) -> None:
+    def __init__(self, sharing: Sharing, resource: Resource, wish: Wish) -> None:
+        self._sharing = sharing
         self._resource = resource
         self._wish = wish
 
     def at_once(self) -> Answer | Hold | None:
         """What becomes of it without asking the origin; None if it must be asked."""
-        return self._resource.at_once(self._wish)
+        outcome = self._resource.at_once(self._wish)
+        self._sharing.at_once += outcome is not None
+        return outcome
 
     async def outcome(self) -> Answer | Hold | None:
         """What becomes of it when the origin was asked; None if it is to pass through.
@@ -60,7 +63,9 @@ class Shared:
         Raises:
             Problem: the origin does not answer.
         """
-        return await self._resource.outcome(self._wish)
+        outcome = await self._resource.outcome(self._wish)
+        self._sharing.looked += outcome is not None
+        return outcome
 
 
 class Sharing:
@@ -79,6 +84,12 @@ class Sharing:
         self.refuse = refuse
         self.uniform = uniform
         self.fetching = Fetching(origin.client, settings.forwarded, settings.origin_fetches)
+        self.at_once = 0
+        """Requests that were held or answered without a question to the origin."""
+        self.looked = 0
+        """Requests that were held or answered after a look, which others may have shared."""
+        self.notices = 0
+        """Notifications that were heard."""
         self._max_wait = settings.max_wait
         self._resources: dict[str, Resource] = {}
         # Bytes of all bodies that are kept.
@@ -91,7 +102,7 @@ class Sharing:
         """A request as one for a shared resource; None if it is to pass through."""
         wish = self._wish(found, asked)
         resource = None if wish is None else self._resource(found, asked)
-        return None if wish is None or resource is None else Shared(resource, wish)
+        return None if wish is None or resource is None else Shared(self, resource, wish)
 
     def _wish(self, found: Found, asked: Asked) -> Wish | None:
         route = found.route
@@ -173,6 +184,7 @@ class Sharing:
         """
         plain = {text for text in resources if "*" not in text and "{" not in text}
         patterns = [parse_pattern(text) for text in resources if text not in plain]
+        self.notices += 1
         count = 0
         for resource in list(self._resources.values()):
             key = resource.key

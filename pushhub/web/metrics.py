@@ -106,9 +106,46 @@ def render(service: Service) -> str:
             "How long the garbage collector stopped the process.",
             stats.gc_pauses,
         ),
+        *_origin(service),
         *_process(),
     ]
     return "".join(text)
+
+
+def _origin(service: Service) -> Iterable[str]:
+    sharing = None if service.notices is None else service.notices.sharing
+    yield _gauge(
+        "pushhub_origin_under_way",
+        "Requests whose answer from the origin has not begun.",
+        0 if sharing is None else sharing.origin.client.under_way,
+    )
+    yield _gauge(
+        "pushhub_origin_resources",
+        "Resources of the origin that are shared now.",
+        0 if sharing is None else len(sharing),
+    )
+    yield _counters(
+        "pushhub_origin_looks_total",
+        "Requests to the origin for all who share a resource, by what they came to.",
+        "result",
+        dict.fromkeys(("alone", "failed", "found", "unchanged"), 0)
+        if sharing is None
+        else sharing.fetching.results,
+    )
+    yield _counters(
+        "pushhub_origin_shared_total",
+        "Requests that were held or answered for a shared resource: at once, or after a look.",
+        "by",
+        {
+            "memory": 0 if sharing is None else sharing.at_once,
+            "look": 0 if sharing is None else sharing.looked,
+        },
+    )
+    yield _counter(
+        "pushhub_origin_notices_total",
+        "Notifications of changes that were heard.",
+        0 if sharing is None else sharing.notices,
+    )
 
 
 def _process() -> Iterable[str]:
