@@ -90,12 +90,10 @@ class Passage:
     async def _pass(self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None) -> None:
         response = await self._ask(pairs, body)
         try:
-            if response.status != 101:
-                await self._write(response)
-            elif self.asked.upgrades:
+            if response.status == 101:
                 self.sink.switch(response)
             else:
-                raise Problem("bad-gateway", "The origin changes to what nobody asked for.")
+                await self._write(response)
         finally:
             response.close()
 
@@ -126,9 +124,13 @@ class Passage:
 
     async def _ask(self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None) -> Response:
         asked = self.asked
-        return await self.origin.client.ask(
+        response = await self.origin.client.ask(
             asked.method, self.found.target + asked.target, pairs, body, self.sink.inform
         )
+        if response.status == 101 and not asked.upgrades:
+            response.close()
+            raise Problem("bad-gateway", "The origin changes to what nobody asked for.")
+        return response
 
     async def _write(self, response: Response) -> None:
         sink = self.sink

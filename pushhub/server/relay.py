@@ -7,6 +7,8 @@ byte for byte: no date, no server, no other case of names.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -201,7 +203,7 @@ class Relay:
         if self._ends:
             transport.close()
         else:
-            transport.abort()
+            _reset(transport)
 
     def become(self, outcome: Answer | Hold | Stream) -> None:
         self._host.become(outcome)
@@ -215,6 +217,13 @@ class Relay:
         except Exception:
             log.exception("passage.failed", method=passage.asked.method)
             self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close so that the other side sees an error, and no end."""
+    if (sock := transport.get_extra_info("socket")) is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 class Upload:

@@ -1,0 +1,445 @@
+"""Origins that are down, slow, broken, or lie, and clients that go: nobody else is disturbed."""
+
+import asyncio
+import json
+import re
+import socket
+import struct
+import time
+
+import pytest
+
+from tests.origin.conftest import listening
+from tests.origin.scripted import Call, Scripted, Wire, get
+from tests.serving import Server, serve
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+PAGE = "https://page.example"
+
+
+async def refused(port: int, request: bytes, seconds: float = 10) -> tuple[int, str]:
+    """The status and problem of an answer; a page of another origin can read it."""
+    async with await Wire.to(port) as wire:
+        wire.send(request)
+        head = (await wire.head(seconds)).lower()
+        length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+        body = json.loads(await wire.exactly(length))
+        # Of any origin, in development.
+        assert b"\r\naccess-control-allow-origin: *\r\n" in head
+        assert body["detail"]
+        # The connection is as good as before.
+        wire.send(get("/_pushhub/livez"))
+        assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+    return int(head.split()[1]), body["type"].rpartition(":")[2]
+
+
+def from_page(path: str) -> bytes:
+    return get(path, f"Origin: {PAGE}")
+
+
+# -- origins that are not there ------------------------------------------------
+
+
+async def test_an_origin_that_is_down() -> None:
+    with listening() as sock:
+        port = sock.getsockname()[1]
+    with serve(origin=f"http://127.0.0.1:{port}", cors_origins=[PAGE]) as server:
+        for _ in range(3):
+            assert await refused(server.port, from_page("/x")) == (502, "origin-unreachable")
+        # It is back: nobody remembers.
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", port))
+            async with Scripted(again) as origin:
+                async with await Wire.to(server.port) as wire:
+                    wire.send(get("/x"))
+                    assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+                assert len(origin.calls) == 1
+
+
+async def test_a_name_that_is_nobodys() -> None:
+    with serve(origin="http://nobody.invalid", cors_origins=[PAGE]) as server:
+        assert await refused(server.port, from_page("/x")) == (502, "origin-unreachable")
+
+
+async def test_an_origin_that_does_not_accept() -> None:
+    """Its queue is full: a connection is never made."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        fillers = []
+        for _ in range(3):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+            fillers.append(filler)
+        with serve(
+            origin=f"http://127.0.0.1:{port}", cors_origins=[PAGE], origin_connect_seconds=0.3
+        ) as server:
+            begun = time.monotonic()
+            status, problem = await refused(server.port, from_page("/x"))
+            assert time.monotonic() - begun < 3
+        for filler in fillers:
+            filler.close()
+    if (status, problem) != (502, "bad-gateway"):  # a kernel may make one after all
+        assert (status, problem) == (504, "origin-timeout")
+
+
+async def test_no_connection_is_free(origin: Scripted) -> None:
+    async def never(call: Call) -> None:
+        await call.reader.read()
+
+    origin.acts["/never"] = never
+    with serve(
+        origin=f"http://127.0.0.1:{origin.port}",
+        cors_origins=[PAGE],
+        origin_connections=1,
+        origin_connect_seconds=0.3,
+    ) as server:
+        async with await Wire.to(server.port) as wire:
+            wire.send(get("/never"))
+            while not origin.calls:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert await refused(server.port, from_page("/x")) == (504, "origin-timeout")
+        # Who waited has gone: there is room again.
+        async with await Wire.to(server.port) as wire:
+            wire.send(get("/x"))
+            assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+
+
+# -- origins that are slow -----------------------------------------------------
+
+
+async def test_an_origin_that_says_nothing(front: Server, origin: Scripted) -> None:
+    async def act(call: Call) -> None:
+        await call.reader.read()
+
+    origin.acts["/slow"] = act
+    begun = time.monotonic()
+    assert await refused(front.port, from_page("/slow")) == (504, "origin-timeout")
+    assert 1.9 < time.monotonic() - begun < 5
+
+
+async def test_half_a_head(front: Server, origin: Scripted) -> None:
+    async def act(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+        await call.reader.read()
+
+    origin.acts["/slow"] = act
+    assert await refused(front.port, from_page("/slow")) == (504, "origin-timeout")
+
+
+async def test_a_body_that_stops(front: Server, origin: Scripted) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+
+    async def act(call: Call) -> None:
+        await call.send(head + b"12345")
+        await call.reader.read()
+
+    origin.acts["/slow"] = act
+    async with await Wire.to(front.port) as wire:
+        wire.send(get("/slow"))
+        assert await wire.rest() == head + b"12345"
+
+
+async def test_a_slow_origin_is_not_a_silent_one(front: Server, origin: Scripted) -> None:
+    """It may take as long as it likes, if only it says something now and then."""
+
+    async def act(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+        for _ in range(6):
+            await asyncio.sleep(0.5)
+            await call.send(b".")
+
+    origin.acts["/slow"] = act
+    async with await Wire.to(front.port) as wire:
+        wire.send(get("/slow"))
+        await wire.head()
+        assert await wire.exactly(6) == b"......"
+
+
+# -- origins that break off ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nConte",
+        b"HTTP/1.1 103 Early Hints\r\n",
+    ],
+)
+@pytest.mark.parametrize("resets", [True, False])
+async def test_an_end_in_the_head(
+    said: bytes, resets: bool, front: Server, origin: Scripted
+) -> None:
+    async def act(call: Call) -> None:
+        await call.send(said)
+        if resets:
+            call.reset()
+        raise ConnectionError
+
+    origin.acts["/x"] = act
+    assert await refused(front.port, from_page("/x")) == (502, "bad-gateway")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n12345",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n",
+    ],
+)
+@pytest.mark.parametrize("resets", [True, False])
+async def test_an_end_in_the_body_shows(
+    begun: bytes, resets: bool, front: Server, origin: Scripted
+) -> None:
+    async def act(call: Call) -> None:
+        await call.send(begun)
+        if resets:
+            await asyncio.sleep(0.1)
+            call.reset()
+        raise ConnectionError
+
+    origin.acts["/x"] = act
+    async with await Wire.to(front.port) as wire:
+        wire.send(get("/x"))
+        # As far as it came, and then the connection ends without the end of the body.
+        assert (await wire.rest()).removesuffix(b"<reset>") == begun
+
+
+async def test_a_reset_in_a_body_without_length_is_a_reset(front: Server, origin: Scripted) -> None:
+    async def act(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\n\r\n12345")
+        await asyncio.sleep(0.1)
+        call.reset()
+        raise ConnectionError
+
+    origin.acts["/x"] = act
+    async with await Wire.to(front.port) as wire:
+        wire.send(get("/x"))
+        assert (await wire.rest()).endswith(b"12345<reset>")
+
+
+# -- origins that make no sense ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x00\x05hello",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/2 200\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1  200 OK\r\n\r\n",
+        b"HTTP/1.1 200OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nNo colon\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n: no name\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nNa me: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
+        # Response splitting: what somebody put into a value must not become a line.
+        b"HTTP/1.1 200 OK\r\nLocation: /a\nSet-Cookie: x=1\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nLocation: /a\rSet-Cookie: x=1\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok!",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999999999999\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 103 Hint\r\n\r\n" * 100 + OK,
+        b"x" * 200_000,
+    ],
+)
+async def test_garbage_is_a_bad_gateway(garbage: bytes, front: Server, origin: Scripted) -> None:
+    origin.acts["/x"] = garbage
+    if garbage.startswith(b"HTTP/1.1 103"):
+        async with await Wire.to(front.port) as wire:
+            wire.send(get("/x"))
+            heads = [await wire.head() for _ in range(17)]
+        assert heads[-1].startswith(b"HTTP/1.1 502 ")
+        return
+    assert await refused(front.port, from_page("/x")) == (502, "bad-gateway")
+    async with await Wire.to(front.port) as wire:
+        wire.send(get("/fine"))
+        assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_chunks_that_are_none(front: Server, origin: Scripted) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    origin.acts["/x"] = head + b"5\r\nhello\r\nzz\r\nmore"
+    async with await Wire.to(front.port) as wire:
+        wire.send(get("/x"))
+        heard = await wire.rest()
+    assert heard.startswith(head) or heard == b""
+    assert not heard.endswith(b"0\r\n\r\n")
+
+
+async def test_more_than_the_length_is_for_nobody(front: Server, origin: Scripted) -> None:
+    """A response that is hidden behind another must not answer the next request."""
+    poison = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+    for late in (0.0, 0.1):
+
+        async def act(call: Call, late: float = late) -> None:
+            await call.send(OK if late else OK + poison)
+            if late:
+                await asyncio.sleep(late)
+                await call.send(poison)
+            await call.reader.read()
+
+        origin.acts["/x"] = act
+        async with await Wire.to(front.port) as wire:
+            wire.send(get("/x"))
+            assert await wire.exactly(len(OK)) == OK
+            await asyncio.sleep(2 * late)
+            wire.send(get("/y"))
+            assert await wire.head() == b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+# -- requests and pooled connections -------------------------------------------
+
+
+async def test_a_connection_is_used_again(front: Server, origin: Scripted) -> None:
+    before = origin.connections
+    for _ in range(20):
+        async with await Wire.to(front.port) as wire:
+            wire.send(get("/x"))
+            await wire.head()
+    assert origin.connections - before == 1
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", b"200"), ("PUT", b"200"), ("POST", b"502")])
+async def test_a_connection_that_was_closing(
+    method: str, status: bytes, front: Server, origin: Scripted
+) -> None:
+    """The origin takes a request on a kept connection and closes without a word. What may be sent
+    twice is; what may not is not.
+    """
+    times = 0
+
+    async def act(call: Call) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise ConnectionError
+        await call.body()
+        await call.send(OK)
+
+    origin.acts["/x"] = act
+    async with await Wire.to(front.port) as wire:
+        wire.send(get("/first"))
+        await wire.head()
+        wire.send(get("/x", "Content-Length: 0", method=method))
+        assert (await wire.head()).split()[1] == status
+    assert times == (2 if status == b"200" else 1)
+
+
+# -- clients -------------------------------------------------------------------
+
+
+async def test_a_client_that_goes_takes_its_request_along(
+    passing: Server, origin: Scripted
+) -> None:
+    gone = asyncio.Event()
+
+    async def act(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1")
+        try:
+            await call.reader.read()
+        except ConnectionError:
+            pass
+        gone.set()
+
+    origin.acts["/x"] = act
+    async with await Wire.to(passing.port) as wire:
+        wire.send(get("/x"))
+        await wire.head()
+    async with asyncio.timeout(5):
+        await gone.wait()
+
+
+async def test_a_client_that_resets_in_its_upload(front: Server, origin: Scripted) -> None:
+    ended = asyncio.Event()
+
+    async def act(call: Call) -> None:
+        try:
+            await call.body()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            ended.set()
+            raise
+
+    origin.acts["/up"] = act
+    async with await Wire.to(front.port) as wire:
+        wire.send(get("/up", "Content-Length: 100000", method="PUT") + b"x" * 50_000)
+        while not origin.calls:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        sock = wire.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    async with asyncio.timeout(5):
+        await ended.wait()
+
+
+async def test_a_thousand_urls_a_second(front: Server, origin: Scripted) -> None:
+    """Nothing is remembered of an address: memory stays where it is."""
+
+    async def some(count: int, begin: int) -> None:
+        async with await Wire.to(front.port) as wire:
+            for n in range(begin, begin + count):
+                wire.send(get(f"/thing/{n}?{'q' * 500}", f"X-Unique: {n}"))
+                await wire.head()
+
+    def memory() -> int:
+        with open(f"/proc/{front.process.pid}/statm") as statm:
+            return int(statm.read().split()[1]) * 4
+
+    await asyncio.gather(*(some(300, n * 300) for n in range(10)))
+    before = memory()
+    await asyncio.gather(*(some(300, 5000 + n * 300) for n in range(10)))
+    assert memory() - before < 8 * 1024, "KiB"
+    origin.calls.clear()
+
+
+# -- leaving -------------------------------------------------------------------
+
+
+async def test_a_passage_is_finished_before_the_server_leaves(origin: Scripted) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def act(call: Call) -> None:
+        asked.set()
+        await go_on.wait()
+        await call.send(OK)
+
+    origin.acts["/x"] = act
+    with serve(origin=f"http://127.0.0.1:{origin.port}") as server:
+        async with await Wire.to(server.port) as wire:
+            wire.send(get("/x"))
+            await asked.wait()
+            server.signal()
+            await asyncio.to_thread(server.output.find, re.compile("leaving"), 5)
+            go_on.set()
+            answer = await wire.rest()
+        assert answer == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert await server.left() == 0
+
+
+async def test_the_access_log_has_a_line_for_each(origin: Scripted) -> None:
+    origin.acts["/x?secret=1"] = OK
+    with serve(origin=f"http://127.0.0.1:{origin.port}", access_log=True) as server:
+        async with await Wire.to(server.port) as wire:
+            wire.send(get("/x?secret=1"))
+            await wire.exactly(len(OK))
+        server.signal()
+        await server.left()
+        lines = [json.loads(line) for line in server.output.lines if '"request"' in line]
+    assert [(e["method"], e["path"], e["status"], e["bytes"]) for e in lines] == [
+        ("GET", "/x", 200, 2)
+    ]
