@@ -47,7 +47,7 @@ def test_every_route_is_named() -> None:
 
 def test_libraries_are_those_of_the_locks() -> None:
     locked = (ROOT / "requirements-dev.txt").read_text()
-    for name in ("gripcontrol", "pubcontrol"):
+    for name in ("gripcontrol", "pubcontrol", "django-eventstream"):
         version = re.search(rf"^{name}==(\S+)", locked, re.MULTILINE)
         assert version
         assert f"`{name}` {version[1]}" in PAGE

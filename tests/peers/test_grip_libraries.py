@@ -1,9 +1,12 @@
 """GRIP libraries as they are, as publishers and as origins; versions are pinned in the locks."""
 
 import asyncio
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import gripcontrol
 import pubcontrol
@@ -12,6 +15,10 @@ import pytest
 from tests.peers.conftest import GATES, JS, SECRET, gate_before
 from tests.peers.gate import KEY, Gate, fresh
 from tests.peers.origin import Origin, script
+from tests.redis_servers import free_port
+from tests.wire import Client, EventStream
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.xdist_group("grip-libraries")
 
@@ -101,3 +108,43 @@ async def test_serve_grip_holds_streams_and_publishes(node: str, name: str) -> N
         told = await poll
         assert (told.status, told.body) == (200, b"news")
         assert told.headers["content-type"] == "text/plain"
+
+
+@contextmanager
+def eventstream() -> Iterator[Gate]:
+    """A Django project behind pushhub, each knowing where the other is."""
+    port = free_port()
+    with gate_before("pushhub", Origin(port)) as gate:
+        grip_url = f"http://127.0.0.1:{gate.control}?iss=me&key={SECRET}"
+        command = [sys.executable, "-m", "tests.peers.eventstream_app", str(port), grip_url]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+        ) as process:
+            try:
+                assert process.stdout
+                assert process.stdout.readline() == "ready\n"
+                yield gate
+            finally:
+                process.terminate()
+
+
+async def test_django_eventstream_streams_its_events() -> None:
+    """The app does not know pushhub: it instructs a GRIP proxy, and publishes to one."""
+    with eventstream() as gate:
+        await _streams(gate)
+
+
+async def _streams(gate: Gate) -> None:
+    client = await Client.connect(gate.port)
+    client.send("GET", "/events/", {"accept": "text/event-stream"})
+    status, headers = await client.head()
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+    assert not [name for name in headers if name.startswith("grip-")]
+    reader = EventStream(client)
+    message = await reader.next()
+    assert message.type == "stream-open"
+    await asyncio.sleep(0.2)
+    assert (await gate.ask("/send", "POST", body=b"hello")).body == b"sent"
+    message = await reader.next()
+    assert (message.type, json.loads(message.data or "")) == ("message", {"text": "hello"})
+    await client.leave()
