@@ -6,6 +6,7 @@ import typer
 
 from pushhub import log
 from pushhub.auth import Authority, TokenKeyError
+from pushhub.auth.grip import grip_key
 from pushhub.cli.flags import with_settings
 from pushhub.cli.terminal import FAILED, USAGE, fail
 from pushhub.settings import Loaded, Settings
@@ -29,6 +30,7 @@ def why_not(settings: Settings) -> str | None:
     """Why a server would not start with settings that are good one by one; None if it would."""
     try:
         Authority(settings, time.time)
+        grip_key(settings, time.time)
     except TokenKeyError as error:
         return str(error)
     return settings.refusal()

@@ -35,6 +35,7 @@ def test_it_refuses_to_start_without_a_key_and_says_what_makes_one() -> None:
         (["--workers", "2"], "use redis://"),
         (["--config", "none.toml"], "none.toml cannot be read: No such file or directory."),
         (["--api-keys", "{"], "--api-keys is not JSON"),
+        (["--dev", "--grip-key", "short"], "32 bytes"),
         (
             [
                 *("--dev", "--token-keys"),
