@@ -301,8 +301,25 @@ class Resource:
             self._takers.all(False)
             self._schedule()
 
+    async def _attend(self) -> None:
+        """Wait until it is known where the channel ends: from there on every change is heard, and
+        what was told before is seen by a look that begins now.
+        """
+        hub = self._sharing.hub
+        channel = hub.shelf.get(self.channel)
+        if channel is not None and channel.tail is None and not hub.doubt.deaf:
+            loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+            def done(error: StoreError | None) -> None:
+                if not loaded.done():
+                    loaded.set_result(None)
+
+            hub.ask_tail(channel, done)
+            await loaded
+
     async def _look_once(self) -> None:
         sharing = self._sharing
+        await self._attend()
         self._listen()
         self._number = number = self._number + 1
         before = self._heard
