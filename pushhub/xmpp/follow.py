@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pushhub.hub.hold import Hold, Inner
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Page
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
+from pushhub.protocol.poll import AT_ONCE, At, Hint, Positions, Want
 from pushhub.xmpp.registers import Found
 
 if TYPE_CHECKING:
@@ -58,6 +58,28 @@ class Watch:
         return Found(b"", problem=problem)
 
 
+class Standing(Inner):
+    """A follower's hold. It takes what an event brings and stays on its channel, which is a third
+    of the work of leaving and coming back; only an end of its wait, a doubt of the hub or a deleted
+    channel completes it.
+    """
+
+    __slots__ = ()
+
+    def complete(self, reply: Answer | Part | Stream) -> bool:
+        follow = self.driver
+        page = reply.page if isinstance(reply, Found) else None
+        if self.at is None or page is None or not isinstance(follow, Follow):
+            return super().complete(reply)
+        if not page.events or not page.up_to_date:
+            return super().complete(reply)
+        channel = self.hub.shelf.register(self, self.poll.wants[0].channel)
+        at = channel.at
+        self.at = at if at is not None and at.cursor == page.cursor else At(page.cursor)
+        follow.take(page)
+        return True
+
+
 class Follow:
     """Reads a channel from `since` on, and hands each event to `take`, in order, until stopped.
     `gone` is told when the channel is deleted; it may come again.
@@ -99,7 +121,7 @@ class Follow:
         """Begin, or go on."""
         self._timer = None
         while not self.stopped:
-            reply = self._hub.hold(Watch(self._channel, self.since), Inner)
+            reply = self._hub.hold(Watch(self._channel, self.since), Standing)
             if isinstance(reply, Hold):
                 self._hold = reply
                 reply.attach(self)
@@ -123,15 +145,19 @@ class Follow:
                 self._gone()
             self._later()
             return False
-        self.since = page.cursor
-        for event in page.events:
-            if self.stopped:
-                return False
-            self._take(event)
+        self.take(page)
         if not page.events and self._hub.draining:
             self._later()
             return False
         return True
+
+    def take(self, page: Page) -> None:
+        """Hand on what was read."""
+        self.since = page.cursor
+        for event in page.events:
+            if self.stopped:
+                return
+            self._take(event)
 
     def _later(self) -> None:
         if not self.stopped and not self._hub.draining:

@@ -97,12 +97,14 @@ class Home:
         if self._late is not None:
             self._late.append(event)
             return
-        message = kept(event)
-        if message.outgoing:
-            if message.copied:
-                self.copy("sent", message.payload(self.jid.bare), message)
-            brought = True
+        if event.type.startswith("out"):
+            brought = True  # Who sent it has it.
+            if any(session.carbons for session in self.sessions.values()):
+                message = kept(event)
+                if message.copied:
+                    self.copy("sent", message.payload(self.jid.bare), message)
         else:
+            message = kept(event)
             brought = self.deliver(message, message.payload(self.jid.bare))
         if not self.caught_up:
             if brought:

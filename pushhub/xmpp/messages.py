@@ -6,6 +6,7 @@ wherever those are. One that does not (a chat state, a headline) goes to the ses
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
@@ -110,7 +111,7 @@ class Messages:
         """Put a message into the archives of both sides; the rest comes from there."""
         sender = session.jid
         clean = without_ids(stanza, to.bare)
-        data = clean.having({"to": to.text}).xml().encode()
+        data = addressed(clean, to).xml().encode()
         copied, kind = is_copied(stanza), kind_of(stanza)
         retention = self._retention
         try:
@@ -136,7 +137,7 @@ class Messages:
     def _pass_on(self, session: Session, stanza: Element, to: Jid) -> None:
         """Bring a message to the sessions that there are, and keep nothing."""
         kind = kind_of(stanza)
-        payload = stanza.having({"to": to.text}).xml().encode()
+        payload = addressed(stanza, to).xml().encode()
         copied = is_copied(stanza)
         message = Kept(payload, False, copied, kind, session.jid.bare, to.resource)
         brought = self._server.nodes.message(to, message)
@@ -147,14 +148,24 @@ class Messages:
             session.home.copy("sent", payload, outgoing)
 
 
+def addressed(stanza: Element, to: Jid) -> Element:
+    """A message that says whom it is for: without `to`, the sender's own account."""
+    return stanza if "to" in stanza.attributes else stanza.having({"to": to.text})
+
+
 def account_name(jid: Jid) -> str:
     """The register of an account."""
-    return register_name("account", jid.bare)
+    return _name("account", jid.bare)
 
 
 def block_name(bare: str) -> str:
     """The register of an account's block list."""
-    return register_name("block", bare)
+    return _name("block", bare)
+
+
+@lru_cache(maxsize=16_384)
+def _name(kind: str, bare: str) -> str:
+    return register_name(kind, bare)
 
 
 def blocks(event: Event | None, jid: Jid) -> bool:

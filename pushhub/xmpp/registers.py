@@ -114,6 +114,11 @@ class Registers:
 
     def begin(self, name: str) -> Event | Hold | None:
         """The register's event, None if it has none; or a hold, if the store must be asked."""
+        channel = self.hub.shelf.get(name)
+        if channel is not None and channel.tail is not None:
+            # What `Look` would read, in a tenth of the time: every message asks for block lists.
+            events = channel.tail.events
+            return events[-1] if events else None
         reply = self.hub.hold(Look(name))
         return reply if isinstance(reply, Hold) else _event(reply)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.xml import Element
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.messages import is_kept
 from pushhub.xmpp.stanza import StanzaError, StreamError, failure
@@ -11,7 +12,6 @@ from pushhub.xmpp.stanza import StanzaError, StreamError, failure
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from pushhub.protocol.xml import Element
     from pushhub.xmpp.home import Home
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.sasl import Identity
@@ -89,8 +89,11 @@ class Session:
         server = self.server
         stanza = server.stanza(element)
         self._check_sender(stanza)
-        stanza = stanza.having({"from": self.jid.text})
         to = self._addressed(stanza)
+        attributes = {**stanza.attributes, "from": self.jid.text}
+        if to is not None:
+            attributes["to"] = to.text
+        stanza = Element(stanza.name, stanza.namespace, attributes, stanza.children)
         match stanza.name:
             case "message":
                 return server.messages.send(self, stanza, to or self.home.jid)
