@@ -206,6 +206,8 @@ class Resource:
         `turn` names the notification, so that one node alone looks for all. Should that node die,
         the next who asks has the origin asked again.
         """
+        # Before anything else: what was told before the notification is older than it.
+        self._listen()
         self._verified = float("-inf")
         if self._looking:
             self._again = True
@@ -253,9 +255,13 @@ class Resource:
             if self._heard is not None:
                 self._heard, self._verified = None, float("-inf")
             return
-        before, self._heard = self._heard, channel.tail.cursor
+        before, end = self._heard, channel.tail.cursor
+        if before is not None and end.epoch == before.epoch and end.offset <= before.offset:
+            # What this node has told itself comes back a moment later.
+            return
+        self._heard = end
         # What was there when we began to listen may be of long ago.
-        if before is not None and before != self._heard and channel.tail.events:
+        if before is not None and channel.tail.events:
             self._know(Representation.of(channel.tail.events[-1].data))
             self._verified = self._sharing.hub.now()
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -268,6 +269,28 @@ async def test_a_notification_during_a_look_makes_another(front: Front) -> None:
         front.api.set(front.notified, "2", '"two"')
         await front.notify(front.notified)
         assert (await answer).body == b"2"
+
+
+async def race(api: Api, hubs: list[Server], target: str, rounds: int) -> None:
+    """A poller that is always about to ask when the origin changes; each time from another hub."""
+    clients = [await hub.connect() for hub in hubs]
+    api.set(target, "0", '"0"')
+    for number in range(rounds):
+        client = clients[number % len(clients)]
+        client.send("GET", target, {"prefer": "wait=10", "if-none-match": f'"{number}"'})
+        await asyncio.sleep(random.uniform(0, 0.005))
+        api.set(target, str(number + 1), f'"{number + 1}"')
+        told = await hubs[-1].post("/_pushhub/v1/notify", {"resources": [target]})
+        assert told.status == 200
+        answer = await client.receive(15)
+        assert (answer.status, answer.body) == (200, b"%d" % (number + 1)), "missed"
+    for client in clients:
+        client.close()
+
+
+async def test_a_change_that_races_with_a_poll_is_never_missed(front: Front) -> None:
+    targets = [f"{front.notified}-{index}" for index in range(8)]
+    await asyncio.gather(*(race(front.api, [front.hub], target, 40) for target in targets))
 
 
 @pytest.mark.parametrize(

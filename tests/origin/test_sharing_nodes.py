@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.origin.apis import Api
-from tests.origin.test_sharing import ROUTES, Front
+from tests.origin.test_sharing import ROUTES, Front, race
 from tests.redis_servers import KINDS, Rack, RedisServer, free_port
 from tests.serving import Server, serve
 
@@ -113,3 +113,12 @@ async def test_notifications_survive_an_outage_of_the_feed(
         api.set(near.notified, "2", '"two"')
         await near.notify(near.notified)
         assert (await there).body == b"2"
+
+
+async def test_a_change_that_races_with_a_poll_is_never_missed(
+    fronts: tuple[Front, Front],
+) -> None:
+    """Notified on one node, polled on both in turn."""
+    near, far = fronts
+    targets = [f"{near.notified}-{index}" for index in range(8)]
+    await asyncio.gather(*(race(near.api, [near.hub, far.hub], t, 20) for t in targets))
