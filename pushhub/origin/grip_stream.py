@@ -260,6 +260,8 @@ class Pull(Hold):
         self.complete(part)
 
     def drop(self) -> None:
+        if self.done:
+            return
         super().drop()
         task, self._task = self._task, None
         if task is not None:

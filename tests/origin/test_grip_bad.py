@@ -212,3 +212,18 @@ async def test_a_drain_answers_every_hold(origin: Origin) -> None:
             assert (told.status, told.body) == (200, b"nothing")
             assert told.headers["connection"] == "close"
         assert await server.left() == 0
+
+
+async def test_a_stream_goes_on_under_any_asgi_server(origin: Origin) -> None:
+    """There each step is let go of when it is over."""
+    with serve("asgi", origin=f"http://127.0.0.1:{origin.port}") as server:
+        channel = fresh()
+        async with Gate("pushhub", origin, server.port, server.port).stream(
+            where(), f"Grip-Channel: {channel}", body="open,"
+        ) as stream:
+            assert await stream.read(5) == b"open,"
+            await asyncio.sleep(0.2)
+            for text in ("one,", "two"):
+                items = {"items": [chunk(channel, text)]}
+                assert (await server.post("/_pushhub/publish/", items)).status == 200
+            assert await stream.read(7) == b"one,two"
