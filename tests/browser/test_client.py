@@ -206,7 +206,7 @@ def token(seconds: float, *patterns: str) -> str:
 @pytest.fixture
 def guarded() -> Any:
     key = {"algorithm": "HS256", "key": SECRET.decode()}
-    settings = {"api_keys": KEYS, "token_keys": [key], "cors_origins": ["*"]}
+    settings: dict[str, Any] = {"api_keys": KEYS, "token_keys": [key], "cors_origins": ["*"]}
     with serve(dev=False, **settings) as server:
         yield server
 
@@ -214,7 +214,7 @@ def guarded() -> Any:
 async def test_tokens_are_renewed_before_they_end_and_after(
     guarded: Server, site: Site, profile: Profile
 ) -> None:
-    made = []
+    made: list[str] = []
 
     def give() -> str:
         # The first has ended when it comes: the hub says 401. Those after it last 3 seconds.
@@ -237,7 +237,7 @@ async def test_a_channel_that_is_refused_disturbs_no_other(
     options = f"{{ token: '{token(60, 'a')}' }}"
     tab = await profile.open(page(site, address(guarded), "a", "b", options=options))
     await live(tab)
-    await guarded.held(1, **bearer(ADMIN))
+    await guarded.held(1, 10, **bearer(ADMIN))
     assert await tab.run("return heard") == [{"type": "error", "status": 403}]
 
 

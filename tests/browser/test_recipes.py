@@ -1,0 +1,105 @@
+"""The recipes of the client's README do what they say, as they are written."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import CLIENT, FOLDER, Profile, install
+from tests.browser.site import Site
+from tests.serving import Server
+
+README = (CLIENT / "README.md").read_text()
+# A recipe is a block with the name of its file.
+RECIPES = dict(re.findall(r"^```\w+ ([\w.]+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+MOUNTS = {
+    "useChannel.jsx": """
+        import { createRoot } from "react-dom/client";
+        import { Price } from "./useChannel.jsx";
+        createRoot(document.getElementById("here")).render(<Price />);
+    """,
+    "useChannel.js": """
+        import { createApp } from "vue";
+        import { Price } from "./useChannel.js";
+        createApp(Price).mount("#here");
+    """,
+    "Price.svelte": """
+        import { mount } from "svelte";
+        import Price from "./Price.svelte";
+        mount(Price, { target: document.getElementById("here") });
+    """,
+}
+ADDRESS = "https://push.example.com"
+
+
+def test_there_are_no_other_recipes() -> None:
+    assert set(RECIPES) == {"hub.js", "htmx.html", "strophe.js", *MOUNTS}
+
+
+def bundle(folder: Path, entry: str) -> str:
+    done = subprocess.run(
+        [install(), str(FOLDER / "bundle.mjs"), str(folder), entry],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def write(folder: Path, hub: Server, *names: str) -> None:
+    for name in names:
+        (folder / name).write_text(RECIPES[name].replace(ADDRESS, f"http://127.0.0.1:{hub.port}"))
+
+
+@pytest.mark.parametrize("name", MOUNTS)
+async def test_a_framework(
+    name: str, own: Server, site: Site, profile: Profile, tmp_path: Path
+) -> None:
+    write(tmp_path, own, "hub.js", name)
+    (tmp_path / "mount.jsx").write_text(MOUNTS[name])
+    site.pages["/mount.js"] = bundle(tmp_path, "mount.jsx")
+    site.pages["/recipe"] = "<div id=here></div><script src=/mount.js></script>"
+    tab = await profile.open(f"{site.url}/recipe")
+    await tab.until("document.querySelector('p')?.textContent == '…'")
+    await own.held(1)
+    for amount in (7, 8):
+        await own.publish("prices", {"amount": amount})
+        await tab.until("document.querySelector('p').textContent == arg", str(amount))
+
+
+async def test_htmx(own: Server, site: Site, profile: Profile) -> None:
+    install()
+    recipe = RECIPES["htmx.html"].replace(ADDRESS, f"http://127.0.0.1:{own.port}")
+    asked: list[int] = []
+
+    def price() -> str:
+        asked.append(1)
+        return f"{len(asked)} €"
+
+    site.pages["/price"] = price
+    site.pages["/htmx.js"] = (CLIENT / "node_modules/htmx.org/dist/htmx.min.js").read_text()
+    site.pages["/recipe"] = (
+        f"<script src=/htmx.js></script>"
+        f"<script src=http://127.0.0.1:{own.port}/client.js></script>{recipe}"
+    )
+    tab = await profile.open(f"{site.url}/recipe")
+    await tab.until("document.querySelector('p').textContent == '1 €'")
+    await own.held(1)
+    await own.publish("prices", {"amount": 7})
+    await tab.until("document.querySelector('p').textContent == '2 €'")
+
+
+async def test_strophe(own: Server, site: Site, profile: Profile, tmp_path: Path) -> None:
+    write(tmp_path, own, "strophe.js")
+    site.pages["/mount.js"] = bundle(tmp_path, "strophe.js")
+    site.pages["/recipe"] = "<p></p><script src=/mount.js></script>"
+    tab = await profile.open(f"{site.url}/recipe")
+    # Nothing says when the subscription is there: publish until it is.
+    for amount in range(100):
+        await own.publish("prices", {"amount": amount})
+        if await tab.run("return document.querySelector('p').textContent"):
+            break
+    await own.publish("prices", {"amount": 777})
+    await tab.until("document.querySelector('p').textContent == '777 €'")
