@@ -56,6 +56,12 @@ class Hold:
             driver.deliver(reply)
         return True
 
+    def hurry(self) -> bool | None:
+        """Its connection has sent a newer request: be answered with what there is. False if that
+        cannot be said yet, None if this waits for something that must be awaited.
+        """
+        return None
+
     def drop(self) -> None:
         """The client has gone. Whatever comes now is for nobody."""
         if not self.done:
@@ -122,6 +128,13 @@ class Parked(Hold):
 
     def release(self) -> None:
         self.hub.leave(self)
+
+    def hurry(self) -> bool:
+        if self.at is None:
+            # Its first read is not back yet, so there is nothing to release it with.
+            return False
+        self.hub.release(self)
+        return True
 
     def expire(self) -> None:
         self.hub.expire(self)

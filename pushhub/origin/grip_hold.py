@@ -107,6 +107,14 @@ class ResponseHold(Hold):
     def waits(self) -> bool:
         return True
 
+    def hurry(self) -> bool:
+        leader = self._leader
+        if leader is None or leader.at is None:
+            # The origin is being asked again, or the log read.
+            return False
+        self.complete(self._poll.held.instruct.response)
+        return True
+
     def drop(self) -> None:
         if not self.done:
             gone = self._poll.held.instruct.gone

@@ -397,14 +397,10 @@ class Connection(Lending):
             hold.drop()
             self._close_stream()
             return True
-        if not isinstance(hold, Parked):
-            return False
-        if hold.at is None:
-            # Its first read is not back yet, so there is nothing to release it with.
+        hurried = None if hold is None else hold.hurry()
+        if hurried is False:
             self.lobby.wheel.set(self, self.lobby.now() + TICK_SECONDS)
-            return False
-        self.lobby.hub.release(hold)
-        return True
+        return bool(hurried)
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what cannot go on, and part: the bytes after it cannot be told apart."""

@@ -341,6 +341,23 @@ async def test_a_deleted_resource_is_told_at_once(front: Front) -> None:
         assert (await answer).status == 404
 
 
+async def test_a_newer_request_on_the_connection_releases_the_older(front: Front) -> None:
+    """A wait on a resource, a hold of the origin's own, and a plain request, one after the other."""
+    front.api.set(front.notified, "1", '"one"')
+    front.api.set("/held", "nothing", None, 200, [("Grip-Hold", "response"), ("Grip-Channel", "x")])
+    async with await front.hub.connect() as client:
+        client.send("GET", front.notified, {"prefer": "wait=30", "if-none-match": '"one"'})
+        await front.parked(1, looks=1)
+        client.writer.write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await client.receive()
+        assert (answer.status, answer.headers["etag"]) == (304, '"one"')
+        await front.parked(1, looks=2)
+        client.writer.write(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        raw = await client.reader.readuntil(b"nothing")
+        assert raw.startswith(b"HTTP/1.1 200 ")
+        assert (await client.reader.readuntil(b"nothing here")).startswith(b"HTTP/1.1 404 ")
+
+
 # -- other ways to say what one has ------------------------------------------------------
 
 
