@@ -3,8 +3,10 @@
 The convention: in the pages below every fenced `sh` block whose commands are all `curl`
 (comments, continued lines, `name=$(curl …)` and curl in the background count too) is run by bash,
 in the order of the page, against a real server of the page's own; `127.0.0.1:8080` becomes its
-address. Nobody wants to wait for a test, so `wait=25` becomes `wait=1`. A command with `-m` may run
-out of time: that is how a stream is shown.
+address. The commands of docs/polling-upgrade.md are run against `examples/todo/run notify`, its
+pushhub, control listener and origin. There `pushhub routes` counts as `curl` does. Nobody wants to
+wait for a test, so `wait=25` becomes `wait=1`. A command with `-m` may run out of time: that is
+how a stream is shown.
 
 If a `json` block is the next thing after the block, what the commands print (after the last empty
 line, so that a head does not count) has the same shape: the same members of the same kinds, a list
@@ -12,8 +14,10 @@ in which the page shows something is not empty, and the same type, status and re
 """
 
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from typing import Any
 import pytest
 
 from tests import outside
+from tests.examples.conftest import running
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -32,11 +37,12 @@ PAGES = (
     "docs/polling-upgrade.md",
     "docs/problems.md",
 )
+UPGRADE = "docs/polling-upgrade.md"
 ADDRESS = "http://127.0.0.1:8080"
 BLOCK = re.compile(
     r"^```sh\n(?P<sh>.*?)^```$(?:\n+^```json\n(?P<json>.*?)^```$)?", re.MULTILINE | re.DOTALL
 )
-CURL = re.compile(r"(?:\w+=\$\()?curl\s")
+CURL = re.compile(r"(?:(?:\w+=\$\()?curl|pushhub routes)\s")
 SECONDS = 60
 RAN_OUT_OF_TIME = 28  # curl's status when -m has ended it
 
@@ -63,20 +69,39 @@ def commands(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_run(page: str, server: str) -> None:
+def test_the_blocks_of_a_page_run(page: str, request: pytest.FixtureRequest) -> None:
     outside.require("curl")
-    wrong = [text for script, shown in blocks(page) if (text := run(script, shown, server))]
+    fixture = "upgraded" if page == UPGRADE else "server"
+    found: str | dict[str, str] = request.getfixturevalue(fixture)
+    addresses = {ADDRESS: found} if isinstance(found, str) else found
+    wrong = [text for script, shown in blocks(page) if (text := run(script, shown, addresses))]
     assert not wrong, "\n\n".join(wrong)
 
 
-def run(script: str, shown: str | None, server: str) -> str:
+@pytest.fixture
+def upgraded() -> Iterator[dict[str, str]]:
+    """The to-do list behind a pushhub that it notifies; the addresses of the page, and the real."""
+    with running("todo", "notify", EVERY="3600") as example:
+        example.says(r"^\[\]$")
+        usual = {"PORT": 8080, "ORIGIN_PORT": 8000, "CONTROL_PORT": 5561}
+        yield {
+            f"http://127.0.0.1:{port}": f"http://127.0.0.1:{example.ports[name]}"
+            for name, port in usual.items()
+        }
+
+
+def run(script: str, shown: str | None, addresses: dict[str, str]) -> str:
     """What is wrong with a block; empty if nothing is."""
-    runnable = script.replace(ADDRESS, server).replace("wait=25", "wait=1")
+    runnable = script.replace("wait=25", "wait=1")
+    for usual, real in addresses.items():
+        runnable = runnable.replace(usual, real)
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", runnable + "\nwait"],
         capture_output=True,
         text=True,
         timeout=SECONDS,
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     told = f"{script}{done.stdout}\n{done.stderr}"
     allowed = (0, RAN_OUT_OF_TIME) if re.search(r"\s-m\s?\d", script) else (0,)
