@@ -289,10 +289,15 @@ async def test_more_than_the_length_is_for_nobody(front: Server, origin: Scripte
     for late in (0.0, 0.1):
 
         async def act(call: Call, late: float = late) -> None:
-            await call.send(OK if late else OK + poison)
+            # One byte too many, and then an answer to whatever comes next on the connection.
             if late:
+                await call.send(OK)
                 await asyncio.sleep(late)
-                await call.send(poison)
+                await call.send(b"H")
+            else:
+                await call.send(OK + b"H")
+            await call.reader.readuntil(b"\r\n\r\n")
+            await call.send(poison)
             await call.reader.read()
 
         origin.acts["/x"] = act
