@@ -285,6 +285,7 @@ def _pages() -> dict[str, Any]:
     metrics["responses"] = {status: responses[status] for status in ("200", "401", "403")}
     ready = {_JSON: _schema("Ready")}
     html = {"200": _answer("The page.", {_HTML: _text()})}
+    found = {"200": _answer("A link to it."), "404": _answer("No domain is served.")}
     return {
         "/livez": page(
             "live",
@@ -305,6 +306,12 @@ def _pages() -> dict[str, Any]:
             "OpenAPI 3.1.",
             {"200": _answer("The document.", {_JSON: {"schema": {"type": "object"}}})},
         ),
+        **{
+            f"/.well-known/host-meta{end}": page(
+                f"hostMeta{end[1:]}", "Find BOSH", "XEP-0156.", found
+            )
+            for end in ("", ".json")
+        },
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
         "/demo": page("demo", "See it move", "One channel and a reader of each kind.", html),
         "/console": page("console", "Watch and operate", "For who has an admin key.", html),

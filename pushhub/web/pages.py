@@ -14,6 +14,7 @@ from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request as Asked
 from pushhub.web import metrics
 from pushhub.web.assets import CONSOLE_HEADERS, asset, folder
+from pushhub.web.host_meta import host_meta
 from pushhub.web.metrics_sum import add_up
 from pushhub.web.openapi import document
 
@@ -36,6 +37,8 @@ def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> li
         Route("/readyz", _readyz(service)),
         Route("/metrics", _metrics(service, trusts)),
         Route("/openapi.json", _openapi),
+        Route("/.well-known/host-meta", host_meta(service, json=False)),
+        Route("/.well-known/host-meta.json", host_meta(service, json=True)),
         Route("/docs", asset("docs.html")),
         Route("/docs.css", asset("docs.css")),
         Route("/docs.js", asset("docs.js")),

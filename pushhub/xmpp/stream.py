@@ -234,6 +234,8 @@ class Stream:
         if self.session is None and element.namespace == names.SASL:
             self._login_failed(Failure("temporary-auth-failure", error.text))
         elif may_fail(element):
+            if self.session is not None:
+                element = element.having({"from": self.session.jid.text})
             self.send(failure(element, error))
 
     def _broken(self, element: Element) -> None:

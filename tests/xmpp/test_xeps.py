@@ -1,0 +1,152 @@
+"""The small extensions, and that every question of a client's start is answered."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushhub import __version__
+from pushhub.xmpp import names
+
+if TYPE_CHECKING:
+    from pushhub.protocol.xml import Element
+    from tests.xmpp.conftest import Client, World
+
+INFO = f"<query xmlns='{names.DISCO_INFO}'/>"
+ITEMS = f"<query xmlns='{names.DISCO_ITEMS}'/>"
+
+
+@pytest.fixture
+async def juliet(world: World) -> Client:
+    await world.account("juliet")
+    return await (await world.user("juliet", "balcony")).available()
+
+
+def features(answer: Element) -> set[str]:
+    return {each.get("var") or "" for each in answer.elements[0].every("feature")}
+
+
+async def test_discovery(juliet: Client) -> None:
+    domain = await juliet.ask("get", INFO, "localhost")
+    identity = domain.elements[0].find("identity")
+    assert identity is not None
+    assert (identity.get("category"), identity.get("type")) == ("server", "im")
+    assert {names.CARBONS, names.DISCO_ITEMS, names.PING, names.BLOCKING} <= features(domain)
+    own = await juliet.ask("get", INFO, juliet.bare)
+    assert {names.MAM, names.MAM_EXTENDED, names.CARBONS} <= features(own)
+    assert features(await juliet.ask("get", INFO)) == features(own)
+    items = await juliet.ask("get", ITEMS, "localhost")
+    (service,) = [each.get("jid") or "" for each in items.elements[0].elements]
+    assert names.PUBSUB in features(await juliet.ask("get", INFO, service))
+    assert await juliet.refused("get", INFO, "nobody@localhost") == "service-unavailable"
+
+
+async def test_the_hash_of_the_servers_features_is_right(world: World, juliet: Client) -> None:
+    """As a client checks it (XEP-0115 §5.4)."""
+    told = (await juliet.ask("get", INFO, "localhost")).elements[0]
+    (identity,) = told.every("identity")
+    text = f"{identity.get('category')}/{identity.get('type')}//{identity.get('name')}<"
+    text += "".join(
+        f"{var}<" for var in sorted(each.get("var") or "" for each in told.every("feature"))
+    )
+    digest = base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
+    assert digest == world.server.caps_version
+    node = f"{world.server.caps_node}#{digest}"
+    query = f"<query xmlns='{names.DISCO_INFO}' node='{node}'/>"
+    assert features(await juliet.ask("get", query, "localhost"))
+    assert await juliet.refused("get", query.replace(digest, "x"), "localhost") == "item-not-found"
+
+
+async def test_version_ping_and_time(juliet: Client) -> None:
+    answer = await juliet.ask("get", f"<query xmlns='{names.VERSION}'/>", "localhost")
+    assert [each.text for each in answer.elements[0].elements] == ["pushhub", __version__]
+    for to in ("localhost", "", juliet.bare, "pubsub.localhost"):
+        await juliet.ask("get", f"<ping xmlns='{names.PING}'/>", to)
+    told = (await juliet.ask("get", f"<time xmlns='{names.TIME}'/>", "localhost")).elements[0]
+    assert [each.name for each in told.elements] == ["tzo", "utc"]
+
+
+async def test_vcards(world: World, juliet: Client) -> None:
+    get = f"<vCard xmlns='{names.VCARD}'/>"
+    card = f"<vCard xmlns='{names.VCARD}'><FN>Juliet &amp; co</FN></vCard>"
+    assert not (await juliet.ask("get", get)).elements[0].elements
+    await juliet.ask("set", card)
+    other = await world.user()
+    answer = await other.ask("get", get, "juliet@localhost")
+    assert answer.elements[0].elements[0].text == "Juliet & co"
+    assert await other.refused("get", get, "nobody@localhost") == "item-not-found"
+    assert await other.refused("set", card) == "not-allowed"
+    assert await other.refused("set", card, "juliet@localhost") == "service-unavailable"
+
+
+async def test_private_storage(juliet: Client) -> None:
+    def query(inside: str) -> str:
+        return f"<query xmlns='{names.PRIVATE}'>{inside}</query>"
+
+    empty = "<storage xmlns='storage:bookmarks'/>"
+    assert not (await juliet.ask("get", query(empty))).elements[0].elements[0].elements
+    await juliet.ask("set", query("<storage xmlns='storage:bookmarks'><a/></storage>"))
+    await juliet.ask("set", query("<other xmlns='other'/>"))
+    kept = (await juliet.ask("get", query(empty))).elements[0].elements[0]
+    assert kept.elements[0].name == "a"
+    assert await juliet.refused("get", query("")) == "bad-request"
+    assert await juliet.refused("get", query("<a/>")) == "bad-request"
+
+
+async def test_what_is_kept_has_a_bound(juliet: Client) -> None:
+    for number in range(2):
+        large = f"<x xmlns='n{number}'>{'y' * 140_000}</x>"
+        answer = await juliet.iq("set", f"<query xmlns='{names.PRIVATE}'>{large}</query>")
+        assert answer.get("type") == ("result" if number == 0 else "error")
+
+
+async def test_pep_keeps_items(juliet: Client) -> None:
+    def pubsub(inside: str) -> str:
+        return f"<pubsub xmlns='{names.PUBSUB}'>{inside}</pubsub>"
+
+    get = pubsub("<items node='urn:xmpp:bookmarks:1'/>")
+    assert await juliet.refused("get", get) == "item-not-found"
+    room = "<item id='room@muc'><conference xmlns='urn:xmpp:bookmarks:1' name='A &amp; B'/></item>"
+    await juliet.ask("set", pubsub(f"<publish node='urn:xmpp:bookmarks:1'>{room}</publish>"))
+    (item,) = (await juliet.ask("get", get, juliet.bare)).elements[0].elements[0].elements
+    assert item.elements[0].get("name") == "A & B"
+    gone = pubsub("<retract node='urn:xmpp:bookmarks:1'><item id='room@muc'/></retract>")
+    await juliet.ask("set", gone)
+    assert await juliet.refused("get", get) == "item-not-found"
+    assert await juliet.refused("get", get, "romeo@localhost") == "item-not-found"
+
+
+async def test_every_question_of_converse_at_its_start_is_answered(juliet: Client) -> None:
+    own = juliet.bare
+    for kind, inside, to in (
+        (
+            "get",
+            f"<pubsub xmlns='{names.PUBSUB}'><items node='urn:xmpp:reactions:popular:0'/></pubsub>",
+            own,
+        ),
+        ("get", INFO, "localhost"),
+        ("get", f"<vCard xmlns='{names.VCARD}'/>", ""),
+        ("get", f"<query xmlns='{names.ROSTER}'> \n </query>", ""),
+        ("get", INFO, own),
+        (
+            "get",
+            f"<pubsub xmlns='{names.PUBSUB}'><items node='urn:xmpp:omemo:2:devices'/></pubsub>",
+            own,
+        ),
+        ("get", ITEMS, "localhost"),
+        ("set", f"<enable xmlns='{names.CARBONS}'/>", ""),
+        ("get", f"<blocklist xmlns='{names.BLOCKING}'/>", ""),
+        ("get", INFO, "pubsub.localhost"),
+        ("get", ITEMS, "pubsub.localhost"),
+        ("set", f"<session xmlns='{names.SESSION}'/>", ""),
+        ("get", f"<query xmlns='{names.PRIVATE}'><storage xmlns='storage:bookmarks'/></query>", ""),
+        ("get", "<unknown xmlns='unknown'/>", own),
+        ("set", "<unknown xmlns='unknown'/>", "nobody@localhost/none"),
+    ):
+        answer = await juliet.iq(kind, inside, to)
+        assert answer.get("type") in ("result", "error")
+        assert answer.get("to") == juliet.jid
+        assert answer.get("from") == (to or None)
