@@ -91,6 +91,18 @@ async def test_htmx(own: Server, site: Site, profile: Profile) -> None:
     await tab.until("document.querySelector('p').textContent == '2 €'")
 
 
+async def test_the_script_tag_of_the_quickstart(own: Server, site: Site, profile: Profile) -> None:
+    quickstart = (CLIENT.parents[1] / "README.md").read_text()
+    (block,) = re.findall(r"^```html\n(.*?)^```$", quickstart, re.MULTILINE | re.DOTALL)
+    tag = block.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{own.port}")
+    listen = "<script>const said = []; console.log = (one) => said.push(one)</script>"
+    site.pages["/quickstart"] = listen + tag
+    tab = await profile.open(f"{site.url}/quickstart")
+    await own.held(1)
+    await own.publish("demo", {"hello": "world"})
+    assert await tab.until("said.length && said") == [{"hello": "world"}]
+
+
 async def test_strophe(own: Server, site: Site, profile: Profile, tmp_path: Path) -> None:
     write(tmp_path, own, "strophe.js")
     site.pages["/mount.js"] = bundle(tmp_path, "strophe.js")

@@ -127,6 +127,18 @@ describe("reading", () => {
     expect(second.data).toEqual([1, 2, 3, 4]);
   });
 
+  it("gives a reader that is behind what it missed, and others nothing twice", async () => {
+    model.publish("a", 1, 2);
+    const hub = open();
+    const first = heard(hub, "a");
+    await pass(20);
+    model.publish("a", 3);
+    await pass();
+    const second = heard(hub, "a", { since: "e1-1" });
+    await pass(20);
+    expect([first.data, second.data]).toEqual([[3], [2, 3]]);
+  });
+
   it("begins now and at the earliest in one page, each its own", async () => {
     model.publish("a", 1);
     const hub = open();
@@ -414,6 +426,34 @@ describe("failing", () => {
     await pass(60_000);
     expect(model.asked.length).toBeLessThan(15);
     expect(model.asked.length).toBeGreaterThan(10);
+  });
+
+  it("does not spin where answers say nothing", async () => {
+    model.next = Array.from({ length: 1000 }, () => Response.json({ events: [], cursors: {} }));
+    heard(open(), "a");
+    await pass(60_000);
+    expect(model.asked.length).toBeLessThan(15);
+  });
+
+  it("waits longer and longer where only held requests fail", async () => {
+    const fail = ({ body }: { body: { wait: number } }) => (body.wait ? new TypeError("network") : undefined);
+    model.next = Array.from({ length: 1000 }, () => fail);
+    heard(open(), "a");
+    await pass(60_000);
+    expect(model.asked.length).toBeLessThan(16);
+  });
+
+  it("comes back soon after a request that had been held for a while", async () => {
+    const ages = [10, 7, 4, 100]; // none is like the one before
+    model.cut = ages[0]!;
+    const hub = open();
+    heard(hub, "a");
+    for (const [n, age] of ages.slice(0, -1).entries()) {
+      await pass(20);
+      model.cut = ages[n + 1]!;
+      await pass(age * 1000 + 500);
+      expect([hub.state, hub.debug().failures]).toEqual(["live", 1]);
+    }
   });
 
   it("learns where requests are cut, and remembers it", async () => {

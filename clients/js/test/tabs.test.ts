@@ -152,6 +152,20 @@ it("lose nothing when the tab that asks is killed", async () => {
   expect(second.heard).toEqual([1, 2, 3]);
 });
 
+it("are all asked for by the one that comes next", async () => {
+  const [first, second, third] = [tab(), tab(), tab()];
+  first.on("a");
+  second.on("b");
+  third.on("c");
+  await pass(50);
+  first.kill();
+  model.publish("b", 1);
+  model.publish("c", 2);
+  await pass(50);
+  expect([second.heard, third.heard]).toEqual([[1], [2]]);
+  expect(Object.keys(model.asked.at(-1)!.body.channels).sort()).toEqual(["b", "c"]);
+});
+
 it("are no longer asked for when they are gone", async () => {
   const [first, second, third] = [tab(), tab(), tab()];
   first.on("a");
