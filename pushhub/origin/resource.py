@@ -54,27 +54,9 @@ ALONE_SECONDS = 60.0
 class Resource:
     """What one node knows of a resource, and who waits there for a look."""
 
-    __slots__ = (
-        "_again",
-        "_heard",
-        "_looking",
-        "_number",
-        "_pace",
-        "_pairs",
-        "_personal",
-        "_polls",
-        "_sharing",
-        "_takers",
-        "_verified",
-        "alone_until",
-        "key",
-        "known",
-        "left",
-        "published",
-        "route",
-        "tick",
-        "told_by",
-    )
+    __slots__ = ("_again", "_heard", "_looking", "_number", "_pace", "_pairs", "_personal",
+                 "_polls", "_sharing", "_takers", "_verified", "alone_until", "key", "known",
+                 "left", "published", "route", "tick", "told_by")  # fmt: skip
 
     def __init__(
         self, sharing: Sharing, route: Route, key: Key, pairs: Pairs, told_by: str | None
@@ -109,6 +91,13 @@ class Resource:
     def channel(self) -> str:
         """Where changes are told."""
         return self.key.channel
+
+    def reroute(self, route: Route, told_by: str | None) -> None:
+        """The routes were read anew. Who waits already waits on; the next look is soon."""
+        self.route, self.told_by = route, told_by
+        self._pace = Pace(route, self._sharing.uniform)
+        self._sharing.hub.wheel.clear(self)
+        self._schedule()
 
     # Requests
 

@@ -130,6 +130,8 @@ class Sharing:
             )
         elif resource.alone_until > self.hub.now():
             return None
+        elif resource.route is not found.route:
+            resource.reroute(found.route, _told_by(found))
         return resource
 
     @property

@@ -18,6 +18,7 @@ import pytest
 from pushhub.server.reload import Reload
 from pushhub.server.worker import with_routes, written_routes
 from pushhub.settings import Route, Settings, SettingsError
+from tests.origin.apis import Api
 from tests.redis_servers import Shelf
 from tests.serving import Output, Server, serve
 
@@ -198,6 +199,26 @@ async def test_many_signals_are_no_trouble(file: File) -> None:
             async with asyncio.timeout(SECONDS):
                 while await who(server, "/0/x") != "b":  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
+
+
+async def test_a_resource_that_somebody_waits_on_takes_its_new_route(file: File) -> None:
+    route = "origin = '{}'\n[[routes]]\npath = '/orders'\nstep = 'poll'\nslowest = 600\n"
+    wish = {"prefer": "wait=50", "if-none-match": '"1"'}
+    async with Api.running() as api:
+        api.set("/orders", "[1]", '"1"')
+        file.path.write_text(route.format(api.url) + "interval = 600\n")
+        with started(file) as server:
+            first, second = await server.connect(), await server.connect()
+            first.send("GET", "/orders", wish)
+            await api.settled(1)
+            file.path.write_text(route.format(api.url) + "interval = 0.05\n")
+            await hang_up(server)
+            second.send("GET", "/orders", wish)
+            await api.reached(3)
+            api.set("/orders", "[1, 2]", '"2"')
+            for client in (first, second):
+                assert (await client.receive()).body == b"[1, 2]"
+                await client.leave()
 
 
 # -- several ---------------------------------------------------------------------------------------
