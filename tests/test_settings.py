@@ -83,6 +83,7 @@ TEXTS: dict[str, tuple[str, object]] = {
         '[{"path": "/orders/*", "target": "http://api:8000"}]',
         [Route(path="/orders/*", target="http://api:8000")],
     ),
+    "trusted_proxies": ('["10.0.0.0/8"]', ("10.0.0.0/8",)),
     "forwarded": ("both", "both"),
     "origin_connect_seconds": ("2", 2.0),
     "origin_seconds": ("30", 30.0),
@@ -90,6 +91,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     "origin_fetches": ("8", 8),
     "grip_key": ("changeme", "changeme"),
     "grip_issuer": ("us", "us"),
+    "grip_min_seconds": ("2", 2),
     "namespaces": ('{"news": {"public": true}}', {"news": Namespace(public=True)}),
     "public": ("1", True),
     "retention_events": ("10", 10),
@@ -153,6 +155,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         origin = "http://api:8000"
         control = "127.0.0.1:5561"
         prefix = "/push"
+        trusted_proxies = ["10.0.0.0/8"]
         forwarded = "both"
         origin_connect_seconds = 2
         origin_seconds = 30
@@ -160,6 +163,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         origin_fetches = 8
         grip_key = "changeme"
         grip_issuer = "us"
+        grip_min_seconds = 2
         public = true
         retention_events = 10
         retention_age = 0

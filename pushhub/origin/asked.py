@@ -27,6 +27,7 @@ class Asked:
         "pairs",
         "scheme",
         "target",
+        "trusted",
         "upgrades",
     )
 
@@ -37,6 +38,7 @@ class Asked:
         pairs: Pairs,
         *,
         client: str = "",
+        trusted: bool = False,
         scheme: str = "http",
         http_1_0: bool = False,
         upgrades: bool = False,
@@ -46,6 +48,7 @@ class Asked:
         self.target = target
         self.pairs = pairs
         self.client = client
+        self.trusted = trusted
         self.scheme = scheme
         self.http_1_0 = http_1_0
         self.upgrades = upgrades

@@ -104,16 +104,23 @@ def _forwarding(
     """Who the client is, and what it asked."""
     added: list[tuple[bytes, bytes]] = []
     client = asked.client.encode()
+    host = asked.headers.get("host", "")
     if b"x-forwarded-for" in ours:
         list_ = [*before.get(b"x-forwarded-for", ()), client]
         added += [
             (b"X-Forwarded-For", b", ".join(filter(None, list_))),
-            (b"X-Forwarded-Proto", asked.scheme.encode()),
-            (b"X-Forwarded-Host", asked.headers.get("host", "").encode("latin-1")),
+            (b"X-Forwarded-Proto", _said(asked, before, b"x-forwarded-proto", asked.scheme)),
+            (b"X-Forwarded-Host", _said(asked, before, b"x-forwarded-host", host)),
         ]
     if b"forwarded" in ours:
         added.append((b"Forwarded", b", ".join([*before.get(b"forwarded", ()), _forwarded(asked)])))
     return [pair for pair in added if pair[1]]
+
+
+def _said(asked: Asked, before: dict[bytes, list[bytes]], name: bytes, else_: str) -> bytes:
+    """What a proxy of ours says that its client asked for; else what we see."""
+    said = before.get(name) if asked.trusted else None
+    return said[-1] if said else else_.encode("latin-1")
 
 
 def _forwarded(asked: Asked) -> bytes:

@@ -13,6 +13,7 @@ from pushhub.origin.notices import Notices
 from pushhub.origin.routes import Found, Routes
 from pushhub.origin.sharing import Sharing
 from pushhub.protocol.problem import Problem
+from pushhub.protocol.proxies import Proxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -32,6 +33,7 @@ class Origin:
     def __init__(self, settings: Settings) -> None:
         self.routes = Routes(settings)
         self.forwarded = settings.forwarded
+        self.proxies = Proxies(settings.trusted_proxies)
         self.connect_seconds = settings.origin_connect_seconds
         self._prefix = settings.prefix + "/"
         self._tasks: set[asyncio.Task[None]] = set()

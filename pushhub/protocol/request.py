@@ -33,7 +33,8 @@ class Request:
     """
 
     __slots__ = (
-        *("__dict__", "body", "client", "headers", "method", "path", "query_string", "trusted"),
+        *("__dict__", "body", "client", "headers", "method", "path", "query_string"),
+        *("secure", "trusted"),
     )
 
     def __init__(
@@ -44,13 +45,17 @@ class Request:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         client: str = "",
+        *,
+        secure: bool = False,
     ) -> None:
         self.method = method
         self.path = path
         self.query_string = query_string
         self.headers = headers if headers is not None else {}
         self.body = body
+        # Who asks, and whether over TLS, as far as proxies say so that are ours.
         self.client = client
+        self.secure = secure
         self.trusted = False
         """Whether it may do everything because of where it came in, whoever sent it."""
 

@@ -332,7 +332,7 @@ class Connection(Lending):
         lobby, head, match = self.lobby, self.head, self.match
         assert head is not None
         assert match is not None
-        decision = lobby.faces.decide(head.request(body, self.client), match)
+        decision = lobby.faces.decide(head.request(body, self.client, lobby.proxies), match)
         poll = decision.poll
         if poll is None:
             outcome = decision.outcome

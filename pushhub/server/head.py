@@ -24,6 +24,8 @@ from pushhub.protocol.request import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushhub.protocol.proxies import Proxies
+
 # A request line and its headers, whole.
 MAX_HEAD_BYTES = MAX_TARGET_BYTES + MAX_HEADERS_BYTES
 
@@ -99,9 +101,12 @@ class Head:
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    def request(self, body: bytes, client: str) -> Request:
-        """The request, now that its body is there."""
-        return Request(self.method, self.path, self.query, self.headers, body, client)
+    def request(self, body: bytes, peer: str, proxies: Proxies) -> Request:
+        """The request, now that its body is there; `peer` is who has brought it."""
+        headers = self.headers
+        client = proxies.client(peer, headers)
+        secure = proxies.is_secure(peer, headers)
+        return Request(self.method, self.path, self.query, headers, body, client, secure=secure)
 
     def _framing(self) -> int | None:
         """How long the body is (RFC 9112 §6.3), of which there must be no two opinions."""

@@ -10,6 +10,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pushhub.hub.wheel import OFF
+from pushhub.protocol.proxies import Proxies
 from pushhub.server.extra import Extras
 from pushhub.server.front import Connection
 from pushhub.server.guest import Guest
@@ -51,6 +52,7 @@ class Lobby:
         self.extras = Extras(self.hub.clock())
         self.extra = self.extras.of(SAME_ORIGIN)
         settings = app.settings
+        self.proxies = Proxies(settings.trusted_proxies)
         self.access = self._log if settings.access_log else None
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds

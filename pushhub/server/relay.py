@@ -98,6 +98,7 @@ class Relay:
             head.target,
             pairs,
             client=self._host.client,
+            trusted=self._origin.proxies.trusts(self._host.client),
             http_1_0=head.http_1_0,
             upgrades=head.upgrades,
             headers=head.headers,

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pushhub.protocol.channel import check_name
+from pushhub.protocol.proxies import Proxies
 from pushhub.protocol.route_path import parse_pattern
-from pushhub.settings.field import ORIGIN, setting
+from pushhub.settings.field import ORIGIN, SERVER, setting
 
 _TARGET = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?")
 _HOST = re.compile(r"(?:\*\.)?[0-9A-Za-z_-][0-9A-Za-z._-]*|\*|\[[0-9A-Fa-f:.]+\]")
@@ -33,6 +34,15 @@ def _header(name: str) -> str:
     return name.lower()
 
 
+def _network(text: str) -> str:
+    try:
+        Proxies([text])
+    except ValueError:
+        raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8.") from None
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
 Target = Annotated[str, AfterValidator(_target)]
 HeaderName = Annotated[str, AfterValidator(_header)]
 # A client that asks more often than once in 50 ms wants a notification; a day is as good as never.
@@ -202,6 +212,15 @@ class OriginSettings(BaseModel):
             max_length=1000,
         ),
     ] = []
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        setting(
+            SERVER,
+            "The addresses and networks of the proxies in front, whose `X-Forwarded-For` and "
+            "`-Proto` are believed; what others say there is not.",
+            max_length=1000,
+        ),
+    ] = ("127.0.0.0/8", "::1")
     forwarded: Annotated[
         Literal["x-forwarded", "forwarded", "both", "none"],
         setting(

@@ -98,8 +98,11 @@ class Exchange:
             )
         method = scope["method"]
         body = await self._body(match.max_body(method), headers.get("content-length"))
+        # Which proxies are believed is the server's affair here, as uvicorn's --proxy-headers.
         client = scope.get("client")
-        return Request(method, path, query, headers, body, client[0] if client else "")
+        address = client[0] if client else ""
+        secure = scope.get("scheme") == "https"
+        return Request(method, path, query, headers, body, address, secure=secure)
 
     def _headers(self, pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
         headers: dict[str, str] = {}

@@ -51,7 +51,7 @@ class Bound(Hold):
         super().__init__()
         self.sessions = sessions
         self.client = request.client
-        self.secure = request.headers.get("x-forwarded-proto") == "https"
+        self.secure = request.secure
         self.gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
 
     def answer(self, body: bytes, status: int = 200, content: str = DEFAULT_CONTENT) -> None:

@@ -177,7 +177,16 @@ async def test_who_wants_trailers_gets_them(front: Server, origin: Scripted) -> 
     assert (call.all("te"), call.all("connection")) == ([b"trailers"], [b"TE"])
 
 
-async def test_the_client_is_named(front: Server, origin: Scripted) -> None:
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_the_client_is_named(origin: Scripted, trusted: bool) -> None:
+    """Whoever is no proxy of ours cannot say what its client asked for."""
+    url = f"http://127.0.0.1:{origin.port}"
+    proxies = ["127.0.0.1"] if trusted else ["192.0.2.0/24"]
+    with serve(origin=url, trusted_proxies=proxies) as front:
+        await the_client_is_named(front, origin, trusted=trusted)
+
+
+async def the_client_is_named(front: Server, origin: Scripted, *, trusted: bool) -> None:
     spoofed = [
         "X-Forwarded-For: 203.0.113.9",
         "X-Forwarded-Proto: https",
@@ -186,8 +195,8 @@ async def test_the_client_is_named(front: Server, origin: Scripted) -> None:
     ]
     call = await through(front, origin, get("/h", *spoofed))
     assert call.all("x-forwarded-for") == [b"203.0.113.9, 10.0.0.1, 10.0.0.2, 127.0.0.1"]
-    assert call.all("x-forwarded-proto") == [b"http"]
-    assert call.all("x-forwarded-host") == [b"api.example"]
+    assert call.all("x-forwarded-proto") == [b"https" if trusted else b"http"]
+    assert call.all("x-forwarded-host") == [b"evil.example" if trusted else b"api.example"]
 
 
 @pytest.mark.parametrize("manner", ["forwarded", "both", "none"])

@@ -1,0 +1,69 @@
+"""Who asks, when a proxy stands in between: its word counts if it is one of ours.
+
+What anybody else says in `X-Forwarded-*` is his own claim, and counts for nothing.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# A chain of more proxies than this is no chain of ours.
+MAX_HOPS = 32
+
+
+class Proxies:
+    """The networks of our own proxies.
+
+    Raises:
+        ValueError: a text that is no address and no network.
+    """
+
+    __slots__ = ("_networks", "trusts")
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = tuple(ip_network(text, strict=False) for text in networks)
+        # Proxies are few, and each brings many requests.
+        self.trusts = lru_cache(maxsize=1024)(self._trusts)
+
+    def _trusts(self, address: str) -> bool:
+        """Whether `address` is a proxy of ours; what is no address is none."""
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._networks)
+
+    def client(self, peer: str, headers: Mapping[str, str]) -> str:
+        """The address of who asks: the last hop of `X-Forwarded-For` that is no proxy of ours."""
+        hops = headers.get("x-forwarded-for")
+        if hops is None or not self.trusts(peer):
+            return peer
+        client = peer
+        for hop in reversed(hops.split(",")[-MAX_HOPS:]):
+            address = hop.strip()
+            if not _is_address(address):
+                break
+            client = address
+            if not self.trusts(address):
+                break
+        return client
+
+    def is_secure(self, peer: str, headers: Mapping[str, str]) -> bool:
+        """Whether a proxy of ours says that its client came over TLS."""
+        return headers.get("x-forwarded-proto", "").lower() == "https" and self.trusts(peer)
+
+    def __repr__(self) -> str:
+        return f"<Proxies {', '.join(map(str, self._networks))}>"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,55 @@
+import pytest
+
+from pushhub.protocol.proxies import Proxies
+
+OURS = Proxies(["127.0.0.1", "10.0.0.0/8", "::1"])
+
+
+@pytest.mark.parametrize(
+    ("address", "trusted"),
+    [
+        ("127.0.0.1", True),
+        ("127.0.0.2", False),
+        ("10.9.8.7", True),
+        ("::1", True),
+        ("192.0.2.1", False),
+        ("", False),
+        ("unix:", False),
+    ],
+)
+def test_whose_word_counts(address: str, trusted: bool) -> None:
+    assert OURS.trusts(address) is trusted
+
+
+@pytest.mark.parametrize(
+    ("peer", "hops", "client"),
+    [
+        ("127.0.0.1", None, "127.0.0.1"),
+        ("127.0.0.1", "192.0.2.1", "192.0.2.1"),
+        ("127.0.0.1", "192.0.2.66, 192.0.2.1", "192.0.2.1"),
+        ("127.0.0.1", "192.0.2.66, 192.0.2.1, 10.0.0.7", "192.0.2.1"),
+        ("127.0.0.1", "10.0.0.9, 10.0.0.7", "10.0.0.9"),
+        ("127.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("127.0.0.1", "somebody", "127.0.0.1"),
+        ("127.0.0.1", "somebody, 10.0.0.7", "10.0.0.7"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("192.0.2.9", "127.0.0.1", "192.0.2.9"),
+        ("127.0.0.1", ", ".join(["192.0.2.66", *["10.0.0.7"] * 50]), "10.0.0.7"),
+    ],
+)
+def test_who_asks(peer: str, hops: str | None, client: str) -> None:
+    headers = {} if hops is None else {"x-forwarded-for": hops}
+    assert OURS.client(peer, headers) == client
+
+
+def test_who_came_over_tls() -> None:
+    assert OURS.is_secure("10.0.0.1", {"x-forwarded-proto": "HTTPS"})
+    assert not OURS.is_secure("10.0.0.1", {"x-forwarded-proto": "http"})
+    assert not OURS.is_secure("10.0.0.1", {})
+    assert not OURS.is_secure("192.0.2.1", {"x-forwarded-proto": "https"})
+
+
+def test_what_is_no_network() -> None:
+    with pytest.raises(ValueError, match="does not appear to be"):
+        Proxies(["somewhere"])
+    assert repr(OURS) == "<Proxies 127.0.0.1/32, 10.0.0.0/8, ::1/128>"
