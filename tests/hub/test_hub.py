@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pushhub.hub.hold import Parked
+from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
 from pushhub.protocol.answer import Answer, Part
@@ -504,11 +504,11 @@ async def test_closing_answers_who_waits() -> None:
 # -- streams -------------------------------------------------------------------
 
 
-async def step(turn: Part | Parked | None) -> Part:
+async def step(turn: Part | Hold | None) -> Part:
     """What a turn of a stream gives, now or when it comes."""
     if isinstance(turn, Part):
         return turn
-    assert isinstance(turn, Parked)
+    assert isinstance(turn, Hold)
     recorder = Recorder()
     turn.attach(recorder)
     await recorder.written()

@@ -342,7 +342,7 @@ async def test_a_deleted_resource_is_told_at_once(front: Front) -> None:
 
 
 async def test_a_newer_request_on_the_connection_releases_the_older(front: Front) -> None:
-    """A wait on a resource, a hold of the origin's own, and a plain request, one after the other."""
+    """A wait on a resource, a hold of the origin's own, and a plain request, in that order."""
     front.api.set(front.notified, "1", '"one"')
     front.api.set("/held", "nothing", None, 200, [("Grip-Hold", "response"), ("Grip-Channel", "x")])
     async with await front.hub.connect() as client:
