@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub.xmpp import names
+from pushhub.xmpp.home import Home
+from tests.store.conftest import until
 from tests.xmpp.conftest import body, condition
 
 if TYPE_CHECKING:
     from pushhub.protocol.xml import Element
+    from pushhub.xmpp.session import Session
     from tests.xmpp.conftest import Client, World
 
 
@@ -149,6 +152,40 @@ async def test_what_did_not_arrive_comes_again(world: World, romeo: Client) -> N
     again = await juliets(world, "balcony")
     await caught_up(again)
     assert bodies(again) == ["two", "three", "four"]
+
+
+async def test_what_comes_while_it_catches_up(
+    world: World, romeo: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that reaches the archive between its last page and the first live one."""
+    flush = Home._flush
+
+    async def flush_and_more(home: Home, session: Session) -> int:
+        last = await flush(home, session)
+        romeo.chat("juliet@localhost", "late")
+        await romeo.settled()
+        await until(lambda: home._late)
+        return last
+
+    monkeypatch.setattr(Home, "_flush", flush_and_more)
+    romeo.chat("juliet@localhost", "early")
+    await romeo.settled()
+    juliet = await juliets(world, "balcony")
+    await caught_up(juliet)
+    assert bodies(juliet) == ["early", "late"]
+
+
+async def test_nothing_overtakes_a_message(world: World, romeo: Client) -> None:
+    """What goes into an archive takes longer than what does not."""
+    juliet = await juliets(world, "balcony")
+    chat_state = f"<message xmlns='{names.CLIENT}' to='{juliet.jid}' type='chat' id='{{}}'>"
+    chat_state += f"<paused xmlns='{names.CHAT_STATES}'/></message>"
+    for number in range(10):
+        romeo.chat(juliet.jid, str(number))
+        romeo.say(chat_state.format(number))
+    await juliet.stanza("message", id="9")
+    seen = [body(e) or e.get("id") for e in juliet.seen if e.name == "message"]
+    assert seen == [str(n) for number in range(10) for n in (number, number)][:-1]
 
 
 async def test_only_the_last_messages_are_sent_at_once(world: World, romeo: Client) -> None:

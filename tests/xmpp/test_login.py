@@ -102,6 +102,15 @@ async def test_scram(strict: World, mechanism: str) -> None:
     assert client.jid == "juliet@localhost/balcony"
 
 
+@pytest.mark.parametrize("user", ["juliet", "nobody"])
+async def test_scram_with_a_wrong_password(strict: World, user: str) -> None:
+    client = await connected(strict)
+    other = ScramClient(["SCRAM-SHA-256"], user, "wrong")
+    challenge = await answer(client, auth("SCRAM-SHA-256", other.get_client_first().encode()))
+    other.set_server_first(base64.b64decode(challenge.text).decode())
+    assert await failed(client, response(other.get_client_final().encode())) == "not-authorized"
+
+
 async def test_keys_can_be_reused(strict: World) -> None:
     """Converse.js keeps the keys that it has derived: salt and iterations stay what they are."""
     salts = set()

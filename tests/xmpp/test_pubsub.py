@@ -250,6 +250,14 @@ async def test_an_owner_lets_others_in(strict: World) -> None:
     await juliet.ask("set", pubsub(let_in, owner=True), SERVICE)
     await publish(romeo, "hers", "1")
     await romeo.ask("get", pubsub("<items node='hers'/>"), SERVICE)
+    # Whom a grant lets in, an owner can put out.
+    grant = Grant(Patterns(["hers"]))
+    await strict.server.accounts.add("nurse", "localhost", "Neither, fair saint", grant)
+    nurse = await strict.user("nurse")
+    await nurse.ask("get", pubsub("<items node='hers'/>"), SERVICE)
+    put_out = let_in.replace("romeo", "nurse").replace("publisher", "outcast")
+    await juliet.ask("set", pubsub(put_out, owner=True), SERVICE)
+    assert await nurse.refused("get", pubsub("<items node='hers'/>"), SERVICE) == "forbidden"
     out = let_in.replace("publisher", "outcast")
     await juliet.ask("set", pubsub(out, owner=True), SERVICE)
     assert await romeo.refused("get", pubsub("<items node='hers'/>"), SERVICE) == "forbidden"

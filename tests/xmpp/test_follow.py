@@ -1,0 +1,91 @@
+"""Following a channel: every event once and in order, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.cursor import Start
+from pushhub.protocol.event import Draft
+from pushhub.store.base import Append, append
+from pushhub.xmpp.follow import LIMIT, Follow
+from tests.store.conftest import until
+
+if TYPE_CHECKING:
+    from pushhub.protocol.event import Event
+    from tests.xmpp.conftest import World
+
+NAME = "$xmpp:test"
+
+
+def item(text: str) -> Append:
+    return Append(NAME, Draft(text.encode(), "text/plain"))
+
+
+async def test_everything_in_order(world: World) -> None:
+    store = world.server.hub.store
+    await append(store, item("before"))
+    seen: list[bytes] = []
+    follow = Follow(world.server.hub, NAME, Start.NOW, lambda event: seen.append(event.data))
+    await follow.begin()
+    for number in range(3 * LIMIT):
+        store.append([item(str(number))], lambda outcomes: None)
+    await until(lambda: len(seen) == 3 * LIMIT)
+    assert seen == [b"%d" % number for number in range(3 * LIMIT)]
+    follow.stop()
+    await append(store, item("after"))
+    assert len(seen) == 3 * LIMIT
+
+
+async def test_what_is_appended_while_an_event_is_taken(world: World) -> None:
+    store = world.server.hub.store
+    seen: list[bytes] = []
+
+    def take(event: Event) -> None:
+        seen.append(event.data)
+        if event.data == b"first":
+            for number in range(2 * LIMIT):
+                store.append([item(str(number))], lambda outcomes: None)
+
+    follow = Follow(world.server.hub, NAME, Start.NOW, take)
+    await follow.begin()
+    await append(store, item("first"))
+    await until(lambda: len(seen) > 2 * LIMIT)
+    assert seen[1:] == [b"%d" % number for number in range(2 * LIMIT)]
+    follow.stop()
+
+
+async def test_a_wait_that_ends_begins_again(world: World) -> None:
+    hub = world.server.hub
+    seen: list[bytes] = []
+    follow = Follow(hub, NAME, Start.NOW, lambda event: seen.append(event.data))
+    await follow.begin()
+    for text in ("one", "two"):
+        await append(hub.store, item(text))
+        await until(lambda: seen and seen[-1] == text.encode())  # noqa: B023
+        held = follow._hold
+        assert held is not None
+        hub.expire(held)  # type: ignore[arg-type]
+        await until(lambda: follow._hold not in (None, held))  # noqa: B023
+    assert seen == [b"one", b"two"]
+    follow.stop()
+
+
+async def test_a_deleted_channel_is_told_and_followed_on(world: World) -> None:
+    store = world.server.hub.store
+    seen: list[bytes] = []
+    gone: list[int] = []
+    follow = Follow(
+        world.server.hub,
+        NAME,
+        Start.NOW,
+        lambda event: seen.append(event.data),
+        lambda: gone.append(1),
+    )
+    await follow.begin()
+    await append(store, item("one"))
+    await until(lambda: seen)
+    await store.delete(NAME)
+    await until(lambda: gone)
+    await append(store, item("two"))
+    await until(lambda: len(seen) == 2)
+    follow.stop()
