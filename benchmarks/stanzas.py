@@ -1,0 +1,88 @@
+"""What a message costs the XMPP server itself: from the parsed stanza to the bytes for the other
+session, without HTTP and without BOSH, in microseconds of CPU. Run as `python benchmarks/stanzas.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+
+from pushhub.hub.hub import Hub
+from pushhub.protocol.xml import Element, parse
+from pushhub.settings import Settings
+from pushhub.store.memory import MemoryStore
+from pushhub.xmpp import names
+from pushhub.xmpp.sasl import Identity
+from pushhub.xmpp.server import Server
+from pushhub.xmpp.session import Session
+from pushhub.xmpp.stream import State, Stream
+
+# A server's loop has other things to do, too.
+TURN = 50
+
+
+class Wire:
+    """A transport that counts."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def send(self, payload: bytes) -> None:
+        self.sent += 1
+
+    def end(self, error: Element | None) -> None: ...
+
+
+async def session(server: Server, local: str, *, anonymous: bool) -> tuple[Wire, Session]:
+    """A session that is available, without the work of a login."""
+    wire = Wire()
+    stream = Stream(server, "localhost", wire)
+    identity = Identity(local, anonymous=anonymous)
+    stream.session = await server.join(stream, identity, "")
+    stream.state = State.BOUND
+    stream.receive(parse(f"<presence xmlns='{names.CLIENT}'/>".encode()))
+    await server.settle()
+    wire.sent = 0
+    return wire, stream.session
+
+
+async def measure(count: int, *, anonymous: bool) -> float:
+    """Microseconds of CPU for each of `count` messages."""
+    hub = Hub(MemoryStore())
+    await hub.open()
+    server = Server(hub, Settings(dev=True))
+    await server.open()
+    if not anonymous:
+        for local in ("romeo", "juliet"):
+            await server.accounts.add(local, "localhost", "password")
+    _, romeo = await session(server, "romeo", anonymous=anonymous)
+    wire, juliet = await session(server, "juliet", anonymous=anonymous)
+    text = (
+        f"<message xmlns='{names.CLIENT}' to='{juliet.jid.text}' type='chat' id='m1'>"
+        "<body>Wherefore art thou Romeo?</body>"
+        f"<active xmlns='{names.CHAT_STATES}'/></message>"
+    )
+    stanzas = [parse(text.encode()) for _ in range(count)]
+    begun = time.process_time()
+    for number, stanza in enumerate(stanzas):
+        romeo.stream.receive(stanza)
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+    spent = time.process_time() - begun
+    assert wire.sent == count, f"{wire.sent} of {count} arrived"
+    await server.close()
+    await hub.close()
+    return spent / count * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=20_000, help="messages of each kind")
+    count: int = parser.parse_args().count
+    for what, anonymous in (("between strangers", True), ("between accounts", False)):
+        print(f"{what}: {asyncio.run(measure(count, anonymous=anonymous)):.1f} µs")
+
+
+if __name__ == "__main__":
+    main()
