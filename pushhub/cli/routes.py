@@ -147,12 +147,8 @@ async def _look(client: Client, settings: Settings, told: Forecast, asked: Asked
     """As a look for all who wait would ask."""
     key = told.key(asked)
     assert key is not None
-    assert told.found is not None
     fetching = Fetching(client, settings.forwarded, 1)
-    pairs = fetching.pairs(asked)
-    names = {name.decode().lower() for name, _ in pairs}
-    personal = not names.isdisjoint(told.found.route.identity)
-    match await fetching.look(key, pairs, None, personal=personal):
+    match await fetching.look(key, fetching.pairs(key, asked), None):
         case Found(representation, vary):
             shared: dict[str, Any] = {"shared": True, "varies_by": sorted(vary)}
             return _answer(representation) | shared

@@ -7,33 +7,21 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from pushhub.origin.headers import to_origin
+from pushhub.origin.asked import Asked
+from pushhub.origin.headers import end_to_end, to_origin
 from pushhub.origin.key import vary_of
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.representation import MAX_BODY_BYTES, Representation
 
 if TYPE_CHECKING:
-    from pushhub.origin.asked import Asked, Pairs
+    from pushhub.origin.asked import Pairs
     from pushhub.origin.client import Client
     from pushhub.origin.headers import Manner
     from pushhub.origin.key import Key
+    from pushhub.protocol.answer import Headers
 
-# What one client said for itself: conditions of its own, a part, a wish.
-_PERSONAL = frozenset(
-    {
-        b"accept-encoding",
-        b"cache-control",
-        b"if-match",
-        b"if-modified-since",
-        b"if-none-match",
-        b"if-range",
-        b"if-unmodified-since",
-        b"pragma",
-        b"prefer",
-        b"range",
-        b"wait",
-    }
-)
+# A look is nobody's request: it is made for all who share its key.
+_WHO = (b"User-Agent", b"pushhub")
 
 # Longer than any maintenance page asks for; an operator who means hours turns the route off.
 MAX_RETRY_AFTER = 300.0
@@ -81,12 +69,8 @@ class Fetching:
         self.results = {"found": 0, "unchanged": 0, "alone": 0, "failed": 0}
         """How many looks came to what."""
 
-    async def look(
-        self, key: Key, pairs: Pairs, known: Representation | None, *, personal: bool
-    ) -> Look:
-        """Ask for what `key` names, with `pairs` as `request_pairs` made them. `personal` is
-        whether they say who asks.
-        """
+    async def look(self, key: Key, pairs: Pairs, known: Representation | None) -> Look:
+        """Ask for what `key` names, with the headers that `pairs` gave."""
         if known is not None and not known.ours and (etag := known.header(b"etag")):
             pairs = (*pairs, (b"If-None-Match", etag))
         if key.codings:
@@ -94,15 +78,13 @@ class Fetching:
         look: Look
         async with self._turns:
             try:
-                look = await self._ask(key, pairs, known, personal=personal)
+                look = await self._ask(key, pairs, known)
             except Problem as problem:
                 look = Failed(problem)
         self.results[type(look).__name__.lower()] += 1
         return look
 
-    async def _ask(
-        self, key: Key, pairs: Pairs, known: Representation | None, *, personal: bool
-    ) -> Look:
+    async def _ask(self, key: Key, pairs: Pairs, known: Representation | None) -> Look:
         response = await self._client.ask("GET", key.url, pairs)
         try:
             if response.status == 304 and known is not None:
@@ -114,34 +96,45 @@ class Fetching:
                     return Alone(f"it is larger than {MAX_BODY_BYTES} bytes")
         finally:
             response.close()
-        representation = Representation(
-            response.status, response.reason, response.pairs, bytes(body)
-        )
-        if response.status == 429 or response.status >= 500:
-            return Failed(None, representation, _retry_after(representation))
-        return _shared(representation, personal=personal)
+        headers, failed = end_to_end(response.pairs), response.status >= 500
+        if failed or response.status == 429:
+            # All who ask hear of it, and a cookie is for one client.
+            headers = tuple(pair for pair in headers if pair[0].lower() != b"set-cookie")
+            error = Representation(response.status, response.reason, headers, bytes(body))
+            return Failed(None, error, _retry_after(error))
+        found = Representation(response.status, response.reason, headers, bytes(body))
+        vary = shared(headers, personal=key.personal)
+        if not isinstance(vary, str) and not found.fits:
+            vary = "its headers are larger than 16 KiB"
+        return Alone(vary) if isinstance(vary, str) else Found(found, vary)
 
-    def pairs(self, asked: Asked) -> Pairs:
-        """The headers of a request, without what its client said for itself alone."""
-        return tuple(
-            pair for pair in to_origin(asked, self._manner) if pair[0].lower() not in _PERSONAL
-        )
+    def pairs(self, key: Key, asked: Asked) -> Pairs:
+        """The headers of a look at what `key` names: those of the request that are part of the key,
+        and ours. It names no client, since it is for all of them.
+        """
+        names = {*(name.encode("latin-1") for name in key.names), b"host"}
+        kept = tuple(pair for pair in asked.pairs if pair[0].lower() in names)
+        if b"user-agent" not in names:
+            kept += (_WHO,)
+        look = Asked("GET", asked.target, kept, trusted=asked.trusted, scheme=asked.scheme)
+        return to_origin(look, self._manner)
 
 
-def _shared(representation: Representation, *, personal: bool) -> Found | Alone:
-    """Whether a response may be given to all who ask for the same (RFC 9111 §3)."""
-    values = [v.decode("latin-1") for n, v in representation.headers if n.lower() == b"vary"]
-    vary = vary_of(", ".join(values))
+def shared(headers: Headers, *, personal: bool) -> frozenset[str] | str:
+    """What a response varies by, if it may be given to all who ask for the same; or why not, as the
+    end of a sentence (RFC 9111 §3). `personal` is whether they all say that they are the same one.
+    """
+    said: dict[bytes, bytes] = {}
+    for name, value in headers:
+        said[name.lower()] = said.get(name.lower(), b"") + value.lower() + b","
+    vary = vary_of(said.get(b"vary", b"").decode("latin-1"))
     if vary is None:
-        return Alone("'Vary: *' says that no two requests are alike")
-    if representation.header(b"set-cookie") is not None:
-        return Alone("it sets a cookie, which is for one client")
-    control = (representation.header(b"cache-control") or b"").lower()
-    if b"private" in control and not personal:
-        return Alone("it is private, and no header says for whom")
-    if not representation.fits:
-        return Alone("its headers are larger than 16 KiB")
-    return Found(representation, vary)
+        return "'Vary: *' says that no two requests are alike"
+    if b"set-cookie" in said:
+        return "it sets a cookie, which is for one client"
+    if b"private" in said.get(b"cache-control", b"") and not personal:
+        return "it is private, and no header says for whom"
+    return vary
 
 
 def _retry_after(representation: Representation) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pushhub.origin.key import Key
-from pushhub.origin.wish import wish_of
+from pushhub.origin.wish import wants_more, wish_of
 from pushhub.protocol.condition import Since, Tags, Version
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.route_path import readings
@@ -93,8 +93,11 @@ def _what(route: Route, asked: Asked, wish: Wish) -> tuple[Outcome, str]:
         return "passed", "The route only passes through."
     if asked.method != "GET":
         return "passed", f"Only GET waits; {asked.method} is passed through."
-    if "range" in asked.headers or "content-length" in asked.headers:
-        return "passed", "It asks for a part, or has a body; so it is passed through."
+    if wants_more(asked):
+        return "passed", (
+            "It asks for a part, has a body, or has a condition other than If-None-Match; so it is "
+            "passed through."
+        )
     if wish.wait is None:
         if route.max_age:
             return "read", (

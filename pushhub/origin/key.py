@@ -1,7 +1,11 @@
-"""Which requests are for the same resource: same URL, same varying headers, same person.
+"""Which requests are for the same resource: same URL, same headers, same person.
 
-What one person is given, no other gets: `Authorization` and `Cookie` are part of the key, unless
-the route says that its resources are the same for everybody.
+A look is made for all who share its key, so it is sent nothing else of the request that caused it:
+who could slip a header into a look that others do not send would have them read the answer to it
+(cache poisoning, CWE-349), and a credential that is not in the key would have them read what is not
+theirs. So every header counts, and is sent, but for those that say nothing of the resource
+(`_NOISE`), which are not. `Authorization` and `Cookie` count unless the route says that its
+resources are the same for everybody.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
     from pushhub.origin.asked import Asked
     from pushhub.origin.routes import Found
+    from pushhub.settings.origin import Route
 
 # Pushhub's own channels are out of everybody's reach.
 CHANNEL_PREFIX = "$origin:"
@@ -26,14 +31,42 @@ _CODINGS = ("br", "deflate", "gzip", "zstd")
 _CODING = re.compile(r"\s*([a-z0-9*-]+)\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?))?\s*", re.IGNORECASE)
 
 # What a response may vary by without our minding: `Accept-Encoding` is in every key, the wish is
-# taken off, and `Origin` is added by `vary_of` where it is needed.
+# taken off.
 _OURS = frozenset({"accept-encoding", "prefer", "wait", "if-none-match"})
+
+# What says nothing of the resource:
+_NOISE = re.compile(
+    # what one client said for itself, its conditions, a part, a wish;
+    r"if-.*|cache-control|pragma|range|prefer|wait|accept-encoding|expect|content-type|max-forwards"
+    # what is for one connection (RFC 9110 §7.6.1), and the host, which is in every key;
+    r"|host|keep-alive|proxy-connection|te|transfer-encoding|upgrade"
+    # of which software a request is, from whom and which way, and its number. It is another with
+    # each client; where a `Vary` names it, it counts all the same.
+    r"|user-agent|referer|from|dnt|save-data|priority|upgrade-insecure-requests|sec-.*"
+    r"|via|forwarded|x-forwarded-for|x-real-ip|(?:true|x|x-cluster|fastly)-client-ip|cdn-loop|cf-.*"
+    r"|x-request-(?:id|start)|x-correlation-id|traceparent|tracestate|baggage|b3|sentry-trace"
+    r"|uber-trace-id|newrelic|elastic-apm-traceparent|x-cloud-trace-context"
+    r"|x-(?:b3|amzn|datadog|envoy)-.*"
+)
+
+# Who asks, wherever a route says nothing of it.
+_CREDENTIALS = frozenset({"authorization", "cookie"})
+
+# What clients say of their connection; it names no header.
+_USUAL = frozenset({"", "close", "keep-alive"})
+
+
+def counts(name: str, route: Route) -> bool:
+    """Whether a header of this lower-case name makes another resource."""
+    if name in route.vary or name in route.identity:
+        return True
+    return name not in _CREDENTIALS and _NOISE.fullmatch(name) is None
 
 
 class Key:
     """A resource's identity. Equal ones are the same resource, on every node."""
 
-    __slots__ = ("channel", "codings", "names", "path", "query", "target")
+    __slots__ = ("channel", "codings", "names", "path", "personal", "query", "target")
 
     def __init__(self, found: Found, asked: Asked, more: Iterable[str] = ()) -> None:
         """`more` are header names that the resource is known to vary by, beside the route's."""
@@ -42,7 +75,13 @@ class Key:
         self.path = asked.path
         self.query = without_wish(route, asked.query)
         self.codings = codings(asked.headers.get("accept-encoding", ""))
-        self.names = tuple(sorted({*route.vary, *route.identity, *more}))
+        # `Connection` may name headers, which are then not sent.
+        own = {name for name in asked.headers if counts(name, route)} - {"connection"}
+        if asked.headers.get("connection", "").lower() not in _USUAL:
+            own.add("connection")
+        self.names = tuple(sorted({*route.vary, *route.identity, *more, *own}))
+        # Whether it says who asks.
+        self.personal = any(asked.headers.get(name) for name in route.identity)
         hash = blake2b(digest_size=16)
         values = (asked.headers.get(name, "") for name in self.names)
         parts = (self.url, asked.headers.get("host", ""), self.codings, *self.names, *values)

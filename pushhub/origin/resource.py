@@ -54,8 +54,8 @@ ALONE_SECONDS = 60.0
 class Resource:
     """What one node knows of a resource, and who waits there for a look."""
 
-    __slots__ = ("_again", "_heard", "_looking", "_number", "_pace", "_pairs", "_personal",
-                 "_polls", "_sharing", "_takers", "_verified", "alone_until", "key", "known",
+    __slots__ = ("_again", "_heard", "_looking", "_number", "_pace", "_pairs", "_polls",
+                 "_sharing", "_takers", "_verified", "alone_until", "key", "known",
                  "left", "published", "route", "tick", "told_by")  # fmt: skip
 
     def __init__(
@@ -67,8 +67,6 @@ class Resource:
         # A public channel whose events say that the resource changed.
         self.told_by = told_by
         self._pairs = pairs
-        names = {name.decode("ascii").lower() for name, _ in pairs}
-        self._personal = not names.isdisjoint(route.identity)
         self.known: Representation | None = None
         # The channel's last event that was taken in; where there is none yet, the end of its log.
         # None while nobody listens there.
@@ -319,10 +317,8 @@ class Resource:
         self._number = number = self._number + 1
         before = self._heard
         begun = sharing.hub.now()
-        look = await sharing.fetching.look(
-            self.key, self._pairs, self.known, personal=self._personal
-        )
-        if isinstance(look, Found) and sharing.vary(self.key, look.vary):
+        look = await sharing.fetching.look(self.key, self._pairs, self.known)
+        if isinstance(look, Found) and sharing.vary(self.key, self.route, look.vary):
             # It depends on headers that the key left out: whoever waits for it asks by another.
             look = Alone("its Vary names headers that were not known")
         match look:

@@ -6,9 +6,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pushhub.origin.fetching import Fetching
-from pushhub.origin.key import Key
+from pushhub.origin.key import Key, counts
 from pushhub.origin.resource import Resource
-from pushhub.origin.wish import wish_of
+from pushhub.origin.wish import wants_more, wish_of
 from pushhub.protocol.channel import ChannelNameError, check_name
 from pushhub.protocol.event import Draft
 from pushhub.protocol.route_path import parse_pattern, readings
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pushhub.protocol.answer import Answer
     from pushhub.protocol.problem import Problem
     from pushhub.settings import Settings
+    from pushhub.settings.origin import Route
 
 # Which node looks in which turn: an idempotency key of one channel, so that of all nodes only the
 # first to append it sees no duplicate.
@@ -108,7 +109,7 @@ class Sharing:
         route = found.route
         if route.step not in ("poll", "notify") or asked.method != "GET":
             return None
-        if "range" in asked.headers or "content-length" in asked.headers:
+        if wants_more(asked):
             return None
         wish = wish_of(route, asked, self._max_wait)
         if wish.wait is None and not route.max_age:
@@ -126,7 +127,7 @@ class Sharing:
             if self._is_full and not self._make_room():
                 return None
             resource = self._resources[key.channel] = Resource(
-                self, found.route, key, self.fetching.pairs(asked), _told_by(found)
+                self, found.route, key, self.fetching.pairs(key, asked), _told_by(found)
             )
         elif resource.alone_until > self.hub.now():
             return None
@@ -159,8 +160,9 @@ class Sharing:
     async def _delete(self, channel: str) -> None:
         await self.hub.store.delete(channel)
 
-    def vary(self, key: Key, names: frozenset[str]) -> bool:
+    def vary(self, key: Key, route: Route, names: frozenset[str]) -> bool:
         """Take note of what a resource varies by; whether that is news."""
+        names = frozenset(name for name in names if not counts(name, route))
         if names <= set(key.names):
             return False
         if len(self._varying) >= MAX_VARYING:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 # answer before.
 _INDEX = re.compile(r"(?:^|,)\s*wait\s*=[^,;]*;\s*index=\"?([^\",;\s]+)", re.IGNORECASE)
 
+# A part, a body, or conditions under which there is another answer than the resource as it is
+# (RFC 9110 §13.1, §14.2).
+_MORE = frozenset(
+    {"content-length", "if-match", "if-range", "if-unmodified-since", "range", "transfer-encoding"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -34,6 +40,17 @@ def wish_of(route: Route, asked: Asked, cap: int) -> Wish:
     """Read a GET in the terms of its route's API; `cap` is the longest wait that is granted."""
     query = dict(parse_qsl(asked.query, keep_blank_values=True)) if asked.query else {}
     return Wish(grant(_seconds(route, asked, query), cap), _condition(route, asked, query))
+
+
+def wants_more(asked: Asked) -> bool:
+    """Whether a GET is for something else than the resource as it is now, which only the origin can
+    give.
+    """
+    headers = asked.headers
+    if "if-modified-since" in headers and "if-none-match" not in headers:
+        # The origin may say 304 to it; we have no dates to compare.
+        return True
+    return asked.upgrades or not _MORE.isdisjoint(headers)
 
 
 def without_wish(route: Route, query: str) -> str:

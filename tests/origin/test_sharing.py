@@ -456,18 +456,18 @@ async def test_what_is_too_large_to_share_passes_through(front: Front) -> None:
 
 
 async def test_headers_that_a_resource_varies_by_are_learnt(front: Front) -> None:
-    front.api.set(front.notified, "1", '"one"', headers=[("Vary", "X-Team")])
-    assert "preference-applied" not in (await front.wait(front.notified, x_team="red")).headers
+    front.api.set(front.notified, "1", '"one"', headers=[("Vary", "User-Agent")])
+    assert "preference-applied" not in (await front.wait(front.notified, user_agent="red")).headers
     async with (
-        front.waiting(front.notified, '"one"', x_team="red") as red,
-        front.waiting(front.notified, '"one"', x_team="blue") as blue,
+        front.waiting(front.notified, '"one"', user_agent="red") as red,
+        front.waiting(front.notified, '"one"', user_agent="blue") as blue,
     ):
         await front.parked(2)
-        front.api.set(front.notified, "2", '"two"', headers=[("Vary", "X-Team")])
+        front.api.set(front.notified, "2", '"two"', headers=[("Vary", "User-Agent")])
         await front.notify(front.notified)
-        assert (await red).headers["vary"] == "X-Team, Prefer"
+        assert (await red).headers["vary"] == "User-Agent, Prefer"
         assert (await blue).body == b"2"
-    teams = [asked.headers["x-team"] for asked in front.api.asked[-2:]]
+    teams = [asked.headers["user-agent"] for asked in front.api.asked[-2:]]
     assert sorted(teams) == ["blue", "red"]
 
 
