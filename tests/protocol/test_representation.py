@@ -75,10 +75,11 @@ def test_as_the_origin_sent_it() -> None:
 def test_to_who_waits() -> None:
     answer = rep().answer(25, events=1)
     assert answer.events == 1
-    assert answer.headers[-4:] == (
+    assert answer.headers[-5:] == (
         (b"ETag", b'"%b"' % rep().tag.encode()),
         (b"Vary", b"Accept, Prefer"),
         (b"Cache-Control", b"no-store"),
+        (b"X-Polling-Index", rep().tag.encode()),
         (b"preference-applied", b"wait=25"),
     )
     assert answer.header(b"x-case") == b"as Sent"
