@@ -73,7 +73,13 @@ def test_ctrl_c_is_quiet(hub_url: str) -> None:
     publish(hub_url, "quiet", "1")
     command = [sys.executable, "-m", "pushhub", "tail", "quiet", "--json", "--url", hub_url]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ), text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ),
+        text=True,
+        # A run in the background of a script would have it ignored, and its children too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["data"] == 1
