@@ -38,6 +38,11 @@ class Stream:
         self.poll = poll
         self.expires = expires
 
+    def leave(self) -> None:
+        """The reader has gone while nothing was awaited: it was slow to read. (Else the hold that
+        is awaited is dropped.)
+        """
+
     def next(self, written: Part | None) -> Part | Hold | None:
         """The step after `written`: a part to write, a hold that will be completed with one, or
         None at the end.

@@ -8,7 +8,10 @@ stream goes on in `grip_stream.py`.
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,13 +20,14 @@ from pushhub.origin.grip_hold import ResponseHold
 from pushhub.origin.grip_link import headers as link_headers
 from pushhub.origin.grip_link import target
 from pushhub.origin.grip_look import look
-from pushhub.origin.grip_share import Question, Shares
+from pushhub.origin.grip_share import Shares
 from pushhub.origin.grip_stream import Course
 from pushhub.origin.headers import end_to_end, to_origin
+from pushhub.origin.response import Response
 from pushhub.protocol.answer import BODILESS
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_filter import FEATURES
-from pushhub.protocol.grip_headers import PREFIX, is_document, is_instruct, parse_instruct
+from pushhub.protocol.grip_headers import INSTRUCT, PREFIX, is_document, parse_instruct
 from pushhub.protocol.grip_instruct import MAX_HOLD_BODY_BYTES, Instruct, Mode
 from pushhub.protocol.grip_item import RECOVER_CHANNEL
 from pushhub.protocol.grip_response import GripResponse, held
@@ -39,8 +43,8 @@ if TYPE_CHECKING:
     from pushhub.hub.stream import Stream
     from pushhub.origin.asked import Asked, Pairs
     from pushhub.origin.grip_look import Stand
+    from pushhub.origin.grip_share import Question
     from pushhub.origin.origin import Origin
-    from pushhub.origin.response import Response
     from pushhub.origin.routes import Found
     from pushhub.protocol.answer import Answer
     from pushhub.protocol.event import Event
@@ -49,6 +53,11 @@ log = structlog.get_logger(__name__)
 
 _FEATURE = (b"Grip-Feature", ", ".join(FEATURES).encode())
 
+# As `is_instruct` has it, of the bytes: every response that passes through is looked at.
+_CONCERNS = re.compile(
+    rb"\n(?:%b|content-type:[ \t]*%b)" % (PREFIX, INSTRUCT.encode()), re.IGNORECASE
+)
+
 
 class Grip:
     """What GRIP makes of passages.
@@ -56,14 +65,18 @@ class Grip:
     Args:
         key: signs what the origin is asked; None sends no signature.
         min_timeout: the shortest hold, in seconds.
+        at_once: for how many that are held the origin is asked again at one time.
     """
 
-    def __init__(self, hub: Hub, origin: Origin, key: GripKey | None, min_timeout: int) -> None:
+    def __init__(
+        self, hub: Hub, origin: Origin, key: GripKey | None, min_timeout: int, at_once: int
+    ) -> None:
         self.hub = hub
         self.origin = origin
         self._key = key
         self._min_timeout = min_timeout
-        self.shares = Shares(lambda: hub.now())
+        self._turns = asyncio.Semaphore(at_once)
+        self.shares = Shares(hub)
         self.holds: set[ResponseHold] = set()
 
     async def open(self) -> None:
@@ -78,28 +91,45 @@ class Grip:
 
     def request(self, pairs: Pairs, last: tuple[tuple[str, str], ...] = ()) -> Pairs:
         """The headers of a request with GRIP's own, and without those that a client sent."""
-        kept = tuple(pair for pair in pairs if pair[0][:5].lower() != PREFIX)
+        # Who reads headers as CGI does takes an underscore for a hyphen (RFC 3875 §4.1.18).
+        kept = tuple(pair for pair in pairs if pair[0][:5].lower() not in (PREFIX, b"grip_"))
         added = [_FEATURE]
         if self._key is not None:
             added.append((b"Grip-Sig", self._key.sig()))
         added += [(b"Grip-Last", f"{name}; last-id={item}".encode()) for name, item in last]
         return (*kept, *added)
 
-    async def join(self, found: Found, asked: Asked, pairs: Pairs) -> Hold | None:
-        """The hold of a request whose like was asked a moment ago; None if the origin is to be
-        asked.
-        """
-        key = self.shares.key(found, asked, pairs)
-        poll = await self.shares.join(key, (found.target, asked.path))
-        return None if poll is None else self._hold(found, asked, poll)
-
-    def ask(self, found: Found, asked: Asked, pairs: Pairs) -> Question:
-        """The origin is about to be asked; whatever comes, the question is to be settled."""
-        return self.shares.ask(self.shares.key(found, asked, pairs))
-
     def concerns(self, response: Response) -> bool:
         """Whether a response has anything of GRIP."""
-        return is_instruct(_head(response))
+        return _CONCERNS.search(response.raw) is not None
+
+    def head(self, response: Response) -> Response:
+        """The response to HEAD, which is never held: without GRIP, and with the length that it says
+        a GET's has.
+
+        Raises:
+            Problem: the instruct makes no sense.
+        """
+        plain, length = _head(response), response.length
+        if is_document(plain):
+            # The document is not what the client would get, and is not here.
+            kept = tuple(
+                (name, value)
+                for name, value in plain.headers
+                if name.lower() != b"content-type" and name[:5].lower() != PREFIX
+            )
+            plain, length = Verbatim(plain.status, kept, reason=plain.reason), None
+        else:
+            try:
+                instruct = parse_instruct(plain, self._min_timeout)
+            except GripError as error:
+                raise _refused(error) from None
+            plain = plain if instruct is None else instruct.response
+        told = any(name.lower() == b"content-length" for name, _ in response.pairs)
+        line = b"content-length: %d\r\n" % length if told and length is not None else b""
+        head = Response(plain.opening(line), "HEAD")
+        head.link, response.link = response.link, None
+        return head
 
     async def outcome(
         self, found: Found, asked: Asked, response: Response, question: Question
@@ -110,17 +140,15 @@ class Grip:
             Problem: the instruct makes no sense, or the log cannot be read.
         """
         instruct = await self.read(response)
-        if instruct.mode is Mode.RESPONSE and asked.method != "HEAD":
+        if instruct.mode is Mode.RESPONSE:
             stand = await self.look(instruct, question.began)
             if not stand.gap:
                 poll = self._poll(instruct, stand)
-                self.shares.holds((found.target, asked.path))
-                question.settle(poll if instruct.gone is None else None)
-                return self._hold(found, asked, poll)
+                question.settle(poll)
+                return self.hold(found, asked, poll)
             # The log does not know the item that the origin knows: what came after it, only the
             # origin can tell.
-            self.shares.forget(question)
-            question.settle(None, again=True)
+            question.settle(None)
             poll = self._poll(instruct, stand)
             hold = ResponseHold(self, found, asked, poll)
             hold.ask(poll.last_ids())
@@ -128,7 +156,8 @@ class Grip:
         question.settle(None)
         return self._plain(found, asked, instruct, response, question.began)
 
-    def _hold(self, found: Found, asked: Asked, poll: GripResponse) -> ResponseHold:
+    def hold(self, found: Found, asked: Asked, poll: GripResponse) -> ResponseHold:
+        """A client that waits as a poll says."""
         hold = ResponseHold(self, found, asked, poll)
         hold.wait_on(poll)
         return hold
@@ -137,7 +166,7 @@ class Grip:
         self, found: Found, asked: Asked, instruct: Instruct, response: Response, began: float
     ) -> Answer | Stream:
         """What is not held: the response itself, and, where the instruct says so, what follows."""
-        if asked.method == "HEAD" or instruct.response.status in BODILESS:
+        if instruct.response.status in BODILESS:
             return instruct.response
         return Course(self, found, asked, instruct, response, began)
 
@@ -182,23 +211,22 @@ class Grip:
     ) -> None:
         pairs = self.request(to_origin(asked, self.origin.forwarded), last)
         key = self.shares.key(found, asked, pairs)
-        poll = await self.shares.join(key, (found.target, asked.path))
+        poll = await self.shares.join(key)
         if poll is not None:
             hold.wait_on(poll)
             return
-        question = self.shares.ask(key)
+        question = self.shares.ask(key, found, asked)
         response = None
         try:
-            response = await self.origin.client.ask(
-                asked.method, found.target + asked.target, pairs
-            )
+            response = await self._answered(hold, found.target + asked.target, pairs)
             instruct = await self.read(response)
             if instruct.mode is Mode.RESPONSE:
                 stand = await self.look(instruct, question.began, trusted=True)
                 poll = self._poll(instruct, stand)
-                question.settle(poll if instruct.gone is None else None)
+                question.settle(poll)
                 hold.wait_on(poll)
             else:
+                question.settle(None)
                 told = self._plain(found, asked, instruct, response, question.began)
                 if not hold.complete(told) and isinstance(told, Course):
                     told.close()
@@ -206,6 +234,19 @@ class Grip:
             question.settle(None, again=True)
             if response is not None and not response.kept:
                 response.close()
+
+    async def _answered(self, hold: ResponseHold, url: str, pairs: Pairs) -> Response:
+        """Ask until the origin answers, for as long as its client waits: it restarts, perhaps."""
+        for tries in count():
+            try:
+                async with self._turns:
+                    response = await self.origin.client.ask("GET", url, pairs)
+                break
+            except Problem as problem:
+                hold.problem = problem
+            await asyncio.sleep(2**tries + random.random())
+        hold.problem = None
+        return response
 
     def tell_gone(self, found: Found, asked: Asked, uri: str) -> None:
         """Tell the origin that a client has gone, as well as that can be."""
@@ -249,17 +290,13 @@ class Grip:
         plain = _head(response)
         try:
             if is_document(plain):
-                body = await read_body(response, MAX_ANSWER_BYTES)
-                plain = Verbatim(plain.status, plain.headers, body, reason=plain.reason)
-            instruct = parse_instruct(plain, self._min_timeout)
-            if instruct is None:
-                return Instruct(plain)
+                plain = plain.with_body(await read_body(response, MAX_ANSWER_BYTES))
+            instruct = parse_instruct(plain, self._min_timeout) or Instruct(plain)
             if instruct.mode is Mode.RESPONSE and not is_document(plain):
                 body = await read_body(response, MAX_HOLD_BODY_BYTES)
                 instruct = replace(instruct, response=instruct.response.with_body(body))
         except GripError as error:
-            log.warning("grip.refused", why=str(error))
-            raise Problem("bad-gateway", f"The origin's instruct: {error}") from None
+            raise _refused(error) from None
         return instruct
 
     # Everybody
@@ -279,6 +316,11 @@ class Grip:
 
 def _head(response: Response) -> Verbatim:
     return Verbatim(response.status, end_to_end(response.pairs), reason=response.reason)
+
+
+def _refused(error: GripError) -> Problem:
+    log.warning("grip.refused", why=str(error))
+    return Problem("bad-gateway", f"The origin's instruct: {error}")
 
 
 async def read_body(response: Response, limit: int) -> bytes:

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from pushhub.hub.hold import Hold
-from pushhub.protocol.grip_response import Then, Turn
+from pushhub.protocol.grip_order import Orders
+from pushhub.protocol.grip_response import GripResponse, Then, Turn
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,20 +18,18 @@ if TYPE_CHECKING:
     from pushhub.origin.grip import Grip
     from pushhub.origin.routes import Found
     from pushhub.protocol.answer import Answer, Part
-    from pushhub.protocol.grip_response import GripResponse
+    from pushhub.protocol.problem import Problem
 
 # An origin that is asked again is believed the second time; after so many times in one hold its
 # client is told what there is.
 MAX_ROUNDS = 8
 
-# Methods that may be sent again without asking the client (RFC 9110 §9.2.1).
-SAFE = frozenset({"GET", "HEAD"})
-
 
 class ResponseHold(Hold):
     """One client's wait. It is the driver of the polls that it goes through."""
 
-    __slots__ = ("_asked", "_found", "_grip", "_leader", "_poll", "_rounds", "_task", "_until")
+    __slots__ = ("_asked", "_found", "_grip", "_leader", "_poll", "_rounds", "_task", "_until",
+                 "problem")  # fmt: skip
 
     def __init__(self, grip: Grip, found: Found, asked: Asked, poll: GripResponse) -> None:
         super().__init__()
@@ -41,6 +40,9 @@ class ResponseHold(Hold):
         self._task: asyncio.Task[None] | None = None
         self._rounds = 0
         self._poll = poll
+        self._until = grip.hub.now() + poll.held.instruct.timeout
+        self.problem: Problem | None = None
+        """Why the origin does not answer, while it is asked again."""
         grip.holds.add(self)
 
     def wait_on(self, poll: GripResponse) -> None:
@@ -48,11 +50,15 @@ class ResponseHold(Hold):
         self._task = None
         if self.done:
             return
+        self._stand_up()
         self._until = self._grip.hub.now() + poll.held.instruct.timeout
         self._hold(poll)
 
     def _hold(self, poll: GripResponse) -> None:
         self._poll = poll
+        self._follow(poll)
+
+    def _follow(self, poll: GripResponse) -> None:
         step = self._grip.hub.hold(poll)
         if isinstance(step, Turn):
             self._turn(step)
@@ -67,8 +73,16 @@ class ResponseHold(Hold):
         self._leader = None
         if isinstance(reply, Turn):
             self._turn(reply)
+        elif self.problem is not None and not self._grip.hub.draining:
+            # Nobody could say whether there is something new.
+            self.complete(self.problem.answer())
         else:
             self.complete(reply)
+
+    def _stand_up(self) -> None:
+        leader, self._leader = self._leader, None
+        if leader is not None:
+            leader.drop()
 
     def _turn(self, turn: Turn) -> None:
         if turn.then is Then.WAIT:
@@ -87,8 +101,14 @@ class ResponseHold(Hold):
     def ask(self, last: tuple[tuple[str, str], ...]) -> None:
         """Ask the origin again, and go on with what it says."""
         self._rounds += 1
-        if self._asked.method not in SAFE or self._rounds > MAX_ROUNDS:
+        if self._asked.method != "GET" or self._rounds > MAX_ROUNDS:
+            # What is not safe is not sent again without asking the client (RFC 9110 §9.2.1).
             self.complete(self._poll.held.instruct.response)
+            return
+        # Whatever the origin does, the wait ends in time, or with a drain.
+        left = max(1, math.ceil(self._until - self._grip.hub.now()))
+        self._follow(GripResponse(self._poll.held, {}, Orders(), left))
+        if self.done:
             return
         self._task = self._grip.origin.keep(
             self._grip.ask_again(self, self._found, self._asked, last)
@@ -97,10 +117,9 @@ class ResponseHold(Hold):
     def recover(self) -> None:
         """Somebody says that news may be lost: ask again, if the origin named what it knows."""
         last = self._poll.last_ids()
-        if self.done or self._leader is None or not last:
+        if self.done or self._task is not None or not last:
             return
-        leader, self._leader = self._leader, None
-        leader.drop()
+        self._stand_up()
         self.ask(last)
 
     @property
@@ -110,7 +129,7 @@ class ResponseHold(Hold):
     def hurry(self) -> bool:
         leader = self._leader
         if leader is None or leader.at is None:
-            # The origin is being asked again, or the log read.
+            # The log is being read.
             return False
         self.complete(self._poll.held.instruct.response)
         return True
@@ -124,9 +143,7 @@ class ResponseHold(Hold):
 
     def release(self) -> None:
         self._grip.holds.discard(self)
-        leader, self._leader = self._leader, None
-        if leader is not None:
-            leader.drop()
+        self._stand_up()
         task, self._task = self._task, None
         if task is not None and not self._grip.is_current(task):
             task.cancel()

@@ -113,6 +113,10 @@ class Course(Stream):
             return step
         return Watched(self, step)
 
+    def leave(self) -> None:
+        self.close()
+        self.gone()
+
     def gone(self) -> None:
         """The client has gone."""
         if self._gone is not None:

@@ -101,19 +101,23 @@ class Passage:
         self, grip: Grip, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
     ) -> None:
         found, asked = self.found, self.asked
-        hold = await grip.join(found, asked, pairs) if body is None else None
-        if hold is not None:
-            self.sink.become(hold)
+        key = grip.shares.key(found, asked, pairs) if body is None else None
+        poll = await grip.shares.join(key)
+        if poll is not None:
+            self.sink.become(grip.hold(found, asked, poll))
             return
-        question = grip.ask(found, asked, pairs)
+        question = grip.shares.ask(key, found, asked)
         try:
             response = await self._ask(pairs, body)
             try:
-                if grip.concerns(response):
-                    self.sink.become(await grip.outcome(found, asked, response, question))
-                else:
+                if not grip.concerns(response):
                     question.settle(None)
                     await self._write(response)
+                elif asked.method == "HEAD":
+                    response = grip.head(response)
+                    await self._write(response)
+                else:
+                    self.sink.become(await grip.outcome(found, asked, response, question))
             finally:
                 # A stream may still be reading it.
                 if not response.kept:

@@ -65,6 +65,9 @@ def _response(document: dict[str, Any]) -> Verbatim:
         return Verbatim(200)
     status = status_code(given.get("code", 200), "'code'")
     reason = _text(given, "reason")
+    if reason and not reason.isprintable():
+        # It would end the status line and begin a header (CWE-113).
+        _refuse("'reason' of an instruct is a text of one line.")
     headers = read_headers(given.get("headers"), "'headers'")
     if "body-bin" in given:
         body = decode64(_text(given, "body-bin") or "", "'body-bin'")

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from pushhub.protocol.channel import ChannelNameError, public_name
+from pushhub.protocol.event import DraftError, check_label
 from pushhub.protocol.grip_field import GripError
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ def check(instruct: Instruct, min_timeout: int = MIN_TIMEOUT) -> Instruct:
             public_name(subscription.channel)
         except ChannelNameError as error:
             _refuse(f"The channel {subscription.channel[:100]!r}: {error}")
+        try:
+            # It is sent to the origin again, in a header.
+            check_label(subscription.prev_id or "", "item's id")
+        except DraftError as error:
+            _refuse(str(error))
         if len(subscription.filters) > MAX_FILTERS:
             _refuse(f"A channel has at most {MAX_FILTERS} filters.")
     if len(instruct.meta) > MAX_META:

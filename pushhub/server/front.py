@@ -111,6 +111,8 @@ class Connection(Lending):
         if hold is not None and not hold.done:
             hold.drop()
             self.lobby.hub.dropped()
+        elif hold is None and self.outlet is not None:
+            self.outlet.leave()
         if self.guest is not None:
             self.guest.connection_lost(exc)
             self.guest = None

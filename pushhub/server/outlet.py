@@ -46,6 +46,10 @@ class Outlet:
         written, self._written = self._written, None
         return self._stream.next(written)
 
+    def leave(self) -> None:
+        """The reader has gone between two steps."""
+        self._stream.leave()
+
     @property
     def end(self) -> bytes:
         """The last bytes."""

@@ -61,7 +61,9 @@ class App:
             self.origin.share(hub, settings, self.service.refuse)
             self.service.notices = self.origin.notices
         if self.origin is not None:
-            self.origin.grip = Grip(hub, self.origin, key, settings.grip_min_seconds)
+            self.origin.grip = Grip(
+                hub, self.origin, key, settings.grip_min_seconds, settings.origin_fetches
+            )
         self.sessions: BoshSessions | None = None
         if settings.dev or settings.xmpp_domains:
             self.sessions = self.service.bosh = BoshSessions(Server(hub, settings))

@@ -196,8 +196,14 @@ class Exchange:
         while step is not None:
             part = await self._completed(step) if isinstance(step, Hold) else step
             assert isinstance(part, Part), "a stream's holds are completed with parts"
-            # A server that applies back-pressure waits here until the reader has kept up.
-            await self.send({"type": "http.response.body", "body": part.body, "more_body": True})
+            try:
+                # A server that applies back-pressure waits here until the reader has kept up.
+                await self.send(
+                    {"type": "http.response.body", "body": part.body, "more_body": True}
+                )
+            except BaseException:
+                stream.leave()
+                raise
             step = stream.next(part)
         await self.send({"type": "http.response.body", "body": b""})
 
