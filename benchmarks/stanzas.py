@@ -34,6 +34,12 @@ class Wire:
     def send(self, payload: bytes) -> None:
         self.sent += 1
 
+    def pending(self) -> list[Element]:
+        return []
+
+    def reclaim(self) -> tuple[list[Element], list[Element]]:
+        return [], []
+
     def end(self, error: Element | None) -> None: ...
 
 

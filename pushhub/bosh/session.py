@@ -399,6 +399,24 @@ class Session:
             self._leave(actions)
         return actions
 
+    def pending(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
+        """What the client surely has not yet, since no answer carried it, and what it may not have:
+        its next request, which comes at once after such an answer, has not come."""
+        unconfirmed: list[Element] = []
+        for entry in self._window.answered:
+            if entry.rid > self._heard and entry.answer != EMPTY:
+                unconfirmed += xml.parse(entry.answer, own=True).elements
+        return tuple(xml.parse(data, own=True) for data in self._queue), tuple(unconfirmed)
+
+    def reclaim(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
+        """Before `terminate`: take back what is `pending`, if nobody is there to be told. Who comes
+        for the farewell does not get it."""
+        if self.ended or any(entry.handle is not None for entry in self._window.waiting()):
+            return (), ()
+        pending = self.pending()
+        self._queue, self._queued = [], 0
+        return pending
+
     def _leave(self, actions: list[Action]) -> None:
         """Say farewell to whoever waits: the first gets the last payloads."""
         farewell = self._farewell
@@ -442,14 +460,8 @@ class Session:
     def _over(self, reason: str, actions: list[Action], *, lost: bool = False) -> None:
         """`lost` is whether the client went without a word, perhaps before the last answers."""
         self.ended = True
-        unconfirmed: list[Element] = []
-        if lost:
-            # A client's next request comes at once after an answer that has something for it.
-            for entry in self._window.answered:
-                if entry.rid > self._heard and entry.answer != EMPTY:
-                    unconfirmed += xml.parse(entry.answer, own=True).elements
-        undelivered = tuple(xml.parse(data, own=True) for data in self._queue)
-        actions.append(Ended(reason, undelivered, tuple(unconfirmed)))
+        undelivered, unconfirmed = self.pending()
+        actions.append(Ended(reason, undelivered, unconfirmed if lost else ()))
         self._queue = []
         self._window = Window(self._window.last)
 

@@ -12,6 +12,8 @@ from pushhub.bosh.condition import Condition
 from pushhub.hub.wheel import OFF
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pushhub.bosh.body import Body
     from pushhub.bosh.session import Session
     from pushhub.bosh.sessions import Caller
@@ -59,6 +61,15 @@ class Carrier:
         if not (self._doing or self._flushing):
             self._flushing = True
             asyncio.get_running_loop().call_soon(self.flush)
+
+    def pending(self) -> list[Element]:
+        """What the client may not have."""
+        undelivered, unconfirmed = self.session.pending()
+        return [*unconfirmed, *undelivered]
+
+    def reclaim(self) -> tuple[Sequence[Element], Sequence[Element]]:
+        """Take that back, if nobody is there for it."""
+        return self.session.reclaim()
 
     def end(self, error: Element | None) -> None:
         """The stream is over."""

@@ -49,6 +49,7 @@ def dump_session(session: Session | None) -> dict[str, Any] | None:
         "jid": session.jid.text,
         "presence": None if presence is None else presence.xml(),
         "priority": session.priority,
+        "since": session.since,
         "carbons": session.carbons,
         "interested": session.interested,
         "wants_blocks": session.wants_blocks,
@@ -65,6 +66,7 @@ def load_session(
     if record["presence"] is not None:
         session.presence = parse(record["presence"].encode())
     session.priority = record["priority"]
+    session.since = record["since"]
     session.carbons = record["carbons"]
     session.interested = record["interested"]
     session.wants_blocks = record["wants_blocks"]

@@ -7,6 +7,7 @@ been brought to somebody: what comes after is what XMPP calls offline messages.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -43,7 +44,11 @@ class Home:
         "_direct",
         "_dirty",
         "_follow",
+        "_foreign",
+        "_known",
         "_late",
+        "_remembering",
+        "_taken",
         "anonymous",
         "caught_up",
         "delivered",
@@ -66,6 +71,12 @@ class Home:
         self._direct: set[int] = set()
         self._late: list[Event] | None = None
         self._dirty = False
+        # What other nodes have written to sessions of theirs, and those may not have.
+        self._foreign: dict[str, list[int]] = {}
+        self._known: frozenset[str] = frozenset()
+        # What is written down as to be brought again, and known here.
+        self._taken: set[int] = set()
+        self._remembering = asyncio.Lock()
         self._follow: Follow | None = None
 
     async def open(self) -> None:
@@ -77,12 +88,18 @@ class Home:
         if self.anonymous:
             return
         bare = self.jid.bare
+        # What its last sessions have not got is about to be written down.
+        await self.server.remembered(bare)
         marker = await self.server.registers.json(_marker_name(bare))
         if self._follow is not None:
             return
         if marker is not None:
             self.delivered = Cursor(marker["epoch"], marker["offset"])
-            self._again = marker.get("again", [])
+            self._again += marker.get("again", ())
+            self._taken = set(self._again)
+            self._foreign = dict(marker.get("pending", {}))
+            self._known = frozenset(self._foreign)
+            await self.inherit()
         self._follow = Follow(self.server.hub, archive_name(bare), Start.NOW, self.take)
         try:
             await self._follow.begin()
@@ -153,7 +170,7 @@ class Home:
         last = 0
         try:
             last = await self._flush(session)
-            self.caught_up = True
+            self.caught_up = not self._again
         finally:
             self._late = None
             self._direct.clear()
@@ -166,11 +183,8 @@ class Home:
     async def _flush(self, session: Session) -> int:
         """Send what is in the archive after `delivered`; return the last offset."""
         store, name = self.server.hub.store, archive_name(self.jid.bare)
-        for offset in self._again:
-            read = await store.read(name, Cursor(store.epoch, offset - 1), 1)
-            if not isinstance(read, Gap) and read.events and read.events[0].offset == offset:
-                session.write(kept(read.events[0]).payload(self.jid.bare, delayed=True))
-        self._again = []
+        for event in await self._lost():
+            session.write(kept(event).payload(self.jid.bare, delayed=True))
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # What is older than the last so many is not sent, but stays in the archive.
         since = max(
@@ -195,40 +209,127 @@ class Home:
         self.delivered = at
         return at.offset
 
+    async def _lost(self) -> list[Event]:
+        """The messages that clients which vanished may not have, to be brought once more.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        store, name = self.server.hub.store, archive_name(self.jid.bare)
+        events = []
+        again, self._again = sorted(set(self._again)), []
+        try:
+            for offset in again:
+                read = await store.read(name, Cursor(store.epoch, offset - 1), 1)
+                if not isinstance(read, Gap) and read.events and read.events[0].offset == offset:
+                    events.append(read.events[0])
+        except StoreError:
+            self._again += again
+            raise
+        return events
+
     def undelivered(self, stanzas: Iterable[Element]) -> None:
-        """What was written to a session that is gone, and surely did not reach it."""
-        if self.anonymous or any(session.takes_messages for session in self.sessions.values()):
+        """What was written to a session that is gone, and did not reach it as far as is known."""
+        offsets = [] if self.anonymous else self._offsets(stanzas)
+        if not offsets:
             return
-        for stanza in stanzas:
-            cursor = archived_as(stanza, self.jid.bare)
-            if cursor is not None and len(self._again) < MAX_AGAIN:
-                self._again.append(cursor.offset)
+        self._again += offsets[: max(0, MAX_AGAIN - len(self._again))]
+        self._dirty = True
+        if any(session.takes_messages for session in self.sessions.values()):
+            self.server.spawn(self._give_back())
+        else:
+            self.caught_up = False
+
+    async def _give_back(self) -> None:
+        """Bring what a session did not get to the others, as far as it did not come to them, too:
+        they came later, or it was not for them."""
+        for event in await self._lost():
+            message = kept(event)
+            payload = message.payload(self.jid.bare, delayed=True)
+            for session in list(self.sessions.values()):
+                copied = not message.resource or (session.carbons and message.copied)
+                if session.takes_messages and (session.since >= event.offset or not copied):
+                    session.write(payload)
+        self._dirty = True
+
+    async def inherit(self) -> None:
+        """What a node had on its way to sessions, and is no longer there to bring, is for ours.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        for node, offsets in list(self._foreign.items()):
+            if node != self.server.nodes.id and not await self.server.nodes.alive(node):
+                del self._foreign[node]
+                self._again += offsets
                 self._dirty = True
+                self.caught_up = False
+        if self._again and not self.caught_up:
+            for session in list(self.sessions.values()):
+                if session.takes_messages:
+                    await self.catch_up(session)
+                    break
+
+    def _offsets(self, stanzas: Iterable[Element]) -> list[int]:
+        """Where messages are in the archive, as far as they are."""
+        found = (archived_as(stanza, self.jid.bare) for stanza in stanzas)
+        return [cursor.offset for cursor in found if cursor is not None]
 
     async def remember(self) -> None:
         """Write down up to where messages were delivered, if that has changed."""
-        if not self._dirty or self.anonymous or self.delivered is None:
+        if self.anonymous:
             return
+        async with self._remembering:
+            if self._dirty and self.delivered is not None:
+                await self._remember(self.delivered)
+
+    async def _remember(self, at: Cursor) -> None:
         self._dirty = False
-        at, again = self.delivered, sorted(set(self._again))
+        own, again = self.server.nodes.id, sorted(set(self._again))
+        sessions = self.sessions.values()
+        # Should this process die, nobody else would know that these were not delivered.
+        pending = sorted({o for s in sessions for o in self._offsets(s.stream.pending())})
+        foreign: dict[str, list[int]] = {}
+        new: set[int] = set()
 
         def make(old: Any) -> Any:
-            # Another node may have brought more.
-            if old is not None and not again and old["offset"] >= at.offset:
-                return old if old["epoch"] == at.epoch else {"epoch": at.epoch, "offset": at.offset}
-            return {"epoch": at.epoch, "offset": at.offset, "again": again}
+            nonlocal foreign, new
+            # What the end of a session on another node has left since.
+            new = set((old or {}).get("again", ())) - self._taken
+            nodes = (old or {}).get("pending", {})
+            # Of nodes that are dead we have taken over what they had; others may have brought more.
+            foreign = {n: o for n, o in nodes.items() if n != own and n in self._foreign}
+            foreign |= {n: o for n, o in nodes.items() if n != own and n not in known}
+            cursor = {"epoch": at.epoch, "offset": at.offset}
+            if old is not None and old["epoch"] == at.epoch:
+                cursor["offset"] = max(at.offset, old["offset"])
+            all_pending = foreign | ({own: pending} if pending else {})
+            every = sorted(new.union(again))
+            more = {"again": every} if every else {}
+            return cursor | more | ({"pending": all_pending} if all_pending else {})
 
+        known = self._known
         try:
             await self.server.registers.change_json(_marker_name(self.jid.bare), make)
         except StoreError as error:
             # They come again, which their ids tell.
             log.warning("xmpp.unremembered", error=str(error))
             self._dirty = True
+            return
+        self._known = known | foreign.keys()
+        self._foreign = foreign
+        self._taken = new.union(again)
+        new.difference_update(self._again)
+        if new:
+            self._again += new
+            self.caught_up = False
+        # What is pending is confirmed soon.
+        self._dirty = self._dirty or bool(pending or new)
 
     @property
     def dirty(self) -> bool:
-        """Whether there is something to remember."""
-        return self._dirty
+        """Whether there is something to remember, or to learn of other nodes."""
+        return self._dirty or bool(self._foreign)
 
     def close(self) -> None:
         """The last session has gone."""

@@ -58,7 +58,9 @@ class Presences:
 
     async def _announce(self, session: Session, stanza: Element) -> None:
         """Available presence: everybody who may know is told (RFC 6121 §4.2, §4.4)."""
-        begins = session.presence is None
+        begins, delivered = session.presence is None, session.home.delivered
+        if not session.takes_messages and delivered is not None:
+            session.since = delivered.offset
         priority = _priority(stanza)
         session.presence, session.priority = stanza.having({"to": None}), priority
         if session.home.anonymous:

@@ -85,6 +85,8 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.homes: dict[str, Home] = {}
+        # Those whose last session has gone, until it is written down what it got.
+        self._closing: dict[str, Home] = {}
         self.feeds: Feeds
         self.registers = Registers(hub)
         self.accounts = Accounts(self.registers, random_bytes)
@@ -229,7 +231,17 @@ class Server:
         self._forget(session)
         self.feeds.left(session)
         if not session.home.sessions:
-            self.spawn(session.home.remember())
+            self.spawn(self._close(session.home))
+
+    async def remembered(self, bare: str) -> None:
+        """Wait until it is written down what the sessions of an account got that have gone."""
+        if (home := self._closing.get(bare)) is not None:
+            await home.remember()
+
+    async def _close(self, home: Home) -> None:
+        await home.remember()
+        if self._closing.get(home.jid.bare) is home:
+            del self._closing[home.jid.bare]
 
     async def settle(self) -> None:
         """Wait until nothing is under way."""
@@ -264,12 +276,14 @@ class Server:
             home.close()
             if self.homes.get(home.jid.bare) is home:
                 del self.homes[home.jid.bare]
+            if not home.anonymous:
+                self._closing[home.jid.bare] = home
 
     async def _left(self, session: Session, undelivered: Sequence[Element]) -> None:
+        if not session.home.sessions:
+            await self._close(session.home)
         await self.presences.withdraw(session)
         await self.nodes.leave(session)
-        if not session.home.sessions:
-            await session.home.remember()
         for stanza in undelivered:
             await self._bounce(session, stanza)
 
@@ -327,6 +341,7 @@ class Server:
 
     async def _remember_all(self, homes: list[Home]) -> None:
         for home in homes:
+            await home.inherit()
             await home.remember()
 
     async def _decoy_secret(self) -> bytes:

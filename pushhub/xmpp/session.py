@@ -36,6 +36,7 @@ class Session:
         "presence",
         "priority",
         "server",
+        "since",
         "stream",
         "unsettled",
         "wants_blocks",
@@ -52,6 +53,8 @@ class Session:
         self.presence: Element | None = None
         """The last presence that was broadcast, None while it is unavailable."""
         self.priority = 0
+        self.since = 0
+        """Messages of the archive after this offset came to it, as long as it takes messages."""
         self.carbons = False
         self.interested = False
         """Whether it has asked for the roster, and so is told of changes (RFC 6121 §2.1.6)."""

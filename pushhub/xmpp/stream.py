@@ -33,7 +33,7 @@ from pushhub.xmpp.stanza import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from pushhub.xmpp.sasl import Identity, Mechanism
     from pushhub.xmpp.server import Server
@@ -55,6 +55,13 @@ class Transport(Protocol):
     def send(self, payload: bytes) -> None:
         """Bring one element to the client, after those before it. It is UTF-8, and declares the
         namespaces that it uses."""
+
+    def pending(self) -> list[Element]:
+        """What was sent, and the client may not have."""
+
+    def reclaim(self) -> tuple[Sequence[Element], Sequence[Element]]:
+        """The stream is about to end. What was sent and surely has not reached the client, and what
+        it may have: it is not brought any more. Nothing, where somebody is there to get it."""
 
     def end(self, error: Element | None) -> None:
         """The stream is over; `error` is its `<stream:error/>`, if it has one. What was sent is
@@ -181,10 +188,14 @@ class Stream:
         if self.state is not State.CLOSED:
             self._transport.send(payload)
 
+    def pending(self) -> list[Element]:
+        """What the client was sent, and may not have."""
+        return [] if self.state is State.CLOSED else self._transport.pending()
+
     def fail(self, error: StreamError) -> None:
         """End the stream with an error."""
         if self.state is not State.CLOSED:
-            self.closed()
+            self.closed(*self._transport.reclaim())
             self._transport.end(error.element())
 
     def resume(self) -> None:

@@ -58,6 +58,12 @@ class Client:
         self.seen.append(parse(payload))
         self._news.set()
 
+    def pending(self) -> list[Element]:
+        return []
+
+    def reclaim(self) -> tuple[list[Element], list[Element]]:
+        return [], []
+
     def end(self, error: Element | None) -> None:
         self.over, self.error = True, error
         self._news.set()

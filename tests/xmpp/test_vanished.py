@@ -1,0 +1,173 @@
+"""Clients that vanish, nodes that die, and the messages that were on their way to them: each comes
+to the account's next session, once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.store.conftest import LABS, Clock, until
+from tests.xmpp.browser import Browser
+from tests.xmpp.conftest import World, body
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests import redis_servers
+    from tests.xmpp.conftest import Client
+
+AVAILABLE = (
+    "<presence xmlns='jabber:client'/>"
+    "<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
+    world = World(LABS["valkey9"](tmp_path, Clock(), redis_shelf).make, shared=True)
+    await world.node()
+    await world.node()
+    for name in ("romeo", "juliet"):
+        await world.account(name)
+    yield world
+    await world.close()
+
+
+async def gone_dark(world: World, romeo: Client, *texts: str) -> Browser:
+    """Juliet's client is in a tunnel: it has no request here, and messages wait for it."""
+    browser = await Browser.login(world, "juliet")
+    await browser.post(AVAILABLE)
+    sessions = world.sessions[0]
+    for text in texts:
+        romeo.chat("juliet@localhost", text)
+    await romeo.settled()
+    (carrier,) = sessions.carriers.values()
+    await until(lambda: len(carrier.session.pending()[0]) == len(texts))
+    return browser
+
+
+async def got(client: Client) -> list[str | None]:
+    await client.settled()
+    return [body(m) for m in client.seen if m.name == "message" and m.find("body") is not None]
+
+
+@pytest.fixture
+async def romeo(world: World) -> Client:
+    await world.account("juliet")
+    await world.account("romeo")
+    return await (await world.user("romeo", "orchard")).available()
+
+
+async def test_the_same_client_comes_back(world: World, romeo: Client) -> None:
+    """It binds its resource again, and so ends its own old session."""
+    old = await gone_dark(world, romeo, "one", "two")
+    juliet = await world.user("juliet", "balcony")
+    romeo.chat("juliet@localhost", "three")
+    await romeo.settled()
+    await juliet.available()
+    assert await got(juliet) == ["one", "two", "three"]
+    farewell = await old.post("")
+    assert farewell.get("condition") == "remote-stream-error"
+    assert [e.name for e in farewell.elements] == ["error"], "they are the new session's"
+
+
+async def test_another_client_has_come_meanwhile(world: World, romeo: Client) -> None:
+    """The old session ends after a minute; what it had is not lost on those who came later."""
+    await gone_dark(world, romeo, "one", "two")
+    juliet = await (await world.user("juliet", "phone")).available()
+    romeo.chat("juliet@localhost", "three")
+    await juliet.message("three")
+    (carrier,) = world.sessions[0].carriers.values()
+    carrier.session._seen -= 61
+    carrier.expire()
+    assert body(await juliet.next(lambda e: e.name == "message")) == "one"
+    assert body(await juliet.next(lambda e: e.name == "message")) == "two"
+    assert await got(juliet) == [], "the third it had"
+
+
+async def test_a_session_that_saw_everything_sees_nothing_twice(
+    world: World, romeo: Client
+) -> None:
+    juliet = await (await world.user("juliet", "phone")).available()
+    await gone_dark(world, romeo, "one", "two")
+    (carrier,) = world.sessions[0].carriers.values()
+    carrier.session._seen -= 61
+    carrier.expire()
+    await world.server.settle()
+    assert await got(juliet) == ["one", "two"]
+
+
+async def test_a_crash_loses_nothing_that_no_client_has(world: World, romeo: Client) -> None:
+    """The marker says what was on its way: the process may die without another word."""
+    await gone_dark(world, romeo, "one", "two")
+    (home,) = (home for home in world.server.homes.values() if home.jid.local == "juliet")
+    await home.remember()
+    # The process is gone: what it would have done at the end is not done.
+    world.server.homes.clear()
+    if world.shared:
+        await world.server.registers.set(f"$xmpp:sign:{world.server.nodes.id}", b"left")
+        other = await world.node()
+    else:
+        other = world.server
+        other.nodes.id = "anew"
+    juliet = await (await world.user("juliet", "phone", world.servers.index(other))).available()
+    assert await got(juliet) == ["one", "two"]
+    await other.homes["juliet@localhost"].remember()
+    juliet.leave()
+    await other.settle()
+    again = await (await world.user("juliet", "desk", world.servers.index(other))).available()
+    assert await got(again) == []
+
+
+async def test_a_node_dies_after_the_next_session_has_begun(pair: World) -> None:
+    """It is missed only after a while; then its messages come to who is there."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    await gone_dark(pair, romeo, "one", "two")
+    first = pair.servers[0]
+    await first.homes["juliet@localhost"].remember()
+    juliet = await (await pair.user("juliet", "phone", 1)).available()
+    assert await got(juliet) == []
+    for home in first.homes.values():
+        home.close()
+    await first.registers.set(f"$xmpp:sign:{first.nodes.id}", b"left")
+    home = pair.servers[1].homes["juliet@localhost"]
+    assert home.dirty, "it knows that there is something to learn"
+
+    async def looked() -> None:
+        while home._foreign:
+            await home.inherit()
+
+    await asyncio.wait_for(looked(), 5)
+    assert await got(juliet) == ["one", "two"]
+
+
+@pytest.mark.parametrize("node", [0, 1])
+async def test_a_session_ends_while_the_next_begins(pair: World, node: int) -> None:
+    """A page is reloaded: whatever comes in between comes once."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    texts: list[str] = []
+    seen: list[str | None] = []
+    for turn in range(10):
+        juliet = await pair.user("juliet", "balcony" if turn % 2 else "", node * turn % 2)
+        await juliet.available()
+        for number in range(3):
+            texts.append(f"{turn} {number}")
+            romeo.chat("juliet@localhost", texts[-1])
+        await juliet.message(texts[-3])
+        seen.append(texts[-3])
+        seen += await got(juliet)
+        juliet.leave()
+        juliet.seen.clear()
+    await romeo.settled()
+    for server in pair.servers:
+        await server.settle()
+    last = await (await pair.user("juliet", "last", 0)).available()
+    seen += await got(last)
+    if node:
+        # The other node may not know yet what the last one brought: once more, with the same id.
+        assert set(seen) == set(texts)
+    else:
+        assert sorted(map(str, seen)) == sorted(texts)
