@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 # A link that cannot be followed is tried so often again, after 1, 2, 4 … seconds and up to one
 # more: Pushpin's.
 MAX_TRIES = 5
+# An origin whose links give nothing and lead on is not asked as fast as it answers.
+EMPTY_SECONDS = 1
 # A turn with nothing to wait for but news ends all the same, and the next one begins.
 IDLE_SECONDS = 3600
 
@@ -61,6 +63,7 @@ class Course(Stream):
         "_began",
         "_body",
         "_doing",
+        "_empty",
         "_fetched",
         "_found",
         "_gone",
@@ -94,6 +97,7 @@ class Course(Stream):
         self._began = began
         self._turns: GripStream | None = None
         self._doing = Doing.BODY
+        self._empty = False
         self._fetched = self._beat = grip.hub.now()
         response.kept = True
 
@@ -164,6 +168,7 @@ class Course(Stream):
                 self._body = self._first(self._response)
             piece = await anext(self._body, None)
             if piece is not None:
+                self._empty = False
                 return Part(piece)
             self.close()
             return await self._after()
@@ -212,6 +217,9 @@ class Course(Stream):
         last: tuple[tuple[str, str], ...] = ()
         if self._turns is not None:
             last = self._turns.last_ids()
+        if self._empty:
+            await asyncio.sleep(EMPTY_SECONDS)
+        self._empty = True
         for tries in range(MAX_TRIES + 1):
             if tries:
                 await asyncio.sleep(2 ** (tries - 1) + random.random())

@@ -60,8 +60,6 @@ class Response:
         self.link: Link | None = None
         self.kept = False
         """Whether somebody goes on reading it when its passage has ended, and will close it."""
-        # Whether somebody reads on who closes it, when the passage has ended.
-        self.kept = False
         self.status = int(start[2])
         self.raw = head
         self._start = start.end()

@@ -9,7 +9,7 @@ from pushhub.origin.fetching import Fetching
 from pushhub.origin.key import Key, counts
 from pushhub.origin.resource import Resource
 from pushhub.origin.wish import wants_more, wish_of
-from pushhub.protocol.channel import ChannelNameError, check_name
+from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.event import Draft
 from pushhub.protocol.route_path import parse_pattern, readings
 from pushhub.store.base import REGISTER, Append, Appended, append
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pushhub.origin.wish import Wish
     from pushhub.protocol.answer import Answer
     from pushhub.protocol.problem import Problem
+    from pushhub.protocol.route_path import Pattern
     from pushhub.settings import Settings
     from pushhub.settings.origin import Route
 
@@ -193,11 +194,7 @@ class Sharing:
         for resource in list(self._resources.values()):
             key = resource.key
             whole = f"{key.path}?{key.query}"
-            if (
-                key.path in plain
-                or whole in plain
-                or any(p.values(readings(key.path)[0]) is not None for p in patterns)
-            ):
+            if key.path in plain or whole in plain or (patterns and _matches(patterns, key.path)):
                 count += 1
                 resource.notified(turn)
         return count
@@ -211,12 +208,17 @@ class Sharing:
         return len(self._resources)
 
 
+def _matches(patterns: list[Pattern], path: str) -> bool:
+    segments = readings(path)[0]
+    return any(pattern.values(segments) is not None for pattern in patterns)
+
+
 def _told_by(found: Found) -> str | None:
     """The public channel that tells of a request's resource, by its route."""
     pattern = found.route.channel
     if pattern is None:
         return None
     try:
-        return check_name(pattern.format(**found.names))
+        return public_name(pattern.format(**found.names))
     except (ChannelNameError, KeyError, IndexError, ValueError):
         return None

@@ -20,6 +20,7 @@ from pushhub.protocol.request import (
     MAX_TARGET_BYTES,
     Request,
 )
+from pushhub.protocol.verbatim import Verbatim
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -177,7 +178,7 @@ class Exchange:
         return asyncio.create_task(receive())
 
     async def _answer(self, answer: Answer) -> None:
-        headers = [*answer.headers, *self._extra()]
+        headers = self._headers_of(answer)
         if answer.status not in (204, 304):
             headers.append((b"content-length", b"%d" % len(answer.body)))
         await self.send(
@@ -188,7 +189,7 @@ class Exchange:
 
     async def _stream(self, stream: Stream) -> None:
         opening = stream.opening
-        headers = [*opening.headers, *self._extra()]
+        headers = self._headers_of(opening)
         await self.send(
             {"type": "http.response.start", "status": opening.status, "headers": headers}
         )
@@ -207,10 +208,15 @@ class Exchange:
             step = stream.next(part)
         await self.send({"type": "http.response.body", "body": b""})
 
-    def _extra(self) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers_of(self, answer: Answer) -> list[tuple[bytes, bytes]]:
+        if isinstance(answer, Verbatim):
+            # An origin's own, with its own CORS or none; ASGI wants the names in lower case.
+            headers = [(name.lower(), value) for name, value in answer.headers]
+        else:
+            headers = [*answer.headers, *self.variant.headers]
         if self.faces.service.hub.draining:
-            return (*self.variant.headers, _CLOSE)
-        return self.variant.headers
+            headers.append(_CLOSE)
+        return headers
 
 
 def _too_large(limit: int) -> Problem:

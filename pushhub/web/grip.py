@@ -55,7 +55,11 @@ def grip_publish(service: Service, request: Request, grant: Grant) -> Hold:
             {"channel": append.channel, "receivers": count, "duplicate": _was_there(outcome)}
             for append, count, outcome in zip(appends, waiting, outcomes, strict=True)
         ]
-        hold.complete(published(items, as_json=as_json))
+        # Other nodes have holds of their own. To ask each of them would cost every publish a wait,
+        # and for one that is gone there is no answer; so the number is said to be this one's, as
+        # PUBLISH of a Redis cluster counts the subscribers of one node.
+        whose = "all" if service.hub.store.certain else "process"
+        hold.complete(published(items, whose, as_json=as_json))
 
     service.hub.publish(appends, done)
     return hold
@@ -103,12 +107,12 @@ def accepts_json(request: Request) -> bool:
     raise Problem("not-acceptable", "This address answers text/plain or application/json.")
 
 
-def published(items: list[dict[str, object]], *, as_json: bool) -> Answer:
+def published(items: list[dict[str, object]], whose: str, *, as_json: bool) -> Answer:
     """The answer to a publish; the number of those who waited is in a header too, for who reads
-    text.
+    text. `whose` is whose holds were counted.
     """
     receivers = sum(item["receivers"] for item in items if isinstance(item["receivers"], int))
-    told = {"message": "Published", "receivers": receivers, "items": items}
+    told = {"message": "Published", "receivers": receivers, "counted": whose, "items": items}
     return _told(told, as_json=as_json).with_headers((b"grip-receivers", b"%d" % receivers))
 
 

@@ -63,6 +63,17 @@ async def test_an_id_is_published_once_wherever_it_is_published(nodes: tuple[Gat
     assert [one["items"][0]["duplicate"] for one in (first, second)] == [False, True]
 
 
+async def test_receivers_are_those_of_one_process_and_said_to_be(nodes: tuple[Gate, Gate]) -> None:
+    near, far = nodes
+    accept = {"accept": "application/json"}
+    for node, count in ((far, 0), (near, 1)):
+        channel, where = fresh(), "/" + fresh("p")
+        async with near.hold(where, HOLD, f"Grip-Channel: {channel}") as task:
+            told = (await node.post("/publish/", {"items": [response(channel)]}, accept)).json()
+            assert (told["receivers"], told["counted"]) == (count, "process")
+            assert (await task).body == b"pushed"
+
+
 async def test_recover_reaches_every_node(nodes: tuple[Gate, Gate]) -> None:
     near, far = nodes
     channel, where = fresh(), "/" + fresh("p")

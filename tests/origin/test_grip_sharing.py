@@ -204,6 +204,18 @@ async def test_clients_that_stop_reading_and_go_leave_nothing_behind(origin: Ori
         assert (await gate.ask(script(where(), body="free"))).body == b"free"
 
 
+async def test_links_that_give_nothing_are_not_followed_as_fast_as_they_answer() -> None:
+    port = free_port()
+    async with Api.running(port) as api:
+        api.set("/loop", "", headers=[("Grip-Link", "</loop>; rel=next")])
+        with serve(origin=f"http://127.0.0.1:{port}") as server:
+            async with await server.connect() as client:
+                client.send("GET", "/loop")
+                await api.reached(3)
+                await asyncio.sleep(2)
+            assert api.count() <= 6
+
+
 async def test_an_api_key_is_the_password_of_a_publisher(origin: Origin) -> None:
     secret = new_secret()
     key = {"name": "ops", "sha256": secret_hash(secret), "publish": ["mine:*"]}

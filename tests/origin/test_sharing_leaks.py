@@ -109,6 +109,17 @@ async def test_a_page_of_another_origin_may_read_what_was_first_asked_by_none(
         assert answer.headers["access-control-allow-origin"] == page
 
 
+async def test_a_shared_answer_is_the_origins_own_under_any_asgi_server() -> None:
+    port = free_port()
+    page = "https://a.example"
+    async with Mirror.running(port) as _:
+        given: dict[str, Any] = {"cors_origins": [page], "routes": ROUTES}
+        with serve("asgi", origin=f"http://127.0.0.1:{port}", **given) as server:
+            answer = await server.ask("GET", "/notify/asgi", {**WAIT, "origin": page})
+            assert answer.headers["access-control-allow-origin"] == page  # and not twice
+            assert "pushhub" in answer.headers.get("etag", "") + answer.json()["user-agent"]
+
+
 async def test_tenants_of_a_trusted_proxy_share_nothing() -> None:
     port = free_port()
     async with Mirror.running(port) as _:
