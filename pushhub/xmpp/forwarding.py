@@ -181,8 +181,14 @@ class Forwarding:
             self._strangers[by, stranger.number] = stranger
             self._sessions.request(body, raw, stranger)
         else:
-            unknown = {"number": stranger.number, "known": False}
-            self._server.spawn(self._tell(by, unknown))
+            self._server.spawn(self._unknown(by, stranger.number, body.sid))
+
+    async def _unknown(self, by: str, number: int, sid: str) -> None:
+        """It is not here. If it is just being handed over, it can be taken up as soon as that is
+        done."""
+        if (moving := self._sessions.moving.get(sid)) is not None:
+            await asyncio.wait([moving])
+        await self._tell(by, {"number": number, "known": False})
 
     def answer(self, by: str, number: int, body: bytes, status: int, content: str) -> None:
         """Bring an answer to the node whose request it is."""

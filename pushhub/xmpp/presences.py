@@ -65,11 +65,12 @@ class Presences:
         session.presence, session.priority = stanza.having({"to": None}), priority
         if session.home.anonymous:
             return
+        if session.takes_messages:
+            # At once: a message that comes now is later than those that waited.
+            await session.home.catch_up(session)
         await self._broadcast(session, session.presence)
         if begins:
             await self._look_around(session)
-        if session.takes_messages:
-            await session.home.catch_up(session)
 
     async def withdraw(self, session: Session, stanza: Element | None = None) -> None:
         """Unavailable presence: whoever was told of the session is told of its end (RFC 6121

@@ -214,16 +214,21 @@ class Server:
         home = self._home(jid, identity)
         session = load_session(self, stream, home, jid, identity, record)
         home.sessions[jid.resource] = session
+        paused = home.pause()
         try:
             await home.open()
             await self.nodes.join(session, moved=True)
             await self.feeds.arrived(session)
             await resume_feeds(session, record)
             if session.takes_messages:
-                await home.catch_up(session)
+                await home.catch_up(session, paused=paused)
+                paused = False
         except StoreError:
             self._forget(session)
             raise
+        finally:
+            if paused:
+                home.go_on()
         return session
 
     def suspend(self, session: Session) -> None:

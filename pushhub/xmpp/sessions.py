@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,14 @@ log = structlog.get_logger(__name__)
 # 128 random bits, which nobody guesses [D1] [O5].
 SID_BYTES = 16
 
+# How long a drain waits for sessions that are in the middle of something, such as a message on its
+# way into the store: a store that takes longer is as good as gone.
+HAND_OVER_SECONDS = 5.0
+# So many are written at a time: their clients come back at once, and wait for no more than these.
+HAND_OVER_AT_ONCE = 100
+# When a session that is busy is asked again.
+BUSY_SECONDS = 0.005
+
 
 class BoshSessions:
     """The sessions of one process; see `bosh.sessions.Sessions`.
@@ -44,6 +53,8 @@ class BoshSessions:
         # Requests that wait for their answer.
         self._held: dict[Caller, Carrier] = {}
         self._leaving = False
+        # What is being handed over; until that is done no other node can take it up.
+        self.moving: dict[str, asyncio.Future[None]] = {}
         self.forwarding = Forwarding(self)
 
     @property
@@ -138,19 +149,32 @@ class BoshSessions:
         await self.server.close()
 
     async def _hand_over(self) -> None:
-        states: dict[str, bytes] = {}
-        for sid, carrier in list(self.carriers.items()):
-            state = carrier.release()
-            if state is not None and len(state) <= MAX_EVENT_BYTES:
-                states[sid] = state
-                del self.carriers[sid]
-                carrier.stream.abandon()
-        registers = self.server.registers
-        for sid, state in states.items():
-            try:
-                await registers.set(moved_name(sid), state)
-            except StoreError as error:
-                log.warning("bosh.lost", error=str(error))
+        """In parts: who is answered comes back at once, and must not wait for all the others. A
+        session in the middle of something gets its turn when that is done."""
+        end = self.now() + HAND_OVER_SECONDS
+        while self.carriers and self.now() < end:
+            moved = 0
+            for sid, carrier in list(self.carriers.items())[:HAND_OVER_AT_ONCE]:
+                state = carrier.release()
+                if state is not None and len(state) <= MAX_EVENT_BYTES:
+                    moved += 1
+                    self.moving[sid] = asyncio.ensure_future(self._move(sid, state))
+                    del self.carriers[sid]
+                    carrier.stream.abandon()
+                else:
+                    # It is asked again after the others.
+                    self.carriers[sid] = self.carriers.pop(sid)
+            if self.moving:
+                await asyncio.wait(list(self.moving.values()))
+                self.moving.clear()
+            if not moved:
+                await asyncio.sleep(BUSY_SECONDS)
+
+    async def _move(self, sid: str, state: bytes) -> None:
+        try:
+            await self.server.registers.set(moved_name(sid), state)
+        except StoreError as error:
+            log.warning("bosh.lost", error=str(error))
 
     async def adopt(self, state: Any) -> None:
         """Take up a session that another node has handed over.
