@@ -6,20 +6,21 @@ Every event of the log comes, in order, outages or not; where some may have been
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushhub.hub.hold import Hold, Inner
-from pushhub.protocol.answer import Answer
+from pushhub.protocol.answer import Part
 from pushhub.protocol.cursor import Cursor, Since, Start
 from pushhub.protocol.page import Gap, Page, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
+from pushhub.protocol.poll import AT_ONCE, At, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
-    from pushhub.protocol.answer import Part
+    from pushhub.protocol.answer import Answer
     from pushhub.protocol.event import Event
     from pushhub.protocol.problem import Problem
 
@@ -31,14 +32,12 @@ LIMIT = 100
 RETRY_SECONDS = 1.0
 
 
-class Told(Answer):
-    """What a follower's poll is answered with: a read, or None where there was none."""
+@dataclass(frozen=True, slots=True)
+class Told(Part):
+    """What a follower's poll is answered with: a read, or why there was none."""
 
-    __slots__ = ("read",)
-
-    def __init__(self, read: Read | None) -> None:
-        super().__init__(200)
-        self.read = read
+    read: Read | None = None
+    problem: Problem | None = None
 
 
 class Next:
@@ -53,46 +52,100 @@ class Next:
 
     def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Told | None:
         read = reads[self.wants[0].channel]
-        return Told(read) if isinstance(read, Gap) or read.events else None
+        return Told(b"", read=read) if isinstance(read, Gap) or read.events else None
 
     def position(self, channel: str, read: Read) -> Cursor:
         return read.latest if isinstance(read, Gap) else read.cursor
 
     def nothing(self, at: Positions, hint: Hint) -> Told:
-        return Told(Page((), at[self.wants[0].channel], up_to_date=True))
+        page = Page((), at[self.wants[0].channel], up_to_date=hint.retry_ms is None)
+        return Told(b"", read=page)
 
     def refuse(self, problem: Problem) -> Told:
-        return Told(None)
+        return Told(b"", problem=problem)
+
+
+class Standing(Inner):
+    """A follower's hold. It takes what an event brings and stays on its channel, which is a third
+    of the work of leaving and coming back; only an end of its wait, a doubt of the hub or a deleted
+    channel completes it.
+    """
+
+    __slots__ = ()
+
+    def complete(self, reply: Answer | Part | Stream) -> bool:
+        follow = self.driver
+        page = reply.read if isinstance(reply, Told) else None
+        if self.at is None or not isinstance(page, Page) or not isinstance(follow, Follow):
+            return super().complete(reply)
+        if not page.events or not page.up_to_date:
+            return super().complete(reply)
+        channel = self.hub.shelf.register(self, self.poll.wants[0].channel)
+        at = channel.at
+        self.at = at if at is not None and at.cursor == page.cursor else At(page.cursor)
+        follow.take(page)
+        return True
 
 
 class Follow:
     """Reads a channel from `since` on, and hands each event to `take`, in order, until stopped.
-    `lost` is told of a gap.
+
+    Args:
+        lost: is told of a gap, after which it goes on at the channel's end. Without it, what is
+            still kept is read from its beginning.
+        gone: is told when the channel is deleted; it may come again.
     """
 
-    __slots__ = ("_channel", "_hold", "_hub", "_lost", "_since", "_take", "_timer")
+    __slots__ = (
+        "_channel",
+        "_gone",
+        "_hold",
+        "_hub",
+        "_lost",
+        "_take",
+        "_timer",
+        "since",
+        "stopped",
+    )
 
     def __init__(
         self,
         hub: Hub,
         channel: str,
         take: Callable[[Event], None],
-        lost: Callable[[], None],
         since: Since = Start.NOW,
+        *,
+        lost: Callable[[], None] | None = None,
+        gone: Callable[[], None] | None = None,
     ) -> None:
         self._hub = hub
         self._channel = channel
         self._take = take
         self._lost = lost
-        self._since = since
+        self._gone = gone
         self._hold: Hold | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self.since = since
+        self.stopped = False
+
+    async def begin(self) -> None:
+        """Begin where the channel ends now: of what is appended after this returns, nothing passes
+        by.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        if not isinstance(self.since, Cursor):
+            read = await self._hub.store.read(self._channel, self.since, 1)
+            self.since = read.cursor if isinstance(read, Page) else read.latest
+        if not self.stopped:
+            self.start()
 
     def start(self) -> None:
         """Begin, or go on."""
         self._timer = None
-        while not self._hub.draining:
-            reply = self._hub.hold(Next(self._channel, self._since), Inner)
+        while not self.stopped and not self._hub.draining:
+            reply = self._hub.hold(Next(self._channel, self.since), Standing)
             if isinstance(reply, Hold):
                 self._hold = reply
                 reply.attach(self)
@@ -103,27 +156,43 @@ class Follow:
     def deliver(self, reply: Answer | Part | Stream) -> None:
         """The hold was completed: a follower is a driver."""
         self._hold = None
-        if self._took(reply):
+        if not self.stopped and self._took(reply):
             self.start()
 
-    def _took(self, reply: object) -> bool:
+    def _took(self, reply: Answer | Part | Stream) -> bool:
         """Take in what was read; whether to go on at once."""
         assert isinstance(reply, Told)
         read = reply.read
         if read is None:
-            self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.start)
+            assert reply.problem is not None
+            if self._gone is not None and reply.problem.slug == "deleted":
+                self._gone()
+            self._later()
             return False
         if isinstance(read, Gap):
-            self._since = read.latest
-            self._lost()
+            self.since = read.oldest if self._lost is None else read.latest
+            if self._lost is not None:
+                self._lost()
             return True
-        self._since = read.cursor
-        for event in read.events:
-            self._take(event)
+        self.take(read)
         return True
+
+    def take(self, page: Page) -> None:
+        """Hand on what was read."""
+        self.since = page.cursor
+        for event in page.events:
+            if self.stopped:
+                return
+            self._take(event)
+
+    def _later(self) -> None:
+        if not self.stopped and not self._hub.draining:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(RETRY_SECONDS, self.start)
 
     def stop(self) -> None:
         """Read no more."""
+        self.stopped = True
         if self._timer is not None:
             self._timer.cancel()
         if self._hold is not None:

@@ -35,7 +35,7 @@ class Notices:
     def __init__(self, hub: Hub, sharing: Sharing) -> None:
         self._hub = hub
         self.sharing = sharing
-        self._follow = Follow(hub, CHANNEL, self._take, sharing.doubt)
+        self._follow = Follow(hub, CHANNEL, self._take, lost=sharing.doubt)
 
     def open(self) -> None:
         """Listen from now on."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from pushhub.hub.follow import Follow
 from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.page import Gap
 from pushhub.store.base import StoreError
 from pushhub.xmpp.archive import Kept, archive_name, archived_as, kept
-from pushhub.xmpp.follow import Follow
 from pushhub.xmpp.registers import register_name
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Home:
             self._foreign = dict(marker.get("pending", {}))
             self._known = frozenset(self._foreign)
             await self.inherit()
-        self._follow = Follow(self.server.hub, archive_name(bare), Start.NOW, self.take)
+        self._follow = Follow(self.server.hub, archive_name(bare), self.take)
         try:
             await self._follow.begin()
         except StoreError:
@@ -157,16 +157,31 @@ class Home:
                 continue
             session.write(message.carbon(which, payload, self.jid.bare, session.jid.text))
 
-    async def catch_up(self, session: Session) -> None:
-        """Bring a session, the first that takes messages, what nobody has got yet.
+    def pause(self) -> bool:
+        """Let messages wait until `catch_up` or `go_on`, so that none overtakes those before it;
+        whether they did not already, and need not."""
+        if self.caught_up or self._late is not None or self.anonymous:
+            return False
+        self._late = []
+        return True
+
+    def go_on(self) -> None:
+        """Take the messages that have waited."""
+        late, self._late = self._late, None
+        for event in late or ():
+            self.take(event)
+
+    async def catch_up(self, session: Session, *, paused: bool = False) -> None:
+        """Bring a session, the first that takes messages, what nobody has got yet. It was `paused`
+        for this.
 
         Raises:
             StoreError: the store cannot be read now.
         """
-        if self.caught_up or self._late is not None or self.anonymous:
+        if not (paused or self.pause()):
             return
-        late: list[Event] = []
-        self._late = late
+        late = self._late
+        assert late is not None
         last = 0
         try:
             last = await self._flush(session)

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from pushhub.protocol.cursor import Start
+from pushhub.hub.follow import Follow
 from pushhub.protocol.event import Draft, DraftError
 from pushhub.protocol.xml import parse
 from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import Kept
-from pushhub.xmpp.follow import Follow
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import StanzaError, failure, may_fail
@@ -90,7 +89,7 @@ class Nodes:
         """
         if self.shared:
             channel = register_name("node", self.id)
-            self._follow = Follow(self._server.hub, channel, Start.NOW, self._take)
+            self._follow = Follow(self._server.hub, channel, self._take)
             await self._follow.begin()
             await self._sign()
             self._later()

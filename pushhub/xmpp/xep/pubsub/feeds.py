@@ -6,10 +6,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pushhub.hub.follow import Follow
 from pushhub.protocol.cursor import Cursor, Since, Start
 from pushhub.protocol.grant import Action
 from pushhub.store.base import StoreError
-from pushhub.xmpp.follow import Follow
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.xep.pubsub.notice import deleted, message, notification
 from pushhub.xmpp.xep.pubsub.rights import may, record_of
@@ -68,7 +68,7 @@ class Feeds:
         if channel not in follows:
             take = partial(self._take, home, address)
             gone = partial(self._gone, home, address, channel)
-            follow = Follow(self._server.hub, channel, since, take, gone)
+            follow = Follow(self._server.hub, channel, take, since, gone=gone)
             follows[channel] = follow
             try:
                 await follow.begin()
