@@ -141,7 +141,10 @@ class Route(BaseModel):
     ] = "304"
     vary: Annotated[
         tuple[HeaderName, ...],
-        Field(description="Request headers that make another resource, beside what `Vary` says."),
+        Field(
+            description="Request headers that make another resource, beside what `Vary` says and "
+            "all those that are not known to say nothing of it (as `user-agent`)."
+        ),
     ] = ("accept", "accept-language")
     identity: Annotated[
         tuple[HeaderName, ...],
