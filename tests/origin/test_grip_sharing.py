@@ -10,6 +10,7 @@ import pytest
 
 from pushhub.auth.keys import new_secret, secret_hash
 from tests.origin.apis import Api
+from tests.origin.scripted import Wire, get
 from tests.origin.test_grip_bad import CONTROL, SECRET
 from tests.peers.gate import Gate, chunk, fresh, response
 from tests.peers.origin import Origin, script, scripted_origin
@@ -128,15 +129,19 @@ async def test_where_all_are_the_same_what_makes_another_answer_counts(gate: Gat
 
 
 async def test_a_get_with_a_body_is_shared_with_nobody(gate: Gate) -> None:
-    channel, path = fresh(), where()
-    target = script(path, HOLD, f"Grip-Channel: {channel}", delay=0.2)
-    first = asyncio.create_task(gate.ask(target, headers={"x": "1"}, body=b"x"))
-    await asyncio.to_thread(gate.origin.wait, path)
-    second = asyncio.create_task(gate.ask(target, headers={"x": "1"}))
-    await asyncio.to_thread(gate.origin.wait, path, 2)
-    await asyncio.sleep(0.5)
-    await gate.publish(response(channel, "all"))
-    assert (await first).body == (await second).body == b"all"
+    """In chunks it has no header that would tell it from one without."""
+    api = Api()
+    await api.start()
+    api.set("/x", "old", headers=[("Grip-Hold", "response"), ("Grip-Channel", fresh())])
+    api.gate.clear()
+    with serve(origin=api.url) as server:
+        async with await Wire.to(server.port) as one, await Wire.to(server.port) as two:
+            one.send(get("/x", "Transfer-Encoding: chunked") + b"1\r\n{\r\n0\r\n\r\n")
+            await api.reached(1)
+            two.send(get("/x"))
+            await api.reached(2, seconds=1.5)
+            api.gate.set()
+    await api.stop()
 
 
 async def test_head_is_as_long_as_the_origin_says(gate: Gate, server: Server) -> None:
