@@ -113,12 +113,13 @@ def totals(lines: Iterable[str]) -> dict[str, object]:
         if len(values) == 2:
             counted[name] = int(float(values[1]))
         elif name.startswith("tr_") or name in ("connect", "page", "request"):
-            # count, mean, deviation, max, min, mean of all, count of all, in the last ten seconds
-            # and in all.
+            # Count and mean of the last ten seconds, deviation, max, min; mean and count before.
+            count, mean, _, most, _, earlier_mean, earlier = map(float, values)
+            total = count + earlier
             counted[name] = {
-                "count": int(float(values[6])) + int(float(values[0])),
-                "mean ms": round(float(values[5]), 2),
-                "max ms": round(float(values[3]), 1),
+                "count": int(total),
+                "mean ms": round((count * mean + earlier * earlier_mean) / total, 2),
+                "max ms": round(most, 1),
             }
     return counted
 

@@ -82,10 +82,10 @@ def test_the_totals_of_tsung_are_its_last_ones() -> None:
             "stats: finish_users_count 4 4",
             "stats: tr_login 10 20.0 1.0 30.0 10.0 0 0",
             "stats: finish_users_count 6 10",
-            "stats: tr_login 0 0 0 33.0 10.0 21.5 12",
+            "stats: tr_login 2 30.0 0 33.0 10.0 20.0 10",
             "stats: error_connect_timeout 1 1",
         ]
     )
     assert found["finish_users_count"] == 10
-    assert found["tr_login"] == {"count": 12, "mean ms": 21.5, "max ms": 33.0}
+    assert found["tr_login"] == {"count": 12, "mean ms": 21.67, "max ms": 33.0}
     assert found["error_connect_timeout"] == 1
