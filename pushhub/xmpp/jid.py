@@ -134,6 +134,9 @@ def _bounded(part: str) -> str:
 
 
 def _enforce(profile: str, text: str, where: str) -> str:
+    if len(text) > MAX_PART_BYTES:
+        # Preparing takes microseconds for each character.
+        raise JidError(f"There are more than {MAX_PART_BYTES} characters {where}.")
     # Its tables take a tenth of a second to load, and most servers never need them.
     from precis_i18n import get_profile
 

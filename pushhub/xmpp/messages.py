@@ -94,7 +94,8 @@ class Messages:
         if blocks(facts.get(block_name(to.bare)), session.jid):
             # XEP-0191 §3.2: as if there was nobody.
             raise StanzaError("service-unavailable")
-        anonymous = home.anonymous if home is not None else self._server.nodes.knows(to)
+        # An account's name may look like one that a node has drawn: tom.williams.
+        anonymous = home.anonymous if home is not None else facts.get(account_name(to)) is None
         if is_kept(stanza) and not anonymous:
             self._archive(session, stanza, to)
         else:

@@ -88,7 +88,7 @@ class Nodes:
             StoreError: the store cannot be used now.
         """
         if self.shared:
-            channel = register_name("node", self.id)
+            channel = register_name("letters", self.id)
             self._follow = Follow(self._server.hub, channel, self._take)
             await self._follow.begin()
             await self._sign()
@@ -259,7 +259,7 @@ class Nodes:
         except DraftError:
             return False
         (outcome,) = await settle(
-            self._server.hub.store, Append(register_name("node", node), draft, LETTERS)
+            self._server.hub.store, Append(register_name("letters", node), draft, LETTERS)
         )
         if isinstance(outcome, StoreError):
             raise outcome

@@ -16,6 +16,7 @@ from pushhub.xmpp.subscriptions import TYPES, Subscriptions
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
 
+    from pushhub.protocol.event import Event
     from pushhub.xmpp.home import Home
     from pushhub.xmpp.server import Server
     from pushhub.xmpp.session import Session
@@ -91,11 +92,17 @@ class Presences:
         roster = await server.rosters.get(bare)
         blocked = await server.registers.event(block_name(bare))
         for other, entry in roster.entries.items():
-            if entry.of and not blocks(blocked, parse_jid(other)):
+            if entry.of and not await self._kept_apart(blocked, session.jid, parse_jid(other)):
                 xml = presence.having({"to": other}).xml()
                 await server.nodes.notify(other, "presence", xml=xml)
         own = presence.having({"to": bare}).xml()
         await server.nodes.notify(bare, "presence", xml=own, but=session.jid.text)
+
+    async def _kept_apart(self, blocked: Event | None, own: Jid, other: Jid) -> bool:
+        """Whether one of them has blocked the other (XEP-0191 §3.2); `blocked` is the own list."""
+        if blocks(blocked, other):
+            return True
+        return blocks(await self._server.registers.event(block_name(other.bare)), own)
 
     async def _look_around(self, session: Session) -> None:
         """A session has come: it is told who is there, and what is asked of it."""
@@ -132,7 +139,7 @@ class Presences:
             await self._server.nodes.notify(to, "presence", xml=presence.xml())
 
     def _probed(self, home: Home, data: Mapping[str, str]) -> None:
-        """Somebody who may know asks who is there (RFC 6121 §4.3)."""
+        """Somebody asks who is there (RFC 6121 §4.3)."""
         by = parse_jid(data["by"])
         shown = [
             session.presence.having({"to": by.text})
@@ -140,9 +147,12 @@ class Presences:
             if session.presence is not None and session.jid != by
         ]
         if shown:
-            self._server.spawn(self._answer(by, shown))
+            self._server.spawn(self._answer(home.jid.bare, by, shown))
 
-    async def _answer(self, by: Jid, presences: Iterable[Element]) -> None:
+    async def _answer(self, bare: str, by: Jid, presences: Iterable[Element]) -> None:
+        # XEP-0191 §3.2: to who is blocked nobody is there.
+        if blocks(await self._server.registers.event(block_name(bare)), by):
+            return
         for presence in presences:
             await self._server.nodes.stanza(by, presence)
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 TYPES = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
 
+# A request is kept in the roster until it is answered. A nickname (XEP-0172) and a sentence fit.
+MAX_REQUEST = 2000
+
 # RFC 6121 appendix A.2: what sending does with the sender's own entry. None: nothing is sent.
 SENDING: dict[str, Callable[[Entry], Entry]] = {
     "subscribe": lambda e: replace(e, ask=not e.to, listed=True),
@@ -103,6 +106,9 @@ class Subscriptions:
     async def _asked(self, sender: str, stanza: Element, to: str) -> None:
         server = self._server
         xml = stanza.xml()
+        if len(xml) > MAX_REQUEST:
+            # A stranger must not fill somebody's roster, which is one register.
+            xml = stanza.holding().xml()
 
         def make(entry: Entry) -> Entry:
             return entry if entry.of else replace(entry, wanted=xml)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.sasl.mechanism import Failure, Identity, Step
+from pushhub.xmpp.sasl.plain import check_authzid
 
 if TYPE_CHECKING:
     from pushhub.xmpp.sasl.mechanism import Gate
@@ -54,14 +55,10 @@ async def bearer(gate: Gate, authzid: str, token: str) -> Identity:
     try:
         subject = grant.subject if "@" in grant.subject else f"{grant.subject}@{gate.domain}"
         jid = parse_jid(subject)
-        asked = parse_jid(authzid if "@" in authzid else f"{authzid}@{gate.domain}")
     except JidError:
-        if authzid or not grant.subject:
-            raise Failure(text="The token's 'sub' is no account here.") from None
-        asked = jid
+        raise Failure(text="The token's 'sub' is no account here.") from None
     if jid.domain != gate.domain or not jid.local:
         raise Failure(text="The token's 'sub' is no account here.")
-    if authzid and (asked.local, asked.domain) != (jid.local, jid.domain):
-        raise Failure("invalid-authzid")
+    check_authzid(authzid, jid.local, jid.domain)
     await gate.admit(jid.local)
     return Identity(jid.local, grant)
