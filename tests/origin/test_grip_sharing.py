@@ -132,7 +132,6 @@ async def test_a_get_with_a_body_is_shared_with_nobody(gate: Gate) -> None:
     """In chunks it has no header that would tell it from one without."""
     api = Api()
     await api.start()
-    api.set("/x", "old", headers=[("Grip-Hold", "response"), ("Grip-Channel", fresh())])
     api.gate.clear()
     with serve(origin=api.url) as server:
         async with await Wire.to(server.port) as one, await Wire.to(server.port) as two:
@@ -141,6 +140,8 @@ async def test_a_get_with_a_body_is_shared_with_nobody(gate: Gate) -> None:
             two.send(get("/x"))
             await api.reached(2, seconds=1.5)
             api.gate.set()
+            assert b" 404 " in await one.head()
+            assert b" 404 " in await two.head()
     await api.stop()
 
 
