@@ -88,7 +88,7 @@ class Nodes:
             StoreError: the store cannot be used now.
         """
         if self.shared:
-            channel = register_name("letters", self.id)
+            channel = letters_name(self.id)
             self._follow = Follow(self._server.hub, channel, self._take)
             await self._follow.begin()
             await self._sign()
@@ -101,17 +101,17 @@ class Nodes:
         if self._follow is not None:
             self._follow.stop()
             try:
-                await self._server.registers.set(_sign_name(self.id), b"left")
+                await self._server.registers.set(sign_name(self.id), b"left")
             except StoreError:
                 pass  # They notice by themselves, a little later.
 
-    async def alive(self, node: str) -> bool:
+    async def alive(self, node: str, seconds: float = DEAD_SECONDS) -> bool:
         """Whether another node is there. Both signs have the time of the store's clock."""
-        own = await self._server.registers.event(_sign_name(self.id))
-        sign = await self._server.registers.event(_sign_name(node))
-        if sign is None or own is None or sign.data == b"left":
+        own = await self._server.registers.event(sign_name(self.id))
+        sign = await self._server.registers.event(sign_name(node))
+        if sign is None or own is None or (sign.data == b"left" and seconds == DEAD_SECONDS):
             return False
-        return own.time - sign.time < DEAD_SECONDS * 1000
+        return own.time - sign.time < seconds * 1000
 
     def _later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -122,7 +122,7 @@ class Nodes:
         self._later()
 
     async def _sign(self) -> None:
-        await self._server.registers.set(_sign_name(self.id), b"here")
+        await self._server.registers.set(sign_name(self.id), b"here")
 
     # Sessions
 
@@ -146,7 +146,7 @@ class Nodes:
         where = await self._server.registers.change_json(_where_name(session.jid.bare), make)
         if other is not None and other != self.id and not moved:
             await self.post(other, "conflict", {"jid": session.jid.text})
-        if len(where) > self._server.settings.xmpp_resources:
+        if any(node != self.id for node in where.values()):
             await self._clear(session.jid.bare, where)
 
     async def leave(self, session: Session) -> None:
@@ -259,7 +259,7 @@ class Nodes:
         except DraftError:
             return False
         (outcome,) = await settle(
-            self._server.hub.store, Append(register_name("letters", node), draft, LETTERS)
+            self._server.hub.store, Append(letters_name(node), draft, LETTERS)
         )
         if isinstance(outcome, StoreError):
             raise outcome
@@ -318,5 +318,11 @@ def _where_name(bare: str) -> str:
     return register_name("where", bare)
 
 
-def _sign_name(node: str) -> str:
+def letters_name(node: str) -> str:
+    """The channel that a node follows."""
+    return register_name("letters", node)
+
+
+def sign_name(node: str) -> str:
+    """The register in which a node says that it is there."""
     return register_name("sign", node)

@@ -17,6 +17,7 @@ from pushhub.store.base import StoreError
 from pushhub.xmpp.carrier import Carrier
 from pushhub.xmpp.forwarding import Forwarding, moved_name
 from pushhub.xmpp.stanza import StreamError
+from pushhub.xmpp.sweep import Sweep
 
 if TYPE_CHECKING:
     from pushhub.bosh.body import Body
@@ -56,6 +57,7 @@ class BoshSessions:
         # What is being handed over; until that is done no other node can take it up.
         self.moving: dict[str, asyncio.Future[None]] = {}
         self.forwarding = Forwarding(self)
+        self.sweep = Sweep(server)
 
     @property
     def wheel(self) -> Wheel:
@@ -123,7 +125,10 @@ class BoshSessions:
 
     def ended(self, carrier: Carrier) -> None:
         """A session is over."""
-        self.carriers.pop(carrier.session.sid, None)
+        sid = carrier.session.sid
+        if self.carriers.pop(sid, None) is not None and self.server.nodes.of(sid) is not None:
+            # It was taken up, and others found it through this.
+            self.server.spawn(self.server.registers.delete(moved_name(sid)))
 
     async def begin(self) -> None:
         """Begin, on a hub that is open.
@@ -132,6 +137,7 @@ class BoshSessions:
             StoreError: the store cannot be used now.
         """
         await self.server.open()
+        await self.sweep.begin()
 
     async def close(self) -> None:
         """Hand every session over to whichever node has its client's next request; end it where
@@ -140,6 +146,7 @@ class BoshSessions:
         if self._leaving:
             return
         self._leaving = True
+        self.sweep.close()
         if self.server.nodes.shared:
             await self.server.settle()
             await self._hand_over()
@@ -152,9 +159,21 @@ class BoshSessions:
         """In parts: who is answered comes back at once, and must not wait for all the others. A
         session in the middle of something gets its turn when that is done."""
         end = self.now() + HAND_OVER_SECONDS
+        noted: set[str] = set()
         while self.carriers and self.now() < end:
             moved = 0
-            for sid, carrier in list(self.carriers.items())[:HAND_OVER_AT_ONCE]:
+            part = list(self.carriers.items())[:HAND_OVER_AT_ONCE]
+            new = [sid for sid, _ in part if sid not in noted]
+            try:
+                if new:
+                    await self.sweep.note(new)
+                    noted.update(new)
+            except StoreError as error:
+                log.warning("bosh.lost", error=str(error))
+                return
+            for sid, carrier in part:
+                if carrier.session.ended:
+                    continue
                 state = carrier.release()
                 if state is not None and len(state) <= MAX_EVENT_BYTES:
                     moved += 1

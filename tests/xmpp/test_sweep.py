@@ -1,0 +1,70 @@
+"""What nodes leave behind in the store is cleared away by those that live."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pushhub.store.redis import RedisStore
+from pushhub.xmpp import sweep
+from tests.xmpp.browser import Browser
+from tests.xmpp.test_vanished import AVAILABLE, gone_dark, got, pair
+
+__all__ = ["pair"]
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.xmpp.conftest import World
+
+
+async def kept(world: World, *names: str) -> list[str]:
+    """Which of these registers the store has."""
+    registers = world.servers[1].registers
+    return [name for name in names if await registers._stored(name) is not None]
+
+
+async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of its sessions is taken up, one never; and what that one had is not lost."""
+    assert isinstance(pair.server.hub.store, RedisStore)
+    romeo = await pair.user("romeo", "orchard", 1)
+    dark = await gone_dark(pair, romeo, "one", "two")
+    other = await Browser.login(pair, "", node=0)
+    node = pair.server.nodes.id
+    await pair.leave(0)
+    await other.post(AVAILABLE, node=1)
+    mine = [f"$xmpp:{kind}:{node}" for kind in ("sign", "left")]
+    moved = [f"$xmpp:moved:{browser.sid}" for browser in (dark, other)]
+    clear = pair.sessions[1].sweep
+    await clear.run()
+    assert await kept(pair, *mine, *moved) == [*mine, *moved], "it may still be asked for"
+    monkeypatch.setattr(sweep, "FORGET_SECONDS", 0.0)
+    await clear.run()
+    assert await kept(pair, *mine, *moved) == [*mine, moved[1]], "the other lives here"
+    await other.post("<presence xmlns='jabber:client' type='unavailable'/>" + AVAILABLE, node=1)
+    juliet = await (await pair.user("juliet", "phone", 1)).available()
+    assert await got(juliet) == ["one", "two"]
+    (carrier,) = pair.sessions[1].carriers.values()
+    carrier.session._seen -= 61
+    carrier.expire()
+    await pair.servers[1].settle()
+    assert not await kept(pair, moved[1])
+    await clear.run()
+    assert not await kept(pair, *mine, *moved)
+    listed = await pair.servers[1].registers.json(sweep.NODES)
+    assert listed == [pair.servers[1].nodes.id]
+
+
+async def test_where_a_dead_node_s_sessions_were(pair: World) -> None:
+    await pair.user("juliet", "balcony", 0)
+    await pair.server.registers.set(f"$xmpp:sign:{pair.server.nodes.id}", b"left")
+    other = pair.servers[1]
+
+    async def missed() -> None:
+        while await other.nodes.alive(pair.server.nodes.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(missed(), 5)
+    await pair.user("juliet", "phone", 1)
+    where = await other.registers.json("$xmpp:where:juliet@localhost")
+    assert where == {"phone": other.nodes.id}
