@@ -50,6 +50,7 @@ def dump_session(session: Session | None) -> dict[str, Any] | None:
         "presence": None if presence is None else presence.xml(),
         "priority": session.priority,
         "since": session.since,
+        "at": session.home.delivered.offset if session.home.delivered is not None else 0,
         "carbons": session.carbons,
         "interested": session.interested,
         "wants_blocks": session.wants_blocks,

@@ -195,6 +195,24 @@ class Home:
         self._dirty = True
         await self.remember()
 
+    async def bring(self, session: Session, since: int, upto: int) -> None:
+        """Bring a session what came after the offset `since`, up to `upto`.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        store, name = self.server.hub.store, archive_name(self.jid.bare)
+        while since < upto:
+            read = await store.read(name, Cursor(store.epoch, since), PAGE_EVENTS)
+            if isinstance(read, Gap) or not read.events:
+                return
+            for event in read.events:
+                message = kept(event)
+                mine = message.resource in ("", session.jid.resource)
+                if event.offset <= upto and mine and not message.outgoing:
+                    session.write(message.payload(self.jid.bare, delayed=True))
+            since = read.cursor.offset
+
     async def _flush(self, session: Session) -> int:
         """Send what is in the archive after `delivered`; return the last offset."""
         store, name = self.server.hub.store, archive_name(self.jid.bare)

@@ -214,6 +214,8 @@ class Server:
         home = self._home(jid, identity)
         session = load_session(self, stream, home, jid, identity, record)
         home.sessions[jid.resource] = session
+        # To others of the account everything up to here came, while it was between two nodes.
+        upto = home.delivered.offset if home.caught_up and home.delivered is not None else 0
         paused = home.pause()
         try:
             await home.open()
@@ -223,6 +225,7 @@ class Server:
             if session.takes_messages:
                 await home.catch_up(session, paused=paused)
                 paused = False
+                await home.bring(session, record["at"], upto)
         except StoreError:
             self._forget(session)
             raise

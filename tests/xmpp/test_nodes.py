@@ -14,6 +14,7 @@ from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock
 from tests.xmpp.browser import Browser
 from tests.xmpp.conftest import World, body
+from tests.xmpp.test_vanished import AVAILABLE
 
 __all__ = ["rack", "redis_shelf"]
 
@@ -194,3 +195,21 @@ async def test_the_session_of_a_dead_node_is_over(pair: World) -> None:
             await asyncio.sleep(0.01)
     answer = await browser.post("", node=1)
     assert (answer.get("type"), answer.get("condition")) == ("terminate", "item-not-found")
+
+
+async def test_an_account_on_two_nodes_when_one_leaves(pair: World) -> None:
+    """What comes while a session is between two nodes comes to it, too, though others of its
+    account have it already."""
+    desk = await Browser.login(pair, "juliet", node=0)
+    await desk.post(AVAILABLE)
+    phone = await (await pair.user("juliet", "phone", 1)).available()
+    romeo = await pair.user("romeo", "orchard", 1)
+    romeo.chat("juliet@localhost", "before")
+    await phone.message("before")
+    seen = [body(m) for m in (await desk.post("")).elements if m.name == "message"]
+    await pair.leave(0)
+    romeo.chat("juliet@localhost", "between")
+    await phone.message("between")
+    answer = await desk.post(AVAILABLE, node=1)
+    seen += [body(m) for m in answer.elements if m.name == "message"]
+    assert seen == ["before", "between"]
