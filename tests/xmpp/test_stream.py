@@ -175,7 +175,7 @@ async def test_nothing_is_left_of_who_leaves(world: World) -> None:
     assert not server.feeds._follows
     followed = [channel.name for channel in server.hub.shelf if channel.holds]
     assert [name.partition(":")[2] for name in followed] == (
-        [f"node:{server.nodes.id}"] if world.shared else []
+        [f"letters:{server.nodes.id}"] if world.shared else []
     )
 
 
