@@ -130,6 +130,7 @@ async def test_U16_redis_restarts_under_holds_with_events_in_between(
         assert response.status == 410, response
         assert response.json()["reason"] == "epoch"
         oldest = response.json()["oldest"]
+        await nodes[1].ready()
         page = (await nodes[1].get(f"{events_of(channel)}?since={oldest}")).json()
         assert [event["offset"] for event in page["events"]] == [1, 2]
 

@@ -279,8 +279,9 @@ def test_the_end_of_the_terminal_is_the_end(workers: int, tmp_path: Path, redis_
     environ = {name: text for name, text in os.environ.items() if not name.startswith("PUSHHUB_")}
     command = [sys.executable, "-m", "pushhub", "serve", "--dev", "--port", "0", "--store", store]
     ours, theirs = pty.openpty()
-    script = "import os, sys, fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    script += "os.execv(sys.argv[1], sys.argv[1:])"
+    script = "import os, sys, fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    # A run under nohup would have it ignored, and its children too.
+    script += "signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     process = subprocess.Popen(
         [sys.executable, "-c", script, *command, "--workers", str(workers)],
         stdin=theirs,
