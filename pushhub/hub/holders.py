@@ -19,7 +19,7 @@ _KINDS = {
     "Many": "many channels",
     "FeedStream": "stream",
     "ManyStream": "stream of many",
-    "Watch": "pushhub itself",
+    "Next": "pushhub itself",
 }
 
 

@@ -47,34 +47,17 @@ class Lending(asyncio.Protocol):
     body: Body | None
     guest: Guest | Relay | None
 
-    # What the rest of the connection does.
-
-    def expire(self) -> None:
-        """A deadline of the connection has passed."""
-        raise NotImplementedError
-
-    @property
-    def client(self) -> str:
-        """The address of the peer."""
-        raise NotImplementedError
-
-    def _advance(self) -> None:
-        raise NotImplementedError
-
-    def _read_on(self) -> None:
-        raise NotImplementedError
-
-    def _see_through(self, outcome: Outcome) -> None:
-        raise NotImplementedError
-
-    def _refuse(self, problem: Problem) -> None:
-        raise NotImplementedError
-
-    def _answer(self, answer: Answer, *, linger: bool = False) -> None:
-        raise NotImplementedError
-
-    def _end(self, *, linger: bool) -> None:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+        # What the rest of the connection does (`front.py`).
+        def expire(self) -> None: ...
+        @property
+        def client(self) -> str: ...
+        def _advance(self) -> None: ...
+        def _read_on(self) -> None: ...
+        def _see_through(self, outcome: Outcome) -> None: ...
+        def _refuse(self, problem: Problem) -> None: ...
+        def _answer(self, answer: Answer, *, linger: bool = False) -> None: ...
+        def _end(self, *, linger: bool) -> None: ...
 
     # A guest comes, and goes.
 

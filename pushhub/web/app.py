@@ -21,7 +21,7 @@ from pushhub.origin.routes import Routes
 from pushhub.settings import load
 from pushhub.store.redis_acks import Acks, Level
 from pushhub.store.urls import open_store_url
-from pushhub.web.asgi import Exchange
+from pushhub.web.asgi import answered
 from pushhub.web.console import CONSOLE_ROUTES
 from pushhub.web.control import Control
 from pushhub.web.cors import EXPOSED, Cors
@@ -145,11 +145,9 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = scope.get("raw_path") or scope["path"].encode()
-            match = self.faces.match(path.decode("latin-1").partition("?")[0])
-            if match is not None:
-                await Exchange(self.faces, scope, receive, send).run(match)
+            if await answered(self.faces, scope, receive, send):
                 return
+            path = scope.get("raw_path") or scope["path"].encode()
             if self.origin is not None and self.origin.owns(path.decode("latin-1")):
                 await Passing(self.origin, self.faces, scope, receive, send).run()
                 return

@@ -34,6 +34,15 @@ BODY_SECONDS = 20
 _CLOSE = (b"connection", b"close")
 
 
+async def answered(faces: Faces, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answer a request that is a face's; False if it is none's."""
+    path = scope.get("raw_path") or scope["path"].encode()
+    match = faces.match(path.decode("latin-1").partition("?")[0])
+    if match is not None:
+        await Exchange(faces, scope, receive, send).run(match)
+    return match is not None
+
+
 class Gone(Exception):
     """The client has gone; there is nobody to answer."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 
 from pushhub.settings.model import is_loopback
-from pushhub.web.asgi import Exchange
+from pushhub.web.asgi import answered
 from pushhub.web.console import CONSOLE_ROUTES
 from pushhub.web.faces import ROUTES, Faces
 from pushhub.web.grip import GRIP_ROOT, GRIP_ROUTES
@@ -46,12 +46,8 @@ class Control:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path = scope.get("raw_path") or scope["path"].encode()
-            match = self.faces.match(path.decode("latin-1").partition("?")[0])
-            if match is not None:
-                await Exchange(self.faces, scope, receive, send).run(match)
-                return
+        if scope["type"] == "http" and await answered(self.faces, scope, receive, send):
+            return
         await self.pages(scope, receive, send)
 
 
