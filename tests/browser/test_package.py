@@ -1,6 +1,7 @@
 """The client's package: its units, types, size and exports, and what the hub serves of it."""
 
 import fcntl
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ def npm(*command: str) -> str:
     done = subprocess.run(
         [outside.require("npm"), *command],
         cwd=CLIENT,
+        env=os.environ | {"NO_COLOR": "1"},  # many colour what they say as soon as CI is set
         capture_output=True,
         text=True,
         timeout=110,

@@ -103,8 +103,11 @@ async def test_serve_grip_holds_streams_and_publishes(node: str, name: str) -> N
         poll = asyncio.create_task(gate.ask(f"/poll?channel={channel}"))
         # The origin keeps no log; Pushpin asks twice in the first second anyway.
         await asyncio.sleep(1.5)
-        published = await gate.ask(f"/publish?channel={channel}&text=news", "POST")
-        assert published.body == b"published\n"
+        # Once for pushhub; a Pushpin that was too busy at first holds the request later.
+        while not poll.done():
+            published = await gate.ask(f"/publish?channel={channel}&text=news", "POST")
+            assert published.body == b"published\n"
+            await asyncio.wait([poll], timeout=20 if gate.is_ours else 1)
         told = await poll
         assert (told.status, told.body) == (200, b"news")
         assert told.headers["content-type"] == "text/plain"
