@@ -44,6 +44,7 @@ class Next:
     """A poll of one channel's next events, for a follower."""
 
     __slots__ = ("wants",)
+    kind = "pushhub itself"
     wait = WAIT_SECONDS
     variant = None
 

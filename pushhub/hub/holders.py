@@ -11,17 +11,6 @@ from pushhub.protocol.value import Value
 if TYPE_CHECKING:
     from pushhub.hub.hold import Driver, Parked
     from pushhub.hub.hub import Hub
-    from pushhub.protocol.poll import Poll
-
-_KINDS = {
-    "Feed": "long-poll",
-    "Value": "value",
-    "Many": "many channels",
-    "FeedStream": "stream",
-    "ManyStream": "stream of many",
-    "Next": "pushhub itself",
-}
-
 
 # What is shown of a subject; a token may have any.
 MAX_SUBJECT = 255
@@ -37,14 +26,6 @@ class Client(NamedTuple):
 
 
 NOBODY = Client()
-
-
-def kind_of(poll: Poll) -> str:
-    """What a poll is called: `poll`, `long-poll`, `stream` and so on."""
-    name = type(poll).__name__
-    if name == "Feed" and not poll.wait:
-        return "poll"
-    return _KINDS.get(name, name.lower())
 
 
 def client_of(hold: Parked, driver: Driver | None = None) -> Client:
@@ -77,6 +58,6 @@ def holders(hub: Hub, channel: str, limit: int) -> list[dict[str, Any]]:
             break
         who = client_of(hold)
         waited = round(now - hold.parked, 1) if hold.parked else 0.0
-        one = {"kind": kind_of(hold.poll), "waited": waited, "client": who.address}
+        one = {"kind": hold.poll.kind, "waited": waited, "client": who.address}
         listed.append(one | ({"subject": who.subject} if who.subject else {}))
     return listed

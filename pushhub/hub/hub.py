@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.doubt import Doubt
 from pushhub.hub.drain import let_go
-from pushhub.hub.ears import Ears
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.gathering import Gathering
 from pushhub.hub.hold import Parked
@@ -93,7 +92,6 @@ class Hub:
         self.doubt = Doubt(self)
         self.reading = Reading(store, self.stats)
         self.publishing = Publishing(store, self.stats)
-        self.ears = Ears(store)
         self.tracer: Tracer | None = None
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -293,7 +291,6 @@ class Hub:
         """An event is in the log: answer whoever waits for it."""
         channel = self.shelf.get(event.channel)
         if channel is None:
-            self.ears.wake(event)
             return
         self.shelf.push(channel, event)
         if channel.holds:

@@ -17,7 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pushhub.hub.hold import Parked
-from pushhub.hub.holders import NOBODY, Client, client_of, kind_of
+from pushhub.hub.holders import NOBODY, Client, client_of
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.protocol.cursor import Start
@@ -318,7 +318,7 @@ def _asked_for(poll: Poll) -> Note:
         want.channel: want.since.value if isinstance(want.since, Start) else str(want.since)
         for want in poll.wants[:MAX_NAMED]
     }
-    return {"kind": kind_of(poll), "since": named, "channels": len(poll.wants), "wait": poll.wait}
+    return {"kind": poll.kind, "since": named, "channels": len(poll.wants), "wait": poll.wait}
 
 
 def _described(reply: Answer | Part | Stream) -> Note:

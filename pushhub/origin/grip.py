@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.hub.follow import Follow
 from pushhub.origin.grip_hold import ResponseHold
 from pushhub.origin.grip_link import headers as link_headers
 from pushhub.origin.grip_link import target
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from pushhub.origin.origin import Origin
     from pushhub.origin.routes import Found
     from pushhub.protocol.answer import Answer
-    from pushhub.protocol.event import Event
 
 log = structlog.get_logger(__name__)
 
@@ -78,14 +78,16 @@ class Grip:
         self._turns = asyncio.Semaphore(at_once)
         self.shares = Shares(hub)
         self.holds: set[ResponseHold] = set()
+        # Where a wish to recover may have been lost, there was one.
+        self._follow = Follow(hub, RECOVER_CHANNEL, lambda _: self._recover(), lost=self._recover)
 
-    async def open(self) -> None:
-        """Listen to what the nodes tell each other.
+    def open(self) -> None:
+        """Listen to what the nodes tell each other."""
+        self._follow.start()
 
-        Raises:
-            StoreUnavailable: the store cannot say yet.
-        """
-        await self.hub.ears.listen(RECOVER_CHANNEL, self._recover)
+    def close(self) -> None:
+        """Listen no more."""
+        self._follow.stop()
 
     # What a passage asks
 
@@ -301,7 +303,7 @@ class Grip:
 
     # Everybody
 
-    def _recover(self, event: Event) -> None:
+    def _recover(self) -> None:
         self.shares.clear()
         for hold in list(self.holds):
             hold.recover()

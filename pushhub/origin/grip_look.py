@@ -42,6 +42,7 @@ class Look:
 
     __slots__ = ("problem", "reads", "wants")
 
+    kind = "look of GRIP"
     wait = None
     variant: Hashable = None
 

@@ -84,11 +84,15 @@ class Origin:
         self.client.open()
         if self.notices is not None:
             self.notices.open()
+        if self.grip is not None:
+            self.grip.open()
 
     async def close(self) -> None:
         """End what is under way, and close every connection to the origin."""
         if self.notices is not None:
             self.notices.close()
+        if self.grip is not None:
+            self.grip.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -30,6 +30,8 @@ class Waiting:
 
     __slots__ = ("condition", "resource", "variant", "wait", "wants")
 
+    kind = "resource"
+
     def __init__(self, resource: Resource, condition: Condition, wait: int) -> None:
         self.resource = resource
         self.condition = condition

@@ -64,6 +64,11 @@ class Feed:
         self.wait = wait
         self.variant: Hashable = (wait, limit)
 
+    @property
+    def kind(self) -> str:
+        """`long-poll`, or `poll` of who does not wait."""
+        return "long-poll" if self.wait else "poll"
+
     def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
         read = reads[self.channel]
         if isinstance(read, Gap):

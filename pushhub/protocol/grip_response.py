@@ -85,6 +85,8 @@ class GripResponse:
 
     __slots__ = ("held", "orders", "variant", "wait", "wants", "window")
 
+    kind = "response of GRIP"
+
     def __init__(
         self,
         held: Held,

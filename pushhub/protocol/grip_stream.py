@@ -50,6 +50,7 @@ class GripStream:
 
     __slots__ = ("active", "held", "orders", "stirred", "then", "wait", "waits_for", "wants")
 
+    kind = "stream of GRIP"
     variant: Hashable = None
 
     def __init__(self, held: Held, cursors: Mapping[str, Cursor], orders: Orders) -> None:

@@ -164,6 +164,7 @@ class Many:
     __slots__ = ("limit", "wait", "wants")
 
     # Pages differ in their channels; who asks for exactly the same ones is not worth finding out.
+    kind = "many channels"
     variant = None
 
     def __init__(self, wants: tuple[Want, ...], limit: int, wait: int | None = None) -> None:

@@ -81,6 +81,10 @@ class Poll(Protocol):
         """The granted seconds, 1 to 55; None is answered at once."""
 
     @property
+    def kind(self) -> str:
+        """What it is to people who watch: `long-poll`, `value`, `stream` and so on."""
+
+    @property
     def variant(self) -> Hashable:
         """Polls of equal variant at the same position share answers; None shares with nobody."""
 

@@ -75,6 +75,8 @@ class FeedStream:
 
     __slots__ = ("beat", "channel", "first", "variant", "wait", "wants")
 
+    kind = "stream"
+
     def __init__(
         self, channel: str, since: Since, limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS
     ) -> None:
@@ -130,6 +132,7 @@ class ManyStream:
 
     __slots__ = ("beat", "first", "limit", "wait", "wants")
 
+    kind = "stream of many"
     variant = None
 
     def __init__(

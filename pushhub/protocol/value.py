@@ -25,6 +25,8 @@ class Value:
 
     __slots__ = ("channel", "tags", "variant", "wait", "wants")
 
+    kind = "value"
+
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags

@@ -108,14 +108,12 @@ class App:
         await self.service.hub.open()
         if self.origin is not None:
             self.origin.open()
-            if self.origin.grip is not None:
-                await self.origin.grip.open()
         self.service.tickets = await open_tickets(
             self.service.hub.store, self.settings.ticket_seconds
         )
         if self.sessions is not None:
             await self.sessions.begin()
-        await self.service.desk.open(self.faces)
+        self.service.desk.open(self.faces)
 
     async def hand_over(self) -> None:
         """Give up the XMPP sessions: to other nodes, if there can be some. Safe to call again."""
@@ -127,6 +125,7 @@ class App:
         self.service.leaving = True
         await self.hand_over()
         await self.service.hub.drain(0)
+        self.service.desk.close()
         await self.service.close()
         if self.origin is not None:
             await self.origin.close()

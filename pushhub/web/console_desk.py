@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
+from pushhub.hub.follow import Follow
 from pushhub.hub.holders import holders
 from pushhub.hub.trace import Note, Target, Tracer
 from pushhub.hub.wheel import OFF
 from pushhub.protocol.event import Draft
-from pushhub.store.base import REGISTER, Append, Retention, StoreError, append
+from pushhub.store.base import Append, Retention, StoreError, append
 from pushhub.web.console_figures import figures
 from pushhub.web.console_witness import Witness
 
@@ -34,6 +35,10 @@ log = structlog.get_logger(__name__)
 
 WISHES = "$console:wishes"
 FEED = "$console:feed"
+# For how long a wish is good. A console says it again three times in that time.
+WISH_SECONDS = 15
+# Whoever was deaf for a moment hears what was wished meanwhile.
+WISHES_RETENTION = Retention(events=100, age=WISH_SECONDS)
 # Five minutes of one process's samples, and less of many: a console that is opened anew shows what
 # another has seen.
 FEED_RETENTION = Retention(events=300, age=300)
@@ -41,8 +46,6 @@ FEED_RETENTION = Retention(events=300, age=300)
 # A trace's lines are told together, so often: an operator's eye is no faster.
 TURN_SECONDS = 0.2
 FIGURES_SECONDS = 1.0
-# For how long a wish is good. A console says it again three times in that time.
-WISH_SECONDS = 15.0
 # Lines of one trace that are told in a turn, of about 200 bytes, or 2 KiB with the longest names;
 # of more only the number.
 MAX_LINES = 60
@@ -59,6 +62,7 @@ class Desk:
         self._service = service
         self._tracer = Tracer(service.hub, self._note)
         self._witness: Witness | None = None
+        self._follow = Follow(service.hub, WISHES, self._hear)
         # What is asked for → until when, on the hub's clock; "" is the figures, others are traces.
         self._until: dict[str, float] = {}
         self._lines: dict[str, list[Note]] = {}
@@ -71,13 +75,14 @@ class Desk:
         }
         self.tick = OFF
 
-    async def open(self, faces: Faces) -> None:
+    def open(self, faces: Faces) -> None:
         """Begin to hear what operators wish. `faces` know whose requests are."""
         self._witness = Witness(faces, self._tracer)
-        try:
-            await self._service.hub.ears.listen(WISHES, self._hear)
-        except StoreError as error:
-            log.warning("console.deaf", error=str(error))
+        self._follow.start()
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._follow.stop()
 
     async def wish(self, wish: dict[str, Any]) -> None:
         """Tell every process, this one too, what an operator wants to see.
@@ -86,7 +91,9 @@ class Desk:
             StoreError: nobody was told.
         """
         hub = self._service.hub
-        (outcome,) = await append(hub.store, Append(WISHES, Draft(orjson.dumps(wish)), REGISTER))
+        (outcome,) = await append(
+            hub.store, Append(WISHES, Draft(orjson.dumps(wish)), WISHES_RETENTION)
+        )
         if isinstance(outcome, StoreError):
             raise outcome
 

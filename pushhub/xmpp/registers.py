@@ -70,6 +70,7 @@ class Look:
     """A poll that reads the last event of one channel, and never waits."""
 
     __slots__ = ("wants",)
+    kind = "pushhub itself"
     wait = None
     variant = None
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from pushhub.hub.hold import Follower, Hold, Parked
-from pushhub.hub.holders import Client, client_of, holders, kind_of
+from pushhub.hub.holders import Client, client_of, holders
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
 from pushhub.hub.trace import MAX_LIVES, Note, Target, Traced, Tracer
@@ -360,7 +360,7 @@ async def test_holders_says_who_waits_how_and_for_how_long() -> None:
         assert {one["client"] for one in listed} == {"10.0.0.1"}
         assert all(1.9 <= one["waited"] <= 2.2 for one in listed)
         assert len(holders(hub, "a", 2)) == 2
-        assert kind_of(feed(wait=None)) == "poll"
+        assert feed(wait=None).kind == "poll"
 
 
 async def test_a_follower_is_asked_whom_it_answers() -> None:
@@ -373,14 +373,3 @@ async def test_a_follower_is_asked_whom_it_answers() -> None:
         assert client_of(hold) == Client()
         follower.attach(Wire())
         assert client_of(hold) == Client("10.0.0.1")
-
-
-async def test_ears_hear_what_no_poll_reads() -> None:
-    async with opened() as hub:
-        heard: list[bytes] = []
-        await hub.ears.listen("$x", lambda event: heard.append(event.data))
-        publish(hub, "$x", 1)
-        publish(hub, "$y", 2)
-        publish(hub, "a", 3)
-        assert heard == [b"1"]
-        assert repr(hub.ears) == "<Ears for $x>"

@@ -4,12 +4,14 @@ import asyncio
 import random
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from tests.peers.gate import Gate, fresh, response
-from tests.peers.origin import script, scripted_origin
-from tests.redis_servers import KINDS, Rack
+from tests.peers.origin import Origin, script, scripted_origin
+from tests.proxy import Proxy
+from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.serving import serve
 
 HOLD = "Grip-Hold: response"
@@ -17,20 +19,28 @@ CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[tuple[Gate, Gate]]:
+def server() -> Iterator[RedisServer]:
     rack = Rack()
-    server = rack.start(KINDS["valkey9"])
-    with scripted_origin() as origin:
-        given = {"origin": f"http://127.0.0.1:{origin.port}", "control": "127.0.0.1:0"}
-        with (
-            serve(store=server.url(), **given) as near,  # type: ignore[arg-type]
-            serve(store=server.url(), **given) as far,  # type: ignore[arg-type]
-        ):
-            yield tuple(  # type: ignore[misc]
-                Gate("pushhub", origin, node.port, int(node.output.find(CONTROL, 10)[1]))
-                for node in (near, far)
-            )
+    yield rack.start(KINDS["valkey9"])
     rack.close()
+
+
+@contextmanager
+def gate_on(store: str, origin: Origin) -> Iterator[Gate]:
+    """A node before the origin, on a store that others use too."""
+    address = f"http://127.0.0.1:{origin.port}"
+    with serve(store=store, origin=address, control="127.0.0.1:0") as node:
+        yield Gate("pushhub", origin, node.port, int(node.output.find(CONTROL, 10)[1]))
+
+
+@pytest.fixture(scope="module")
+def nodes(server: RedisServer) -> Iterator[tuple[Gate, Gate]]:
+    with (
+        scripted_origin() as origin,
+        gate_on(server.url(), origin) as near,
+        gate_on(server.url(), origin) as far,
+    ):
+        yield near, far
 
 
 async def test_a_publish_elsewhere_at_any_moment_reaches_the_hold(
@@ -82,6 +92,30 @@ async def test_recover_reaches_every_node(nodes: tuple[Gate, Gate]) -> None:
     async with near.asking(target, where) as task:
         assert (await far.post("/recover", b"")).status == 200
         assert (await task).body == b"now"
+
+
+async def test_a_node_that_was_deaf_recovers_too(server: RedisServer) -> None:
+    """A node whose connections to the log are cut hears of it once it is back."""
+    with scripted_origin() as origin, ExitStack() as stack:
+        async with Proxy(server.port) as proxy:
+            cut = server.url().replace(str(server.port), str(proxy.port))
+            # The proxy is on this loop, which nothing may block.
+            near, far = [
+                await asyncio.to_thread(stack.enter_context, gate_on(store, origin))
+                for store in (cut, server.url())
+            ]
+            channel, where = fresh(), "/" + fresh("p")
+            await far.publish(response(channel, id_="1"))
+            lines = (HOLD, f"Grip-Channel: {channel}; prev-id=1")
+            async with near.asking(script(where, *lines, again={"body": "now"}), where) as task:
+                proxy.accepts = False
+                proxy.cut()
+                assert (await far.post("/recover", b"")).status == 200
+                await asyncio.sleep(0.5)
+                assert not task.done()
+                proxy.accepts = True
+                assert (await task).body == b"now"
+            await asyncio.to_thread(stack.close)
 
 
 async def test_what_was_published_before_does_not_come_again(nodes: tuple[Gate, Gate]) -> None:
