@@ -1,6 +1,5 @@
 """Chromium and what drives it, as tests use them."""
 
-import fcntl
 import json
 import subprocess
 from pathlib import Path
@@ -13,9 +12,12 @@ SECONDS = 400  # pictures take minutes; pytest ends a test after 120 s
 
 
 def drive(scenario: str, **arguments: Any) -> Any:
-    """Run a scenario; what it returns. On no page may anything break its policy or fail."""
+    """Run a scenario; what it returns. On no page may anything break its policy or fail.
+
+    `url` is the hub's, `far` that of another node.
+    """
     node, chromium = outside.require("node"), outside.require("chromium")
-    _install()
+    outside.require("pages")
     given = json.dumps({"chromium": chromium, **arguments})
     done = subprocess.run(
         [node, "drive.mjs", scenario, given],
@@ -29,20 +31,9 @@ def drive(scenario: str, **arguments: Any) -> Any:
     found = json.loads(done.stdout)
     assert found["violations"] == [], "the pages keep to their Content Security Policy"
     assert found["errors"] == []
-    elsewhere = [
-        url for url in found["requests"] if not url.startswith((arguments["url"], "data:"))
-    ]
+    ours = (arguments["url"], arguments.get("far", "data:"), "data:")
+    elsewhere = [url for url in found["requests"] if not url.startswith(ours)]
     assert elsewhere == [], "the pages load nothing from elsewhere"
     if "key" in arguments and not arguments.get("key_in_address"):
         assert not [url for url in found["requests"] if arguments["key"] in url]
     return found["result"]
-
-
-def _install() -> None:
-    """What the lock names, once for all processes of a run."""
-    lock, installed = FOLDER / "package-lock.json", FOLDER / "node_modules/.package-lock.json"
-    with (FOLDER / "package.json").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            npm = outside.require("npm")
-            subprocess.run([npm, "ci", "--silent", "--no-audit"], cwd=FOLDER, check=True)
