@@ -126,6 +126,10 @@ TEXTS: dict[str, tuple[str, object]] = {
     "xmpp_archive_events": ("4", 4),
     "xmpp_archive_age": ("0", 0),
     "xmpp_offline": ("5", 5),
+    "xmpp_login_seconds": ("9.5", 9.5),
+    "bosh_inactivity": ("30", 30),
+    "bosh_maxpause": ("0", 0),
+    "bosh_polling": ("5", 5),
     "bosh_rate": ("1.5", 1.5),
     "bosh_sessions": ("6", 6),
     "drain_delay": ("0.5", 0.5),
@@ -189,6 +193,10 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         xmpp_archive_events = 4
         xmpp_archive_age = 0
         xmpp_offline = 5
+        xmpp_login_seconds = 9.5
+        bosh_inactivity = 30
+        bosh_maxpause = 0
+        bosh_polling = 5
         bosh_rate = 1.5
         bosh_sessions = 6
         drain_delay = 0.5

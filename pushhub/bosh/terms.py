@@ -29,18 +29,22 @@ _VERSION = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What this server grants at most. All but `hold` are seconds."""
+    """What this server grants at most. All but `hold` are seconds.
+
+    The settings `max_wait`, `bosh_inactivity`, `bosh_maxpause` and `bosh_polling` say four of them,
+    and where their defaults come from; nobody has a reason to change the others.
+    """
 
     wait: int = 55
     """As for every other hold: proxies cut a silent response after 60 seconds."""
     hold: int = 1
     """Prosody, ejabberd and MongooseIM hold one request, whatever is asked for [C15]."""
     inactivity: int = 60
-    """Prosody's. A reload of a page with Converse.js takes some seconds, on a phone more [G4]."""
+    """How long nothing may be open [G4]."""
     maxpause: int = 120
-    """ejabberd's and MongooseIM's; 0 for no pauses."""
+    """0 for no pauses."""
     polling: int = 2
-    """ejabberd's, and as there for polling sessions only [H4]; 0 for any frequency."""
+    """For polling sessions only, as with ejabberd [H4]; 0 for any frequency."""
     compression: bool = True
     """Whether compressed requests are read [D6]."""
 

@@ -182,7 +182,7 @@ class Settings(OriginSettings, XmppSettings, BaseSettings):
 
     # nginx gives up after 60 s without a byte (proxy_read_timeout); 55 leaves it time.
     max_wait: Annotated[
-        int, setting(LIMITS, "The longest wait that is granted.", unit="s", ge=1, le=55)
+        int, setting(LIMITS, "The longest wait that is granted, BOSH's too.", unit="s", ge=1, le=55)
     ] = 55
     max_channels: Annotated[
         int, setting(LIMITS, "How many channels one poll may name.", ge=1, le=1000)

@@ -83,6 +83,54 @@ class XmppSettings(BaseModel):
             le=10_000,
         ),
     ] = 1000
+    # ejabberd's `negotiation_timeout` is 30, Prosody's `c2s_timeout` 300; clients take one or two.
+    xmpp_login_seconds: Annotated[
+        float,
+        setting(
+            XMPP,
+            "In what time a client logs in and binds its resource; then its session ends with "
+            "`connection-timeout`.",
+            unit="s",
+            ge=1,
+            le=3600,
+        ),
+    ] = 60.0
+    # Prosody's `bosh_max_inactivity` is 60, ejabberd's `max_inactivity` 30; a reload of a page with
+    # Converse.js takes some seconds, on a phone more.
+    bosh_inactivity: Annotated[
+        int,
+        setting(
+            XMPP,
+            "How long the client of a BOSH session may have no request open before its session "
+            "ends; polling sessions get twice `bosh_polling` and a second more.",
+            unit="s",
+            ge=1,
+            le=300,
+        ),
+    ] = 60
+    # ejabberd's `max_pause` and MongooseIM's `maxpause` are 120.
+    bosh_maxpause: Annotated[
+        int,
+        setting(
+            XMPP,
+            "The longest pause that a BOSH client may ask for; 0 is for none.",
+            unit="s",
+            ge=0,
+            le=300,
+        ),
+    ] = 120
+    # ejabberd's; Prosody's `bosh_max_polling` is 5.
+    bosh_polling: Annotated[
+        int,
+        setting(
+            XMPP,
+            "The least time between two polls of a BOSH session that never waits; 0 is any. "
+            "Sessions that wait may ask as often as they like.",
+            unit="s",
+            ge=0,
+            le=60,
+        ),
+    ] = 2
     # A page of a busy site that is reloaded by everybody at once; a real client begins one.
     bosh_rate: Annotated[
         float,

@@ -48,7 +48,9 @@ class Carrier:
         self._set_deadline()
 
     def expire(self) -> None:
-        """The session's deadline has passed; see `Wheel`."""
+        """A deadline has passed, the session's or the login's; see `Wheel`."""
+        if self.owner.now() >= self.stream.login_by:
+            self.stream.expire()
         self._do_all(self.session.expire(self.owner.now()))
         self._set_deadline()
 
@@ -124,7 +126,7 @@ class Carrier:
         if self.session.ended:
             wheel.clear(self)
         else:
-            wheel.set(self, self.session.deadline)
+            wheel.set(self, min(self.session.deadline, self.stream.login_by))
 
     def __repr__(self) -> str:
         return f"<Carrier of {self.stream!r}>"

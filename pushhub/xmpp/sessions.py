@@ -40,17 +40,19 @@ BUSY_SECONDS = 0.005
 
 
 class BoshSessions:
-    """The sessions of one process; see `bosh.sessions.Sessions`.
+    """The sessions of one process; see `bosh.sessions.Sessions`."""
 
-    Args:
-        policy: what clients are granted at most.
-    """
-
-    def __init__(self, server: Server, policy: Policy | None = None) -> None:
+    def __init__(self, server: Server) -> None:
+        settings = server.settings
         self.server = server
-        self.policy = policy or Policy()
+        self.policy = Policy(
+            wait=settings.max_wait,
+            inactivity=settings.bosh_inactivity,
+            maxpause=settings.bosh_maxpause,
+            polling=settings.bosh_polling,
+        )
         self.carriers: dict[str, Carrier] = {}
-        self.throttle = Throttle(server.settings.bosh_rate)
+        self.throttle = Throttle(settings.bosh_rate)
         # Requests that wait for their answer.
         self._held: dict[Caller, Carrier] = {}
         self._leaving = False

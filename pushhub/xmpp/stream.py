@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,6 +48,8 @@ MAX_QUEUED = 200
 
 # RFC 6120 §6.3.4 asks for 2 to 5 retries.
 MAX_LOGINS = 5
+
+NEVER = math.inf
 
 
 class Transport(Protocol):
@@ -90,6 +93,7 @@ class Stream:
         "busy",
         "domain",
         "identity",
+        "login_by",
         "session",
         "state",
     )
@@ -105,6 +109,9 @@ class Stream:
         self.busy = False
         self.identity: Identity | None = None
         self.session: Session | None = None
+        self.login_by = server.hub.now() + server.settings.xmpp_login_seconds
+        """When the transport is to call `expire`, by the hub's clock; `NEVER` once the client has
+        bound a resource."""
 
     # What the transport says
 
@@ -138,12 +145,19 @@ class Stream:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
+        self.login_by = NEVER
         self._queue.clear()
         if self.session is not None:
             self._server.leave(self.session, tuple(undelivered), tuple(unconfirmed))
 
+    def expire(self) -> None:
+        """`login_by` has passed. A stream costs memory, and whoever has not said who it is must not
+        keep it for ever; Prosody and ejabberd name the same condition (RFC 6120 §4.9.3.4)."""
+        self.fail(StreamError("connection-timeout", "The login took too long."))
+
     def dump(self) -> dict[str, Any] | None:
-        """All of it, as JSON takes it; None while something is under way."""
+        """All of it, as JSON takes it; None while something is under way. Times are durations:
+        clocks differ."""
         if self.busy or self._queue or self._mechanism is not None or self.state is State.CLOSED:
             return None
         if self.session is not None and self.session.unsettled:
@@ -153,6 +167,7 @@ class Stream:
             "state": self.state.value,
             "identity": dump_identity(self.identity),
             "session": dump_session(self.session),
+            "login": None if self.session is not None else self.login_by - self._server.hub.now(),
         }
 
     async def load(self, record: Any) -> None:
@@ -163,6 +178,10 @@ class Stream:
         """
         self.state = State(record["state"])
         self.identity = load_identity(record["identity"])
+        if record["session"] is not None:
+            self.login_by = NEVER
+        elif (left := record.get("login")) is not None:
+            self.login_by = self._server.hub.now() + left
         if self.identity is not None and record["session"] is not None:
             self.busy = True
             try:
@@ -174,6 +193,7 @@ class Stream:
     def abandon(self) -> None:
         """It goes on elsewhere; nobody is told anything."""
         self.state = State.CLOSED
+        self.login_by = NEVER
         if self.session is not None:
             self._server.suspend(self.session)
 
@@ -324,6 +344,7 @@ class Stream:
             return
         self.session = session
         self.state = State.BOUND
+        self.login_by = NEVER
         self.send(result(iq.having({"from": None, "to": None}), bind_result(session.jid.text)))
 
     def __repr__(self) -> str:

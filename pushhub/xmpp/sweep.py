@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 NODES = f"{PREFIX}nodes"
 
-# Longer than the longest pause and inactivity that a client is granted together, three minutes: who
-# comes later than that has no session any more.
+# Longer than any client may be silent, as far as settings go: a pause is at most 300 s, the
+# inactivity of a polling session 421 s. Who comes later than that has no session any more.
 FORGET_SECONDS = 600.0
 # The sids of those that a node has handed over, a hundred in each event.
 LEFT = Retention(events=1000, age=None)

@@ -5,12 +5,14 @@ tests/bosh.
 import asyncio
 import gzip
 import hashlib
+import re
+import time
 import zlib
 from collections.abc import Iterator
 
 import pytest
 
-from pushhub.bosh.body import HTTPBIND, Body
+from pushhub.bosh.body import EMPTY, HTTPBIND, Body
 from pushhub.bosh.sessions import Caller
 from pushhub.protocol.grant import Grant
 from pushhub.protocol.request import Request
@@ -292,3 +294,77 @@ async def test_no_domain_no_sessions() -> None:
         for method in ("GET", "POST"):
             answer = await server.ask(method, BOSH)
             assert answer.status == 404, answer
+
+
+# -- limits that operators set -------------------------------------------------
+
+
+async def attributes(server: Server, **asked: str) -> dict[str, str]:
+    """The attributes of a creation response."""
+    answer = await server.ask("POST", BOSH, {}, creation(**asked))
+    head = answer.body.decode().partition(">")[0]
+    return dict(re.findall(r" (\w+)='([^']*)'", head))
+
+
+async def test_limits_are_settings() -> None:
+    with serve(max_wait=20, bosh_inactivity=1, bosh_maxpause=5, bosh_polling=7) as server:
+        told = await attributes(server)
+        assert (told["wait"], told["inactivity"], told["maxpause"]) == ("20", "1", "5")
+        polls = await attributes(server, wait="0")
+        assert (polls["polling"], polls["inactivity"]) == ("7", "16")
+        # What is told is kept to.
+        answer = await server.ask("POST", BOSH, {}, poll(polls["sid"], 101))
+        assert b"condition='policy-violation'" in answer.body
+        paused = await opened(server)
+        answer = await server.ask("POST", BOSH, {}, poll(paused, 101, pause="6"))
+        assert b"condition='policy-violation'" in answer.body
+        # Whoever looks at a session keeps it alive.
+        await asyncio.sleep(1.3)
+        answer = await server.ask("POST", BOSH, {}, poll(told["sid"], 101))
+        assert b"condition='item-not-found'" in answer.body
+
+
+async def test_pauses_and_paces_may_be_left_out() -> None:
+    with serve(bosh_maxpause=0, bosh_polling=0) as server:
+        told = await attributes(server, wait="0")
+        assert not {"maxpause", "polling"} & told.keys()
+        for rid in range(101, 110):
+            answer = await server.ask("POST", BOSH, {}, poll(told["sid"], rid))
+            assert answer.body == EMPTY
+
+
+LATE = b"condition='remote-stream-error'"
+WHY = b"<connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+
+
+async def test_a_login_has_a_time_limit() -> None:
+    """A client that polls, one that waits, and one that pauses; but not who has logged in."""
+    with serve(xmpp_login_seconds=1, bosh_polling=0) as server:
+        known = await opened(server)
+        auth = f"<auth xmlns='{MECHANISM}' mechanism='ANONYMOUS'/>"
+        await server.ask("POST", BOSH, {}, poll(known, 101, auth))
+        bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
+        bind = f"<iq xmlns='jabber:client' type='set' id='b'>{bind}</iq>"
+        assert b"<jid>" in (await server.ask("POST", BOSH, {}, poll(known, 102, bind))).body
+        polls, waits, pauses = [await opened(server, wait=wait) for wait in ("0", "60", "60")]
+        half = await opened(server)
+        await server.ask("POST", BOSH, {}, poll(half, 101, auth))
+        await server.ask("POST", BOSH, {}, poll(pauses, 101, pause="60"))
+        begun = time.monotonic()
+        held = asyncio.create_task(server.ask("POST", BOSH, {}, poll(waits, 101)))
+        rid = 101
+        while (answer := await server.ask("POST", BOSH, {}, poll(polls, rid))).body == EMPTY:
+            rid += 1
+            assert time.monotonic() - begun < 10, "it polls for ever"
+        for told in (
+            answer,
+            await held,
+            await server.ask("POST", BOSH, {}, poll(half, 102)),
+            await server.ask("POST", BOSH, {}, poll(pauses, 102)),
+        ):
+            assert LATE in told.body, told
+            assert WHY in told.body, told
+        ping = "<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+        assert b"type='result'" in (await server.ask("POST", BOSH, {}, poll(known, 103, ping))).body
+        again = await server.ask("POST", BOSH, {}, poll(polls, rid + 1))
+        assert b"condition='item-not-found'" in again.body

@@ -5,6 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from annotated_types import Le
+
+from pushhub.bosh.body import HTTPBIND, parse
+from pushhub.bosh.terms import Policy, negotiate
+from pushhub.settings import Settings
 from pushhub.store.redis import RedisStore
 from pushhub.xmpp import sweep
 from tests.xmpp.browser import Browser
@@ -68,3 +73,17 @@ async def test_where_a_dead_node_s_sessions_were(pair: World) -> None:
     await pair.user("juliet", "phone", 1)
     where = await other.registers.json("$xmpp:where:juliet@localhost")
     assert where == {"phone": other.nodes.id}
+
+
+def test_who_may_come_back_is_not_forgotten() -> None:
+    """The longest silence that settings allow ends before a session that was handed over does."""
+
+    def most(name: str) -> int:
+        (bound,) = [m.le for m in Settings.model_fields[name].metadata if isinstance(m, Le)]
+        assert isinstance(bound, int)
+        return bound
+
+    policy = Policy(inactivity=most("bosh_inactivity"), polling=most("bosh_polling"))
+    polls = parse(f"<body xmlns='{HTTPBIND}' rid='1' to='localhost' wait='0'/>".encode())
+    assert negotiate(polls, policy).inactivity < sweep.FORGET_SECONDS
+    assert most("bosh_maxpause") < sweep.FORGET_SECONDS
