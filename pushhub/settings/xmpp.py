@@ -136,7 +136,8 @@ class XmppSettings(BaseModel):
         float,
         setting(
             XMPP,
-            "How many BOSH sessions one address may begin in a second; ten times as many at once.",
+            "How many BOSH sessions one address, or one IPv6 network (/64), may begin in a second; "
+            "ten times as many at once.",
             ge=0.1,
             le=100_000,
         ),

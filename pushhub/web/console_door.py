@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.protocol.address import counted_as
 from pushhub.protocol.grant import EVERYTHING, Grant
 from pushhub.protocol.problem import Problem, retry_after
 
@@ -35,7 +36,8 @@ MAX_KNOWN = 1_000
 
 
 class Throttle:
-    """How many wrong credentials each address may still send. `now` gives seconds."""
+    """How many wrong credentials each address, of IPv6 each network, may still send. `now` gives
+    seconds."""
 
     __slots__ = ("_now", "_spent")
 
@@ -46,12 +48,12 @@ class Throttle:
 
     def wait(self, address: str) -> float:
         """Seconds until the address may try again; 0 if it may now."""
-        back = self._spent.get(address, 0.0) - self._now()
+        back = self._spent.get(counted_as(address), 0.0) - self._now()
         return max(0.0, back - (BURST - 1) * SECONDS_A_TRY)
 
     def failed(self, address: str) -> None:
         """A try was wrong."""
-        now = self._now()
+        address, now = counted_as(address), self._now()
         back = max(self._spent.pop(address, now), now) + SECONDS_A_TRY
         self._spent[address] = back
         if len(self._spent) > MAX_ADDRESSES:

@@ -12,6 +12,7 @@ from pushhub.bosh.body import terminate
 from pushhub.bosh.condition import Condition
 from pushhub.bosh.session import Session
 from pushhub.bosh.terms import DEFAULT_CONTENT, Policy
+from pushhub.protocol.address import counted_as
 from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.store.base import StoreError
 from pushhub.xmpp.carrier import Carrier
@@ -228,7 +229,8 @@ class BoshSessions:
 
 
 class Throttle:
-    """How many sessions one address may begin: `rate` a second, and ten times as many at once.
+    """How many sessions one address, of IPv6 one network, may begin: `rate` a second, and ten times
+    as many at once.
 
     An address counts as long as its bucket is not full again, so only those are remembered.
     """
@@ -245,7 +247,7 @@ class Throttle:
 
     def admits(self, address: str, now: float) -> bool:
         """Whether one more may begin now."""
-        most = self._rate * 10
+        address, most = counted_as(address), self._rate * 10
         left, since = self._buckets.pop(address, (most, now))
         left = min(most, left + (now - since) * self._rate)
         admitted = left >= 1

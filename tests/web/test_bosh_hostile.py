@@ -415,6 +415,22 @@ async def test_ten_thousand_sessions_begin_at_once() -> None:
         assert len(throttle._buckets) <= others + 2
 
 
+async def test_who_has_a_network_is_one_address() -> None:
+    """An IPv6 client has 2^64 addresses, and draws one for each connection."""
+    async with house(bosh_rate=0.1, trusted_proxies=["127.0.0.0/8"]) as hub:
+
+        async def begun(address: str) -> bool:
+            return b" sid='" in (await hub.ask(creation(), {"x-forwarded-for": address})).body
+
+        admitted = [await begun(f"2001:db8:1:2::{number:x}") for number in range(1, 21)]
+        assert 1 <= sum(admitted) <= 2
+        assert await begun("2001:db8:1:3::1"), "somebody else"
+        assert await begun("::ffff:192.0.2.1")
+        assert await begun("::ffff:192.0.2.2")
+        assert hub.app.sessions is not None
+        assert len(hub.app.sessions.throttle._buckets) == 4
+
+
 async def test_who_is_no_proxy_cannot_choose_the_address() -> None:
     async with house(bosh_rate=0.1, trusted_proxies=[]) as hub:
         said = [{"x-forwarded-for": f"192.0.2.{number}"} for number in range(20)]

@@ -150,6 +150,10 @@ async def test_the_throttle_forgives() -> None:
     assert throttle.wait("a") == 0
     throttle.failed("a")
     assert throttle.wait("a") == SECONDS_A_TRY
+    for n in range(BURST):
+        throttle.failed(f"2001:db8:1:2::{n}")
+    assert throttle.wait("2001:db8:1:2:3:4:5:6") == SECONDS_A_TRY, "the same customer"
+    assert throttle.wait("2001:db8:1:3::1") == 0
     for n in range(MAX_ADDRESSES + 5):
         throttle.failed(str(n))
     assert repr(throttle) == f"<Throttle of {MAX_ADDRESSES} addresses>"
