@@ -29,7 +29,7 @@ CROWD = 1000
 
 # mallopt(3): blocks from this size on come from the system and return to it when they are freed.
 # It is glibc's own start value; unless it is set, the first large block that is freed raises it,
-# and then what slow readers were written stays with the process: 80 MB instead of 57 for forty.
+# and then what slow readers were written stays with the process: a megabyte each.
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK_BYTES = 128 * 1024
 

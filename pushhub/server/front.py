@@ -170,6 +170,7 @@ class Connection(Lending):
 
     def resume_writing(self) -> None:
         self.paused = False
+        self.transport.set_write_buffer_limits(WRITE_HIGH_WATER)
         if self.guest is not None:
             self.guest.resume_writing()
         else:
@@ -425,7 +426,7 @@ class Connection(Lending):
             self._answer(reply)
         elif isinstance(reply, Part):
             assert self.outlet is not None
-            self.transport.writelines(self.outlet.frame(reply))
+            self._write(self.outlet.frame(reply))
             self._turn()
         elif isinstance(reply, Stream):
             self._open(reply)
@@ -447,9 +448,22 @@ class Connection(Lending):
             pieces = answer.pieces(tail) if head.method != "HEAD" else (answer.head(tail),)
             if lobby.access is not None:
                 lobby.access(self.client, head, answer.status, sum(map(len, pieces)))
-        self.transport.writelines(pieces)
+        self._write(pieces)
         if not keep:
             self._end(linger=linger or bool(self.buffer))
+
+    def _write(self, pieces: tuple[bytes, ...]) -> None:
+        """Write what belongs together. A large piece stays in memory whole while a byte of it is
+        unsent, so nothing may be left of one when another is made.
+        """
+        transport = self.transport
+        if len(pieces) == 1 or len(pieces[1]) <= WRITE_HIGH_WATER:
+            transport.writelines(pieces)
+            return
+        transport.set_write_buffer_limits(0)
+        transport.writelines(pieces)
+        if not self.paused:
+            transport.set_write_buffer_limits(WRITE_HIGH_WATER)
 
     def _end(self, *, linger: bool) -> None:
         """Close when what was written has left; `linger` when what still comes would reset it."""
@@ -489,7 +503,7 @@ class Connection(Lending):
                 self._close_stream()
                 return
             if isinstance(step, Part):
-                self.transport.writelines(outlet.frame(step))
+                self._write(outlet.frame(step))
             else:
                 self.hold = step
                 step.attach(self)
