@@ -1,15 +1,21 @@
 """Servers that whole modules of tests share: every test uses channels of its own."""
 
 import asyncio
+import os
 import resource
 from collections.abc import Iterator
 
 import pytest
 
+from tests import outside
 from tests.serving import Server, serve
 
 # Both drivers, and both stores: one answers while it is asked, the other later, from a thread.
 HUBS = ["front-memory", "front-sqlite", "asgi-memory"]
+
+
+# What was installed for the tests is what they, and what they start, find first.
+os.environ["PATH"] = outside.path()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,11 +1,13 @@
-"""The outside parts: programs that tests use and that no Python lock can carry.
+"""The outside parts: programs and packages that tests use and that the Python lock does not carry.
 
 A test asks for its part with `outside.require("curl")`, which skips the test when the part is
 missing, or fails it under PUSHHUB_TEST_ALL=1. `python -m tests.outside install` installs what is
 missing where it may; `python -m tests.outside report` says what was left out and why.
 """
 
+import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,29 +18,68 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / ".outside"
+from tests.npm import CannotInstall, Packages, install_node
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / ".outside"
 POLICY = Path("/usr/sbin/policy-rc.d")
 LOG = FOLDER / "left-out.tsv"  # "part<tab>reason" lines, appended by every process of a run
+
+# A slow network may take minutes; in a test, which pytest ends after 120 s, they are there by then.
+INSTALL_SECONDS = 600.0
+IN_A_TEST_SECONDS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One outside part: any of `commands` will do, installed as a `debian` or an `npm` package."""
+    """One outside part: any of `commands` will do, or else what a lock or a script makes."""
 
     name: str
     commands: tuple[str, ...]
     without: str
-    debian: str | None = None
-    npm: str | None = None  # with its version: "name@1.2.3"
+    least: str = ""  # the oldest version that will do
+    debian: str | None = None  # the package that has it
+    node: bool = False  # whether tests/node.txt has it
+    lock: str | None = None  # the folder of its package-lock.json
     setup: str | None = None  # the script that makes .outside/NAME from a lock, and marks it
 
     def find(self) -> str | None:
-        """The path of the first command that is there; of what a script made, its folder."""
+        """The path of the first command that is there; of what a lock or a script made, its
+        folder. Nothing if it lacks anything."""
+        return None if self.lacks() else self._place()
+
+    def lacks(self) -> str:
+        """Why it cannot be used, and what to do; empty if it can."""
+        place = self._place()
+        if self.lock:
+            if Packages(ROOT / self.lock).current():
+                return ""
+            reasons = [f"{need}: {why}" for need in NEEDED if (why := PARTS[need].lacks())]
+            return "; ".join(reasons) or f"{self.lock}/package-lock.json is not installed; {_DO}"
+        if place is None:
+            return f"not installed; {self._remedy()}"
+        if self.least and _number(found := _version(place)) < _number(self.least):
+            return f"{place} is version {found}, not {self.least} or newer; {self._remedy()}"
+        return ""
+
+    def _place(self) -> str | None:
+        if self.lock:
+            return str(Packages(ROOT / self.lock).modules)
         if self.setup:
             return str(FOLDER / self.name) if (FOLDER / self.name / "installed").exists() else None
-        path = os.pathsep.join([os.environ.get("PATH", ""), str(FOLDER / "node_modules" / ".bin")])
-        return next((found for c in self.commands if (found := shutil.which(c, path=path))), None)
+        return next((found for c in self.commands if (found := shutil.which(c, path=path()))), None)
 
+    def _remedy(self) -> str:
+        if self.debian:
+            return f"as root on Debian: apt-get install {self.debian}"
+        if self.node:
+            return f"{_DO}, which needs no root, or put Node.js {self.least or 'and npm'} on PATH"
+        return _DO
+
+
+_DO = "`python -m tests.outside install` installs it"
+# What packages of npm are installed with.
+NEEDED = ("node", "npm")
 
 PARTS = {
     part.name: part
@@ -59,10 +100,15 @@ PARTS = {
             without="the Redis store on Redis 7, and over TLS",
         ),
         Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
-        Part("node", ("node",), debian="nodejs", without="what drives the browser"),
-        Part("npm", ("npm",), debian="npm", without="what drives the browser"),
+        # What Vitest and jsdom ask for. Debian 12 has 18, so it is not taken from there.
+        Part("node", ("node",), least="20", node=True, without="everything in JavaScript"),
+        # The first that reads locks of version 3.
+        Part("npm", ("npm",), least="7", node=True, without="everything in JavaScript"),
+        Part("client", (), lock="clients/js", without="the browser client, in Chromium too"),
+        Part("pages", (), lock="tests/browser_pages", without="the demo and the console"),
         Part("examples", (), setup="examples/setup", without="the examples, before and after"),
-        Part("pollers", (), setup="tests/peers/pollers/setup", without="Pollymer, restful-react"),
+        Part("pollers", (), lock="tests/peers/pollers", without="Pollymer, restful-react"),
+        Part("grip-libraries", (), lock="tests/peers/js", without="serve-grip as an origin"),
         Part("pushpin", ("pushpin",), debian="pushpin", without="GRIP's cases on a real Pushpin"),
         Part("zurl", ("zurl",), debian="zurl", without="GRIP's cases on a real Pushpin"),
         Part("prosody", ("prosody",), debian="prosody", without="BOSH's cases on a real Prosody"),
@@ -76,20 +122,31 @@ PARTS = {
         Part(
             "bosh-clients",
             (),
-            setup="tests/peers/bosh/setup",
+            lock="tests/peers/bosh",
             without="Strophe.js, stanza.io, Converse.js",
         ),
     ]
 }
 
+_failed: dict[str, str] = {}  # what this process could not install, and does not try again
+
+
+def path() -> str:
+    """The search path of commands: before all others those that were installed for the tests."""
+    ours, others = str(FOLDER / "bin"), os.environ.get("PATH", "").split(os.pathsep)
+    return os.pathsep.join([ours, *(other for other in others if other != ours)])
+
 
 def require(name: str) -> str:
     """The path of a part; without it, the test that asks is skipped, or fails if none may be."""
     part = PARTS[name]
+    if part.lock and part.lacks() and name not in _failed:
+        # Its lock has changed, or nobody has installed it yet.
+        _failed.update(_install_packages(part, IN_A_TEST_SECONDS))
     if found := part.find():
         return found
-    reason = f"needs {name}, which is not installed"
-    _note(name, f"a test was left out: {os.environ.get('PYTEST_CURRENT_TEST', 'unknown')}")
+    reason = f"needs {name}: {_failed.get(name) or part.lacks()}"
+    _note(name, f"{reason}; left out: {os.environ.get('PYTEST_CURRENT_TEST', 'unknown')}")
     if _all_wanted():
         pytest.fail(reason)
     pytest.skip(reason)
@@ -98,16 +155,18 @@ def require(name: str) -> str:
 def install() -> None:
     """Install what is missing, where that is possible, and forget what earlier runs left out."""
     LOG.unlink(missing_ok=True)
-    for part in PARTS.values():
-        # Again if it is there: its lock may have changed since.
-        if part.setup and not _run(str(FOLDER.parent / part.setup)):
-            _note(part.name, f"{part.setup} failed")
-    missing = [part for part in PARTS.values() if not part.find()]
+    missing = [part for part in PARTS.values() if part.lacks()]
     if debian := [part for part in missing if part.debian]:
         _install_debian(debian)
-    for part in missing:
-        if part.npm and not part.find():
-            _install_npm(part, part.npm)
+    if node := [part for part in missing if part.node]:
+        _install_node(node)
+    for part in PARTS.values():
+        # Again if it is there: its lock may have changed since.
+        if part.setup and not _run(str(ROOT / part.setup)):
+            _note(part.name, f"{part.setup} failed")
+        if part.lock and part in missing:
+            for name, reason in _install_packages(part, INSTALL_SECONDS).items():
+                _note(name, reason)
 
 
 def report() -> int:
@@ -116,9 +175,8 @@ def report() -> int:
     rows = []
     for part in PARTS.values():
         reasons = [reason for name, reason in noted if name == part.name]
-        if not part.find() or reasons:
-            reasons = reasons or ["not installed"]
-            rows.append((part.name, part.without, "; ".join(dict.fromkeys(reasons))))
+        if (lack := part.lacks()) or reasons:
+            rows.append((part.name, part.without, "; ".join(dict.fromkeys(reasons or [lack]))))
     if not rows:
         print(f"outside parts: all {len(PARTS)} present ({', '.join(PARTS)}), nothing left out")
         return 0
@@ -130,6 +188,20 @@ def report() -> int:
         print("PUSHHUB_TEST_ALL=1 allows nothing to be left out", file=sys.stderr)
         return 1
     return 0
+
+
+@functools.cache
+def _version(program: str) -> str:
+    """The version that a program says it has; "0" if it says none."""
+    done = subprocess.run(
+        [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+    )
+    found = re.search(r"\d+(\.\d+)*", done.stdout)
+    return found[0] if done.returncode == 0 and found else "0"
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in version.split("."))
 
 
 def _install_debian(parts: list[Part]) -> None:
@@ -160,13 +232,27 @@ def _no_services() -> Iterator[None]:
         POLICY.unlink()
 
 
-def _install_npm(part: Part, package: str) -> None:
-    if not (npm := shutil.which("npm")):
-        _note(part.name, f"no npm to install {package} with")
-        return
-    print(f"outside parts: npm installs {package}", flush=True)
-    if not _run(npm, "install", "--silent", "--no-save", "--prefix", str(FOLDER), package):
-        _note(part.name, f"npm install {package} failed")
+def _install_node(parts: list[Part]) -> None:
+    print("outside parts: pip installs node and npm into .outside", flush=True)
+    try:
+        install_node(FOLDER / "node", FOLDER / "bin", INSTALL_SECONDS)
+    except CannotInstall as problem:
+        for part in parts:
+            _note(part.name, f"{problem}; put Node.js {part.least or 'and npm'} or newer on PATH")
+    _version.cache_clear()
+
+
+def _install_packages(part: Part, seconds: float) -> dict[str, str]:
+    """Install a lock's packages; what went wrong, by the part's name."""
+    assert part.lock
+    if any(PARTS[need].lacks() for need in NEEDED):
+        return {part.name: part.lacks()}
+    print(f"outside parts: npm installs {part.lock}/package-lock.json", flush=True)
+    try:
+        Packages(ROOT / part.lock).install(path(), seconds)
+    except CannotInstall as problem:
+        return {part.name: str(problem)}
+    return {}
 
 
 def _run(*command: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import json
 import subprocess
@@ -20,15 +19,9 @@ SECONDS = 60.0
 
 
 def install() -> str:
-    """What the client's lock names, once for all processes of a run; the path of node."""
-    node = outside.require("node")
-    lock, installed = CLIENT / "package-lock.json", CLIENT / "node_modules/.package-lock.json"
-    with (CLIENT / "package.json").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            npm = outside.require("npm")
-            subprocess.run([npm, "ci", "--silent", "--no-audit"], cwd=CLIENT, check=True)
-    return node
+    """The path of node, when the client's packages are installed."""
+    outside.require("client")
+    return outside.require("node")
 
 
 class Chromium:

@@ -57,10 +57,6 @@ def test_size_and_exports() -> None:
     assert told == sizes[:2], "the README says how large it is"
 
 
-def test_the_lock_names_no_registry() -> None:
-    assert '"resolved"' not in (CLIENT / "package-lock.json").read_text()
-
-
 async def test_the_hub_serves_it(own: Server) -> None:
     for name in ("client.js", "client.mjs"):
         answer = await own.get(f"/{name}")

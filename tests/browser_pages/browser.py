@@ -1,6 +1,5 @@
 """Chromium and what drives it, as tests use them."""
 
-import fcntl
 import json
 import subprocess
 from pathlib import Path
@@ -18,7 +17,7 @@ def drive(scenario: str, **arguments: Any) -> Any:
     `url` is the hub's, `far` that of another node.
     """
     node, chromium = outside.require("node"), outside.require("chromium")
-    _install()
+    outside.require("pages")
     given = json.dumps({"chromium": chromium, **arguments})
     done = subprocess.run(
         [node, "drive.mjs", scenario, given],
@@ -38,13 +37,3 @@ def drive(scenario: str, **arguments: Any) -> Any:
     if "key" in arguments and not arguments.get("key_in_address"):
         assert not [url for url in found["requests"] if arguments["key"] in url]
     return found["result"]
-
-
-def _install() -> None:
-    """What the lock names, once for all processes of a run."""
-    lock, installed = FOLDER / "package-lock.json", FOLDER / "node_modules/.package-lock.json"
-    with (FOLDER / "package.json").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            npm = outside.require("npm")
-            subprocess.run([npm, "ci", "--silent", "--no-audit"], cwd=FOLDER, check=True)

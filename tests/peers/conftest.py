@@ -1,9 +1,7 @@
 """One scripted origin, and in front of it a real Pushpin or pushhub."""
 
 import base64
-import fcntl
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,6 @@ SECRET = "base64:" + base64.b64encode(KEY).decode()
 GATES = ["pushpin", "pushhub"]
 
 JS = Path(__file__).parent / "js"
-INSTALL_SECONDS = 100
 
 _CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
 
@@ -53,12 +50,6 @@ def gate(request: pytest.FixtureRequest, origin: Origin) -> Iterator[Gate]:
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Node.js, with the packages of the lock installed."""
-    program, npm = outside.require("node"), outside.require("npm")
-    with (JS / "package.json").open() as lock:
-        # One of the processes that run tests installs; the others wait for it.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (JS / "node_modules" / ".package-lock.json").exists():
-            command = [npm, "ci", "--silent", "--no-audit", "--no-fund"]
-            subprocess.run(command, cwd=JS, check=True, timeout=INSTALL_SECONDS)
-    return program
+    """Node.js, when the GRIP libraries are installed."""
+    outside.require("grip-libraries")
+    return outside.require("node")

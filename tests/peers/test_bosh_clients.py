@@ -31,7 +31,7 @@ CLIENTS = {
 def test_two_users_chat_and_miss_nothing(client: str, tmp_path: Path) -> None:
     scene, package, best = CLIENTS[client]
     node = outside.require("node")
-    installed = Path(outside.require("bosh-clients")) / "node_modules"
+    installed = Path(outside.require("bosh-clients"))
     channel = fresh("prices")
     store = f"sqlite:///{tmp_path / 'hub.db'}"
     make_accounts(store, "romeo", "juliet")

@@ -52,7 +52,7 @@ def site(dist: Path) -> Iterator[str]:
 
 def test_two_users_chat_over_a_reload_and_read_what_rest_publishes(tmp_path: Path) -> None:
     node, chromium = outside.require("node"), outside.require("chromium")
-    packages = Path(outside.require("bosh-clients")) / "node_modules"
+    packages = Path(outside.require("bosh-clients"))
     channel = fresh("prices")
     store = f"sqlite:///{tmp_path / 'hub.db'}"
     make_accounts(store, "romeo", "juliet")
