@@ -171,7 +171,7 @@ async def test_who_does_not_read(hub: Server, stack: ExitStack) -> None:
             assert time.monotonic() - begun < WRITE + 6
         assert time.monotonic() - begun > WRITE - 0.5
         await holds.publish()
-        assert holds.rounds >= 5
+        assert holds.rounds >= 3
 
 
 async def test_who_sends_and_does_not_read(hub: Server) -> None:
