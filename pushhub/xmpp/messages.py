@@ -9,15 +9,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import orjson
-
 from pushhub.hub.hold import Hold
 from pushhub.protocol.event import DraftError
 from pushhub.store.base import Append, Appended, Retention
 from pushhub.xmpp import names
 from pushhub.xmpp.archive import Kept, archive_name
+from pushhub.xmpp.blocklist import block_name, blocks, own_block
 from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import MESSAGE_TYPES, StanzaError, leaf
+from pushhub.xmpp.stanza import MESSAGE_TYPES, StanzaError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -89,10 +88,9 @@ class Messages:
         if not (known or self._server.nodes.knows(to)):
             raise StanzaError("service-unavailable", "There is no such account.")
         if blocks(facts.get(block_name(session.jid.bare)), to):
-            blocked = leaf("blocked", names.BLOCKING_ERRORS)
-            raise StanzaError("not-acceptable", "You have blocked this address.", blocked)
+            raise own_block()
         if blocks(facts.get(block_name(to.bare)), session.jid):
-            # XEP-0191 §3.2: as if there was nobody.
+            # XEP-0191 §3.3: as if there was nobody.
             raise StanzaError("service-unavailable")
         # An account's name may look like one that a node has drawn: tom.williams.
         anonymous = home.anonymous if home is not None else facts.get(account_name(to)) is None
@@ -156,26 +154,12 @@ def addressed(stanza: Element, to: Jid) -> Element:
 
 def account_name(jid: Jid) -> str:
     """The register of an account."""
-    return _name("account", jid.bare)
-
-
-def block_name(bare: str) -> str:
-    """The register of an account's block list."""
-    return _name("block", bare)
+    return _account_name(jid.bare)
 
 
 @lru_cache(maxsize=16_384)
-def _name(kind: str, bare: str) -> str:
-    return register_name(kind, bare)
-
-
-def blocks(event: Event | None, jid: Jid) -> bool:
-    """Whether a block list names an address, its account or its domain (XEP-0191 §3.1)."""
-    if event is None or not event.data:
-        return False
-    listed = orjson.loads(event.data)
-    domain = jid.domain
-    return any(text in listed for text in (jid.text, jid.bare, domain, f"{domain}/{jid.resource}"))
+def _account_name(bare: str) -> str:
+    return register_name("account", bare)
 
 
 def kind_of(stanza: Element) -> str:

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.xml import Element, parse
+from pushhub.xmpp.blocklist import block_name, blocks, own_block
 from pushhub.xmpp.jid import Jid, parse_jid
-from pushhub.xmpp.messages import block_name, blocks
 from pushhub.xmpp.names import CLIENT
 from pushhub.xmpp.session import MAX_DIRECTED
 from pushhub.xmpp.stanza import StanzaError
@@ -99,7 +99,7 @@ class Presences:
         await server.nodes.notify(bare, "presence", xml=own, but=session.jid.text)
 
     async def _kept_apart(self, blocked: Event | None, own: Jid, other: Jid) -> bool:
-        """Whether one of them has blocked the other (XEP-0191 §3.2); `blocked` is the own list."""
+        """Whether one of them has blocked the other (XEP-0191 §3.3); `blocked` is the own list."""
         if blocks(blocked, other):
             return True
         return blocks(await self._server.registers.event(block_name(other.bare)), own)
@@ -150,7 +150,7 @@ class Presences:
             self._server.spawn(self._answer(home.jid.bare, by, shown))
 
     async def _answer(self, bare: str, by: Jid, presences: Iterable[Element]) -> None:
-        # XEP-0191 §3.2: to who is blocked nobody is there.
+        # XEP-0191 §3.3: to who is blocked nobody is there.
         if blocks(await self._server.registers.event(block_name(bare)), by):
             return
         for presence in presences:
@@ -165,7 +165,9 @@ class Presences:
             return
         blocked = await server.registers.event(block_name(to.bare))
         own = await server.registers.event(block_name(session.jid.bare))
-        if blocks(blocked, session.jid) or blocks(own, to):
+        if blocks(own, to):
+            raise own_block()
+        if blocks(blocked, session.jid):
             return
         if stanza.get("type") == "unavailable":
             session.directed.pop(to.text, None)

@@ -7,10 +7,9 @@ from __future__ import annotations
 from inspect import iscoroutine
 from typing import TYPE_CHECKING
 
-from pushhub.xmpp import names
+from pushhub.xmpp.blocklist import block_name, blocks, own_block
 from pushhub.xmpp.extension import Place, Query
-from pushhub.xmpp.messages import block_name, blocks
-from pushhub.xmpp.stanza import IQ_TYPES, StanzaError, leaf, result
+from pushhub.xmpp.stanza import IQ_TYPES, StanzaError, result
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.server import Server
     from pushhub.xmpp.session import Session
+
+
+# Where somebody else is asked: an account cannot block itself, or its own server.
+_OTHERS = frozenset({Place.OTHER, Place.PUBSUB})
 
 
 class Queries:
@@ -55,11 +58,13 @@ class Queries:
         payload = payloads[0]
         place = self._place(session, to)
         handler = self._handlers.get((place, kind, payload.namespace, payload.name))
-        if handler is None:
-            if place is Place.REMOTE:
-                raise StanzaError("remote-server-not-found", "This server talks to no others.")
-            raise StanzaError("service-unavailable")
         query = Query(self._server, session, iq, payload, to)
+        if place in _OTHERS:
+            return self._ask(query, handler)
+        if place is Place.REMOTE:
+            raise StanzaError("remote-server-not-found", "This server talks to no others.")
+        if handler is None:
+            raise StanzaError("service-unavailable")
         answered = handler(query)
         if iscoroutine(answered):
             return self._later(query, answered)
@@ -68,6 +73,17 @@ class Queries:
 
     async def _later(self, query: Query, answered: Coroutine[None, None, Answered]) -> None:
         self._answer(query, await answered)
+
+    async def _ask(self, query: Query, handler: Handler | None) -> None:
+        """Answer for somebody else, if neither has blocked the other."""
+        assert query.to is not None
+        await self._check_blocks(query.session, query.to)
+        if handler is None:
+            raise StanzaError("service-unavailable")
+        answered = handler(query)
+        if iscoroutine(answered):
+            answered = await answered
+        self._answer(query, answered)  # type: ignore[arg-type]
 
     def _answer(self, query: Query, answered: Answered) -> None:
         children = () if answered is None else (answered,)
@@ -95,16 +111,24 @@ class Queries:
         return self._unless_blocked(session, iq, to)
 
     async def _unless_blocked(self, session: Session, iq: Element, to: Jid) -> None:
-        server = self._server
         asks = iq.get("type") in ("get", "set")
-        if not session.home.anonymous:
-            event = await server.registers.event(block_name(session.jid.bare))
-            if blocks(event, to):
-                if asks:
-                    blocked = leaf("blocked", names.BLOCKING_ERRORS)
-                    raise StanzaError("not-acceptable", "You have blocked this address.", blocked)
-                return
-        event = await server.registers.event(block_name(to.bare))
-        brought = not blocks(event, session.jid) and await server.nodes.stanza(to, iq)
-        if not brought and asks:
+        try:
+            await self._check_blocks(session, to)
+        except StanzaError:
+            if asks:
+                raise
+            return
+        if not await self._server.nodes.stanza(to, iq) and asks:
+            raise StanzaError("service-unavailable")
+
+    async def _check_blocks(self, session: Session, to: Jid) -> None:
+        """Return if neither side has blocked the other (XEP-0191 §3.3).
+
+        Raises:
+            StanzaError: one has. Who is blocked is told that there is nobody.
+        """
+        registers, own = self._server.registers, block_name(session.jid.bare)
+        if not session.home.anonymous and blocks(await registers.event(own), to):
+            raise own_block()
+        if to.local and blocks(await registers.event(block_name(to.bare)), session.jid):
             raise StanzaError("service-unavailable")

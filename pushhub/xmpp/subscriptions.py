@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.xml import Element
+from pushhub.xmpp.blocklist import block_name, blocks, own_block
 from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.messages import account_name, block_name, blocks
+from pushhub.xmpp.messages import account_name
 from pushhub.xmpp.names import CLIENT
 from pushhub.xmpp.roster import Entry
 from pushhub.xmpp.stanza import StanzaError
@@ -69,6 +70,9 @@ class Subscriptions:
 
     async def _send(self, sender: str, kind: str, stanza: Element, to: Jid) -> None:
         server = self._server
+        opens = kind in ("subscribe", "subscribed")
+        if opens and blocks(await server.registers.event(block_name(sender)), to):
+            raise own_block()  # To part from somebody who is blocked is allowed.
         before, _ = await server.rosters.change(
             sender, to.bare, lambda entry: _kept(SENDING[kind](entry))
         )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pushhub.protocol.event import Draft
+from pushhub.store.base import Append, append
 from pushhub.xmpp import names
 from pushhub.xmpp.home import Home
 from tests.store.conftest import until
@@ -420,6 +422,86 @@ async def test_whom_a_block_names(world: World, romeo: Client, jid: str) -> None
     await juliet.ask("set", block("unblock"))
     romeo.chat("juliet@localhost", "hello")
     await juliet.message("hello")
+
+
+VCARD = f"<vCard xmlns='{names.VCARD}'/>"
+
+
+async def test_who_is_blocked_asks_nobody(world: World, romeo: Client) -> None:
+    """What the server answers for an account is refused like what its clients would answer."""
+    juliet = await juliets(world, "balcony")
+    card = f"<vCard xmlns='{names.VCARD}'><FN>Juliet</FN></vCard>"
+    items = f"<pubsub xmlns='{names.PUBSUB}'><items node='urn:xmpp:bookmarks:1'/></pubsub>"
+    unknown, info = "<unknown xmlns='u'/>", f"<query xmlns='{names.DISCO_INFO}'/>"
+    await juliet.ask("set", card)
+    assert (await romeo.ask("get", VCARD, juliet.bare)).elements[0].elements
+    await juliet.ask("set", block("block", "romeo@localhost"))
+    for asked in (VCARD, items, unknown, info):
+        # No different from somebody who does not exist.
+        assert await romeo.refused("get", asked, juliet.bare) == "service-unavailable"
+        assert await romeo.refused("get", asked, "nobody@localhost") == "service-unavailable"
+        refused = await juliet.iq("get", asked, romeo.bare)
+        assert condition(refused) == "not-acceptable"
+        error = refused.find("error")
+        assert error is not None
+        assert error.find("blocked", names.BLOCKING_ERRORS) is not None
+    stranger = await world.user()
+    assert (await stranger.ask("get", VCARD, juliet.bare)).elements[0].elements
+    await juliet.ask("set", block("unblock", "romeo@localhost"))
+    assert (await romeo.ask("get", VCARD, juliet.bare)).elements[0].elements
+    assert await juliet.refused("get", VCARD, romeo.bare) == "service-unavailable"
+
+
+async def test_presence_to_who_is_blocked_is_refused(world: World, romeo: Client) -> None:
+    juliet = await juliets(world, "balcony")
+    await juliet.ask("set", block("block", "romeo@localhost"))
+    for kind in ("", " type='subscribe'", " type='subscribed'", " type='unavailable'"):
+        juliet.say(f"<presence xmlns='{names.CLIENT}' to='{romeo.bare}'{kind}/>")
+        assert condition(await juliet.stanza("presence", type="error")) == "not-acceptable"
+    await romeo.settled()
+    assert not [e for e in romeo.seen if (e.get("from") or "").startswith("juliet@")]
+
+
+async def test_a_blocked_service_notifies_nobody(world: World, romeo: Client) -> None:
+    """Neither an account nor a session of it; and the subscriptions are there when it may."""
+    juliet = await juliets(world, "balcony")
+    phone = await world.user("juliet", "phone")
+    service = "pubsub.localhost"
+
+    def subscribe(jid: str, node: str) -> str:
+        return f"<pubsub xmlns='{names.PUBSUB}'><subscribe node='{node}' jid='{jid}'/></pubsub>"
+
+    def told(client: Client) -> list[str]:
+        events = [e.find("event", names.PUBSUB_EVENT) for e in client.seen]
+        return [event.elements[0].get("node") or "" for event in events if event is not None]
+
+    async def published(data: bytes) -> None:
+        for node in ("news", "talk"):
+            await append(world.server.hub.store, Append(node, Draft(data)))
+        # Romeo follows the same, and is told after the others.
+        await romeo.next(lambda e: e.find("event", names.PUBSUB_EVENT) and "talk" in e.xml())
+        for client in (juliet, phone):
+            await client.settled()
+
+    await juliet.ask("set", subscribe(juliet.bare, "news"), service)
+    await phone.ask("set", subscribe(phone.jid, "talk"), service)
+    for node in ("news", "talk"):
+        await romeo.ask("set", subscribe(romeo.jid, node), service)
+    await published(b"1")
+    assert (told(juliet), told(phone)) == (["news"], ["news", "talk"])
+    for client in (juliet, phone, romeo):
+        client.seen.clear()
+    await juliet.ask("set", block("block", service))
+    await published(b"2")
+    # A session that comes now, and whatever is sent to the service.
+    desk = await juliets(world, "desk")
+    assert await desk.refused("get", "<ping xmlns='urn:xmpp:ping'/>", service) == "not-acceptable"
+    await published(b"3")
+    assert [told(client) for client in (juliet, phone, desk)] == [[], [], []]
+    await juliet.ask("set", block("unblock"))
+    romeo.seen.clear()
+    await published(b"4")
+    assert (told(juliet), told(phone), told(desk)) == (["news"], ["news", "talk"], ["news"])
 
 
 async def test_what_cannot_be_blocked(small: World) -> None:

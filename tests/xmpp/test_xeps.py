@@ -77,7 +77,7 @@ async def test_vcards(world: World, juliet: Client) -> None:
     other = await world.user()
     answer = await other.ask("get", get, "juliet@localhost")
     assert answer.elements[0].elements[0].text == "Juliet & co"
-    assert await other.refused("get", get, "nobody@localhost") == "item-not-found"
+    assert await other.refused("get", get, "nobody@localhost") == "service-unavailable"
     assert await other.refused("set", card) == "not-allowed"
     assert await other.refused("set", card, "juliet@localhost") == "service-unavailable"
 
@@ -116,7 +116,7 @@ async def test_pep_keeps_items(juliet: Client) -> None:
     gone = pubsub("<retract node='urn:xmpp:bookmarks:1'><item id='room@muc'/></retract>")
     await juliet.ask("set", gone)
     assert await juliet.refused("get", get) == "item-not-found"
-    assert await juliet.refused("get", get, "romeo@localhost") == "item-not-found"
+    assert await juliet.refused("get", get, "romeo@localhost") == "service-unavailable"
 
 
 async def test_every_question_of_converse_at_its_start_is_answered(juliet: Client) -> None:

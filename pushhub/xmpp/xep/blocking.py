@@ -1,13 +1,13 @@
-"""The blocking command (XEP-0191). Routing keeps to the list: see `messages` and `presences`."""
+"""The blocking command (XEP-0191). Routing keeps to the list: see `blocklist`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from pushhub.protocol.xml import Element, parse
+from pushhub.xmpp.blocklist import block_name, is_named
 from pushhub.xmpp.extension import ACCOUNT, Extension, Query
 from pushhub.xmpp.jid import JidError, parse_jid
-from pushhub.xmpp.messages import block_name
 from pushhub.xmpp.names import BLOCKING, CLIENT
 from pushhub.xmpp.stanza import StanzaError, leaf
 
@@ -75,8 +75,9 @@ async def change(query: Query, make: Any) -> list[str]:
         return made if made != before else None
 
     after = await server.registers.change_json(block_name(session.jid.bare), remake) or []
-    xml = query.payload.xml()
-    await server.nodes.notify(session.jid.bare, "blocks", xml=xml)
+    service = parse_jid(server.service_of(session.jid.domain))
+    deaf = "yes" if is_named(after, service) else ""
+    await server.nodes.notify(session.jid.bare, "blocks", xml=query.payload.xml(), deaf=deaf)
     return list(set(before) ^ set(after))
 
 
@@ -90,6 +91,7 @@ async def show(query: Query, jid: str, how: str) -> None:
 
 
 def _push(home: Home, data: Mapping[str, str]) -> None:
+    home.server.feeds.mute(home, on=bool(data.get("deaf")))
     payload = parse(data["xml"].encode())
     for session in list(home.sessions.values()):
         if session.wants_blocks:

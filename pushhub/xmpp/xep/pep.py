@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from pushhub.protocol.xml import Element, parse
-from pushhub.xmpp.extension import ACCOUNT, Extension, Place, Query
+from pushhub.xmpp.extension import ACCOUNT, Extension, Query
 from pushhub.xmpp.names import PUBSUB
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import StanzaError
@@ -65,10 +65,6 @@ async def write(query: Query) -> Element | None:
     return Element("pubsub", PUBSUB, {}, (Element("publish", PUBSUB, {"node": node}, (item,)),))
 
 
-def others(query: Query) -> None:
-    raise StanzaError("item-not-found", "There is no such node.")
-
-
 def _register(query: Query) -> str:
     return register_name("pep", query.session.jid.bare)
 
@@ -77,7 +73,6 @@ EXTENSION = Extension(
     {
         (ACCOUNT, "get", PUBSUB, "pubsub"): read,
         (ACCOUNT, "set", PUBSUB, "pubsub"): write,
-        ((Place.OTHER,), "get", PUBSUB, "pubsub"): others,
     },
     account_features=(PUBSUB + "#publish", PUBSUB + "#retrieve-items", PUBSUB + "#retract-items"),
 )

@@ -16,8 +16,8 @@ async def read(query: Query) -> Element:
         return parse(card)
     if bare == query.session.jid.bare:
         return Element("vCard", VCARD)
-    # XEP-0054 §3.2; of who does not exist it is the same.
-    raise StanzaError("item-not-found")
+    # XEP-0054 §3.2; of who does not exist, or has blocked who asks, it is the same.
+    raise StanzaError("service-unavailable")
 
 
 async def write(query: Query) -> None:

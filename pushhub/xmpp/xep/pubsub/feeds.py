@@ -10,6 +10,8 @@ from pushhub.hub.follow import Follow
 from pushhub.protocol.cursor import Cursor, Since, Start
 from pushhub.protocol.grant import Action
 from pushhub.store.base import StoreError
+from pushhub.xmpp.blocklist import block_name, blocks
+from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.xep.pubsub.notice import deleted, message, notification
 from pushhub.xmpp.xep.pubsub.rights import may, record_of
@@ -38,6 +40,8 @@ class Feeds:
         self._server = server
         # Address → channel → what follows it. A bare address is told on all its sessions.
         self._follows: dict[str, dict[str, Follow]] = {}
+        # Accounts that have blocked the service. They follow what they did, and are told nothing.
+        self._muted: set[str] = set()
         # What was last told, to the next of many subscribers too.
         self._last: tuple[Event, str] | None = None
         server.nodes.on("subscribed", self._subscribed)
@@ -97,6 +101,8 @@ class Feeds:
         if home.anonymous:
             return
         bare, server = session.jid.bare, self._server
+        blocked = await server.registers.event(block_name(bare))
+        self.mute(home, on=blocks(blocked, parse_jid(server.service_of(home.jid.domain))))
         for channel in await server.registers.json(subscriptions_name(bare)) or ():
             record = await record_of(server, channel)
             if may(server, session, Action.READ, channel, record):
@@ -107,6 +113,14 @@ class Feeds:
         self._drop(session.jid.text)
         if not session.home.sessions:
             self._drop(session.jid.bare)
+            self._muted.discard(session.jid.bare)
+
+    def mute(self, home: Home, *, on: bool) -> None:
+        """An account has blocked the service, or does not any more (XEP-0191 §3.3, §3.4)."""
+        if on:
+            self._muted.add(home.jid.bare)
+        else:
+            self._muted.discard(home.jid.bare)
 
     def _drop(self, address: str) -> None:
         for follow in self._follows.pop(address, {}).values():
@@ -131,6 +145,8 @@ class Feeds:
     ) -> None:
         """Send a notification to an address: a session, or all of an account that want messages.
         With `event`, it was published some time ago."""
+        if home.jid.bare in self._muted:
+            return
         service = self._server.service_of(home.jid.domain)
         if address == home.jid.bare:
             sessions = [s for s in home.sessions.values() if s.priority >= 0]
