@@ -30,6 +30,13 @@ MOUNTS = {
         mount(Price, { target: document.getElementById("here") });
     """,
 }
+# What the recipe for Strophe.js leaves to the page.
+SHOW = """
+    function show(json) {
+        document.querySelector("p").textContent = `${JSON.parse(json).amount} €`;
+        return true;
+    }
+"""
 ADDRESS = "https://push.example.com"
 
 
@@ -103,15 +110,31 @@ async def test_the_script_tag_of_the_quickstart(own: Server, site: Site, profile
     assert await tab.until("said.length && said") == [{"hello": "world"}]
 
 
-async def test_strophe(own: Server, site: Site, profile: Profile, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["a tag", "a module"])
+async def test_strophe(way: str, own: Server, site: Site, profile: Profile, tmp_path: Path) -> None:
+    recipe = RECIPES["strophe.js"]
+    lines = recipe.splitlines()
+    assert len(lines) == 5, "it is called a recipe of five lines"
+    assert max(map(len, lines)) <= 100
     write(tmp_path, own, "strophe.js")
-    site.pages["/mount.js"] = bundle(tmp_path, "strophe.js")
-    site.pages["/recipe"] = "<p></p><script src=/mount.js></script>"
+    script = (tmp_path / "strophe.js").read_text()
+    if way == "a tag":
+        install()
+        library = CLIENT / "node_modules/strophe.js/dist/strophe.umd.min.js"
+        site.pages["/strophe.js"] = library.read_text()
+        tags = f"<script src=/strophe.js></script><script>{script}</script>"
+    else:
+        (said,) = re.findall(r"^`(import .* from \"strophe.js\")` first", README, re.MULTILINE)
+        (tmp_path / "module.js").write_text(said + ";\n" + script)
+        site.pages["/module.js"] = bundle(tmp_path, "module.js")
+        tags = "<script src=/module.js></script>"
+    site.pages["/recipe"] = f"<p></p><script>{SHOW}</script>{tags}"
     tab = await profile.open(f"{site.url}/recipe")
     # Nothing says when the subscription is there: publish until it is.
     for amount in range(100):
         await own.publish("prices", {"amount": amount})
         if await tab.run("return document.querySelector('p').textContent"):
             break
-    await own.publish("prices", {"amount": 777})
-    await tab.until("document.querySelector('p').textContent == '777 €'")
+    for amount in (776, 777):
+        await own.publish("prices", {"amount": amount})
+        await tab.until("document.querySelector('p').textContent == arg", f"{amount} €")
