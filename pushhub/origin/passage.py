@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pushhub.origin.origin import Origin
     from pushhub.origin.response import Response
     from pushhub.origin.routes import Found
+    from pushhub.origin.sharing import Meaning
     from pushhub.protocol.answer import Answer
 
 
@@ -71,6 +72,11 @@ class Passage:
         there must be one.
         """
         return None if self._shared is None else self._shared.at_once()
+
+    @property
+    def meaning(self) -> Meaning | None:
+        """What the request means, if the next of its kind means the same."""
+        return None if self._shared is None else self._shared.meaning
 
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
         """Ask the origin and write what it says."""

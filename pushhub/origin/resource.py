@@ -99,21 +99,21 @@ class Resource:
 
     # Requests
 
-    def at_once(self, wish: Wish) -> Answer | Hold | None:
+    def at_once(self, wait: int | None, condition: Condition | None) -> Answer | Hold | None:
         """What becomes of a request without asking the origin; None if it must be asked."""
         self._listen()
         now = self._sharing.hub.now()
         known = self.known
         if known is None:
             return None
-        if wish.wait is None:
+        if wait is None:
             if now - self._verified > self.route.max_age:
                 return None
-            fresh = wish.condition is None or wish.condition.is_new(known)
+            fresh = condition is None or condition.is_new(known)
             return known.answer() if fresh else known.unchanged()
-        if wish.condition is None or not self._is_fresh(now) or wish.condition.is_new(known):
+        if condition is None or not self._is_fresh(now) or condition.is_new(known):
             return None
-        return self._park(wish.condition, wish.wait)
+        return self._park(condition, wait)
 
     async def outcome(self, wish: Wish) -> Answer | Hold | None:
         """What becomes of a request for which the origin is asked, with others; None if it is to

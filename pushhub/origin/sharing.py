@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.origin.asked import Asked
     from pushhub.origin.origin import Origin
-    from pushhub.origin.routes import Found
+    from pushhub.origin.routes import Found, Routes
     from pushhub.origin.wish import Wish
     from pushhub.protocol.answer import Answer
+    from pushhub.protocol.condition import Condition
     from pushhub.protocol.problem import Problem
     from pushhub.protocol.route_path import Pattern
     from pushhub.settings import Settings
@@ -43,6 +45,21 @@ SWEEP = 16
 MAX_VARYING = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a request for a shared resource came to, for when the same comes again.
+
+    `routes` and `varying` are those by which it was understood: with others it may mean something
+    else. It names its resource and does not keep it.
+    """
+
+    routes: Routes
+    varying: int
+    channel: str
+    wait: int | None
+    condition: Condition | None
+
+
 class Shared:
     """A request for a shared resource."""
 
@@ -55,9 +72,20 @@ class Shared:
 
     def at_once(self) -> Answer | Hold | None:
         """What becomes of it without asking the origin; None if it must be asked."""
-        outcome = self._resource.at_once(self._wish)
+        outcome = self._resource.at_once(self._wish.wait, self._wish.condition)
         self._sharing.at_once += outcome is not None
         return outcome
+
+    @property
+    def meaning(self) -> Meaning | None:
+        """What the same request will mean, whatever tags are in its `If-None-Match`; None where
+        they make another resource.
+        """
+        resource, wish, sharing = self._resource, self._wish, self._sharing
+        if "if-none-match" in resource.key.names:
+            return None
+        routes, varying = sharing.origin.routes, sharing.varied
+        return Meaning(routes, varying, resource.channel, wish.wait, wish.condition)
 
     async def outcome(self) -> Answer | Hold | None:
         """What becomes of it when the origin was asked; None if it is to pass through.
@@ -97,6 +125,8 @@ class Sharing:
         # Bytes of all bodies that are kept.
         self.size = 0
         self._varying: dict[tuple[str, str], frozenset[str]] = {}
+        self.varied = 0
+        """How often it was learned that a resource varies by more than was known."""
 
     # Requests
 
@@ -105,6 +135,23 @@ class Sharing:
         wish = self._wish(found, asked)
         resource = None if wish is None else self._resource(found, asked)
         return None if wish is None or resource is None else Shared(self, resource, wish)
+
+    def again(self, meaning: Meaning, condition: Condition | None) -> Answer | Hold | None:
+        """What becomes of a request of known meaning, whose client has what `condition` says,
+        without asking the origin. None if it must be asked, or the request understood anew.
+        """
+        resource, hub = self._resources.get(meaning.channel), self.hub
+        if (
+            resource is None
+            or meaning.routes is not self.origin.routes
+            or meaning.varying != self.varied
+            or resource.alone_until > hub.now()
+            or (meaning.wait is not None and hub.parked >= hub.max_holds)
+        ):
+            return None
+        outcome = resource.at_once(meaning.wait, condition)
+        self.at_once += outcome is not None
+        return outcome
 
     def _wish(self, found: Found, asked: Asked) -> Wish | None:
         route = found.route
@@ -169,6 +216,7 @@ class Sharing:
         if len(self._varying) >= MAX_VARYING:
             self._varying.pop(next(iter(self._varying)))
         self._varying[key.address] = self._varying.get(key.address, frozenset()) | names
+        self.varied += 1
         return True
 
     # Other nodes

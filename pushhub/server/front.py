@@ -61,7 +61,6 @@ class Connection(Lending):
     __slots__ = (
         "advancing",
         "ended",
-        "extra",
         "hold",
         "manner",
         "match",
@@ -194,13 +193,13 @@ class Connection(Lending):
         if manner is None or not data.endswith(manner.raw):
             manner = lobby.recall.manner(data)
             if manner is None:
-                return False
+                return self._repeated(data)
             self.manner = manner
         if manner.expires is not None and lobby.hub.clock() >= manner.expires:
             return False
         poll = lobby.recall.poll(data[: -len(manner.raw)], manner)
         if poll is None:
-            return False
+            return self._repeated(data)
         lobby.state.total_requests += 1
         self.extra = manner.extra
         outcome = poll if isinstance(poll, Answer) else lobby.hub.hold(poll)

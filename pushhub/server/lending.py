@@ -13,6 +13,8 @@ from pushhub.protocol.problem import Problem
 from pushhub.server.phase import GUEST, IDLE
 
 if TYPE_CHECKING:
+    from pushhub.origin.sharing import Meaning
+    from pushhub.server.extra import Extra
     from pushhub.server.guest import Guest
     from pushhub.server.head import Head
     from pushhub.server.lobby import Lobby
@@ -26,6 +28,7 @@ class Lending(asyncio.Protocol):
     __slots__ = (
         "body",
         "buffer",
+        "extra",
         "guest",
         "head",
         "keep",
@@ -43,6 +46,7 @@ class Lending(asyncio.Protocol):
     buffer: bytes
     keep: bool
     since: float
+    extra: Extra
     head: Head | None
     body: Body | None
     guest: Guest | Relay | None
@@ -58,6 +62,26 @@ class Lending(asyncio.Protocol):
         def _refuse(self, problem: Problem) -> None: ...
         def _answer(self, answer: Answer, *, linger: bool = False) -> None: ...
         def _end(self, *, linger: bool) -> None: ...
+
+    # Requests for the origin that need no guest
+
+    def _repeated(self, data: bytes) -> bool:
+        """Answer or hold a request for a shared resource that is understood without being parsed;
+        False if it is not.
+        """
+        lobby = self.lobby
+        known = None if lobby.repeats is None else lobby.repeats.outcome(data)
+        if known is None:
+            return False
+        outcome, self.extra = known
+        lobby.state.total_requests += 1
+        self._see_through(outcome)
+        return True
+
+    def learn(self, raw: bytes, head: Head, meaning: Meaning) -> None:
+        """Remember what a request of these bytes means."""
+        if self.lobby.repeats is not None:
+            self.lobby.repeats.learn(raw, head, meaning, self.extra)
 
     # A guest comes, and goes.
 

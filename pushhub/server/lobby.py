@@ -17,6 +17,7 @@ from pushhub.server.guest import Guest
 from pushhub.server.head import HeadParser
 from pushhub.server.recall import MAX_HEADERS_BYTES, Generations, Recall
 from pushhub.server.relay import Relay
+from pushhub.server.repeats import Repeats
 from pushhub.web.cors import SAME_ORIGIN
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class Lobby:
         settings = app.settings
         self.proxies = Proxies(settings.trusted_proxies)
         self.access = self._log if settings.access_log else None
+        sharing = None if app.origin is None else app.origin.sharing
+        # Each request has its line in the log of requests, which says more than is remembered.
+        self.repeats = None if sharing is None or self.access else Repeats(sharing)
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
         self.keep_alive_seconds = settings.keep_alive_seconds

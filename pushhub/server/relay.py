@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pushhub.hub.stream import Stream
     from pushhub.origin.origin import Origin
     from pushhub.origin.response import Response
+    from pushhub.origin.sharing import Meaning
     from pushhub.protocol.answer import Answer
     from pushhub.server.head import Head
 
@@ -45,6 +46,9 @@ class Host(Protocol):
     @property
     def client(self) -> str:
         """The address of the peer."""
+
+    def learn(self, raw: bytes, head: Head, meaning: Meaning) -> None:
+        """Remember what a request of these bytes means."""
 
     def returned(self) -> None:
         """The response has ended."""
@@ -107,6 +111,8 @@ class Relay:
             self._upload = Upload(self._host.transport)
         try:
             passage = Passage(self._origin, self._origin.find(self._asked), self._asked, self)
+            if (meaning := passage.meaning) is not None:
+                self._host.learn(raw, head, meaning)
             outcome = passage.at_once()
         except Problem as problem:
             self.refuse(problem)

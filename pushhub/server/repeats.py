@@ -1,0 +1,94 @@
+"""Requests for shared resources of the origin that are understood without being parsed again.
+
+Who waits for a resource asks again and again, and of what it sends only the tag changes. So what a
+request came to (`origin/sharing.py`: its resource, and how long it would wait) is remembered under
+all of its bytes but the value of `If-None-Match`. One byte of a cookie, of `Authorization` or of
+any other header more or less, and it is parsed in full: nothing here decides who shares what.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.condition import Tags
+from pushhub.protocol.etag import parse_tags
+from pushhub.server.recall import MAX_HEADERS_BYTES, Generations
+
+if TYPE_CHECKING:
+    from pushhub.hub.hold import Hold
+    from pushhub.origin.sharing import Meaning, Sharing
+    from pushhub.protocol.answer import Answer
+    from pushhub.protocol.condition import Condition
+    from pushhub.server.extra import Extra
+    from pushhub.server.head import Head
+
+# A value that no two parsers could read differently; it ends no line. Tags are hashes or numbers.
+_TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r\n)")
+
+
+class Repeat:
+    """What a request means, and the header lines that go with its answers."""
+
+    __slots__ = ("extra", "meaning")
+
+    def __init__(self, meaning: Meaning, extra: Extra) -> None:
+        self.meaning = meaning
+        self.extra = extra
+
+
+class Repeats:
+    """The memory of one process."""
+
+    __slots__ = ("_memory", "_sharing")
+
+    def __init__(self, sharing: Sharing) -> None:
+        self._sharing = sharing
+        self._memory: Generations[Repeat] = Generations()
+
+    def outcome(self, data: bytes) -> tuple[Answer | Hold, Extra] | None:
+        """What becomes of a request, if it is whole and its like was seen before, and the origin
+        need not be asked; None: parse it.
+        """
+        tags = _TAGS.search(data)
+        known = self._memory.get(data if tags is None else _without(data, tags))
+        if known is None:
+            return None
+        condition: Condition | None = known.meaning.condition
+        if tags is not None:
+            condition = _condition(tags[2])
+            if condition is None:
+                return None
+        outcome = self._sharing.again(known.meaning, condition)
+        return None if outcome is None else (outcome, known.extra)
+
+    def learn(self, raw: bytes, head: Head, meaning: Meaning, extra: Extra) -> None:
+        """Remember what a request of these bytes means, if the next of its kind means the same."""
+        if head.method != "GET" or head.http_1_0 or not head.keep or head.length != 0:
+            return
+        tags = _TAGS.search(raw)
+        key = raw if tags is None else _without(raw, tags)
+        if len(key) > MAX_HEADERS_BYTES or not raw.startswith(b"GET /"):
+            return
+        if tags is not None and head.headers.get("if-none-match") != tags[2].decode():
+            # There are two of them, which count as one.
+            return
+        self._memory.put(key, Repeat(meaning, extra))
+
+    def __repr__(self) -> str:
+        return f"<Repeats {len(self._memory)}>"
+
+
+def _without(raw: bytes, tags: re.Match[bytes]) -> bytes:
+    """A request without the value of its `If-None-Match`. In its place is a NUL, which no request
+    has: one that sends the name without a value is another.
+    """
+    return b"%b\0%b" % (raw[: tags.end(1)], raw[tags.end() :])
+
+
+@lru_cache(maxsize=1024)
+def _condition(value: bytes) -> Tags | None:
+    """What a client has by its `If-None-Match`: the same object for the same value."""
+    tags = parse_tags(value.decode())
+    return Tags(tags) if tags else None

@@ -1,0 +1,271 @@
+"""Requests for shared resources that are understood without being parsed: they mean what they
+meant, and no byte of who asks is passed over.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from pushhub.origin.sharing import Sharing
+from pushhub.server.head import Head
+from pushhub.server.lobby import Lobby
+from pushhub.server.recall import MAX_HEADERS_BYTES
+from pushhub.settings import Settings
+from pushhub.web.app import create_app
+from tests.origin.apis import Api, Asked
+from tests.origin.scripted import Wire, get
+
+ROUTES: list[dict[str, Any]] = [
+    {"path": "/cached/*", "step": "notify", "max_age": 60},
+    {"path": "/public/*", "step": "notify", "max_age": 60, "identity": []},
+    {"path": "/tagged/*", "step": "notify", "max_age": 60, "vary": ["if-none-match"]},
+]
+
+
+class Mirror(Api):
+    """Says who asked: the cookie, the key and the language."""
+
+    def _answer(self, asked: Asked) -> bytes:
+        if asked.target in self.things:
+            return super()._answer(asked)
+        seen = {name: asked.headers.get(name) for name in ("cookie", "x-api-key", "accept", "host")}
+        body = json.dumps(seen).encode()
+        return b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: %d\r\n\r\n%b' % (len(body), body)
+
+
+class Front:
+    """A front in this loop that counts the heads it parses."""
+
+    def __init__(self, **given: Any) -> None:
+        self.parsed = 0
+        settings = {"store": "memory://", "dev": True, "routes": ROUTES, **given}
+        self.settings = Settings.model_validate(settings)
+        self.app = create_app(self.settings)
+
+    async def __aenter__(self) -> "Front":
+        await self.app.open()
+        config = uvicorn.Config(self.app, log_config=None, lifespan="off")
+        config.load()
+        state = ServerState()
+        self.lobby = Lobby(self.app)
+        parse = self.lobby.head
+
+        def parsed(raw: bytes) -> Head:
+            self.parsed += 1
+            return parse(raw)
+
+        self.lobby.head = parsed  # type: ignore[method-assign]
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.port = listening.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(
+            lambda: self.lobby(config, state, {}), sock=listening
+        )
+        self.connections = state.connections
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+        for connection in list(self.connections):
+            connection.transport.abort()
+        await self.app.close()
+
+    @property
+    def sharing(self) -> Sharing:
+        assert self.app.origin is not None
+        assert self.app.origin.sharing is not None
+        return self.app.origin.sharing
+
+    async def told(self, wire: Wire, raw: bytes) -> tuple[int, bytes]:
+        """Status and body of an answer."""
+        wire.send(raw)
+        return await answer(wire)
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if happened():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not happen")
+
+
+async def answer(wire: Wire) -> tuple[int, bytes]:
+    head = (await wire.head()).lower()
+    status = int(head.split(b" ")[1])
+    _, _, after = head.partition(b"\r\ncontent-length: ")
+    size = int(after.split(b"\r\n")[0]) if after and status != 304 else 0
+    return status, await wire.exactly(size)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Mirror]:
+    async with Mirror.running() as api:
+        yield api
+
+
+@pytest.fixture
+async def front(api: Mirror) -> AsyncIterator[Front]:
+    async with Front(origin=api.url) as front:
+        yield front
+
+
+async def known(front: Front, wire: Wire, raw: bytes) -> None:
+    """Ask until it is remembered: what was seen once leaves a mark only."""
+    for _ in range(3):
+        await front.told(wire, raw)
+    before = front.parsed
+    await front.told(wire, raw)
+    assert front.parsed == before
+
+
+async def test_only_the_tag_may_change(front: Front, api: Mirror) -> None:
+    target = "/cached/tag"
+    api.set(target, "seven", '"7"')
+    async with await Wire.to(front.port) as wire:
+        await known(front, wire, get(target, 'If-None-Match: "6"'))
+        before = front.parsed
+        for tag, status in (('"7"', 304), ('"8"', 200), ('W/"7-gzip"', 304), ("*", 304)):
+            assert (await front.told(wire, get(target, f"If-None-Match: {tag}")))[0] == status
+        assert front.parsed == before
+        assert await front.told(wire, get(target)) == (200, b"seven")
+        assert front.parsed == before + 1, "without a tag it is another request"
+        assert api.count(target) == 1
+
+
+@pytest.mark.parametrize("name", ["cookie", "x-api-key", "authorization", "accept", "host"])
+async def test_who_asks_is_in_the_bytes(front: Front, api: Mirror, name: str) -> None:
+    """Clients take turns on one connection, as behind a proxy."""
+    async with await Wire.to(front.port) as wire:
+        for _ in range(4):
+            for value in ("a", "b", "aa"):
+                raw = get("/cached/who", f"{name}: {value}", 'If-None-Match: "0"')
+                raw = raw.replace(b"Host: api.example\r\n", b"") if name == "host" else raw
+                status, body = await front.told(wire, raw)
+                assert (status, json.loads(body).get(name, value)) == (200, value)
+    assert api.count("/cached/who") == 3
+
+
+async def test_waits_are_held_and_answered(front: Front, api: Mirror) -> None:
+    target = "/cached/waits"
+    api.set(target, "0", '"0"')
+    hub = front.app.service.hub
+    sharing = front.sharing
+    async with await Wire.to(front.port) as wire:
+        for number in range(6):
+            if number == 4:
+                before = front.parsed
+            wire.send(get(target, "Prefer: wait=20", f'If-None-Match: "{number}"'))
+            await until(lambda: hub.parked == 1)
+            api.set(target, str(number + 1), f'"{number + 1}"')
+            sharing.notified([target], "")
+            assert await answer(wire) == (200, str(number + 1).encode())
+        assert front.parsed == before
+    assert hub.parked == 0
+
+
+async def test_without_room_a_wait_passes_through(api: Mirror) -> None:
+    target = "/cached/full"
+    api.set(target, "seven", '"7"')
+    raw = get(target, "Prefer: wait=1", 'If-None-Match: "7"')
+    async with Front(origin=api.url, max_holds=1) as front, await Wire.to(front.port) as wire:
+        for _ in range(2):
+            await front.told(wire, raw)
+        async with await Wire.to(front.port) as other:
+            other.send(raw.replace(b"wait=1", b"wait=30"))
+            await until(lambda: front.app.service.hub.parked == 1)
+            before = api.count(target)
+            assert (await front.told(wire, raw))[0] == 304
+            assert api.count(target) == before + 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        get("/cached/x", "Connection: close"),
+        get("/cached/x").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        get("/cached/x", method="HEAD"),
+        get("/cached/x", "X: " + "y" * MAX_HEADERS_BYTES),
+        get("http://api.example/cached/x"),
+        get("/cached/x", 'If-None-Match: "1"', 'If-None-Match: "2"'),
+        get("/cached/x", "If-None-Match: ,"),
+        get("/cached/x", "Range: bytes=0-1"),
+        get("/cached/../x"),
+        get("/other"),
+        get("/tagged/x", 'If-None-Match: "1"'),
+        get("/tagged/x"),
+    ],
+)
+async def test_what_is_parsed_every_time(front: Front, raw: bytes) -> None:
+    for _ in range(4):
+        async with await Wire.to(front.port) as wire:
+            wire.send(raw)
+            await wire.head()
+    assert front.parsed == 4
+
+
+async def test_a_name_without_a_value_is_no_tag(front: Front, api: Mirror) -> None:
+    target = "/cached/empty"
+    api.set(target, "seven", '"7"')
+    async with await Wire.to(front.port) as wire:
+        await known(front, wire, get(target, 'If-None-Match: "7"'))
+        for _ in range(4):
+            assert await front.told(wire, get(target, "If-None-Match: ")) == (200, b"seven")
+        assert (await front.told(wire, get(target, 'If-None-Match: "7"')))[0] == 304
+
+
+async def test_in_pieces_and_many_at_once(front: Front, api: Mirror) -> None:
+    target = "/cached/pieces"
+    api.set(target, "seven", '"7"')
+    raw = get(target, 'If-None-Match: "7"')
+    async with await Wire.to(front.port) as wire:
+        await known(front, wire, raw)
+        wire.send(raw * 3 + get(target))
+        answers = [await answer(wire) for _ in range(4)]
+        assert answers == [(304, b"")] * 3 + [(200, b"seven")]
+        for cut in (1, 20, len(raw) - 5, len(raw) - 1):
+            wire.send(raw[:cut])
+            await asyncio.sleep(0.02)
+            assert await front.told(wire, raw[cut:]) == (304, b"")
+
+
+async def test_other_routes_are_other_meanings(front: Front, api: Mirror) -> None:
+    raw = get("/cached/routes", "Cookie: a=1")
+    async with await Wire.to(front.port) as wire:
+        await known(front, wire, raw)
+        passing = [{"path": "/cached/*", "step": "pass"}]
+        given = {**front.settings.model_dump(), "routes": passing}
+        front.app.reroute(Settings.model_validate(given))
+        before = api.count("/cached/routes")
+        await front.told(wire, raw)
+        assert api.count("/cached/routes") == before + 1
+
+
+async def test_what_turns_out_to_vary_is_understood_anew(front: Front, api: Mirror) -> None:
+    """The user agent says nothing of a resource, until an answer says that it does."""
+    target = "/public/varies"
+    sharing = front.sharing
+    async with await Wire.to(front.port) as wire:
+        for agent in ("one", "two"):
+            await known(front, wire, get(target, f"User-Agent: {agent}"))
+        api.set(target, "now", '"2"', headers=[("Vary", "User-Agent")])
+        # Who opts in has the origin asked, however fresh what is known may be.
+        await front.told(wire, get(target, "Prefer: wait=1", "User-Agent: one"))
+        (resource,) = sharing._resources.values()
+        resource.alone_until = 0  # a minute later
+        before = front.parsed
+        for agent in ("one", "two"):
+            assert await front.told(wire, get(target, f"User-Agent: {agent}")) == (200, b"now")
+        assert front.parsed == before + 2
+        assert [asked.headers["user-agent"] for asked in api.asked[-2:]] == ["one", "two"]
+
+
+async def test_a_log_of_requests_has_every_one(api: Mirror) -> None:
+    async with Front(origin=api.url, access_log=True) as front:
+        assert front.lobby.repeats is None
