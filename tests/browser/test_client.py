@@ -133,7 +133,7 @@ async def test_offline_and_online(own: Server, site: Site, profile: Profile) -> 
         await live(tab)
         await own.held(1)
         # A network that is another one now says nothing at all to the connections of the old one.
-        proxy.half_open()
+        proxy.go_silent()
         await publish(own, "a", 3)
         proxy.heal()
         await tab.run("dispatchEvent(new Event('online'))")

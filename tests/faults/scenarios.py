@@ -13,7 +13,7 @@ from tests.faults.stage import Scenario, Stage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.faults.proxy import Proxy
+    from tests.proxy import Proxy
     from tests.redis_servers import RedisServer
 
 AOF = {"appendonly": "yes", "appendfsync": "everysec"}
@@ -77,9 +77,9 @@ async def kill_pubsub(stage: Stage) -> None:
 async def delay(stage: Stage) -> None:
     """A tenth of a second each way."""
     stage.fault()
-    stage.proxies[0].delay = 0.1
+    stage.proxies[0].delay(0.1)
     await asyncio.sleep(2)
-    stage.proxies[0].delay = 0.0
+    stage.proxies[0].delay(0.0)
     stage.heal()
 
 

@@ -18,7 +18,7 @@ from tests.faults.clients import (
     ValueReader,
 )
 from tests.faults.nodes import Node
-from tests.faults.proxy import Proxy
+from tests.proxy import Proxy
 from tests.redis_servers import Kind, Rack
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.faults.nodes import Node
-from tests.faults.proxy import Proxy
+from tests.proxy import Proxy
 from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.serving import events_of, fresh, value_of
 from tests.wire import Client, Response

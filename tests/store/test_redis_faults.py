@@ -141,7 +141,7 @@ async def test_nothing_that_was_refused_is_left_behind_by_closing(rack: Rack) ->
     async with Proxy(server.port) as proxy:
         store = RedisStore(f"redis://127.0.0.1:{proxy.port}")
         await store.open(Recorder())
-        proxy.half_open()
+        proxy.go_silent()
         proxy.cut()
         await until(lambda: proxy.passages)  # It tries again, and nobody answers.
         begun = time.monotonic()

@@ -273,7 +273,7 @@ async def test_half_open_connections_are_found_by_a_ping(
     await store.tail("a", 1)
     listener.hearing.clear()
     begun = time.monotonic()
-    proxy.half_open()
+    proxy.go_silent()
     link = store._link  # type: ignore[attr-defined]
     await until(lambda: listener.hearing and link._commands is None)
     # The last round of the watch may have been just before, and a PING on its way.
