@@ -282,7 +282,7 @@ class Page {
         output.replaceChildren(...await this.send(one, values(), sending.signal));
       } catch (error) {
         const text = error.name === "AbortError" ? "Stopped." : `No answer: ${error.message}.`;
-        output.replaceChildren(h("p", { class: "error" }, text));
+        output.replaceChildren(h("p", { class: "bad" }, text));
       }
       run.disabled = false;
       stop.disabled = true;
@@ -342,7 +342,7 @@ async function start() {
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
     new Page(await response.json()).draw();
   } catch (error) {
-    intro.replaceChildren(h("p", { class: "error", role: "alert" }, `openapi.json could not be shown: ${error.message}. Reload the page to try again.`));
+    intro.replaceChildren(h("p", { class: "bad", role: "alert" }, `openapi.json could not be shown: ${error.message}. Reload the page to try again.`));
     return;
   }
   // The target of a deep link did not exist when the browser looked for it.
