@@ -86,25 +86,34 @@ class Job:
 class Fanout:
     """The jobs under way, in the order of their events."""
 
-    __slots__ = ("_jobs", "_loop", "_scheduled", "_stats")
+    __slots__ = ("_busy", "_jobs", "_loop", "_stats")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stats: Stats) -> None:
         self._loop = loop
         self._stats = stats
         self._jobs: deque[Job] = deque()
-        self._scheduled = False
+        # A slice is under way, or will be.
+        self._busy = False
 
     def start(self, channel: Channel) -> None:
         """Answer everybody who waits on `channel`: the first slice now, unless others are still
-        being served.
+        being served. One of those may be who publishes, when it is told.
         """
         self._jobs.append(Job(channel, self._loop.time()))
-        if not self._scheduled:
+        if not self._busy:
             self._slice()
 
     def _slice(self) -> None:
+        self._busy = True
+        try:
+            self._busy = self._serve()
+        except BaseException:
+            self._busy = False
+            raise
+
+    def _serve(self) -> bool:
+        """One slice; whether there will be another."""
         loop, stats = self._loop, self._stats
-        self._scheduled = False
         end = loop.time() + SLICE_SECONDS
         left = SLICE_HOLDS
         while self._jobs:
@@ -131,9 +140,9 @@ class Fanout:
             stats.delivered += delivered
             stats.wake_latency.observe(now - job.begun, count)
             if self._jobs and (not left or now > end):
-                self._scheduled = True
                 loop.call_soon(self._slice)
-                return
+                return True
+        return False
 
     def __len__(self) -> int:
         return len(self._jobs)

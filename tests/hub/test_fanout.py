@@ -1,0 +1,32 @@
+"""One event to everybody who waits, whatever those who are told do about it."""
+
+from pushhub.hub.follow import Follow
+from pushhub.protocol.cursor import Start
+from pushhub.protocol.event import Event
+from tests.hub.scripted import ask, feed, opened, park, publish, settled
+
+
+async def test_who_is_told_may_publish_at_once() -> None:
+    """A follower tells others of what it hears, before the event's own holds are all answered."""
+    async with opened() as hub:
+
+        def tell(event: Event) -> None:
+            for channel in ("b", "c"):
+                publish(hub, channel, event.offset)
+
+        follow = Follow(hub, "a", tell)
+        follow.start()
+        for channel in "abc":
+            ask(hub, feed(wait=None, channel=channel))
+        await settled()
+        waiting = [park(hub, feed(channel=channel))[1] for channel in "aabbcc"]
+        await settled()
+        publish(hub, "a", 1)
+        await settled()
+        assert [recorder.data for recorder in waiting] == [[1]] * 6
+        assert hub.stats.completed_by_event == 7, "six requests, and the follower once"
+        publish(hub, "a", 2)
+        again = ask(hub, feed(since=Start.EARLIEST, wait=None, channel="c"))
+        await settled()
+        assert again.data == [1, 2]
+        follow.stop()
