@@ -4,6 +4,7 @@ why not."""
 import json
 import os
 import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -109,3 +110,19 @@ def test_the_node_of_pypi_is_one_that_will_do() -> None:
     assert "--hash=sha256:" in lock
     version = lock.partition("==")[2].split()[0]
     assert int(version.split(".")[0]) >= int(outside.PARTS["node"].least)
+
+
+def test_every_lock_is_a_part() -> None:
+    """Nobody installs packages in a way of their own."""
+    git = outside.require("git")
+    listed = subprocess.run(
+        [git, "ls-files", "*package-lock.json"],
+        cwd=outside.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [(outside.ROOT / name).parent for name in listed.stdout.splitlines()]
+    if not found:
+        pytest.skip("not a git checkout")
+    assert sorted(found) == sorted(locks())

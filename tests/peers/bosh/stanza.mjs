@@ -18,10 +18,17 @@ class User {
     this.client = createClient({ transports: { bosh: service, websocket: false }, timeout: 10, ...options });
     const { client } = this;
     client.on("session:started", () => (this.state = "started"));
-    client.on("auth:failed", () => say(name, "auth:failed"));
+    client.on("auth:failed", () => {
+      this.state = "AUTHFAIL";
+      say(name, "AUTHFAIL");
+    });
     client.on("raw:outgoing", (xml) => mechanism(name, String(xml)));
     client.on("disconnected", () => (this.state = "disconnected"));
-    client.on("message", (message) => message.body && this.messages.push(message.body));
+    client.on("message", (message) => {
+      if (!message.body) return;
+      this.messages.push(message.body);
+      this.from = message.from;
+    });
     client.on("presence", (presence) => this.presences.push([presence.from, presence.type ?? null]));
     client.on("roster:update", (iq) => this.pushes.push(iq.roster.items[0].subscription));
     client.on("raw:incoming", (xml) => {
@@ -40,8 +47,9 @@ class User {
     this.client.sendMessage({ to: jid, type: "chat", body: text });
   }
 
-  async hears(...texts) {
+  async hears(other, ...texts) {
     await until(() => this.messages.length >= texts.length, `${this.name} hears ${texts}`);
+    if (this.from !== other.client.jid) throw new Error(`${this.name} heard ${this.from}`);
     say(this.name, "heard", this.messages);
   }
 
@@ -51,6 +59,10 @@ class User {
     say(this.name, "DISCONNECTED", null);
   }
 }
+
+const stranger = new User("stranger", { jid: "romeo@localhost", password: "wrong" });
+stranger.client.connect();
+await until(() => stranger.state === "AUTHFAIL", "a refusal");
 
 const romeo = new User("romeo", { jid: "romeo@localhost", resource: "street", password });
 const juliet = new User("juliet", { jid: "juliet@localhost", resource: "balcony", password });
@@ -70,12 +82,12 @@ await until(() => romeo.pushes.includes("to"), "a roster push");
 await until(() => romeo.presences.some(([from, type]) => from === "juliet@localhost/balcony" && !type), "presence");
 say("romeo", "sees", "juliet");
 
-romeo.tell("juliet@localhost/balcony", "She speaks");
-await juliet.hears("She speaks");
+romeo.tell("juliet@localhost/balcony", "She speaks <&>");
+await juliet.hears(romeo, "She speaks <&>");
 juliet.tell("romeo@localhost", "O Romeo");
-await romeo.hears("O Romeo");
+await romeo.hears(juliet, "O Romeo");
 romeo.tell(nobody.client.jid, "Who is there?");
-await nobody.hears("Who is there?");
+await nobody.hears(romeo, "Who is there?");
 
 // stanza.io keeps no session over a reload: what comes meanwhile comes to the next one.
 await juliet.leave();
@@ -83,15 +95,16 @@ romeo.tell("juliet@localhost", "while she was away");
 const again = new User("juliet again", { jid: "juliet@localhost", resource: "balcony", password });
 await again.login();
 again.client.sendPresence();
-await again.hears("while she was away");
+await again.hears(romeo, "while she was away");
 romeo.tell("juliet@localhost", "and after");
-await again.hears("while she was away", "and after");
+await again.hears(romeo, "while she was away", "and after");
 
 await romeo.client.subscribeToNode("pubsub.localhost", { node: channel, jid: romeo.client.jid, useBareJID: false });
 await publish(channel, { price: 1 });
 await until(() => romeo.events.length === 1, "a notification");
+await again.client.publish("pubsub.localhost", channel, { itemType: "urn:xmpp:json:0", json: { price: 2 } });
+await until(() => romeo.events.length === 2, "another");
 say("romeo", "notified", romeo.events);
-await romeo.client.publish("pubsub.localhost", channel, { itemType: "urn:xmpp:json:0", json: { price: 2 } });
 say("rest", "reads", await read(channel));
 
 await Promise.all([romeo.leave(), again.leave(), nobody.leave()]);

@@ -1,1 +1,0 @@
-"""Strophe.js, which the tests did not write, against a real server."""
