@@ -3,20 +3,18 @@
 import asyncio
 import base64
 import json
-import re
 import time
 from collections.abc import Iterator
 
 import jwt
 import pytest
 
-from tests.peers.gate import KEY, Gate, chunk, fresh, response
+from tests.peers.gate import KEY, Gate, chunk, control_of, fresh, response
 from tests.peers.origin import Origin, script, scripted_origin
 from tests.serving import Server, serve
 from tests.wire import Client
 
 HOLD = "Grip-Hold: response"
-CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
 SECRET = "base64:" + base64.b64encode(KEY).decode()
 
 
@@ -35,7 +33,7 @@ def server(origin: Origin) -> Iterator[Server]:
 
 @pytest.fixture
 def gate(server: Server, origin: Origin) -> Gate:
-    return Gate("pushhub", origin, server.port, int(server.output.find(CONTROL, 10)[1]))
+    return Gate("pushhub", origin, server.port, control_of(server))
 
 
 def where() -> str:

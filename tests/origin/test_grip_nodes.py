@@ -2,20 +2,17 @@
 
 import asyncio
 import random
-import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
-from tests.peers.gate import Gate, fresh, response
-from tests.peers.origin import Origin, script, scripted_origin
+from tests.peers.gate import Gate, fresh, pushhub_before, response
+from tests.peers.origin import script, scripted_origin
 from tests.proxy import Proxy
 from tests.redis_servers import KINDS, Rack, RedisServer
-from tests.serving import serve
 
 HOLD = "Grip-Hold: response"
-CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +22,12 @@ def server() -> Iterator[RedisServer]:
     rack.close()
 
 
-@contextmanager
-def gate_on(store: str, origin: Origin) -> Iterator[Gate]:
-    """A node before the origin, on a store that others use too."""
-    address = f"http://127.0.0.1:{origin.port}"
-    with serve(store=store, origin=address, control="127.0.0.1:0") as node:
-        yield Gate("pushhub", origin, node.port, int(node.output.find(CONTROL, 10)[1]))
-
-
 @pytest.fixture(scope="module")
 def nodes(server: RedisServer) -> Iterator[tuple[Gate, Gate]]:
     with (
         scripted_origin() as origin,
-        gate_on(server.url(), origin) as near,
-        gate_on(server.url(), origin) as far,
+        pushhub_before(origin, store=server.url()) as near,
+        pushhub_before(origin, store=server.url()) as far,
     ):
         yield near, far
 
@@ -101,7 +90,7 @@ async def test_a_node_that_was_deaf_recovers_too(server: RedisServer) -> None:
             cut = server.url().replace(str(server.port), str(proxy.port))
             # The proxy is on this loop, which nothing may block.
             near, far = [
-                await asyncio.to_thread(stack.enter_context, gate_on(store, origin))
+                await asyncio.to_thread(stack.enter_context, pushhub_before(origin, store=store))
                 for store in (cut, server.url())
             ]
             channel, where = fresh(), "/" + fresh("p")

@@ -6,18 +6,14 @@ at which moment of the request.
 
 import asyncio
 import random
-import re
 
 import pytest
 
-from tests.peers.gate import Gate, chunk, fresh, response
+from tests.peers.gate import Gate, chunk, fresh, pushhub_before, response
 from tests.peers.origin import script, scripted_origin
-from tests.serving import serve
 
 HOLD = "Grip-Hold: response"
 ROUNDS = 60
-
-CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
 
 
 @pytest.fixture(scope="module", params=["memory", "sqlite"])
@@ -25,10 +21,8 @@ def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     url = "memory://"
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('grip') / 'hub.db'}"
-    with scripted_origin() as origin:
-        address = f"http://127.0.0.1:{origin.port}"
-        with serve(store=url, origin=address, control="127.0.0.1:0") as server:
-            yield Gate("pushhub", origin, server.port, int(server.output.find(CONTROL, 10)[1]))
+    with scripted_origin() as origin, pushhub_before(origin, store=url) as gate:
+        yield gate
 
 
 async def test_a_publish_at_any_moment_of_the_request_reaches_the_hold(gate: Gate) -> None:

@@ -11,8 +11,8 @@ import pytest
 from pushhub.auth.keys import new_secret, secret_hash
 from tests.origin.apis import Api
 from tests.origin.scripted import Wire, get
-from tests.origin.test_grip_bad import CONTROL, SECRET
-from tests.peers.gate import Gate, chunk, fresh, response
+from tests.origin.test_grip_bad import SECRET
+from tests.peers.gate import Gate, chunk, control_of, fresh, response
 from tests.peers.origin import Origin, script, scripted_origin
 from tests.redis_servers import free_port
 from tests.serving import Server, serve
@@ -38,7 +38,7 @@ def server(origin: Origin) -> Iterator[Server]:
 
 @pytest.fixture
 def gate(server: Server, origin: Origin) -> Gate:
-    return Gate("pushhub", origin, server.port, int(server.output.find(CONTROL, 10)[1]))
+    return Gate("pushhub", origin, server.port, control_of(server))
 
 
 def where() -> str:
@@ -250,7 +250,7 @@ async def test_a_hold_outlives_a_restart_of_its_origin() -> None:
         api.set("/pushed", "old", headers=lines)
         api.set("/hinted", "old", headers=lines)
         with serve(origin=f"http://127.0.0.1:{port}", control="127.0.0.1:0") as server:
-            control = int(server.output.find(CONTROL, 10)[1])
+            control = control_of(server)
             gate = Gate("pushhub", Origin(port), server.port, control)
             pushed = asyncio.create_task(gate.ask("/pushed"))
             await api.reached(1)
@@ -276,7 +276,7 @@ async def test_a_drain_answers_a_thousand_holds_completely(origin: Origin) -> No
     """Some wait, some are being asked for again by an origin that says nothing."""
     address = f"http://127.0.0.1:{origin.port}"
     with serve(origin=address, control="127.0.0.1:0", drain_seconds=2) as server:
-        gate = Gate("pushhub", origin, server.port, int(server.output.find(CONTROL, 10)[1]))
+        gate = Gate("pushhub", origin, server.port, control_of(server))
         channel, path, mute = fresh(), where(), where()
         held = script(path, HOLD, f"Grip-Channel: {fresh()}", body="nothing")
         asked = script(mute, HOLD, f"Grip-Channel: {channel}", body="nothing", again={"delay": 30})

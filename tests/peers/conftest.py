@@ -1,7 +1,6 @@
 """One scripted origin, and in front of it a real Pushpin or pushhub."""
 
 import base64
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,17 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests import outside
-from tests.peers.gate import KEY, Gate
+from tests.peers.gate import KEY, Gate, pushhub_before
 from tests.peers.origin import Origin, scripted_origin
 from tests.peers.pushpin import pushpin
-from tests.serving import serve
 
 SECRET = "base64:" + base64.b64encode(KEY).decode()
 GATES = ["pushpin", "pushhub"]
 
 JS = Path(__file__).parent / "js"
-
-_CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
 
 
 @contextmanager
@@ -29,9 +25,8 @@ def gate_before(name: str, origin: Origin) -> Iterator[Gate]:
         with pushpin(origin.port, SECRET) as (port, control):
             yield Gate("pushpin", origin, port, control)
         return
-    address = f"http://127.0.0.1:{origin.port}"
-    with serve(origin=address, grip_key=SECRET, control="127.0.0.1:0") as server:
-        yield Gate("pushhub", origin, server.port, int(server.output.find(_CONTROL, 10)[1]))
+    with pushhub_before(origin, grip_key=SECRET) as gate:
+        yield gate
 
 
 @pytest.fixture(scope="session")

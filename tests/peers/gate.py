@@ -4,19 +4,22 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tests.peers.origin import Origin, script
+from tests.serving import Server, serve
 from tests.wire import Client, Fields, Response
 
 # What Pushpin's proxy says (500) when its own handler, another process, does not answer in time.
 BUSY = b"Accept service unavailable.\n"
 KEY = b"a secret of thirty-two bytes, or so"
 
+_CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
 _names = itertools.count()
 
 
@@ -162,6 +165,19 @@ class Gate:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         async with await Client.connect(self.control) as client:
             return await client.ask(method, path, headers, body)
+
+
+def control_of(server: Server) -> int:
+    """The port of a server's control endpoint."""
+    return int(server.output.find(_CONTROL, 10)[1])
+
+
+@contextmanager
+def pushhub_before(origin: Origin, **settings: Any) -> Iterator[Gate]:
+    """pushhub in front of an origin, with a control endpoint that asks for no key."""
+    address = f"http://127.0.0.1:{origin.port}"
+    with serve(origin=address, control="127.0.0.1:0", **settings) as server:
+        yield Gate("pushhub", origin, server.port, control_of(server))
 
 
 def response(channel: str, body: str = "pushed", **more: Any) -> dict[str, Any]:
