@@ -89,7 +89,7 @@ class Carrier:
         now = self.owner.now()
         self._do_all(self.session.release(now))
         self.owner.wheel.clear(self)
-        return orjson.dumps({"state": {"bosh": self.session.dump(now), "stream": stream}})
+        return orjson.dumps({"bosh": self.session.dump(now), "stream": stream})
 
     # Doing it
 

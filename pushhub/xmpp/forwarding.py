@@ -16,7 +16,6 @@ from pushhub.bosh.body import parse, terminate
 from pushhub.bosh.condition import BindingError, Condition
 from pushhub.bosh.terms import DEFAULT_CONTENT
 from pushhub.store.base import StoreError
-from pushhub.xmpp.registers import register_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,11 +29,6 @@ CHECK_SECONDS = 5.0
 
 # A letter is one event of the store, 256 KiB. Beyond this a body is compressed on its way.
 LARGE_BYTES = 100_000
-
-
-def moved_name(sid: str) -> str:
-    """The register of a session that was handed over, and later of who took it up."""
-    return register_name("moved", sid)
 
 
 class Stranger:
@@ -101,20 +95,10 @@ class Forwarding:
 
     async def _owner(self, sid: str) -> str | None:
         """The node that has taken up a session: if nobody has yet, this one."""
-        name = moved_name(sid)
-        record = await self._server.registers.json(name)
-        state: Any = None
-        if record is not None and "state" in record:
-
-            def make(old: Any) -> Any:
-                nonlocal state
-                state = old.get("state") if old else None
-                return {"node": self._nodes.id} if state is not None else None
-
-            record = await self._server.registers.change_json(name, make)
+        state, node = await self._sessions.moved.take(sid, self._nodes.id)
         if state is not None:
             await self._sessions.adopt(state)
-        return record.get("node") if record is not None else None
+        return node
 
     async def _post(self, node: str, body: Body, raw: bytes, caller: Caller) -> None:
         number = next(self._numbers)

@@ -13,10 +13,10 @@ from pushhub.bosh.condition import Condition
 from pushhub.bosh.session import Session
 from pushhub.bosh.terms import DEFAULT_CONTENT, Policy
 from pushhub.protocol.address import counted_as
-from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.store.base import StoreError
 from pushhub.xmpp.carrier import Carrier
-from pushhub.xmpp.forwarding import Forwarding, moved_name
+from pushhub.xmpp.forwarding import Forwarding
+from pushhub.xmpp.moved import MAX_STATE_BYTES, Moved
 from pushhub.xmpp.stanza import StreamError
 from pushhub.xmpp.sweep import Sweep
 
@@ -35,7 +35,9 @@ SID_BYTES = 16
 # way into the store: a store that takes longer is as good as gone.
 HAND_OVER_SECONDS = 5.0
 # So many are written at a time: their clients come back at once, and wait for no more than these.
+# Fewer, if their states together are larger than this: they are in memory twice.
 HAND_OVER_AT_ONCE = 100
+HAND_OVER_BYTES = 32 * 1024 * 1024
 # When a session that is busy is asked again.
 BUSY_SECONDS = 0.005
 
@@ -59,6 +61,7 @@ class BoshSessions:
         self._leaving = False
         # What is being handed over; until that is done no other node can take it up.
         self.moving: dict[str, asyncio.Future[None]] = {}
+        self.moved = Moved(server.registers)
         self.forwarding = Forwarding(self)
         self.sweep = Sweep(server)
 
@@ -131,7 +134,7 @@ class BoshSessions:
         sid = carrier.session.sid
         if self.carriers.pop(sid, None) is not None and self.server.nodes.of(sid) is not None:
             # It was taken up, and others found it through this.
-            self.server.spawn(self.server.registers.delete(moved_name(sid)))
+            self.server.spawn(self.moved.forget(sid))
 
     async def begin(self) -> None:
         """Begin, on a hub that is open.
@@ -164,7 +167,7 @@ class BoshSessions:
         end = self.now() + HAND_OVER_SECONDS
         noted: set[str] = set()
         while self.carriers and self.now() < end:
-            moved = 0
+            moved = size = 0
             part = list(self.carriers.items())[:HAND_OVER_AT_ONCE]
             new = [sid for sid, _ in part if sid not in noted]
             try:
@@ -175,11 +178,12 @@ class BoshSessions:
                 log.warning("bosh.lost", error=str(error))
                 return
             for sid, carrier in part:
-                if carrier.session.ended:
+                if carrier.session.ended or size > HAND_OVER_BYTES:
                     continue
                 state = carrier.release()
-                if state is not None and len(state) <= MAX_EVENT_BYTES:
+                if state is not None and len(state) <= MAX_STATE_BYTES:
                     moved += 1
+                    size += len(state)
                     self.moving[sid] = asyncio.ensure_future(self._move(sid, state))
                     del self.carriers[sid]
                     carrier.stream.abandon()
@@ -194,7 +198,7 @@ class BoshSessions:
 
     async def _move(self, sid: str, state: bytes) -> None:
         try:
-            await self.server.registers.set(moved_name(sid), state)
+            await self.moved.leave(sid, state, self.server.draw_id())
         except StoreError as error:
             log.warning("bosh.lost", error=str(error))
 

@@ -19,8 +19,8 @@ from pushhub.protocol.page import Page
 from pushhub.store.base import Append, Retention, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import archived_as
-from pushhub.xmpp.forwarding import moved_name
 from pushhub.xmpp.jid import parse_jid
+from pushhub.xmpp.moved import Moved, moved_name
 from pushhub.xmpp.nodes import letters_name, sign_name
 from pushhub.xmpp.registers import PREFIX, register_name
 
@@ -43,6 +43,7 @@ class Sweep:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._moved = Moved(server.registers)
         self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self) -> None:
@@ -122,16 +123,9 @@ class Sweep:
 
     async def _forget(self, sid: str) -> None:
         """A session that nobody has come for, or that has died with who took it up."""
-        registers, state = self._server.registers, None
-
-        def make(old: Any) -> Any:
-            nonlocal state
-            state = (old or {}).get("state")
-            return {"node": ""}
-
-        await registers.change_json(moved_name(sid), make)
+        state, _ = await self._moved.take(sid, "")
         session = state["stream"]["session"] if state is not None else None
-        if state is not None and session is not None:
+        if session is not None:
             bosh, jid = state["bosh"], parse_jid(session["jid"])
             written = [answer for rid, answer, *_ in bosh["answered"] if rid > bosh["heard"]]
             stanzas = [xml.parse(text.encode(), own=True) for text in bosh["queue"]]
@@ -140,7 +134,7 @@ class Sweep:
             found = (archived_as(stanza, jid.bare) for stanza in stanzas)
             offsets = [cursor.offset for cursor in found if cursor is not None]
             await self._give_back(jid.bare, offsets)
-        await registers.delete(moved_name(sid))
+        await self._moved.forget(sid)
 
     async def _give_back(self, bare: str, offsets: list[int]) -> None:
         def make(old: Any) -> Any:

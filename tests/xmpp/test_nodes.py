@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pushhub.protocol.event import Draft
-from pushhub.store.base import Append, append
-from pushhub.xmpp import names
+from pushhub.store.base import Append, StoreUnavailable, append
+from pushhub.xmpp import names, sweep
+from pushhub.xmpp.registers import Registers
 from tests.redis_servers import rack, redis_shelf
-from tests.store.conftest import LABS, NEWS_SECONDS, Clock
+from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
 from tests.xmpp.conftest import World, body
-from tests.xmpp.test_vanished import AVAILABLE
+from tests.xmpp.test_delivery import block
+from tests.xmpp.test_vanished import AVAILABLE, got
 
 __all__ = ["rack", "redis_shelf"]
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests import redis_servers
+    from tests.xmpp.conftest import Client
 
 PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{names.PING}'/></iq>"
 
@@ -213,3 +216,149 @@ async def test_an_account_on_two_nodes_when_one_leaves(pair: World) -> None:
     answer = await desk.post(AVAILABLE, node=1)
     seen += [body(m) for m in answer.elements if m.name == "message"]
     assert seen == ["before", "between"]
+
+
+# -- states that are larger than a register ------------------------------------
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The registers of sessions that were handed over, as they are written; from the fifth on the
+    store fails if the list begins with `broken`."""
+    names: list[str] = []
+    setting = Registers.set
+
+    async def noted(self: Registers, name: str, *args: Any) -> Any:
+        if ":moved:" in name:
+            if names[:1] == ["broken"] and len(names) > 3:
+                raise StoreUnavailable("The store has just gone.")
+            names.append(name)
+        return await setting(self, name, *args)
+
+    monkeypatch.setattr(Registers, "set", noted)
+    return names
+
+
+async def left(world: World, written: list[str]) -> int:
+    """How many of them the store has."""
+    registers = world.servers[1].registers
+    found = [await registers._stored(name) for name in {*written} - {"broken"}]
+    return sum(event is not None for event in found)
+
+
+async def loaded(world: World, romeo: Client, count: int) -> Browser:
+    """Juliet's client is away, and so many messages of 100 kB wait for it."""
+    browser = await Browser.login(world, "juliet", node=0)
+    await browser.post(AVAILABLE)
+    for number in range(count):
+        romeo.chat("juliet@localhost", f"{number} {'x' * 100_000}")
+    await romeo.settled()
+    (carrier,) = world.sessions[0].carriers.values()
+    await until(lambda: len(carrier.session.pending()[0]) == count)
+    return browser
+
+
+async def test_a_large_session_outlives_its_node(pair: World, written: list[str]) -> None:
+    """900 kB wait for its client: handed over in parts, they come to it once and in order."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    browser = await loaded(pair, romeo, 9)
+    await pair.leave(0)
+    assert await left(pair, written) == 1 + 4
+    seen: list[str] = []
+    while len(seen) < 9:
+        answer = await browser.post("", node=1)
+        assert answer.get("type") is None, answer
+        seen += [(body(m) or "").partition(" ")[0] for m in answer.elements]
+    assert seen == [str(number) for number in range(9)]
+    assert await left(pair, written) == 1, "the parts are gone"
+    held = browser.hold(node=1)
+    romeo.chat("juliet@localhost", "and now?")
+    assert [body(m) for m in (await held).elements] == ["and now?"]
+    await browser.post(PING, node=1)
+    (carrier,) = pair.sessions[1].carriers.values()
+    carrier.session._seen -= 61
+    carrier.expire()
+    await pair.servers[1].settle()
+    assert not await left(pair, written)
+
+
+async def test_two_nodes_want_a_large_session(pair: World) -> None:
+    """One gets it, and answers for the other."""
+    await pair.node()
+    romeo = await pair.user("romeo", "orchard", 1)
+    browser = await loaded(pair, romeo, 4)
+    await pair.leave(0)
+    one, other = browser.hold(node=1), browser.hold(node=2)
+    async with asyncio.timeout(10):
+        answers = [await one]
+        romeo.chat("juliet@localhost", "more")
+        answers.append(await other)
+    assert all(answer.get("type") is None for answer in answers), answers
+    texts = [(body(m) or "").partition(" ")[0] for a in answers for m in a.elements]
+    while len(texts) < 5:
+        answer = await browser.post("", node=1)
+        texts += [(body(m) or "").partition(" ")[0] for m in answer.elements]
+    assert texts == ["0", "1", "2", "3", "more"]
+    assert sum(len(sessions.carriers) for sessions in pair.sessions[1:]) == 1
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["whole", "broken off"])
+async def test_a_large_session_that_nobody_comes_for(
+    pair: World, monkeypatch: pytest.MonkeyPatch, written: list[str], broken: bool
+) -> None:
+    """Its parts are swept; if they are all there, its messages come to the next session."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    browser = await loaded(pair, romeo, 9)
+    if broken:
+        written.append("broken")
+    await pair.leave(0)
+    assert await left(pair, written) == (3 if broken else 5)
+    if broken:
+        assert (await browser.post("", node=1)).get("condition") == "item-not-found"
+    monkeypatch.setattr(sweep, "FORGET_SECONDS", 0.0)
+    await pair.sessions[1].sweep.run()
+    assert not await left(pair, written)
+    if not broken:
+        juliet = await (await pair.user("juliet", "phone", 1)).available()
+        texts = [(text or "").partition(" ")[0] for text in await got(juliet)]
+        assert texts == [str(number) for number in range(9)]
+
+
+async def test_the_time_for_a_login_goes_on_elsewhere(pair: World) -> None:
+    browser = Browser(pair, 0)
+    opened = await browser._send("to='localhost' wait='10' hold='1' ver='1.6'")
+    browser.sid = opened.get("sid") or ""
+    (carrier,) = pair.sessions[0].carriers.values()
+    carrier.stream.login_by -= 59.5
+    await pair.leave(0)
+    answer = await browser.post("", node=1)
+    assert answer.get("condition") == "remote-stream-error"
+    assert answer.elements[0].elements[0].name == "connection-timeout"
+
+
+async def test_a_service_is_blocked_on_every_node(pair: World) -> None:
+    desk = await (await pair.user("juliet", "desk", 0)).available()
+    phone = await (await pair.user("juliet", "phone", 1)).available()
+    witness, store = await pair.user("", "", 1), pair.servers[1].hub.store
+
+    def subscribe(jid: str) -> str:
+        return f"<pubsub xmlns='{names.PUBSUB}'><subscribe node='news' jid='{jid}'/></pubsub>"
+
+    async def told(data: bytes) -> bool:
+        phone.seen.clear()
+        await append(store, Append("news", Draft(data)))
+        await witness.next(lambda e: e.find("event", names.PUBSUB_EVENT))
+        await phone.settled()
+        return any(e.find("event", names.PUBSUB_EVENT) for e in phone.seen)
+
+    await phone.ask("set", subscribe(phone.bare), "pubsub.localhost")
+    await witness.ask("set", subscribe(witness.jid), "pubsub.localhost")
+    assert await told(b"1")
+    # The phone hears of the change after it is in force.
+    await phone.ask("get", block("blocklist"))
+    await desk.ask("set", block("block", "pubsub.localhost"))
+    await phone.next(lambda e: e.name == "iq" and e.find("block", names.BLOCKING))
+    assert not await told(b"2")
+    await desk.ask("set", block("unblock"))
+    await phone.next(lambda e: e.name == "iq" and e.find("unblock", names.BLOCKING))
+    assert await told(b"3")

@@ -1,0 +1,123 @@
+"""Sessions between two nodes: one leaves a session's state in a register, another takes it from
+there, and then the register says who has it.
+
+A state that is larger than one register lies in parts, each a register of its own:
+
+    {"state": …}                               a state that needs no parts
+    {"key": <key>, "parts": n}                 its parts are being written; if that breaks off, they
+                                               are swept
+    {"key": <key>, "parts": n, "whole": true}  they are there
+    {"node": <id>, …}                          somebody has taken it
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pushhub.protocol.event import MAX_EVENT_BYTES
+from pushhub.store.base import StoreError
+from pushhub.xmpp.registers import register_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pushhub.xmpp.registers import Registers
+
+# What waits for a client is at most 1 MiB, and what is kept for a repeat 256 KiB for each of 20
+# answers; in JSON that may be twice as much.
+MAX_STATE_BYTES = 16 * 1024 * 1024
+
+
+def moved_name(sid: str) -> str:
+    """The register of a session that was handed over, and later of who took it up."""
+    return register_name("moved", sid)
+
+
+def _part_names(sid: str, record: Mapping[str, Any]) -> Iterator[str]:
+    for number in range(record.get("parts", 0)):
+        yield register_name("moved", sid, record["key"], str(number))
+
+
+def _is_free(record: Mapping[str, Any]) -> bool:
+    return "node" not in record and ("state" in record or "whole" in record)
+
+
+class Moved:
+    """The sessions that nodes have handed over."""
+
+    __slots__ = ("_registers",)
+
+    def __init__(self, registers: Registers) -> None:
+        self._registers = registers
+
+    async def leave(self, sid: str, state: bytes, key: str) -> None:
+        """Leave a state, as JSON, to whoever comes for it. `key` is of this one time.
+
+        Raises:
+            StoreError: it could not be written, and nobody can take it.
+        """
+        name, registers = moved_name(sid), self._registers
+        whole = b'{"state":%b}' % state
+        if len(whole) <= MAX_EVENT_BYTES:
+            await registers.set(name, whole)
+            return
+        starts = range(0, len(state), MAX_EVENT_BYTES)
+        record = {"key": key, "parts": len(starts)}
+        await registers.set(name, orjson.dumps(record))
+        for start, part in zip(starts, _part_names(sid, record), strict=True):
+            await registers.set(part, state[start : start + MAX_EVENT_BYTES])
+        await registers.set(name, orjson.dumps({**record, "whole": True}))
+
+    async def take(self, sid: str, node: str) -> tuple[Any, str | None]:
+        """Take a state for a node, if nobody has yet: the state, and else None; and the node that
+        has the session now, None if there is none.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        name = moved_name(sid)
+        while True:
+            record = await self._registers.json(name) or {}
+            state = await self._state(sid, record) if _is_free(record) else None
+            taken = False
+
+            def make(old: Any, expected: Any = record) -> Any:
+                nonlocal taken
+                taken = old == expected
+                left = {key: value for key, value in expected.items() if key != "state"}
+                return {**left, "node": node} if taken else None
+
+            if state is not None:
+                await self._registers.change_json(name, make)
+            if taken:
+                try:
+                    await self._drop_parts(sid, record)
+                except StoreError:
+                    pass  # They are dropped with the session.
+                return state, node
+            now = await self._registers.json(name) or {}
+            if now == record or not _is_free(now):
+                return None, now.get("node")
+
+    async def forget(self, sid: str) -> None:
+        """Nobody is to find it any more.
+
+        Raises:
+            StoreError: the store cannot be written now.
+        """
+        name = moved_name(sid)
+        await self._drop_parts(sid, await self._registers.json(name) or {})
+        await self._registers.delete(name)
+
+    async def _state(self, sid: str, record: Mapping[str, Any]) -> Any:
+        if "state" in record:
+            return record["state"]
+        parts = [await self._registers.value(name) for name in _part_names(sid, record)]
+        # Somebody else has just taken it if one is not there.
+        return None if None in parts else orjson.loads(b"".join(filter(None, parts)))
+
+    async def _drop_parts(self, sid: str, record: Mapping[str, Any]) -> None:
+        for name in _part_names(sid, record):
+            await self._registers.delete(name)
