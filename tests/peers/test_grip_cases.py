@@ -1,11 +1,11 @@
 """The cases G1 to G32 of GRIP, on a real Pushpin and on pushhub, through one scripted origin.
 
-Where the two differ, the test says what each of them does; docs/grip.md says why.
+Where the two differ, the test says what each of them does; docs/grip.md says why. Those that
+wait for a timeout are in test_grip_waits.py.
 """
 
 import asyncio
 import base64
-import json
 import time
 from typing import Any
 
@@ -15,8 +15,6 @@ import pytest
 from tests.peers.gate import KEY, Gate, chunk, fresh, response
 from tests.peers.origin import script
 from tests.wire import Client
-
-pytestmark = pytest.mark.xdist_group("grip")
 
 HOLD = "Grip-Hold: response"
 
@@ -50,16 +48,6 @@ async def test_g2_the_signature_is_good_for_an_hour(gate: Gate) -> None:
 # How a response is held
 
 
-async def test_g3_a_short_timeout_is_raised_to_five_seconds(gate: Gate) -> None:
-    told = await gate.ask(
-        script(path(), HOLD, f"Grip-Channel: {fresh()}", "Grip-Timeout: 1", body="nothing")
-    )
-    # pushhub's waits end up to a fifth earlier, at random.
-    assert (3.9 if gate.is_ours else 4.8) < told.seconds < 7
-    assert (told.status, told.body) == (200, b"nothing")
-    assert not [name for name in told.headers if name.startswith("grip-")]
-
-
 async def test_g4_a_pushed_response_goes_over_the_headers_of_the_held_one(gate: Gate) -> None:
     channel, headers = fresh(), ["X-Base: b", 'ETag: "1"', "Content-Type: text/x-one"]
     async with gate.hold(path(), HOLD, f"Grip-Channel: {channel}", *headers) as task:
@@ -84,20 +72,6 @@ async def test_g4_the_reason_is_the_publishers(gate: Gate) -> None:
     line = await asyncio.wait_for(client.reader.readline(), 10)
     assert line == b"HTTP/1.1 299 Quite Fine\r\n"
     client.close()
-
-
-async def test_g5_exposed_headers_are_all_that_is_kept(gate: Gate) -> None:
-    told = await gate.ask(
-        script(
-            path(),
-            *(HOLD, f"Grip-Channel: {fresh()}", "Grip-Timeout: 1"),
-            *("Grip-Expose-Headers: X-Base", "X-Base: b", "X-Other: o"),
-        )
-    )
-    assert told.headers["x-base"] == "b"
-    assert "x-other" not in told.headers
-    framing = {"connection", "content-length", "date", "transfer-encoding", "x-base"}
-    assert set(told.headers) <= framing
 
 
 async def test_g6_a_patch_changes_the_json_of_the_held_response(gate: Gate) -> None:
@@ -164,41 +138,6 @@ async def test_g8_an_item_that_nobody_has_is_asked_of_the_origin(gate: Gate) -> 
     assert gate.origin.at(where)[1].all("grip-last") == [f"{channel}; last-id=1"]
 
 
-async def test_g9_a_gap_in_a_hold_is_repaired(gate: Gate) -> None:
-    """Pushpin waits five seconds for what is missing; pushhub's log proves that it is."""
-    channel, where = fresh(), path()
-    async with gate.stream(path(), f"Grip-Channel: {channel}"):
-        await gate.publish(response(channel, id_="1"))
-        if not gate.is_ours:
-            # What it does a second after the first of a channel's readers would hide the repair.
-            await asyncio.sleep(2)
-        target = script(where, HOLD, f"Grip-Channel: {channel}; prev-id=1", again={"body": "all"})
-        async with gate.asking(target, where) as task:
-            begun = time.monotonic()
-            await gate.publish(response(channel, "three", id_="3", prev_id_="2"))
-            told = await task
-            seconds = time.monotonic() - begun
-    assert told.body == b"all"
-    assert gate.origin.at(where)[1].all("grip-last") == [f"{channel}; last-id=1"]
-    assert seconds < 1 if gate.is_ours else 4 < seconds < 9
-
-
-async def test_g10_items_of_a_stream_come_in_their_order(gate: Gate) -> None:
-    channel = fresh()
-    async with gate.stream(path(), f"Grip-Channel: {channel}") as stream:
-        for number, before in ((1, 0), (3, 2), (2, 1)):
-            await gate.publish(chunk(channel, f"{number},", id_=str(number), prev_id_=str(before)))
-        assert await stream.read(6) == b"1,2,3,"
-        await gate.publish(chunk(channel, "again,", id_="2", prev_id_="1"))
-        begun = time.monotonic()
-        await gate.publish(chunk(channel, "9,", id_="9", prev_id_="8"))
-        await gate.publish(chunk(channel, "12,", id_="12", prev_id_="11", no_seq_=True))
-        assert await stream.read(3) == b"12,"
-        assert time.monotonic() - begun < 2
-        assert await stream.read(2) == b"9,"
-        assert 3.5 < time.monotonic() - begun < 8
-
-
 async def test_g11_a_hint_has_the_origin_asked_again(gate: Gate) -> None:
     channel, where = fresh(), path()
     target = script(where, HOLD, f"Grip-Channel: {channel}; prev-id=1", again={"body": "news"})
@@ -260,28 +199,7 @@ async def test_g14_a_hold_waits_on_every_channel_of_a_list(gate: Gate) -> None:
         assert (await task).body == b"pushed"
 
 
-async def test_g15_more_than_twenty_channels(gate: Gate) -> None:
-    """Pushpin leaves out the twenty-first without a word."""
-    names = [fresh() for _ in range(21)]
-    async with gate.hold(
-        path(), HOLD, f"Grip-Channel: {', '.join(names)}", "Grip-Timeout: 5", body="nothing"
-    ) as task:
-        await gate.publish(response(names[-1]))
-        assert (await task).body == (b"pushed" if gate.is_ours else b"nothing")
-
-
 # What the timeout answers
-
-
-@pytest.mark.parametrize("lines", [["Grip-Status: 304 Not Modified"], []])
-async def test_g16_nothing_new_is_a_304(gate: Gate, lines: list[str]) -> None:
-    target = script(
-        path(),
-        *(HOLD, f"Grip-Channel: {fresh()}", "Grip-Timeout: 1", 'ETag: "e"', *lines),
-        status=200 if lines else 304,
-    )
-    told = await gate.ask(target)
-    assert (told.status, told.body, told.headers["etag"]) == (304, b"", '"e"')
 
 
 async def test_g17_a_post_is_held_too(gate: Gate) -> None:
@@ -291,21 +209,6 @@ async def test_g17_a_post_is_held_too(gate: Gate) -> None:
         assert (await task).body == b"pushed"
 
 
-async def test_g18_an_instruct_as_a_document(gate: Gate) -> None:
-    channel = fresh()
-    document = {
-        "hold": {"channels": [{"name": channel}], "timeout": 5},
-        "response": {"code": 202, "headers": {"X-Doc": "d"}, "body": "later"},
-    }
-    lines, body = ["Content-Type: application/grip-instruct"], json.dumps(document)
-    told = await gate.ask(script(path(), *lines, body=body))
-    assert (told.status, told.headers["x-doc"], told.body) == (202, "d", b"later")
-    async with gate.hold(path(), *lines, body=body) as task:
-        await gate.publish(response(channel))
-        assert (await task).body == b"pushed"
-    assert (await gate.ask(script(path(), *lines, body=body, status=201))).status == 502
-
-
 @pytest.mark.parametrize(
     "lines", [["Grip-Hold: maybe"], [HOLD, "Grip-Channel: a", "Grip-Timeout: soon"]]
 )
@@ -313,13 +216,6 @@ async def test_g19_a_bad_instruct_is_a_bad_gateway(gate: Gate, lines: list[str])
     told = await gate.ask(script(path(), *lines, body="secret"))
     assert told.status == 502
     assert b"secret" not in told.body
-
-
-async def test_g20_a_held_body_has_a_bound(gate: Gate) -> None:
-    lines = [HOLD, f"Grip-Channel: {fresh()}", "Grip-Timeout: 1"]
-    most = asyncio.create_task(gate.ask(script(path(), *lines, size=100_000)))
-    assert (await gate.ask(script(path(), *lines, size=100_001))).status == 502
-    assert len((await most).body) == 100_000
 
 
 # Streams
@@ -350,15 +246,6 @@ async def test_g21_a_next_link_may_end_in_a_hold(gate: Gate) -> None:
     client.close()
 
 
-async def test_g22_a_stream_is_kept_alive(gate: Gate) -> None:
-    async with gate.stream(
-        path(), f"Grip-Channel: {fresh()}", "Grip-Keep-Alive: .; format=raw; timeout=2"
-    ) as stream:
-        beats = await stream.during(5.5)
-    # Up to a second earlier each on Pushpin, up to a fifth on pushhub.
-    assert beats in ((b"..", b"...") if gate.is_ours else (b"..", b"...", b"....", b"....."))
-
-
 async def test_g23_a_stream_is_closed_properly(gate: Gate) -> None:
     channel = fresh()
     async with gate.stream(path(), f"Grip-Channel: {channel}", body="open,") as stream:
@@ -368,31 +255,6 @@ async def test_g23_a_stream_is_closed_properly(gate: Gate) -> None:
 
 
 # What a hold costs the origin
-
-
-async def test_g24_identical_holds_share_a_request(gate: Gate) -> None:
-    channel, where = fresh(), path()
-    target = script(where, HOLD, f"Grip-Channel: {channel}", delay=0.3)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(gate.ask(target)) for _ in range(5)]
-        await asyncio.to_thread(gate.origin.wait, where, 1 if gate.is_ours else 5)
-        # Pushpin asks each of them again after a second.
-        await asyncio.sleep(1 if gate.is_ours else 3)
-        hits = len(gate.origin.at(where))
-        await gate.publish(response(channel, "all"))
-    assert [task.result().body for task in tasks] == [b"all"] * 5
-    assert hits == (1 if gate.is_ours else 10)
-
-
-async def test_g25_a_hold_on_a_new_channel_costs_one_request(gate: Gate) -> None:
-    """Pushpin asks again, since it knows nothing of the channel; pushhub has its log."""
-    channel, where = fresh(), path()
-    async with gate.hold(where, HOLD, f"Grip-Channel: {channel}") as task:
-        await asyncio.sleep(2)
-        hits = len(gate.origin.at(where))
-        await gate.publish(response(channel))
-        assert (await task).body == b"pushed"
-    assert hits == (1 if gate.is_ours else 2)
 
 
 # The control endpoint
@@ -415,14 +277,6 @@ async def test_g27_recover_asks_again_for_holds_with_a_prev_id(gate: Gate) -> No
             answer = await gate.post("/recover", b"")
             assert (answer.status, answer.body) == (200, b"Updated\n")
             assert (await task).body == b"now"
-
-
-async def test_g28_an_error_can_be_held(gate: Gate) -> None:
-    told = await gate.ask(
-        script(path(), HOLD, f"Grip-Channel: {fresh()}", "Grip-Timeout: 1", status=500, body="no")
-    )
-    assert (told.status, told.body) == (500, b"no")
-    assert told.seconds > 3.9
 
 
 async def test_g29_cross_origin_headers_are_the_origins(gate: Gate) -> None:
@@ -466,18 +320,6 @@ async def test_g30_a_status_that_is_none(gate: Gate) -> None:
     """Pushpin takes it for a 0."""
     answer = await gate.post("/publish/", {"items": [response("a", code="y")]})
     assert answer.status == (400 if gate.is_ours else 200)
-
-
-async def test_g30_a_bad_item_stops_the_batch_and_is_named(gate: Gate) -> None:
-    channel = fresh()
-    async with gate.hold(
-        path(), HOLD, f"Grip-Channel: {channel}", "Grip-Timeout: 1", body="nothing"
-    ) as task:
-        answer = await gate.post("/publish/", {"items": [response(channel), {"channel": "b"}]})
-        assert answer.status == 400
-        if gate.is_ours:
-            assert answer.json()["item"] == 1
-        assert (await task).body == b"nothing"
 
 
 async def test_g30_the_rest_of_the_table(gate: Gate) -> None:

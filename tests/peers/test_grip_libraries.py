@@ -20,8 +20,6 @@ from tests.wire import Client, EventStream
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.xdist_group("grip-libraries")
-
 HOLD = "Grip-Hold: response"
 
 
