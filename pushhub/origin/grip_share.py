@@ -1,10 +1,12 @@
 """Identical requests that are held share one request to the origin.
 
 Two requests are identical when the origin could not tell them apart: the same address and the same
-headers, every one of them, credentials and forwarded addresses included. (A route whose `identity`
-is empty is the same for everybody: there the address, the conditions and what counts by
-`origin/key.py` do.) Only a GET without a body is shared, and only an instruct that holds a response
-for all who ask alike: what an answer says now is each client's own to ask for.
+headers, every one of them, credentials and forwarded addresses included. (A route says so if less
+will do. With `share_addresses` it may have come from another client, by another way:
+`origin/way.py`. If its `identity` is empty it is the same for everybody: there the address, the
+conditions and what counts by `origin/key.py` do.) Only a GET without a body is shared, and only an
+instruct that holds a response for all who ask alike: what an answer says now is each client's own
+to ask for.
 
 Who comes while an identical request is under way waits for the head of its answer; so the first
 crowd of all costs one request. If nothing is held there each goes on by itself, and where that was
@@ -25,9 +27,10 @@ from typing import TYPE_CHECKING
 
 from pushhub.origin.fetching import shared
 from pushhub.origin.key import counts
+from pushhub.origin.way import without_hops, without_way
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
     from pushhub.hub.hub import Hub
     from pushhub.origin.asked import Asked, Pairs
@@ -129,11 +132,12 @@ class Shares:
         if asked.method != "GET" or "content-length" in asked.headers:
             return None
         route = found.route
-        if route.identity:
+        if not route.identity:
+            same = tuple(_mattering(pairs, route))
+        else:
             # The signature changes by the minute.
             same = tuple(pair for pair in pairs if pair[0].lower() != b"grip-sig")
-        else:
-            same = tuple(p for p in pairs if _matters(p[0].decode("latin-1").lower(), route))
+            same = without_way(same, route) if route.share_addresses else same
         return found.target, asked.target, same
 
     def ask(self, key: Hashable | None, found: Found, asked: Asked) -> Question:
@@ -202,6 +206,17 @@ class Shares:
 
     def __repr__(self) -> str:
         return f"<Shares {len(self._asked)} asked, {len(self._held)} held>"
+
+
+def _mattering(pairs: Pairs, route: Route) -> Iterator[tuple[bytes, bytes]]:
+    """What of a request makes another answer where everybody is the same."""
+    for name, value in pairs:
+        lower = name.decode("latin-1").lower()
+        if _matters(lower, route):
+            yield name, value
+        elif lower == "forwarded":
+            # It is sent, and may name another host.
+            yield name, without_hops(value)
 
 
 def _matters(name: str, route: Route) -> bool:

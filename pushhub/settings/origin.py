@@ -153,6 +153,14 @@ class Route(BaseModel):
             "empty list is for resources that are the same for everybody."
         ),
     ] = ("authorization", "cookie")
+    share_addresses: Annotated[
+        bool,
+        Field(
+            description="`grip`: whether requests that differ only in the client's address, or in "
+            "the number that a proxy gave them, share one question to the origin. For an origin "
+            "that looks at neither; it sees those of the first."
+        ),
+    ] = False
     channel: Annotated[
         str | None,
         Field(
@@ -174,6 +182,11 @@ class Route(BaseModel):
             raise ValueError(
                 f"'max_age' needs step = 'poll' or 'notify'; with {self.step!r} every plain "
                 f"request asks the origin."
+            )
+        if self.share_addresses and self.step != "grip":
+            raise ValueError(
+                f"'share_addresses' needs step = 'grip'; with {self.step!r} no address makes a "
+                f"difference."
             )
         if self.cursor == "version" and self.version_field is None:
             raise ValueError("cursor = 'version' needs 'version_field', where the body has it.")

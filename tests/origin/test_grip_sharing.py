@@ -29,7 +29,11 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def server(origin: Origin) -> Iterator[Server]:
-    routes: list[dict[str, Any]] = [{"path": "/public/*", "step": "grip", "identity": []}]
+    routes: list[dict[str, Any]] = [
+        {"path": "/public/*", "step": "grip", "identity": []},
+        {"path": "/near/*", "step": "grip", "share_addresses": True},
+        {"path": "/named/*", "share_addresses": True, "vary": ["x-real-ip"]},
+    ]
     address = f"http://127.0.0.1:{origin.port}"
     given: dict[str, Any] = {"routes": routes, "grip_key": SECRET, "control": "127.0.0.1:0"}
     with serve(origin=address, **given) as server:
@@ -126,6 +130,115 @@ async def test_where_all_are_the_same_what_makes_another_answer_counts(gate: Gat
     assert len(gate.origin.at(path)) == 4
     await gate.publish(response(channel, "all"))
     assert [(await task).body for task in tasks] == [b"all"] * 7
+
+
+# As proxies of many kinds send it.
+WAYS = [
+    {"x-forwarded-for": "203.0.113.7"},
+    {"x-forwarded-for": "203.0.113.8, 2001:db8::7"},
+    {"x-real-ip": "2001:db8::8", "x-request-id": "7f-9", "cf-ray": "230b030023ae2822-SJC"},
+    {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+    {"x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678"},
+]
+
+
+async def hits(gate: Gate, path: str, requests: list[dict[str, str]]) -> int:
+    """How many requests to the origin all of these cost that come at one time, and are held."""
+    channel = fresh()
+    target = script(path, HOLD, f"Grip-Channel: {channel}", delay=0.3)
+    tasks = [asyncio.create_task(gate.ask(target, headers=headers)) for headers in requests]
+    await asyncio.to_thread(gate.origin.wait, path)
+    await asyncio.sleep(1)
+    await gate.publish(response(channel, "all"))
+    assert [(await task).body for task in tasks] == [b"all"] * len(tasks)
+    return len(gate.origin.at(path))
+
+
+async def test_where_the_route_says_so_clients_share_whatever_their_addresses(gate: Gate) -> None:
+    path = "/near" + where()
+    assert await hits(gate, path, WAYS) == 1
+    # The origin is told of one of them, as ever.
+    (hit,) = gate.origin.at(path)
+    assert hit.all("x-forwarded-for")
+
+
+async def test_clients_of_different_addresses_share(gate: Gate) -> None:
+    channel, path = fresh(), "/near" + where()
+    target = script(path, HOLD, f"Grip-Channel: {channel}", delay=0.3)
+    wires = []
+    for last in (1, 2, 3):
+        local = (f"127.0.0.{last}", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port, local_addr=local)
+        wires.append(Wire(reader, writer))
+        writer.write(get(target))
+    await asyncio.to_thread(gate.origin.wait, path)
+    await asyncio.sleep(1)
+    await gate.publish(response(channel, "all"))
+    for wire in wires:
+        assert b" 200 " in await wire.head()
+        assert await wire.exactly(3) == b"all"
+        wire.writer.close()
+    assert len(gate.origin.at(path)) == 1
+
+
+async def test_by_default_an_address_makes_another_request(gate: Gate) -> None:
+    assert await hits(gate, where(), WAYS) == len(WAYS)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cookie": "a=1"},
+        {"authorization": "Bearer a"},
+        {"x-api-key": "a"},
+        {"cf-access-jwt-assertion": "a.b.c"},
+        {"x-amzn-oidc-data": "a.b.c"},
+        {"cf-ipcountry": "DE"},
+        {"user-agent": "another"},
+        {"x-forwarded-host": "tenant-b.example"},
+        {"x-original-url": "/evil"},
+        {"if-none-match": '"1"'},
+        {"x-forwarded-for": "<script>"},
+        {"x-request-id": 'a"b'},
+    ],
+)
+async def test_beside_the_address_everything_counts(gate: Gate, more: dict[str, str]) -> None:
+    path = "/near" + where()
+    assert await hits(gate, path, [{"x-forwarded-for": "203.0.113.7"}, more]) == 2
+
+
+async def test_the_addresses_of_forwarded_are_addresses_too(gate: Gate) -> None:
+    ways = [
+        {"forwarded": "for=192.0.2.1;host=a.example;proto=https"},
+        {"forwarded": 'for="[2001:db8::1]:4711";host=a.example;proto=https'},
+    ]
+    assert await hits(gate, "/near" + where(), ways) == 1
+
+
+@pytest.mark.parametrize("hop", ["for=192.0.2.{};host={}.example", 'for="_{};host={}.example"'])
+@pytest.mark.parametrize("kind", ["/near", "/public"])
+async def test_another_host_in_forwarded_is_another_request(
+    gate: Gate, kind: str, hop: str
+) -> None:
+    """An origin may build its links from it; and not every one knows what quotes are."""
+    ways = [{"forwarded": hop.format(n, n)} for n in (1, 2)]
+    assert await hits(gate, kind + where(), ways) == 2
+
+
+async def test_an_address_that_the_route_names_counts(gate: Gate) -> None:
+    ways = [{"x-real-ip": "192.0.2.1"}, {"x-real-ip": "192.0.2.2"}]
+    assert await hits(gate, "/named" + where(), ways) == 2
+
+
+async def test_an_answer_that_varies_by_address_is_for_one(gate: Gate) -> None:
+    channel, path = fresh(), "/near" + where()
+    lines = (HOLD, f"Grip-Channel: {channel}", "Vary: X-Forwarded-For")
+    target = script(path, *lines, delay=0.2)
+    tasks = [asyncio.create_task(gate.ask(target, headers=headers)) for headers in WAYS[:2]]
+    await asyncio.to_thread(gate.origin.wait, path, 2)
+    await asyncio.sleep(0.5)
+    await gate.publish(response(channel, "all"))
+    assert [(await task).body for task in tasks] == [b"all"] * 2
 
 
 async def test_a_get_with_a_body_is_shared_with_nobody(gate: Gate) -> None:

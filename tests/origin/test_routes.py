@@ -285,6 +285,7 @@ def test_a_long_path_is_little_work(segment: str) -> None:
         ({"target": "http://api/base"}, "no path"),
         ({"target": "ftp://api"}, "An origin is"),
         ({"target": "http://user@api"}, "An origin is"),
+        ({"share_addresses": True, "step": "poll"}, "'share_addresses' needs step = 'grip'"),
         ({"max_age": 5, "step": "pass"}, "'max_age' needs step = 'poll' or 'notify'"),
         ({"interval": 5, "slowest": 2}, "'slowest' is at least"),
         ({"cursor": "version"}, "needs 'version_field'"),
