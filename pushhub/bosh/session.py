@@ -24,14 +24,15 @@ After each event, `deadline` is when to call `expire`.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
-from pushhub.bosh.body import EMPTY, RESTART, Body, lines, payload, terminate, write
+from pushhub.bosh.admission import Admission, mark_of
+from pushhub.bosh.body import EMPTY, Body, lines, payload, terminate, write
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, Condition
 from pushhub.bosh.keys import KeySequence, key_of
+from pushhub.bosh.outbox import Outbox
 from pushhub.bosh.terms import Policy, Terms, negotiate, opening
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED, Entry, Window
 from pushhub.protocol import xml
@@ -40,23 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pushhub.protocol.xml import Element
-
-# One answer carries so many bytes, or one payload: what it takes is kept for a repeat, too.
-MAX_ANSWER_BYTES = 256 * 1024
-# What waits for a client that does not come: as much as pushhub answers a poll at most.
-MAX_QUEUED_BYTES = 1024 * 1024
-MAX_QUEUED = 1000
-
-# [K7] Strophe.js and stanza.io give up after five.
-MAX_REPEATS = 20
-
-# [F5] A client is told of an answer that it may have lost, when it had a second to come. Before
-# that its acknowledgement and our answer have only crossed.
-REPORT_SECONDS = 1.0
-MAX_TIME = 65535  # [B9]
-
-# What makes an empty request more than a poll.
-_SPECIAL = {"type", "pause", RESTART}
 
 TERMINATED = "terminated"
 INACTIVITY = "inactivity"
@@ -73,15 +57,12 @@ class Session:
     """
 
     __slots__ = (
+        "_admission",
         "_farewell",
         "_greeting",
         "_heard",
         "_idle",
-        "_keys",
-        "_polled",
-        "_queue",
-        "_queued",
-        "_repeats",
+        "_outbox",
         "_report",
         "_seen",
         "_since",
@@ -98,22 +79,18 @@ class Session:
         self.ended = False
         self.paused_rid = 0
         self._window = Window(rid - 1)
-        # What is to be sent, and how many bytes that is.
-        self._queue: list[bytes] = []
-        self._queued = 0
+        self._admission = Admission(terms)
+        self._outbox = Outbox()
         self._greeting: bytes | None = greeting
         self._farewell: bytes | None = None
-        self._keys: KeySequence | None = None
-        self._repeats = 0
         self._report = b""
         # Up to which rid there were answers when a request came last.
         self._heard = 0
         # When anything came or left last; for how long nothing may, with no request held.
         self._seen = now
         self._idle = float(terms.inactivity)
-        # Since when there has been a gap in the rids, and when a poll was answered empty last.
+        # Since when there has been a gap in the rids.
         self._since = now
-        self._polled = -1e9
 
     @classmethod
     def create(
@@ -129,7 +106,7 @@ class Session:
         session = cls(sid, terms, body.rid, now, opening(body, terms, policy, sid))
         actions = session.request(body.rid, body, raw, now, handle)
         if newkey := body.get("newkey"):
-            session._keys = KeySequence(newkey)  # [L4]
+            session._admission.keys = KeySequence(newkey)  # [L4]
         return session, actions
 
     # Requests
@@ -148,8 +125,8 @@ class Session:
         if rid > window.last + self.terms.requests:
             self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K3] [K8] [K10]
             return actions
-        mark = zlib.crc32(raw) if body.children else 0
-        entry = Entry(rid, handle, now, mark, key_of(body) if self._keys else "", body)
+        key = key_of(body) if self._admission.keys is not None else ""
+        entry = Entry(rid, handle, now, mark_of(body, raw), key, body)
         if rid != window.last + 1:
             if older := window.find(rid):
                 return self._repeat(older, rid, body, raw, now, handle)
@@ -170,23 +147,14 @@ class Session:
         """It is the entry's turn."""
         body, terms = entry.body, self.terms
         assert body is not None
-        attributes = body.attributes
         try:
-            if self._keys is not None:
-                self._keys.admit(body)
-            pause = body.number("pause") if "pause" in attributes else None
-            if pause is not None and terms.maxpause and pause > terms.maxpause:
-                detail = f"'pause' is at most {terms.maxpause} seconds."
-                raise BindingError(Condition.POLICY_VIOLATION, detail)  # [G10]
+            pause = self._admission.admit(body, now, idle=not self._outbox.payloads)
             if terms.acks:
-                self._acknowledged(body, now)
-            if terms.polling:
-                self._check_pace(body, now)
+                self._report = self._window.acknowledge(body, now) or self._report
         except BindingError as error:
             self._fail(error.condition, entry.handle, actions)
             return
         self._window.begin(entry)
-        self._repeats = 0
         self._idle = terms.inactivity  # [G9]
         if self._farewell is not None:
             self._leave(actions)
@@ -195,9 +163,9 @@ class Session:
             actions.append(Restart(body))  # [P9] Whatever else is in it is ignored.
         elif body.children:
             actions.append(Deliver(body.children))  # [E1]
-        if attributes.get("type") == "terminate":
+        if body.get("type") == "terminate":
             self._terminated(actions)
-        elif pause is not None and terms.maxpause:
+        elif pause is not None:
             self._pause(entry.rid, pause, now, actions)
 
     def _repeat(
@@ -205,16 +173,16 @@ class Session:
     ) -> list[Action]:
         """A rid that was here before: its connection broke, or the client thinks so [K9]."""
         actions: list[Action] = []
-        self._repeats += 1
-        if self._repeats > MAX_REPEATS:
-            self._fail(Condition.POLICY_VIOLATION, handle, actions)  # [K7]
-        elif entry is None and rid == self.paused_rid:
-            actions.append(Answer(handle, EMPTY))
-        elif entry is None or (self._keys is not None and key_of(body) != entry.key):
-            self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K8] [L7]
-        elif body.children and zlib.crc32(raw) != entry.mark:
-            # [N4] Stanzas that nobody would ever see: two pages share a session, and its rids.
-            self._fail(Condition.POLICY_VIOLATION, handle, actions)
+        try:
+            self._admission.admit_again(entry, body, raw)
+        except BindingError as error:
+            self._fail(error.condition, handle, actions)
+            return actions
+        if entry is None:
+            if rid == self.paused_rid:
+                actions.append(Answer(handle, EMPTY))
+            else:
+                self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K8]
         elif entry.answer:
             actions.append(Answer(handle, entry.answer))  # [K5]
         else:
@@ -231,31 +199,6 @@ class Session:
             if entry.handle is handle:
                 entry.handle = None
                 self._seen = now
-
-    def _acknowledged(self, body: Body, now: float) -> None:
-        """The client says what it has: without `ack`, everything before this request [F4]."""
-        ack = body.number("ack")
-        answered = self._window.answered
-        if ack is None:
-            ack = body.rid - 1
-        elif answered and ack < answered[-1].rid:
-            missing = next((entry for entry in answered if entry.rid == ack + 1), None)
-            if missing is not None and now - missing.at >= REPORT_SECONDS:
-                time = min(round((now - missing.at) * 1000), MAX_TIME)
-                self._report = lines((("report", missing.rid), ("time", time)))  # [F5]
-        self._window.confirm(ack)
-
-    def _check_pace(self, body: Body, now: float) -> None:
-        """Two empty polls in a polling session come at least `polling` seconds apart [I3].
-
-        Half of that is enough: two that left far enough apart may arrive closer together.
-        """
-        if not body.children and not _SPECIAL & body.attributes.keys():
-            if now - self._polled < self.terms.polling / 2:
-                detail = f"Empty requests come {self.terms.polling} seconds apart."
-                raise BindingError(Condition.POLICY_VIOLATION, detail)
-            if not self._queue:
-                self._polled = now
 
     def _pause(self, rid: int, seconds: int, now: float, actions: list[Action]) -> None:
         """Answer everything that is open, this too, and let the client be silent for longer [G6].
@@ -280,9 +223,7 @@ class Session:
         if self.ended or self._farewell is not None:
             return
         for each in payloads:
-            data = each if isinstance(each, bytes) else payload(each)
-            self._queue.append(data)
-            self._queued += len(data)
+            self._outbox.put(each if isinstance(each, bytes) else payload(each))
 
     def send(self, *payloads: Element | bytes, now: float) -> list[Action]:
         """`put` and `flush`."""
@@ -294,7 +235,7 @@ class Session:
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, terms = self._window, self.terms
+        window, terms, outbox = self._window, self.terms, self._outbox
         held = window.open
         while held:
             entry = held[0]
@@ -302,12 +243,11 @@ class Session:
                 if all(other.handle is None for other in held):
                     break
                 window.pass_by(now)
-            elif self._queue or self._report or len(held) > terms.hold or terms.wait == 0:
+            elif outbox.payloads or self._report or len(held) > terms.hold or terms.wait == 0:
                 self._answer(entry, now, actions)
             else:
                 break
-        if len(self._queue) > MAX_QUEUED or self._queued > MAX_QUEUED_BYTES:
-            # Nobody has come for it for long.
+        if outbox.payloads and outbox.overflows:
             self._end(Condition.UNDEFINED_CONDITION, actions, lost=True)
         return actions
 
@@ -325,27 +265,12 @@ class Session:
             attributes, self._greeting = self._greeting, None
         elif self.terms.acks and self._window.last != entry.rid:
             attributes += lines((("ack", self._window.last),))  # [F2]
-        answer = write(self._take(), attributes) if self._queue or attributes else EMPTY  # [E6]
+        taken = self._outbox.take()
+        answer = write(taken, attributes) if taken or attributes else EMPTY  # [E6]
         actions.append(Answer(entry.handle, answer))
         self._window.settle(entry, answer, now)
         self._window.keep(self._kept)
         self._seen = now
-
-    def _take(self) -> list[bytes]:
-        """What goes into one answer."""
-        queue = self._queue
-        if self._queued <= MAX_ANSWER_BYTES:
-            self._queue, self._queued = [], 0
-            return queue
-        count, size = 0, 0
-        for data in queue:
-            if count and size + len(data) > MAX_ANSWER_BYTES:
-                break
-            count += 1
-            size += len(data)
-        taken, self._queue = queue[:count], queue[count:]
-        self._queued -= size
-        return taken
 
     # Time
 
@@ -376,7 +301,7 @@ class Session:
                 self._answer(entry, now, actions)
             else:
                 window.pass_by(now)
-        if now >= self._seen + self._idle and all(e.handle is None for e in window.waiting()):
+        if now >= self._seen + self._idle and not window.clients():
             self._over(INACTIVITY, actions, lost=True)
         return actions
 
@@ -392,10 +317,10 @@ class Session:
         self.put(*payloads)
         if self.ended or self._farewell is not None:
             return []
-        self._farewell = terminate(condition, self._queue)
+        self._farewell = terminate(condition, self._outbox.payloads)
         self._seen = now
         actions: list[Action] = []
-        if any(entry.handle is not None for entry in self._window.waiting()):
+        if self._window.clients():
             self._leave(actions)
         return actions
 
@@ -406,51 +331,49 @@ class Session:
         for entry in self._window.answered:
             if entry.rid > self._heard and entry.answer != EMPTY:
                 unconfirmed += xml.parse(entry.answer, own=True).elements
-        return tuple(xml.parse(data, own=True) for data in self._queue), tuple(unconfirmed)
+        waiting = tuple(xml.parse(data, own=True) for data in self._outbox.payloads)
+        return waiting, tuple(unconfirmed)
 
     def reclaim(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
         """Before `terminate`: take back what is `pending`, if nobody is there to be told. Who comes
         for the farewell does not get it."""
-        if self.ended or any(entry.handle is not None for entry in self._window.waiting()):
+        if self.ended or self._window.clients():
             return (), ()
         pending = self.pending()
-        self._queue, self._queued = [], 0
+        self._outbox.clear()
         return pending
 
     def _leave(self, actions: list[Action]) -> None:
         """Say farewell to whoever waits: the first gets the last payloads."""
         farewell = self._farewell
         assert farewell is not None
-        for entry in self._window.waiting():
-            if entry.handle is not None:
-                actions.append(Answer(entry.handle, farewell))
-                farewell = terminate(Condition.OTHER_REQUEST)
-        self._queue.clear()
+        for handle in self._window.clients():
+            actions.append(Answer(handle, farewell))
+            farewell = terminate(Condition.OTHER_REQUEST)
+        self._outbox.clear()
         self._over(TERMINATED, actions)
 
     def _terminated(self, actions: list[Action]) -> None:
         """The client ends the session: the oldest request is told, the others get nothing [J2]."""
         answer = terminate()
-        for entry in self._window.waiting():
-            if entry.handle is not None:
-                actions.append(Answer(entry.handle, answer))
-                answer = EMPTY
+        for handle in self._window.clients():
+            actions.append(Answer(handle, answer))
+            answer = EMPTY
         self._over(TERMINATED, actions)
 
     def _fail(self, condition: Condition, handle: object, actions: list[Action]) -> None:
         """A request broke the rules, and with them the session [N1]."""
         if handle is not None:
             self._refuse(condition, handle, actions)
-        for entry in self._window.waiting():
-            if entry.handle is not None and entry.handle is not handle:
-                self._refuse(Condition.OTHER_REQUEST, entry.handle, actions)
+        for other in self._window.clients():
+            if other is not handle:
+                self._refuse(Condition.OTHER_REQUEST, other, actions)
         self._over(condition, actions)
 
     def _end(self, condition: Condition, actions: list[Action], *, lost: bool = False) -> None:
         """Nobody broke a rule, and the session ends all the same."""
-        for entry in self._window.waiting():
-            if entry.handle is not None:
-                self._refuse(condition, entry.handle, actions)
+        for handle in self._window.clients():
+            self._refuse(condition, handle, actions)
         self._over(condition, actions, lost=lost)
 
     def _refuse(self, condition: Condition, handle: object, actions: list[Action]) -> None:
@@ -462,7 +385,7 @@ class Session:
         self.ended = True
         undelivered, unconfirmed = self.pending()
         actions.append(Ended(reason, undelivered, unconfirmed if lost else ()))
-        self._queue = []
+        self._outbox.clear()
         self._window = Window(self._window.last)
 
     # Moving to another node
@@ -481,8 +404,7 @@ class Session:
                 self._answer(entry, now, actions)
             else:
                 window.pass_by(now)
-        waiting = [entry.handle for entry in window.waiting() if entry.handle is not None]
-        actions += [Answer(handle, b"", 503) for handle in waiting]
+        actions += [Answer(handle, b"", 503) for handle in window.clients()]
         window.early = None
         return actions
 
@@ -493,14 +415,11 @@ class Session:
             "sid": self.sid,
             "terms": asdict(self.terms),
             "last": self._window.last,
-            "answered": [
-                [entry.rid, entry.answer.decode(), entry.mark, entry.key, now - entry.at]
-                for entry in self._window.answered
-            ],
-            "queue": [data.decode() for data in self._queue],
+            "answered": [entry.dump(now) for entry in self._window.answered],
+            "queue": [data.decode() for data in self._outbox.payloads],
             "greeting": None if self._greeting is None else self._greeting.decode(),
             "farewell": None if self._farewell is None else self._farewell.decode(),
-            "key": None if self._keys is None else self._keys.expected,
+            "key": self._admission.keys and self._admission.keys.expected,
             "paused": self.paused_rid,
             "idle": self._idle,
             "seen": now - self._seen,
@@ -511,16 +430,12 @@ class Session:
     def load(cls, data: Mapping[str, Any], now: float) -> Session:
         """The session that was dumped."""
         session = cls(data["sid"], Terms(**data["terms"]), data["last"] + 1, now)
-        for rid, answer, mark, key, age in data["answered"]:
-            entry = Entry(rid, None, now - age, mark, key, None)
-            entry.answer = answer.encode()
-            session._window.answered.append(entry)
+        session._window.answered = [Entry.load(record, now) for record in data["answered"]]
         greeting, farewell = data["greeting"], data["farewell"]
         session._greeting = None if greeting is None else greeting.encode()
         session._farewell = None if farewell is None else farewell.encode()
-        session._keys = None if data["key"] is None else KeySequence(data["key"])
-        session._queue = [text.encode() for text in data["queue"]]
-        session._queued = sum(map(len, session._queue))
+        session._admission.keys = None if data["key"] is None else KeySequence(data["key"])
+        session._outbox = Outbox(text.encode() for text in data["queue"])
         session.paused_rid = data["paused"]
         session._idle = data["idle"]
         session._seen = now - data["seen"]
@@ -528,5 +443,5 @@ class Session:
         return session
 
     def __repr__(self) -> str:
-        state = "ended" if self.ended else f"{len(self._queue)} queued"
+        state = "ended" if self.ended else f"{len(self._outbox.payloads)} queued"
         return f"<Session {self.sid[:4]}… {state} {self._window!r}>"

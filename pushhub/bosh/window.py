@@ -4,15 +4,20 @@ whose answers are kept for a repeat (XEP-0124 §14).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pushhub.bosh.body import EMPTY, Body
+from pushhub.bosh.body import EMPTY, Body, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # [F7] How many answers are kept for a client that acknowledges, and does not.
 MAX_UNACKNOWLEDGED = 20
+
+# [F5] A client is told of an answer that it may have lost, when it had a second to come. Before
+# that its acknowledgement and our answer have only crossed.
+REPORT_SECONDS = 1.0
+MAX_TIME = 65535  # [B9]
 
 
 class Entry:
@@ -36,6 +41,18 @@ class Entry:
         self.key = key
         self.body = body
         self.answer = b""
+
+    def dump(self, now: float) -> list[Any]:
+        """An answered one, as JSON takes it; its time is an age."""
+        return [self.rid, self.answer.decode(), self.mark, self.key, now - self.at]
+
+    @classmethod
+    def load(cls, record: list[Any], now: float) -> Entry:
+        """The one that was dumped."""
+        rid, answer, mark, key, age = record
+        entry = cls(rid, None, now - age, mark, key, None)
+        entry.answer = answer.encode()
+        return entry
 
 
 class Window:
@@ -70,6 +87,10 @@ class Window:
         if self.early is not None:
             for rid in sorted(self.early):
                 yield self.early[rid]
+
+    def clients(self) -> list[object]:
+        """The handles of those whose client is there to be answered, in rid order."""
+        return [entry.handle for entry in self.waiting() if entry.handle is not None]
 
     def defer(self, entry: Entry) -> None:
         """Keep an early one until those before it have come [K2]."""
@@ -111,10 +132,26 @@ class Window:
         if excess > 0:
             del self.answered[:excess]
 
-    def confirm(self, rid: int) -> None:
-        """The client has the answers up to `rid`: they need not be kept [F4] [F7]."""
-        while self.answered and self.answered[0].rid <= rid:
+    def acknowledge(self, body: Body, now: float) -> bytes:
+        """The client says what it has, and need not be kept [F4] [F7]: without `ack`, everything
+        before this request. What it is to be told of an answer that it may have lost, as attributes
+        of the next one.
+
+        Raises:
+            BindingError: `ack` is no number.
+        """
+        report = b""
+        ack = body.number("ack")
+        if ack is None:
+            ack = body.rid - 1
+        elif self.answered and ack < self.answered[-1].rid:
+            missing = next((entry for entry in self.answered if entry.rid == ack + 1), None)
+            if missing is not None and now - missing.at >= REPORT_SECONDS:
+                time = min(round((now - missing.at) * 1000), MAX_TIME)
+                report = lines((("report", missing.rid), ("time", time)))  # [F5]
+        while self.answered and self.answered[0].rid <= ack:
             del self.answered[0]
+        return report
 
     def __repr__(self) -> str:
         early = sorted(self.early) if self.early else []

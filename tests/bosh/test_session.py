@@ -9,9 +9,11 @@ import pytest
 
 import pushhub
 from pushhub.bosh.action import Answer, Ended
+from pushhub.bosh.admission import MAX_REPEATS
 from pushhub.bosh.body import EMPTY, parse
 from pushhub.bosh.condition import Condition
-from pushhub.bosh.session import MAX_ANSWER_BYTES, MAX_QUEUED, MAX_REPEATS, Session
+from pushhub.bosh.outbox import MAX_ANSWER_BYTES, MAX_QUEUED
+from pushhub.bosh.session import Session
 from pushhub.bosh.terms import Policy
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED
 from pushhub.protocol.xml import MAX_DEPTH, Element
