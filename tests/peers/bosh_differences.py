@@ -30,7 +30,7 @@ FILES = ("differential.txt", "prosody.txt")
 
 # One case waits for a minute, which is for the state machine and its clock alone.
 MOST_SECONDS = 15.0
-AT_A_TIME = 8
+AT_A_TIME = 32  # they wait, most of the time
 # How often they are played for the table: with ejabberd, some depend on which of its processes is
 # the quicker one.
 ROUNDS = 8
