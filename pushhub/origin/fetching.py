@@ -42,7 +42,7 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """This can be given to nobody else, for a reason that `routes check` prints."""
+    """This can be given to nobody else, for a reason that the log and `routes check` tell."""
 
     reason: str
 

@@ -318,21 +318,29 @@ class Resource:
         before = self._heard
         begun = sharing.hub.now()
         look = await sharing.fetching.look(self.key, self._pairs, self.known)
-        if isinstance(look, Found) and sharing.vary(self.key, self.route, look.vary):
-            # It depends on headers that the key left out: whoever waits for it asks by another.
-            look = Alone("its Vary names headers that were not known")
         match look:
             case Failed():
                 self._failed(look)
-            case Alone():
-                self.alone_until = sharing.hub.now() + ALONE_SECONDS
-                self._takers.all(False)
+            case Alone(reason):
+                sharing.told_alone(self.key, self.route, reason)
+                self._let_pass()
+            case Found(_, vary) if sharing.vary(self.key, self.route, vary):
+                # It depends on headers that the key left out: whoever waits for it asks by another.
+                self._let_pass()
             case Found(representation):
                 await self._found(representation, before, begun, number)
             case Unchanged():
                 assert self.known is not None
                 self._settled(begun, changed=False)
                 self._takers.found(number, self.known)
+
+    def _let_pass(self) -> None:
+        """Have requests pass through for a while, those that wait already as soon as they ask
+        again.
+        """
+        self.alone_until = self._sharing.hub.now() + ALONE_SECONDS
+        self._takers.all(False)
+        self._sharing.dismiss(self)
 
     async def _found(
         self, representation: Representation, before: Cursor | None, begun: float, number: int

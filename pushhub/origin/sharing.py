@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import structlog
+
 from pushhub.origin.fetching import Fetching
 from pushhub.origin.key import Key, counts
 from pushhub.origin.resource import Resource
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
     from pushhub.settings.origin import Route
 
+log = structlog.get_logger(__name__)
+
 # Which node looks in which turn: an idempotency key of one channel, so that of all nodes only the
 # first to append it sees no duplicate.
 TURNS = "$origin:turns"
@@ -41,6 +45,8 @@ MAX_RESOURCES = 20_000
 MAX_BYTES = 64 * 1024 * 1024
 # How many are looked at to make room for one more.
 SWEEP = 16
+# How often the log says that a route cannot share what it should, for each reason.
+SAY_SECONDS = 3600.0
 # URLs of which it is remembered that they vary by more than their route says.
 MAX_VARYING = 10_000
 
@@ -125,6 +131,8 @@ class Sharing:
         # Bytes of all bodies that are kept.
         self.size = 0
         self._varying: dict[tuple[str, str], frozenset[str]] = {}
+        # When it was said of a route that it cannot share, by why: few sentences for each route.
+        self._said: dict[tuple[str, str], float] = {}
         self.varied = 0
         """How often it was learned that a resource varies by more than was known."""
 
@@ -205,6 +213,15 @@ class Sharing:
             # Its channel was for those who waited; on another node they are told to ask again.
             self.origin.keep(self._delete(resource.channel))
 
+    def dismiss(self, resource: Resource) -> None:
+        """Tell all who wait on it to ask again: what changed cannot be told there."""
+        self.origin.keep(self._dismiss(resource))
+
+    async def _dismiss(self, resource: Resource) -> None:
+        self.hub.forget(resource.channel)
+        if resource.published:
+            await self._delete(resource.channel)
+
     async def _delete(self, channel: str) -> None:
         await self.hub.store.delete(channel)
 
@@ -218,6 +235,15 @@ class Sharing:
         self._varying[key.address] = self._varying.get(key.address, frozenset()) | names
         self.varied += 1
         return True
+
+    def told_alone(self, key: Key, route: Route, reason: str) -> None:
+        """A look has found what can be given to nobody else: whoever waits for it asks the origin
+        at their old interval, and nobody would know why.
+        """
+        now = self.hub.now()
+        if now - self._said.get((route.path, reason), float("-inf")) >= SAY_SECONDS:
+            self._said[route.path, reason] = now
+            log.warning("origin.not-shared", route=route.path, path=key.path, why=reason)
 
     # Other nodes
 

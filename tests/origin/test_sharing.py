@@ -450,9 +450,32 @@ async def test_what_cannot_be_shared_passes_through(front: Front, header: tuple[
 
 async def test_what_is_too_large_to_share_passes_through(front: Front) -> None:
     front.api.set(front.notified, "x" * 300_000, '"one"')
-    answer = await front.wait(front.notified, '"zero"')
+    for target in (front.notified, front.notified, front.notified + "/other"):
+        front.api.set(target, "x" * 300_000, '"one"')
+        answer = await front.wait(target, '"zero"')
+        assert (answer.status, len(answer.body)) == (200, 300_000)
+        assert "preference-applied" not in answer.headers
+    # The operator is told, once for the route.
+    told = [line for line in front.hub.output.lines if "origin.not-shared" in line]
+    (said,) = [json.loads(line) for line in told if "larger" in line]
+    assert (said["level"], said["route"], said["path"]) == ("warning", "/notify/*", front.notified)
+    assert said["why"] == "it is larger than 245760 bytes"
+
+
+async def test_who_waits_for_what_becomes_too_large_is_told_to_ask_again(front: Front) -> None:
+    """Nobody waits in vain, nor longer than it takes to see that."""
+    front.api.set(front.notified, "1", '"one"')
+    async with (
+        front.waiting(front.notified, '"one"', prefer="wait=20") as first,
+        front.waiting(front.notified, '"one"', prefer="wait=20") as second,
+    ):
+        await front.parked(2, looks=1)
+        front.api.set(front.notified, "x" * 300_000, '"two"')
+        await front.notify(front.notified)
+        async with asyncio.timeout(5):
+            assert [(await first).status, (await second).status] == [304, 304]
+    answer = await front.wait(front.notified, '"one"')
     assert (answer.status, len(answer.body)) == (200, 300_000)
-    assert "preference-applied" not in answer.headers
 
 
 async def test_headers_that_a_resource_varies_by_are_learnt(front: Front) -> None:
