@@ -63,7 +63,8 @@ def test_either_node_shows_both_and_does_what_the_other_can(store: RedisServer) 
         serve(store=store.url(), dev=False, api_keys=KEYS) as far,
     ):
         url, other = (f"http://127.0.0.1:{node.port}" for node in (near, far))
-        found = drive("nodes", url=url, far=other, key=ADMIN, name=name)
+        stop = far.process.pid
+        found = drive("nodes", url=url, far=other, key=ADMIN, name=name, stop=stop)
         pids = [str(near.process.pid), str(far.process.pid)]
     assert found["overview"] == [sorted(pids)] * 2
 

@@ -64,5 +64,17 @@ export default async function nodes({ args, open, enter }) {
   await both[0].getByRole("button", { name: "Delete this channel" }).click();
   await both[0].getByRole("dialog").getByRole("button", { name: "Delete" }).click();
   await both[0].getByRole("heading", { level: 1, name: "Channels" }).waitFor();
-  return { overview, presence, answered, traced, kept, gone: await waiting, left: [await log(url), await log(far)] };
+  const left = [await log(url), await log(far)];
+
+  // One says nothing any more, and is back.
+  await both[0].getByRole("link", { name: "Overview" }).click();
+  const health = both[0].locator(".health");
+  process.kill(args.stop, "SIGSTOP");
+  try {
+    await health.filter({ hasText: /^A process has said nothing for \d+ s/ }).waitFor();
+  } finally {
+    process.kill(args.stop, "SIGCONT");
+  }
+  await health.filter({ hasText: "2 processes are well" }).waitFor();
+  return { overview, presence, answered, traced, kept, gone: await waiting, left };
 }

@@ -42,6 +42,7 @@ export class Figures {
     this.bounds = bounds;
     this.processes = new Map(); // id → {node, pid, figures, rates, time, recent}
     this.seconds = []; // one point each, oldest first
+    this.since = 0; // the second from which on somebody has always spoken
   }
 
   /** Take in a sample, told at `time` (ms). */
@@ -63,6 +64,7 @@ export class Figures {
     for (const [id, one] of this.processes) {
       if (second - one.time / 1000 > 60) this.processes.delete(id);
     }
+    if (!last || second - last.second > STALE_SECONDS) this.since = second;
     const now = { second, ...this.sum(second) };
     if (last?.second === second) this.seconds.pop();
     // A line must not join what was before a silence with what came after.
@@ -79,6 +81,12 @@ export class Figures {
     return [...this.processes.values()].filter((one) => second - one.time / 1000 <= STALE_SECONDS);
   }
 
+  /** How long, in seconds, the first of those has said nothing who spoke lately while others go on; 0 if all speak. */
+  silent(second) {
+    const ages = [...this.processes.values()].map((one) => second - Math.max(one.time / 1000, this.since));
+    return Math.max(0, ...ages.filter((age) => age > STALE_SECONDS));
+  }
+
   sum(second) {
     const alive = this.alive(second);
     const add = (pick) => alive.reduce((sum, one) => sum + (pick(one) ?? 0), 0);
@@ -87,6 +95,7 @@ export class Figures {
     const at = (name, q) => quantile(q, this.recent(alive, name), this.bounds);
     return {
       processes: alive.length,
+      silent: this.silent(second),
       holds: known((one) => one.figures.holds),
       channels: known((one) => one.figures.channels),
       sessions: known((one) => one.figures.sessions),

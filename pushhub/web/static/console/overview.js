@@ -35,6 +35,7 @@ function health(now) {
   const { ready, hears, lag } = now.store;
   if (!ready) return ["bad", "The store cannot be used: publishes are refused and plain reads fail."];
   if (!hears) return ["bad", "The store does not tell of new events; who waits is served from the log when it does again."];
+  if (now.silent) return ["fair", `A process has said nothing for ${Math.round(now.silent)} s: it has left, or does not reach the store.`];
   if (lag > 1) return ["fair", `A publish has waited ${duration(lag)} for the store.`];
   if (now.draining) return ["fair", "A process is leaving; its holds are being answered."];
   if (now.loop99 > 0.25) return ["fair", `A process is late by ${duration(now.loop99)}: it has too much to do.`];

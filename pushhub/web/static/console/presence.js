@@ -15,7 +15,7 @@ export class Presence {
     this.own = own;
     this.told = new Map(); // process → {holds, holders, node, pid, at}
     this.count = h("p", { id: "presence" }, "Asking…");
-    this.table = table("Who waits", ["Client", "Subject", "How", ["For", "number"], "Process"]);
+    this.table = table("Requests that wait", ["Client", "Subject", "How", ["For", "number"], "Process"]);
     this.table.whole.hidden = true;
     this.whole = h("div", {}, this.count, this.table.whole);
     this.off = feed.on("presence", (told) => { if (told.presence === name) this.take(told); });
