@@ -18,6 +18,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """What is found, one by one, as it is found."""
     yield machine.files(settings)
     yield machine.listening(settings)
+    if (unsigned := settings.unsigned()) is not None:
+        yield warn("grip", unsigned)
     match settings.store.partition("://")[0]:
         case "memory":
             yield warn(

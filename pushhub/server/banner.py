@@ -29,6 +29,8 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
         own = _url(settings.control_address[0], control_port, dev=settings.dev)
         needs = "no key is needed there" if settings.is_control_open else "with a key"
         lines.append(f"control is at {own} ({needs})")
+    if not settings.dev and (unsigned := settings.unsigned()) is not None:
+        lines += ["", f"  WARNING: {unsigned}", ""]
     if settings.dev:
         events = f"{own}/v1/channels/demo/events"
         lines += [

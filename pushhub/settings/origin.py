@@ -307,6 +307,21 @@ class OriginSettings(BaseModel):
         host, _, port = self.control.rpartition(":")
         return host.strip("[]"), int(port)
 
+    def unsigned(self) -> str | None:
+        """Why an origin that is asked by GRIP cannot know who asks it; None if it can."""
+        # Requests that no route takes go to the origin with GRIP.
+        takes_all = any(route.host == "*" and route.path == "/*" for route in self.routes)
+        is_grip = any(route.step == "grip" for route in self.routes) or (
+            self.origin is not None and not takes_all
+        )
+        if self.grip_key is not None or not is_grip:
+            return None
+        return (
+            "Without a grip_key GRIP is not signed: the origin cannot tell requests that come "
+            "through pushhub from others, and libraries may hold nothing. Set grip_key here and in "
+            "the origin, or step = 'pass' for what holds nothing."
+        )
+
     @model_validator(mode="after")
     def _behind(self) -> Self:
         if self.control is not None and not _LISTEN.fullmatch(self.control):
