@@ -10,15 +10,15 @@ from pushhub.web.grip import GRIP_ROUTES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "grip.md").read_text()
-CASES = (ROOT / "tests" / "peers" / "test_grip_cases.py").read_text()
+PEERS = ROOT / "tests" / "peers"
+CASES = "".join((PEERS / f"test_grip_{name}.py").read_text() for name in ("cases", "waits"))
 
 
 def test_every_case_has_a_row_and_a_test() -> None:
     rows = re.findall(r"^\| G(\d+) \|", PAGE, re.MULTILINE)
     assert rows == [str(n) for n in range(1, 33)]
-    assert {int(n) for n in re.findall(r"^async def test_g(\d+)_", CASES, re.MULTILINE)} == set(
-        range(1, 33)
-    )
+    cases = re.findall(r"^async def (?:test_)?g(\d+)_", CASES, re.MULTILINE)
+    assert {int(number) for number in cases} == set(range(1, 33))
 
 
 def test_a_case_that_differs_has_its_decision() -> None:
