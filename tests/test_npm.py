@@ -77,16 +77,19 @@ def test_a_node_of_pypi_finds_its_npm(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def pip(command: list[str], seconds: float) -> None:
         ran.append(command)
-        for file in ("bin/node", "lib/node_modules/npm/bin/npm-cli.js"):
-            (inside / file).parent.mkdir(parents=True)
-            (inside / file).write_text("")
+        for file in ("bin/node", "bin/npm", "bin/npx"):
+            (inside / file).parent.mkdir(parents=True, exist_ok=True)
+            (inside / file).write_text("of the wheel")
 
     monkeypatch.setattr(npm, "_run", pip)
     for _ in range(2):
         npm.install_node(tmp_path / "node", tmp_path / "bin", SECONDS)
     assert "--require-hashes" in ran[0]
     assert (tmp_path / "bin" / "node").resolve() == inside / "bin" / "node"
-    assert (tmp_path / "bin" / "npm").resolve().name == "npm-cli.js"
+    for name in ("npm", "npx"):
+        right = inside / "lib/node_modules/npm/bin" / f"{name}-cli.js"
+        # npm puts Node's own folder on PATH before all others.
+        assert (tmp_path / "bin" / name).resolve() == (inside / "bin" / name).resolve() == right
 
 
 def locks() -> list[Path]:
