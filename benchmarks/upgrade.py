@@ -4,7 +4,10 @@
 through pushhub's memory, waiting on a shared poll, and waiting with notifications. How often is the
 origin asked, and how old is news when it arrives?
 
-`identical`: clients that all wait for the same; the origin changes once.
+`identical`: clients that all wait for the same; the origin changes once, or more often, each time
+when all of them wait again. The clients take turns with pushhub on the machine, so beside what they
+see stand what an answer and the request after it cost pushhub in CPU, and how long pushhub says
+that it took from the change to the answer.
 
 The origin and the clients live in this process, so that moments can be compared; pushhub is a
 child.
@@ -44,7 +47,7 @@ ABOUT = {
     "memory": "every 5 s, unchanged, through pushhub with max_age = 1",
     "poll": "Prefer: wait=25, shared poll every 1 s",
     "notify": "Prefer: wait=25, the origin notifies",
-    "identical": "all wait, one change",
+    "identical": "all wait; it changes when they do",
 }
 _FIGURES = {
     "origin_rps": "origin requests/s",
@@ -52,6 +55,9 @@ _FIGURES = {
     "p50_ms": "latency p50 ms",
     "p99_ms": "latency p99 ms",
     "max_ms": "latency max ms",
+    "all_ms": "all answered after ms",
+    "wake_ms": "in pushhub, mean ms",
+    "cpu_us": "pushhub CPU µs/answer",
     "cpu_share": "pushhub CPU %",
     "answered": "answers with news",
     "missed": "not told",
@@ -93,6 +99,7 @@ class Origin(asyncio.Protocol):
 
 
 _TAG = re.compile(rb'\r\netag: "(\d+)"', re.IGNORECASE)
+_SAMPLE = re.compile(r"^([a-z_]+) ([0-9.e+-]+)$", re.MULTILINE)
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
@@ -279,28 +286,49 @@ async def _changes(
     }
 
 
-async def identical(clients: int) -> dict[str, Any]:
-    """All wait, one change."""
+async def identical(clients: int, changes: int) -> dict[str, Any]:
+    """All wait, and it changes so often."""
     server, port = await start_origin()
     async with server, pushhub(port, "notify") as (front, control, processes):
         crowd = Crowd(True, f"127.0.0.1:{front}")
         await crowd.come(front, clients)
         await crowd.have(0, 60)
-        # Until every one of them waits again, and nothing is asked any more.
-        before = -1
-        while Origin.asked != before:
-            before = Origin.asked
-            await asyncio.sleep(1)
-        cpu = processes.cpu()
-        Origin.change()
-        await notify(control)
-        await crowd.have(1, 30)
-        # Those who ask again have what was fetched; nobody asks the origin for them.
-        await asyncio.sleep(1)
-        return _figures(crowd, clients) | {
-            "origin_requests": Origin.asked - before,
-            "cpu_share": processes.cpu() - cpu,
+        before = await _all_wait(control, clients)
+        asked, cpu = Origin.asked, processes.cpu()
+        spans = []
+        for number in range(1, changes + 1):
+            begun = time.monotonic()
+            Origin.change()
+            await notify(control)
+            await crowd.have(number, 30)
+            spans.append(time.monotonic() - begun)
+            # Those who ask again have what was fetched; nobody asks the origin for them.
+            after = await _all_wait(control, clients)
+        spent = processes.cpu() - cpu
+        wake = "pushhub_wake_latency_seconds"
+        waited = after[f"{wake}_sum"] - before[f"{wake}_sum"]
+        count = after[f"{wake}_count"] - before[f"{wake}_count"]
+        return _figures(crowd, clients * changes) | {
+            "origin_requests": Origin.asked - asked,
+            "all_ms": 1000 * statistics.median(spans),
+            "wake_ms": 1000 * waited / count,
+            "cpu_us": 1e6 * spent / (clients * changes),
         }
+
+
+async def _all_wait(control: int, clients: int) -> dict[str, float]:
+    """Wait until all are held and the origin is left alone; what /metrics says then."""
+    asked = -1
+    while True:
+        reader, writer = await asyncio.open_connection("127.0.0.1", control)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: control\r\nConnection: close\r\n\r\n")
+        text = (await reader.read()).decode()
+        writer.close()
+        metrics = {name: float(value) for name, value in _SAMPLE.findall(text)}
+        if metrics["pushhub_holds"] == clients and asked == Origin.asked:
+            return metrics
+        asked = Origin.asked
+        await asyncio.sleep(0.1)
 
 
 async def start_origin() -> tuple[asyncio.Server, int]:
@@ -355,14 +383,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="for each way of article")
     parser.add_argument("--mean", type=float, default=10, help="seconds between two changes")
     parser.add_argument("--ways", type=lambda text: text.split(","), default=list(WAYS))
+    parser.add_argument("--changes", type=int, default=1, help="of identical")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the changes")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     rows: dict[str, dict[str, Any]] = {}
     if options.scenario == "identical":
         clients = options.clients or 5000
-        rows["identical"] = uvloop.run(identical(clients))
-        show(f"{clients:,} identical clients", rows)
+        rows["identical"] = uvloop.run(identical(clients, options.changes))
+        show(f"{clients:,} identical clients, {options.changes} changes", rows)
     else:
         clients = options.clients or 1000
         for way in options.ways:
