@@ -49,6 +49,9 @@ _NOISE = re.compile(
     r"|x-(?:b3|amzn|datadog|envoy)-.*"
 )
 
+# What a proxy says of what its client asked for; the origin is told it if the proxy is ours.
+_SAID = frozenset({"x-forwarded-host", "x-forwarded-proto"})
+
 # Who asks, wherever a route says nothing of it.
 _CREDENTIALS = frozenset({"authorization", "cookie"})
 
@@ -66,7 +69,7 @@ def counts(name: str, route: Route) -> bool:
 class Key:
     """A resource's identity. Equal ones are the same resource, on every node."""
 
-    __slots__ = ("channel", "codings", "names", "path", "personal", "query", "target")
+    __slots__ = ("channel", "codings", "names", "path", "personal", "query", "target", "trusted")
 
     def __init__(self, found: Found, asked: Asked, more: Iterable[str] = ()) -> None:
         """`more` are header names that the resource is known to vary by, beside the route's."""
@@ -82,9 +85,12 @@ class Key:
         self.names = tuple(sorted({*route.vary, *route.identity, *more, *own}))
         # Whether it says who asks.
         self.personal = any(asked.headers.get(name) for name in route.identity)
+        # Whether a trusted proxy asks; None where the origin is told the same by anybody.
+        self.trusted = None if _SAID.isdisjoint(own) else asked.trusted
         hash = blake2b(digest_size=16)
         values = (asked.headers.get(name, "") for name in self.names)
-        parts = (self.url, asked.headers.get("host", ""), self.codings, *self.names, *values)
+        who = ("trusted",) if self.trusted else ()
+        parts = (self.url, asked.headers.get("host", ""), self.codings, *who, *self.names, *values)
         for part in parts:
             encoded = part.encode("utf-8", "surrogateescape")
             # With its length, so that no two lists of parts give the same bytes.

@@ -56,7 +56,8 @@ class Meaning:
     """What a request for a shared resource came to, for when the same comes again.
 
     `routes` and `varying` are those by which it was understood: with others it may mean something
-    else. It names its resource and does not keep it.
+    else. `trusted` is whether it must come from a trusted proxy, or must not; None if that is all
+    the same. It names its resource and does not keep it.
     """
 
     routes: Routes
@@ -64,6 +65,7 @@ class Meaning:
     channel: str
     wait: int | None
     condition: Condition | None
+    trusted: bool | None
 
 
 class Shared:
@@ -90,8 +92,14 @@ class Shared:
         resource, wish, sharing = self._resource, self._wish, self._sharing
         if "if-none-match" in resource.key.names:
             return None
-        routes, varying = sharing.origin.routes, sharing.varied
-        return Meaning(routes, varying, resource.channel, wish.wait, wish.condition)
+        return Meaning(
+            sharing.origin.routes,
+            sharing.varied,
+            resource.channel,
+            wish.wait,
+            wish.condition,
+            resource.key.trusted,
+        )
 
     async def outcome(self) -> Answer | Hold | None:
         """What becomes of it when the origin was asked; None if it is to pass through.

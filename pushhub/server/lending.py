@@ -70,7 +70,7 @@ class Lending(asyncio.Protocol):
         False if it is not.
         """
         lobby = self.lobby
-        known = None if lobby.repeats is None else lobby.repeats.outcome(data)
+        known = None if lobby.repeats is None else lobby.repeats.outcome(data, self)
         if known is None:
             return False
         outcome, self.extra = known

@@ -3,7 +3,8 @@
 Who waits for a resource asks again and again, and of what it sends only the tag changes. So what a
 request came to (`origin/sharing.py`: its resource, and how long it would wait) is remembered under
 all of its bytes but the value of `If-None-Match`. One byte of a cookie, of `Authorization` or of
-any other header more or less, and it is parsed in full: nothing here decides who shares what.
+any other header more or less, and it is parsed in full: nothing here decides who shares what. Of
+the connection it only matters whether a trusted proxy has it, and only to some (`Meaning`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pushhub.protocol.condition import Condition
     from pushhub.server.extra import Extra
     from pushhub.server.head import Head
+    from pushhub.server.relay import Host
 
 # A value that no two parsers could read differently; it ends no line. Tags are hashes or numbers.
 _TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r\n)")
@@ -47,13 +49,16 @@ class Repeats:
         self._sharing = sharing
         self._memory: Generations[Repeat] = Generations()
 
-    def outcome(self, data: bytes) -> tuple[Answer | Hold, Extra] | None:
-        """What becomes of a request, if it is whole and its like was seen before, and the origin
-        need not be asked; None: parse it.
+    def outcome(self, data: bytes, host: Host) -> tuple[Answer | Hold, Extra] | None:
+        """What becomes of a request on a connection of `host`, if it is whole and its like was seen
+        before, and the origin need not be asked; None: parse it.
         """
         tags = _TAGS.search(data)
         known = self._memory.get(data if tags is None else _without(data, tags))
         if known is None:
+            return None
+        trusted = known.meaning.trusted
+        if trusted is not None and trusted is not self._sharing.origin.proxies.trusts(host.client):
             return None
         condition: Condition | None = known.meaning.condition
         if tags is not None:

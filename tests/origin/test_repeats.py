@@ -152,6 +152,22 @@ async def test_who_asks_is_in_the_bytes(front: Front, api: Mirror, name: str) ->
     assert api.count("/cached/who") == 3
 
 
+async def test_who_is_no_proxy_of_ours_speaks_for_nobody(api: Mirror) -> None:
+    """The origin is not told the host that it claims; so who comes by a proxy must not get what was
+    answered to it, be it understood or remembered.
+    """
+    raw = get("/cached/tenants", "X-Forwarded-Host: tenant.example")
+    async with Front(origin=api.url, trusted_proxies=["127.0.0.2/32"]) as front:
+        for last in (1, 1, 1, 2, 2, 2, 1):
+            local = (f"127.0.0.{last}", 0)
+            streams = await asyncio.open_connection("127.0.0.1", front.port, local_addr=local)
+            async with Wire(*streams) as wire:
+                assert (await front.told(wire, raw))[0] == 200
+        hosts = [asked.headers["x-forwarded-host"] for asked in api.asked]
+        assert hosts == ["api.example", "tenant.example"]
+        assert front.parsed == 4
+
+
 async def test_waits_are_held_and_answered(front: Front, api: Mirror) -> None:
     target = "/cached/waits"
     api.set(target, "0", '"0"')
