@@ -73,11 +73,14 @@ class Part:
         if self.debian:
             return f"as root on Debian: apt-get install {self.debian}"
         if self.node:
-            return f"{_DO}, which needs no root, or put Node.js {self.least or 'and npm'} on PATH"
+            return f"{_DO}, which needs no root, or {_PUT}"
         return _DO
 
 
+# What Vitest and jsdom ask for. Debian 12 has 18, so it is not taken from there.
+NODE_LEAST = "20"
 _DO = "`python -m tests.outside install` installs it"
+_PUT = f"put Node.js {NODE_LEAST} or newer, with its npm, on PATH"
 # What packages of npm are installed with.
 NEEDED = ("node", "npm")
 
@@ -100,8 +103,7 @@ PARTS = {
             without="the Redis store on Redis 7, and over TLS",
         ),
         Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
-        # What Vitest and jsdom ask for. Debian 12 has 18, so it is not taken from there.
-        Part("node", ("node",), least="20", node=True, without="everything in JavaScript"),
+        Part("node", ("node",), least=NODE_LEAST, node=True, without="everything in JavaScript"),
         # The first that reads locks of version 3.
         Part("npm", ("npm",), least="7", node=True, without="everything in JavaScript"),
         Part("client", (), lock="clients/js", without="the browser client, in Chromium too"),
@@ -194,7 +196,12 @@ def report() -> int:
 def _version(program: str) -> str:
     """The version that a program says it has; "0" if it says none."""
     done = subprocess.run(
-        [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+        [program, "--version"],
+        env=os.environ | {"PATH": path()},  # npm is a script, and looks for node
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     found = re.search(r"\d+(\.\d+)*", done.stdout)
     return found[0] if done.returncode == 0 and found else "0"
@@ -238,7 +245,7 @@ def _install_node(parts: list[Part]) -> None:
         install_node(FOLDER / "node", FOLDER / "bin", INSTALL_SECONDS)
     except CannotInstall as problem:
         for part in parts:
-            _note(part.name, f"{problem}; put Node.js {part.least or 'and npm'} or newer on PATH")
+            _note(part.name, f"{problem}; {_PUT}")
     _version.cache_clear()
 
 

@@ -84,7 +84,7 @@ def test_a_node_that_is_too_old_is_not_used_and_it_is_said_what_to_do(
     said = str(skipped.value)
     assert f"{tmp_path}/debian/node is version 18.20.4, not 20 or newer" in said
     assert "python -m tests.outside install" in said
-    assert "put Node.js 20 on PATH" in said
+    assert "put Node.js 20 or newer, with its npm, on PATH" in said
 
 
 def test_where_node_is_too_old_another_is_installed_and_comes_first(
@@ -122,7 +122,7 @@ def test_where_no_node_can_be_had_it_is_said(
     outside.install()
     assert outside.report() == 0
     printed = capsys.readouterr().out
-    assert "`pip install` failed: no such package; put Node.js 20 or newer on PATH" in printed
+    assert "`pip install` failed: no such package; put Node.js 20 or newer, with" in printed
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,19 @@ def test_packages_that_cannot_be_installed_are_tried_once_and_reported(
     assert (tmp_path / "things" / "runs").read_text() == "run\n"
     assert outside.report() == 0
     assert "things in JavaScript" in capsys.readouterr().out
+
+
+def test_a_script_finds_the_interpreter_that_was_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """npm is one, and the machine may have no node at all."""
+    npm = outside.Part("npm", ("npm",), least="7", node=True, without="JavaScript")
+    monkeypatch.setattr(outside, "PARTS", {"npm": npm})
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    put(tmp_path / "bin", "an-interpreter", "11.0.0")
+    put(tmp_path / "bin", "npm", "")
+    (tmp_path / "bin" / "npm").write_text("#!/usr/bin/env an-interpreter\n")
+    assert npm.lacks() == ""
 
 
 def test_packages_say_that_node_is_too_old(packages: outside.Part, tmp_path: Path) -> None:
