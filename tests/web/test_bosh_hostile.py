@@ -65,7 +65,8 @@ class House:
             "follows": sum(map(len, server.feeds._follows.values())),
             "tasks": len(server._tasks),
             "holds": hub.parked,
-            "waiting": sum(bool(channel.holds) for channel in hub.shelf),
+            # What a process listens to itself, such as what consoles wish, is nobody's session.
+            "waiting": sum(bool(c.holds) for c in hub.shelf if not c.name.startswith("$console:")),
             "deadlines": sum(type(entry).__name__ == "Carrier" for entry in hub.wheel.entries()),
         }
 
