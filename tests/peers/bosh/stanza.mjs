@@ -19,7 +19,8 @@ class User {
     const { client } = this;
     client.on("session:started", () => (this.state = "started"));
     client.on("auth:failed", () => {
-      this.state = "AUTHFAIL";
+      // Of its own, for "disconnected" may follow at once.
+      this.refused = true;
       say(name, "AUTHFAIL");
     });
     client.on("raw:outgoing", (xml) => mechanism(name, String(xml)));
@@ -62,7 +63,7 @@ class User {
 
 const stranger = new User("stranger", { jid: "romeo@localhost", password: "wrong" });
 stranger.client.connect();
-await until(() => stranger.state === "AUTHFAIL", "a refusal");
+await until(() => stranger.refused, "a refusal");
 
 const romeo = new User("romeo", { jid: "romeo@localhost", resource: "street", password });
 const juliet = new User("juliet", { jid: "juliet@localhost", resource: "balcony", password });
