@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from pushhub.origin.parting import Parting
 from pushhub.origin.response import Response, garbage
 from pushhub.protocol.body import Chunked
 from pushhub.protocol.problem import Problem
@@ -43,8 +44,8 @@ class Link(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_buffer", "_inform", "_interim", "_left", "_loop", "_method", "_news", "_over",
-        "_pieces", "_problem", "_response", "_reusable", "_room", "_sending", "_size", "_wired",
-        "phase", "since", "transport", "untouched", "used",
+        "_parting", "_pieces", "_problem", "_response", "_reusable", "_room", "_sending", "_size",
+        "_wired", "phase", "since", "transport", "untouched", "used",
     )  # fmt: skip
 
     def __init__(self, over: Callable[[Link], None]) -> None:
@@ -76,6 +77,7 @@ class Link(asyncio.Protocol):
         self._news: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._parting: Parting | None = None
 
     # One use of it
 
@@ -108,6 +110,7 @@ class Link(asyncio.Protocol):
                 (head, *_framed(body, last=True)) if chunked else (head, body)
             )
         else:
+            self._parting = Parting(self.transport)
             self.transport.write(head)
             self._sending = self._loop.create_task(self._send(body, chunked=chunked))
         while self._response is None:
@@ -168,6 +171,7 @@ class Link(asyncio.Protocol):
             self.since = self._loop.time()
         elif self.phase != DEAD:
             self.abort()
+        self._close_parting()
         self._pieces, self._wired = [], []
         self._buffer = b""
         self._response = self._body = self._inform = self._news = None
@@ -178,6 +182,7 @@ class Link(asyncio.Protocol):
         arrived for them.
         """
         self.phase = DEAD
+        self._close_parting()
         early, self._buffer = self._buffer, b""
         self._over(self)
         return early
@@ -192,6 +197,7 @@ class Link(asyncio.Protocol):
         self._problem = problem
         self._wake()
         self.abort()
+        self._close_parting()
 
     def look(self, now: float, silent_seconds: float) -> None:
         """Give up if the origin should have said something by now."""
@@ -209,6 +215,11 @@ class Link(asyncio.Protocol):
     async def _wait(self) -> None:
         self._news = self._loop.create_future()
         await self._news
+
+    def _close_parting(self) -> None:
+        parting, self._parting = self._parting, None
+        if parting is not None:
+            parting.close()
 
     def _wake(self) -> None:
         news, self._news = self._news, None
@@ -266,6 +277,10 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._reusable = False
         self.resume_writing()
+        parting = self._parting if self.phase in (HEAD, BODY) else None
+        if parting is not None and (words := parting.words()):
+            self.data_received(words)
+        self._close_parting()
         if self.phase == BODY and self._body is None and self._left is None and exc is None:
             self.phase = DEAD
             self._wake()
@@ -335,7 +350,7 @@ class Link(asyncio.Protocol):
             rest = data[self._left :]
             self._keep(data[: self._left] if rest else data)
             self._finish(rest)
-        if self._size > AHEAD_BYTES and self.phase == BODY:
+        if self._size > AHEAD_BYTES and self.phase == BODY and not self.transport.is_closing():
             self.transport.pause_reading()
         self._wake()
 
