@@ -110,6 +110,11 @@ class Lending(asyncio.Protocol):
             self.since = self.lobby.now()
             self.guest.forward(raw, payload, done=self.body.done)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the server answers what it has been asked, and goes."""
+        return self.lobby.hub.draining
+
     def returned(self) -> None:
         """The guest's response has ended: the connection is ours again."""
         body, self.body, self.guest, self.head = self.body, None, None, None

@@ -47,6 +47,10 @@ class Host(Protocol):
     def client(self) -> str:
         """The address of the peer."""
 
+    @property
+    def leaving(self) -> bool:
+        """Whether what is answered now is the last on its connection."""
+
     def learn(self, raw: bytes, head: Head, meaning: Meaning) -> None:
         """Remember what a request of these bytes means."""
 
@@ -161,7 +165,7 @@ class Relay:
         self._ends = (
             response.bodiless or response.length is not None or (response.chunked and framed)
         )
-        host.keep = host.keep and self._ends
+        host.keep = host.keep and self._ends and not host.leaving
         opening = response.opening(framed=framed)
         if not host.keep:
             opening += b"Connection: close\r\n"
