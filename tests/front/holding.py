@@ -5,7 +5,6 @@ attack.
 import asyncio
 import json
 import re
-import time
 from typing import Any
 
 from tests.serving import Server, events_of, fresh
@@ -20,7 +19,6 @@ class Holds:
         self.server = server
         self.count = count
         self.rounds = 0
-        self.slowest = 0.0
         self.channel = fresh("bystanders")
         self._clients: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._cursor = ""
@@ -48,11 +46,9 @@ class Holds:
     async def publish(self, seconds: float = 5.0) -> None:
         """Publish an event: every hold gets it, just it, and asks again."""
         self.rounds += 1
-        begun = time.monotonic()
         await self.server.publish(self.channel, self.rounds)
         async with asyncio.timeout(seconds):
             answers = await asyncio.gather(*[self._answer(client[0]) for client in self._clients])
-        self.slowest = max(self.slowest, time.monotonic() - begun)
         for answer in answers:
             assert [event["data"] for event in answer["events"]] == [self.rounds]
             self._cursor = answer["cursor"]

@@ -161,6 +161,8 @@ async def test_who_does_not_read(hub: Server, stack: ExitStack) -> None:
             target = f"{events_of(large)}?since=earliest&limit={100 + index}".encode()
             streaming = get(target, b"Accept: text/event-stream")
             await loop.sock_sendall(client, streaming if index % 2 else get(target) * 500)
+        while connections(hub) < 540:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.01)
         begun = time.monotonic()
         while connections(hub) > 500:
             grown = memory(hub) - before
@@ -169,7 +171,7 @@ async def test_who_does_not_read(hub: Server, stack: ExitStack) -> None:
             await holds.publish()
             await asyncio.sleep(0.2)
             assert time.monotonic() - begun < WRITE + 6
-        assert time.monotonic() - begun > WRITE - 0.5
+        assert time.monotonic() - begun > WRITE - 1
         await holds.publish()
         assert holds.rounds >= 3
 

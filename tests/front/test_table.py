@@ -74,6 +74,6 @@ def uvicorn(request: pytest.FixtureRequest) -> Iterator[tuple[str, Server]]:
 async def test_uvicorn(uvicorn: tuple[str, Server], case: Case) -> None:
     """Where the front and uvicorn's protocols part is known, and so is why."""
     name, server = uvicorn
-    expected = case.outcome(name)
-    found, _ = await outcome(server.port, [case.raw], expected, case.methods)
-    assert found == expected
+    expected = case.outcome(name).split(" or ")
+    found, _ = await outcome(server.port, [case.raw], expected[0], case.methods)
+    assert found in expected
