@@ -26,6 +26,11 @@ def render(service: Service) -> str:
         _gauge("pushhub_holds", "Requests that are parked now.", hub.parked),
         _gauge("pushhub_channels", "Channels in memory now.", len(hub.shelf)),
         _gauge("pushhub_tail_bytes", "Bytes of events kept in memory.", hub.shelf.tail_bytes),
+        _gauge(
+            "pushhub_bosh_sessions",
+            "BOSH sessions that this process has now.",
+            service.sessions() if service.sessions else 0,
+        ),
         _gauge("pushhub_draining", "1 while the server is leaving.", int(hub.draining)),
         _gauge("pushhub_store_ready", "1 while the store can be used.", int(hub.store.ready)),
         _histogram(

@@ -66,6 +66,15 @@ async def test_a_session_begins(server: Server) -> None:
     assert len(sid_of(answer)) >= 22
 
 
+async def test_sessions_are_counted() -> None:
+    with serve() as server:
+        sid = await opened(server)
+        await opened(server)
+        assert await server.metric("pushhub_bosh_sessions") == 2
+        await server.ask("POST", BOSH, {}, poll(sid, 101, type="terminate"))
+        assert await server.metric("pushhub_bosh_sessions") == 1
+
+
 async def test_a_sid_is_never_the_same(server: Server) -> None:
     assert len({await opened(server) for _ in range(50)}) == 50
 
