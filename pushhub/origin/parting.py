@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ MAX_BYTES = 256 * 1024
 
 
 class Parting:
-    """A second handle of a connection's socket, for as long as a body is being sent on it. Over TLS
-    there is none: what the kernel has is encrypted, and its keys go with the transport.
+    """A second handle of a connection's socket, from when a body is sent on it in pieces until its
+    response was read. Over TLS there is none: what the kernel has is encrypted, and its keys go
+    with the transport. Nor is there one when the process may open no more files: the body goes out
+    all the same, and of what the origin says with a reset the client may then hear nothing.
     """
 
     __slots__ = ("_socket",)
@@ -30,7 +33,8 @@ class Parting:
         self._socket: socket.socket | None = None
         if transport.get_extra_info("sslcontext") is None:
             fileno = transport.get_extra_info("socket").fileno()
-            self._socket = socket.socket(fileno=os.dup(fileno))
+            with suppress(OSError):
+                self._socket = socket.socket(fileno=os.dup(fileno))
 
     def words(self) -> bytes:
         """What came and was not read, of a connection whose transport is closed."""

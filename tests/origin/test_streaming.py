@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -202,6 +203,34 @@ async def test_a_refusal_in_the_middle_of_a_body_is_read(front: Server, origin: 
         head = await wire.head()
         assert head.startswith(b"HTTP/1.1 413 Too Large\r\n")
         assert await wire.exactly(3) == b"no!"
+
+
+async def test_an_upload_when_no_more_files_can_be_opened(front: Server, origin: Scripted) -> None:
+    begun = asyncio.Event()
+
+    async def act(call: Call) -> None:
+        await call.reader.readexactly(5)
+        begun.set()
+        await call.reader.readexactly(5)
+        await call.send(OK)
+
+    origin.acts["/up"] = act
+    process = front.process.pid
+    async with await Wire.to(front.port) as wire:
+        # The connections of both sides are there before.
+        wire.send(get("/first"))
+        await wire.head()
+        before = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            wire.send(get("/up", "Content-Length: 10", method="POST") + b"hello")
+            async with asyncio.timeout(10):
+                await begun.wait()
+            wire.send(b"again")
+            assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+        finally:
+            resource.prlimit(process, resource.RLIMIT_NOFILE, before)
+    assert origin.connections == 1
 
 
 # -- WebSockets ----------------------------------------------------------------
