@@ -33,11 +33,13 @@ _TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r
 class Repeat:
     """What a request means, and the header lines that go with its answers."""
 
-    __slots__ = ("extra", "meaning")
+    __slots__ = ("extra", "meaning", "tagged")
 
-    def __init__(self, meaning: Meaning, extra: Extra) -> None:
+    def __init__(self, meaning: Meaning, extra: Extra, *, tagged: bool) -> None:
         self.meaning = meaning
         self.extra = extra
+        # Whether the value of its `If-None-Match` was taken out.
+        self.tagged = tagged
 
 
 class Repeats:
@@ -55,7 +57,7 @@ class Repeats:
         """
         tags = _TAGS.search(data)
         known = self._memory.get(data if tags is None else _without(data, tags))
-        if known is None:
+        if known is None or known.tagged is (tags is None):
             return None
         trusted = known.meaning.trusted
         if trusted is not None and trusted is not self._sharing.origin.proxies.trusts(host.client):
@@ -79,7 +81,7 @@ class Repeats:
         if tags is not None and head.headers.get("if-none-match") != tags[2].decode():
             # There are two of them, which count as one.
             return
-        self._memory.put(key, Repeat(meaning, extra))
+        self._memory.put(key, Repeat(meaning, extra, tagged=tags is not None))
 
     def __repr__(self) -> str:
         return f"<Repeats {len(self._memory)}>"
@@ -87,7 +89,8 @@ class Repeats:
 
 def _without(raw: bytes, tags: re.Match[bytes]) -> bytes:
     """A request without the value of its `If-None-Match`. In its place is a NUL, which no request
-    has: one that sends the name without a value is another.
+    that was learned has: one with the name and no value is another. Who sends the NUL itself sends
+    these bytes and no tag, which `Repeat.tagged` tells.
     """
     return b"%b\0%b" % (raw[: tags.end(1)], raw[tags.end() :])
 
