@@ -92,10 +92,12 @@ class Lending(asyncio.Protocol):
             return
         self.phase = GUEST
         self.guest = lobby.guest(self, head)
-        self.guest.begin(head, raw)
         if head.length != 0:
             self.body = Chunked() if head.length is None else OfLength(head.length)
             lobby.wheel.set(self, lobby.now() + lobby.body_seconds)
+        self.guest.begin(head, raw)
+        # It may have been refused by its head.
+        if self.body is not None:
             self._forward()
 
     def _forward(self) -> None:
