@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from pushhub.origin.wish import wants_more, wish_of
 from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.event import Draft
 from pushhub.protocol.route_path import parse_pattern, readings
-from pushhub.store.base import REGISTER, Append, Appended, append
+from pushhub.store.base import REGISTER, Append, Appended, StoreError, append
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,7 +232,9 @@ class Sharing:
             await self._delete(resource.channel)
 
     async def _delete(self, channel: str) -> None:
-        await self.hub.store.delete(channel)
+        # Without the store nobody can be told; on other nodes their own looks find the same.
+        with suppress(StoreError):
+            await self.hub.store.delete(channel)
 
     def vary(self, key: Key, route: Route, names: frozenset[str]) -> bool:
         """Take note of what a resource varies by; whether that is news."""

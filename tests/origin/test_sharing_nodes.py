@@ -1,6 +1,7 @@
 """Shared polls on several nodes: one of them looks, all hear."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
@@ -113,6 +114,30 @@ async def test_notifications_survive_an_outage_of_the_feed(
         api.set(near.notified, "2", '"two"')
         await near.notify(near.notified)
         assert (await there).body == b"2"
+
+
+async def test_what_can_be_shared_no_more_is_let_go_of_without_the_store() -> None:
+    rack, port = Rack(), free_port()
+    store = rack.start(KINDS["valkey9"])
+    origin = f"http://127.0.0.1:{port}"
+    async with Api.running(port) as api:
+        # On its end the server is found to have said no error.
+        with serve(store=store.url(), origin=origin, routes=ROUTES) as hub:
+            front = Front(hub, api)
+            api.set(front.polled, "1", '"one"')
+            async with front.waiting(front.polled, '"one"') as answer:
+                await front.parked(1)
+                api.set(front.polled, "2", '"two"')
+                assert (await answer).body == b"2"
+            # Now there is something of it in the store.
+            async with front.waiting(front.polled, '"two"', prefer="wait=30") as answer:
+                await front.parked(1)
+                store.kill()
+                await asyncio.to_thread(hub.output.find, re.compile(r"commands.*redis\.lost"), 10)
+                api.set(front.polled, "3", '"three"', headers=[("Set-Cookie", "a=b")])
+                assert (await answer).status == 304
+                await asyncio.to_thread(hub.output.find, re.compile(r"origin\.not-shared"), 10)
+    rack.close()
 
 
 async def test_a_change_that_races_with_a_poll_is_never_missed(
