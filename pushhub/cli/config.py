@@ -10,7 +10,7 @@ from pushhub.cli.serve import why_not
 from pushhub.cli.terminal import fail, say, say_json
 from pushhub.settings import Loaded
 from pushhub.settings.model import Settings
-from pushhub.settings.reference import markdown
+from pushhub.settings.reference import markdown, names
 from pushhub.store.urls import without_password
 
 app = typer.Typer(help="See and check the settings.", no_args_is_help=True)
@@ -54,4 +54,4 @@ def shown(settings: Settings) -> dict[str, Any]:
     """The settings as JSON values, without secrets; pydantic masks those of token keys."""
     values: dict[str, Any] = settings.model_dump(mode="json")
     values["store"] = without_password(settings.store)
-    return values
+    return {name: values[name] for name in names()}

@@ -9,7 +9,7 @@ import typer
 
 from pushhub.cli.terminal import USAGE, fail
 from pushhub.settings import Loaded, Settings, SettingsError, load
-from pushhub.settings.reference import default_text, kind
+from pushhub.settings.reference import default_text, kind, names
 from pushhub.settings.sources import DEFAULT_FILE, flag_name
 
 ConfigFile = Annotated[
@@ -40,7 +40,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         command(read_settings(config, flags), **options)
 
     own = list(inspect.signature(command).parameters.values())[1:]
-    parameters = [_parameter("config", ConfigFile), *map(_flag, Settings.model_fields)]
+    parameters = [_parameter("config", ConfigFile), *map(_flag, names())]
     parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__name__ = command.__name__

@@ -97,6 +97,18 @@ def bounds(field: FieldInfo) -> str:
     return f"{text} {unit}".strip()
 
 
+def names() -> list[str]:
+    """Every setting, panel by panel. What the model takes from others comes after its own, so that
+    an address to listen on is the first that is read.
+    """
+
+    def place(name: str) -> tuple[int, bool]:
+        return PANELS.index(panel(Settings.model_fields[name])), name not in own
+
+    own = Settings.__annotations__
+    return sorted(Settings.model_fields, key=place)
+
+
 def markdown() -> str:
     """The whole of docs/settings.md."""
     parts = [_HEAD]
@@ -112,8 +124,8 @@ def markdown() -> str:
                 bounds(field),
                 str(field.description),
             )
-            for name, field in Settings.model_fields.items()
-            if panel(field) == title
+            for name in names()
+            if panel(field := Settings.model_fields[name]) == title
         ]
     inside: dict[str, type[BaseModel]] = {
         "A namespace": Namespace,

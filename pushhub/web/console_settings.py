@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pushhub.settings import Settings
-from pushhub.settings.field import PANELS
-from pushhub.settings.reference import panel
+from pushhub.settings.reference import names, panel
 from pushhub.settings.sources import env_name, flag_name, is_secret
 from pushhub.store.urls import without_password
 
@@ -31,9 +30,8 @@ def shown(settings: Settings) -> list[dict[str, Any]]:
             "flag": flag_name(name),
             "variable": env_name(name),
         }
-        for name, field in sorted(
-            Settings.model_fields.items(), key=lambda item: PANELS.index(panel(item[1]))
-        )
+        for name in names()
+        for field in [Settings.model_fields[name]]
     ]
 
 
