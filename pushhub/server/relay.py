@@ -150,8 +150,10 @@ class Relay:
     # Where the passage writes
 
     def inform(self, head: bytes) -> None:
-        if not self._asked.http_1_0:
-            self._host.transport.write(head)
+        transport = self._host.transport
+        # It comes from the origin's connection, perhaps when the client has just gone.
+        if not (self._asked.http_1_0 or transport.is_closing()):
+            transport.write(head)
 
     @property
     def framed(self) -> bool:

@@ -7,9 +7,11 @@ import struct
 import time
 
 import pytest
+import uvloop
 
 from tests.origin.conftest import listening
 from tests.origin.scripted import Call, Scripted, Wire, get
+from tests.origin.test_repeats import Front, until
 from tests.serving import Server, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -476,3 +478,37 @@ async def test_who_is_refused_by_the_head_is_told_whatever_the_body() -> None:
                 # What is still sent resets nothing.
                 wire.send(b"x" * 100_000)
                 assert (await wire.rest()).endswith(b"}")
+
+
+# -- clients that have just gone -----------------------------------------------
+
+
+def test_an_interim_response_for_a_client_that_has_just_gone() -> None:
+    """uvloop takes a write to a closed connection for a mistake."""
+
+    async def never(call: Call) -> None:
+        await asyncio.Event().wait()
+
+    async def asks_and_goes(sock: socket.socket) -> None:
+        mistakes: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: mistakes.append(context))
+        async with (
+            Scripted(sock, {"/slow": never}) as origin,
+            Front(origin=f"http://127.0.0.1:{origin.port}") as front,
+            await Wire.to(front.port) as wire,
+        ):
+            wire.send(get("/slow"))
+            await until(lambda: len(origin.calls) == 1)
+            assert front.app.origin is not None
+            (pool,) = front.app.origin.client._pools.values()
+            (link,) = pool.links
+            (connection,) = front.connections
+            connection.transport.abort()
+            # When that is done, and the passage does not know it yet.
+            loop.call_soon(link.data_received, b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            await until(lambda: not pool.links)
+        assert not mistakes
+
+    with listening() as sock:
+        uvloop.run(asks_and_goes(sock))
