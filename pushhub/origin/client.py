@@ -66,7 +66,10 @@ class Pool:
             link = self.idle.pop()
             if not link.transport.is_closing():
                 return link
+            # It will say so in a moment, and is no longer among those that wait: it is in nobody's
+            # use whose end could be counted.
             self.links.discard(link)
+            link.abort()
         return None
 
     def look(self, now: float, silent_seconds: float) -> None:

@@ -460,6 +460,27 @@ async def test_the_access_log_has_a_line_for_each(origin: Scripted) -> None:
     ]
 
 
+async def test_a_connection_that_is_just_closing_is_counted_once(origin: Scripted) -> None:
+    async with Front(origin=f"http://127.0.0.1:{origin.port}", origin_connections=3) as front:
+        async with await Wire.to(front.port) as wire:
+            wire.send(get("/x"))
+            await wire.head()
+        assert front.app.origin is not None
+        (pool,) = front.app.origin.client._pools.values()
+        (link,) = pool.idle
+        link.transport.close()
+        # Its end is told when the loop comes to it; somebody looks for a connection before that.
+        assert pool.unused(link.since, 1) is None
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not pool.links
+        free = 0
+        while not pool.room.locked():
+            await pool.room.acquire()
+            free += 1
+        assert free == 3
+
+
 # -- requests that their head refuses ------------------------------------------
 
 
