@@ -253,6 +253,8 @@ def test_unknown_names_are_refused_with_a_suggestion() -> None:
     assert told == "namespaces.news has the unknown key 'pubic'; did you mean 'public'?"
     told = refused({"token_keys": f'[{{"algorithm": "HS256", "kay": "{SECRET.decode()}"}}]'})
     assert "--token-keys[0] has the unknown key 'kay'; did you mean 'key'?" in told
+    told = refused(toml="[namespaces.news]\npublic = true\nport = 1")
+    assert told.endswith("'port'; that is a setting, and in a file they stand above any [table].")
     assert "unknown setting 'zzzzzz'." in refused(toml="zzzzzz = 1")
     with pytest.raises(ValidationError, match="prot"):
         Settings(prot=1)  # type: ignore[call-arg]

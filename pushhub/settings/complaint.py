@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from pushhub.settings.access import ApiKey, TokenKey
-from pushhub.settings.model import Namespace
+from pushhub.settings.model import Namespace, Settings
 from pushhub.settings.origin import Route
 
 if TYPE_CHECKING:
@@ -77,7 +77,11 @@ def _unknown(loc: list[Any], spell: Callable[[str], str]) -> str:
     """A key inside a table; `load` has already looked for unknown settings."""
     known = _INSIDE[str(loc[0])].model_fields
     what = f"{_where(loc[:-1], spell)} has the unknown key"
-    return f"{what} {str(loc[-1])!r}{suggestion(str(loc[-1]), known)}"
+    name = str(loc[-1])
+    if name in Settings.model_fields:
+        # In TOML all that follows a table's head belongs to the table.
+        return f"{what} {name!r}; that is a setting, and in a file they stand above any [table]."
+    return f"{what} {name!r}{suggestion(name, known)}"
 
 
 def _where(loc: list[Any], spell: Callable[[str], str]) -> str:
