@@ -56,8 +56,12 @@ class Pool:
             self.idle.remove(link)
             self.links.discard(link)
             return
-        else:
+        elif link in self.links:
             self.links.discard(link)
+        else:
+            # Nobody's use of it ends: whoever made it went before it was there, or it was closing
+            # when somebody looked for one.
+            return
         self.room.release()
 
     def unused(self, now: float, seconds: float) -> Link | None:
@@ -66,10 +70,7 @@ class Pool:
             link = self.idle.pop()
             if not link.transport.is_closing():
                 return link
-            # It will say so in a moment, and is no longer among those that wait: it is in nobody's
-            # use whose end could be counted.
             self.links.discard(link)
-            link.abort()
         return None
 
     def look(self, now: float, silent_seconds: float) -> None:

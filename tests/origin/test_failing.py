@@ -9,6 +9,7 @@ import time
 import pytest
 import uvloop
 
+from pushhub.origin.client import Pool
 from tests.origin.conftest import listening
 from tests.origin.scripted import Call, Scripted, Wire, get
 from tests.origin.test_repeats import Front, until
@@ -474,11 +475,37 @@ async def test_a_connection_that_is_just_closing_is_counted_once(origin: Scripte
         for _ in range(3):
             await asyncio.sleep(0)
         assert not pool.links
-        free = 0
-        while not pool.room.locked():
-            await pool.room.acquire()
-            free += 1
-        assert free == 3
+        assert await free(pool) == 3
+
+
+async def test_whoever_goes_while_a_connection_is_made_is_counted_once(origin: Scripted) -> None:
+    async with Front(origin=f"http://127.0.0.1:{origin.port}", origin_connections=3) as front:
+        assert front.app.origin is not None
+        client = front.app.origin.client
+        for steps in range(1, 20):
+            asking = asyncio.create_task(
+                client.ask("POST", f"http://127.0.0.1:{origin.port}/x", ())
+            )
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait([asking])
+            if not asking.cancelled():
+                asking.result().close()
+            for link in list(next(iter(client._pools.values())).idle):
+                link.transport.abort()
+        (pool,) = client._pools.values()
+        await until(lambda: not pool.links)
+        assert await free(pool) == 3
+
+
+async def free(pool: Pool) -> int:
+    """How many more connections there may be."""
+    count = 0
+    while not pool.room.locked():
+        await pool.room.acquire()
+        count += 1
+    return count
 
 
 # -- requests that their head refuses ------------------------------------------
