@@ -189,5 +189,10 @@ def run(
         sys.stderr.write(f"pushhub: {error}\n")
         return 1
     except SystemExit as exit:
+        # uvicorn has logged the system's reason, as a line that only programs read gladly.
+        sys.stderr.write(
+            f"pushhub: {settings.host}:{settings.port} cannot be had, for the reason logged above. "
+            "End what listens there, or choose another --port.\n"
+        )
         return exit.code if isinstance(exit.code, int) else 1
     return 0 if server.started else 1

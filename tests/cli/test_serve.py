@@ -74,4 +74,5 @@ def test_a_second_server_on_the_port_fails(hub_url: str, tmp_path: Path) -> None
     )
     assert done.returncode == 1
     assert "address already in use" in done.stderr
+    assert f"pushhub: {urlsplit(hub_url).netloc} cannot be had" in done.stderr
     assert "Traceback" not in done.stderr
