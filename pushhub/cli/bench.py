@@ -167,6 +167,8 @@ def _tell(title: str, figures: "Figures", *, as_json: bool) -> None:
         say_json({name: None if isnan(value) else value for name, value in figures.items()})
     else:
         shown = {name: value for name, value in figures.items() if not isnan(value)}
-        Console().print(table(title, {"hub": shown}))
+        # Above the table and not as its title, which is folded to the table's width.
+        say(title)
+        Console().print(table("", {"hub": shown}))
     for line in warnings(figures):
         note(line)

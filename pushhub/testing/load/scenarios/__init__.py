@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # So many deliveries make a figure that repeats; the clock's tick is a hundredth of a second.
 DELIVERIES = 50_000
 FEWEST_PUBLISHES = 5
+# A round takes a third of a second where the server's processes cannot be seen: half a minute.
+MOST_PUBLISHES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Scenario:
 
     def load(self, holds: int) -> Load:
         """The load with so many holds."""
-        publishes = max(FEWEST_PUBLISHES, DELIVERIES // holds)
+        publishes = min(MOST_PUBLISHES, max(FEWEST_PUBLISHES, DELIVERIES // holds))
         if self.spread:
             publishes = FEWEST_PUBLISHES
         return Load(holds=holds, publishes=publishes, seconds=self.seconds, spread=self.spread)
