@@ -308,9 +308,9 @@ def _pages() -> dict[str, Any]:
         ),
         **{
             f"/.well-known/host-meta{end}": page(
-                f"hostMeta{end[1:]}", "Find BOSH", "XEP-0156.", found
+                f"hostMeta{end[1:]}", f"Find BOSH{how}", "XEP-0156.", found
             )
-            for end in ("", ".json")
+            for end, how in (("", ", in XML"), (".json", ", in JSON"))
         },
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
         "/demo": page("demo", "See it move", "One channel and a reader of each kind.", html),

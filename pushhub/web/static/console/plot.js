@@ -1,11 +1,14 @@
 // One plot of the last minutes: uPlot, in the page's colours, with its latest values as text.
 
 import { h } from "./dom.js";
+import { bytes } from "./format.js";
 
 /* global uPlot */
 const HEIGHT = 150;
 const DASHES = [[], [6, 4], [2, 3]]; // colour is not all that tells lines apart
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
+// Bytes are told in KiB and MiB, so a scale of theirs goes by powers of two.
+const POWERS = Array.from({ length: 45 }, (_, power) => 2 ** power);
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -66,7 +69,7 @@ export class Plot {
       },
       axes: [
         { ...axis, size: 26, splits: (u, i, min, max) => [max - 240, max - 120], values: () => ["4 min ago", "2 min ago"] },
-        { ...axis, size: 62, space: 34, ...(this.log ? { filter: tens, grid: { ...axis.grid, filter: tens } } : {}), values: (u, splits) => splits.map((value) => (value === null ? "" : show(value))) },
+        { ...axis, size: 62, space: 34, ...(this.log ? { filter: tens, grid: { ...axis.grid, filter: tens } } : {}), ...(show === bytes ? { incrs: POWERS } : {}), values: (u, splits) => splits.map((value) => (value === null ? "" : show(value))) },
       ],
       series: [{}, ...this.lines.map((line, i) => ({
         label: line.name, stroke: colour(line.colour), width: 2, dash: DASHES[i], points: { show: false }, spanGaps: false,

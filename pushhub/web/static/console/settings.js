@@ -47,5 +47,10 @@ function entry(setting) {
   return h("div", {},
     h("dt", {}, h("code", {}, name), h("span", { class: `badge origin-${origin}` }, origin), where ? h("code", { class: "where" }, where) : null),
     h("dd", { class: "value" }, h("code", {}, line.length < 100 ? line : JSON.stringify(value, null, 1))),
-    h("dd", { class: "note" }, meaning));
+    h("dd", { class: "note" }, ...prose(meaning)));
+}
+
+/** Text in which `…` is code. */
+function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
 }
