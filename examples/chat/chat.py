@@ -13,7 +13,7 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 settings.configure(
-    SECRET_KEY="of the example alone",
+    SECRET_KEY="of the example alone, and of nothing else",
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django_eventstream"],
