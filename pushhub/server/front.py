@@ -456,7 +456,8 @@ class Connection(Lending):
         unsent, so nothing may be left of one when another is made.
         """
         transport = self.transport
-        if len(pieces) == 1 or len(pieces[1]) <= WRITE_HIGH_WATER:
+        body = pieces[1] if len(pieces) > 1 else pieces[0]
+        if len(body) <= WRITE_HIGH_WATER:
             transport.writelines(pieces)
             return
         transport.set_write_buffer_limits(0)
