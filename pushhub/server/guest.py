@@ -84,6 +84,9 @@ class Guest(HttpToolsProtocol):
         """Read more of its body."""
         self.data_received(raw)
 
+    def cut(self) -> None:
+        """The process ends. A page has a length or chunks, so what is missing shows."""
+
     @property
     def finished(self) -> bool:
         """Whether its response is complete."""

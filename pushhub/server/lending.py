@@ -11,6 +11,7 @@ from pushhub.protocol.answer import Answer
 from pushhub.protocol.body import Body, Chunked, OfLength
 from pushhub.protocol.problem import Problem
 from pushhub.server.phase import GUEST, IDLE
+from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
     from pushhub.origin.sharing import Meaning
@@ -116,6 +117,14 @@ class Lending(asyncio.Protocol):
     def leaving(self) -> bool:
         """Whether the server answers what it has been asked, and goes."""
         return self.lobby.hub.draining
+
+    def cut(self) -> None:
+        """The process ends in the middle of whatever this is."""
+        if self.guest is not None:
+            self.guest.cut()
+        elif self.transport.is_closing() and self.transport.get_write_buffer_size():
+            # What is left of a last response is lost: its end must not look like one.
+            reset(self.transport)
 
     def returned(self) -> None:
         """The guest's response has ended: the connection is ours again."""

@@ -7,8 +7,6 @@ byte for byte: no date, no server, no other case of names.
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -17,6 +15,7 @@ from pushhub.origin.asked import Asked, pairs_of
 from pushhub.origin.passage import Passage
 from pushhub.protocol.problem import Problem
 from pushhub.server.limits import MAX_AHEAD_BYTES
+from pushhub.server.sockets import reset
 from pushhub.server.tunnel import join
 
 if TYPE_CHECKING:
@@ -147,6 +146,13 @@ class Relay:
     def shutdown(self) -> None:
         """The server is leaving; what has begun is still written."""
 
+    def cut(self) -> None:
+        """The process ends, and the client has not read all of it. Where only the connection's end
+        would end the body, it must not look like that.
+        """
+        if self._status and not self._ends:
+            reset(self._host.transport)
+
     # Where the passage writes
 
     def inform(self, head: bytes) -> None:
@@ -216,7 +222,7 @@ class Relay:
         if self._ends:
             transport.close()
         else:
-            _reset(transport)
+            reset(transport)
 
     def become(self, outcome: Answer | Hold | Stream) -> None:
         self._host.become(outcome)
@@ -230,13 +236,6 @@ class Relay:
         except Exception:
             log.exception("passage.failed", method=passage.asked.method)
             self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    """Close so that the other side sees an error, and no end."""
-    if (sock := transport.get_extra_info("socket")) is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
 
 
 class Upload:

@@ -16,6 +16,7 @@ import uvicorn
 
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
+from pushhub.server.lending import Lending
 from pushhub.server.lobby import Lobby
 from pushhub.server.reload import HANGUP
 from pushhub.server.sockets import port_of
@@ -130,6 +131,9 @@ class Server(uvicorn.Server):
             await self._unless_forced(service.hub.drain(settings.drain_seconds))
         await service.hub.drain(0)
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Lending):
+                connection.cut()
         await self.app.close()
         self.collector.stop()
         if self._reloading is not None:

@@ -1,11 +1,14 @@
-"""The sockets that a server listens on, bound before anything else is done."""
+"""The sockets that a server listens on, bound before anything else is done, and a reset of one."""
 
 from __future__ import annotations
 
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pushhub.settings import Settings
 
 # Whether several sockets can listen on one address, and each is given its share of what comes.
@@ -65,3 +68,10 @@ def port_of(sock: socket.socket) -> int:
     """The port that a socket is bound to."""
     port: int = sock.getsockname()[1]
     return port
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close so that the other side sees an error, and no end."""
+    if (sock := transport.get_extra_info("socket")) is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import time
@@ -445,6 +446,29 @@ async def test_a_passage_is_finished_before_the_server_leaves(origin: Scripted) 
             answer = await wire.rest()
         assert answer == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         assert await server.left() == 0
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_half_an_answer_is_none_when_the_server_leaves(ends: bool, origin: Scripted) -> None:
+    """Its end is the connection's, which must not look like one: the reader was too slow."""
+
+    async def act(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(40_000_000 if ends else 4_000_000))
+        if not ends:
+            await asyncio.Event().wait()
+
+    origin.acts["/x"] = act
+    with serve(origin=f"http://127.0.0.1:{origin.port}") as server:
+        async with await Wire.to(server.port) as wire:
+            wire.send(get("/x"))
+            await wire.head()
+            # Once to leave, and once to wait for nobody.
+            server.signal()
+            await asyncio.to_thread(server.output.find, re.compile("leaving"), 5)
+            server.signal()
+            left = asyncio.create_task(server.left())
+            assert (await wire.rest()).endswith(b"<reset>")
+            await left
 
 
 async def test_the_access_log_has_a_line_for_each(origin: Scripted) -> None:
