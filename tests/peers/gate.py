@@ -115,9 +115,10 @@ class Gate:
             except h11.RemoteProtocolError:
                 if self.is_ours:
                     raise
-                continue
-            if self.is_ours or told.body != BUSY:
-                return told
+            else:
+                if self.is_ours or told.body != BUSY:
+                    return told
+            await asyncio.sleep(0.5)
         raise AssertionError(f"Pushpin was too busy for {target}, {TRIES} times")
 
     async def _ask(

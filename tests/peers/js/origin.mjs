@@ -12,6 +12,9 @@ let grip;
 
 const server = http.createServer((req, res) => {
   if (grip === undefined) {
+    // A hold, which says that every part of a proxy has found the others.
+    res.setHeader('Grip-Hold', 'stream');
+    res.setHeader('Grip-Channel', 'ready');
     res.end('not ready\n');
     return;
   }
