@@ -29,7 +29,9 @@ _READY = re.compile(r'"worker": (\d), "pid": (\d+), "event": "worker.ready"')
 
 
 def workers(server: Server) -> dict[int, int]:
-    """The present process of each worker, as the supervisor's log says."""
+    """The present process of each of the two, as the supervisor's log says once it is read here."""
+    for number in range(2):
+        server.output.find(re.compile(rf"\"worker\": {number}, .*worker.ready"), SECONDS)
     return {int(hit[1]): int(hit[2]) for hit in _READY.finditer(str(server.output))}
 
 
