@@ -17,6 +17,8 @@ export default async function access({ args, open, axe, overflow, enter }) {
       await page.getByLabel("API key or token").fill(key);
       await page.getByRole("button", { name: "Use it" }).click();
     }
+    // A stream begins with what is published from then on.
+    await page.locator("#stream [data-is=state]", { hasText: "live" }).waitFor();
     await page.getByRole("button", { name: "Publish" }).click();
     await page.locator("#stream li b", { hasText: "ms" }).first().waitFor();
     for (const summary of await page.locator(".reader:not([hidden]) summary").all()) await summary.click();
