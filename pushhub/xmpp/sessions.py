@@ -63,7 +63,7 @@ class BoshSessions:
         self.moving: dict[str, asyncio.Future[None]] = {}
         self.moved = Moved(server.registers)
         self.forwarding = Forwarding(self)
-        self.sweep = Sweep(server)
+        self.sweep = Sweep(server, self.moved)
 
     @property
     def wheel(self) -> Wheel:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pushhub.protocol import xml
+from pushhub.bosh.session import Session
 from pushhub.protocol.cursor import Start
 from pushhub.protocol.event import Draft
 from pushhub.protocol.page import Page
@@ -20,13 +20,14 @@ from pushhub.store.base import Append, Retention, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import archived_as
 from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.moved import Moved, moved_name
+from pushhub.xmpp.moved import moved_name
 from pushhub.xmpp.nodes import letters_name, sign_name
 from pushhub.xmpp.registers import PREFIX, register_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pushhub.xmpp.moved import Moved
     from pushhub.xmpp.server import Server
 
 NODES = f"{PREFIX}nodes"
@@ -41,9 +42,9 @@ LEFT = Retention(events=1000, age=None)
 class Sweep:
     """Clears away what dead nodes have left."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, moved: Moved) -> None:
         self._server = server
-        self._moved = Moved(server.registers)
+        self._moved = moved
         self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self) -> None:
@@ -126,14 +127,11 @@ class Sweep:
         state, _ = await self._moved.take(sid, "")
         session = state["stream"]["session"] if state is not None else None
         if session is not None:
-            bosh, jid = state["bosh"], parse_jid(session["jid"])
-            written = [answer for rid, answer, *_ in bosh["answered"] if rid > bosh["heard"]]
-            stanzas = [xml.parse(text.encode(), own=True) for text in bosh["queue"]]
-            for answer in written:
-                stanzas += xml.parse(answer.encode(), own=True).elements
-            found = (archived_as(stanza, jid.bare) for stanza in stanzas)
+            bare = parse_jid(session["jid"]).bare
+            waiting, unconfirmed = Session.load(state["bosh"], self._server.hub.now()).pending()
+            found = (archived_as(stanza, bare) for stanza in (*waiting, *unconfirmed))
             offsets = [cursor.offset for cursor in found if cursor is not None]
-            await self._give_back(jid.bare, offsets)
+            await self._give_back(bare, offsets)
         await self._moved.forget(sid)
 
     async def _give_back(self, bare: str, offsets: list[int]) -> None:
