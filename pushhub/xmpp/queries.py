@@ -4,7 +4,7 @@ one is answered: a client waits for it.
 
 from __future__ import annotations
 
-from inspect import iscoroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 from pushhub.xmpp.blocklist import block_name, blocks, own_block
@@ -12,8 +12,6 @@ from pushhub.xmpp.extension import Place, Query
 from pushhub.xmpp.stanza import IQ_TYPES, StanzaError, result
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from pushhub.protocol.xml import Element
     from pushhub.xmpp.extension import Answered, Handler
     from pushhub.xmpp.jid import Jid
@@ -63,12 +61,15 @@ class Queries:
             return self._ask(query, handler)
         if place is Place.REMOTE:
             raise StanzaError("remote-server-not-found", "This server talks to no others.")
+        return self._handle(query, handler)
+
+    def _handle(self, query: Query, handler: Handler | None) -> Coroutine[None, None, None] | None:
         if handler is None:
             raise StanzaError("service-unavailable")
         answered = handler(query)
-        if iscoroutine(answered):
+        if isinstance(answered, Coroutine):
             return self._later(query, answered)
-        self._answer(query, answered)  # type: ignore[arg-type]
+        self._answer(query, answered)
         return None
 
     async def _later(self, query: Query, answered: Coroutine[None, None, Answered]) -> None:
@@ -78,12 +79,9 @@ class Queries:
         """Answer for somebody else, if neither has blocked the other."""
         assert query.to is not None
         await self._check_blocks(query.session, query.to)
-        if handler is None:
-            raise StanzaError("service-unavailable")
-        answered = handler(query)
-        if iscoroutine(answered):
-            answered = await answered
-        self._answer(query, answered)  # type: ignore[arg-type]
+        later = self._handle(query, handler)
+        if later is not None:
+            await later
 
     def _answer(self, query: Query, answered: Answered) -> None:
         children = () if answered is None else (answered,)
