@@ -197,7 +197,6 @@ class Link(asyncio.Protocol):
         self._problem = problem
         self._wake()
         self.abort()
-        self._close_parting()
 
     def look(self, now: float, silent_seconds: float) -> None:
         """Give up if the origin should have said something by now."""

@@ -81,9 +81,7 @@ class Shared:
 
     def at_once(self) -> Answer | Hold | None:
         """What becomes of it without asking the origin; None if it must be asked."""
-        outcome = self._resource.at_once(self._wish.wait, self._wish.condition)
-        self._sharing.at_once += outcome is not None
-        return outcome
+        return self._sharing.unasked(self._resource, self._wish.wait, self._wish.condition)
 
     @property
     def meaning(self) -> Meaning | None:
@@ -157,18 +155,28 @@ class Sharing:
         """What becomes of a request of known meaning, whose client has what `condition` says,
         without asking the origin. None if it must be asked, or the request understood anew.
         """
-        resource, hub = self._resources.get(meaning.channel), self.hub
+        resource = self._resources.get(meaning.channel)
         if (
             resource is None
             or meaning.routes is not self.origin.routes
             or meaning.varying != self.varied
-            or resource.alone_until > hub.now()
-            or (meaning.wait is not None and hub.parked >= hub.max_holds)
+            or resource.alone_until > self.hub.now()
+            or not self._may_wait(meaning.wait)
         ):
             return None
-        outcome = resource.at_once(meaning.wait, condition)
+        return self.unasked(resource, meaning.wait, condition)
+
+    def unasked(
+        self, resource: Resource, wait: int | None, condition: Condition | None
+    ) -> Answer | Hold | None:
+        """What becomes of a request without asking the origin; None if it must be asked."""
+        outcome = resource.at_once(wait, condition)
         self.at_once += outcome is not None
         return outcome
+
+    def _may_wait(self, wait: int | None) -> bool:
+        """Whether there is room for a request that waits so long, or it does not wait at all."""
+        return wait is None or self.hub.parked < self.hub.max_holds
 
     def _wish(self, found: Found, asked: Asked) -> Wish | None:
         route = found.route
@@ -179,9 +187,7 @@ class Sharing:
         wish = wish_of(route, asked, self._max_wait)
         if wish.wait is None and not route.max_age:
             return None
-        if wish.wait is not None and self.hub.parked >= self.hub.max_holds:
-            return None
-        return wish
+        return wish if self._may_wait(wish.wait) else None
 
     def _resource(self, found: Found, asked: Asked) -> Resource | None:
         key = Key(found, asked)
