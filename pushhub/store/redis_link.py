@@ -17,7 +17,7 @@ import structlog
 
 from pushhub.store.base import StoreError, StoreUnavailable
 from pushhub.store.redis_feed import PING_SECONDS, SILENCE_SECONDS, Feed, FeedWire
-from pushhub.store.redis_wire import Command, Reply, Wire
+from pushhub.store.redis_wire import LOST, Command, Reply, Wire
 
 if TYPE_CHECKING:
     from pushhub.store.base import Listener
@@ -122,6 +122,8 @@ class Link:
         wire = await self._opener.open(Wire(self._loop, self._lost_commands))
         try:
             await self._prepare(lambda command: self._ask(wire, command))
+            if wire.lost:
+                raise StoreUnavailable(LOST)
         except BaseException:
             # Refused, or cancelled: nobody else would close it.
             wire.abort()
@@ -173,8 +175,12 @@ class Link:
             while lost.is_set():
                 try:
                     await connect()
-                except StoreError as error:
-                    log.debug("redis.unreachable", error=str(error))
+                except Exception as error:
+                    if isinstance(error, StoreError):
+                        log.debug("redis.unreachable", error=str(error))
+                    else:
+                        # A mistake, ours or a library's; without Redis for ever would be worse.
+                        log.exception("redis.failed")
                     await asyncio.sleep(pause * random.uniform(0.5, 1))
                     pause = min(2 * pause, LONGEST_PAUSE)
             log.info("redis.connected")

@@ -88,6 +88,11 @@ class Wire(asyncio.Protocol):
         """For how many seconds an answer has been owed and nothing has come; 0 if none is."""
         return now - self.heard if self._waiting else 0.0
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is no more."""
+        return self._transport is None
+
     def abort(self) -> None:
         """Give the connection up."""
         if self._transport is not None:

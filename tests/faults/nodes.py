@@ -106,14 +106,18 @@ class Node:
 
     async def ready(self, seconds: float = 15.0) -> None:
         """Wait until it says that it serves."""
-        async with asyncio.timeout(seconds):
-            while True:
-                try:
-                    if (await self.get("/readyz")).status == 200:
-                        return
-                except (OSError, AssertionError):
-                    pass
-                await asyncio.sleep(0.01)
+        said: object = None
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                said = await self.get("/readyz")
+                if said.status == 200:
+                    return
+            except (OSError, AssertionError) as error:
+                said = error
+            await asyncio.sleep(0.01)
+        output = self.server and self.server.output
+        raise AssertionError(f"{self} is not ready: {said!r}\n{output}")
 
     def _take(self) -> Server:
         assert self.server is not None

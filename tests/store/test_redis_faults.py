@@ -6,9 +6,10 @@ import asyncio
 import datetime
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -166,6 +167,51 @@ async def test_the_feed_goes_where_the_commands_go(rack: Rack) -> None:
             assert not isinstance(event, str)
             assert event.cursor == one.cursor
         assert old.ask("PUBSUB", "CHANNELS") == []
+
+
+async def test_a_connection_that_is_lost_when_it_has_just_been_prepared(rack: Rack) -> None:
+    server = rack.start(KINDS["valkey9"])
+    async with Proxy(server.port) as proxy:
+        lost: list[bool] = []
+        cuts = iter([False, True])
+
+        async def prepare(ask: redis_link.Ask) -> None:
+            assert await ask((b"PING",)) == b"PONG"
+            if next(cuts, False):
+                count = len(lost)
+                proxy.cut()
+                await until(lambda: len(lost) > count)
+
+        link = redis_link.Link(
+            Opener(f"redis://127.0.0.1:{proxy.port}"), prepare, lambda: lost.append(True)
+        )
+        await link.open(Recorder())
+        proxy.cut()
+        await until(lambda: len(lost) == 2)
+        await until(lambda: link.ready)
+        assert await link.call((b"PING",)) == b"PONG"
+        await link.close()
+
+
+async def test_a_mistake_in_connecting_is_told_and_does_not_end_it(
+    rack: Rack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = rack.start(KINDS["valkey9"])
+    async with opened(RedisStore(server.url())) as store:
+        make, mistakes = Opener._make, iter([True, True])
+
+        async def mistaken(opener: Opener) -> Any:
+            if next(mistakes, False):
+                raise AttributeError("a mistake")
+            return await make(opener)
+
+        monkeypatch.setattr(Opener, "_make", mistaken)
+        with structlog.testing.capture_logs() as logs:
+            server.restart()
+            await until(lambda: not store.ready)
+            await until(lambda: store.ready)
+        assert [log["event"] for log in logs if log["log_level"] == "error"] == 2 * ["redis.failed"]
+        await publish(store, item())
 
 
 # -- ways in -------------------------------------------------------------------
