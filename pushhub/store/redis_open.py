@@ -94,7 +94,8 @@ class Opener:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await connection.send_command("INFO", "server")
                 told: bytes = await connection.read_response()
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            # uvloop raises a RuntimeError where redis-py writes to what the server has just reset.
             # Of a vain question to the sentinels redis-py adds its own view of them.
             problem = str(error).partition(" : <")[0].rstrip(".") or "no answer in time"
             raise StoreUnavailable(f"Redis cannot be reached: {problem}.") from None

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import datetime
 import signal
+import socket
+import struct
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,6 +26,7 @@ from pushhub.store import redis_link
 from pushhub.store.base import StoreError, StoreUnavailable, append
 from pushhub.store.redis import RedisStore
 from pushhub.store.redis_open import Opener
+from pushhub.store.redis_wire import Wire
 from tests.proxy import Proxy
 from tests.redis_servers import KINDS, Kind, Rack, free_port
 from tests.store.conftest import Recorder, item, opened, publish, until
@@ -269,6 +275,37 @@ async def test_somebody_else_there() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         assert "cannot be reached" in await sentence(f"redis://127.0.0.1:{port}")
+
+
+def test_a_server_that_resets_whoever_comes() -> None:
+    """As one does that dies, or that a balancer knows to be dead: any moment may be the last."""
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def reset() -> None:
+        with suppress(OSError):  # The test is over.
+            while True:
+                guest, _ = door.accept()
+                guest.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                guest.close()
+
+    async def knock() -> None:
+        opener = Opener(f"redis://127.0.0.1:{door.getsockname()[1]}")
+        loop = asyncio.get_running_loop()
+        for _ in range(500):
+            with pytest.raises(StoreUnavailable, match="cannot be reached"):
+                await opener.open(Wire(loop, lambda: None))
+
+    thread = threading.Thread(target=reset)
+    thread.start()
+    try:
+        # uvloop tells of a reset in another way than asyncio's own loop.
+        for factory in (asyncio.new_event_loop, uvloop.new_event_loop):
+            with asyncio.Runner(loop_factory=factory) as runner:
+                runner.run(knock())
+    finally:
+        door.shutdown(socket.SHUT_RDWR)
+        door.close()
+        thread.join()
 
 
 @pytest.mark.parametrize(
