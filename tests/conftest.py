@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import outside
 from tests.serving import Server, serve
@@ -13,6 +14,15 @@ from tests.serving import Server, serve
 # Both drivers, and both stores: one answers while it is asked, the other later, from a thread.
 HUBS = ["front-memory", "front-sqlite", "asgi-memory"]
 
+
+# How long an example takes, or is drawn, says more of what else the machine does than of the code.
+settings.register_profile(
+    "pushhub",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("pushhub")
 
 # What was installed for the tests is what they, and what they start, find first.
 os.environ["PATH"] = outside.path()
