@@ -25,6 +25,8 @@ class Passage:
         """Seconds that every chunk takes, in either direction."""
         self.mute = False
         """Whatever comes is swallowed; neither side is told."""
+        self._may = asyncio.Event()
+        self._may.set()
         self._writers: list[asyncio.StreamWriter] = []
 
     async def carry(
@@ -38,6 +40,7 @@ class Passage:
             while data := await reader.read(CHUNK):
                 if self.delay:
                     await asyncio.sleep(self.delay)
+                await self._may.wait()
                 if not self.mute and (data := change(data)):
                     writer.write(data)
                     await writer.drain()
@@ -46,6 +49,13 @@ class Passage:
         finally:
             if not self.mute:
                 writer.close()
+
+    def keep_back(self) -> None:
+        """What comes from now on waits here, in either direction, until `pass_on`."""
+        self._may.clear()
+
+    def pass_on(self) -> None:
+        self._may.set()
 
     def cut(self) -> None:
         """Reset it on both sides."""

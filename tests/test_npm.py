@@ -21,7 +21,8 @@ sleep 0.2
 rm -rf node_modules && mkdir node_modules
 """
 BROKEN = "#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\nexit 1\n"
-SECONDS = 20.0
+ENDLESS = "#!/bin/sh\nexec sleep 600\n"
+SECONDS = 60.0
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_what_fails_is_said_and_not_taken_for_installed(packages: Packages, tmp_
     with pytest.raises(CannotInstall, match="there is no npm"):
         packages.install("", SECONDS)
     with pytest.raises(CannotInstall, match="was not ready within 0 s"):
-        packages.install(commands(tmp_path), 0.05)
+        packages.install(commands(tmp_path, ENDLESS), 0.05)
 
 
 def test_a_node_of_pypi_finds_its_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

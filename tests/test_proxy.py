@@ -108,12 +108,23 @@ async def test_delay_is_each_way_and_ends(proxy: Proxy) -> None:
     begun = time.monotonic()
     await new.echo(b"b")
     assert time.monotonic() - begun >= 0.2
+    proxy.delay(10 * SECONDS)
     proxy.delay(0.0)
-    begun = time.monotonic()
     await line.echo(b"c")
-    assert time.monotonic() - begun < 0.2
     for one in (line, new):
         one.leave()
+
+
+async def test_what_is_kept_back_comes_when_it_may(proxy: Proxy) -> None:
+    line = await Line.to(proxy.port)
+    await line.echo(b"a")
+    (passage,) = proxy.passages
+    passage.keep_back()
+    with pytest.raises(TimeoutError):
+        await line.echo(b"b", seconds=0.05)
+    passage.pass_on()
+    await line.echo(b"c", b"bc")
+    line.leave()
 
 
 async def test_messages_of_pubsub_vanish_and_are_counted(proxy: Proxy) -> None:
