@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,12 @@ from tests import outside
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-START_SECONDS = 10.0
-ANSWER_SECONDS = 5.0
+# What takes milliseconds may take seconds on a machine that does much else, and a disk that has to
+# write for others lets fsync wait.
+START_SECONDS = 30.0
+ANSWER_SECONDS = 15.0
+# A replica comes to its master, and sentinels to each other, in turns of seconds.
+STATE_SECONDS = 30.0
 # A server of somebody else's that the contract suite shall run against as well: its database is
 # emptied.
 URL = os.environ.get("PUSHHUB_TEST_REDIS_URL", "")
@@ -72,12 +77,37 @@ def _die_with_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _not_handed_out() -> list[int]:
+    """Ports that the kernel gives to nobody who asks for any, be it to listen or to connect."""
+    handed_out = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first, last = 32768, 60999
+    if handed_out.exists():
+        first, last = map(int, handed_out.read_text().split())
+    ports = [port for port in range(10_000, 65_536) if not first <= port <= last]
+    return ports or list(range(10_000, 65_536))
+
+
+_ports = _not_handed_out()
+_claims: list[ExitStack] = []
+
+
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on, for whoever does later, perhaps again and again.
+
+    Nobody else comes by it meanwhile: the kernel hands it out to nobody, and another process of the
+    tests finds it claimed until this one ends.
+    """
+    for port in random.sample(_ports, len(_ports)):
+        with suppress(OSError), ExitStack() as stack:
+            if sys.platform == "linux":
+                # A name that goes with the process, as no file does.
+                claim = stack.enter_context(socket.socket(socket.AF_UNIX))
+                claim.bind(f"\0pushhub-tests-port-{port}")
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+            _claims.append(stack.pop_all())
+            return port
+    raise AssertionError("no port is free")
 
 
 @dataclass
@@ -115,19 +145,22 @@ class RedisServer:
                 preexec_fn=_die_with_parent,
             )
         end = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                if self.ask("PING"):
-                    return self
-            except redis.exceptions.AuthenticationError:
-                return self
-            except redis.RedisError:
-                ended = self.process.poll() is not None
-                if ended or time.monotonic() > end:
-                    raise AssertionError(
-                        f"the server did not start:\n{(self.folder / 'server.log').read_text()}"
-                    ) from None
-                time.sleep(0.005)
+        while not self._serves():
+            if self.process.poll() is not None or time.monotonic() > end:
+                log_text = (self.folder / "server.log").read_text()
+                raise AssertionError(f"the server did not start:\n{log_text}")
+            time.sleep(0.005)
+        return self
+
+    def _serves(self) -> bool:
+        """Whether it answers, and not somebody else at its port, which is free while it is away."""
+        assert self.process is not None
+        try:
+            with self.client(password=self.options.get("requirepass")) as client:
+                client.ping()
+                return bool(client.info("server")["process_id"] == self.process.pid)
+        except redis.RedisError:
+            return False
 
     def kill(self) -> None:
         """End it without warning, as a power cut would."""
@@ -186,7 +219,7 @@ class RedisServer:
         else:
             self.ask("REPLICAOF", "127.0.0.1", master.port)
 
-    def until(self, holds: Callable[[], Any], seconds: float = ANSWER_SECONDS) -> None:
+    def until(self, holds: Callable[[], Any], seconds: float = STATE_SECONDS) -> None:
         """Wait for a state that no server announces."""
         end = time.monotonic() + seconds
         while not holds():
