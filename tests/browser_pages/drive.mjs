@@ -17,7 +17,8 @@ const found = { violations: [], errors: [], requests: [] };
 async function open({ width = 1280, height = 900, scheme = "light", ...options } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  // What takes longest of itself is a page that comes back to a hub: 12 s. A machine may be busy, too.
+  page.setDefaultTimeout(40_000);
   await page.exposeFunction("violated", (what) => found.violations.push(what));
   await page.addInitScript(() => {
     addEventListener("securitypolicyviolation", (event) => window.violated(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));

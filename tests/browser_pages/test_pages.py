@@ -60,6 +60,7 @@ def test_wrong_keys_are_throttled(door: Server) -> None:
     assert said[0] == "This server does not know this API key."
     assert "Too many wrong keys" in said[-1]
     assert "Try again in" in said[-1]
+    assert len(said) >= 6, "five slips are free"
 
 
 def test_figures_and_plots_move(hub: Server) -> None:
@@ -86,6 +87,8 @@ def test_an_operator_publishes_looks_and_deletes(hub: Server) -> None:
 
 def test_a_trace_shows_a_polls_life(hub: Server) -> None:
     found = drive("trace", url=address(hub), key=ADMIN)
+    assert "Tracing" not in found["early"], "nobody has heard of it yet"
+    assert found["ended"] == ["Ended after 0 lines.", True]
     words = [row[1] for row in found["rows"]]
     order = ["asks", "waits", "publish", "event", "is answered", "is in the log"]
     assert [word for word in words if word in order] == order

@@ -20,7 +20,7 @@ export default async function access({ args, open, axe, overflow, enter }) {
     // A stream begins with what is published from then on.
     await page.locator("#stream [data-is=state]", { hasText: "live" }).waitFor();
     await page.getByRole("button", { name: "Publish" }).click();
-    await page.locator("#stream li b", { hasText: "ms" }).first().waitFor();
+    await page.locator("#stream li b", { hasText: /s$/ }).first().waitFor();
     for (const summary of await page.locator(".reader:not([hidden]) summary").all()) await summary.click();
     await look("demo");
     await page.goto(`${url}/console`);
@@ -30,13 +30,15 @@ export default async function access({ args, open, axe, overflow, enter }) {
     await page.locator(".plot canvas").first().waitFor();
     await page.locator("#state", { hasText: "live" }).waitFor();
     await look("overview");
-    for (const [name, hash, ready] of [
-      ["channels", "#/channels", "tbody tr"],
-      ["channel", "#/channels/seen", ".events summary"],
-      ["trace", "#/trace?channel=seen", "#view h1"],
-      ["settings", "#/settings", ".settings dt"],
+    for (const [name, title, hash, ready] of [
+      ["channels", "Channels", "#/channels", "tbody tr"],
+      ["channel", "seen", "#/channels/seen", ".events summary"],
+      ["trace", "Trace", "#/trace?channel=seen", "#view h1"],
+      ["settings", "Settings", "#/settings", ".settings dt"],
     ]) {
       await page.evaluate((to) => { location.hash = to; }, hash);
+      // The view before has a table, too.
+      await page.getByRole("heading", { level: 1, name: title }).waitFor();
       await page.locator(ready).first().waitFor();
       if (name === "channel") await page.locator(".events summary").first().click();
       if (name === "trace") {

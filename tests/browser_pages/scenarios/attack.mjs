@@ -6,6 +6,7 @@ export default async function attack({ args, open, enter }) {
   await page.goto(`${url}/console`);
   await enter(page, key);
   await page.getByRole("link", { name: "Channels" }).click();
+  await page.getByRole("heading", { level: 1, name: "Channels" }).waitFor();
   await page.locator("tbody tr").first().waitFor();
   const listed = await page.locator("tbody th").allTextContents();
   const shown = [];
@@ -17,6 +18,8 @@ export default async function attack({ args, open, enter }) {
     shown.push(await page.locator(".payload pre").first().textContent());
     await page.getByRole("link", { name: "Trace", exact: true }).last().click();
     await page.getByRole("heading", { level: 1, name: "Trace" }).waitFor();
+    // What is published before the hub has heard of the trace is not in it.
+    await page.getByText(/^Tracing/).waitFor();
     await fetch(`${url}/v1/channels/${encodeURIComponent(name)}/events`, { method: "POST", body: '"<b>x</b>"', headers: { Authorization: `Bearer ${key}` } });
     await page.locator(".trace-logged").first().waitFor();
   }

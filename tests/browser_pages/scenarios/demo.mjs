@@ -1,4 +1,7 @@
 // One event reaches every reader, is timed and counted, and is drawn.
+const PAUSE_MS = 50;
+const MOST_MS = 40_000;
+
 export default async function demo({ args, open }) {
   const page = await open();
   await page.goto(`${args.url}/demo?channel=shown`);
@@ -8,7 +11,17 @@ export default async function demo({ args, open }) {
     await page.getByRole("button", { name: "Use it" }).click();
   }
   await page.locator("#stream [data-is=state]", { hasText: "live" }).waitFor();
+  // Each reads what is published after its first request. The long-poll says "waiting" as soon as it
+  // asks; that it is held, as the stream is, the hub knows.
+  await page.locator("#polling [data-is=state]", { hasText: "idle" }).waitFor();
   await page.locator("#waiting [data-is=state]", { hasText: "waiting" }).waitFor();
+  if (args.bosh) await page.locator("#bosh [data-is=state]", { hasText: "waiting" }).waitFor();
+  const headers = args.key ? { Authorization: `Bearer ${args.key}` } : {};
+  const held = async () => Number(/^pushhub_holds (\d+)/m.exec(await (await fetch(`${args.url}/metrics`, { headers })).text())[1]);
+  for (const begun = Date.now(); await held() < 2;) {
+    if (Date.now() - begun > MOST_MS) throw new Error("the long-poll and the stream are not held");
+    await new Promise((again) => { setTimeout(again, PAUSE_MS); });
+  }
   const drawn = () => page.evaluate(() => document.getElementById("plot").toDataURL());
   const before = await drawn();
   await page.getByLabel("Text").fill('<img src=x onerror="window.pwned=1">');

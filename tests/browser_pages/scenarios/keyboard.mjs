@@ -28,6 +28,8 @@ export default async function keyboard({ args, open, tabTo }) {
   await tabTo(page, "Publish");
   await page.keyboard.press("Enter");
   await page.getByText("Event 1 is in the log.").waitFor();
+  // It comes by the page's own long-poll, after the answer of the publish or before it.
+  await page.locator(".events summary", { hasText: "#1" }).waitFor();
   await tabTo(page, "#1");
   await page.keyboard.press("Enter");
   await page.getByRole("region", { name: "Data of event 1" }).waitFor();

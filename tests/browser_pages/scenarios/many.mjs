@@ -5,6 +5,7 @@ export default async function many({ args, open, enter }) {
   await enter(page, args.key);
   const before = Date.now();
   await page.getByRole("link", { name: "Channels" }).click();
+  await page.getByRole("heading", { level: 1, name: "Channels" }).waitFor();
   const rows = page.locator("tbody tr");
   await rows.first().waitFor();
   const ms = Date.now() - before;

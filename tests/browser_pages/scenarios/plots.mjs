@@ -9,11 +9,16 @@ export default async function plots({ args, open, enter }) {
   const pixels = () => page.evaluate(() => [...document.querySelectorAll(".plot canvas")].map((canvas) => canvas.toDataURL()));
   const before = await pixels();
   const publishing = setInterval(() => publish(args.url, args.key), 50);
-  const rate = page.locator("#tile-published");
-  await page.waitForFunction(() => parseFloat(document.getElementById("tile-published").textContent) >= 5);
-  const busy = await rate.textContent();
-  await page.waitForFunction(() => document.getElementById("tile-wake99").textContent !== "–");
-  const [holds, wake, memory, health] = await Promise.all(["#tile-holds", "#tile-wake99", "#tile-memory", ".health"].map((id) => page.locator(id).textContent()));
+  // A tile's text of the moment at which it is so: it is another one a second later.
+  const tile = async (name, least) => (await page.waitForFunction(([id, least]) => {
+    const text = document.getElementById(id).textContent;
+    return parseFloat(text) >= least && text;
+  }, [`tile-${name}`, least])).jsonValue();
+  const [busy, wake, holds] = [await tile("published", 5), await tile("wake99", 0), await tile("holds", 1)];
+  const [memory, health] = await Promise.all(["#tile-memory", ".health"].map((id) => page.locator(id).textContent()));
+  // The line of what has one value yet is a point, which the next second makes a line.
+  await page.waitForFunction((before) => [...document.querySelectorAll(".plot canvas")]
+    .filter((canvas, i) => canvas.toDataURL() !== before[i]).length >= 3, before, { polling: 250 });
   const after = await pixels();
   clearInterval(publishing);
   const named = await page.getByRole("img", { name: /^Events a second, now: published/ }).getAttribute("aria-label");

@@ -3,7 +3,8 @@ export default async function throttle({ args, open }) {
   const page = await open();
   await page.goto(`${args.url}/console`);
   const said = [];
-  for (let n = 0; n < 7; n += 1) {
+  // A slow machine gets a try back in between.
+  for (let n = 0; n < 20 && !said.at(-1)?.includes("Too many"); n += 1) {
     const answered = page.waitForResponse((response) => response.url().endsWith("/console/session"));
     await page.getByLabel("Admin key or token").fill(`phk_${String(n).padStart(43, "x")}`);
     await page.keyboard.press("Enter");

@@ -8,7 +8,25 @@ export default async function trace({ args, open, enter }) {
   await page.getByLabel("Admin key or token").fill(key);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByLabel("Name, address or subject").fill("traced");
-  await page.getByRole("button", { name: "Start" }).click();
+  // It says that it traces once the hub has taken the wish; who ends it before does not trace.
+  const note = page.locator("#view [role=status]");
+  let pass;
+  const passing = new Promise((resolve) => { pass = resolve; });
+  await page.route("**/console/wish", async (route) => {
+    if (route.request().postDataJSON().trace) await passing;
+    await route.continue();
+  });
+  const start = page.getByRole("button", { name: "Start" });
+  const taken = page.waitForResponse((response) => response.request().postData()?.includes('"trace"') ?? false);
+  await start.click();
+  const early = await note.textContent();
+  await start.click();
+  pass();
+  await (await taken).finished();
+  await page.evaluate(() => new Promise((resolve) => { setTimeout(resolve); }));
+  const ended = [await note.textContent(), await page.getByLabel("Name, address or subject").isEnabled()];
+  await page.unroute("**/console/wish");
+  await start.click();
   await page.getByText("Nothing has happened yet.").waitFor();
   const polled = fetch(`${events}?since=now&wait=20`, { headers });
   await page.locator(".trace-park").waitFor();
@@ -21,5 +39,5 @@ export default async function trace({ args, open, enter }) {
   await page.getByText(/^Ended after/).waitFor();
   await fetch(events, { method: "POST", body: "2", headers });
   await page.waitForTimeout(1000);
-  return { rows: rows.reverse(), after: await page.locator("tbody tr").count() };
+  return { early, ended, rows: rows.reverse(), after: await page.locator("tbody tr").count() };
 }

@@ -53,14 +53,18 @@ export class Trace {
     this.id = newId();
     this.count = 0;
     const wished = { trace: this.id, ...this.target };
-    this.note.textContent = "Tracing. Nothing has happened yet.";
+    this.note.textContent = "Asking for it…";
     try {
       await wish(wished);
     } catch (error) {
+      if (this.id !== wished.trace) return;
       this.id = null;
       this.note.textContent = error.message;
       return;
     }
+    // Who has ended it meanwhile, or looks elsewhere, does not wish it again.
+    if (this.id !== wished.trace) return;
+    if (!this.count) this.note.textContent = "Tracing. Nothing has happened yet.";
     this.renewing = setInterval(() => wish(wished).catch(() => {}), RENEW_MS);
     this.button.textContent = "Stop";
     this.what.disabled = true;
