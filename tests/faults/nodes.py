@@ -76,11 +76,7 @@ class Node:
         assert self.server is not None
         parent = self.server.process.pid
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return sorted(
-            int(pid)
-            for pid in children
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
+        return sorted(int(pid) for pid in children if b"spawn_main" in _command(pid))
 
     def until_workers(self, count: int, without: int, seconds: float = 20.0) -> None:
         """Wait until there are so many workers again, and one is gone."""
@@ -126,6 +122,14 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<Node {self.port}>"
+
+
+def _command(pid: str) -> bytes:
+    """The command line of a process; nothing if it has just gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 # A request that has been under way for so long has been read.

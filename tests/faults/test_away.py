@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
+from statistics import median
 
 import pytest
 
@@ -14,8 +15,11 @@ from tests.serving import events_of, fresh, value_of
 from tests.wire import Client, Response
 
 WAIT = 3
-# Redis gone: at once. Redis hung: one command's patience of 2 s, for those that were on their way.
-QUICKLY, HUNG = 0.5, 3.0
+# For holds that something else than their end shall answer, however long that takes here.
+LONG = 30
+# Redis gone: at once, and even on a busy machine before a command's patience of 2 s. Redis hung:
+# one patience, for those that were on their way, and not two.
+QUICKLY, SURELY, HUNG = 0.5, 1.9, 3.9
 
 
 @pytest.fixture
@@ -38,19 +42,24 @@ async def publish(node: Node, channel: str, body: bytes = b"1", **headers: str) 
         return await client.ask("POST", events_of(channel), headers, body)
 
 
-async def hold(node: Node, target: str, **headers: str) -> asyncio.Task[tuple[float, Response]]:
-    """A request that is parked when this returns; how long it took, and its answer."""
-    assert node.server
-    before = await node.server.metric("pushhub_holds")
+def asking(node: Node, target: str, **headers: str) -> asyncio.Task[tuple[float, Response]]:
+    """A request: how long it took, and its answer."""
 
     async def ask() -> tuple[float, Response]:
         begun = time.monotonic()
         async with await Client.connect(node.port) as client:
             client.send("GET", target, {n.replace("_", "-"): text for n, text in headers.items()})
-            response = await client.receive(WAIT + 5)
+            response = await client.receive(LONG + 10)
         return time.monotonic() - begun, response
 
-    task = asyncio.create_task(ask())
+    return asyncio.create_task(ask())
+
+
+async def hold(node: Node, target: str, **headers: str) -> asyncio.Task[tuple[float, Response]]:
+    """A request that is parked when this returns. No other of the node may end meanwhile."""
+    assert node.server
+    before = await node.server.metric("pushhub_holds")
+    task = asking(node, target, **headers)
     await node.server.held(int(before) + 1)
     return task
 
@@ -77,11 +86,12 @@ async def test_while_redis_is_away(away: str, server: RedisServer, nodes: list[N
 
     # The first may have to find out; from then on nobody waits for it.
     slowest = max(await asyncio.gather(*(refused(node, channel) for _ in range(5))))
-    assert slowest < (QUICKLY if away == "killed" else HUNG)
-    again = max([await refused(node, channel) for _ in range(10)])
-    print(f"{away}: refused in {slowest:.3f} s, then {again:.3f} s")
+    assert slowest < (SURELY if away == "killed" else HUNG)
+    again = [await refused(node, channel) for _ in range(10)]
+    print(f"{away}: refused in {slowest:.3f} s, then {max(again):.3f} s")
     if away == "killed":
-        assert again < QUICKLY
+        assert median(again) < QUICKLY
+        assert max(again) < SURELY
     targets = [f"{events_of(cold)}?since=earliest", value_of(cold), events_of(channel)]
     if away == "killed":
         # Memory could answer these; but it cannot know any more that it has the end.
@@ -94,9 +104,9 @@ async def test_while_redis_is_away(away: str, server: RedisServer, nodes: list[N
         assert time.monotonic() - begun < HUNG
     begun = time.monotonic()
     while (await node.get("/readyz")).status != 503:
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 10
     # A poll that has a cursor is parked even now, on a channel that nobody here has read before.
-    new = await hold(node, f"{events_of(cold)}?since={cursor}&wait=1")
+    new = asking(node, f"{events_of(cold)}?since={cursor}&wait=1")
 
     for task in (feed, many, new):
         wait = 1 if task is new else WAIT
@@ -118,7 +128,7 @@ async def test_U16_redis_restarts_under_holds_with_events_in_between(
 ) -> None:
     channel = fresh("restart")
     receipt = (await publish(nodes[0], channel)).json()
-    target = f"{events_of(channel)}?since={receipt['cursor']}&wait={WAIT}"
+    target = f"{events_of(channel)}?since={receipt['cursor']}&wait={LONG}"
     holds = [await hold(node, target) for node in nodes for _ in range(5)]
     await asyncio.to_thread(server.restart)
     # The first node to be back publishes; the other one may still be deaf.
@@ -126,7 +136,7 @@ async def test_U16_redis_restarts_under_holds_with_events_in_between(
     assert (await publish(nodes[0], channel)).status == 200
     for task in holds:
         took, response = await task
-        assert took < WAIT + 1
+        assert took < 0.8 * LONG, "before the end of the wait"
         assert response.status == 410, response
         assert response.json()["reason"] == "epoch"
         oldest = response.json()["oldest"]
@@ -140,11 +150,11 @@ async def test_U17_only_the_subscribers_connections_are_killed(
 ) -> None:
     """What happens while nobody hears comes when the subscription is back, and once."""
     channel = fresh("deaf")
-    slowest = 0.0
+    times = []
     async with await Client.connect(nodes[0].port) as publisher:
         cursor = (await publisher.ask("POST", events_of(channel), body=b"0")).json()["cursor"]
         for number in range(1, 11):
-            target = f"{events_of(channel)}?since={cursor}&wait={WAIT}"
+            target = f"{events_of(channel)}?since={cursor}&wait={LONG}"
             holds = [await hold(node, target) for node in nodes]
             with server.client() as admin:
                 assert admin.client_kill_filter(_type="pubsub") == 2
@@ -154,11 +164,12 @@ async def test_U17_only_the_subscribers_connections_are_killed(
             for task in holds:
                 _, response = await task
                 assert [event["data"] for event in response.json()["events"]] == [number]
-            slowest = max(slowest, time.monotonic() - published)
+            times.append(time.monotonic() - published)
             cursor = answer.json()["cursor"]
             await asyncio.gather(*(node.ready() for node in nodes))
-    print(f"the slowest took {slowest:.3f} s")
-    assert slowest < 1.5
+    print(f"the slowest took {max(times):.3f} s")
+    assert median(times) < 1.5
+    assert max(times) < 0.5 * LONG, "the end of a wait would have brought it too"
 
 
 async def test_a_message_that_is_lost_alone_is_found_within_one_wait(server: RedisServer) -> None:
@@ -169,14 +180,14 @@ async def test_a_message_that_is_lost_alone_is_found_within_one_wait(server: Red
     try:
         channel = fresh("lonely")
         cursor = (await publish(node, channel)).json()["cursor"]
-        task = await hold(node, f"{events_of(channel)}?since={cursor}&wait=1")
-        value = await hold(node, f"{value_of(channel)}?wait=1", if_none_match=f'"{cursor}"')
+        task = await hold(node, f"{events_of(channel)}?since={cursor}&wait={WAIT}")
+        value = await hold(node, f"{value_of(channel)}?wait={WAIT}", if_none_match=f'"{cursor}"')
         proxy.swallows = True
         assert (await publish(node, channel, b"2")).status == 200
         took, response = await task
         assert proxy.swallowed == 1
         assert [event["data"] for event in response.json()["events"]] == [2]
-        assert 0.5 < took < 2
+        assert 0.8 * WAIT - 0.1 < took < 2 * WAIT
         assert (await value)[1].body == b"2"
     finally:
         await asyncio.to_thread(node.close)
@@ -189,13 +200,13 @@ async def test_a_flush_of_a_silent_channel_is_told_within_one_wait(
     """No connection breaks and nothing is published: only the log knows."""
     channel = fresh("silent")
     cursor = (await publish(nodes[0], channel)).json()["cursor"]
-    holds = [await hold(node, f"{events_of(channel)}?since={cursor}&wait=1") for node in nodes]
+    holds = [await hold(node, f"{events_of(channel)}?since={cursor}&wait={WAIT}") for node in nodes]
     await asyncio.to_thread(server.ask, "FLUSHALL")
     for task in holds:
         took, response = await task
         assert response.status == 410, response
         assert response.json()["reason"] == "epoch"
-        assert took < 2
+        assert took < 2 * WAIT
 
 
 async def test_two_nodes_are_never_of_two_minds(nodes: list[Node]) -> None:
