@@ -43,8 +43,8 @@ class Clock:
         self.now += seconds
 
 
-# How long news may take that crosses a network, on a busy machine.
-NEWS_SECONDS = 5.0
+# How long news may take that crosses a network, on a machine that does much else.
+NEWS_SECONDS = 15.0
 
 
 class Recorder:

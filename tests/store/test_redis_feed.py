@@ -267,18 +267,17 @@ async def test_half_open_connections_are_found_by_a_ping(
     store: Store, proxy: Proxy, listener: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing arrives any more, and no end is told: only an answer that does not come tells."""
-    for name in ("PING_SECONDS", "SILENCE_SECONDS", "COMMAND_SECONDS"):
-        monkeypatch.setattr(redis_link, name, 0.3)
     await store.tail("a", 1)
     listener.hearing.clear()
-    begun = time.monotonic()
-    proxy.go_silent()
     link = store._link  # type: ignore[attr-defined]
-    await until(lambda: listener.hearing and link._commands is None)
-    # The last round of the watch may have been just before, and a PING on its way.
-    assert time.monotonic() - begun < 0.3 + 0.3 + 2 * redis_link.WATCH_SECONDS + 0.3
+    # For as long as nothing is answered: then it takes what it takes.
+    with monkeypatch.context() as hasty:
+        for name in ("PING_SECONDS", "SILENCE_SECONDS", "COMMAND_SECONDS"):
+            hasty.setattr(redis_link, name, 0.3)
+        proxy.go_silent()
+        await until(lambda: listener.hearing and link._commands is None)
     proxy.heal()
-    await until(lambda: store.ready, seconds=10)
+    await until(lambda: store.ready)
     [one] = await publish(store, item())
     assert offsets(await listener.heard(store, 1)) == [one.cursor.offset]
 

@@ -19,15 +19,13 @@ from pushhub.store.base import Append, Appended, Outcome
 from pushhub.store.redis import RedisStore
 from tests.hub.scripted import Recorder, ask, feed, many, value
 from tests.proxy import Proxy
-from tests.store.conftest import until
+from tests.store.conftest import NEWS_SECONDS, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pushhub.protocol.cursor import Since
     from tests.redis_servers import RedisServer, Shelf
-
-TICK = 0.1
 
 
 @pytest.fixture
@@ -76,8 +74,9 @@ async def publish(hub: Hub, *data: Any, channel: str = "a") -> Cursor:
     return last.cursor
 
 
-async def answered(recorder: Recorder, seconds: float = 5.0) -> Recorder:
-    async with asyncio.timeout(seconds):
+async def answered(recorder: Recorder) -> Recorder:
+    """Wait for an answer; most waits here last longer than that."""
+    async with asyncio.timeout(NEWS_SECONDS):
         await recorder.written()
     return recorder
 
@@ -151,12 +150,13 @@ async def test_a_cursor_that_the_other_node_is_ahead_with_is_no_gap(
     await publish(far, 1)
     assert (await got(near, feed(Start.EARLIEST, None))).data == [1]
     (waiting,) = await parked(near, feed())  # Now it has the channel in memory.
-    proxy.passages[1].delay = 0.3
+    proxy.passages[1].keep_back()
     two = await publish(far, 2)
     plain = await got(near, feed(two, None))
     assert (plain.answer.status, plain.data) == (200, [])
     held = ask(near, feed(two))
     assert not waiting
+    proxy.passages[1].pass_on()
     assert (await answered(waiting)).data == [2]
     await publish(far, 3)
     assert (await answered(held)).data == [3]
@@ -174,13 +174,13 @@ async def test_a_channel_is_followed_a_while_after_its_last_reader(
     near: Hub, far: Hub, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader is away between two polls."""
-    monkeypatch.setattr(shelf, "LINGER_SECONDS", 0.5)
     for number in range(3):
         (held,) = await parked(near, feed())
         await publish(far, number)
         assert (await answered(held)).data == [number]
     assert server.calls("subscribe") == 1
     assert followers(server) == 1
+    monkeypatch.setattr(shelf, "LINGER_SECONDS", 0.5)
     await until(lambda: followers(server) == 0)
     (held,) = await parked(near, feed())
     await publish(far, "again")
@@ -193,14 +193,14 @@ async def test_a_channel_is_followed_a_while_after_its_last_reader(
 async def test_a_lost_message_is_found_when_the_wait_ends(
     near: Hub, far: Hub, server: RedisServer
 ) -> None:
-    (first, second) = await parked(near, feed(wait=1), feed(wait=30))
     begun = near.now()
+    (first, second) = await parked(near, feed(wait=1), feed(wait=30))
     await deafen(near, server)
     await publish(far, "lost")
     assert (await answered(first)).data == ["lost"]
-    assert 1 <= near.now() - begun < 1 + 5 * TICK
+    assert near.now() - begun >= 1
     # Who was parked for longer gets it too: the channel was looked at once, for all.
-    assert (await answered(second, 0.5)).data == ["lost"]
+    assert (await answered(second)).data == ["lost"]
     assert near.stats.repaired == 1
 
 
@@ -293,7 +293,7 @@ async def test_a_reader_who_came_while_commands_were_away_does_not_wait_for_noth
     behind = ask(near, feed(start))
     await until(lambda: near.parked == 2)
     proxy.accepts = True
-    assert (await answered(behind, 3)).data == [1]
+    assert (await answered(behind)).data == [1]
 
 
 async def test_after_a_break_everybody_gets_what_they_missed(
@@ -325,10 +325,10 @@ async def test_a_lost_log_is_told_when_the_wait_ends_or_something_happens(
 ) -> None:
     for number in range(3):
         await publish(far, number)
-    quiet, busy = await parked(near, feed(wait=1), feed(channel="b"))
+    (busy,) = await parked(near, feed(channel="b"))
     await publish(near, 1, channel="b")
     await answered(busy)
-    (busy,) = await parked(near, feed(channel="b"))
+    quiet, busy = await parked(near, feed(wait=1), feed(channel="b"))
     server.ask("FLUSHALL")
     assert (await answered(quiet)).answer.status == 410
     await publish(far, "new", channel="b")
