@@ -22,8 +22,8 @@ JS = Path(__file__).parent / "js"
 def gate_before(name: str, origin: Origin) -> Iterator[Gate]:
     """Pushpin or pushhub in front of an origin, with a control endpoint that asks for no key."""
     if name == "pushpin":
-        with pushpin(origin.port, SECRET) as (port, control):
-            yield Gate("pushpin", origin, port, control)
+        with pushpin(origin.port, SECRET) as peer:
+            yield Gate("pushpin", origin, peer.port, peer.control, peer)
         return
     with pushhub_before(origin, grip_key=SECRET) as gate:
         yield gate

@@ -10,20 +10,34 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import h11
 
 from tests.peers.origin import Origin, script
+from tests.peers.pushpin import Pushpin
 from tests.serving import Server, serve
 from tests.wire import Client, Fields, Response
 
 # What Pushpin's proxy says (500) when its own handler, another process, does not answer in time.
 BUSY = b"Accept service unavailable.\n"
 TRIES = 5
+# Of what takes milliseconds, unless the machine does much else.
+SECONDS = 20.0
+# Of channels that one request may have on Pushpin (connection_subscription_max).
+MOST_CHANNELS = 20
 KEY = b"a secret of thirty-two bytes, or so"
 
 _CONTROL = re.compile(r"control is at http://\S+:(\d+) ")
 _names = itertools.count()
+
+
+def _channels(target: str) -> int:
+    """On how many channels the origin will have a request wait."""
+    fields = parse_qsl(urlsplit(target).query)
+    lines = [value for name, value in fields if name == "h" and value.startswith("Grip-Channel:")]
+    named = sum(len(line.split(",")) for line in lines)
+    return min(MOST_CHANNELS, named or 1)  # 1 in a document
 
 
 def fresh(what: str = "c") -> str:
@@ -60,27 +74,18 @@ class Streaming:
         self._pieces = client.pieces()
         self._buffer = b""
 
-    async def read(self, count: int, seconds: float = 10.0) -> bytes:
+    async def read(self, count: int, seconds: float = SECONDS) -> bytes:
         async with asyncio.timeout(seconds):
             while len(self._buffer) < count:
                 self._buffer += await anext(self._pieces)
         found, self._buffer = self._buffer[:count], self._buffer[count:]
         return found
 
-    async def rest(self, seconds: float = 10.0) -> bytes:
+    async def rest(self, seconds: float = SECONDS) -> bytes:
         """Everything up to the proper end."""
         async with asyncio.timeout(seconds):
             async for piece in self._pieces:
                 self._buffer += piece
-        found, self._buffer = self._buffer, b""
-        return found
-
-    async def during(self, seconds: float) -> bytes:
-        """What comes within a time."""
-        try:
-            await self.read(1 << 30, seconds)
-        except (TimeoutError, StopAsyncIteration):
-            pass
         found, self._buffer = self._buffer, b""
         return found
 
@@ -93,6 +98,7 @@ class Gate:
     origin: Origin
     port: int
     control: int
+    pushpin: Pushpin | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -145,24 +151,49 @@ class Gate:
         task = asyncio.create_task(self.ask(target, method))
         try:
             await asyncio.to_thread(self.origin.wait, path, hits)
-            # Pushpin says nowhere that a hold is registered; it takes some milliseconds.
-            await asyncio.sleep(0.15 if self.is_ours else 0.4)
+            await self.registered(path, _channels(target))
             yield task
         finally:
             task.cancel()
+
+    async def registered(self, path: str, times: int = 1) -> None:
+        """Wait until Pushpin has registered requests of a path, which the origin has seen, so many
+        times: once for each channel, and again when it has asked again.
+        """
+        if self.pushpin is None:
+            # What is published after the origin was asked is heard, and most of what comes now
+            # finds a hold that is parked.
+            await asyncio.sleep(0.15)
+            return
+        async with asyncio.timeout(SECONDS):
+            while self.pushpin.registered(path) < times:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     @asynccontextmanager
     async def stream(self, path: str, *headers: str, **does: Any) -> AsyncIterator[Streaming]:
         """A stream whose head has come."""
         client = await Client.connect(self.port)
         try:
-            client.send("GET", script(path, "Grip-Hold: stream", *headers, **does))
-            async with asyncio.timeout(10):
+            target = script(path, "Grip-Hold: stream", *headers, **does)
+            client.send("GET", target)
+            async with asyncio.timeout(SECONDS):
                 status, fields = await client.head()
-            await asyncio.sleep(0.15 if self.is_ours else 0.4)
+            await self.registered(path, _channels(target))
             yield Streaming(client, status, fields)
         finally:
             await client.leave()
+
+    async def parked(self, count: int, seconds: float = 10.0) -> None:
+        """Wait until pushhub holds so many requests, and no others. Pushpin says nowhere."""
+        end = time.monotonic() + seconds
+        async with await Client.connect(self.control) as client:
+            while (
+                f"\npushhub_holds {count}\n".encode()
+                not in (answer := await client.ask("GET", "/metrics")).body
+            ):
+                assert answer.status == 200, answer
+                assert time.monotonic() < end, f"{count} requests are not held"
+                await asyncio.sleep(0.005)
 
     async def publish(self, *items: dict[str, Any], path: str = "/publish/") -> Response:
         """Publish, and expect success."""

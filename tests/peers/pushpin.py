@@ -1,15 +1,21 @@
 """A real Pushpin, from Debian's packages `pushpin` and `zurl`, in a folder of its own."""
 
-import socket
 import subprocess
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests import outside
+from tests.redis_servers import free_port
+
+# Four processes that find each other; on a machine that does much else, one after the other.
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+ANSWER_SECONDS = 2.0
 
 INTERNAL = Path("/usr/lib/pushpin/internal.conf")
 
@@ -70,11 +76,20 @@ out_hwm=1000
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+@dataclass(frozen=True, slots=True)
+class Pushpin:
+    """A Pushpin that runs: its port, that of its control endpoint, and its handler's log."""
+
+    port: int
+    control: int
+    log: Path
+
+    def registered(self, path: str) -> int:
+        """How often requests of a path were registered on a channel: the handler, to whom publishes
+        come, too, writes a line then (`subscribe URL channel=NAME`). The URL is the client's.
+        """
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return sum(f"{path}?" in line for line in lines if " subscribe http" in line)
 
 
 # Held, so that it takes every part of Pushpin to answer; a stream begins at once.
@@ -84,17 +99,19 @@ READY = "/__ready?h=Grip-Hold:%20stream&h=Grip-Channel:%20ready&body=x"
 def _answers(port: int, path: str) -> bool:
     """Whether a request gets through: its parts find each other some time after they listen."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=0.5) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}{path}", timeout=ANSWER_SECONDS
+        ) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
 
 
 @contextmanager
-def pushpin(origin_port: int, key: str) -> Iterator[tuple[int, int]]:
-    """Pushpin in front of an origin: its port, and the port of its control endpoint."""
+def pushpin(origin_port: int, key: str) -> Iterator[Pushpin]:
+    """Pushpin in front of an origin."""
     commands = [outside.require("pushpin"), outside.require("zurl")]
-    port, control = _free_port(), _free_port()
+    port, control = free_port(), free_port()
     # Short, for the names of its sockets.
     with tempfile.TemporaryDirectory(prefix="pp-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -117,10 +134,10 @@ def pushpin(origin_port: int, key: str) -> Iterator[tuple[int, int]]:
                 stderr=subprocess.STDOUT,
                 cwd=folder,
             )
-            stack.callback(process.wait, 15)
+            stack.callback(process.wait, STOP_SECONDS)
             stack.callback(process.terminate)
-        end = time.monotonic() + 15
+        end = time.monotonic() + START_SECONDS
         while not (_answers(port, READY) and _answers(control, "/")):
             assert time.monotonic() < end, (folder / "out.log").read_text()
             time.sleep(0.05)
-        yield port, control
+        yield Pushpin(port, control, folder / "log" / "pushpin-handler.log")
