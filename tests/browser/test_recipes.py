@@ -1,12 +1,14 @@
 """The recipes of the client's README do what they say, as they are written."""
 
+import asyncio
+import itertools
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.browser.chromium import CLIENT, FOLDER, Profile, install
+from tests.browser.chromium import CLIENT, FOLDER, SECONDS, Profile, install
 from tests.browser.site import Site
 from tests.serving import Server
 
@@ -131,10 +133,11 @@ async def test_strophe(way: str, own: Server, site: Site, profile: Profile, tmp_
     site.pages["/recipe"] = f"<p></p><script>{SHOW}</script>{tags}"
     tab = await profile.open(f"{site.url}/recipe")
     # Nothing says when the subscription is there: publish until it is.
-    for amount in range(100):
-        await own.publish("prices", {"amount": amount})
-        if await tab.run("return document.querySelector('p').textContent"):
-            break
-    for amount in (776, 777):
+    async with asyncio.timeout(SECONDS):
+        for amount in itertools.count():
+            await own.publish("prices", {"amount": amount})
+            if await tab.run("return document.querySelector('p').textContent"):
+                break
+    for amount in (1_000_776, 1_000_777):
         await own.publish("prices", {"amount": amount})
         await tab.until("document.querySelector('p').textContent == arg", f"{amount} €")

@@ -85,8 +85,8 @@ class Pushpin:
     log: Path
 
     def registered(self, path: str) -> int:
-        """How often requests of a path were registered on a channel: the handler, to whom publishes
-        come, too, writes a line then (`subscribe URL channel=NAME`). The URL is the client's.
+        """How often requests of a path were registered on a channel. The handler, which publishes
+        come to, writes a line then: `subscribe URL channel=NAME`, with the client's URL.
         """
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return sum(f"{path}?" in line for line in lines if " subscribe http" in line)
