@@ -97,7 +97,7 @@ async def test_a_gap_in_a_stream_is_filled_by_its_link(gate: Gate) -> None:
         begun = time.monotonic()
         await gate.publish(chunk(channel, "3,", id_="3", prev_id_="2"))
         assert await stream.read(4) == b"2,3,"
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 8
         await gate.publish(chunk(channel, "4,", id_="4", prev_id_="3"))
         assert await stream.read(2) == b"4,"
     assert gate.origin.at(second)[0].all("grip-last") == [f"{channel}; last-id=1"]
@@ -117,7 +117,11 @@ async def test_the_origin_is_told_who_has_gone(gate: Gate) -> None:
         lines = [f"Grip-Hold: {mode}", f"Grip-Channel: {fresh()}", f"Grip-Link: <{gone}>; rel=gone"]
         client.send("GET", script(first, *lines, body="x"))
         await asyncio.to_thread(gate.origin.wait, first)
-        await asyncio.sleep(0.3)
+        # It has a hold, or the head of a stream: what the origin said of it has been read.
+        if mode == "response":
+            await gate.parked(1)
+        else:
+            await client.head()
         await client.leave()
         (hit,) = await asyncio.to_thread(gate.origin.wait, gone)
         assert (hit.method, hit.body) == ("POST", b"")
@@ -176,6 +180,7 @@ async def test_a_publisher_that_signs_badly_is_refused(origin: Origin) -> None:
 async def test_a_publish_says_who_waited_and_what_was_there_before(gate: Gate) -> None:
     channel = fresh()
     async with gate.hold(where(), HOLD, f"Grip-Channel: {channel}") as task:
+        await gate.parked(1)
         item = response(channel, id_="1")
         accept = {"accept": "application/json"}
         told = (await gate.post("/publish/", {"items": [item]}, accept)).json()

@@ -47,7 +47,7 @@ async def test_a_publish_elsewhere_at_any_moment_reaches_the_hold(
         await far.publish(response(channel, "news"))
         told = await task
         assert told.body == b"news"
-        assert told.seconds < 3
+        assert told.seconds < 10
 
     for _ in range(5):
         await asyncio.gather(*(one() for _ in range(10)))
@@ -68,6 +68,7 @@ async def test_receivers_are_those_of_one_process_and_said_to_be(nodes: tuple[Ga
     for node, count in ((far, 0), (near, 1)):
         channel, where = fresh(), "/" + fresh("p")
         async with near.hold(where, HOLD, f"Grip-Channel: {channel}") as task:
+            await near.parked(1)
             told = (await node.post("/publish/", {"items": [response(channel)]}, accept)).json()
             assert (told["receivers"], told["counted"]) == (count, "process")
             assert (await task).body == b"pushed"

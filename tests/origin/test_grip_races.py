@@ -39,7 +39,7 @@ async def test_a_publish_at_any_moment_of_the_request_reaches_the_hold(gate: Gat
         await gate.publish(response(channel, "news"))
         told = await task
         assert told.body == b"news"
-        assert told.seconds < 3
+        assert told.seconds < 10
 
     for _ in range(ROUNDS // 10):
         await asyncio.gather(*(one() for _ in range(10)))
@@ -90,5 +90,5 @@ async def test_a_hold_with_a_prev_id_gets_what_follows_it(gate: Gate) -> None:
         where = "/" + fresh("p")
         told = await gate.ask(script(where, *lines))
         assert told.body == f"item {known + 1}".encode()
-        assert told.seconds < 2
+        assert told.seconds < 10
         assert len(gate.origin.at(where)) == 1
