@@ -52,5 +52,5 @@ def hub(_hub_process: Server) -> Iterator[Server]:
     """A server without authentication; after every test it holds nothing and regrets nothing."""
     yield _hub_process
     assert _hub_process.process.poll() is None, f"the server died:\n{_hub_process.output}"
-    asyncio.run(_hub_process.held(0, seconds=1.0))
+    asyncio.run(_hub_process.held(0))
     _hub_process.check()

@@ -40,7 +40,7 @@ async def round_of_holds(server: Server, channel: str, number: int) -> int:
     for _, writer in waiting:
         writer.close()
     await asyncio.gather(*(writer.wait_closed() for _, writer in waiting))
-    await server.held(0)
+    await server.held(0, SECONDS)
     return used
 
 
