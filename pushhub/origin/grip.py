@@ -276,7 +276,12 @@ class Grip:
         """
         place = target(found, asked, base, uri)
         pairs = self.request(link_headers(to_origin(asked, self.origin.forwarded)), last)
-        body = b"" if method == "POST" else None
+        body = None
+        if method == "POST":
+            # COMPAT: what knows no chunks (Python's http.server, WSGI servers) takes the end of an
+            # empty body of chunks for the next request on the connection.
+            body = b""
+            pairs = (*pairs, (b"Content-Length", b"0"))
         return await self.origin.client.ask(method, found.target + place, pairs, body)
 
     # Reading responses
