@@ -10,6 +10,7 @@ from benchmarks.servers.bosh import Hub
 from benchmarks.servers.ejabberd import Ejabberd
 from benchmarks.servers.prosody import Prosody
 from tests import outside
+from tests.redis_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,5 +29,7 @@ def xmpp_server(name: str) -> Iterator[Bosh]:
     """One of them, for as long as the block runs."""
     if name != "pushhub":
         outside.require(name)
-    with SERVERS[name]() as server:
+    server = SERVERS[name]()
+    server.port = free_port()  # which nobody of the tests comes by before it listens
+    with server:
         yield server

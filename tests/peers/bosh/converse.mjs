@@ -76,6 +76,11 @@ class User {
    */
   async quiet() {
     await until(() => Date.now() - this.asked > 500, `${this.name} is quiet`);
+    // A busy page sends later: then there is something that it has made, or is to make one of.
+    await this.page.waitForFunction(() => {
+      const { _proto: { _requests: made }, _data: data } = window.api.connection.get();
+      return !data.length && made.length === 1 && made[0].sends === 1 && made[0].xhr.readyState === XMLHttpRequest.OPENED;
+    });
   }
 
   async picture(name) {

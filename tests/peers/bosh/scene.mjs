@@ -1,5 +1,8 @@
 // What all scenes with clients of BOSH need.
 
+// What takes milliseconds, unless the machine does much else.
+export const MOST_MS = 30_000;
+
 /** Print what happened. */
 export function say(...what) {
   console.log(JSON.stringify(what));
@@ -7,9 +10,9 @@ export function say(...what) {
 
 /** Wait until something is true: a client has been told. */
 export async function until(test, what) {
-  const end = Date.now() + 20000;
+  const end = Date.now() + MOST_MS;
   while (!test()) {
-    if (Date.now() > end) throw new Error(`not within 20 s: ${what}`);
+    if (Date.now() > end) throw new Error(`not within ${MOST_MS / 1000} s: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

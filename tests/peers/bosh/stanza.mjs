@@ -1,7 +1,7 @@
 // stanza.io under Node. Arguments: the folder of its package, the service, the hub, a channel, a
 // password. Prints what happened, a JSON value a line.
 import { createRequire } from "node:module";
-import { hub, mechanism, say, until } from "./scene.mjs";
+import { MOST_MS, hub, mechanism, say, until } from "./scene.mjs";
 
 const [folder, service, base, channel, password] = process.argv.slice(2);
 const { createClient } = createRequire(import.meta.url)(folder);
@@ -15,7 +15,7 @@ class User {
 
   constructor(name, options) {
     this.name = name;
-    this.client = createClient({ transports: { bosh: service, websocket: false }, timeout: 10, ...options });
+    this.client = createClient({ transports: { bosh: service, websocket: false }, timeout: MOST_MS / 1000, ...options });
     const { client } = this;
     client.on("session:started", () => (this.state = "started"));
     client.on("auth:failed", () => {

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { webcrypto } from "node:crypto";
 import { join } from "node:path";
-import { hub, mechanism, say, until } from "./scene.mjs";
+import { MOST_MS, hub, mechanism, say, until } from "./scene.mjs";
 
 const [folder, service, base, channel, password] = process.argv.slice(2);
 const origin = password ? "http://elsewhere.example/" : base;
@@ -85,7 +85,7 @@ class User {
 
   ask(stanza) {
     return new Promise((resolve, reject) =>
-      this.connection.sendIQ(stanza, resolve, (error) => reject(new Error(error?.outerHTML)), 10000),
+      this.connection.sendIQ(stanza, resolve, (error) => reject(new Error(error?.outerHTML)), MOST_MS),
     );
   }
 
