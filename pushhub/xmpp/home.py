@@ -43,6 +43,7 @@ class Home:
         "_again",
         "_direct",
         "_dirty",
+        "_flushed",
         "_follow",
         "_foreign",
         "_known",
@@ -70,6 +71,8 @@ class Home:
         # Delivered to the one resource that they were for, before anybody was there for the others.
         self._direct: set[int] = set()
         self._late: list[Event] | None = None
+        # Who was brought last what nobody had got, and up to where.
+        self._flushed: tuple[Session, Cursor] | None = None
         self._dirty = False
         # What other nodes have written to sessions of theirs, and those may not have.
         self._foreign: dict[str, list[int]] = {}
@@ -114,6 +117,8 @@ class Home:
         if self._late is not None:
             self._late.append(event)
             return
+        if self._was_flushed(event):
+            return
         if event.type.startswith("out"):
             brought = True  # Who sent it has it.
             if any(session.carbons for session in self.sessions.values()):
@@ -131,6 +136,20 @@ class Home:
             self._dirty = True
         else:
             self.caught_up = False
+
+    def _was_flushed(self, event: Event) -> bool:
+        """Whether a message was found in the archive before this news of it came, which a store
+        with a feed of its own allows: then nobody but a session that it is for may lack it."""
+        if self._flushed is None or event.type.startswith("out"):
+            return False
+        session, upto = self._flushed
+        if event.epoch != upto.epoch or event.offset > upto.offset:
+            return False
+        message = kept(event)
+        one = self.sessions.get(message.resource) if message.resource else None
+        if one is not None and one is not session:
+            one.write(message.payload(self.jid.bare))
+        return True
 
     def deliver(self, message: Kept, payload: bytes) -> bool:
         """Bring a message to whom it is for (RFC 6121 §8.5), and copies to the others (XEP-0280);
@@ -240,6 +259,7 @@ class Home:
             if read.up_to_date or not read.events:
                 break
         self.delivered = at
+        self._flushed = session, at
         return at.offset
 
     async def _lost(self) -> list[Event]:

@@ -9,13 +9,14 @@ import pytest
 
 from pushhub.protocol.event import Draft
 from pushhub.store.base import Append, StoreUnavailable, append
+from pushhub.store.redis_feed import Feed
 from pushhub.xmpp import names, sweep
 from pushhub.xmpp.registers import Registers
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
 from tests.xmpp.conftest import World, body
-from tests.xmpp.test_delivery import block
+from tests.xmpp.test_delivery import block, caught_up
 from tests.xmpp.test_vanished import AVAILABLE, got
 
 __all__ = ["rack", "redis_shelf"]
@@ -123,6 +124,30 @@ async def test_a_dead_node_loses_no_message(pair: World) -> None:
     again = await (await pair.user("juliet", "phone", 0)).available()
     message = await again.message("not heard")
     assert message.find("delay", names.DELAY) is not None
+
+
+async def test_what_is_read_before_the_news_of_it_comes_comes_once(
+    pair: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message is in the archive before the feed of a node tells of it: who becomes available in
+    between finds it there."""
+    romeo = await pair.user("romeo", "orchard", 0)
+    juliet = await pair.user("juliet", "balcony", 1)
+    phone = await pair.user("juliet", "phone", 1)
+    message, news = Feed.message, list[tuple[Any, ...]]()
+    with monkeypatch.context() as late:
+        late.setattr(Feed, "message", lambda *told: news.append(told))
+        romeo.chat("juliet@localhost", "for all")
+        romeo.chat("juliet@localhost/phone", "for the phone")
+        await romeo.settled()
+        await juliet.available()
+        for text in ("for all", "for the phone"):
+            await juliet.message(text)
+    for told in news:
+        message(*told)
+    await caught_up(juliet, phone)
+    assert [body(e) for e in juliet.seen if e.name == "message"] == []
+    assert [body(e) for e in phone.seen if e.name == "message"] == ["for the phone"]
 
 
 # -- BOSH ----------------------------------------------------------------------
