@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -60,11 +61,21 @@ def test_pages_are_followed_to_the_end(hub_url: str) -> None:
     assert [json.loads(line)["data"] for line in result.stdout.splitlines()] == list(range(250))
 
 
+def publish_when_it_waits(hub_url: str, channel: str) -> None:
+    """What comes before it has asked where the channel ends is not its to tell."""
+    for _ in range(2000):
+        with urlopen(f"{hub_url}/metrics") as answer:
+            if b"\npushhub_holds 1\n" in answer.read():
+                break
+        threading.Event().wait(0.01)
+    publish(hub_url, channel, "1", "2", "3")
+
+
 def test_it_waits_for_what_comes(hub_url: str) -> None:
-    timer = threading.Timer(0.5, publish, (hub_url, "comes", "1", "2", "3"))
-    timer.start()
+    publishing = threading.Thread(target=publish_when_it_waits, args=(hub_url, "comes"))
+    publishing.start()
     result = pushhub("tail", "comes", "--since", "now", "--count", "2", "--json", "--url", hub_url)
-    timer.join()
+    publishing.join()
     assert [json.loads(line)["data"] for line in result.stdout.splitlines()] == [1, 2]
     assert result.exit_code == 0
 
