@@ -67,7 +67,7 @@ def scripted(script: list[bytes], asked: list[str]) -> Iterator[int]:
     task = loop.create_task(serve())
     thread = threading.Thread(target=loop.run_until_complete, args=(task,))
     thread.start()
-    assert started.wait(5)
+    assert started.wait(30)
     try:
         yield ready[0]
     finally:
@@ -89,7 +89,7 @@ def run(
         Crew(Plain(f"127.0.0.1:{port}"), "127.0.0.1", port) as crew,
     ):
         crew.open(["c"], clients)
-        for _ in range(400):
+        for _ in range(2000):
             report = crew.report({"c": published})
             if until(report):
                 break

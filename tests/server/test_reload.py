@@ -20,6 +20,7 @@ from pushhub.server.worker import with_routes, written_routes
 from pushhub.settings import Route, Settings, SettingsError
 from tests.origin.apis import Api
 from tests.redis_servers import Shelf
+from tests.server.test_workers import workers
 from tests.serving import Output, Server, serve
 
 SECONDS = 20.0
@@ -258,10 +259,9 @@ async def test_a_signal_to_all_processes_of_the_group_is_one(file: File, redis_u
     async with answering("a") as a, answering("b") as b:
         file.write(a)
         with started(file, redis_url, workers=2) as server:
-            ready = re.compile(r'"pid": (\d+), "event": "worker.ready"')
             file.write(b)
-            for pid in ready.findall(str(server.output)):
-                os.kill(int(pid), signal.SIGHUP)
+            for pid in workers(server).values():
+                os.kill(pid, signal.SIGHUP)
             await hang_up(server, times=2)
             assert await everybody(server, "/0/x") == {"b"}
             assert "worker.died" not in str(server.output)

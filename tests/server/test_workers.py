@@ -23,7 +23,7 @@ from tests.wire import Client, Response
 
 HOLDS = 40  # so many that not all can be on one worker: 2**-39
 GONE = (ConnectionError, h11.RemoteProtocolError)  # a reset, or an end where an answer was due
-SECONDS = 10.0
+SECONDS = 30.0
 
 _READY = re.compile(r'"worker": (\d), "pid": (\d+), "event": "worker.ready"')
 
@@ -249,7 +249,7 @@ async def test_both_drain_on_sigterm(redis_url: str) -> None:
             assert answer.headers["connection"] == "close"
             assert answer.json()["retry_ms"] >= 200
         assert await server.left() == 0
-        assert 0.5 < time.monotonic() - begun < 5
+        assert 0.5 < time.monotonic() - begun < 20
 
 
 async def test_a_second_signal_hurries(redis_url: str) -> None:
@@ -261,7 +261,7 @@ async def test_a_second_signal_hurries(redis_url: str) -> None:
         server.signal(signal.SIGTERM)
         assert None not in await answers(clients), "hurried, but complete"
         assert await server.left() == 0
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
