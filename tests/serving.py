@@ -29,6 +29,9 @@ DRIVERS = {
     "h11": [*_UVICORN, "--http", "h11"],
 }
 _ADDRESS = re.compile(r"(?:pushhub is at|running on) http://127\.0\.0\.1:(\d+)")
+# What is answered at once, on a machine that does much else. What is not waits for its end, which
+# is some 20 s away at least.
+SOON = 5.0
 _START_SECONDS = 20.0
 _STOP_SECONDS = 15.0
 # How often a server is asked at least before it is said to hold what it should not: on a busy

@@ -134,7 +134,7 @@ async def test_a_body_of_10_MB_is_refused_before_it_has_arrived(
 
 def _send_in_vain(port: int, head: bytes, piece: bytes, times: int) -> bytes:
     """What is answered to a body of `times` pieces that nobody wants."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         try:
             client.sendall(head)
             for _ in range(times):
@@ -257,7 +257,7 @@ async def test_what_is_no_http_does_no_harm(hub: Server, channel: str, raw: byte
     async with await hub.connect() as client:
         client.writer.write(raw)
         client.writer.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             answer = await _first_bytes(client.reader)
         assert not answer or answer.startswith(b"HTTP/1.1 "), answer
         assert b" 500 " not in answer.partition(b"\r\n")[0]

@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from tests.serving import Server, events_of, fresh, serve, value_of
+from tests.serving import SOON, Server, events_of, fresh, serve, value_of
 
 
 async def raw(hub: Server, request: str) -> bytes:
     """Everything that is answered until the server closes."""
     async with await hub.connect() as client:
         client.writer.write(request.encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             return await client.reader.read()
 
 
@@ -136,7 +136,7 @@ async def test_U18_over_max_holds_a_poll_is_answered_at_once_and_told_when_to_co
         value = await server.get(value_of(channel), prefer="wait=30", if_none_match=f'"{cursor}"')
         none = await server.get(value_of(fresh()), prefer="wait=30")
         many = await server.post("/v1/poll", {"channels": {channel: "now"}, "wait": 30})
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < SOON
         assert [answer.status for answer in (feed, value, none, many)] == [200, 304, 404, 200]
         for answer in (feed, value, none, many):
             assert "preference-applied" not in answer.headers

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.serving import Server, events_of, fresh
+from tests.serving import SOON, Server, events_of, fresh
 
 KEYS = {"offset", "cursor", "id", "time", "data"}
 
@@ -43,7 +43,7 @@ async def test_an_event_is_listed_as_it_was_published(hub: Server) -> None:
 async def test_a_plain_poll_is_answered_at_once_and_says_nothing_of_waiting(hub: Server) -> None:
     begun = time.monotonic()
     answer = await hub.get(events_of(fresh()) + "?since=now")
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < SOON
     assert "preference-applied" not in answer.headers
     assert "retry_ms" not in answer.json()
 
@@ -57,7 +57,7 @@ async def test_U3_an_event_answers_the_wait_at_once(hub: Server) -> None:
         begun = time.monotonic()
         receipt = await hub.publish(channel, 2)
         response = await answer
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < SOON
     assert response.headers["preference-applied"] == "wait=30"
     assert response.headers["cache-control"] == "no-store"
     assert "Prefer" in response.headers["vary"]
@@ -74,7 +74,7 @@ async def test_U2_nothing_new_at_the_end_of_the_wait_is_an_empty_list_and_the_cu
     cursor = (await hub.publish(channel, 1))["cursor"]
     begun = time.monotonic()
     answer = await hub.get(f"{events_of(channel)}?since={cursor}", prefer="wait=1")
-    assert 0.75 <= time.monotonic() - begun <= 1.3
+    assert 0.75 <= time.monotonic() - begun <= 1 + SOON
     assert answer.status == 200
     assert answer.headers["preference-applied"] == "wait=1"
     assert answer.json() == {"events": [], "cursor": cursor, "up_to_date": True}
@@ -86,7 +86,7 @@ async def test_U4_an_event_between_two_polls_answers_the_second_at_once(hub: Ser
     await hub.publish(channel, "between")
     begun = time.monotonic()
     answer = await hub.get(f"{events_of(channel)}?since={cursor}", prefer="wait=30")
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < SOON
     assert [event["data"] for event in answer.json()["events"]] == ["between"]
     assert answer.headers["preference-applied"] == "wait=30"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import h11
 import pytest
 
-from tests.serving import Server, events_of, fresh, serve, value_of
+from tests.serving import SOON, Server, events_of, fresh, serve, value_of
 from tests.wire import Client, EventStream
 
 HOLDS = 1000
@@ -71,14 +71,14 @@ async def test_U15_every_hold_gets_a_complete_answer_and_the_end_is_clean(
     store: str, tmp_path: Path
 ) -> None:
     url = "memory://" if store == "memory" else f"sqlite:///{tmp_path / 'hub.db'}"
-    with serve("front", url, drain_delay=0.4, drain_seconds=1.0) as server:
+    with serve("front", url, drain_delay=2.0, drain_seconds=1.0) as server:
         polls, streams = await hold_many(server, HOLDS)
         async with await server.connect() as watcher:
             assert (await watcher.ask("GET", "/readyz")).status == 200
             begun = time.monotonic()
             server.signal(signal.SIGTERM)
             while (ready := await watcher.ask("GET", "/readyz")).status == 200:
-                assert time.monotonic() - begun < 0.4
+                assert time.monotonic() - begun < 2.0
             assert ready.json() == {"ready": False, "leaving": True, "store": True}
             # Readiness is first: nobody was answered, and who comes is served.
             assert await server.metric("pushhub_holds") == HOLDS
@@ -86,11 +86,11 @@ async def test_U15_every_hold_gets_a_complete_answer_and_the_end_is_clean(
             assert late["offset"] == 1
         await all_end_well(polls, streams)
         assert await server.left() == 0
-        assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 15.0
 
 
 async def test_U15_holds_are_answered_one_after_the_other(tmp_path: Path) -> None:
-    with serve("front", drain_seconds=1.0) as server:
+    with serve("front", drain_seconds=2.0) as server:
         polls, streams = await hold_many(server, 100)
         begun = time.monotonic()
         server.signal()
@@ -103,8 +103,10 @@ async def test_U15_holds_are_answered_one_after_the_other(tmp_path: Path) -> Non
         await asyncio.gather(*(stream.next() for stream in streams))
         for client in (*polls, *(stream.client for stream in streams)):
             await client.leave()
-        assert moments[0] < 0.4
-        assert 0.6 < moments[-1] < 1.5
+        assert 1.2 < moments[-1] < 2.0 + SOON
+        # One after the other, and not all at the end, or in two lots.
+        assert moments[len(moments) // 2] < moments[-1] - 0.4
+        assert moments[len(moments) // 2] > moments[0] + 0.4
         assert await server.left() == 0
 
 
@@ -185,7 +187,7 @@ async def test_U15_a_poll_that_comes_while_it_leaves_is_held_no_longer_than_that
                 pass
             begun = time.monotonic()
             answer = await client.ask("GET", events_of(fresh()) + "?since=now&wait=50")
-            assert time.monotonic() - begun < 1.5
+            assert time.monotonic() - begun < 0.8 + SOON
             assert answer.headers["connection"] == "close"
             assert answer.json()["retry_ms"] >= 200
         await all_end_well(polls, streams)
@@ -197,7 +199,7 @@ async def test_an_idle_server_leaves_at_once() -> None:
         begun = time.monotonic()
         server.signal()
         assert await server.left() == 0
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 2 * SOON
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
@@ -214,4 +216,4 @@ async def test_a_second_signal_hurries_and_still_everybody_is_answered(
         server.signal(signal.SIGINT)
         await all_end_well(polls, streams)
         assert await server.left() == 0
-        assert time.monotonic() - begun < 3.0
+        assert time.monotonic() - begun < 2 * SOON

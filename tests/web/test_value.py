@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.serving import Server, events_of, fresh, value_of
+from tests.serving import SOON, Server, events_of, fresh, value_of
 
 
 async def test_a_value_is_the_last_event_as_it_was_published(hub: Server) -> None:
@@ -42,7 +42,7 @@ async def test_a_wait_without_a_condition_on_a_value_is_answered_at_once(hub: Se
     begun = time.monotonic()
     answer = await hub.get(value_of(channel), prefer="wait=30")
     assert (answer.status, answer.body) == (200, b"1")
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < SOON
     assert answer.headers["preference-applied"] == "wait=30"
 
 
@@ -58,7 +58,7 @@ async def test_U2_unchanged_at_the_end_of_the_wait_is_304_with_the_same_etag(hub
     etag = (await hub.get(value_of(channel))).headers["etag"]
     begun = time.monotonic()
     answer = await hub.get(value_of(channel), prefer="wait=1", if_none_match=etag)
-    assert 0.75 <= time.monotonic() - begun <= 1.3
+    assert 0.75 <= time.monotonic() - begun <= 1 + SOON
     assert (answer.status, answer.body) == (304, b"")
     assert answer.headers["etag"] == etag
     assert answer.headers["preference-applied"] == "wait=1"
@@ -74,7 +74,7 @@ async def test_U3_a_change_during_the_wait_is_200_with_a_new_etag(hub: Server) -
         begun = time.monotonic()
         await hub.publish(channel, 2)
         answer = await held
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < SOON
     assert (answer.status, answer.body) == (200, b"2")
     assert answer.headers["etag"] != etag
 
@@ -87,7 +87,7 @@ async def test_U4_a_change_before_the_wait_is_answered_at_once(hub: Server) -> N
     begun = time.monotonic()
     answer = await hub.get(value_of(channel), prefer="wait=30", if_none_match=etag)
     assert (answer.status, answer.body) == (200, b"2")
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < SOON
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.serving import Server, events_of, fresh, value_of
+from tests.serving import SOON, Server, events_of, fresh, value_of
 
 
 async def granted(hub: Server, query: str = "", **headers: str) -> str | None:
@@ -50,7 +50,7 @@ async def test_U10_an_unusable_wait_is_answered_at_once(hub: Server, prefer: str
     begun = time.monotonic()
     answer = await hub.get(events_of(fresh()) + "?since=now", prefer=prefer)
     assert answer.status == 200
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < SOON
 
 
 async def test_U10_of_two_prefer_headers_the_first_wait_counts(hub: Server) -> None:
@@ -108,7 +108,7 @@ async def test_U13_HEAD_never_waits_and_has_no_body(hub: Server, path: object) -
             assert "preference-applied" not in answer.headers
             if answer.status == 200:
                 assert answer.headers["content-length"] == str(len(plain.body))
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < SOON
 
 
 async def cursor(hub: Server, channel: str) -> str:
