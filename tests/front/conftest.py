@@ -28,14 +28,14 @@ def front(_front: Server) -> Iterator[Server]:
 def unharmed(server: Server) -> None:
     """Look at a server after an attack."""
     assert server.process.poll() is None, f"the server died:\n{server.output}"
-    asyncio.run(server.held(0, seconds=5.0))
+    asyncio.run(server.held(0))
     asyncio.run(_left_alone(server))
     server.check()
 
 
 async def _left_alone(server: Server) -> None:
     """Wait until the server has no connection open."""
-    for _ in range(500):
+    for _ in range(1000):
         if not connections(server):
             return
         await asyncio.sleep(0.01)

@@ -9,7 +9,7 @@ import h11
 from tests.front.table import get
 
 QUIET_SECONDS = 0.3
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 10.0
 
 # Another request, to see whether the connection serves it. Its answer cannot be another's.
 PROBE = get(b"/v1/channels/%00probe", b"Connection: close")

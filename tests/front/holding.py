@@ -43,7 +43,7 @@ class Holds:
                 "Host: x\r\nPrefer: wait=55\r\n\r\n".encode()
             )
 
-    async def publish(self, seconds: float = 5.0) -> None:
+    async def publish(self, seconds: float = 15.0) -> None:
         """Publish an event: every hold gets it, just it, and asks again."""
         self.rounds += 1
         await self.server.publish(self.channel, self.rounds)

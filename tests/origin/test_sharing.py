@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from tests.origin.apis import Api
 from tests.redis_servers import free_port
-from tests.serving import Server, serve
+from tests.serving import SOON, Server, serve
 from tests.wire import Client, Response
 
 ROUTES: list[dict[str, Any]] = [
@@ -64,12 +65,12 @@ class Front:
     async def waiting(
         self, target: str, tag: str | None = None, **headers: str
     ) -> AsyncIterator[asyncio.Task[Response]]:
-        fields = {"prefer": "wait=5", **{n.replace("_", "-"): v for n, v in headers.items()}}
+        fields = {"prefer": "wait=20", **{n.replace("_", "-"): v for n, v in headers.items()}}
         if tag is not None:
             fields["if-none-match"] = tag
         async with await self.hub.connect() as client:
             client.send("GET", target, fields)
-            task = asyncio.create_task(client.receive(20))
+            task = asyncio.create_task(client.receive(40))
             try:
                 yield task
             finally:
@@ -133,7 +134,7 @@ async def test_without_a_condition_it_is_answered_at_once(front: Front) -> None:
     front.api.set(front.notified, '{"n":1}', '"one"')
     answer = await front.wait(front.notified)
     assert (answer.status, answer.body) == (200, b'{"n":1}')
-    assert answer.headers["preference-applied"] == "wait=5"
+    assert answer.headers["preference-applied"] == "wait=20"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["vary"] == "Prefer"
     assert answer.headers["etag"] == '"one"'
@@ -149,7 +150,7 @@ async def test_a_wait_that_brings_nothing_ends_with_304(front: Front) -> None:
     front.api.set(front.notified, "1", '"one"')
     begun = time.monotonic()
     answer = await front.wait(front.notified, '"one"', prefer="wait=1")
-    assert 0.7 < time.monotonic() - begun < 1.5
+    assert 0.7 < time.monotonic() - begun < 1 + SOON
     assert (answer.status, answer.headers["etag"]) == (304, '"one"')
     assert answer.headers["preference-applied"] == "wait=1"
     assert front.api.count() == 1
@@ -221,7 +222,7 @@ async def test_many_who_come_together_cost_one_look(front: Front) -> None:
     front.api.gate.clear()
     clients = [await front.hub.connect() for _ in range(50)]
     for client in clients:
-        client.send("GET", front.notified, {"prefer": "wait=5", "if-none-match": '"one"'})
+        client.send("GET", front.notified, {"prefer": "wait=30", "if-none-match": '"one"'})
     await front.parked(50)
     front.api.gate.set()
     front.api.set(front.notified, "1", '"one"')
@@ -456,6 +457,8 @@ async def test_what_is_too_large_to_share_passes_through(front: Front) -> None:
         assert (answer.status, len(answer.body)) == (200, 300_000)
         assert "preference-applied" not in answer.headers
     # The operator is told, once for the route.
+    # Their log comes through a pipe, and may be later than the answer.
+    await asyncio.to_thread(front.hub.output.find, re.compile(r"larger.*origin\.not-shared"), 10)
     told = [line for line in front.hub.output.lines if "origin.not-shared" in line]
     (said,) = [json.loads(line) for line in told if "larger" in line]
     assert (said["level"], said["route"], said["path"]) == ("warning", "/notify/*", front.notified)
@@ -472,7 +475,7 @@ async def test_who_waits_for_what_becomes_too_large_is_told_to_ask_again(front: 
         await front.parked(2, looks=1)
         front.api.set(front.notified, "x" * 300_000, '"two"')
         await front.notify(front.notified)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             assert [(await first).status, (await second).status] == [304, 304]
     answer = await front.wait(front.notified, '"one"')
     assert (answer.status, len(answer.body)) == (200, 300_000)

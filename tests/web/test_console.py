@@ -22,7 +22,7 @@ ROUTES = {
     "now": "GET",
     "settings": "GET",
 }
-SECONDS = 10.0
+SECONDS = 20.0
 
 
 @pytest.fixture(scope="module", params=["front", "asgi"])
