@@ -144,6 +144,7 @@ def test_everything_can_be_done_by_keyboard(hub: Server) -> None:
     }
 
 
+@pytest.mark.timeout(300)  # four windows at once: alone 20 s, on a fifth of a core a minute
 async def test_axe_finds_nothing(hub: Server) -> None:
     await hub.post(events_of("seen"), {"x": 1}, **bearer(ADMIN))
     found = await asyncio.to_thread(drive, "access", url=address(hub), key=ADMIN)
