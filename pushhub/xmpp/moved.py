@@ -78,8 +78,8 @@ class Moved:
             StoreError: the store cannot be used now.
         """
         name = moved_name(sid)
+        record = await self._registers.json(name) or {}
         while True:
-            record = await self._registers.json(name) or {}
             state = await self._state(sid, record) if _is_free(record) else None
             taken = False
 
@@ -97,9 +97,11 @@ class Moved:
                 except StoreError:
                     pass  # They are dropped with the session.
                 return state, node
-            now = await self._registers.json(name) or {}
+            # Not from memory: somebody else may have taken it without our having heard of it.
+            now = await self._registers.stored_json(name) or {}
             if now == record or not _is_free(now):
                 return None, now.get("node")
+            record = now
 
     async def forget(self, sid: str) -> None:
         """Nobody is to find it any more.

@@ -146,6 +146,15 @@ class Registers:
         data = await self.value(name)
         return None if data is None else orjson.loads(data)
 
+    async def stored_json(self, name: str) -> Any:
+        """`json`, of what the store has: the news of it may not have come here yet.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        event = await self._stored(name)
+        return orjson.loads(event.data) if event is not None and event.data else None
+
     async def change(self, name: str, make: Callable[[bytes | None], bytes | None]) -> bytes | None:
         """Replace the register's value by what `make` makes of it, and return the new one.
 

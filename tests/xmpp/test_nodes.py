@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
-from pushhub.protocol.event import Draft
+from pushhub.protocol.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
 from pushhub.store.redis_feed import Feed
 from pushhub.xmpp import names, sweep
+from pushhub.xmpp.moved import moved_name
 from pushhub.xmpp.registers import Registers
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
@@ -325,6 +327,21 @@ async def test_two_nodes_want_a_large_session(pair: World) -> None:
         texts += [(body(m) or "").partition(" ")[0] for m in answer.elements]
     assert texts == ["0", "1", "2", "3", "more"]
     assert sum(len(sessions.carriers) for sessions in pair.sessions[1:]) == 1
+
+
+@pytest.mark.parametrize("size", [10, MAX_EVENT_BYTES], ids=["small", "in parts"])
+async def test_who_has_taken_a_session_is_known_before_the_news_of_it(
+    pair: World, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    one, other = (sessions.moved for sessions in pair.sessions)
+    state = {"x": "x" * size}
+    await one.leave("sid", orjson.dumps(state), "key")
+    # Both have seen that nobody has it.
+    for server in pair.servers:
+        assert await server.registers.json(moved_name("sid"))
+    monkeypatch.setattr(Feed, "message", lambda *told: None)
+    assert await one.take("sid", "one") == (state, "one")
+    assert await other.take("sid", "other") == (None, "one")
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["whole", "broken off"])
