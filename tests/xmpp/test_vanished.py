@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.conftest import LABS, Clock, until
+from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
 from tests.xmpp.conftest import World, body
 
@@ -139,8 +139,10 @@ async def test_a_node_dies_after_the_next_session_has_begun(pair: World) -> None
     async def looked() -> None:
         while home._foreign:
             await home.inherit()
+            # It is asked of what is in memory here: the news of it must be let in.
+            await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(looked(), 5)
+    await asyncio.wait_for(looked(), NEWS_SECONDS)
     assert await got(juliet) == ["one", "two"]
 
 
