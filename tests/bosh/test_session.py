@@ -1,13 +1,10 @@
 """What a session does that no transcript says: its ends, its bounds, its move to another node."""
 
-import gc
 import json
 import tracemalloc
-from pathlib import Path
 
 import pytest
 
-import pushhub
 from pushhub.bosh.action import Answer, Ended
 from pushhub.bosh.admission import MAX_REPEATS
 from pushhub.bosh.body import EMPTY, parse
@@ -19,6 +16,7 @@ from pushhub.bosh.window import MAX_UNACKNOWLEDGED
 from pushhub.protocol.xml import MAX_DEPTH, Element
 from tests.bosh.machine import Machine, Member, body
 from tests.bosh.transcript import Player
+from tests.memory import kept
 
 MESSAGE = "<message xmlns='jabber:client' id='m'/>"
 
@@ -257,23 +255,15 @@ def test_bad_input_leaves_nothing_behind() -> None:
     tracemalloc.start()
     try:
         attack(1)
-        before = _kept()
+        before = kept()
         for number in range(2, 20):
             attack(number)
-        after = _kept()
+        after = kept()
     finally:
         tracemalloc.stop()
     assert not machine.members
     assert not machine.waiting
     assert after - before < 4_000
-
-
-def _kept() -> int:
-    """The bytes that pushhub's own code holds; not what pytest and other threads come to hold."""
-    gc.collect()
-    own = tracemalloc.Filter(True, str(Path(pushhub.__file__).parent / "*"))
-    traces = tracemalloc.take_snapshot().filter_traces([own])
-    return sum(one.size for one in traces.statistics("filename"))
 
 
 def test_a_pause_that_is_no_number_ends_the_session(player: Player) -> None:
