@@ -204,7 +204,7 @@ async def watched(stage: Stage) -> str:
         await thread(sentinel.ask, "SENTINEL", "MONITOR", "main", "127.0.0.1", a.port, 2)
         for name, text in {"down-after-milliseconds": 1000, "failover-timeout": 5000}.items():
             await thread(sentinel.ask, "SENTINEL", "SET", "main", name, text)
-    await thread(sentinel.until, lambda: all(map(_knows_all, stage.sentinels)), 15.0)
+    await thread(sentinel.until, lambda: all(map(_knows_all, stage.sentinels)))
     hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in stage.sentinels)
     return f"redis+sentinel://{hosts}/main/0"
 

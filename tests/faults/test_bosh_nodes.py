@@ -147,7 +147,7 @@ async def test_a_process_is_killed(nodes: list[Node], hub: Hub) -> None:
     for number in range(5):
         await romeo.say("juliet@localhost", f"queued {number}")
     # The marker is written every five seconds.
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while len(await _unconfirmed(hub)) < 5:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await nodes[0].kill()

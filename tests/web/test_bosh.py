@@ -348,7 +348,7 @@ WHY = b"<connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
 
 async def test_a_login_has_a_time_limit() -> None:
     """A client that polls, one that waits, and one that pauses; but not who has logged in."""
-    with serve(xmpp_login_seconds=1, bosh_polling=0) as server:
+    with serve(xmpp_login_seconds=3, bosh_polling=0) as server:
         known = await opened(server)
         auth = f"<auth xmlns='{MECHANISM}' mechanism='ANONYMOUS'/>"
         await server.ask("POST", BOSH, {}, poll(known, 101, auth))
@@ -364,7 +364,7 @@ async def test_a_login_has_a_time_limit() -> None:
         rid = 101
         while (answer := await server.ask("POST", BOSH, {}, poll(polls, rid))).body == EMPTY:
             rid += 1
-            assert time.monotonic() - begun < 10, "it polls for ever"
+            assert time.monotonic() - begun < 20, "it polls for ever"
         for told in (
             answer,
             await held,
