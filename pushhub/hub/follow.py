@@ -98,6 +98,7 @@ class Follow:
     """
 
     __slots__ = (
+        "_behind",
         "_channel",
         "_gone",
         "_hold",
@@ -125,6 +126,8 @@ class Follow:
         self._lost = lost
         self._gone = gone
         self._hold: Hold | None = None
+        # What is to be done once it has come so far.
+        self._behind: list[tuple[Cursor, Callable[[], None]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self.since = since
         self.stopped = False
@@ -174,6 +177,7 @@ class Follow:
             self.since = read.oldest if self._lost is None else read.latest
             if self._lost is not None:
                 self._lost()
+            self._catch_up()
             return True
         self.take(read)
         return True
@@ -185,6 +189,28 @@ class Follow:
             if self.stopped:
                 return
             self._take(event)
+        if self._behind:
+            self._catch_up()
+
+    def after(self, cursor: Cursor, do: Callable[[], None]) -> None:
+        """Call `do` once what was appended up to `cursor` has been handed on: at once if it was, or
+        if nobody can say when it will be, because nothing is told now.
+        """
+        since, hub = self.since, self._hub
+        behind = (
+            isinstance(since, Cursor)
+            and since.epoch == cursor.epoch
+            and since.offset < cursor.offset
+        )
+        if behind and hub.store.ready and not (self.stopped or hub.draining):
+            self._behind.append((cursor, do))
+        else:
+            do()
+
+    def _catch_up(self) -> None:
+        behind, self._behind = self._behind, []
+        for cursor, do in behind:
+            self.after(cursor, do)
 
     def _later(self) -> None:
         if not self.stopped and not self._hub.draining:
@@ -199,3 +225,4 @@ class Follow:
         if self._hold is not None:
             self._hold.drop()
             self._hold = None
+        self._catch_up()

@@ -44,7 +44,6 @@ class Home:
         "_direct",
         "_dirty",
         "_flushed",
-        "_follow",
         "_foreign",
         "_known",
         "_late",
@@ -53,6 +52,7 @@ class Home:
         "anonymous",
         "caught_up",
         "delivered",
+        "follow",
         "jid",
         "server",
         "sessions",
@@ -80,7 +80,8 @@ class Home:
         # What is written down as to be brought again, and known here.
         self._taken: set[int] = set()
         self._remembering = asyncio.Lock()
-        self._follow: Follow | None = None
+        self.follow: Follow | None = None
+        """Of the archive; an anonymous account has none."""
 
     async def open(self) -> None:
         """Begin to follow the archive.
@@ -94,7 +95,7 @@ class Home:
         # What its last sessions have not got is about to be written down.
         await self.server.remembered(bare)
         marker = await self.server.registers.json(_marker_name(bare))
-        if self._follow is not None:
+        if self.follow is not None:
             return
         if marker is not None:
             self.delivered = Cursor(marker["epoch"], marker["offset"])
@@ -103,11 +104,11 @@ class Home:
             self._foreign = dict(marker.get("pending", {}))
             self._known = frozenset(self._foreign)
             await self.inherit()
-        self._follow = Follow(self.server.hub, archive_name(bare), self.take)
+        self.follow = Follow(self.server.hub, archive_name(bare), self.take)
         try:
-            await self._follow.begin()
+            await self.follow.begin()
         except StoreError:
-            self._follow = None
+            self.follow = None
             raise
 
     # Messages
@@ -386,8 +387,8 @@ class Home:
 
     def close(self) -> None:
         """The last session has gone."""
-        if self._follow is not None:
-            self._follow.stop()
+        if self.follow is not None:
+            self.follow.stop()
 
     def __repr__(self) -> str:
         return f"<Home {self.jid.bare} {len(self.sessions)} sessions>"

@@ -123,13 +123,21 @@ class Messages:
             raise StanzaError("policy-violation", "The message is too large.") from None
         session.unsettled += 1
 
-        def done(outcomes: list[Outcome]) -> None:
+        def settled() -> None:
             session.unsettled -= 1
-            if not isinstance(outcomes[0], Appended):
-                error = StanzaError("internal-server-error", str(outcomes[0]), type="wait")
-                session.refuse(stanza, error)
             if not session.unsettled:
                 session.stream.resume()
+
+        def done(outcomes: list[Outcome]) -> None:
+            outcome, home = outcomes[0], self._server.homes.get(to.bare)
+            if not isinstance(outcome, Appended):
+                error = StanzaError("internal-server-error", str(outcome), type="wait")
+                session.refuse(stanza, error)
+            elif home is not None and home.follow is not None:
+                # The store's reply may be here before its news of what is in the archive.
+                home.follow.after(outcome.cursor, settled)
+                return
+            settled()
 
         self._server.hub.publish(appends, done)
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from pushhub.protocol.cursor import Start
 from pushhub.protocol.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
 from pushhub.store.redis_feed import Feed
 from pushhub.xmpp import names, sweep
+from pushhub.xmpp.archive import archive_name
 from pushhub.xmpp.moved import moved_name
 from pushhub.xmpp.registers import Registers
 from tests.redis_servers import rack, redis_shelf
@@ -150,6 +152,34 @@ async def test_what_is_read_before_the_news_of_it_comes_comes_once(
     await caught_up(juliet, phone)
     assert [body(e) for e in juliet.seen if e.name == "message"] == []
     assert [body(e) for e in phone.seen if e.name == "message"] == ["for the phone"]
+
+
+async def test_nothing_overtakes_a_message_whose_news_is_late(
+    pair: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    romeo = await pair.user("romeo", "orchard", 0)
+    juliet = await (await pair.user("juliet", "balcony", 0)).available()
+    await caught_up(juliet)
+    message, news = Feed.message, list[tuple[Any, ...]]()
+    with monkeypatch.context() as late:
+        late.setattr(Feed, "message", lambda *told: news.append(told))
+        romeo.chat(juliet.jid, "first")
+        romeo.say(
+            f"<message xmlns='{names.CLIENT}' to='{juliet.jid}' type='chat' id='then'>"
+            f"<paused xmlns='{names.CHAT_STATES}'/></message>"
+        )
+        # Replies come in the order of commands; what it is looked up for comes in some turns more.
+        for _ in range(5):
+            await pair.servers[0].hub.store.read(archive_name("juliet@localhost"), Start.LAST, 1)
+    for told in news:
+        message(*told)
+    await romeo.settled()
+
+    def come() -> list[str | None]:
+        return [body(e) or e.get("id") for e in juliet.seen if e.name == "message"]
+
+    await until(lambda: len(come()) == 2)
+    assert come() == ["first", "then"]
 
 
 # -- BOSH ----------------------------------------------------------------------
