@@ -56,10 +56,12 @@ export default async function nodes({ args, open, enter }) {
   // The other node answers for what this one published, and the other way round.
   await both[0].getByRole("button", { name: "Publish", exact: true }).click();
   await both[0].getByText("Event 2 is in the log.").waitFor();
-  const log = async (address) => (await (await fetch(`${address}/${path(name)}/events?since=earliest`, { headers })).json()).events.map((event) => event.offset);
+  const read = async (address) => (await fetch(`${address}/${path(name)}/events?since=earliest`, { headers })).json();
+  const log = async (address) => (await read(address)).events.map((event) => event.offset);
   const kept = [await log(url), await log(far)];
 
-  const waiting = fetch(`${far}/${path(name)}/events?since=now&wait=50`, { headers }).then((answer) => answer.status);
+  const { cursor } = await read(far);
+  const waiting = fetch(`${far}/${path(name)}/events?since=${cursor}&wait=50`, { headers }).then((answer) => answer.status);
   await both[0].locator("#presence", { hasText: /^1 request waits/ }).waitFor();
   await both[0].getByRole("button", { name: "Delete this channel" }).click();
   await both[0].getByRole("dialog").getByRole("button", { name: "Delete" }).click();
