@@ -98,10 +98,13 @@ class Link:
     async def close(self) -> None:
         """Wait for what is on its way, as long as any command may take, and disconnect."""
         self._closing = asyncio.Event()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        tasks = set(self._tasks)
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Again and again: redis-py connects within asyncio.wait_for, which before Python 3.12
+            # forgets a cancellation that comes as what it waits for is done (CPython's gh-86296).
+            _, tasks = await asyncio.wait(tasks, timeout=FIRST_PAUSE)
         if self._unanswered:
             try:
                 async with asyncio.timeout(COMMAND_SECONDS + self._patience):

@@ -165,6 +165,32 @@ async def test_nothing_that_was_refused_is_left_behind_by_closing(
         await until(lambda: not proxy.passages)
 
 
+async def test_a_cancellation_that_is_forgotten_does_not_keep_a_store_from_closing(
+    rack: Rack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = rack.start(KINDS["valkey9"])
+    store = RedisStore(server.url())
+    await store.open(Recorder())
+    make, connecting, forgets = Opener._make, list[bool](), iter([True, True])
+
+    async def forgetful(opener: Opener) -> Any:
+        """As `asyncio.wait_for` may be, before Python 3.12."""
+        connecting.append(True)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if next(forgets, False):
+                return await make(opener)
+            raise
+
+    monkeypatch.setattr(Opener, "_make", forgetful)
+    server.kill()
+    await until(lambda: len(connecting) == 2)
+    async with asyncio.timeout(LATE_SECONDS):
+        await store.close()
+    assert next(forgets, None) is None
+
+
 async def test_the_feed_goes_where_the_commands_go(rack: Rack) -> None:
     """After a failover the old master may still be there, and never say a word."""
     old, new = rack.start(KINDS["valkey9"]), rack.start(KINDS["valkey9"])
