@@ -65,7 +65,7 @@ async def test_the_first_crowd_of_all_costs_one_request(gate: Gate) -> None:
 async def test_what_is_not_held_is_each_ones_own_and_late_once_at_most(gate: Gate) -> None:
     path = where()
     # Whoever waits for another's answer waits for it, and then for its own; but for no third.
-    delay = 1.0
+    delay = 2.0
     target = script(path, body="plain", delay=delay)
     slow = [(await task).seconds for task in await burst(gate, target)]
     assert len(gate.origin.at(path)) == 5
