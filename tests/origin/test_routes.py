@@ -264,10 +264,10 @@ def test_a_long_path_is_little_work(segment: str) -> None:
     path = "/" + segment * (16_000 // len(segment))
     spent = []
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.process_time()
         assert table.find("h", path) is not None
-        spent.append(time.perf_counter() - begun)
-    assert min(spent) < 0.02
+        spent.append(time.process_time() - begun)
+    assert min(spent) < 0.1, "milliseconds; where the work is quadratic, seconds"
 
 
 # -- mistakes --------------------------------------------------------------------------------------
