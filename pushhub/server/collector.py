@@ -81,13 +81,19 @@ class Trimmer:
         self._trim = getattr(libc, "malloc_trim", None)
         if self._trim is not None:
             libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+        self._leaving = False
         self.tick = OFF
 
     def expire(self) -> None:
         """Look how many there were and how many there are."""
         hub = self._hub
         most = hub.most_parked
-        if self._trim is not None and most >= CROWD and hub.parked < most // 2:
+        left = most >= CROWD and hub.parked < most // 2
+        if left:
             hub.most_parked = hub.parked
+        # Once more at the next look: whoever was answered goes, with all that was theirs, a moment
+        # after their hold.
+        if self._trim is not None and (left or self._leaving):
             self._trim(0)
+        self._leaving = left
         hub.wheel.set(self, hub.now() + TRIM_SECONDS)
