@@ -150,16 +150,7 @@ class Server:
     async def held(self, count: int, seconds: float = 10.0, **headers: str) -> None:
         """Wait until exactly so many requests are parked."""
         async with await self.connect() as client:
-            end = time.monotonic() + seconds
-            for asked in itertools.count(1):
-                found = _sample(
-                    (await client.ask("GET", "/metrics", headers)).body.decode(), "pushhub_holds"
-                )
-                if found == count:
-                    return
-                patient = time.monotonic() < end or asked < _LEAST_ASKED
-                assert patient, f"{found} requests are held, not {count}"
-                await asyncio.sleep(0.002)
+            await until_held(client, count, seconds, headers=headers)
 
     @asynccontextmanager
     async def holding(
@@ -259,6 +250,25 @@ def serve(
 
 def _fields(headers: Fields) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+async def until_held(
+    client: Client,
+    count: int,
+    seconds: float = 10.0,
+    metrics: str = "/metrics",
+    headers: Fields | None = None,
+) -> None:
+    """Wait until the server of a connection holds exactly so many requests."""
+    end = time.monotonic() + seconds
+    for asked in itertools.count(1):
+        answer = await client.ask("GET", metrics, headers)
+        found = _sample(answer.body.decode(), "pushhub_holds")
+        if found == count:
+            return
+        patient = time.monotonic() < end or asked < _LEAST_ASKED
+        assert patient, f"{found} requests are held, not {count}"
+        await asyncio.sleep(0.002)
 
 
 def _sample(text: str, name: str) -> float:

@@ -14,8 +14,8 @@ import pytest
 
 from tests.origin.apis import Api
 from tests.redis_servers import free_port
-from tests.serving import SOON, Server, serve
-from tests.wire import Client, Response
+from tests.serving import SOON, Server, serve, until_held
+from tests.wire import Response
 
 ROUTES: list[dict[str, Any]] = [
     {"path": "/poll/*", "step": "poll", "interval": 0.1, "slowest": 0.2},
@@ -82,16 +82,8 @@ class Front:
         """
         if looks is not None:
             await self.api.settled(looks)
-        end = time.monotonic() + seconds
         async with await self.hub.connect() as client:
-            while (found := await self._holds(client)) != count:
-                assert time.monotonic() < end, f"{found} requests are held, not {count}"
-                await asyncio.sleep(0.005)
-
-    async def _holds(self, client: Client) -> int:
-        answer = await client.ask("GET", "/_pushhub/metrics")
-        line = next(x for x in answer.body.decode().splitlines() if x.startswith("pushhub_holds "))
-        return int(line.split()[1])
+            await until_held(client, count, seconds, "/_pushhub/metrics")
 
     async def notify(self, *resources: str) -> None:
         answer = await self.hub.post("/_pushhub/v1/notify", {"resources": resources})

@@ -16,7 +16,7 @@ import h11
 
 from tests.peers.origin import Origin, script
 from tests.peers.pushpin import Pushpin
-from tests.serving import Server, serve
+from tests.serving import Server, serve, until_held
 from tests.wire import Client, Fields, Response
 
 # What Pushpin's proxy says (500) when its own handler, another process, does not answer in time.
@@ -185,15 +185,8 @@ class Gate:
 
     async def parked(self, count: int, seconds: float = 10.0) -> None:
         """Wait until pushhub holds so many requests, and no others. Pushpin says nowhere."""
-        end = time.monotonic() + seconds
         async with await Client.connect(self.control) as client:
-            while (
-                f"\npushhub_holds {count}\n".encode()
-                not in (answer := await client.ask("GET", "/metrics")).body
-            ):
-                assert answer.status == 200, answer
-                assert time.monotonic() < end, f"{count} requests are not held"
-                await asyncio.sleep(0.005)
+            await until_held(client, count, seconds)
 
     async def publish(self, *items: dict[str, Any], path: str = "/publish/") -> Response:
         """Publish, and expect success."""
