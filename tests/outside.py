@@ -109,6 +109,12 @@ PARTS = {
         Part("client", (), lock="clients/js", without="the browser client, in Chromium too"),
         Part("pages", (), lock="tests/browser_pages", without="the demo and the console"),
         Part("examples", (), setup="examples/setup", without="the examples, before and after"),
+        Part(
+            "oldest-pip",
+            (),
+            setup="tests/oldest_pip/setup",
+            without="the locks, with the oldest pip",
+        ),
         Part("pollers", (), lock="tests/peers/pollers", without="Pollymer, restful-react"),
         Part("grip-libraries", (), lock="tests/peers/js", without="serve-grip as an origin"),
         Part("pushpin", ("pushpin",), debian="pushpin", without="GRIP's cases on a real Pushpin"),
