@@ -5,6 +5,8 @@ It retries nothing, follows nothing and hides nothing, and what is no valid HTTP
 
 import asyncio
 import json
+import socket
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,6 +15,28 @@ import h11
 
 Fields = Mapping[str, str]
 SECONDS = 10.0
+
+# The connections of tests that nothing has closed yet.
+_left_open: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+
+
+def opened(writer: asyncio.StreamWriter) -> None:
+    """Remember a connection until it is closed."""
+    _left_open.add(writer)
+
+
+def hang_up() -> None:
+    """End the connections that a failed test left open: the server sees their end, whatever holds
+    them here, and whether or not their loop still runs.
+    """
+    for writer in list(_left_open):
+        _left_open.discard(writer)
+        if not writer.is_closing():
+            sock: socket.socket = writer.get_extra_info("socket")
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the other side has ended it, or it is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +68,7 @@ class Client:
         self.reader = reader
         self.writer = writer
         self._http = h11.Connection(h11.CLIENT)
+        opened(writer)
 
     @classmethod
     async def connect(cls, port: int) -> Self:
