@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pushhub.store.urls import without_password
+from pushhub.store.urls import sqlite_file, without_password
 
 if TYPE_CHECKING:
     from pushhub.settings import Settings
@@ -13,16 +14,16 @@ if TYPE_CHECKING:
 def banner(settings: Settings, port: int, control_port: int | None = None) -> str:
     """The addresses; in development also a line that publishes, one that waits, and the demo."""
     url = _url(settings.host, port, dev=settings.dev)
-    store = without_password(settings.store)
+    store = shown_store(settings.store)
     # Where pushhub's own routes are.
     own = url
     if not (settings.origin or settings.routes):
-        lines = [f"pushhub is at {url} (store: {store})"]
+        lines = [f"pushhub is at {url} ({store})"]
     else:
         own += settings.prefix
         behind = settings.origin or "the targets of its routes"
         lines = [
-            f"pushhub is at {url} in front of {behind} (store: {store})",
+            f"pushhub is at {url} in front of {behind} ({store})",
             f"its own routes are under {own}",
         ]
     if settings.control_address is not None and control_port is not None:
@@ -44,6 +45,13 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
             "",
         ]
     return "\n".join(lines) + "\n"
+
+
+def shown_store(url: str) -> str:
+    """Where the log is kept: of a database the absolute path, whatever folder the hub runs in."""
+    if url.startswith("sqlite:"):
+        return f"database: {Path(sqlite_file(url)).absolute()}"
+    return f"store: {without_password(url)}"
 
 
 def _url(host: str, port: int, *, dev: bool) -> str:

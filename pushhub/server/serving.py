@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 import uvicorn
 
+from pushhub.server import taken
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
 from pushhub.server.lending import Lending
@@ -39,6 +40,10 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 10
 # Connections that wait to be accepted: a crowd that comes back after a restart.
 BACKLOG = 4096
+
+
+class CannotListen(Exception):
+    """A sentence: which address is taken, and what to do."""
 
 
 class Server(uvicorn.Server):
@@ -67,14 +72,15 @@ class Server(uvicorn.Server):
 
         Raises:
             StoreError: the store cannot be opened.
+        CannotListen: another process was faster to listen on an address.
         """
         await self.app.open()
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            # uvicorn has said why it cannot listen.
-            await self.app.close()
-            raise
+        settings = self.app.settings
+        await self._listen(sockets or (), settings.host, settings.port, "--port")
+        if settings.control_address is not None:
+            await self._listen(self._controls, *settings.control_address, "--control")
+        await super().startup(sockets)
+        public = port_of(self.servers[0].sockets[0])
         self.collector.start()
         service = self.app.service
         if service.peers is not None:
@@ -82,7 +88,21 @@ class Server(uvicorn.Server):
         if self._reload is not None and HANGUP is not None:
             asyncio.get_running_loop().add_signal_handler(HANGUP, self._hung_up, self._reload)
         await self._listen_to_control()
-        self._when_started(*(port_of(server.sockets[0]) for server in self.servers))
+        self._when_started(public, *map(port_of, self._controls[:1]))
+
+    async def _listen(
+        self, sockets: Sequence[socket.socket], host: str, port: int, option: str
+    ) -> None:
+        """Listen before the event loop does, which would not raise: two processes may bind an
+        address, and only one can listen.
+        """
+        try:
+            for sock in sockets:
+                sock.listen(BACKLOG)
+        except OSError as error:
+            await self.app.close()
+            why = await asyncio.to_thread(taken.sentence, host, port, option, error)
+            raise CannotListen(why) from error
 
     async def _listen_to_control(self) -> None:
         control = self.app.control
@@ -176,10 +196,13 @@ def _config(app: App | Control) -> uvicorn.Config:
 
 
 def run(
-    settings: Settings, reload: Reload | None = None, controls: Sequence[socket.socket] = ()
+    settings: Settings,
+    publics: Sequence[socket.socket],
+    reload: Reload | None = None,
+    controls: Sequence[socket.socket] = (),
 ) -> int:
-    """Serve in this process until a signal comes. Returns the exit status: 0 after a clean end, 1
-    if it could not start.
+    """Serve in this process, on sockets that are bound, until a signal comes. Returns the exit
+    status: 0 after a clean end, 1 if the server could not start.
     """
 
     def announce(*ports: int) -> None:
@@ -188,15 +211,8 @@ def run(
 
     try:
         server = Server(create_app(settings), announce, reload, controls)
-        server.run()
-    except StoreError as error:
+        server.run(sockets=list(publics))
+    except (StoreError, CannotListen) as error:
         sys.stderr.write(f"pushhub: {error}\n")
         return 1
-    except SystemExit as exit:
-        # uvicorn has logged the system's reason, as a line that only programs read gladly.
-        sys.stderr.write(
-            f"pushhub: {settings.host}:{settings.port} cannot be had, for the reason logged above. "
-            "End what listens there, or choose another --port.\n"
-        )
-        return exit.code if isinstance(exit.code, int) else 1
     return 0 if server.started else 1
