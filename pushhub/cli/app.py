@@ -3,7 +3,7 @@
 import typer
 
 from pushhub import __version__
-from pushhub.cli import bench, config, doctor, key, publish, routes, serve, tail, token, user
+from pushhub.cli import bench, config, doctor, init, key, publish, routes, serve, tail, token, user
 
 _EPILOG = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings."
 
@@ -16,6 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=_EPILOG)(serve.serve)
+app.command(epilog=_EPILOG)(init.init)
 app.command(epilog=_EPILOG)(publish.publish)
 app.command(epilog=_EPILOG)(tail.tail)
 app.command(epilog=_EPILOG)(bench.bench)

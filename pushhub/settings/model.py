@@ -370,8 +370,9 @@ class Settings(OriginSettings, XmppSettings, BaseSettings):
         if self.dev or self.api_keys or self.is_control_open:
             return None
         return (
-            "Without an API key nobody could publish. Make one with `pushhub key new NAME` and "
-            "put it into the settings, or try things out with --dev."
+            "Without an API key no client could publish. `pushhub init` writes a pushhub.toml with "
+            "one; `pushhub key new NAME --publish '*'` prints one for a file that exists. To try "
+            "things out, --dev asks for no key."
         )
 
 

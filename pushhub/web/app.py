@@ -14,11 +14,12 @@ from starlette.routing import Mount
 
 from pushhub.auth.authority import Authority
 from pushhub.auth.grip import grip_key
+from pushhub.auth.tokens import TokenKeyError
 from pushhub.hub.hub import Hub
 from pushhub.origin.grip import Grip
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
-from pushhub.settings import load
+from pushhub.settings import SettingsError, load
 from pushhub.store.redis_acks import Acks, Level
 from pushhub.store.urls import open_store_url
 from pushhub.web.asgi import answered
@@ -162,5 +163,17 @@ def create_app(settings: Settings | None = None) -> App:
 
     Without `settings` they come from the environment and the file that PUSHHUB_CONFIG names, as a
     server's factory needs it: `uvicorn --factory pushhub.web.app:create_app`.
+
+    Raises:
+        SystemExit: a server must not start with those settings; its sentence is that of
+            `pushhub serve`.
     """
-    return App(load().settings if settings is None else settings)
+    if settings is not None:
+        return App(settings)
+    try:
+        settings = load().settings
+        if (refusal := settings.refusal()) is None:
+            return App(settings)
+    except (SettingsError, TokenKeyError) as error:
+        refusal = str(error)
+    raise SystemExit(f"pushhub: {refusal}")
