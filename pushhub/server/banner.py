@@ -40,6 +40,11 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
             "",
             f"  wait for news   curl -H 'Prefer: wait=25' '{events}?since=now'",
             f'  publish         curl -d \'{{"hello": "world"}}\' {events}',
+            *(
+                [f'  tell a change   curl -d \'{{"resources": ["/*"]}}\' {own}/v1/notify']
+                if settings.origin or settings.routes
+                else []
+            ),
             f"  see it move     {own}/demo",
             f"  read the API    {own}/docs",
             "",
