@@ -188,7 +188,7 @@ class Exchange:
 
     async def _answer(self, answer: Answer) -> None:
         headers = self._headers_of(answer)
-        if answer.status not in (204, 304):
+        if answer.has_length:
             headers.append((b"content-length", b"%d" % len(answer.body)))
         await self.send(
             {"type": "http.response.start", "status": answer.status, "headers": headers}
