@@ -48,6 +48,104 @@ async def test_last_event_id_beats_since(hub: Server) -> None:
         assert (await stream.next()).data == "2"
 
 
+SPELLINGS = [
+    *("lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id"),
+    *("LAST_EVENT_ID", "evs_last_event_id"),
+]
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+async def test_polyfills_resume_with_a_query_parameter(hub: Server, name: str) -> None:
+    channel = fresh()
+    cursors = [(await hub.publish(channel, number))["cursor"] for number in range(3)]
+    target = f"{events_of(channel)}?since=earliest&{name}={cursors[1]}"
+    async with hub.streaming(target) as stream:
+        first = await stream.next()
+        assert (first.data, first.id) == (None, cursors[1])
+        assert (await stream.next()).data == "2"
+
+
+async def test_the_header_last_event_id_beats_the_query_parameter(hub: Server) -> None:
+    channel = fresh()
+    cursors = [(await hub.publish(channel, number))["cursor"] for number in range(3)]
+    target = f"{events_of(channel)}?lastEventId={cursors[0]}"
+    async with hub.streaming(target, last_event_id=cursors[1]) as stream:
+        assert (await stream.next()).id == cursors[1]
+        assert (await stream.next()).data == "2"
+
+
+async def test_an_empty_last_event_id_counts_as_none(hub: Server) -> None:
+    channel = fresh()
+    cursor = (await hub.publish(channel, 1))["cursor"]
+    target = f"{events_of(channel)}?since={cursor}&lastEventId="
+    async with hub.streaming(target, last_event_id="") as stream:
+        assert (await stream.next()).id == cursor
+
+
+async def test_a_last_event_id_that_is_no_cursor_is_refused(hub: Server) -> None:
+    answer = await hub.get(f"{events_of(fresh())}?lastEventId=17", accept="text/event-stream")
+    assert (answer.status, answer.problem) == (400, "bad-cursor")
+
+
+async def test_a_plain_feed_ignores_last_event_id(hub: Server) -> None:
+    channel = fresh()
+    cursor = (await hub.publish(channel, 1))["cursor"]
+    answer = await hub.get(f"{events_of(channel)}?lastEventId={cursor}", last_event_id=cursor)
+    assert [event["data"] for event in answer.json()["events"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("accept", "streams"),
+    [
+        (None, False),
+        ("", False),
+        ("*/*", False),
+        ("text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8", False),
+        ("text/html", False),
+        ("text/event-stream", True),
+        ("TEXT/Event-Stream;charset=utf-8", True),
+        ("text/*", True),
+        ("text/event-stream, */*;q=0.1", True),
+        ("*/*, text/event-stream", True),
+        ("text/event-stream, application/json", True),
+        ("application/json, text/event-stream", False),
+        ("application/json;q=0.5, text/event-stream", True),
+        ("text/event-stream;q=0", False),
+        ("text/event-stream; q=0.0, */*", False),
+        ("text/*, text/event-stream;q=0", False),
+        ("application/json, text/event-stream;q=0.9", False),
+        ("text/event-streams", False),
+        ("x-text/event-stream", False),
+        ('application/x;a="text/event-stream,text/event-stream"', False),
+        ("text/event-stream;q=nonsense", False),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_request_gets_the_type_that_it_accepts(
+    hub: Server, method: str, accept: str | None, streams: bool
+) -> None:
+    channel = fresh()
+    await hub.publish(channel, 1)
+    async with await hub.connect() as client:
+        client.send(method, events_of(channel), {} if accept is None else {"accept": accept})
+        status, headers = await client.head()
+    assert status == 200
+    assert headers["content-type"].startswith(
+        "text/event-stream" if streams else "application/json"
+    )
+    assert ("content-length" in headers) is not streams
+
+
+async def test_head_of_a_stream_leaves_the_connection_usable(hub: Server) -> None:
+    async with await hub.connect() as client:
+        for _ in range(2):
+            answer = await client.ask("HEAD", events_of(fresh()), {"accept": "text/event-stream"})
+            assert (answer.status, answer.body) == (200, b"")
+            assert answer.headers["cache-control"] == "no-store, no-transform"
+            assert "content-length" not in answer.headers
+        assert (await client.ask("GET", events_of(fresh()))).json()["events"] == []
+
+
 async def test_a_reader_who_has_all_is_told_where_it_stands(hub: Server) -> None:
     channel = fresh()
     cursor = (await hub.publish(channel, 1))["cursor"]
