@@ -95,7 +95,7 @@ class Answer:
 
 
 class StreamHead(Answer):
-    """The response to HEAD where GET opens a stream: its headers, and no length (RFC 9110 §9.3.2)."""
+    """The response to HEAD where GET opens a stream: its headers without a length."""
 
     __slots__ = ()
 

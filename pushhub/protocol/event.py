@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 import orjson
 
 from pushhub.protocol.cursor import Cursor
+from pushhub.protocol.json_body import JsonError, TooDeep, load
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -19,9 +20,6 @@ BINARY = "application/octet-stream"
 # The bound of Redis pub/sub buffers and browsers' patience alike; Centrifugo's default is 64 KiB,
 # Ably's 64 KiB.
 MAX_EVENT_BYTES = 256 * 1024
-
-# Brackets that no parser minds; orjson's limit is 1,024 levels, Python's own about as many.
-SAFE_JSON_DEPTH = 1000
 
 # What orjson allocates for the smallest result.
 ORJSON_BUFFER = 4096
@@ -93,8 +91,10 @@ def draft_from_body(body: bytes, content_type: str, type: str = "", id: str = ""
         content_type = _sniff(body)
     elif essence == JSON or essence.endswith("+json"):
         try:
-            _check_json(body)
-        except orjson.JSONDecodeError as error:
+            load(body)
+        except TooDeep as error:
+            raise DraftError(f"{error}.") from None
+        except JsonError as error:
             raise DraftError(
                 f"The body is not the JSON that its content type says: {error}."
             ) from None
@@ -108,17 +108,12 @@ def _check_size(data: bytes) -> None:
         raise DraftError(f"An event has at most {MAX_EVENT_BYTES} bytes of data.")
 
 
-def _check_json(body: bytes) -> None:
-    orjson.loads(body)
-    # Readers find it some levels deep in an answer, and their parsers have a limit like this one.
-    if body.count(b"[") + body.count(b"{") > SAFE_JSON_DEPTH:
-        orjson.loads(b"[[[[[[[[" + body + b"]]]]]]]]")
-
-
 def _sniff(body: bytes) -> str:
     try:
-        _check_json(body)
-    except orjson.JSONDecodeError:
+        load(body)
+    except TooDeep as error:
+        raise DraftError(f"{error}.") from None
+    except JsonError:
         pass
     else:
         return JSON

@@ -12,6 +12,7 @@ from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import Cursor, CursorError, parse_since
 from pushhub.protocol.event import enlist
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
+from pushhub.protocol.json_body import JsonError, load
 from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Read
 from pushhub.protocol.poll import (
     AT_ONCE,
@@ -51,8 +52,8 @@ def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNEL
         Problem: another shape, an unknown field, a bad name or cursor, or too many channels.
     """
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        document = load(body)
+    except JsonError as error:
         raise Problem("bad-body", f"The body is not JSON: {error}.") from None
     if not isinstance(document, dict) or not isinstance(document.get("channels"), dict):
         raise Problem(
