@@ -10,7 +10,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Mount
+from starlette.routing import Mount, Router
 
 from pushhub.auth.authority import Authority
 from pushhub.auth.grip import grip_key
@@ -80,7 +80,7 @@ class App:
         )
         own = pages(self.service)
         self.pages = Starlette(
-            routes=[Mount(prefix, routes=own)] if prefix else own,
+            routes=[Mount(prefix, Router(own, redirect_slashes=False))] if prefix else own,
             middleware=[
                 Middleware(
                     CORSMiddleware,
@@ -92,6 +92,8 @@ class App:
             exception_handlers=problem_handlers(self.service),
             lifespan=self._lifespan,
         )
+        # Starlette would redirect to an absolute URL, which ignores the path prefix of a proxy.
+        self.pages.router.redirect_slashes = False
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:

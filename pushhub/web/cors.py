@@ -14,8 +14,8 @@ EXPOSED = "ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-Aft
 
 # What a page may send.
 ALLOWED = (
-    "Authorization, Cache-Control, Content-Type, Event-Id, Event-Type, Idempotency-Key, If-Match,"
-    " If-None-Match, Last-Event-ID, Prefer, Wait"
+    "Authorization, Cache-Control, Content-Encoding, Content-Type, Event-Id, Event-Type,"
+    " Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, Wait"
 )
 
 # Seconds for which a browser remembers a preflight; Chromium takes no more than two hours.

@@ -29,6 +29,7 @@ _ALWAYS = (
     "internal",
 )
 _STORE = "store-unavailable"
+_BODY = ("bad-body", "unsupported-coding")
 
 _STREAM_EXAMPLE = """id: l47wswsl6hpd-0
 
@@ -72,7 +73,8 @@ def document() -> dict[str, Any]:
             "description": _ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "This server."}],
+        # Relative to the document, which may be under a path prefix (OpenAPI 3.1 §4.8.5).
+        "servers": [{"url": ".", "description": "This server."}],
         "tags": [
             {"name": "Read", "description": "A channel's events, its value, many channels."},
             {"name": "Publish", "description": "One event, or many."},
@@ -103,7 +105,7 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing()},
         "/v1/tickets": {"post": _ticket()},
-        "/v1/notify": openapi_origin.described(_refusals((*_ALWAYS, "no-route", _STORE))),
+        "/v1/notify": openapi_origin.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
         "/http-bind": openapi_bosh.described(),
         **_pages(),
     }
@@ -146,14 +148,7 @@ def _publish() -> dict[str, Any]:
             "*/*": {"schema": {}},
         },
         answers={"200": _answer("The event is in the log.", {_JSON: _schema("Receipt")})},
-        problems=(
-            "bad-body",
-            "bad-channel",
-            "forbidden",
-            "precondition-failed",
-            "key-reused",
-            _STORE,
-        ),
+        problems=(*_BODY, "bad-channel", "forbidden", "precondition-failed", "key-reused", _STORE),
     )
 
 
@@ -212,7 +207,7 @@ def _poll() -> dict[str, Any]:
             )
         },
         problems=(
-            "bad-body",
+            *_BODY,
             "bad-channel",
             "bad-cursor",
             "too-many-channels",
@@ -233,7 +228,7 @@ def _batch() -> dict[str, Any]:
         " `error`, which is one of `precondition-failed`, `key-reused` and `store-unavailable`.",
         body={_JSON: _schema("Batch")},
         answers={"200": _answer("What became of each event.", {_JSON: _schema("BatchAnswer")})},
-        problems=("bad-body", "bad-channel", "forbidden", _STORE),
+        problems=(*_BODY, "bad-channel", "forbidden", _STORE),
     )
 
 
