@@ -173,11 +173,28 @@ class Event:
     @cached_property
     def json(self) -> bytes:
         """The event as a JSON object, as a feed lists it; what is empty by default is left out."""
+        return self._listed(self.epoch)
+
+    def json_in(self, epoch: str) -> bytes:
+        """The event as a feed of this epoch lists it: its cursor is one from which a reader can go
+        on, and the epoch of an older event is told apart from it.
+        """
+        if epoch == self.epoch:
+            return self.json
+        # All readers of a channel are in the same epoch.
+        known: tuple[str, bytes] | None = self.__dict__.get("_json_later")
+        if known is None or known[0] != epoch:
+            known = self.__dict__["_json_later"] = (epoch, self._listed(epoch))
+        return known[1]
+
+    def _listed(self, epoch: str) -> bytes:
         fields: dict[str, object] = {
             "offset": self.offset,
-            "cursor": f"{self.epoch}-{self.offset}",
+            "cursor": f"{epoch}-{self.offset}",
             "id": self.id,
         }
+        if epoch != self.epoch:
+            fields["epoch"] = self.epoch
         if self.type:
             fields["type"] = self.type
         fields["time"] = rfc3339(self.time)
@@ -191,7 +208,16 @@ class Event:
     @cached_property
     def json_with_channel(self) -> bytes:
         """`json` with the channel's name in front, as an answer about many channels lists it."""
-        return b'{"channel":' + orjson.dumps(self.channel) + b"," + self.json[1:]
+        return self._with_channel(self.json)
+
+    def json_with_channel_in(self, epoch: str) -> bytes:
+        """`json_in` with the channel's name in front."""
+        if epoch == self.epoch:
+            return self.json_with_channel
+        return self._with_channel(self.json_in(epoch))
+
+    def _with_channel(self, text: bytes) -> bytes:
+        return b'{"channel":' + orjson.dumps(self.channel) + b"," + text[1:]
 
     @cached_property
     def text(self) -> bytes:

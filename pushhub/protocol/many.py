@@ -156,7 +156,10 @@ def encode(merged: Merged, hint: Hint) -> bytes:
         b',"gaps":' + orjson.dumps(gaps) if gaps else b"",
         b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
     )
-    return enlist(b'{"events":[', [event.json_with_channel for event in merged.events], tail)
+    # Each channel that has events has moved, in the present epoch.
+    cursors = merged.cursors
+    texts = [event.json_with_channel_in(cursors[event.channel].epoch) for event in merged.events]
+    return enlist(b'{"events":[', texts, tail)
 
 
 class Many:
