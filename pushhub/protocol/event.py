@@ -222,9 +222,12 @@ class Event:
     @cached_property
     def text(self) -> bytes:
         """The data as UTF-8 for a text transport: as published where it is text, else base64."""
-        if self.is_json or self._is_text:
-            return self.data
-        return base64.b64encode(self.data)
+        return base64.b64encode(self.data) if self.encoding else self.data
+
+    @cached_property
+    def encoding(self) -> str:
+        """How `text` has the data: `base64`, or empty if as it was published."""
+        return "" if self.is_json or self._is_text else "base64"
 
     @property
     def is_json(self) -> bool:

@@ -6,8 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
+    from pushhub.server.reload import Reload
     from pushhub.settings import Settings
 
 
@@ -25,14 +27,37 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     except OSError as error:
         sys.stderr.write(f"pushhub: {settings.control} cannot be had: {error.strerror}.\n")
         return 1
+    if settings.unix_socket is None:
+        return _serve(settings, reload, controls, [])
+    from pushhub.server.unix_socket import UnixSocket
+
+    try:
+        unix = UnixSocket(settings.unix_socket, settings.unix_socket_mode)
+    except OSError as error:
+        sys.stderr.write(
+            f"pushhub: The socket {settings.unix_socket} cannot be used: {error.strerror}.\n"
+        )
+        return 1
+    try:
+        return _serve(settings, reload, controls, unix.sockets(settings.workers))
+    finally:
+        unix.remove()
+
+
+def _serve(
+    settings: Settings,
+    reload: Reload | None,
+    controls: list[socket.socket],
+    publics: list[socket.socket],
+) -> int:
     if settings.workers == 1:
         from pushhub.server.serving import run as serve
 
-        return serve(settings, reload, controls)
+        return serve(settings, reload, controls, publics)
     from pushhub.server.workers import Supervisor
 
     try:
-        supervisor = Supervisor(settings, reload, controls)
+        supervisor = Supervisor(settings, reload, controls, publics)
     except OSError as error:
         sys.stderr.write(
             f"pushhub: {settings.host}:{settings.port} cannot be had: {error.strerror}.\n"

@@ -8,8 +8,9 @@ answered first (ecosystem: uvicorn #251).
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 import uvicorn
@@ -24,15 +25,18 @@ from pushhub.store.base import StoreError
 from pushhub.web.app import App, create_app
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from pushhub.server.front import Connection
     from pushhub.server.reload import Reload
     from pushhub.settings import Settings
     from pushhub.web.control import Control
 
 log = structlog.get_logger(__name__)
+
+# Windows has none.
+UNIX = getattr(socket, "AF_UNIX", None)
 
 # Requests that are not holds, such as a publish, and their last bytes: as long as a slow phone
 # needs.
@@ -60,7 +64,9 @@ class Server(uvicorn.Server):
         self._when_started = started
         self._controls = controls
         self.collector = Collector(app.service.hub)
-        super().__init__(_config(app))
+        config = _config(app)
+        self.lobby = cast("Lobby", config.http)
+        super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store, then listen.
@@ -69,8 +75,10 @@ class Server(uvicorn.Server):
             StoreError: the store cannot be opened.
         """
         await self.app.open()
+        # uvicorn takes every socket that it is given for one of TCP.
+        unix = [sock for sock in sockets or () if sock.family == UNIX]
         try:
-            await super().startup(sockets)
+            await super().startup([] if unix else sockets)
         except SystemExit:
             # uvicorn has said why it cannot listen.
             await self.app.close()
@@ -81,6 +89,8 @@ class Server(uvicorn.Server):
             await service.peers.open(service)
         if self._reload is not None and HANGUP is not None:
             asyncio.get_running_loop().add_signal_handler(HANGUP, self._hung_up, self._reload)
+        if unix:
+            await self._listen(self.config, self.lobby, unix)
         await self._listen_to_control()
         self._when_started(*(port_of(server.sockets[0]) for server in self.servers))
 
@@ -90,17 +100,20 @@ class Server(uvicorn.Server):
             return
         config = _config(control)
         config.load()
-        lobby = Lobby(control)
+        # Its connections are among ours: they are drained and counted with them.
+        await self._listen(config, Lobby(control), self._controls)
+
+    async def _listen(
+        self, config: uvicorn.Config, lobby: Lobby, sockets: Sequence[socket.socket]
+    ) -> None:
         loop = asyncio.get_running_loop()
-        for sock in self._controls:
-            # Its connections are among ours: they are drained and counted with them.
-            self.servers.append(
-                await loop.create_server(
-                    lambda: lobby(config, self.server_state, self.lifespan.state),
-                    sock=sock,
-                    backlog=BACKLOG,
-                )
-            )
+
+        def accepted() -> Connection:
+            return lobby(config, self.server_state, self.lifespan.state)
+
+        for sock in sockets:
+            create = loop.create_unix_server if sock.family == UNIX else loop.create_server
+            self.servers.append(await create(accepted, sock=sock, backlog=BACKLOG))
 
     def _hung_up(self, reload: Reload) -> None:
         if reload.is_end:
@@ -176,7 +189,10 @@ def _config(app: App | Control) -> uvicorn.Config:
 
 
 def run(
-    settings: Settings, reload: Reload | None = None, controls: Sequence[socket.socket] = ()
+    settings: Settings,
+    reload: Reload | None = None,
+    controls: Sequence[socket.socket] = (),
+    publics: Sequence[socket.socket] = (),
 ) -> int:
     """Serve in this process until a signal comes. Returns the exit status: 0 after a clean end, 1
     if it could not start.
@@ -188,7 +204,7 @@ def run(
 
     try:
         server = Server(create_app(settings), announce, reload, controls)
-        server.run()
+        server.run(list(publics) or None)
     except StoreError as error:
         sys.stderr.write(f"pushhub: {error}\n")
         return 1

@@ -113,11 +113,14 @@ class Supervisor:
         settings: Settings,
         reload: Reload | None = None,
         controls: Sequence[socket.socket] = (),
+        publics: Sequence[socket.socket] = (),
     ) -> None:
         self._settings = settings
+        # A Unix socket has one queue, which is never given up.
+        self._rebinds = SHARES and not publics
         self._reload = reload
         self._context = multiprocessing.get_context("spawn")
-        publics = bind(settings.host, settings.port, settings.workers)
+        publics = publics or bind(settings.host, settings.port, settings.workers)
         # The same addresses for each worker.
         self._workers = [
             Worker(index, list(sockets))
@@ -229,7 +232,7 @@ class Supervisor:
             **({"error": worker.failed} if worker.failed else {}),
         )
         worker.line.close()
-        if not worker.ready and SHARES:
+        if not worker.ready and self._rebinds:
             worker.close()
         if now - worker.started < YOUNG_SECONDS:
             worker.again_at = now + worker.pause

@@ -71,7 +71,7 @@ class App:
         prefix = settings.prefix if self.origin is not None else ""
         self.faces = Faces(
             self.service,
-            Cors(settings.cors_origins, any_origin=settings.dev),
+            Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
             ROUTES + CONSOLE_ROUTES + GRIP_ROUTES,
             prefix=prefix,
         )
@@ -86,6 +86,7 @@ class App:
                     CORSMiddleware,
                     allow_origins=["*"] if settings.dev else settings.cors_origins,
                     allow_credentials=settings.cors_credentials,
+                    allow_headers=self.faces.cors.allowed.split(", "),
                     expose_headers=EXPOSED.split(", "),
                 )
             ],

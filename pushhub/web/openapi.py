@@ -29,6 +29,7 @@ _ALWAYS = (
     "internal",
 )
 _STORE = "store-unavailable"
+_WAITS = ("Prefer", "Wait", "wait")
 _BODY = ("bad-body", "unsupported-coding")
 
 _STREAM_EXAMPLE = """id: l47wswsl6hpd-0
@@ -120,7 +121,7 @@ def _feed() -> dict[str, Any]:
         " wait and nothing new the request is held until an event comes; at the end of the wait it"
         " is answered with an empty list. With `Accept: text/event-stream` it is a stream: `id` is"
         " the cursor, a gap is an event of the type `gap` and the stream goes on from the oldest.",
-        parameters=("since", "limit", "Prefer", "Wait", "wait", "LastEventId", "ticket"),
+        parameters=("since", "limit", *_WAITS, "LastEventId", "envelope", "ticket"),
         answers={
             "200": _answer(
                 "The events; an empty list if there are none.",
@@ -161,7 +162,7 @@ def _value() -> dict[str, Any]:
         " an `If-None-Match` that matches, the request is held until the value changes; with a wait"
         " and no condition, a channel without a value is waited on for its first. A value never"
         " gaps: any ETag that does not match gets the value.",
-        parameters=("IfNoneMatch", "Prefer", "Wait", "wait"),
+        parameters=("IfNoneMatch", *_WAITS),
         answers={
             "200": _answer(
                 "The value, in the content type that it was published with.",
@@ -197,7 +198,7 @@ def _poll() -> dict[str, Any]:
         " and the channel's cursor moves to the oldest event that is kept. With"
         " `Accept: text/event-stream` every message is one answer; one with gaps is of the type"
         " `gap`.",
-        parameters=("Prefer", "Wait", "wait"),
+        parameters=_WAITS,
         body={_JSON: _schema("Poll")},
         answers={
             "200": _answer(

@@ -15,7 +15,7 @@ from pushhub.protocol.grant import Action
 from pushhub.protocol.many import Many, parse_many
 from pushhub.protocol.poll import parse_limit
 from pushhub.protocol.problem import Problem
-from pushhub.protocol.sse import HEAD_OF_STREAM, OPENING, FeedStream, ManyStream
+from pushhub.protocol.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS, FeedStream, ManyStream
 from pushhub.protocol.value import Value
 from pushhub.protocol.wait import granted_wait
 
@@ -42,9 +42,15 @@ def feed(service: Service, request: Request, grant: Grant, channel: str) -> Poll
     if streams and request.method == "HEAD":
         return HEAD_OF_STREAM
     if streams:
-        return Stream(
-            service.hub, OPENING, FeedStream(channel, since, limit, first=True), grant.expires
+        poll = FeedStream(
+            channel,
+            since,
+            limit,
+            first=True,
+            retry_ms=service.hub.pick(RETRIES_MS),
+            envelope=_flag(request, "envelope"),
         )
+        return Stream(service.hub, OPENING, poll, grant.expires)
     return Feed(channel, since, limit, wait(service, request))
 
 
@@ -62,7 +68,8 @@ def many(service: Service, request: Request, grant: Grant) -> Poll | Stream:
     for want in asked.wants:
         service.authority.require(grant, Action.READ, want.channel)
     if wants_stream(request):
-        poll = ManyStream(asked.wants, asked.limit, first=True)
+        retry_ms = service.hub.pick(RETRIES_MS)
+        poll = ManyStream(asked.wants, asked.limit, first=True, retry_ms=retry_ms)
         return Stream(service.hub, OPENING, poll, grant.expires)
     return Many(asked.wants, asked.limit, wait(service, request) or asked.wait)
 
@@ -82,6 +89,13 @@ def wants_stream(request: Request) -> bool:
     """
     accept = request.headers.get("accept")
     return accept is not None and negotiate(accept, _FEED_TYPES) == EVENT_STREAM
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query.get(name, "false")
+    if text not in ("true", "1", "false", "0"):
+        raise Problem("bad-request", f"'{name}' is true or false.")
+    return text in ("true", "1")
 
 
 def _since(request: Request, streams: bool) -> Since:

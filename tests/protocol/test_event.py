@@ -205,8 +205,7 @@ def test_no_json(body: bytes, content_type: str) -> None:
 def test_json_that_is_taken_can_be_read_in_a_feed(depth: int) -> None:
     try:
         draft = draft_from_body(nested(depth), JSON)
-    except DraftError as error:
-        assert str(error) == "JSON is nested at most 60 levels deep."
+    except DraftError:
         assert depth > 60
         return
     assert depth <= 60

@@ -297,3 +297,50 @@ async def test_a_reader_that_does_not_read_costs_the_others_nothing(hub: Server)
             assert len((await quick.next()).data or "") == len(big)
         await slow.next()
         assert [len((await slow.next()).data or "") for _ in range(40)] == [len(big)] * 40
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "data", "encoding"),
+    [
+        ("application/octet-stream", b"\x00\xff", "AP8=", "base64"),
+        ("text/plain", b"\xff", "/w==", "base64"),
+        ("text/plain", b"AP8=", "AP8=", ""),
+        ("application/json", b'"AP8="', '"AP8="', ""),
+    ],
+)
+async def test_a_stream_says_whether_data_is_text_or_base64(
+    hub: Server, content_type: str, body: bytes, data: str, encoding: str
+) -> None:
+    channel = fresh()
+    await hub.ask("POST", events_of(channel), {"content-type": content_type}, body)
+    async with hub.streaming(events_of(channel)) as stream:
+        await stream.next()
+        message = await stream.next()
+        assert (message.data, message.encoding) == (data, encoding)
+    async with hub.streaming(events_of(channel) + "?envelope=true") as stream:
+        await stream.next()
+        message = await stream.next()
+    listed = (await hub.get(events_of(channel))).json()["events"]
+    assert [json.loads(message.data or "")] == listed
+    assert listed[0].get("encoding", "") == encoding
+
+
+async def test_a_flag_is_true_or_false(hub: Server) -> None:
+    answer = await hub.get(events_of(fresh()) + "?envelope=yes", accept="text/event-stream")
+    assert (answer.status, answer.problem) == (400, "bad-request")
+
+
+async def test_streams_are_told_different_times_to_come_back(hub: Server) -> None:
+    channel = fresh()
+    body = json.dumps({"channels": {channel: "now"}}).encode()
+    told: dict[str, set[int | None]] = {"one": set(), "many": set(), "gap": set()}
+    for _ in range(12):
+        async with hub.streaming(events_of(channel)) as stream:
+            told["one"].add((await stream.next()).retry)
+        async with hub.streaming("/v1/poll", method="POST", body=body) as stream:
+            told["many"].add((await stream.next()).retry)
+        async with hub.streaming(events_of(channel) + "?since=other-1") as stream:
+            told["gap"].add((await stream.next()).retry)
+    for waits in told.values():
+        assert len(waits) > 2
+        assert all(wait is not None and 2000 <= wait <= 5000 for wait in waits)
