@@ -102,6 +102,12 @@ PARTS = {
             debian="redis-tools",
             without="the Redis store on Redis 7, and over TLS",
         ),
+        Part(
+            "haproxy",
+            ("haproxy", "/usr/sbin/haproxy"),
+            debian="haproxy",
+            without="streams through a proxy that compresses",
+        ),
         Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
         Part("node", ("node",), least=NODE_LEAST, node=True, without="everything in JavaScript"),
         # The first that reads locks of version 3.

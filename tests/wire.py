@@ -157,6 +157,7 @@ class Message:
     data: str | None
     id: str
     retry: int | None
+    encoding: str = ""
 
 
 class EventStream:
@@ -180,7 +181,7 @@ class EventStream:
                     return message
 
     def _message(self, block: str) -> Message | None:
-        type, retry = "message", None
+        type, retry, encoding = "message", None, ""
         data: list[str] = []
         said = False
         for line in block.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
@@ -198,9 +199,12 @@ class EventStream:
                     self._id = value
                 case "retry":
                     retry = int(value)
+                case "encoding":
+                    # Browsers ignore it; readers of other kinds may look at it.
+                    encoding = value
                 case _:
                     raise AssertionError(f"no field of an event stream: {line!r}")
             said = True
         if not said:
             return None
-        return Message(type, "\n".join(data) if data else None, self._id, retry)
+        return Message(type, "\n".join(data) if data else None, self._id, retry, encoding)

@@ -40,15 +40,6 @@ def decode(raw: bytes, coding: str) -> bytes:
     return unpacked
 
 
-def accepts_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding has gzip, and not with a weight of 0."""
-    for each in header.lower().split(","):
-        coding, _, weight = each.partition(";")
-        if coding.strip() in ("gzip", "x-gzip"):
-            return weight.strip().removeprefix("q=").rstrip("0") not in ("", ".") or not weight
-    return False
-
-
 def encode(body: bytes) -> bytes:
     """A body as gzip [A5]; the fastest level, since a chat's XML repeats itself enough for it."""
     packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)

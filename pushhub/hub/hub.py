@@ -37,7 +37,7 @@ from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, dele
 from pushhub.store.base import Append, Outcome, Store, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pushhub.hub.channel import Channel
     from pushhub.hub.trace import Tracer
@@ -357,6 +357,10 @@ class Hub:
         for entry in self.wheel.turn(now):
             entry.expire()
         self.shelf.sweep()
+
+    def pick(self, choices: Sequence[int]) -> int:
+        """One of the choices, at random: what spreads a crowd."""
+        return choices[min(int(self._uniform(0, len(choices))), len(choices) - 1)]
 
     def _draw(self, bounds: tuple[int, int]) -> int:
         return round(self._uniform(*bounds))

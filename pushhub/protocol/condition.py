@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from pushhub.protocol.etag import ANY
+from pushhub.protocol.json_body import JsonError, load
 
 if TYPE_CHECKING:
     from pushhub.protocol.representation import Representation
@@ -79,8 +80,8 @@ class Version:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return load(body)
+    except JsonError:
         return None
 
 

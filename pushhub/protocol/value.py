@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
-from pushhub.protocol.cursor import Cursor, Start
+from pushhub.protocol.cursor import Cursor, CursorError, Start, parse_cursor
 from pushhub.protocol.etag import ANY
 from pushhub.protocol.event import Event, rfc3339
 from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
 from pushhub.protocol.page import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want, unreadable
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 # A plain answer may be kept by the reader itself, and revalidated: that is what its ETag is for.
 REVALIDATE = (b"cache-control", b"private, no-cache")
+
+
+# The position of a wait that began while the log could not be read, where the condition does not
+# name the value that the client has. No epoch is empty.
+UNKNOWN = Cursor("", 0)
 
 
 class Value:
@@ -30,7 +35,7 @@ class Value:
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags
-        self.wants = (Want(channel, Start.LAST, 1),)
+        self.wants = (Want(channel, Start.LAST, 1, _held_value(tags) if wait else None),)
         self.wait = wait
         self.variant: Hashable = (wait, tags)
 
@@ -66,6 +71,9 @@ class Value:
 
     def nothing(self, at: Positions, hint: Hint) -> Answer:
         cursor = at[self.channel]
+        if cursor == UNKNOWN:
+            # Neither 304 nor 404 would be true.
+            return self.refuse(unreadable())
         return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
 
     def refuse(self, problem: Problem) -> Answer:
@@ -94,6 +102,16 @@ class Value:
 
     def _cache(self, hint: Hint) -> Headers:
         return (NO_STORE if self.wait else REVALIDATE, VARY, *self._waited(hint))
+
+
+def _held_value(tags: frozenset[str]) -> Cursor:
+    """The value that a client has, if its condition names exactly one."""
+    if len(tags) == 1:
+        try:
+            return parse_cursor(next(iter(tags)))
+        except CursorError:
+            pass
+    return UNKNOWN
 
 
 def _header(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 def banner(settings: Settings, port: int, control_port: int | None = None) -> str:
     """The addresses; in development also a line that publishes, one that waits, and the demo."""
     url = _url(settings.host, port, dev=settings.dev)
+    options = ""
+    if settings.unix_socket is not None:
+        path = str(Path(settings.unix_socket).absolute())
+        url, options = f"unix:{path}", f"--unix-socket {shlex.quote(path)} "
     store = shown_store(settings.store)
     # Where pushhub's own routes are.
     own = url
@@ -33,15 +38,19 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
     if not settings.dev and (unsigned := settings.unsigned()) is not None:
         lines += ["", f"  WARNING: {unsigned}", ""]
     if settings.dev:
+        if own.startswith("unix:"):
+            own = "http://localhost" + own.removeprefix(url)
+        else:
+            options = ""
         events = f"{own}/v1/channels/demo/events"
         lines += [
             "",
             "  DEVELOPMENT: nobody is asked for a key. Loopback only.",
             "",
-            f"  wait for news   curl -H 'Prefer: wait=25' '{events}?since=now'",
-            f'  publish         curl -d \'{{"hello": "world"}}\' {events}',
+            f"  wait for news   curl {options}-H 'Prefer: wait=25' '{events}?since=now'",
+            f'  publish         curl {options}-d \'{{"hello": "world"}}\' {events}',
             *(
-                [f'  tell a change   curl -d \'{{"resources": ["/*"]}}\' {own}/v1/notify']
+                [f'  tell a change   curl {options}-d \'{{"resources": ["/*"]}}\' {own}/v1/notify']
                 if settings.origin or settings.routes
                 else []
             ),

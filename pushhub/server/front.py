@@ -368,7 +368,8 @@ class Connection(Lending):
         """The address of the peer."""
         if self.peer is None:
             peer = self.transport.get_extra_info("peername")
-            self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+            local = self.lobby.local_address
+            self.peer = str(peer[0]) if isinstance(peer, tuple) else local(self.transport)
         return self.peer
 
     def _ahead(self, data: bytes) -> None:

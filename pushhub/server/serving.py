@@ -8,8 +8,9 @@ answered first (ecosystem: uvicorn #251).
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 import uvicorn
@@ -25,15 +26,18 @@ from pushhub.store.base import StoreError
 from pushhub.web.app import App, create_app
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from pushhub.server.front import Connection
     from pushhub.server.reload import Reload
     from pushhub.settings import Settings
     from pushhub.web.control import Control
 
 log = structlog.get_logger(__name__)
+
+# Windows has none.
+UNIX = getattr(socket, "AF_UNIX", None)
 
 # Requests that are not holds, such as a publish, and their last bytes: as long as a slow phone
 # needs.
@@ -65,21 +69,27 @@ class Server(uvicorn.Server):
         self._when_started = started
         self._controls = controls
         self.collector = Collector(app.service.hub)
-        super().__init__(_config(app))
+        config = _config(app)
+        self.lobby = cast("Lobby", config.http)
+        super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store, then listen.
 
         Raises:
             StoreError: the store cannot be opened.
-        CannotListen: another process was faster to listen on an address.
+            CannotListen: another process was faster to listen on an address.
         """
         await self.app.open()
         settings = self.app.settings
-        await self._listen(sockets or (), settings.host, settings.port, "--port")
+        # uvicorn takes every socket that it is given for one of TCP.
+        unix = [sock for sock in sockets or () if sock.family == UNIX]
+        tcp = [sock for sock in sockets or () if sock.family != UNIX]
+        await self._claim(tcp, settings.host, settings.port, "--port")
         if settings.control_address is not None:
-            await self._listen(self._controls, *settings.control_address, "--control")
-        await super().startup(sockets)
+            await self._claim(self._controls, *settings.control_address, "--control")
+        await super().startup(tcp)
+        await self._listen(self.config, self.lobby, unix)
         public = port_of(self.servers[0].sockets[0])
         self.collector.start()
         service = self.app.service
@@ -90,7 +100,7 @@ class Server(uvicorn.Server):
         await self._listen_to_control()
         self._when_started(public, *map(port_of, self._controls[:1]))
 
-    async def _listen(
+    async def _claim(
         self, sockets: Sequence[socket.socket], host: str, port: int, option: str
     ) -> None:
         """Listen before the event loop does, which would not raise: two processes may bind an
@@ -110,17 +120,20 @@ class Server(uvicorn.Server):
             return
         config = _config(control)
         config.load()
-        lobby = Lobby(control)
+        # Its connections are among ours: they are drained and counted with them.
+        await self._listen(config, Lobby(control), self._controls)
+
+    async def _listen(
+        self, config: uvicorn.Config, lobby: Lobby, sockets: Sequence[socket.socket]
+    ) -> None:
         loop = asyncio.get_running_loop()
-        for sock in self._controls:
-            # Its connections are among ours: they are drained and counted with them.
-            self.servers.append(
-                await loop.create_server(
-                    lambda: lobby(config, self.server_state, self.lifespan.state),
-                    sock=sock,
-                    backlog=BACKLOG,
-                )
-            )
+
+        def accepted() -> Connection:
+            return lobby(config, self.server_state, self.lifespan.state)
+
+        for sock in sockets:
+            create = loop.create_unix_server if sock.family == UNIX else loop.create_server
+            self.servers.append(await create(accepted, sock=sock, backlog=BACKLOG))
 
     def _hung_up(self, reload: Reload) -> None:
         if reload.is_end:

@@ -91,8 +91,9 @@ def bound(host: str, port: int, *, shares: bool) -> socket.socket:
 
 
 def port_of(sock: socket.socket) -> int:
-    """The port that a socket is bound to."""
-    port: int = sock.getsockname()[1]
+    """The port that a socket is bound to; 0 for a Unix socket."""
+    name = sock.getsockname()
+    port: int = name[1] if isinstance(name, tuple) else 0
     return port
 
 

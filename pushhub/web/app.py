@@ -10,7 +10,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Mount
+from starlette.routing import Mount, Router
 
 from pushhub.auth.authority import Authority
 from pushhub.auth.grip import grip_key
@@ -72,7 +72,7 @@ class App:
         prefix = settings.prefix if self.origin is not None else ""
         self.faces = Faces(
             self.service,
-            Cors(settings.cors_origins, any_origin=settings.dev),
+            Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
             ROUTES + CONSOLE_ROUTES + GRIP_ROUTES,
             prefix=prefix,
         )
@@ -81,18 +81,21 @@ class App:
         )
         own = pages(self.service)
         self.pages = Starlette(
-            routes=[Mount(prefix, routes=own)] if prefix else own,
+            routes=[Mount(prefix, Router(own, redirect_slashes=False))] if prefix else own,
             middleware=[
                 Middleware(
                     CORSMiddleware,
                     allow_origins=["*"] if settings.dev else settings.cors_origins,
                     allow_credentials=settings.cors_credentials,
+                    allow_headers=self.faces.cors.allowed.split(", "),
                     expose_headers=EXPOSED.split(", "),
                 )
             ],
             exception_handlers=problem_handlers(self.service),
             lifespan=self._lifespan,
         )
+        # Starlette would redirect to an absolute URL, which ignores the path prefix of a proxy.
+        self.pages.router.redirect_slashes = False
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:

@@ -36,11 +36,20 @@ _CLOSE = (b"connection", b"close")
 
 async def answered(faces: Faces, scope: Scope, receive: Receive, send: Send) -> bool:
     """Answer a request that is a face's; False if it is none's."""
-    path = scope.get("raw_path") or scope["path"].encode()
-    match = faces.match(path.decode("latin-1").partition("?")[0])
+    match = faces.match(route_path(scope))
     if match is not None:
         await Exchange(faces, scope, receive, send).run(match)
     return match is not None
+
+
+def route_path(scope: Scope) -> str:
+    """The path, still percent-encoded, without the prefix that the server was told of
+    (`root_path`).
+    """
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    path = raw.decode("latin-1").partition("?")[0]
+    root = scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 class Gone(Exception):
@@ -98,7 +107,7 @@ class Exchange:
         scope = self.scope
         headers = self._headers(scope["headers"])
         self.variant = self.faces.cors.variant(headers.get("origin"))
-        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+        path = route_path(scope)
         query = scope["query_string"].decode("latin-1")
         if len(path) + len(query) > MAX_TARGET_BYTES:
             raise Problem(
@@ -188,7 +197,7 @@ class Exchange:
 
     async def _answer(self, answer: Answer) -> None:
         headers = self._headers_of(answer)
-        if answer.status not in (204, 304):
+        if answer.has_length:
             headers.append((b"content-length", b"%d" % len(answer.body)))
         await self.send(
             {"type": "http.response.start", "status": answer.status, "headers": headers}

@@ -21,6 +21,7 @@ from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import CursorError, Start, parse_since
 from pushhub.protocol.event import check_label
 from pushhub.protocol.feed import JSON, NO_STORE, Feed
+from pushhub.protocol.json_body import load
 from pushhub.protocol.poll import parse_limit
 from pushhub.protocol.problem import Problem
 from pushhub.web.console_desk import FEED
@@ -97,7 +98,7 @@ def _wish(body: bytes) -> dict[str, Any]:
         Problem: it is none.
     """
     try:
-        asked = orjson.loads(body)
+        asked = load(body)
     except ValueError:
         asked = None
     match asked:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from pushhub.web.service import Service
 
+# Pages that people open by hand, and may give a slash at the end.
+_PAGES = ("docs", "demo", "console")
+
 # The browser client, for a script tag and as a module: what `npm run build` in clients/js writes.
 CLIENT = ("client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.d.ts")
 
@@ -53,7 +56,8 @@ def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> li
 
 
 async def _home(request: Request) -> Response:
-    return RedirectResponse("/demo", 307)
+    # Relative, since a proxy may serve this under a path prefix that only the proxy knows.
+    return RedirectResponse("demo", 307)
 
 
 async def _livez(request: Request) -> Response:
@@ -122,6 +126,9 @@ def problem_handlers(
     """Starlette's own errors, as problems like all others."""
 
     async def not_found(request: Request, error: Exception) -> Response:
+        name = request.url.path.removesuffix("/").rpartition("/")[2]
+        if request.url.path.endswith("/") and name in _PAGES:
+            return RedirectResponse(f"../{name}", 307)
         return _problem(
             service,
             Problem("not-found", "There is nothing at this address; /docs lists what there is."),

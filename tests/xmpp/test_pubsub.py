@@ -95,6 +95,20 @@ async def test_what_is_published_here_answers_a_long_poll(world: World) -> None:
     assert event["id"] == "one"
 
 
+@pytest.mark.parametrize(
+    "data", ["18446744073709551616", '{"a": 0.10, "a":  2}', "3.14159265358979323846264338"]
+)
+async def test_json_keeps_its_bytes_in_both_directions(world: World, data: str) -> None:
+    client = await world.user()
+    await subscribe(client, "news")
+    await publish(client, "news", data)
+    page = await world.server.hub.store.read("news", Start.LAST, 1)
+    assert isinstance(page, Page)
+    assert page.events[-1].data == data.encode()
+    items = await notified(client)
+    assert items.elements[0].elements[0].text == data
+
+
 async def test_a_subscriber_hears_of_the_last_item_at_once(world: World) -> None:
     client = await world.user()
     for number in (1, 2):
