@@ -187,7 +187,7 @@ async def test_a_compressed_request_is_read(server: Server, coding: str) -> None
     ("coding", "packed"),
     [
         ("gzip", creation()),
-        ("br", creation()),
+        ("br", b"\x0b\x02\x80" + creation()),
         ("gzip", gzip.compress(creation())[:-9]),
         ("gzip", gzip.compress(b" " * 100_000_000)),
     ],
@@ -198,6 +198,16 @@ async def test_what_cannot_be_unpacked_is_a_bad_request(
 ) -> None:
     answer = await server.ask("POST", BOSH, {"content-encoding": coding}, packed)
     assert b"condition='bad-request'" in answer.body
+
+
+@pytest.mark.parametrize(
+    "coding",
+    ["text/xml; charset=utf-8", "br", "utf-8", "identity", "", "identity, text/xml"],
+    ids=["libpurple", "br", "charset", "identity", "empty", "list"],
+)
+async def test_an_unknown_coding_of_a_plain_body_is_ignored(server: Server, coding: str) -> None:
+    answer = await server.ask("POST", BOSH, {"content-encoding": coding}, creation())
+    assert sid_of(answer), answer.body
 
 
 @pytest.mark.parametrize(
