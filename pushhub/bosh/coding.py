@@ -21,7 +21,7 @@ def decode(raw: bytes, coding: str) -> bytes:
     """A request's body without its Content-Encoding [D6].
 
     COMPAT: a coding with another name is ignored, as Prosody does. libpurple (Pidgin, Finch, Adium)
-    labels every plain body `Content-Encoding: text/xml; charset=utf-8`. A body that is really packed
+    labels every plain body `text/xml; charset=utf-8`. A body that is really packed
     in an unknown way is not XML, and the parser refuses it.
 
     Raises:

@@ -23,6 +23,7 @@ from tests.serving import Server, serve
 from tests.wire import Response
 
 BOSH = "/http-bind"
+SLASH = "/http-bind/"
 XML = "text/xml; charset=utf-8"
 NOTHING = Grant()
 MECHANISM = "urn:ietf:params:xml:ns:xmpp-sasl"
@@ -124,6 +125,29 @@ async def test_every_answer_may_be_read_by_other_origins(server: Server, raw: by
     answer = await server.ask("POST", BOSH, {"origin": "https://chat.example"}, raw)
     assert answer.status == 200
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_final_slash_makes_no_difference(server: Server) -> None:
+    for method, raw in (("POST", creation()), ("GET", b""), ("HEAD", b""), ("OPTIONS", b"")):
+        fields = {"origin": "https://chat.example"}
+        plain = await server.ask(method, BOSH, fields, raw)
+        slashed = await server.ask(method, SLASH, fields, raw)
+        assert slashed.status == plain.status == (204 if method == "OPTIONS" else 200)
+        assert slashed.headers.keys() == plain.headers.keys()
+        assert method == "POST" or slashed.body == plain.body
+    sid = await opened(server)
+    auth = f"<auth xmlns='{MECHANISM}' mechanism='ANONYMOUS'/>"
+    assert b"<success" in (await server.ask("POST", SLASH, {}, poll(sid, 101, auth))).body
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_a_final_slash_makes_no_difference_in_front_of_an_origin(driver: str) -> None:
+    # Nobody listens at the origin: what is passed on is answered 502.
+    with serve(driver, origin="http://127.0.0.1:9") as server:
+        for path in ("/_pushhub/http-bind", "/_pushhub/http-bind/"):
+            assert sid_of(await server.ask("POST", path, {}, creation())), path
+        answer = await server.ask("POST", "/http-bind/", {}, creation())
+        assert answer.status == 502  # It is the origin's.
 
 
 async def test_http_1_0_is_served(server: Server) -> None:
