@@ -106,8 +106,8 @@ class XmppSettings(BaseModel):
         setting(
             XMPP,
             "How long the client of a BOSH session may have no request open before its session "
-            "ends; polling sessions get twice `bosh_polling` and a second more. Less than 120 s ends "
-            "the sessions of hidden tabs, whose timers Chrome runs once a minute.",
+            "ends; polling sessions get twice `bosh_polling` and a second more. Less than 120 s "
+            "ends the sessions of hidden tabs, whose timers Chrome runs once a minute.",
             unit="s",
             ge=1,
             le=300,

@@ -161,6 +161,10 @@ class Home:
             if len(self.sessions) > 1 and message.copied:
                 self.copy("received", payload, message, {one})
             return True
+        if message.kind in ("groupchat", "error") or (
+            message.resource and message.kind == "headline"
+        ):
+            return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: for nobody else.
         targets = {session for session in self.sessions.values() if session.takes_messages}
         for session in targets:
             session.write(payload)

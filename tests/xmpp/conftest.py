@@ -153,8 +153,15 @@ class Client:
 
     async def available(self, more: str = "") -> Client:
         self.say(f"<presence xmlns='{names.CLIENT}'>{more}</presence>")
+        await self.own_presence()
         await self.settled()
         return self
+
+    async def own_presence(self, kind: str | None = None) -> Element:
+        """The next presence of its own that it is sent."""
+        return await self.next(
+            lambda e: e.name == "presence" and e.get("from") == self.jid and e.get("type") == kind
+        )
 
     def chat(self, to: str, text: str, kind: str = "chat", more: str = "") -> None:
         self.say(
