@@ -309,7 +309,10 @@ class Stream:
         except Failure as refused:
             self._login_failed(refused)
             return None
-        return self._step(data)
+        if data is None and element.name == "auth" and _client_first(self._mechanism):
+            self.send(Element("challenge", names.SASL))
+            return None
+        return self._step(data or b"")
 
     async def _step(self, data: bytes) -> None:
         mechanism = self._mechanism
@@ -358,12 +361,19 @@ def _unstored(error: StoreError) -> StanzaError:
     return StanzaError("internal-server-error", str(error), type="wait")
 
 
-def _decoded(element: Element) -> bytes:
-    """The data of a SASL element; `=` alone is none of it, which is not the same as no data (RFC
-    6120 §6.4.2), but no mechanism here minds."""
+def _client_first(mechanism: Mechanism | None) -> bool:
+    # A mechanism of an entry point may be older than this attribute.
+    return getattr(mechanism, "client_first", False)
+
+
+def _decoded(element: Element) -> bytes | None:
+    """The data of a SASL element: None without any, and b"" for `=`, data of no length (RFC 6120
+    §6.4.2)."""
     text = element.text.strip()
+    if not text:
+        return None
     try:
-        return b"" if text in ("", "=") else base64.b64decode(text, validate=True)
+        return b"" if text == "=" else base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Failure("incorrect-encoding") from None
 

@@ -3,6 +3,7 @@ tests/bosh.
 """
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import re
@@ -148,6 +149,15 @@ async def test_a_final_slash_makes_no_difference_in_front_of_an_origin(driver: s
             assert sid_of(await server.ask("POST", path, {}, creation())), path
         answer = await server.ask("POST", "/http-bind/", {}, creation())
         assert answer.status == 502  # It is the origin's.
+
+
+async def test_a_login_may_begin_without_an_initial_response(server: Server) -> None:
+    sid = await opened(server)
+    auth = f"<auth xmlns='{MECHANISM}' mechanism='PLAIN'/>"
+    assert b"<challenge" in (await server.ask("POST", BOSH, {}, poll(sid, 101, auth))).body
+    data = base64.b64encode(b"\0nobody\0secret").decode()
+    said = f"<response xmlns='{MECHANISM}'>{data}</response>"
+    assert b"not-authorized" in (await server.ask("POST", BOSH, {}, poll(sid, 102, said))).body
 
 
 async def test_http_1_0_is_served(server: Server) -> None:

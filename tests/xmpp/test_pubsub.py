@@ -67,6 +67,22 @@ def json_of(items: Element) -> object:
     return orjson.loads(payload.text)
 
 
+async def test_a_publisher_is_told_the_id_that_was_made(world: World) -> None:
+    client = await world.user()
+    told = await publish(client, "news", '{"a": 1}')
+    id = told.elements[0].elements[0].elements[0].get("id")
+    assert id
+    # It is the item's, and names it from then on.
+    found = await client.ask(
+        "get", pubsub(f"<items node='news'><item id='{id}'/></items>"), SERVICE
+    )
+    assert [item.get("id") for item in found.elements[0].elements[0].elements] == [id]
+    await client.ask("set", pubsub(f"<retract node='news'><item id='{id}'/></retract>"), SERVICE)
+    # An id of the publisher's own is kept.
+    told = await publish(client, "news", '{"a": 2}', "mine")
+    assert told.elements[0].elements[0].elements[0].get("id") == "mine"
+
+
 async def test_what_rest_publishes_is_notified(world: World) -> None:
     client = await world.user()
     await subscribe(client, "news")

@@ -11,7 +11,7 @@ from pushhub.protocol.event import Draft, DraftError, draft_from_body
 from pushhub.protocol.grant import Action
 from pushhub.protocol.page import Page
 from pushhub.protocol.xml import Element, parse
-from pushhub.store.base import Append, StoreError
+from pushhub.store.base import Append, Appended, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xmpp.names import JSON, PUBSUB
 from pushhub.xmpp.stanza import StanzaError, leaf
@@ -102,8 +102,9 @@ async def publish(query: Query) -> Element:
     if len(items) != 1:
         raise error("bad-request", "item-required", "One item is published at a time.")
     draft = _draft(items[0])
-    await _append(query, node, draft)
-    told = leaf("item", PUBSUB, id=draft.id)
+    # Without an id of its own, the item has the one that the store made for the event.
+    id = await _append(query, node, draft)
+    told = leaf("item", PUBSUB, id=id)
     inside = Element("publish", PUBSUB, {"node": node}, (told,))
     return Element("pubsub", PUBSUB, {}, (inside,))
 
@@ -143,8 +144,10 @@ def _draft(element: Element) -> Draft:
 
 
 async def _append(query: Query, node: str, draft: Draft) -> str:
+    """Append an event, and return its id."""
     append = Append(node, draft, query.server.retention(node))
     (outcome,) = await settle(query.server.hub.store, append)
     if isinstance(outcome, StoreError):
         raise outcome
-    return getattr(outcome, "id", "")
+    assert isinstance(outcome, Appended), "there was no condition"
+    return outcome.id
