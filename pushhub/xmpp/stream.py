@@ -88,6 +88,7 @@ class Stream:
         "_logins",
         "_mechanism",
         "_queue",
+        "_resuming",
         "_server",
         "_transport",
         "busy",
@@ -104,6 +105,7 @@ class Stream:
         self._queue: deque[Element] = deque()
         self._mechanism: Mechanism | None = None
         self._logins = 0
+        self._resuming = False
         self.domain = domain
         self.state = State.CONNECTED
         self.busy = False
@@ -220,11 +222,18 @@ class Stream:
 
     def resume(self) -> None:
         """What had to be waited for is there: go on with what came meanwhile."""
-        while self._queue and not self.busy and self.state is not State.CLOSED:
-            session = self.session
-            if session is not None and session.unsettled and not session.overlaps(self._queue[0]):
-                return
-            self._handle(self._queue.popleft())
+        if self._resuming:
+            # A store in memory settles a message while it is handled, and the loop below goes on.
+            return
+        self._resuming = True
+        try:
+            while self._queue and not self.busy and self.state is not State.CLOSED:
+                session, stanza = self.session, self._queue[0]
+                if session is not None and session.unsettled and not session.overlaps(stanza):
+                    return
+                self._handle(self._queue.popleft())
+        finally:
+            self._resuming = False
 
     def _handle(self, element: Element) -> None:
         session = self.session

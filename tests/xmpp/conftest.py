@@ -187,6 +187,8 @@ class World:
         self._make = make
         self.shared = shared
         self.settings = Settings(**{"dev": True, **settings})
+        self.clock = Clock()
+        """The store's, in a small world."""
         self.servers: list[Server] = []
         self.sessions: list[BoshSessions] = []
 
@@ -252,8 +254,10 @@ async def world(
 @pytest.fixture
 async def small(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
     """A world in memory, for what has nothing to do with the store."""
-    lab = LABS["memory"](tmp_path, Clock(), redis_shelf)
+    clock = Clock()
+    lab = LABS["memory"](tmp_path, clock, redis_shelf)
     world = World(lab.make, shared=False)
+    world.clock = clock
     await world.node()
     yield world
     await world.close()
