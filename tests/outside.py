@@ -132,6 +132,7 @@ PARTS = {
             debian="ejabberd",
             without="BOSH's cases on a real ejabberd",
         ),
+        Part("finch", ("finch",), debian="finch", without="BOSH with libpurple, as Pidgin has it"),
         Part("tsung", ("tsung",), debian="tsung", without="BOSH's users of tsung"),
         Part(
             "bosh-clients",

@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr, ValidationError
 
+from pushhub.bosh.terms import Policy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.model import is_loopback
 from pushhub.settings.sources import env_name
@@ -329,6 +330,19 @@ def test_a_bad_value_is_told_in_a_sentence_by_its_spelling(name: str, text: str,
     assert flag.startswith("--" + name.replace("_", "-"))
     assert variable.startswith(env_name(name))
     assert "hunter2" not in flag + variable
+
+
+def test_defaults_outlast_the_timers_of_hidden_tabs() -> None:
+    # Chrome 88 and later wakes a tab that is hidden for five minutes once in this time.
+    wake_up = 60
+    settings = Settings(dev=True)
+    # One wake-up may be missed; a client's own pause is longer still.
+    assert settings.bosh_inactivity > 2 * wake_up
+    assert settings.bosh_maxpause > settings.bosh_inactivity
+    # One step of a login may have to wait for a wake-up.
+    assert settings.xmpp_login_seconds >= 1.5 * wake_up
+    assert Policy().inactivity == settings.bosh_inactivity
+    assert Policy().maxpause == settings.bosh_maxpause
 
 
 def test_several_mistakes_are_told_at_once() -> None:

@@ -73,6 +73,8 @@ class Route:
 
     path: str
     faces: Mapping[str, Face]
+    aliases: tuple[str, ...] = ()
+    """Other spellings of a `path` without a channel."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -93,7 +95,12 @@ ROUTES = (
     Route("/v1/publish", {"POST": Face(batch, MAX_BATCH_BYTES)}),
     Route("/v1/tickets", {"POST": Face(ticket)}),
     Route("/v1/notify", {"POST": Face(notify, MAX_NOTIFY_BYTES)}),
-    Route("/http-bind", {"POST": Face(bind, MAX_BODY_BYTES, decodes=False), "GET": Face(page)}),
+    Route(
+        "/http-bind",
+        {"POST": Face(bind, MAX_BODY_BYTES, decodes=False), "GET": Face(page)},
+        # Clients are configured with both spellings: Prosody and ejabberd answer both.
+        aliases=("/http-bind/",),
+    ),
 )
 
 
@@ -143,7 +150,10 @@ class Faces:
         self._trusts = trusts
         self.cors = cors
         self._fixed = {
-            prefix + route.path: Match(route, None) for route in routes if "{" not in route.path
+            prefix + path: Match(route, None)
+            for route in routes
+            if "{" not in route.path
+            for path in (route.path, *route.aliases)
         }
         self._open = [
             (re.compile(re.escape(prefix + route.path).replace(r"\{channel\}", "([^/]*)")), route)
