@@ -236,7 +236,7 @@ def _fields(told: Forecast, asked: Asked) -> dict[str, Any]:
             "key": {"host": asked.headers.get("host", ""), "headers": list(key.names)},
             "sent": [name for name in key.names if name in asked.headers],
             "interval": route.interval if route.step == "poll" else None,
-            "slowest": route.slowest if route.step == "poll" else None,
+            "slowest": route.longest_pause if route.step == "poll" else None,
             "max_age": route.max_age,
         }
     return fields
@@ -281,10 +281,12 @@ def _looks(told: Forecast) -> str:
     if route.step == "notify":
         how = "when it is told of a change"
         return f"{how}, or by the channel {route.channel}" if route.channel else how
-    return (
-        f"every {route.interval:g} s while it changes, up to every {route.slowest:g} s while not, "
-        f"and never while nobody waits"
+    slower = (
+        f" while it changes, up to every {route.longest_pause:g} s while not"
+        if route.longest_pause > route.interval
+        else " while somebody waits"
     )
+    return f"every {route.interval:g} s{slower}, and never while nobody waits"
 
 
 def _tell_answer(told: Forecast, answer: dict[str, Any]) -> None:

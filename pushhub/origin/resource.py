@@ -165,7 +165,13 @@ class Resource:
     def _park(self, condition: Condition, wait: int) -> Answer | Hold:
         held = self._sharing.hub.hold(self._poll(condition, wait))
         assert not isinstance(held, Part), "only a stream is answered in parts"
-        self._schedule()
+        if self.left:
+            # Its clients were away between two polls, and the pace goes on.
+            self.left = 0.0
+            self._sharing.hub.wheel.clear(self)
+            self._schedule(since=self._verified)
+        else:
+            self._schedule()
         return held
 
     def _poll(self, condition: Condition, wait: int) -> Waiting:
@@ -381,14 +387,15 @@ class Resource:
         problem = self._pace.failed(failed)
         self._takers.all(failed.representation or problem)
 
-    def _schedule(self) -> None:
-        """Set the next look, or the end."""
+    def _schedule(self, since: float = float("inf")) -> None:
+        """Set the next look, a pause from now, or from an earlier moment; or the end."""
         if self._looking or self.tick:
             return
         hub = self._sharing.hub
         now = hub.now()
         polls = self.route.step == "poll" or self._pace.retries
-        hub.wheel.set(self, now + (self._pace.pause if polls else self.route.linger))
+        pause = self._pace.pause if polls else self.route.linger
+        hub.wheel.set(self, max(now, min(since, now) + pause))
 
     def __repr__(self) -> str:
         return f"<Resource {self.key.url} {self.known!r}>"
