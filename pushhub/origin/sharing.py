@@ -187,7 +187,7 @@ class Sharing:
         if wants_more(asked):
             return None
         wish = wish_of(route, asked, self._max_wait)
-        if wish.wait is None and not route.max_age:
+        if wish.passes or (wish.wait is None and not route.max_age):
             return None
         return wish if self._may_wait(wish.wait) else None
 

@@ -2,10 +2,9 @@
 hours for real, and what would need a race.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
+import itertools
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -21,6 +20,9 @@ from pushhub.origin.origin import Origin
 from pushhub.origin.response import Response
 from pushhub.origin.sharing import Sharing
 from pushhub.protocol.answer import Answer
+from pushhub.protocol.condition import Tags
+from pushhub.protocol.etag import parse_tags
+from pushhub.protocol.representation import Representation
 from pushhub.settings import Settings
 from pushhub.store.base import Append, Mismatch, Outcome
 from pushhub.store.identity import draw_epoch
@@ -89,7 +91,9 @@ class Front:
         self.client = client
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, tag: str | None = None, wait: int | None = 25, *more: tuple[str, str]) -> Recorder:
+    def ask(
+        self, tag: str | None = None, wait: int | None = 25, *more: tuple[str, str]
+    ) -> Recorder:
         """A request; the recorder has its answer when it is there."""
         headers = [("Host", "x"), *more]
         headers += [("Prefer", f"wait={wait}")] if wait is not None else []
@@ -126,7 +130,7 @@ class Front:
 
 @asynccontextmanager
 async def opened(store: MemoryStore | None = None, **route: Any) -> AsyncIterator[Front]:
-    given = {"path": "/*", "step": "poll", **route}
+    given: Any = {"path": "/*", "step": "poll", **route}
     settings = Settings(dev=True, origin="http://127.0.0.1:1", routes=[given])
     hub = Hub(store or MemoryStore())
     await hub.open()
@@ -166,8 +170,8 @@ async def test_the_pace_is_the_interval_whatever_the_silence_before() -> None:
     async with opened(interval=1) as front:
         await keep_waiting(front, 10 * MINUTE)
         times = front.client.times
-        pauses = [later - sooner for sooner, later in zip(times, times[1:], strict=False)]
-        assert 0.9 <= min(pauses[1:])
+        pauses = [later - sooner for sooner, later in itertools.pairwise(times)]
+        assert min(pauses[1:]) >= 0.9
         # The first pause, too, and each is a tick of the wheel late at most.
         assert max(pauses) <= 1.2
         # The change is seen that soon.
@@ -354,3 +358,114 @@ async def test_every_request_ends_with_its_wait() -> None:
                 group.create_task(ask(tag, chance.choice([1, 2, 10, 55])))
                 await asyncio.sleep(chance.expovariate(1.0))
         assert not late
+
+
+# -- what is no 200 --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [204, 301, 302, 400, 401, 403, 404, 410, 418, 429, 500, 503])
+@virtually
+async def test_only_a_200_that_comes_immediately_says_that_the_wait_was_applied(
+    status: int,
+) -> None:
+    async with opened(interval=1) as front:
+        front.client.status = status
+        for tag in (None, '"gone"'):
+            answer = await front.answer(tag)
+            assert (answer.status, header(answer, APPLIED)) == (status, None)
+        # A client that has the 200 is told of the change, and keeps its old interval.
+        front.client.status, front.client.state = 200, 1
+        await asyncio.sleep(MINUTE)
+        waits = front.ask('"1"')
+        await asyncio.sleep(3)
+        front.client.status, front.client.state = status, 2
+        await asyncio.sleep(30)
+        assert header(waits.answer, APPLIED) is None
+        assert waits.answer.status == status or status in (429, 500, 503)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+@virtually
+async def test_an_error_whose_tag_the_client_sent_is_held(status: int) -> None:
+    async with opened(interval=1) as front:
+        front.client.status = status
+        answer = await front.answer('"0"', 20)
+        assert (answer.status, answer.body) == (status, b"0")
+        assert header(answer, APPLIED) == b"wait=20"
+        waits = front.ask('"0"')
+        await asyncio.sleep(5)
+        front.client.status, front.client.state = 200, 1
+        await asyncio.sleep(2)
+        assert (waits.answer.status, waits.answer.body) == (200, b"1")
+        assert header(waits.answer, APPLIED) == b"wait=25"
+        # What a plain poll says with that tag is the error, too, and no 304.
+        assert len([1 for name, _ in waits.answer.headers if name.lower() == b"etag"]) == 1
+
+
+# -- dates -----------------------------------------------------------------------------------------
+
+MONDAY = "Mon, 02 Nov 2026 10:00:00 GMT"
+LATER = "Mon, 02 Nov 2026 10:00:07 GMT"
+
+
+def since(date: str) -> tuple[str, str]:
+    return ("If-Modified-Since", date)
+
+
+@virtually
+async def test_a_client_that_has_a_date_waits_for_a_later_one() -> None:
+    async with opened(interval=1) as front:
+        front.client.headers = f"Last-Modified: {MONDAY}\r\n"
+        end = await front.answer(None, 20, since(MONDAY))
+        assert (end.status, header(end, APPLIED)) == (304, b"wait=20")
+        assert header(end, b"last-modified") == MONDAY.encode()
+        waits = front.ask(None, 25, since(MONDAY))
+        await asyncio.sleep(5)
+        front.client.state, front.client.headers = 1, f"Last-Modified: {LATER}\r\n"
+        await asyncio.sleep(2)
+        assert (waits.answer.status, waits.answer.body) == (200, b"1")
+        # Who has an older one is given the newest immediately.
+        answer = await front.answer(None, 25, since(MONDAY))
+        assert (answer.status, header(answer, APPLIED)) == (200, b"wait=25")
+
+
+@virtually
+async def test_a_change_within_the_second_of_its_date_is_told_to_those_who_wait() -> None:
+    async with opened(interval=1) as front:
+        front.client.headers = f"Last-Modified: {MONDAY}\r\n"
+        waits = front.ask(None, 25, since(MONDAY))
+        await asyncio.sleep(5)
+        front.client.state = 1
+        await asyncio.sleep(2)
+        assert (waits.answer.status, waits.answer.body) == (200, b"1")
+
+
+@virtually
+async def test_without_a_date_of_the_origin_no_request_waits_by_one() -> None:
+    async with opened(interval=1) as front:
+        answer = await front.answer(None, 25, since(MONDAY))
+        assert (answer.status, header(answer, APPLIED)) == (200, None)
+        # A tag beside it counts alone, and what is no date is none.
+        end = await front.answer('"0"', 20, since(MONDAY))
+        assert (end.status, header(end, APPLIED)) == (304, b"wait=20")
+        answer = await front.answer(None, 25, since("yesterday"))
+        assert (answer.status, header(answer, APPLIED)) == (200, b"wait=25")
+
+
+# -- validators ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "etag",
+    ['"a b"', '"a', "*", 'a", "b', '"a"\r\nETag: "b"', '"a"\r\nETag: "a"', 'W/"\x7f"', ""],
+)
+def test_one_validator_whatever_the_origin_gave(etag: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nETag: {etag}\r\n\r\n".encode("latin-1")
+    response = Response(head, "GET")
+    representation = Representation(200, b"OK", response.pairs, b"1")
+    for answer in (representation.answer(25), representation.unchanged(25)):
+        (given,) = [value for name, value in answer.headers if name.lower() == b"etag"]
+        assert given == b'"%b"' % representation.tag.encode()
+        assert Tags(parse_tags(given.decode())).is_new(representation) is False
+    # To a plain poll it is as it was.
+    assert representation.answer().headers == response.pairs
