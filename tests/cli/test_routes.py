@@ -115,7 +115,11 @@ def test_a_path_of_two_origins_and_one_of_none_are_refused() -> None:
         (["http://admin.example.com/x"], "passed", "only passes through"),
         (["/elsewhere"], "grip", "Grip-Hold"),
         (["/orders/7"], "passed", "did not opt in, which is done by Prefer: wait=25."),
-        (["/orders/7", "-H", "Prefer: wait=25"], "at-once", "what it has (If-None-Match or If-Modified-Since)"),
+        (
+            ["/orders/7", "-H", "Prefer: wait=25"],
+            "at-once",
+            "what it has (If-None-Match or If-Modified-Since)",
+        ),
         (["/orders/7", "-H", "Prefer: wait=90", "-H", 'If-None-Match: "a"'], "held", "at most 55"),
         (["/orders/7", "-H", "Wait: 25", "-H", 'If-None-Match: "a"'], "passed", "did not opt in"),
         (["/orders/7", "--method", "post"], "passed", "Only GET waits; POST is"),
