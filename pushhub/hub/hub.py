@@ -360,7 +360,7 @@ class Hub:
 
     def pick(self, choices: Sequence[int]) -> int:
         """One of the choices, at random: what spreads a crowd."""
-        return choices[min(int(self._uniform(0, len(choices))), len(choices) - 1)]
+        return choices[min(int(self.uniform(0, len(choices))), len(choices) - 1)]
 
     def _draw(self, bounds: tuple[int, int]) -> int:
         return round(self.uniform(*bounds))
