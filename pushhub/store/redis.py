@@ -39,7 +39,7 @@ from pushhub.store.redis_frame import (
     unpack_entry,
     used_key,
 )
-from pushhub.store.redis_link import CLOSED, Link
+from pushhub.store.redis_link import Link
 from pushhub.store.redis_open import Opener
 from pushhub.store.redis_scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS
 from pushhub.store.span import Span
@@ -129,8 +129,8 @@ class RedisStore:
 
         for index, append in enumerate(appends):
             self._pending += 1
-            if self._link.closing:
-                took(index, StoreUnavailable(CLOSED))
+            if (why := self._link.refuses) is not None:
+                took(index, StoreUnavailable(why))
             elif self._pending > MAX_PENDING:
                 full = f"More than {MAX_PENDING} publishes wait for Redis; try again."
                 took(index, StoreUnavailable(full))
@@ -220,6 +220,8 @@ class RedisStore:
 
     async def delete(self, channel: str) -> bool:
         command = DELETE.call((*keys(channel), NAMES_KEY), self._topics + channel.encode(), channel)
+        if (why := self._link.refuses) is not None:
+            raise StoreUnavailable(why)
         deleted = bool(await self._link.call(command))
         if deleted:
             self._listener.receipt(channel, None)

@@ -39,6 +39,7 @@ _STRANGER = re.compile(r"(?:^|[ -])(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLO
 
 AWAY = "Redis cannot be reached at the moment."
 CLOSED = "The store is closed."
+SWITCHING = "Redis is being switched to another master; try again in a moment."
 
 Ask = Callable[[Command], Awaitable[Reply]]
 
@@ -94,6 +95,23 @@ class Link:
             self._loop.create_task(self._keep(self._feed_lost, self._connect_feed)),
             self._loop.create_task(self._watch()),
         ]
+        if self._opener.sentinels is not None:
+            self._opener.sentinels.watch(self._leave)
+
+    def _leave(self) -> None:
+        """The master has moved: leave connections to any other server, however well they work."""
+        sentinels = self._opener.sentinels
+        for wire in (self._commands, self._feed_wire):
+            if wire is not None and sentinels is not None and wire.address != sentinels.current:
+                wire.abort()
+
+    @property
+    def refuses(self) -> str | None:
+        """Why nothing may be written now; None if it may."""
+        if self._closing is not None:
+            return CLOSED
+        sentinels = self._opener.sentinels
+        return SWITCHING if sentinels is not None and sentinels.switching else None
 
     async def close(self) -> None:
         """Wait for what is on its way, as long as any command may take, and disconnect."""
@@ -269,11 +287,6 @@ class Link:
         if isinstance(reply, StoreError):
             raise reply
         return reply
-
-    @property
-    def closing(self) -> bool:
-        """Whether nothing may be begun any more."""
-        return self._closing is not None
 
     def __repr__(self) -> str:
         return f"<Link {'ready' if self.ready else 'not ready'}>"

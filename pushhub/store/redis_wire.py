@@ -40,6 +40,8 @@ class Wire(asyncio.Protocol):
         self.owner: object = None
         # The process at the other end: its run_id.
         self.server = b""
+        # Where it was connected to; of no use for a unix socket.
+        self.address = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
