@@ -183,6 +183,8 @@ class Sentinels:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for client in self._clients:
             await client.aclose()
+        # redis-py does not wait for the end of a subscription's connection.
+        await asyncio.sleep(0)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
