@@ -32,6 +32,7 @@ from pushhub.store.identity import draw_epoch, fingerprint
 from pushhub.store.redis_acks import Acks, Receipts
 from pushhub.store.redis_frame import (
     EPOCH_KEY,
+    FORMAT,
     NAMES_KEY,
     keys,
     pack,
@@ -54,6 +55,10 @@ if TYPE_CHECKING:
 # Appends that may be on their way; more are refused, since they would wait too long. Reads are as
 # many as there are channels and readers, at most.
 MAX_PENDING = 20_000
+
+# How often a read may find that Redis has begun another life since it was last asked. Twice in a
+# row is a restart at the wrong moment; more is a server that cannot be read.
+MAX_LIVES = 3
 
 _KINDS = {start: start.value.encode() for start in Start}
 
@@ -109,10 +114,7 @@ class RedisStore:
             if reply != script.sha:
                 raise _refused(reply)
         await self._acks.check(ask)
-        epoch = await ask(BEGIN.call((EPOCH_KEY,), draw_epoch()))
-        if not isinstance(epoch, bytes):
-            raise _refused(epoch)
-        self._epoch = epoch.decode()
+        self._epoch = begun(await ask(BEGIN.call((EPOCH_KEY,), draw_epoch(), FORMAT)))
 
     # The log
 
@@ -199,15 +201,18 @@ class RedisStore:
     ) -> tuple[Span, list[Any]]:
         three = (*keys(channel), EPOCH_KEY)
         command = READ.call(three, *place, limit, MAX_ANSWER_BYTES, self._now())
-        while not (reply := await self._link.call(command)):
-            # Another life of Redis than the one that we know: give it its epoch, then read.
-            await self._begin()
+        for _ in range(MAX_LIVES):
+            if reply := await self._link.call(command):
+                break
+            # Another life of Redis than the known one: give it its epoch, then read.
+            self._epoch = begun(
+                await self._link.call(BEGIN.call((EPOCH_KEY,), draw_epoch(), FORMAT))
+            )
+        else:
+            raise StoreUnavailable("Redis changes faster than it can be read; try again.")
         epoch, oldest, top, entries = reply
         self._epoch = epoch.decode()
         return Span(self._epoch, oldest, top), [unpack_entry(channel, entry) for entry in entries]
-
-    async def _begin(self) -> None:
-        self._epoch = (await self._link.call(BEGIN.call((EPOCH_KEY,), draw_epoch()))).decode()
 
     async def time(self) -> float:
         if self._clock is not None:
@@ -219,10 +224,18 @@ class RedisStore:
         self._link.feed.leave(channel)
 
     async def delete(self, channel: str) -> bool:
-        command = DELETE.call((*keys(channel), NAMES_KEY), self._topics + channel.encode(), channel)
+        command = DELETE.call(
+            (*keys(channel), NAMES_KEY, EPOCH_KEY),
+            self._topics + channel.encode(),
+            channel,
+            draw_epoch(),
+        )
         if (why := self._link.refuses) is not None:
             raise StoreUnavailable(why)
-        deleted = bool(await self._link.call(command))
+        kind, count = await self._link.call(command)
+        if kind == b"fenced":
+            raise _fenced(count)
+        deleted = bool(count)
         if deleted:
             self._listener.receipt(channel, None)
         return deleted
@@ -261,7 +274,34 @@ def _outcome(append: Append, reply: Reply) -> Outcome:
         return Appended(Cursor(reply[1].decode(), int(reply[2])), reply[3].decode(), duplicate=True)
     if kind == b"mismatch":
         return Mismatch(Cursor(reply[1].decode(), int(reply[2])) if len(reply) > 1 else None)
+    if kind == b"fenced":
+        return _fenced(reply[1])
     return KeyReused()
+
+
+def begun(reply: Reply) -> str:
+    """The epoch that the script `begin` tells.
+
+    Raises:
+        StoreError: it refuses, or the data has another format.
+    """
+    if not isinstance(reply, list):
+        raise _refused(reply)
+    if reply[0] != b"format":
+        epoch: bytes = reply[1]
+        return epoch.decode()
+    found = reply[1].decode()
+    raise StoreError(
+        f"The data in this Redis has format {found[:20]}, and this pushhub reads format {FORMAT}:"
+        " use the pushhub that wrote it, or another database (docs/deploy-redis.md, Upgrading)."
+    )
+
+
+def _fenced(left: int) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The store is fenced for a planned restart of Redis, for {left / 1000:.0f} s at most;"
+        " try again."
+    )
 
 
 def _refused(reply: Reply) -> StoreError:

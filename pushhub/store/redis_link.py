@@ -276,17 +276,7 @@ class Link:
 
     async def _ask(self, wire: Wire, command: Command) -> Reply:
         """Send a command on a connection that is not in use yet."""
-        future: asyncio.Future[Reply] = self._loop.create_future()
-        wire.send(command, lambda reply: None if future.done() else future.set_result(reply))
-        try:
-            async with asyncio.timeout(COMMAND_SECONDS):
-                reply = await future
-        except TimeoutError:
-            wire.abort()
-            raise StoreUnavailable("Redis does not answer.") from None
-        if isinstance(reply, StoreError):
-            raise reply
-        return reply
+        return await wire.ask(command, COMMAND_SECONDS)
 
     def __repr__(self) -> str:
         return f"<Link {'ready' if self.ready else 'not ready'}>"
