@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from pushhub.store.redis_fence import Fence
 from tests.faults.stage import Scenario, Stage
 
 if TYPE_CHECKING:
@@ -48,6 +49,36 @@ async def crash(stage: Stage) -> None:
     await thread(server.kill)
     await asyncio.sleep(0.5)
     await thread(server.start)
+    stage.heal()
+
+
+async def shut_down(server: RedisServer) -> None:
+    """SIGTERM, and a start when it has ended."""
+    server.signal(signal.SIGTERM)
+    assert server.process is not None
+    await thread(server.process.wait, 20)
+    server.process = None
+    await thread(server.start)
+
+
+async def restart(stage: Stage) -> None:
+    """A clean restart, without a word to pushhub."""
+    stage.fault()
+    await shut_down(stage.redis[0])
+    stage.heal()
+
+
+async def restart_fenced(stage: Stage) -> None:
+    """A clean restart behind a fence."""
+    server = stage.redis[0]
+    fence = Fence(server.url(), 60)
+    stage.fault()
+    await fence.set()
+    await fence.keep()
+    await shut_down(server)
+    assert await fence.restarted()
+    assert await fence.lift()
+    await fence.close()
     stage.heal()
 
 
@@ -267,6 +298,26 @@ async def switch_over(stage: Stage) -> None:
     await linked(old, up=True)
 
 
+async def switch_over_fenced(stage: Stage) -> None:
+    """The same behind a fence, so that the new master goes on in the same epoch."""
+    sentinel = stage.sentinels[0]
+    port = await thread(_master, sentinel)
+    old = next(server for server in stage.redis if server.port == port)
+    new = next(server for server in stage.redis if server.port != port)
+    hosts = ",".join(f"127.0.0.1:{one.port}" for one in stage.sentinels)
+    fence = Fence(f"redis+sentinel://{hosts}/main/0", 60)
+    stage.fault()
+    await fence.set()
+    await thread(new.until, lambda: new.caught_up_with(old))
+    await thread(sentinel.ask, "SENTINEL", "FAILOVER", "main")
+    assert await fence.restarted()
+    assert await fence.lift()
+    await fence.close()
+    stage.heal()
+    await thread(old.until, lambda: _is_replica(old), 30.0)
+    await linked(old, up=True)
+
+
 # -- the nodes themselves ------------------------------------------------------
 
 
@@ -331,6 +382,23 @@ SCENARIOS = {
             loses=True,
             settings={"ack": "fsync"},
         ),
+        Scenario(
+            "restart", "clean restart, `appendfsync everysec`", restart, single(**AOF), loses=True
+        ),
+        Scenario(
+            "restart-fenced",
+            "the same behind `pushhub store fence`",
+            restart_fenced,
+            single(**AOF),
+            recovers_in=AWAY,
+        ),
+        Scenario(
+            "restart-fenced-snapshot",
+            "the same without an AOF",
+            restart_fenced,
+            single(),
+            recovers_in=AWAY,
+        ),
         Scenario("kill-no-aof", "Redis SIGKILL and restart, no AOF", crash, single(), loses=True),
         Scenario("stop", "Redis SIGSTOP", stop, single(), recovers_in=AWAY),
         Scenario("flushall", "FLUSHALL", flush, single(), loses=True),
@@ -356,6 +424,13 @@ SCENARIOS = {
             watched_by_two,
             loses=True,
             settings={"ack": "replicated"},
+        ),
+        Scenario(
+            "sentinel-fenced",
+            "the same behind `pushhub store fence`",
+            switch_over_fenced,
+            watched,
+            recovers_in=AWAY,
         ),
         Scenario("delay", "0.1 s of delay each way", delay, through_proxy),
         Scenario("cut", "connections reset, 1 s without a network", cut, through_proxy),

@@ -47,7 +47,7 @@ class Machine(RuleBasedStateMachine):
         self.fence: Fence | None = None
 
     def teardown(self) -> None:
-        if hasattr(self, "rack"):
+        if hasattr(self, "fence"):
             if self.fence is not None:
                 self.runner.run(self.fence.close())
             self.rack.close()
@@ -134,6 +134,19 @@ class Machine(RuleBasedStateMachine):
             self.runner.run(self.fence.lift())
         if self.is_master(self.servers[number]):
             self.check(self.servers[number])
+
+    @precondition(lambda self: self.fence is None)
+    @rule(number=SERVERS)
+    def restart_as_planned(self, number: int) -> None:
+        self.set_fence(number, keeps=True)
+        self.crash(number)
+        if self.fence is not None:
+            self.lift(number)
+
+    @rule(number=SERVERS)
+    def publish_and_crash(self, number: int) -> None:
+        self.publish(number, 1)
+        self.crash(number)
 
     @rule(number=SERVERS)
     def guess(self, number: int) -> None:
