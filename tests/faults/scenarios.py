@@ -427,7 +427,7 @@ SCENARIOS = {
         ),
         Scenario(
             "sentinel-fenced",
-            "the same behind `pushhub store fence`",
+            "planned failover behind `pushhub store fence`",
             switch_over_fenced,
             watched,
             recovers_in=AWAY,
