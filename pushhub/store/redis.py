@@ -30,6 +30,7 @@ from pushhub.store.base import (
 )
 from pushhub.store.identity import draw_epoch, fingerprint
 from pushhub.store.redis_acks import Acks, Receipts
+from pushhub.store.redis_check import ServerCheck
 from pushhub.store.redis_frame import (
     EPOCH_KEY,
     FORMAT,
@@ -70,18 +71,25 @@ class RedisStore:
         url: as `Opener` reads it.
         clock: seconds since 1970; None is Redis' own, which all nodes share.
         acks: what an acknowledged publish has reached.
+        may_evict: serve although Redis may evict logs.
     """
 
     # Silence may mean that a message was lost on its way.
     certain = False
 
     def __init__(
-        self, url: str, clock: Callable[[], float] | None = None, acks: Acks | None = None
+        self,
+        url: str,
+        clock: Callable[[], float] | None = None,
+        acks: Acks | None = None,
+        *,
+        may_evict: bool = False,
     ) -> None:
         opener = Opener(url)
         self._clock = clock
         self._acks = acks or Acks()
-        self._link = Link(opener, self._prepare, self._lost, self._acks.seconds)
+        self._check = ServerCheck(may_evict=may_evict)
+        self._link = Link(opener, self._prepare, self._lost, self._acks.seconds, self._check.look)
         self._receipts = Receipts(self._acks, self._link.send)
         self._topics = topics(opener.database)
         self._epoch = ""
@@ -104,11 +112,17 @@ class RedisStore:
     def ready(self) -> bool:
         return self._link.ready
 
+    @property
+    def evicts(self) -> bool:
+        """Whether Redis may evict logs, so that events are lost untold."""
+        return self._check.evicts
+
     def _lost(self) -> None:
         self._receipts.lost()
 
     async def _prepare(self, ask: Ask) -> None:
         """Load the scripts, and see that this server will do."""
+        await self._check.prepare(ask)
         for script in SCRIPTS:
             reply = await ask((b"SCRIPT", b"LOAD", script.source))
             if reply != script.sha:
