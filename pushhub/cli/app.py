@@ -3,7 +3,20 @@
 import typer
 
 from pushhub import __version__
-from pushhub.cli import bench, config, doctor, init, key, publish, routes, serve, tail, token, user
+from pushhub.cli import (
+    bench,
+    config,
+    doctor,
+    fence,
+    init,
+    key,
+    publish,
+    routes,
+    serve,
+    tail,
+    token,
+    user,
+)
 
 _EPILOG = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings."
 
@@ -24,6 +37,7 @@ app.command(epilog=_EPILOG)(doctor.doctor)
 app.add_typer(token.app, name="token")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
+app.add_typer(fence.app, name="store")
 app.add_typer(config.app, name="config")
 app.add_typer(routes.app, name="routes")
 

@@ -148,7 +148,7 @@ def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
     from pushhub.xmpp.registers import Registers
 
     async def run() -> T:
-        hub = Hub(open_store_url(settings.store))
+        hub = Hub(open_store_url(settings.store, may_evict=settings.store_may_evict))
         await hub.open()
         try:
             return await work(Accounts(Registers(hub), secrets.token_bytes))

@@ -33,6 +33,9 @@ class Want:
     limit: int
     has: Cursor | None = None
     """Where it may stand while the log cannot be read, if `since` does not say it."""
+    seen: tuple[Cursor, ...] = ()
+    """Cursors that the client says it has of a value. A tail that does not reach them is too old to
+    answer it."""
 
 
 @dataclass(frozen=True, slots=True)

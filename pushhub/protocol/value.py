@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
@@ -35,7 +36,9 @@ class Value:
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags
-        self.wants = (Want(channel, Start.LAST, 1, _held_value(tags) if wait else None),)
+        seen = _cursors(tags)
+        has = (seen[0] if len(tags) == len(seen) == 1 else UNKNOWN) if wait else None
+        self.wants = (Want(channel, Start.LAST, 1, has, seen),)
         self.wait = wait
         self.variant: Hashable = (wait, tags)
 
@@ -104,14 +107,13 @@ class Value:
         return (NO_STORE if self.wait else REVALIDATE, VARY, *self._waited(hint))
 
 
-def _held_value(tags: frozenset[str]) -> Cursor:
-    """The value that a client has, if its condition names exactly one."""
-    if len(tags) == 1:
-        try:
-            return parse_cursor(next(iter(tags)))
-        except CursorError:
-            pass
-    return UNKNOWN
+def _cursors(tags: frozenset[str]) -> tuple[Cursor, ...]:
+    """The tags that are cursors, as all are that a value was given."""
+    cursors = []
+    for tag in tags:
+        with suppress(CursorError):
+            cursors.append(parse_cursor(tag))
+    return tuple(cursors)
 
 
 def _header(text: str) -> bytes:

@@ -101,6 +101,14 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, BaseSettings):
             "with `appendfsync always`). The receipt says what was reached.",
         ),
     ] = "memory"
+    store_may_evict: Annotated[
+        bool,
+        setting(
+            SERVER,
+            "Serves although Redis may evict logs (`maxmemory-policy allkeys-…`): what is evicted "
+            "is lost, and no reader is told.",
+        ),
+    ] = False
     ack_replicas: Annotated[
         int, setting(SERVER, "How many replicas `ack = replicated` waits for.", ge=1, le=10)
     ] = 1

@@ -52,9 +52,13 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        hub = Hub(
-            open_store_url(settings.store, time.time, _acks(settings)), max_holds=settings.max_holds
+        store = open_store_url(
+            settings.store,
+            time.time,
+            _acks(settings),
+            may_evict=settings.store_may_evict,
         )
+        hub = Hub(store, max_holds=settings.max_holds)
         key = grip_key(settings, time.time)
         self.service = Service(hub, Authority(settings, time.time, key), settings)
         self.origin = Origin(settings) if settings.origin or settings.routes else None

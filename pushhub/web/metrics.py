@@ -39,6 +39,11 @@ def render(service: Service) -> str:
         ),
         _gauge("pushhub_draining", "1 while the server is leaving.", int(hub.draining)),
         _gauge("pushhub_store_ready", "1 while the store can be used.", int(hub.store.ready)),
+        _gauge(
+            "pushhub_store_evicts",
+            "1 while Redis may evict logs, which no reader would be told of.",
+            int(getattr(hub.store, "evicts", False)),
+        ),
         _histogram(
             "pushhub_hold_seconds",
             "How long requests were parked, whatever ended it.",
