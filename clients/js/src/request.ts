@@ -41,7 +41,7 @@ export type Send = (
 const TOKEN_MS = 60_000;
 
 /** What to do where a browser gives no reason. */
-const unreachable = (url: string, cause: unknown): Refused => {
+export const unreachable = (url: string, cause: unknown): Refused => {
   const { protocol, origin } = new URL(url, globalThis.location?.href);
   const here = globalThis.origin;
   const cors =
