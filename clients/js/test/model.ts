@@ -19,7 +19,7 @@ export class Model {
   open = 0;
   most = 0;
   /** Answers with which the next requests are refused, or errors. */
-  next: (Response | Error | ((asked: Asked) => Response | Error | undefined))[] = [];
+  next: (Response | Error | ((asked: Asked) => Response | Error | undefined | Promise<Response>))[] = [];
   /** Whether answers say that they waited. */
   applies = true;
   /** Seconds after which somebody in between cuts a request. */
@@ -51,7 +51,7 @@ export class Model {
       signal?.throwIfAborted();
       await Promise.resolve();
       const planned = this.next.shift();
-      const instead = typeof planned == "function" ? planned(asked) : planned;
+      const instead = await (typeof planned == "function" ? planned(asked) : planned);
       if (instead instanceof Error) throw instead;
       if (instead) return instead;
       return await this.answer(asked, signal);
