@@ -41,12 +41,16 @@ def decode(raw: bytes, coding: str) -> bytes:
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding has gzip, and not with a weight of 0."""
-    for each in header.lower().split(","):
-        coding, _, weight = each.partition(";")
-        if coding.strip() in ("gzip", "x-gzip"):
-            return weight.strip().removeprefix("q=").rstrip("0") not in ("", ".") or not weight
-    return False
+    """Whether an `Accept-Encoding` allows gzip (RFC 9110 §12.5.3)."""
+    allowed: dict[str, bool] = {}
+    for item in header.lower().split(","):
+        coding, _, parameter = item.partition(";")
+        name, _, weight = parameter.partition("=")
+        try:
+            allowed[coding.strip()] = name.strip() != "q" or float(weight) > 0
+        except ValueError:
+            allowed[coding.strip()] = False
+    return allowed.get("gzip", allowed.get("x-gzip", allowed.get("*", False)))
 
 
 def encode(body: bytes) -> bytes:
