@@ -128,7 +128,9 @@ async def test_a_sandboxed_frame_hears_events(
 ) -> None:
     url = page(site, address(own), "a", path="/framed")
     # Its storage is refused, so it keeps what it heard in memory only.
-    site.pages["/framed"] = str(site.pages["/framed"]).replace("sessionStorage.all =", "window.all =")
+    site.pages["/framed"] = str(site.pages["/framed"]).replace(
+        "sessionStorage.all =", "window.all ="
+    )
     site.pages["/framed"] = site.pages["/framed"].replace("sessionStorage.all", "window.all")
     site.pages["/frame"] = f"<!doctype html><iframe sandbox=allow-scripts src='{url}'></iframe>"
     tab = Tab(browser, tabs[0])

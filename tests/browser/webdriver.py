@@ -167,7 +167,12 @@ class WebKit(Browser):
         assert self._display.stdout
         display = self._display.stdout.readline().strip()
         # The locale "C" is what makes WebKit say so of its language.
-        own = {"DISPLAY": f":{display}", "HOME": str(folder), "LC_ALL": "C", "LIBGL_ALWAYS_SOFTWARE": "1"}
+        own = {
+            "DISPLAY": f":{display}",
+            "HOME": str(folder),
+            "LC_ALL": "C",
+            "LIBGL_ALWAYS_SOFTWARE": "1",
+        }
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

@@ -34,6 +34,7 @@ export const shareTabs: Share = (key, hub) => {
   let leaving: AbortController;
   let watch: ReturnType<typeof setTimeout> | undefined;
   let offline: ReturnType<typeof setTimeout> | undefined;
+  let patience: ReturnType<typeof setTimeout> | undefined;
 
   const send = (letter: Letter) => {
     try {
@@ -137,15 +138,17 @@ export const shareTabs: Share = (key, hub) => {
       if (tab && leading) adopt(tab);
     };
     void hold(me, () => {
+      clearTimeout(patience);
       listen();
       changed();
       void apply();
     });
     // A lock of which nobody else knows the name is given at once, or not at all.
-    watch = setTimeout(alone, ANSWER_MS);
+    patience = setTimeout(alone, ANSWER_MS);
   };
 
   const leave = () => {
+    clearTimeout(patience);
     clearTimeout(watch);
     leaving.abort();
     bus?.close();

@@ -273,6 +273,17 @@ it.each([
   expect(model.held).toBe(0);
 });
 
+it("asks for itself where locks are never given, though others are heard", async () => {
+  const locks = { locks: { request: () => new Promise(() => {}) } };
+  const [first, second] = [await tab({}, { locks }), await tab({}, { locks })];
+  first.on("a");
+  for (let n = 0; n < 10; n++) {
+    second.on("b" + n);
+    await pass(1000);
+  }
+  expect([first.hub.state, second.hub.state, model.held]).toEqual(["live", "live", 2]);
+});
+
 it("asks for itself where nobody is heard, though there are locks", async () => {
   const first = await tab();
   class Deaf {
