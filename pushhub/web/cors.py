@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pushhub.protocol.answer import Answer, Headers
 
 # What a page may read of an answer, beside the body.
-EXPOSED = "ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
+EXPOSED = (
+    "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
+)
 
 # What a page may send.
 ALLOWED = (

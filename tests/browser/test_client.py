@@ -226,9 +226,8 @@ async def test_a_page_that_may_not_read_is_told_what_to_do(site: Site, profile: 
         tab = await profile.open(page(site, url, "a"))
         said = await tab.until("hub.debug().error?.message")
         assert said == (
-            f"No response from {url}. If it runs, add {site.url} to its setting cors_origins;"
-            " a page of https cannot ask http. The browser's console has the reason, which pages"
-            " are not told."
+            f"No response from {url}. If it runs, its setting cors_origins may lack"
+            f' "{site.url}". Only the browser\'s console tells the reason.'
         )
 
 

@@ -1,6 +1,6 @@
 """Firefox and WebKit as tests drive them: Marionette for one, WebDriver over HTTP for the other.
 
-Both take the commands of W3C WebDriver. Chromium, with more that may happen to tabs, is in `chromium.py`.
+Both take the commands of W3C WebDriver. Chromium, whose tabs can be killed too, is in `chromium.py`.
 """
 
 from __future__ import annotations
@@ -202,9 +202,9 @@ class WebKit(Browser):
 
     def command(self, marionette: str, method: str, path: str, **arguments: Any) -> Any:
         body = json.dumps(arguments).encode() if method == "POST" else None
-        request = urllib.request.Request(self._base + path, body, method=method)  # noqa: S310
+        request = urllib.request.Request(self._base + path, body, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=_COMMAND_SECONDS) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=_COMMAND_SECONDS) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from None

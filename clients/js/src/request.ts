@@ -40,15 +40,17 @@ export type Send = (
 // A page's own `token()` may show a login; one that has no end must not stop the hub.
 const TOKEN_MS = 60_000;
 
-/** What to do where a browser gives no reason. */
+/** What to do, where a browser tells its pages no reason: an outage looks like a refusal by CORS. */
 export const unreachable = (url: string, cause: unknown): Refused => {
-  const { protocol, origin } = new URL(url, globalThis.location?.href);
+  const { origin } = new URL(url, globalThis.location?.href);
   const here = globalThis.origin;
-  const cors =
+  // A sandboxed frame's origin, which has no name of its own.
+  const name = here == "null" ? "*" : here;
+  const hint =
     origin == here
       ? ""
-      : ` If it runs, add ${here} to its setting cors_origins${protocol == "http:" ? "; a page of https cannot ask http" : ""}. The browser's console has the reason, which pages are not told.`;
-  return Object.assign(new Error(`No response from ${origin}.${cors}`), { cause });
+      : ` If it runs, its setting cors_origins may lack "${name}". Only the browser's console tells the reason.`;
+  return Object.assign(new Error(`No response from ${origin}.${hint}`), { cause });
 };
 
 /** What sends requests to one hub. */

@@ -828,7 +828,7 @@ it("says what a page can do where the browser gives no reason", async () => {
   heard(hub, "a");
   await pass();
   const sentence =
-    "No response from http://hub. If it runs, add https://app.example.com to its setting cors_origins; a page of https cannot ask http. The browser's console has the reason, which pages are not told.";
+    'No response from http://hub. If it runs, its setting cors_origins may lack "https://app.example.com". Only the browser\'s console tells the reason.';
   expect(hub.debug().error).toMatchObject({ message: sentence });
   await expect(hub.publish("a", 1)).rejects.toMatchObject({ message: sentence, cause: { message: "Failed to fetch" } });
   vi.stubGlobal("origin", "http://hub");

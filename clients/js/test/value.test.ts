@@ -185,7 +185,7 @@ it("says what a page can do where the browser gives no reason", async () => {
   orders.onError((error) => errors.push(error));
   await pass();
   expect(errors[0].message).toBe(
-    "No response from https://push.example.com. If it runs, add https://app.example.com to its setting cors_origins. The browser's console has the reason, which pages are not told.",
+    'No response from https://push.example.com. If it runs, its setting cors_origins may lack "https://app.example.com". Only the browser\'s console tells the reason.',
   );
   expect(errors[0].cause).toBeInstanceOf(TypeError);
   orders.stop();
