@@ -109,6 +109,19 @@ PARTS = {
             without="streams through a proxy that compresses",
         ),
         Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
+        Part(
+            "firefox",
+            ("firefox-esr", "firefox"),
+            debian="firefox-esr",
+            without="the browser client in Firefox",
+        ),
+        Part(
+            "webkit",
+            ("WebKitWebDriver",),
+            debian="webkit2gtk-driver",
+            without="the browser client and the console in WebKit",
+        ),
+        Part("xvfb", ("Xvfb",), debian="xvfb", without="the browser client in WebKit"),
         Part("node", ("node",), least=NODE_LEAST, node=True, without="everything in JavaScript"),
         # The first that reads locks of version 3.
         Part("npm", ("npm",), least="7", node=True, without="everything in JavaScript"),

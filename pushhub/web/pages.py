@@ -13,7 +13,7 @@ from starlette.routing import Route
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request as Asked
 from pushhub.web import metrics
-from pushhub.web.assets import CONSOLE_HEADERS, asset, folder
+from pushhub.web.assets import CONSOLE_HEADERS, asset, folder, static
 from pushhub.web.host_meta import host_meta
 from pushhub.web.metrics_sum import add_up
 from pushhub.web.openapi import document
@@ -39,7 +39,7 @@ def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> li
         Route("/livez", _livez),
         Route("/readyz", _readyz(service)),
         Route("/metrics", _metrics(service, trusts)),
-        Route("/openapi.json", _openapi),
+        Route("/openapi.json", _openapi()),
         Route("/.well-known/host-meta", host_meta(service, json=False)),
         Route("/.well-known/host-meta.json", host_meta(service, json=True)),
         Route("/docs", asset("docs.html")),
@@ -65,8 +65,9 @@ async def _livez(request: Request) -> Response:
     return JSONResponse({"live": True}, headers={"cache-control": "no-store"})
 
 
-async def _openapi(request: Request) -> Response:
-    return JSONResponse(document())
+def _openapi() -> Callable[[Request], Awaitable[Response]]:
+    body = bytes(JSONResponse(document()).body)
+    return static(body, "application/json", headers={"cache-control": "no-cache"})
 
 
 def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:

@@ -75,6 +75,14 @@ def test_figures_and_plots_move(hub: Server) -> None:
     assert found["held"], "what is paused stands still"
 
 
+def test_the_console_tells_its_own_faults_and_its_feed_goes_on(hub: Server) -> None:
+    found = drive("faults", url=address(hub), key=ADMIN)
+    assert found["plots"] == 6, "a locale that is none keeps no plot away"
+    assert found["state"] == "live, but this page failed: uPlot is not defined"
+    assert found["beats"] >= 2
+    assert found["reported"] == ["ReferenceError: uPlot is not defined"]
+
+
 def test_an_operator_publishes_looks_and_deletes(hub: Server) -> None:
     found = drive("channel", url=address(hub), key=ADMIN, name="orders:7/ä?#")
     assert [event["data"] for event in found["published"]] == [{"deep": {"er": [1, 2]}}]

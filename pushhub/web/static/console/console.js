@@ -1,6 +1,6 @@
 // The console: lets somebody in, and shows the view that the address names.
 
-import { enter, leave, onRefused } from "./api.js";
+import { enter, leave, onRefused, Unreachable } from "./api.js";
 import { Channels } from "./channels.js";
 import { ChannelView } from "./channel.js";
 import { $, say } from "./dom.js";
@@ -93,7 +93,7 @@ $("login").addEventListener("submit", async (event) => {
     $("key").value = "";
   } catch (error) {
     const wait = error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
-    $("refused").textContent = `${error.status ? error.message : "The server cannot be reached."}${wait}`;
+    $("refused").textContent = `${error.message}${wait}`;
     $("key").select();
     $("key").focus();
   }
@@ -111,6 +111,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => over
 // A server with --dev lets everybody in; another one asks.
 try {
   begin(await enter(""));
-} catch {
+} catch (error) {
+  if (!error.status && !(error instanceof Unreachable)) reportError(error);
   out("");
 }
