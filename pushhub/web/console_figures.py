@@ -1,7 +1,8 @@
 """What one process says of itself in the console, once a second while somebody looks.
 
 Counters and histograms are since the start, as in `/metrics`: the console takes differences, adds
-the processes up, and loses nothing when a sample is lost.
+the processes up, and loses nothing when a sample is lost. The console's own channels and requests are
+not in it.
 """
 
 from __future__ import annotations
@@ -17,18 +18,25 @@ if TYPE_CHECKING:
     from pushhub.hub.stats import Histogram
     from pushhub.web.service import Service
 
+WISHES = "$console:wishes"
+FEED = "$console:feed"
+# The console's own channels, which its figures leave out.
+_OWN = (WISHES, FEED)
+
 _STATM = Path("/proc/self/statm")
 
 
 def figures(service: Service) -> dict[str, Any]:
     """The sample of this moment."""
     hub, stats = service.hub, service.hub.stats
+    own = [found for name in _OWN if (found := hub.shelf.get(name)) is not None]
+    own_bytes = sum(channel.tail.size for channel in own if channel.tail is not None)
     return {
         "time": round(hub.clock(), 3),
         "holds": hub.parked,
-        "channels": len(hub.shelf),
+        "channels": len(hub.shelf) - len(own),
         "sessions": service.sessions() if service.sessions else None,
-        "tail_bytes": hub.shelf.tail_bytes,
+        "tail_bytes": hub.shelf.tail_bytes - own_bytes,
         "memory": _resident(),
         "cpu": round(time.process_time(), 3),
         "draining": hub.draining or service.leaving,
