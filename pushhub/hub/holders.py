@@ -53,8 +53,9 @@ class Reader:
 def client_of(hold: Parked, driver: Driver | None = None) -> Client:
     """Whom a hold answers, through the `driver` that writes it.
 
-    A driver with a `transport` or an `address` tells the address, one with a `reader` all. Its `manner` tells the subject, but only of polls
-    that it remembers by their headers: what else comes on the same connection may be another's.
+    A driver with a `transport` or an `address` tells the address, one with a `reader` all. Its
+    `manner` tells the subject, but only of polls that it remembers by their headers: what else
+    comes on the same connection may be another's.
     """
     found = _last_driver(hold, driver)
     if isinstance(reader := getattr(found, "reader", None), Reader):

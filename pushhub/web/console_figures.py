@@ -1,8 +1,8 @@
 """What one process says of itself in the console, once a second while somebody looks.
 
 Counters and histograms are since the start, as in `/metrics`: the console takes differences, adds
-the processes up, and loses nothing when a sample is lost. The console's own channels and requests are
-not in it.
+the processes up, and loses nothing when a sample is lost. The console's own channels and requests
+are left out.
 """
 
 from __future__ import annotations
