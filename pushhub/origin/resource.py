@@ -15,6 +15,7 @@ from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF
 from pushhub.origin.fetching import Alone, Failed, Found, Unchanged
 from pushhub.origin.pace import Pace
+from pushhub.origin.report import Facts
 from pushhub.origin.takers import Takers
 from pushhub.origin.waiting import Waiting
 from pushhub.protocol.answer import Part
@@ -388,6 +389,11 @@ class Resource:
         now = hub.now()
         polls = self.route.step == "poll" or self._pace.problem is not None
         hub.wheel.set(self, now + (self._pace.pause if polls else LINGER_SECONDS))
+
+    @property
+    def facts(self) -> Facts:
+        """What the console shows of it, beside what is public."""
+        return Facts(self._number, self._verified, self._pace)
 
     def __repr__(self) -> str:
         return f"<Resource {self.key.url} {self.known!r}>"

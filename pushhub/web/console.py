@@ -53,6 +53,7 @@ def session(service: Service, request: Request, grant: Grant) -> Answer:
             "name": grant.subject,
             "expires": grant.expires,
             "open": service.settings.dev,
+            "origin": service.notices is not None,
             "version": __version__,
             "bounds": bounds(),
             "grants": grant.claim(),
@@ -94,7 +95,8 @@ def _read(service: Service, request: Request, channel: str) -> Answer | Hold:
 
 
 def wish(service: Service, request: Request, grant: Grant) -> Hold:
-    """Ask every process for figures, for who waits on a channel, or for a trace."""
+    """Ask every process for figures, for the state of the origin, for who waits on a channel, or
+    for a trace."""
     asked = _wish(request.body)
 
     async def work() -> Answer:
@@ -117,6 +119,8 @@ def _wish(body: bytes) -> dict[str, Any]:
     match asked:
         case {"figures": True}:
             return {"figures": True}
+        case {"origin": True}:
+            return {"origin": True}
         case {"presence": str(channel)}:
             return {"presence": _channel(channel)}
         case {"end": str(id)} if _ID.fullmatch(id):
@@ -130,8 +134,9 @@ def _wish(body: bytes) -> dict[str, Any]:
                 raise Problem("bad-body", str(error)) from None
     raise Problem(
         "bad-body",
-        'A wish is {"figures": true}, {"presence": channel}, {"trace": id, "channel": …}, '
-        '{"trace": id, "client": …} or {"end": id}; an id has 8 to 32 letters and digits.',
+        'A wish is {"figures": true}, {"origin": true}, {"presence": channel}, '
+        '{"trace": id, "channel": …}, {"trace": id, "client": …} or {"end": id}; '
+        "an id has 8 to 32 letters and digits.",
     )
 
 

@@ -20,6 +20,7 @@ from pushhub.hub.follow import Follow, Untallied
 from pushhub.hub.holders import holders, readers_on
 from pushhub.hub.trace import Note, Target, Tracer
 from pushhub.hub.wheel import OFF
+from pushhub.origin.report import report
 from pushhub.protocol.event import Draft
 from pushhub.store.base import Append, Retention, StoreError, append
 from pushhub.web.console_figures import FEED, WISHES, figures
@@ -108,6 +109,9 @@ class Desk:
         if channel := wish.get("presence"):
             told = {"presence": channel, "holds": readers_on(hub, channel)}
             self._tell(told | {"holders": holders(hub, channel, MAX_HOLDERS)})
+        elif wish.get("origin"):
+            if self._service.notices is not None:
+                self._tell({"origin": report(self._service.notices.sharing)})
         elif id := wish.get("end"):
             self._end(id)
         elif id := wish.get("trace"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pushhub.hub.stats import LATENCY_BOUNDS
+from pushhub.origin.report import fetch_figures
 
 if TYPE_CHECKING:
     from pushhub.hub.stats import Histogram
@@ -65,12 +66,17 @@ def figures(service: Service) -> dict[str, Any]:
         "gaps": dict(stats.gaps),
         "recovered": stats.recovered,
         "rejected": sum(service.rejected.values()) + stats.refused_holds,
+        "origin": _origin(service),
         # Of each: how many up to each of LATENCY_BOUNDS, and beyond the last.
         "wake": _counts(stats.wake_latency),
         "append": _counts(stats.append_seconds),
         "read": _counts(stats.read_seconds),
         "loop": _counts(stats.loop_lag),
     }
+
+
+def _origin(service: Service) -> dict[str, int] | None:
+    return None if service.notices is None else fetch_figures(service.notices.sharing)
 
 
 def bounds() -> list[float]:
