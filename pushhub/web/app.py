@@ -89,7 +89,7 @@ class App:
                     expose_headers=EXPOSED.split(", "),
                 )
             ],
-            exception_handlers=problem_handlers(self.service),
+            exception_handlers=problem_handlers(self.service, prefix),
             lifespan=self._lifespan,
         )
 

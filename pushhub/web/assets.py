@@ -52,9 +52,18 @@ CONSOLE_HEADERS = {
 }
 
 
-def asset(name: str, headers: Mapping[str, str] = PAGE_HEADERS) -> Endpoint:
-    """A page of one file."""
+# Marks a line of a page that links to the demo.
+DEMO_MARK = b'data-page="demo"'
+
+
+def asset(
+    name: str, headers: Mapping[str, str] = PAGE_HEADERS, *, left_out: bytes | None = None
+) -> Endpoint:
+    """A page of one file, without the lines that have the mark `left_out`."""
     content = (STATIC / name).read_bytes()
+    if left_out is not None:
+        lines = content.splitlines(keepends=True)
+        content = b"".join(line for line in lines if left_out not in line)
     media_type = MEDIA_TYPES[name.rpartition(".")[2]]
 
     async def page(request: Request) -> Response:

@@ -28,7 +28,7 @@ EVIL = [
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Server]:
     """A hub that asks for a key."""
-    with serve("front", dev=False, api_keys=KEYS) as server:
+    with serve("front", dev=False, api_keys=KEYS, demo=True) as server:
         yield server
 
 
