@@ -6,17 +6,19 @@ import { ChannelView } from "./channel.js";
 import { $, dismiss, say } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Figures } from "./figures.js";
+import { Origin } from "./origin.js";
 import { Overview } from "./overview.js";
 import { Settings } from "./settings.js";
 import { Trace } from "./trace.js";
 
 const list = { address: "#/channels" }; // the list of channels as it was last seen
+let hasOrigin = false;
 let feed = null;
 let figures = null;
 let overview = null;
 let view = null;
 
-const titles = { overview: "Overview", channels: "Channels", trace: "Trace", settings: "Settings" };
+const titles = { overview: "Overview", channels: "Channels", origin: "Origin", trace: "Trace", settings: "Settings" };
 
 /** `#/channels/news%3A7?x=y` → ["channels", "news:7", query]. */
 function where() {
@@ -42,6 +44,7 @@ function show(focus = true) {
     overview.show(true);
   } else {
     if (place === "channels") view = name ? new ChannelView(name, feed, list.address) : new Channels(list, query);
+    else if (place === "origin") view = new Origin(feed, figures, hasOrigin);
     else if (place === "trace") view = new Trace(feed, query);
     else view = new Settings(query);
     $("view").replaceChildren(view.whole);
@@ -53,10 +56,13 @@ function show(focus = true) {
 function begin(session) {
   figures = new Figures(session.bounds);
   overview = new Overview(figures);
+  hasOrigin = session.origin;
+  document.querySelector("[data-view=origin]").hidden = !hasOrigin;
   feed = new Feed();
   feed.on("figures", (told, time) => {
     figures.add(told, time);
     if (where()[0] === "overview") overview.show();
+    else view?.figuresCame?.();
   });
   feed.on("state", (how, sentence) => {
     if ($("state").textContent === sentence) return;
@@ -107,7 +113,7 @@ onRefused(() => { if (feed) out("The key is not good any more."); });
 addEventListener("hashchange", () => show());
 // The link that skips the header leaves the address as it is: that names the view.
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("view").focus(); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => overview?.repaint());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { overview?.repaint(); view?.repaint?.(); });
 
 // A server with --dev lets everybody in; another one asks.
 try {
