@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from pushhub.bosh.terms import Policy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
+from pushhub.settings.complaint import sentences
 from pushhub.settings.model import is_loopback
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention
@@ -77,6 +79,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     "store": ("memory://", "memory://"),
     "workers": ("1", 1),
     "dev": ("true", True),
+    "demo": ("true", True),
     "origin": ("http://api:8000/", "http://api:8000"),
     "control": ("127.0.0.1:5561", "127.0.0.1:5561"),
     "prefix": ("/push", "/push"),
@@ -160,6 +163,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         store = "memory://"
         workers = 1
         dev = true
+        demo = true
         origin = "http://api:8000"
         control = "127.0.0.1:5561"
         prefix = "/push"
@@ -469,3 +473,41 @@ def test_secrets_do_not_show() -> None:
     )
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert SECRET.decode() not in text
+
+
+WRONG: list[Any] = [
+    -1,
+    10**12,
+    "",
+    "x" * 2000,
+    "*",
+    3.5,
+    True,
+    None,
+    [],
+    [1],
+    ["x y"] * 3,
+    {"x": 1},
+]
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_no_mistake_is_told_in_the_words_of_the_library(name: str) -> None:
+    for value in WRONG:
+        try:
+            Settings(**{name: value})
+        except ValidationError as error:
+            for sentence in sentences(error, lambda setting: setting):
+                assert not re.search(r"Input should|valid \w+|pydantic|Value error", sentence), (
+                    sentence
+                )
+                assert sentence.endswith(".")
+
+
+def test_a_mechanism_is_not_told_to_be_a_hash() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(xmpp_mechanisms=["plain"])
+    (told,) = sentences(caught.value, lambda setting: setting)
+    assert told == (
+        "xmpp_mechanisms[0] is the name of a SASL mechanism, such as SCRAM-SHA-256, not 'plain'."
+    )

@@ -9,6 +9,7 @@ import typer
 
 from pushhub.cli.config import Json
 from pushhub.cli.flags import with_settings
+from pushhub.cli.help import GroupedCommand
 from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
 from pushhub.origin.asked import Asked
@@ -32,7 +33,7 @@ _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
 _COLOURS = {"refused": "red", "passed": "yellow", "grip": "yellow"}
 
 
-@app.command("list")
+@app.command("list", cls=GroupedCommand, short_help="Print the routes in their order.")
 @with_settings
 def list_routes(loaded: Loaded, as_json: Json = False) -> None:
     """Print the routes in their order, the origin's own last, and which of them get no request."""
@@ -49,7 +50,7 @@ def list_routes(loaded: Loaded, as_json: Json = False) -> None:
             note(f"Route {row.index + 1} gets no request: route {other.index + 1} takes them all.")
 
 
-@app.command()
+@app.command(cls=GroupedCommand, short_help="Say which route a request takes.")
 @with_settings
 def check(
     loaded: Loaded,

@@ -108,7 +108,7 @@ class Gathering:
                     return
                 reads[want.channel] = read
             reply = hub.settle(hold, reads)
-        else:
+        elif hold.tallied:
             hub.count_gaps(self.reads)
         if reply is not None:
             hub.answered(hold, reply)

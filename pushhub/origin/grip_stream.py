@@ -109,7 +109,7 @@ class Course(Stream):
         self._turns: GripStream | None = None
         self._doing = Doing.BODY
         self._empty = False
-        self._fetched = self._beat = grip.hub.now()
+        self.begun = self._fetched = self._beat = grip.hub.now()
         response.kept = True
 
     def next(self, written: Part | None) -> Part | Hold | None:

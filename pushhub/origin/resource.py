@@ -15,6 +15,7 @@ from pushhub.hub.wheel import OFF
 from pushhub.origin.fetching import Alone, Failed, Found, Unchanged
 from pushhub.origin.known import Known, waits_by
 from pushhub.origin.pace import Pace
+from pushhub.origin.report import Facts
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.takers import Taker, Takers
 from pushhub.origin.waiting import Waiting
@@ -390,6 +391,11 @@ class Resource:
         polls = self.route.step == "poll" or self._pace.retries
         pause = self._pace.pause if polls else self.route.linger
         hub.wheel.set(self, max(now, min(since, now) + pause))
+
+    @property
+    def facts(self) -> Facts:
+        """What the console shows of it, beside what is public."""
+        return Facts(self._number, self._verified, self._pace)
 
     def __repr__(self) -> str:
         return f"<Resource {self.key.url} {self.known!r}>"

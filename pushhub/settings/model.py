@@ -120,6 +120,14 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, BaseSettings):
         bool,
         setting(SERVER, "Turns authentication off, for trying things out; on loopback only."),
     ] = False
+    demo: Annotated[
+        bool,
+        setting(
+            SERVER,
+            "Whether `/demo` is served and `/` leads there; with `dev` it is. Otherwise `/` is a "
+            "plain page with links.",
+        ),
+    ] = False
 
     namespaces: Annotated[
         dict[NamespaceName, Namespace],
@@ -368,6 +376,11 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, BaseSettings):
     def cors_credentials(self) -> bool:
         """Whether pages of other origins may send cookies: only those that are named one by one."""
         return bool(self.cors_origins) and self.cors_origins != ["*"]
+
+    @property
+    def shows_demo(self) -> bool:
+        """Whether the demo is served."""
+        return self.demo or self.dev
 
     @property
     def is_control_open(self) -> bool:

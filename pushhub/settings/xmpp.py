@@ -11,6 +11,9 @@ from pushhub.settings.field import XMPP, setting
 
 _DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 
+# RFC 4422 §3.1.
+MECHANISM_PATTERN = r"^[A-Z0-9_-]{1,20}$"
+
 # RFC 6120 §13.8 and XEP-0438 rank them: what proves most and reveals least comes first.
 MECHANISMS = [
     "SCRAM-SHA-512",
@@ -49,7 +52,7 @@ class XmppSettings(BaseModel):
         setting(XMPP, "Whether anybody may log in without an account; with `dev`, they may."),
     ] = False
     xmpp_mechanisms: Annotated[
-        list[Annotated[str, Field(pattern=r"^[A-Z0-9_-]{1,20}$")]],
+        list[Annotated[str, Field(pattern=MECHANISM_PATTERN)]],
         setting(
             XMPP,
             "The SASL mechanisms that are offered, the best first; ANONYMOUS only if it is "

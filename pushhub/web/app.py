@@ -95,7 +95,7 @@ class App:
                     expose_headers=EXPOSED.split(", "),
                 )
             ],
-            exception_handlers=problem_handlers(self.service),
+            exception_handlers=problem_handlers(self.service, prefix),
             lifespan=self._lifespan,
         )
         # Starlette would redirect to an absolute URL, which ignores the path prefix of a proxy.

@@ -59,9 +59,12 @@ class Gone(Exception):
 class Waiter:
     """A hold's driver for a task: what completes the hold is the result of a future."""
 
-    __slots__ = ("future",)
+    __slots__ = ("address", "begun", "future")
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "", begun: float | None = None) -> None:
+        # The client's address, and when its stream began if it reads one, for the console.
+        self.address = address
+        self.begun = begun
         self.future: asyncio.Future[Answer | Part | Stream] = (
             asyncio.get_running_loop().create_future()
         )
@@ -168,9 +171,10 @@ class Exchange:
         elif isinstance(outcome, Stream):
             await self._stream(outcome)
 
-    async def _completed(self, hold: Hold) -> Answer | Part | Stream:
+    async def _completed(self, hold: Hold, begun: float | None = None) -> Answer | Part | Stream:
         """Wait for the hold, or for the client to go: then the hold is dropped at once."""
-        waiter = Waiter()
+        client = self.scope.get("client")
+        waiter = Waiter(client[0] if client else "", begun)
         hold.attach(waiter)
         if waiter.future.done():
             return waiter.future.result()
@@ -182,7 +186,7 @@ class Exchange:
                 if waiter.future.done():
                     return waiter.future.result()
                 if gone.result()["type"] == "http.disconnect":
-                    self.faces.service.hub.dropped()
+                    self.faces.service.hub.dropped(hold)
                     raise Gone
                 gone = self._receiving()
         finally:
@@ -213,7 +217,7 @@ class Exchange:
         )
         step = stream.next(None)
         while step is not None:
-            part = await self._completed(step) if isinstance(step, Hold) else step
+            part = await self._completed(step, stream.begun) if isinstance(step, Hold) else step
             assert isinstance(part, Part), "a stream's holds are completed with parts"
             try:
                 # A server that applies back-pressure waits here until the reader has kept up.

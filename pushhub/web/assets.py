@@ -63,12 +63,19 @@ LEAST_TO_COMPRESS = 512
 # A tag in `If-None-Match` (RFC 9110 §8.8.3).
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
+# Marks a line of a page that links to the demo.
+DEMO_MARK = b'data-page="demo"'
 
-def asset(name: str, headers: Mapping[str, str] = PAGE_HEADERS) -> Endpoint:
-    """A page of one file."""
-    return static(
-        (STATIC / name).read_bytes(), MEDIA_TYPES[name.rpartition(".")[2]], headers=headers
-    )
+
+def asset(
+    name: str, headers: Mapping[str, str] = PAGE_HEADERS, *, left_out: bytes | None = None
+) -> Endpoint:
+    """A page of one file, without the lines that have the mark `left_out`."""
+    content = (STATIC / name).read_bytes()
+    if left_out is not None:
+        lines = content.splitlines(keepends=True)
+        content = b"".join(line for line in lines if left_out not in line)
+    return static(content, MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
 
 
 def static(content: bytes, media_type: str, *, headers: Mapping[str, str]) -> Endpoint:

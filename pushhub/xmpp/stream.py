@@ -55,6 +55,9 @@ NEVER = math.inf
 class Transport(Protocol):
     """Who carries a stream's elements."""
 
+    client: str
+    """The address that the client's last request came from."""
+
     def send(self, payload: bytes) -> None:
         """Bring one element to the client, after those before it. It is UTF-8, and declares the
         namespaces that it uses."""
@@ -114,6 +117,11 @@ class Stream:
         self.login_by = server.hub.now() + server.settings.xmpp_login_seconds
         """When the transport is to call `expire`, by the hub's clock; `NEVER` once the client has
         bound a resource."""
+
+    @property
+    def client(self) -> str:
+        """The address that its client asks from."""
+        return self._transport.client
 
     # What the transport says
 

@@ -28,7 +28,7 @@ EVIL = [
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Server]:
     """A hub that asks for a key."""
-    with serve("front", dev=False, api_keys=KEYS) as server:
+    with serve("front", dev=False, api_keys=KEYS, demo=True) as server:
         yield server
 
 
@@ -91,6 +91,24 @@ def test_an_operator_publishes_looks_and_deletes(hub: Server) -> None:
     assert ADMIN not in found["curl"]
     assert "127.0.0.1" in found["holder"]
     assert (found["spared"], found["left"]) == (1, 0)
+
+
+def test_a_dialog_goes_with_the_view_that_it_asks_about(hub: Server) -> None:
+    found = drive("dialog", url=address(hub), key=ADMIN)
+    assert found["shown"] == 0
+    assert "“one”" in found["asks"]
+    assert found["kept"] == [0, 1], "the channel that was left is still there"
+
+
+def test_the_list_of_channels_is_current_and_has_an_address(door: Server) -> None:
+    found = drive("list", url=address(door), key=ADMIN)
+    assert found["filter"] == "list:"
+    assert len(found["boxes"]) == 3
+    assert len({tuple(box) for box in found["boxes"]}) == 1, "one line"
+    assert (found["second"], found["focused"]) == ("list:0000", "list:000")
+    assert found["address"] == "#/channels?prefix=list%3A&after=list%3A098"
+    assert found["returned"] == found["address"]
+    assert (found["sent"], found["typed"]) == ("list:099", "#/channels?prefix=list%3A24")
 
 
 def test_a_trace_shows_a_polls_life(hub: Server) -> None:

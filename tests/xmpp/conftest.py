@@ -62,6 +62,8 @@ class Client:
     def pending(self) -> list[Element]:
         return []
 
+    client = ""
+
     def reclaim(self) -> tuple[list[Element], list[Element]]:
         return [], []
 
