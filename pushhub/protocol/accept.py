@@ -26,13 +26,25 @@ _WEIGHT = re.compile(r"(?:0(?:\.[0-9]*)?|1(?:\.0*)?|\.[0-9]+)", re.ASCII)
 _GZIP = ("gzip", "x-gzip")
 
 
-def elements(header: str) -> Iterator[str]:
-    """The elements of a list header, without white space around them and without empty ones."""
+def elements(header: str, most: int = MAX_ELEMENTS) -> Iterator[str]:
+    """The elements of a list header, without white space around them and without empty ones; the
+    first `most`.
+    """
     for count, found in enumerate(_ELEMENT.finditer(header)):
-        if count == MAX_ELEMENTS:
+        if count == most:
             return
         if text := found[0].strip(" \t"):
             yield text
+
+
+def directives(header: str) -> frozenset[str]:
+    """The names of all directives in a `Cache-Control` header (RFC 9111 §5.2), in lower case.
+
+    None may be overlooked, so their number is bounded by the header's length alone.
+    """
+    return frozenset(
+        element.partition("=")[0].strip(" \t").lower() for element in elements(header, len(header))
+    )
 
 
 def parameters(element: str) -> tuple[str, dict[str, str]]:
