@@ -309,19 +309,9 @@ def _pages() -> dict[str, Any]:
             for end, how in (("", ", in XML"), (".json", ", in JSON"))
         },
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
-        "/demo": page(
-            "demo",
-            "See it move",
-            "One channel and a reader of each kind; with `dev` or `demo` alone.",
-            html,
-        ),
+        "/demo": page("demo", "See it move", "With `dev` or the setting `demo`.", html),
         "/console": page("console", "Watch and operate", "For who has an admin key.", html),
-        "/": page(
-            "home",
-            "Begin",
-            "A page with links; with `dev` or `demo` the demo.",
-            html | {"307": _answer("To `/demo`.")},
-        ),
+        "/": page("home", "Begin", "Links.", html | {"307": _answer("To `/demo`, if it is on.")}),
     }
 
 
