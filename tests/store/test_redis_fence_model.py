@@ -10,7 +10,7 @@ import shutil
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -233,6 +233,8 @@ def test_no_event_is_lost_untold_whatever_happens_around_a_fence(machine: type[M
             max_examples=EXAMPLES,
             stateful_step_count=14,
             deadline=None,
+            # With real servers it takes minutes to shrink a failure.
+            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
