@@ -70,12 +70,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, BaseSettings):
         ),
     ] = "memory"
     store_may_evict: Annotated[
-        bool,
-        setting(
-            SERVER,
-            "Serves although Redis may evict logs (`maxmemory-policy allkeys-…`): what is evicted "
-            "is lost, and no reader is told.",
-        ),
+        bool, setting(SERVER, "Serves although Redis may evict logs, of which no reader is told.")
     ] = False
     ack_replicas: Annotated[
         int, setting(SERVER, "How many replicas `ack = replicated` waits for.", ge=1, le=10)
