@@ -3,7 +3,19 @@
 import typer
 
 from pushhub import __version__
-from pushhub.cli import bench, config, doctor, key, publish, routes, serve, tail, token, user
+from pushhub.cli import (
+    bench,
+    config,
+    doctor,
+    key,
+    publish,
+    routes,
+    serve,
+    store,
+    tail,
+    token,
+    user,
+)
 
 _EPILOG = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings."
 
@@ -25,6 +37,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
 app.add_typer(config.app, name="config")
 app.add_typer(routes.app, name="routes")
+app.add_typer(store.app, name="store")
 
 
 def _version(asked: bool) -> None:

@@ -290,7 +290,7 @@ class SqliteStore:
 
     def _fail(self, error: Exception) -> StoreUnavailable:
         """Roll back, and say it once however long it lasts."""
-        if not isinstance(error, sqlite3.Error):
+        if not isinstance(error, sqlite3.Error | StoreError):
             log.exception("store.write_failed")
         elif not self._failing:
             log.error("store.write_failed", path=self._path, error=str(error))

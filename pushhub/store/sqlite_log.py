@@ -10,6 +10,7 @@ statement and may wait 5 ms to get it back.
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ from pushhub.store.identity import fingerprint
 from pushhub.store.lineage import Mark
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable
 
     from pushhub.store.sqlite_file import SqliteFile
@@ -42,6 +42,11 @@ MAX_CACHED_CHANNELS = 10_000
 # appends get their turn.
 SWEEP_CHANNELS = 256
 SWEEP_ROWS = 1000
+
+# When the write-ahead log is written back into the file: 16 MiB of pages. SQLite's 1,000 pages hold
+# a few dozen commits to as many channels, which then write the same pages again and again.
+CHECKPOINT_PAGES = 4000
+PAGE_BYTES = 4096
 
 # Rows for one statement. Powers of two only: few different statements, and all stay prepared.
 MOST_ROWS = 64
@@ -85,10 +90,11 @@ class SqliteLog:
         self._file = file
         self._clock = clock
         self._connection = file.writer
-        self._mark = file.mark
         self._cache: OrderedDict[str, _Channel] = OrderedDict()
         self._next_id = self._first_free_id()
         self._changes = 0
+        # About how many pages the write-ahead log has since it was last written back.
+        self._pages = 0
         # What the transaction has changed and not written yet.
         self._events: list[Row] = []
         self._keys: dict[tuple[int, str], Row] = {}
@@ -109,17 +115,31 @@ class SqliteLog:
             # Refusals, duplicates, a sweep that found nothing: no reason to wait for the disk.
             self._connection.execute("COMMIT")
             return
-        mark = Mark(self._mark.lineage, self._mark.commits + 1)
+        self._file.owner.check_place()
+        mark = Mark(self._file.mark.lineage, self._file.mark.commits + 1)
         self._connection.execute("UPDATE log SET commits = ?", (mark.commits,))
         self._connection.execute("COMMIT")
-        self._mark = mark
         try:
-            self._file.sidecar.write(mark)
+            self._file.note(mark)
         except OSError as error:
             # The commit stands. A sidecar that is behind only notices fewer restored copies.
             log.warning("store.sidecar_failed", error=str(error))
+        self._checkpoint()
         while len(self._cache) > MAX_CACHED_CHANNELS:
             self._cache.popitem(last=False)
+
+    def _checkpoint(self) -> None:
+        """Write the write-ahead log back, if about enough pages have come to it."""
+        if self._pages < CHECKPOINT_PAGES:
+            return
+        left = 0
+        try:
+            left = self._file.checkpoint()
+        except (OSError, sqlite3.Error) as error:
+            # The commits are safe in the write-ahead log; it is tried again after as many pages.
+            log.warning("store.checkpoint_failed", path=self._file.path, error=str(error))
+        # A reader needs what is left: there is no use in looking at it with each commit.
+        self._pages = min(left, CHECKPOINT_PAGES // 2)
 
     def rollback(self) -> None:
         """Leave the log as it was at `begin`."""
@@ -280,6 +300,9 @@ class SqliteLog:
 
     def _flush(self) -> None:
         channels = self._changed
+        # An event is written with its index, a channel with those of its events that go.
+        size = sum(len(row[-1]) for row in self._events)
+        self._pages += size // PAGE_BYTES + 2 * len(self._events) + 2 * len(channels) + 1
         oldest = {channel.id: channel.oldest for channel in channels.values()}
         self._insert(EVENTS, [row for row in self._events if row[1] >= oldest[row[0]]])
         self._insert(KEYS, list(self._keys.values()))

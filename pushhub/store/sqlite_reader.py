@@ -25,6 +25,7 @@ class SqliteReader:
     def __init__(self, file: SqliteFile, clock: Callable[[], float]) -> None:
         self._epoch = file.epoch
         self._connection = file.reader
+        self._reading = file.reading
         self._clock = clock
 
     def read(self, channel: str, since: Since, limit: int) -> Read:
@@ -88,9 +89,10 @@ class SqliteReader:
 
     @contextmanager
     def _snapshot(self) -> Iterator[Any]:
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            # Resets a half-drawn SELECT too, which a COMMIT would refuse.
-            self._connection.execute("ROLLBACK")
+        with self._reading:
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                # Resets a half-drawn SELECT too, which a COMMIT would refuse.
+                self._connection.execute("ROLLBACK")
