@@ -16,6 +16,7 @@ import uvicorn
 
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
+from pushhub.server.descriptors import Descriptors
 from pushhub.server.lending import Lending
 from pushhub.server.lobby import Lobby
 from pushhub.server.reload import HANGUP
@@ -76,6 +77,7 @@ class Server(uvicorn.Server):
             await self.app.close()
             raise
         self.collector.start()
+        Descriptors(self.app.service.hub).start()
         service = self.app.service
         if service.peers is not None:
             await service.peers.open(service)

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pushhub.protocol.channel import PRIVATE_MARK, check_name, namespace
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
+from pushhub.settings.operation import OperationSettings
 from pushhub.settings.origin import OriginSettings
 from pushhub.settings.xmpp import XmppSettings
 from pushhub.store.base import Retention
@@ -65,7 +66,7 @@ class Namespace(BaseModel):
     ] = None
 
 
-class Settings(OriginSettings, XmppSettings, BaseSettings):
+class Settings(OriginSettings, XmppSettings, OperationSettings, BaseSettings):
     """Everything that can be set. It reads neither environment nor files by itself: `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

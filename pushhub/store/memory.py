@@ -135,7 +135,7 @@ class MemoryStore:
 
     def _append(self, append: Append, now: int) -> Outcome:
         if self._listener is None:
-            return StoreUnavailable("The store is closed.")
+            return StoreUnavailable("The store is closed.", "closed")
         name, draft = append.channel, append.draft
         if append.key and (used := self._keys.get((name, append.key))):
             _, content, first = used

@@ -128,10 +128,10 @@ class RedisStore:
         for index, append in enumerate(appends):
             self._pending += 1
             if self._link.closing:
-                took(index, StoreUnavailable(CLOSED))
+                took(index, StoreUnavailable(CLOSED, "closed"))
             elif self._pending > MAX_PENDING:
                 full = f"More than {MAX_PENDING} publishes wait for Redis; try again."
-                took(index, StoreUnavailable(full))
+                took(index, StoreUnavailable(full, "busy"))
             else:
                 self._link.send(self._append_command(append), partial(took, index))
         if not appends:

@@ -37,6 +37,14 @@ WATCH_SECONDS = 0.25
 # script runs into in a sentence of its own.
 _STRANGER = re.compile(r"(?:^|[ -])(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED) ")
 
+# Errors by which Redis refuses to write, and what they are called here. Redis 6.2 wraps them, too.
+_REFUSALS = {
+    "NOREPLICAS": "noreplicas",
+    "OOM": "oom",
+    "READONLY": "readonly",
+    "MISCONF": "misconf",
+}
+
 AWAY = "Redis cannot be reached at the moment."
 CLOSED = "The store is closed."
 
@@ -213,7 +221,11 @@ class Link:
         """Send a command; `take` gets the reply, or a `StoreError`."""
         wire = self._commands
         if wire is None:
-            take(StoreUnavailable(CLOSED if self._closing else AWAY))
+            take(
+                StoreUnavailable(CLOSED, "closed")
+                if self._closing
+                else StoreUnavailable(AWAY, "away")
+            )
             return
         self._unanswered += 1
 
@@ -236,7 +248,7 @@ class Link:
                 self._commands.abort()
         else:
             log.error("redis.refused", error=text)
-        return StoreUnavailable(f"Redis refused the command: {text[:200]}")
+        return StoreUnavailable(f"Redis refused the command: {text[:200]}", _reason(text))
 
     async def call(self, command: Command) -> Reply:
         """The reply to a command.
@@ -277,3 +289,9 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<Link {'ready' if self.ready else 'not ready'}>"
+
+
+def _reason(text: str) -> str:
+    """The word for an error of Redis."""
+    found = re.search(r"\b(NOREPLICAS|OOM|READONLY|MISCONF)\b", text)
+    return _REFUSALS[found[1]] if found else "other"

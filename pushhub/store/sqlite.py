@@ -41,6 +41,14 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 # How often aged events are removed from the file. Reads hide them at once.
 SWEEP_SECONDS = 30.0
 
+# What SQLite calls an error, and we.
+_WORDS = {
+    "SQLITE_FULL": "disk-full",
+    "SQLITE_IOERR": "io",
+    "SQLITE_READONLY": "readonly",
+    "SQLITE_BUSY": "locked",
+}
+
 log = structlog.get_logger()
 
 P = ParamSpec("P")
@@ -175,7 +183,8 @@ class SqliteStore:
         ):
             return StoreUnavailable(
                 f"More than {self._max_pending} events or {MAX_PENDING_BYTES >> 20} MiB wait for "
-                "the disk; publish again in a moment."
+                "the disk; publish again in a moment.",
+                "busy",
             )
         return None
 
@@ -185,7 +194,9 @@ class SqliteStore:
         try:
             return await self._loop.run_in_executor(self._readers, function, *args, **kwargs)
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"The database cannot be read: {error}.") from error
+            raise StoreUnavailable(
+                f"The database cannot be read: {error}.", _reason(error)
+            ) from error
 
     def _deliver(self, jobs: list[_Job]) -> None:
         """Tell what has been settled: the listener first, then who asked."""
@@ -299,7 +310,7 @@ class SqliteStore:
             self._log.rollback()
         except sqlite3.Error as second:
             log.error("store.rollback_failed", path=self._path, error=str(second))
-        return StoreUnavailable(f"The database cannot be written: {error}.")
+        return StoreUnavailable(f"The database cannot be written: {error}.", _reason(error))
 
     def _recover(self) -> None:
         if self._failing:
@@ -319,4 +330,12 @@ class SqliteStore:
 
 
 def _closed() -> StoreUnavailable:
-    return StoreUnavailable("The store is closed.")
+    return StoreUnavailable("The store is closed.", "closed")
+
+
+def _reason(error: Exception) -> str:
+    """The word for an error of the database."""
+    if isinstance(error, StoreError):
+        return error.reason
+    name = getattr(error, "sqlite_errorname", "")
+    return next((word for prefix, word in _WORDS.items() if name.startswith(prefix)), "other")

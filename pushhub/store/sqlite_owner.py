@@ -87,7 +87,8 @@ class Owner:
         if there is None or (there.st_dev, there.st_ino) != self._key:
             raise StoreUnavailable(
                 f"the file {self.path} was removed or replaced while pushhub ran; start pushhub "
-                "again to use what is there now"
+                "again to use what is there now",
+                "replaced",
             )
 
     @property

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from pushhub.store.base import StoreError
     from pushhub.web.service import Service
 
 # The browser client, for a script tag and as a module: what `npm run build` in clients/js writes.
@@ -67,12 +68,30 @@ async def _openapi(request: Request) -> Response:
 
 def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
     async def readyz(request: Request) -> Response:
-        """Whether a balancer should send requests here: not while leaving or without store."""
-        ready = not service.leaving and service.hub.store.ready
-        body = {"ready": ready, "leaving": service.leaving, "store": service.hub.store.ready}
+        """Whether a balancer should send requests here: not while leaving, without store, or while
+        reads fail; nor while publishes fail, if the settings say so.
+        """
+        hub = service.hub
+        works = hub.store.ready and hub.health.reads is None
+        if service.settings.ready_writes:
+            works = works and hub.health.writes is None
+        ready = not service.leaving and works
+        body = {
+            "ready": ready,
+            "leaving": service.leaving,
+            "store": hub.store.ready,
+            "reads": _works(hub.health.reads),
+            "writes": _works(hub.health.writes),
+        }
         return JSONResponse(body, 200 if ready else 503, headers={"cache-control": "no-store"})
 
     return readyz
+
+
+def _works(error: StoreError | None) -> dict[str, object]:
+    if error is None:
+        return {"ok": True}
+    return {"ok": False, "reason": error.reason, "detail": str(error)}
 
 
 def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
