@@ -6,6 +6,7 @@ from pushhub import __version__
 from pushhub.cli import (
     bench,
     config,
+    delete,
     doctor,
     key,
     publish,
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command(epilog=_EPILOG)(serve.serve)
 app.command(epilog=_EPILOG)(publish.publish)
 app.command(epilog=_EPILOG)(tail.tail)
+app.command(epilog=_EPILOG)(delete.delete)
 app.command(epilog=_EPILOG)(bench.bench)
 app.command(epilog=_EPILOG)(doctor.doctor)
 app.add_typer(token.app, name="token")

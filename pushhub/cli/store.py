@@ -16,7 +16,7 @@ from pushhub.store.urls import sqlite_file
 if TYPE_CHECKING:
     from pushhub.store.sqlite_backup import Report
 
-_HELP = "Back up, restore, check and shrink the log in an SQLite file."
+_HELP = "Back up, restore, check and compact the log in an SQLite file."
 app = typer.Typer(help=_HELP, no_args_is_help=True)
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ Backup = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show
 
 @app.callback()
 def group() -> None:
-    """Back up, restore, check and shrink the log in an SQLite file. The file is that of the
+    """Back up, restore, check and compact the log in an SQLite file. The file is that of the
     settings; Redis has its own means (docs/backup.md).
     """
 
@@ -107,6 +107,22 @@ def check(
             f"{report.free_bytes / MIB:,.1f} are free; schema {report.schema}."
         )
     raise typer.Exit(FAILED if report.faults else 0)
+
+
+@app.command()
+def compact(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Rewrite the log without its free pages. The hub must not run; readers notice nothing.
+
+    A file of an earlier version needs it once, to give pages back by itself.
+    """
+    from pushhub.store import sqlite_backup
+
+    path = _path(config)
+    before, after = _run(lambda: sqlite_backup.compact(path))
+    if as_json:
+        say_json({"database": path, "bytes_before": before, "bytes": after})
+    else:
+        say(f"{path} had {before / MIB:,.1f} MiB, and has {after / MIB:,.1f}.")
 
 
 def _path(config: Path | None) -> str:

@@ -214,6 +214,14 @@ class Store(Protocol):
             StoreUnavailable: nobody can say now.
         """
 
+    async def count(self) -> int:
+        """How many channels take room in the store: on Redis those that have events, elsewhere the
+        deleted ones and pushhub's own too.
+
+        Raises:
+            StoreUnavailable: the store cannot be asked now.
+        """
+
     async def delete(self, channel: str) -> bool:
         """Forget a channel's events and tell the listener; whether there were any. Its offsets do
         not restart."""

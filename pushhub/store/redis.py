@@ -200,6 +200,9 @@ class RedisStore:
         seconds, microseconds = await self._link.call((b"TIME",))
         return int(seconds) * 1000 + int(microseconds) / 1000
 
+    async def count(self) -> int:
+        return int(await self._link.call((b"ZCARD", NAMES_KEY)))
+
     def leave(self, channel: str) -> None:
         self._link.feed.leave(channel)
 

@@ -25,7 +25,7 @@ from pushhub.store.sqlite_log import SqliteLog
 from pushhub.store.sqlite_reader import SqliteReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pushhub.protocol.cursor import Since
     from pushhub.protocol.event import Event
@@ -91,7 +91,10 @@ class SqliteStore:
         *,
         max_pending: int = MAX_PENDING_APPENDS,
         sweep_seconds: float = SWEEP_SECONDS,
+        idle_age: float | None = None,
     ) -> None:
+        """`idle_age`: seconds without an append after which a channel is removed; None: never."""
+        self._idle_age = idle_age
         self._path = path
         self._clock = clock
         self._max_pending = max_pending
@@ -156,6 +159,9 @@ class SqliteStore:
 
     async def tail(self, channel: str, limit: int) -> Read:
         return await self._run(self._reader.tail, channel, limit)
+
+    async def count(self) -> int:
+        return await self._run(self._reader.count)
 
     async def time(self) -> float:
         return self._clock() * 1000
@@ -228,7 +234,7 @@ class SqliteStore:
 
     def _write(self) -> None:
         sweep_at = time.monotonic() + self._sweep_seconds
-        sweeping = 0
+        sweep = self._sweep()
         try:
             while True:
                 jobs, last = self._take(sweep_at - time.monotonic())
@@ -237,10 +243,9 @@ class SqliteStore:
                     self._call(self._deliver, jobs)
                 if last:
                     return
-                if time.monotonic() >= sweep_at:
-                    sweeping = self._sweep(sweeping)
-                    if not sweeping:
-                        sweep_at = time.monotonic() + self._sweep_seconds
+                if time.monotonic() >= sweep_at and not next(sweep, False):
+                    sweep = self._sweep()
+                    sweep_at = time.monotonic() + self._sweep_seconds
         finally:
             try:
                 self._file.close()
@@ -288,16 +293,40 @@ class SqliteStore:
         else:
             self._recover()
 
-    def _sweep(self, begin: int) -> int:
+    def _sweep(self) -> Iterator[bool]:
+        """Remove what is aged or idle, and give room back: one slice, one transaction a step."""
+        begin = 0
+        while True:
+            begin = self._slice(self._log.sweep, begin) or 0
+            yield True
+            if not begin:
+                break
+        while self._idle_age is not None:
+            step = self._slice(self._log.remove_idle, begin, self._idle_age)
+            begin, removed = step or (0, [])
+            if removed:
+                self._call(self._forget, removed)
+            yield True
+            if not begin:
+                break
+        while self._slice(self._log.vacuum):
+            yield True
+
+    def _slice(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Do some work in a transaction of its own; None if that fails."""
         try:
             self._log.begin()
-            following = self._log.sweep(begin)
+            result = work(*args, **kwargs)
             self._log.commit()
         except Exception as error:
             self._fail(error)
-            return 0
+            return None
         self._recover()
-        return following
+        return result
+
+    def _forget(self, channels: list[str]) -> None:
+        for channel in channels:
+            self._listener.forget(channel)
 
     def _fail(self, error: Exception) -> StoreUnavailable:
         """Roll back, and say it once however long it lasts."""

@@ -20,6 +20,7 @@ from pushhub.store.sqlite_file import (
     APPLICATION_ID,
     BUSY_SECONDS,
     SCHEMA_VERSION,
+    SqliteFile,
     force_folder,
     sentence,
 )
@@ -144,6 +145,29 @@ def _set_aside(path: str) -> str:
     # A hard link first: at no moment is there no database.
     os.link(path, former)
     return former
+
+
+def compact(path: str) -> tuple[int, int]:
+    """Rewrite the log at `path` without its free pages, and so that it gives pages back by itself
+    from now on; no hub may run on it. Returns its size before and after.
+
+    Raises:
+        StoreError: it cannot be done, and nothing was changed.
+    """
+    path = os.path.realpath(path)
+    _insist_on_file(path)
+    before = os.path.getsize(path)
+    # As the hub opens it: what is rewritten here is still the file that was left.
+    file = SqliteFile(path)
+    try:
+        file.checkpoint()
+        file.writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        file.writer.execute("VACUUM")
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"The database {path} cannot be rewritten: {error}.") from None
+    finally:
+        file.close()
+    return before, os.path.getsize(path)
 
 
 def check(path: str) -> Report:

@@ -15,7 +15,9 @@ from pushhub.store.lineage import Left, Mark, Sidecar
 from pushhub.store.sqlite_owner import Owner
 
 SCHEMA = resources.files("pushhub.store") / "sqlite_schema.sql"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# From the schema before each.
+UPGRADES = {2: resources.files("pushhub.store") / "sqlite_upgrade_2.sql"}
 APPLICATION_ID = 0x70757368
 
 # How long to wait for a program that holds the database's lock, such as somebody's `sqlite3` shell.
@@ -171,8 +173,12 @@ class SqliteFile:
         elif version > SCHEMA_VERSION:
             raise StoreError(
                 f"The database {self.path} was written by a newer pushhub (schema {version}, "
-                f"this one knows {SCHEMA_VERSION}); upgrade pushhub."
+                f"this one knows {SCHEMA_VERSION}); upgrade pushhub, or restore a backup of before."
             )
+        else:
+            for following in range(version + 1, SCHEMA_VERSION + 1):
+                self.writer.executescript(UPGRADES[following].read_text())
+                log.info("store.upgraded", path=self.path, schema=following)
 
     def _configure(self) -> None:
         (mode,) = self.writer.execute("PRAGMA journal_mode = WAL").fetchone()

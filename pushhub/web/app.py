@@ -52,7 +52,10 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         hub = Hub(
-            open_store_url(settings.store, time.time, _acks(settings)), max_holds=settings.max_holds
+            open_store_url(
+                settings.store, time.time, _acks(settings), settings.channel_idle_age or None
+            ),
+            max_holds=settings.max_holds,
         )
         key = grip_key(settings, time.time)
         self.service = Service(hub, Authority(settings, time.time, key), settings)

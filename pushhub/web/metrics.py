@@ -31,6 +31,7 @@ def render(service: Service) -> str:
         ),
         _gauge("pushhub_holds", "Requests that are parked now.", hub.parked),
         _gauge("pushhub_channels", "Channels in memory now.", len(hub.shelf)),
+        _gauge("pushhub_stored_channels", "Channels that take room in the store.", service.stored),
         _gauge("pushhub_tail_bytes", "Bytes of events kept in memory.", hub.shelf.tail_bytes),
         _gauge(
             "pushhub_bosh_sessions",

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request as Asked
+from pushhub.store.base import StoreError
 from pushhub.web import metrics
 from pushhub.web.assets import CONSOLE_HEADERS, asset, folder
 from pushhub.web.host_meta import host_meta
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from pushhub.store.base import StoreError
     from pushhub.web.service import Service
 
 # The browser client, for a script tag and as a module: what `npm run build` in clients/js writes.
@@ -118,6 +118,10 @@ def _metrics(
             service.authority.require_admin(service.authority.grant(asked))
         except Problem as problem:
             return _problem(service, problem)
+        try:
+            service.stored = await service.hub.store.count()
+        except StoreError:
+            pass  # The figure of before stays; others tell that the store is away.
         text = metrics.render(service)
         if service.peers is not None:
             text = add_up([text, *await service.peers.metrics()])

@@ -67,6 +67,8 @@ class Service:
     """How many sessions there are, where a face has any."""
     replaced: Mapping[str, int] = field(default_factory=lambda: {"died": 0, "hung": 0})
     """How many workers the supervisor has replaced, by reason; the first worker alone is told."""
+    stored: int = 0
+    """How many channels the store had when the metrics were asked for last."""
     leaving: bool = False
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     retention: Callable[[str], Retention] = field(init=False)

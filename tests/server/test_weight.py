@@ -37,6 +37,8 @@ LIGHT = (
 # One endpoint reads 10 MB; whatever keeps half of that is found.
 MOST_GROWTH = CHANNELS * EVENT_BYTES
 AT_A_TIME = 25
+# Each keeps its last response, to send it again (XEP-0124 §14.3).
+SESSIONS = 4
 HTTPBIND = "http://jabber.org/protocol/httpbind"
 
 Visit = "Callable[[Server, str], Awaitable[None]]"
@@ -147,7 +149,9 @@ async def origin() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
 
 
-async def everywhere(server: Server, visit: Callable[[Server, str], Awaitable[None]]) -> None:
+async def everywhere(
+    server: Server, visit: Callable[[Server, str], Awaitable[None]], at_a_time: int = AT_A_TIME
+) -> None:
     """Visit every channel, a few at a time."""
     left = names()
 
@@ -155,7 +159,7 @@ async def everywhere(server: Server, visit: Callable[[Server, str], Awaitable[No
         while left:
             await visit(server, left.pop())
 
-    await asyncio.gather(*(visits() for _ in range(AT_A_TIME)))
+    await asyncio.gather(*(visits() for _ in range(at_a_time)))
 
 
 async def weight(server: Server) -> int:
@@ -191,11 +195,15 @@ async def test_what_was_read_does_not_stay(
         await everywhere(server, publish)
         grown: dict[str, int] = {}
 
-        async def weigh(what: str, visit: Callable[[Server, str], Awaitable[None]]) -> None:
+        async def weigh(
+            what: str,
+            visit: Callable[[Server, str], Awaitable[None]],
+            at_a_time: int = AT_A_TIME,
+        ) -> None:
             # The first time the allocator grows, by what is under way at a time.
-            await everywhere(server, visit)
+            await everywhere(server, visit, at_a_time)
             before = await weight(server)
-            await everywhere(server, visit)
+            await everywhere(server, visit, at_a_time)
             grown[what] = await weight(server) - before
 
         await weigh("feed", feed)
@@ -203,14 +211,14 @@ async def test_what_was_read_does_not_stay(
         await weigh("poll", poll)
         await weigh("stream", stream)
         await weigh("grip", grip)
-        sessions = [await Bosh.login(server) for _ in range(AT_A_TIME)]
+        sessions = [await Bosh.login(server) for _ in range(SESSIONS)]
 
         async def items(server: Server, name: str) -> None:
             session = sessions.pop()
             await session.items(name)
             sessions.append(session)
 
-        await weigh("bosh", items)
+        await weigh("bosh", items, SESSIONS)
         for session in sessions:
             await session.leave()
     print(store, {what: f"{bytes / 2**20:.0f} MiB" for what, bytes in grown.items()})

@@ -669,8 +669,8 @@ async def test_a_database_from_the_future_is_refused(path: Path) -> None:
     async with opened(at(path)) as store:
         await publish(store, item())
     query(path, "PRAGMA user_version = 99")
-    await refused(path, r"newer pushhub \(schema 99, this one knows 1\); upgrade")
-    query(path, "PRAGMA user_version = 1")
+    await refused(path, r"newer pushhub \(schema 99, this one knows 2\); upgrade")
+    query(path, "PRAGMA user_version = 2")
     async with opened(at(path)) as store:
         assert await offsets(store) == [1]
 
