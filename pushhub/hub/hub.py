@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from pushhub.hub.doubt import Doubt
 from pushhub.hub.drain import let_go
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.gathering import Gathering
+from pushhub.hub.health import Health
 from pushhub.hub.hold import Parked
 from pushhub.hub.publishing import Publishing
 from pushhub.hub.reading import Reading
@@ -95,8 +97,9 @@ class Hub:
         self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
         self.shelf = Shelf(store.leave, lambda: self.now())
         self.doubt = Doubt(self)
-        self.reading = Reading(store, self.stats)
-        self.publishing = Publishing(store, self.stats)
+        self.health = Health(store)
+        self.reading = Reading(store, self.stats, self.health)
+        self.publishing = Publishing(store, self.stats, self.health)
         self.tracer: Tracer | None = None
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -112,6 +115,7 @@ class Hub:
         self.wheel = Wheel(self.now())
         self._due = self.now()
         self._fanout = Fanout(self._loop, self.stats)
+        self.health.open(self.wheel, self.now)
         await self.store.open(self)
         self._tick()
 
@@ -121,6 +125,7 @@ class Hub:
         if self._timer is not None:
             self._timer.cancel()
         await self.reading.close()
+        await self.health.close()
         await self.store.close()
 
     # Polls
@@ -336,24 +341,27 @@ class Hub:
 
     def ask_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
         """Load a channel's tail from the store; `done` gets what failed, or None."""
-        tries = 0
+        # Not a closure: one that asks again names itself, and the cycle would keep the pages.
+        self.reading.tail(channel, partial(self._tail_read, channel, done, MAX_TAIL_READS))
 
-        def take(result: Read | StoreError) -> None:
-            nonlocal tries
-            if isinstance(result, StoreError):
-                channel.early = None
-                done(result)
-            elif channel.tail is not None or self._load(channel, result):
-                done(None)
-            elif tries < MAX_TAIL_READS:
-                tries += 1
-                self.reading.tail(channel, take)
-            else:
-                channel.early = None
-                self.stats.read_failed += 1
-                done(StoreUnavailable("The channel's end could not be read; try again."))
-
-        self.reading.tail(channel, take)
+    def _tail_read(
+        self,
+        channel: Channel,
+        done: Callable[[StoreError | None], None],
+        tries: int,
+        result: Read | StoreError,
+    ) -> None:
+        if isinstance(result, StoreError):
+            channel.early = None
+            done(result)
+        elif channel.tail is not None or self._load(channel, result):
+            done(None)
+        elif tries:
+            self.reading.tail(channel, partial(self._tail_read, channel, done, tries - 1))
+        else:
+            channel.early = None
+            self.stats.read_failed += 1
+            done(StoreUnavailable("The channel's end could not be read; try again."))
 
     def _load(self, channel: Channel, read: Read) -> bool:
         assert not isinstance(read, Gap), "the end of a log is never a gap"

@@ -10,6 +10,7 @@ from pushhub.store.base import Appended, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.hub.health import Health
     from pushhub.hub.stats import Stats
     from pushhub.store.base import Append, Outcome, Store
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 class Publishing:
     """The publishes that the store has not settled."""
 
-    __slots__ = ("_begun", "_count", "_stats", "_store")
+    __slots__ = ("_begun", "_count", "_health", "_stats", "_store")
 
-    def __init__(self, store: Store, stats: Stats) -> None:
+    def __init__(self, store: Store, stats: Stats, health: Health) -> None:
+        self._health = health
         self._store = store
         self._stats = stats
         self._count = 0
@@ -36,6 +38,7 @@ class Publishing:
             self._stats.append_seconds.observe(time.monotonic() - begun)
             for outcome in outcomes:
                 self._tally(outcome)
+            self._health.wrote(appends, outcomes)
             done(outcomes)
 
         self._store.append(appends, settled)

@@ -18,6 +18,7 @@ from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
+from pushhub.settings.operation import OperationSettings
 from pushhub.settings.origin import OriginSettings
 from pushhub.settings.xmpp import XmppSettings
 from pushhub.store.base import Retention
@@ -34,7 +35,7 @@ _STORE = re.compile(
 )
 
 
-class Settings(ListeningSettings, OriginSettings, XmppSettings, BaseSettings):
+class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSettings, BaseSettings):
     """Everything that can be set. It reads neither environment nor files by itself: `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

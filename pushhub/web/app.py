@@ -56,6 +56,7 @@ class App:
             settings.store,
             time.time,
             _acks(settings),
+            settings.channel_idle_age or None,
             may_evict=settings.store_may_evict,
         )
         hub = Hub(store, max_holds=settings.max_holds)
