@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -32,11 +31,11 @@ from pushhub.hub.publishing import Publishing
 from pushhub.hub.reading import Reading
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.stats import Stats
+from pushhub.hub.tail_read import TailRead
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, deleted, resume
-from pushhub.store.base import Append, Outcome, Store, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from pushhub.hub.trace import Tracer
     from pushhub.protocol.answer import Reply
     from pushhub.protocol.event import Event
+    from pushhub.store.base import Append, Outcome, Store, StoreError
 
 DEFAULT_MAX_HOLDS = 100_000
 
@@ -54,10 +54,6 @@ DEFAULT_MAX_HOLDS = 100_000
 JITTER = 0.2
 # A prime, so that a crowd of any usual size does not meet the same ones in step.
 JITTERS = 1021
-
-# How often the end of a log is read again because events or a delete that came meanwhile do not fit
-# to it: each time it needs another of them, so ten in a row are no chance.
-MAX_TAIL_READS = 10
 
 # Full or leaving: when a client should ask again, drawn from this range of milliseconds.
 RETRY_MS = (200, 1000)
@@ -341,32 +337,7 @@ class Hub:
 
     def ask_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
         """Load a channel's tail from the store; `done` gets what failed, or None."""
-        # Not a closure: one that asks again names itself, and the cycle would keep the pages.
-        self.reading.tail(channel, partial(self._tail_read, channel, done, MAX_TAIL_READS))
-
-    def _tail_read(
-        self,
-        channel: Channel,
-        done: Callable[[StoreError | None], None],
-        tries: int,
-        result: Read | StoreError,
-    ) -> None:
-        if isinstance(result, StoreError):
-            channel.early = None
-            done(result)
-        elif channel.tail is not None or self._load(channel, result):
-            done(None)
-        elif tries:
-            self.reading.tail(channel, partial(self._tail_read, channel, done, tries - 1))
-        else:
-            channel.early = None
-            self.stats.read_failed += 1
-            done(StoreUnavailable("The channel's end could not be read; try again."))
-
-    def _load(self, channel: Channel, read: Read) -> bool:
-        assert not isinstance(read, Gap), "the end of a log is never a gap"
-        # What is being read again was not good enough.
-        return not self.reading.asks(channel) and self.shelf.load(channel, read)
+        TailRead(self.reading, self.shelf, self.stats, channel, done).start()
 
     def ask_events(self, want: Want, done: Callable[[Read | StoreError], None]) -> None:
         """Read from the store what a tail does not hold."""
