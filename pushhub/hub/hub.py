@@ -187,9 +187,11 @@ class Hub:
             deadline = min(deadline, self._drained_at)
             if deadline <= now:
                 return hold.poll.nothing(at, Hint(self._draw(RETRY_MS)))
+        if hold.at is None:
+            # Else a former read for it has failed late, while it was read for again.
+            self.parked += hold.counted
         hold.at = at
         hold.parked = begun
-        self.parked += hold.counted
         if self.parked > self.most_parked:
             self.most_parked = self.parked
         self.wheel.set(hold, deadline)

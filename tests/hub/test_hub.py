@@ -235,6 +235,28 @@ async def test_one_failed_read_of_many_answers_once() -> None:
         assert len(recorder.replies) == 1
 
 
+async def test_a_read_that_fails_late_does_not_count_a_hold_twice() -> None:
+    """Of a poll of two channels one read fails, and the hold is parked. The feed is whole again, so
+    the hold is read for again; only then the other read fails.
+    """
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        hub.lost()
+        store.slow = store.failing = True
+        recorder = ask(hub, many("a", "b", since=cursor(hub, 0)))
+        await settled()
+        await store.let_go(1)
+        assert hub.parked == 1
+        hub.restored()
+        await settled()
+        await store.let_go(1)
+        store.failing = False
+        await store.let_go()
+        assert (hub.parked, bool(recorder)) == (1, False)
+        publish(hub, "b", 1)
+        assert (hub.parked, recorder.document["events"][0]["data"]) == (0, 1)
+
+
 async def test_a_client_that_goes_during_the_read_is_not_parked() -> None:
     store = ScriptedStore()
     async with opened(store) as hub:
