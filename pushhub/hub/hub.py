@@ -348,7 +348,7 @@ class Hub:
             self.doubt.overdue(channel)
         tail = channel.tail
         # Who knows of an event shares no read that may have begun before it.
-        known = (tail, tail.cursor if tail else None, channel.due, want.seen)
+        known = (tail, tail.cursor if tail else None, channel.due, want.tags)
         self.reading.events(want.channel, want.since, want.limit, done, known)
 
     # Time

@@ -286,7 +286,7 @@ async def test_a_changed_mode_after_a_kill_keeps_what_was_acknowledged(path: Pat
         await publish(store, item("1"))
         epoch = store.epoch
     lines = await asyncio.to_thread(append_until_killed, path, 0.2)
-    path.chmod(0o600)
+    await asyncio.to_thread(path.chmod, 0o600)
     await refused(path, f"mode was changed, keep them: .* remove {path}.lineage instead")
     os.unlink(sidecar(path))
     async with opened(at(path)) as store:
