@@ -16,6 +16,7 @@ _OUT = ("pushhub/testing/",)
 # module:function → what a round waits for; what ends the loop.
 LOOPS = {
     "cli/follow.py:Follower.follow": "a poll or a backoff; the user ends it",
+    "cli/fence.py:_fence": "the task, or a tick; the task's end",
     "hub/drain.py:let_go": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/follow.py:Follow.start": "a hold or 1 s; each round reads on, a drain or `stop` ends it",
     "origin/client.py:Client.ask": "a connection; sent again once",
