@@ -102,8 +102,10 @@ class SqliteLog:
         """
         self._flush()
         if self._connection.total_changes == self._changes:
-            # Refusals, duplicates, a sweep that found nothing: no reason to wait for the disk.
+            # Refusals, duplicates, a sweep that found nothing: no reason to wait for the disk. But
+            # a vacuum, which changes no row, has moved pages through the write-ahead log.
             self._connection.execute("COMMIT")
+            self._checkpoint()
             return
         self._file.owner.check_place()
         mark = Mark(self._file.mark.lineage, self._file.mark.commits + 1)
@@ -307,8 +309,10 @@ class SqliteLog:
         (kind,) = self._connection.execute("PRAGMA auto_vacuum").fetchone()
         if free <= KEPT_FREE_PAGES or kind != INCREMENTAL:
             return False
-        # A row for each page, and no page is freed before its row is drawn.
-        self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        # The statement has a row without columns for each page that it frees. Python's sqlite3
+        # draws the first of them alone, so that a larger number would free no more.
+        for _ in range(min(VACUUM_PAGES, free - KEPT_FREE_PAGES)):
+            self._connection.execute("PRAGMA incremental_vacuum(1)")
         self._pages += 2 * VACUUM_PAGES
         return True
 

@@ -15,7 +15,7 @@ import pytest
 
 from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.page import Gap, Page, Reason
-from pushhub.store import sqlite_log
+from pushhub.store import sqlite_file, sqlite_log
 from pushhub.store.base import REGISTER, Expect, Mismatch, Retention, StoreError, append
 from pushhub.store.memory import MemoryStore
 from pushhub.store.span import LEAST_FLOOR
@@ -149,6 +149,41 @@ async def test_what_is_deleted_makes_the_file_smaller(
             while free_pages(path) > 16:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     assert path.stat().st_size < big / 10
+
+
+async def test_room_is_given_back_in_large_steps_and_the_write_ahead_log_stays_bounded(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of what stays lie behind those that are free, so all of them are moved."""
+    for name, number in (("KEPT_FREE_PAGES", 16), ("VACUUM_PAGES", 64), ("CHECKPOINT_PAGES", 200)):
+        monkeypatch.setattr(sqlite_log, name, number)
+    monkeypatch.setattr(sqlite_file, "WAL_BYTES", 2**20)
+    steps: list[bool] = []
+    vacuum = sqlite_log.SqliteLog.vacuum
+
+    def noted(log: sqlite_log.SqliteLog) -> bool:
+        steps.append(vacuum(log))
+        return steps[-1]
+
+    monkeypatch.setattr(sqlite_log.SqliteLog, "vacuum", noted)
+    path = tmp_path / "log.db"
+    async with opened(SqliteStore(str(path), clock, sweep_seconds=3600)) as store:
+        await publish(store, *[item("x" * 12_000, "ab"[n % 2], KEEP) for n in range(1000)])
+        await store.delete("a")
+    free, most = free_pages(path), 0
+    assert free > 1000
+    steps.clear()
+    async with opened(made("sqlite", path, clock, None)) as store:
+        async with asyncio.timeout(20):
+            while free_pages(path) > 16:
+                most = max(most, path.with_name("log.db-wal").stat().st_size)
+                await asyncio.sleep(0.002)
+        last = await store.read("b", Start.LAST, 1)
+        assert isinstance(last, Page)
+        assert last.events[0].data == b"x" * 12_000
+    # A checkpoint comes after so many pages, and before the log is cut it has grown by a step.
+    assert most < 2**20 + 2 * 200 * 4096
+    assert steps.count(True) <= free // 64 + 2
 
 
 def free_pages(path: Path) -> int:
