@@ -242,8 +242,8 @@ class Home:
         """Send what is in the archive after `delivered`; return the last offset."""
         store, name = self.server.hub.store, archive_name(self.jid.bare)
         late = Late(store, self.jid.bare)
-        for event in await self._lost():
-            session.write(await late.payload(event))
+        for _, payload in await self._lost():
+            session.write(payload)
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # What is older than the last so many is not sent, but stays in the archive.
         since = max(
@@ -269,15 +269,19 @@ class Home:
         self._flushed = session, at
         return at.offset
 
-    async def _lost(self) -> list[Event]:
-        """The messages that clients which vanished may not have, to be brought once more.
+    async def _lost(self) -> list[tuple[Event, bytes]]:
+        """The messages that clients which vanished may not have, to be brought once more, with
+        their payloads: what a store that fails has not told all of is not forgotten.
 
         Raises:
             StoreError: the store cannot be read now.
         """
         again, self._again = sorted(set(self._again)), []
+        store = self.server.hub.store
+        late = Late(store, self.jid.bare)
         try:
-            return await events_at(self.server.hub.store, self.jid.bare, again)
+            events = await events_at(store, self.jid.bare, again)
+            return [(event, await late.payload(event)) for event in events]
         except StoreError:
             self._again += again
             raise
@@ -297,9 +301,8 @@ class Home:
     async def _give_back(self) -> None:
         """Bring what a session did not get to the others, as far as it did not come to them, too:
         they came later, or it was not for them."""
-        late = Late(self.server.hub.store, self.jid.bare)
-        for event in await self._lost():
-            message, payload = kept(event), await late.payload(event)
+        for event, payload in await self._lost():
+            message = kept(event)
             for session in list(self.sessions.values()):
                 copied = not message.resource or (session.carbons and message.copied)
                 if session.takes_messages and (session.since >= event.offset or not copied):
