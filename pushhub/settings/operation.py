@@ -37,7 +37,7 @@ class OperationSettings(BaseModel):
         setting(
             CHANNELS,
             "After how long without a publish a channel is removed, its last event too; 0 is "
-            "never. Memory and SQLite.",
+            "never.",
             unit="s",
             ge=0,
             le=315_360_000,
