@@ -3,6 +3,10 @@
 The collector of cycles hardly ever runs in a hub (`server/collector.py`), so whatever keeps a page
 in a cycle keeps its megabyte. Here as much is read as would show: five times what the tails may
 keep, which is less here than it is in use.
+
+With a closure in a cycle around each cold read a process on SQLite grows by 14 MiB for feeds and
+20 MiB for polls. One on the memory store does not, since the log itself holds the events: there
+`test_pages_kept.py` counts the pages.
 """
 
 from __future__ import annotations
