@@ -40,7 +40,7 @@ class OperationSettings(BaseModel):
         setting(
             CHANNELS,
             "After how long without a publish a channel is removed, its last event too: a day "
-            "(86,400 s) at least; 0 is never. Memory and SQLite.",
+            "(86,400 s) at least; 0 is never.",
             unit="s",
             ge=0,
             le=315_360_000,

@@ -83,6 +83,8 @@ class SqliteLog:
         self._next_id = self._first_free_id()
         self._floor = self._stored_floor()
         self._changes = 0
+        # Whether the last commit could not be noted in the sidecar: the log says so once.
+        self._sidecar_failing = False
         # About how many pages the write-ahead log has since it was last written back.
         self._pages = 0
         # What the transaction has changed and not written yet.
@@ -115,7 +117,11 @@ class SqliteLog:
             self._file.note(mark)
         except OSError as error:
             # The commit stands. A sidecar that is behind only notices fewer restored copies.
-            log.warning("store.sidecar_failed", error=str(error))
+            if not self._sidecar_failing:
+                log.warning("store.sidecar_failed", error=str(error))
+            self._sidecar_failing = True
+        else:
+            self._sidecar_failing = False
         self._checkpoint()
         while len(self._cache) > MAX_CACHED_CHANNELS:
             self._cache.popitem(last=False)
