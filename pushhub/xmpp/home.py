@@ -1,8 +1,7 @@
 """The sessions of one account on this node, and how the account's messages come to them.
 
-An account's messages are a log, its archive. A home follows it like any other reader of the hub, so
-it makes no difference where a message was sent from. A register remembers up to where they have
-been brought to somebody: what comes after is what XMPP calls offline messages.
+An account's messages are a log, its archive, and a home follows it like any other reader of the hub.
+A register keeps the position up to which messages were delivered; later ones are offline messages.
 """
 
 from __future__ import annotations
