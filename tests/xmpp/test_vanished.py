@@ -87,7 +87,7 @@ async def test_a_store_that_fails_before_the_stamp_is_known_loses_no_message(
     """The stamp of a late message may need another read of the archive."""
     await gone_dark(world, romeo, "one", "two")
     juliet = await world.user("juliet", "balcony")
-    failed = []
+    failed: list[Event] = []
     of = Stamps.of
 
     async def fails_once(self: Stamps, event: Event) -> int:
