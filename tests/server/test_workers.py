@@ -72,12 +72,12 @@ async def hold(server: Server, channel: str, cursor: str, count: int = HOLDS) ->
     return clients
 
 
-async def answers(clients: list[Client]) -> list[Response | None]:
+async def answers(clients: list[Client], seconds: float = 10.0) -> list[Response | None]:
     """What each of them gets; None for a connection that ended without an answer."""
 
     async def one(client: Client) -> Response | None:
         try:
-            return await client.receive()
+            return await client.receive(seconds)
         except GONE:
             return None
         finally:
@@ -238,7 +238,7 @@ async def test_a_killed_worker_costs_its_clients_a_reconnect_and_no_event(duo: S
     killed = workers(duo)[0]
     os.kill(killed, signal.SIGKILL)
     # Those of the other worker are still held: the news answers them, and nothing else does.
-    pending = asyncio.create_task(answers(clients))
+    pending = asyncio.create_task(answers(clients, 2 * SECONDS))
     await until(lambda: workers(duo)[0] != killed)
     assert "worker.died" in str(duo.output)
     assert f'"pid": {killed}, "status": -9' in str(duo.output)
