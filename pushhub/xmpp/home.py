@@ -1,6 +1,6 @@
 """The sessions of one account on this node, and how the account's messages come to them.
 
-An account's messages are a log, its archive, and a home follows it like any other reader of the hub.
+An account's messages are a log, its archive, and a home follows it as any reader of the hub does.
 A register keeps the position up to which messages were delivered; later ones are offline messages.
 """
 

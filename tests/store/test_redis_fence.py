@@ -241,6 +241,20 @@ async def test_an_answer_that_was_lost_is_not_asked_for_elsewhere(server: RedisS
 # -- the command ---------------------------------------------------------------
 
 
+_started: list[asyncio.subprocess.Process] = []
+
+
+@pytest.fixture(autouse=True)
+async def _commands_end() -> AsyncIterator[None]:
+    """No command outlives its test, nor is left for another test's collector of garbage."""
+    yield
+    while _started:
+        process = _started.pop()
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
 async def command(server: RedisServer, *flags: str) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pushhub", "store", "fence", *flags),
@@ -248,6 +262,7 @@ async def command(server: RedisServer, *flags: str) -> asyncio.subprocess.Proces
         stderr=asyncio.subprocess.PIPE,
         env={"PUSHHUB_STORE": server.url(), "PUSHHUB_DEV": "true"},
     )
+    _started.append(process)
     return process
 
 

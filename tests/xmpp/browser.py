@@ -73,6 +73,20 @@ class Browser:
         """Send, and return the answer's body."""
         return await self.hold(inside, node)
 
+    async def ask(self, inside: str, node: int | None = None) -> list[Element]:
+        """Send stanzas, one of them an iq, and return all that comes up to its result.
+
+        What comes in different turns of the loop comes in different responses.
+        """
+        seen: list[Element] = []
+        answer = await self.post(inside, node)
+        while True:
+            assert answer.get("type") is None, answer
+            seen += answer.elements
+            if any(e.name == "iq" and e.get("type") in ("result", "error") for e in seen):
+                return seen
+            answer = await self.hold("", node)
+
     def hold(self, inside: str = "", node: int | None = None) -> asyncio.Future[Element]:
         """Send a request, which may be held."""
         return asyncio.ensure_future(self._answer(self._begin(f"sid='{self.sid}'", inside, node)))

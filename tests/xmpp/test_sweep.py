@@ -38,7 +38,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
     other = await Browser.login(pair, "", node=0)
     node = pair.server.nodes.id
     await pair.leave(0)
-    await other.post(AVAILABLE, node=1)
+    await other.ask(AVAILABLE, node=1)
     mine = [f"$xmpp:{kind}:{node}" for kind in ("sign", "left")]
     moved = [f"$xmpp:moved:{browser.sid}" for browser in (dark, other)]
     clear = pair.sessions[1].sweep
@@ -47,7 +47,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sweep, "FORGET_SECONDS", 0.0)
     await clear.run()
     assert await kept(pair, *mine, *moved) == [*mine, moved[1]], "the other lives here"
-    await other.post("<presence xmlns='jabber:client' type='unavailable'/>" + AVAILABLE, node=1)
+    await other.ask("<presence xmlns='jabber:client' type='unavailable'/>" + AVAILABLE, node=1)
     juliet = await (await pair.user("juliet", "phone", 1)).available()
     assert await got(juliet) == ["one", "two"]
     (carrier,) = pair.sessions[1].carriers.values()

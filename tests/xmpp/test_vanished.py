@@ -42,7 +42,7 @@ async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterato
 async def gone_dark(world: World, romeo: Client, *texts: str) -> Browser:
     """Juliet's client is in a tunnel: it has no request here, and messages wait for it."""
     browser = await Browser.login(world, "juliet")
-    await browser.post(AVAILABLE)
+    await browser.ask(AVAILABLE)
     sessions = world.sessions[0]
     for text in texts:
         romeo.chat("juliet@localhost", text)
