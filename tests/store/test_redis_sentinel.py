@@ -171,3 +171,22 @@ async def test_no_sentinel_at_all_is_one_sentence(rack: Rack) -> None:
     with pytest.raises(StoreUnavailable, match="No master found for 'hub'"):
         async with opened(store):
             pass
+
+
+async def test_closing_ends_although_a_cancellation_was_forgotten() -> None:
+    """As asyncio.wait_for does before Python 3.12, with which redis-py connects."""
+    sentinels = Sentinels(read_sentinel_url("redis+sentinel://127.0.0.1/hub/0"))
+    forgotten = asyncio.Event()
+
+    async def listen() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            forgotten.set()
+        await asyncio.Event().wait()
+
+    sentinels._tasks.append(asyncio.create_task(listen()))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await sentinels.close()
+    assert forgotten.is_set()
