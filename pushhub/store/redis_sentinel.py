@@ -40,6 +40,10 @@ HOLD_SECONDS = 10.0
 # two seconds; five times that.
 SETTLE_SECONDS = 10.0
 
+# How long a task may resist its cancellation (more than any attempt to connect takes), and the
+# pause between two cancellations.
+CLOSE_SECONDS, CANCEL_SECONDS = 10.0, 0.05
+
 Address = tuple[str, int]
 
 # What redis-py and uvloop raise where a sentinel cannot be reached.
@@ -182,9 +186,13 @@ class Sentinels:
 
     async def close(self) -> None:
         """Listen no more, and disconnect."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks, end = set(self._tasks), self._now() + CLOSE_SECONDS
+        while tasks and self._now() < end:
+            for task in tasks:
+                task.cancel()
+            # Again and again: redis-py connects within asyncio.wait_for, which before Python 3.12
+            # forgets a cancellation that comes as the connection is made (CPython's gh-86296).
+            _, tasks = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
         for client in self._clients:
             await client.aclose()
         # redis-py does not wait for the end of a subscription's connection.
