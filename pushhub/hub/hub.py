@@ -85,13 +85,13 @@ class Hub:
         self.most_parked = 0
         self.draining = False
         self.now: Callable[[], float]
-        self._uniform = uniform
+        self.uniform = uniform
         # Drawn once, and gone through again and again: nobody can tell, and each wait needs one.
         self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
         self.shelf = Shelf(store.leave, lambda: self.now())
         self.doubt = Doubt(self)
         self.reading = Reading(store, self.stats)
-        self.publishing = Publishing(store, self.stats)
+        self.publishing = Publishing(store, self.stats, lambda: self.now())
         self.tracer: Tracer | None = None
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -359,7 +359,7 @@ class Hub:
         self.shelf.sweep()
 
     def _draw(self, bounds: tuple[int, int]) -> int:
-        return round(self._uniform(*bounds))
+        return round(self.uniform(*bounds))
 
     async def drain(self, seconds: float) -> None:
         """Answer every hold over about `seconds`, with a jittered hint of when to come back. New

@@ -7,11 +7,18 @@ each, and one timer turns the wheel.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Deadlines are seconds; waits are shortened at random by up to a fifth anyway, so a tenth of a
 # second late is on time.
 TICK_SECONDS = 0.1
+
+# More ticks than this at one time are not gone through one by one: a minute's, as many as there are
+# buckets when every wait of a minute is in use.
+MOST_TICKS = 600
 
 # The `tick` of an entry that is not on the wheel.
 OFF = 0
@@ -67,14 +74,22 @@ class Wheel:
         """Take off the wheel what is due, and return it."""
         tick = int(now / TICK_SECONDS)
         due: list[Entry] = []
-        for passed in range(self._turned + 1, tick + 1):
-            bucket = self._buckets.pop(passed, None)
+        passed: Iterable[int] = range(self._turned + 1, tick + 1)
+        if tick - self._turned > MOST_TICKS:
+            # A machine that slept for a week has passed six million ticks, nearly all of them empty.
+            passed = sorted(found for found in self._buckets if found <= tick)
+        for number in passed:
+            bucket = self._buckets.pop(number, None)
             if bucket:
                 due.extend(bucket)
         self._turned = max(self._turned, tick)
         for entry in due:
             entry.tick = OFF
         return due
+
+    def next(self) -> float | None:
+        """When the next entry is due, in seconds of the clock; None if there is none."""
+        return min(self._buckets) * TICK_SECONDS if self._buckets else None
 
     def entries(self) -> list[Entry]:
         """All that have a deadline."""

@@ -80,7 +80,7 @@ class Lobby:
             self.config, self.state, self.app_state = config, server_state, app_state
             self.wheel = self.hub.wheel
             self.now = self.hub.now
-            self.expire()
+            self.refresh()
         return Connection(self)
 
     def head(self, raw: bytes) -> Head:
@@ -98,7 +98,13 @@ class Lobby:
         return head
 
     def expire(self) -> None:
-        """A second has passed."""
+        """A second has passed: refresh what changes with time, as long as there are connections."""
+        self.refresh()
+        if not self.state.connections:
+            self.wheel.clear(self)
+
+    def refresh(self) -> None:
+        """Take the time, and again in a second."""
         self.extras.refresh(self.hub.clock())
         self.coarse = self.now()
         self.wheel.set(self, self.coarse + REFRESH_SECONDS)

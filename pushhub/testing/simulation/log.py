@@ -1,0 +1,224 @@
+"""One log that several nodes share, and what can happen between a node and it.
+
+`SharedLog` is the server: it keeps the events. `View` is one node's store: it reads and appends
+with a latency, is told of events through a feed of its own, and is never certain of silence. A
+view fails, answers late, or loses its feed; the log loses its newest events, as a replica does
+that is promoted too early, and has a new epoch then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pushhub.store.base import StoreUnavailable
+from pushhub.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.protocol.cursor import Cursor, Since
+    from pushhub.protocol.event import Event
+    from pushhub.protocol.page import Page, Read
+    from pushhub.store.base import Append, ChannelInfo, Listener, Outcome
+
+
+class SharedLog(MemoryStore):
+    """What all views have in common."""
+
+    certain = False
+
+    def __init__(self, clock: Callable[[], float], draw: Callable[[], str]) -> None:
+        super().__init__(clock)
+        self._draw = draw
+        self.views: list[View] = []
+        self._listener = self
+        self._epoch = draw()
+
+    def wake(self, event: Event) -> None:
+        """Tell every node that listens to the event's channel."""
+        for view in self.views:
+            if event.channel in view.subscribed:
+                view.tell(view.woken, event)
+
+    def forget(self, channel: str) -> None:
+        """Tell every node that a channel was deleted."""
+        for view in self.views:
+            if channel in view.subscribed:
+                view.tell(view.forgotten, channel)
+
+    def lost(self) -> None:
+        """Not called: views lose their feeds, the log does not."""
+
+    def restored(self) -> None:
+        """Not called, as `lost`."""
+
+    def lose(self, events: int) -> int:
+        """Lose the newest events of every channel, and begin a new epoch. How many were lost."""
+        lost = 0
+        for found in self._channels.values():
+            for _ in range(min(events, len(found.events))):
+                found.events.pop()
+                found.top -= 1
+                lost += 1
+        self._keys.clear()
+        self._epoch = self._draw()
+        return lost
+
+    def span(self, channel: str) -> tuple[str, int, int]:
+        """A channel's present epoch, its oldest offset, and its last one."""
+        span = self._fresh(channel).span(self._epoch)
+        return span.epoch, span.oldest, span.top
+
+    def last(self, channel: str) -> Cursor | None:
+        """The last event's own cursor, if there is one."""
+        events = self._fresh(channel).events
+        return events[-1].cursor if events else None
+
+    @property
+    def registers(self) -> dict[str, int]:
+        """The private channels that have events, with how many."""
+        return {
+            name: len(found.events)
+            for name, found in self._channels.items()
+            if found.events and name.startswith("$")
+        }
+
+
+class View:
+    """One node's way to the log. `feed_seconds` draws how late a piece of news is."""
+
+    certain = False
+
+    def __init__(
+        self, log: SharedLog, latency: Callable[[], float], feed_seconds: Callable[[], float]
+    ) -> None:
+        self.log = log
+        self.subscribed: set[str] = set()
+        self.failing = False
+        """Whether every command fails."""
+        self.feeding = True
+        self._latency = latency
+        self._feed_seconds = feed_seconds
+        self._fed_until = 0.0
+        self._listener: Listener | None = None
+        self._epoch = log.epoch
+        self._loop: asyncio.AbstractEventLoop
+
+    async def open(self, listener: Listener) -> None:
+        if self.failing:
+            raise StoreUnavailable("The log cannot be reached.")
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._epoch = self.log.epoch
+        self.log.views.append(self)
+
+    async def close(self) -> None:
+        self._listener = None
+        if self in self.log.views:
+            self.log.views.remove(self)
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    @property
+    def ready(self) -> bool:
+        return self._listener is not None and not self.failing
+
+    def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        self._loop.call_later(self._latency(), self._append, appends, done)
+
+    def _append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        if self.failing or self._listener is None:
+            refused: list[Outcome] = [StoreUnavailable("The log cannot be reached.")] * len(appends)
+            done(refused)
+            return
+        self.log.append(
+            appends, lambda outcomes: self._reply(done, outcomes)
+        )
+
+    def _reply(
+        self, done: Callable[[list[Outcome]], None], outcomes: list[Outcome]
+    ) -> None:
+        self._loop.call_later(self._latency(), self._acknowledge, done, outcomes)
+
+    def _acknowledge(
+        self, done: Callable[[list[Outcome]], None], outcomes: list[Outcome]
+    ) -> None:
+        done(outcomes)
+
+    async def read(self, channel: str, since: Since, limit: int) -> Read:
+        await self._reach()
+        read = await self.log.read(channel, since, limit)
+        await asyncio.sleep(self._latency())
+        return read
+
+    async def tail(self, channel: str, limit: int) -> Page:
+        await self._reach()
+        self.subscribed.add(channel)
+        page = await self.log.tail(channel, limit)
+        # The reply follows what the feed said before, on a connection of its own.
+        await asyncio.sleep(self._latency())
+        return page
+
+    def leave(self, channel: str) -> None:
+        self.subscribed.discard(channel)
+
+    async def time(self) -> float:
+        await self._reach()
+        return await self.log.time()
+
+    async def delete(self, channel: str) -> bool:
+        await self._reach()
+        return await self.log.delete(channel)
+
+    async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
+        await self._reach()
+        return await self.log.channels(prefix, after, limit)
+
+    async def _reach(self) -> None:
+        await asyncio.sleep(self._latency())
+        if self.failing or self._listener is None:
+            raise StoreUnavailable("The log cannot be reached.")
+
+    # The feed
+
+    def tell(self, what: Callable[..., None], *args: object) -> None:
+        """Bring news, late and in order, if the feed is whole."""
+        if self.feeding:
+            self._fed_until = max(self._fed_until, self._loop.time() + self._feed_seconds())
+            self._loop.call_at(self._fed_until, self._told, what, args, self._broken)
+
+    _broken = 0
+
+    def _told(self, what: Callable[..., None], args: tuple[object, ...], broken: int) -> None:
+        # What was on its way when the feed broke is lost with it.
+        if self.feeding and broken == self._broken:
+            what(*args)
+
+    def woken(self, event: Event) -> None:
+        if self._listener is not None:
+            self._listener.wake(event)
+
+    def forgotten(self, channel: str) -> None:
+        if self._listener is not None:
+            self._listener.forget(channel)
+
+    def lose_feed(self) -> None:
+        """The feed's connection breaks, and the node notices."""
+        if self.feeding and self._listener is not None:
+            self.feeding = False
+            self._broken += 1
+            self.subscribed.clear()
+            self._listener.lost()
+
+    def restore_feed(self) -> None:
+        """The feed's connection is there again."""
+        if not self.feeding and self._listener is not None:
+            self.feeding = True
+            self._epoch = self.log.epoch
+            self._listener.restored()
+
+    def __repr__(self) -> str:
+        return f"<View {len(self.subscribed)} subscribed, failing={self.failing}>"

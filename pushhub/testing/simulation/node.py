@@ -1,0 +1,97 @@
+"""One process of pushhub: the whole application behind its HTTP/1.1 driver, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from pushhub.server.lobby import Lobby
+from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
+from pushhub.web.app import App
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from pushhub.runtime import Runtime
+    from pushhub.settings import Settings
+    from pushhub.store.base import Store
+    from pushhub.testing.simulation.network import Listener, Network
+
+PORT = 8080
+
+
+class Node:
+    """A hub with an address of its own: `name`, port 8080."""
+
+    def __init__(
+        self, network: Network, name: str, settings: Settings, store: Store | None, runtime: Runtime
+    ) -> None:
+        self.name = name
+        self.process = Process(name)
+        self.settings = settings
+        self.store = store
+        self.is_up = False
+        self.app: App
+        self._network = network
+        self._runtime = runtime
+        self._listener: Listener
+        self._context = contextvars.copy_context()
+        self._context.run(PROCESS.set, self.process)
+
+    async def start(self) -> None:
+        """Open the store, then listen."""
+        await self._inside(self._start())
+
+    async def _start(self) -> None:
+        self.app = App(self.settings, store=self.store, runtime=self._runtime)
+        await self.app.open()
+        config = Config(
+            self.app, http=Lobby(self.app), ws="none", lifespan="off", log_config=None  # type: ignore[arg-type]
+        )
+        config.load()
+        state, lobby = ServerState(), config.http_protocol_class
+        self._listener = self._network.listen(
+            self.name, PORT, lambda: lobby(config, state, {})  # type: ignore[call-arg,arg-type]
+        )
+        self.is_up = True
+
+    async def stop(self) -> None:
+        """Leave as a process does that gets SIGTERM (`server.serving`)."""
+        await self._inside(self._stop())
+
+    async def _stop(self) -> None:
+        service, settings = self.app.service, self.settings
+        service.leaving = True
+        await asyncio.sleep(settings.drain_delay)
+        await self.app.hand_over()
+        await service.hub.drain(settings.drain_seconds)
+        await service.hub.drain(0)
+        self._network.unlisten(self.name, PORT)
+        for end in list(self._listener.open):
+            end.get_protocol().shutdown()  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        for end in list(self._listener.open):
+            end.close()
+        await self.app.close()
+        self.is_up = False
+
+    def crash(self) -> None:
+        """End in the middle of whatever happens, as after SIGKILL."""
+        self._network.unlisten(self.name, PORT)
+        kill(self.process)
+        for end in list(self._listener.open):
+            end.abort()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        loop.forget(self.app.service.hub)
+        self.is_up = False
+
+    async def _inside(self, work: Coroutine[None, None, None]) -> None:
+        await asyncio.get_running_loop().create_task(work, context=self._context)
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}{'' if self.is_up else ', down'}>"
