@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 # second late is on time.
 TICK_SECONDS = 0.1
 
-# More ticks than this at one time are not gone through one by one: a minute's, as many as there are
-# buckets when every wait of a minute is in use.
-MOST_TICKS = 600
-
 # The `tick` of an entry that is not on the wheel.
 OFF = 0
 
@@ -75,7 +71,7 @@ class Wheel:
         tick = int(now / TICK_SECONDS)
         due: list[Entry] = []
         passed: Iterable[int] = range(self._turned + 1, tick + 1)
-        if tick - self._turned > MOST_TICKS:
+        if tick - self._turned > len(self._buckets):
             # A machine that slept for a week has passed six million ticks, nearly all of them empty.
             passed = sorted(found for found in self._buckets if found <= tick)
         for number in passed:

@@ -129,7 +129,6 @@ class Server:
         # Salts of accounts that do not exist must not change with the process.
         self._secret = await self._decoy_secret()
         await self.nodes.open()
-        self._later()
 
     async def close(self) -> None:
         """End every stream, and finish what was begun."""
@@ -202,6 +201,8 @@ class Server:
         if home is None:
             bare = jid.with_resource("")
             home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
+            if self._timer is None:
+                self._later()
         return home
 
     async def adopt(self, stream: Stream, identity: Identity, record: Any) -> Session:
@@ -342,10 +343,12 @@ class Server:
         self._timer = asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._remember)
 
     def _remember(self) -> None:
+        self._timer = None
         dirty = [home for home in self.homes.values() if home.dirty]
         if dirty:
             self.spawn(self._remember_all(dirty))
-        self._later()
+        if self.homes:
+            self._later()
 
     async def _remember_all(self, homes: list[Home]) -> None:
         for home in homes:

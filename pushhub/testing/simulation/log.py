@@ -23,14 +23,39 @@ if TYPE_CHECKING:
     from pushhub.store.base import Append, ChannelInfo, Listener, Outcome
 
 
-class SharedLog(MemoryStore):
+class Log(MemoryStore):
+    """A log in memory that can be asked for the truth."""
+
+    def __init__(self, clock: Callable[[], float], draw: Callable[[], str]) -> None:
+        super().__init__(clock)
+        self._draw = draw
+
+    async def open(self, listener: Listener) -> None:
+        await super().open(listener)
+        self._epoch = self._draw()
+
+    def span(self, channel: str) -> tuple[str, int, int]:
+        """A channel's present epoch, its oldest offset, and its last one."""
+        span = self._fresh(channel).span(self._epoch)
+        return span.epoch, span.oldest, span.top
+
+    @property
+    def registers(self) -> dict[str, int]:
+        """The private channels that have events, with how many."""
+        return {
+            name: len(self._fresh(name).events)
+            for name in self._channels
+            if name.startswith("$") and self._fresh(name).events
+        }
+
+
+class SharedLog(Log):
     """What all views have in common."""
 
     certain = False
 
     def __init__(self, clock: Callable[[], float], draw: Callable[[], str]) -> None:
-        super().__init__(clock)
-        self._draw = draw
+        super().__init__(clock, draw)
         self.views: list[View] = []
         self._listener = self
         self._epoch = draw()
@@ -64,25 +89,6 @@ class SharedLog(MemoryStore):
         self._keys.clear()
         self._epoch = self._draw()
         return lost
-
-    def span(self, channel: str) -> tuple[str, int, int]:
-        """A channel's present epoch, its oldest offset, and its last one."""
-        span = self._fresh(channel).span(self._epoch)
-        return span.epoch, span.oldest, span.top
-
-    def last(self, channel: str) -> Cursor | None:
-        """The last event's own cursor, if there is one."""
-        events = self._fresh(channel).events
-        return events[-1].cursor if events else None
-
-    @property
-    def registers(self) -> dict[str, int]:
-        """The private channels that have events, with how many."""
-        return {
-            name: len(found.events)
-            for name, found in self._channels.items()
-            if found.events and name.startswith("$")
-        }
 
 
 class View:
@@ -134,18 +140,12 @@ class View:
             refused: list[Outcome] = [StoreUnavailable("The log cannot be reached.")] * len(appends)
             done(refused)
             return
-        self.log.append(
-            appends, lambda outcomes: self._reply(done, outcomes)
-        )
+        self.log.append(appends, lambda outcomes: self._reply(done, outcomes))
 
-    def _reply(
-        self, done: Callable[[list[Outcome]], None], outcomes: list[Outcome]
-    ) -> None:
+    def _reply(self, done: Callable[[list[Outcome]], None], outcomes: list[Outcome]) -> None:
         self._loop.call_later(self._latency(), self._acknowledge, done, outcomes)
 
-    def _acknowledge(
-        self, done: Callable[[list[Outcome]], None], outcomes: list[Outcome]
-    ) -> None:
+    def _acknowledge(self, done: Callable[[list[Outcome]], None], outcomes: list[Outcome]) -> None:
         done(outcomes)
 
     async def read(self, channel: str, since: Since, limit: int) -> Read:

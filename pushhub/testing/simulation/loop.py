@@ -90,6 +90,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """How many callbacks were scheduled."""
         # A hub ticks ten times a second; only ticks that have something to do are run.
         self._ticks: dict[Hub, tuple[float, Callable[[], None]]] = {}
+        self._contexts: dict[Hub, contextvars.Context] = {}
         super().__init__(selector)
         self.set_task_factory(_own_task)
 
@@ -117,7 +118,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             self._now += timeout
             return
         self._now = max(self._now, due)
-        self.call_soon(self._ticks.pop(hub)[1], context=self._context_of(hub))
+        self.call_soon(self._ticks.pop(hub)[1], context=self._contexts[hub])
 
     def _next_tick(self) -> tuple[Hub | None, float]:
         first: Hub | None = None
@@ -129,9 +130,6 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             if due < at:
                 first, at = hub, due
         return first, at
-
-    def _context_of(self, hub: Hub) -> contextvars.Context:
-        return self._contexts[hub]
 
     # Callbacks and their processes
 
@@ -156,17 +154,15 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             return super().call_at(when, _guarded, process, callback, *args, context=context)
         return super().call_at(when, callback, *args, context=context)
 
-    _contexts: dict[Hub, contextvars.Context]
-
     def _tick_at(self, hub: Hub, when: float, tick: Callable[[], None]) -> Any:
-        self.__dict__.setdefault("_contexts", {})[hub] = contextvars.copy_context()
+        self._contexts[hub] = contextvars.copy_context()
         self._ticks[hub] = (when, tick)
         return _Tick(self, hub)
 
     def forget(self, hub: Hub) -> None:
         """A hub ticks no more."""
         self._ticks.pop(hub, None)
-        self.__dict__.get("_contexts", {}).pop(hub, None)
+        self._contexts.pop(hub, None)
 
     # What would come from outside
 
@@ -178,7 +174,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             done.set_exception(error)
         return done
 
-    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
+    async def create_connection(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any
+    ) -> Any:  # type: ignore[override]
         return await self.network.connect(protocol_factory, host, port)
 
 

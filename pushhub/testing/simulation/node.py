@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pushhub.runtime import Runtime
     from pushhub.settings import Settings
     from pushhub.store.base import Store
-    from pushhub.testing.simulation.network import Listener, Network
+    from pushhub.testing.simulation.network import End, Listener, Network
 
 PORT = 8080
 
@@ -50,14 +50,25 @@ class Node:
         self.app = App(self.settings, store=self.store, runtime=self._runtime)
         await self.app.open()
         config = Config(
-            self.app, http=Lobby(self.app), ws="none", lifespan="off", log_config=None  # type: ignore[arg-type]
+            self.app,
+            http=Lobby(self.app),
+            ws="none",
+            lifespan="off",
+            log_config=None,  # type: ignore[arg-type]
         )
         config.load()
         state, lobby = ServerState(), config.http_protocol_class
         self._listener = self._network.listen(
-            self.name, PORT, lambda: lobby(config, state, {})  # type: ignore[call-arg,arg-type]
+            self.name,
+            PORT,
+            lambda: lobby(config, state, {}),  # type: ignore[call-arg,arg-type]
         )
         self.is_up = True
+
+    @property
+    def connections(self) -> list[End]:
+        """The server's ends of its connections."""
+        return list(self._listener.open)
 
     async def stop(self) -> None:
         """Leave as a process does that gets SIGTERM (`server.serving`)."""
@@ -92,6 +103,22 @@ class Node:
 
     async def _inside(self, work: Coroutine[None, None, None]) -> None:
         await asyncio.get_running_loop().create_task(work, context=self._context)
+
+    def weigh(self) -> dict[str, int]:
+        """How much there is of all that should not grow."""
+        app, hub = self.app, self.app.service.hub
+        weight = {
+            "holds": hub.parked,
+            "channels": len(hub.shelf),
+            "deadlines": len(hub.wheel),
+            "tasks": sum(not task.done() for task in self.process.tasks),
+            "connections": len(self._listener.open),
+        }
+        if app.sessions is not None:
+            weight["sessions"] = len(app.sessions)
+        if app.origin is not None and app.origin.sharing is not None:
+            weight["resources"] = len(app.origin.sharing)
+        return weight
 
     def __repr__(self) -> str:
         return f"<Node {self.name}{'' if self.is_up else ', down'}>"

@@ -24,6 +24,10 @@ class Resource:
     """Whether its responses have an ETag."""
     fetches: list[float] = field(default_factory=list)
     """When it was asked for."""
+    notified: float = 0.0
+    """When pushhub acknowledged that the present version is news."""
+    waits: list[list[float]] = field(default_factory=list)
+    """From when to when a client waited for it."""
 
     @property
     def tag(self) -> str:

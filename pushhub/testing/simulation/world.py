@@ -1,0 +1,219 @@
+"""One run's world: nodes, log, origin, network, clock, and the story of what happens."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b32encode
+from random import Random
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pushhub.runtime import Runtime
+from pushhub.settings import Settings
+from pushhub.testing.simulation.http import Client
+from pushhub.testing.simulation.log import Log, SharedLog, View
+from pushhub.testing.simulation.loop import BusyLoop
+from pushhub.testing.simulation.network import Network
+from pushhub.testing.simulation.node import Node
+from pushhub.testing.simulation.oracle import Oracle
+from pushhub.testing.simulation.origin import Origin
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pushhub.testing.simulation.loop import SimulatedLoop
+    from pushhub.testing.simulation.plan import Plan
+
+# 2027-01-15, a Friday: what the wall clock says at the loop's zero.
+EPOCH_SECONDS = 1_800_000_000.0
+# After trouble has ended, so long may its traces last: a retry, a reread, a client's pause.
+TRACE_SECONDS = 6.0
+# So many callbacks may a node schedule at rest and for each request, in a minute and each.
+CALLBACKS_A_SECOND = 100
+CALLBACKS_A_REQUEST = 3_000
+
+ROUTES: list[dict[str, Any]] = [
+    {"path": "/poll/*", "step": "poll", "interval": 1},
+    {"path": "/notify/*", "step": "notify"},
+]
+NAMESPACES = {"small": {"retention_events": 5, "retention_age": 60}}
+
+
+class World:
+    """Everything that a run has, and what is true of it."""
+
+    def __init__(self, loop: SimulatedLoop, plan: Plan) -> None:
+        self.loop = loop
+        self.plan = plan
+        self.random = Random(f"{plan.seed}:world")
+        self.network = Network(loop)
+        self.origin = Origin(self.network)
+        self.oracle = Oracle(self)
+        self.story: list[str] = []
+        self.clock_offset = EPOCH_SECONDS
+        self.requests = 0
+        self.over = False
+        self.resting = asyncio.Event()
+        self.working = asyncio.Event()
+        self.working.set()
+        # Node → when something was wrong with it, and until when.
+        self._troubles: dict[str, list[list[float]]] = {}
+        self._runtime = Runtime(
+            lambda: self.loop.time() + self.clock_offset,
+            self.random.uniform,
+            self.random.randbytes,
+        )
+        self.is_certain = plan.nodes == 1 and not plan.is_shared
+        self._shared = None if self.is_certain else SharedLog(self._runtime.clock, self._epoch)
+        self.log: Log = self._shared or Log(self._runtime.clock, self._epoch)
+        self.nodes: list[Node] = []
+        self._counted = (0.0, 0, 0)
+
+    # Its parts
+
+    def settings(self) -> Settings:
+        """What every node is started with."""
+        return Settings(
+            dev=True,
+            store="memory://",
+            origin="http://origin:80",
+            routes=ROUTES,
+            namespaces=NAMESPACES,
+            drain_delay=0.5,
+            drain_seconds=2,
+        )
+
+    async def start(self) -> None:
+        """Start every node."""
+        for number in range(self.plan.nodes):
+            await self.add_node(f"node{number}")
+
+    async def add_node(self, name: str) -> Node:
+        """Start a node; one of the same name that is down is replaced."""
+        if self._shared is None:
+            self.log = Log(self._runtime.clock, self._epoch)
+            store: Any = self.log
+        else:
+            store = View(self._shared, self._latency, self._feed_seconds)
+        node = Node(self.network, name, self.settings(), store, self._runtime)
+        await node.start()
+        self.nodes = [other for other in self.nodes if other.name != name] + [node]
+        self.nodes.sort(key=lambda n: n.name)
+        self.oracle.forget_node(name)
+        return node
+
+    def view(self, node: Node) -> View | None:
+        """A node's way to the shared log, if there is one."""
+        return node.store if isinstance(node.store, View) else None
+
+    @property
+    def shared(self) -> SharedLog | None:
+        """The log of several nodes, if it is one."""
+        return self._shared
+
+    def _latency(self) -> float:
+        return self.random.uniform(0.0002, 0.002)
+
+    def _feed_seconds(self) -> float:
+        return self.random.choice((0.0002, 0.001, 0.01, 0.1))
+
+    def _epoch(self) -> str:
+        return b32encode(self.random.randbytes(8))[:12].lower().decode()
+
+    # What happens
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self.loop.time()
+
+    def tell(self, who: str, words: str) -> None:
+        """Add a line to the story."""
+        self.story.append(f"{self.now():14.3f}  {who:<12} {words}")
+
+    def trouble(self, node: str) -> None:
+        """Something is wrong with a node from now on, and promises on time do not hold."""
+        self._troubles.setdefault(node, []).append([self.now(), float("inf")])
+
+    def heal(self, node: str) -> None:
+        """It is over."""
+        for trouble in self._troubles.get(node, []):
+            if trouble[1] == float("inf"):
+                trouble[1] = self.now() + TRACE_SECONDS
+
+    def troubled(self, node: str, begin: float, end: float) -> bool:
+        """Whether anything was wrong with a node, or with all, in that time."""
+        troubles = [*self._troubles.get(node, []), *self._troubles.get("*", [])]
+        return any(since <= end and until >= begin for since, until in troubles)
+
+    async def loop_sleep(self, seconds: float) -> None:
+        """Sleep; a process may not, an actor may."""
+        await asyncio.sleep(seconds)
+
+    def client(self, host: str, address: str) -> Client:
+        """A client of a node."""
+        return Client(self.network, host, address)
+
+    async def rest(self, seconds: float) -> None:
+        """Let everybody sleep."""
+        self.working.clear()
+        await asyncio.sleep(seconds)
+        self.working.set()
+
+    def weigh(self) -> dict[str, dict[str, int]]:
+        """What every node has."""
+        return {node.name: node.weigh() for node in self.nodes if node.is_up}
+
+    def check_rest(self, at_rest: dict[str, dict[str, int]]) -> None:
+        """When all have left, nothing is left of them."""
+        for name, now in self.weigh().items():
+            more = {
+                what: f"{at_rest[name][what]} -> {count}"
+                for what, count in now.items()
+                if count > at_rest[name][what]
+            }
+            if more:
+                self.oracle.find("leak", name, str(more))
+
+    def check_fetches(self) -> None:
+        """No fetch while nobody waits, but for a linger."""
+        for path, resource in self.origin.resources.items():
+            for at in resource.fetches:
+                if not any(begin <= at <= end + 15 for begin, end in resource.waits):
+                    self.oracle.find("fetch", path, f"fetched at {at:.3f} s, and nobody waits")
+                    break
+
+    def check_work(self) -> None:
+        """Raise an alarm if callbacks run that nobody asked for."""
+        before, callbacks, requests = self._counted
+        now = self.now()
+        seconds, ran = now - before, sum(node.process.callbacks for node in self.nodes)
+        asked = self.requests - requests
+        bound = CALLBACKS_A_SECOND * seconds * len(self.nodes) + CALLBACKS_A_REQUEST * (asked + 1)
+        if before and ran - callbacks > bound:
+            text = f"{ran - callbacks} callbacks in {seconds:.1f} s for {asked} requests"
+            self.oracle.find("busy", "world", text)
+            raise BusyLoop(text)
+        self._counted = (now, ran, self.requests)
+
+
+def capture_log(world: World) -> list[dict[str, Any]]:
+    """Have structlog write to a list; errors in it are findings."""
+    lines: list[dict[str, Any]] = []
+
+    def keep(_: Any, level: str, event: dict[str, Any]) -> Any:
+        lines.append({"level": level, **event})
+        world.tell(
+            "log",
+            f"{level} {event.get('event')} { {k: v for k, v in event.items() if k not in ('event', 'exc_info')} }",
+        )
+        if level in ("error", "critical", "exception") or event.get("exc_info"):
+            world.oracle.find("log", "node", str(event))
+            if event.get("exc_info"):
+                import traceback
+
+                world.tell("log", traceback.format_exc())
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep], cache_logger_on_first_use=False)
+    return lines
