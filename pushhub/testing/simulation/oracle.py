@@ -52,6 +52,7 @@ class Oracle:
         self._world = world
         self.findings: list[Finding] = []
         self.acknowledged: dict[str, list[Acknowledged]] = defaultdict(list)
+        self._places: dict[tuple[str, str, int], Acknowledged] = {}
         # Channel and node → the newest value that was seen there.
         self._values: dict[tuple[str, str], tuple[str, int]] = {}
         self.deliveries = self.gaps = 0
@@ -68,7 +69,9 @@ class Oracle:
         """A publish was acknowledged."""
         epoch, offset = split(cursor)
         now = self._world.now()
-        self.acknowledged[channel].append(Acknowledged(channel, epoch, offset, id, asked, now))
+        record = Acknowledged(channel, epoch, offset, id, asked, now)
+        self.acknowledged[channel].append(record)
+        self._places[channel, epoch, offset] = record
 
     # Feeds
 
@@ -97,9 +100,9 @@ class Oracle:
     def _content(self, actor: str, channel: str, epoch: str, event: Any) -> None:
         data = event["data"]
         id = data.get("id") if isinstance(data, dict) else None
-        for record in self.acknowledged[channel]:
-            if record.epoch == epoch and record.offset == event["offset"] and record.id != id:
-                self.find("content", actor, f"{epoch}-{event['offset']} is {record.id}, not {id}")
+        record = self._places.get((channel, epoch, event["offset"]))
+        if record is not None and record.id != id:
+            self.find("content", actor, f"{epoch}-{event['offset']} is {record.id}, not {id}")
 
     def _claimed(
         self, actor: str, channel: str, epoch: str, offset: int, asked: float, node: str
@@ -132,7 +135,9 @@ class Oracle:
         """A wait ended with nothing at `cursor`: nothing was acknowledged during it in time."""
         epoch, offset = split(cursor)
         now = self._world.now()
-        for record in self.acknowledged[channel]:
+        for record in reversed(self.acknowledged[channel]):
+            if record.at < asked - DELIVERY_SECONDS * 30:
+                return
             is_later = record.epoch == epoch and record.offset > offset
             if is_later and record.at < now - DELIVERY_SECONDS:
                 if not self._world.troubled(node, record.asked, now):
