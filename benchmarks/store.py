@@ -17,6 +17,7 @@ from pushhub.store.base import Append, Appended, append
 from pushhub.store.urls import open_store_url
 
 if TYPE_CHECKING:
+    from pushhub.protocol.cursor import Cursor
     from pushhub.protocol.event import Event
     from pushhub.store.base import Store
 
@@ -25,6 +26,8 @@ class Nobody:
     """A listener that does nothing."""
 
     def wake(self, event: Event) -> None: ...
+
+    def receipt(self, channel: str, cursor: Cursor | None) -> None: ...
 
     def forget(self, channel: str) -> None: ...
 

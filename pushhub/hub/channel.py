@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from pushhub.protocol.cursor import Since
     from pushhub.protocol.event import Event
     from pushhub.protocol.page import Page
+    from pushhub.protocol.poll import Want
+
+
+def _reaches(end: Cursor, cursor: Cursor) -> bool:
+    """Whether a log that ends at `end` has `cursor`, as far as it can be said."""
+    return end.epoch == cursor.epoch and end.offset >= cursor.offset
 
 
 class Channel:
@@ -23,7 +29,7 @@ class Channel:
     the store's answer is not taken: it may be older than a delete.
     """
 
-    __slots__ = ("at", "checked", "early", "holds", "name", "tail")
+    __slots__ = ("at", "checked", "due", "early", "holds", "name", "overdue", "tail")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -33,6 +39,24 @@ class Channel:
         self.early: list[Event] | None = None
         # When the log was last asked whether it had more than the tail, and had not: seconds.
         self.checked = 0.0
+        # The end of the log by a receipt of this process, until the tail has reached it. A tail
+        # that is behind a receipt answers no new request: a publisher reads its own writes.
+        self.due: Cursor | None = None
+        # Where the tail was when a request first met it behind `due`, and when that was: seconds.
+        self.overdue: tuple[Cursor, float] | None = None
+
+    def expect(self, cursor: Cursor) -> None:
+        """Take note of a receipt: the log reaches `cursor`, which the tail may not know yet."""
+        tail, due = self.tail, self.due
+        if tail is not None and _reaches(tail.cursor, cursor):
+            return
+        if due is None or not _reaches(due, cursor):
+            self.due = cursor
+
+    def _settle(self, end: Cursor) -> None:
+        """The tail ends at `end` now: is that where a receipt said that the log ends?"""
+        if self.due is not None and _reaches(end, self.due):
+            self.due = self.overdue = None
 
     def load(self, page: Page) -> bool:
         """Take the store's answer as the tail; False if the early events do not follow, and it must
@@ -44,6 +68,7 @@ class Channel:
             return False
         self.tail = tail
         self.at = At(tail.cursor)
+        self._settle(tail.cursor)
         return True
 
     def push(self, event: Event) -> bool:
@@ -59,12 +84,14 @@ class Channel:
             self.tail = None
             return False
         self.at = At(tail.cursor)
+        if self.due is not None:
+            self._settle(tail.cursor)
         return True
 
     def ends_at(self, since: Since) -> bool:
         """Whether a reader at `since` has all that is known."""
         tail = self.tail
-        if tail is None or not isinstance(since, Cursor):
+        if tail is None or self.due is not None or not isinstance(since, Cursor):
             return False
         cursor = tail.cursor
         return since.offset == cursor.offset and since.epoch == cursor.epoch
@@ -79,9 +106,31 @@ class Channel:
         tail = self.tail
         return tail is not None and isinstance(since, Cursor) and since.epoch != tail.cursor.epoch
 
-    def read(self, since: Since, limit: int) -> Page | None:
-        """The events after `since`; None when the store must be asked."""
-        return None if self.tail is None else self.tail.read(since, limit)
+    def read(self, want: Want) -> Page | None:
+        """The answer to a new request; None when the store must be asked, also because the log is
+        known to go on after the tail.
+        """
+        tail = self.tail
+        if tail is None or self.due is not None or (want.seen and self._lacks(tail, want.seen)):
+            return None
+        return tail.read(want.since, want.limit)
+
+    def remembered(self, want: Want) -> Page | None:
+        """The answer to a request that the log was asked for already; None when it must be asked
+        again.
+        """
+        return None if self.tail is None else self.tail.read(want.since, want.limit)
+
+    def _lacks(self, tail: Tail, seen: tuple[Cursor, ...]) -> bool:
+        """Whether a client has a newer value than the tail, or one of which the tail cannot say
+        which is newer. An event keeps the epoch that it was born in, so the last one's may be old.
+        """
+        end = tail.cursor
+        last = tail.events[-1].cursor if tail.events else end
+        return any(
+            cursor.offset > end.offset if cursor.epoch == end.epoch else cursor != last
+            for cursor in seen
+        )
 
     def __repr__(self) -> str:
         return f"<Channel {self.name} {len(self.holds)} holds {self.tail}>"

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Parked
     from pushhub.hub.hub import Hub
+    from pushhub.protocol.cursor import Cursor
     from pushhub.protocol.page import Read
     from pushhub.protocol.poll import Want
+
+# How long a tail may stand still behind a receipt before a message counts as lost. A working feed
+# is milliseconds late; a feed that stands still is cut after 4 s.
+OVERDUE_SECONDS = 1.0
 
 UNSURE = Hint(sure=False)
 
@@ -54,6 +59,33 @@ class Doubt:
         for hold in list(channel.holds):
             if hold.at is not None and not hold.done:
                 self._hub.reread(hold)
+
+    def receipt(self, name: str, cursor: Cursor | None) -> None:
+        """The log has an event of this process at `cursor`, or lacks the channel (None). Until the
+        feed brings it, new requests are answered from the log.
+        """
+        channel = self._hub.shelf.get(name)
+        if channel is None:
+            return
+        if cursor is not None:
+            channel.expect(cursor)
+        else:
+            self._hub.shelf.drop_tail(channel)
+            channel.early = None
+
+    def overdue(self, channel: Channel) -> None:
+        """A request meets a tail behind a receipt: the feed is a moment late; or it lost a message,
+        which shows by the tail's standing still. Then read the log for all who wait.
+        """
+        if channel.tail is None:
+            return
+        end, now = channel.tail.cursor, self._hub.now()
+        if channel.overdue is None or channel.overdue[0] != end:
+            channel.overdue = (end, now)
+        elif now - channel.overdue[1] > OVERDUE_SECONDS:
+            channel.due = channel.overdue = None
+            self._hub.stats.repaired += 1
+            self.reread(channel)
 
     def expire(self, hold: Parked) -> None:
         """A wait has ended: say so, once it is sure that nothing was missed."""

@@ -68,7 +68,7 @@ class Gathering:
 
     def _read(self, want: Want) -> None:
         channel = self.hub.shelf.register(self.hold, want.channel)
-        read = channel.read(want.since, want.limit)
+        read = channel.read(want)
         if read is not None:
             self.reads[want.channel] = read
         else:
@@ -106,7 +106,7 @@ class Gathering:
                 elif channel.is_of_another_life(want.since):
                     # The log was lost, and another process noticed first. Whoever waits is told.
                     hub.doubt.reread(channel)
-                read = channel.read(want.since, want.limit)
+                read = channel.remembered(want)
                 if read is None:
                     Gathering(hub, hold, at).start()
                     return

@@ -148,7 +148,7 @@ class Hub:
             self._register(hold)
         reads: dict[str, Read] = {}
         for want in wants:
-            read = self.shelf[want.channel].read(want.since, want.limit)
+            read = self.shelf[want.channel].read(want)
             if read is None:
                 Gathering(self, hold).start()
                 return None
@@ -263,7 +263,7 @@ class Hub:
         at, name = hold.at, channel.name
         assert at is not None
         wants = (resume(want, at[name]) for want in hold.poll.wants if want.channel == name)
-        if channel in self.shelf and all(channel.read(w.since, w.limit) for w in wants):
+        if channel in self.shelf and all(map(channel.remembered, wants)):
             self.shelf.register(hold, name)
             return
         self.reread(hold)
@@ -295,6 +295,10 @@ class Hub:
         self.shelf.push(channel, event)
         if channel.holds:
             self._fanout.start(channel)
+
+    def receipt(self, name: str, cursor: Cursor | None) -> None:
+        """This process has a receipt for `cursor`, or for a delete."""
+        self.doubt.receipt(name, cursor)
 
     def forget(self, name: str) -> None:
         """A channel was deleted: whoever waits on it is told at once."""
@@ -342,8 +346,12 @@ class Hub:
 
     def ask_events(self, want: Want, done: Callable[[Read | StoreError], None]) -> None:
         """Read from the store what a tail does not hold."""
-        tail = self.shelf[want.channel].tail
-        known = (tail, tail.cursor) if tail else None
+        channel = self.shelf[want.channel]
+        if channel.due is not None:
+            self.doubt.overdue(channel)
+        tail = channel.tail
+        # Who knows of an event shares no read that may have begun before it.
+        known = (tail, tail.cursor if tail else None, channel.due, want.seen)
         self.reading.events(want.channel, want.since, want.limit, done, known)
 
     # Time

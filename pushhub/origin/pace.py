@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 SLOWER = 1.5
 # A look is fresh for a bit longer than the pause to the next: that one is under way, perhaps.
 FRESH = 1.5
+# The first pause after another node has published first, which doubles: a store's round trip is
+# over by then, and a client does not notice.
+RETRY_SECONDS = 0.1
+# After so many in a row (6 s) it is no race any more, but something that does not get on.
+MAX_RETRIES = 6
 # The longest pause of a backoff, unless the route's slowest is longer: an origin that restarts is
 # back within a minute.
 MAX_BACKOFF_SECONDS = 60.0
@@ -26,13 +31,14 @@ MAX_BACKOFF_SECONDS = 60.0
 class Pace:
     """The pause between two looks, in seconds; and what is wrong, if something is."""
 
-    __slots__ = ("_errors", "_interval", "_slowest", "_uniform", "pause", "problem")
+    __slots__ = ("_errors", "_interval", "_retries", "_slowest", "_uniform", "pause", "problem")
 
     def __init__(self, route: Route, uniform: Callable[[float, float], float]) -> None:
         self._interval = route.interval
         self._slowest = route.slowest
         self._uniform = uniform
         self._errors = 0
+        self._retries = 0
         self.pause = route.interval
         self.problem: Problem | None = None
 
@@ -41,11 +47,30 @@ class Pace:
         """For how many seconds a look counts as the truth."""
         return self.pause * FRESH
 
-    def settled(self, *, changed: bool) -> None:
-        """A look has found the truth."""
-        self._errors, self.problem = 0, None
-        slower = min(self.pause * SLOWER, self._slowest)
-        self.pause = self._interval if changed else max(slower, self._interval)
+    @property
+    def retries(self) -> bool:
+        """Whether another look is due after the pause, even if no notification comes."""
+        return self.problem is not None or self._retries > 0
+
+    def settled(self, *, changed: bool, paced: bool) -> None:
+        """A look has found the truth. Only looks that were due by the pace, `paced`, say how often
+        the resource changes; those that requests and notifications caused do not slow it down.
+        """
+        recovered = self.retries
+        self._errors, self._retries, self.problem = 0, 0, None
+        if changed or recovered:
+            self.pause = self._interval
+        elif paced:
+            self.pause = max(min(self.pause * SLOWER, self._slowest), self._interval)
+
+    def contested(self) -> bool:
+        """Another node has published first, and only the origin knows which of the two is newer:
+        look again soon. False if that has happened too often in a row.
+        """
+        self._retries += 1
+        longest = RETRY_SECONDS * 2.0**self._retries
+        self.pause = self._uniform(longest / 2, longest)
+        return self._retries <= MAX_RETRIES
 
     def failed(self, failed: Failed) -> Problem:
         """A look has failed; what to tell of it. The pause is drawn at random, so that nodes and

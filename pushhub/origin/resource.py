@@ -8,45 +8,36 @@ channel, where it answers every hold, on all nodes.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF
 from pushhub.origin.fetching import Alone, Failed, Found, Unchanged
 from pushhub.origin.pace import Pace
-from pushhub.origin.takers import Takers
+from pushhub.origin.resource_channel import ResourceChannel
+from pushhub.origin.takers import Taker, Takers
 from pushhub.origin.waiting import Waiting
-from pushhub.protocol.answer import Part
+from pushhub.protocol.answer import Answer, Part
+from pushhub.protocol.condition import Tags
+from pushhub.protocol.poll import AT_ONCE
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.representation import Representation
-from pushhub.store.base import (
-    NO_VALUE,
-    REGISTER,
-    Append,
-    Appended,
-    Expect,
-    Mismatch,
-    StoreError,
-    append,
-)
+from pushhub.store.base import Mismatch, StoreError
 
 if TYPE_CHECKING:
     from pushhub.origin.asked import Pairs
     from pushhub.origin.key import Key
     from pushhub.origin.sharing import Sharing
     from pushhub.origin.wish import Wish
-    from pushhub.protocol.answer import Answer
     from pushhub.protocol.condition import Condition
-    from pushhub.protocol.cursor import Cursor
     from pushhub.protocol.poll import Hint
     from pushhub.settings.origin import Route
-    from pushhub.store.base import Outcome
+    from pushhub.store.base import Expect
 
-# How long nobody may wait before the resource is forgotten: a poller is away between two polls.
-LINGER_SECONDS = 10.0
 # Clients of one resource are mostly of one mind: the newest tag, and the wait of their library.
 MAX_POLLS = 16
+# Of how many former states a client may have the tag, and be given the newest that is known.
+MAX_PAST = 8
 # For how long what cannot be shared is passed through without another look.
 ALONE_SECONDS = 60.0
 
@@ -54,9 +45,9 @@ ALONE_SECONDS = 60.0
 class Resource:
     """What one node knows of a resource, and who waits there for a look."""
 
-    __slots__ = ("_again", "_heard", "_looking", "_number", "_pace", "_pairs", "_polls",
-                 "_sharing", "_takers", "_verified", "alone_until", "key", "known",
-                 "left", "published", "route", "tick", "told_by")  # fmt: skip
+    __slots__ = ("_again", "_looking", "_number", "_pace", "_pairs", "_past", "_polls",
+                 "_sharing", "_takers", "_verified", "alone_until", "key", "known", "left",
+                 "log", "route", "tick", "told_by")  # fmt: skip
 
     def __init__(
         self, sharing: Sharing, route: Route, key: Key, pairs: Pairs, told_by: str | None
@@ -68,9 +59,9 @@ class Resource:
         self.told_by = told_by
         self._pairs = pairs
         self.known: Representation | None = None
-        # The channel's last event that was taken in; where there is none yet, the end of its log.
-        # None while nobody listens there.
-        self._heard: Cursor | None = None
+        # Tags of what was known before, the newest last.
+        self._past: tuple[str, ...] = ()
+        self.log = ResourceChannel(sharing.hub, key.channel)
         # When the origin, or a node that asked it, last said that `known` is true.
         self._verified = float("-inf")
         self._number = 0
@@ -79,7 +70,6 @@ class Resource:
         self._takers = Takers()
         self._polls: dict[tuple[Condition, int], Waiting] = {}
         self._pace = Pace(route, sharing.uniform)
-        self.published = False
         self.alone_until = 0.0
         # When the last one who waited here has gone.
         self.left = 0.0
@@ -119,33 +109,51 @@ class Resource:
         """What becomes of a request for which the origin is asked, with others; None if it is to
         pass through.
         """
-        hold: Answer | Hold | None = None
-        if wish.wait is not None and wish.condition is not None:
-            # First of all: whatever is published from now on answers it.
-            hold = self._park(wish.condition, wish.wait)
-            if not isinstance(hold, Hold):
-                return hold
+        hub = self._sharing.hub
         # Who only reads takes a look that began before it came, as any cache would give it.
         number = self._number + (1 if wish.wait is not None or not self._looking else 0)
-        condition = wish.condition if wish.wait is not None else None
+        taker = Taker(hub, wish.condition if wish.wait is not None else None, number)
+        hold: Hold | None = None
+        if wish.wait is not None:
+            if wish.condition is not None:
+                # First of all: whatever is published from now on answers it.
+                parked = self._park(wish.condition, wish.wait)
+                if not isinstance(parked, Hold):
+                    return parked
+                hold = parked
+            hub.wheel.set(taker, hub.now() + wish.wait)
+            if hold is not None:
+                hold.attach(taker)
+        self._takers.add(taker)
         try:
             self._look()
-            verdict = await self._takers.verdict(condition, number)
-        except asyncio.CancelledError:
-            if isinstance(hold, Hold):
+            verdict = await taker.decided
+            if verdict is True and hold is not None and not hold.done:
+                hold.driver = None
+                parked, hold = hold, None
+                return parked
+        finally:
+            self._takers.remove(taker)
+            hub.wheel.clear(taker)
+            if hold is not None:
                 hold.drop()
-            raise
-        if verdict is True:
-            return hold
-        if isinstance(hold, Hold):
-            if hold.done:
-                return hold
-            hold.drop()
         if isinstance(verdict, Problem):
             raise verdict
+        if isinstance(verdict, Answer):
+            return verdict
         if isinstance(verdict, Representation):
             return self._given(verdict, wish)
-        return None
+        return None if verdict is False else self._late(wish)
+
+    def _late(self, wish: Wish) -> Answer:
+        """The end of a wait in which the origin has not answered."""
+        assert wish.wait is not None
+        known = self.known
+        if wish.condition is not None:
+            return self.nothing(wish.condition, wish.wait, AT_ONCE)
+        if known is None or self._pace.problem is not None:
+            return self._sharing.refuse(self._pace.problem or _late())
+        return known.answer(wish.wait)
 
     def _given(self, representation: Representation, wish: Wish) -> Answer:
         condition = wish.condition
@@ -174,16 +182,23 @@ class Resource:
         if self._pace.problem is not None:
             return self._sharing.refuse(self._pace.problem)
         known = self.known
+        if known is not None and condition.is_new(known) and self._is_later(condition):
+            return known.answer(wait, hint)
         if known is None or condition.is_new(known):
             # Nobody could say whether there is something new.
-            late = Problem("origin-timeout", "The origin did not answer during the wait.")
-            return self._sharing.refuse(late)
+            return self._sharing.refuse(_late())
         match self.route.nothing:
             case "same":
                 return known.answer(wait, hint)
             case "204":
                 return known.unchanged(wait, hint, 204)
         return known.unchanged(wait, hint)
+
+    def _is_later(self, condition: Condition) -> bool:
+        """Whether what is known came after what `condition` says. What a tag of another origin's
+        answer stands for may be newer than the last look.
+        """
+        return not isinstance(condition, Tags) or not condition.tags.isdisjoint(self._past)
 
     # What happens
 
@@ -208,17 +223,17 @@ class Resource:
             return
         if self.waiting:
             self.left = 0.0
-            if self.route.step == "poll" or self._pace.problem is not None:
-                self._look(self._turn(now))
+            if self.route.step == "poll" or self._pace.retries:
+                self._look(self._turn(now), paced=True)
             else:
                 self._schedule()
         elif not self.left:
             self.left = now
-            self._sharing.hub.wheel.set(self, now + LINGER_SECONDS)
-        elif now - self.left >= max(LINGER_SECONDS, self.route.max_age):
+            self._sharing.hub.wheel.set(self, now + self.route.linger)
+        elif now - self.left >= max(self.route.linger, self.route.max_age):
             self._sharing.forget(self)
         else:
-            left = self.left + max(LINGER_SECONDS, self.route.max_age)
+            left = self.left + max(self.route.linger, self.route.max_age)
             self._sharing.hub.wheel.set(self, left)
 
     @property
@@ -228,7 +243,7 @@ class Resource:
 
     def _is_fresh(self, now: float) -> bool:
         """Whether `known` is as new as it gets without asking."""
-        if self._pace.problem is not None or self._heard is None:
+        if self._pace.retries or self.log.position is None:
             return False
         if self.route.step == "notify":
             return self._verified > float("-inf")
@@ -236,23 +251,16 @@ class Resource:
 
     def _listen(self) -> None:
         """Take in what other nodes have published."""
-        channel = self._sharing.hub.shelf.get(self.channel)
-        if channel is None or channel.tail is None:
-            # Without ears nothing that is known stays true.
-            if self._heard is not None:
-                self._heard, self._verified = None, float("-inf")
-            return
-        before, end = self._heard, channel.tail.cursor
-        if before is not None and end.epoch == before.epoch and end.offset <= before.offset:
-            # What this node has told itself comes back a moment later.
-            return
-        self._heard = end
-        # What was there when we began to listen may be of long ago.
-        if before is not None and channel.tail.events:
-            self._know(Representation.of(channel.tail.events[-1].data))
+        received = self.log.receive()
+        if isinstance(received, Representation):
+            self._know(received)
             self._verified = self._sharing.hub.now()
+        elif not received:
+            self._verified = float("-inf")
 
     def _know(self, representation: Representation) -> None:
+        if self.known is not None and self.known.tag != representation.tag:
+            self._past = (*self._past, self.known.tag)[-MAX_PAST:]
         self._sharing.size -= self.size
         self.known = representation
         self._sharing.size += self.size
@@ -269,53 +277,43 @@ class Resource:
         pause = self._pace.pause
         return f"{pause:g}:{int(self._sharing.hub.clock() / pause)}"
 
-    def _look(self, turn: str = "") -> None:
+    def _look(self, turn: str = "", *, paced: bool = False) -> None:
         if self._looking:
             return
         self._looking = True
         self._sharing.hub.wheel.clear(self)
-        self._sharing.origin.keep(self._looks(turn))
+        self._sharing.origin.keep(self._looks(turn, paced))
 
-    async def _looks(self, turn: str) -> None:
+    async def _looks(self, turn: str, paced: bool) -> None:
+        """Look, and again at once for requests and notifications that came during the look: each
+        round decides all requests that came before it. What must be tried again has its pause.
+        """
         try:
-            while True:
+            needed = True
+            while needed:
                 self._again = False
                 if turn and not self._takers and not await self._sharing.claim(self.channel, turn):
                     # Another node looks, and publishes if there is something new.
                     if self.route.step == "poll":
                         self._verified = self._sharing.hub.now()
                 else:
-                    await self._look_once()
-                turn = ""
-                if not (self._again or self._takers):
+                    await self._look_once(paced)
+                turn, paced = "", False
+                if self._takers.overdue(self._number):
+                    self._sharing.stalled(self, "a fetch has ended, and its requests still wait")
                     break
+                needed = bool(self._takers) or (self._again and self.waiting)
         finally:
             self._looking = False
             self._takers.all(False)
             self._schedule()
 
-    async def _attend(self) -> None:
-        """Wait until it is known where the channel ends: from there on every change is heard, and
-        what was told before is seen by a look that begins now.
-        """
-        hub = self._sharing.hub
-        channel = hub.shelf.get(self.channel)
-        if channel is not None and channel.tail is None and not hub.doubt.deaf:
-            loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-            def done(error: StoreError | None) -> None:
-                if not loaded.done():
-                    loaded.set_result(None)
-
-            hub.ask_tail(channel, done)
-            await loaded
-
-    async def _look_once(self) -> None:
+    async def _look_once(self, paced: bool) -> None:
         sharing = self._sharing
-        await self._attend()
+        await self.log.listen()
         self._listen()
         self._number = number = self._number + 1
-        before = self._heard
+        expected = self.log.expected
         begun = sharing.hub.now()
         look = await sharing.fetching.look(self.key, self._pairs, self.known)
         match look:
@@ -328,10 +326,12 @@ class Resource:
                 # It depends on headers that the key left out: whoever waits for it asks by another.
                 self._let_pass()
             case Found(representation):
-                await self._found(representation, before, begun, number)
+                if await self._found(representation, expected, begun, paced=paced):
+                    self._takers.found(number, representation)
             case Unchanged():
                 assert self.known is not None
-                self._settled(begun, changed=False)
+                self._verified = begun
+                self._pace.settled(changed=False, paced=paced)
                 self._takers.found(number, self.known)
 
     def _let_pass(self) -> None:
@@ -343,37 +343,38 @@ class Resource:
         self._sharing.dismiss(self)
 
     async def _found(
-        self, representation: Representation, before: Cursor | None, begun: float, number: int
-    ) -> None:
+        self,
+        representation: Representation,
+        expected: Expect | None,
+        begun: float,
+        *,
+        paced: bool,
+    ) -> bool:
+        """Publish what a look has found, if it is new; whether requests may be given it."""
         known = self.known
-        changed = known is None or representation.tag != known.tag
-        if known is not None and changed:
-            outcome = await self._publish(representation, before)
+        changed = known is not None and representation.tag != known.tag
+        if changed:
+            outcome = await self.log.publish(representation, expected)
             if isinstance(outcome, Mismatch):
-                # Another node was faster; which of the two is newer only the origin knows.
-                self._heard, self._again = outcome.last, True
-                return
+                self._contested()
+                # A look that began after a request is new enough for it, whichever is newer.
+                return True
             if isinstance(outcome, StoreError):
                 self._failed(Failed(Problem("store-unavailable", str(outcome))))
-                return
+                return False
         self._know(representation)
-        self._settled(begun, changed=changed and known is not None)
-        self._takers.found(number, representation)
-
-    def _settled(self, begun: float, *, changed: bool) -> None:
         self._verified = begun
-        self._pace.settled(changed=changed)
+        self._pace.settled(changed=changed, paced=paced)
+        return True
 
-    async def _publish(self, representation: Representation, before: Cursor | None) -> Outcome:
-        """Tell all who wait, on all nodes, unless another node told something since `before`."""
-        expect = None
-        if before is not None:
-            expect = Expect(frozenset({before})) if before.offset else NO_VALUE
-        told = Append(self.channel, representation.draft(), REGISTER, expect)
-        (outcome,) = await append(self._sharing.hub.store, told)
-        if isinstance(outcome, Appended):
-            self._heard, self.published = outcome.cursor, True
-        return outcome
+    def _contested(self) -> None:
+        """Another node has published since this one began to look."""
+        self._verified = float("-inf")
+        if not self._pace.contested():
+            self._sharing.stalled(self, "what was found cannot be published")
+            self._pace.failed(
+                Failed(Problem("store-unavailable", "The change cannot be published; try later."))
+            )
 
     def _failed(self, failed: Failed) -> None:
         """The origin could not say: who asks hears so; who waits goes on waiting, until the end."""
@@ -386,8 +387,12 @@ class Resource:
             return
         hub = self._sharing.hub
         now = hub.now()
-        polls = self.route.step == "poll" or self._pace.problem is not None
-        hub.wheel.set(self, now + (self._pace.pause if polls else LINGER_SECONDS))
+        polls = self.route.step == "poll" or self._pace.retries
+        hub.wheel.set(self, now + (self._pace.pause if polls else self.route.linger))
 
     def __repr__(self) -> str:
         return f"<Resource {self.key.url} {self.known!r}>"
+
+
+def _late() -> Problem:
+    return Problem("origin-timeout", "The origin did not answer during the wait.")

@@ -133,6 +133,8 @@ class Sharing:
         """Requests that were held or answered after a look, which others may have shared."""
         self.notices = 0
         """Notifications that were heard."""
+        self.stalls = 0
+        """Retries of a look that made no progress, and were given up."""
         self._max_wait = settings.max_wait
         self._resources: dict[str, Resource] = {}
         # Bytes of all bodies that are kept.
@@ -224,7 +226,7 @@ class Sharing:
         self.hub.wheel.clear(resource)
         if self._resources.pop(resource.channel, None) is not None:
             self.size -= resource.size
-        if resource.published:
+        if resource.log.published:
             # Its channel was for those who waited; on another node they are told to ask again.
             self.origin.keep(self._delete(resource.channel))
 
@@ -234,7 +236,7 @@ class Sharing:
 
     async def _dismiss(self, resource: Resource) -> None:
         self.hub.forget(resource.channel)
-        if resource.published:
+        if resource.log.published:
             await self._delete(resource.channel)
 
     async def _delete(self, channel: str) -> None:
@@ -257,10 +259,21 @@ class Sharing:
         """A look has found what can be given to nobody else: whoever waits for it asks the origin
         at their old interval, and nobody would know why.
         """
+        self._say("origin.not-shared", route, key, reason)
+
+    def stalled(self, resource: Resource, reason: str) -> None:
+        """A look's retries make no progress: they are given up, and the resource is looked at again
+        after the pause of a failed one.
+        """
+        self.stalls += 1
+        self._say("origin.stalled", resource.route, resource.key, reason)
+
+    def _say(self, event: str, route: Route, key: Key, reason: str) -> None:
+        """Log it, once an hour for each route and reason."""
         now = self.hub.now()
         if now - self._said.get((route.path, reason), float("-inf")) >= SAY_SECONDS:
             self._said[route.path, reason] = now
-            log.warning("origin.not-shared", route=route.path, path=key.path, why=reason)
+            log.warning(event, route=route.path, path=key.path, why=reason)
 
     # Other nodes
 

@@ -5,31 +5,57 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushhub.hub.wheel import OFF
+from pushhub.protocol.answer import Answer
+
 if TYPE_CHECKING:
+    from pushhub.hub.hub import Hub
+    from pushhub.hub.stream import Stream
+    from pushhub.protocol.answer import Part
     from pushhub.protocol.condition import Condition
     from pushhub.protocol.problem import Problem
     from pushhub.protocol.representation import Representation
 
-    Verdict = Representation | Problem | bool
-    """A representation to answer with; True to park; False to pass through; or a refusal."""
+    Verdict = Representation | Problem | Answer | bool | None
+    """A representation to answer with; True to park; False to pass through; a refusal; the answer
+    that the request's hold was completed with; or None, its wait has ended.
+    """
 
 
 class Taker:
     """A request that waits for a look of at least this number. Without `condition` it takes
-    whatever there is.
+    whatever there is. It drives the request's hold for as long, and is on the hub's wheel, if the
+    request may wait for so long only.
     """
 
-    __slots__ = ("condition", "decided", "number")
+    __slots__ = ("_hub", "condition", "decided", "number", "reply", "tick")
 
-    def __init__(self, condition: Condition | None, number: int) -> None:
+    def __init__(self, hub: Hub, condition: Condition | None, number: int) -> None:
+        self._hub = hub
         self.condition = condition
         self.number = number
+        self.reply: Answer | None = None
+        """What its hold was completed with."""
+        self.tick = OFF
         self.decided: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
 
     def decide(self, verdict: Verdict) -> None:
         """Say what becomes of it; once."""
         if not self.decided.done():
             self.decided.set_result(verdict)
+
+    def expire(self) -> None:
+        """Its wait has ended, and the origin has not answered."""
+        self.decide(None)
+
+    def deliver(self, reply: Answer | Part | Stream) -> None:
+        """The hold was completed. An error says that the origin has not answered yet: until the
+        wait has ended, which was shortened at random, it still may.
+        """
+        assert isinstance(reply, Answer), "a wait on a resource has one answer"
+        self.reply = reply
+        if reply.status < 500 or not self.tick or self._hub.draining:
+            self.decide(reply)
 
 
 class Takers:
@@ -38,32 +64,38 @@ class Takers:
     __slots__ = ("_takers",)
 
     def __init__(self) -> None:
-        self._takers: list[Taker] = []
+        self._takers: dict[Taker, None] = {}
 
-    async def verdict(self, condition: Condition | None, number: int) -> Verdict:
-        """Wait for what becomes of a request."""
-        taker = Taker(condition, number)
-        self._takers.append(taker)
-        return await taker.decided
+    def add(self, taker: Taker) -> None:
+        """Have it wait."""
+        self._takers[taker] = None
+
+    def remove(self, taker: Taker) -> None:
+        """It waits no longer: it was decided, or its client has disconnected."""
+        self._takers.pop(taker, None)
 
     def found(self, number: int, representation: Representation) -> None:
         """A look has found this: tell those for whom it is new enough."""
-        left = []
-        for taker in self._takers:
+        for taker in list(self._takers):
             if taker.condition is not None and not taker.condition.is_new(representation):
                 # Looked at before or after it came: it has this, and hears of what comes.
-                taker.decide(True)
+                verdict: Verdict = True
             elif number >= taker.number:
-                taker.decide(representation)
-            elif not taker.decided.done():
-                left.append(taker)
-        self._takers = left
+                verdict = representation
+            else:
+                continue
+            self.remove(taker)
+            taker.decide(verdict)
 
     def all(self, verdict: Verdict) -> None:
         """Tell everybody the same."""
-        takers, self._takers = self._takers, []
+        takers, self._takers = self._takers, {}
         for taker in takers:
             taker.decide(verdict)
+
+    def overdue(self, number: int) -> bool:
+        """Whether a look of this number should have decided one that still waits."""
+        return any(taker.number <= number for taker in self._takers)
 
     def __len__(self) -> int:
         return len(self._takers)

@@ -31,6 +31,9 @@ class Want:
     channel: str
     since: Since
     limit: int
+    seen: tuple[Cursor, ...] = ()
+    """Cursors that the client says it has of a value. A tail that does not reach them is too old to
+    answer it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
-from pushhub.protocol.cursor import Cursor, Start
+from pushhub.protocol.cursor import Cursor, CursorError, Start, parse_cursor
 from pushhub.protocol.etag import ANY
 from pushhub.protocol.event import Event, rfc3339
 from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
@@ -30,7 +31,7 @@ class Value:
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags
-        self.wants = (Want(channel, Start.LAST, 1),)
+        self.wants = (Want(channel, Start.LAST, 1, _cursors(tags)),)
         self.wait = wait
         self.variant: Hashable = (wait, tags)
 
@@ -94,6 +95,15 @@ class Value:
 
     def _cache(self, hint: Hint) -> Headers:
         return (NO_STORE if self.wait else REVALIDATE, VARY, *self._waited(hint))
+
+
+def _cursors(tags: frozenset[str]) -> tuple[Cursor, ...]:
+    """The tags that are cursors, as all are that a value was given."""
+    cursors = []
+    for tag in tags:
+        with suppress(CursorError):
+            cursors.append(parse_cursor(tag))
+    return tuple(cursors)
 
 
 def _header(text: str) -> bytes:

@@ -91,6 +91,15 @@ class Route(BaseModel):
     slowest: Annotated[
         Interval, Field(description="`poll`: seconds between two fetches while it does not.")
     ] = 10.0
+    # A poller is away between two polls.
+    linger: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=3600,
+            description="For how many seconds after its last request a resource is remembered.",
+        ),
+    ] = 10.0
     max_age: Annotated[
         float,
         Field(

@@ -126,6 +126,11 @@ class Listener(Protocol):
     def wake(self, event: Event) -> None:
         """An event is in the log."""
 
+    def receipt(self, channel: str, cursor: Cursor | None) -> None:
+        """The answer to an append of this process says that the log reaches `cursor`; the answer to
+        a delete, None. Only a store whose `wake` and `forget` may come later says so.
+        """
+
     def forget(self, channel: str) -> None:
         """A channel was deleted."""
 

@@ -85,6 +85,7 @@ class RedisStore:
     # Life
 
     async def open(self, listener: Listener) -> None:
+        self._listener = listener
         await self._link.open(listener)
 
     async def close(self) -> None:
@@ -121,7 +122,8 @@ class RedisStore:
 
         def took(index: int, reply: Reply) -> None:
             self._pending -= 1
-            outcomes[index] = _outcome(appends[index], reply)
+            outcome = outcomes[index] = _outcome(appends[index], reply)
+            self._report(appends[index].channel, outcome)
             if len(outcomes) == count:
                 self._receipts.settle([outcomes[index] for index in range(count)], done)
 
@@ -136,6 +138,19 @@ class RedisStore:
                 self._link.send(self._append_command(append), partial(took, index))
         if not appends:
             done([])
+
+    def _report(self, channel: str, outcome: Outcome) -> None:
+        """Tell the listener how far the log goes by an outcome, before the feed does."""
+        cursor = None
+        if isinstance(outcome, Appended):
+            cursor = outcome.cursor
+            if not outcome.duplicate:
+                self._epoch = cursor.epoch
+        elif isinstance(outcome, Mismatch):
+            cursor = outcome.last
+        # An event of an older epoch is in no tail by that name.
+        if cursor is not None and cursor.epoch == self._epoch:
+            self._listener.receipt(channel, cursor)
 
     def _append_command(self, append: Append) -> Command:
         name, draft, retention = append.channel, append.draft, append.retention
@@ -205,7 +220,10 @@ class RedisStore:
 
     async def delete(self, channel: str) -> bool:
         command = DELETE.call((*keys(channel), NAMES_KEY), self._topics + channel.encode(), channel)
-        return bool(await self._link.call(command))
+        deleted = bool(await self._link.call(command))
+        if deleted:
+            self._listener.receipt(channel, None)
+        return deleted
 
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
         least = max(b"[" + prefix.encode(), b"(" + after.encode(), key=lambda bound: bound[1:])

@@ -151,6 +151,11 @@ def _origin(service: Service) -> Iterable[str]:
         "Notifications of changes that were heard.",
         0 if sharing is None else sharing.notices,
     )
+    yield _counter(
+        "pushhub_origin_stalled_total",
+        "Retries for a shared resource that made no progress and were given up.",
+        0 if sharing is None else sharing.stalls,
+    )
 
 
 def _process() -> Iterable[str]:

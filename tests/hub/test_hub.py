@@ -266,6 +266,9 @@ class Deaf:
     def wake(self, event: object) -> None:
         pass
 
+    def receipt(self, channel: str, cursor: object) -> None:
+        pass
+
     def forget(self, channel: str) -> None:
         pass
 

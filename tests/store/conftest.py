@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from pushhub.protocol.cursor import Cursor
     from pushhub.protocol.event import Event
     from pushhub.store.base import Store
 
@@ -57,6 +58,9 @@ class Recorder:
 
     def wake(self, event: Event) -> None:
         self.told.append(event)
+
+    def receipt(self, channel: str, cursor: Cursor | None) -> None:
+        pass
 
     def forget(self, channel: str) -> None:
         self.told.append(channel)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from pushhub.hub import shelf
+from pushhub.hub import doubt, shelf
 from pushhub.hub.hub import Hub
+from pushhub.origin.grip_look import Look
 from pushhub.protocol.cursor import Cursor, Start, parse_cursor
 from pushhub.protocol.event import Draft
 from pushhub.protocol.page import Page
@@ -223,6 +224,49 @@ async def test_one_question_is_good_for_all_whose_wait_ends(near: Hub) -> None:
         assert (await answered(recorder)).document["up_to_date"]
     assert sum(near.stats.read_seconds.counts) - reads == 1
     assert near.stats.repaired == 0
+
+
+async def test_grip_finds_what_its_node_has_acknowledged(near: Hub, proxy: Proxy) -> None:
+    """The origin's answer may already have it; the hold's position must."""
+    await publish(near, 1)
+    await parked(near, feed())
+    proxy.passages[1].keep_back()
+    two = await publish(near, 2)
+    poll = Look(["a"])
+    await got(near, poll)
+    read = poll.reads["a"]
+    assert isinstance(read, Page)
+    assert read.cursor == two
+
+
+async def test_a_lost_message_of_an_own_publish_is_found_by_the_next_requests(
+    near: Hub, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubt, "OVERDUE_SECONDS", 0.2)
+    (held,) = await parked(near, feed())
+    await deafen(near, server)
+    await publish(near, "lost")
+    end = near.now() + NEWS_SECONDS
+    while not held and near.now() < end:
+        assert (await got(near, value(wait=None))).answer.body == b'"lost"'
+    assert held.data == ["lost"]
+    assert near.stats.repaired == 1
+    # Requests are answered from memory again.
+    reads = sum(near.stats.read_seconds.counts)
+    assert (await got(near, value(wait=None))).answer.body == b'"lost"'
+    assert sum(near.stats.read_seconds.counts) == reads
+
+
+async def test_an_etag_of_the_future_costs_one_read_and_no_wait(near: Hub) -> None:
+    one = await publish(near, 1)
+    await parked(near, feed())
+    for tag in (f"{one.epoch}-{10**17}", "another-7"):
+        reads = sum(near.stats.read_seconds.counts)
+        assert (await got(near, value(tag))).answer.body == b"1"
+        assert sum(near.stats.read_seconds.counts) == reads + 1
+    reads = sum(near.stats.read_seconds.counts)
+    assert (await got(near, value(f"{one.epoch}-0"))).answer.body == b"1"
+    assert sum(near.stats.read_seconds.counts) == reads
 
 
 # -- a node that is deaf -------------------------------------------------------

@@ -1,0 +1,94 @@
+"""The channel of a resource: where one node publishes what it found, and all nodes receive it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.representation import Representation
+from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mismatch, append
+
+if TYPE_CHECKING:
+    from pushhub.hub.hub import Hub
+    from pushhub.protocol.cursor import Cursor
+    from pushhub.store.base import Outcome, StoreError
+
+
+class ResourceChannel:
+    """What this node has received on a resource's channel.
+
+    `position` is the end of the log up to which events were received; None while the node does not
+    listen there. The last event may be of an older epoch than `position`, or deleted: a channel
+    that was forgotten keeps its offset and has no event. So a publish is conditional on the
+    event, and never on the position.
+    """
+
+    __slots__ = ("_hub", "_last", "name", "position", "published")
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self._hub = hub
+        self.name = name
+        self.position: Cursor | None = None
+        # The last event's own cursor; None where the channel has no event.
+        self._last: Cursor | None = None
+        self.published = False
+        """Whether this node has published there."""
+
+    @property
+    def expected(self) -> Expect | None:
+        """The condition of a publish: no other node has published since. None while the node does
+        not listen, and nothing is known.
+        """
+        if self.position is None:
+            return None
+        return NO_VALUE if self._last is None else Expect(frozenset({self._last}))
+
+    def receive(self) -> Representation | bool:
+        """Take in what other nodes have published: the newest representation; True if there is
+        nothing new; False if the node listens no longer, so that nothing that it knows stays true.
+        """
+        channel = self._hub.shelf.get(self.name)
+        if channel is None or channel.tail is None:
+            listened, self.position = self.position is not None, None
+            return not listened
+        before, tail = self.position, channel.tail
+        end = tail.cursor
+        if before is not None and end.epoch == before.epoch and end.offset <= before.offset:
+            # What this node has published itself comes back a moment later.
+            return True
+        self.position = end
+        self._last = tail.events[-1].cursor if tail.events else None
+        # What was there when the node began to listen may be of long ago.
+        if before is None or not tail.events:
+            return True
+        return Representation.of(tail.events[-1].data)
+
+    async def listen(self) -> None:
+        """Wait until it is known where the channel ends: from there on every change is received,
+        and a look that begins now sees what was published before.
+        """
+        hub = self._hub
+        channel = hub.shelf.get(self.name)
+        if channel is not None and channel.tail is None and not hub.doubt.deaf:
+            loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+            def done(error: StoreError | None) -> None:
+                if not loaded.done():
+                    loaded.set_result(None)
+
+            hub.ask_tail(channel, done)
+            await loaded
+
+    async def publish(self, representation: Representation, expected: Expect | None) -> Outcome:
+        """Tell all who wait, on all nodes, if `expected` still holds."""
+        told = Append(self.name, representation.draft(), REGISTER, expected)
+        (outcome,) = await append(self._hub.store, told)
+        if isinstance(outcome, Appended):
+            self.position = self._last = outcome.cursor
+            self.published = True
+        elif isinstance(outcome, Mismatch):
+            self._last = outcome.last
+        return outcome
+
+    def __repr__(self) -> str:
+        return f"<ResourceChannel {self.name} up to {self.position}>"
