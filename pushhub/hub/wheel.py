@@ -72,7 +72,7 @@ class Wheel:
         due: list[Entry] = []
         passed: Iterable[int] = range(self._turned + 1, tick + 1)
         if tick - self._turned > len(self._buckets):
-            # A machine that slept for a week has passed six million ticks, nearly all of them empty.
+            # A machine that slept for a week has passed six million ticks, nearly all empty.
             passed = sorted(found for found in self._buckets if found <= tick)
         for number in passed:
             bucket = self._buckets.pop(number, None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.store.base import StoreUnavailable
+from pushhub.store.base import Appended, Mismatch, StoreUnavailable
 from pushhub.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ class SharedLog(Log):
         for view in self.views:
             if channel in view.subscribed:
                 view.tell(view.forgotten, channel)
+
+    def receipt(self, channel: str, cursor: Cursor | None) -> None:
+        """Not called: views tell their own nodes."""
 
     def lost(self) -> None:
         """Not called: views lose their feeds, the log does not."""
@@ -140,13 +143,37 @@ class View:
             refused: list[Outcome] = [StoreUnavailable("The log cannot be reached.")] * len(appends)
             done(refused)
             return
-        self.log.append(appends, lambda outcomes: self._reply(done, outcomes))
+        self.log.append(appends, lambda outcomes: self._reply(appends, done, outcomes))
 
-    def _reply(self, done: Callable[[list[Outcome]], None], outcomes: list[Outcome]) -> None:
-        self._loop.call_later(self._latency(), self._acknowledge, done, outcomes)
+    def _reply(
+        self,
+        appends: list[Append],
+        done: Callable[[list[Outcome]], None],
+        outcomes: list[Outcome],
+    ) -> None:
+        self._loop.call_later(self._latency(), self._acknowledge, appends, done, outcomes)
 
-    def _acknowledge(self, done: Callable[[list[Outcome]], None], outcomes: list[Outcome]) -> None:
+    def _acknowledge(
+        self,
+        appends: list[Append],
+        done: Callable[[list[Outcome]], None],
+        outcomes: list[Outcome],
+    ) -> None:
+        for append, outcome in zip(appends, outcomes, strict=True):
+            self._receipt(append.channel, outcome)
         done(outcomes)
+
+    def _receipt(self, channel: str, outcome: Outcome) -> None:
+        """Tell the node how far the log goes by an outcome, before the feed does."""
+        cursor = None
+        if isinstance(outcome, Appended):
+            cursor = outcome.cursor
+            if not outcome.duplicate:
+                self._epoch = cursor.epoch
+        elif isinstance(outcome, Mismatch):
+            cursor = outcome.last
+        if self._listener is not None and cursor is not None and cursor.epoch == self._epoch:
+            self._listener.receipt(channel, cursor)
 
     async def read(self, channel: str, since: Since, limit: int) -> Read:
         await self._reach()
@@ -171,7 +198,10 @@ class View:
 
     async def delete(self, channel: str) -> bool:
         await self._reach()
-        return await self.log.delete(channel)
+        deleted = await self.log.delete(channel)
+        if deleted and self._listener is not None:
+            self._listener.receipt(channel, None)
+        return deleted
 
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
         await self._reach()

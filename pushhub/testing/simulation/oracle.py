@@ -114,7 +114,7 @@ class Oracle:
             if record.epoch == epoch and record.at < asked and record.offset > offset:
                 # On several nodes a plain read is as new as the node's feed (docs/guarantees.md).
                 if self._world.is_certain or record.at < asked - DELIVERY_SECONDS:
-                    text = f"{channel}: up to date at {offset}, {record.id} at {record.offset} came before"
+                    text = f"{channel}: up to date at {offset}, before it came {record}"
                     self.find("stale", actor, text)
                 return
 
@@ -141,7 +141,7 @@ class Oracle:
             is_later = record.epoch == epoch and record.offset > offset
             if is_later and record.at < now - DELIVERY_SECONDS:
                 if not self._world.troubled(node, record.asked, now):
-                    text = f"{channel}: nothing after {cursor}, {record.id} came {now - record.at:.3f} s before"
+                    text = f"{channel}: nothing after {cursor}, but {record} was there"
                     self.find("missed", actor, text)
                 return
 

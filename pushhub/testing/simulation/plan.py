@@ -22,6 +22,7 @@ class Plan:
     nodes: int
     is_shared: bool
     """Whether the log is one that several nodes could share, though there is only one."""
+    has_xmpp: bool
     actors: tuple[str, ...]
     phases: tuple[tuple[float, float], ...]
     """Seconds of work, and of sleep after it."""
@@ -48,10 +49,12 @@ class Plan:
 
 
 def draw(seed: int, days: float, kinds: dict[str, float]) -> Plan:
-    """The plan of a seed. `kinds` are the actors that there are, with how many of each on average."""
+    """The plan of a seed. `kinds` are the kinds of actors, and how many of each on average."""
     random = Random(f"{seed}:plan")
     nodes = random.choice((1, 1, 2, 2, 3))
     is_shared = nodes > 1 or random.random() < 0.3
+    # Its signs of life, every 5 s, take most of the time of a month.
+    has_xmpp = random.random() < 0.2
     actors: list[str] = []
     for kind, mean in kinds.items():
         count = int(random.expovariate(1 / mean) + 0.5) if mean else 0
@@ -67,4 +70,4 @@ def draw(seed: int, days: float, kinds: dict[str, float]) -> Plan:
         work, sleep = phases[-1]
         phases[-1] = (work, sleep + left / 2)
         phases.append((60.0, left / 2))
-    return Plan(seed, nodes, is_shared, tuple(actors), tuple(phases))
+    return Plan(seed, nodes, is_shared, has_xmpp, tuple(actors), tuple(phases))

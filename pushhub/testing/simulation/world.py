@@ -7,10 +7,15 @@ from base64 import b32encode
 from random import Random
 from typing import TYPE_CHECKING
 
+import jwt
 import structlog
+from pydantic import SecretStr
 
+from pushhub.auth.keys import secret_hash
 from pushhub.runtime import Runtime
 from pushhub.settings import Settings
+from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.model import Namespace
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View
 from pushhub.testing.simulation.loop import BusyLoop
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 EPOCH_SECONDS = 1_800_000_000.0
 # After trouble has ended, so long may its traces last: a retry, a reread, a client's pause.
 TRACE_SECONDS = 6.0
+# How long after the last wait a resource may still be fetched: its linger, and one pause.
+LINGER_SECONDS = 15.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
@@ -37,7 +44,14 @@ ROUTES: list[dict[str, Any]] = [
     {"path": "/poll/*", "step": "poll", "interval": 1},
     {"path": "/notify/*", "step": "notify"},
 ]
-NAMESPACES = {"small": {"retention_events": 5, "retention_age": 60}}
+NAMESPACES: dict[str, Namespace] = {
+    "small": Namespace(retention_events=5, retention_age=60),
+    "private": Namespace(public=False),
+}
+# 32 bytes, none of them random: what an actor may do is no secret here.
+API_KEY = "phk_" + "A" * 43
+TOKEN_KEY = "k" * 32
+EVERYTHING: dict[str, list[str]] = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
 
 
 class World:
@@ -75,11 +89,15 @@ class World:
     def settings(self) -> Settings:
         """What every node is started with."""
         return Settings(
-            dev=True,
+            public=True,
+            namespaces=NAMESPACES,
+            api_keys=[ApiKey(name="back end", sha256=secret_hash(API_KEY), **EVERYTHING)],
+            token_keys=[TokenKey(algorithm="HS256", key=SecretStr(TOKEN_KEY))],
+            xmpp_domains=["example.com"] if self.plan.has_xmpp else [],
+            xmpp_anonymous=self.plan.has_xmpp,
             store="memory://",
             origin="http://origin:80",
             routes=ROUTES,
-            namespaces=NAMESPACES,
             drain_delay=0.5,
             drain_seconds=2,
         )
@@ -150,6 +168,15 @@ class World:
         """Sleep; a process may not, an actor may."""
         await asyncio.sleep(seconds)
 
+    def token(self, seconds: float) -> str:
+        """A token that reads private channels for so long."""
+        claims = {
+            "exp": self._runtime.clock() + seconds,
+            "sub": "juliet",
+            "pushhub": {"read": ["private:*"]},
+        }
+        return jwt.encode(claims, TOKEN_KEY, "HS256")
+
     def client(self, host: str, address: str) -> Client:
         """A client of a node."""
         return Client(self.network, host, address)
@@ -178,8 +205,13 @@ class World:
     def check_fetches(self) -> None:
         """No fetch while nobody waits, but for a linger."""
         for path, resource in self.origin.resources.items():
-            for at in resource.fetches:
-                if not any(begin <= at <= end + 15 for begin, end in resource.waits):
+            waits = sorted((begin, end) for begin, end in resource.waits)
+            until, index = 0.0, 0
+            for at in sorted(resource.fetches):
+                while index < len(waits) and waits[index][0] <= at:
+                    until = max(until, waits[index][1])
+                    index += 1
+                if at > until + LINGER_SECONDS:
                     self.oracle.find("fetch", path, f"fetched at {at:.3f} s, and nobody waits")
                     break
 

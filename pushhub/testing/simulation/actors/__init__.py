@@ -10,6 +10,7 @@ from pushhub.testing.simulation.actors.feeds import (
     ManyReader,
     PlainPoller,
     StreamReader,
+    TokenReader,
 )
 from pushhub.testing.simulation.actors.operator import Operator
 from pushhub.testing.simulation.actors.publishers import (
@@ -32,6 +33,7 @@ KINDS: dict[str, type[Actor]] = {
     "poller": PlainPoller,
     "reader": FeedReader,
     "many": ManyReader,
+    "token": TokenReader,
     "stream": StreamReader,
     "value": ValueReader,
     "waiter": Waiter,
@@ -48,6 +50,7 @@ MEANS: dict[str, float] = {
     "poller": 0.6,
     "reader": 1.5,
     "many": 0.7,
+    "token": 0.7,
     "stream": 1.0,
     "value": 1.2,
     "waiter": 1.5,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pushhub.testing.simulation.world import World
 
 CHANNELS = ("news:1", "news:2", "small:1")
+PRIVATE = "private:1"
+PUBLISHED = (*CHANNELS, PRIVATE)
 # Beyond the longest wait: a client that has no response by then will never have one.
 PATIENCE_SECONDS = 90.0
 # What a client does after an error, as browsers' EventSource does.
@@ -74,6 +76,10 @@ class Actor:
         same = [node for node in up if node.name == self._node]
         return same[0] if same and not self.roams else self.random.choice(up)
 
+    def credentials(self) -> dict[str, str]:
+        """The headers that say who asks."""
+        return {}
+
     def connect(self) -> Client | None:
         """A client of a node that is up."""
         node = self.pick()
@@ -98,6 +104,7 @@ class Actor:
             await self.world.loop_sleep(RETRY_SECONDS)
             return None
         asked = self.world.now()
+        headers = {**self.credentials(), **(headers or {})}
         self.world.requests += 1
         try:
             response = await client.ask(method, target, headers, body, patience=PATIENCE_SECONDS)
@@ -110,7 +117,8 @@ class Actor:
             self.leave()
             await self.world.loop_sleep(RETRY_SECONDS)
             return None
-        self.tell(f"{self._node} {method} {target} {dict(headers or {})} -> {response}")
+        shown = {name: text for name, text in headers.items() if name != "authorization"}
+        self.tell(f"{self._node} {method} {target} {shown} -> {response}")
         if response.status >= 500 and not self.world.troubled(self._node, asked, self.world.now()):
             text = f"{method} {target}: {response}"
             self.world.oracle.find("refused", self.name, text)

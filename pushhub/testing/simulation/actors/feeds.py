@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pushhub.testing.simulation.actors.actor import CHANNELS, RETRY_SECONDS, Actor, excuse
+from pushhub.testing.simulation.actors.actor import CHANNELS, PRIVATE, RETRY_SECONDS, Actor, excuse
 from pushhub.testing.simulation.actors.publishers import events_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class FeedReader(Actor):
             self.cursor = problem["oldest"]
             return False
         if response.status != 200:
+            self.refused(response.status)
             await self.world.loop_sleep(RETRY_SECONDS)
             return False
         page = response.json()
@@ -70,6 +71,9 @@ class FeedReader(Actor):
         self.cursor = page["cursor"]
         return bool(page.get("up_to_date"))
 
+    def refused(self, status: int) -> None:
+        """A poll was refused."""
+
     async def _hang_up(self, wait: int) -> None:
         poll = asyncio.ensure_future(self.poll(wait))
         await asyncio.wait({poll}, timeout=self.random.uniform(0.001, wait))
@@ -86,6 +90,27 @@ class FeedReader(Actor):
                 break
         self.world.oracle.ended(self.name, self.channel, self.cursor)
         self.leave()
+
+
+class TokenReader(FeedReader):
+    """Reads a private channel with tokens that end, also in the middle of a wait."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world, name)
+        self.channel = PRIVATE
+        self._token = ""
+
+    def credentials(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._token}"}
+
+    async def poll(self, wait: int) -> bool:
+        if not self._token:
+            self._token = self.world.token(self.random.choice((2.0, 10.0, 30.0, 3600.0)))
+        return await super().poll(wait)
+
+    def refused(self, status: int) -> None:
+        if status == 401:
+            self._token = ""
 
 
 class PlainPoller(FeedReader):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pushhub.testing.simulation.actors.actor import Actor
+from pushhub.testing.simulation.world import API_KEY
 
 
 class Operator(Actor):
     """Does what operators do, a few times in a run."""
 
     longest = 120.0
+
+    def credentials(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {API_KEY}"}
 
     async def turn(self) -> None:
         await self.random.choice((self._delete, self._restart, self._crash))()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
-from pushhub.testing.simulation.actors.actor import CHANNELS, RETRY_SECONDS, Actor
+from pushhub.testing.simulation.actors.actor import PUBLISHED, RETRY_SECONDS, Actor
+from pushhub.testing.simulation.world import API_KEY
 
 if TYPE_CHECKING:
     from typing import Any
@@ -26,6 +27,9 @@ class Publisher(Actor):
 
     longest = 12.0
 
+    def credentials(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {API_KEY}"}
+
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
         self._numbers = count(1)
@@ -35,7 +39,7 @@ class Publisher(Actor):
         return f"{self.name}.{next(self._numbers)}"
 
     async def turn(self) -> None:
-        await self.publish(self.random.choice(CHANNELS), self.draw_id(), {})
+        await self.publish(self.random.choice(PUBLISHED), self.draw_id(), {})
 
     async def publish(self, channel: str, id: str, headers: dict[str, str]) -> Any:
         """Publish one event; its receipt, or None."""
@@ -53,7 +57,7 @@ class BatchPublisher(Publisher):
 
     async def turn(self) -> None:
         items = [
-            {"channel": self.random.choice(CHANNELS), "data": {"id": self.draw_id()}}
+            {"channel": self.random.choice(PUBLISHED), "data": {"id": self.draw_id()}}
             for _ in range(self.random.randrange(1, 6))
         ]
         asked = self.world.now()
@@ -77,7 +81,7 @@ class IdempotentPublisher(Publisher):
     """Repeats a publish until it is acknowledged, and sometimes once more."""
 
     async def turn(self) -> None:
-        channel, id = self.random.choice(CHANNELS), self.draw_id()
+        channel, id = self.random.choice(PUBLISHED), self.draw_id()
         headers = {"idempotency-key": id}
         begun, first = self.world.now(), None
         while self.world.now() - begun < KEY_SECONDS and not self.world.over:
@@ -130,8 +134,6 @@ class CarefulPublisher(Publisher):
 
     def _excused(self, asked: float) -> bool:
         """Own writes are read on the node that took them; another may be a moment behind."""
-        return (
-            self.roams
-            and len(self.world.nodes) > 1
-            or self.world.troubled(self.node, asked, self.world.now())
+        return (self.roams and len(self.world.nodes) > 1) or self.world.troubled(
+            self.node, asked, self.world.now()
         )

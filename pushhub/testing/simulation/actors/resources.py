@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor, excuse
-from pushhub.testing.simulation.world import ROUTES
+from pushhub.testing.simulation.world import API_KEY, ROUTES
 
 if TYPE_CHECKING:
     from pushhub.testing.simulation.world import World
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 PATHS = ("/poll/1", "/poll/2", "/notify/1")
 # How late news of a resource may be: two paced fetches, and the origin's own time.
 POLL_SECONDS = 2.0 * float(ROUTES[0]["interval"]) + 1.0
-# How long after the last wait a resource may still be fetched (docs/origin.md, the linger).
-LINGER_SECONDS = 10.0
 
 
 class Waiter(Actor):
@@ -77,6 +75,9 @@ class Changer(Actor):
     """Changes a resource, and says so where the route waits for it."""
 
     longest = 40.0
+
+    def credentials(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {API_KEY}"}
 
     async def turn(self) -> None:
         path = self.random.choice(PATHS)
