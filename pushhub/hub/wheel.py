@@ -1,7 +1,7 @@
 """One timing wheel for every deadline of the process.
 
 Thirty thousand holds with a timer each are thirty thousand heap entries that almost all get
-cancelled. Here a deadline is a place in a bucket: setting and clearing it are one set operation
+cancelled. Here a deadline is a place in a bucket: setting and clearing it are one dict operation
 each, and one timer turns the wheel.
 """
 
@@ -35,7 +35,9 @@ class Wheel:
     __slots__ = ("_buckets", "_turned")
 
     def __init__(self, now: float) -> None:
-        self._buckets: dict[int, set[Entry]] = {}
+        # Entries of one tick expire in the order in which they came: with a set that order would be
+        # another in each process, and a simulation could not be repeated.
+        self._buckets: dict[int, dict[Entry, None]] = {}
         self._turned = int(now / TICK_SECONDS)
 
     def set(self, entry: Entry, deadline: float) -> None:
@@ -52,17 +54,17 @@ class Wheel:
         entry.tick = tick
         bucket = self._buckets.get(tick)
         if bucket is None:
-            self._buckets[tick] = {entry}
+            self._buckets[tick] = {entry: None}
         else:
-            bucket.add(entry)
+            bucket[entry] = None
 
     def clear(self, entry: Entry) -> None:
         """Take `entry` off the wheel, if it is on."""
         if entry.tick:
             bucket = self._buckets[entry.tick]
-            bucket.discard(entry)
+            del bucket[entry]
             if not bucket:
-                # An emptied set would keep the room that its entries took, for up to a minute.
+                # An emptied dict would keep the room that its entries took, for up to a minute.
                 del self._buckets[entry.tick]
             entry.tick = OFF
 

@@ -27,7 +27,7 @@ class Listener:
         self.accept = accept
         self.process = process
         self.context = contextvars.copy_context()
-        self.open: set[End] = set()
+        self.open: dict[End, None] = {}
 
 
 class Network:
@@ -72,7 +72,7 @@ class Network:
         far.extra = {"peername": (address, self.made), "sockname": (host, port)}
         near.peer, far.peer = far, near
         far.listener = listener
-        listener.open.add(far)
+        listener.open[far] = None
         protocol = factory()
         near.begin(protocol)
         listener.context.copy().run(far.begin, listener.accept())
@@ -241,7 +241,7 @@ class End(asyncio.Transport):
             self._coming.clear()
             self._coming_bytes = 0
             if self.listener is not None:
-                self.listener.open.discard(self)
+                self.listener.open.pop(self, None)
             self._protocol.connection_lost(error)
 
     def __repr__(self) -> str:

@@ -110,28 +110,3 @@ async def _check(world: World) -> None:
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         world.check_work()
-
-
-def main() -> None:
-    """Run the seeds that the command line names; for a first look."""
-    import sys
-    import time
-
-    first, last, days = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    for seed in range(first, last):
-        begun = time.perf_counter()
-        verdict = simulate(seed, days)
-        took = time.perf_counter() - begun
-        print(
-            f"{seed}: {verdict.virtual_seconds / 3600:.0f} h in {took:.1f} s, {verdict.requests} requests, "
-            f"{verdict.acknowledged} acknowledged, {verdict.delivered} delivered, {verdict.gaps} gaps, "
-            f"{len(verdict.findings)} findings, {len(verdict.plan.actors)} actors, {verdict.callbacks} callbacks"
-        )
-        for finding in verdict.findings[:4]:
-            print("   ", str(finding)[:400])
-        if len(sys.argv) > 4:
-            print("\n".join(line[:300] for line in verdict.story))
-
-
-if __name__ == "__main__":
-    main()
