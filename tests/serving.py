@@ -32,8 +32,11 @@ _ADDRESS = re.compile(r"(?:pushhub is at|running on) http://127\.0\.0\.1:(\d+)")
 # What is answered at once, on a machine that does much else. What is not waits for its end, which
 # is some 20 s away at least.
 SOON = 5.0
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+# For how long a server may be about to hold what it should, or to let go: a bound that only a test
+# that fails reaches, and far above what a busy machine needs.
+HELD_SECONDS = 30.0
 # How often a server is asked at least before it is said to hold what it should not: on a busy
 # machine it may do little within a second.
 _LEAST_ASKED = 100
@@ -147,7 +150,7 @@ class Server:
         text = (await self.get("/metrics")).body.decode()
         return _sample(text, name)
 
-    async def held(self, count: int, seconds: float = 10.0, **headers: str) -> None:
+    async def held(self, count: int, seconds: float = HELD_SECONDS, **headers: str) -> None:
         """Wait until exactly so many requests are parked."""
         async with await self.connect() as client:
             await until_held(client, count, seconds, headers=headers)
@@ -255,7 +258,7 @@ def _fields(headers: Fields) -> dict[str, str]:
 async def until_held(
     client: Client,
     count: int,
-    seconds: float = 10.0,
+    seconds: float = HELD_SECONDS,
     metrics: str = "/metrics",
     headers: Fields | None = None,
 ) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr, ValidationError
 
+from pushhub.bosh.terms import Policy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
+from pushhub.settings.complaint import sentences
 from pushhub.settings.model import is_loopback
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention
@@ -76,6 +79,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     "store": ("memory://", "memory://"),
     "workers": ("1", 1),
     "dev": ("true", True),
+    "demo": ("true", True),
     "origin": ("http://api:8000/", "http://api:8000"),
     "control": ("127.0.0.1:5561", "127.0.0.1:5561"),
     "prefix": ("/push", "/push"),
@@ -108,6 +112,9 @@ TEXTS: dict[str, tuple[str, object]] = {
     "token_issuer": ("us", "us"),
     "ticket_seconds": ("5", 5),
     "cors_origins": ('["https://a.test"]', ["https://a.test"]),
+    "cors_headers": ('["X-Request-Id"]', ["X-Request-Id"]),
+    "unix_socket": ("/run/pushhub.sock", "/run/pushhub.sock"),
+    "unix_socket_mode": ("600", "600"),
     "max_wait": ("25", 25),
     "max_channels": ("7", 7),
     "max_holds": ("9", 9),
@@ -156,6 +163,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         store = "memory://"
         workers = 1
         dev = true
+        demo = true
         origin = "http://api:8000"
         control = "127.0.0.1:5561"
         prefix = "/push"
@@ -287,6 +295,11 @@ def test_other_variables_are_left_alone() -> None:
         ("namespaces", '{"$a": {}}', "before the first ':'"),
         ("namespaces", '{"a": {"retention_events": 0}}', ".a.retention_events is at least 1"),
         ("cors_origins", '"*"', "is a list, not '*'."),
+        ("cors_headers", '["a b"]', "'a b' is not the name of a header."),
+        ("cors_headers", '["*"]', "'*' is not the name of a header."),
+        ("unix_socket", f'"/{"a" * 103}"', "at most 103 bytes"),
+        ("unix_socket_mode", '"0660"', "three octal digits"),
+        ("unix_socket_mode", '"rw-"', "three octal digits"),
         ("cors_origins", '["https://a.test/"]', "without a path; not 'https://a.test/'."),
         ("cors_origins", '["a.test"]', "scheme://host"),
         ("cors_origins", '["null"]', "scheme://host"),
@@ -321,6 +334,19 @@ def test_a_bad_value_is_told_in_a_sentence_by_its_spelling(name: str, text: str,
     assert flag.startswith("--" + name.replace("_", "-"))
     assert variable.startswith(env_name(name))
     assert "hunter2" not in flag + variable
+
+
+def test_defaults_outlast_the_timers_of_hidden_tabs() -> None:
+    # Chrome 88 and later wakes a tab that is hidden for five minutes once in this time.
+    wake_up = 60
+    settings = Settings(dev=True)
+    # One wake-up may be missed; a client's own pause is longer still.
+    assert settings.bosh_inactivity > 2 * wake_up
+    assert settings.bosh_maxpause > settings.bosh_inactivity
+    # One step of a login may have to wait for a wake-up.
+    assert settings.xmpp_login_seconds >= 1.5 * wake_up
+    assert Policy().inactivity == settings.bosh_inactivity
+    assert Policy().maxpause == settings.bosh_maxpause
 
 
 def test_several_mistakes_are_told_at_once() -> None:
@@ -447,3 +473,41 @@ def test_secrets_do_not_show() -> None:
     )
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert SECRET.decode() not in text
+
+
+WRONG: list[Any] = [
+    -1,
+    10**12,
+    "",
+    "x" * 2000,
+    "*",
+    3.5,
+    True,
+    None,
+    [],
+    [1],
+    ["x y"] * 3,
+    {"x": 1},
+]
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_no_mistake_is_told_in_the_words_of_the_library(name: str) -> None:
+    for value in WRONG:
+        try:
+            Settings(**{name: value})
+        except ValidationError as error:
+            for sentence in sentences(error, lambda setting: setting):
+                assert not re.search(r"Input should|valid \w+|pydantic|Value error", sentence), (
+                    sentence
+                )
+                assert sentence.endswith(".")
+
+
+def test_a_mechanism_is_not_told_to_be_a_hash() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(xmpp_mechanisms=["plain"])
+    (told,) = sentences(caught.value, lambda setting: setting)
+    assert told == (
+        "xmpp_mechanisms[0] is the name of a SASL mechanism, such as SCRAM-SHA-256, not 'plain'."
+    )

@@ -5,6 +5,8 @@ It retries nothing, follows nothing and hides nothing, and what is no valid HTTP
 
 import asyncio
 import json
+import socket
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,6 +15,28 @@ import h11
 
 Fields = Mapping[str, str]
 SECONDS = 10.0
+
+# The connections of tests that nothing has closed yet.
+_left_open: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+
+
+def opened(writer: asyncio.StreamWriter) -> None:
+    """Remember a connection until it is closed."""
+    _left_open.add(writer)
+
+
+def hang_up() -> None:
+    """End the connections that a failed test left open: the server sees their end, whatever holds
+    them here, and whether or not their loop still runs.
+    """
+    for writer in list(_left_open):
+        _left_open.discard(writer)
+        if not writer.is_closing():
+            sock: socket.socket = writer.get_extra_info("socket")
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the other side has ended it, or it is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +68,7 @@ class Client:
         self.reader = reader
         self.writer = writer
         self._http = h11.Connection(h11.CLIENT)
+        opened(writer)
 
     @classmethod
     async def connect(cls, port: int) -> Self:
@@ -132,6 +157,7 @@ class Message:
     data: str | None
     id: str
     retry: int | None
+    encoding: str = ""
 
 
 class EventStream:
@@ -155,7 +181,7 @@ class EventStream:
                     return message
 
     def _message(self, block: str) -> Message | None:
-        type, retry = "message", None
+        type, retry, encoding = "message", None, ""
         data: list[str] = []
         said = False
         for line in block.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
@@ -173,9 +199,12 @@ class EventStream:
                     self._id = value
                 case "retry":
                     retry = int(value)
+                case "encoding":
+                    # Browsers ignore it; readers of other kinds may look at it.
+                    encoding = value
                 case _:
                     raise AssertionError(f"no field of an event stream: {line!r}")
             said = True
         if not said:
             return None
-        return Message(type, "\n".join(data) if data else None, self._id, retry)
+        return Message(type, "\n".join(data) if data else None, self._id, retry, encoding)

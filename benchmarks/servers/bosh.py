@@ -30,10 +30,14 @@ class Bosh(Server):
         """Wait until it not only listens, but begins sessions."""
         super().await_port(port)
         end = time.monotonic() + _READY_SECONDS
-        while b"ANONYMOUS" not in self._begin():
+        while not self.begins(self._begin()):
             if time.monotonic() > end:
                 raise RuntimeError(f"{self.name} begins no session:\n{self.said()}")
             time.sleep(0.1)
+
+    def begins(self, said: bytes) -> bool:
+        """Whether what it says to a new session offers the login that is wanted."""
+        return b"ANONYMOUS" in said
 
     def _begin(self) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)

@@ -16,7 +16,7 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.auth.keys import PREFIX, ApiKeys, KeyEntry
+from pushhub.auth.keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
 from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
 from pushhub.protocol.grant import EVERYTHING, NOTHING, Action, Grant
 from pushhub.protocol.problem import Problem
@@ -161,6 +161,11 @@ class Authority:
 
     def _api_key(self, secret: str) -> Grant:
         grant = self._keys.grant(secret)
+        if grant is None and secret.startswith(PREFIX) and len(secret) != SECRET_CHARACTERS:
+            raise _unauthorized(
+                f"This is not a whole API key: one has {SECRET_CHARACTERS} characters, and this "
+                f"one has {len(secret)}."
+            )
         if grant is None:
             raise _unauthorized("This server does not know this API key.")
         return grant

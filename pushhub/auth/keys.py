@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Says what a leaked string is, to people and to secret scanners, and tells keys from tokens.
 PREFIX = "phk_"
 SECRET_BYTES = 32
-_SECRET_CHARACTERS = len(PREFIX) + 43
+SECRET_CHARACTERS = len(PREFIX) + 43
 
 
 class KeyEntry(Protocol):
@@ -48,7 +48,7 @@ class ApiKeys:
 
     def grant(self, secret: str) -> Grant | None:
         """What the key with this secret allows; None if there is no such key."""
-        if len(secret) != _SECRET_CHARACTERS or not secret.isascii():
+        if len(secret) != SECRET_CHARACTERS or not secret.isascii():
             return None
         found = secret_hash(secret)
         # The look-up tells at most something about a hash, and nobody can choose one digit by

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import AllowedPublicKeys, get_default_algorithms
 
+from pushhub.auth.keys import PREFIX
 from pushhub.protocol.grant import Grant, GrantError, grant_from_claim
 
 if TYPE_CHECKING:
@@ -25,6 +27,15 @@ if TYPE_CHECKING:
 
 # nginx and most servers refuse a header line of more than 8 KiB.
 MAX_TOKEN_BYTES = 8 * 1024
+
+# A JWS in its compact form (RFC 7515 §7.1). Only its shape: what is a token is for the keys to say.
+_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+
+# The same for everything that is not a credential by its shape, whatever keys are configured.
+_NEITHER = (
+    f"This is neither an API key nor a token: a key begins with {PREFIX!r}, and a token (JWT) has "
+    f"three parts with dots between them."
+)
 
 # How far the issuer's clock may be ahead of ours. A token still ends when it says: a second look at
 # it must never find more than the first.
@@ -129,6 +140,10 @@ class Tokens:
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenError(f"A token has at most {MAX_TOKEN_BYTES} bytes.")
+        if token.startswith(PREFIX):
+            raise TokenError("This is an API key; only a token (JWT) can be used here.")
+        if _SHAPE.fullmatch(token) is None:
+            raise TokenError(_NEITHER)
         if not self._keys:
             raise TokenError("This server has no token keys; it takes no tokens.")
         claims = self._verify(token)
@@ -184,7 +199,7 @@ class Tokens:
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError):
-            raise TokenError("This is not a token: a JWT has three parts in base64url.") from None
+            raise TokenError(_NEITHER) from None
         kid, algorithm = header.get("kid"), header.get("alg")
         named = [key for key in self._keys if kid is not None and key.kid == kid]
         # An issuer may name keys that are configured here without a name.

@@ -39,9 +39,10 @@ class Policy:
     """As for every other hold: proxies cut a silent response after 60 seconds."""
     hold: int = 1
     """Prosody, ejabberd and MongooseIM hold one request, whatever is asked for [C15]."""
-    inactivity: int = 60
-    """How long nothing may be open [G4]."""
-    maxpause: int = 120
+    inactivity: int = 150
+    """How long nothing may be open [G4]; more than twice the 60 s between two wake-ups of a hidden
+    tab in Chrome."""
+    maxpause: int = 300
     """0 for no pauses."""
     polling: int = 2
     """For polling sessions only, as with ejabberd [H4]; 0 for any frequency."""

@@ -3,7 +3,21 @@
 import typer
 
 from pushhub import __version__
-from pushhub.cli import bench, config, doctor, key, publish, routes, serve, tail, token, user
+from pushhub.cli import (
+    bench,
+    config,
+    doctor,
+    fence,
+    init,
+    key,
+    publish,
+    routes,
+    serve,
+    tail,
+    token,
+    user,
+)
+from pushhub.cli.help import GroupedCommand
 
 _EPILOG = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings."
 
@@ -15,14 +29,18 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=_EPILOG)(serve.serve)
-app.command(epilog=_EPILOG)(publish.publish)
-app.command(epilog=_EPILOG)(tail.tail)
-app.command(epilog=_EPILOG)(bench.bench)
-app.command(epilog=_EPILOG)(doctor.doctor)
+app.command(epilog=_EPILOG, cls=GroupedCommand)(serve.serve)
+app.command(epilog=_EPILOG)(init.init)
+app.command(epilog=_EPILOG, cls=GroupedCommand)(publish.publish)
+app.command(epilog=_EPILOG, cls=GroupedCommand)(tail.tail)
+app.command(epilog=_EPILOG, cls=GroupedCommand)(bench.bench)
+app.command(
+    epilog=_EPILOG, cls=GroupedCommand, short_help="Check the settings, the machine and the store."
+)(doctor.doctor)
 app.add_typer(token.app, name="token")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
+app.add_typer(fence.app, name="store")
 app.add_typer(config.app, name="config")
 app.add_typer(routes.app, name="routes")
 

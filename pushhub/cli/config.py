@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pushhub.cli.flags import with_settings
+from pushhub.cli.help import GroupedCommand
 from pushhub.cli.serve import why_not
 from pushhub.cli.terminal import fail, say, say_json
 from pushhub.settings import Loaded
@@ -18,7 +19,7 @@ app = typer.Typer(help="See and check the settings.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@app.command(cls=GroupedCommand, short_help="Print every setting and its source.")
 @with_settings
 def show(loaded: Loaded, as_json: Json = False) -> None:
     """Print every setting, and whether it is from a flag, the environment, the file or default."""
@@ -31,7 +32,7 @@ def show(loaded: Loaded, as_json: Json = False) -> None:
         say(f"{name:{width}}  {loaded.origins[name]:7}  {json.dumps(value, ensure_ascii=False)}")
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 @with_settings
 def check(loaded: Loaded, as_json: Json = False) -> None:
     """Say whether a server would start with these settings. Exit code 1: it would not."""
@@ -44,7 +45,7 @@ def check(loaded: Loaded, as_json: Json = False) -> None:
     say(f"The settings are good ({loaded.file or 'no file'}).")
 
 
-@app.command()
+@app.command(short_help="Print the settings reference as Markdown.")
 def docs() -> None:
     """Print the reference of all settings as Markdown: what docs/settings.md is."""
     typer.echo(markdown(), nl=False)

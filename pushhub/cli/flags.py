@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from pushhub.cli.help import FIRST, MOST_USED, section
 from pushhub.cli.terminal import USAGE, fail
 from pushhub.settings import Loaded, Settings, SettingsError, load
-from pushhub.settings.reference import default_text, kind, names
+from pushhub.settings.reference import default_text, kind, names, panel
 from pushhub.settings.sources import DEFAULT_FILE, flag_name
 
 ConfigFile = Annotated[
@@ -40,12 +41,16 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         command(read_settings(config, flags), **options)
 
     own = list(inspect.signature(command).parameters.values())[1:]
-    parameters = [_parameter("config", ConfigFile), *map(_flag, names())]
+    parameters = [_parameter("config", ConfigFile), *map(_flag, _most_used_first())]
     parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__name__ = command.__name__
     run.__doc__ = command.__doc__
     return run
+
+
+def _most_used_first() -> list[str]:
+    return [*FIRST, *(name for name in names() if name not in FIRST)]
 
 
 def _text(value: object) -> str:
@@ -58,11 +63,14 @@ def _flag(name: str) -> inspect.Parameter:
     # A default of the flag's own would hide what the environment and the file say.
     help = f"{field.description} [{default}]" if default else str(field.description)
     flag = flag_name(name)
+    group = MOST_USED if name in FIRST else section(panel(field))
     if field.annotation is bool:
         declaration = f"{flag}/{flag.replace('--', '--no-', 1)}"
-        option = typer.Option(declaration, help=help, show_default=False)
+        option = typer.Option(declaration, help=help, show_default=False, rich_help_panel=group)
         return _parameter(name, Annotated[bool | None, option])
-    option = typer.Option(flag, metavar=kind(field), help=help, show_default=False)
+    option = typer.Option(
+        flag, metavar=kind(field), help=help, show_default=False, rich_help_panel=group
+    )
     return _parameter(name, Annotated[str | None, option])
 
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
+
 from pushhub.cli.client import TROUBLE, ClientError, HubClient, Response, why
+from pushhub.protocol.json_body import JsonError, raw_members
 
 # The hub may end a hold up to a fifth early, never late; the rest is for slow networks.
 _GRACE_SECONDS = 15.0
@@ -139,4 +142,22 @@ def _answer(response: Response) -> dict[str, Any]:
     answer = response.json()
     if not isinstance(answer.get("cursor"), str) or not isinstance(answer.get("events"), list):
         raise ClientError("The answer is not a feed's; is the address right?")
+    try:
+        texts = raw_members(next(raw_members(response.body))["events"])
+        for event, text in zip(answer["events"], texts, strict=True):
+            data = text.get("data")
+            if data is None or isinstance(event["data"], str):
+                continue
+            if orjson.dumps(event["data"]) != data:
+                event["data"] = _line(data)
+    except (JsonError, RecursionError, orjson.JSONEncodeError):
+        # No hub of this version sends that; what orjson made of it is shown.
+        pass
     return answer
+
+
+def _line(text: bytes) -> orjson.Fragment:
+    """JSON as it was published, long numbers and all, but in one line. Its line ends can only be
+    white space: a string has none.
+    """
+    return orjson.Fragment(text.replace(b"\r", b" ").replace(b"\n", b" "))

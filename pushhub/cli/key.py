@@ -35,21 +35,26 @@ def new(
     read: Patterns = None,
     publish: Patterns = None,
     manage: Patterns = None,
+    admin: Annotated[
+        bool,
+        typer.Option("--admin", help="Everything: for operators, the console and the metrics."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make an API key. Its secret is printed once and kept nowhere; the settings get its hash.
-
-    Without --read, --publish and --manage it may do everything.
-    """
-    if not (read or publish or manage):
-        read = publish = manage = ["*"]
-    secret = new_secret()
+    """Make an API key. Its secret is printed once and kept nowhere; the settings get its hash."""
+    given = [read, publish, manage]
+    if admin and any(given):
+        fail("--admin allows everything; give it alone, or name the rights.", code=USAGE)
+    if not admin and not any(given):
+        fail(
+            "Say what the key may do: --publish 'orders:*' for a back end that publishes, --admin "
+            "for an operator's key that may do everything.",
+            code=USAGE,
+        )
     lists = {"read": read or [], "publish": publish or [], "manage": manage or []}
-    try:
-        key = ApiKey(name=name, sha256=secret_hash(secret), **lists)
-    except ValidationError as error:
-        fail(*sentences(error, str), code=USAGE)
-    fields = {k: value for k, value in key.model_dump().items() if value}
+    if admin:
+        lists = {right: ["*"] for right in lists}
+    secret, fields = new_key(name, lists)
     toml = as_toml(fields)
     env = "PUSHHUB_API_KEYS=" + shell_quoted(json.dumps([fields], ensure_ascii=False))
     if as_json:
@@ -61,6 +66,16 @@ def new(
     say(toml)
     note("\nor in the environment:")
     say(env)
+
+
+def new_key(name: str, lists: dict[str, list[str]]) -> tuple[str, dict[str, str | list[str]]]:
+    """A new secret, and the entry of `api_keys` for it; the rights are lists of patterns."""
+    secret = new_secret()
+    try:
+        key = ApiKey(name=name, sha256=secret_hash(secret), **lists)
+    except ValidationError as error:
+        fail(*sentences(error, str), code=USAGE)
+    return secret, {k: value for k, value in key.model_dump().items() if value}
 
 
 def as_toml(fields: dict[str, str | list[str]]) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from pushhub.cli.config import Json
 from pushhub.cli.flags import with_settings
+from pushhub.cli.help import GroupedCommand
 from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
 from pushhub.origin.asked import Asked
@@ -17,6 +18,7 @@ from pushhub.origin.fetching import Alone, Failed, Fetching, Found
 from pushhub.origin.forecast import Forecast, forecast, has
 from pushhub.origin.headers import to_origin
 from pushhub.origin.routes import Routes, Row
+from pushhub.origin.steadiness import difference
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.representation import Representation
 from pushhub.settings import Loaded, Settings
@@ -31,7 +33,7 @@ _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
 _COLOURS = {"refused": "red", "passed": "yellow", "grip": "yellow"}
 
 
-@app.command("list")
+@app.command("list", cls=GroupedCommand, short_help="Print the routes in their order.")
 @with_settings
 def list_routes(loaded: Loaded, as_json: Json = False) -> None:
     """Print the routes in their order, the origin's own last, and which of them get no request."""
@@ -48,7 +50,7 @@ def list_routes(loaded: Loaded, as_json: Json = False) -> None:
             note(f"Route {row.index + 1} gets no request: route {other.index + 1} takes them all.")
 
 
-@app.command()
+@app.command(cls=GroupedCommand, short_help="Say which route a request takes.")
 @with_settings
 def check(
     loaded: Loaded,
@@ -61,7 +63,8 @@ def check(
     dry: Annotated[bool, typer.Option("--dry", help="Do not ask the origin.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say which route a request takes and what becomes of it, and ask the origin what it answers.
+    """Say which route a request takes and what becomes of it, and ask the origin what it answers;
+    where requests wait, a second time after a second, to see whether that differs each time.
 
     Exit code 1: no route takes it, or the origin does not answer.
     """
@@ -151,6 +154,8 @@ async def _look(client: Client, settings: Settings, told: Forecast, asked: Asked
     match await fetching.look(key, fetching.pairs(key, asked), None):
         case Found(representation, vary):
             shared: dict[str, Any] = {"shared": True, "varies_by": sorted(vary)}
+            if representation.succeeded:
+                shared["differs"] = await difference(fetching, told, asked)
             return _answer(representation) | shared
         case Alone(reason):
             # What it answered is not kept; whoever passes through gets it.
@@ -236,7 +241,7 @@ def _fields(told: Forecast, asked: Asked) -> dict[str, Any]:
             "key": {"host": asked.headers.get("host", ""), "headers": list(key.names)},
             "sent": [name for name in key.names if name in asked.headers],
             "interval": route.interval if route.step == "poll" else None,
-            "slowest": route.slowest if route.step == "poll" else None,
+            "slowest": route.longest_pause if route.step == "poll" else None,
             "max_age": route.max_age,
         }
     return fields
@@ -281,10 +286,12 @@ def _looks(told: Forecast) -> str:
     if route.step == "notify":
         how = "when it is told of a change"
         return f"{how}, or by the channel {route.channel}" if route.channel else how
-    return (
-        f"every {route.interval:g} s while it changes, up to every {route.slowest:g} s while not, "
-        f"and never while nobody waits"
+    slower = (
+        f" while it changes, up to every {route.longest_pause:g} s while not"
+        if route.longest_pause > route.interval
+        else " while somebody waits"
     )
+    return f"every {route.interval:g} s{slower}, and never while nobody waits"
 
 
 def _tell_answer(told: Forecast, answer: dict[str, Any]) -> None:
@@ -305,6 +312,8 @@ def _tell_answer(told: Forecast, answer: dict[str, Any]) -> None:
         more = [name for name in answer["varies_by"] if told.found and name not in _known(told)]
         joins = f": {', '.join(more)} joins what makes requests the same" if more else ""
         _line("can be", joins, "shared", "green")
+        if (differs := answer.get("differs")) is not None:
+            _line("but", f": {differs}. Each wait would end at once.", "always new", "yellow")
     elif "why_not" in answer:
         _line("can be", f": {answer['why_not']}", "not shared", "yellow")
 

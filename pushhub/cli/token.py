@@ -26,7 +26,7 @@ app = typer.Typer(help="Make and check tokens, which pages and apps use.", no_ar
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-@app.command()
+@app.command(short_help="Make a token.")
 def new(
     read: Patterns = None,
     publish: Patterns = None,

@@ -58,7 +58,7 @@ def add(
     say_json({"account": bare, "grant": grant.claim()}) if as_json else say(f"{bare} can log in.")
 
 
-@app.command()
+@app.command(short_help="Change the password of an account.")
 def passwd(address: Address, config: ConfigFile = None) -> None:
     """Give an account another password, asked for or read from standard input."""
     settings = read_settings(config).settings
@@ -68,7 +68,7 @@ def passwd(address: Address, config: ConfigFile = None) -> None:
     say(f"{local}@{domain} has another password.")
 
 
-@app.command()
+@app.command(short_help="Remove an account and its data.")
 def remove(address: Address, config: ConfigFile = None) -> None:
     """Remove an account, and what is kept for it: roster, vCard, block list, archive."""
     settings = read_settings(config).settings
@@ -148,7 +148,7 @@ def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
     from pushhub.xmpp.registers import Registers
 
     async def run() -> T:
-        hub = Hub(open_store_url(settings.store))
+        hub = Hub(open_store_url(settings.store, may_evict=settings.store_may_evict))
         await hub.open()
         try:
             return await work(Accounts(Registers(hub), secrets.token_bytes))

@@ -34,7 +34,7 @@ def judge(setup: Setup, settings: Settings) -> Iterator[Finding]:
     """What is found, in the order in which it matters."""
     yield _version(setup)
     yield _role(setup)
-    yield _eviction(setup)
+    yield _eviction(setup, settings)
     yield _memory(setup)
     if setup.config is None:
         yield warn(
@@ -78,14 +78,25 @@ def _role(setup: Setup) -> Finding:
     return ok("role", "This is a master.")
 
 
-def _eviction(setup: Setup) -> Finding:
+def _eviction(setup: Setup, settings: Settings) -> Finding:
     policy = setup.info.get("maxmemory_policy", "unknown")
     if policy == "noeviction":
         return ok("eviction", "Nothing is evicted (maxmemory-policy noeviction).")
+    if policy.startswith("volatile"):
+        return bad(
+            "eviction",
+            f"maxmemory-policy is {policy}: when memory is short, Redis forgets idempotency keys, "
+            f"and a publish that is sent again appears twice. Set it to noeviction.",
+        )
+    if settings.store_may_evict:
+        return warn(
+            "eviction",
+            f"maxmemory-policy is {policy}, and store_may_evict accepts that logs are lost untold.",
+        )
     return bad(
         "eviction",
-        f"maxmemory-policy is {policy}: when memory is short, Redis would throw away logs and the "
-        f"metadata that keeps their offsets from starting again, and nobody would be told. Set it "
+        f"maxmemory-policy is {policy}, so pushhub does not start: when memory is short, Redis "
+        f"would evict logs and the metadata that keeps their offsets, untold to readers. Set it "
         f"to noeviction; publishes are then refused (503) instead.",
     )
 

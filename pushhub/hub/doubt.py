@@ -89,12 +89,23 @@ class Doubt:
 
     def expire(self, hold: Parked) -> None:
         """A wait has ended: say so, once it is sure that nothing was missed."""
-        if self._hub.store.certain:
+        if self._hub.store.certain and self._is_read(hold):
             self._end(hold, AT_ONCE)
         elif self.deaf:
             self._end(hold, UNSURE)
         else:
             Check(self._hub, hold).start()
+
+    def _is_read(self, hold: Parked) -> bool:
+        """Whether the log was read for all of its channels: not for one that was parked because a
+        read failed.
+        """
+        shelf = self._hub.shelf
+        for want in hold.poll.wants:
+            channel = shelf.get(want.channel)
+            if channel is None or channel.tail is None:
+                return False
+        return True
 
     def _end(self, hold: Parked, hint: Hint) -> None:
         self._hub.end(hold, hint)

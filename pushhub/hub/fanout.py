@@ -127,7 +127,7 @@ class Fanout:
                     reply = job.reply(hold)
                     if reply is None:
                         hold.hub.resume(hold, job.channel)
-                    elif hold.complete(reply):
+                    elif hold.complete(reply) and hold.tallied:
                         count += 1
                         delivered += reply.events
                 left -= 1

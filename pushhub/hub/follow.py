@@ -18,6 +18,7 @@ from pushhub.protocol.poll import AT_ONCE, At, Hint, Positions, Want
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pushhub.hub.holders import Reader
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
     from pushhub.protocol.answer import Answer
@@ -88,6 +89,14 @@ class Standing(Inner):
         return True
 
 
+class Untallied(Standing):
+    """A follower's hold of which the statistics know nothing: the console's own."""
+
+    __slots__ = ()
+
+    tallied = False
+
+
 class Follow:
     """Reads a channel from `since` on, and hands each event to `take`, in order, until stopped.
 
@@ -95,6 +104,8 @@ class Follow:
         lost: is told of a gap, after which it goes on at the channel's end. Without it, what is
             still kept is read from its beginning.
         gone: is told when the channel is deleted; it may come again.
+        reader: describes the client that the events are for, if there is one.
+        make: the class of its holds.
     """
 
     __slots__ = (
@@ -104,8 +115,10 @@ class Follow:
         "_hold",
         "_hub",
         "_lost",
+        "_make",
         "_take",
         "_timer",
+        "reader",
         "since",
         "stopped",
     )
@@ -119,7 +132,11 @@ class Follow:
         *,
         lost: Callable[[], None] | None = None,
         gone: Callable[[], None] | None = None,
+        reader: Reader | None = None,
+        make: type[Standing] = Standing,
     ) -> None:
+        self.reader = reader
+        self._make = make
         self._hub = hub
         self._channel = channel
         self._take = take
@@ -149,7 +166,7 @@ class Follow:
         """Begin, or go on."""
         self._timer = None
         while not self.stopped and not self._hub.draining:
-            reply = self._hub.hold(Next(self._channel, self.since), Standing)
+            reply = self._hub.hold(Next(self._channel, self.since), self._make)
             if isinstance(reply, Hold):
                 self._hold = reply
                 reply.attach(self)

@@ -8,17 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.poll import Positions, Want, resume
-from pushhub.protocol.problem import Problem, retry_after
+from pushhub.protocol.poll import Positions, Want, resume, unreadable
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Parked
     from pushhub.hub.hub import Hub
     from pushhub.protocol.page import Read
-
-# When a read fails, the store is usually back soon: a restart of Redis takes about a second.
-RETRY_AFTER_SECONDS = 1
 
 
 class Gathering:
@@ -112,7 +108,7 @@ class Gathering:
                     return
                 reads[want.channel] = read
             reply = hub.settle(hold, reads)
-        else:
+        elif hold.tallied:
             hub.count_gaps(self.reads)
         if reply is not None:
             hub.answered(hold, reply)
@@ -125,16 +121,16 @@ class Gathering:
         if at is not None and hold.poll.wait:
             self.hub.park_unsure(hold, at)
             return
-        problem = Problem(
-            "store-unavailable",
-            "The log cannot be read at the moment. Your cursor stays good; ask again with it.",
-            headers=(retry_after(RETRY_AFTER_SECONDS),),
-        )
-        hold.complete(hold.poll.refuse(problem))
+        hold.complete(hold.poll.refuse(unreadable()))
 
     def _standing(self) -> Positions | None:
         """Where the reader stands, if that is known without the log."""
         if self.at is not None:
             return self.at
-        at = {want.channel: want.since for want in self.wants if isinstance(want.since, Cursor)}
-        return at if len(at) == len(self.wants) else None
+        at: dict[str, Cursor] = {}
+        for want in self.wants:
+            stands = want.since if isinstance(want.since, Cursor) else want.has
+            if stands is None:
+                return None
+            at[want.channel] = stands
+        return at

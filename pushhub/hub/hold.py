@@ -115,6 +115,8 @@ class Parked(Hold):
 
     counted = True
     """Whether it is a request, and so one of those of which there may be so many."""
+    tallied = True
+    """Whether its end and its events are part of the statistics."""
 
     def __init__(self, hub: Hub, poll: Poll) -> None:
         self.done = False
@@ -154,3 +156,14 @@ class Inner(Parked):
     __slots__ = ()
 
     counted = False
+
+
+class ConsoleHold(Parked):
+    """A read by the operator's console. The statistics leave it out: the console would measure
+    itself.
+    """
+
+    __slots__ = ()
+
+    counted = False
+    tallied = False

@@ -37,9 +37,10 @@ from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, dele
 from pushhub.store.base import Append, Outcome, Store, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pushhub.hub.channel import Channel
+    from pushhub.hub.hold import Hold
     from pushhub.hub.trace import Tracer
     from pushhub.protocol.answer import Reply
     from pushhub.protocol.event import Event
@@ -130,7 +131,7 @@ class Hub:
             return hold
         hold.done = True
         self.leave(hold)
-        self._count_read(poll, reply)
+        self._count_read(hold, reply)
         return reply
 
     def _begin(self, hold: Parked) -> Reply | None:
@@ -160,7 +161,8 @@ class Hub:
         it.
         """
         poll = hold.poll
-        self.count_gaps(reads)
+        if hold.tallied:
+            self.count_gaps(reads)
         reply = poll.answer(reads, AT_ONCE)
         if reply is not None:
             return reply
@@ -218,19 +220,22 @@ class Hub:
             if isinstance(read, Gap):
                 self.stats.gaps[read.reason] += 1
 
-    def _count_read(self, poll: Poll, reply: Reply) -> None:
+    def _count_read(self, hold: Parked, reply: Reply) -> None:
+        if not hold.tallied:
+            return
         self.stats.delivered += reply.events
-        if reply.events and isinstance(poll.wants[0].since, Cursor):
+        if reply.events and isinstance(hold.poll.wants[0].since, Cursor):
             self.stats.recovered += 1
 
     def answered(self, hold: Parked, reply: Reply) -> None:
         """Complete a hold with what a read from the store gave."""
         if hold.complete(reply):
-            self._count_read(hold.poll, reply)
+            self._count_read(hold, reply)
 
-    def dropped(self) -> None:
-        """Count a client that went before its answer."""
-        self.stats.dropped += 1
+    def dropped(self, hold: Hold) -> None:
+        """Count a client that disconnected before `hold` was answered."""
+        if not (isinstance(hold, Parked) and not hold.tallied):
+            self.stats.dropped += 1
 
     def expire(self, hold: Parked) -> None:
         """The wait has ended: the ordinary empty answer."""
@@ -246,15 +251,15 @@ class Hub:
         assert hold.at is not None
         if hold.complete(hold.poll.nothing(hold.at, hint)):
             if self.draining:
-                self.stats.completed_by_drain += 1
+                self.stats.completed_by_drain += hold.tallied
             else:
-                self.stats.completed_by_deadline += 1
+                self.stats.completed_by_deadline += hold.tallied
 
     def release(self, hold: Parked) -> None:
         """Its client asks for something else: the empty answer at once."""
         assert hold.at is not None
         if hold.complete(hold.poll.nothing(hold.at, AT_ONCE)):
-            self.stats.completed_by_newer += 1
+            self.stats.completed_by_newer += hold.tallied
 
     def resume(self, hold: Parked, channel: Channel) -> None:
         """Put a hold that an event did not answer back to waiting; through the store, if the tail
@@ -309,7 +314,7 @@ class Hub:
         channel.early = None
         for hold in list(channel.holds):
             if hold.at is not None and hold.complete(hold.poll.refuse(deleted(name))):
-                self.stats.completed_by_delete += 1
+                self.stats.completed_by_delete += hold.tallied
 
     def lost(self) -> None:
         """The store may not tell of events any more."""
@@ -365,6 +370,10 @@ class Hub:
         for entry in self.wheel.turn(now):
             entry.expire()
         self.shelf.sweep()
+
+    def pick(self, choices: Sequence[int]) -> int:
+        """One of the choices, at random: what spreads a crowd."""
+        return choices[min(int(self.uniform(0, len(choices))), len(choices) - 1)]
 
     def _draw(self, bounds: tuple[int, int]) -> int:
         return round(self.uniform(*bounds))

@@ -47,6 +47,10 @@ class Stats:
     """Polls whose cursor was behind and that were given what they had missed."""
     gaps: dict[str, int] = field(default_factory=lambda: {"epoch": 0, "trimmed": 0, "ahead": 0})
     """Gaps told, by reason."""
+    xmpp_stalls: dict[str, int] = field(
+        default_factory=lambda: {"register": 0, "handover": 0, "forwarding": 0}
+    )
+    """Loops of the XMPP server that were given up because they made no progress, by loop."""
     publish_ok: int = 0
     publish_duplicate: int = 0
     publish_refused: int = 0

@@ -28,12 +28,14 @@ class Stream:
     nothing piles up.
     """
 
-    __slots__ = ("expires", "hub", "opening", "poll")
+    __slots__ = ("begun", "expires", "hub", "opening", "poll")
 
     def __init__(
         self, hub: Hub, opening: Answer, poll: Turning, expires: float | None = None
     ) -> None:
         self.hub = hub
+        # Each turn is a hold of its own; the reader has been here since then.
+        self.begun = hub.now()
         self.opening = opening
         self.poll = poll
         self.expires = expires

@@ -6,11 +6,12 @@ It asks the same functions that serve requests, so that what it says is what the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Literal
 
 from pushhub.origin.key import Key
 from pushhub.origin.wish import wants_more, wish_of
-from pushhub.protocol.condition import Since, Tags, Version
+from pushhub.protocol.condition import Modified, Since, Tags, Version
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.route_path import readings
 
@@ -95,11 +96,11 @@ def _what(route: Route, asked: Asked, wish: Wish) -> tuple[Outcome, str]:
         return "passed", f"Only GET waits; {asked.method} is passed through."
     if wants_more(asked):
         return "passed", (
-            "It asks for a part, has a body, or has a condition other than If-None-Match; so it is "
-            "passed through."
+            "It asks for a part, has a body, or has a condition under which there is another "
+            "answer than the resource; so it is passed through."
         )
     if wish.wait is None:
-        if route.max_age:
+        if route.max_age and not wish.passes:
             return "read", (
                 f"It did not opt in: it is answered from a look of at most {route.max_age:g} s "
                 f"ago, or from one that is made for all who ask now."
@@ -124,6 +125,8 @@ def has(condition: Condition | None) -> str:
             )
         case Since(cursor):
             return f"the cursor {cursor!r}"
+        case Modified(since):
+            return "If-Modified-Since: " + formatdate(since, usegmt=True)
         case Version(version):
             return f"the version {version!r}"
         case _:
@@ -143,8 +146,8 @@ def _opt_ins(route: Route) -> str:
 
 def _conditions(route: Route) -> str:
     if route.cursor == "etag":
-        return "If-None-Match"
-    return f"?{route.since_param}= or If-None-Match"
+        return "If-None-Match or If-Modified-Since"
+    return f"?{route.since_param}=, If-None-Match or If-Modified-Since"
 
 
 def _nothing(route: Route) -> str:

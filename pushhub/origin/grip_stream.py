@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pushhub.origin.response import Response
     from pushhub.origin.routes import Found
     from pushhub.protocol.grip_instruct import Instruct
+    from pushhub.protocol.verbatim import Verbatim
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,16 @@ MAX_TRIES = 5
 EMPTY_SECONDS = 1
 # A turn with nothing to wait for but news ends all the same, and the next one begins.
 IDLE_SECONDS = 3600
+
+
+def _untransformed(opening: Verbatim) -> Verbatim:
+    """The origin's headers, and `no-transform`: a proxy that compresses a stream would keep its
+    parts until a block is full.
+    """
+    for name, value in opening.headers:
+        if name.lower() == b"cache-control" and b"no-transform" in value.lower():
+            return opening
+    return opening.with_headers((b"Cache-Control", b"no-transform"))
 
 
 class Doing(Enum):
@@ -82,7 +93,7 @@ class Course(Stream):
         began: float,
     ) -> None:
         self.hub = grip.hub
-        self.opening = instruct.response
+        self.opening = _untransformed(instruct.response)
         self.expires = None
         self._grip = grip
         self._found = found
@@ -97,7 +108,7 @@ class Course(Stream):
         self._turns: GripStream | None = None
         self._doing = Doing.BODY
         self._empty = False
-        self._fetched = self._beat = grip.hub.now()
+        self.begun = self._fetched = self._beat = grip.hub.now()
         response.kept = True
 
     def next(self, written: Part | None) -> Part | Hold | None:

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from pushhub.origin.wish import without_wish
+from pushhub.protocol.accept import accepted_codings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,6 @@ CHANNEL_PREFIX = "$origin:"
 
 # Codings that origins know; in any other the body comes as it is.
 _CODINGS = ("br", "deflate", "gzip", "zstd")
-_CODING = re.compile(r"\s*([a-z0-9*-]+)\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?))?\s*", re.IGNORECASE)
 
 # What a response may vary by without our minding: `Accept-Encoding` is in every key, the wish is
 # taken off.
@@ -113,11 +113,7 @@ class Key:
 
 def codings(accept: str) -> str:
     """`Accept-Encoding` in one of its few meanings: the known codings, in one order."""
-    accepted = set()
-    for part in accept.split(",")[:32]:
-        if (found := _CODING.fullmatch(part)) and float(found[2] or "1") > 0:
-            accepted.add(found[1].lower())
-    return ", ".join(name for name in _CODINGS if name in accepted)
+    return ", ".join(accepted_codings(accept, _CODINGS))
 
 
 def vary_of(header: str) -> frozenset[str] | None:

@@ -14,10 +14,11 @@ of five phases:
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, cast
 
 from pushhub.origin.parting import Parting
-from pushhub.origin.response import Response, garbage
+from pushhub.origin.response import Response, garbage, may_begin
 from pushhub.protocol.body import Chunked
 from pushhub.protocol.problem import Problem
 
@@ -34,8 +35,6 @@ MAX_INTERIM = 16
 # What is kept for a client that reads more slowly than its origin writes, and the other way round.
 AHEAD_BYTES = 64 * 1024
 
-Inform = "Callable[[bytes], None]"
-
 
 class Link(asyncio.Protocol):
     """A connection. `used` is how many responses it has brought; `since` when something last
@@ -45,7 +44,7 @@ class Link(asyncio.Protocol):
     __slots__ = (
         "_body", "_buffer", "_inform", "_interim", "_left", "_loop", "_method", "_news", "_over",
         "_parting", "_pieces", "_problem", "_response", "_reusable", "_room", "_sending", "_size",
-        "_wired", "phase", "since", "transport", "untouched", "used",
+        "_watch", "_wired", "doubtful", "phase", "since", "transport", "untouched", "used",
     )  # fmt: skip
 
     def __init__(self, over: Callable[[Link], None]) -> None:
@@ -57,9 +56,9 @@ class Link(asyncio.Protocol):
         self.used = 0
         self.since = 0.0
         self.untouched = False
-        """Whether the origin has said nothing to the request, and closed: it may never have seen
-        it.
-        """
+        """Whether the origin has said nothing to the request, and may never have seen it."""
+        self.doubtful = False
+        """Whether a body may still follow the last response, which had none."""
         self._method = ""
         self._buffer = b""
         self._inform: Callable[[bytes], None] | None = None
@@ -78,6 +77,8 @@ class Link(asyncio.Protocol):
         self._room: asyncio.Future[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._parting: Parting | None = None
+        # Asks the kernel what has arrived; made when the connection is used for a second time.
+        self._watch: select.poll | None = None
 
     # One use of it
 
@@ -119,6 +120,16 @@ class Link(asyncio.Protocol):
             await self._wait()
         self._response.link = self
         return self._response
+
+    def is_silent(self) -> bool:
+        """Whether nothing has arrived on an open connection that is unused, neither bytes nor its
+        end: the loop may not have read them yet.
+        """
+        watch = self._watch
+        if watch is None:
+            watch = self._watch = select.poll()
+            watch.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not watch.poll(0)
 
     @property
     def ready(self) -> bool:
@@ -294,23 +305,24 @@ class Link(asyncio.Protocol):
 
     def _heads(self) -> None:
         """Read what has come of the head, or of several: those of 1xx come before it."""
+        said = self._buffer
         try:
             while self.phase == HEAD:
                 end = self._buffer.find(b"\r\n\r\n")
                 if (end if end >= 0 else len(self._buffer)) > MAX_HEAD_BYTES:
                     raise garbage(f"its head is larger than {MAX_HEAD_BYTES} bytes")
                 if end < 0:
-                    self._check_start()
+                    if not may_begin(self._buffer):
+                        # It will never be a response: there is no use in waiting for the rest.
+                        raise garbage("it does not begin as HTTP/1 does")
                     return
                 raw, self._buffer = self._buffer[: end + 4], self._buffer[end + 4 :]
                 self._head(Response(raw, self._method))
         except Problem as problem:
+            # On a connection that was used before, what begins as no response is what the origin
+            # still had to say to an earlier request.
+            self.untouched = self.used > 0 and not self._interim and not may_begin(said)
             self.fail(problem)
-
-    def _check_start(self) -> None:
-        """Refuse early what will never be a response, rather than wait for the rest of it."""
-        if not self._buffer.startswith(b"HTTP/1."[: len(self._buffer)]):
-            raise garbage("it does not begin as HTTP/1 does")
 
     def _head(self, response: Response) -> None:
         if response.status < 200 and response.status != 101:
@@ -322,6 +334,7 @@ class Link(asyncio.Protocol):
             return
         self._response = response
         self._reusable = response.reusable and response.status != 101
+        self.doubtful = response.bodiless and response.names_body
         if response.status == 101:
             self.phase = DONE
         elif response.bodiless or response.length == 0:

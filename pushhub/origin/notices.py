@@ -8,6 +8,7 @@ import orjson
 
 from pushhub.hub.follow import Follow
 from pushhub.protocol.event import Draft
+from pushhub.protocol.json_body import JsonError, load
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.route_path import PatternError, parse_pattern
 from pushhub.store.base import Append, Retention
@@ -61,8 +62,8 @@ def resources_of(body: bytes) -> list[str]:
         Problem: it is none; the sentence says what one is.
     """
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        parsed = load(body)
+    except JsonError as error:
         raise Problem("bad-body", f"A notification is JSON: {error}.") from None
     resources = parsed.get("resources") if isinstance(parsed, dict) else None
     if not isinstance(resources, list) or not resources:

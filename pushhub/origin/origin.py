@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.origin.client import Client
+from pushhub.origin.misdirected import Misdirected
 from pushhub.origin.notices import Notices
 from pushhub.origin.routes import Found, Routes
 from pushhub.origin.sharing import Sharing
@@ -36,6 +37,7 @@ class Origin:
         self.proxies = Proxies(settings.trusted_proxies)
         self.connect_seconds = settings.origin_connect_seconds
         self._prefix = settings.prefix + "/"
+        self.misdirected = Misdirected(settings.prefix)
         self._tasks: set[asyncio.Task[None]] = set()
         self.client = Client(
             settings.origin_connect_seconds, settings.origin_seconds, settings.origin_connections
@@ -65,7 +67,11 @@ class Origin:
         path = "/" if asked.path == "*" else asked.path
         found = self.routes.find(asked.host, path)
         if found is None:
-            raise Problem("no-route", "No route leads from this address to an origin.")
+            raise Problem(
+                "no-route",
+                "No route leads from this address to an origin; pushhub's own routes are under "
+                f"{self._prefix}.",
+            )
         return found
 
     def owns(self, path: str) -> bool:

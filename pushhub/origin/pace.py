@@ -1,5 +1,5 @@
-"""How often a resource is looked at: fast while it changes, slowly while it does not, and more
-slowly still while the origin cannot say.
+"""How often a resource is looked at: at its interval; more slowly while it does not change, where
+the route says so; and more slowly still while the origin cannot say.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Pace:
 
     def __init__(self, route: Route, uniform: Callable[[float, float], float]) -> None:
         self._interval = route.interval
-        self._slowest = route.slowest
+        self._slowest = route.longest_pause
         self._uniform = uniform
         self._errors = 0
         self._retries = 0

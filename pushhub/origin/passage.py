@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.origin.headers import to_origin
+from pushhub.origin.misdirected import UNKNOWN
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class Passage:
         response = await self.origin.client.ask(
             asked.method, self.found.target + asked.target, pairs, body, self.sink.inform
         )
+        if response.status in UNKNOWN:
+            self.origin.misdirected.refused(asked, response.status)
         if response.status == 101 and not asked.upgrades:
             response.close()
             raise Problem("bad-gateway", "The origin changes to what nobody asked for.")

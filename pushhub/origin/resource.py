@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF
 from pushhub.origin.fetching import Alone, Failed, Found, Unchanged
+from pushhub.origin.known import Known, waits_by
 from pushhub.origin.pace import Pace
+from pushhub.origin.report import Facts
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.takers import Taker, Takers
 from pushhub.origin.waiting import Waiting
 from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.condition import Tags
 from pushhub.protocol.poll import AT_ONCE
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.representation import Representation
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 # Clients of one resource are mostly of one mind: the newest tag, and the wait of their library.
 MAX_POLLS = 16
-# Of how many former states a client may have the tag, and be given the newest that is known.
-MAX_PAST = 8
 # For how long what cannot be shared is passed through without another look.
 ALONE_SECONDS = 60.0
 
@@ -45,9 +44,9 @@ ALONE_SECONDS = 60.0
 class Resource:
     """What one node knows of a resource, and who waits there for a look."""
 
-    __slots__ = ("_again", "_looking", "_number", "_pace", "_pairs", "_past", "_polls",
-                 "_sharing", "_takers", "_verified", "alone_until", "key", "known", "left",
-                 "log", "route", "tick", "told_by")  # fmt: skip
+    __slots__ = ("_again", "_known", "_looking", "_number", "_pace", "_pairs", "_polls",
+                 "_sharing", "_takers", "_verified", "alone_until", "key", "left", "log",
+                 "route", "tick", "told_by")  # fmt: skip
 
     def __init__(
         self, sharing: Sharing, route: Route, key: Key, pairs: Pairs, told_by: str | None
@@ -58,9 +57,7 @@ class Resource:
         # A public channel whose events say that the resource changed.
         self.told_by = told_by
         self._pairs = pairs
-        self.known: Representation | None = None
-        # Tags of what was known before, the newest last.
-        self._past: tuple[str, ...] = ()
+        self._known = Known()
         self.log = ResourceChannel(sharing.hub, key.channel)
         # When the origin, or a node that asked it, last said that `known` is true.
         self._verified = float("-inf")
@@ -79,6 +76,11 @@ class Resource:
     def channel(self) -> str:
         """Where changes are told."""
         return self.key.channel
+
+    @property
+    def known(self) -> Representation | None:
+        """The newest that was found or received."""
+        return self._known.representation
 
     def reroute(self, route: Route, told_by: str | None) -> None:
         """The routes were read anew. Who waits already waits on; the next look is soon."""
@@ -160,12 +162,19 @@ class Resource:
         if wish.wait is None and condition is not None and not condition.is_new(representation):
             return representation.unchanged()
         failed = representation.status == 429 or representation.status >= 500
-        return representation.answer(None if failed else wish.wait)
+        waits = not failed and waits_by(condition, representation)
+        return representation.answer(wish.wait if waits else None)
 
     def _park(self, condition: Condition, wait: int) -> Answer | Hold:
         held = self._sharing.hub.hold(self._poll(condition, wait))
         assert not isinstance(held, Part), "only a stream is answered in parts"
-        self._schedule()
+        if self.left:
+            # Its clients were away between two polls, and the pace goes on.
+            self.left = 0.0
+            self._sharing.hub.wheel.clear(self)
+            self._schedule(since=self._verified)
+        else:
+            self._schedule()
         return held
 
     def _poll(self, condition: Condition, wait: int) -> Waiting:
@@ -182,23 +191,17 @@ class Resource:
         if self._pace.problem is not None:
             return self._sharing.refuse(self._pace.problem)
         known = self.known
-        if known is not None and condition.is_new(known) and self._is_later(condition):
-            return known.answer(wait, hint)
+        if (newer := self._known.newer(condition)) is not None:
+            return newer.answer(wait if waits_by(condition, newer) else None, hint)
         if known is None or condition.is_new(known):
             # Nobody could say whether there is something new.
             return self._sharing.refuse(_late())
         match self.route.nothing:
-            case "same":
-                return known.answer(wait, hint)
+            case "same" if wait is not None:
+                return known.repeated(wait, hint)
             case "204":
                 return known.unchanged(wait, hint, 204)
         return known.unchanged(wait, hint)
-
-    def _is_later(self, condition: Condition) -> bool:
-        """Whether what is known came after what `condition` says. What a tag of another origin's
-        answer stands for may be newer than the last look.
-        """
-        return not isinstance(condition, Tags) or not condition.tags.isdisjoint(self._past)
 
     # What happens
 
@@ -259,16 +262,14 @@ class Resource:
             self._verified = float("-inf")
 
     def _know(self, representation: Representation) -> None:
-        if self.known is not None and self.known.tag != representation.tag:
-            self._past = (*self._past, self.known.tag)[-MAX_PAST:]
         self._sharing.size -= self.size
-        self.known = representation
+        self._known.learn(representation)
         self._sharing.size += self.size
 
     @property
     def size(self) -> int:
         """Bytes of the body that is kept."""
-        return 0 if self.known is None else len(self.known.body)
+        return self._known.size
 
     # Looking
 
@@ -381,14 +382,20 @@ class Resource:
         problem = self._pace.failed(failed)
         self._takers.all(failed.representation or problem)
 
-    def _schedule(self) -> None:
-        """Set the next look, or the end."""
+    def _schedule(self, since: float = float("inf")) -> None:
+        """Set the next look, a pause from now, or from an earlier moment; or the end."""
         if self._looking or self.tick:
             return
         hub = self._sharing.hub
         now = hub.now()
         polls = self.route.step == "poll" or self._pace.retries
-        hub.wheel.set(self, now + (self._pace.pause if polls else self.route.linger))
+        pause = self._pace.pause if polls else self.route.linger
+        hub.wheel.set(self, max(now, min(since, now) + pause))
+
+    @property
+    def facts(self) -> Facts:
+        """What the console shows of it, beside what is public."""
+        return Facts(self._number, self._verified, self._pace)
 
     def __repr__(self) -> str:
         return f"<Resource {self.key.url} {self.known!r}>"

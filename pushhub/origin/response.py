@@ -42,7 +42,8 @@ class Response:
 
     `pairs` are its headers as sent. `length` is what Content-Length says, 0 where there is no body
     at all, and None if the body is `chunked`, or ends with the connection. `reusable` is whether
-    the connection can have another request after it.
+    the connection can have another request after it. `names_body` is whether the headers say that
+    there is one, though a response to HEAD, a 204 and a 304 are `bodiless`.
 
     Raises:
         Problem: 502, it is no response, or its body could be read in two ways (RFC 9112 §6.3).
@@ -81,13 +82,18 @@ class Response:
         self.chunked = bool(codings) and codings[-1].split(b",")[-1].strip() == b"chunked"
         self.bodiless = method == "HEAD" or self.status in BODILESS or self.status < 200
         self.length = int(lengths.pop()) if lengths else 0 if self.bodiless else None
+        self.names_body = bool(self.length) or bool(codings)
         http_1_0 = start[1] == b"0"
         if http_1_0 and self.chunked:
             raise garbage("HTTP/1.0 has no Transfer-Encoding")
         tokens = self._connection
         self.reusable = (b"keep-alive" in tokens if http_1_0 else b"close" not in tokens) and (
-            self.bodiless or self.chunked or self.length is not None
+            self.chunked or self.length is not None
         )
+        if self.bodiless and (codings or (self.status == 204 and self.length)):
+            # Its body may follow (RFC 9112 §6.3 says that it must not); and a 204 has no length at
+            # all (RFC 9110 §8.6).
+            self.reusable = False
 
     @property
     def reason(self) -> bytes:
@@ -164,3 +170,8 @@ class Response:
 def garbage(why: str) -> Problem:
     """The refusal of what is no response."""
     return Problem("bad-gateway", f"The origin's answer cannot be passed on: {why}.")
+
+
+def may_begin(data: bytes) -> bool:
+    """Whether these may be the first bytes of a response."""
+    return data.startswith(b"HTTP/1."[: len(data)])

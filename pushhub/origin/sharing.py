@@ -11,6 +11,7 @@ import structlog
 
 from pushhub.origin.fetching import Fetching
 from pushhub.origin.key import Key, counts
+from pushhub.origin.report import NotShared
 from pushhub.origin.resource import Resource
 from pushhub.origin.wish import wants_more, wish_of
 from pushhub.protocol.channel import ChannelNameError, public_name
@@ -19,7 +20,7 @@ from pushhub.protocol.route_path import parse_pattern, readings
 from pushhub.store.base import REGISTER, Append, Appended, StoreError, append
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
@@ -142,6 +143,8 @@ class Sharing:
         self._varying: dict[tuple[str, str], frozenset[str]] = {}
         # When it was said of a route that it cannot share, by why: few sentences for each route.
         self._said: dict[tuple[str, str], float] = {}
+        self.not_shared: dict[tuple[str, str], NotShared] = {}
+        """What could not be shared, by a route's path and why: few entries for each route."""
         self.varied = 0
         """How often it was learned that a resource varies by more than was known."""
 
@@ -187,7 +190,7 @@ class Sharing:
         if wants_more(asked):
             return None
         wish = wish_of(route, asked, self._max_wait)
-        if wish.wait is None and not route.max_age:
+        if wish.passes or (wish.wait is None and not route.max_age):
             return None
         return wish if self._may_wait(wish.wait) else None
 
@@ -271,6 +274,8 @@ class Sharing:
     def _say(self, event: str, route: Route, key: Key, reason: str) -> None:
         """Log it, once an hour for each route and reason."""
         now = self.hub.now()
+        times = told.times if (told := self.not_shared.get((route.path, reason))) else 0
+        self.not_shared[route.path, reason] = NotShared(times + 1, key.path, now)
         if now - self._said.get((route.path, reason), float("-inf")) >= SAY_SECONDS:
             self._said[route.path, reason] = now
             log.warning(event, route=route.path, path=key.path, why=reason)
@@ -307,6 +312,9 @@ class Sharing:
         """Notifications may have been lost: every resource is looked at anew."""
         for resource in list(self._resources.values()):
             resource.notified()
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._resources.values())
 
     def __len__(self) -> int:
         return len(self._resources)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.condition import Modified
 from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
@@ -51,7 +52,8 @@ class Waiting:
             resource.notified()
         elif read is not None and read.events:
             representation = Representation.of(read.events[-1].data)
-            if self.condition.is_new(representation):
+            # A date has whole seconds: what is published during the wait is new all the same.
+            if self.condition.is_new(representation) or isinstance(self.condition, Modified):
                 return representation.answer(self.wait, hint, events=1)
         return None
 

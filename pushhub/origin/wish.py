@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from pushhub.protocol.condition import Condition, Since, Tags, Version
+from pushhub.protocol.condition import Condition, Modified, Since, Tags, Version
+from pushhub.protocol.date import parse_date
 from pushhub.protocol.etag import parse_tags
 from pushhub.protocol.wait import grant, parse_seconds, preferred
 
@@ -35,6 +36,11 @@ class Wish:
     wait: int | None
     condition: Condition | None
 
+    @property
+    def passes(self) -> bool:
+        """Whether it is a plain poll that the origin answers better: by a date of its own."""
+        return self.wait is None and isinstance(self.condition, Modified)
+
 
 def wish_of(route: Route, asked: Asked, cap: int) -> Wish:
     """Read a GET in the terms of its route's API; `cap` is the longest wait that is granted."""
@@ -46,11 +52,7 @@ def wants_more(asked: Asked) -> bool:
     """Whether a GET is for something else than the resource as it is now, which only the origin can
     give.
     """
-    headers = asked.headers
-    if "if-modified-since" in headers and "if-none-match" not in headers:
-        # The origin may say 304 to it; we have no dates to compare.
-        return True
-    return asked.upgrades or not _MORE.isdisjoint(headers)
+    return asked.upgrades or not _MORE.isdisjoint(asked.headers)
 
 
 def without_wish(route: Route, query: str) -> str:
@@ -88,10 +90,12 @@ def _condition(route: Route, asked: Asked, query: dict[str, str]) -> Condition |
     if index := _INDEX.search(asked.headers.get("prefer", "")):
         return Tags(frozenset({index[1]}))
     cursor = query.get(route.since_param)
-    if cursor is None:
-        return None
-    if route.cursor == "since":
+    if cursor is not None and route.cursor == "since":
         return Since(cursor, route.items_field, route.next_field)
-    if route.cursor == "version" and route.version_field is not None:
+    if cursor is not None and route.cursor == "version" and route.version_field is not None:
         return Version(cursor, route.version_field)
+    # Beside If-None-Match a date counts for nothing (RFC 9110 §13.1.3).
+    if "if-none-match" not in asked.headers:
+        since = parse_date(asked.headers.get("if-modified-since", ""))
+        return None if since is None else Modified(since)
     return None

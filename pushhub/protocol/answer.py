@@ -69,7 +69,7 @@ class Answer:
 
         (RFC 9110 §9.3.2)
         """
-        if self.status not in BODILESS:
+        if self.has_length:
             tail = b"content-length: %d\r\n%b" % (len(self.body), tail)
         return self.opening(tail)
 
@@ -81,12 +81,27 @@ class Answer:
         lines += (tail, b"\r\n")
         return b"".join(lines)
 
+    @property
+    def has_length(self) -> bool:
+        """Whether the response says a Content-Length."""
+        return self.status not in BODILESS
+
     def with_headers(self, *headers: tuple[bytes, bytes]) -> Answer:
         """The same answer with more headers."""
         return Answer(self.status, self.headers + headers, self.body, self.events)
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} {len(self.body)} bytes>"
+
+
+class StreamHead(Answer):
+    """The response to HEAD where GET opens a stream: its headers without a length."""
+
+    __slots__ = ()
+
+    @property
+    def has_length(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from pushhub.protocol.date import parse_date
 from pushhub.protocol.etag import ANY
+from pushhub.protocol.json_body import JsonError, load
 
 if TYPE_CHECKING:
     from pushhub.protocol.representation import Representation
@@ -32,10 +34,31 @@ class Tags:
     tags: frozenset[str]
 
     def is_new(self, representation: Representation) -> bool:
-        # What is no success is told whatever the client has: a 404, a 401.
-        if not 200 <= representation.status < 300:
-            return True
+        # `*` is any representation of the resource; an error is none (RFC 9110 §13.1.2).
+        if not representation.succeeded:
+            return representation.tag not in self.tags
         return ANY not in self.tags and representation.tag not in self.tags
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """`If-Modified-Since`: seconds since 1970. A representation without `Last-Modified` is new to
+    everybody, as the origin itself would say.
+    """
+
+    since: float
+
+    def is_new(self, representation: Representation) -> bool:
+        if not representation.succeeded:
+            return True
+        modified = modified_at(representation)
+        return modified is None or modified > self.since
+
+
+def modified_at(representation: Representation) -> float | None:
+    """The `Last-Modified` of a representation, in seconds since 1970; None without a date."""
+    value = representation.header(b"last-modified")
+    return None if value is None else parse_date(value.decode("latin-1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +102,8 @@ class Version:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return load(body)
+    except JsonError:
         return None
 
 

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 import orjson
 
 from pushhub.protocol.cursor import Cursor
+from pushhub.protocol.json_body import JsonError, TooDeep, load
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -19,9 +20,6 @@ BINARY = "application/octet-stream"
 # The bound of Redis pub/sub buffers and browsers' patience alike; Centrifugo's default is 64 KiB,
 # Ably's 64 KiB.
 MAX_EVENT_BYTES = 256 * 1024
-
-# Brackets that no parser minds; orjson's limit is 1,024 levels, Python's own about as many.
-SAFE_JSON_DEPTH = 1000
 
 # What orjson allocates for the smallest result.
 ORJSON_BUFFER = 4096
@@ -93,8 +91,10 @@ def draft_from_body(body: bytes, content_type: str, type: str = "", id: str = ""
         content_type = _sniff(body)
     elif essence == JSON or essence.endswith("+json"):
         try:
-            _check_json(body)
-        except orjson.JSONDecodeError as error:
+            load(body)
+        except TooDeep as error:
+            raise DraftError(f"{error}.") from None
+        except JsonError as error:
             raise DraftError(
                 f"The body is not the JSON that its content type says: {error}."
             ) from None
@@ -108,17 +108,12 @@ def _check_size(data: bytes) -> None:
         raise DraftError(f"An event has at most {MAX_EVENT_BYTES} bytes of data.")
 
 
-def _check_json(body: bytes) -> None:
-    orjson.loads(body)
-    # Readers find it some levels deep in an answer, and their parsers have a limit like this one.
-    if body.count(b"[") + body.count(b"{") > SAFE_JSON_DEPTH:
-        orjson.loads(b"[[[[[[[[" + body + b"]]]]]]]]")
-
-
 def _sniff(body: bytes) -> str:
     try:
-        _check_json(body)
-    except orjson.JSONDecodeError:
+        load(body)
+    except TooDeep as error:
+        raise DraftError(f"{error}.") from None
+    except JsonError:
         pass
     else:
         return JSON
@@ -178,11 +173,28 @@ class Event:
     @cached_property
     def json(self) -> bytes:
         """The event as a JSON object, as a feed lists it; what is empty by default is left out."""
+        return self._listed(self.epoch)
+
+    def json_in(self, epoch: str) -> bytes:
+        """The event as a feed of this epoch lists it: its cursor is one from which a reader can go
+        on, and the epoch of an older event is told apart from it.
+        """
+        if epoch == self.epoch:
+            return self.json
+        # All readers of a channel are in the same epoch.
+        known: tuple[str, bytes] | None = self.__dict__.get("_json_later")
+        if known is None or known[0] != epoch:
+            known = self.__dict__["_json_later"] = (epoch, self._listed(epoch))
+        return known[1]
+
+    def _listed(self, epoch: str) -> bytes:
         fields: dict[str, object] = {
             "offset": self.offset,
-            "cursor": f"{self.epoch}-{self.offset}",
+            "cursor": f"{epoch}-{self.offset}",
             "id": self.id,
         }
+        if epoch != self.epoch:
+            fields["epoch"] = self.epoch
         if self.type:
             fields["type"] = self.type
         fields["time"] = rfc3339(self.time)
@@ -196,14 +208,26 @@ class Event:
     @cached_property
     def json_with_channel(self) -> bytes:
         """`json` with the channel's name in front, as an answer about many channels lists it."""
-        return b'{"channel":' + orjson.dumps(self.channel) + b"," + self.json[1:]
+        return self._with_channel(self.json)
+
+    def json_with_channel_in(self, epoch: str) -> bytes:
+        """`json_in` with the channel's name in front."""
+        if epoch == self.epoch:
+            return self.json_with_channel
+        return self._with_channel(self.json_in(epoch))
+
+    def _with_channel(self, text: bytes) -> bytes:
+        return b'{"channel":' + orjson.dumps(self.channel) + b"," + text[1:]
 
     @cached_property
     def text(self) -> bytes:
         """The data as UTF-8 for a text transport: as published where it is text, else base64."""
-        if self.is_json or self._is_text:
-            return self.data
-        return base64.b64encode(self.data)
+        return base64.b64encode(self.data) if self.encoding else self.data
+
+    @cached_property
+    def encoding(self) -> str:
+        """How `text` has the data: `base64`, or empty if as it was published."""
+        return "" if self.is_json or self._is_text else "base64"
 
     @property
     def is_json(self) -> bool:

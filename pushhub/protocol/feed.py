@@ -93,7 +93,8 @@ class Feed:
             b',"up_to_date":true' if page.up_to_date else b"",
             b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
         )
-        body = enlist(b'{"events":[', [event.json for event in page.events], tail)
+        epoch = page.cursor.epoch
+        body = enlist(b'{"events":[', [event.json_in(epoch) for event in page.events], tail)
         return Answer(
             200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), body, len(page.events)
         )

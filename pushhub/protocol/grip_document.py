@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-import orjson
-
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_header import read_headers
 from pushhub.protocol.grip_instruct import (
@@ -25,6 +23,7 @@ from pushhub.protocol.grip_instruct import (
     decode64,
     status_code,
 )
+from pushhub.protocol.json_body import JsonError, load
 from pushhub.protocol.verbatim import Verbatim
 
 
@@ -37,8 +36,8 @@ def read_document(response: Verbatim, instruct: Instruct) -> Instruct:
     if response.status != 200:
         _refuse("A response of the type application/grip-instruct has the status 200.")
     try:
-        document = orjson.loads(response.body)
-    except orjson.JSONDecodeError as error:
+        document = load(response.body)
+    except JsonError as error:
         _refuse(f"The instruct is no JSON: {error}.")
     if not isinstance(document, dict):
         _refuse("The instruct is a JSON object.")

@@ -15,14 +15,13 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import orjson
-
 from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.event import MAX_EVENT_BYTES, Draft, DraftError, Event, check_label
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_header import read_headers
 from pushhub.protocol.grip_instruct import decode64, status_code
 from pushhub.protocol.grip_patch import check_patch
+from pushhub.protocol.json_body import JsonError, dump_exact, load_exact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from pushhub.protocol.answer import Headers
 
 CONTENT_TYPE = "application/grip-item+json"
+
+# Levels around a value of a patch: body, list, item, formats, format, patch, operation.
+_AROUND = 7
 
 # Where one node tells all that they are to recover.
 RECOVER_CHANNEL = "$grip-recover"
@@ -109,8 +111,8 @@ def parse_batch(body: bytes) -> list[tuple[str, Draft]]:
         ItemError: the body or some item cannot be read; nothing of it is to be published.
     """
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        document = load_exact(body, _AROUND)
+    except JsonError as error:
         raise ItemError(f"The body is no JSON: {error}.") from None
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(items, list):
@@ -137,7 +139,7 @@ def _draft(document: object) -> tuple[str, Draft]:
     formats = _formats(document)
     kept = {name: document[name] for name in _OWN if name in document}
     read_item({**kept, "formats": formats})
-    data = orjson.dumps({**kept, "formats": formats})
+    data = dump_exact({**kept, "formats": formats})
     if len(data) > MAX_EVENT_BYTES:
         raise ItemError(f"An item has at most {MAX_EVENT_BYTES} bytes as JSON.", too_large=True)
     return public_name(channel), Draft(data, CONTENT_TYPE, id=document.get("id") or "")
@@ -192,8 +194,8 @@ def item_of(event: Event) -> Item:
     own_id = None if event.id == str(event.cursor) else event.id
     if event.content_type == CONTENT_TYPE:
         try:
-            return read_item(orjson.loads(event.data))
-        except (orjson.JSONDecodeError, GripError, DraftError, KeyError, TypeError, AttributeError):
+            return read_item(load_exact(event.data, _AROUND))
+        except (JsonError, GripError, DraftError, KeyError, TypeError, AttributeError):
             # Published by other means, under a content type that is not theirs to use.
             return Item(own_id)
     headers = ((b"Content-Type", event.content_type.encode("latin-1")),)

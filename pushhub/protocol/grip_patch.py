@@ -10,17 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jsonpatch
-import orjson
 from jsonpointer import JsonPointerException
 
 from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.protocol.grip_field import GripError
+from pushhub.protocol.json_body import JsonError, dump_exact, load, load_exact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # A patch says what changed; more operations than this are a new body.
 MAX_OPERATIONS = 100
+# What the library raises where a patch does not fit.
+_MISFITS = (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError)
 _OPERATIONS = frozenset({"add", "copy", "move", "remove", "replace", "test"})
 
 
@@ -47,19 +49,20 @@ def apply_patch(body: bytes, patch: Sequence[Mapping[str, Any]]) -> bytes:
         GripError: the body is no JSON object or list, or the patch does not fit it.
     """
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        _refuse("The body that a 'body-patch' changes is no JSON.")
+        document = load_exact(body)
+    except JsonError as error:
+        _refuse(f"The body that a 'body-patch' changes is no JSON: {error}.")
     if not isinstance(document, dict | list):
         _refuse("A 'body-patch' changes a JSON object or list.")
     try:
         for operation in patch:
             step: Any = [operation]
             document = jsonpatch.apply_patch(document, step, in_place=True)
-            if operation["op"] == "copy" and len(orjson.dumps(document)) > MAX_EVENT_BYTES:
+            if operation["op"] == "copy" and len(dump_exact(document)) > MAX_EVENT_BYTES:
                 _refuse(f"A 'body-patch' makes a body of at most {MAX_EVENT_BYTES} bytes.")
-        patched = orjson.dumps(document)
-    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError) as error:
+        patched = dump_exact(document)
+        load(patched)
+    except (*_MISFITS, JsonError) as error:
         _refuse(f"The 'body-patch' does not fit the body: {error}.")
     end = b"\r\n" if body.endswith(b"\r\n") else b"\n" if body.endswith(b"\n") else b""
     return patched + end

@@ -12,6 +12,7 @@ from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import Cursor, CursorError, parse_since
 from pushhub.protocol.event import enlist
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
+from pushhub.protocol.json_body import JsonError, load
 from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Read
 from pushhub.protocol.poll import (
     AT_ONCE,
@@ -51,8 +52,8 @@ def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNEL
         Problem: another shape, an unknown field, a bad name or cursor, or too many channels.
     """
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        document = load(body)
+    except JsonError as error:
         raise Problem("bad-body", f"The body is not JSON: {error}.") from None
     if not isinstance(document, dict) or not isinstance(document.get("channels"), dict):
         raise Problem(
@@ -155,7 +156,10 @@ def encode(merged: Merged, hint: Hint) -> bytes:
         b',"gaps":' + orjson.dumps(gaps) if gaps else b"",
         b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
     )
-    return enlist(b'{"events":[', [event.json_with_channel for event in merged.events], tail)
+    # Each channel that has events has moved, in the present epoch.
+    cursors = merged.cursors
+    texts = [event.json_with_channel_in(cursors[event.channel].epoch) for event in merged.events]
+    return enlist(b'{"events":[', texts, tail)
 
 
 class Many:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.protocol.cursor import Cursor, Since, Start
-from pushhub.protocol.problem import Problem
+from pushhub.protocol.problem import Problem, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -31,6 +31,8 @@ class Want:
     channel: str
     since: Since
     limit: int
+    has: Cursor | None = None
+    """Where it may stand while the log cannot be read, if `since` does not say it."""
     seen: tuple[Cursor, ...] = ()
     """Cursors that the client says it has of a value. A tail that does not reach them is too old to
     answer it."""
@@ -129,6 +131,19 @@ def deleted(channel: str) -> Problem:
     """What a hold is told when its channel is deleted."""
     return Problem(
         "deleted", "Somebody deleted the channel while you waited on it.", channel=channel
+    )
+
+
+# When a read fails, the store is usually back soon: a restart of Redis takes about a second.
+RETRY_AFTER_SECONDS = 1
+
+
+def unreadable() -> Problem:
+    """The refusal while the log cannot be read."""
+    return Problem(
+        "store-unavailable",
+        "The log cannot be read at the moment. Your cursor stays good; ask again with it.",
+        headers=(retry_after(RETRY_AFTER_SECONDS),),
     )
 
 

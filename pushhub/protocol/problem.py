@@ -31,6 +31,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "precondition-failed": (412, "The value is another one by now"),
     "too-large": (413, "The request is too large"),
     "uri-too-long": (414, "The address is too long"),
+    "unsupported-coding": (415, "The body's content coding is not supported"),
     "key-reused": (422, "The idempotency key was used for another event"),
     "too-many-requests": (429, "Too many requests"),
     "header-too-large": (431, "The request's headers are too large"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pushhub.protocol.etag import parse_tags
+from pushhub.protocol.etag import ANY, parse_tags
 from pushhub.protocol.event import BINARY, MAX_EVENT_BYTES, Draft
 from pushhub.protocol.feed import applied
 from pushhub.protocol.poll import AT_ONCE, Hint
@@ -31,9 +31,12 @@ _DIGEST_BYTES = 16
 
 # Of the headers of a 200, those that a 304 repeats (RFC 9110 §15.4.5), and who may read it.
 _REPEATED = re.compile(
-    rb"cache-control|content-location|date|etag|expires|vary|server|set-cookie|access-control-.*",
+    rb"cache-control|content-location|date|etag|expires|last-modified|vary|server|set-cookie"
+    rb"|access-control-.*",
     re.IGNORECASE,
 )
+# What this hub says itself to a request that opted in.
+_OURS = frozenset({b"cache-control", b"preference-applied", b"vary", b"x-polling-index"})
 
 
 class Representation:
@@ -50,14 +53,26 @@ class Representation:
         self.reason = reason
         self.headers = tuple(pair for pair in headers if pair[0].lower() not in FRAMING)
         self.body = body
-        etag = self.header(b"etag")
-        tags = parse_tags(etag.decode("latin-1")) if etag else frozenset()
+        tags = self._tags()
         self.ours = len(tags) != 1
         self.tag = self._digest() if self.ours else next(iter(tags))
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of this lower-case name."""
         return next((value for key, value in self.headers if key.lower() == name), None)
+
+    def _tags(self) -> frozenset[str]:
+        """What the origin gave as its validator; only one is one. Of several `ETag` lines, or one
+        that is no tag, a client can send none back so that the origin understands it.
+        """
+        given = [value for key, value in self.headers if key.lower() == b"etag"]
+        tags = parse_tags(given[0].decode("latin-1")) if len(given) == 1 else frozenset()
+        return tags - {ANY}
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is the resource, and not why there is none, or where it is."""
+        return 200 <= self.status < 300
 
     def _digest(self) -> str:
         content_type = self.header(b"content-type") or b""
@@ -91,22 +106,42 @@ class Representation:
     # As an answer
 
     def answer(self, wait: int | None = None, hint: Hint = AT_ONCE, events: int = 0) -> Verbatim:
-        """The response for who opted in to `wait` seconds; without them, as the origin sent it."""
-        headers = self.headers if wait is None else self._waited(self.headers, wait, hint)
+        """The response for a request that opted in to `wait` seconds; without them, as the origin
+        sent it.
+
+        Only a 200 says that the wait was applied, and so that the client may ask again immediately:
+        whatever else there is, a client has no use for its tag, or does not know that it has one.
+        """
+        headers = self.headers
+        if wait is not None:
+            said = applied(wait, hint) if self.status == 200 else ()
+            headers = self._waited(headers, said)
         return Verbatim(self.status, headers, self.body, reason=self.reason, events=events)
+
+    def repeated(self, wait: int, hint: Hint = AT_ONCE) -> Verbatim:
+        """The same response once more, for a client that has it, at the end of its wait."""
+        headers = self._waited(self.headers, applied(wait, hint))
+        return Verbatim(self.status, headers, self.body, reason=self.reason)
 
     def unchanged(
         self, wait: int | None = None, hint: Hint = AT_ONCE, status: int = 304
     ) -> Verbatim:
-        """The response for who has it already: 304, or 204 where the API says so."""
+        """The response for a client that has it already: 304, or 204 where the API says so. An
+        error has no such response (RFC 9110 §13.2.1), and is repeated.
+        """
+        if not self.succeeded:
+            return self.answer() if wait is None else self.repeated(wait, hint)
         headers = tuple(pair for pair in self.headers if _REPEATED.fullmatch(pair[0]))
         if wait is not None:
-            headers = self._waited(headers, wait, hint)
+            headers = self._waited(headers, applied(wait, hint))
         return Verbatim(status, headers)
 
-    def _waited(self, headers: Headers, wait: int, hint: Hint) -> Headers:
-        """With a validator, and with what keeps a cache from giving it to others (RFC 7240 §2)."""
-        kept = tuple(pair for pair in headers if pair[0].lower() not in (b"cache-control", b"vary"))
+    def _waited(self, headers: Headers, said: Headers) -> Headers:
+        """Headers with one validator, with what keeps a cache from giving the response to
+        others (RFC 7240 §2), and with what is `said` of the wait.
+        """
+        dropped = _OURS | {b"etag"} if self.ours else _OURS
+        kept = tuple(pair for pair in headers if pair[0].lower() not in dropped)
         vary = [value for name, value in headers if name.lower() == b"vary"]
         return (
             *kept,
@@ -115,7 +150,7 @@ class Representation:
             (b"Cache-Control", b"no-store"),
             # COMPAT: restful-react 15, whose Poll knows no ETag and sends this back.
             (b"X-Polling-Index", self.tag.encode()),
-            *applied(wait, hint),
+            *said,
         )
 
     def __repr__(self) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pushhub.protocol.answer import Answer, Part
+from pushhub.protocol.answer import Answer, Part, StreamHead
 from pushhub.protocol.cursor import Cursor, Since
-from pushhub.protocol.feed import NO_STORE, VARY
+from pushhub.protocol.feed import VARY
 from pushhub.protocol.many import Merged, encode, merge
 from pushhub.protocol.page import Gap, Page, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
@@ -20,30 +20,46 @@ if TYPE_CHECKING:
     from pushhub.protocol.event import Event
     from pushhub.protocol.problem import Problem
 
+# A proxy that compresses a stream keeps its events until a block is full: HAProxy for 13 to 26 s.
+# `no-transform` forbids it to (RFC 9111 §5.2.2.6).
+NO_TRANSFORM = (b"cache-control", b"no-store, no-transform")
+
 OPENING = Answer(
     200,
     (
         (b"content-type", b"text/event-stream; charset=utf-8"),
-        NO_STORE,
+        NO_TRANSFORM,
         VARY,
         # nginx would otherwise collect the stream until its buffer is full.
         (b"x-accel-buffering", b"no"),
     ),
 )
+HEAD_OF_STREAM = StreamHead(OPENING.status, OPENING.headers)
 
 # A comment keeps proxies from cutting an idle stream; WHATWG advises one every 15 seconds or so.
 KEEP_ALIVE_SECONDS = 15
 KEEP_ALIVE = b":\n\n"
 
 # How long a browser waits before it reconnects, unless it is told otherwise when it is sent away.
-# Its own default is about as long; but what it was last told, it keeps.
+# Its own default is about as long; but what it was last told, it keeps. Each stream is told one of
+# 16 waits from 2 to 5 s, so that a crowd whose connections broke together does not come back
+# together. They are few, so that streams that are told the same share their bytes.
 RETRY_MS = 3000
+RETRIES_MS = tuple(range(2000, 5001, 200))
 
 _LINE_END = re.compile(b"\r\n|\r|\n")
 
 
-def message(data: bytes, event: str = "", id: str = "", retry_ms: int | None = None) -> bytes:
+def message(
+    data: bytes,
+    event: str = "",
+    id: str = "",
+    retry_ms: int | None = None,
+    encoding: str = "",
+) -> bytes:
     """One event-stream message. Drafts see to it that `event` and `id` have no line ends.
+
+    `encoding` becomes a field of its own, which browsers ignore (WHATWG HTML §9.2.6).
 
     Every line of the data gets its own field; a reader joins them with line feeds. So a carriage
     return in text reaches the reader as a line feed, which is the format's own rule.
@@ -55,14 +71,16 @@ def message(data: bytes, event: str = "", id: str = "", retry_ms: int | None = N
         lines.append(b"event: " + event.encode())
     if retry_ms is not None:
         lines.append(b"retry: %d" % retry_ms)
+    if encoding:
+        lines.append(b"encoding: " + encoding.encode())
     lines += [b"data: " + line for line in _LINE_END.split(data)]
     # The end of the last line, and an empty one.
     return b"\n".join([*lines, b"", b""])
 
 
-def position(id: str) -> bytes:
+def position(id: str, retry_ms: int = RETRY_MS) -> bytes:
     """An id without data: the reader takes it as its last, and sees no event."""
-    return b"id: %b\nretry: %d\n\n" % (id.encode(), RETRY_MS)
+    return b"id: %b\nretry: %d\n\n" % (id.encode(), retry_ms)
 
 
 def farewell(retry_ms: int | None) -> bytes:
@@ -71,40 +89,54 @@ def farewell(retry_ms: int | None) -> bytes:
 
 
 class FeedStream:
-    """One turn of a stream of one channel. `data` is as published, or base64 if no text."""
+    """One turn of a stream of one channel. `data` is as published, or base64 if no text; with
+    `envelope` it is the event as a feed lists it.
+    """
 
-    __slots__ = ("beat", "channel", "first", "variant", "wait", "wants")
+    __slots__ = ("beat", "channel", "envelope", "first", "retry_ms", "variant", "wait", "wants")
 
     kind = "stream"
 
     def __init__(
-        self, channel: str, since: Since, limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS
+        self,
+        channel: str,
+        since: Since,
+        limit: int,
+        *,
+        first: bool,
+        wait: int = KEEP_ALIVE_SECONDS,
+        retry_ms: int = RETRY_MS,
+        envelope: bool = False,
     ) -> None:
         self.channel = channel
+        self.retry_ms = retry_ms
+        self.envelope = envelope
         self.wants = (Want(channel, since, limit),)
         self.first = first
         self.beat = wait
         # The first turn is answered at once, even if with no more than a position.
         self.wait = None if first else wait
-        self.variant: Hashable = ("sse", limit, first)
+        self.variant: Hashable = ("sse", limit, envelope, retry_ms if first else None)
 
     def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
-            body = message(_gap_json(read), event="gap", id=str(read.oldest))
+            told = self.retry_ms if self.first else None
+            body = message(_gap_json(read), event="gap", id=str(read.oldest), retry_ms=told)
             return Part(body, ((self.channel, read.oldest),))
         if not read.events:
             # The first turn tells the reader where it stands, before anything happens.
             return (
-                Part(position(str(read.cursor)), ((self.channel, read.cursor),))
+                Part(self._position(read.cursor), ((self.channel, read.cursor),))
                 if self.first
                 else None
             )
-        parts = [_event_message(event, read.cursor.epoch) for event in read.events]
+        epoch = read.cursor.epoch
+        parts = [self._message(event, epoch) for event in read.events]
         if self.first and isinstance(since := self.wants[0].since, Cursor):
-            parts.insert(0, position(str(since)))
+            parts.insert(0, self._position(since))
         elif self.first:
-            parts.insert(0, position(str(Cursor(read.cursor.epoch, read.events[0].offset - 1))))
+            parts.insert(0, self._position(Cursor(epoch, read.events[0].offset - 1)))
         return Part(b"".join(parts), ((self.channel, read.cursor),), events=len(read.events))
 
     def position(self, channel: str, read: Read) -> Cursor:
@@ -121,7 +153,25 @@ class FeedStream:
         if not part.moved:
             return self
         ((channel, cursor),) = part.moved
-        return FeedStream(channel, cursor, self.wants[0].limit, first=False, wait=self.beat)
+        return FeedStream(
+            channel,
+            cursor,
+            self.wants[0].limit,
+            first=False,
+            wait=self.beat,
+            envelope=self.envelope,
+        )
+
+    def _position(self, cursor: Cursor) -> bytes:
+        return position(str(cursor), self.retry_ms)
+
+    def _message(self, event: Event, epoch: str) -> bytes:
+        # The id is a position in the log's present life, from which a reader can go on; the event
+        # may be older than it.
+        id = f"{epoch}-{event.offset}"
+        if self.envelope:
+            return message(event.json_in(epoch), event=event.type, id=id)
+        return message(event.text, event=event.type, id=id, encoding=event.encoding)
 
 
 class ManyStream:
@@ -130,14 +180,21 @@ class ManyStream:
     Each message is one answer of `/v1/poll`; one with gaps is of the type `gap`.
     """
 
-    __slots__ = ("beat", "first", "limit", "wait", "wants")
+    __slots__ = ("beat", "first", "limit", "retry_ms", "wait", "wants")
 
     kind = "stream of many"
     variant = None
 
     def __init__(
-        self, wants: tuple[Want, ...], limit: int, *, first: bool, wait: int = KEEP_ALIVE_SECONDS
+        self,
+        wants: tuple[Want, ...],
+        limit: int,
+        *,
+        first: bool,
+        wait: int = KEEP_ALIVE_SECONDS,
+        retry_ms: int = RETRY_MS,
     ) -> None:
+        self.retry_ms = retry_ms
         self.wants = wants
         self.limit = limit
         self.first = first
@@ -172,14 +229,9 @@ class ManyStream:
         return ManyStream(wants, self.limit, first=False, wait=self.beat)
 
     def _part(self, merged: Merged, hint: Hint) -> Part:
-        body = message(encode(merged, hint), event="gap" if merged.gaps else "")
+        told = self.retry_ms if self.first else None
+        body = message(encode(merged, hint), event="gap" if merged.gaps else "", retry_ms=told)
         return Part(body, tuple(merged.cursors.items()), events=len(merged.events))
-
-
-def _event_message(event: Event, epoch: str) -> bytes:
-    # The id is a position in the log's present life, from which a reader can go on; the event may
-    # be older than it.
-    return message(event.text, event=event.type, id=f"{epoch}-{event.offset}")
 
 
 def _gap_json(gap: Gap) -> bytes:

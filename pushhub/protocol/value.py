@@ -11,7 +11,7 @@ from pushhub.protocol.etag import ANY
 from pushhub.protocol.event import Event, rfc3339
 from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
 from pushhub.protocol.page import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
+from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want, unreadable
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 # A plain answer may be kept by the reader itself, and revalidated: that is what its ETag is for.
 REVALIDATE = (b"cache-control", b"private, no-cache")
+
+
+# The position of a wait that began while the log could not be read, where the condition does not
+# name the value that the client has. No epoch is empty.
+UNKNOWN = Cursor("", 0)
 
 
 class Value:
@@ -31,7 +36,9 @@ class Value:
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags
-        self.wants = (Want(channel, Start.LAST, 1, _cursors(tags)),)
+        seen = _cursors(tags)
+        has = (seen[0] if len(tags) == len(seen) == 1 else UNKNOWN) if wait else None
+        self.wants = (Want(channel, Start.LAST, 1, has, seen),)
         self.wait = wait
         self.variant: Hashable = (wait, tags)
 
@@ -67,6 +74,9 @@ class Value:
 
     def nothing(self, at: Positions, hint: Hint) -> Answer:
         cursor = at[self.channel]
+        if cursor == UNKNOWN:
+            # Neither 304 nor 404 would be true.
+            return self.refuse(unreadable())
         return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
 
     def refuse(self, problem: Problem) -> Answer:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pushhub.store.urls import without_password
+from pushhub.store.urls import sqlite_file, without_password
 
 if TYPE_CHECKING:
     from pushhub.settings import Settings
@@ -13,16 +15,20 @@ if TYPE_CHECKING:
 def banner(settings: Settings, port: int, control_port: int | None = None) -> str:
     """The addresses; in development also a line that publishes, one that waits, and the demo."""
     url = _url(settings.host, port, dev=settings.dev)
-    store = without_password(settings.store)
+    options = ""
+    if settings.unix_socket is not None:
+        path = str(Path(settings.unix_socket).absolute())
+        url, options = f"unix:{path}", f"--unix-socket {shlex.quote(path)} "
+    store = shown_store(settings.store)
     # Where pushhub's own routes are.
     own = url
     if not (settings.origin or settings.routes):
-        lines = [f"pushhub is at {url} (store: {store})"]
+        lines = [f"pushhub is at {url} ({store})"]
     else:
         own += settings.prefix
         behind = settings.origin or "the targets of its routes"
         lines = [
-            f"pushhub is at {url} in front of {behind} (store: {store})",
+            f"pushhub is at {url} in front of {behind} ({store})",
             f"its own routes are under {own}",
         ]
     if settings.control_address is not None and control_port is not None:
@@ -32,18 +38,34 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
     if not settings.dev and (unsigned := settings.unsigned()) is not None:
         lines += ["", f"  WARNING: {unsigned}", ""]
     if settings.dev:
+        if own.startswith("unix:"):
+            own = "http://localhost" + own.removeprefix(url)
+        else:
+            options = ""
         events = f"{own}/v1/channels/demo/events"
         lines += [
             "",
             "  DEVELOPMENT: nobody is asked for a key. Loopback only.",
             "",
-            f"  wait for news   curl -H 'Prefer: wait=25' '{events}?since=now'",
-            f'  publish         curl -d \'{{"hello": "world"}}\' {events}',
+            f"  wait for news   curl {options}-H 'Prefer: wait=25' '{events}?since=now'",
+            f'  publish         curl {options}-d \'{{"hello": "world"}}\' {events}',
+            *(
+                [f'  tell a change   curl {options}-d \'{{"resources": ["/*"]}}\' {own}/v1/notify']
+                if settings.origin or settings.routes
+                else []
+            ),
             f"  see it move     {own}/demo",
             f"  read the API    {own}/docs",
             "",
         ]
     return "\n".join(lines) + "\n"
+
+
+def shown_store(url: str) -> str:
+    """Where the log is kept: of a database the absolute path, whatever folder the hub runs in."""
+    if url.startswith("sqlite:"):
+        return f"database: {Path(sqlite_file(url)).absolute()}"
+    return f"store: {without_password(url)}"
 
 
 def _url(host: str, port: int, *, dev: bool) -> str:

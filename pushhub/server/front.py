@@ -109,7 +109,7 @@ class Connection(Lending):
         hold, self.hold = self.hold, None
         if hold is not None and not hold.done:
             hold.drop()
-            self.lobby.hub.dropped()
+            self.lobby.hub.dropped(hold)
         elif hold is None and self.outlet is not None:
             self.outlet.leave()
         if self.guest is not None:
@@ -364,11 +364,17 @@ class Connection(Lending):
             self._open(outcome)
 
     @property
+    def begun(self) -> float | None:
+        """When the stream that is being written began; None without one."""
+        return None if self.outlet is None else self.outlet.begun
+
+    @property
     def client(self) -> str:
         """The address of the peer."""
         if self.peer is None:
             peer = self.transport.get_extra_info("peername")
-            self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+            local = self.lobby.local_address
+            self.peer = str(peer[0]) if isinstance(peer, tuple) else local(self.transport)
         return self.peer
 
     def _ahead(self, data: bytes) -> None:

@@ -18,6 +18,7 @@ from pushhub.server.head import HeadParser
 from pushhub.server.recall import MAX_HEADERS_BYTES, Generations, Recall
 from pushhub.server.relay import Relay
 from pushhub.server.repeats import Repeats
+from pushhub.server.unix_socket import LOCAL_ADDRESS
 from pushhub.web.cors import SAME_ORIGIN
 
 if TYPE_CHECKING:
@@ -96,6 +97,10 @@ class Lobby:
             if len(raw) <= MAX_HEADERS_BYTES:
                 self._heads.put(raw, head)
         return head
+
+    def local_address(self, transport: asyncio.Transport) -> str:
+        """The address of a peer that has none: a client of a Unix socket is on this machine."""
+        return LOCAL_ADDRESS if isinstance(transport.get_extra_info("sockname"), str) else ""
 
     def expire(self) -> None:
         """A second has passed: refresh what changes with time, as long as there are connections."""

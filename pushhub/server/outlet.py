@@ -26,6 +26,11 @@ class Outlet:
         self._written: Part | None = None
         self.chunked = chunked
 
+    @property
+    def begun(self) -> float:
+        """When the stream began, on the hub's clock."""
+        return self._stream.begun
+
     def opening(self, tail: bytes) -> bytes:
         """The response's head. `tail` is header lines of the driver's."""
         return self._stream.opening.opening(tail + CHUNKED if self.chunked else tail)

@@ -8,12 +8,14 @@ answered first (ecosystem: uvicorn #251).
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 import uvicorn
 
+from pushhub.server import taken
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
 from pushhub.server.lending import Lending
@@ -24,21 +26,28 @@ from pushhub.store.base import StoreError
 from pushhub.web.app import App, create_app
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from pushhub.server.front import Connection
     from pushhub.server.reload import Reload
     from pushhub.settings import Settings
     from pushhub.web.control import Control
 
 log = structlog.get_logger(__name__)
 
+# Windows has none.
+UNIX = getattr(socket, "AF_UNIX", None)
+
 # Requests that are not holds, such as a publish, and their last bytes: as long as a slow phone
 # needs.
 GRACE_SECONDS = 10
 # Connections that wait to be accepted: a crowd that comes back after a restart.
 BACKLOG = 4096
+
+
+class CannotListen(Exception):
+    """A sentence: which address is taken, and what to do."""
 
 
 class Server(uvicorn.Server):
@@ -60,21 +69,28 @@ class Server(uvicorn.Server):
         self._when_started = started
         self._controls = controls
         self.collector = Collector(app.service.hub)
-        super().__init__(_config(app))
+        config = _config(app)
+        self.lobby = cast("Lobby", config.http)
+        super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store, then listen.
 
         Raises:
             StoreError: the store cannot be opened.
+            CannotListen: another process was faster to listen on an address.
         """
         await self.app.open()
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            # uvicorn has said why it cannot listen.
-            await self.app.close()
-            raise
+        settings = self.app.settings
+        # uvicorn takes every socket that it is given for one of TCP.
+        unix = [sock for sock in sockets or () if sock.family == UNIX]
+        tcp = [sock for sock in sockets or () if sock.family != UNIX]
+        await self._claim(tcp, settings.host, settings.port, "--port")
+        if settings.control_address is not None:
+            await self._claim(self._controls, *settings.control_address, "--control")
+        await super().startup(tcp)
+        await self._listen(self.config, self.lobby, unix)
+        public = port_of(self.servers[0].sockets[0])
         self.collector.start()
         service = self.app.service
         if service.peers is not None:
@@ -82,7 +98,21 @@ class Server(uvicorn.Server):
         if self._reload is not None and HANGUP is not None:
             asyncio.get_running_loop().add_signal_handler(HANGUP, self._hung_up, self._reload)
         await self._listen_to_control()
-        self._when_started(*(port_of(server.sockets[0]) for server in self.servers))
+        self._when_started(public, *map(port_of, self._controls[:1]))
+
+    async def _claim(
+        self, sockets: Sequence[socket.socket], host: str, port: int, option: str
+    ) -> None:
+        """Listen before the event loop does, which would not raise: two processes may bind an
+        address, and only one can listen.
+        """
+        try:
+            for sock in sockets:
+                sock.listen(BACKLOG)
+        except OSError as error:
+            await self.app.close()
+            why = await asyncio.to_thread(taken.sentence, host, port, option, error)
+            raise CannotListen(why) from error
 
     async def _listen_to_control(self) -> None:
         control = self.app.control
@@ -90,17 +120,20 @@ class Server(uvicorn.Server):
             return
         config = _config(control)
         config.load()
-        lobby = Lobby(control)
+        # Its connections are among ours: they are drained and counted with them.
+        await self._listen(config, Lobby(control), self._controls)
+
+    async def _listen(
+        self, config: uvicorn.Config, lobby: Lobby, sockets: Sequence[socket.socket]
+    ) -> None:
         loop = asyncio.get_running_loop()
-        for sock in self._controls:
-            # Its connections are among ours: they are drained and counted with them.
-            self.servers.append(
-                await loop.create_server(
-                    lambda: lobby(config, self.server_state, self.lifespan.state),
-                    sock=sock,
-                    backlog=BACKLOG,
-                )
-            )
+
+        def accepted() -> Connection:
+            return lobby(config, self.server_state, self.lifespan.state)
+
+        for sock in sockets:
+            create = loop.create_unix_server if sock.family == UNIX else loop.create_server
+            self.servers.append(await create(accepted, sock=sock, backlog=BACKLOG))
 
     def _hung_up(self, reload: Reload) -> None:
         if reload.is_end:
@@ -176,10 +209,13 @@ def _config(app: App | Control) -> uvicorn.Config:
 
 
 def run(
-    settings: Settings, reload: Reload | None = None, controls: Sequence[socket.socket] = ()
+    settings: Settings,
+    publics: Sequence[socket.socket],
+    reload: Reload | None = None,
+    controls: Sequence[socket.socket] = (),
 ) -> int:
-    """Serve in this process until a signal comes. Returns the exit status: 0 after a clean end, 1
-    if it could not start.
+    """Serve in this process, on sockets that are bound, until a signal comes. Returns the exit
+    status: 0 after a clean end, 1 if the server could not start.
     """
 
     def announce(*ports: int) -> None:
@@ -188,15 +224,8 @@ def run(
 
     try:
         server = Server(create_app(settings), announce, reload, controls)
-        server.run()
-    except StoreError as error:
+        server.run(sockets=list(publics))
+    except (StoreError, CannotListen) as error:
         sys.stderr.write(f"pushhub: {error}\n")
         return 1
-    except SystemExit as exit:
-        # uvicorn has logged the system's reason, as a line that only programs read gladly.
-        sys.stderr.write(
-            f"pushhub: {settings.host}:{settings.port} cannot be had, for the reason logged above. "
-            "End what listens there, or choose another --port.\n"
-        )
-        return exit.code if isinstance(exit.code, int) else 1
     return 0 if server.started else 1

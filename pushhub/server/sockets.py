@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -29,6 +30,31 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
     port = port_of(sockets[0])
     for _ in range(count - 1):
         sockets.append(bound(host, port, shares=True) if SHARES else sockets[0].dup())
+    return sockets
+
+
+def bind_one(host: str, port: int) -> list[socket.socket]:
+    """The sockets of a single process: one for each address that a host's name has, on one port.
+
+    Raises:
+        OSError: an address cannot be bound, or the name has none.
+    """
+    sockets: list[socket.socket] = []
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    refused: OSError | None = None
+    for address in dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found):
+        try:
+            sockets.append(bound(address, port, shares=False))
+        except OSError as error:
+            refused = error
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                break  # a machine without IPv6 may name an IPv6 address; all else is a failure
+        else:
+            port = port or port_of(sockets[0])
+    if refused is not None and (not sockets or refused.errno == errno.EADDRINUSE):
+        for sock in sockets:
+            sock.close()
+        raise refused
     return sockets
 
 
@@ -65,8 +91,9 @@ def bound(host: str, port: int, *, shares: bool) -> socket.socket:
 
 
 def port_of(sock: socket.socket) -> int:
-    """The port that a socket is bound to."""
-    port: int = sock.getsockname()[1]
+    """The port that a socket is bound to; 0 for a Unix socket."""
+    name = sock.getsockname()
+    port: int = name[1] if isinstance(name, tuple) else 0
     return port
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from pushhub import log as logs
 from pushhub.server.peers import Peers
-from pushhub.server.serving import Server
+from pushhub.server.serving import CannotListen, Server
 from pushhub.settings import Route
 from pushhub.store.base import StoreError
 from pushhub.web.app import create_app
@@ -107,7 +107,7 @@ def work(
         app.service.peers = peers
         server = WorkerServer(app, started, controls=sockets[1:])
         server.run(sockets=sockets[:1])
-    except StoreError as error:
+    except (StoreError, CannotListen) as error:
         line.send(Failed(str(error)))
         sys.exit(1)
     finally:

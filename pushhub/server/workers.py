@@ -25,7 +25,7 @@ import structlog
 from pushhub.server.banner import banner
 from pushhub.server.reload import HANGUP
 from pushhub.server.serving import GRACE_SECONDS
-from pushhub.server.sockets import SHARES, bind, bound, port_of
+from pushhub.server.sockets import SHARES, bound, port_of
 from pushhub.server.worker import Failed, Hurry, Ready, Reroute, work, written_routes
 
 if TYPE_CHECKING:
@@ -102,22 +102,22 @@ class Worker:
 
 
 class Supervisor:
-    """Starts the workers, starts those anew that die, and sees them out.
-
-    Raises:
-        OSError: the address cannot be had.
+    """Starts the workers, starts those again that die, and waits for them at the end. `publics` are
+    bound sockets, one for each worker.
     """
 
     def __init__(
         self,
         settings: Settings,
+        publics: Sequence[socket.socket],
         reload: Reload | None = None,
         controls: Sequence[socket.socket] = (),
     ) -> None:
         self._settings = settings
+        # A Unix socket has one queue, which is never given up.
+        self._rebinds = SHARES and settings.unix_socket is None
         self._reload = reload
         self._context = multiprocessing.get_context("spawn")
-        publics = bind(settings.host, settings.port, settings.workers)
         # The same addresses for each worker.
         self._workers = [
             Worker(index, list(sockets))
@@ -229,7 +229,7 @@ class Supervisor:
             **({"error": worker.failed} if worker.failed else {}),
         )
         worker.line.close()
-        if not worker.ready and SHARES:
+        if not worker.ready and self._rebinds:
             worker.close()
         if now - worker.started < YOUNG_SECONDS:
             worker.again_at = now + worker.pause

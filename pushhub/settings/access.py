@@ -20,6 +20,8 @@ HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 # A PEM is a few kilobytes; a path to something endless must not hang the start.
 MAX_KEY_FILE_BYTES = 64 * 1024
 
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -34,7 +36,7 @@ class ApiKey(BaseModel):
     sha256: Annotated[
         str,
         Field(
-            pattern=r"^[0-9a-f]{64}$",
+            pattern=SHA256_PATTERN,
             description="SHA-256 of the secret, in hexadecimal; `pushhub key new` prints it.",
         ),
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.access import SHA256_PATTERN, ApiKey, TokenKey
 from pushhub.settings.model import Namespace, Settings
 from pushhub.settings.origin import Route
+from pushhub.settings.xmpp import MECHANISM_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,7 @@ _INSIDE: Mapping[str, type[BaseModel]] = {
 
 # pydantic's error type: what the setting is, completed from the error's context.
 _RULES = {
+    "greater_than": "is more than {gt}",
     "greater_than_equal": "is at least {ge}",
     "less_than_equal": "is at most {le}",
     "int_parsing": "is a whole number",
@@ -38,13 +40,19 @@ _RULES = {
     "string_type": "is a text",
     "string_too_short": "is not empty",
     "string_too_long": "has at most {max_length} characters",
-    "string_pattern_mismatch": "is 64 hexadecimal digits in lower case",
+    "tuple_type": "is a list",
     "list_type": "is a list",
     "dict_type": "is a table",
     "model_type": "is a table",
     "too_long": "has at most {max_length} entries",
     "literal_error": "is one of {expected}",
     "missing": "is needed",
+}
+
+# What a text with a pattern is, by the pattern.
+_PATTERNS = {
+    SHA256_PATTERN: "is 64 hexadecimal digits in lower case",
+    MECHANISM_PATTERN: "is the name of a SASL mechanism, such as SCRAM-SHA-256",
 }
 
 
@@ -67,7 +75,10 @@ def _sentence(mistake: ErrorDetails, spell: Callable[[str], str]) -> str:
     if mistake["type"] == "extra_forbidden":
         return _unknown(loc, spell)
     where = _where(loc, spell)
-    if rule := _RULES.get(mistake["type"]):
+    rule = _RULES.get(mistake["type"])
+    if mistake["type"] == "string_pattern_mismatch":
+        rule = _PATTERNS[mistake["ctx"]["pattern"]]
+    if rule is not None:
         told = f"{where} {rule.format(**mistake.get('ctx', {}))}"
         return f"{told}{_instead(setting, mistake)}."
     return f"{where}: {_stated(mistake)}"

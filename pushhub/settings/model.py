@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pushhub.protocol.channel import PRIVATE_MARK, check_name, namespace
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
+from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.origin import OriginSettings
 from pushhub.settings.xmpp import XmppSettings
 from pushhub.store.base import Retention
@@ -65,7 +66,7 @@ class Namespace(BaseModel):
     ] = None
 
 
-class Settings(OriginSettings, XmppSettings, BaseSettings):
+class Settings(ListeningSettings, OriginSettings, XmppSettings, BaseSettings):
     """Everything that can be set. It reads neither environment nor files by itself: `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -100,6 +101,14 @@ class Settings(OriginSettings, XmppSettings, BaseSettings):
             "with `appendfsync always`). The receipt says what was reached.",
         ),
     ] = "memory"
+    store_may_evict: Annotated[
+        bool,
+        setting(
+            SERVER,
+            "Serves although Redis may evict logs (`maxmemory-policy allkeys-…`): what is evicted "
+            "is lost, and no reader is told.",
+        ),
+    ] = False
     ack_replicas: Annotated[
         int, setting(SERVER, "How many replicas `ack = replicated` waits for.", ge=1, le=10)
     ] = 1
@@ -110,6 +119,14 @@ class Settings(OriginSettings, XmppSettings, BaseSettings):
     dev: Annotated[
         bool,
         setting(SERVER, "Turns authentication off, for trying things out; on loopback only."),
+    ] = False
+    demo: Annotated[
+        bool,
+        setting(
+            SERVER,
+            "Whether `/demo` is served and `/` leads there; with `dev` it is. Otherwise `/` is a "
+            "plain page with links.",
+        ),
     ] = False
 
     namespaces: Annotated[
@@ -361,6 +378,11 @@ class Settings(OriginSettings, XmppSettings, BaseSettings):
         return bool(self.cors_origins) and self.cors_origins != ["*"]
 
     @property
+    def shows_demo(self) -> bool:
+        """Whether the demo is served."""
+        return self.demo or self.dev
+
+    @property
     def is_control_open(self) -> bool:
         """Whether there is a second listener, and only this machine can reach it."""
         return self.control_address is not None and is_loopback(self.control_address[0])
@@ -370,8 +392,9 @@ class Settings(OriginSettings, XmppSettings, BaseSettings):
         if self.dev or self.api_keys or self.is_control_open:
             return None
         return (
-            "Without an API key nobody could publish. Make one with `pushhub key new NAME` and "
-            "put it into the settings, or try things out with --dev."
+            "Without an API key no client could publish. `pushhub init` writes a pushhub.toml with "
+            "one; `pushhub key new NAME --publish '*'` prints one for a file that exists. To try "
+            "things out, --dev asks for no key."
         )
 
 

@@ -86,11 +86,16 @@ class Route(BaseModel):
         ),
     ] = "grip"
     interval: Annotated[
-        Interval, Field(description="`poll`: seconds between two fetches while it changes.")
+        Interval, Field(description="`poll`: seconds between two fetches while a request waits.")
     ] = 1.0
     slowest: Annotated[
-        Interval, Field(description="`poll`: seconds between two fetches while it does not.")
-    ] = 10.0
+        Interval | None,
+        Field(
+            description="`poll`: up to how many seconds the pause grows while the resource does "
+            "not change; `interval` unless given, so that a change is seen as soon after a quiet "
+            "hour as after another change."
+        ),
+    ] = None
     # A poller is away between two polls.
     linger: Annotated[
         float,
@@ -178,6 +183,11 @@ class Route(BaseModel):
         ),
     ] = None
 
+    @property
+    def longest_pause(self) -> float:
+        """The longest pause between two fetches while a request waits."""
+        return self.interval if self.slowest is None else self.slowest
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if not _HOST.fullmatch(self.host):
@@ -185,7 +195,7 @@ class Route(BaseModel):
                 f"{self.host!r} is no host; write a name without port, *.example.com, or *."
             )
         names = parse_pattern(self.path).names
-        if self.slowest < self.interval:
+        if self.slowest is not None and self.slowest < self.interval:
             raise ValueError("'slowest' is at least 'interval'.")
         if self.max_age and self.step not in ("poll", "notify"):
             raise ValueError(

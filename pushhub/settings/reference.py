@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Le, MaxLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import PANELS
@@ -74,7 +74,7 @@ def kind(field: FieldInfo) -> str:
     annotation = field.annotation
     if get_origin(annotation) is Literal:
         return "|".join(get_args(annotation))
-    if get_origin(annotation) in (list, dict):
+    if get_origin(annotation) in (list, dict, tuple):
         return "JSON"
     names = {int: "INTEGER", float: "NUMBER", bool: "BOOLEAN"}
     return names.get(annotation, "TEXT") if isinstance(annotation, type) else "TEXT"
@@ -84,17 +84,30 @@ def bounds(field: FieldInfo) -> str:
     """What values a setting can have, with their unit."""
     limits: dict[type, Any] = {type(limit): limit for limit in field.metadata}
     text = ""
-    if Ge in limits and Le in limits:
+    if Gt in limits and Le in limits:
+        text = f"more than {_number(limits[Gt].gt)}, up to {_number(limits[Le].le)}"
+    elif Ge in limits and Le in limits:
         text = f"{_number(limits[Ge].ge)} to {_number(limits[Le].le)}"
     elif get_origin(field.annotation) is Literal:
         text = ", ".join(f"`{word}`" for word in get_args(field.annotation))
     elif MaxLen in limits:
-        text = f"at most {_number(limits[MaxLen].max_length)} entries"
+        # pydantic counts a text in characters, and a list in entries.
+        what = "characters" if _is_text(field) else "entries"
+        least = limits[MinLen].min_length if MinLen in limits else 0
+        most = _number(limits[MaxLen].max_length)
+        text = f"{least} to {most} {what}" if least else f"at most {most} {what}"
+    elif MinLen in limits:
+        text = "not empty" if limits[MinLen].min_length == 1 else ""
     elif field.annotation is bool:
         text = "`true`, `false`"
     extra = field.json_schema_extra
     unit = extra.get("unit", "") if isinstance(extra, dict) else ""
     return f"{text} {unit}".strip()
+
+
+def _is_text(field: FieldInfo) -> bool:
+    """Whether a setting's value is a text, or None."""
+    return str in (field.annotation, *get_args(field.annotation)) and kind(field) == "TEXT"
 
 
 def names() -> list[str]:

@@ -11,6 +11,9 @@ from pushhub.settings.field import XMPP, setting
 
 _DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 
+# RFC 4422 §3.1.
+MECHANISM_PATTERN = r"^[A-Z0-9_-]{1,20}$"
+
 # RFC 6120 §13.8 and XEP-0438 rank them: what proves most and reveals least comes first.
 MECHANISMS = [
     "SCRAM-SHA-512",
@@ -49,7 +52,7 @@ class XmppSettings(BaseModel):
         setting(XMPP, "Whether anybody may log in without an account; with `dev`, they may."),
     ] = False
     xmpp_mechanisms: Annotated[
-        list[Annotated[str, Field(pattern=r"^[A-Z0-9_-]{1,20}$")]],
+        list[Annotated[str, Field(pattern=MECHANISM_PATTERN)]],
         setting(
             XMPP,
             "The SASL mechanisms that are offered, the best first; ANONYMOUS only if it is "
@@ -84,6 +87,8 @@ class XmppSettings(BaseModel):
         ),
     ] = 1000
     # ejabberd's `negotiation_timeout` is 30, Prosody's `c2s_timeout` 300; clients take one or two.
+    # A page that reconnects in a hidden tab may have to wait for one wake-up of its timers, 60 s
+    # (see `bosh_inactivity`).
     xmpp_login_seconds: Annotated[
         float,
         setting(
@@ -94,21 +99,25 @@ class XmppSettings(BaseModel):
             ge=1,
             le=3600,
         ),
-    ] = 60.0
-    # Prosody's `bosh_max_inactivity` is 60, ejabberd's `max_inactivity` 30; a reload of a page with
-    # Converse.js takes some seconds, on a phone more.
+    ] = 90.0
+    # Prosody's `bosh_max_inactivity` is 60, ejabberd's `max_inactivity` 30. Neither is enough for a
+    # hidden tab: after five minutes Chrome runs its timers once a minute (59.9 s between two empty
+    # requests of Strophe.js were seen). 150 s are two of these periods and a half: one wake-up may
+    # be missed (Chrome 88, "Heavy throttling of chained JS timers").
     bosh_inactivity: Annotated[
         int,
         setting(
             XMPP,
             "How long the client of a BOSH session may have no request open before its session "
-            "ends; polling sessions get twice `bosh_polling` and a second more.",
+            "ends; polling sessions get twice `bosh_polling` and a second more. Less than 120 s "
+            "ends the sessions of hidden tabs, whose timers Chrome runs once a minute.",
             unit="s",
             ge=1,
             le=300,
         ),
-    ] = 60
-    # ejabberd's `max_pause` and MongooseIM's `maxpause` are 120.
+    ] = 150
+    # ejabberd's `max_pause` and MongooseIM's `maxpause` are 120, four times their inactivity of 30.
+    # A pause shorter than `bosh_inactivity` would be none, so the default is twice that.
     bosh_maxpause: Annotated[
         int,
         setting(
@@ -118,7 +127,7 @@ class XmppSettings(BaseModel):
             ge=0,
             le=300,
         ),
-    ] = 120
+    ] = 300
     # ejabberd's; Prosody's `bosh_max_polling` is 5.
     bosh_polling: Annotated[
         int,

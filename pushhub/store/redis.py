@@ -30,8 +30,10 @@ from pushhub.store.base import (
 )
 from pushhub.store.identity import draw_epoch, fingerprint
 from pushhub.store.redis_acks import Acks, Receipts
+from pushhub.store.redis_check import ServerCheck
 from pushhub.store.redis_frame import (
     EPOCH_KEY,
+    FORMAT,
     NAMES_KEY,
     keys,
     pack,
@@ -39,7 +41,7 @@ from pushhub.store.redis_frame import (
     unpack_entry,
     used_key,
 )
-from pushhub.store.redis_link import CLOSED, Link
+from pushhub.store.redis_link import Link
 from pushhub.store.redis_open import Opener
 from pushhub.store.redis_scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS
 from pushhub.store.span import Span
@@ -55,6 +57,10 @@ if TYPE_CHECKING:
 # many as there are channels and readers, at most.
 MAX_PENDING = 20_000
 
+# How often a read may find that Redis has begun another life since it was last asked. Twice in a
+# row is a restart at the wrong moment; more is a server that cannot be read.
+MAX_LIVES = 3
+
 _KINDS = {start: start.value.encode() for start in Start}
 
 
@@ -65,18 +71,25 @@ class RedisStore:
         url: as `Opener` reads it.
         clock: seconds since 1970; None is Redis' own, which all nodes share.
         acks: what an acknowledged publish has reached.
+        may_evict: serve although Redis may evict logs.
     """
 
     # Silence may mean that a message was lost on its way.
     certain = False
 
     def __init__(
-        self, url: str, clock: Callable[[], float] | None = None, acks: Acks | None = None
+        self,
+        url: str,
+        clock: Callable[[], float] | None = None,
+        acks: Acks | None = None,
+        *,
+        may_evict: bool = False,
     ) -> None:
         opener = Opener(url)
         self._clock = clock
         self._acks = acks or Acks()
-        self._link = Link(opener, self._prepare, self._lost, self._acks.seconds)
+        self._check = ServerCheck(may_evict=may_evict)
+        self._link = Link(opener, self._prepare, self._lost, self._acks.seconds, self._check.look)
         self._receipts = Receipts(self._acks, self._link.send)
         self._topics = topics(opener.database)
         self._epoch = ""
@@ -99,20 +112,23 @@ class RedisStore:
     def ready(self) -> bool:
         return self._link.ready
 
+    @property
+    def evicts(self) -> bool:
+        """Whether Redis may evict logs, so that events are lost untold."""
+        return self._check.evicts
+
     def _lost(self) -> None:
         self._receipts.lost()
 
     async def _prepare(self, ask: Ask) -> None:
         """Load the scripts, and see that this server will do."""
+        await self._check.prepare(ask)
         for script in SCRIPTS:
             reply = await ask((b"SCRIPT", b"LOAD", script.source))
             if reply != script.sha:
                 raise _refused(reply)
         await self._acks.check(ask)
-        epoch = await ask(BEGIN.call((EPOCH_KEY,), draw_epoch()))
-        if not isinstance(epoch, bytes):
-            raise _refused(epoch)
-        self._epoch = epoch.decode()
+        self._epoch = begun(await ask(BEGIN.call((EPOCH_KEY,), draw_epoch(), FORMAT)))
 
     # The log
 
@@ -129,8 +145,8 @@ class RedisStore:
 
         for index, append in enumerate(appends):
             self._pending += 1
-            if self._link.closing:
-                took(index, StoreUnavailable(CLOSED))
+            if (why := self._link.refuses) is not None:
+                took(index, StoreUnavailable(why))
             elif self._pending > MAX_PENDING:
                 full = f"More than {MAX_PENDING} publishes wait for Redis; try again."
                 took(index, StoreUnavailable(full))
@@ -199,15 +215,18 @@ class RedisStore:
     ) -> tuple[Span, list[Any]]:
         three = (*keys(channel), EPOCH_KEY)
         command = READ.call(three, *place, limit, MAX_ANSWER_BYTES, self._now())
-        while not (reply := await self._link.call(command)):
-            # Another life of Redis than the one that we know: give it its epoch, then read.
-            await self._begin()
+        for _ in range(MAX_LIVES):
+            if reply := await self._link.call(command):
+                break
+            # Another life of Redis than the known one: give it its epoch, then read.
+            self._epoch = begun(
+                await self._link.call(BEGIN.call((EPOCH_KEY,), draw_epoch(), FORMAT))
+            )
+        else:
+            raise StoreUnavailable("Redis changes faster than it can be read; try again.")
         epoch, oldest, top, entries = reply
         self._epoch = epoch.decode()
         return Span(self._epoch, oldest, top), [unpack_entry(channel, entry) for entry in entries]
-
-    async def _begin(self) -> None:
-        self._epoch = (await self._link.call(BEGIN.call((EPOCH_KEY,), draw_epoch()))).decode()
 
     async def time(self) -> float:
         if self._clock is not None:
@@ -219,8 +238,18 @@ class RedisStore:
         self._link.feed.leave(channel)
 
     async def delete(self, channel: str) -> bool:
-        command = DELETE.call((*keys(channel), NAMES_KEY), self._topics + channel.encode(), channel)
-        deleted = bool(await self._link.call(command))
+        command = DELETE.call(
+            (*keys(channel), NAMES_KEY, EPOCH_KEY),
+            self._topics + channel.encode(),
+            channel,
+            draw_epoch(),
+        )
+        if (why := self._link.refuses) is not None:
+            raise StoreUnavailable(why)
+        kind, count = await self._link.call(command)
+        if kind == b"fenced":
+            raise _fenced(count)
+        deleted = bool(count)
         if deleted:
             self._listener.receipt(channel, None)
         return deleted
@@ -259,7 +288,34 @@ def _outcome(append: Append, reply: Reply) -> Outcome:
         return Appended(Cursor(reply[1].decode(), int(reply[2])), reply[3].decode(), duplicate=True)
     if kind == b"mismatch":
         return Mismatch(Cursor(reply[1].decode(), int(reply[2])) if len(reply) > 1 else None)
+    if kind == b"fenced":
+        return _fenced(reply[1])
     return KeyReused()
+
+
+def begun(reply: Reply) -> str:
+    """The epoch that the script `begin` tells.
+
+    Raises:
+        StoreError: it refuses, or the data has another format.
+    """
+    if not isinstance(reply, list):
+        raise _refused(reply)
+    if reply[0] != b"format":
+        epoch: bytes = reply[1]
+        return epoch.decode()
+    found = reply[1].decode()
+    raise StoreError(
+        f"The data in this Redis has format {found[:20]}, and this pushhub reads format {FORMAT}:"
+        " use the pushhub that wrote it, or another database (docs/deploy-redis.md, Upgrading)."
+    )
+
+
+def _fenced(left: int) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The store is fenced for a planned restart of Redis, for {left / 1000:.0f} s at most;"
+        " try again."
+    )
 
 
 def _refused(reply: Reply) -> StoreError:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pushhub.protocol.event import Draft
 
 EPOCH_KEY = b"ph:epoch"
+# How keys and values are written, as the data says it itself. Another format is another number.
+FORMAT = 1
 NAMES_KEY = b"ph:names"
 
 _LENGTHS = struct.Struct(">HHH")

@@ -37,8 +37,12 @@ WATCH_SECONDS = 0.25
 # script runs into in a sentence of its own.
 _STRANGER = re.compile(r"(?:^|[ -])(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED) ")
 
+# How long a task may resist its cancellation: more than any attempt to connect takes.
+CLOSE_SECONDS = 10.0
+
 AWAY = "Redis cannot be reached at the moment."
 CLOSED = "The store is closed."
+SWITCHING = "Redis is being switched to another master; try again in a moment."
 
 Ask = Callable[[Command], Awaitable[Reply]]
 
@@ -51,6 +55,7 @@ class Link:
         prepare: gets a new connection for commands ready, with what it is given to ask it.
         lost: called when the connection for commands is gone, after all that was asked.
         patience: for how many seconds a command may keep the connection, on top of what any may.
+        inspect: gets what INFO says of the memory, every `PING_SECONDS`.
     """
 
     def __init__(
@@ -59,11 +64,15 @@ class Link:
         prepare: Callable[[Ask], Awaitable[None]],
         lost: Callable[[], None],
         patience: float = 0.0,
+        inspect: Callable[[Reply], None] = lambda reply: None,
     ) -> None:
         self._opener = opener
         self._prepare = prepare
         self._lost = lost
         self._patience = patience
+        self._inspect = inspect
+        # The last reason that was logged for each connection that cannot be had.
+        self._reasons: dict[str, str] = {}
         self._commands: Wire | None = None
         self.feed: Feed
         self._feed_wire: FeedWire | None = None
@@ -90,16 +99,36 @@ class Link:
             await self.close()
             raise
         self._tasks = [
-            self._loop.create_task(self._keep(self._commands_lost, self._connect_commands)),
-            self._loop.create_task(self._keep(self._feed_lost, self._connect_feed)),
+            self._loop.create_task(
+                self._keep("commands", self._commands_lost, self._connect_commands)
+            ),
+            self._loop.create_task(self._keep("feed", self._feed_lost, self._connect_feed)),
             self._loop.create_task(self._watch()),
         ]
+        if self._opener.sentinels is not None:
+            self._opener.sentinels.watch(self._leave)
+
+    def _leave(self) -> None:
+        """The master has moved: leave connections to any other server, however well they work."""
+        sentinels = self._opener.sentinels
+        for wire in (self._commands, self._feed_wire):
+            if wire is not None and sentinels is not None and wire.address != sentinels.current:
+                wire.abort()
+
+    @property
+    def refuses(self) -> str | None:
+        """Why nothing may be written now; None if it may."""
+        if self._closing is not None:
+            return CLOSED
+        sentinels = self._opener.sentinels
+        return SWITCHING if sentinels is not None and sentinels.switching else None
 
     async def close(self) -> None:
         """Wait for what is on its way, as long as any command may take, and disconnect."""
         self._closing = asyncio.Event()
         tasks = set(self._tasks)
-        while tasks:
+        end = self._loop.time() + CLOSE_SECONDS
+        while tasks and self._loop.time() < end:
             for task in tasks:
                 task.cancel()
             # Again and again: redis-py connects within asyncio.wait_for, which before Python 3.12
@@ -170,8 +199,8 @@ class Link:
         self.feed.lost()
         self._feed_lost.set()
 
-    async def _keep(self, lost: asyncio.Event, connect: Callable[[], Any]) -> None:
-        """Connect again whenever a connection is lost."""
+    async def _keep(self, name: str, lost: asyncio.Event, connect: Callable[[], Any]) -> None:
+        """Connect again whenever a connection is lost. A reason is logged once, until another."""
         while True:
             await lost.wait()
             pause = FIRST_PAUSE
@@ -180,13 +209,19 @@ class Link:
                     await connect()
                 except Exception as error:
                     if isinstance(error, StoreError):
-                        log.debug("redis.unreachable", error=str(error))
+                        self._log_reason(name, str(error))
                     else:
                         # A mistake, ours or a library's; without Redis for ever would be worse.
                         log.exception("redis.failed")
                     await asyncio.sleep(pause * random.uniform(0.5, 1))
                     pause = min(2 * pause, LONGEST_PAUSE)
+            self._reasons.pop(name, None)
             log.info("redis.connected")
+
+    def _log_reason(self, name: str, reason: str) -> None:
+        say = log.debug if self._reasons.get(name) == reason else log.warning
+        self._reasons[name] = reason
+        say("redis.unreachable", connection=name, error=reason)
 
     async def _watch(self) -> None:
         """Give up connections on which an answer is overdue: a hung server refuses nobody."""
@@ -205,7 +240,7 @@ class Link:
                     feed.ping(now)
                 if commands:
                     # Nobody may be publishing; whoever does next shall not be the one to find out.
-                    commands.send((b"PING",), lambda reply: None)
+                    commands.send((b"INFO", b"memory"), self._inspect)
 
     # Commands
 
@@ -258,22 +293,7 @@ class Link:
 
     async def _ask(self, wire: Wire, command: Command) -> Reply:
         """Send a command on a connection that is not in use yet."""
-        future: asyncio.Future[Reply] = self._loop.create_future()
-        wire.send(command, lambda reply: None if future.done() else future.set_result(reply))
-        try:
-            async with asyncio.timeout(COMMAND_SECONDS):
-                reply = await future
-        except TimeoutError:
-            wire.abort()
-            raise StoreUnavailable("Redis does not answer.") from None
-        if isinstance(reply, StoreError):
-            raise reply
-        return reply
-
-    @property
-    def closing(self) -> bool:
-        """Whether nothing may be begun any more."""
-        return self._closing is not None
+        return await wire.ask(command, COMMAND_SECONDS)
 
     def __repr__(self) -> str:
         return f"<Link {'ready' if self.ready else 'not ready'}>"

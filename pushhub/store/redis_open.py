@@ -7,12 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from redis.asyncio import Connection, ConnectionPool, Sentinel
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import RedisError
 
 from pushhub.store.base import StoreError, StoreUnavailable
+from pushhub.store.redis_sentinel import SENTINEL_SECONDS, Sentinels
 from pushhub.store.redis_url import SENTINEL, read_sentinel_url
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 # A server on the same network answers in milliseconds; one that does not in two seconds is no help
 # to a request.
 CONNECT_SECONDS = 2.0
-# One sentinel of several may be down, and is no reason to wait long.
-SENTINEL_SECONDS = 0.5
 _RUN_ID = re.compile(rb"run_id:(\w+)")
 
 W = TypeVar("W", bound="Wire")
@@ -45,7 +42,7 @@ class Opener:
     def __init__(self, url: str) -> None:
         self.url = url
         self._seconds = 2 * CONNECT_SECONDS
-        self._sentinel: Sentinel | None = None
+        self.sentinels: Sentinels | None = None
         self._pool: ConnectionPool | None = None
         options: dict[str, Any] = {
             "protocol": 2,
@@ -66,20 +63,11 @@ class Opener:
 
     def _read_sentinel_url(self, url: str, options: dict[str, Any]) -> None:
         told = read_sentinel_url(url)
-        sentinel_options: dict[str, Any] = {
-            "socket_timeout": SENTINEL_SECONDS,
-            "socket_connect_timeout": SENTINEL_SECONDS,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        if told.sentinel_password:
-            sentinel_options["password"] = told.sentinel_password
         login = {"username": told.username, "password": told.password, "db": told.database}
-        self._service = told.service
-        self._seconds += SENTINEL_SECONDS * len(told.addresses)
+        # Two questions to each sentinel, all at the same time, after a connection to it.
+        self._seconds += 3 * SENTINEL_SECONDS
         self._options = options | login
-        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            told.addresses, sentinel_kwargs=sentinel_options
-        )
+        self.sentinels = Sentinels(told)
 
     async def open(self, wire: W) -> W:
         """Connect `wire`.
@@ -91,13 +79,13 @@ class Opener:
         try:
             async with asyncio.timeout(self._seconds):
                 connection = await self._make()
+                wire.address = (getattr(connection, "host", ""), getattr(connection, "port", 0))
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await connection.send_command("INFO", "server")
                 told: bytes = await connection.read_response()
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             # uvloop raises a RuntimeError where redis-py writes to what the server has just reset.
-            # Of a vain question to the sentinels redis-py adds its own view of them.
-            problem = str(error).partition(" : <")[0].rstrip(".") or "no answer in time"
+            problem = str(error).rstrip(".") or "no answer in time"
             raise StoreUnavailable(f"Redis cannot be reached: {problem}.") from None
         else:
             writer, connection._writer = connection._writer, None
@@ -115,8 +103,8 @@ class Opener:
         return wire
 
     async def _make(self) -> AbstractConnection:
-        if self._sentinel is not None:
-            host, port = await self._sentinel.discover_master(self._service)
+        if self.sentinels is not None:
+            host, port = await self.sentinels.master()
             return Connection(host=host, port=port, **self._options)
         assert self._pool is not None
         made: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
@@ -130,6 +118,5 @@ class Opener:
 
     async def close(self) -> None:
         """Close the connections to the sentinels."""
-        if self._sentinel is not None:
-            for sentinel in self._sentinel.sentinels:
-                await sentinel.aclose()
+        if self.sentinels is not None:
+            await self.sentinels.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 
-from pushhub.store.base import StoreUnavailable
+from pushhub.store.base import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,8 @@ class Wire(asyncio.Protocol):
         self.owner: object = None
         # The process at the other end: its run_id.
         self.server = b""
+        # Where it was connected to; of no use for a unix socket.
+        self.address = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -55,6 +57,24 @@ class Wire(asyncio.Protocol):
             self.heard = self._loop.time()
         self._waiting.append(take)
         self.write(command)
+
+    async def ask(self, command: Command, seconds: float) -> Reply:
+        """The reply to a command; an error of Redis as a `ReplyError`.
+
+        Raises:
+            StoreUnavailable: the connection was lost, or no reply came within so many seconds.
+        """
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self.send(command, lambda reply: None if future.done() else future.set_result(reply))
+        try:
+            async with asyncio.timeout(seconds):
+                reply = await future
+        except TimeoutError:
+            self.abort()
+            raise StoreUnavailable("Redis does not answer.") from None
+        if isinstance(reply, StoreError):
+            raise reply
+        return reply
 
     def write(self, command: Command) -> None:
         """Send a command whose reply is no reply to it, as in a subscription."""

@@ -44,10 +44,15 @@ def sqlite_file(url: str) -> str:
 
 
 def open_store_url(
-    url: str, clock: Callable[[], float] = time.time, acks: Acks | None = None
+    url: str,
+    clock: Callable[[], float] = time.time,
+    acks: Acks | None = None,
+    *,
+    may_evict: bool = False,
 ) -> Store:
     """The store at `url`, not opened yet. `clock` gives seconds since 1970, where the store has no
-    clock of its own; `acks` is what a publish must reach in Redis.
+    clock of its own; `acks` is what a publish must reach in Redis, and `may_evict` whether one that
+    may evict logs will do.
 
     Raises:
         StoreError: the address names no store; the sentence lists those that do.
@@ -67,7 +72,7 @@ def open_store_url(
             # Needs redis-py, which takes a while to import.
             from pushhub.store.redis import RedisStore
 
-            return RedisStore(url, acks=acks)
+            return RedisStore(url, acks=acks, may_evict=may_evict)
     raise StoreError(f"{url!r} is no address of a store; known are {KNOWN}.")
 
 

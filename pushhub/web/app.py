@@ -9,16 +9,17 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Mount
+from starlette.routing import Mount, Router
 
 from pushhub.auth.authority import Authority
 from pushhub.auth.grip import grip_key
+from pushhub.auth.tokens import TokenKeyError
 from pushhub.hub.hub import Hub
 from pushhub.origin.grip import Grip
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime
-from pushhub.settings import load
+from pushhub.settings import SettingsError, load
 from pushhub.store.redis_acks import Acks, Level
 from pushhub.store.urls import open_store_url
 from pushhub.web.asgi import answered
@@ -61,12 +62,14 @@ class App:
         """
         self.settings = settings
         runtime = runtime or Runtime()
-        hub = Hub(
-            store or open_store_url(settings.store, runtime.clock, _acks(settings)),
-            clock=runtime.clock,
-            uniform=runtime.uniform,
-            max_holds=settings.max_holds,
-        )
+        if store is None:
+            store = open_store_url(
+                settings.store,
+                runtime.clock,
+                _acks(settings),
+                may_evict=settings.store_may_evict,
+            )
+        hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
         self.service = Service(hub, Authority(settings, runtime.clock, key), settings, runtime)
         self.origin = Origin(settings) if settings.origin or settings.routes else None
@@ -86,7 +89,7 @@ class App:
         prefix = settings.prefix if self.origin is not None else ""
         self.faces = Faces(
             self.service,
-            Cors(settings.cors_origins, any_origin=settings.dev),
+            Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
             ROUTES + CONSOLE_ROUTES + GRIP_ROUTES,
             prefix=prefix,
         )
@@ -95,18 +98,21 @@ class App:
         )
         own = pages(self.service)
         self.pages = Starlette(
-            routes=[Mount(prefix, routes=own)] if prefix else own,
+            routes=[Mount(prefix, Router(own, redirect_slashes=False))] if prefix else own,
             middleware=[
                 Middleware(
                     CORSMiddleware,
                     allow_origins=["*"] if settings.dev else settings.cors_origins,
                     allow_credentials=settings.cors_credentials,
+                    allow_headers=self.faces.cors.allowed.split(", "),
                     expose_headers=EXPOSED.split(", "),
                 )
             ],
-            exception_handlers=problem_handlers(self.service),
+            exception_handlers=problem_handlers(self.service, prefix),
             lifespan=self._lifespan,
         )
+        # Starlette would redirect to an absolute URL, which ignores the path prefix of a proxy.
+        self.pages.router.redirect_slashes = False
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -177,5 +183,17 @@ def create_app(settings: Settings | None = None) -> App:
 
     Without `settings` they come from the environment and the file that PUSHHUB_CONFIG names, as a
     server's factory needs it: `uvicorn --factory pushhub.web.app:create_app`.
+
+    Raises:
+        SystemExit: a server must not start with those settings; its sentence is that of
+            `pushhub serve`.
     """
-    return App(load().settings if settings is None else settings)
+    if settings is not None:
+        return App(settings)
+    try:
+        settings = load().settings
+        if (refusal := settings.refusal()) is None:
+            return App(settings)
+    except (SettingsError, TokenKeyError) as error:
+        refusal = str(error)
+    raise SystemExit(f"pushhub: {refusal}")

@@ -36,11 +36,20 @@ _CLOSE = (b"connection", b"close")
 
 async def answered(faces: Faces, scope: Scope, receive: Receive, send: Send) -> bool:
     """Answer a request that is a face's; False if it is none's."""
-    path = scope.get("raw_path") or scope["path"].encode()
-    match = faces.match(path.decode("latin-1").partition("?")[0])
+    match = faces.match(route_path(scope))
     if match is not None:
         await Exchange(faces, scope, receive, send).run(match)
     return match is not None
+
+
+def route_path(scope: Scope) -> str:
+    """The path, still percent-encoded, without the prefix that the server was told of
+    (`root_path`).
+    """
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    path = raw.decode("latin-1").partition("?")[0]
+    root = scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 class Gone(Exception):
@@ -50,9 +59,12 @@ class Gone(Exception):
 class Waiter:
     """A hold's driver for a task: what completes the hold is the result of a future."""
 
-    __slots__ = ("future",)
+    __slots__ = ("address", "begun", "future")
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "", begun: float | None = None) -> None:
+        # The client's address, and when its stream began if it reads one, for the console.
+        self.address = address
+        self.begun = begun
         self.future: asyncio.Future[Answer | Part | Stream] = (
             asyncio.get_running_loop().create_future()
         )
@@ -98,7 +110,7 @@ class Exchange:
         scope = self.scope
         headers = self._headers(scope["headers"])
         self.variant = self.faces.cors.variant(headers.get("origin"))
-        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+        path = route_path(scope)
         query = scope["query_string"].decode("latin-1")
         if len(path) + len(query) > MAX_TARGET_BYTES:
             raise Problem(
@@ -159,9 +171,10 @@ class Exchange:
         elif isinstance(outcome, Stream):
             await self._stream(outcome)
 
-    async def _completed(self, hold: Hold) -> Answer | Part | Stream:
+    async def _completed(self, hold: Hold, begun: float | None = None) -> Answer | Part | Stream:
         """Wait for the hold, or for the client to go: then the hold is dropped at once."""
-        waiter = Waiter()
+        client = self.scope.get("client")
+        waiter = Waiter(client[0] if client else "", begun)
         hold.attach(waiter)
         if waiter.future.done():
             return waiter.future.result()
@@ -173,7 +186,7 @@ class Exchange:
                 if waiter.future.done():
                     return waiter.future.result()
                 if gone.result()["type"] == "http.disconnect":
-                    self.faces.service.hub.dropped()
+                    self.faces.service.hub.dropped(hold)
                     raise Gone
                 gone = self._receiving()
         finally:
@@ -188,7 +201,7 @@ class Exchange:
 
     async def _answer(self, answer: Answer) -> None:
         headers = self._headers_of(answer)
-        if answer.status not in (204, 304):
+        if answer.has_length:
             headers.append((b"content-length", b"%d" % len(answer.body)))
         await self.send(
             {"type": "http.response.start", "status": answer.status, "headers": headers}
@@ -204,7 +217,7 @@ class Exchange:
         )
         step = stream.next(None)
         while step is not None:
-            part = await self._completed(step) if isinstance(step, Hold) else step
+            part = await self._completed(step, stream.begun) if isinstance(step, Hold) else step
             assert isinstance(part, Part), "a stream's holds are completed with parts"
             try:
                 # A server that applies back-pressure waits here until the reader has kept up.

@@ -1,12 +1,17 @@
-"""The files that pages are made of: read once, at the start, from the package."""
+"""The files that pages are made of: read and compressed once, at the start, from the package."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+
+from pushhub.protocol.accept import accepts_gzip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -52,13 +57,47 @@ CONSOLE_HEADERS = {
 }
 
 
-def asset(name: str, headers: Mapping[str, str] = PAGE_HEADERS) -> Endpoint:
-    """A page of one file."""
+# What gzip adds to a small file is more than it takes away.
+LEAST_TO_COMPRESS = 512
+
+# A tag in `If-None-Match` (RFC 9110 §8.8.3).
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+# Marks a line of a page that links to the demo.
+DEMO_MARK = b'data-page="demo"'
+
+
+def asset(
+    name: str, headers: Mapping[str, str] = PAGE_HEADERS, *, left_out: bytes | None = None
+) -> Endpoint:
+    """A page of one file, without the lines that have the mark `left_out`."""
     content = (STATIC / name).read_bytes()
-    media_type = MEDIA_TYPES[name.rpartition(".")[2]]
+    if left_out is not None:
+        lines = content.splitlines(keepends=True)
+        content = b"".join(line for line in lines if left_out not in line)
+    return static(content, MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
+
+
+def static(content: bytes, media_type: str, *, headers: Mapping[str, str]) -> Endpoint:
+    """A representation that stays the same while the process runs: with a tag, and compressed for
+    clients that accept it.
+    """
+    digest = hashlib.sha256(content).hexdigest()[:20]
+    plain = (content, {**headers, "etag": f'"{digest}"', "vary": "Accept-Encoding"})
+    packed = plain
+    if len(content) >= LEAST_TO_COMPRESS:
+        # Each coding is a representation with a tag of its own (RFC 9110 §8.8.3.3).
+        own = {"etag": f'"{digest}-gzip"', "content-encoding": "gzip"}
+        packed = (gzip.compress(content, 9, mtime=0), {**plain[1], **own})
 
     async def page(request: Request) -> Response:
-        return Response(content, media_type=media_type, headers=headers)
+        wanted = accepts_gzip(request.headers.get("accept-encoding"))
+        body, fields = packed if wanted else plain
+        condition = request.headers.get("if-none-match", "")
+        if condition.strip() == "*" or fields["etag"] in _TAG.findall(condition):
+            kept = {name: value for name, value in fields.items() if name != "content-encoding"}
+            return Response(status_code=304, headers=kept)
+        return Response(body, media_type=media_type, headers=fields)
 
     return page
 

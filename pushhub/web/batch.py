@@ -27,12 +27,22 @@ from pushhub.protocol.event import (
 from pushhub.protocol.feed import JSON as JSON_HEADER
 from pushhub.protocol.feed import NO_STORE
 from pushhub.protocol.grant import Action
+from pushhub.protocol.json_body import (
+    MAX_JSON_DEPTH,
+    JsonError,
+    TooDeep,
+    check_depth,
+    load,
+    raw_members,
+)
 from pushhub.protocol.problem import Problem
 from pushhub.store.base import ANY_VALUE, Append, Appended, Expect, StoreError
 from pushhub.web.publish import receipt, refusal
 from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pushhub.protocol.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome
@@ -59,11 +69,12 @@ _FIELDS = frozenset(
 def batch(service: Service, request: Request, grant: Grant) -> Hold:
     """Publish every item; the results are listed in the order of the items and their channels."""
     items = _items(request.body)
+    texts = _texts(request.body)
     appends: list[Append] = []
     owners: list[int] = []
     for index, item in enumerate(items):
         try:
-            for append in _appends(service, grant, item):
+            for append in _appends(service, grant, item, next(texts)):
                 appends.append(append)
                 owners.append(index)
         except Problem as problem:
@@ -100,8 +111,9 @@ def _result(channel: str, outcome: Outcome) -> dict[str, Any]:
 
 def _items(body: bytes) -> list[Any]:
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        # The list and the item are around the data.
+        document = load(body, around=2)
+    except JsonError as error:
         raise Problem("bad-body", f"The body is not JSON: {error}.") from None
     items = document if isinstance(document, list) else [document]
     if not items:
@@ -109,7 +121,21 @@ def _items(body: bytes) -> list[Any]:
     return items
 
 
-def _appends(service: Service, grant: Grant, item: object) -> list[Append]:
+def _texts(body: bytes) -> Iterator[dict[str, bytes]]:
+    """The members of each item as they were sent: an event keeps the bytes of its data."""
+    members = raw_members(body)
+    while True:
+        try:
+            yield next(members)
+        except StopIteration:
+            return
+        except JsonError as error:
+            raise Problem("bad-body", f"An item is ambiguous: {error}.") from None
+
+
+def _appends(
+    service: Service, grant: Grant, item: object, texts: Mapping[str, bytes]
+) -> list[Append]:
     if not isinstance(item, dict):
         raise Problem("bad-body", 'An item is an object: {"channel": "news", "data": …}.')
     if unknown := item.keys() - _FIELDS:
@@ -117,7 +143,7 @@ def _appends(service: Service, grant: Grant, item: object) -> list[Append]:
             "bad-body",
             f"An item has no field {min(unknown)!r}; it has {', '.join(sorted(_FIELDS))}.",
         )
-    draft = _draft(item)
+    draft = _draft(item, texts)
     key = _text(item, "idempotency_key")
     expect = _expect(_text(item, "if_match"))
     try:
@@ -146,12 +172,12 @@ def _channels(item: dict[str, Any]) -> list[str]:
         raise Problem("bad-channel", str(error)) from None
 
 
-def _draft(item: dict[str, Any]) -> Draft:
+def _draft(item: dict[str, Any], texts: Mapping[str, bytes]) -> Draft:
     if "data" not in item:
         raise Problem("bad-body", "An item has 'data'.")
     data, content_type = item["data"], _text(item, "content_type")
     try:
-        body = _bytes(data, content_type, _text(item, "encoding"))
+        body = _bytes(data, texts["data"], content_type, _text(item, "encoding"))
         if len(body) > MAX_EVENT_BYTES:
             raise Problem(
                 "too-large",
@@ -159,11 +185,13 @@ def _draft(item: dict[str, Any]) -> Draft:
                 limit=MAX_EVENT_BYTES,
             )
         return Draft(body, content_type or JSON, _text(item, "type"), _text(item, "id"))
+    except TooDeep as error:
+        raise Problem("bad-body", f"{error}.", limit=MAX_JSON_DEPTH) from None
     except DraftError as error:
         raise Problem("bad-body", str(error)) from None
 
 
-def _bytes(data: object, content_type: str, encoding: str) -> bytes:
+def _bytes(data: object, text: bytes, content_type: str, encoding: str) -> bytes:
     essence = media_type(content_type)
     if encoding == "base64" and content_type and isinstance(data, str):
         try:
@@ -173,7 +201,8 @@ def _bytes(data: object, content_type: str, encoding: str) -> bytes:
     if encoding:
         raise DraftError("'encoding' is 'base64', for 'data' that is text, with a 'content_type'.")
     if essence in ("", JSON) or essence.endswith("+json"):
-        return orjson.dumps(data)
+        check_depth(text)
+        return text
     if not isinstance(data, str):
         raise DraftError(f"'data' of the content type {content_type!r} is text, or base64.")
     return data.encode()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.bosh.body import EMPTY, parse, terminate
-from pushhub.bosh.coding import LEAST_BYTES, accepts_gzip, decode, encode
+from pushhub.bosh.coding import LEAST_BYTES, decode, encode
 from pushhub.bosh.condition import BindingError
 from pushhub.bosh.terms import DEFAULT_CONTENT
 from pushhub.hub.hold import Hold
+from pushhub.protocol.accept import accepts_gzip
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.problem import Problem
 
@@ -52,7 +53,7 @@ class Bound(Hold):
         self.sessions = sessions
         self.client = request.client
         self.secure = request.secure
-        self.gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        self.gzip = accepts_gzip(request.headers.get("accept-encoding"))
 
     def answer(self, body: bytes, status: int = 200, content: str = DEFAULT_CONTENT) -> None:
         """Complete it with what the session says."""

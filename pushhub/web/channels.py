@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.hub.holders import readers_on
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.feed import JSON, NO_STORE
 from pushhub.protocol.grant import Action
@@ -48,7 +49,7 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
                 "channel": info.channel,
                 "events": info.events,
                 "cursor": str(info.latest),
-                "holds": service.hub.holds_on(info.channel),
+                "holds": readers_on(service.hub, info.channel),
             }
             for info in infos
             if not grant.manage or grant.allows(Action.MANAGE, info.channel)

@@ -4,6 +4,7 @@ is what it has not: figures, presence, traces and settings.
     POST /console/session   whether the key is an operator's
     POST /console/wish      what all processes shall tell for a while
     GET  /console/feed      what they tell: a feed like any other, that is allowed to wait
+    GET  /console/events    the events of a channel, as its feed gives them
     GET  /console/now       this process's figures, even when the store is away
     GET  /console/settings  the settings, and where each was set
 """
@@ -16,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub import __version__
-from pushhub.protocol.answer import Answer
+from pushhub.hub.hold import ConsoleHold
+from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.cursor import CursorError, Start, parse_since
 from pushhub.protocol.event import check_label
 from pushhub.protocol.feed import JSON, NO_STORE, Feed
+from pushhub.protocol.json_body import load
 from pushhub.protocol.poll import parse_limit
 from pushhub.protocol.problem import Problem
-from pushhub.web.console_desk import FEED
-from pushhub.web.console_figures import bounds
+from pushhub.web.console_figures import FEED, bounds
 from pushhub.web.console_settings import shown
 from pushhub.web.faces import Face, Route
 from pushhub.web.reading import wait
@@ -32,7 +34,6 @@ from pushhub.web.reading import wait
 if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
     from pushhub.protocol.grant import Grant
-    from pushhub.protocol.poll import Poll
     from pushhub.protocol.request import Request
     from pushhub.web.service import Service
 
@@ -53,6 +54,7 @@ def session(service: Service, request: Request, grant: Grant) -> Answer:
             "name": grant.subject,
             "expires": grant.expires,
             "open": service.settings.dev,
+            "origin": service.notices is not None,
             "version": __version__,
             "bounds": bounds(),
             "grants": grant.claim(),
@@ -70,17 +72,32 @@ def settings(service: Service, request: Request, grant: Grant) -> Answer:
     return _json({"settings": shown(service.settings)})
 
 
-def feed(service: Service, request: Request, grant: Grant) -> Poll:
+def feed(service: Service, request: Request, grant: Grant) -> Answer | Hold:
     """What the processes tell, of all consoles together."""
+    return _read(service, request, FEED)
+
+
+def events(service: Service, request: Request, grant: Grant) -> Answer | Hold:
+    """The events of the channel `channel`, as its own feed gives them. The console reads them here,
+    so that its requests can be told from those of clients.
+    """
+    return _read(service, request, _channel(request.query.get("channel", "")))
+
+
+def _read(service: Service, request: Request, channel: str) -> Answer | Hold:
     try:
         since = parse_since(request.query["since"]) if "since" in request.query else Start.NOW
     except CursorError as error:
         raise Problem("bad-cursor", str(error)) from None
-    return Feed(FEED, since, parse_limit(request), wait(service, request))
+    poll = Feed(channel, since, parse_limit(request), wait(service, request))
+    held = service.hub.hold(poll, ConsoleHold)
+    assert not isinstance(held, Part), "only a stream's polls are answered with parts"
+    return held
 
 
 def wish(service: Service, request: Request, grant: Grant) -> Hold:
-    """Ask every process for figures, for who waits on a channel, or for a trace."""
+    """Ask every process for figures, for the state of the origin, for who waits on a channel, or
+    for a trace."""
     asked = _wish(request.body)
 
     async def work() -> Answer:
@@ -97,12 +114,14 @@ def _wish(body: bytes) -> dict[str, Any]:
         Problem: it is none.
     """
     try:
-        asked = orjson.loads(body)
+        asked = load(body)
     except ValueError:
         asked = None
     match asked:
         case {"figures": True}:
             return {"figures": True}
+        case {"origin": True}:
+            return {"origin": True}
         case {"presence": str(channel)}:
             return {"presence": _channel(channel)}
         case {"end": str(id)} if _ID.fullmatch(id):
@@ -116,8 +135,9 @@ def _wish(body: bytes) -> dict[str, Any]:
                 raise Problem("bad-body", str(error)) from None
     raise Problem(
         "bad-body",
-        'A wish is {"figures": true}, {"presence": channel}, {"trace": id, "channel": …}, '
-        '{"trace": id, "client": …} or {"end": id}; an id has 8 to 32 letters and digits.',
+        'A wish is {"figures": true}, {"origin": true}, {"presence": channel}, '
+        '{"trace": id, "channel": …}, {"trace": id, "client": …} or {"end": id}; '
+        "an id has 8 to 32 letters and digits.",
     )
 
 
@@ -136,6 +156,7 @@ CONSOLE_ROUTES = (
     Route("/console/session", {"POST": Face(session, admit=admit)}),
     Route("/console/wish", {"POST": Face(wish, MAX_WISH_BYTES, admit=admit)}),
     Route("/console/feed", {"GET": Face(feed, admit=admit)}),
+    Route("/console/events", {"GET": Face(events, admit=admit)}),
     Route("/console/now", {"GET": Face(now, admit=admit)}),
     Route("/console/settings", {"GET": Face(settings, admit=admit)}),
 )

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from pushhub.hub.follow import Follow
-from pushhub.hub.holders import holders
+from pushhub.hub.follow import Follow, Untallied
+from pushhub.hub.holders import holders, readers_on
 from pushhub.hub.trace import Note, Target, Tracer
 from pushhub.hub.wheel import OFF
+from pushhub.origin.report import report
 from pushhub.protocol.event import Draft
 from pushhub.store.base import Append, Retention, StoreError, append
-from pushhub.web.console_figures import figures
+from pushhub.web.console_figures import FEED, WISHES, figures
 from pushhub.web.console_witness import Witness
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-WISHES = "$console:wishes"
-FEED = "$console:feed"
 # For how long a wish is good. A console says it again three times in that time.
 WISH_SECONDS = 15
 # Whoever was deaf for a moment hears what was wished meanwhile.
@@ -61,7 +60,7 @@ class Desk:
         self._service = service
         self._tracer = Tracer(service.hub, self._note)
         self._witness: Witness | None = None
-        self._follow = Follow(service.hub, WISHES, self._hear)
+        self._follow = Follow(service.hub, WISHES, self._hear, make=Untallied)
         # What is asked for → until when, on the hub's clock; "" is the figures, others are traces.
         self._until: dict[str, float] = {}
         self._lines: dict[str, list[Note]] = {}
@@ -107,9 +106,11 @@ class Desk:
             return
         until = hub.now() + WISH_SECONDS
         if channel := wish.get("presence"):
-            here = hub.holds_on(channel)
-            told = {"presence": channel, "holds": here}
+            told = {"presence": channel, "holds": readers_on(hub, channel)}
             self._tell(told | {"holders": holders(hub, channel, MAX_HOLDERS)})
+        elif wish.get("origin"):
+            if self._service.notices is not None:
+                self._tell({"origin": report(self._service.notices.sharing)})
         elif id := wish.get("end"):
             self._end(id)
         elif id := wish.get("trace"):

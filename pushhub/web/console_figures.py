@@ -1,7 +1,8 @@
 """What one process says of itself in the console, once a second while somebody looks.
 
 Counters and histograms are since the start, as in `/metrics`: the console takes differences, adds
-the processes up, and loses nothing when a sample is lost.
+the processes up, and loses nothing when a sample is lost. The console's own channels and requests
+are left out.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pushhub.hub.stats import LATENCY_BOUNDS
+from pushhub.origin.report import fetch_figures
 
 if TYPE_CHECKING:
     from pushhub.hub.stats import Histogram
     from pushhub.web.service import Service
+
+WISHES = "$console:wishes"
+FEED = "$console:feed"
+# The console's own channels, which its figures leave out.
+_OWN = (WISHES, FEED)
 
 _STATM = Path("/proc/self/statm")
 
@@ -23,12 +30,14 @@ _STATM = Path("/proc/self/statm")
 def figures(service: Service) -> dict[str, Any]:
     """The sample of this moment."""
     hub, stats = service.hub, service.hub.stats
+    own = [found for name in _OWN if (found := hub.shelf.get(name)) is not None]
+    own_bytes = sum(channel.tail.size for channel in own if channel.tail is not None)
     return {
         "time": round(hub.clock(), 3),
         "holds": hub.parked,
-        "channels": len(hub.shelf),
+        "channels": len(hub.shelf) - len(own),
         "sessions": service.sessions() if service.sessions else None,
-        "tail_bytes": hub.shelf.tail_bytes,
+        "tail_bytes": hub.shelf.tail_bytes - own_bytes,
         "memory": _resident(),
         "cpu": round(time.process_time(), 3),
         "draining": hub.draining or service.leaving,
@@ -57,12 +66,17 @@ def figures(service: Service) -> dict[str, Any]:
         "gaps": dict(stats.gaps),
         "recovered": stats.recovered,
         "rejected": sum(service.rejected.values()) + stats.refused_holds,
+        "origin": _origin(service),
         # Of each: how many up to each of LATENCY_BOUNDS, and beyond the last.
         "wake": _counts(stats.wake_latency),
         "append": _counts(stats.append_seconds),
         "read": _counts(stats.read_seconds),
         "loop": _counts(stats.loop_lag),
     }
+
+
+def _origin(service: Service) -> dict[str, int] | None:
+    return None if service.notices is None else fetch_figures(service.notices.sharing)
 
 
 def bounds() -> list[float]:

@@ -44,6 +44,7 @@ class Control:
         self.pages = Starlette(
             routes=pages(service, trusts), exception_handlers=problem_handlers(service)
         )
+        self.pages.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and await answered(self.faces, scope, receive, send):

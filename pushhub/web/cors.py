@@ -6,16 +6,22 @@ A browser hides an answer without these headers from its page, an error's reason
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # What a page may read of an answer, beside the body.
-EXPOSED = "ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
+EXPOSED = (
+    "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
+)
 
 # What a page may send.
 ALLOWED = (
-    "Authorization, Cache-Control, Content-Type, Event-Id, Event-Type, Idempotency-Key, If-Match,"
-    " If-None-Match, Last-Event-ID, Prefer, Wait"
+    "Authorization, Cache-Control, Content-Encoding, Content-Type, Event-Id, Event-Type,"
+    " Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, Wait"
 )
 
 # Seconds for which a browser remembers a preflight; Chromium takes no more than two hours.
@@ -41,9 +47,15 @@ SAME_ORIGIN = _variant()
 
 
 class Cors:
-    """Which origins may read answers: exact ones, which may also send cookies, or `*` for any."""
+    """Which origins may read answers: exact ones, which may also send cookies, or `*` for any.
 
-    def __init__(self, origins: list[str], *, any_origin: bool = False) -> None:
+    `headers` are what their pages may send beside `ALLOWED`.
+    """
+
+    def __init__(
+        self, origins: list[str], headers: Sequence[str] = (), *, any_origin: bool = False
+    ) -> None:
+        self.allowed = ", ".join((ALLOWED, *headers))
         self._any = any_origin or "*" in origins
         self._origins = frozenset(origins)
         exposed = (b"access-control-expose-headers", EXPOSED.encode())
@@ -74,7 +86,7 @@ class Cors:
             (
                 (b"allow", allowed),
                 (b"access-control-allow-methods", allowed),
-                (b"access-control-allow-headers", ALLOWED.encode()),
+                (b"access-control-allow-headers", self.allowed.encode()),
                 (b"access-control-max-age", b"%d" % MAX_AGE),
                 (b"cache-control", b"no-store"),
             ),

@@ -17,6 +17,7 @@ from pushhub.hub.hold import Hold
 from pushhub.hub.stream import Stream
 from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.channel import ChannelNameError, decode_segment
+from pushhub.protocol.coding import decoded
 from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import QueryError
@@ -62,6 +63,8 @@ class Face:
     """Whether a GET of the same address with the same reading headers is the same poll again."""
     admit: Callable[[Service, Request], Grant] | None = None
     """Who may, where that is not for the authority alone."""
+    decodes: bool = True
+    """Whether a compressed body is unpacked before `run`; else `run` reads `Content-Encoding`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Route:
 
     path: str
     faces: Mapping[str, Face]
+    aliases: tuple[str, ...] = ()
+    """Other spellings of a `path` without a channel."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -90,7 +95,12 @@ ROUTES = (
     Route("/v1/publish", {"POST": Face(batch, MAX_BATCH_BYTES)}),
     Route("/v1/tickets", {"POST": Face(ticket)}),
     Route("/v1/notify", {"POST": Face(notify, MAX_NOTIFY_BYTES)}),
-    Route("/http-bind", {"POST": Face(bind, MAX_BODY_BYTES), "GET": Face(page)}),
+    Route(
+        "/http-bind",
+        {"POST": Face(bind, MAX_BODY_BYTES, decodes=False), "GET": Face(page)},
+        # Clients are configured with both spellings: Prosody and ejabberd answer both.
+        aliases=("/http-bind/",),
+    ),
 )
 
 
@@ -140,7 +150,10 @@ class Faces:
         self._trusts = trusts
         self.cors = cors
         self._fixed = {
-            prefix + route.path: Match(route, None) for route in routes if "{" not in route.path
+            prefix + path: Match(route, None)
+            for route in routes
+            if "{" not in route.path
+            for path in (route.path, *route.aliases)
         }
         self._open = [
             (re.compile(re.escape(prefix + route.path).replace(r"\{channel\}", "([^/]*)")), route)
@@ -202,6 +215,9 @@ class Faces:
             return self._refused(error, request, match)
 
     def _run(self, face: Face, request: Request, match: Match, grant: Grant) -> Decision:
+        if request.body and face.decodes and "content-encoding" in request.headers:
+            coding = request.headers["content-encoding"]
+            request.body = decoded(request.body, coding, face.max_body)
         if match.segment is None:
             result = face.run(self.service, request, grant)
         else:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.hub.hold import Hold
+from pushhub.protocol.accept import negotiate
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.event import Draft
 from pushhub.protocol.grant import Action
@@ -95,16 +96,10 @@ def accepts_json(request: Request) -> bool:
     Raises:
         Problem: 406, neither is accepted.
     """
-    accepted = [
-        one.partition(";")[0].strip().lower()
-        for one in request.headers.get("accept", "*/*").split(",")
-    ]
-    for one in accepted:
-        if one in ("*/*", "text/*", "text/plain"):
-            return False
-        if one in ("application/*", "application/json"):
-            return True
-    raise Problem("not-acceptable", "This address answers text/plain or application/json.")
+    chosen = negotiate(request.headers.get("accept"), ("text/plain", "application/json"))
+    if chosen is None:
+        raise Problem("not-acceptable", "This address answers text/plain or application/json.")
+    return chosen == "application/json"
 
 
 def published(items: list[dict[str, object]], whose: str, *, as_json: bool) -> Answer:

@@ -30,7 +30,7 @@ def host_meta(service: Service, *, json: bool) -> Callable[[Request], Awaitable[
     async def page(request: Request) -> Response:
         if service.bosh is None:
             return Response("No XMPP domain is served here.\n", 404, _HEADERS)
-        address = bosh_address(service, request)
+        address = bosh_address(request)
         if json:
             return JSONResponse({"links": [{"rel": REL, "href": address}]}, headers=_HEADERS)
         link = f"<Link rel={quoteattr(REL)} href={quoteattr(address)}/>"
@@ -40,9 +40,10 @@ def host_meta(service: Service, *, json: bool) -> Callable[[Request], Awaitable[
     return page
 
 
-def bosh_address(service: Service, request: Request) -> str:
+def bosh_address(request: Request) -> str:
     """The address as the client reaches it: its own host, and https where a proxy says so."""
     scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0].strip()
     scheme = "https" if scheme == "https" else "http"
-    prefix = service.settings.prefix if service.settings.routes or service.settings.origin else ""
+    # The prefix of pushhub's own routes, and the one that the server was told of.
+    prefix = request.scope.get("root_path", "").rstrip("/")
     return f"{scheme}://{request.headers.get('host', '')}{prefix}/http-bind"

@@ -31,8 +31,19 @@ def render(service: Service) -> str:
             "BOSH sessions that this process has now.",
             service.sessions() if service.sessions else 0,
         ),
+        _counters(
+            "pushhub_xmpp_stalls_total",
+            "Loops of the XMPP server that were given up for lack of progress.",
+            "loop",
+            stats.xmpp_stalls,
+        ),
         _gauge("pushhub_draining", "1 while the server is leaving.", int(hub.draining)),
         _gauge("pushhub_store_ready", "1 while the store can be used.", int(hub.store.ready)),
+        _gauge(
+            "pushhub_store_evicts",
+            "1 while Redis may evict logs, which no reader would be told of.",
+            int(getattr(hub.store, "evicts", False)),
+        ),
         _histogram(
             "pushhub_hold_seconds",
             "How long requests were parked, whatever ended it.",

@@ -29,6 +29,8 @@ _ALWAYS = (
     "internal",
 )
 _STORE = "store-unavailable"
+_WAITS = ("Prefer", "Wait", "wait")
+_BODY = ("bad-body", "unsupported-coding")
 
 _STREAM_EXAMPLE = """id: l47wswsl6hpd-0
 
@@ -72,7 +74,8 @@ def document() -> dict[str, Any]:
             "description": _ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "This server."}],
+        # Relative to the document, which may be under a path prefix (OpenAPI 3.1 §4.8.5).
+        "servers": [{"url": ".", "description": "This server."}],
         "tags": [
             {"name": "Read", "description": "A channel's events, its value, many channels."},
             {"name": "Publish", "description": "One event, or many."},
@@ -103,7 +106,7 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing()},
         "/v1/tickets": {"post": _ticket()},
-        "/v1/notify": openapi_origin.described(_refusals((*_ALWAYS, "no-route", _STORE))),
+        "/v1/notify": openapi_origin.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
         "/http-bind": openapi_bosh.described(),
         **_pages(),
     }
@@ -118,7 +121,7 @@ def _feed() -> dict[str, Any]:
         " wait and nothing new the request is held until an event comes; at the end of the wait it"
         " is answered with an empty list. With `Accept: text/event-stream` it is a stream: `id` is"
         " the cursor, a gap is an event of the type `gap` and the stream goes on from the oldest.",
-        parameters=("since", "limit", "Prefer", "Wait", "wait", "LastEventId", "ticket"),
+        parameters=("since", "limit", *_WAITS, "LastEventId", "envelope", "ticket"),
         answers={
             "200": _answer(
                 "The events; an empty list if there are none.",
@@ -146,14 +149,7 @@ def _publish() -> dict[str, Any]:
             "*/*": {"schema": {}},
         },
         answers={"200": _answer("The event is in the log.", {_JSON: _schema("Receipt")})},
-        problems=(
-            "bad-body",
-            "bad-channel",
-            "forbidden",
-            "precondition-failed",
-            "key-reused",
-            _STORE,
-        ),
+        problems=(*_BODY, "bad-channel", "forbidden", "precondition-failed", "key-reused", _STORE),
     )
 
 
@@ -166,7 +162,7 @@ def _value() -> dict[str, Any]:
         " an `If-None-Match` that matches, the request is held until the value changes; with a wait"
         " and no condition, a channel without a value is waited on for its first. A value never"
         " gaps: any ETag that does not match gets the value.",
-        parameters=("IfNoneMatch", "Prefer", "Wait", "wait"),
+        parameters=("IfNoneMatch", *_WAITS),
         answers={
             "200": _answer(
                 "The value, in the content type that it was published with.",
@@ -202,7 +198,7 @@ def _poll() -> dict[str, Any]:
         " and the channel's cursor moves to the oldest event that is kept. With"
         " `Accept: text/event-stream` every message is one answer; one with gaps is of the type"
         " `gap`.",
-        parameters=("Prefer", "Wait", "wait"),
+        parameters=_WAITS,
         body={_JSON: _schema("Poll")},
         answers={
             "200": _answer(
@@ -212,7 +208,7 @@ def _poll() -> dict[str, Any]:
             )
         },
         problems=(
-            "bad-body",
+            *_BODY,
             "bad-channel",
             "bad-cursor",
             "too-many-channels",
@@ -233,7 +229,7 @@ def _batch() -> dict[str, Any]:
         " `error`, which is one of `precondition-failed`, `key-reused` and `store-unavailable`.",
         body={_JSON: _schema("Batch")},
         answers={"200": _answer("What became of each event.", {_JSON: _schema("BatchAnswer")})},
-        problems=("bad-body", "bad-channel", "forbidden", _STORE),
+        problems=(*_BODY, "bad-channel", "forbidden", _STORE),
     )
 
 
@@ -313,9 +309,19 @@ def _pages() -> dict[str, Any]:
             for end, how in (("", ", in XML"), (".json", ", in JSON"))
         },
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
-        "/demo": page("demo", "See it move", "One channel and a reader of each kind.", html),
+        "/demo": page(
+            "demo",
+            "See it move",
+            "One channel and a reader of each kind; with `dev` or `demo` alone.",
+            html,
+        ),
         "/console": page("console", "Watch and operate", "For who has an admin key.", html),
-        "/": page("home", "Go to the demo", "", {"307": _answer("To `/demo`.")}),
+        "/": page(
+            "home",
+            "Begin",
+            "A page with links; with `dev` or `demo` the demo.",
+            html | {"307": _answer("To `/demo`.")},
+        ),
     }
 
 

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request as Asked
 from pushhub.web import metrics
-from pushhub.web.assets import CONSOLE_HEADERS, asset, folder
+from pushhub.web.assets import CONSOLE_HEADERS, DEMO_MARK, asset, folder, static
 from pushhub.web.host_meta import host_meta
 from pushhub.web.metrics_sum import add_up
 from pushhub.web.openapi import document
@@ -25,35 +25,47 @@ if TYPE_CHECKING:
 
     from pushhub.web.service import Service
 
+# Pages that people open by hand, and may give a slash at the end.
+_PAGES = ("docs", "demo", "console")
+
 # The browser client, for a script tag and as a module: what `npm run build` in clients/js writes.
 CLIENT = ("client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.d.ts")
 
 
 def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> list[Route]:
     """The routes of the pages. Whom `trusts` trusts needs no key for the metrics."""
+    demo = service.settings.shows_demo
+    left_out = None if demo else DEMO_MARK
     return [
-        Route("/", _home),
+        Route("/", _demo_first if demo else asset("home.html")),
         Route("/livez", _livez),
         Route("/readyz", _readyz(service)),
         Route("/metrics", _metrics(service, trusts)),
-        Route("/openapi.json", _openapi),
+        Route("/openapi.json", _openapi()),
         Route("/.well-known/host-meta", host_meta(service, json=False)),
         Route("/.well-known/host-meta.json", host_meta(service, json=True)),
-        Route("/docs", asset("docs.html")),
+        Route("/docs", asset("docs.html", left_out=left_out)),
         Route("/docs.css", asset("docs.css")),
         Route("/docs.js", asset("docs.js")),
         *(Route(f"/{name}", asset(name)) for name in CLIENT),
         Route("/page.css", asset("page.css")),
-        Route("/demo", asset("demo.html")),
-        Route("/demo/faces.json", _faces(service)),
-        Route("/demo/{file}", folder("demo")),
-        Route("/console", asset("console.html", CONSOLE_HEADERS)),
+        *(_demo(service) if demo else ()),
+        Route("/console", asset("console.html", CONSOLE_HEADERS, left_out=left_out)),
         Route("/console/{file}", folder("console", CONSOLE_HEADERS)),
     ]
 
 
-async def _home(request: Request) -> Response:
-    return RedirectResponse("/demo", 307)
+def _demo(service: Service) -> tuple[Route, ...]:
+    return (
+        Route("/demo", asset("demo.html")),
+        Route("/demo/faces.json", _faces(service)),
+        Route("/demo/{file}", folder("demo")),
+    )
+
+
+async def _demo_first(request: Request) -> Response:
+    # Relative, since a proxy may serve this under a path prefix that only the proxy knows.
+    return RedirectResponse("demo", 307)
 
 
 async def _livez(request: Request) -> Response:
@@ -61,8 +73,9 @@ async def _livez(request: Request) -> Response:
     return JSONResponse({"live": True}, headers={"cache-control": "no-store"})
 
 
-async def _openapi(request: Request) -> Response:
-    return JSONResponse(document())
+def _openapi() -> Callable[[Request], Awaitable[Response]]:
+    body = bytes(JSONResponse(document()).body)
+    return static(body, "application/json", headers={"cache-control": "no-cache"})
 
 
 def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
@@ -117,14 +130,19 @@ def _problem(service: Service, problem: Problem) -> Response:
 
 
 def problem_handlers(
-    service: Service,
+    service: Service, prefix: str = ""
 ) -> dict[int, Callable[[Request, Exception], Awaitable[Response]]]:
     """Starlette's own errors, as problems like all others."""
 
     async def not_found(request: Request, error: Exception) -> Response:
+        name = request.url.path.removesuffix("/").rpartition("/")[2]
+        if request.url.path.endswith("/") and name in _PAGES:
+            return RedirectResponse(f"../{name}", 307)
         return _problem(
             service,
-            Problem("not-found", "There is nothing at this address; /docs lists what there is."),
+            Problem(
+                "not-found", f"No page has this address; {prefix}/docs lists those that exist."
+            ),
         )
 
     async def method_not_allowed(request: Request, error: Exception) -> Response:

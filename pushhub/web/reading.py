@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.hub.stream import Stream
+from pushhub.protocol.accept import negotiate
 from pushhub.protocol.cursor import CursorError, Start, parse_since
 from pushhub.protocol.etag import parse_tags
 from pushhub.protocol.feed import Feed
@@ -14,11 +15,12 @@ from pushhub.protocol.grant import Action
 from pushhub.protocol.many import Many, parse_many
 from pushhub.protocol.poll import parse_limit
 from pushhub.protocol.problem import Problem
-from pushhub.protocol.sse import OPENING, FeedStream, ManyStream
+from pushhub.protocol.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS, FeedStream, ManyStream
 from pushhub.protocol.value import Value
 from pushhub.protocol.wait import granted_wait
 
 if TYPE_CHECKING:
+    from pushhub.protocol.answer import Answer
     from pushhub.protocol.cursor import Since
     from pushhub.protocol.grant import Grant
     from pushhub.protocol.poll import Poll
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
     from pushhub.web.service import Service
 
 EVENT_STREAM = "text/event-stream"
+_FEED_TYPES = ("application/json", EVENT_STREAM)
 
 
-def feed(service: Service, request: Request, grant: Grant, channel: str) -> Poll | Stream:
+def feed(service: Service, request: Request, grant: Grant, channel: str) -> Poll | Stream | Answer:
     """`GET /v1/channels/{channel}/events`: the events after a cursor; with SSE, and then all that
     come.
     """
@@ -36,10 +39,18 @@ def feed(service: Service, request: Request, grant: Grant, channel: str) -> Poll
     limit = parse_limit(request)
     streams = wants_stream(request)
     since = _since(request, streams)
+    if streams and request.method == "HEAD":
+        return HEAD_OF_STREAM
     if streams:
-        return Stream(
-            service.hub, OPENING, FeedStream(channel, since, limit, first=True), grant.expires
+        poll = FeedStream(
+            channel,
+            since,
+            limit,
+            first=True,
+            retry_ms=service.hub.pick(RETRIES_MS),
+            envelope=_flag(request, "envelope"),
         )
+        return Stream(service.hub, OPENING, poll, grant.expires)
     return Feed(channel, since, limit, wait(service, request))
 
 
@@ -57,7 +68,8 @@ def many(service: Service, request: Request, grant: Grant) -> Poll | Stream:
     for want in asked.wants:
         service.authority.require(grant, Action.READ, want.channel)
     if wants_stream(request):
-        poll = ManyStream(asked.wants, asked.limit, first=True)
+        retry_ms = service.hub.pick(RETRIES_MS)
+        poll = ManyStream(asked.wants, asked.limit, first=True, retry_ms=retry_ms)
         return Stream(service.hub, OPENING, poll, grant.expires)
     return Many(asked.wants, asked.limit, wait(service, request) or asked.wait)
 
@@ -70,14 +82,26 @@ def wait(service: Service, request: Request) -> int | None:
 
 
 def wants_stream(request: Request) -> bool:
-    """Whether the reader takes Server-Sent Events. HEAD never streams."""
-    return EVENT_STREAM in request.headers.get("accept", "") and request.method != "HEAD"
+    """Whether the request prefers Server-Sent Events to JSON.
+
+    JSON is also the response to a request that accepts neither (RFC 9110 §12.5.1 leaves that to
+    the server): many clients send an `Accept` that they do not mean.
+    """
+    accept = request.headers.get("accept")
+    return accept is not None and negotiate(accept, _FEED_TYPES) == EVENT_STREAM
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query.get(name, "false")
+    if text not in ("true", "1", "false", "0"):
+        raise Problem("bad-request", f"'{name}' is true or false.")
+    return text in ("true", "1")
 
 
 def _since(request: Request, streams: bool) -> Since:
     # A browser that reconnects sends the URL as it was and the id that it saw last: the id is
     # newer.
-    text = request.headers.get("last-event-id") if streams else None
+    text = _last_event_id(request) if streams else None
     text = text or request.query.get("since")
     if text is None:
         return Start.EARLIEST
@@ -85,3 +109,20 @@ def _since(request: Request, streams: bool) -> Since:
         return parse_since(text)
     except CursorError as error:
         raise Problem("bad-cursor", str(error)) from None
+
+
+def _last_event_id(request: Request) -> str | None:
+    """The last id that a stream's reader has seen: from the header, or from the query string.
+
+    Polyfills of EventSource that may send no header of their own, since it needs a CORS preflight,
+    add a query parameter: `lastEventId` (event-source-polyfill), `lastEventID` and `Last-Event-ID`
+    (Mercure's clients), `evs_last_event_id` (amvtek), `last_event_id` (hand-written ones).
+    """
+    header = request.headers.get("last-event-id")
+    if header or "vent" not in request.query_string.lower():
+        return header
+    for name, value in request.query.items():
+        plain = name.replace("-", "").replace("_", "").lower()
+        if value and plain in ("lasteventid", "evslasteventid"):
+            return value
+    return None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pushhub.protocol.grant import NOTHING, Grant, grant_from_claim
 from pushhub.xmpp.jid import prepare_local, prepare_password
 from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.saslprep import saslprep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,11 +49,20 @@ class Keys:
     iterations: int
     stored: bytes
     server: bytes
+    others: tuple[tuple[bytes, bytes], ...] = ()
+    """`stored` and `server` of the same password in the other forms in which clients send it; the
+    salt is the same, since the client is told one."""
+
+    @property
+    def pairs(self) -> tuple[tuple[bytes, bytes], ...]:
+        """`stored` and `server` of each form of the password."""
+        return ((self.stored, self.server), *self.others)
 
     def verifies(self, password: str, hash_name: str) -> bool:
         """Whether it is the password. Takes milliseconds: not for the loop's thread."""
         keys = derive(password, hash_name, self.salt, self.iterations)
-        return hmac.compare_digest(keys.stored, self.stored)
+        found = [hmac.compare_digest(keys.stored, stored) for stored, _ in self.pairs]
+        return any(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,18 @@ def derive(password: str, hash_name: str, salt: bytes, iterations: int) -> Keys:
     client = hmac.digest(salted, b"Client Key", hash_name)
     server = hmac.digest(salted, b"Server Key", hash_name)
     return Keys(salt, iterations, hashlib.new(hash_name, client).digest(), server)
+
+
+def password_forms(password: str) -> list[str]:
+    """A password as clients may derive keys from it, the kept form first: prepared as RFC 8265 says
+    (OpaqueString), as RFC 4013 says (SASLprep), and as it was typed, which is what clients in
+    JavaScript do. Most passwords have one form.
+
+    Raises:
+        JidError: it can be none.
+    """
+    forms = (prepare_password(password), saslprep(password), password)
+    return [form for form in dict.fromkeys(forms) if form]
 
 
 class Accounts:
@@ -104,12 +126,12 @@ class Accounts:
             StoreError: the store cannot be written now.
         """
         bare = f"{prepare_local(local)}@{domain}"
-        keys = await self._keys(password)
+        secrets = await self._secrets(password)
 
         def make(old: Any) -> Any:
             if old is not None:
                 raise AccountError(f"There is an account {bare} already.")
-            return {"keys": keys, "grant": grant.claim()}
+            return {**secrets, "grant": grant.claim()}
 
         await self._index(bare, domain, present=True)
         await self._registers.change_json(self.name(bare), make)
@@ -130,12 +152,12 @@ class Accounts:
             AccountError: there is none of that name.
             JidError, StoreError: as `add`.
         """
-        keys = await self._keys(password)
+        secrets = await self._secrets(password)
 
         def make(old: Any) -> Any:
             if old is None:
                 raise AccountError(f"There is no account {bare}.")
-            return {**old, "keys": keys}
+            return {**old, **secrets}
 
         await self._registers.change_json(self.name(bare), make)
 
@@ -171,15 +193,22 @@ class Accounts:
 
         await self._registers.change_json(register_name("accounts", domain, shard), make)
 
-    async def _keys(self, password: str) -> dict[str, list[Any]]:
-        prepared = prepare_password(password)
+    async def _secrets(self, password: str) -> dict[str, Any]:
+        """What is kept of a password: `keys` by mechanism, and `also`, the same of its other forms,
+        which an older node does not read."""
+        forms = password_forms(password)
         loop = asyncio.get_running_loop()
-        keys = {}
+        keys, also = {}, {}
         for mechanism, hash_name in HASHES.items():
             salt = self._random_bytes(SALT_BYTES)
-            made = await loop.run_in_executor(None, derive, prepared, hash_name, salt, ITERATIONS)
-            keys[mechanism] = [_text(salt), ITERATIONS, _text(made.stored), _text(made.server)]
-        return keys
+            made = [
+                await loop.run_in_executor(None, derive, form, hash_name, salt, ITERATIONS)
+                for form in forms
+            ]
+            pairs = [[_text(each.stored), _text(each.server)] for each in made]
+            keys[mechanism] = [_text(salt), ITERATIONS, *pairs[0]]
+            also[mechanism] = pairs[1:]
+        return {"keys": keys, "also": also if len(forms) > 1 else {}}
 
 
 class AccountError(ValueError):
@@ -187,8 +216,12 @@ class AccountError(ValueError):
 
 
 def _account(record: Any) -> Account:
+    also = record.get("also", {})
     keys = {
-        mechanism: Keys(_bytes(salt), iterations, _bytes(stored), _bytes(server))
+        mechanism: Keys(
+            *(_bytes(salt), iterations, _bytes(stored), _bytes(server)),
+            tuple((_bytes(s), _bytes(v)) for s, v in also.get(mechanism, ())),
+        )
         for mechanism, (salt, iterations, stored, server) in record["keys"].items()
     }
     return Account(keys, grant_from_claim(record["grant"]))

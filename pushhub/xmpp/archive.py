@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import CursorError, parse_cursor
+from pushhub.protocol.cursor import Cursor, CursorError, parse_cursor
 from pushhub.protocol.event import MAX_LABEL_BYTES, Draft, rfc3339
+from pushhub.protocol.page import Page
 from pushhub.protocol.xml import parse, quote
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.names import CARBONS, CLIENT, DELAY, FORWARD, STANZA_ID
 from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.stamps import Stamps
 
 if TYPE_CHECKING:
-    from pushhub.protocol.cursor import Cursor
+    from collections.abc import Iterable
+
     from pushhub.protocol.event import Event
     from pushhub.protocol.xml import Element
+    from pushhub.store.base import Store
 
 XML = "application/xml"
 
@@ -52,16 +56,16 @@ class Kept:
     peer: str
     resource: str
     id: str = ""
-    time: int = 0
 
-    def payload(self, bare: str, *, delayed: bool = False) -> bytes:
-        """The message as its account gets it: with its id, and if it is late with its time."""
+    def payload(self, bare: str, *, delayed: int | None = None) -> bytes:
+        """The message as its account gets it: with its id, and if it is late with its stamp, in
+        milliseconds."""
         if not self.id:
             return self.stanza
         more = f"<stanza-id xmlns='{STANZA_ID}' id='{self.id}' by='{quote(bare)}'/></message>"
-        if delayed:
+        if delayed is not None:
             domain = quote(bare.rpartition("@")[2])
-            stamp = rfc3339(self.time)
+            stamp = rfc3339(delayed)
             more = f"<delay xmlns='{DELAY}' from='{domain}' stamp='{stamp}'/>{more}"
         return self.stanza[: -len(_END)] + more.encode()
 
@@ -82,6 +86,38 @@ class Kept:
         return Draft(self.stanza, XML, longer if fits else note)
 
 
+class Late:
+    """Messages of one archive that its account gets late, one after the other."""
+
+    __slots__ = ("_bare", "_stamps")
+
+    def __init__(self, store: Store, bare: str) -> None:
+        self._bare = bare
+        self._stamps = Stamps(store, archive_name(bare))
+
+    async def payload(self, event: Event) -> bytes:
+        """The message with its stamp.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        return kept(event).payload(self._bare, delayed=await self._stamps.of(event))
+
+
+async def events_at(store: Store, bare: str, offsets: Iterable[int]) -> list[Event]:
+    """The messages of an archive at offsets, as far as they are kept.
+
+    Raises:
+        StoreError: the store cannot be read now.
+    """
+    events = []
+    for offset in offsets:
+        read = await store.read(archive_name(bare), Cursor(store.epoch, offset - 1), 1)
+        if isinstance(read, Page) and read.events and read.events[0].offset == offset:
+            events.append(read.events[0])
+    return events
+
+
 def kept(event: Event) -> Kept:
     """Read an event of an archive."""
     way, kind, *others = event.type.split(" ", 3)
@@ -93,7 +129,7 @@ def kept(event: Event) -> Kept:
         theirs, ours = ("to", "from") if outgoing else ("from", "to")
         peer = parse_jid(stanza.attributes[theirs]).bare
         resource = parse_jid(stanza.attributes[ours]).resource
-    return Kept(event.data, outgoing, way[-1] != "-", kind, peer, resource, event.id, event.time)
+    return Kept(event.data, outgoing, way[-1] != "-", kind, peer, resource, event.id)
 
 
 def archived_as(stanza: Element, by: str) -> Cursor | None:

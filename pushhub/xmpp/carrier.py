@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 class Carrier:
     """A session of BOSH, as the transport of its stream."""
 
-    __slots__ = ("_doing", "_flushing", "owner", "session", "stream", "tick")
+    __slots__ = ("_doing", "_flushing", "client", "owner", "session", "stream", "tick")
 
     def __init__(self, owner: BoshSessions, session: Session) -> None:
         self.owner = owner
         self.session = session
         self.stream: Stream
+        # The address that the last request came from.
+        self.client = ""
         self.tick = OFF
         # Whether actions are being done: what the stream says then goes out with their answer.
         self._doing = False
@@ -40,6 +42,7 @@ class Carrier:
 
     def request(self, body: Body, raw: bytes, caller: Caller) -> None:
         """Take a request."""
+        self.client = caller.client
         self.do(self.session.request(body.rid, body, raw, self.owner.now(), caller))
 
     def gone(self, caller: Caller) -> None:

@@ -30,6 +30,10 @@ CHECK_SECONDS = 5.0
 # A letter is one event of the store, 256 KiB. Beyond this a body is compressed on its way.
 LARGE_BYTES = 100_000
 
+# A request is sent once more when its session has moved meanwhile. After so many times two nodes
+# send it to each other: the register names one that does not have the session.
+MAX_SENT = 5
+
 
 class Stranger:
     """A request that another node has, and that is answered through it; see `Caller`."""
@@ -56,7 +60,8 @@ class Forwarding:
         self._nodes = self._server.nodes
         self._numbers = itertools.count(1)
         # Number → who waits, at which node, and with what: to be sent once more if it has moved.
-        self._sent: dict[int, tuple[Caller, str, Body, bytes]] = {}
+        # The last is how often it has been sent.
+        self._sent: dict[int, tuple[Caller, str, Body, bytes, int]] = {}
         self._strangers: dict[tuple[str, int], Stranger] = {}
         self._timer: asyncio.TimerHandle | None = None
         # Two requests of a session may come at once, and only the first takes it up.
@@ -81,7 +86,7 @@ class Forwarding:
         except StoreError:
             caller.answer(b"", 503, DEFAULT_CONTENT)
 
-    async def _take_up(self, body: Body, raw: bytes, caller: Caller) -> None:
+    async def _take_up(self, body: Body, raw: bytes, caller: Caller, times: int = 1) -> None:
         """Its node has left: take up the session if it was handed over, and nobody has yet."""
         lock = self._locks.setdefault(body.sid, asyncio.Lock())
         async with lock:
@@ -89,7 +94,7 @@ class Forwarding:
         if node == self._nodes.id and body.sid in self._sessions.carriers:
             self._sessions.request(body, raw, caller)
         elif node is not None and node != self._nodes.id and await self._nodes.alive(node):
-            await self._post(node, body, raw, caller)
+            await self._post(node, body, raw, caller, times)
         else:
             _lost(caller)
 
@@ -100,9 +105,11 @@ class Forwarding:
             await self._sessions.adopt(state)
         return node
 
-    async def _post(self, node: str, body: Body, raw: bytes, caller: Caller) -> None:
+    async def _post(
+        self, node: str, body: Body, raw: bytes, caller: Caller, times: int = 1
+    ) -> None:
         number = next(self._numbers)
-        self._sent[number] = (caller, node, body, raw)
+        self._sent[number] = (caller, node, body, raw, times)
         if self._timer is None:
             self._later()
         about = {"number": number, "client": caller.client, "secure": caller.secure}
@@ -112,7 +119,7 @@ class Forwarding:
 
     def gone(self, caller: Caller) -> bool:
         """A request's client has gone; whether it waits for another node."""
-        for number, (waiting, node, _, _) in self._sent.items():
+        for number, (waiting, node, *_) in self._sent.items():
             if waiting is caller:
                 del self._sent[number]
                 self._server.spawn(self._tell_gone(node, number))
@@ -126,11 +133,24 @@ class Forwarding:
         sent = self._sent.pop(about["number"], None)
         if sent is None:
             return
-        caller, _, body, raw = sent
+        caller, _, body, raw, times = sent
         if about["known"]:
             caller.answer(_unpacked(about, data), about["status"], about["content"])
         else:
-            self._server.spawn(self._take_up(body, raw, caller))
+            self._server.spawn(self._once_more(body, raw, caller, times + 1))
+
+    async def _once_more(self, body: Body, raw: bytes, caller: Caller, times: int) -> None:
+        """The node that a request was sent to does not have its session."""
+        stalls = self._server.registers.stalls
+        if times > MAX_SENT:
+            stalls.note("forwarding", sid=body.sid[:4], tries=MAX_SENT)
+            _lost(caller)
+            return
+        await stalls.pause(times)
+        try:
+            await self._take_up(body, raw, caller, times)
+        except StoreError:
+            caller.answer(b"", 503, DEFAULT_CONTENT)
 
     def _later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -144,10 +164,10 @@ class Forwarding:
 
     async def _give_up(self) -> None:
         """What a dead node owes is never answered by it."""
-        for node in {node for _, node, _, _ in self._sent.values()}:
+        for node in {node for _, node, *_ in self._sent.values()}:
             if await self._nodes.alive(node):
                 continue
-            for number, (caller, at, body, raw) in list(self._sent.items()):
+            for number, (caller, at, body, raw, _) in list(self._sent.items()):
                 if at == node and self._sent.pop(number, None) is not None:
                     await self._find(body, raw, caller)
 

@@ -16,7 +16,7 @@ from pushhub.hub.follow import Follow
 from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.page import Gap
 from pushhub.store.base import StoreError
-from pushhub.xmpp.archive import Kept, archive_name, archived_as, kept
+from pushhub.xmpp.archive import Kept, Late, archive_name, archived_as, events_at, kept
 from pushhub.xmpp.registers import register_name
 
 if TYPE_CHECKING:
@@ -161,6 +161,10 @@ class Home:
             if len(self.sessions) > 1 and message.copied:
                 self.copy("received", payload, message, {one})
             return True
+        if message.kind in ("groupchat", "error") or (
+            message.resource and message.kind == "headline"
+        ):
+            return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: for nobody else.
         targets = {session for session in self.sessions.values() if session.takes_messages}
         for session in targets:
             session.write(payload)
@@ -222,6 +226,7 @@ class Home:
             StoreError: the store cannot be read now.
         """
         store, name = self.server.hub.store, archive_name(self.jid.bare)
+        late = Late(store, self.jid.bare)
         while since < upto:
             read = await store.read(name, Cursor(store.epoch, since), PAGE_EVENTS)
             if isinstance(read, Gap) or not read.events:
@@ -230,14 +235,15 @@ class Home:
                 message = kept(event)
                 mine = message.resource in ("", session.jid.resource)
                 if event.offset <= upto and mine and not message.outgoing:
-                    session.write(message.payload(self.jid.bare, delayed=True))
+                    session.write(await late.payload(event))
             since = read.cursor.offset
 
     async def _flush(self, session: Session) -> int:
         """Send what is in the archive after `delivered`; return the last offset."""
         store, name = self.server.hub.store, archive_name(self.jid.bare)
+        late = Late(store, self.jid.bare)
         for event in await self._lost():
-            session.write(kept(event).payload(self.jid.bare, delayed=True))
+            session.write(await late.payload(event))
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # What is older than the last so many is not sent, but stays in the archive.
         since = max(
@@ -255,7 +261,7 @@ class Home:
             for event in read.events:
                 message = kept(event)
                 if not message.outgoing and event.offset not in self._direct:
-                    session.write(message.payload(self.jid.bare, delayed=True))
+                    session.write(await late.payload(event))
             at = read.cursor
             if read.up_to_date or not read.events:
                 break
@@ -269,18 +275,12 @@ class Home:
         Raises:
             StoreError: the store cannot be read now.
         """
-        store, name = self.server.hub.store, archive_name(self.jid.bare)
-        events = []
         again, self._again = sorted(set(self._again)), []
         try:
-            for offset in again:
-                read = await store.read(name, Cursor(store.epoch, offset - 1), 1)
-                if not isinstance(read, Gap) and read.events and read.events[0].offset == offset:
-                    events.append(read.events[0])
+            return await events_at(self.server.hub.store, self.jid.bare, again)
         except StoreError:
             self._again += again
             raise
-        return events
 
     def undelivered(self, stanzas: Iterable[Element]) -> None:
         """What was written to a session that is gone, and did not reach it as far as is known."""
@@ -297,9 +297,9 @@ class Home:
     async def _give_back(self) -> None:
         """Bring what a session did not get to the others, as far as it did not come to them, too:
         they came later, or it was not for them."""
+        late = Late(self.server.hub.store, self.jid.bare)
         for event in await self._lost():
-            message = kept(event)
-            payload = message.payload(self.jid.bare, delayed=True)
+            message, payload = kept(event), await late.payload(event)
             for session in list(self.sessions.values()):
                 copied = not message.resource or (session.carbons and message.copied)
                 if session.takes_messages and (session.since >= event.offset or not copied):

@@ -9,17 +9,20 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import orjson
+
 from pushhub.hub.hold import Hold
 from pushhub.protocol.event import DraftError
 from pushhub.store.base import Append, Appended, Retention
 from pushhub.xmpp import names
 from pushhub.xmpp.archive import Kept, archive_name
 from pushhub.xmpp.blocklist import block_name, blocks, own_block
+from pushhub.xmpp.nodes import where_name
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import MESSAGE_TYPES, StanzaError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Container, Coroutine
 
     from pushhub.protocol.event import Event
     from pushhub.protocol.xml import Element
@@ -58,9 +61,13 @@ class Messages:
         home = server.homes.get(to.bare)
         if home is not None and home.anonymous and session.home.anonymous:
             # Nobody is blocked, and nothing kept.
-            self._pass_on(session, stanza, to)
+            if _may_go_on(stanza, to, to.resource in home.sessions):
+                self._pass_on(session, stanza, to, kept=False)
             return None
         wanted = [account_name(to)] if home is None else []
+        here = home is not None and to.resource in home.sessions
+        if to.resource and not here and server.nodes.shared and kind_of(stanza) != "chat":
+            wanted.append(where_name(to.bare))
         if not session.home.anonymous:
             wanted.append(block_name(session.jid.bare))
         if home is None or not home.anonymous:
@@ -94,10 +101,18 @@ class Messages:
             raise StanzaError("service-unavailable")
         # An account's name may look like one that a node has drawn: tom.williams.
         anonymous = home.anonymous if home is not None else facts.get(account_name(to)) is None
+        there = (
+            (home is not None and to.resource in home.sessions)
+            or to.resource in _resources(facts.get(where_name(to.bare)))
+            # Only its own node knows the sessions of an anonymous address.
+            or (anonymous and home is None)
+        )
+        if not _may_go_on(stanza, to, there):
+            return
         if is_kept(stanza) and not anonymous:
             self._archive(session, stanza, to)
         else:
-            self._pass_on(session, stanza, to)
+            self._pass_on(session, stanza, to, kept=not anonymous)
 
     def _nowhere(self, stanza: Element, to: Jid) -> None:
         if stanza.get("type") == "error":
@@ -141,18 +156,50 @@ class Messages:
 
         self._server.hub.publish(appends, done)
 
-    def _pass_on(self, session: Session, stanza: Element, to: Jid) -> None:
-        """Bring a message to the sessions that there are, and keep nothing."""
+    def _pass_on(self, session: Session, stanza: Element, to: Jid, *, kept: bool) -> None:
+        """Bring a message to the sessions that there are, and keep nothing.
+
+        Raises:
+            StanzaError: the message would be kept for an account (`kept`), this is none, and no
+                session takes it.
+        """
         kind = kind_of(stanza)
         payload = addressed(stanza, to).xml().encode()
         copied = is_copied(stanza)
         message = Kept(payload, False, copied, kind, session.jid.bare, to.resource)
-        brought = self._server.nodes.message(to, message)
-        if not brought and kind in ("groupchat",):
-            raise StanzaError("service-unavailable", "There is no such room.")
+        brought = self._server.nodes.message(to, message, fails=not kept and is_kept(stanza))
+        if not brought and not kept and is_kept(stanza):
+            raise StanzaError("service-unavailable", "No session of this address takes messages.")
         if copied and len(session.home.sessions) > 1 and session.jid.bare != to.bare:
             outgoing = Kept(payload, True, copied, kind, to.bare, session.jid.resource)
             session.home.copy("sent", payload, outgoing)
+
+
+def _may_go_on(stanza: Element, to: Jid, there: bool) -> bool:
+    """Whether a message may be brought to an account (RFC 6121 §8.5). `there` is whether the
+    account has a session of the address's resource. False: the message is dropped.
+
+    Raises:
+        StanzaError: the sender is told that there is no such session.
+    """
+    if to.resource and there:
+        return True
+    match kind_of(stanza):
+        case "error":
+            return False
+        case "groupchat":
+            # Only an occupant's full address, which a room has, is for such messages.
+            raise StanzaError("service-unavailable", "There is no such room.")
+        case "headline" if to.resource:
+            return False
+        case "normal" if to.resource:
+            raise StanzaError("service-unavailable", "There is no such session.")
+    return True
+
+
+def _resources(where: Event | None) -> Container[str]:
+    """The resources that a register of `Nodes` names."""
+    return orjson.loads(where.data) if where is not None and where.data else ()
 
 
 def addressed(stanza: Element, to: Jid) -> Element:

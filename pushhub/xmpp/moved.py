@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub.protocol.event import MAX_EVENT_BYTES
-from pushhub.store.base import StoreError
+from pushhub.store.base import StoreError, StoreUnavailable
 from pushhub.xmpp.registers import register_name
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 # What waits for a client is at most 1 MiB, and what is kept for a repeat 256 KiB for each of 20
 # answers; in JSON that may be twice as much.
 MAX_STATE_BYTES = 16 * 1024 * 1024
+
+# A session changes hands when its node leaves. A record that has changed so often within a second
+# is no session that moves.
+MAX_TAKES = 10
 
 
 def moved_name(sid: str) -> str:
@@ -79,7 +83,7 @@ class Moved:
         """
         name = moved_name(sid)
         record = await self._registers.json(name) or {}
-        while True:
+        for tries in range(1, MAX_TAKES + 1):
             state = await self._state(sid, record) if _is_free(record) else None
             taken = False
 
@@ -102,6 +106,9 @@ class Moved:
             if now == record or not _is_free(now):
                 return None, now.get("node")
             record = now
+            await self._registers.stalls.pause(tries)
+        self._registers.stalls.note("handover", sid=sid[:4], tries=MAX_TAKES)
+        raise StoreUnavailable("The session changes hands too often.")
 
     async def forget(self, sid: str) -> None:
         """Nobody is to find it any more.

@@ -143,7 +143,7 @@ class Nodes:
             other = (old or {}).get(resource)
             return {**(old or {}), resource: self.id}
 
-        where = await self._server.registers.change_json(_where_name(session.jid.bare), make)
+        where = await self._server.registers.change_json(where_name(session.jid.bare), make)
         if other is not None and other != self.id and not moved:
             await self.post(other, "conflict", {"jid": session.jid.text})
         if any(node != self.id for node in where.values()):
@@ -166,7 +166,7 @@ class Nodes:
                 return None
             return {name: node for name, node in old.items() if name != resource}
 
-        await self._server.registers.change_json(_where_name(session.jid.bare), make)
+        await self._server.registers.change_json(where_name(session.jid.bare), make)
 
     async def _clear(self, bare: str, where: Mapping[str, str]) -> None:
         """Forget sessions of nodes that are no longer there."""
@@ -176,7 +176,7 @@ class Nodes:
             left = {name: node for name, node in (old or {}).items() if node not in dead}
             return left if left != old else None
 
-        await self._server.registers.change_json(_where_name(bare), make)
+        await self._server.registers.change_json(where_name(bare), make)
 
     async def _others(self, bare: str) -> set[str]:
         """The other nodes that have sessions of an account."""
@@ -185,7 +185,7 @@ class Nodes:
         marked = self.of(bare.rpartition("@")[0])
         if marked is not None and await self.alive(marked):
             return {marked}
-        where = await self._server.registers.json(_where_name(bare)) or {}
+        where = await self._server.registers.json(where_name(bare)) or {}
         return set(where.values()) - {self.id}
 
     # Bringing things
@@ -206,24 +206,24 @@ class Nodes:
             return False
         node = self.of(to.local)
         if node is None or not await self.alive(node):
-            where = await self._server.registers.json(_where_name(to.bare)) or {}
+            where = await self._server.registers.json(where_name(to.bare)) or {}
             node = where.get(to.resource)
         if node is None or node == self.id or not await self.alive(node):
             return False
         return await self.post(node, "stanza", {"to": to.text}, stanza.xml().encode())
 
-    def message(self, to: Jid, message: Kept) -> bool:
+    def message(self, to: Jid, message: Kept, *, fails: bool = False) -> bool:
         """Bring a message that is not kept to the sessions it is for; False if surely there are
-        none."""
+        none. If it `fails` on another node, that node tells the sender."""
         home = self._server.homes.get(to.bare)
         brought = home is not None and home.deliver(message, message.stanza)
         if self.shared:
-            self._server.spawn(self._message_others(to, message))
+            self._server.spawn(self._message_others(to, message, fails and not brought))
         return brought or self.shared
 
-    async def _message_others(self, to: Jid, message: Kept) -> None:
+    async def _message_others(self, to: Jid, message: Kept, fails: bool) -> None:
         about = {"to": to.text, "kind": message.kind, "copied": message.copied}
-        about["peer"] = message.peer
+        about |= {"peer": message.peer, "fails": fails}
         for node in await self._others(to.bare):
             await self.post(node, "message", about, message.stanza)
 
@@ -284,9 +284,12 @@ class Nodes:
             session.write(data)
         elif may_fail(stanza) and stanza.name == "iq":
             # It went while this was on its way; who asked is told.
-            sender = parse_jid(stanza.attributes["from"])
-            back = failure(stanza, StanzaError("service-unavailable"))
-            self._server.spawn(self._back(sender, back))
+            self._bounce(stanza)
+
+    def _bounce(self, stanza: Element) -> None:
+        """Tell the sender of a stanza that there is no session for it."""
+        sender = parse_jid(stanza.attributes["from"])
+        self._server.spawn(self._back(sender, failure(stanza, StanzaError("service-unavailable"))))
 
     async def _back(self, to: Jid, stanza: Element) -> None:
         await self.stanza(to, stanza)
@@ -294,9 +297,10 @@ class Nodes:
     def _message(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
         to = parse_jid(about["to"])
         home = self._server.homes.get(to.bare)
-        if home is not None:
-            kind, copied, peer = about["kind"], about["copied"], about["peer"]
-            home.deliver(Kept(data, False, copied, kind, peer, to.resource), data)
+        kind, copied, peer = about["kind"], about["copied"], about["peer"]
+        kept = Kept(data, False, copied, kind, peer, to.resource)
+        if not (home is not None and home.deliver(kept, data)) and about.get("fails"):
+            self._bounce(parse(data))
 
     def _notice(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
         self._noticed(about["bare"], about["kind"], about["data"])
@@ -313,7 +317,7 @@ class Nodes:
         return f"<Nodes, this is {self.id}{', shared' if self.shared else ''}>"
 
 
-def _where_name(bare: str) -> str:
+def where_name(bare: str) -> str:
     """The register that says on which node each session of an account is."""
     return register_name("where", bare)
 

@@ -47,11 +47,13 @@ class Presences:
         kind = stanza.get("type")
         if kind in TYPES:
             return self.subscriptions.send(session, kind, stanza, to)
-        if kind == "probe" or kind == "error":
+        if kind == "probe":
             return None
+        if kind == "error":
+            return self._return(session, stanza, to)
         if kind not in (None, "unavailable"):
             raise StanzaError("bad-request", "RFC 6121 §4.7.1 lists the types of presence.")
-        if to is not None and to.bare != session.jid.bare:
+        if to is not None:
             return self._direct(session, stanza, to)
         if kind == "unavailable":
             return self.withdraw(session, stanza)
@@ -65,6 +67,7 @@ class Presences:
         priority = _priority(stanza)
         session.presence, session.priority = stanza.having({"to": None}), priority
         if session.home.anonymous:
+            _tell_own(session.home, session.presence)
             return
         if session.takes_messages:
             # At once: a message that comes now is later than those that waited.
@@ -83,9 +86,17 @@ class Presences:
         session.directed.clear()
         was, session.presence = session.presence, None
         for jid in directed:
-            await self._one(jid, stanza)
-        if was is not None and not session.home.anonymous:
-            await self._broadcast(session, stanza.having({"to": None}))
+            if was is None or jid.bare != session.jid.bare:  # Those are told below.
+                await self._one(jid, stanza)
+        if was is None:
+            return
+        presence = stanza.having({"to": None})
+        # RFC 6121 §4.5.2: to itself too, as long as it is there.
+        session.send(presence.having({"to": session.jid.text}))
+        if session.home.anonymous:
+            _tell_own(session.home, presence)
+        else:
+            await self._broadcast(session, presence)
 
     async def _broadcast(self, session: Session, presence: Element) -> None:
         bare, server = session.jid.bare, self._server
@@ -95,8 +106,9 @@ class Presences:
             if entry.of and not await self._kept_apart(blocked, session.jid, parse_jid(other)):
                 xml = presence.having({"to": other}).xml()
                 await server.nodes.notify(other, "presence", xml=xml)
+        # RFC 6121 §4.2.2, §4.4.2: to all available sessions of the account, this one too.
         own = presence.having({"to": bare}).xml()
-        await server.nodes.notify(bare, "presence", xml=own, but=session.jid.text)
+        await server.nodes.notify(bare, "presence", xml=own, own="yes")
 
     async def _kept_apart(self, blocked: Event | None, own: Jid, other: Jid) -> bool:
         """Whether one of them has blocked the other (XEP-0191 §3.3); `blocked` is the own list."""
@@ -175,6 +187,14 @@ class Presences:
             session.directed[to.text] = to
         await self._one(to, stanza.having({"to": to.text}))
 
+    async def _return(self, session: Session, stanza: Element, to: Jid | None) -> None:
+        """A client refuses a presence: the error is for the session that sent it (RFC 6121
+        §8.5.3.1), and is dropped if that is not there."""
+        if to is not None and to.resource and to.domain in self._server.domains:
+            own = await self._server.registers.event(block_name(session.jid.bare))
+            if not await self._kept_apart(own, session.jid, to):
+                await self._server.nodes.stanza(to, stanza)
+
     async def _one(self, to: Jid, stanza: Element) -> None:
         if to.resource:
             await self._server.nodes.stanza(to, stanza)
@@ -184,15 +204,21 @@ class Presences:
 
 def _tell(home: Home, data: Mapping[str, str]) -> None:
     """Bring presence to the available sessions of an account."""
-    payload, but = data["xml"].encode(), data.get("but")
-    own = but is not None
+    payload = data["xml"].encode()
+    if "own" in data:
+        _tell_own(home, parse(payload))
+        return
     for session in list(home.sessions.values()):
-        if session.presence is not None and session.jid.text != but:
-            if own:
-                # Between sessions of one account a client wants to know which it is for.
-                session.send(parse(payload).having({"to": session.jid.text}))
-            else:
-                session.write(payload)
+        if session.presence is not None:
+            session.write(payload)
+
+
+def _tell_own(home: Home, presence: Element) -> None:
+    """Bring a session's presence to the available sessions of its own account. Between these a
+    client wants to know which one it is for."""
+    for session in list(home.sessions.values()):
+        if session.presence is not None:
+            session.send(presence.having({"to": session.jid.text}))
 
 
 def _priority(stanza: Element) -> int:

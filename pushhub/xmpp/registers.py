@@ -32,6 +32,7 @@ from pushhub.store.base import (
     StoreUnavailable,
 )
 from pushhub.store.base import append as settle
+from pushhub.xmpp.stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 # Everything of the XMPP server is under this name.
 PREFIX = "$xmpp:"
 
-# A change is tried again when somebody else's came between; so many at one moment are an attack.
+# A change is tried again after a pause when another writer's came between. So many tries take
+# about four seconds; more writers than that of one value are an attack.
 MAX_TRIES = 50
 
 
@@ -108,10 +110,11 @@ class _Taker:
 class Registers:
     """The registers of one hub."""
 
-    __slots__ = ("hub",)
+    __slots__ = ("hub", "stalls")
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
+        self.stalls = Stalls(hub)
 
     def begin(self, name: str) -> Event | Hold | None:
         """The register's event, None if it has none; or a hold, if the store must be asked."""
@@ -165,7 +168,7 @@ class Registers:
             StoreError: it could not be changed.
         """
         known = await self.event(name)
-        for _ in range(MAX_TRIES):
+        for tries in range(1, MAX_TRIES + 1):
             made = make(known.data or None if known is not None else None)
             if made is None:
                 return known.data or None if known is not None else None
@@ -175,7 +178,14 @@ class Registers:
                     return made
                 case Mismatch():
                     # Not from memory: the news of what came between may be on its way.
-                    known = await self._stored(name)
+                    stored = await self._stored(name)
+                    if tries > 1 and _same(stored, known):
+                        # The store has what was expected, and says that it has not.
+                        self.stalls.note("register", name=name, tries=tries)
+                        raise StoreUnavailable("The value cannot be changed.")
+                    known = stored
+                    await self.stalls.pause(tries)
+        self.stalls.note("register", name=name, tries=MAX_TRIES)
         raise StoreUnavailable("Too many change the same at once.")
 
     async def change_json(self, name: str, make: Callable[[Any], Any]) -> Any:
@@ -226,6 +236,12 @@ class Registers:
 
 class TooLarge(StoreError):
     """What is to be written passes the store's bound."""
+
+
+def _same(one: Event | None, other: Event | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.cursor == other.cursor
 
 
 def _event(reply: Answer | Part) -> Event | None:

@@ -89,6 +89,7 @@ class BoshSessions:
         sid = self.server.nodes.mark(self._draw())
         session, actions = Session.create(sid, body, raw, self.policy, self.now(), caller)
         carrier = Carrier(self, session)
+        carrier.client = caller.client
         stream = self.server.stream((body.get("to") or "").strip(), carrier)
         if stream is None:
             raise body.refused("'to' names no domain of this server.", Condition.HOST_UNKNOWN)

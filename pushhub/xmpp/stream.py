@@ -55,6 +55,9 @@ NEVER = math.inf
 class Transport(Protocol):
     """Who carries a stream's elements."""
 
+    client: str
+    """The address that the client's last request came from."""
+
     def send(self, payload: bytes) -> None:
         """Bring one element to the client, after those before it. It is UTF-8, and declares the
         namespaces that it uses."""
@@ -88,6 +91,7 @@ class Stream:
         "_logins",
         "_mechanism",
         "_queue",
+        "_resuming",
         "_server",
         "_transport",
         "busy",
@@ -104,6 +108,7 @@ class Stream:
         self._queue: deque[Element] = deque()
         self._mechanism: Mechanism | None = None
         self._logins = 0
+        self._resuming = False
         self.domain = domain
         self.state = State.CONNECTED
         self.busy = False
@@ -112,6 +117,11 @@ class Stream:
         self.login_by = server.hub.now() + server.settings.xmpp_login_seconds
         """When the transport is to call `expire`, by the hub's clock; `NEVER` once the client has
         bound a resource."""
+
+    @property
+    def client(self) -> str:
+        """The address that its client asks from."""
+        return self._transport.client
 
     # What the transport says
 
@@ -220,11 +230,18 @@ class Stream:
 
     def resume(self) -> None:
         """What had to be waited for is there: go on with what came meanwhile."""
-        while self._queue and not self.busy and self.state is not State.CLOSED:
-            session = self.session
-            if session is not None and session.unsettled and not session.overlaps(self._queue[0]):
-                return
-            self._handle(self._queue.popleft())
+        if self._resuming:
+            # A store in memory settles a message while it is handled, and the loop below goes on.
+            return
+        self._resuming = True
+        try:
+            while self._queue and not self.busy and self.state is not State.CLOSED:
+                session, stanza = self.session, self._queue[0]
+                if session is not None and session.unsettled and not session.overlaps(stanza):
+                    return
+                self._handle(self._queue.popleft())
+        finally:
+            self._resuming = False
 
     def _handle(self, element: Element) -> None:
         session = self.session
@@ -309,7 +326,10 @@ class Stream:
         except Failure as refused:
             self._login_failed(refused)
             return None
-        return self._step(data)
+        if data is None and element.name == "auth" and _client_first(self._mechanism):
+            self.send(Element("challenge", names.SASL))
+            return None
+        return self._step(data or b"")
 
     async def _step(self, data: bytes) -> None:
         mechanism = self._mechanism
@@ -358,12 +378,19 @@ def _unstored(error: StoreError) -> StanzaError:
     return StanzaError("internal-server-error", str(error), type="wait")
 
 
-def _decoded(element: Element) -> bytes:
-    """The data of a SASL element; `=` alone is none of it, which is not the same as no data (RFC
-    6120 §6.4.2), but no mechanism here minds."""
+def _client_first(mechanism: Mechanism | None) -> bool:
+    # A mechanism of an entry point may be older than this attribute.
+    return getattr(mechanism, "client_first", False)
+
+
+def _decoded(element: Element) -> bytes | None:
+    """The data of a SASL element: None without any, and b"" for `=`, data of no length (RFC 6120
+    §6.4.2)."""
     text = element.text.strip()
+    if not text:
+        return None
     try:
-        return b"" if text in ("", "=") else base64.b64decode(text, validate=True)
+        return b"" if text == "=" else base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Failure("incorrect-encoding") from None
 

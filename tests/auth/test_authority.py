@@ -66,9 +66,10 @@ def test_basic_takes_a_key_as_the_password() -> None:
         ("Digest x", "'Bearer' and an API key or a token"),
         (f"{TOKEN}", "'Bearer' and an API key or a token"),
         (f"Bearer {UNKNOWN}", "does not know this API key"),
-        ("Bearer phk_", "does not know this API key"),
-        (f"Bearer {TOKEN}, Bearer {TOKEN}", "not a token|cannot be used|signature"),
-        ("Bearer garbage", "not a token"),
+        ("Bearer phk_", "one has 47 characters, and this one has 4"),
+        (f"Bearer {UNKNOWN[:-1]}", "one has 47 characters, and this one has 46"),
+        (f"Bearer {TOKEN}, Bearer {TOKEN}", "neither an API key nor a token"),
+        ("Bearer garbage", "neither an API key nor a token"),
         (f"Bearer {sign(exp=int(NOW) - 5)}", "expired at 2027-01-15T07:59:55Z"),
         (f"Bearer {sign(key=OTHER_SECRET)}", "signature"),
         (basic("name:password"), "does not know this API key"),
@@ -85,6 +86,41 @@ def test_a_bad_credential_is_refused_and_said_why(authorization: str, why: str) 
     assert challenge == b'Bearer realm="pushhub", error="invalid_token"'
     for secret in (KEY, SECRET.decode(), TOKEN):
         assert secret not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "mistyped",
+    [
+        "pkh_" + KEY[4:],
+        KEY.upper(),
+        KEY[4:],
+        f'"{KEY}"',
+        KEY[1:],
+        "a.b",
+        "a..c",
+        "a.b.c.d",
+        "ü.b.c",
+    ],
+    ids=["swapped", "upper", "short", "quoted", "cut", "two", "empty", "four", "letters"],
+)
+@pytest.mark.parametrize("where", ["authorization", "cookie"])
+def test_a_mistyped_key_gets_the_same_sentence_whatever_is_configured(
+    mistyped: str, where: str
+) -> None:
+    """Nobody learns from it which keys there are, and everybody what a credential looks like."""
+    value = f"Bearer {mistyped}" if where == "authorization" else f"pushhub_token={mistyped}"
+    if where == "cookie" and mistyped.startswith('"'):
+        return  # Quotes around a cookie are not part of it.
+    said = set()
+    keys, tokens = SETTINGS.api_keys, SETTINGS.token_keys
+    for own in (SETTINGS, Settings(api_keys=keys), Settings(token_keys=tokens), Settings()):
+        with pytest.raises(Problem) as caught:
+            authority(own).grant(Request("POST", "/", headers={where: value}))
+        said.add(caught.value.detail)
+    assert said == {
+        "This is neither an API key nor a token: a key begins with 'phk_', and a token (JWT) has "
+        "three parts with dots between them."
+    }
 
 
 # -- cookies -------------------------------------------------------------------

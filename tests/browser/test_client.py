@@ -14,6 +14,7 @@ import pytest
 
 from tests.auth.signing import SECRET
 from tests.browser.chromium import SECONDS, Profile, Tab
+from tests.browser.compressing import CompressingProxy
 from tests.browser.cutting import CuttingProxy
 from tests.browser.site import Site
 from tests.proxy import Proxy
@@ -36,7 +37,7 @@ PAGE = """<!doctype html><title>test</title>
 """
 
 
-def address(server: Server | Proxy | CuttingProxy) -> str:
+def address(server: Server | Proxy | CuttingProxy | CompressingProxy) -> str:
     return f"http://127.0.0.1:{server.port}"
 
 
@@ -90,6 +91,144 @@ async def test_a_reload_loses_nothing(own: Server, site: Site, profile: Profile)
     await tab.until("heard.at(-1) == 60")
     # What the page heard before and after.
     assert json.loads("[" + await tab.run("return sessionStorage.all") + "]") == list(range(1, 61))
+
+
+async def test_others_stay_live_when_the_leading_tab_is_reloaded(
+    own: Server, site: Site, profile: Profile
+) -> None:
+    url = page(site, address(own), "a")
+    tabs = [await profile.open(url) for _ in range(3)]
+    await live(*tabs)
+    for n in range(4):
+        (leader,) = [tab for tab in tabs if (await tab.run("return hub.debug()"))["leading"]]
+        others = [tab for tab in tabs if tab is not leader]
+        for tab in others:
+            await tab.run("states.length = 0; heard.length = 0")
+        await leader.reload()
+        await live(leader)
+        await publish(own, "a", n)
+        for tab in others:
+            await hears(tab, [n])
+        # An outage of the tab that asks is told to the others after this time.
+        await asyncio.sleep(1.6)
+        assert [await tab.run("return states") for tab in others] == [[], []]
+    await own.held(1)
+
+
+# What a browser takes from a page, as far as a script can: each alone, in each of its ways.
+REFUSALS = {
+    "locks": "Object.defineProperty(Navigator.prototype, 'locks', {get() { return undefined }})",
+    "locks throw": "LockManager.prototype.request = () => { throw new DOMException('no') }",
+    "locks reject": "LockManager.prototype.request = () => Promise.reject(new DOMException('no'))",
+    "locks hang": "LockManager.prototype.request = () => new Promise(() => {})",
+    "channel": "delete window.BroadcastChannel",
+    "channel throws": (
+        "window.BroadcastChannel = class { constructor() { throw new DOMException('no') } }"
+    ),
+    "storage throws": (
+        "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('no') }})"
+    ),
+    "digest": "Object.defineProperty(Crypto.prototype, 'subtle', {get() { return undefined }})",
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_events_come_whatever_a_browser_refuses(
+    refusal: str, own: Server, site: Site, profile: Profile
+) -> None:
+    url = page(site, address(own), "a", options="{token: 'x.y.z'}")
+    head = f"<script>{REFUSALS[refusal]}; window.kept = {{}}</script>"
+    text = str(site.pages["/"]).replace("sessionStorage.all", "kept.all")
+    site.pages["/"] = head + text
+    tabs = [await profile.open(url), await profile.open(url)]
+    await live(*tabs)
+    await publish(own, "a", 1, 2)
+    for tab in tabs:
+        await hears(tab, [1, 2])
+
+
+@pytest.mark.parametrize("sandbox", ["allow-scripts", "allow-scripts allow-same-origin"])
+async def test_a_sandboxed_frame_hears_events(
+    sandbox: str, own: Server, site: Site, profile: Profile
+) -> None:
+    url = page(site, address(own), "a", path="/framed")
+    site.pages["/framed"] = "<script>window.kept = {}</script>" + str(
+        site.pages["/framed"]
+    ).replace("sessionStorage.all", "kept.all")
+    site.pages["/frame"] = f"<iframe sandbox='{sandbox}' src='{url}'></iframe>"
+    tab = await profile.open(site.url + "/frame")
+    await own.held(1)
+    await publish(own, "a", 1, 2)
+    frame = "kept.pages[args.tab].frames()[1]"
+    async with asyncio.timeout(SECONDS):
+        heard: list[int] = []
+        while len(heard) < 2:
+            heard = await profile.run(
+                f"return {frame}.evaluate(() => window.eval('heard'))", tab=tab.name
+            )
+    assert heard == [1, 2]
+    state = await profile.run(
+        f"return {frame}.evaluate(() => window.eval('hub.state'))", tab=tab.name
+    )
+    assert state == "live"
+
+
+async def test_a_tab_without_a_token_reads_nothing_of_one_with_a_token(
+    guarded: Server, site: Site, profile: Profile
+) -> None:
+    with_token = f"{{token: '{token(60, 'a')}'}}"
+    first = await profile.open(page(site, address(guarded), "a", options=with_token))
+    await live(first)
+    second = await profile.open(page(site, address(guarded), "a", path="/without"))
+    await second.until("heard.length")
+    # Another token with the same rights, of the same user: they share.
+    again = f"{{token: '{token(90, 'a')}'}}"
+    third = await profile.open(page(site, address(guarded), "a", options=again, path="/again"))
+    await live(third)
+    await guarded.held(1, **bearer(ADMIN))
+    answer = await guarded.post("/v1/publish", {"channel": "a", "data": 1}, **bearer(ADMIN))
+    assert answer.status == 200
+    await hears(first, [1])
+    await hears(third, [1])
+    refused = [{"type": "error", "status": 401}]
+    assert await second.run("return heard.map(({type, status}) => ({type, status}))") == refused
+    names = await first.run("return (await navigator.locks.query()).held.map(({name}) => name)")
+    assert names
+    assert not any("eyJ" in name for name in names)
+
+
+async def test_a_stream_that_a_proxy_delays_is_left_for_held_requests(
+    own: Server, site: Site, profile: Profile
+) -> None:
+    async with CompressingProxy(own.port) as proxy:
+        tab = await profile.open(page(site, address(proxy), "a", options="{transport: 'sse'}"))
+        await live(tab)
+        begun = time.monotonic()
+        await publish(own, "a", 1)
+        await hears(tab, [1])
+        # Three seconds, on a busy machine; a beat would bring it after 15.
+        assert time.monotonic() - begun < 10
+        await own.held(1)
+        for n in range(2, 5):
+            begun = time.monotonic()
+            await publish(own, "a", n)
+            await hears(tab, list(range(1, n + 1)))
+            assert time.monotonic() - begun < 3
+        assert proxy.streams == 1
+        assert "offline" not in await tab.run("return states")
+
+
+async def test_a_page_that_may_not_read_is_told_what_to_do(site: Site, profile: Profile) -> None:
+    with serve(
+        dev=False, api_keys=KEYS, public=True, cors_origins=["https://other.example"]
+    ) as hub:
+        url = address(hub)
+        tab = await profile.open(page(site, url, "a"))
+        said = await tab.until("hub.debug().error?.message")
+        assert said == (
+            f"No response from {url}. If it runs, its setting cors_origins may lack"
+            f' "{site.url}". Only the browser\'s console tells the reason.'
+        )
 
 
 async def test_a_killed_tab_hands_over(own: Server, site: Site, profile: Profile) -> None:

@@ -2,15 +2,20 @@
 
 import asyncio
 import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from tests.browser_pages.browser import drive
+from tests.origin.apis import Api
 from tests.serving import Server, events_of, serve
 
 FOLDER = Path(__file__).parents[2] / "docs" / "img"
 CHANNELS = [f"orders:{n}" for n in range(12)] + ["prices", "news"]
 READERS = 3
+ROUTES = [
+    {"path": "/orders/*", "step": "poll", "interval": 0.5, "slowest": 2},
+    {"path": "/basket", "step": "notify"},
+]
 
 
 async def _read(server: Server, channel: str) -> None:
@@ -48,6 +53,31 @@ async def shots(folder: Path, *, events: int = 24, settle: int = 15_000) -> dict
     return found
 
 
+async def shot_of_origin(folder: Path, *, settle: int = 15_000) -> int:
+    """Take the picture of the view of an origin; by how much it is wider than its window."""
+    async with Api.running() as api, AsyncExitStack() as clients:
+        for n in range(6):
+            api.set(f"/orders/{n}?page=1", str(n), f'"{n}"')
+        api.set("/basket", "1", '"1"', headers=[("Set-Cookie", "basket=1")])
+        with serve("front", origin=api.url, routes=ROUTES) as server:
+            for n in range(6):
+                for _ in range(n + 1):
+                    client = await clients.enter_async_context(await server.connect())
+                    fields = {"prefer": "wait=50", "if-none-match": f'"{n}"'}
+                    client.send("GET", f"/orders/{n}?page=1", fields)
+            await server.get("/basket", prefer="wait=20")
+            url = f"http://127.0.0.1:{server.port}"
+            wider: int = await asyncio.to_thread(
+                drive, "shot_origin", url=url, folder=str(folder), settle=settle
+            )
+    _shrink(folder)
+    return wider
+
+
+async def _all(folder: Path) -> bool:
+    return bool(await shots(folder)) or await shot_of_origin(folder) > 0
+
+
 def _shrink(folder: Path) -> None:
     """Pages have few colours: a palette halves a picture. Without Pillow it stays as it is."""
     with suppress(ImportError):
@@ -62,4 +92,4 @@ def _shrink(folder: Path) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(bool(asyncio.run(shots(Path(sys.argv[1]) if sys.argv[1:] else FOLDER))))
+        sys.exit(asyncio.run(_all(Path(sys.argv[1]) if sys.argv[1:] else FOLDER)))

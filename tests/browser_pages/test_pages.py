@@ -28,7 +28,7 @@ EVIL = [
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Server]:
     """A hub that asks for a key."""
-    with serve("front", dev=False, api_keys=KEYS) as server:
+    with serve("front", dev=False, api_keys=KEYS, demo=True) as server:
         yield server
 
 
@@ -75,6 +75,14 @@ def test_figures_and_plots_move(hub: Server) -> None:
     assert found["held"], "what is paused stands still"
 
 
+def test_the_console_tells_its_own_faults_and_its_feed_goes_on(hub: Server) -> None:
+    found = drive("faults", url=address(hub), key=ADMIN)
+    assert found["plots"] == 6, "a locale that is none keeps no plot away"
+    assert found["state"] == "live, but this page failed: uPlot is not defined"
+    assert found["beats"] >= 2
+    assert found["reported"] == ["ReferenceError: uPlot is not defined"]
+
+
 def test_an_operator_publishes_looks_and_deletes(hub: Server) -> None:
     found = drive("channel", url=address(hub), key=ADMIN, name="orders:7/ä?#")
     assert [event["data"] for event in found["published"]] == [{"deep": {"er": [1, 2]}}]
@@ -83,6 +91,24 @@ def test_an_operator_publishes_looks_and_deletes(hub: Server) -> None:
     assert ADMIN not in found["curl"]
     assert "127.0.0.1" in found["holder"]
     assert (found["spared"], found["left"]) == (1, 0)
+
+
+def test_a_dialog_goes_with_the_view_that_it_asks_about(hub: Server) -> None:
+    found = drive("dialog", url=address(hub), key=ADMIN)
+    assert found["shown"] == 0
+    assert "“one”" in found["asks"]
+    assert found["kept"] == [0, 1], "the channel that was left is still there"
+
+
+def test_the_list_of_channels_is_current_and_has_an_address(door: Server) -> None:
+    found = drive("list", url=address(door), key=ADMIN)
+    assert found["filter"] == "list:"
+    assert len(found["boxes"]) == 3
+    assert len({tuple(box) for box in found["boxes"]}) == 1, "one line"
+    assert (found["second"], found["focused"]) == ("list:0000", "list:000")
+    assert found["address"] == "#/channels?prefix=list%3A&after=list%3A098"
+    assert found["returned"] == found["address"]
+    assert (found["sent"], found["typed"]) == ("list:099", "#/channels?prefix=list%3A24")
 
 
 def test_a_trace_shows_a_polls_life(hub: Server) -> None:

@@ -26,15 +26,23 @@ def test_what_is_printed_can_be_pasted() -> None:
     assert not grant.allows(Action.READ, "a")
 
 
-def test_by_default_it_may_do_everything() -> None:
-    made = json.loads(pushhub("key", "new", "ops", "--json").stdout)
+def test_without_rights_it_is_refused_and_the_flags_are_named() -> None:
+    result = pushhub("key", "new", "ops")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "--publish 'orders:*'" in result.stderr
+    assert "--admin" in result.stderr
+
+
+def test_an_admin_key_may_do_everything() -> None:
+    made = json.loads(pushhub("key", "new", "ops", "--admin", "--json").stdout)
     assert made["key"]["read"] == made["key"]["publish"] == made["key"]["manage"] == ["*"]
     assert made["secret"].startswith("phk_")
     assert made["secret"] not in made["toml"] + made["env"]
 
 
 def test_a_server_starts_with_it() -> None:
-    made = json.loads(pushhub("key", "new", "ops", "--json").stdout)
+    made = json.loads(pushhub("key", "new", "ops", "--admin", "--json").stdout)
     Path("pushhub.toml").write_text(made["toml"])
     assert pushhub("config", "check").exit_code == 0
 
@@ -42,8 +50,9 @@ def test_a_server_starts_with_it() -> None:
 def test_mistakes_are_sentences() -> None:
     for arguments, told in (
         (["a", "--read", "a*b"], "before its end"),
-        ([""], "name is not empty"),
-        (["a\nb"], "control characters"),
+        (["", "--admin"], "name is not empty"),
+        (["a\nb", "--admin"], "control characters"),
+        (["a", "--admin", "--read", "b"], "--admin allows everything"),
     ):
         result = pushhub("key", "new", *arguments)
         assert result.exit_code == 2

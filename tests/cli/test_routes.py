@@ -1,5 +1,6 @@
 """`pushhub routes`: which way requests go, and what becomes of them."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -115,14 +116,18 @@ def test_a_path_of_two_origins_and_one_of_none_are_refused() -> None:
         (["http://admin.example.com/x"], "passed", "only passes through"),
         (["/elsewhere"], "grip", "Grip-Hold"),
         (["/orders/7"], "passed", "did not opt in, which is done by Prefer: wait=25."),
-        (["/orders/7", "-H", "Prefer: wait=25"], "at-once", "what it has (If-None-Match)"),
+        (
+            ["/orders/7", "-H", "Prefer: wait=25"],
+            "at-once",
+            "what it has (If-None-Match or If-Modified-Since)",
+        ),
         (["/orders/7", "-H", "Prefer: wait=90", "-H", 'If-None-Match: "a"'], "held", "at most 55"),
         (["/orders/7", "-H", "Wait: 25", "-H", 'If-None-Match: "a"'], "passed", "did not opt in"),
         (["/orders/7", "--method", "post"], "passed", "Only GET waits; POST is"),
         (["/orders/7", "-H", "Range: bytes=0-9"], "passed", "for a part"),
         (["/news"], "read", "at most 5 s ago"),
         (["/feed"], "passed", "Prefer: wait=25 or ?timeout=25000"),
-        (["/feed?timeout=5000"], "at-once", "(?since= or If-None-Match)"),
+        (["/feed?timeout=5000"], "at-once", "(?since=, If-None-Match or If-Modified-Since)"),
         (["/feed?timeout=5000&since=7"], "held", "the same answer again after at most 5 s"),
     ],
 )
@@ -161,6 +166,45 @@ def test_what_the_origin_answers_and_its_validator() -> None:
     assert told["validator"] == {"value": 'W/"7"', "by": "origin"}
     assert (told["shared"], told["vary"]) == (True, "X-Shop, Accept")
     assert told["varies_by"] == ["accept", "x-shop"]
+
+
+def zipped(mtime: int) -> tuple[int, dict[str, str], bytes]:
+    return 200, {"Content-Encoding": "gzip"}, gzip.compress(b'{"a": 1}', mtime=mtime)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (answer(200, {"at": "10:00:01"}), answer(200, {"at": "10:00:02"}), "from byte 15 on"),
+        (answer(200, [1], ETag='"1"'), answer(200, [1], ETag='"2"'), "in the ETag alone"),
+        (answer(200, [1], ETag='"1"'), answer(200, [2], ETag='"2"'), "and so do their ETags"),
+        (zipped(1), zipped(2), "only in how they are compressed"),
+        (answer(200, [1]), answer(200, [1]), None),
+        # The origin says that it is the same.
+        (answer(200, [1], ETag='"1"'), answer(200, [2], ETag='"1"'), None),
+    ],
+)
+def test_a_body_that_always_differs_is_named(first: Any, second: Any, says: str | None) -> None:
+    told = asked_of("/news -H Accept-Encoding:gzip", first, first, second)
+    assert says is None if told["differs"] is None else says in told["differs"]
+    assert len(told["asked"]) == 3
+
+
+def test_it_is_looked_at_as_browsers_ask_too() -> None:
+    plain = answer(200, [1])
+    told = asked_of("/news", plain, plain, zipped(1), plain, zipped(2))
+    assert "only in how they are compressed" in told["differs"]
+    codings = [headers.get("accept-encoding") for _, headers, _ in told["asked"]]
+    assert codings == [None, None, "gzip", None, "gzip"]
+
+
+def test_people_read_that_it_is_always_new() -> None:
+    first, second = answer(200, {"at": "\x1b[2J1"}), answer(200, {"at": "\x1b[2J2"})
+    with scripted(first, first, first, second, second) as origin:
+        done = pushhub("routes", "check", "--origin", origin.url, "http://h/news")
+    assert done.exit_code == 0
+    assert "but       always new: two answers 1.1 s apart differ" in done.stdout
+    assert "\x1b" not in done.stdout
 
 
 def test_a_validator_of_ours_is_the_one_that_a_client_gets() -> None:
@@ -229,7 +273,7 @@ def test_what_people_read() -> None:
         "opt-in    recognised, 25 s are granted",
         'has       If-None-Match: "6"',
         "outcome   held: It is answered when it changes",
-        "looks     every 2 s while it changes",
+        "looks     every 2 s while somebody waits",
         "answer    200 OK",
         'validator "7" (the origin\'s own)',
         "vary      Accept",

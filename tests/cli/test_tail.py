@@ -50,6 +50,16 @@ def test_it_prints_what_is_there(hub_url: str) -> None:
     assert json.loads(rest.stdout)["data"] == "text"
 
 
+def test_data_is_printed_as_it_was_published(hub_url: str) -> None:
+    data = '{"n": 18446744073709551616,\n "d": 0.10, "n": 1}'
+    assert pushhub("publish", "exact", data, "--url", hub_url).exit_code == 0
+    flat = data.replace("\n", " ")
+    plain = pushhub("tail", "exact", "--once", "--url", hub_url)
+    assert plain.stdout.endswith(f" {flat}\n")
+    (line,) = pushhub("tail", "exact", "--once", "--json", "--url", hub_url).stdout.splitlines()
+    assert f'"data":{flat}' in line
+
+
 def test_pages_are_followed_to_the_end(hub_url: str) -> None:
     items = json.dumps([{"channel": "many", "data": number} for number in range(250)])
     with HubClient(hub_url) as hub:

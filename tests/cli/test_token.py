@@ -74,7 +74,8 @@ def test_a_secret_comes_from_a_file_or_the_environment() -> None:
         (sign("HS512", OTHER_SECRET, exp=int(NOW) + 10**9), "signature"),
         (sign("HS512", headers={"kid": "2025"}), "no token key with the id '2025'"),
         (sign("HS256"), "its key is for HS512"),
-        ("garbage", "This is not a token"),
+        ("garbage", "This is neither an API key nor a token"),
+        ("phk_" + "x" * 43, "This is an API key; only a token (JWT) can be used here."),
     ],
 )
 def test_it_says_what_is_wrong(token: str, told: str) -> None:
@@ -85,7 +86,7 @@ def test_it_says_what_is_wrong(token: str, told: str) -> None:
     as_json = json.loads(pushhub("token", "check", token, "--json").stdout)
     assert as_json["ok"] is False
     assert told in as_json["problem"]
-    assert (as_json["claims"] is None) is (token == "garbage")
+    assert (as_json["claims"] is None) is ("." not in token)
 
 
 def test_mistakes_are_sentences() -> None:

@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 15
 
 

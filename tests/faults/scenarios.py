@@ -6,8 +6,13 @@ import asyncio
 import os
 import signal
 from asyncio import to_thread as thread
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
+import redis
+
+from pushhub.store.redis_fence import Fence
 from tests.faults.stage import Scenario, Stage
 
 if TYPE_CHECKING:
@@ -44,6 +49,36 @@ async def crash(stage: Stage) -> None:
     await thread(server.kill)
     await asyncio.sleep(0.5)
     await thread(server.start)
+    stage.heal()
+
+
+async def shut_down(server: RedisServer) -> None:
+    """SIGTERM, and a start when it has ended."""
+    server.signal(signal.SIGTERM)
+    assert server.process is not None
+    await thread(server.process.wait, 20)
+    server.process = None
+    await thread(server.start)
+
+
+async def restart(stage: Stage) -> None:
+    """A clean restart, without a word to pushhub."""
+    stage.fault()
+    await shut_down(stage.redis[0])
+    stage.heal()
+
+
+async def restart_fenced(stage: Stage) -> None:
+    """A clean restart behind a fence."""
+    server = stage.redis[0]
+    fence = Fence(server.url(), 60)
+    stage.fault()
+    await fence.set()
+    await fence.keep()
+    await shut_down(server)
+    assert await fence.restarted()
+    assert await fence.lift()
+    await fence.close()
     stage.heal()
 
 
@@ -194,24 +229,30 @@ async def fail_back(stage: Stage) -> None:
     await linked(b, up=True)
 
 
-async def watched(stage: Stage) -> str:
-    """A master, a replica, and three sentinels."""
-    a, b = [await stage.start_redis({}) for _ in range(2)]
-    await thread(b.follow, a)
-    await thread(b.until, lambda: b.caught_up_with(a))
+async def watched(stage: Stage, replicas: int = 1) -> str:
+    """A master, replicas, and three sentinels."""
+    a, *others = [await stage.start_redis({}) for _ in range(1 + replicas)]
+    for b in others:
+        await thread(b.follow, a)
+        await thread(b.until, partial(b.caught_up_with, a))
     stage.sentinels = [await stage.start_sentinel() for _ in range(3)]
     for sentinel in stage.sentinels:
         await thread(sentinel.ask, "SENTINEL", "MONITOR", "main", "127.0.0.1", a.port, 2)
         for name, text in {"down-after-milliseconds": 1000, "failover-timeout": 5000}.items():
             await thread(sentinel.ask, "SENTINEL", "SET", "main", name, text)
-    await thread(sentinel.until, lambda: all(map(_knows_all, stage.sentinels)))
+    await thread(sentinel.until, lambda: all(_knows_all(one, replicas) for one in stage.sentinels))
     hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in stage.sentinels)
     return f"redis+sentinel://{hosts}/main/0"
 
 
-def _knows_all(sentinel: RedisServer) -> bool:
+async def watched_by_two(stage: Stage) -> str:
+    """The same, with two replicas."""
+    return await watched(stage, 2)
+
+
+def _knows_all(sentinel: RedisServer, replicas: int) -> bool:
     master = sentinel.info("sentinel")["master0"]
-    return bool(master["slaves"] == 1 and master["sentinels"] == 3)
+    return bool(master["slaves"] == replicas and master["sentinels"] == 3)
 
 
 def _master(sentinel: RedisServer) -> int:
@@ -234,6 +275,47 @@ async def fail_over(stage: Stage) -> None:
     if stage.long:
         await thread(dead.until, lambda: dead.info("replication")["role"] == "slave", 30.0)
         await linked(dead, up=True)
+
+
+def _is_replica(server: RedisServer) -> bool:
+    # Sentinel has a server that it demotes reset its clients.
+    with suppress(redis.RedisError):
+        return bool(server.info("replication")["role"] == "slave")
+    return False
+
+
+async def switch_over(stage: Stage) -> None:
+    """An operator moves the master, which lives on: Sentinel demotes it only some 10 s later."""
+    sentinel = stage.sentinels[0]
+    port = await thread(_master, sentinel)
+    old = next(server for server in stage.redis if server.port == port)
+    stage.fault()
+    await thread(sentinel.ask, "SENTINEL", "FAILOVER", "main")
+    await thread(sentinel.until, lambda: _master(sentinel) != port, 30.0)
+    await thread(old.until, lambda: _is_replica(old), 30.0)
+    stage.heal()
+    await thread(sentinel.until, lambda: all(_master(s) != port for s in stage.sentinels), 30.0)
+    await linked(old, up=True)
+
+
+async def switch_over_fenced(stage: Stage) -> None:
+    """The same behind a fence, so that the new master goes on in the same epoch."""
+    sentinel = stage.sentinels[0]
+    port = await thread(_master, sentinel)
+    old = next(server for server in stage.redis if server.port == port)
+    new = next(server for server in stage.redis if server.port != port)
+    hosts = ",".join(f"127.0.0.1:{one.port}" for one in stage.sentinels)
+    fence = Fence(f"redis+sentinel://{hosts}/main/0", 60)
+    stage.fault()
+    await fence.set()
+    await thread(new.until, lambda: new.caught_up_with(old))
+    await thread(sentinel.ask, "SENTINEL", "FAILOVER", "main")
+    assert await fence.restarted()
+    assert await fence.lift()
+    await fence.close()
+    stage.heal()
+    await thread(old.until, lambda: _is_replica(old), 30.0)
+    await linked(old, up=True)
 
 
 # -- the nodes themselves ------------------------------------------------------
@@ -300,6 +382,23 @@ SCENARIOS = {
             loses=True,
             settings={"ack": "fsync"},
         ),
+        Scenario(
+            "restart", "clean restart, `appendfsync everysec`", restart, single(**AOF), loses=True
+        ),
+        Scenario(
+            "restart-fenced",
+            "the same behind `pushhub store fence`",
+            restart_fenced,
+            single(**AOF),
+            recovers_in=AWAY,
+        ),
+        Scenario(
+            "restart-fenced-snapshot",
+            "the same without an AOF",
+            restart_fenced,
+            single(),
+            recovers_in=AWAY,
+        ),
         Scenario("kill-no-aof", "Redis SIGKILL and restart, no AOF", crash, single(), loses=True),
         Scenario("stop", "Redis SIGSTOP", stop, single(), recovers_in=AWAY),
         Scenario("flushall", "FLUSHALL", flush, single(), loses=True),
@@ -315,6 +414,24 @@ SCENARIOS = {
         ),
         Scenario("fail-back", "A→B→A with a partial resync", fail_back, pair, loses=True),
         Scenario("sentinel", "failover by Sentinel", fail_over, watched, loses=True),
+        Scenario(
+            "sentinel-planned", "planned failover by Sentinel", switch_over, watched, loses=True
+        ),
+        Scenario(
+            "sentinel-planned-replicated",
+            "the same with two replicas, `ack = replicated`",
+            switch_over,
+            watched_by_two,
+            loses=True,
+            settings={"ack": "replicated"},
+        ),
+        Scenario(
+            "sentinel-fenced",
+            "planned failover behind `pushhub store fence`",
+            switch_over_fenced,
+            watched,
+            recovers_in=AWAY,
+        ),
         Scenario("delay", "0.1 s of delay each way", delay, through_proxy),
         Scenario("cut", "connections reset, 1 s without a network", cut, through_proxy),
         Scenario("half-open", "half-open connections", half_open, through_proxy, recovers_in=AWAY),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import h11
 
 from tests.front.table import get
+from tests.wire import opened
 
 QUIET_SECONDS = 0.3
 PATIENCE_SECONDS = 10.0
@@ -80,6 +81,7 @@ class Talk:
         self.writer = writer
         self.data = b""
         self.ended = False
+        opened(writer)
 
     @classmethod
     async def open(cls, port: int) -> "Talk":

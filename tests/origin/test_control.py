@@ -141,7 +141,10 @@ def test_an_address_that_is_taken_is_a_sentence(more: list[str]) -> None:
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         said = started_in_vain("--dev", "--port", "0", "--control", address, *more)
-    assert said == f"pushhub: {address} cannot be had: Address already in use.\n"
+    assert said == (
+        f"pushhub: {address} is in use by another program. Stop that program, or choose another "
+        "--control.\n"
+    )
 
 
 def started_in_vain(*arguments: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         rack = Rack()
         stack.callback(rack.close)
-        file: Path = tmp_path_factory.mktemp("second") / "hub.db"
+        file = tmp_path_factory.mktemp("second") / "hub.db"
         yield {
             "memory": "memory://",
             "sqlite": f"sqlite:///{file}",
@@ -83,7 +82,7 @@ async def change_twice(hub: Server, port: int, linger: float) -> None:
 
 
 async def answered_at_its_pace(front: Front, target: str) -> None:
-    """Requests that need a fetch are answered, and the API is asked no more often than it should."""
+    """Requests that need a fetch are answered, and the API is asked at its pace."""
     before = front.api.count(target)
     begun = asyncio.get_running_loop().time()
     assert (await front.wait(target)).body == b"2"

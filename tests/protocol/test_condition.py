@@ -1,6 +1,6 @@
 import pytest
 
-from pushhub.protocol.condition import Condition, Since, Tags, Version
+from pushhub.protocol.condition import Condition, Modified, Since, Tags, Version
 from pushhub.protocol.representation import Representation
 
 JSON = ((b"Content-Type", b"application/json"),)
@@ -19,9 +19,11 @@ def test_tags(tags: set[str], new: bool) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 401, 404, 410])
-def test_what_is_no_success_is_always_new(status: int) -> None:
-    for condition in (Tags(frozenset({"a"})), Since("1", "items", None), Version("1", "v")):
+def test_what_is_no_success_is_new_without_its_own_tag(status: int) -> None:
+    conditions = (Tags(frozenset({"b", "*"})), Since("1", "items", None), Version("1", "v"))
+    for condition in (*conditions, Modified(2e9)):
         assert condition.is_new(rep(b"{}", status, b'"a"'))
+    assert not Tags(frozenset({"a"})).is_new(rep(b"{}", status, b'"a"'))
 
 
 @pytest.mark.parametrize("status", [204, 304])

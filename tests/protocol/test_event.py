@@ -163,7 +163,6 @@ def test_no_content_types(content_type: str) -> None:
         (b"", FORM, TEXT),
         (b"NaN", FORM, TEXT),
         (b"\xef\xbb\xbf1", FORM, TEXT),
-        (nested(5000), FORM, TEXT),
         (b"\xff\xfe", FORM, BINARY),
         (b'"\xff"', "", BINARY),
         (b"{", "text/plain", "text/plain"),
@@ -195,7 +194,6 @@ def test_bodies(body: bytes, content_type: str, stored: str) -> None:
         pytest.param(b'"\n"', id="raw line end in a string"),
         pytest.param(b"\xef\xbb\xbf1", id="byte order mark"),
         pytest.param(b"// a\n1", id="comment"),
-        pytest.param(nested(100_000), id="100,000 levels"),
     ],
 )
 def test_no_json(body: bytes, content_type: str) -> None:
@@ -203,13 +201,14 @@ def test_no_json(body: bytes, content_type: str) -> None:
         draft_from_body(body, content_type)
 
 
-@pytest.mark.parametrize("depth", [1, 999, 1000, 1001, *range(1010, 1026)])
+@pytest.mark.parametrize("depth", [1, 59, 60, 61, 1000, *range(1010, 1026), 100_000])
 def test_json_that_is_taken_can_be_read_in_a_feed(depth: int) -> None:
     try:
         draft = draft_from_body(nested(depth), JSON)
     except DraftError:
-        assert depth > 1000
+        assert depth > 60
         return
+    assert depth <= 60
     answer = Feed("news", at(0), 100).answer({"news": page(event(1, draft.data))})
     assert answer is not None
     orjson.loads(answer.body)

@@ -6,6 +6,7 @@ import pytest
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.cursor import Start
 from pushhub.protocol.feed import Feed, applied, gap_problem, poll_interval
+from pushhub.protocol.many import encode, merge
 from pushhub.protocol.page import Gap, Read, Reason
 from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from tests.protocol.sample import GAP, at, event, page
@@ -43,11 +44,21 @@ def test_up_to_date_is_left_out_until_it_is_true() -> None:
     assert "up_to_date" not in body
 
 
-def test_the_cursor_is_of_the_present_epoch_and_the_event_of_its_own() -> None:
+def test_every_cursor_is_of_the_present_epoch_and_an_older_event_tells_its_own() -> None:
     old = event(4, epoch="e0")
     body, _ = told(Feed("news", at(3), 9).answer({"news": page(old, cursor=at(4))}))
     assert body["cursor"] == "e1-4"
-    assert body["events"][0]["cursor"] == "e0-4"
+    (listed,) = body["events"]
+    assert (listed["cursor"], listed["epoch"]) == ("e1-4", "e0")
+    assert listed["id"] == old.id
+    merged = merge((Want("news", at(3), 9),), {"news": page(old, cursor=at(4))}, 9)
+    (listed,) = orjson.loads(encode(merged, AT_ONCE))["events"]
+    assert (listed["channel"], listed["cursor"], listed["epoch"]) == ("news", "e1-4", "e0")
+    # In the epoch that it was published in there is nothing to tell apart.
+    assert "epoch" not in orjson.loads(old.json)
+    assert old.json_in("e0") is old.json
+    assert old.json_in("e2") is old.json_in("e2")
+    assert orjson.loads(old.json_in("e3"))["cursor"] == "e3-4"
 
 
 @pytest.mark.parametrize("since", [at(0), Start.NOW, Start.EARLIEST])

@@ -261,6 +261,26 @@ def test_a_patch_changes_json_and_keeps_the_line_end() -> None:
     assert apply_patch(b"[1]", check_patch([{"op": "replace", "path": "/0", "value": 2}])) == b"[2]"
 
 
+def test_a_patch_changes_nothing_else() -> None:
+    """Neither the numbers of the body nor those of the patch."""
+    body = b'{"a":18446744073709551616,"b":3.14159265358979323846,"c":1.10,"d":1e2,"n":0}'
+    item = b'{"items":[{"channel":"a","http-response":{"body-patch":[%b]}}]}'
+    operation = b'{"op":"replace","path":"/n","value":-9223372036854775809.50}'
+    ((_, draft),) = parse_batch(item % operation)
+    event = Event("exact", "e", 1, draft.data, draft.content_type)
+    pushed = item_of(event).response
+    assert pushed is not None
+    assert pushed.patch is not None
+    assert apply_patch(body, pushed.patch) == body.replace(b'"n":0', b'"n":-9223372036854775809.50')
+
+
+def test_a_patch_of_ambiguous_json_is_refused() -> None:
+    with pytest.raises(GripError):
+        apply_patch(b'{"a":1,"a":2}', check_patch([{"op": "remove", "path": "/a"}]))
+    with pytest.raises(ItemError):
+        parse_batch(b'{"items":[{"channel":"a","channel":"b","http-stream":{"content":"x"}}]}')
+
+
 @pytest.mark.parametrize(
     ("body", "operation"),
     [

@@ -124,7 +124,7 @@ def test_the_opening() -> None:
     headers = dict(OPENING.headers)
     assert (OPENING.status, OPENING.body) == (200, b"")
     assert headers[b"content-type"].startswith(b"text/event-stream")
-    assert headers[b"cache-control"] == b"no-store"
+    assert headers[b"cache-control"] == b"no-store, no-transform"
     assert headers[b"x-accel-buffering"] == b"no"
 
 

@@ -323,6 +323,42 @@ async def test_a_node_that_is_cut_off(near: Hub, far: Hub, proxy: Proxy) -> None
     await publish(near, 2)
 
 
+async def test_value_waits_that_begin_in_an_outage_are_held(
+    near: Hub, far: Hub, proxy: Proxy
+) -> None:
+    has = await publish(far, "old", channel="v")
+    proxy.accepts = False
+    proxy.cut()
+    await until(lambda: near.doubt.deaf and not near.store.ready)
+    same, changes, first, several, star = (
+        ask(near, value(str(has), channel="v")),
+        ask(near, value(str(has), channel="v")),
+        ask(near, value(channel="new")),
+        ask(near, value(str(has), "other-1", channel="v")),
+        ask(near, value("*", channel="v")),
+    )
+    # A wait that ends in the outage: nothing is claimed of a value that is not known.
+    short = ask(near, value(str(has), wait=1, channel="v"))
+    unknown = ask(near, value(wait=1, channel="new"))
+    reply = await answered(short)
+    assert reply.answer.status == 304
+    assert dict(reply.answer.headers)[b"etag"] == has.etag.encode()
+    assert (await answered(unknown)).answer.status == 503
+    held = [same, changes, first, several, star]
+    assert not any(held)
+    await publish(far, "new", channel="v")
+    await publish(far, "first", channel="new")
+    proxy.accepts = True
+    for recorder in held:
+        expected = b'"first"' if recorder is first else b'"new"'
+        if recorder is star:
+            continue
+        reply = await answered(recorder)
+        assert (reply.answer.status, reply.answer.body) == (200, expected)
+    # `*` matches any value.
+    assert not star
+
+
 async def test_a_reader_who_came_while_commands_were_away_does_not_wait_for_nothing(
     near: Hub, far: Hub, proxy: Proxy
 ) -> None:

@@ -3,6 +3,7 @@ tests/bosh.
 """
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import re
@@ -23,6 +24,7 @@ from tests.serving import Server, serve
 from tests.wire import Response
 
 BOSH = "/http-bind"
+SLASH = "/http-bind/"
 XML = "text/xml; charset=utf-8"
 NOTHING = Grant()
 MECHANISM = "urn:ietf:params:xml:ns:xmpp-sasl"
@@ -126,6 +128,38 @@ async def test_every_answer_may_be_read_by_other_origins(server: Server, raw: by
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
+async def test_a_final_slash_makes_no_difference(server: Server) -> None:
+    for method, raw in (("POST", creation()), ("GET", b""), ("HEAD", b""), ("OPTIONS", b"")):
+        fields = {"origin": "https://chat.example"}
+        plain = await server.ask(method, BOSH, fields, raw)
+        slashed = await server.ask(method, SLASH, fields, raw)
+        assert slashed.status == plain.status == (204 if method == "OPTIONS" else 200)
+        assert slashed.headers.keys() == plain.headers.keys()
+        assert method == "POST" or slashed.body == plain.body
+    sid = await opened(server)
+    auth = f"<auth xmlns='{MECHANISM}' mechanism='ANONYMOUS'/>"
+    assert b"<success" in (await server.ask("POST", SLASH, {}, poll(sid, 101, auth))).body
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_a_final_slash_makes_no_difference_in_front_of_an_origin(driver: str) -> None:
+    # Nobody listens at the origin: what is passed on is answered 502.
+    with serve(driver, origin="http://127.0.0.1:9") as server:
+        for path in ("/_pushhub/http-bind", "/_pushhub/http-bind/"):
+            assert sid_of(await server.ask("POST", path, {}, creation())), path
+        answer = await server.ask("POST", "/http-bind/", {}, creation())
+        assert answer.status == 502  # It is the origin's.
+
+
+async def test_a_login_may_begin_without_an_initial_response(server: Server) -> None:
+    sid = await opened(server)
+    auth = f"<auth xmlns='{MECHANISM}' mechanism='PLAIN'/>"
+    assert b"<challenge" in (await server.ask("POST", BOSH, {}, poll(sid, 101, auth))).body
+    data = base64.b64encode(b"\0nobody\0secret").decode()
+    said = f"<response xmlns='{MECHANISM}'>{data}</response>"
+    assert b"not-authorized" in (await server.ask("POST", BOSH, {}, poll(sid, 102, said))).body
+
+
 async def test_http_1_0_is_served(server: Server) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     raw = creation()
@@ -187,7 +221,7 @@ async def test_a_compressed_request_is_read(server: Server, coding: str) -> None
     ("coding", "packed"),
     [
         ("gzip", creation()),
-        ("br", creation()),
+        ("br", b"\x0b\x02\x80" + creation()),
         ("gzip", gzip.compress(creation())[:-9]),
         ("gzip", gzip.compress(b" " * 100_000_000)),
     ],
@@ -198,6 +232,16 @@ async def test_what_cannot_be_unpacked_is_a_bad_request(
 ) -> None:
     answer = await server.ask("POST", BOSH, {"content-encoding": coding}, packed)
     assert b"condition='bad-request'" in answer.body
+
+
+@pytest.mark.parametrize(
+    "coding",
+    ["text/xml; charset=utf-8", "br", "utf-8", "identity", "", "identity, text/xml"],
+    ids=["libpurple", "br", "charset", "identity", "empty", "list"],
+)
+async def test_an_unknown_coding_of_a_plain_body_is_ignored(server: Server, coding: str) -> None:
+    answer = await server.ask("POST", BOSH, {"content-encoding": coding}, creation())
+    assert sid_of(answer), answer.body
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The console's faces: who gets in, what is told, by all processes, and what never is."""
 
 import asyncio
+import itertools
 import json
 import re
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -12,10 +14,12 @@ import pytest
 from tests.redis_servers import Shelf, rack, redis_shelf
 from tests.serving import Server, events_of, fresh, serve
 from tests.web.test_auth import ADMIN, KEYS, READER, SECRET, WRITER, bearer, token
+from tests.web.test_bosh import creation, poll, sid_of
 
 __all__ = ["rack", "redis_shelf"]
 
 ROUTES = {
+    "events?channel=any": "GET",
     "session": "POST",
     "wish": "POST",
     "feed": "GET",
@@ -267,8 +271,101 @@ async def test_presence_says_who_waits(hub: Server) -> None:
     assert (answer["presence"], answer["holds"]) == (channel, 1)
     (holder,) = answer["holders"]
     assert holder["kind"] == "long-poll"
-    if hub.driver == "front":
-        assert holder["client"] == "127.0.0.1"
+    assert holder["client"] == "127.0.0.1"
+
+
+async def asked_who(server: Server, channel: str) -> list[dict[str, Any]]:
+    """What the one process says of those who wait on a channel."""
+    cursor = await here(server)
+    await server.post("/console/wish", {"presence": channel})
+    answers = [one for one in await told(server, cursor, 1) if one.get("presence") == channel]
+    assert len(answers) == 1
+    assert len(answers[0]["holders"]) == answers[0]["holds"]
+    holders: list[dict[str, Any]] = answers[0]["holders"]
+    return holders
+
+
+async def test_a_stream_has_been_read_since_it_began(hub: Server) -> None:
+    """Each event ends a turn, and begins another; the reader is the same."""
+    channel = fresh("stream")
+    async with hub.streaming(f"{events_of(channel)}?since=now") as stream:
+        await stream.next()
+        before = time.monotonic()
+        await asyncio.sleep(1.5)  # the time that is to be counted; nothing happens in it
+        await hub.publish(channel, 1)
+        assert (await stream.next()).data == "1"
+        (holder,) = await asked_who(hub, channel)
+    assert (holder["kind"], holder["client"]) == ("stream", "127.0.0.1")
+    assert 1.4 < holder["waited"] <= time.monotonic() - before + 1
+
+
+async def test_a_subscriber_over_bosh_has_an_address_and_a_name(hub: Server) -> None:
+    channel, rid = fresh("news"), itertools.count(101)
+    sid = sid_of(await hub.ask("POST", "/http-bind", {}, creation(wait="1")))
+
+    async def says(payload: str, **attributes: str) -> str:
+        body = poll(sid, next(rid), payload, **attributes)
+        return (await hub.ask("POST", "/http-bind", {}, body)).body.decode()
+
+    sasl, client = "urn:ietf:params:xml:ns:xmpp-sasl", "xmlns='jabber:client'"
+    await says(f"<auth xmlns='{sasl}' mechanism='ANONYMOUS'/>")
+    await says("", **{"xmlns:xmpp": "urn:xmpp:xbosh", "xmpp:restart": "true"})
+    bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
+    bound = await says(f"<iq {client} type='set' id='b'>{bind}</iq>")
+    jid = bound.partition("<jid>")[2].partition("</jid>")[0]
+    assert jid, bound
+    inside = f"<subscribe node='{channel}' jid='{jid}'/>"
+    pubsub = f"<pubsub xmlns='http://jabber.org/protocol/pubsub'>{inside}</pubsub>"
+    to = "to='pubsub.localhost'"
+    subscribed = await says(f"<iq {client} type='set' id='s' {to}>{pubsub}</iq>")
+    assert "subscribed" in subscribed, subscribed
+    (holder,) = await asked_who(hub, channel)
+    assert (holder["kind"], holder["client"], holder["subject"]) == ("BOSH", "127.0.0.1", jid)
+    before = holder["waited"]
+    await hub.publish(channel, 1)
+    await asyncio.sleep(1.1)  # the time that is to be counted; nothing happens in it
+    (holder,) = await asked_who(hub, channel)
+    assert holder["waited"] > before + 1
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_the_console_leaves_itself_out_of_its_figures(driver: str) -> None:
+    """Its own requests, on its own channels and on a user's, are neither holds nor deliveries."""
+    channel = fresh("watched")
+    with serve(driver) as server:
+        cursor = await here(server)
+        base = (await server.get("/console/now")).json()["figures"]
+        async with await server.connect() as console, await server.connect() as view:
+            read = f"/console/events?channel={channel}&since=now"
+            first = (await view.ask("GET", read)).json()
+            view.send("GET", f"/console/events?channel={channel}&since={first['cursor']}&wait=50")
+            console.send("GET", f"/console/feed?since={cursor}&wait=50")
+            await server.post("/console/wish", {"figures": True})
+            (sample,) = (await console.receive(SECONDS)).json()["events"]
+            # The console's own request was held when these were taken.
+            figures = sample["data"]["figures"]
+            assert (figures["holds"], figures["channels"]) == (0, base["channels"] + 1)
+            assert await asked_who(server, channel) == []
+            await server.publish(channel, 1)
+            seen = (await view.receive(SECONDS)).json()["events"]
+            assert [event["data"] for event in seen] == [1]
+        # Two clients that have gone in the middle, as pages do.
+        for target in (f"{read}&wait=50", "/console/feed?wait=50"):
+            async with await server.connect() as leaving:
+                leaving.send("GET", target)
+        figures = (await server.get("/console/now")).json()["figures"]
+        assert figures["delivered"] == 0
+        assert figures["tail_bytes"] < base["tail_bytes"] + 1000, "one sample has more"
+        assert set(figures["completed"].values()) == {0}
+        assert sum(figures["wake"]) == figures["recovered"] == 0
+        assert await server.metric("pushhub_hold_seconds_count") == 0
+        # A client's are there, and tell its own part alone.
+        async with server.holding("GET", f"{events_of(channel)}?since=now&wait=50") as task:
+            assert [one["kind"] for one in await asked_who(server, channel)] == ["long-poll"]
+            await server.publish(channel, 2)
+            await task
+        figures = (await server.get("/console/now")).json()["figures"]
+        assert (figures["delivered"], figures["completed"]["event"]) == (1, 1)
 
 
 @pytest.mark.parametrize("by", ["channel", "client"])
@@ -394,9 +491,13 @@ async def test_a_server_that_is_watched_leaves_at_once() -> None:
     with serve("front") as watched:
         await watched.post("/console/wish", {"figures": True})
         await watched.post("/console/wish", {"trace": "leavingnow", "client": "127.0.0.1"})
-        async with watched.holding("GET", "/console/feed?since=now", prefer="wait=30") as task:
+        async with await watched.connect() as console:
+            cursor = await here(watched)
+            console.send("GET", f"/console/feed?since={cursor}&wait=30")
+            assert (await console.receive(SECONDS)).status == 200, "a console is there"
+            console.send("GET", "/console/feed?since=now&wait=30")
             watched.signal()
-            assert (await task).status == 200
+            assert (await console.receive(SECONDS)).status == 200
             assert await watched.left(5) == 0
 
 

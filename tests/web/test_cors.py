@@ -51,6 +51,21 @@ async def test_U21_a_preflight_needs_no_key(strict: Server, target: str) -> None
     assert int(answer.headers["access-control-max-age"]) > 0
 
 
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_headers_of_a_setting_are_allowed_beside_ours(driver: str) -> None:
+    with serve(driver, cors_headers=["X-Request-Id", "X-Trace"]) as server:
+        for target in ("/v1/poll", "/livez"):
+            asked = {
+                "origin": APP,
+                "access-control-request-method": "GET",
+                "access-control-request-headers": "x-request-id, prefer",
+            }
+            answer = await server.ask("OPTIONS", target, asked)
+            assert answer.status in (200, 204)
+            names = answer.headers["access-control-allow-headers"].lower().split(", ")
+            assert {"x-request-id", "x-trace", "prefer", "authorization"} <= set(names)
+
+
 async def test_U21_a_preflight_says_what_the_address_answers(strict: Server) -> None:
     answer = await strict.ask("OPTIONS", events_of("x"), {"origin": APP})
     assert answer.headers["access-control-allow-methods"] == "GET, HEAD, POST, OPTIONS"

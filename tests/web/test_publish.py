@@ -1,6 +1,7 @@
 """Publishing one event: what it becomes, what it answers, under which conditions."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -223,3 +224,101 @@ async def test_a_batch_for_too_many_channels_is_refused_whole(hub: Server) -> No
     assert (answer.status, answer.problem) == (413, "too-large")
     assert answer.json()["limit"] == 1000
     assert await hub.log(channel) == []
+
+
+# -- what is published does not change ----------------------------------------
+
+EXACT = [
+    "18446744073709551616",
+    "-9223372036854775809",
+    "3.14159265358979323846264338327950288",
+    "0.1000",
+    "1E+2",
+    "-0",
+    '{"a": 1, "a": 2}',
+    "[1,\n  2 ]",
+    '"\\u00e9\\/"',
+    '"\u00e9"',
+]
+
+
+@pytest.mark.parametrize("data", EXACT)
+@pytest.mark.parametrize("way", ["single", "form", "untyped", "item", "list", "channels", "+json"])
+async def test_every_way_to_publish_keeps_the_bytes(hub: Server, way: str, data: str) -> None:
+    channel, other = fresh(), fresh()
+    raw = data.encode()
+    kinds = {"single": "application/json", "form": "application/x-www-form-urlencoded"}
+    if way in ("single", "form", "untyped"):
+        headers = {"content-type": kinds[way]} if way in kinds else {}
+        answer = await hub.ask("POST", events_of(channel), headers, raw)
+    else:
+        body = {
+            "item": b'{"data": %b , "channel": "%b"}',
+            "list": b' [{"channel":"x"  ,"data":0},\n{"data":\n%b,"channel":"%b"} ]',
+            "channels": b'{"data":%b,"channels":["%b", "' + other.encode() + b'"]}',
+            "+json": b'{"data":%b,"channel":"%b","content_type":"application/vnd.x+json"}',
+        }[way] % (raw, channel.encode())
+        answer = await hub.ask("POST", "/v1/publish", {}, body)
+    assert answer.status == 200, answer
+    names = [channel, other] if way == "channels" else [channel]
+    for name in names:
+        assert (await hub.get(value_of(name))).body == raw
+        assert b'"data":' + raw + b"}" in (await hub.get(events_of(name))).body
+        poll = await hub.post("/v1/poll", {"channels": {name: "earliest"}})
+        assert b'"data":' + raw + b"}" in poll.body
+        async with hub.streaming(events_of(name)) as stream:
+            await stream.next()
+            assert (await stream.next()).data == data
+
+
+async def test_an_item_with_a_doubled_member_is_refused(hub: Server) -> None:
+    channel = fresh()
+    good = b'{"channel":"%b","data":1}' % channel.encode()
+    body = b'[%b,{"channel":"%b","data":1,"data":2}]' % (good, channel.encode())
+    answer = await hub.ask("POST", "/v1/publish", {}, body)
+    assert (answer.status, answer.problem) == (400, "bad-body")
+    assert answer.json()["item"] == 1
+    assert await hub.log(channel) == []
+
+
+def nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+@pytest.mark.parametrize("levels", [60, 61, 250, 1000, 1024, 1025, 100_000])
+async def test_json_has_one_bound_on_depth(hub: Server, levels: int) -> None:
+    name, data = fresh(), nested(levels)
+    channel = name.encode()
+    requests = [
+        ("POST", events_of(name), {"content-type": "application/json"}, data),
+        ("POST", events_of(name), {}, data),
+        ("POST", "/v1/publish", {}, b'{"channel":"%b","data":%b}' % (channel, data)),
+        ("POST", "/v1/publish", {}, b'[{"data":%b,"channel":"%b"}]' % (data, channel)),
+    ]
+    for request in requests:
+        answer = await hub.ask(*request)
+        if levels <= 60:
+            assert answer.status == 200, answer
+        else:
+            assert (answer.status, answer.problem) == (400, "bad-body")
+            assert "60 levels" in answer.json()["detail"]
+    for path in ("/v1/poll", "/publish"):
+        answer = await hub.ask("POST", path, {}, nested(max(levels, 70)))
+        assert (answer.status, answer.problem) == (400, "bad-body")
+    kept = await hub.get(events_of(name))
+    assert len(json.loads(kept.body)["events"]) == (4 if levels <= 60 else 0)
+
+
+async def test_readers_with_a_limit_of_64_levels_can_read_every_answer(hub: Server) -> None:
+    """System.Text.Json of .NET, and Newtonsoft.Json."""
+    channel = fresh()
+    body = b'[{"channel":"%b","data":%b}]' % (channel.encode(), nested(60))
+    assert (await hub.ask("POST", "/v1/publish", {}, body)).status == 200
+    feed = await hub.get(events_of(channel))
+    many = await hub.post("/v1/poll", {"channels": {channel: "earliest"}})
+    for answer in (feed, many):
+        depth = most = 0
+        for byte in answer.body:
+            depth += (byte in b"[{") - (byte in b"]}")
+            most = max(most, depth)
+        assert most <= 64

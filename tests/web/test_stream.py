@@ -48,6 +48,104 @@ async def test_last_event_id_beats_since(hub: Server) -> None:
         assert (await stream.next()).data == "2"
 
 
+SPELLINGS = [
+    *("lastEventId", "lastEventID", "last_event_id", "Last-Event-ID", "last-event-id"),
+    *("LAST_EVENT_ID", "evs_last_event_id"),
+]
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+async def test_polyfills_resume_with_a_query_parameter(hub: Server, name: str) -> None:
+    channel = fresh()
+    cursors = [(await hub.publish(channel, number))["cursor"] for number in range(3)]
+    target = f"{events_of(channel)}?since=earliest&{name}={cursors[1]}"
+    async with hub.streaming(target) as stream:
+        first = await stream.next()
+        assert (first.data, first.id) == (None, cursors[1])
+        assert (await stream.next()).data == "2"
+
+
+async def test_the_header_last_event_id_beats_the_query_parameter(hub: Server) -> None:
+    channel = fresh()
+    cursors = [(await hub.publish(channel, number))["cursor"] for number in range(3)]
+    target = f"{events_of(channel)}?lastEventId={cursors[0]}"
+    async with hub.streaming(target, last_event_id=cursors[1]) as stream:
+        assert (await stream.next()).id == cursors[1]
+        assert (await stream.next()).data == "2"
+
+
+async def test_an_empty_last_event_id_counts_as_none(hub: Server) -> None:
+    channel = fresh()
+    cursor = (await hub.publish(channel, 1))["cursor"]
+    target = f"{events_of(channel)}?since={cursor}&lastEventId="
+    async with hub.streaming(target, last_event_id="") as stream:
+        assert (await stream.next()).id == cursor
+
+
+async def test_a_last_event_id_that_is_no_cursor_is_refused(hub: Server) -> None:
+    answer = await hub.get(f"{events_of(fresh())}?lastEventId=17", accept="text/event-stream")
+    assert (answer.status, answer.problem) == (400, "bad-cursor")
+
+
+async def test_a_plain_feed_ignores_last_event_id(hub: Server) -> None:
+    channel = fresh()
+    cursor = (await hub.publish(channel, 1))["cursor"]
+    answer = await hub.get(f"{events_of(channel)}?lastEventId={cursor}", last_event_id=cursor)
+    assert [event["data"] for event in answer.json()["events"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("accept", "streams"),
+    [
+        (None, False),
+        ("", False),
+        ("*/*", False),
+        ("text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8", False),
+        ("text/html", False),
+        ("text/event-stream", True),
+        ("TEXT/Event-Stream;charset=utf-8", True),
+        ("text/*", True),
+        ("text/event-stream, */*;q=0.1", True),
+        ("*/*, text/event-stream", True),
+        ("text/event-stream, application/json", True),
+        ("application/json, text/event-stream", False),
+        ("application/json;q=0.5, text/event-stream", True),
+        ("text/event-stream;q=0", False),
+        ("text/event-stream; q=0.0, */*", False),
+        ("text/*, text/event-stream;q=0", False),
+        ("application/json, text/event-stream;q=0.9", False),
+        ("text/event-streams", False),
+        ("x-text/event-stream", False),
+        ('application/x;a="text/event-stream,text/event-stream"', False),
+        ("text/event-stream;q=nonsense", False),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_request_gets_the_type_that_it_accepts(
+    hub: Server, method: str, accept: str | None, streams: bool
+) -> None:
+    channel = fresh()
+    await hub.publish(channel, 1)
+    async with await hub.connect() as client:
+        client.send(method, events_of(channel), {} if accept is None else {"accept": accept})
+        status, headers = await client.head()
+    assert status == 200
+    assert headers["content-type"].startswith(
+        "text/event-stream" if streams else "application/json"
+    )
+    assert ("content-length" in headers) is not streams
+
+
+async def test_head_of_a_stream_leaves_the_connection_usable(hub: Server) -> None:
+    async with await hub.connect() as client:
+        for _ in range(2):
+            answer = await client.ask("HEAD", events_of(fresh()), {"accept": "text/event-stream"})
+            assert (answer.status, answer.body) == (200, b"")
+            assert answer.headers["cache-control"] == "no-store, no-transform"
+            assert "content-length" not in answer.headers
+        assert (await client.ask("GET", events_of(fresh()))).json()["events"] == []
+
+
 async def test_a_reader_who_has_all_is_told_where_it_stands(hub: Server) -> None:
     channel = fresh()
     cursor = (await hub.publish(channel, 1))["cursor"]
@@ -199,3 +297,50 @@ async def test_a_reader_that_does_not_read_costs_the_others_nothing(hub: Server)
             assert len((await quick.next()).data or "") == len(big)
         await slow.next()
         assert [len((await slow.next()).data or "") for _ in range(40)] == [len(big)] * 40
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "data", "encoding"),
+    [
+        ("application/octet-stream", b"\x00\xff", "AP8=", "base64"),
+        ("text/plain", b"\xff", "/w==", "base64"),
+        ("text/plain", b"AP8=", "AP8=", ""),
+        ("application/json", b'"AP8="', '"AP8="', ""),
+    ],
+)
+async def test_a_stream_says_whether_data_is_text_or_base64(
+    hub: Server, content_type: str, body: bytes, data: str, encoding: str
+) -> None:
+    channel = fresh()
+    await hub.ask("POST", events_of(channel), {"content-type": content_type}, body)
+    async with hub.streaming(events_of(channel)) as stream:
+        await stream.next()
+        message = await stream.next()
+        assert (message.data, message.encoding) == (data, encoding)
+    async with hub.streaming(events_of(channel) + "?envelope=true") as stream:
+        await stream.next()
+        message = await stream.next()
+    listed = (await hub.get(events_of(channel))).json()["events"]
+    assert [json.loads(message.data or "")] == listed
+    assert listed[0].get("encoding", "") == encoding
+
+
+async def test_a_flag_is_true_or_false(hub: Server) -> None:
+    answer = await hub.get(events_of(fresh()) + "?envelope=yes", accept="text/event-stream")
+    assert (answer.status, answer.problem) == (400, "bad-request")
+
+
+async def test_streams_are_told_different_times_to_come_back(hub: Server) -> None:
+    channel = fresh()
+    body = json.dumps({"channels": {channel: "now"}}).encode()
+    told: dict[str, set[int | None]] = {"one": set(), "many": set(), "gap": set()}
+    for _ in range(12):
+        async with hub.streaming(events_of(channel)) as stream:
+            told["one"].add((await stream.next()).retry)
+        async with hub.streaming("/v1/poll", method="POST", body=body) as stream:
+            told["many"].add((await stream.next()).retry)
+        async with hub.streaming(events_of(channel) + "?since=other-1") as stream:
+            told["gap"].add((await stream.next()).retry)
+    for waits in told.values():
+        assert len(waits) > 2
+        assert all(wait is not None and 2000 <= wait <= 5000 for wait in waits)

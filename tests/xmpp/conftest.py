@@ -62,6 +62,8 @@ class Client:
     def pending(self) -> list[Element]:
         return []
 
+    client = ""
+
     def reclaim(self) -> tuple[list[Element], list[Element]]:
         return [], []
 
@@ -153,8 +155,15 @@ class Client:
 
     async def available(self, more: str = "") -> Client:
         self.say(f"<presence xmlns='{names.CLIENT}'>{more}</presence>")
+        await self.own_presence()
         await self.settled()
         return self
+
+    async def own_presence(self, kind: str | None = None) -> Element:
+        """The next presence of its own that it is sent."""
+        return await self.next(
+            lambda e: e.name == "presence" and e.get("from") == self.jid and e.get("type") == kind
+        )
 
     def chat(self, to: str, text: str, kind: str = "chat", more: str = "") -> None:
         self.say(
@@ -180,6 +189,8 @@ class World:
         self._make = make
         self.shared = shared
         self.settings = Settings(**{"dev": True, **settings})
+        self.clock = Clock()
+        """The store's, in a small world."""
         self.servers: list[Server] = []
         self.sessions: list[BoshSessions] = []
 
@@ -245,8 +256,10 @@ async def world(
 @pytest.fixture
 async def small(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
     """A world in memory, for what has nothing to do with the store."""
-    lab = LABS["memory"](tmp_path, Clock(), redis_shelf)
+    clock = Clock()
+    lab = LABS["memory"](tmp_path, clock, redis_shelf)
     world = World(lab.make, shared=False)
+    world.clock = clock
     await world.node()
     yield world
     await world.close()

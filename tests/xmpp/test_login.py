@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
+from precis_i18n import get_profile
 from scramp import ScramClient  # type: ignore[import-untyped]
 
 from pushhub.protocol.grant import Action
 from pushhub.xmpp import names
+from pushhub.xmpp.accounts import HASHES
+from pushhub.xmpp.jid import JidError
 from pushhub.xmpp.sasl import Identity, Step, mechanisms
+from pushhub.xmpp.saslprep import saslprep
 from tests.auth.signing import SECRET
 from tests.store.conftest import LABS, Clock
 from tests.xmpp.conftest import DOMAIN, PASSWORD, World
@@ -44,7 +50,7 @@ def token(sub: str = "juliet", **more: Any) -> str:
 
 
 def auth(mechanism: str, data: bytes) -> str:
-    text = base64.b64encode(data).decode()
+    text = base64.b64encode(data).decode() or "="
     return f"<auth xmlns='{names.SASL}' mechanism='{mechanism}'>{text}</auth>"
 
 
@@ -100,6 +106,109 @@ async def test_scram(strict: World, mechanism: str) -> None:
     await client.next()
     await client.bind("balcony")
     assert client.jid == "juliet@localhost/balcony"
+
+
+# A password, and the forms in which clients derive keys from it: of RFC 5802 by SASLprep, of RFC
+# 8265 by OpaqueString, and in JavaScript as it was typed.
+PASSWORDS = {
+    "ligature": "\ufb01re",
+    "full width": "\uff46ire",
+    "soft hyphen": "fi\u00adre",
+    "no-break space": "fi\u00a0re",
+    "decomposed": "fe\u0301u",
+    "newer than Unicode 3.2": "f\U0001f525",
+    "plain": "fire",
+}
+
+
+@pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
+async def test_a_password_is_the_same_in_each_form(small: World, password: str) -> None:
+    if password == PASSWORDS["soft hyphen"]:
+        # OpaqueString prohibits it, so that no account can have it.
+        with pytest.raises(JidError):
+            await small.account("juliet", password)
+        return
+    await small.account("juliet", password)
+    forms = {password, get_profile("OpaqueString").enforce(password), saslprep(password)}
+    for form in forms - {None}:
+        for mechanism in ("SCRAM-SHA-1", "SCRAM-SHA-512"):
+            client = await connected(small)
+            # It proves the server's key, too: raw bytes, since this client prepares by itself.
+            assert (await scram(client, mechanism, "juliet", str(form))).name == "success"
+        client = await connected(small)
+        said = auth("PLAIN", f"\0juliet\0{form}".encode())
+        assert (await answer(client, said)).name == "success"
+    client = await connected(small)
+    assert (await scram(client, "SCRAM-SHA-1", "juliet", password + "x")).name == "failure"
+    # And a client that others wrote, which prepares as RFC 5802 says.
+    if password == PASSWORDS["newer than Unicode 3.2"]:
+        return  # It refuses these.
+    client = await connected(small)
+    other = ScramClient(["SCRAM-SHA-256"], "juliet", password)
+    challenge = await answer(client, auth("SCRAM-SHA-256", other.get_client_first().encode()))
+    other.set_server_first(base64.b64decode(challenge.text).decode())
+    success = await answer(client, response(other.get_client_final().encode()))
+    other.set_server_final(base64.b64decode(success.text).decode())
+
+
+async def scram(client: Client, mechanism: str, user: str, password: str) -> Element:
+    """A login of a client that derives its keys from the password as it is."""
+    name, bare = HASHES[mechanism], f"n={user},r=abc"
+    challenge = await answer(client, auth(mechanism, f"n,,{bare}".encode()))
+    first = base64.b64decode(challenge.text).decode()
+    fields = dict(part.split("=", 1) for part in first.split(","))
+    salted = hashlib.pbkdf2_hmac(
+        name, password.encode(), base64.b64decode(fields["s"]), int(fields["i"])
+    )
+    key = hmac.digest(salted, b"Client Key", name)
+    final = f"c=biws,r={fields['r']}"
+    messages = f"{bare},{first},{final}".encode()
+    signature = hmac.digest(hashlib.new(name, key).digest(), messages, name)
+    proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature, strict=True))).decode()
+    success = await answer(client, response(f"{final},p={proof}".encode()))
+    if success.name == "success":
+        verifier = hmac.digest(hmac.digest(salted, b"Server Key", name), messages, name)
+        assert base64.b64decode(success.text) == b"v=" + base64.b64encode(verifier)
+    return success
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "data"),
+    [
+        ("PLAIN", f"\0juliet\0{PASSWORD}".encode()),
+        ("OAUTHBEARER", None),
+        ("X-OAUTH2", None),
+    ],
+)
+async def test_a_login_without_an_initial_response(
+    strict: World, mechanism: str, data: bytes | None
+) -> None:
+    client = await connected(strict)
+    empty = f"<auth xmlns='{names.SASL}' mechanism='{mechanism}'/>"
+    challenge = await answer(client, empty)
+    assert (challenge.name, challenge.text) == ("challenge", "")
+    if data is None:
+        oauth = f"n,,\x01auth=Bearer {token()}\x01\x01"
+        data = (oauth if mechanism == "OAUTHBEARER" else f"\0juliet\0{token()}").encode()
+    assert (await answer(client, response(data))).name == "success"
+    # A response of no length is data; after it there is no further challenge.
+    for said in (auth(mechanism, b""), empty):
+        client = await connected(strict)
+        if said == empty:
+            assert (await answer(client, said)).name == "challenge"
+            said = f"<response xmlns='{names.SASL}'/>"
+        assert await failed(client, said) == "malformed-request"
+
+
+async def test_scram_without_an_initial_response(strict: World) -> None:
+    client = await connected(strict)
+    other = ScramClient(["SCRAM-SHA-256"], "juliet", PASSWORD)
+    challenge = await answer(client, f"<auth xmlns='{names.SASL}' mechanism='SCRAM-SHA-256'/>")
+    assert (challenge.name, challenge.text) == ("challenge", "")
+    challenge = await answer(client, response(other.get_client_first().encode()))
+    other.set_server_first(base64.b64decode(challenge.text).decode())
+    success = await answer(client, response(other.get_client_final().encode()))
+    other.set_server_final(base64.b64decode(success.text).decode())
 
 
 @pytest.mark.parametrize("user", ["juliet", "nobody"])

@@ -19,7 +19,7 @@ from pushhub.xmpp.registers import Registers
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
-from tests.xmpp.conftest import World, body
+from tests.xmpp.conftest import World, body, condition
 from tests.xmpp.test_delivery import block, caught_up
 from tests.xmpp.test_vanished import AVAILABLE, got
 
@@ -44,6 +44,30 @@ async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterato
         await world.account(name)
     yield world
     await world.close()
+
+
+async def test_a_full_address_is_known_on_every_node(pair: World) -> None:
+    romeo = await (await pair.user("romeo", "orchard", 0)).available()
+    juliet = await (await pair.user("juliet", "balcony", 1)).available()
+    nobody = await (await pair.user("", "", 1)).available()
+    # RFC 6121 §8.5.3: every type goes to a session that there is, on whatever node.
+    for number, kind in enumerate(("normal", "headline", "groupchat", "error", "chat")):
+        for other in (juliet, nobody):
+            romeo.chat(other.jid, f"{kind} {number}", kind)
+            await other.message(f"{kind} {number}")
+    for kind in ("normal", "groupchat"):
+        romeo.chat("juliet@localhost/gone", "lost", kind)
+        error = await romeo.stanza("message", type="error")
+        assert condition(error) == "service-unavailable"
+    # To a bare address no room is brought, and nothing is lost untold.
+    for to in ("juliet@localhost", nobody.bare):
+        romeo.chat(to, "lost", "groupchat")
+        await romeo.stanza("message", type="error", sender=to)
+    nobody.say(f"<presence xmlns='{names.CLIENT}'><priority>-1</priority></presence>")
+    await nobody.own_presence()
+    romeo.chat(nobody.bare, "lost")
+    await romeo.stanza("message", type="error", sender=nobody.bare)
+    assert not [e for e in juliet.seen + nobody.seen if body(e) == "lost"]
 
 
 async def test_accounts_talk_across_nodes(pair: World) -> None:
@@ -188,7 +212,10 @@ async def test_nothing_overtakes_a_message_whose_news_is_late(
 async def test_any_node_answers_any_request(pair: World) -> None:
     browser = await Browser.login(pair, "juliet", node=0)
     answer = await browser.post(f"<presence xmlns='jabber:client'/>{PING}", node=1)
-    assert [e.get("type") for e in answer.elements] == ["result"]
+    assert [(e.name, e.get("type")) for e in answer.elements] == [
+        ("presence", None),
+        ("iq", "result"),
+    ]
     romeo = await pair.user("romeo", "orchard", 1)
     held = browser.hold(node=1)
     romeo.chat("juliet@localhost", "hello")
@@ -333,7 +360,7 @@ async def test_a_large_session_outlives_its_node(pair: World, written: list[str]
     assert [body(m) for m in (await held).elements] == ["and now?"]
     await browser.post(PING, node=1)
     (carrier,) = pair.sessions[1].carriers.values()
-    carrier.session._seen -= 61
+    carrier.session._seen -= 151
     carrier.expire()
     await pair.servers[1].settle()
     assert not await left(pair, written)
@@ -401,7 +428,7 @@ async def test_the_time_for_a_login_goes_on_elsewhere(pair: World) -> None:
     opened = await browser._send("to='localhost' wait='10' hold='1' ver='1.6'")
     browser.sid = opened.get("sid") or ""
     (carrier,) = pair.sessions[0].carriers.values()
-    carrier.stream.login_by -= 59.5
+    carrier.stream.login_by -= 89.5
     await pair.leave(0)
     answer = await browser.post("", node=1)
     assert answer.get("condition") == "remote-stream-error"

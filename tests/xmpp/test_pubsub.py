@@ -67,6 +67,22 @@ def json_of(items: Element) -> object:
     return orjson.loads(payload.text)
 
 
+async def test_a_publisher_is_told_the_id_that_was_made(world: World) -> None:
+    client = await world.user()
+    told = await publish(client, "news", '{"a": 1}')
+    id = told.elements[0].elements[0].elements[0].get("id")
+    assert id
+    # It is the item's, and names it from then on.
+    found = await client.ask(
+        "get", pubsub(f"<items node='news'><item id='{id}'/></items>"), SERVICE
+    )
+    assert [item.get("id") for item in found.elements[0].elements[0].elements] == [id]
+    await client.ask("set", pubsub(f"<retract node='news'><item id='{id}'/></retract>"), SERVICE)
+    # An id of the publisher's own is kept.
+    told = await publish(client, "news", '{"a": 2}', "mine")
+    assert told.elements[0].elements[0].elements[0].get("id") == "mine"
+
+
 async def test_what_rest_publishes_is_notified(world: World) -> None:
     client = await world.user()
     await subscribe(client, "news")
@@ -93,6 +109,20 @@ async def test_what_is_published_here_answers_a_long_poll(world: World) -> None:
     (event,) = orjson.loads(answer.body)["events"]
     assert event["data"] == {"b": 2}
     assert event["id"] == "one"
+
+
+@pytest.mark.parametrize(
+    "data", ["18446744073709551616", '{"a": 0.10, "a":  2}', "3.14159265358979323846264338"]
+)
+async def test_json_keeps_its_bytes_in_both_directions(world: World, data: str) -> None:
+    client = await world.user()
+    await subscribe(client, "news")
+    await publish(client, "news", data)
+    page = await world.server.hub.store.read("news", Start.LAST, 1)
+    assert isinstance(page, Page)
+    assert page.events[-1].data == data.encode()
+    items = await notified(client)
+    assert items.elements[0].elements[0].text == data
 
 
 async def test_a_subscriber_hears_of_the_last_item_at_once(world: World) -> None:
@@ -206,6 +236,73 @@ async def test_a_node_is_created_configured_and_deleted(world: World) -> None:
     assert (gone.name, gone.get("node")) == ("delete", "hers")
     delete = pubsub("<delete node='hers'/>", owner=True)
     assert await juliet.refused("set", delete, SERVICE) == "item-not-found"
+
+
+async def test_empty_nodes_are_listed(world: World) -> None:
+    await world.account("juliet")
+    juliet = await world.user("juliet")
+
+    async def listed(page: str = "") -> list[str | None]:
+        items = f"<query xmlns='{names.DISCO_ITEMS}'><set xmlns='{names.RSM}'>{page}</set></query>"
+        answer = await juliet.ask("get", items, SERVICE)
+        return [e.get("node") for e in answer.elements[0].elements if e.name == "item"]
+
+    await rest_publishes(world, "b", b"1")
+    for node in ("a", "c", "b", "\u00e4"):
+        await juliet.ask("set", pubsub(f"<create node='{node}'/>"), SERVICE)
+    assert await listed() == ["a", "b", "c", "\u00e4"]
+    assert await listed("<max>2</max>") == ["a", "b"]
+    assert await listed("<max>2</max><after>b</after>") == ["c", "\u00e4"]
+    await juliet.ask("set", pubsub("<delete node='c'/>", owner=True), SERVICE)
+    assert await listed() == ["a", "b", "\u00e4"]
+    # One that is empty is a node, too.
+    items = f"<query xmlns='{names.DISCO_ITEMS}' node='a'/>"
+    assert not (await juliet.ask("get", items, SERVICE)).elements[0].elements
+
+
+async def test_max_items_is_kept_or_refused(world: World) -> None:
+    await world.account("juliet")
+    juliet = await world.user("juliet")
+
+    def configured(value: str, field: str = "pubsub#max_items") -> str:
+        form = (
+            f"<configure node='hers'><x xmlns='{names.DATA}' type='submit'>"
+            f"<field var='{field}'><value>{value}</value></field></x></configure>"
+        )
+        return pubsub(form, owner=True)
+
+    async def ids(attributes: str = "") -> list[str | None]:
+        answer = await juliet.ask("get", pubsub(f"<items node='hers'{attributes}/>"), SERVICE)
+        return [item.get("id") for item in answer.elements[0].elements[0].elements]
+
+    await juliet.ask("set", pubsub("<create node='hers'/>"), SERVICE)
+    for number in range(5):
+        await publish(juliet, "hers", str(number), f"i{number}")
+    assert await ids(" max_items='2'") == ["i3", "i4"]
+    assert await ids(" max_items='max'") == [f"i{number}" for number in range(5)]
+    for wrong in ("0", "-1", "x", ""):
+        asked = pubsub(f"<items node='hers' max_items='{wrong}'/>")
+        assert await juliet.refused("get", asked, SERVICE) == "bad-request"
+    await juliet.ask("set", configured("3"), SERVICE)
+    assert await ids() == ["i2", "i3", "i4"]
+    assert await ids(" max_items='4'") == ["i2", "i3", "i4"]
+    old = pubsub("<retract node='hers'><item id='i0'/></retract>")
+    assert await juliet.refused("set", old, SERVICE) == "item-not-found"
+    form = await juliet.ask("get", pubsub("<configure node='hers'/>", owner=True), SERVICE)
+    assert "<field var='pubsub#max_items' type='text-single'><value>3</value>" in form.xml()
+    await juliet.ask("set", configured("max"), SERVICE)
+    assert len(await ids()) == 5
+    for wrong in ("0", "1001", "x", ""):
+        assert await juliet.refused("set", configured(wrong), SERVICE) == "not-acceptable"
+    # Neither is any other setting accepted without effect.
+    await juliet.ask("set", configured("true", "pubsub#persist_items"), SERVICE)
+    for field, value in (("pubsub#persist_items", "0"), ("pubsub#item_expire", "60")):
+        assert await juliet.refused("set", configured(value, field), SERVICE) == "not-acceptable"
+    options = pubsub(
+        "<publish node='hers'><item><json xmlns='urn:xmpp:json:0'>1</json></item></publish>"
+        f"<publish-options><x xmlns='{names.DATA}' type='submit'/></publish-options>"
+    )
+    assert await juliet.refused("set", options, SERVICE) == "feature-not-implemented"
 
 
 @pytest.fixture

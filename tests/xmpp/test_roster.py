@@ -195,8 +195,8 @@ async def test_friends_see_each_other_come_and_go(
     )
     shown = await romeo.next(lambda e: e.name == "presence" and e.get("from") == phone.jid)
     assert shown.find("show") is not None
-    seen = {(await phone.stanza("presence")).get("from") for _ in range(2)}
-    assert seen == {romeo.jid, juliet.jid}, "it is told who is there"
+    seen = {(await phone.stanza("presence")).get("from") for _ in range(3)}
+    assert seen == {romeo.jid, juliet.jid, phone.jid}, "it is told who is there"
     await juliet.next(lambda e: e.name == "presence" and e.get("from") == phone.jid)
     phone.leave()
     await romeo.stanza("presence", type="unavailable", sender=phone.jid)
@@ -204,6 +204,73 @@ async def test_friends_see_each_other_come_and_go(
     presence(romeo, "unavailable", "")
     juliet.say(f"<presence xmlns='{names.CLIENT}' type='unavailable'/>")
     await romeo.stanza("presence", type="unavailable", sender=juliet.jid)
+
+
+async def test_a_session_is_sent_its_own_presence(world: World) -> None:
+    await world.account("juliet")
+    for user in (
+        await world.user("juliet", "balcony"),
+        await world.user("juliet", "phone"),
+        await world.user(),
+    ):
+        # RFC 6121 §4.2.2, §4.4.2, §4.5.2: the initial one, each later one, and the end.
+        for inside in ("<show>away</show>", "<priority>-1</priority><status>here</status>"):
+            user.say(f"<presence xmlns='{names.CLIENT}' id='p'>{inside}</presence>")
+            own = await user.own_presence()
+            assert own.get("to") == user.jid
+            assert own.get("id") == "p"
+            assert "".join(element.xml() for element in own.elements).count(inside[1:5])
+        user.say(
+            f"<presence xmlns='{names.CLIENT}' type='unavailable'><status>bye</status></presence>"
+        )
+        gone = await user.own_presence("unavailable")
+        assert gone.get("to") == user.jid
+        assert gone.find("status") is not None
+        await user.settled()
+        assert not [e for e in user.seen if e.get("from") == user.jid], "each of them once"
+
+
+async def test_sessions_of_an_account_see_each_other_once(world: World) -> None:
+    await world.account("juliet")
+    balcony = await (await world.user("juliet", "balcony")).available()
+    phone = await (await world.user("juliet", "phone")).available()
+    assert (await phone.stanza("presence", sender=balcony.jid)).get("to") == phone.jid
+    assert (await balcony.stanza("presence", sender=phone.jid)).get("to") == balcony.jid
+    phone.say(f"<presence xmlns='{names.CLIENT}' type='unavailable'/>")
+    await phone.own_presence("unavailable")
+    await balcony.stanza("presence", type="unavailable", sender=phone.jid)
+    await balcony.settled()
+    await phone.settled()
+    assert not [e for e in balcony.seen + phone.seen if e.name == "presence"]
+
+
+async def test_presence_directed_to_the_own_account_is_not_broadcast(world: World) -> None:
+    await world.account("juliet")
+    balcony = await (await world.user("juliet", "balcony")).available()
+    phone = await world.user("juliet", "phone")
+    phone.say(f"<presence xmlns='{names.CLIENT}' to='{balcony.jid}'><show>dnd</show></presence>")
+    shown = await balcony.stanza("presence", sender=phone.jid)
+    assert shown.get("to") == balcony.jid
+    await phone.settled()
+    assert not [e for e in phone.seen if e.name == "presence"], "it is not available"
+    phone.say(f"<presence xmlns='{names.CLIENT}' to='juliet@localhost'><show>xa</show></presence>")
+    await balcony.stanza("presence", sender=phone.jid)
+    phone.leave()
+    await balcony.stanza("presence", sender=phone.jid, type="unavailable")
+
+
+async def test_an_error_of_presence_goes_to_the_session_that_sent_it(world: World) -> None:
+    one, other = await world.user(), await world.user()
+    await other.available()
+    one.say(f"<presence xmlns='{names.CLIENT}' to='{other.jid}'/>")
+    await other.next(lambda e: e.name == "presence" and e.get("from") == one.jid)
+    for to in (f"{one.bare}/gone", one.bare, "nobody@localhost", one.jid):
+        other.say(
+            f"<presence xmlns='{names.CLIENT}' to='{to}' type='error' id='{to}'>"
+            "<error type='cancel'/></presence>"
+        )
+    error = await one.stanza("presence", type="error")
+    assert error.get("id") == one.jid
 
 
 async def test_directed_presence(world: World) -> None:

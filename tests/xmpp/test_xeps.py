@@ -119,6 +119,28 @@ async def test_pep_keeps_items(juliet: Client) -> None:
     assert await juliet.refused("get", get, "romeo@localhost") == "service-unavailable"
 
 
+async def test_pep_keeps_as_many_items_as_its_publisher_wants(juliet: Client) -> None:
+    def published(id: str, most: str) -> str:
+        return (
+            f"<pubsub xmlns='{names.PUBSUB}'><publish node='n'><item id='{id}'/></publish>"
+            f"<publish-options><x xmlns='{names.DATA}' type='submit'>"
+            f"<field var='pubsub#max_items'><value>{most}</value></field></x></publish-options>"
+            "</pubsub>"
+        )
+
+    async def ids() -> list[str | None]:
+        asked = f"<pubsub xmlns='{names.PUBSUB}'><items node='n'/></pubsub>"
+        answer = await juliet.ask("get", asked)
+        return [item.get("id") for item in answer.elements[0].elements[0].elements]
+
+    for id in ("a", "b", "c"):
+        await juliet.ask("set", published(id, "max"))
+    assert await ids() == ["a", "b", "c"]
+    await juliet.ask("set", published("a", "2"))
+    assert await ids() == ["c", "a"]
+    assert await juliet.refused("set", published("d", "none")) == "bad-request"
+
+
 async def test_every_question_of_converse_at_its_start_is_answered(juliet: Client) -> None:
     own = juliet.bare
     for kind, inside, to in (

@@ -1,7 +1,7 @@
 /** The one request of a hub, again and again: plain until all is read, then held, or a stream. */
 
 import type { News } from "./hub.js";
-import { backoff, type Pace } from "./pace.js";
+import { backoff, delay, QUICK_MS, SLACK_MS, type Pace } from "./pace.js";
 import type { Answer, Positions, Readers } from "./readers.js";
 import type { Refused, Send } from "./request.js";
 import { DROPPED, type Stream } from "./stream.js";
@@ -9,8 +9,6 @@ import type { State } from "./types.js";
 
 // The most that a hub gives at once.
 const LIMIT = 1000;
-// A hub answers a plain read at once, and a wait before its end. What takes so much longer is dead.
-const SLACK_MS = 10_000;
 // What plain pollers ask at, where the hub would not wait.
 const PLAIN_MS = 5000;
 // What asking again would not change, as docs/problems.md has them.
@@ -20,6 +18,8 @@ export interface Asker {
   readers: Readers;
   pace: Pace;
   send: Send;
+  /** Before each request: whom it is for, and so with which tabs it is shared. */
+  enter(): Promise<void>;
   /** What holds by a stream, if that is wanted. */
   stream?: Stream;
   /** Whether a 401 may be over when it is asked again. */
@@ -54,6 +54,10 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
   let failures = 0;
   let requests = 0;
   let error: unknown;
+  /** Whether a 401 was the last response. */
+  let refused = false;
+  /** Requests in a row that ended immediately and brought nothing. */
+  let idle = 0;
 
   const age = () => Date.now() - began;
   const drop = () => controller.abort(DROPPED);
@@ -67,9 +71,12 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
       };
     });
 
+  /** Milliseconds to rest before a request like one that brought nothing: never longer than plain pollers. */
+  const slower = () => Math.min(PLAIN_MS, backoff(++idle));
+
   /** One request, from its sending to its end. Returns for how long the hub wants no other. */
   const ask = async (from: Positions, hold: boolean): Promise<number> => {
-    const streams = hold && !stream?.blocked && stream;
+    const streams = hold && !stream?.blocked() && stream;
     const wait = hold && !streams ? pace.wait : 0;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const limit = (ms: number) => {
@@ -81,6 +88,7 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
     requests++;
     if (hold) held = from;
     limit(SLACK_MS + 1000 * wait);
+    const sent = began;
     try {
       const response = await send(
         "/v1/poll",
@@ -88,12 +96,16 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
         streams ? { Accept: "text/event-stream" } : {},
         controller.signal,
       );
+      refused = false;
       if (streams) {
         const take = (answer: Answer) => {
           asker.hear({ from, answer });
           held = from = { ...from, ...answer.cursors };
+          idle = 0;
         };
-        return await streams.follow(response, take, limit, controller.signal);
+        const ms = await streams.follow(response, take, limit, controller.signal);
+        if (Date.now() - sent > SLACK_MS) idle = 0;
+        return streams.blocked() ? 0 : ms || slower();
       }
       const answer: Answer = await response.json();
       const news = answer.events[0] || answer.gaps;
@@ -102,25 +114,34 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
       const now = readers.positions();
       if (news && !hold) asker.become("catching-up");
       else if (readers.holds(now)) asker.become("live");
-      // Whoever asks again at once after an answer that neither waited nor moved anybody would spin.
-      const idle = asker.state() == "live" ? hold && !response.headers.has("preference-applied") : same(from, now);
-      return answer.retry_ms ?? (idle && !news ? PLAIN_MS : 0);
+      const ms = delay(answer.retry_ms);
+      if (ms) return ms;
+      const still = same(from, now);
+      // A request that neither waited nor moved anybody would be sent again immediately, for ever.
+      if (still && (asker.state() != "live" || (hold && !response.headers.has("preference-applied")))) return PLAIN_MS;
+      // So would one whose wait ends immediately, or that meets one gap after another.
+      if (answer.gaps || (hold && still && age() < QUICK_MS)) return idle++ ? slower() : 0;
+      if (hold) idle = 0;
+      return 0;
     } finally {
       clearTimeout(timer);
       held = undefined;
     }
   };
 
-  const failed = async (refused: Refused, hold: boolean) => {
-    const { message, status = 0, problem, after } = refused;
+  const failed = async (reason: Refused, hold: boolean) => {
+    const { message, status = 0, problem, after } = reason;
     const channel = problem?.channel;
-    error = refused;
+    error = reason;
     if (hold) {
       pace.died(age());
       if (age() > SLACK_MS / 10) failures = 0;
     }
-    // A channel that was deleted meanwhile goes on being read.
-    const fresh = status == 401 ? asker.renews : status == 404 && channel;
+    // The token has ended, and the next one is asked for immediately: but once.
+    if (status == 401 && asker.renews && !refused) return void (refused = true);
+    // A channel that was deleted meanwhile goes on being read; one that is not read here ends nobody.
+    const unknown = channel && ![...readers].some((reader) => reader.channel == channel);
+    const fresh = status == 401 ? asker.renews : (status == 404 && channel) || unknown;
     if (FINAL.includes(status) && !fresh) asker.hear({ refused: { message, status, problem, channel } });
     else {
       asker.become("offline");
@@ -130,11 +151,15 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
 
   const loop = async () => {
     for (;;) {
-      const from = readers.positions();
-      const hold = asker.state() == "live" && readers.holds(from);
+      let from = readers.positions();
+      let hold = false;
       if (!running || !Object.keys(from)[0]) await pause(0);
       else
         try {
+          await asker.enter();
+          if (!running) continue;
+          from = readers.positions();
+          hold = asker.state() == "live" && readers.holds(from);
           const ms = await ask(from, hold);
           if (hold) failures = 0;
           if (ms) await pause(ms, true);

@@ -50,11 +50,13 @@ export interface Shared {
   changed(): void;
 }
 
-export type Share = (key: string, hub: Shared) => Sharing | undefined;
+export type Share = (key: string, hub: Shared) => Sharing;
 
 /** What a hub can do without. */
 export interface Parts {
   share?: Share;
+  /** Whom a token is for: tabs share with their like only. */
+  identify?(token?: string): Promise<string>;
   stream?: Stream;
 }
 
@@ -66,14 +68,18 @@ const until = (signal: AbortSignal | undefined, end: () => void) => {
 
 const hidden = () => !!globalThis.document?.hidden;
 
-export const createHub = (url = "", options: Options = {}, { share, stream }: Parts = {}): Hub => {
+export const createHub = (url = "", options: Options = {}, { share, identify, stream }: Parts = {}): Hub => {
   const base = url.replace(/\/$/, "");
   const key = `pushhub:${base}#${options.tabs ?? ""}`;
   const memory = recall(key);
-  const pace = createPace(memory.wait ?? options.wait ?? WAIT);
+  const most = options.wait ?? WAIT;
+  const pace = createPace(most, Math.min(most, memory.wait ?? most));
   const readers = createReaders();
   const watchers = new Set<(state: State) => void>();
-  const send = sender(base, options);
+  const { send, fresh, renews } = sender(base, options);
+  let sharing: Sharing | undefined;
+  let who: string | undefined;
+  let known: string | undefined | null = null;
   let state: State = "connecting";
   let merging: ReturnType<typeof setTimeout> | undefined;
 
@@ -96,7 +102,8 @@ export const createHub = (url = "", options: Options = {}, { share, stream }: Pa
   /** Take what was read or refused, here or by the tab that asks for all. */
   const hear = (news: News) => {
     const { from, answer, refused, state } = news;
-    sharing?.post(news);
+    // What is refused to this tab's token may be given to another's.
+    if (!refused || refused.channel) sharing?.post(news);
     if (answer) {
       readers.accept(from!, answer);
       save();
@@ -168,7 +175,12 @@ export const createHub = (url = "", options: Options = {}, { share, stream }: Pa
 
   const life = new AbortController();
   const sign = ({ type }: { type: string }) => {
-    if (type == "pagehide") return save();
+    // A page in the back/forward cache asks for nothing, and cuts its request itself.
+    if (type.startsWith("page") && !sharing) asking.run(type == "pageshow");
+    if (type == "pagehide") {
+      pace.left();
+      return save();
+    }
     sharing?.changed();
     if (!hidden()) asking.kick(type.endsWith("line"));
   };
@@ -181,12 +193,27 @@ export const createHub = (url = "", options: Options = {}, { share, stream }: Pa
     for (const reader of [...readers]) stop(reader);
   };
 
+  /** Know whom the next request is for, and share it with the tabs of the same one. */
+  const enter = async () => {
+    const token = await fresh();
+    if (!share || known === token) return;
+    const next = await identify!(token);
+    known = token;
+    if (next === who || state == "closed") return;
+    who = next;
+    sharing?.close();
+    // From here on the tabs decide which of them asks.
+    asking.run(false);
+    sharing = share(key + next, { readers, state: () => state, hear, lead: asking.run, changed });
+  };
+
   const asking = createAsking({
     readers,
     pace,
     send,
     stream: options.transport == "sse" ? stream : undefined,
-    renews: typeof options.token == "function",
+    renews,
+    enter,
     state: () => state,
     become,
     hear,
@@ -194,8 +221,8 @@ export const createHub = (url = "", options: Options = {}, { share, stream }: Pa
   });
   for (const type of ["online", "offline", "pageshow", "visibilitychange", "pagehide"])
     addEventListener(type, sign, { signal: life.signal });
-  const sharing = share?.(key, { readers, state: () => state, hear, lead: asking.run, changed });
-  if (!sharing) asking.run(true);
+  asking.run(true);
+  if (!renews) void enter();
   until(options.signal, close);
 
   return {
@@ -226,7 +253,12 @@ export const createHub = (url = "", options: Options = {}, { share, stream }: Pa
       return iterate(reader, queue);
     },
     async publish(channel, data, { signal, ...item } = {}) {
-      const response = await send("/v1/publish", { ...item, channel, data }, {}, signal);
+      const post = () => send("/v1/publish", { ...item, channel, data }, {}, signal);
+      const response = await post().catch((error) => {
+        // The token has ended; it is asked for again, once.
+        if (error.status == 401 && renews) return post();
+        throw error;
+      });
       const { error, ...receipt } = (await response.json()).results[0];
       if (error) throw refusal(error, error.status);
       return receipt;

@@ -37,31 +37,79 @@ export type Send = (
   signal?: AbortSignal,
 ) => Promise<Response>;
 
+// A page's own `token()` may show a login; one that has no end must not stop the hub.
+const TOKEN_MS = 60_000;
+
+/** What to do, where a browser tells its pages no reason: an outage looks like a refusal by CORS. */
+export const unreachable = (url: string, cause: unknown): Refused => {
+  const { origin } = new URL(url, globalThis.location?.href);
+  const here = globalThis.origin;
+  // A sandboxed frame's origin, which has no name of its own.
+  const name = here == "null" ? "*" : here;
+  const hint =
+    origin == here
+      ? ""
+      : ` If it runs, its setting cors_origins may lack "${name}". Only the browser's console tells the reason.`;
+  return Object.assign(new Error(`No response from ${origin}.${hint}`), { cause });
+};
+
 /** What sends requests to one hub. */
 export const sender = (
   base: string,
   { token, fetch = (where, how) => globalThis.fetch(where, how) }: Options,
-): Send => {
+) => {
   const renew = typeof token == "function" && token;
   let bearer = token as string | undefined;
   let good = 0;
-  return async (path, body, headers, signal) => {
-    for (let again = false; ; again = true) {
-      // Without an end it is good until somebody says otherwise.
-      if (renew && (again || Date.now() > good)) {
-        bearer = await renew();
-        // A tenth before its end, whatever its length: clocks differ, and requests take time.
-        good = Date.now() + 0.9 * (expiry(bearer)! - Date.now());
-      }
-      const response = await fetch(base + path, {
-        method: "POST",
-        // Without a content type of ours, and without a token, a browser needs no preflight.
-        headers: { ...headers, ...(bearer && { Authorization: "Bearer " + bearer }) },
-        body: JSON.stringify(body),
-        cache: "no-store",
-        signal,
-      });
-      if (again || response.status != 401 || !renew) return checked(response);
+  let renewing: Promise<void> | undefined;
+
+  const take = async () => {
+    let timer: ReturnType<typeof setTimeout>;
+    const late = new Promise<never>((_, fail) => (timer = setTimeout(fail, TOKEN_MS, new Error("token() does not end"))));
+    try {
+      bearer = await Promise.race([(renew as () => string | Promise<string>)(), late]);
+      // A tenth before its end, whatever its length: clocks differ, and requests take time. Where there is
+      // no end, or it seems to be over because this clock is wrong, it is good until the hub says otherwise.
+      const life = 0.9 * (expiry(bearer)! - Date.now());
+      good = life > 0 ? Date.now() + life : Infinity;
+    } finally {
+      clearTimeout(timer!);
+      renewing = undefined;
     }
   };
+
+  /** The token, after it was renewed if it has to be. */
+  const fresh = async () => {
+    if (renew && Date.now() > good) await (renewing ??= take());
+    return bearer;
+  };
+
+  const send: Send = async (path, body, headers, signal) => {
+    await fresh();
+    const sent = fetch(base + path, {
+      method: "POST",
+      // Without a content type of ours, and without a token, a browser needs no preflight.
+      headers: { ...headers, ...(bearer && { Authorization: "Bearer " + bearer }) },
+      body: JSON.stringify(body),
+      cache: "no-store",
+      signal,
+    });
+    let response: Response;
+    try {
+      // A page's own `fetch` may ignore the signal.
+      response = await (signal ? Promise.race([sent, ended(signal)]) : sent);
+    } catch (error) {
+      throw error instanceof TypeError ? unreachable(base, error) : error;
+    }
+    if (response.status == 401) good = 0;
+    return checked(response);
+  };
+  return { send, fresh, renews: !!renew };
 };
+
+const ended = (signal: AbortSignal) =>
+  new Promise<never>((_, fail) => {
+    const end = () => fail(signal.reason);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  });

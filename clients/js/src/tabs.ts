@@ -1,4 +1,4 @@
-/** One request for all tabs: whoever has the lock asks, and tells the others what it reads. */
+/** One request for all tabs: the tab with the lock sends it, and tells the others what it reads. */
 
 import type { News, Share } from "./hub.js";
 
@@ -16,35 +16,64 @@ interface Letter {
 const SILENCE_MS = 40_000;
 // It may be slow, but not so slow: its page is stopped, by a dialogue or a debugger.
 const ANSWER_MS = 5000;
+// Browsers cut the requests of a page that is left before the page itself ends. The others hear that the
+// hub cannot be reached after the first retry, which a page that is left does not live to see.
+const OFFLINE_MS = 1500;
 
 export const shareTabs: Share = (key, hub) => {
-  const { locks } = navigator;
-  // There are no locks without https: then every tab asks for itself.
-  if (!locks) return;
-
   const { readers } = hub;
+  let locks: LockManager;
   const me = Math.random().toString(36).slice(2);
   /** The tabs that this one asks for, and whether they are seen. */
   const tabs = new Map<string, boolean>();
   let leading = false;
+  /** Whether another tab was ever heard. */
+  let heard = false;
   let bus: BroadcastChannel | undefined;
   /** Gives back every lock. */
   let leaving: AbortController;
   let watch: ReturnType<typeof setTimeout> | undefined;
+  let offline: ReturnType<typeof setTimeout> | undefined;
+  let patience: ReturnType<typeof setTimeout> | undefined;
 
-  const send = (letter: Letter) => bus?.postMessage(letter);
+  const send = (letter: Letter) => {
+    try {
+      bus?.postMessage(letter);
+    } catch {
+      alone();
+    }
+  };
 
+  /** Browsers refuse locks by an absence, an exception or a rejection: here all are rejections. */
+  const lock = async (name: string, options: LockOptions, granted: () => unknown) =>
+    locks.request(`${key}/${name}`, options, granted);
+
+  /** Have a lock until this tab leaves. Settles when the lock is lost, or was refused. */
   const hold = (name: string, granted: () => unknown, steal?: boolean) => {
     const { signal } = leaving;
     const given = () => {
       granted();
       return new Promise((done) => signal.addEventListener("abort", done));
     };
-    return locks.request(`${key}/${name}`, steal ? { steal } : { signal }, given).catch(() => {});
+    return lock(name, steal ? { steal } : { signal }, given).catch(() => {
+      // Taken by another tab, which thought that this page had stopped; else refused by the browser.
+      if (signal.aborted) return;
+      if (!leading) return alone();
+      lead(false);
+      void apply();
+    });
   };
 
   const post = (news: News) => {
-    if (leading) send({ news });
+    if (!leading) return;
+    if (news.state == "offline") return void (offline ??= setTimeout(send, OFFLINE_MS, { news }));
+    if (news.state) calm();
+    send({ news });
+  };
+
+  const calm = () => {
+    clearTimeout(offline);
+    offline = undefined;
   };
 
   /** Tell whoever asks what is read here. */
@@ -61,7 +90,7 @@ export const shareTabs: Share = (key, hub) => {
   /** Ask for another tab too, as long as it lives: that is, as long as it has its lock. */
   const adopt = ({ id, reads, seen }: NonNullable<Letter["tab"]>) => {
     if (!tabs.has(id))
-      locks.request(`${key}/${id}`, { signal: leaving.signal }, () => {
+      lock(id, { signal: leaving.signal }, () => {
         tabs.delete(id);
         forget(id);
         hub.changed();
@@ -75,52 +104,62 @@ export const shareTabs: Share = (key, hub) => {
 
   const lead = (yes: boolean) => {
     leading = yes;
+    calm();
     hub.lead(yes);
     if (yes) return send({ hello: true });
     for (const id of tabs.keys()) forget(id);
     tabs.clear();
   };
 
-  const apply = (steal?: boolean) => {
-    const { signal } = leaving;
-    void hold("lead", () => lead(true), steal).then(() => {
-      // Taken by another, which thought that this page had stopped.
-      if (signal.aborted || !leading) return;
-      lead(false);
-      apply();
-    });
-  };
+  const apply = (steal?: boolean) => hold("lead", () => lead(true), steal);
 
   const listen = () => {
     clearTimeout(watch);
     watch = setTimeout(() => {
       changed();
-      watch = setTimeout(() => leading || apply(true), ANSWER_MS);
+      // A tab that never answered anything is not heard here at all.
+      watch = setTimeout(() => leading || (heard ? apply(true) : alone()), ANSWER_MS);
     }, SILENCE_MS);
   };
 
   const enter = () => {
     leaving = new AbortController();
-    bus = new BroadcastChannel(key);
+    try {
+      locks ??= navigator.locks;
+      bus = new BroadcastChannel(key);
+    } catch {
+      return alone();
+    }
     bus.onmessage = ({ data: { hello, news, tab } }: { data: Letter }) => {
+      heard = true;
       listen();
       if (hello) changed();
       if (news && !leading) hub.hear(news);
       if (tab && leading) adopt(tab);
     };
     void hold(me, () => {
-      changed();
-      apply();
+      clearTimeout(patience);
       listen();
+      changed();
+      void apply();
     });
+    // A lock of which nobody else knows the name is given at once, or not at all.
+    patience = setTimeout(alone, ANSWER_MS);
   };
 
   const leave = () => {
+    clearTimeout(patience);
     clearTimeout(watch);
     leaving.abort();
     bus?.close();
     bus = undefined;
     lead(false);
+  };
+
+  /** The browser refuses what tabs share by, so this one asks for itself. */
+  const alone = () => {
+    leave();
+    hub.lead(true);
   };
 
   // A page in the back/forward cache asks for nobody, and may not hold a lock.

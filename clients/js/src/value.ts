@@ -1,13 +1,16 @@
 /** A value, polled: what `setInterval(() => fetch(url))` was, waiting where the server can. */
 
-import { backoff, createPace } from "./pace.js";
+import { backoff, createPace, delay, QUICK_MS, SLACK_MS } from "./pace.js";
 import { safely } from "./readers.js";
-import { checked, type Refused } from "./request.js";
+import { checked, unreachable, type Refused } from "./request.js";
 import type { PushhubError, StartPoll } from "./types.js";
 
 const EVERY_MS = 5000;
 const WAIT = 25;
-const SLACK_MS = 10_000;
+// Changes that follow one another so often are waited for; more of them come at the pace of a plain poller.
+const BURST = 4;
+// The fastest pace that a page may ask for, as a frame of a slow animation.
+const LEAST_MS = 100;
 
 export const poll: StartPoll = (
   url,
@@ -16,24 +19,32 @@ export const poll: StartPoll = (
   const listeners = new Set<(value: any, response: Response) => void>();
   const losers = new Set<(error: PushhubError) => void>();
   const pace = createPace(wait);
+  const least = Math.max(LEAST_MS, every) || EVERY_MS;
   let controller = new AbortController();
   let tag: string | null = null;
   let known = false;
   let waits = false;
   let stopped = false;
+  /** Responses in a row that came immediately. */
+  let quick = 0;
+  /** Whether the page is in the back/forward cache, which cuts its request. */
+  let away = false;
   let wake = () => {};
+  /** Whether the server itself asked for the pause. */
+  let firm = false;
   /** Whether the server's own headers are all that another origin lets through. */
   let plain = false;
 
   const ask = async (): Promise<number> => {
     const waiting = plain ? {} : { Prefer: "wait=" + pace.wait, ...(tag && { "If-None-Match": tag }) };
+    const began = Date.now();
     const response = await fetch(url, {
       headers: { ...headers, ...waiting },
       cache: "no-store",
       signal: controller.signal,
     });
     known = true;
-    const interval = response.headers.get("x-poll-interval");
+    const interval = delay(response.headers.get("x-poll-interval"), 1000);
     waits = response.headers.has("preference-applied");
     if (response.status != 304 && response.status != 404) {
       await checked(response);
@@ -42,7 +53,10 @@ export const poll: StartPoll = (
       const value = await (json ? response.json() : response.text());
       for (const listener of listeners) safely(() => listener(value, response));
     } else if (response.status == 404) tag = null;
-    return interval ? 1000 * +interval : waits ? 0 : every;
+    quick = Date.now() - began < QUICK_MS ? quick + 1 : 0;
+    // A server that says that it waits, and does not, would be asked without a pause.
+    firm = !!interval;
+    return interval || (!waits ? least : quick > BURST || (quick && !response.ok) ? Math.min(least, backoff(quick)) : 0);
   };
 
   const run = async () => {
@@ -58,10 +72,14 @@ export const poll: StartPoll = (
       } catch (error) {
         const { status, after = 0 } = error as Refused;
         if (stopped) return;
-        if (!status) pace.died(Date.now() - began);
-        if (!status && !known) plain = !plain;
-        ms = Math.max(after, waits ? 0 : every, backoff(++failures));
-        for (const loser of losers) safely(() => loser(error as PushhubError));
+        firm = !!after;
+        ms = Math.max(after, waits ? 0 : least, backoff(++failures));
+        if (!away) {
+          if (!status) pace.died(Date.now() - began);
+          if (!status && !known) plain = !plain;
+          const reason = error instanceof TypeError ? unreachable(url, error) : (error as PushhubError);
+          for (const loser of losers) safely(() => loser(reason));
+        }
       }
       clearTimeout(timer);
       if (ms && !stopped)
@@ -75,8 +93,17 @@ export const poll: StartPoll = (
     }
   };
 
+  const life = new AbortController();
+  const sign = ({ type }: { type: string }) => {
+    away = type == "pagehide";
+    if (away) pace.left();
+    else if (!firm) wake();
+  };
+  for (const type of ["pagehide", "pageshow", "online"]) globalThis.addEventListener?.(type, sign, { signal: life.signal });
+
   const stop = () => {
     stopped = true;
+    life.abort();
     controller.abort();
     wake();
   };

@@ -500,6 +500,170 @@ describe("failing", () => {
   });
 });
 
+describe("for hours and days", () => {
+  const hour = 3600_000;
+  const cut = () => [...model.cuts].forEach((end) => end());
+
+  it("asks as often in the hundredth hour as in the first", async () => {
+    heard(open(), "a");
+    await pass(hour);
+    const first = model.asked.length;
+    expect(first).toBeLessThan(150);
+    await pass(99 * hour);
+    expect(model.asked.length).toBeLessThanOrEqual(100 * first);
+  }, 60_000);
+
+  it("tries on through an outage of two days, at most twice a minute in the mean", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    await pass(20);
+    let works = false;
+    const dead = () => (works ? undefined : new TypeError("network"));
+    model.next = Array.from({ length: 100_000 }, () => dead);
+    cut();
+    await pass(48 * hour);
+    expect(model.asked.length).toBeLessThan(48 * 120 + 20);
+    works = true;
+    model.publish("a", 1);
+    await pass(61_000);
+    expect([a.data, hub.state]).toEqual([[1], "live"]);
+  }, 60_000);
+
+  it.each([60, 8 * 3600, 30 * 86_400])("comes back from a sleep of %d s with the request of before it", async (seconds) => {
+    const hub = open();
+    const a = heard(hub, "a");
+    await pass(20);
+    // Nothing runs, and the far end is gone without a word.
+    vi.spyOn(model as any, "answer").mockImplementationOnce(
+      (_, signal: any) => new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason))),
+    );
+    cut();
+    await pass(1000);
+    vi.setSystemTime(Date.now() + 1000 * seconds);
+    model.publish("a", 1);
+    await pass(36_000);
+    expect([a.data, hub.state, last().wait]).toEqual([[1], "live", 25]);
+    expect(model.asked.length).toBeLessThan(9);
+  });
+
+  it.each([-86_400, 86_400])("goes on when the clock is set by %d s", async (seconds) => {
+    const hub = open({ token: async () => `h.${btoa(JSON.stringify({ exp: Date.now() / 1000 + 600 }))}.s` });
+    const a = heard(hub, "a");
+    await pass(20);
+    vi.setSystemTime(Date.now() + 1000 * seconds);
+    for (const sign of ["visibilitychange", "online", "pageshow"]) browser.say(sign);
+    await pass(1000);
+    model.publish("a", 1);
+    await pass(60_000);
+    expect([a.data, hub.state, last().wait]).toEqual([[1], "live", 25]);
+    expect(model.asked.length).toBeLessThan(12);
+  });
+
+  it("waits as long as before after many visits by Back", async () => {
+    const hub = open();
+    const states: State[] = [];
+    const a = heard(hub, "a");
+    await pass(20);
+    hub.onState((state) => states.push(state));
+    for (let n = 0; n < 20; n++) {
+      await pass(3000);
+      // WebKit cuts requests when a navigation begins, before the page hears of it.
+      cut();
+      browser.say("pagehide", { persisted: true });
+      await pass(hour);
+      expect(model.held).toBe(0);
+      browser.say("pageshow", { persisted: true });
+      model.publish("a", n);
+      await pass(1500);
+    }
+    expect(last().wait).toBe(25);
+    expect(a.data).toEqual(Array.from({ length: 20 }, (_, n) => n));
+    expect(Object.values(browser.storage).map((text) => JSON.parse(text).wait)).toEqual([25]);
+  });
+
+  it("waits as long as it is told again, when the proxy that cut is gone", async () => {
+    model.cut = 10;
+    const hub = open();
+    heard(hub, "a");
+    await pass(60_000);
+    expect(last().wait).toBe(7);
+    model.cut = Infinity;
+    await pass(hour);
+    expect(last().wait).toBe(25);
+  });
+});
+
+describe("does not spin", () => {
+  const minute = async () => {
+    const before = model.asked.length;
+    await pass(60_000);
+    return model.asked.length - before;
+  };
+
+  it.each([1e12, Infinity, -1, "soon", NaN])("where retry_ms is %s", async (retry_ms) => {
+    const make = () => Object.assign(new Response(), { json: async () => ({ events: [], cursors: {}, retry_ms }) });
+    model.next = Array.from({ length: 1000 }, () => make);
+    heard(open(), "a");
+    expect(await minute()).toBeLessThan(30);
+  });
+
+  it.each(["1e99", "9999999999", "-3"])("where Retry-After is %s", async (after) => {
+    model.next = Array.from({ length: 1000 }, () => () => problem(503, {}, { "Retry-After": after }));
+    heard(open(), "a");
+    expect(await minute()).toBeLessThan(15);
+  });
+
+  it("where waits end immediately", async () => {
+    heard(open(), "a");
+    await pass(20);
+    model.next = Array.from({ length: 10_000 }, () => () =>
+      Response.json({ events: [], cursors: {} }, { headers: { "Preference-Applied": "wait=25" } }),
+    );
+    expect(await minute()).toBeLessThan(40);
+  });
+
+  it("where two hubs of different epochs answer in turn", async () => {
+    heard(open(), "a");
+    await pass(20);
+    let n = 0;
+    model.next = Array.from({ length: 10_000 }, () => () => {
+      const at = `e${++n}-0`;
+      return Response.json({ events: [], cursors: { a: at }, gaps: { a: { reason: "epoch", oldest: at, latest: at } } });
+    });
+    expect(await minute()).toBeLessThan(40);
+  });
+
+  it("where a channel is refused that nobody reads", async () => {
+    const hub = open();
+    heard(hub, "a");
+    model.next = Array.from({ length: 10_000 }, () => () => problem(403, { channel: "A" }));
+    expect(await minute()).toBeLessThan(15);
+    expect(hub.state).toBe("offline");
+  });
+
+  it("where tokens have ended when they come, by this clock or by the hub's", async () => {
+    const token = vi.fn(async () => `h.${btoa(JSON.stringify({ exp: Date.now() / 1000 - 60 }))}.s`);
+    heard(open({ token }), "a");
+    expect(await minute()).toBeLessThan(6);
+    expect(token).toHaveBeenCalledTimes(1); // the hub's clock says that it is good
+    model.next = Array.from({ length: 10_000 }, () => () => problem(401));
+    await pass(120_000);
+    expect(token.mock.calls.length).toBeLessThan(20);
+  });
+
+  it("where the page's fetch ignores its signal", async () => {
+    let hangs = true;
+    const fetch = ((url: string, init: any) => (hangs ? new Promise(() => {}) : model.fetch(url, init))) as any;
+    const hub = open({ fetch });
+    heard(hub, "a");
+    await pass(12_000);
+    expect(hub.state).toBe("offline");
+    hangs = false;
+    await pass(60_000);
+    expect(hub.state).toBe("live");
+  });
+});
+
 describe("refusals", () => {
   it("end one channel, and no other", async () => {
     const hub = open();
@@ -592,6 +756,35 @@ describe("tokens", () => {
     expect([hub.state, a]).toMatchObject(["closed", [{ error: { status: 401 } }]]);
   });
 
+  it("that ended during a wait are renewed at once, and nobody is told of an outage", async () => {
+    const token = vi.fn(async () => "T" + token.mock.calls.length);
+    const hub = open({ token });
+    const a = heard(hub, "a");
+    await pass(20);
+    const states: State[] = [];
+    hub.onState((state) => states.push(state));
+    // The wait's end is a 401, and the next request has its whole time.
+    model.next.push(() => new Promise((done) => setTimeout(() => done(problem(401)), 24_000)));
+    model.publish("a", 0);
+    await pass(24_000 + 24_000);
+    model.publish("a", 1);
+    await pass();
+    expect([a.data, states, token.mock.calls.length]).toEqual([[0, 1], [], 2]);
+  });
+
+  it("that never come do not stop the hub for ever", async () => {
+    let hangs = true;
+    const token = vi.fn(() => (hangs ? new Promise<string>(() => {}) : Promise.resolve("T")));
+    const hub = open({ token });
+    heard(hub, "a");
+    await pass(61_000);
+    expect(hub.state).toBe("offline");
+    hangs = false;
+    await pass(62_000);
+    expect(hub.state).toBe("live");
+    expect(token.mock.calls.length).toBeLessThan(4);
+  });
+
   it("that cannot be fetched are tried again", async () => {
     let works = false;
     const hub = open({
@@ -626,6 +819,21 @@ describe("publishing", () => {
     model.next.push(problem(413, { detail: "large" }));
     await expect(open().publish("a", 1)).rejects.toMatchObject({ status: 413, message: "large" });
   });
+});
+
+it("says what a page can do where the browser gives no reason", async () => {
+  vi.stubGlobal("origin", "https://app.example.com");
+  model.next.push(new TypeError("Failed to fetch"), new TypeError("Failed to fetch"));
+  const hub = open();
+  heard(hub, "a");
+  await pass();
+  const sentence =
+    'No response from http://hub. If it runs, its setting cors_origins may lack "https://app.example.com". Only the browser\'s console tells the reason.';
+  expect(hub.debug().error).toMatchObject({ message: sentence });
+  await expect(hub.publish("a", 1)).rejects.toMatchObject({ message: sentence, cause: { message: "Failed to fetch" } });
+  vi.stubGlobal("origin", "http://hub");
+  model.next.push(new TypeError("Failed to fetch"));
+  await expect(hub.publish("a", 1)).rejects.toMatchObject({ message: "No response from http://hub." });
 });
 
 it("says what it is doing", async () => {

@@ -19,11 +19,13 @@ export class Model {
   open = 0;
   most = 0;
   /** Answers with which the next requests are refused, or errors. */
-  next: (Response | Error | ((asked: Asked) => Response | Error | undefined))[] = [];
+  next: (Response | Error | ((asked: Asked) => Response | Error | undefined | Promise<Response>))[] = [];
   /** Whether answers say that they waited. */
   applies = true;
   /** Seconds after which somebody in between cuts a request. */
   cut = Infinity;
+  /** Cuts a held request, as a proxy or a browser does. */
+  cuts = new Set<() => void>();
   private waiting = new Set<() => void>();
 
   publish(channel: string, ...data: unknown[]): void {
@@ -49,7 +51,7 @@ export class Model {
       signal?.throwIfAborted();
       await Promise.resolve();
       const planned = this.next.shift();
-      const instead = typeof planned == "function" ? planned(asked) : planned;
+      const instead = await (typeof planned == "function" ? planned(asked) : planned);
       if (instead instanceof Error) throw instead;
       if (instead) return instead;
       return await this.answer(asked, signal);
@@ -67,17 +69,25 @@ export class Model {
       if (!wait || !this.applies || events.length || Object.keys(gaps).length || Date.now() >= end)
         return Response.json({ events, cursors, ...(Object.keys(gaps).length && { gaps }) }, { headers });
       await new Promise<void>((done, fail) => {
-        const wake = () => {
+        const ended = () => {
           this.waiting.delete(wake);
+          this.cuts.delete(broken);
           clearTimeout(timer);
+        };
+        const broken = () => {
+          ended();
+          fail(new TypeError("network error"));
+        };
+        const wake = () => {
+          ended();
           if (Date.now() >= cut) fail(new TypeError("network error"));
           else done();
         };
         const timer = setTimeout(wake, Math.min(end, cut) - Date.now());
         this.waiting.add(wake);
+        this.cuts.add(broken);
         signal.addEventListener("abort", () => {
-          this.waiting.delete(wake);
-          clearTimeout(timer);
+          ended();
           fail(signal.reason);
         });
       });

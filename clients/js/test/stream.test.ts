@@ -16,7 +16,7 @@ afterEach(() => {
 });
 
 /** A hub by streams, and the far end of its last one. */
-const open = () => {
+const open = (behind = 0) => {
   const far: { write(text: string): void; end(): void; asked: any }[] = [];
   const fetch = async (url: string, init: any) => {
     if (init.headers.Accept != "text/event-stream") return model.fetch(url, init);
@@ -29,7 +29,7 @@ const open = () => {
       end: () => void writer.close(),
     });
     init.signal.addEventListener("abort", () => void writer.abort(init.signal.reason));
-    return new Response(readable);
+    return new Response(readable, { headers: { date: new Date(Date.now() - behind).toUTCString() } });
   };
   const hub = createHub("http://hub", { fetch: fetch as any, transport: "sse" }, { stream: createStream() });
   return { hub, far };
@@ -89,7 +89,68 @@ it("is given up without a sign of life", async () => {
   await pass(200);
   expect(hub.state).toBe("offline");
   await pass(1000);
-  expect(far.length).toBe(2);
+  // A network that kept the stream back lets held requests through; in five minutes a stream is tried again.
+  expect([far.length, hub.state, model.asked.at(-1)!.body.wait]).toEqual([1, "live", 25]);
+  await pass(330_000);
+  expect([far.length, hub.state]).toEqual([2, "live"]);
+});
+
+it("falls back when the end of a message is kept back", async () => {
+  const { hub, far } = open();
+  const data: unknown[] = [];
+  const states: unknown[] = [];
+  hub.on("a", (message) => data.push(message.data));
+  await pass(20);
+  far[0]!.write(":\n\n");
+  hub.onState((state) => states.push(state));
+  model.publish("a", 1);
+  far[0]!.write(answer(1).slice(0, -1));
+  await pass(2900);
+  expect(data).toEqual([]);
+  await pass(200);
+  expect([data, states, far.length, model.held]).toEqual([[1], [], 1, 1]);
+});
+
+it("falls back when an event comes late", async () => {
+  const { hub, far } = open();
+  const data: unknown[] = [];
+  hub.on("a", (message) => data.push(message.data));
+  await pass(20);
+  far[0]!.write(":\n\n");
+  await pass(20_000);
+  const time = new Date(Date.now() - 10_000).toISOString();
+  model.publish("a", 1);
+  far[0]!.write(answer(1).replace('"time":""', `"time":"${time}"`));
+  await pass();
+  model.publish("a", 2);
+  await pass();
+  expect([data, far.length, model.held]).toEqual([[1, 2], 1, 1]);
+});
+
+it("stays with a stream whose events are old because they were missed, or whose clock differs", async () => {
+  const { hub, far } = open(3600_000);
+  hub.on("a", () => {});
+  await pass(20);
+  far[0]!.write(answer(1).replace('"time":""', `"time":"${new Date(Date.now() - 3700_000).toISOString()}"`));
+  await pass(100);
+  far[0]!.write(answer(2).replace('"time":""', `"time":"${new Date(Date.now() - 3600_000).toISOString()}"`));
+  await pass(20_000);
+  expect([far.length, hub.state, model.held]).toEqual([1, "live", 0]);
+});
+
+it("does not spin where streams end immediately", async () => {
+  const { hub, far } = open();
+  hub.on("a", () => {});
+  for (let n = 0, ended = 0; n < 600; n++) {
+    await pass(100);
+    if (far.length == ended) continue;
+    ended = far.length;
+    far.at(-1)!.write(":\n\nretry: x\n\n");
+    far.at(-1)!.end();
+  }
+  // Held requests would be as good, but a stream that ends is no stream that is late.
+  expect(far.length).toBeLessThan(25);
+  expect(far.length).toBeGreaterThan(10);
 });
 
 it("holds requests where streams do not come through", async () => {

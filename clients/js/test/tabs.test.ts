@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { connect } from "../src/index.js";
 import type { Hub } from "../src/types.js";
-import { Model, page, pass } from "./model.js";
+import { Model, page, pass, problem } from "./model.js";
 
 /** Web Locks, and what the end of a tab does to them: `tab.die()` gives back what it held. */
 const locks = () => {
@@ -42,6 +42,14 @@ const locks = () => {
   };
 };
 
+/** Digests are made by another thread, which a fake clock does not wait for. */
+const settle = async () => {
+  for (let n = 0; n < 3; n++) {
+    await pass(20);
+    await crypto.subtle.digest("SHA-256", new Uint8Array(1));
+  }
+};
+
 let model: Model;
 let browser: ReturnType<typeof locks>;
 let buses: Set<any>;
@@ -59,10 +67,10 @@ afterEach(async () => {
 });
 
 /** A tab: its page, its hub, what it hears, and its end. */
-const tab = (options = {}) => {
+const tab = async (options = {}, refuse: { locks?: unknown; bus?: unknown; storage?: unknown } = {}) => {
   const there = page();
   const { request, die } = browser();
-  vi.stubGlobal("navigator", { locks: { request } });
+  vi.stubGlobal("navigator", "locks" in refuse ? refuse.locks : { locks: { request } });
   const own = new Set<any>();
   class Bus {
     onmessage?: (event: { data: unknown }) => void;
@@ -82,12 +90,15 @@ const tab = (options = {}) => {
       buses.delete(this);
     }
   }
-  vi.stubGlobal("BroadcastChannel", Bus);
+  vi.stubGlobal("BroadcastChannel", "bus" in refuse ? refuse.bus : Bus);
+  if (refuse.storage) Object.defineProperty(globalThis, "sessionStorage", { configurable: true, get: refuse.storage as any });
   const alive = { yes: true };
   const fetch = (url: string, init: any) => (alive.yes ? model.fetch(url, { ...init, signal: AbortSignal.any([init.signal, ended.signal]) }) : new Promise(() => {}));
   const ended = new AbortController();
   const hub = connect("http://hub", { fetch: fetch as any, ...options });
   hubs.push(hub);
+  // It joins the others as soon as it is known whom it is for.
+  await pass();
   const heard: any[] = [];
   return {
     ...there,
@@ -109,7 +120,8 @@ const tab = (options = {}) => {
 };
 
 it("share one request", async () => {
-  const tabs = Array.from({ length: 50 }, () => tab());
+  const tabs = [];
+  for (let n = 0; n < 50; n++) tabs.push(await tab());
   for (const one of tabs) one.on("a");
   await pass(50);
   expect([model.held, model.most]).toEqual([1, 1]);
@@ -123,7 +135,7 @@ it("share one request", async () => {
 
 it("each hear their own channels, from where they want", async () => {
   model.publish("a", 1, 2);
-  const [first, second] = [tab(), tab()];
+  const [first, second] = [await tab(), await tab()];
   first.on("a");
   await pass(50);
   second.on("a", "earliest");
@@ -136,7 +148,7 @@ it("each hear their own channels, from where they want", async () => {
 });
 
 it("lose nothing when the tab that asks is killed", async () => {
-  const [first, second] = [tab(), tab()];
+  const [first, second] = [await tab(), await tab()];
   first.on("a");
   second.on("a");
   await pass(50);
@@ -153,7 +165,7 @@ it("lose nothing when the tab that asks is killed", async () => {
 });
 
 it("are all asked for by the one that comes next", async () => {
-  const [first, second, third] = [tab(), tab(), tab()];
+  const [first, second, third] = [await tab(), await tab(), await tab()];
   first.on("a");
   second.on("b");
   third.on("c");
@@ -167,7 +179,7 @@ it("are all asked for by the one that comes next", async () => {
 });
 
 it("are no longer asked for when they are gone", async () => {
-  const [first, second, third] = [tab(), tab(), tab()];
+  const [first, second, third] = [await tab(), await tab(), await tab()];
   first.on("a");
   second.on("b");
   third.on("c");
@@ -179,7 +191,7 @@ it("are no longer asked for when they are gone", async () => {
 });
 
 it("hand over when the tab that asks closes its hub, and stay open", async () => {
-  const [first, second] = [tab(), tab()];
+  const [first, second] = [await tab(), await tab()];
   first.on("a");
   second.on("a");
   await pass(50);
@@ -191,7 +203,7 @@ it("hand over when the tab that asks closes its hub, and stay open", async () =>
 });
 
 it("hear gaps and refusals, all of them", async () => {
-  const [first, second] = [tab(), tab()];
+  const [first, second] = [await tab(), await tab()];
   first.on("a");
   second.on("a");
   await pass(50);
@@ -206,7 +218,7 @@ it("hear gaps and refusals, all of them", async () => {
 });
 
 it("take over from a tab whose page has stopped, and it comes back as another", async () => {
-  const [first, second] = [tab(), tab()];
+  const [first, second] = [await tab(), await tab()];
   first.on("a");
   second.on("a");
   await pass(50);
@@ -219,7 +231,171 @@ it("take over from a tab whose page has stopped, and it comes back as another", 
 });
 
 it("that are kept apart each ask for themselves", async () => {
-  for (const one of [tab({ tabs: "u1" }), tab({ tabs: "u2" }), tab({ tabs: false })]) one.on("a");
+  for (const one of [await tab({ tabs: "u1" }), await tab({ tabs: "u2" }), await tab({ tabs: false })]) one.on("a");
   await pass(50);
   expect(model.held).toBe(3);
+});
+
+const refusal = () => new DOMException("The operation is insecure.", "SecurityError");
+const throws = () => {
+  throw refusal();
+};
+it.each([
+  ["locks, by their absence", { locks: {} }],
+  ["locks, by an exception of navigator.locks", { locks: Object.defineProperty({}, "locks", { get: throws }) }],
+  ["locks, by an exception", { locks: { locks: { request: throws } } }],
+  ["locks, by a rejection", { locks: { locks: { request: () => Promise.reject(refusal()) } } }],
+  ["locks, by silence", { locks: { locks: { request: () => new Promise(() => {}) } } }],
+  ["locks that others have too", { locks: { locks: { request: (name: string, _: object, given: () => any) => (name.endsWith("lead") ? Promise.reject(refusal()) : Promise.resolve().then(given)) } } }],
+  ["messages, by their absence", { bus: undefined }],
+  ["messages, by an exception", { bus: throws }],
+  ["messages, by an exception when one is sent", { bus: class { postMessage = throws; close() {} } }],
+  ["storage, by an exception", { storage: throws }],
+  ["everything", { locks: {}, bus: throws, storage: throws }],
+])("asks for itself where a page is refused %s", async (_, refuse) => {
+  const one = await tab({}, refuse);
+  one.on("a");
+  await pass(6000);
+  expect([one.hub.state, model.held]).toEqual(["live", 1]);
+  model.publish("a", 1);
+  await pass(50);
+  expect([one.heard, model.most]).toEqual([[1], 1]);
+  // Away and back, as the back/forward cache does it.
+  one.say("pagehide", { persisted: true });
+  await pass(50);
+  expect(model.held).toBe(0);
+  model.publish("a", 2);
+  one.say("pageshow", { persisted: true });
+  await pass(6000);
+  expect([one.heard, one.hub.state, model.held]).toEqual([[1, 2], "live", 1]);
+  one.hub.close();
+  await pass(50);
+  expect(model.held).toBe(0);
+});
+
+it("asks for itself where locks are never given, though others are heard", async () => {
+  const locks = { locks: { request: () => new Promise(() => {}) } };
+  const [first, second] = [await tab({}, { locks }), await tab({}, { locks })];
+  first.on("a");
+  for (let n = 0; n < 10; n++) {
+    second.on("b" + n);
+    await pass(1000);
+  }
+  expect([first.hub.state, second.hub.state, model.held]).toEqual(["live", "live", 2]);
+});
+
+it("asks for itself where nobody is heard, though there are locks", async () => {
+  const first = await tab();
+  class Deaf {
+    postMessage() {}
+    close() {}
+  }
+  const second = await tab({}, { bus: Deaf });
+  first.on("a");
+  second.on("a");
+  await pass(46_000);
+  model.publish("a", 1);
+  await pass(50);
+  expect([first.heard, second.heard]).toEqual([[1], [1]]);
+  await pass(600_000);
+  expect([first.hub.state, second.hub.state, model.held]).toEqual(["live", "live", 2]);
+  // They do not take the lock from each other for ever.
+  expect(first.hub.debug().leading).toBe(true);
+});
+
+it("go on when the token of the one that asks is refused for good", async () => {
+  const jwt = `h.${btoa(JSON.stringify({ exp: Date.now() / 1000 + 60, sub: "u1" }))}.s`;
+  const first = await tab({ token: jwt });
+  first.on("a");
+  await settle();
+  const second = await tab({ token: () => jwt });
+  second.on("a");
+  await settle();
+  expect([first.hub.debug().leading, model.held]).toEqual([true, 1]);
+  model.next.push(problem(401, { detail: "expired" }));
+  model.publish("a", 1);
+  await pass(2000);
+  expect([first.hub.state, second.hub.state, second.heard, model.held]).toEqual(["closed", "live", [1], 1]);
+});
+
+it("stay live when the tab that asks is reloaded", async () => {
+  const [first, second] = [await tab(), await tab()];
+  first.on("a");
+  second.on("a");
+  await pass(50);
+  const states: unknown[] = [];
+  second.hub.onState((state) => states.push(state));
+  // Browsers cut the request first, and the page after it.
+  for (const end of [...model.cuts]) end();
+  await pass(400);
+  first.kill();
+  model.publish("a", 1);
+  await pass(3000);
+  expect([states, second.heard, second.hub.state]).toEqual([[], [1], "live"]);
+});
+
+it("are all told when the hub cannot be reached", async () => {
+  const [first, second] = [await tab(), await tab()];
+  first.on("a");
+  second.on("a");
+  await pass(50);
+  model.next = Array.from({ length: 1000 }, () => new TypeError("network"));
+  for (const end of [...model.cuts]) end();
+  await pass(2000);
+  expect([first.hub.state, second.hub.state]).toEqual(["offline", "offline"]);
+  model.next = [];
+  await pass(60_000);
+  expect([first.hub.state, second.hub.state]).toEqual(["live", "live"]);
+});
+
+describe("are of one share key only if they are for the same one", () => {
+  const jwt = (claims: object) => `h.${btoa(JSON.stringify({ exp: Date.now() / 1000 + 3600, jti: Math.random(), ...claims }))}.s`;
+  const reads = { read: ["a"] };
+  it.each([
+    ["no token and a token", undefined, jwt({ sub: "u1", pushhub: reads }), 2],
+    ["two users", jwt({ sub: "u1", pushhub: reads }), jwt({ sub: "u2", pushhub: reads }), 2],
+    ["two rights", jwt({ sub: "u1", pushhub: reads }), jwt({ sub: "u1", pushhub: { read: ["*"] } }), 2],
+    ["two issuers", jwt({ iss: "x", pushhub: reads }), jwt({ iss: "y", pushhub: reads }), 2],
+    ["two keys", "key-1", "key-2", 2],
+    ["two tokens of one user", jwt({ sub: "u1", pushhub: reads }), jwt({ sub: "u1", pushhub: reads }), 1],
+    ["a token and what fetches one", jwt({ sub: "u1" }), () => jwt({ sub: "u1" }), 1],
+    ["one key", "key-1", "key-1", 1],
+    ["no tokens", undefined, undefined, 1],
+  ])("%s", async (_, one, other, requests) => {
+    const tabs = [await tab({ token: one }), await tab({ token: other })];
+    for (const each of tabs) {
+      each.on("a");
+      await settle();
+    }
+    await pass(50);
+    expect(model.held).toBe(requests);
+    for (const { name } of buses) for (const token of [one, other]) if (typeof token == "string") expect(name).not.toContain(token);
+    model.publish("a", 1);
+    await pass(50);
+    expect(tabs.map(({ heard }) => heard)).toEqual([[1], [1]]);
+  });
+
+  it("leave one another when a token becomes another's", async () => {
+    let sub = "u1";
+    const token = () => jwt({ sub });
+    const first = await tab({ token });
+    first.on("a");
+    await settle();
+    const second = await tab({ token: jwt({ sub: "u1" }) });
+    second.on("a");
+    await settle();
+    await pass(50);
+    expect(model.held).toBe(1);
+    sub = "u2";
+    model.next.push(problem(401));
+    model.publish("a", 1);
+    await settle();
+    await pass(1000);
+    await settle();
+    await pass(1000);
+    expect([model.held, first.hub.state, second.hub.state]).toEqual([2, "live", "live"]);
+    model.publish("a", 2);
+    await pass(50);
+    expect([first.heard, second.heard]).toEqual([[1, 2], [1, 2]]);
+  });
 });

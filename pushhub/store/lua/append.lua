@@ -7,7 +7,9 @@
 --      10 the name for the list, '' for pushhub's own       11 the event's id, '' its cursor
 -- Returns  {'ok', epoch, offset} | {'duplicate', epoch, offset, id}
 --          | {'mismatch', epoch, offset of the last event, or nothing} | {'reused'}
-local epoch = epoch_or(KEYS[4], ARGV[1])
+--          | {'fenced', ms left}
+local epoch, left = epoch_or(KEYS[4], ARGV[1])
+if not epoch then return {'fenced', left} end
 local now = milliseconds(ARGV[8])
 local fingerprint, remember = ARGV[6], tonumber(ARGV[7])
 

@@ -1,11 +1,13 @@
 -- Forget a channel's events. Its offsets go on where they are.
--- KEYS  1 meta   2 stream   3 names
--- ARGV  1 pub/sub channel   2 the name in the list
--- Returns how many events there were.
+-- KEYS  1 meta   2 stream   3 names   4 epoch
+-- ARGV  1 pub/sub channel   2 the name in the list   3 a fresh epoch
+-- Returns  {'ok', how many events there were} | {'fenced', ms left}
 local count = redis.call('XLEN', KEYS[2])
 if count > 0 then
+  local epoch, left = epoch_or(KEYS[4], ARGV[3])
+  if not epoch then return {'fenced', left} end
   redis.call('DEL', KEYS[2])
   redis.call('ZREM', KEYS[3], ARGV[2])
   redis.call('PUBLISH', ARGV[1], '-')
 end
-return count
+return {'ok', count}

@@ -9,6 +9,9 @@
 --   that: the epoch stays when it is still the same process (run_id) and it has never been a replica.
 -- (The run_id alone would not do: A, then B, then A again is one process. To ask for it each time
 -- costs twelve microseconds more, and a process that starts as a master has a master_replid of its own.)
+-- A fence keeps the epoch over a planned restart (docs/deploy-redis.md has the proof). It takes the
+-- epoch out of its place: until the fence is lifted there is none to append under, also for an older
+-- pushhub, which draws a new one. A field that is empty counts as missing: users need no HDEL.
 -- This file comes first in every script.
 
 -- The present master_replid; nil on a replica, whose data is another's.
@@ -22,7 +25,7 @@ end
 -- The epoch, or nil when this mastership has none yet.
 local function epoch_of(key)
   local kept = redis.call('HMGET', key, 'epoch', 'identity')
-  if kept[1] and kept[2] == identity() then return kept[1] end
+  if kept[1] and kept[1] ~= '' and kept[2] == identity() then return kept[1] end
   return nil
 end
 
@@ -44,14 +47,34 @@ local function is_unbroken(kept)
   return true
 end
 
+-- The server's own clock, in milliseconds since 1970.
+local function server_time()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The epoch behind a fence that stands, and for how many milliseconds more; nil without one, and on a
+-- replica.
+local function fenced(key)
+  local fence = redis.call('HMGET', key, 'fence', 'fenced', 'until', 'epoch')
+  if (fence[1] or '') == '' or fence[4] ~= '' then return nil end
+  local left = tonumber(fence[3]) - server_time()
+  if left <= 0 or not identity() then return nil end
+  return fence[2], left
+end
+
 -- The epoch; `fresh`, a random text of the caller's, becomes it when there is none. A replica refuses.
+-- nil and the milliseconds left while a fence stands. A fence that has run out leaves no epoch.
 local function epoch_or(key, fresh)
   local epoch = epoch_of(key)
   if not epoch then
+    local behind, left = fenced(key)
+    if behind then return nil, left end
     local kept = redis.call('HMGET', key, 'epoch', 'run_id')
-    epoch = kept[1] and is_unbroken(kept[2]) and kept[1] or fresh
+    epoch = kept[1] and kept[1] ~= '' and is_unbroken(kept[2]) and kept[1] or fresh
     local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
     redis.call('HSET', key, 'epoch', epoch, 'identity', identity() or '', 'run_id', run_id)
+    if kept[1] == '' then redis.call('HSET', key, 'fence', '') end
   end
   return epoch
 end
@@ -59,8 +82,7 @@ end
 -- Milliseconds since 1970: the caller's, or the server's own.
 local function milliseconds(given)
   if given ~= '' then return tonumber(given) end
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return server_time()
 end
 
 -- A field of a stream entry.

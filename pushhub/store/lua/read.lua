@@ -4,7 +4,8 @@
 --       4 most events   5 most bytes   6 ms since 1970, '' the server's
 -- Returns  {epoch, oldest offset kept (top + 1 if none), top, entries}; {} when the store has no epoch
 --          for this process. No entries where the cursor is a gap. 'tail' lists the newest first.
-local epoch = epoch_of(KEYS[3])
+-- Behind a fence the log is whole, and can be read.
+local epoch = epoch_of(KEYS[3]) or (fenced(KEYS[3]))
 if not epoch then return {} end
 local meta = redis.call('HMGET', KEYS[1], 'top', 'age')
 local top, age = tonumber(meta[1] or 0), tonumber(meta[2] or 0)

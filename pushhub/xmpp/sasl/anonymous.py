@@ -14,6 +14,8 @@ class Anonymous:
     """Lets everybody in. What the client says of itself (trace data) is ignored: XEP-0175 §6."""
 
     name: ClassVar[str] = "ANONYMOUS"
+    # COMPAT: Strophe.js begins without data and expects no challenge.
+    client_first: ClassVar[bool] = False
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate

@@ -71,6 +71,10 @@ class Mechanism(Protocol):
     name: ClassVar[str]
     """As it is offered (RFC 4422 §3.1)."""
 
+    client_first: ClassVar[bool] = False
+    """Whether `step` needs data from the client at once: a login that begins without any is given
+    an empty challenge first (RFC 4422 §3, RFC 6120 §6.4.3)."""
+
     def __init__(self, gate: Gate) -> None: ...
 
     async def step(self, data: bytes) -> Step:

@@ -19,6 +19,7 @@ class OAuthBearer:
     """`n,a=<address>,^Aauth=Bearer <token>^A^A`."""
 
     name: ClassVar[str] = "OAUTHBEARER"
+    client_first: ClassVar[bool] = True
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate

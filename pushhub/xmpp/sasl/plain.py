@@ -20,6 +20,7 @@ class Plain:
     """`authzid NUL authcid NUL password`."""
 
     name: ClassVar[str] = "PLAIN"
+    client_first: ClassVar[bool] = True
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate

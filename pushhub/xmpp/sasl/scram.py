@@ -27,6 +27,7 @@ class _Scram:
     """The server's side: client-first, server-first, client-final, server-final."""
 
     name: ClassVar[str]
+    client_first: ClassVar[bool] = True
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -86,15 +87,25 @@ class _Scram:
         if keys is None or account is None:
             raise Failure
         messages = f"{self._messages},{without}".encode()
-        signature = hmac.digest(keys.stored, messages, self._hash)
-        if len(proof) != len(signature):
-            raise Failure
-        client = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
-        if not hmac.compare_digest(hashlib.new(self._hash, client).digest(), keys.stored):
-            raise Failure
+        server = self._proven(keys, messages, proof)
         # COMPAT: Strophe 5 waits for ever for a success without it; it is never one more challenge.
-        verifier = base64.b64encode(hmac.digest(keys.server, messages, self._hash))
+        verifier = base64.b64encode(hmac.digest(server, messages, self._hash))
         return Step(b"v=" + verifier, Identity(self._local, account.grant))
+
+    def _proven(self, keys: Keys, messages: bytes, proof: bytes) -> bytes:
+        """The server key of the form of the password that the client has proven to know.
+
+        Raises:
+            Failure: it has proven none.
+        """
+        for stored, server in keys.pairs:
+            signature = hmac.digest(stored, messages, self._hash)
+            if len(proof) != len(signature):
+                raise Failure
+            client = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
+            if hmac.compare_digest(hashlib.new(self._hash, client).digest(), stored):
+                return server
+        raise Failure
 
 
 class ScramSha1(_Scram):

@@ -15,6 +15,7 @@ class XOAuth2:
     """`NUL <address> NUL <token>`. COMPAT: Strophe sends a bare address, stanza.io a localpart."""
 
     name: ClassVar[str] = "X-OAUTH2"
+    client_first: ClassVar[bool] = True
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate

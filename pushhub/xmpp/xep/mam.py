@@ -14,6 +14,7 @@ from pushhub.xmpp import names
 from pushhub.xmpp.archive import archive_name, kept
 from pushhub.xmpp.extension import ACCOUNT, Extension, Place, Query
 from pushhub.xmpp.jid import JidError, parse_jid
+from pushhub.xmpp.stamps import Stamps
 from pushhub.xmpp.stanza import StanzaError
 from pushhub.xmpp.xep import form
 from pushhub.xmpp.xep.rsm import page_set, wanted_page
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pushhub.store.base import Store
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.xep.rsm import Wanted
+
+    Stamped = tuple[Event, int]  # a message and its stamp
 
 # What one read of the store brings while looking for messages that match.
 WINDOW = 100
@@ -70,6 +73,7 @@ class Archive:
     def __init__(self, store: Store, bare: str) -> None:
         self._store = store
         self._name = archive_name(bare)
+        self.stamps = Stamps(store, self._name)
 
     async def span(self) -> Span:
         """What is kept."""
@@ -103,19 +107,20 @@ class Archive:
         return events[0]
 
     async def first_since(self, span: Span, time: int) -> int:
-        """The offset before the first message that is not older than `time`, in milliseconds.
-        Times grow with offsets, so halves are looked at."""
+        """The offset before the first message whose stamp is not before `time`, in milliseconds.
+        Stamps grow with offsets, so halves are looked at."""
         low, high = span.low, span.high
         while low < high:
             middle = (low + high) // 2
             events = await self.read(middle, 1)
-            if events and events[0].time < time:
+            # A stamp is never before the event's own time, which needs no more reading.
+            if events and events[0].time < time and await self.stamps.of(events[0]) < time:
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    async def forward(self, span: Span) -> AsyncIterator[Event]:
+    async def forward(self, span: Span) -> AsyncIterator[Stamped]:
         """The messages of a span, oldest first."""
         at = span.low
         while at < span.high:
@@ -123,22 +128,22 @@ class Archive:
             if not events:
                 return
             for event in events:
-                yield event
+                yield event, await self.stamps.of(event)
             at = events[-1].offset
 
-    async def backward(self, span: Span) -> AsyncIterator[Event]:
+    async def backward(self, span: Span) -> AsyncIterator[Stamped]:
         """The messages of a span, newest first."""
         high = span.high
         while high > span.low:
             low = max(span.low, high - WINDOW)
-            found: list[Event] = []
+            found: list[Stamped] = []
             at = low
             # A read may end early, at about a megabyte.
             while at < high and (events := await self.read(at, high - at)):
-                found += events
+                found += [(event, await self.stamps.of(event)) for event in events]
                 at = events[-1].offset
-            for event in reversed(found):
-                yield event
+            for stamped in reversed(found):
+                yield stamped
             high = low
 
 
@@ -148,7 +153,8 @@ async def search(query: Query) -> Element:
     wanted = _filter(query.payload)
     archive = Archive(query.server.hub.store, bare)
     if wanted.ids:
-        events = [await archive.one(id) for id in wanted.ids]
+        named = [await archive.one(id) for id in wanted.ids]
+        events = [(event, await archive.stamps.of(event)) for event in named]
         complete, count = True, len(events)
     else:
         span = await _narrowed(archive, wanted, page)
@@ -157,9 +163,9 @@ async def search(query: Query) -> Element:
         if wanted.peer is None and page.after is None and not page.before:
             count = max(0, span.high - span.low)
     id = query.payload.get("queryid")
-    for event in events:
-        query.session.write(_result(query, id, event))
-    first, last = (events[0].id, events[-1].id) if events else (None, None)
+    for event, stamp in events:
+        query.session.write(_result(query, id, event, stamp))
+    first, last = (events[0][0].id, events[-1][0].id) if events else (None, None)
     attributes = {"complete": "true"} if complete else {}
     return Element("fin", names.MAM, attributes, (page_set(first, last, count),))
 
@@ -181,30 +187,30 @@ async def _narrowed(archive: Archive, wanted: Filter, page: Wanted) -> Span:
 
 async def _page(
     archive: Archive, span: Span, wanted: Filter, page: Wanted
-) -> tuple[list[Event], bool]:
+) -> tuple[list[Stamped], bool]:
     """The messages of a page, oldest first, and whether there are no more beyond it."""
     backward = page.before is not None
-    found: list[Event] = []
+    found: list[Stamped] = []
     complete = True
-    async for event in archive.backward(span) if backward else archive.forward(span):
+    async for event, stamp in archive.backward(span) if backward else archive.forward(span):
         if wanted.matches(event):
             if len(found) == page.most:
                 complete = False
                 break
-            found.append(event)
+            found.append((event, stamp))
     if backward:
         found.reverse()
     return found, complete
 
 
-def _result(query: Query, id: str | None, event: Event) -> bytes:
+def _result(query: Query, id: str | None, event: Event, stamp: int) -> bytes:
     session = query.session
     asked = f" queryid='{quote(id)}'" if id else ""
     head = (
         f"<message xmlns='{names.CLIENT}' from='{quote(session.jid.bare)}'"
         f" to='{quote(session.jid.text)}'><result xmlns='{names.MAM}'{asked} id='{event.id}'>"
         f"<forwarded xmlns='{names.FORWARD}'>"
-        f"<delay xmlns='{names.DELAY}' stamp='{rfc3339(event.time)}'/>"
+        f"<delay xmlns='{names.DELAY}' stamp='{rfc3339(stamp)}'/>"
     )
     return head.encode() + event.data + b"</forwarded></result></message>"
 
@@ -271,7 +277,8 @@ async def metadata(query: Query) -> Element:
     for name, at in (("start", span.low), ("end", span.high - 1)):
         events = await archive.read(at, 1) if span.high > span.low else ()
         if events:
-            attributes = {"id": events[0].id, "timestamp": rfc3339(events[0].time)}
+            stamp = rfc3339(await archive.stamps.of(events[0]))
+            attributes = {"id": events[0].id, "timestamp": stamp}
             ends.append(Element(name, names.MAM, attributes))
     return Element("metadata", names.MAM, {}, tuple(ends))
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from pushhub.protocol.xml import Element, parse
 from pushhub.xmpp.extension import ACCOUNT, Extension, Query
-from pushhub.xmpp.names import PUBSUB
+from pushhub.xmpp.names import DATA, PUBSUB
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.xep import form
 
 # Bookmarks are one item each; nobody is in so many rooms.
 MAX_ITEMS = 200
@@ -47,6 +48,7 @@ async def write(query: Query) -> Element | None:
     if not node or len(given) != 1 or len(given[0].elements) > 1:
         raise StanzaError("bad-request", "One item is published, with one element, to a node.")
     id = given[0].get("id") or query.server.draw_id()
+    most = _most_items(query.payload)
     payload = "".join(element.xml() for element in given[0].elements)
 
     def make(old: Any) -> Any:
@@ -54,6 +56,7 @@ async def write(query: Query) -> Element | None:
         items = {other: xml for other, xml in nodes.get(node, {}).items() if other != id}
         if publish is not None:
             items[id] = payload
+            items = dict(list(items.items())[-most:])
         if len(items) > MAX_ITEMS:
             raise StanzaError("resource-constraint", f"A node keeps at most {MAX_ITEMS} items.")
         return {**nodes, node: items}
@@ -63,6 +66,23 @@ async def write(query: Query) -> Element | None:
         return None
     item = Element("item", PUBSUB, {"id": id})
     return Element("pubsub", PUBSUB, {}, (Element("publish", PUBSUB, {"node": node}, (item,)),))
+
+
+def _most_items(payload: Element) -> int:
+    """How many items a publisher wants the node to keep (XEP-0060 §7.1.5); one more than there can
+    be for as many as possible.
+
+    Raises:
+        StanzaError: it is not possible.
+    """
+    options = payload.find("publish-options")
+    fields = form.fields_of(options.find("x", DATA)) if options is not None else {}
+    (text,) = fields.get("pubsub#max_items", [])[:1] or ["max"]
+    if text == "max":
+        return MAX_ITEMS + 1
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 6 and int(text)):
+        raise StanzaError("bad-request", "'pubsub#max_items' is 'max' or a whole number.")
+    return min(int(text), MAX_ITEMS + 1)
 
 
 def _register(query: Query) -> str:

@@ -18,22 +18,31 @@ export class Refused extends Error {
   }
 }
 
+/** No answer at all. Whatever else fails is a mistake of this page, and is not to be told as this. */
+export class Unreachable extends Error {}
+
 export const address = (path) => new URL(path, base).href;
 export const channelPath = (name) => `v1/channels/${encodeURIComponent(name)}`;
 
 /** Ask, and get the answer's JSON; a gap is an answer too, of whoever says so. */
 export async function ask(method, path, { body, headers = {}, signal, seconds = 15, gap = false } = {}) {
   const limit = AbortSignal.timeout(seconds * 1000);
-  const response = await fetch(address(path), {
-    method,
-    headers: { ...headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) },
-    body,
-    signal: signal ? AbortSignal.any([signal, limit]) : limit,
-    cache: "no-store",
-    credentials: "omit",
-    redirect: "error",
-  });
-  const text = await response.text();
+  let response;
+  let text;
+  try {
+    response = await fetch(address(path), {
+      method,
+      headers: { ...headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) },
+      body,
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+    });
+    text = await response.text();
+  } catch (cause) {
+    throw new Unreachable("The server cannot be reached.", { cause });
+  }
   let answer = {};
   try { answer = text ? JSON.parse(text) : {}; } catch { /* a proxy's page */ }
   if (response.ok || (gap && response.status === 410)) return { answer, status: response.status };

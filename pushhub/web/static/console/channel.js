@@ -8,17 +8,20 @@ import { Presence } from "./presence.js";
 const EXAMPLE = '{"hello": "world"}';
 
 export class ChannelView {
-  constructor(name, feed) {
+  /** `list` is the address of the list of channels. */
+  constructor(name, feed, list) {
     this.name = name;
+    this.list = list;
+    this.stopped = false;
     this.history = new History(name);
-    this.presence = new Presence(name, feed, () => this.history.following.checked);
+    this.presence = new Presence(name, feed);
     this.curl = {
       publish: command("", "Publish, as a command"),
       delete: command(curl("DELETE", channelPath(name)), "Delete, as a command"),
       presence: command(curl("POST", "console/wish", { body: JSON.stringify({ presence: name }), headers: { "Content-Type": "application/json" } }), "Ask who waits, as a command"),
     };
     this.whole = h("div", {},
-      h("p", { class: "crumb" }, h("a", { href: "#/channels" }, "Channels")),
+      h("p", { class: "crumb" }, h("a", { href: list }, "Channels")),
       h("div", { class: "title" },
         h("h1", { tabindex: "-1", class: "name" }, h("bdi", {}, name)),
         h("a", { class: "button quiet", href: `#/trace?channel=${encodeURIComponent(name)}` }, "Trace")),
@@ -66,11 +69,12 @@ export class ChannelView {
 
   async remove() {
     const sure = await confirm("Delete this channel?", `All events of “${this.name}” are forgotten, and whoever waits on it is told.`, "Delete");
-    if (!sure) return;
+    if (!sure || this.stopped) return;
     try {
       await ask("DELETE", channelPath(this.name));
-      say("The channel is deleted.");
-      location.hash = "#/channels";
+      say(`The channel ${this.name} is deleted.`);
+      // The operator may have moved on while the server was busy.
+      if (!this.stopped) location.hash = this.list;
     } catch (error) {
       this.tell(error.message, true);
     }
@@ -82,6 +86,7 @@ export class ChannelView {
   }
 
   stop() {
+    this.stopped = true;
     this.presence.stop();
     this.history.stop();
   }

@@ -1,22 +1,24 @@
 // The console: lets somebody in, and shows the view that the address names.
 
-import { enter, leave, onRefused } from "./api.js";
+import { enter, leave, onRefused, Unreachable } from "./api.js";
 import { Channels } from "./channels.js";
 import { ChannelView } from "./channel.js";
-import { $, say } from "./dom.js";
+import { $, dismiss, say } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Figures } from "./figures.js";
+import { Origin } from "./origin.js";
 import { Overview } from "./overview.js";
 import { Settings } from "./settings.js";
 import { Trace } from "./trace.js";
 
-const list = {}; // where one was in the list of channels
+const list = { address: "#/channels" }; // the list of channels as it was last seen
+let hasOrigin = false;
 let feed = null;
 let figures = null;
 let overview = null;
 let view = null;
 
-const titles = { overview: "Overview", channels: "Channels", trace: "Trace", settings: "Settings" };
+const titles = { overview: "Overview", channels: "Channels", origin: "Origin", trace: "Trace", settings: "Settings" };
 
 /** `#/channels/news%3A7?x=y` → ["channels", "news:7", query]. */
 function where() {
@@ -30,6 +32,7 @@ function where() {
 function show(focus = true) {
   if (!feed) return;
   const [place, name, query] = where();
+  dismiss();
   view?.stop?.();
   view = null;
   for (const link of document.querySelectorAll("nav [data-view]")) {
@@ -40,9 +43,10 @@ function show(focus = true) {
     $("view").replaceChildren(overview.whole);
     overview.show(true);
   } else {
-    if (place === "channels") view = name ? new ChannelView(name, feed) : new Channels(list);
+    if (place === "channels") view = name ? new ChannelView(name, feed, list.address) : new Channels(list, query);
+    else if (place === "origin") view = new Origin(feed, figures, hasOrigin);
     else if (place === "trace") view = new Trace(feed, query);
-    else view = new Settings();
+    else view = new Settings(query);
     $("view").replaceChildren(view.whole);
   }
   document.title = `${name || titles[place]} – pushhub console`;
@@ -52,10 +56,13 @@ function show(focus = true) {
 function begin(session) {
   figures = new Figures(session.bounds);
   overview = new Overview(figures);
+  hasOrigin = session.origin;
+  document.querySelector("[data-view=origin]").hidden = !hasOrigin;
   feed = new Feed();
   feed.on("figures", (told, time) => {
     figures.add(told, time);
     if (where()[0] === "overview") overview.show();
+    else view?.figuresCame?.();
   });
   feed.on("state", (how, sentence) => {
     if ($("state").textContent === sentence) return;
@@ -72,6 +79,7 @@ function begin(session) {
 
 function out(sentence) {
   leave();
+  dismiss();
   feed?.stop();
   view?.stop?.();
   feed = view = overview = figures = null;
@@ -93,7 +101,7 @@ $("login").addEventListener("submit", async (event) => {
     $("key").value = "";
   } catch (error) {
     const wait = error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
-    $("refused").textContent = `${error.status ? error.message : "The server cannot be reached."}${wait}`;
+    $("refused").textContent = `${error.message}${wait}`;
     $("key").select();
     $("key").focus();
   }
@@ -102,15 +110,15 @@ $("login").addEventListener("submit", async (event) => {
 
 $("leave").addEventListener("click", () => { out(""); say("Signed out."); });
 onRefused(() => { if (feed) out("The key is not good any more."); });
-addEventListener("hashchange", () => {
-  if (location.hash === "#view") $("view").focus(); // the link that skips the header
-  else show();
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => overview?.repaint());
+addEventListener("hashchange", () => show());
+// The link that skips the header leaves the address as it is: that names the view.
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("view").focus(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { overview?.repaint(); view?.repaint?.(); });
 
 // A server with --dev lets everybody in; another one asks.
 try {
   begin(await enter(""));
-} catch {
+} catch (error) {
+  if (!error.status && !(error instanceof Unreachable)) reportError(error);
   out("");
 }

@@ -52,6 +52,13 @@ export function say(text) {
   $("news").textContent = text;
 }
 
+/** Close the dialog as Cancel does: the view that it asked about is left. */
+export function dismiss() {
+  const dialog = $("dialog");
+  if (dialog.open) dialog.close("");
+}
+
+/** Ask before something that cannot be undone; false if it was cancelled or the view was left. */
 export function confirm(question, consequence, verb) {
   const dialog = $("dialog");
   return new Promise((resolve) => {

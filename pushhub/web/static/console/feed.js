@@ -1,6 +1,6 @@
 // What the processes tell, by the hub's own long-poll: one held request for the whole page.
 
-import { ask, get, wish } from "./api.js";
+import { ask, get, Unreachable, wish } from "./api.js";
 
 const WAIT_SECONDS = 25;
 const WISH_MS = 5000; // a wish is good for 15 s
@@ -14,8 +14,9 @@ const pause = (ms, signal) => new Promise((resolve) => {
 
 export class Feed {
   constructor() {
-    this.listeners = { figures: [], trace: [], presence: [], state: [] };
+    this.listeners = { figures: [], trace: [], presence: [], origin: [], state: [] };
     this.heard = 0;
+    this.reported = "";
   }
 
   on(kind, listen) {
@@ -23,8 +24,20 @@ export class Feed {
     return () => { this.listeners[kind] = this.listeners[kind].filter((one) => one !== listen); };
   }
 
+  /** Tell every listener. One that throws keeps nothing from the others; its error is returned. */
   tell(kind, ...what) {
-    for (const listen of this.listeners[kind]) listen(...what);
+    let failed = null;
+    for (const listen of this.listeners[kind]) {
+      try {
+        listen(...what);
+      } catch (error) {
+        failed = error;
+        // Once, and not with every second's figures.
+        if (this.reported !== String(error)) reportError(error);
+        this.reported = String(error);
+      }
+    }
+    return failed;
   }
 
   start() {
@@ -48,14 +61,15 @@ export class Feed {
         const path = `console/feed?limit=1000&since=${encodeURIComponent(cursor)}`;
         const { answer, status } = await ask("GET", path, { headers, signal, seconds: WAIT_SECONDS + 10, gap: true });
         failures = 0;
-        if (status === 410) { cursor = answer.oldest; continue; }
+        if (status === 410) { cursor = answer.oldest; await pause(100, signal); continue; }
         cursor = answer.cursor;
         for (const event of answer.events) this.take(event.data, Date.parse(event.time));
         if (!answer.events.length) await pause(answer.retry_ms ?? 100, signal);
       } catch (error) {
         if (signal.aborted || error.status === 401) return;
         failures += 1;
-        this.tell("state", "bad", error.status ? error.message : "The server cannot be reached.");
+        if (!error.status && !(error instanceof Unreachable)) reportError(error);
+        this.tell("state", "bad", error.message);
         await pause(Math.min(MOST_BACKOFF_MS, 500 * 2 ** failures) * (0.5 + Math.random()), signal);
       }
     }
@@ -64,10 +78,12 @@ export class Feed {
   take(told, time) {
     if (told.figures) {
       if (Date.now() - time < 60_000) this.heard = performance.now();
-      this.tell("figures", told, time);
-      this.tell("state", "good", "live");
+      const failed = this.tell("figures", told, time);
+      if (failed) this.tell("state", "fair", `live, but this page failed: ${failed.message}`);
+      else this.tell("state", "good", "live");
     } else if (told.trace) this.tell("trace", told);
     else if (told.presence) this.tell("presence", told);
+    else if (told.origin) this.tell("origin", told);
   }
 
   /** Say again what is wanted; and when nothing is heard, ask the one process that answers. */

@@ -33,6 +33,8 @@ function between(older, newer, seconds) {
     rejected: diff((one) => one.rejected) / seconds,
     failed: diff((one) => one.published.failed) / seconds,
     cpu: diff((one) => one.cpu) / seconds,
+    fetches: diff((one) => one.origin?.fetches ?? 0) / seconds,
+    fetchFailed: diff((one) => one.origin?.failed ?? 0) / seconds,
     ...Object.fromEntries(HISTOGRAMS.map((name) => [name, newer[name].map((count, i) => Math.max(0, count - older[name][i]))])),
   };
 }
@@ -116,6 +118,11 @@ export class Figures {
         hears: alive.every((one) => one.figures.store.hears),
         lag: Math.max(0, ...alive.map((one) => one.figures.store.lag)),
       },
+      origin: alive.some((one) => one.figures.origin),
+      fetches: rate("fetches"),
+      fetchFailed: rate("fetchFailed"),
+      resources: known((one) => one.figures.origin?.resources),
+      fetching: known((one) => one.figures.origin?.under_way),
       draining: alive.some((one) => one.figures.draining),
     };
   }

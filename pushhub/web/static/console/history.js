@@ -14,7 +14,9 @@ const size = (text) => new TextEncoder().encode(text).length;
 
 export class History {
   constructor(name) {
-    this.path = `${channelPath(name)}/events`;
+    // The same events as at the channel's own address, where this page would count as a client.
+    this.path = `console/events?channel=${encodeURIComponent(name)}&`;
+    this.open = `${channelPath(name)}/events?`;
     this.list = h("ol", { class: "events" });
     this.note = h("p", { class: "note", role: "status" }, "Reading…");
     this.older = h("button", { type: "button", class: "quiet", hidden: true, click: () => this.more() }, "Older events");
@@ -28,10 +30,10 @@ export class History {
   }
 
   async read(since, limit, options = {}) {
-    const path = `${this.path}?since=${encodeURIComponent(since)}&limit=${limit}`;
+    const query = `since=${encodeURIComponent(since)}&limit=${limit}`;
     const { signal } = this.stopping;
-    const { answer, status } = await ask("GET", path, { signal, gap: true, ...options });
-    return { path, gap: status === 410, ...answer };
+    const { answer, status } = await ask("GET", this.path + query, { signal, gap: true, ...options });
+    return { path: this.open + query, gap: status === 410, ...answer };
   }
 
   /** The newest page, and then all that comes. */

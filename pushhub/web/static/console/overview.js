@@ -13,6 +13,7 @@ const TILES = [
   ["sessions", "Sessions", (now) => number(now.sessions)],
   ["published", "Published/s", (now) => rate(now.published)],
   ["delivered", "Delivered/s", (now) => rate(now.delivered)],
+  ["fetches", "Origin fetches/s", (now) => rate(now.fetches)],
   ["wake50", "Wake latency, p50", (now) => duration(now.wake50)],
   ["wake99", "Wake latency, p99", (now) => duration(now.wake99)],
   ["gaps", "Gaps, 5 min", (now, figures) => number(Math.round(figures.over("gaps")))],
@@ -81,6 +82,7 @@ export class Overview {
     this.health.dataset.how = how;
     for (const [key, , show] of TILES) this.tiles[key].textContent = show(now, figures);
     this.tiles.sessions.parentElement.hidden = now.sessions === null;
+    this.tiles.fetches.parentElement.hidden = !now.origin;
     for (const plot of this.plots) plot.draw(figures.seconds, force);
     this.table.body.replaceChildren(...figures.alive(now.second).map((one) => this.row(one)));
   }

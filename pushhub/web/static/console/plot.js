@@ -80,7 +80,7 @@ export class Plot {
   resize() {
     const width = this.box.clientWidth;
     if (this.plot && width) this.plot.setSize({ width, height: HEIGHT });
-    else if (width) this.make();
+    else if (width && globalThis.uPlot) this.make();
   }
 
   /** Colours have changed. */

@@ -9,10 +9,8 @@ const STALE_MS = 10_000;
 const MOST_ROWS = 100;
 
 export class Presence {
-  /** `own()`: whether this page waits on the channel too. */
-  constructor(name, feed, own) {
+  constructor(name, feed) {
     this.name = name;
-    this.own = own;
     this.told = new Map(); // process → {holds, holders, node, pid, at}
     this.count = h("p", { id: "presence" }, "Asking…");
     this.table = table("Requests that wait", ["Client", "Subject", "How", ["For", "number"], "Process"]);
@@ -40,9 +38,8 @@ export class Presence {
     const rows = all.flatMap(({ holders, node, pid }) => holders.map((one) => ({ ...one, process: `${node} ${pid}` })));
     const shown = rows.slice(0, MOST_ROWS);
     const where = all.length > 1 ? ` in ${all.length} processes` : "";
-    const own = this.own() && holds ? "; one of them is this page's own" : "";
     const some = shown.length < holds ? ` The first ${shown.length} are listed.` : "";
-    this.count.textContent = `${holds === 1 ? "1 request waits" : `${number(holds)} requests wait`} on this channel now${where}${own}.${some}`;
+    this.count.textContent = `${holds === 1 ? "1 request waits" : `${number(holds)} requests wait`} on this channel now${where}.${some}`;
     this.table.whole.hidden = !shown.length;
     this.table.body.replaceChildren(...shown.map((one) => h("tr", {},
       h("th", { scope: "row" }, one.client || "unknown"), h("td", {}, h("bdi", {}, one.subject ?? "")), h("td", {}, one.kind),

@@ -2,13 +2,16 @@
 
 import { curl, get } from "./api.js";
 import { command, h } from "./dom.js";
+import { amend, place } from "./place.js";
+
+const TYPING_MS = 250; // Safari allows 100 changes of the address in 30 s
 
 const WHERE = { flag: ({ flag }) => flag, env: ({ variable }) => variable, file: ({ name }) => `${name} in the file`, default: () => "" };
 
 export class Settings {
-  constructor() {
-    this.filter = h("input", { id: "filter", type: "search", autocomplete: "off", input: () => this.show() });
-    this.changed = h("input", { type: "checkbox", id: "changed", change: () => this.show() });
+  constructor(query) {
+    this.filter = h("input", { id: "filter", type: "search", value: query.get("text") ?? "", autocomplete: "off", input: () => this.narrow() });
+    this.changed = h("input", { type: "checkbox", id: "changed", checked: query.has("changed"), change: () => this.narrow() });
     this.note = h("p", { class: "note", role: "status" }, "Reading…");
     this.list = h("div", {});
     this.whole = h("div", {},
@@ -27,6 +30,14 @@ export class Settings {
     }
   }
 
+  narrow() {
+    clearTimeout(this.typing);
+    this.typing = setTimeout(() => {
+      amend(place("settings", { text: this.filter.value, changed: this.changed.checked ? "yes" : "" }));
+    }, TYPING_MS);
+    this.show();
+  }
+
   show() {
     const text = this.filter.value.toLowerCase();
     const shown = (this.settings ?? []).filter((one) => (!this.changed.checked || one.origin !== "default")
@@ -37,7 +48,9 @@ export class Settings {
       h("dl", { class: "settings" }, ...shown.filter((one) => one.panel === panel).map(entry)))));
   }
 
-  stop() {}
+  stop() {
+    clearTimeout(this.typing);
+  }
 }
 
 function entry(setting) {

@@ -3,6 +3,7 @@
 import { curl, wish } from "./api.js";
 import { command, h, table } from "./dom.js";
 import { bytes, clock, number } from "./format.js";
+import { amend, place } from "./place.js";
 
 const RENEW_MS = 5000; // a trace that nobody wishes any more ends after 15 s
 const MOST_LINES = 500;
@@ -64,6 +65,7 @@ export class Trace {
     }
     // Who has ended it meanwhile, or looks elsewhere, does not wish it again.
     if (this.id !== wished.trace) return;
+    amend(place("trace", this.target));
     if (!this.count) this.note.textContent = "Tracing. Nothing has happened yet.";
     this.renewing = setInterval(() => wish(wished).catch(() => {}), RENEW_MS);
     this.button.textContent = "Stop";

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from pushhub.protocol.grant import Action
 from pushhub.xmpp import names
 from pushhub.xmpp.xep import disco, form
-from pushhub.xmpp.xep.pubsub.items import kept
-from pushhub.xmpp.xep.pubsub.rights import checked, may, require
+from pushhub.xmpp.xep.pubsub.created import created
+from pushhub.xmpp.xep.pubsub.items import kept, most_items
+from pushhub.xmpp.xep.pubsub.rights import checked, may, record_of, require
 from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, wanted_page
 
 if TYPE_CHECKING:
@@ -71,28 +72,41 @@ async def about(query: Query) -> Element:
     return told.holding(*told.children, form.form("result", names.PUBSUB_META, *fields))
 
 
+async def _readable(query: Query, after: str, most: int) -> list[str]:
+    """The next names after one of channels that the sender may read: those that have events, and
+    nodes that were created and are empty. The order is that of the names' UTF-8, as in the store.
+    """
+    server = query.server
+    nodes = await created(server.registers)
+    listed: list[str] = []
+    done = False
+    while not done and len(listed) < most:
+        # Filtered here: the store knows no grants.
+        some = [info.channel for info in await server.hub.store.channels("", after, MAX_PAGE)]
+        done = len(some) < MAX_PAGE
+        start, end = after.encode(), None if done else some[-1].encode()
+        empty = {
+            node
+            for node in nodes
+            if start < node.encode() and (end is None or node.encode() <= end)
+        }
+        for name in sorted(empty.union(some), key=str.encode):
+            record = await record_of(server, name) if name in nodes else {}
+            if may(server, query.session, Action.READ, name, record):
+                listed.append(name)
+        after = some[-1] if some else after
+    return listed[:most]
+
+
 async def items(query: Query) -> Element:
     """The channels that the sender may read, or the items of one."""
     server, node = query.server, query.payload.get("node")
     service = server.service_of(query.session.jid.domain)
     if node:
-        await require(query, Action.READ, checked(node))
-        found = await kept(server, node, MAX_PAGE)
+        record = await require(query, Action.READ, checked(node))
+        found = await kept(server, node, min(MAX_PAGE, most_items(record)))
         return disco.items([{"jid": service, "name": event.id} for event in found], node)
     page = wanted_page(query.payload)
-    listed: list[str] = []
-    after = page.after or ""
-    while len(listed) < page.most:
-        # Filtered here: the store knows no grants.
-        some = await server.hub.store.channels("", after, MAX_PAGE)
-        listed += [
-            info.channel
-            for info in some
-            if may(server, query.session, Action.READ, info.channel, {})
-        ]
-        if len(some) < MAX_PAGE:
-            break
-        after = some[-1].channel
-    listed = listed[: page.most]
+    listed = await _readable(query, page.after or "", page.most)
     ends = page_set(listed[0], listed[-1]) if listed else page_set(None, None)
     return disco.items([{"jid": service, "node": name} for name in listed], None, ends)

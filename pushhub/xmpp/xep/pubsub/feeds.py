@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushhub.hub.follow import Follow
+from pushhub.hub.holders import Reader
 from pushhub.protocol.cursor import Cursor, Since, Start
 from pushhub.protocol.grant import Action
 from pushhub.store.base import StoreError
@@ -72,7 +73,10 @@ class Feeds:
         if channel not in follows:
             take = partial(self._take, home, address)
             gone = partial(self._gone, home, address, channel)
-            follow = Follow(self._server.hub, channel, take, since, gone=gone)
+            where = partial(self._addresses, home, address)
+            reader = Reader("BOSH", address, self._server.hub.now(), where)
+            hub = self._server.hub
+            follow = Follow(hub, channel, take, since, gone=gone, reader=reader)
             follows[channel] = follow
             try:
                 await follow.begin()
@@ -148,14 +152,20 @@ class Feeds:
         if home.jid.bare in self._muted:
             return
         service = self._server.service_of(home.jid.domain)
-        if address == home.jid.bare:
-            sessions = [s for s in home.sessions.values() if s.priority >= 0]
-        else:
-            sessions = [s for s in home.sessions.values() if s.jid.text == address]
-        for session in sessions:
+        for session in self._sessions(home, address):
             expires = self._server.grant(session).expires
             if expires is None or self._server.hub.clock() < expires:
                 session.write(message(service, session.jid.text, inside, event))
+
+    def _sessions(self, home: Home, address: str) -> list[Session]:
+        """The sessions that notifications to an address reach."""
+        if address == home.jid.bare:
+            return [s for s in home.sessions.values() if s.priority >= 0]
+        return [s for s in home.sessions.values() if s.jid.text == address]
+
+    def _addresses(self, home: Home, address: str) -> set[str]:
+        """The IP addresses of those sessions' clients, for the console."""
+        return {s.stream.client for s in self._sessions(home, address) if s.stream.client}
 
     def __repr__(self) -> str:
         return f"<Feeds of {len(self._follows)} addresses>"

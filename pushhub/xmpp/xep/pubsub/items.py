@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -11,25 +12,47 @@ from pushhub.protocol.event import Draft, DraftError, draft_from_body
 from pushhub.protocol.grant import Action
 from pushhub.protocol.page import Page
 from pushhub.protocol.xml import Element, parse
-from pushhub.store.base import Append, StoreError
+from pushhub.store.base import Append, Appended, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xmpp.names import JSON, PUBSUB
 from pushhub.xmpp.stanza import StanzaError, leaf
-from pushhub.xmpp.xep.pubsub.errors import error
+from pushhub.xmpp.xep.pubsub.errors import error, unsupported
 from pushhub.xmpp.xep.pubsub.notice import JSON_TYPE, RETRACT, XML_TYPE, item, retracted
 from pushhub.xmpp.xep.pubsub.rights import named, require
-from pushhub.xmpp.xep.rsm import DEFAULT_PAGE, MAX_PAGE, page_set, wanted_page
+from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, wanted_page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pushhub.protocol.event import Event
     from pushhub.xmpp.extension import Query
     from pushhub.xmpp.server import Server
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 # How far back an item is looked for by its id.
 MAX_LOOKED_THROUGH = 1000
 
 # An answer is one stanza; what is larger is asked for in pages.
 MAX_ITEMS_BYTES = 200_000
+
+
+# XEP-0060 §16.4.2: as many items as the service keeps.
+MAX = "max"
+
+
+def items_of(max_items: str) -> int | None:
+    """The number that a `max_items` says; None if it says none."""
+    if max_items == MAX:
+        return MAX_LOOKED_THROUGH
+    number = int(max_items) if _NUMBER.fullmatch(max_items) else 0
+    return number if 0 < number <= MAX_LOOKED_THROUGH else None
+
+
+def most_items(record: Mapping[str, Any]) -> int:
+    """How many items a node has, by what its owners have said: the channel may keep more events,
+    which REST reads."""
+    return items_of(record.get("max_items", MAX)) or MAX_LOOKED_THROUGH
 
 
 async def kept(server: Server, node: str, most: int) -> list[Event]:
@@ -59,11 +82,12 @@ async def kept(server: Server, node: str, most: int) -> list[Event]:
 async def read(query: Query) -> Element:
     """The last items, or those that are named."""
     node = named(query, "items")
-    await require(query, Action.READ, node)
+    record = await require(query, Action.READ, node)
     asked = query.payload.find("items")
     assert asked is not None
     page = wanted_page(query.payload)
-    found = await kept(query.server, node, MAX_LOOKED_THROUGH)
+    wanted = _most_wanted(asked, page.most)
+    found = await kept(query.server, node, most_items(record))
     count = len(found)
     ids = {each.get("id") for each in asked.every("item")}
     if ids:
@@ -76,9 +100,7 @@ async def read(query: Query) -> Element:
         at = names.index(mark)
         found = found[:at][-page.most :] if page.before else found[at + 1 :][: page.most]
     else:
-        most = asked.get("max_items") or ""
-        wanted = int(most) if most.isascii() and most.isdecimal() and len(most) < 6 else page.most
-        found = found[-min(wanted or DEFAULT_PAGE, MAX_PAGE) :]
+        found = found[-wanted:] if wanted else []
     size = 0
     elements: list[Element] = []
     for event in reversed(found):
@@ -92,18 +114,36 @@ async def read(query: Query) -> Element:
     return Element("pubsub", PUBSUB, {}, (inside, page_set(ends[0], ends[-1], count)))
 
 
+def _most_wanted(asked: Element, most: int) -> int:
+    """How many of the last items an answer has: what `max_items` asks for (XEP-0060 §6.5.7), else
+    the page. It has no more than a page; how many there are in all stands beside them.
+
+    Raises:
+        StanzaError: `max_items` is no number from 1 on.
+    """
+    text = asked.get("max_items")
+    if text is None or text == MAX:
+        return most
+    if not _NUMBER.fullmatch(text) or int(text) == 0:
+        raise StanzaError("bad-request", "'max_items' is a whole number, and not 0.")
+    return min(int(text), MAX_PAGE)
+
+
 async def publish(query: Query) -> Element:
     """Append an item to the channel; the hub tells everybody, of REST and of XMPP."""
     node = named(query, "publish")
     await require(query, Action.PUBLISH, node)
+    if query.payload.find("publish-options") is not None:
+        raise unsupported("publish-options")  # Its preconditions would have no effect.
     publishing = query.payload.find("publish")
     assert publishing is not None
     items = list(publishing.every("item"))
     if len(items) != 1:
         raise error("bad-request", "item-required", "One item is published at a time.")
     draft = _draft(items[0])
-    await _append(query, node, draft)
-    told = leaf("item", PUBSUB, id=draft.id)
+    # Without an id of its own, the item has the one that the store made for the event.
+    id = await _append(query, node, draft)
+    told = leaf("item", PUBSUB, id=id)
     inside = Element("publish", PUBSUB, {"node": node}, (told,))
     return Element("pubsub", PUBSUB, {}, (inside,))
 
@@ -111,14 +151,14 @@ async def publish(query: Query) -> Element:
 async def retract(query: Query) -> None:
     """Take an item back, by an event that says so."""
     node = named(query, "retract")
-    await require(query, Action.PUBLISH, node)
+    record = await require(query, Action.PUBLISH, node)
     retracting = query.payload.find("retract")
     assert retracting is not None
     named_item = retracting.find("item")
     id = named_item.get("id") if named_item is not None else None
     if not id:
         raise error("bad-request", "item-required", "Name the item to be retracted.")
-    found = await kept(query.server, node, MAX_LOOKED_THROUGH)
+    found = await kept(query.server, node, most_items(record))
     if all(event.id != id for event in found):
         raise StanzaError("item-not-found", "There is no such item.")
     await _append(query, node, Draft(orjson.dumps({RETRACT: id}), JSON_TYPE, RETRACT))
@@ -143,8 +183,10 @@ def _draft(element: Element) -> Draft:
 
 
 async def _append(query: Query, node: str, draft: Draft) -> str:
+    """Append an event, and return its id."""
     append = Append(node, draft, query.server.retention(node))
     (outcome,) = await settle(query.server.hub.store, append)
     if isinstance(outcome, StoreError):
         raise outcome
-    return getattr(outcome, "id", "")
+    assert isinstance(outcome, Appended), "there was no condition"
+    return outcome.id

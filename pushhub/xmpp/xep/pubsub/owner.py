@@ -13,7 +13,9 @@ from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.names import DATA, PUBSUB, PUBSUB_CONFIG, PUBSUB_OWNER
 from pushhub.xmpp.stanza import StanzaError, leaf
 from pushhub.xmpp.xep import form
+from pushhub.xmpp.xep.pubsub.created import index
 from pushhub.xmpp.xep.pubsub.errors import error
+from pushhub.xmpp.xep.pubsub.items import MAX, MAX_LOOKED_THROUGH, items_of
 from pushhub.xmpp.xep.pubsub.rights import GIVES, checked, named, node_name, record_of, require
 
 if TYPE_CHECKING:
@@ -28,6 +30,27 @@ FIELDS: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
     "pubsub#description": ("description", "", None),
     "pubsub#access_model": ("access", "open", ("open", "whitelist")),
     "pubsub#send_last_published_item": ("last", "on_sub", ("never", "on_sub")),
+    "pubsub#max_items": ("max_items", MAX, None),
+}
+
+# What cannot be chosen: the field, and the values that say what is so. Another is refused.
+YES, NO = ("1", "true"), ("0", "false")
+FIXED: dict[str, tuple[str, ...]] = {
+    "pubsub#collection": ("",),
+    "pubsub#deliver_notifications": YES,
+    "pubsub#deliver_payloads": YES,
+    "pubsub#node_type": ("leaf",),
+    "pubsub#notification_type": ("headline",),
+    "pubsub#notify_config": NO,
+    "pubsub#notify_delete": YES,
+    "pubsub#notify_retract": YES,
+    "pubsub#notify_sub": NO,
+    "pubsub#persist_items": YES,
+    "pubsub#presence_based_delivery": NO,
+    "pubsub#publish_model": ("publishers",),
+    "pubsub#purge_offline": NO,
+    "pubsub#subscribe": YES,
+    "pubsub#tempsub": NO,
 }
 
 
@@ -47,6 +70,7 @@ async def create(query: Query) -> Element | None:
             raise StanzaError("conflict", "There is such a node.")
         return {**settings, "affiliations": {owner: "owner"}}
 
+    await index(query.server.registers, node, present=True)
     await query.server.registers.change_json(node_name(node), make)
     if not instant:
         return None
@@ -63,6 +87,7 @@ async def delete(query: Query) -> None:
     if not (known or existed):
         raise StanzaError("item-not-found", "There is no such node.")
     await server.registers.delete(node_name(node))
+    await index(server.registers, node, present=False)
 
 
 async def configuration(query: Query) -> Element:
@@ -88,6 +113,7 @@ async def configure(query: Query) -> None:
     if submitted is not None and submitted.get("type") == "cancel":
         return
     settings = _submitted(asked)
+    await index(query.server.registers, node, present=True)
     await query.server.registers.change_json(
         node_name(node), lambda old: {"affiliations": {}, **(old or {}), **settings}
     )
@@ -157,21 +183,31 @@ def _form(record: dict[str, Any]) -> Element:
 
 
 def _submitted(configure: Element | None) -> dict[str, str]:
-    """What a form sets; fields that this server does not have are as they are for everybody.
+    """What a form sets.
 
     Raises:
-        StanzaError: a value that none of them can have.
+        StanzaError: a field has a value that it cannot have, or this service has no such field: a
+            setting without an effect is refused (XEP-0060 §8.2.5).
     """
     if configure is None:
         return {}
     settings = {}
     for var, values in form.fields_of(configure.find("x", DATA)).items():
         known = FIELDS.get(var)
+        if var == form.FORM_TYPE or var == "":
+            continue
         if known is None:
+            if var not in FIXED:
+                raise StanzaError("not-acceptable", f"There is no field {var[:50]!r} here.")
+            if values and values[0] not in FIXED[var]:
+                raise StanzaError("not-acceptable", f"{var} is always {FIXED[var][-1]!r} here.")
             continue
         name, usual, options = known
         value = values[0] if values else usual
         if (options is not None and value not in options) or len(value) > MAX_TEXT:
             raise StanzaError("not-acceptable", f"{var} cannot be that.")
+        if name == "max_items" and items_of(value) is None:
+            text = f"{var} is {MAX!r}, or a number from 1 to {MAX_LOOKED_THROUGH}."
+            raise StanzaError("not-acceptable", text)
         settings[name] = value
     return settings

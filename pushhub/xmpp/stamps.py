@@ -1,0 +1,83 @@
+"""The times that messages of an archive are stamped with (XEP-0203, XEP-0313): rising ones.
+
+Many messages may come within one millisecond, for example in one body of BOSH; clients sort by the
+stamp, and those in JavaScript read milliseconds. So each message is stamped at least a millisecond
+later than the one before it. A stamp follows from the log alone, and so is the same in each answer,
+on each node: if needed, what came before is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.cursor import Cursor
+from pushhub.protocol.page import Gap
+
+if TYPE_CHECKING:
+    from pushhub.protocol.event import Event
+    from pushhub.store.base import Store
+
+# Milliseconds without a message, after which stamps are at the clock's time again: a burst that is
+# denser than one message a millisecond is at most so long.
+PAUSE = 1000
+# How far back is looked for such a pause: first a little, which one read of a store gives cheaply.
+STEPS = (20, PAUSE)
+
+
+class Stamps:
+    """The stamps of an archive's messages, in milliseconds since 1970. It is quick where messages
+    are asked for one after the other."""
+
+    __slots__ = ("_last", "_name", "_store")
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        # The offset and the stamp of the message that was asked for last.
+        self._last = (0, 0)
+
+    async def of(self, event: Event) -> int:
+        """The stamp of a message.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        offset, stamp = self._last
+        if offset != event.offset - 1:
+            stamp = await self._before(event)
+        stamp = max(event.time, stamp + 1)
+        self._last = (event.offset, stamp)
+        return stamp
+
+    async def _before(self, event: Event) -> int:
+        """The stamp of the message before one; 0 if it does not matter."""
+        stamp = 0
+        for count in STEPS:
+            times = await self._times(max(0, event.offset - 1 - count), event.offset)
+            if not times or event.time - times[-1] >= PAUSE:
+                return 0
+            stamp = 0
+            found = len(times) < count
+            for index, time in enumerate(times):
+                found = found or (index > 0 and time - times[index - 1] >= PAUSE)
+                stamp = max(time, stamp + 1)
+            if found:
+                break
+        return stamp
+
+    async def _times(self, after: int, before: int) -> list[int]:
+        """The times of the messages between two offsets, as far as they are kept."""
+        times: list[int] = []
+        at = Cursor(self._store.epoch, after)
+        while at.offset < before - 1:
+            read = await self._store.read(self._name, at, before - 1 - at.offset)
+            if isinstance(read, Gap):
+                if read.oldest.offset <= at.offset:
+                    break
+                at = Cursor(self._store.epoch, read.oldest.offset)
+                continue
+            if not read.events:
+                break
+            times += [each.time for each in read.events if each.offset < before]
+            at = Cursor(self._store.epoch, read.events[-1].offset)
+        return times

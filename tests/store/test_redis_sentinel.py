@@ -1,0 +1,124 @@
+"""A planned failover: the master moves while the old one lives on, and is left in time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pushhub.protocol.cursor import Cursor, Start
+from pushhub.protocol.page import Page
+from pushhub.store.base import Appended, StoreUnavailable, append
+from pushhub.store.redis import RedisStore
+from pushhub.store.redis_link import SWITCHING
+from pushhub.store.redis_sentinel import SETTLE_SECONDS, Sentinels
+from pushhub.store.redis_url import read_sentinel_url
+from tests.redis_servers import KINDS, Kind, Rack, RedisServer, free_port
+from tests.store.conftest import item, opened, publish, until
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return KINDS[request.param]
+
+
+def watched(rack: Rack, kind: Kind) -> tuple[RedisServer, RedisServer, RedisServer]:
+    """A master, a replica that a sentinel knows, and the sentinel."""
+    master, replica = rack.start(kind), rack.start(kind)
+    replica.follow(master)
+    replica.until(lambda: replica.caught_up_with(master))
+    sentinel = rack.start(kind, sentinel=True)
+    sentinel.ask("SENTINEL", "MONITOR", "hub", "127.0.0.1", master.port, "1")
+    sentinel.until(lambda: sentinel.ask("SENTINEL", "REPLICAS", "hub"), 15)
+    return master, replica, sentinel
+
+
+async def test_a_planned_failover_loses_nothing_that_was_acknowledged(
+    kind: Kind, rack: Rack
+) -> None:
+    master, replica, sentinel = watched(rack, kind)
+    # One that is gone is no reason not to listen to the other.
+    hosts = f"127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}"
+    async with opened(RedisStore(f"redis+sentinel://{hosts}/hub/0")) as store:
+        assert isinstance(store, RedisStore)
+        [one] = await publish(store, item("0"))
+        old = one.cursor.epoch
+        # A replica that was just copied to gets the first second of the stream late.
+        replica.until(lambda: replica.caught_up_with(master))
+        acknowledged: list[Cursor] = []
+        refused: set[str] = set()
+
+        async def write() -> None:
+            while store.epoch == old:
+                (outcome,) = await append(store, item("x"))
+                if isinstance(outcome, Appended):
+                    acknowledged.append(outcome.cursor)
+                else:
+                    refused.add(str(outcome))
+                await asyncio.sleep(0.001)
+
+        writing = asyncio.create_task(write())
+        await until(lambda: len(acknowledged) > 10)
+        sentinel.ask("SENTINEL", "FAILOVER", "hub")
+        await asyncio.wait_for(writing, 20)
+        # It was left although it still says that it is the master.
+        assert master.info("replication")["role"] == "master"
+        assert replica.info("replication")["role"] == "master"
+        assert SWITCHING in refused
+        # An acknowledged event is in the log of the new master.
+        read = await store.read("a", Start.EARLIEST, 100_000)
+        kept = {event.cursor for event in read.events} if isinstance(read, Page) else set()
+        while isinstance(read, Page) and not read.up_to_date:
+            read = await store.read("a", read.cursor, 100_000)
+            assert isinstance(read, Page)
+            kept |= {event.cursor for event in read.events}
+        assert set(acknowledged) <= kept
+        # The feed moved too.
+        await until(lambda: store.ready)
+
+
+async def test_a_failover_that_is_given_up_lets_publishes_go_on(rack: Rack) -> None:
+    sentinels = Sentinels(read_sentinel_url("redis+sentinel://127.0.0.1/hub/0"))
+
+    def tell(event: str, data: str) -> bool:
+        return sentinels._told({"channel": event.encode(), "data": data.encode()})
+
+    slave = "slave 127.0.0.1:2 127.0.0.1 2 @ hub 127.0.0.1 1"
+    assert not tell("+failover-state-send-slaveof-noone", slave.replace("@ hub", "@ other"))
+    assert not sentinels.switching
+    assert not tell("+failover-state-send-slaveof-noone", slave)
+    assert sentinels.switching
+    assert not tell("-failover-abort-slave-timeout", "master hub 127.0.0.1 1")
+    assert not sentinels.switching
+    assert tell("+promoted-slave", slave)
+    assert tell("+switch-master", "hub 127.0.0.1 1 127.0.0.1 2")
+    assert not tell("+switch-master", "other 127.0.0.1 1 127.0.0.1 2")
+    assert not tell("+sdown", "sentinel abc 127.0.0.1 3 @ hub 127.0.0.1 1")
+    await sentinels.close()
+
+
+async def test_a_sentinel_that_is_behind_does_not_lead_back(
+    rack: Rack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For some seconds after a switch the others still name the old master, which still serves."""
+    sentinels = Sentinels(read_sentinel_url("redis+sentinel://127.0.0.1/hub/0"))
+    moved: list[object] = []
+    now = asyncio.get_running_loop().time()
+    monkeypatch.setattr(sentinels, "_now", lambda: now)
+    sentinels.watch(lambda: moved.append(sentinels.current))
+    assert sentinels._learn(1, ("old", 1))
+    assert sentinels._learn(2, ("new", 2))
+    assert not sentinels._learn(1, ("old", 1))
+    assert sentinels.current == ("new", 2)
+    assert moved == [("old", 1), ("new", 2)]
+    # A sentinel that was set up again counts from 0, and is believed when no other contradicts.
+    now += SETTLE_SECONDS + 1
+    assert sentinels._learn(0, ("third", 3))
+    await sentinels.close()
+
+
+async def test_no_sentinel_at_all_is_one_sentence(rack: Rack) -> None:
+    store = RedisStore(f"redis+sentinel://127.0.0.1:{free_port()}/hub/0")
+    with pytest.raises(StoreUnavailable, match="No master found for 'hub'"):
+        async with opened(store):
+            pass
