@@ -89,7 +89,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self.callbacks = 0
         """How many callbacks were scheduled."""
         # A hub ticks ten times a second; only ticks that have something to do are run.
-        self._ticks: dict[Hub, tuple[float, Callable[[], None]]] = {}
+        self._ticks: dict[Hub, tuple[float, Callable[..., object]]] = {}
         self._contexts: dict[Hub, contextvars.Context] = {}
         super().__init__(selector)
         self.set_task_factory(_own_task)
@@ -144,7 +144,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
-    ) -> asyncio.TimerHandle:
+    ) -> Any:
         self.callbacks += 1
         owner = getattr(callback, "__self__", None)
         if isinstance(owner, Hub):
@@ -154,7 +154,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             return super().call_at(when, _guarded, process, callback, *args, context=context)
         return super().call_at(when, callback, *args, context=context)
 
-    def _tick_at(self, hub: Hub, when: float, tick: Callable[[], None]) -> Any:
+    def _tick_at(self, hub: Hub, when: float, tick: Callable[..., object]) -> _Tick:
         self._contexts[hub] = contextvars.copy_context()
         self._ticks[hub] = (when, tick)
         return _Tick(self, hub)

@@ -15,6 +15,7 @@ from pushhub.web.app import App
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from typing import Any
 
     from pushhub.runtime import Runtime
     from pushhub.settings import Settings
@@ -49,20 +50,13 @@ class Node:
     async def _start(self) -> None:
         self.app = App(self.settings, store=self.store, runtime=self._runtime)
         await self.app.open()
-        config = Config(
-            self.app,
-            http=Lobby(self.app),
-            ws="none",
-            lifespan="off",
-            log_config=None,  # type: ignore[arg-type]
-        )
+        lobby = Lobby(self.app)
+        # `Any`: uvicorn calls what it is given, and asks for a class.
+        http: Any = lobby
+        config = Config(self.app, http=http, ws="none", lifespan="off", log_config=None)
         config.load()
-        state, lobby = ServerState(), config.http_protocol_class
-        self._listener = self._network.listen(
-            self.name,
-            PORT,
-            lambda: lobby(config, state, {}),  # type: ignore[call-arg,arg-type]
-        )
+        state = ServerState()
+        self._listener = self._network.listen(self.name, PORT, lambda: lobby(config, state, {}))
         self.is_up = True
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from base64 import b32encode
 from random import Random
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from pushhub.runtime import Runtime
 from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.model import Namespace
+from pushhub.settings.origin import Route
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View
 from pushhub.testing.simulation.loop import BusyLoop
@@ -40,9 +42,9 @@ LINGER_SECONDS = 15.0
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
 
-ROUTES: list[dict[str, Any]] = [
-    {"path": "/poll/*", "step": "poll", "interval": 1},
-    {"path": "/notify/*", "step": "notify"},
+ROUTES = [
+    Route(path="/poll/*", step="poll", interval=1),
+    Route(path="/notify/*", step="notify"),
 ]
 NAMESPACES: dict[str, Namespace] = {
     "small": Namespace(retention_events=5, retention_age=60),
@@ -229,23 +231,14 @@ class World:
         self._counted = (now, ran, self.requests)
 
 
-def capture_log(world: World) -> list[dict[str, Any]]:
-    """Have structlog write to a list; errors in it are findings."""
-    lines: list[dict[str, Any]] = []
+def capture_log(world: World) -> None:
+    """Have the log go into the story; an error in it is a finding."""
 
-    def keep(_: Any, level: str, event: dict[str, Any]) -> Any:
-        lines.append({"level": level, **event})
-        world.tell(
-            "log",
-            f"{level} {event.get('event')} { {k: v for k, v in event.items() if k not in ('event', 'exc_info')} }",
-        )
+    def keep(_: object, level: str, event: Any) -> Any:
+        fields = {name: value for name, value in event.items() if name not in ("event", "exc_info")}
+        world.tell("log", f"{level} {event.get('event')} {fields}")
         if level in ("error", "critical", "exception") or event.get("exc_info"):
-            world.oracle.find("log", "node", str(event))
-            if event.get("exc_info"):
-                import traceback
-
-                world.tell("log", traceback.format_exc())
+            world.oracle.find("log", "node", f"{event} {traceback.format_exc()}")
         raise structlog.DropEvent
 
     structlog.configure(processors=[keep], cache_logger_on_first_use=False)
-    return lines

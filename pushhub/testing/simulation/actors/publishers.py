@@ -74,7 +74,8 @@ class BatchPublisher(Publisher):
 
 def receipts(answer: Any) -> list[Any]:
     """The receipts of a batch, one for each item with one channel."""
-    return answer["results"] if isinstance(answer, dict) and "results" in answer else answer
+    found: list[Any] = answer["results"] if isinstance(answer, dict) else answer
+    return found
 
 
 class IdempotentPublisher(Publisher):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PATHS = ("/poll/1", "/poll/2", "/notify/1")
 # How late news of a resource may be: two paced fetches, and the origin's own time.
-POLL_SECONDS = 2.0 * float(ROUTES[0]["interval"]) + 1.0
+POLL_SECONDS = 2.0 * ROUTES[0].interval + 1.0
 
 
 class Waiter(Actor):
