@@ -34,7 +34,7 @@ from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, deleted, resume
-from pushhub.store.base import Append, Outcome, Store, StoreError
+from pushhub.store.base import Append, Outcome, Store, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +52,10 @@ DEFAULT_MAX_HOLDS = 100_000
 JITTER = 0.2
 # A prime, so that a crowd of any usual size does not meet the same ones in step.
 JITTERS = 1021
+
+# How often the end of a log is read again because events or a delete that came meanwhile do not fit
+# to it: each time it needs another of them, so ten in a row are no chance.
+MAX_TAIL_READS = 10
 
 # Full or leaving: when a client should ask again, drawn from this range of milliseconds.
 RETRY_MS = (200, 1000)
@@ -332,15 +336,22 @@ class Hub:
 
     def ask_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
         """Load a channel's tail from the store; `done` gets what failed, or None."""
+        tries = 0
 
         def take(result: Read | StoreError) -> None:
+            nonlocal tries
             if isinstance(result, StoreError):
                 channel.early = None
                 done(result)
             elif channel.tail is not None or self._load(channel, result):
                 done(None)
-            else:
+            elif tries < MAX_TAIL_READS:
+                tries += 1
                 self.reading.tail(channel, take)
+            else:
+                channel.early = None
+                self.stats.read_failed += 1
+                done(StoreUnavailable("The channel's end could not be read; try again."))
 
         self.reading.tail(channel, take)
 

@@ -44,6 +44,9 @@ SHARED_SECONDS = 5.0
 # An origin that holds says so at once. Who waits for longer asks by itself: a request that hangs
 # keeps nobody.
 PATIENCE_SECONDS = 2.0
+# How many questions of others a request waits for, one after the other, if each comes to nothing:
+# an origin that fails slowly would have the last of a crowd wait for all before it.
+MAX_JOINS = 3
 # Held answers that may be shared, of 100,000 bytes at most.
 MAX_HELD = 1000
 # Requests that were not held, by a number of 64 bits each.
@@ -149,7 +152,9 @@ class Shares:
 
     async def join(self, key: Hashable | None) -> GripResponse | None:
         """The poll of an identical request; None if there is none: the origin is to be asked."""
-        while key is not None:
+        if key is None:
+            return None
+        for _ in range(MAX_JOINS):
             question = self._asked.get(key) or self._held.get(key)
             if question is None or question.began + SHARED_SECONDS < self._hub.now():
                 return None

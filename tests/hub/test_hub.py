@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from pushhub.hub.hold import Hold, Parked
-from pushhub.hub.hub import Hub
+from pushhub.hub.hub import MAX_TAIL_READS, Hub
 from pushhub.hub.stream import Stream
 from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.cursor import Start
+from pushhub.protocol.page import Page
 from pushhub.protocol.poll import Poll
 from pushhub.protocol.sse import OPENING, FeedStream
 from tests.hub.scripted import (
@@ -566,3 +567,21 @@ async def test_a_stream_ends_with_the_drain() -> None:
         assert (part.body, part.last) == (b"retry: 1000\n\n", True)
         assert turns.next(part) is None
         await drain
+
+
+async def test_a_log_whose_end_never_fits_is_read_a_few_times_and_no_more() -> None:
+    """A delete during each read makes its result void: the poll is refused, and not for ever."""
+
+    class Forgetting(ScriptedStore):
+        async def tail(self, channel: str, limit: int) -> Page:
+            page = await super().tail(channel, limit)
+            assert self._listener is not None
+            self._listener.forget(channel)
+            return page
+
+    store = Forgetting()
+    async with opened(store) as hub:
+        recorder = ask(hub, feed(wait=None))
+        await asyncio.sleep(1)
+        assert recorder.answer.status == 503
+        assert store.reads == MAX_TAIL_READS + 1

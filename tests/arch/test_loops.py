@@ -1,0 +1,90 @@
+"""Every loop that may wait, or has no end of its own, says here what makes it pause and end.
+
+A retry without a pause asks its neighbour as fast as it can, and one without a bound for ever. So a
+new loop is added to this list, or its test fails: with what it waits for in each round, and what
+ends it.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from tests.arch.test_structure import MODULES, tree
+
+# Load generators end with their time, and are no part of a server.
+_OUT = ("pushhub/testing/",)
+
+# module:function → what a round waits for; what ends the loop.
+LOOPS = {
+    "cli/follow.py:Follower.follow": "a poll or a backoff; the user ends it",
+    "hub/drain.py:let_go": "a step, or a turn of the loop when time is up; no hold is left",
+    "hub/follow.py:Follow.start": "a hold or 1 s; each round reads on, a drain or `stop` ends it",
+    "origin/client.py:Client.ask": "a connection; sent again once",
+    "origin/fetching.py:Fetching._ask": "bytes; the body's end, 240 KiB or the origin's silence",
+    "origin/grip.py:Grip._answered": "2**n s and a random part; the hold's end cancels it",
+    "origin/grip.py:read_body": "bytes; the body's end, a size or the origin's silence",
+    "origin/grip_stream.py:Course._first": "bytes; the body's end or the origin's silence",
+    "origin/link.py:Link.ask": "news of the connection; the response, its end or its silence",
+    "origin/link.py:Link.piece": "news of the connection; a piece, its end or its silence",
+    "origin/link.py:Link.wired": "news of the connection; a piece, its end or its silence",
+    "origin/passage.py:Passage._write": "bytes and room; the body's end or either side's silence",
+    "origin/resource.py:Resource._looks": "a fetch; each round decides all requests from before "
+    "it, and one that decides none is given up and told",
+    "origin/response.py:Response.body": "bytes; the body's end or the origin's silence",
+    "protocol/grip_order.py:Order._settle": "nothing; each round takes an item",
+    "server/relay.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
+    "server/serving.py:Server._reroute": "the reading of routes; one round for each SIGHUP",
+    "server/serving.py:Server._unless_forced": "the task, or a tick; the task's end",
+    "store/redis.py:RedisStore._read": "two answers of Redis; the epoch that was written is there",
+    "store/redis_link.py:Link.close": "the tasks' end",
+    "store/redis_link.py:Link._keep": "a loss, then pauses that double; the link's end cancels it",
+    "store/redis_link.py:Link._watch": "a sleep; the link's end cancels it",
+    "store/sqlite.py:SqliteStore._write": "a job of the queue; the last job ends it",
+    "web/asgi.py:Exchange._body": "a message of the server; the body's end",
+    "web/asgi.py:Exchange._completed": "a message of the server; the client's end",
+    "web/asgi.py:Exchange._stream": "a step of the stream; its end",
+    "web/passing.py:Passing._body": "a message of the server; the body's end",
+    "web/passing.py:Passing._gone": "a message of the server; the client's end",
+    "xmpp/home.py:Home.bring": "a page of the archive; each round reads on",
+    "xmpp/home.py:Home._flush": "a page of the archive; each round reads on",
+    "xmpp/moved.py:Moved.take": "two answers of the store; each round needs another node's change",
+    "xmpp/server.py:Server.settle": "the tasks' end",
+    "xmpp/sessions.py:BoshSessions._hand_over": "a sleep; a deadline",
+    "xmpp/xep/mam.py:Archive.first_since": "a read; each round halves the span",
+    "xmpp/xep/mam.py:Archive.forward": "a page of the archive; each round reads on",
+    "xmpp/xep/mam.py:Archive.backward": "a page of the archive; each round reads on",
+    "xmpp/xep/pubsub/discovery.py:items": "a page of names; each round reads on",
+    "xmpp/xep/pubsub/items.py:kept": "a page of the channel; each round reads on",
+}
+
+
+def loops(module: str) -> Iterator[str]:
+    """The loops of a module that wait, or that no condition of their own ends."""
+
+    def visit(node: ast.AST, names: tuple[str, ...]) -> Iterator[str]:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names = (*names, node.name)
+        endless = isinstance(node, ast.While) and isinstance(node.test, ast.Constant)
+        waiting = isinstance(node, ast.While) and any(
+            isinstance(inner, ast.Await) for inner in ast.walk(node)
+        )
+        counting = isinstance(node, ast.For | ast.AsyncFor) and ast.unparse(node.iter).startswith(
+            ("count(", "itertools.count(", "repeat(", "itertools.repeat(", "iter(")
+        )
+        if endless or waiting or counting:
+            yield ".".join(names)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, names)
+
+    yield from visit(tree(MODULES[module]), ())
+
+
+def test_every_loop_that_waits_says_what_ends_it() -> None:
+    found = {
+        f"{name.removeprefix('pushhub/')}:{where}"
+        for name in MODULES
+        if not name.startswith(_OUT)
+        for where in loops(name)
+    }
+    assert found - LOOPS.keys() == set(), "say what makes these pause, and what ends them"
+    unlisted = {"hub/follow.py:Follow.start"}  # It waits for a hold, and so without `await`.
+    assert LOOPS.keys() - found - unlisted == set(), "these are no more"

@@ -1,0 +1,28 @@
+"""Who waits for the questions of others waits for a few of them only."""
+
+import asyncio
+
+from pushhub.origin.asked import Asked
+from pushhub.origin.grip_share import MAX_JOINS, Shares
+from pushhub.origin.origin import Origin
+from pushhub.settings import Settings
+from tests.hub.scripted import opened, settled
+
+
+async def test_a_request_waits_for_a_few_failing_questions_and_no_more() -> None:
+    asked = Asked("GET", "/x", ((b"Host", b"x"),))
+    found = Origin(Settings(dev=True, origin="http://127.0.0.1:1")).find(asked)
+    async with opened() as hub:
+        shares = Shares(hub)
+        key = shares.key(found, asked, asked.pairs)
+        question = shares.ask(key, found, asked)
+        joiner = asyncio.create_task(shares.join(key))
+        await settled()
+        rounds = 0
+        while not joiner.done() and rounds < 20:
+            rounds += 1
+            failed, question = question, shares.ask(key, found, asked)
+            failed.settle(None, again=True)
+            await settled()
+        assert rounds == MAX_JOINS
+        assert joiner.result() is None
