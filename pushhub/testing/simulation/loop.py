@@ -176,7 +176,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     async def create_connection(
         self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any
-    ) -> Any:  # type: ignore[override]
+    ) -> Any:
         return await self.network.connect(protocol_factory, host, port)
 
 
@@ -205,7 +205,7 @@ def _own_task(
     work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
     **options: Any,
 ) -> asyncio.Task[Any]:
-    task = asyncio.Task(work, loop=loop, **options)  # type: ignore[arg-type]
+    task = asyncio.Task(work, loop=loop, **options)
     context = options.get("context")
     process = PROCESS.get() if context is None else context.get(PROCESS)
     if process is not None:
