@@ -183,6 +183,9 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         token_issuer = "us"
         ticket_seconds = 5
         cors_origins = ["https://a.test"]
+        cors_headers = ["X-Request-Id"]
+        unix_socket = "/run/pushhub.sock"
+        unix_socket_mode = "600"
         max_wait = 25
         max_channels = 7
         max_holds = 9

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pushhub.origin.asked import Asked
 from pushhub.origin.headers import end_to_end, to_origin
 from pushhub.origin.key import vary_of
+from pushhub.protocol.accept import directives
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.representation import MAX_BODY_BYTES, Representation
 
@@ -132,7 +133,7 @@ def shared(headers: Headers, *, personal: bool) -> frozenset[str] | str:
         return "'Vary: *' says that no two requests are alike"
     if b"set-cookie" in said:
         return "it sets a cookie, which is for one client"
-    if b"private" in said.get(b"cache-control", b"") and not personal:
+    if not personal and "private" in directives(said.get(b"cache-control", b"").decode("latin-1")):
         return "it is private, and no header says for whom"
     return vary
 

@@ -16,6 +16,7 @@ import structlog
 from pushhub.hub.hold import Follower, Hold
 from pushhub.hub.stream import Stream
 from pushhub.origin.grip_link import target
+from pushhub.protocol.accept import directives
 from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.grip_instruct import Mode
 from pushhub.protocol.grip_response import held
@@ -49,7 +50,8 @@ def _untransformed(opening: Verbatim) -> Verbatim:
     parts until a block is full.
     """
     for name, value in opening.headers:
-        if name.lower() == b"cache-control" and b"no-transform" in value.lower():
+        said = value.decode("latin-1") if name.lower() == b"cache-control" else ""
+        if "no-transform" in directives(said):
             return opening
     return opening.with_headers((b"Cache-Control", b"no-transform"))
 

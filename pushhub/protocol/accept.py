@@ -7,6 +7,7 @@ Header values are read once from left to right. A comma inside a quoted string s
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 # Browsers send about 10 ranges and 5 codings. Elements after the 64th are ignored, as if the
 # header ended there; the header itself has at most 16 KiB.
 MAX_ELEMENTS = 64
+
+# The longest header whose result is remembered; a browser's has 135 characters.
+MAX_REMEMBERED = 256
 
 # One list element (RFC 9110 §5.6.1): everything up to a comma outside a quoted string (§5.6.4).
 # Its alternatives begin with different characters, so a match never backtracks.
@@ -26,13 +30,25 @@ _WEIGHT = re.compile(r"(?:0(?:\.[0-9]*)?|1(?:\.0*)?|\.[0-9]+)", re.ASCII)
 _GZIP = ("gzip", "x-gzip")
 
 
-def elements(header: str) -> Iterator[str]:
-    """The elements of a list header, without white space around them and without empty ones."""
+def elements(header: str, most: int = MAX_ELEMENTS) -> Iterator[str]:
+    """The elements of a list header, without white space around them and without empty ones; the
+    first `most`.
+    """
     for count, found in enumerate(_ELEMENT.finditer(header)):
-        if count == MAX_ELEMENTS:
+        if count == most:
             return
         if text := found[0].strip(" \t"):
             yield text
+
+
+def directives(header: str) -> frozenset[str]:
+    """The names of all directives in a `Cache-Control` header (RFC 9111 §5.2), in lower case.
+
+    None may be overlooked, so their number is bounded by the header's length alone.
+    """
+    return frozenset(
+        element.partition("=")[0].strip(" \t").lower() for element in elements(header, len(header))
+    )
 
 
 def parameters(element: str) -> tuple[str, dict[str, str]]:
@@ -59,7 +75,7 @@ def _weight(given: dict[str, str]) -> float:
     return float(text) if _WEIGHT.fullmatch(text) else 0.0
 
 
-def negotiate(header: str | None, offered: Sequence[str]) -> str | None:
+def negotiate(header: str | None, offered: tuple[str, ...]) -> str | None:
     """The offered media type that an `Accept` header prefers; None if none is acceptable.
 
     The most specific range that matches a type gives it its weight (RFC 9110 §12.5.1), so
@@ -69,6 +85,12 @@ def negotiate(header: str | None, offered: Sequence[str]) -> str | None:
     """
     if header is None or not header.strip():
         return offered[0]
+    if len(header) > MAX_REMEMBERED:
+        return _negotiated(header, offered)
+    return _remembered(header, offered)
+
+
+def _negotiated(header: str, offered: tuple[str, ...]) -> str | None:
     # By offered type: how specific the best matching range is, its weight and its place.
     matched: dict[str, tuple[int, float, int]] = {}
     for place, element in enumerate(elements(header)):
@@ -86,6 +108,10 @@ def negotiate(header: str | None, offered: Sequence[str]) -> str | None:
         if best is None or _rank(matched[name]) > _rank(matched[best]):
             best = name
     return best
+
+
+# Clients send a few texts, again and again.
+_remembered = lru_cache(maxsize=256)(_negotiated)
 
 
 def _specificity(range_: str, name: str) -> int:

@@ -2,7 +2,13 @@ import time
 
 import pytest
 
-from pushhub.protocol.accept import accepted_codings, accepts_gzip, elements, negotiate
+from pushhub.protocol.accept import (
+    accepted_codings,
+    accepts_gzip,
+    directives,
+    elements,
+    negotiate,
+)
 
 OFFERED = ("application/json", "text/event-stream")
 
@@ -87,3 +93,17 @@ def test_gzip(header: str | None, takes: bool) -> None:
 
 def test_codings_come_in_the_order_of_the_offer() -> None:
     assert accepted_codings("zstd, br;q=0.1, gzip;q=0", ("br", "gzip", "zstd")) == ("br", "zstd")
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("", set()),
+        ("Private, max-age=0", {"private", "max-age"}),
+        ('private="set-cookie, x-a", no-store', {"private", "no-store"}),
+        ('ext="private", nonprivate', {"ext", "nonprivate"}),
+        ("a," * 1000 + "private", {"a", "private"}),
+    ],
+)
+def test_directives(header: str, names: set[str]) -> None:
+    assert directives(header) == names
