@@ -243,12 +243,13 @@ def _install_debian(parts: list[Part]) -> None:
             _note(part.name, f"not root on Debian; as root: apt-get install {part.debian}")
         return
     print(f"outside parts: apt-get installs {', '.join(part.name for part in parts)}", flush=True)
-    _run("apt-get", "update", "-qq")
+    lists = _run("apt-get", "update", "-qq", quiet=True)
+    why = "" if lists else "; its lists cannot be updated: is there a network?"
     install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends")
     with _no_services():
         for part in parts:
-            if not _run(*install, str(part.debian)):
-                _note(part.name, f"apt-get install {part.debian} failed")
+            if not _run(*install, str(part.debian), quiet=True):
+                _note(part.name, f"apt-get install {part.debian} failed{why}")
 
 
 @contextmanager
@@ -288,10 +289,15 @@ def _install_packages(part: Part, seconds: float) -> dict[str, str]:
     return {}
 
 
-def _run(*command: str) -> bool:
+def _run(*command: str, quiet: bool = False) -> bool:
+    """Whether a command did it; its progress is shown unless `quiet`, its results are not."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else None,
     )
     return done.returncode == 0
 

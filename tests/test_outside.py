@@ -60,6 +60,22 @@ def test_install_says_what_it_could_not(
     assert "apt-get install ghost" in capsys.readouterr().out
 
 
+def test_without_a_network_it_is_said_in_the_table_alone(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    part = outside.Part("ghost", ("pushhub-no-such-command",), without="all", debian="ghost")
+    monkeypatch.setattr(outside, "PARTS", {"ghost": part})
+    monkeypatch.setattr(outside, "POLICY", tmp_path / "policy")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    put(tmp_path / "debian", "apt-get", "much >&2; exit 100")
+    monkeypatch.setenv("PATH", str(tmp_path / "debian"), prepend=":")
+    outside.install()
+    assert outside.report() == 0
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    assert "apt-get install ghost failed; its lists cannot be updated: is there a" in printed.out
+
+
 # A program that is too old
 
 

@@ -6,13 +6,14 @@ from pushhub import __version__
 from pushhub.cli import (
     bench,
     config,
+    delete,
     doctor,
-    fence,
     init,
     key,
     publish,
     routes,
     serve,
+    store,
     tail,
     token,
     user,
@@ -33,6 +34,7 @@ app.command(epilog=_EPILOG, cls=GroupedCommand)(serve.serve)
 app.command(epilog=_EPILOG)(init.init)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(publish.publish)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(tail.tail)
+app.command(epilog=_EPILOG, cls=GroupedCommand)(delete.delete)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(bench.bench)
 app.command(
     epilog=_EPILOG, cls=GroupedCommand, short_help="Check the settings, the machine and the store."
@@ -40,9 +42,9 @@ app.command(
 app.add_typer(token.app, name="token")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
-app.add_typer(fence.app, name="store")
 app.add_typer(config.app, name="config")
 app.add_typer(routes.app, name="routes")
+app.add_typer(store.app, name="store")
 
 
 def _version(asked: bool) -> None:

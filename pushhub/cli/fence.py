@@ -12,20 +12,12 @@ from pushhub.cli.terminal import FAILED, USAGE, fail, note, say
 from pushhub.settings import Settings
 from pushhub.store.base import StoreError
 
-app = typer.Typer(help="Look after the log.", no_args_is_help=True)
-
 # Longer than a restart takes, of a Redis that has some gigabytes to load.
 DEFAULT_SECONDS = 120
 # As store/redis_fence.py has it, which takes a while to import.
 MAX_SECONDS = 3600
 
 
-@app.callback()
-def group() -> None:
-    """Look after the log."""
-
-
-@app.command()
 def fence(
     seconds: Annotated[
         int,

@@ -63,7 +63,7 @@ def _who_answers(settings: Settings, where: str) -> Finding:
     connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", "/readyz")
-        told = json.loads(connection.getresponse().read(1024))
+        told = json.loads(connection.getresponse().read(8192))
         ready, leaving, store = told["ready"], told["leaving"], told["store"]
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return bad(
@@ -77,5 +77,8 @@ def _who_answers(settings: Settings, where: str) -> Finding:
         return ok("listen", f"A pushhub answers at {where}, and is ready.")
     if leaving:
         return warn("listen", f"A pushhub answers at {where}, and is about to leave.")
-    what = "its store cannot be used" if not store else "it does not say why"
+    failing = [told[what].get("detail", "") for what in ("reads", "writes") if told.get(what)]
+    what = next(filter(None, failing), "it does not say why").rstrip(".")
+    if not store:
+        what = "its store cannot be used"
     return bad("listen", f"A pushhub answers at {where} and is not ready: {what}.")

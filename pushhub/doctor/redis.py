@@ -39,7 +39,10 @@ PINGS = 20
 SLOW_PING_SECONDS = 0.005
 # Tokens are judged by this machine's clock, events are dated by Redis'.
 SKEW_SECONDS = 1.0
-CONFIGURED = ("appendfsync", "save", "min-replicas-to-write", "client-output-buffer-limit")
+CONFIGURED = (
+    *("appendfsync", "save", "min-replicas-to-write", "client-output-buffer-limit"),
+    "stream-node-max-bytes",
+)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:

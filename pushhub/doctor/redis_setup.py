@@ -20,6 +20,8 @@ MIB = 1024 * 1024
 FULL = 0.8
 # Redis' own default for a follower of channels: beyond it, its connection is closed.
 FEED_BUFFER_BYTES = 32 * MIB
+# Redis reserves a whole node for a stream's first entry, 4096 bytes by default.
+STREAM_NODE_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def judge(setup: Setup, settings: Settings) -> Iterator[Finding]:
     yield _persistence(setup, settings)
     yield _replication(setup, settings)
     yield from _feed_buffer(setup)
+    yield from _stream_nodes(setup)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -200,6 +203,22 @@ def _replication(setup: Setup, settings: Settings) -> Finding:
             f"taking publishes that a failover loses (readers are told of a gap). Set it to 1.",
         )
     return ok("replication", f"{told}" + (f" (min-replicas-to-write {needed})." if needed else "."))
+
+
+def _stream_nodes(setup: Setup) -> Iterator[Finding]:
+    """How much room Redis takes for the first event of a channel, whatever its size."""
+    told = (setup.config or {}).get("stream-node-max-bytes")
+    if told is None:
+        return
+    if int(told) == 0 or int(told) > STREAM_NODE_BYTES:
+        yield warn(
+            "streams",
+            f"Each channel takes about 4.6 kB at least (stream-node-max-bytes {told}). With many "
+            f"channels of few events set it to {STREAM_NODE_BYTES}: a channel with one small event "
+            f"then takes about 0.7 kB.",
+        )
+    else:
+        yield ok("streams", f"A channel of few events is small (stream-node-max-bytes {told}).")
 
 
 def _feed_buffer(setup: Setup) -> Iterator[Finding]:

@@ -25,16 +25,17 @@ from pushhub.hub.doubt import Doubt
 from pushhub.hub.drain import let_go
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.gathering import Gathering
+from pushhub.hub.health import Health
 from pushhub.hub.hold import Parked
 from pushhub.hub.publishing import Publishing
 from pushhub.hub.reading import Reading
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.stats import Stats
+from pushhub.hub.tail_read import TailRead
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, deleted, resume
-from pushhub.store.base import Append, Outcome, Store, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pushhub.hub.trace import Tracer
     from pushhub.protocol.answer import Reply
     from pushhub.protocol.event import Event
+    from pushhub.store.base import Append, Outcome, Store, StoreError
 
 DEFAULT_MAX_HOLDS = 100_000
 
@@ -52,10 +54,6 @@ DEFAULT_MAX_HOLDS = 100_000
 JITTER = 0.2
 # A prime, so that a crowd of any usual size does not meet the same ones in step.
 JITTERS = 1021
-
-# How often the end of a log is read again because events or a delete that came meanwhile do not fit
-# to it: each time it needs another of them, so ten in a row are no chance.
-MAX_TAIL_READS = 10
 
 # Full or leaving: when a client should ask again, drawn from this range of milliseconds.
 RETRY_MS = (200, 1000)
@@ -95,8 +93,9 @@ class Hub:
         self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
         self.shelf = Shelf(store.leave, lambda: self.now())
         self.doubt = Doubt(self)
-        self.reading = Reading(store, self.stats)
-        self.publishing = Publishing(store, self.stats, lambda: self.now())
+        self.health = Health(store)
+        self.reading = Reading(store, self.stats, self.health)
+        self.publishing = Publishing(store, self.stats, self.health, lambda: self.now())
         self.tracer: Tracer | None = None
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -112,6 +111,7 @@ class Hub:
         self.wheel = Wheel(self.now())
         self._due = self.now()
         self._fanout = Fanout(self._loop, self.stats)
+        self.health.open(self.wheel, self.now)
         await self.store.open(self)
         self._tick()
 
@@ -121,6 +121,7 @@ class Hub:
         if self._timer is not None:
             self._timer.cancel()
         await self.reading.close()
+        await self.health.close()
         await self.store.close()
 
     # Polls
@@ -336,29 +337,7 @@ class Hub:
 
     def ask_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
         """Load a channel's tail from the store; `done` gets what failed, or None."""
-        tries = 0
-
-        def take(result: Read | StoreError) -> None:
-            nonlocal tries
-            if isinstance(result, StoreError):
-                channel.early = None
-                done(result)
-            elif channel.tail is not None or self._load(channel, result):
-                done(None)
-            elif tries < MAX_TAIL_READS:
-                tries += 1
-                self.reading.tail(channel, take)
-            else:
-                channel.early = None
-                self.stats.read_failed += 1
-                done(StoreUnavailable("The channel's end could not be read; try again."))
-
-        self.reading.tail(channel, take)
-
-    def _load(self, channel: Channel, read: Read) -> bool:
-        assert not isinstance(read, Gap), "the end of a log is never a gap"
-        # What is being read again was not good enough.
-        return not self.reading.asks(channel) and self.shelf.load(channel, read)
+        TailRead(self.reading, self.shelf, self.stats, channel, done).start()
 
     def ask_events(self, want: Want, done: Callable[[Read | StoreError], None]) -> None:
         """Read from the store what a tail does not hold."""

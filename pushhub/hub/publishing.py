@@ -9,6 +9,7 @@ from pushhub.store.base import Appended, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.hub.health import Health
     from pushhub.hub.stats import Stats
     from pushhub.store.base import Append, Outcome, Store
 
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 class Publishing:
     """The publishes that the store has not settled."""
 
-    __slots__ = ("_begun", "_count", "_now", "_stats", "_store")
+    __slots__ = ("_begun", "_count", "_health", "_now", "_stats", "_store")
 
-    def __init__(self, store: Store, stats: Stats, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, stats: Stats, health: Health, now: Callable[[], float]
+    ) -> None:
+        self._health = health
         self._store = store
         self._stats = stats
         self._now = now
@@ -36,6 +40,7 @@ class Publishing:
             self._stats.append_seconds.observe(self._now() - begun)
             for outcome in outcomes:
                 self._tally(outcome)
+            self._health.wrote(appends, outcomes)
             done(outcomes)
 
         self._store.append(appends, settled)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from pushhub.hub.channel import Channel
+    from pushhub.hub.health import Health
     from pushhub.hub.stats import Stats
     from pushhub.protocol.answer import Reply
     from pushhub.protocol.cursor import Since
@@ -26,9 +27,10 @@ Taker = Callable[["Read | StoreError"], None]
 class Reading:
     """Shared reads under way. Each is one short task, however many wait for its result."""
 
-    __slots__ = ("_answers", "_stats", "_store", "_takers", "_tasks")
+    __slots__ = ("_answers", "_health", "_stats", "_store", "_takers", "_tasks")
 
-    def __init__(self, store: Store, stats: Stats) -> None:
+    def __init__(self, store: Store, stats: Stats, health: Health) -> None:
+        self._health = health
         self._store = store
         self._stats = stats
         self._takers: dict[Hashable, list[Taker]] = {}
@@ -76,9 +78,11 @@ class Reading:
         try:
             result = await read
         except StoreError as error:
-            result = error
+            # Its traceback names this frame, which names the error.
+            result = error.with_traceback(None)
             self._stats.read_failed += 1
         self._stats.read_seconds.observe(loop.time() - begun)
+        self._health.read(result if isinstance(result, StoreError) else None)
         self._answers = {}
         for take in self._takers.pop(key):
             take(result)

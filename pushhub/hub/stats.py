@@ -56,6 +56,8 @@ class Stats:
     publish_refused: int = 0
     publish_failed: int = 0
     read_failed: int = 0
+    descriptors_exhausted: int = 0
+    """Seconds in which no file descriptor was left."""
     repaired: int = 0
     """Holds that were about to end when the log had what the feed had not told."""
     hold_seconds: Histogram = field(default_factory=lambda: Histogram(HOLD_BOUNDS))

@@ -1,9 +1,8 @@
 """A resource of the origin that somebody waits on, or reads from memory: asked for once for all.
 
-Who waits is registered on the resource's channel before the origin is asked, so that no change
-passes by. A request that has what the last look found, and that look is fresh, parks at once; any
-other waits for a look that begins after it came. A change that a look finds is published to the
-channel, where it answers every hold, on all nodes.
+A waiting request is registered on the resource's channel before the fetch, so it misses no change.
+With the newest representation it parks; any other waits for a fetch that begins after it came. A
+change is published to the channel, where it answers every hold, on all nodes.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
 # Clients of one resource are mostly of one mind: the newest tag, and the wait of their library.
 MAX_POLLS = 16
+LATE = "The origin did not answer during the wait."
 # For how long what cannot be shared is passed through without another look.
 ALONE_SECONDS = 60.0
 
@@ -154,7 +154,7 @@ class Resource:
         if wish.condition is not None:
             return self.nothing(wish.condition, wish.wait, AT_ONCE)
         if known is None or self._pace.problem is not None:
-            return self._sharing.refuse(self._pace.problem or _late())
+            return self._sharing.refuse(self._pace.problem or Problem("origin-timeout", LATE))
         return known.answer(wish.wait)
 
     def _given(self, representation: Representation, wish: Wish) -> Answer:
@@ -195,7 +195,7 @@ class Resource:
             return newer.answer(wait if waits_by(condition, newer) else None, hint)
         if known is None or condition.is_new(known):
             # Nobody could say whether there is something new.
-            return self._sharing.refuse(_late())
+            return self._sharing.refuse(Problem("origin-timeout", LATE))
         match self.route.nothing:
             case "same" if wait is not None:
                 return known.repeated(wait, hint)
@@ -373,9 +373,8 @@ class Resource:
         self._verified = float("-inf")
         if not self._pace.contested():
             self._sharing.stalled(self, "what was found cannot be published")
-            self._pace.failed(
-                Failed(Problem("store-unavailable", "The change cannot be published; try later."))
-            )
+            why = "The change cannot be published; try later."
+            self._pace.failed(Failed(Problem("store-unavailable", why)))
 
     def _failed(self, failed: Failed) -> None:
         """The origin could not say: who asks hears so; who waits goes on waiting, until the end."""
@@ -399,7 +398,3 @@ class Resource:
 
     def __repr__(self) -> str:
         return f"<Resource {self.key.url} {self.known!r}>"
-
-
-def _late() -> Problem:
-    return Problem("origin-timeout", "The origin did not answer during the wait.")

@@ -59,7 +59,11 @@ class Collector:
         gc.unfreeze()
 
     def expire(self) -> None:
-        """Freeze what has come since. Nothing is lost: what is dropped is freed all the same."""
+        """Freeze what has come since and lives. What is dropped later is freed all the same, but
+        for cycles: those of now are collected first, since no later collection would see them.
+        Only what has come since the last time is looked at.
+        """
+        gc.collect()
         gc.freeze()
         self._hub.wheel.set(self, self._hub.now() + FREEZE_SECONDS)
 

@@ -18,6 +18,7 @@ import uvicorn
 from pushhub.server import taken
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
+from pushhub.server.descriptors import Descriptors
 from pushhub.server.lending import Lending
 from pushhub.server.lobby import Lobby
 from pushhub.server.reload import HANGUP
@@ -92,6 +93,7 @@ class Server(uvicorn.Server):
         await self._listen(self.config, self.lobby, unix)
         public = port_of(self.servers[0].sockets[0])
         self.collector.start()
+        Descriptors(self.app.service.hub).start()
         service = self.app.service
         if service.peers is not None:
             await service.peers.open(service)

@@ -19,6 +19,7 @@ from pushhub.web.app import create_app
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
     from multiprocessing.connection import Connection
     from pathlib import Path
     from types import FrameType
@@ -50,6 +51,16 @@ class Reroute:
     """
 
     file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What the supervisor asks each worker every second, and what a worker whose loop turns says
+    back. `replaced`: how many processes were replaced so far, by reason; the first worker tells it
+    in its metrics.
+    """
+
+    replaced: Mapping[str, int]
 
 
 class WorkerServer(Server):
@@ -97,7 +108,11 @@ def work(
             loop.remove_reader(line.fileno())
             server.should_exit = True
             return
-        if isinstance(told, Reroute):
+        if isinstance(told, Beat):
+            if index == 0:
+                app.service.replaced = told.replaced
+            line.send(told)
+        elif isinstance(told, Reroute):
             server.app.reroute(with_routes(app.settings, told.file.read_bytes()))
         else:
             server.should_exit = server.force_exit = True

@@ -26,7 +26,7 @@ from pushhub.server.banner import banner
 from pushhub.server.reload import HANGUP
 from pushhub.server.serving import GRACE_SECONDS
 from pushhub.server.sockets import SHARES, bound, port_of
-from pushhub.server.worker import Failed, Hurry, Ready, Reroute, work, written_routes
+from pushhub.server.worker import Beat, Failed, Hurry, Ready, Reroute, work, written_routes
 
 if TYPE_CHECKING:
     import socket
@@ -46,6 +46,11 @@ YOUNG_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 # How often the supervisor looks whether it was told to leave, or a worker is ready.
 TICK_SECONDS = 0.1
+# How often a worker is asked for a sign of life. `worker_hung_seconds` is ten of these at least.
+BEAT_SECONDS = 0.5
+# A supervisor that did not look for so long was stopped itself, or the machine was: what the
+# workers owe it says nothing about them.
+AWAY_SECONDS = 2.0
 # What a worker may take to leave beyond what its settings and open requests take.
 SLACK_SECONDS = 5.0
 
@@ -68,6 +73,12 @@ class Worker:
     """Seconds before the next attempt, if the process dies young."""
     again_at: float | None = None
     """When the next process is started, if there is none."""
+    owes_since: float | None = None
+    """Since when a sign of life is owed."""
+    beat_at: float = 0.0
+    """When the process is asked for the next one."""
+    reason: str = "died"
+    """Why the process ends, if it does."""
 
     def hear(self) -> None:
         """Take note of what the process has said."""
@@ -80,6 +91,22 @@ class Worker:
             log.info("worker.ready", worker=self.index, pid=self.process.pid)
         elif isinstance(said, Failed):
             self.failed = said.sentence
+        elif isinstance(said, Beat):
+            self.owes_since = None
+
+    def beat(self, now: float, replaced: dict[str, int]) -> None:
+        """Ask the process for a sign of life, if it is time and none is owed."""
+        if not self.ready or self.owes_since is not None or now < self.beat_at:
+            return
+        self.owes_since, self.beat_at = now, now + BEAT_SECONDS
+        try:
+            self.line.send(Beat(replaced))
+        except OSError:
+            pass  # it is gone, which is noticed otherwise
+
+    def hangs(self, now: float, seconds: float) -> bool:
+        """Whether a sign of life has been owed for longer than `seconds`."""
+        return self.owes_since is not None and now - self.owes_since > seconds
 
     def hurry(self) -> None:
         """Have the process leave without answering its holds one after the other."""
@@ -131,6 +158,8 @@ class Supervisor:
         self._signals = 0
         self._hangups = 0
         self._reroutes = 0
+        self._replaced = {"died": 0, "hung": 0}
+        self._looked = time.monotonic()
 
     def run(self) -> int:
         """Serve until a signal comes. Returns the exit status: 1 if the workers could not start."""
@@ -190,12 +219,14 @@ class Supervisor:
             worker.process.start()
         theirs.close()
         worker.started, worker.ready, worker.failed = time.monotonic(), False, ""
-        worker.again_at = None
+        worker.again_at = worker.owes_since = None
+        worker.reason = "died"
 
     def _supervise(self) -> int:
         while not self._signals:
             wait([w.process.sentinel for w in self._workers if w.again_at is None], TICK_SECONDS)
             self._heed_hangups()
+            self._look_for_hung()
             for worker in self._workers:
                 if worker.again_at is not None:
                     if time.monotonic() >= worker.again_at:
@@ -218,9 +249,34 @@ class Supervisor:
                 sys.stdout.flush()
         return 0
 
+    def _look_for_hung(self) -> None:
+        """End the workers whose loop has not turned for too long; they are replaced as dead ones
+        are.
+        """
+        now, looked = time.monotonic(), self._looked
+        self._looked = now
+        for worker in self._workers:
+            if worker.again_at is not None:
+                continue
+            worker.hear()
+            if now - looked > AWAY_SECONDS:
+                worker.owes_since = None
+            worker.beat(now, dict(self._replaced))
+            if worker.hangs(now, self._settings.worker_hung_seconds):
+                log.error(
+                    "worker.hung",
+                    worker=worker.index,
+                    pid=worker.process.pid,
+                    seconds=round(now - (worker.owes_since or now), 1),
+                    effect="It is killed, and another takes its place.",
+                )
+                worker.owes_since, worker.reason = None, "hung"
+                worker.process.kill()
+
     def _bury(self, worker: Worker) -> None:
         """A worker has died: another takes its place, soon."""
         now = time.monotonic()
+        self._replaced[worker.reason] += 1
         log.warning(
             "worker.died",
             worker=worker.index,

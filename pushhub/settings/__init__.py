@@ -1,7 +1,8 @@
 """Every setting of pushhub: one model, filled from flags, the environment and a TOML file."""
 
 from pushhub.settings.access import ApiKey, TokenKey
-from pushhub.settings.model import Namespace, Settings
+from pushhub.settings.model import Settings
+from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
 from pushhub.settings.sources import Loaded, SettingsError, load
 

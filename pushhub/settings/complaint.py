@@ -6,7 +6,8 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from pushhub.settings.access import SHA256_PATTERN, ApiKey, TokenKey
-from pushhub.settings.model import Namespace, Settings
+from pushhub.settings.model import Settings
+from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
 from pushhub.settings.xmpp import MECHANISM_PATTERN
 

@@ -7,20 +7,18 @@ import re
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
     PrivateAttr,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pushhub.protocol.channel import PRIVATE_MARK, check_name, namespace
+from pushhub.protocol.channel import PRIVATE_MARK, namespace
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.listening import ListeningSettings
+from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
+from pushhub.settings.operation import OperationSettings
 from pushhub.settings.origin import OriginSettings
 from pushhub.settings.xmpp import XmppSettings
 from pushhub.store.base import Retention
@@ -37,36 +35,7 @@ _STORE = re.compile(
 )
 
 
-def _namespace_name(name: str) -> str:
-    check_name(name)
-    if ":" in name or name.startswith(PRIVATE_MARK):
-        raise ValueError("A namespace is what comes before the first ':' of a channel's name.")
-    return name
-
-
-NamespaceName = Annotated[str, AfterValidator(_namespace_name)]
-EventCount = Annotated[int, Field(ge=1, le=100_000)]
-# Ten years: more is a mistake of units.
-Age = Annotated[int, Field(ge=0, le=315_360_000)]
-
-
-class Namespace(BaseModel):
-    """What holds for the channels `<name>:…`; what is not given is as everywhere else."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    public: Annotated[
-        bool | None, Field(description="Whether anybody may read its channels without a token.")
-    ] = None
-    retention_events: Annotated[
-        EventCount | None, Field(description="How many events of a channel are kept.")
-    ] = None
-    retention_age: Annotated[
-        Age | None, Field(description="How long an event is kept, in seconds; 0 is for ever.")
-    ] = None
-
-
-class Settings(ListeningSettings, OriginSettings, XmppSettings, BaseSettings):
+class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSettings, BaseSettings):
     """Everything that can be set. It reads neither environment nor files by itself: `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -102,12 +71,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, BaseSettings):
         ),
     ] = "memory"
     store_may_evict: Annotated[
-        bool,
-        setting(
-            SERVER,
-            "Serves although Redis may evict logs (`maxmemory-policy allkeys-…`): what is evicted "
-            "is lost, and no reader is told.",
-        ),
+        bool, setting(SERVER, "Serves although Redis may evict logs, of which no reader is told.")
     ] = False
     ack_replicas: Annotated[
         int, setting(SERVER, "How many replicas `ack = replicated` waits for.", ge=1, le=10)

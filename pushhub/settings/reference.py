@@ -9,7 +9,8 @@ from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import PANELS
-from pushhub.settings.model import Namespace, Settings
+from pushhub.settings.model import Settings
+from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
 from pushhub.settings.sources import env_name, flag_name, is_secret
 

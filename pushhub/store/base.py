@@ -23,8 +23,22 @@ if TYPE_CHECKING:
 IDEMPOTENCY_SECONDS = 300
 
 
+# Why a store refuses, as metrics and `/readyz` name it.
+REASONS = (
+    *("away", "busy", "closed", "disk-full", "fenced", "io", "locked", "misconf", "noreplicas"),
+    *("oom", "other", "readonly", "replaced"),
+)
+
+
 class StoreError(Exception):
-    """The store cannot do what it was asked; the message is a sentence for the operator."""
+    """The store cannot do what it was asked; the message is a sentence for the operator, and
+    `reason`, one of `REASONS`, a word for programs.
+    """
+
+    def __init__(self, sentence: str, reason: str = "other") -> None:
+        super().__init__(sentence)
+        assert reason in REASONS
+        self.reason = reason
 
 
 class StoreUnavailable(StoreError):
@@ -203,6 +217,14 @@ class Store(Protocol):
 
         Raises:
             StoreUnavailable: nobody can say now.
+        """
+
+    async def count(self) -> int:
+        """How many channels take room in the store: on Redis those that have events, elsewhere the
+        deleted ones and pushhub's own too.
+
+        Raises:
+            StoreUnavailable: the store cannot be asked now.
         """
 
     async def delete(self, channel: str) -> bool:

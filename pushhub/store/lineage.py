@@ -1,33 +1,39 @@
-"""Noticing that a database file is a restored copy.
+"""Noticing that a database file is not the one that was left.
 
 A copy that is put back silently takes acknowledged events with it, and its offsets are given out a
 second time. A reader's cursor would then point into another past, and nobody would notice. So the
 log must get a new epoch, which turns every older cursor into a gap. What gives a restored copy away
-cannot be in the copy: it is a counter beside it.
+cannot be in the copy: it is in a file beside it, and in what the file system knows of the file.
 
 - The database holds a lineage (a random name) and counts its commits, in the same transaction as
   what it commits.
-- The sidecar `<database>.lineage` holds both too, and is written after each commit.
+- The sidecar `<database>.lineage` holds both too, and the file's identity: inode, size, SQLite's
+  change counter, and the time of the last change of the inode (ctime, which no program can set). It
+  is written after each commit, and around each checkpoint, which alone changes the file.
 
-At open the file is the one that was left if the lineage is the same and its count is **not behind**
-the sidecar's:
+At open the file is the one that was left if its identity is that of the sidecar, the lineage is the
+same, and the count is **not behind** the sidecar's:
 
-- After a clean stop both are equal.
+- After a clean stop all are equal.
 - kill -9 between commit and sidecar leaves the database ahead. So does a power cut, since the
-  commit was forced to disk before the sidecar was even written; the sidecar itself need not be
-  forced.
+  commit was forced to disk before the sidecar was even written; the sidecar is forced around each
+  checkpoint alone.
+- kill -9 in a checkpoint leaves a sidecar that says so; then the inode alone must be the same.
 - An older copy is behind. So is a file whose disk lost a commit that it had confirmed; that is a
   loss as well.
-- A copy in another place has no sidecar; a copy from before an earlier restore has another lineage.
+- An older copy that was put back *together with its sidecar* has another inode or another ctime.
+- A copy in another place has no sidecar, or one of another inode; a copy from before an earlier
+  restore has another lineage.
 
-In these last cases the epoch changes, and with it the lineage. A garbled sidecar counts as none:
-an epoch too many costs readers a gap that is none, an epoch too few would cost them events without
-a word.
+In all cases but the first three the epoch changes, and with it the lineage. A garbled sidecar
+counts as none: an epoch too many costs readers a gap that is none, an epoch too few would cost
+them events without a word.
 
-What this cannot see: an older database that was put back *together with its sidecar*, as a
-machine's snapshot does. Whoever restores one deletes the sidecar; backups leave it out.
+What this cannot see: a file system that was put back as a whole, as a machine's snapshot does, with
+inodes and their times. The operator deletes the sidecar then (docs/backup.md).
 
-The sidecar is also what the owning process locks.
+Earlier versions lock the sidecar alone, so it is locked here, too; the lock that counts is on
+the database (`sqlite_owner.py`), where no removal of a side file undoes it.
 """
 
 from __future__ import annotations
@@ -41,8 +47,12 @@ from pushhub.store.base import StoreError
 
 SUFFIX = ".lineage"
 
-# Of one length, so that it is replaced in place, within one sector.
-_LINE = re.compile(rb"([0-9a-z]{1,32}) ([0-9]{20})\n")
+# Of one length, so that it is replaced in place, within one sector. The first line is all that
+# earlier versions wrote.
+_LINE = re.compile(
+    rb"([0-9a-z]{1,32}) ([0-9]{20})\n"
+    rb"(?:([ac]) ([0-9]{20}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20})\n)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,41 @@ class Mark:
     def follows(self, other: Mark | None) -> bool:
         """Whether this is `other`, or a later point of the same life."""
         return other is not None and self.lineage == other.lineage and self.commits >= other.commits
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a file from a copy of it. `changed` is the inode's ctime in nanoseconds, `counter`
+    SQLite's change counter.
+
+    `checkpointing`: noted before a checkpoint, after which all but the inode are others.
+    """
+
+    inode: int
+    size: int
+    changed: int
+    counter: int
+    checkpointing: bool = False
+
+    def differs(self, left: Identity) -> str:
+        """Why this is not the file that was left; empty if it is."""
+        if self.inode != left.inode:
+            return "inode"
+        if left.checkpointing:
+            return ""
+        if self.size != left.size:
+            return "size"
+        if self.counter != left.counter:
+            return "change counter"
+        return "ctime" if self.changed != left.changed else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a sidecar says. An earlier version noted no identity."""
+
+    mark: Mark
+    identity: Identity | None
 
 
 class Sidecar:
@@ -81,19 +126,31 @@ class Sidecar:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._fd)
-            raise StoreError(
-                f"The database {database} is in use by another process, and only one can own it. "
-                "Stop that one, or run the workers on redis:// instead."
-            ) from None
+            raise in_use(database) from None
 
-    def read(self) -> Mark | None:
+    def read(self) -> Left | None:
         """What was written last; None if nothing was, or nothing legible."""
-        found = _LINE.fullmatch(os.pread(self._fd, 100, 0))
-        return Mark(found[1].decode(), int(found[2])) if found else None
+        found = _LINE.fullmatch(os.pread(self._fd, 256, 0))
+        if not found:
+            return None
+        mark = Mark(found[1].decode(), int(found[2]))
+        if found[3] is None:
+            return Left(mark, None)
+        inode, size, changed, counter = (int(found[index]) for index in range(4, 8))
+        return Left(mark, Identity(inode, size, changed, counter, found[3] == b"c"))
 
-    def write(self, mark: Mark) -> None:
+    def write(self, mark: Mark, identity: Identity) -> None:
         """Replace what was written; it survives this process, but perhaps not a power cut."""
-        os.pwrite(self._fd, b"%s %020d\n" % (mark.lineage.encode(), mark.commits), 0)
+        text = b"%s %020d\n%s %020d %020d %020d %020d\n" % (
+            mark.lineage.encode(),
+            mark.commits,
+            b"c" if identity.checkpointing else b"a",
+            identity.inode,
+            identity.size,
+            identity.changed,
+            identity.counter,
+        )
+        os.pwrite(self._fd, text, 0)
 
     def force(self) -> None:
         """Make what was written survive a power cut."""
@@ -101,6 +158,14 @@ class Sidecar:
 
     def release(self) -> None:
         """Unlock and close. One never written goes: a mistyped path leaves nothing behind."""
-        if os.fstat(self._fd).st_size == 0:
+        if os.fstat(self._fd).st_size == 0 and os.path.exists(self._path):
             os.unlink(self._path)
         os.close(self._fd)
+
+
+def in_use(database: str) -> StoreError:
+    """The refusal of a second owner."""
+    return StoreError(
+        f"The database {database} is in use by another process, and only one can own it. "
+        "Stop that one, or run the workers on redis:// instead."
+    )

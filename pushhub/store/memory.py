@@ -29,21 +29,26 @@ from pushhub.store.base import (
     StoreUnavailable,
 )
 from pushhub.store.identity import draw_epoch, fingerprint
-from pushhub.store.span import Span
+from pushhub.store.span import Span, raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# How many channels an append or a read looks at, of those that were used longest ago.
+SWEEP_CHANNELS = 16
+
+
 class _Channel:
     """One channel's kept events, and its last offset, which survives a delete."""
 
-    __slots__ = ("events", "retention", "top")
+    __slots__ = ("events", "retention", "top", "used")
 
-    def __init__(self) -> None:
+    def __init__(self, floor: int) -> None:
         self.events: deque[Event] = deque()
         self.retention = Retention()
-        self.top = 0
+        self.top = floor
+        self.used = 0
 
     def trim(self, now: int) -> None:
         """Drop what retention no longer keeps at `now`, in milliseconds."""
@@ -60,15 +65,22 @@ class _Channel:
 
 
 class MemoryStore:
-    """`memory://`. `clock` gives seconds since 1970."""
+    """`memory://`. `clock` gives seconds since 1970; `idle_age` is after how many seconds without
+    an append a channel is removed, None for never.
+    """
 
     # Who appends and who reads are one process.
     certain = True
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.time, *, idle_age: float | None = None
+    ) -> None:
         self._clock = clock
+        self._idle_age = idle_age
+        self._floor = 0
         self._listener: Listener | None = None
         self._epoch = ""
+        # With an idle age in the order of their last appends, oldest first.
         self._channels: dict[str, _Channel] = {}
         # (channel, key) → when it was used, its event's fingerprint, what its append answered;
         # oldest first.
@@ -94,6 +106,7 @@ class MemoryStore:
     def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         now = self._now()
         self._forget_keys(now)
+        self._remove_idle(now)
         done([self._append(append, now) for append in appends])
 
     async def read(self, channel: str, since: Since, limit: int) -> Read:
@@ -107,6 +120,9 @@ class MemoryStore:
     async def tail(self, channel: str, limit: int) -> Page:
         found = self._fresh(channel)
         return found.span(self._epoch).tail(reversed(found.events), limit)
+
+    async def count(self) -> int:
+        return len(self._channels)
 
     async def time(self) -> float:
         return self._clock() * 1000
@@ -135,7 +151,7 @@ class MemoryStore:
 
     def _append(self, append: Append, now: int) -> Outcome:
         if self._listener is None:
-            return StoreUnavailable("The store is closed.")
+            return StoreUnavailable("The store is closed.", "closed")
         name, draft = append.channel, append.draft
         if append.key and (used := self._keys.get((name, append.key))):
             _, content, first = used
@@ -148,11 +164,14 @@ class MemoryStore:
             if not append.expect.holds(last):
                 return Mismatch(last)
         if found is None:
-            found = self._channels[name] = _Channel()
+            found = self._channels[name] = _Channel(self._floor)
+        elif self._idle_age is not None:
+            self._channels[name] = self._channels.pop(name)
         if found.retention.age != append.retention.age:
             # What has aged away does not come back with a longer age.
             found.trim(now)
         found.top += 1
+        found.used = now
         found.retention = append.retention
         event = Event(
             name,
@@ -175,15 +194,33 @@ class MemoryStore:
 
     def _fresh(self, name: str) -> _Channel:
         """The channel as retention leaves it now; one that is not kept if there is none."""
+        self._remove_idle(self._now())
         found = self._channels.get(name)
         if found is None:
-            return _Channel()
+            return _Channel(self._floor)
         found.trim(self._now())
         return found
 
     def _info(self, name: str) -> ChannelInfo:
         found = self._fresh(name)
         return ChannelInfo(name, len(found.events), Cursor(self._epoch, found.top))
+
+    def _remove_idle(self, now: int) -> None:
+        """Remove channels that nothing was published to for long; a few at a time. Those of
+        pushhub's own stay while they have an event.
+        """
+        if self._idle_age is None:
+            return
+        for name, found in list(islice(self._channels.items(), SWEEP_CHANNELS)):
+            if found.used >= now - self._idle_age * 1000:
+                return
+            del self._channels[name]
+            if found.events and name.startswith(PRIVATE_MARK):
+                self._channels[name] = found
+                continue
+            self._floor = raised(self._floor, found.top)
+            if found.events and self._listener is not None:
+                self._listener.forget(name)
 
     def _forget_keys(self, now: int) -> None:
         while self._keys:

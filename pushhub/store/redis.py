@@ -146,10 +146,10 @@ class RedisStore:
         for index, append in enumerate(appends):
             self._pending += 1
             if (why := self._link.refuses) is not None:
-                took(index, StoreUnavailable(why))
+                took(index, why)
             elif self._pending > MAX_PENDING:
                 full = f"More than {MAX_PENDING} publishes wait for Redis; try again."
-                took(index, StoreUnavailable(full))
+                took(index, StoreUnavailable(full, "busy"))
             else:
                 self._link.send(self._append_command(append), partial(took, index))
         if not appends:
@@ -234,6 +234,9 @@ class RedisStore:
         seconds, microseconds = await self._link.call((b"TIME",))
         return int(seconds) * 1000 + int(microseconds) / 1000
 
+    async def count(self) -> int:
+        return int(await self._link.call((b"ZCARD", NAMES_KEY)))
+
     def leave(self, channel: str) -> None:
         self._link.feed.leave(channel)
 
@@ -245,7 +248,7 @@ class RedisStore:
             draw_epoch(),
         )
         if (why := self._link.refuses) is not None:
-            raise StoreUnavailable(why)
+            raise why
         kind, count = await self._link.call(command)
         if kind == b"fenced":
             raise _fenced(count)
@@ -314,7 +317,8 @@ def begun(reply: Reply) -> str:
 def _fenced(left: int) -> StoreUnavailable:
     return StoreUnavailable(
         f"The store is fenced for a planned restart of Redis, for {left / 1000:.0f} s at most;"
-        " try again."
+        " try again.",
+        "fenced",
     )
 
 

@@ -39,6 +39,13 @@ _STRANGER = re.compile(r"(?:^|[ -])(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLO
 
 # How long a task may resist its cancellation: more than any attempt to connect takes.
 CLOSE_SECONDS = 10.0
+# Errors by which Redis refuses to write, and what they are called here. Redis 6.2 wraps them, too.
+_REFUSALS = {
+    "NOREPLICAS": "noreplicas",
+    "OOM": "oom",
+    "READONLY": "readonly",
+    "MISCONF": "misconf",
+}
 
 AWAY = "Redis cannot be reached at the moment."
 CLOSED = "The store is closed."
@@ -116,12 +123,14 @@ class Link:
                 wire.abort()
 
     @property
-    def refuses(self) -> str | None:
+    def refuses(self) -> StoreUnavailable | None:
         """Why nothing may be written now; None if it may."""
         if self._closing is not None:
-            return CLOSED
+            return StoreUnavailable(CLOSED, "closed")
         sentinels = self._opener.sentinels
-        return SWITCHING if sentinels is not None and sentinels.switching else None
+        if sentinels is not None and sentinels.switching:
+            return StoreUnavailable(SWITCHING, "away")
+        return None
 
     async def close(self) -> None:
         """Wait for what is on its way, as long as any command may take, and disconnect."""
@@ -248,7 +257,11 @@ class Link:
         """Send a command; `take` gets the reply, or a `StoreError`."""
         wire = self._commands
         if wire is None:
-            take(StoreUnavailable(CLOSED if self._closing else AWAY))
+            take(
+                StoreUnavailable(CLOSED, "closed")
+                if self._closing
+                else StoreUnavailable(AWAY, "away")
+            )
             return
         self._unanswered += 1
 
@@ -271,7 +284,7 @@ class Link:
                 self._commands.abort()
         else:
             log.error("redis.refused", error=text)
-        return StoreUnavailable(f"Redis refused the command: {text[:200]}")
+        return StoreUnavailable(f"Redis refused the command: {text[:200]}", _reason(text))
 
     async def call(self, command: Command) -> Reply:
         """The reply to a command.
@@ -297,3 +310,9 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<Link {'ready' if self.ready else 'not ready'}>"
+
+
+def _reason(text: str) -> str:
+    """The word for an error of Redis."""
+    found = re.search(r"\b(NOREPLICAS|OOM|READONLY|MISCONF)\b", text)
+    return _REFUSALS[found[1]] if found else "other"

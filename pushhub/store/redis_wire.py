@@ -51,7 +51,7 @@ class Wire(asyncio.Protocol):
         connection was lost as a `StoreUnavailable`.
         """
         if self._transport is None:
-            take(StoreUnavailable(LOST))
+            take(StoreUnavailable(LOST, "away"))
             return
         if not self._waiting:
             self.heard = self._loop.time()
@@ -125,5 +125,5 @@ class Wire(asyncio.Protocol):
         self._transport = None
         waiting, self._waiting = self._waiting, deque()
         for take in waiting:
-            take(StoreUnavailable(LOST))
+            take(StoreUnavailable(LOST, "away"))
         self._closed()

@@ -14,6 +14,26 @@ if TYPE_CHECKING:
     from pushhub.protocol.event import Event
 
 
+# The lowest high-water mark of removed channels, but for none. It rises by doubling: each rise is a
+# gap for whoever waits on a channel that does not exist, so there must be few.
+LEAST_FLOOR = 1024
+
+
+def raised(floor: int, top: int) -> int:
+    """A store's high-water mark after a channel with the last offset `top` was removed: no offset
+    of any removed channel is above it, and channels that are made later begin above it. So no
+    cursor from before can stand for an event of after.
+    """
+    if top <= floor:
+        return floor
+    return max(LEAST_FLOOR, 1 << (top - 1).bit_length())
+
+
+def absent(epoch: str, floor: int) -> Span:
+    """The span of a channel that is not there."""
+    return Span(epoch, floor + 1, floor)
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A channel keeps the offsets `oldest` to `top`; nothing when `oldest` is `top + 1`.

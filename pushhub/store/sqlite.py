@@ -25,7 +25,7 @@ from pushhub.store.sqlite_log import SqliteLog
 from pushhub.store.sqlite_reader import SqliteReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pushhub.protocol.cursor import Since
     from pushhub.protocol.event import Event
@@ -40,6 +40,14 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 
 # How often aged events are removed from the file. Reads hide them at once.
 SWEEP_SECONDS = 30.0
+
+# What SQLite calls an error, and we.
+_WORDS = {
+    "SQLITE_FULL": "disk-full",
+    "SQLITE_IOERR": "io",
+    "SQLITE_READONLY": "readonly",
+    "SQLITE_BUSY": "locked",
+}
 
 log = structlog.get_logger()
 
@@ -83,7 +91,10 @@ class SqliteStore:
         *,
         max_pending: int = MAX_PENDING_APPENDS,
         sweep_seconds: float = SWEEP_SECONDS,
+        idle_age: float | None = None,
     ) -> None:
+        """`idle_age`: seconds without an append after which a channel is removed; None: never."""
+        self._idle_age = idle_age
         self._path = path
         self._clock = clock
         self._max_pending = max_pending
@@ -149,6 +160,9 @@ class SqliteStore:
     async def tail(self, channel: str, limit: int) -> Read:
         return await self._run(self._reader.tail, channel, limit)
 
+    async def count(self) -> int:
+        return await self._run(self._reader.count)
+
     async def time(self) -> float:
         return self._clock() * 1000
 
@@ -175,7 +189,8 @@ class SqliteStore:
         ):
             return StoreUnavailable(
                 f"More than {self._max_pending} events or {MAX_PENDING_BYTES >> 20} MiB wait for "
-                "the disk; publish again in a moment."
+                "the disk; publish again in a moment.",
+                "busy",
             )
         return None
 
@@ -185,7 +200,9 @@ class SqliteStore:
         try:
             return await self._loop.run_in_executor(self._readers, function, *args, **kwargs)
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"The database cannot be read: {error}.") from error
+            raise StoreUnavailable(
+                f"The database cannot be read: {error}.", _reason(error)
+            ) from error
 
     def _deliver(self, jobs: list[_Job]) -> None:
         """Tell what has been settled: the listener first, then who asked."""
@@ -217,7 +234,7 @@ class SqliteStore:
 
     def _write(self) -> None:
         sweep_at = time.monotonic() + self._sweep_seconds
-        sweeping = 0
+        sweep = self._sweep()
         try:
             while True:
                 jobs, last = self._take(sweep_at - time.monotonic())
@@ -226,10 +243,9 @@ class SqliteStore:
                     self._call(self._deliver, jobs)
                 if last:
                     return
-                if time.monotonic() >= sweep_at:
-                    sweeping = self._sweep(sweeping)
-                    if not sweeping:
-                        sweep_at = time.monotonic() + self._sweep_seconds
+                if time.monotonic() >= sweep_at and not next(sweep, False):
+                    sweep = self._sweep()
+                    sweep_at = time.monotonic() + self._sweep_seconds
         finally:
             try:
                 self._file.close()
@@ -277,20 +293,44 @@ class SqliteStore:
         else:
             self._recover()
 
-    def _sweep(self, begin: int) -> int:
+    def _sweep(self) -> Iterator[bool]:
+        """Remove what is aged or idle, and give room back: one slice, one transaction a step."""
+        begin = 0
+        while True:
+            begin = self._slice(self._log.sweep, begin) or 0
+            yield True
+            if not begin:
+                break
+        while self._idle_age is not None:
+            step = self._slice(self._log.remove_idle, begin, self._idle_age)
+            begin, removed = step or (0, [])
+            if removed:
+                self._call(self._forget, removed)
+            yield True
+            if not begin:
+                break
+        while self._slice(self._log.vacuum):
+            yield True
+
+    def _slice(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Do some work in a transaction of its own; None if that fails."""
         try:
             self._log.begin()
-            following = self._log.sweep(begin)
+            result = work(*args, **kwargs)
             self._log.commit()
         except Exception as error:
             self._fail(error)
-            return 0
+            return None
         self._recover()
-        return following
+        return result
+
+    def _forget(self, channels: list[str]) -> None:
+        for channel in channels:
+            self._listener.forget(channel)
 
     def _fail(self, error: Exception) -> StoreUnavailable:
         """Roll back, and say it once however long it lasts."""
-        if not isinstance(error, sqlite3.Error):
+        if not isinstance(error, sqlite3.Error | StoreError):
             log.exception("store.write_failed")
         elif not self._failing:
             log.error("store.write_failed", path=self._path, error=str(error))
@@ -299,7 +339,7 @@ class SqliteStore:
             self._log.rollback()
         except sqlite3.Error as second:
             log.error("store.rollback_failed", path=self._path, error=str(second))
-        return StoreUnavailable(f"The database cannot be written: {error}.")
+        return StoreUnavailable(f"The database cannot be written: {error}.", _reason(error))
 
     def _recover(self) -> None:
         if self._failing:
@@ -319,4 +359,12 @@ class SqliteStore:
 
 
 def _closed() -> StoreUnavailable:
-    return StoreUnavailable("The store is closed.")
+    return StoreUnavailable("The store is closed.", "closed")
+
+
+def _reason(error: Exception) -> str:
+    """The word for an error of the database."""
+    if isinstance(error, StoreError):
+        return error.reason
+    name = getattr(error, "sqlite_errorname", "")
+    return next((word for prefix, word in _WORDS.items() if name.startswith(prefix)), "other")

@@ -10,11 +10,13 @@ statement and may wait 5 ms to get it back.
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.event import Event
 from pushhub.store.base import (
@@ -24,13 +26,13 @@ from pushhub.store.base import (
     KeyReused,
     Mismatch,
     Outcome,
-    Retention,
 )
 from pushhub.store.identity import fingerprint
 from pushhub.store.lineage import Mark
+from pushhub.store.span import raised
+from pushhub.store.sqlite_channel import Row, StoredChannel, oldest_fresh, row
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable
 
     from pushhub.store.sqlite_file import SqliteFile
@@ -43,6 +45,18 @@ MAX_CACHED_CHANNELS = 10_000
 SWEEP_CHANNELS = 256
 SWEEP_ROWS = 1000
 
+# When the write-ahead log is written back into the file: 16 MiB of pages. SQLite's 1,000 pages hold
+# a few dozen commits to as many channels, which then write the same pages again and again.
+CHECKPOINT_PAGES = 4000
+PAGE_BYTES = 4096
+
+# Free pages that stay in the file for what comes: 4 MiB. Of those beyond, so many go at a time,
+# which takes about as long as a large commit.
+KEPT_FREE_PAGES = 1024
+VACUUM_PAGES = 256
+# PRAGMA auto_vacuum
+INCREMENTAL = 2
+
 # Rows for one statement. Powers of two only: few different statements, and all stay prepared.
 MOST_ROWS = 64
 
@@ -51,31 +65,11 @@ KEYS = "INSERT OR REPLACE INTO keys VALUES {}"
 CHANNELS = """
     INSERT INTO channels VALUES {} ON CONFLICT (id) DO UPDATE SET
         oldest = excluded.oldest, top = excluded.top, last_epoch = excluded.last_epoch,
-        keep_events = excluded.keep_events, keep_seconds = excluded.keep_seconds
+        keep_events = excluded.keep_events, keep_seconds = excluded.keep_seconds,
+        used = excluded.used
 """
 
-Row = tuple[Any, ...]
-
 log = structlog.get_logger()
-
-
-class _Channel:
-    """A row of `channels`; `stored` is the oldest event in the file, before the flush trims it."""
-
-    __slots__ = ("id", "last_epoch", "oldest", "retention", "stored", "top")
-
-    def __init__(
-        self, id: int, oldest: int, top: int, last_epoch: str, events: int, age: float | None
-    ) -> None:
-        self.id = id
-        self.oldest = self.stored = oldest
-        self.top = top
-        self.last_epoch = last_epoch
-        self.retention = Retention(events, age)
-
-    @property
-    def last(self) -> Cursor | None:
-        return Cursor(self.last_epoch, self.top) if self.oldest <= self.top else None
 
 
 class SqliteLog:
@@ -85,14 +79,16 @@ class SqliteLog:
         self._file = file
         self._clock = clock
         self._connection = file.writer
-        self._mark = file.mark
-        self._cache: OrderedDict[str, _Channel] = OrderedDict()
+        self._cache: OrderedDict[str, StoredChannel] = OrderedDict()
         self._next_id = self._first_free_id()
+        self._floor = self._stored_floor()
         self._changes = 0
+        # About how many pages the write-ahead log has since it was last written back.
+        self._pages = 0
         # What the transaction has changed and not written yet.
         self._events: list[Row] = []
         self._keys: dict[tuple[int, str], Row] = {}
-        self._changed: dict[str, _Channel] = {}
+        self._changed: dict[str, StoredChannel] = {}
 
     def begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -109,17 +105,31 @@ class SqliteLog:
             # Refusals, duplicates, a sweep that found nothing: no reason to wait for the disk.
             self._connection.execute("COMMIT")
             return
-        mark = Mark(self._mark.lineage, self._mark.commits + 1)
+        self._file.owner.check_place()
+        mark = Mark(self._file.mark.lineage, self._file.mark.commits + 1)
         self._connection.execute("UPDATE log SET commits = ?", (mark.commits,))
         self._connection.execute("COMMIT")
-        self._mark = mark
         try:
-            self._file.sidecar.write(mark)
+            self._file.note(mark)
         except OSError as error:
             # The commit stands. A sidecar that is behind only notices fewer restored copies.
             log.warning("store.sidecar_failed", error=str(error))
+        self._checkpoint()
         while len(self._cache) > MAX_CACHED_CHANNELS:
             self._cache.popitem(last=False)
+
+    def _checkpoint(self) -> None:
+        """Write the write-ahead log back, if about enough pages have come to it."""
+        if self._pages < CHECKPOINT_PAGES:
+            return
+        left = 0
+        try:
+            left = self._file.checkpoint()
+        except (OSError, sqlite3.Error) as error:
+            # The commits are safe in the write-ahead log; it is tried again after as many pages.
+            log.warning("store.checkpoint_failed", path=self._file.path, error=str(error))
+        # A reader needs what is left: there is no use in looking at it with each commit.
+        self._pages = min(left, CHECKPOINT_PAGES // 2)
 
     def rollback(self) -> None:
         """Leave the log as it was at `begin`."""
@@ -129,6 +139,7 @@ class SqliteLog:
         self._changed.clear()
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+        self._floor = self._stored_floor()
 
     def append(self, append: Append) -> tuple[Outcome, Event | None]:
         """The outcome, and the event if it is a new one."""
@@ -148,6 +159,7 @@ class SqliteLog:
         epoch = self._file.epoch
         channel.top += 1
         channel.last_epoch = epoch
+        channel.used = now
         channel.retention = append.retention
         channel.oldest = max(channel.oldest, channel.top - append.retention.events + 1)
         event = Event(
@@ -228,29 +240,83 @@ class SqliteLog:
             return end
         return self._next_id if forgotten == SWEEP_ROWS else 0
 
-    def _channel(self, name: str) -> _Channel | None:
+    def _channel(self, name: str) -> StoredChannel | None:
         channel = self._cache.get(name)
         if channel is not None:
             self._cache.move_to_end(name)
             return channel
         row = self._connection.execute(
             """
-            SELECT id, oldest, top, last_epoch, keep_events, keep_seconds FROM channels
+            SELECT id, oldest, top, last_epoch, keep_events, keep_seconds, used FROM channels
             WHERE name = ?
             """,
             (name,),
         ).fetchone()
         if row is None:
             return None
-        channel = self._cache[name] = _Channel(*row)
+        channel = self._cache[name] = StoredChannel(*row)
         return channel
 
-    def _new_channel(self, name: str) -> _Channel:
-        channel = self._cache[name] = _Channel(self._next_id, 1, 0, "", 1, None)
+    def _new_channel(self, name: str) -> StoredChannel:
+        channel = self._cache[name] = StoredChannel(
+            self._next_id, self._floor + 1, self._floor, "", 1, None, 0
+        )
         self._next_id += 1
         return channel
 
-    def _age(self, channel: _Channel, now: int) -> None:
+    def remove_idle(self, begin: int, age: float) -> tuple[int, list[str]]:
+        """Remove the channels that nothing was published to for `age` seconds, in one slice of the
+        ids, from `begin` on. Those of pushhub's own stay while they have an event.
+
+        Returns the next slice's beginning, 0 at the end, and which channels were removed.
+        """
+        now = self._now()
+        end = begin + SWEEP_CHANNELS
+        # Not known since a version that did not note it: from now on.
+        self._connection.execute(
+            "UPDATE channels SET used = ? WHERE used = 0 AND id >= ? AND id < ?", (now, begin, end)
+        )
+        rows = self._connection.execute(
+            """
+            SELECT id, name, oldest, top FROM channels
+            WHERE id >= ? AND id < ? AND used < ? AND (oldest > top OR name NOT GLOB ?) ORDER BY id
+            """,
+            (begin, end, now - age * 1000, PRIVATE_MARK + "*"),
+        ).fetchall()
+        removed: list[str] = []
+        budget = SWEEP_ROWS
+        for id, name, oldest, top in rows:
+            if budget <= 0:
+                return int(id), removed
+            budget -= top - oldest + 2
+            for table in ("events", "keys"):
+                self._connection.execute(f"DELETE FROM {table} WHERE channel = ?", (id,))
+            self._connection.execute("DELETE FROM channels WHERE id = ?", (id,))
+            self._cache.pop(name, None)
+            self._floor = raised(self._floor, top)
+            if oldest <= top:
+                removed.append(name)
+        if rows:
+            self._pages += 4 * len(rows)
+            self._connection.execute("UPDATE log SET floor = ?", (self._floor,))
+        return (end if end < self._next_id else 0), removed
+
+    def vacuum(self) -> bool:
+        """Give some free pages back to the file system; whether there are more to give."""
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        (kind,) = self._connection.execute("PRAGMA auto_vacuum").fetchone()
+        if free <= KEPT_FREE_PAGES or kind != INCREMENTAL:
+            return False
+        # A row for each page, and no page is freed before its row is drawn.
+        self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        self._pages += 2 * VACUUM_PAGES
+        return True
+
+    def _stored_floor(self) -> int:
+        (floor,) = self._connection.execute("SELECT floor FROM log").fetchone()
+        return int(floor)
+
+    def _age(self, channel: StoredChannel, now: int) -> None:
         """Drop what has aged away by now: a longer age must not bring it back."""
         self._flush()
         channel.oldest = oldest_fresh(
@@ -261,7 +327,9 @@ class SqliteLog:
         (last,) = self._connection.execute("SELECT max(id) FROM channels").fetchone()
         return (last or 0) + 1
 
-    def _earlier(self, channel: _Channel, append: Append, now: int) -> Appended | KeyReused | None:
+    def _earlier(
+        self, channel: StoredChannel, append: Append, now: int
+    ) -> Appended | KeyReused | None:
         """What the append's idempotency key was used for, if it is remembered."""
         row = (
             self._keys.get((channel.id, append.key))
@@ -280,10 +348,13 @@ class SqliteLog:
 
     def _flush(self) -> None:
         channels = self._changed
+        # An event is written with its index, a channel with those of its events that go.
+        size = sum(len(row[-1]) for row in self._events)
+        self._pages += size // PAGE_BYTES + 2 * len(self._events) + 2 * len(channels) + 1
         oldest = {channel.id: channel.oldest for channel in channels.values()}
         self._insert(EVENTS, [row for row in self._events if row[1] >= oldest[row[0]]])
         self._insert(KEYS, list(self._keys.values()))
-        self._insert(CHANNELS, [_row(name, channel) for name, channel in channels.items()])
+        self._insert(CHANNELS, [row(name, channel) for name, channel in channels.items()])
         for channel in channels.values():
             if channel.stored < channel.oldest:
                 self._connection.execute(
@@ -306,37 +377,6 @@ class SqliteLog:
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
-
-
-def oldest_fresh(
-    connection: sqlite3.Connection, id: int, oldest: int, top: int, age: float | None, now: int
-) -> int:
-    """The offset of a channel's oldest event not older than `age` seconds at `now`, or of its last.
-
-    `oldest` if nothing is kept. Reads hide what is before it, and the sweep removes just that.
-    """
-    if age is None or oldest >= top:
-        return oldest
-    row = connection.execute(
-        """
-        SELECT offset FROM events WHERE channel = ? AND offset >= ? AND time >= ?
-        ORDER BY offset LIMIT 1
-        """,
-        (id, oldest, now - age * 1000),
-    ).fetchone()
-    return row[0] if row else top
-
-
-def _row(name: str, channel: _Channel) -> Row:
-    return (
-        channel.id,
-        name,
-        channel.oldest,
-        channel.top,
-        channel.last_epoch,
-        channel.retention.events,
-        channel.retention.age,
-    )
 
 
 def _flat(rows: Iterable[Row]) -> Row:

@@ -9,8 +9,8 @@ from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.protocol.event import Event
 from pushhub.protocol.page import Gap, Page, Read
 from pushhub.store.base import ChannelInfo
-from pushhub.store.span import Span
-from pushhub.store.sqlite_log import oldest_fresh
+from pushhub.store.span import Span, absent
+from pushhub.store.sqlite_channel import oldest_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ class SqliteReader:
     def __init__(self, file: SqliteFile, clock: Callable[[], float]) -> None:
         self._epoch = file.epoch
         self._connection = file.reader
+        self._reading = file.reading
         self._clock = clock
 
     def read(self, channel: str, since: Since, limit: int) -> Read:
@@ -76,11 +77,20 @@ class SqliteReader:
                     found.append(ChannelInfo(name, span.top - span.oldest + 1, span.latest))
         return found
 
+    def count(self) -> int:
+        """How many channels take room in the file."""
+        with self._snapshot():
+            (count,) = self._connection.execute("SELECT count(*) FROM channels").fetchone()
+        return int(count)
+
     def _find(self, channel: str) -> tuple[int, Span]:
         row = self._connection.execute(
             "SELECT id, oldest, top, keep_seconds FROM channels WHERE name = ?", (channel,)
         ).fetchone()
-        return (row[0], self._span(*row)) if row else (0, Span(self._epoch, 1, 0))
+        if row:
+            return row[0], self._span(*row)
+        (floor,) = self._connection.execute("SELECT floor FROM log").fetchone()
+        return 0, absent(self._epoch, floor)
 
     def _span(self, id: int, oldest: int, top: int, age: float | None) -> Span:
         now = int(self._clock() * 1000)
@@ -88,9 +98,10 @@ class SqliteReader:
 
     @contextmanager
     def _snapshot(self) -> Iterator[Any]:
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            # Resets a half-drawn SELECT too, which a COMMIT would refuse.
-            self._connection.execute("ROLLBACK")
+        with self._reading:
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                # Resets a half-drawn SELECT too, which a COMMIT would refuse.
+                self._connection.execute("ROLLBACK")

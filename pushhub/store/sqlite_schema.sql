@@ -1,20 +1,25 @@
 -- The log in one file. A store of an older schema_version is migrated at open; a newer one is refused.
 -- 1886745448 is "push" in ASCII: it tells our files from those of other programs.
 
+-- Pages that become free go back to the file system in small steps (SqliteLog.vacuum). It cannot be set
+-- later but by a VACUUM: `pushhub store compact`.
+PRAGMA auto_vacuum = INCREMENTAL;
+
 BEGIN IMMEDIATE;
 
 PRAGMA application_id = 1886745448;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- One row: the present epoch, and what notices a restored copy (store/lineage.py).
 CREATE TABLE log (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     epoch TEXT NOT NULL,
     lineage TEXT NOT NULL,
-    commits INTEGER NOT NULL
+    commits INTEGER NOT NULL,
+    floor INTEGER NOT NULL DEFAULT 0    -- no offset of a removed channel is above it
 );
 
-INSERT INTO log VALUES (1, '', '', 0);
+INSERT INTO log VALUES (1, '', '', 0, 0);
 
 -- A row outlives its channel's events, so that offsets never restart.
 -- Kept are the events `oldest` to `top`, nothing when oldest = top + 1.
@@ -25,7 +30,8 @@ CREATE TABLE channels (
     top INTEGER NOT NULL,
     last_epoch TEXT NOT NULL,       -- that the event `top` was born in
     keep_events INTEGER NOT NULL,   -- the retention of the last append
-    keep_seconds REAL               -- NULL: any age
+    keep_seconds REAL,              -- NULL: any age
+    used INTEGER NOT NULL DEFAULT 0 -- the last append, in milliseconds since 1970; 0: not known
 );
 
 -- In the order of commits, so that a commit to many channels writes few pages; the channels' order is

@@ -47,12 +47,14 @@ def open_store_url(
     url: str,
     clock: Callable[[], float] = time.time,
     acks: Acks | None = None,
+    idle_age: float | None = None,
     *,
     may_evict: bool = False,
 ) -> Store:
     """The store at `url`, not opened yet. `clock` gives seconds since 1970, where the store has no
     clock of its own; `acks` is what a publish must reach in Redis, and `may_evict` whether one that
-    may evict logs will do.
+    may evict logs will do; `idle_age` is after how many seconds without a publish a channel is
+    removed, None for never.
 
     Raises:
         StoreError: the address names no store; the sentence lists those that do.
@@ -62,13 +64,18 @@ def open_store_url(
         case "memory":
             if parts.netloc or parts.path or parts.query:
                 raise StoreError(f"{url!r} has more than a scheme; write memory://.")
-            return MemoryStore(clock)
+            return MemoryStore(clock, idle_age=idle_age)
         case "sqlite":
             # Needs the system's file locks, which are no business of who wants memory alone.
             from pushhub.store.sqlite import SqliteStore
 
-            return SqliteStore(sqlite_file(url), clock)
+            return SqliteStore(sqlite_file(url), clock, idle_age=idle_age)
         case "redis" | "rediss" | "unix" | "redis+sentinel":
+            if idle_age is not None:
+                raise StoreError(
+                    "channel_idle_age does not work with Redis; leave it 0, and delete channels by "
+                    "prefix (pushhub delete --prefix)."
+                )
             # Needs redis-py, which takes a while to import.
             from pushhub.store.redis import RedisStore
 

@@ -67,6 +67,7 @@ class App:
                 settings.store,
                 runtime.clock,
                 _acks(settings),
+                settings.channel_idle_age or None,
                 may_evict=settings.store_may_evict,
             )
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)

@@ -123,14 +123,10 @@ def _items(body: bytes) -> list[Any]:
 
 def _texts(body: bytes) -> Iterator[dict[str, bytes]]:
     """The members of each item as they were sent: an event keeps the bytes of its data."""
-    members = raw_members(body)
-    while True:
-        try:
-            yield next(members)
-        except StopIteration:
-            return
-        except JsonError as error:
-            raise Problem("bad-body", f"An item is ambiguous: {error}.") from None
+    try:
+        yield from raw_members(body)
+    except JsonError as error:
+        raise Problem("bad-body", f"An item is ambiguous: {error}.") from None
 
 
 def _appends(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import orjson
 
 from pushhub.hub.holders import readers_on
 from pushhub.protocol.answer import Answer
+from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.protocol.feed import JSON, NO_STORE
 from pushhub.protocol.grant import Action
 from pushhub.protocol.poll import parse_limit
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from pushhub.protocol.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.web.service import Service
+
+# One request deletes so many, which takes a few seconds; its client asks again for more.
+MAX_DELETED = 10_000
+DELETED_AT_A_TIME = 100
 
 
 def delete(service: Service, request: Request, grant: Grant, channel: str) -> Hold:
@@ -30,6 +36,35 @@ def delete(service: Service, request: Request, grant: Grant, channel: str) -> Ho
         return Answer(204, (NO_STORE,))
 
     return service.later(work())
+
+
+def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
+    """Forget the channels whose names begin with `prefix`, as each is forgotten alone. A credential
+    must manage all of them, those too that do not exist.
+    """
+    prefix = request.query.get("prefix", "")
+    if not prefix or prefix.startswith(PRIVATE_MARK):
+        raise Problem("bad-request", "`prefix` says which channels: a beginning of their names.")
+    service.authority.require(grant, Action.MANAGE, prefix + "*")
+
+    async def work() -> Answer:
+        store = service.hub.store
+        count, after = 0, ""
+        while count < MAX_DELETED:
+            infos = await store.channels(prefix, after, DELETED_AT_A_TIME)
+            # A few together: SQLite commits them as one.
+            gone = await asyncio.gather(*(store.delete(info.channel) for info in infos))
+            count += sum(gone)
+            if len(infos) < DELETED_AT_A_TIME:
+                return _deleted({"deleted": count})
+            after = infos[-1].channel
+        return _deleted({"deleted": count, "more": True})
+
+    return service.later(work())
+
+
+def _deleted(body: dict[str, object]) -> Answer:
+    return Answer(200, (JSON, NO_STORE), orjson.dumps(body))
 
 
 def listing(service: Service, request: Request, grant: Grant) -> Hold:

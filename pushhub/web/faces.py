@@ -24,7 +24,7 @@ from pushhub.protocol.request import QueryError
 from pushhub.protocol.xml import MAX_BYTES as MAX_BODY_BYTES
 from pushhub.web.batch import batch
 from pushhub.web.bosh import bind, page
-from pushhub.web.channels import delete, listing
+from pushhub.web.channels import delete, delete_many, listing
 from pushhub.web.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.web.publish import publish
 from pushhub.web.reading import feed, many, value
@@ -85,7 +85,7 @@ class Route:
 
 
 ROUTES = (
-    Route("/v1/channels", {"GET": Face(listing)}),
+    Route("/v1/channels", {"GET": Face(listing), "DELETE": Face(delete_many)}),
     Route("/v1/channels/{channel}", {"GET": Face(value, remembered=True), "DELETE": Face(delete)}),
     Route(
         "/v1/channels/{channel}/events",

@@ -23,8 +23,15 @@ def render(service: Service) -> str:
     hub, stats = service.hub, service.hub.stats
     text = [
         _gauge("pushhub_workers", "Processes whose figures these are.", 1),
+        _counters(
+            "pushhub_workers_replaced_total",
+            "Workers that were replaced: dead ones, and hung ones that the supervisor killed.",
+            "reason",
+            service.replaced,
+        ),
         _gauge("pushhub_holds", "Requests that are parked now.", hub.parked),
         _gauge("pushhub_channels", "Channels in memory now.", len(hub.shelf)),
+        _gauge("pushhub_stored_channels", "Channels that take room in the store.", service.stored),
         _gauge("pushhub_tail_bytes", "Bytes of events kept in memory.", hub.shelf.tail_bytes),
         _gauge(
             "pushhub_bosh_sessions",
@@ -43,6 +50,11 @@ def render(service: Service) -> str:
             "pushhub_store_evicts",
             "1 while Redis may evict logs, which no reader would be told of.",
             int(getattr(hub.store, "evicts", False)),
+        ),
+        _gauge(
+            "pushhub_store_writable",
+            "0 since a publish failed, until one, or a probe, succeeds.",
+            int(hub.health.writes is None),
         ),
         _histogram(
             "pushhub_hold_seconds",
@@ -108,11 +120,22 @@ def render(service: Service) -> str:
             "How long the oldest publish that is not settled has waited for the store.",
             hub.publishing.lag(),
         ),
+        _counters(
+            "pushhub_store_refused_total",
+            "Events that the store did not take, by reason.",
+            "reason",
+            hub.health.refused,
+        ),
         _counter("pushhub_store_read_failed_total", "Reads that failed.", stats.read_failed),
         _counter(
             "pushhub_feed_repaired_total",
             "Holds that got from the log what the store's feed had not told.",
             stats.repaired,
+        ),
+        _counter(
+            "pushhub_descriptors_exhausted_total",
+            "Seconds in which no file descriptor was left.",
+            stats.descriptors_exhausted,
         ),
         _histogram(
             "pushhub_loop_lag_seconds", "How late the event loop's timer fires.", stats.loop_lag
@@ -174,13 +197,26 @@ def _process() -> Iterable[str]:
     yield _counter(
         "process_cpu_seconds_total", "CPU time, user and system.", round(time.process_time(), 2)
     )
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        pages = int(statm.read_text().split()[1])
-        yield _gauge(
-            "process_resident_memory_bytes", "Resident memory.", pages * os.sysconf("SC_PAGE_SIZE")
-        )
-        yield _gauge("process_open_fds", "Open file descriptors.", len(os.listdir("/proc/self/fd")))
+    yield _gauge("process_max_fds", "Most file descriptors that may be open.", most_descriptors())
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        opened = len(os.listdir("/proc/self/fd"))
+    except OSError:
+        # No Linux, or no descriptor is left to look with: the other figures matter all the more.
+        return
+    yield _gauge(
+        "process_resident_memory_bytes", "Resident memory.", pages * os.sysconf("SC_PAGE_SIZE")
+    )
+    yield _gauge("process_open_fds", "Open file descriptors.", opened)
+
+
+def most_descriptors() -> int:
+    """How many descriptors this process may have open; 0 where that cannot be known."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _family(name: str, help: str, kind: str) -> str:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 _WORST: dict[str, Callable[[float, float], float]] = {
     "pushhub_store_ready": min,
     "pushhub_store_evicts": max,
+    "pushhub_store_writable": min,
+    "process_max_fds": min,
     "pushhub_draining": max,
+    "pushhub_stored_channels": max,
     "pushhub_store_lag_seconds": max,
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 from pushhub import __version__
 from pushhub.protocol.problem import PROBLEMS, TYPE_PREFIX
 from pushhub.web import openapi_bosh, openapi_origin
+from pushhub.web.openapi_examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
 
 _JSON = "application/json"
 _STREAM = "text/event-stream"
@@ -31,23 +32,6 @@ _ALWAYS = (
 _STORE = "store-unavailable"
 _WAITS = ("Prefer", "Wait", "wait")
 _BODY = ("bad-body", "unsupported-coding")
-
-_STREAM_EXAMPLE = """id: l47wswsl6hpd-0
-
-id: l47wswsl6hpd-1
-data: {"hello": "world"}
-
-id: l47wswsl6hpd-2
-event: note
-data: hi
-
-"""
-_MANY_STREAM_EXAMPLE = """data: {"events":[],"cursors":{"demo":"l47wswsl6hpd-0"}}
-
-data: {"events":[{"channel":"demo","offset":1,"cursor":"l47wswsl6hpd-1","id":"l47wswsl6hpd-1",\
-"time":"2026-11-22T16:26:35.858Z","data":{"hello":"world"}}],"cursors":{"demo":"l47wswsl6hpd-1"}}
-
-"""
 
 _ABOUT = """\
 A poll is a read of a log that is allowed to wait. Publish to a channel; read it as a plain poll, \
@@ -104,7 +88,7 @@ def _paths() -> dict[str, Any]:
         },
         "/v1/poll": {"post": _poll()},
         "/v1/publish": {"post": _batch()},
-        "/v1/channels": {"get": _listing()},
+        "/v1/channels": {"get": _listing(), "delete": _delete_many()},
         "/v1/tickets": {"post": _ticket()},
         "/v1/notify": openapi_origin.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
         "/http-bind": openapi_bosh.described(),
@@ -125,7 +109,7 @@ def _feed() -> dict[str, Any]:
         answers={
             "200": _answer(
                 "The events; an empty list if there are none.",
-                {_JSON: _schema("Feed"), _STREAM: _text(_STREAM_EXAMPLE)},
+                {_JSON: _schema("Feed"), _STREAM: _text(STREAM_EXAMPLE)},
                 ("PreferenceApplied", "XPollInterval"),
             )
         },
@@ -203,7 +187,7 @@ def _poll() -> dict[str, Any]:
         answers={
             "200": _answer(
                 "The events of all channels, and the cursors that moved.",
-                {_JSON: _schema("PollAnswer"), _STREAM: _text(_MANY_STREAM_EXAMPLE)},
+                {_JSON: _schema("PollAnswer"), _STREAM: _text(MANY_STREAM_EXAMPLE)},
                 ("PreferenceApplied", "XPollInterval"),
             )
         },
@@ -242,6 +226,18 @@ def _listing() -> dict[str, Any]:
         " one, is the `after` of the next page.",
         parameters=("prefix", "after", "limit"),
         answers={"200": _answer("A page of channels.", {_JSON: _schema("ChannelList")})},
+        problems=("forbidden", _STORE),
+    )
+
+
+def _delete_many() -> dict[str, Any]:
+    return _operation(
+        "deleteChannels",
+        "Manage",
+        "Forget the channels whose names begin with a prefix",
+        "As each is forgotten alone. `more`: there are others left; ask again.",
+        parameters=("prefix",),
+        answers={"200": _answer("They are gone.", {_JSON: _schema("Deleted")})},
         problems=("forbidden", _STORE),
     )
 
@@ -309,19 +305,9 @@ def _pages() -> dict[str, Any]:
             for end, how in (("", ", in XML"), (".json", ", in JSON"))
         },
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
-        "/demo": page(
-            "demo",
-            "See it move",
-            "One channel and a reader of each kind; with `dev` or `demo` alone.",
-            html,
-        ),
+        "/demo": page("demo", "See it move", "With `dev` or the setting `demo`.", html),
         "/console": page("console", "Watch and operate", "For who has an admin key.", html),
-        "/": page(
-            "home",
-            "Begin",
-            "A page with links; with `dev` or `demo` the demo.",
-            html | {"307": _answer("To `/demo`.")},
-        ),
+        "/": page("home", "Begin", "Links.", html | {"307": _answer("To `/demo`, if it is on.")}),
     }
 
 

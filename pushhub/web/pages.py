@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request as Asked
+from pushhub.store.base import StoreError
 from pushhub.web import metrics
 from pushhub.web.assets import CONSOLE_HEADERS, DEMO_MARK, asset, folder, static
 from pushhub.web.host_meta import host_meta
@@ -80,12 +81,30 @@ def _openapi() -> Callable[[Request], Awaitable[Response]]:
 
 def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
     async def readyz(request: Request) -> Response:
-        """Whether a balancer should send requests here: not while leaving or without store."""
-        ready = not service.leaving and service.hub.store.ready
-        body = {"ready": ready, "leaving": service.leaving, "store": service.hub.store.ready}
+        """Whether a balancer should send requests here: not while leaving, without store, or while
+        reads fail; nor while publishes fail, if the settings say so.
+        """
+        hub = service.hub
+        works = hub.store.ready and hub.health.reads is None
+        if service.settings.ready_writes:
+            works = works and hub.health.writes is None
+        ready = not service.leaving and works
+        body = {
+            "ready": ready,
+            "leaving": service.leaving,
+            "store": hub.store.ready,
+            "reads": _works(hub.health.reads),
+            "writes": _works(hub.health.writes),
+        }
         return JSONResponse(body, 200 if ready else 503, headers={"cache-control": "no-store"})
 
     return readyz
+
+
+def _works(error: StoreError | None) -> dict[str, object]:
+    if error is None:
+        return {"ok": True}
+    return {"ok": False, "reason": error.reason, "detail": str(error)}
 
 
 def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
@@ -112,6 +131,10 @@ def _metrics(
             service.authority.require_admin(service.authority.grant(asked))
         except Problem as problem:
             return _problem(service, problem)
+        try:
+            service.stored = await service.hub.store.count()
+        except StoreError:
+            pass  # The figure of before stays; others tell that the store is away.
         text = metrics.render(service)
         if service.peers is not None:
             text = add_up([text, *await service.peers.metrics()])

@@ -16,7 +16,7 @@ from pushhub.web.console_desk import Desk
 from pushhub.web.console_door import Door
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from pushhub.auth.authority import Authority
     from pushhub.auth.tickets import Tickets
@@ -66,6 +66,10 @@ class Service:
     """Where to tell that a resource changed, where there is an origin."""
     sessions: Callable[[], int] | None = None
     """How many sessions there are, where a face has any."""
+    replaced: Mapping[str, int] = field(default_factory=lambda: {"died": 0, "hung": 0})
+    """How many workers the supervisor has replaced, by reason; the first worker alone is told."""
+    stored: int = 0
+    """How many channels the store had when the metrics were asked for last."""
     leaving: bool = False
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     retention: Callable[[str], Retention] = field(init=False)

@@ -24,9 +24,9 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
 @pytest.fixture
 def tabs(browser: Browser) -> Iterator[list[str]]:
     """The handles of two tabs; in each the last test's page has ended."""
-    handles = browser.tabs = getattr(browser, "tabs", None) or [browser.here(), browser.tab()]
-    yield handles
-    for handle in handles:
+    browser.tabs = browser.tabs or (browser.here(), browser.tab())
+    yield list(browser.tabs)
+    for handle in browser.tabs:
         browser.switch(handle)
         browser.load("about:blank")
 
@@ -128,10 +128,8 @@ async def test_a_sandboxed_frame_hears_events(
 ) -> None:
     url = page(site, address(own), "a", path="/framed")
     # Its storage is refused, so it keeps what it heard in memory only.
-    site.pages["/framed"] = str(site.pages["/framed"]).replace(
-        "sessionStorage.all =", "window.all ="
-    )
-    site.pages["/framed"] = site.pages["/framed"].replace("sessionStorage.all", "window.all")
+    text = str(site.pages["/framed"])
+    site.pages["/framed"] = text.replace("sessionStorage.all", "window.all")
     site.pages["/frame"] = f"<!doctype html><iframe sandbox=allow-scripts src='{url}'></iframe>"
     tab = Tab(browser, tabs[0])
     await tab.do("load", site.url + "/frame")

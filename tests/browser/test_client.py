@@ -185,7 +185,7 @@ async def test_a_tab_without_a_token_reads_nothing_of_one_with_a_token(
     again = f"{{token: '{token(90, 'a')}'}}"
     third = await profile.open(page(site, address(guarded), "a", options=again, path="/again"))
     await live(third)
-    await guarded.held(1, **bearer(ADMIN))
+    await guarded.held(1, 10.0, **bearer(ADMIN))
     answer = await guarded.post("/v1/publish", {"channel": "a", "data": 1}, **bearer(ADMIN))
     assert answer.status == 200
     await hears(first, [1])

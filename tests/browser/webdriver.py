@@ -1,6 +1,6 @@
 """Firefox and WebKit as tests drive them: Marionette for one, WebDriver over HTTP for the other.
 
-Both take the commands of W3C WebDriver. Chromium, whose tabs can be killed too, is in `chromium.py`.
+Both take the commands of W3C WebDriver. Chromium, whose tabs can be killed, is in `chromium.py`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ class Browser:
     """One browser with one profile. A method blocks; tests call it by `asyncio.to_thread`."""
 
     name = ""
+    tabs: tuple[str, ...] = ()
+    """The handles of the tabs that tests share."""
+
+    def close(self) -> None:
+        raise NotImplementedError
 
     def command(self, marionette: str, method: str, path: str, **arguments: Any) -> Any:
         raise NotImplementedError
@@ -100,7 +105,13 @@ class Firefox(Browser):
     def __init__(self, folder: Path) -> None:
         lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in _PREFERENCES.items()]
         (folder / "user.js").write_text("\n".join(lines))
-        command = [outside.require("firefox"), "--headless", "--marionette", "--profile", folder]
+        command = [
+            outside.require("firefox"),
+            "--headless",
+            "--marionette",
+            "--profile",
+            str(folder),
+        ]
         self.process = subprocess.Popen(
             command,
             env=os.environ | {"HOME": str(folder), "MOZ_CRASHREPORTER_DISABLE": "1"},
@@ -166,11 +177,11 @@ class WebKit(Browser):
         )
         assert self._display.stdout
         display = self._display.stdout.readline().strip()
-        # The locale "C" is what makes WebKit say so of its language.
+        # In this locale WebKit says that its language is "C".
         own = {
             "DISPLAY": f":{display}",
             "HOME": str(folder),
-            "LC_ALL": "C",
+            "LC_ALL": "C.UTF-8",
             "LIBGL_ALWAYS_SOFTWARE": "1",
         }
         with socket.socket() as free:

@@ -58,11 +58,15 @@ def server(request: pytest.FixtureRequest, _rack: Rack) -> RedisServer:
 
 
 def test_a_server_that_is_set_up_well(server: RedisServer) -> None:
-    found = doctor(server.url())
+    server.ask("CONFIG", "SET", "stream-node-max-bytes", "256")
+    try:
+        found = doctor(server.url())
+    finally:
+        server.ask("CONFIG", "SET", "stream-node-max-bytes", "4096")
     assert {check: level for check, (level, _) in found.items()} == dict.fromkeys(
         (
             *("settings", "files", "listen", "store", "version", "role", "eviction", "memory"),
-            *("persistence", "replication", "feed", "latency", "clock"),
+            *("persistence", "replication", "feed", "streams", "latency", "clock"),
         ),
         "ok",
     )
@@ -82,6 +86,8 @@ def test_a_server_that_is_not(server: RedisServer) -> None:
         assert "noeviction" in found["eviction"][1]
         assert found["persistence"][0] == "warn"
         assert found["feed"][0] == "warn"
+        assert found["streams"][0] == "warn"
+        assert "4.6 kB" in found["streams"][1]
         assert found["replication"][0] == "bad"
         assert "there are 0" in found["replication"][1]
     finally:

@@ -1,4 +1,4 @@
-"""The README's longer sections work as a newcomer reads them, block by block, with their servers."""
+"""The README's longer sections work as a newcomer reads them, block by block."""
 
 import os
 import re

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from pushhub.hub.hold import Hold, Parked
-from pushhub.hub.hub import MAX_TAIL_READS, Hub
+from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
+from pushhub.hub.tail_read import MAX_TAIL_READS
 from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.cursor import Start
 from pushhub.protocol.page import Page

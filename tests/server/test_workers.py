@@ -86,6 +86,51 @@ async def answers(clients: list[Client]) -> list[Response | None]:
     return list(await asyncio.gather(*map(one, clients)))
 
 
+# -- signs of life -----------------------------------------------------------------------------
+
+
+async def test_a_hung_worker_is_named_killed_and_replaced(redis_url: str) -> None:
+    with serve("front", redis_url, workers=2, worker_hung_seconds=5) as server:
+        before = workers(server)
+        os.kill(before[1], signal.SIGSTOP)
+        pattern = re.compile(rf'"worker": 1, "pid": {before[1]}, .*"event": "worker.hung"')
+        await asyncio.to_thread(server.output.find, pattern, SECONDS)
+        await until(lambda: workers(server)[1] != before[1])
+        assert not runs(before[1])
+        assert workers(server)[0] == before[0]
+        await publish_and_read(server)
+        hung = 'pushhub_workers_replaced_total{reason="hung"}'
+        async with asyncio.timeout(SECONDS):
+            while await server.metric(hung) != 1:  # noqa: ASYNC110
+                # It comes with the next beat.
+                await asyncio.sleep(0.05)
+        # Named as an error, which `check` would not have.
+        server.output.lines[:] = [line for line in server.output.lines if "hung" not in line]
+
+
+async def test_a_supervisor_that_was_stopped_kills_nobody(redis_url: str) -> None:
+    with serve("front", redis_url, workers=2, worker_hung_seconds=5) as server:
+        before = workers(server)
+        pids = [server.process.pid, *before.values()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        # Nothing can be waited for while everybody is stopped.
+        await asyncio.sleep(6)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        await publish_and_read(server)
+        # So long that whoever owed a sign of life since then would be killed by now.
+        await asyncio.sleep(1)
+        assert workers(server) == before
+
+
+async def publish_and_read(server: Server) -> None:
+    channel = fresh()
+    await server.publish(channel, "news")
+    for _ in range(10):
+        assert await server.log(channel) == ["news"]
+
+
 # -- serving -----------------------------------------------------------------------------------
 
 

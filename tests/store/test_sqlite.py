@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import random
 import shutil
@@ -12,9 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 import structlog
@@ -22,7 +23,7 @@ import structlog
 from pushhub.protocol.cursor import Cursor, Start, parse_cursor
 from pushhub.protocol.event import MAX_EVENT_BYTES, Event
 from pushhub.protocol.page import Gap, Page, Reason
-from pushhub.store import sqlite, sqlite_log
+from pushhub.store import sqlite, sqlite_file, sqlite_log
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     Append,
@@ -37,6 +38,8 @@ from pushhub.store.sqlite import SqliteStore
 from tests.store.conftest import Clock, Recorder, item, opened, publish
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from pushhub.store.base import Store
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +75,13 @@ def python(*arguments: object) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=60,
     )
+
+
+@asynccontextmanager
+async def aclosing_file(path: Path) -> AsyncIterator[IO[bytes]]:
+    """A descriptor of its own, as another program has."""
+    with path.open("rb") as file:
+        yield file
 
 
 def sidecar(path: Path) -> Path:
@@ -123,11 +133,33 @@ async def test_a_killed_process_loses_nothing_acknowledged(path: Path, seed: int
 async def test_a_crash_between_commit_and_sidecar_keeps_the_epoch(path: Path) -> None:
     async with opened(at(path)) as store:
         epoch = store.epoch
+    await asyncio.to_thread(append_until_killed, path, 0.2)
+    text = sidecar(path).read_text()
+    commits = text.split()[1]
+    assert int(commits) > 1
+    sidecar(path).write_text(text.replace(commits, f"{int(commits) - 1:020d}"))
+    async with opened(at(path)) as store:
+        assert store.epoch == epoch
+
+
+async def test_a_crash_in_a_checkpoint_keeps_the_epoch(path: Path) -> None:
+    first = at(path)
+    async with opened(first):
+        epoch = first.epoch
+        await publish(first, item())
+        first._file._announce_checkpoint()
+        during = sidecar(path).read_bytes()
+    # The file is another than it was before the checkpoint, and nobody noted which.
+    sidecar(path).write_bytes(during)
+    async with opened(at(path)) as store:
+        assert store.epoch == epoch
+
+
+async def test_the_sidecar_of_an_earlier_version_counts(path: Path) -> None:
+    async with opened(at(path)) as store:
+        epoch = store.epoch
         await publish(store, item())
-        before = sidecar(path).read_bytes()
-        await publish(store, item())
-    assert sidecar(path).read_bytes() != before
-    sidecar(path).write_bytes(before)
+    sidecar(path).write_bytes(sidecar(path).read_bytes()[:34])
     async with opened(at(path)) as store:
         assert store.epoch == epoch
 
@@ -184,14 +216,95 @@ async def test_without_a_sidecar_a_file_counts_as_restored(
         assert store.epoch == changed
 
 
-async def test_a_copy_that_lost_nothing_keeps_the_epoch(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_place", [False, True], ids=["replaced", "in-place"])
+@pytest.mark.parametrize("live", [False, True], ids=["stopped", "live"])
+async def test_a_snapshot_with_its_sidecar_gets_a_new_epoch(
+    path: Path, tmp_path: Path, in_place: bool, live: bool
+) -> None:
+    """What `cp -a` of the folder, rsync and tar bring back: all files, with their times."""
+    snapshot = tmp_path / "snapshot"
+
+    def snap() -> None:
+        snapshot.mkdir()
+        for name in files(path):
+            shutil.copy2(path.parent / name, snapshot / name)
+
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "log.db"
+    async with opened(at(path)) as store:
+        await publish(store, *[item(str(number)) for number in range(50)])
+        epoch = store.epoch
+        if live:
+            snap()
+    if not live:
+        snap()
+    async with opened(at(path)) as store:
+        assert store.epoch == epoch
+        lost = await publish(store, *[item(str(number)) for number in range(50)])
+    for name in files(path):
+        if not in_place or not (snapshot / name).exists():
+            os.unlink(folder / name)
+    for file in snapshot.iterdir():
+        if in_place and (folder / file.name).exists():
+            (folder / file.name).write_bytes(file.read_bytes())
+            os.utime(folder / file.name, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+        else:
+            shutil.copy2(file, folder / file.name)
+    if live:
+        # A write-ahead log came with it; whether it is that of this file cannot be known.
+        await refused(path, f"remove {path}.lineage")
+        os.unlink(sidecar(path))
+    async with opened(at(path)) as store:
+        assert store.epoch != epoch
+        read = await store.read("a", lost[-1].cursor, 10)
+        assert isinstance(read, Gap)
+        assert read.reason is Reason.EPOCH
+
+
+async def test_a_backup_beside_the_former_write_ahead_log_is_refused(
+    path: Path, tmp_path: Path
+) -> None:
+    async with opened(at(path)) as store:
+        await publish(store, item("1"))
+    shutil.copy(path, tmp_path / "backup")
+    await asyncio.to_thread(append_until_killed, path, 0.2)
+    assert path.with_name("log.db-wal").stat().st_size
+    shutil.copy(tmp_path / "backup", path)
+    before = files(path)
+    await refused(path, f"is not the file that pushhub left .* remove {path}-wal")
+    assert files(path) == before
+    for side in ("-wal", "-shm"):
+        os.unlink(f"{path}{side}")
+    async with opened(at(path)) as store:
+        assert await offsets(store) == [1]
+
+
+async def test_a_foreign_write_ahead_log_without_a_sidecar_is_refused(
+    path: Path, tmp_path: Path
+) -> None:
+    async with opened(at(path)) as store:
+        await publish(store, *[item("x" * 5000, f"c{number}") for number in range(100)])
+    shutil.copy(path, tmp_path / "backup")
+    async with opened(at(path)) as store:
+        await publish(store, *[item("x" * 5000, f"d{number}") for number in range(100)])
+    await asyncio.to_thread(append_until_killed, path, 0.3)
+    shutil.copy(tmp_path / "backup", path)
+    os.unlink(sidecar(path))
+    await refused(path, "do not belong together, or are damaged .*restore")
+
+
+async def test_a_moved_folder_gets_a_new_epoch(path: Path, tmp_path: Path) -> None:
     async with opened(at(path)) as store:
         await publish(store, item())
         epoch = store.epoch
-    shutil.copy(path, tmp_path / "backup.db")
-    os.replace(tmp_path / "backup.db", path)
-    async with opened(at(path)) as store:
-        assert store.epoch == epoch
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "log.db"
+    for name in files(path):
+        shutil.copy2(path.parent / name, other.parent / name)
+    async with opened(at(other)) as store:
+        assert store.epoch != epoch
+        assert await offsets(store) == [1]
 
 
 async def test_a_deleted_file_is_a_new_life(path: Path) -> None:
@@ -218,6 +331,100 @@ async def test_a_second_owner_is_refused(path: Path, tmp_path: Path) -> None:
         await publish(store, item())
     async with opened(at(path)) as store:
         assert await offsets(store) == [1]
+
+
+async def test_a_second_owner_is_refused_whatever_is_removed(path: Path) -> None:
+    async with opened(at(path)) as store:
+        await publish(store, item())
+        for side in (".lineage", "-shm"):
+            os.unlink(f"{path}{side}")
+        child = await asyncio.to_thread(python, "-m", "tests.store.appender", path)
+        assert "in use by another process" in child.stderr
+        with pytest.raises(StoreError, match="in use"):
+            await at(path).open(Recorder())
+        # A vain try to own it has not taken SQLite's own locks away either.
+        await publish(store, item())
+    async with opened(at(path)) as store:
+        assert await offsets(store) == [1, 2]
+
+
+async def test_an_earlier_version_is_kept_out(path: Path) -> None:
+    async with opened(at(path)), aclosing_file(sidecar(path)) as side:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(side, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+async def test_the_lock_goes_with_its_process(path: Path) -> None:
+    await asyncio.to_thread(append_until_killed, path, 0.1)
+    async with opened(at(path)) as store:
+        await publish(store, item())
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_a_file_that_is_replaced_under_a_hub_takes_no_more(
+    path: Path, tmp_path: Path, how: str
+) -> None:
+    async with opened(at(path)) as store:
+        await publish(store, item("1"))
+        shutil.copy(path, tmp_path / "backup")
+        if how == "removed":
+            os.unlink(path)
+        else:
+            os.replace(tmp_path / "backup", path)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(3):
+                [outcome] = await append(store, item("2"))
+                assert isinstance(outcome, StoreUnavailable)
+                assert "was removed or replaced while pushhub ran" in str(outcome)
+        assert [entry["event"] for entry in logs] == ["store.write_failed"]
+
+
+# -- the write-ahead log -------------------------------------------------------
+
+
+async def test_the_write_ahead_log_is_bounded_whatever_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "WAL_BYTES", 2**20)
+    monkeypatch.setattr(sqlite_log, "CHECKPOINT_PAGES", 100)
+    keep = Retention(events=4)
+    most = 0
+    async with opened(at(path)) as store:
+        await publish(store, *[item("x" * 100_000, "r") for _ in range(9)])
+        reading = [asyncio.create_task(read_without_a_pause(store)) for _ in range(8)]
+        for _ in range(100):
+            await publish(store, item("x" * 100_000, retention=keep))
+            most = max(most, path.with_name("log.db-wal").stat().st_size)
+        for task in reading:
+            task.cancel()
+    # A checkpoint comes after so many pages, and before the log is cut it has grown by a commit.
+    assert most < 2**20 + 2 * 100 * 4096
+    async with opened(at(path)) as store:
+        assert await offsets(store) == [97, 98, 99, 100]
+
+
+async def read_without_a_pause(store: Store) -> None:
+    while True:
+        await store.read("r", Start.EARLIEST, 9)
+
+
+async def test_a_reader_of_another_program_delays_no_publish(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "WAL_BYTES", 2**18)
+    monkeypatch.setattr(sqlite_log, "CHECKPOINT_PAGES", 10)
+    async with opened(at(path)) as store:
+        await publish(store, item())
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM events").fetchone()
+            async with asyncio.timeout(4):  # less than SQLite would wait for the reader
+                for _ in range(20):
+                    await publish(store, item("x" * 50_000))
+            other.execute("ROLLBACK")
+        for _ in range(20):
+            await publish(store, item("x" * 50_000))
+        assert path.with_name("log.db-wal").stat().st_size < 2**18 + 2**18
 
 
 # -- a full disk ---------------------------------------------------------------
@@ -422,7 +629,7 @@ def write(path: Path, content: bytes) -> None:
 
 def files(path: Path) -> dict[str, bytes]:
     """The contents of all files in the folder."""
-    return {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    return {file.name: file.read_bytes() for file in path.parent.iterdir() if file.is_file()}
 
 
 async def refused(path: Path, sentence: str) -> None:
@@ -462,8 +669,8 @@ async def test_a_database_from_the_future_is_refused(path: Path) -> None:
     async with opened(at(path)) as store:
         await publish(store, item())
     query(path, "PRAGMA user_version = 99")
-    await refused(path, r"newer pushhub \(schema 99, this one knows 1\); upgrade")
-    query(path, "PRAGMA user_version = 1")
+    await refused(path, r"newer pushhub \(schema 99, this one knows 2\); upgrade")
+    query(path, "PRAGMA user_version = 2")
     async with opened(at(path)) as store:
         assert await offsets(store) == [1]
 

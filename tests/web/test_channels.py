@@ -82,3 +82,22 @@ async def test_a_list_has_counts_of_events_and_holds_and_turns_pages(hub: Server
 async def test_pushhubs_own_channels_are_in_no_list(hub: Server) -> None:
     listed = (await hub.get("/v1/channels?limit=1000&prefix=$")).json()
     assert listed["channels"] == []
+
+
+async def test_channels_are_deleted_by_prefix(hub: Server) -> None:
+    prefix = fresh()
+    for name in ("a", "b", "c"):
+        await hub.publish(f"{prefix}:{name}", 1)
+    await hub.publish(f"{prefix}x", 1)
+    cursor = (await hub.publish(f"{prefix}:a", 2))["cursor"]
+    async with hub.holding("GET", f"{events_of(prefix + ':a')}?since={cursor}&wait=30") as held:
+        answer = await hub.ask("DELETE", f"/v1/channels?prefix={prefix}:")
+        assert (answer.status, answer.json()) == (200, {"deleted": 3})
+        told = await held
+        assert (told.status, told.problem) == (404, "deleted")
+    left = (await hub.get(f"/v1/channels?prefix={prefix}")).json()["channels"]
+    assert [info["channel"] for info in left] == [f"{prefix}x"]
+    assert (await hub.ask("DELETE", f"/v1/channels?prefix={prefix}:")).json() == {"deleted": 0}
+    for query in ("", "?prefix=", "?prefix=$"):
+        answer = await hub.ask("DELETE", f"/v1/channels{query}")
+        assert (answer.status, answer.problem) == (400, "bad-request")

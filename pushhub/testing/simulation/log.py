@@ -196,6 +196,10 @@ class View:
         await self._reach()
         return await self.log.time()
 
+    async def count(self) -> int:
+        await self._reach()
+        return await self.log.count()
+
     async def delete(self, channel: str) -> bool:
         await self._reach()
         deleted = await self.log.delete(channel)

@@ -16,7 +16,7 @@ from pushhub.auth.keys import secret_hash
 from pushhub.runtime import Runtime
 from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
-from pushhub.settings.model import Namespace
+from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View

@@ -8,12 +8,12 @@ export default async function keyboard({ args, open, tabTo }) {
   await page.getByRole("heading", { name: "Overview" }).waitFor();
   const focused = () => page.evaluate(() => document.activeElement.textContent);
   const heading = await focused();
-  await page.evaluate(() => document.querySelector("nav a").focus());
+  await page.evaluate(() => document.querySelector("#inside nav a").focus());
   await page.keyboard.press("Shift+Tab"); // before the first link is the one that skips them
   const visible = await page.evaluate(() => document.activeElement.getBoundingClientRect().top >= 0);
   await page.keyboard.press("Enter");
   const skipped = await page.evaluate(() => document.activeElement.id);
-  await page.evaluate(() => document.querySelector("nav a").focus());
+  await page.evaluate(() => document.querySelector("#inside nav a").focus());
   await tabTo(page, "Channels");
   const ring = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
   await page.keyboard.press("Enter");
@@ -40,7 +40,7 @@ export default async function keyboard({ args, open, tabTo }) {
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: "Channels" }).waitFor();
-  await page.evaluate(() => document.querySelector("nav a").focus());
+  await page.evaluate(() => document.querySelector("#inside nav a").focus());
   await tabTo(page, "Sign out");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Sign in" }).waitFor();

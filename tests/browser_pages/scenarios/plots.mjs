@@ -1,6 +1,16 @@
 // The figures and the plots of the overview move with what happens.
 const publish = (url, key) => fetch(`${url}/v1/channels/plotted/events`, { method: "POST", body: "1", headers: { Authorization: `Bearer ${key}` } });
 
+// A client that waits for each event: the console's own requests are not in the figures.
+async function follow(url, key, signal) {
+  const headers = { Authorization: `Bearer ${key}` };
+  let since = "now";
+  while (!signal.aborted) {
+    const answer = await fetch(`${url}/v1/channels/plotted/events?since=${since}&wait=25`, { headers, signal });
+    since = (await answer.json()).cursor;
+  }
+}
+
 export default async function plots({ args, open, enter }) {
   const page = await open();
   await page.goto(`${args.url}/console`);
@@ -8,6 +18,8 @@ export default async function plots({ args, open, enter }) {
   await page.locator(".plot canvas").first().waitFor();
   const pixels = () => page.evaluate(() => [...document.querySelectorAll(".plot canvas")].map((canvas) => canvas.toDataURL()));
   const before = await pixels();
+  const leaving = new AbortController();
+  follow(args.url, args.key, leaving.signal).catch(() => {});
   const publishing = setInterval(() => publish(args.url, args.key), 50);
   // A tile's text of the moment at which it is so: it is another one a second later.
   const tile = async (name, least) => (await page.waitForFunction(([id, least]) => {
@@ -21,6 +33,7 @@ export default async function plots({ args, open, enter }) {
     .filter((canvas, i) => canvas.toDataURL() !== before[i]).length >= 3, before, { polling: 250 });
   const after = await pixels();
   clearInterval(publishing);
+  leaving.abort();
   const named = await page.getByRole("img", { name: /^Events a second, now: published/ }).getAttribute("aria-label");
   await page.getByRole("button", { name: "Pause" }).click();
   const paused = await pixels();

@@ -1,0 +1,70 @@
+"""Loading the end of a channel's log as its tail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.protocol.page import Gap
+from pushhub.store.base import StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.hub.channel import Channel
+    from pushhub.hub.reading import Reading
+    from pushhub.hub.shelf import Shelf
+    from pushhub.hub.stats import Stats
+    from pushhub.protocol.page import Read
+
+# How often the end of a log is read again because events or a delete that came meanwhile do not fit
+# to it: each time it needs another of them, so ten in a row are no chance.
+MAX_TAIL_READS = 10
+
+
+class TailRead:
+    """One request for a channel's tail; `done` gets what failed, or None.
+
+    An object and not a closure: a closure that asks again names itself, and the cycle would keep
+    the pages that it was given.
+    """
+
+    __slots__ = ("_channel", "_done", "_reading", "_shelf", "_stats", "_tries")
+
+    def __init__(
+        self,
+        reading: Reading,
+        shelf: Shelf,
+        stats: Stats,
+        channel: Channel,
+        done: Callable[[StoreError | None], None],
+    ) -> None:
+        self._reading = reading
+        self._shelf = shelf
+        self._stats = stats
+        self._channel = channel
+        self._done = done
+        self._tries = MAX_TAIL_READS
+
+    def start(self) -> None:
+        """Ask the store; with others, if they ask already."""
+        self._reading.tail(self._channel, self._take)
+
+    def _take(self, result: Read | StoreError) -> None:
+        channel = self._channel
+        if isinstance(result, StoreError):
+            channel.early = None
+            self._done(result)
+        elif channel.tail is not None or self._loads(result):
+            self._done(None)
+        elif self._tries:
+            self._tries -= 1
+            self.start()
+        else:
+            channel.early = None
+            self._stats.read_failed += 1
+            self._done(StoreUnavailable("The channel's end could not be read; try again."))
+
+    def _loads(self, read: Read) -> bool:
+        """Whether the read became the tail. A read that is repeated already was not good enough."""
+        assert not isinstance(read, Gap), "the end of a log is never a gap"
+        return not self._reading.asks(self._channel) and self._shelf.load(self._channel, read)

@@ -1,0 +1,61 @@
+"""Notices that the process has no file descriptor left.
+
+libuv accepts a connection for which there is no descriptor with one that it keeps in reserve, and
+closes it at once. That makes no busy loop, and no sound either: clients see connections that end,
+and the log has nothing. So once a second it is tried whether a descriptor can be had.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pushhub.hub.wheel import OFF
+from pushhub.web.metrics import most_descriptors
+
+if TYPE_CHECKING:
+    from pushhub.hub.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+# An operator's look at the metrics is rarer, and opening a file takes microseconds.
+PROBE_SECONDS = 1.0
+# None left in the process, none in the system.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+
+
+class Descriptors:
+    """Says once when descriptors run out, and when there are some again; counts the seconds."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._exhausted = False
+        self.tick = OFF
+
+    def start(self) -> None:
+        """Begin to probe."""
+        self._hub.wheel.set(self, self._hub.now() + PROBE_SECONDS)
+
+    def expire(self) -> None:
+        """Try to open a file."""
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                self._hub.stats.descriptors_exhausted += 1
+                if not self._exhausted:
+                    log.error(
+                        "descriptors.exhausted",
+                        limit=most_descriptors(),
+                        effect="New connections are closed at once. Raise the limit of open files "
+                        "(LimitNOFILE, ulimit -n), or lower max_holds.",
+                    )
+                self._exhausted = True
+        else:
+            if self._exhausted:
+                log.info("descriptors.available")
+            self._exhausted = False
+        self.start()

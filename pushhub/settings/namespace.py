@@ -1,0 +1,38 @@
+"""The settings of the channels of one namespace."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pushhub.protocol.channel import PRIVATE_MARK, check_name
+
+
+def _namespace_name(name: str) -> str:
+    check_name(name)
+    if ":" in name or name.startswith(PRIVATE_MARK):
+        raise ValueError("A namespace is what comes before the first ':' of a channel's name.")
+    return name
+
+
+NamespaceName = Annotated[str, AfterValidator(_namespace_name)]
+EventCount = Annotated[int, Field(ge=1, le=100_000)]
+# Ten years: more is a mistake of units.
+Age = Annotated[int, Field(ge=0, le=315_360_000)]
+
+
+class Namespace(BaseModel):
+    """What holds for the channels `<name>:…`; what is not given is as everywhere else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    public: Annotated[
+        bool | None, Field(description="Whether anybody may read its channels without a token.")
+    ] = None
+    retention_events: Annotated[
+        EventCount | None, Field(description="How many events of a channel are kept.")
+    ] = None
+    retention_age: Annotated[
+        Age | None, Field(description="How long an event is kept, in seconds; 0 is for ever.")
+    ] = None

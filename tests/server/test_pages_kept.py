@@ -1,0 +1,53 @@
+"""What was read from the store is gone when it was answered, without the collector of cycles."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushhub.hub import shelf
+from pushhub.hub.gathering import Gathering
+from pushhub.protocol.page import Page
+from pushhub.protocol.request import Request
+from pushhub.settings import Settings
+from pushhub.store.base import append
+from pushhub.web.app import create_app
+from tests.store.conftest import item
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHANNELS = 25
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("target", ["/events?since=earliest", ""], ids=["feed", "value"])
+async def test_no_page_outlives_its_answer(
+    store: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "MAX_TAILS_BYTES", 2 * 2**20)
+    url = "memory://" if store == "memory" else f"sqlite:///{tmp_path}/log.db"
+    app = create_app(Settings(dev=True, store=url))
+    await app.open()
+    try:
+        for number in range(CHANNELS):
+            await append(app.service.hub.store, *[item("x" * 200_000, f"c{number}")] * 2)
+        gc.collect()
+        gc.disable()
+        for number in range(CHANNELS):
+            path, _, query = f"/v1/channels/c{number}{target}".partition("?")
+            match = app.faces.match(path)
+            assert match is not None
+            app.faces.handle(Request("GET", path, query, {}, b"", ""), match)
+            async with asyncio.timeout(10):
+                while len(app.service.hub.reading):  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+        kept = [one for one in gc.get_objects() if isinstance(one, Gathering | Page)]
+        # The loop may still hold the last.
+        assert len(kept) <= 2
+    finally:
+        gc.enable()
+        await app.close()

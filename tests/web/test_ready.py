@@ -1,0 +1,104 @@
+"""`/readyz` while the store takes no events, though it can be read: a full disk, a Redis that
+refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.redis_servers import Shelf, redis_shelf
+from tests.serving import Server, events_of, serve
+
+__all__ = ["redis_shelf"]
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECONDS = 20.0
+BIG = "x" * 200_000
+
+
+def limit_files(server: Server, size: int) -> None:
+    """As if the disk had no room for files that are larger."""
+    _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+async def ready(server: Server) -> tuple[int, dict[str, Any]]:
+    answer = await server.get("/readyz")
+    body: dict[str, Any] = answer.json()
+    return answer.status, body
+
+
+async def until_written(server: Server) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not (await ready(server))[1]["writes"]["ok"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_full_disk_is_told_and_its_end_too(tmp_path: Path, strict: bool) -> None:
+    path = tmp_path / "log.db"
+    with serve("front", f"sqlite:///{path}", ready_writes=strict) as server:
+        await server.publish("a", "1")
+        assert await ready(server) == (
+            200,
+            {
+                "ready": True,
+                "leaving": False,
+                "store": True,
+                "reads": {"ok": True},
+                "writes": {"ok": True},
+            },
+        )
+        limit_files(server, os.stat(f"{path}-wal").st_size + 4096)
+        answer = await server.post(events_of("a"), BIG)
+        assert (answer.status, answer.problem) == (503, "store-unavailable")
+        status, body = await ready(server)
+        assert (status, body["ready"]) == ((503, False) if strict else (200, True))
+        assert (body["reads"], body["writes"]["ok"]) == ({"ok": True}, False)
+        assert body["writes"]["reason"] in ("disk-full", "io")
+        assert "cannot be written" in body["writes"]["detail"]
+        assert await server.metric("pushhub_store_writable") == 0
+        refused = f'pushhub_store_refused_total{{reason="{body["writes"]["reason"]}"}}'
+        assert await server.metric(refused) >= 1
+        assert await server.log("a") == ["1"]
+        limit_files(server, resource.RLIM_INFINITY)
+        # A probe finds it out: a node without requests comes back.
+        await until_written(server)
+        assert (await ready(server))[0] == 200
+        assert await server.metric("pushhub_store_writable") == 1
+        await server.publish("a", BIG)
+        listed = (await server.get("/v1/channels")).json()["channels"]
+        assert [info["channel"] for info in listed] == ["a"]
+        assert_logged_once(server, "store.writes_fail", "store.write_failed")
+
+
+async def test_a_redis_that_refuses_is_told(redis_shelf: Shelf) -> None:
+    redis = redis_shelf.server("valkey9")
+    with serve("front", redis.url(), ready_writes=True) as server:
+        await server.publish("a", "1")
+        redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+        try:
+            answer = await server.post(events_of("a"), "2")
+            assert answer.status == 503
+            status, body = await ready(server)
+            assert (status, body["reads"]) == (503, {"ok": True})
+            assert body["writes"]["reason"] == "noreplicas"
+        finally:
+            redis.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+        await until_written(server)
+        assert (await ready(server))[0] == 200
+        assert_logged_once(server, "store.writes_fail", "redis.refused")
+
+
+def assert_logged_once(server: Server, event: str, *errors: str) -> None:
+    """It was said once; the store's own errors are taken out, which `check` would not have."""
+    lines = server.output.lines
+    assert sum(f'"{event}"' in line for line in lines) == 1, str(server.output)
+    lines[:] = [line for line in lines if not any(f'"{error}"' in line for error in errors)]
