@@ -44,6 +44,16 @@ class FeedLoss(Fault):
         self.world.heal(node)
 
 
+class FeedDrop(Fault):
+    """A node's feed loses a message alone, and nobody notices."""
+
+    async def turn(self) -> None:
+        view = self.pick_view()
+        if view is not None:
+            self.tell(f"{self.node} loses the next message")
+            view.drops += 1
+
+
 class LogAway(Fault):
     """A node cannot reach the log."""
 
@@ -141,6 +151,7 @@ class ClockStep(Fault):
 
 FAULTS: dict[str, type[Actor]] = {
     "feed-loss": FeedLoss,
+    "feed-drop": FeedDrop,
     "log-away": LogAway,
     "log-loss": LogLoss,
     "origin-trouble": OriginTrouble,
