@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,12 +24,14 @@ from pushhub.origin.resource import Resource
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.sharing import Sharing
 from pushhub.protocol.cursor import Cursor, Since
-from pushhub.protocol.event import Event
 from pushhub.protocol.page import Page
 from pushhub.protocol.poll import AT_ONCE
 from pushhub.store.base import Expect
 from pushhub.store.memory import MemoryStore
 from pushhub.store.span import Span
+
+if TYPE_CHECKING:
+    from pushhub.protocol.event import Event
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -106,7 +108,7 @@ def register_left(patch: pytest.MonkeyPatch) -> None:
 
 
 def unasked_log(patch: pytest.MonkeyPatch) -> None:
-    """A wait ends up to date without a look into the log, though the feed may have lost a message."""
+    """A wait ends up to date although the log was not asked, and the feed may lose a message."""
     patch.setattr(Doubt, "expire", lambda self, hold: self._hub.end(hold, AT_ONCE))
 
 
