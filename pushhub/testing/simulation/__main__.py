@@ -72,7 +72,7 @@ def _work(options: argparse.Namespace) -> int:
             "gaps": verdict.gaps,
             "seconds": time.perf_counter() - begun,
         }
-        print(json.dumps(line), flush=True)
+        _say(json.dumps(line))
     return 0
 
 
@@ -150,9 +150,9 @@ def _run(options: argparse.Namespace) -> int:
                 task, advance=1, description=f"{total['hours']:,.0f} h, {len(failed)} failed"
             )
     if options.json:
-        print(json.dumps({**total, "failed": failed}))
+        _say(json.dumps({**total, "failed": failed}))
     else:
-        print(
+        _say(
             f"{total['seeds']:.0f} seeds from {first}, {total['hours']:,.0f} virtual hours in "
             f"{total['seconds']:,.0f} s of CPU: {total['requests']:,.0f} requests, "
             f"{total['acknowledged']:,.0f} events acknowledged, {total['delivered']:,.0f} "
@@ -176,9 +176,9 @@ def _explain(verdict: dict[str, Any], days: float) -> None:
         return any(finding.kind == kind for finding in found)
 
     small = shrink(plan, fails, lambda: time.monotonic() < end)
-    print(f"\nseed {plan.seed} fails with {kind!r}; the smallest plan that does: {small}")
+    _say(f"\nseed {plan.seed} fails with {kind!r}; the smallest plan that does: {small}")
     _tell(small, days)
-    print(f"\nagain: scripts/simulate --plan '{json.dumps(asdict(small))}'")
+    _say(f"\nagain: scripts/simulate --plan '{json.dumps(asdict(small))}'")
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -197,7 +197,7 @@ def _replay(options: argparse.Namespace) -> int:
             [sys.executable, "-m", "pushhub.testing.simulation", *sys.argv[1:]],
             environment,
         )
-    print(plan)
+    _say(plan)
     return _tell(plan, options.days, everything=True)
 
 
@@ -210,9 +210,9 @@ def _tell(plan: Any, days: float, *, everything: bool = False) -> int:
         found = next((i for i, line in enumerate(story) if "!! " in line), len(story))
         story = story[max(0, found - STORY_LINES) : found + 1]
     for line in story:
-        print(line[:240])
+        _say(line[:240])
     for finding in verdict.findings:
-        print(finding)
+        _say(finding)
     return 1 if verdict.findings else 0
 
 
@@ -226,6 +226,11 @@ def _plan(fields: dict[str, Any]) -> Any:
             "phases": tuple((work, sleep) for work, sleep in fields["phases"]),
         }
     )
+
+
+def _say(line: object) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -52,7 +52,6 @@ class Actor:
 
     async def turn(self) -> None:
         """Do one thing."""
-        raise AssertionError("every kind of actor says what its turn is")
 
     async def finish(self) -> None:
         """The run is over, and everything is whole again: check what only the end shows."""
