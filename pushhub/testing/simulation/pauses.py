@@ -44,7 +44,7 @@ def constants() -> dict[str, float]:
         for name, field in model.model_fields.items():
             extra = field.json_schema_extra
             unit = extra.get("unit") if isinstance(extra, dict) else None
-            is_time = unit == "s" or name in ("interval", "slowest", "max_age")
+            is_time = unit == "s" or name in ("interval", "linger", "max_age", "slowest")
             if is_time and isinstance(field.default, (int, float)) and field.default:
                 found[f"settings:{name}"] = float(field.default)
     return found
