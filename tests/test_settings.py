@@ -139,6 +139,10 @@ TEXTS: dict[str, tuple[str, object]] = {
     "bosh_polling": ("5", 5),
     "bosh_rate": ("1.5", 1.5),
     "bosh_sessions": ("6", 6),
+    "worker_hung_seconds": ("20", 20.0),
+    "ready_writes": ("true", True),
+    "channel_idle_age": ("86400", 86400),
+    "store_may_evict": ("true", True),
     "drain_delay": ("0.5", 0.5),
     "drain_seconds": ("1", 1.0),
     "metrics_public": ("yes", True),
@@ -210,6 +214,10 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         bosh_polling = 5
         bosh_rate = 1.5
         bosh_sessions = 6
+        worker_hung_seconds = 20
+        ready_writes = true
+        channel_idle_age = 86400
+        store_may_evict = true
         drain_delay = 0.5
         drain_seconds = 1
         metrics_public = true
@@ -303,6 +311,7 @@ def test_other_variables_are_left_alone() -> None:
         ("unix_socket", f'"/{"a" * 103}"', "at most 103 bytes"),
         ("unix_socket_mode", '"0660"', "three octal digits"),
         ("unix_socket_mode", '"rw-"', "three octal digits"),
+        ("channel_idle_age", "86399", "86400 s (a day) at least"),
         ("cors_origins", '["https://a.test/"]', "without a path; not 'https://a.test/'."),
         ("cors_origins", '["a.test"]', "scheme://host"),
         ("cors_origins", '["null"]', "scheme://host"),

@@ -14,7 +14,7 @@ const OUT = process.argv.slice(2).find((word) => !word.startsWith("--")) ?? "dis
 // What one module calls another by, and nobody else: no member of the API, of a message, or of the
 // browser has such a name.
 const INTERNAL =
-  /^(accept|active|after|again|become|blocked|died|enter|fresh|full|hear|identify|holds|joining|kick|lead|left|lived|pace|positions|readers|renews|rest|resume|run|seen|send|share|stir|take|follow)$/;
+  /^(accept|active|after|again|become|blocked|changed|died|enter|fresh|full|hear|identify|holds|joining|kick|lead|left|lived|pace|positions|readers|renews|rest|resume|run|seen|send|share|stir|take|follow)$/;
 
 const OUTPUTS = [
   { entry: "src/core.ts", file: "core.js", format: "esm" },

@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=_EPILOG, cls=GroupedCommand)(serve.serve)
-app.command(epilog=_EPILOG)(init.init)
+app.command(epilog=_EPILOG, short_help="Write a file of settings to start from.")(init.init)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(publish.publish)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(tail.tail)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(delete.delete)
@@ -44,7 +44,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
 app.add_typer(config.app, name="config")
 app.add_typer(routes.app, name="routes")
-app.add_typer(store.app, name="store")
+app.add_typer(store.app, name="store", short_help="Back up, check and fence the log.")
 
 
 def _version(asked: bool) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import signal
-from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +11,15 @@ from pushhub.cli.terminal import FAILED, USAGE, fail, note, say
 from pushhub.settings import Settings
 from pushhub.store.base import StoreError
 
+if TYPE_CHECKING:
+    from pushhub.store.redis_fence import Fence
+
 # Longer than a restart takes, of a Redis that has some gigabytes to load.
 DEFAULT_SECONDS = 120
 # As store/redis_fence.py has it, which takes a while to import.
 MAX_SECONDS = 3600
+# How often the waiting is told to end, once a signal has come.
+CANCEL_SECONDS = 0.05
 
 
 def fence(
@@ -48,17 +52,22 @@ async def _fence(settings: Settings, seconds: int) -> bool:
     from pushhub.store.redis_fence import Fence
 
     around = Fence(settings.store, seconds)
+    loop = asyncio.get_running_loop()
     try:
-        await around.set()
-        note(f"Publishes are refused for {seconds} s at most. {await around.keep()}")
-        say("Fenced. Restart Redis now, or switch its master; Ctrl-C lifts the fence.")
-        loop = asyncio.get_running_loop()
-        waiting = asyncio.ensure_future(around.restarted())
+        # Before the fence stands, so that no signal leaves one behind.
+        stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, waiting.cancel)
-        restarted = False
-        with suppress(asyncio.CancelledError):
-            restarted = await waiting
+            loop.add_signal_handler(number, stopped.set)
+        await around.set()
+        waiting = asyncio.ensure_future(_restarted(around, seconds))
+        stopping = asyncio.ensure_future(stopped.wait())
+        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        restarted = waiting.done() and waiting.result()
+        while not waiting.done():
+            # Again and again: before Python 3.12 a connection attempt may forget a cancellation.
+            waiting.cancel()
+            await asyncio.wait((waiting,), timeout=CANCEL_SECONDS)
         if not await around.lift():
             note("The data of this Redis lacks the fence, so events may be missing: a gap is told.")
             return False
@@ -68,3 +77,15 @@ async def _fence(settings: Settings, seconds: int) -> bool:
         return restarted
     finally:
         await around.close()
+
+
+async def _restarted(around: "Fence", seconds: int) -> bool:
+    """Wait for another process of Redis; whether one came in time."""
+    try:
+        kept = await around.keep()
+    except StoreError as error:
+        # It is being restarted already, perhaps; the fence stands.
+        kept = str(error)
+    note(f"Publishes are refused for {seconds} s at most. {kept}")
+    say("Fenced. Restart Redis now, or switch its master; Ctrl-C lifts the fence.")
+    return await around.restarted()

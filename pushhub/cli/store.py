@@ -33,7 +33,7 @@ def group() -> None:
     """
 
 
-app.command()(fence.fence)
+app.command(short_help="Restart Redis without a gap for its readers.")(fence.fence)
 
 
 @app.command()

@@ -44,8 +44,14 @@ class Doubt:
         """Events may go untold from now on: what the tails hold may not be the end."""
         self.deaf = True
         for channel in self._hub.shelf:
-            self._hub.shelf.drop_tail(channel)
-            channel.early = None
+            self._forget(channel)
+
+    def _forget(self, channel: Channel) -> None:
+        """Drop what memory holds of a channel, and take no read that began before now as its tail.
+        Each later tail has what receipts told so far.
+        """
+        self._hub.shelf.drop_tail(channel)
+        channel.early = channel.due = channel.overdue = None
 
     def restored(self) -> None:
         """Events are told again: read what happened meanwhile."""
@@ -70,17 +76,20 @@ class Doubt:
         if cursor is not None:
             channel.expect(cursor)
         else:
-            self._hub.shelf.drop_tail(channel)
-            channel.early = None
+            self._forget(channel)
 
     def overdue(self, channel: Channel) -> None:
         """A request meets a tail behind a receipt: the feed is a moment late; or it lost a message,
         which shows by the tail's standing still. Then read the log for all who wait.
+
+        Events of another epoch than the receipt's bring the tail no nearer to it: they count as
+        standing still.
         """
-        if channel.tail is None:
+        tail, due = channel.tail, channel.due
+        if tail is None or due is None:
             return
-        end, now = channel.tail.cursor, self._hub.now()
-        if channel.overdue is None or channel.overdue[0] != end:
+        end, now = tail.cursor, self._hub.now()
+        if channel.overdue is None or (channel.overdue[0] != end and end.epoch == due.epoch):
             channel.overdue = (end, now)
         elif now - channel.overdue[1] > OVERDUE_SECONDS:
             channel.due = channel.overdue = None

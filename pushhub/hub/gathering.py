@@ -7,13 +7,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor
 from pushhub.protocol.poll import Positions, Want, resume, unreadable
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Parked
     from pushhub.hub.hub import Hub
+    from pushhub.protocol.cursor import Cursor
     from pushhub.protocol.page import Read
 
 
@@ -129,7 +129,7 @@ class Gathering:
             return self.at
         at: dict[str, Cursor] = {}
         for want in self.wants:
-            stands = want.since if isinstance(want.since, Cursor) else want.has
+            stands = want.stands
             if stands is None:
                 return None
             at[want.channel] = stands

@@ -187,9 +187,11 @@ class Hub:
             deadline = min(deadline, self._drained_at)
             if deadline <= now:
                 return hold.poll.nothing(at, Hint(self._draw(RETRY_MS)))
+        if hold.at is None:
+            # Else a former read for it has failed late, while it was read for again.
+            self.parked += hold.counted
         hold.at = at
         hold.parked = begun
-        self.parked += hold.counted
         if self.parked > self.most_parked:
             self.most_parked = self.parked
         self.wheel.set(hold, deadline)
@@ -346,7 +348,7 @@ class Hub:
             self.doubt.overdue(channel)
         tail = channel.tail
         # Who knows of an event shares no read that may have begun before it.
-        known = (tail, tail.cursor if tail else None, channel.due, want.seen)
+        known = (tail, tail.cursor if tail else None, channel.due, want.tags)
         self.reading.events(want.channel, want.since, want.limit, done, known)
 
     # Time

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.answer import Answer, Headers
-from pushhub.protocol.cursor import Cursor, CursorError, Start, parse_cursor
+from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.etag import ANY
 from pushhub.protocol.event import Event, rfc3339
 from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
 from pushhub.protocol.page import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want, unreadable
+from pushhub.protocol.poll import AT_ONCE, UNKNOWN, Hint, Positions, Want, unreadable
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 
 # A plain answer may be kept by the reader itself, and revalidated: that is what its ETag is for.
 REVALIDATE = (b"cache-control", b"private, no-cache")
-
-
-# The position of a wait that began while the log could not be read, where the condition does not
-# name the value that the client has. No epoch is empty.
-UNKNOWN = Cursor("", 0)
 
 
 class Value:
@@ -36,9 +30,7 @@ class Value:
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags
-        seen = _cursors(tags)
-        has = (seen[0] if len(tags) == len(seen) == 1 else UNKNOWN) if wait else None
-        self.wants = (Want(channel, Start.LAST, 1, has, seen),)
+        self.wants = (Want(channel, Start.LAST, 1, tags if tags or wait else None),)
         self.wait = wait
         self.variant: Hashable = (wait, tags)
 
@@ -105,15 +97,6 @@ class Value:
 
     def _cache(self, hint: Hint) -> Headers:
         return (NO_STORE if self.wait else REVALIDATE, VARY, *self._waited(hint))
-
-
-def _cursors(tags: frozenset[str]) -> tuple[Cursor, ...]:
-    """The tags that are cursors, as all are that a value was given."""
-    cursors = []
-    for tag in tags:
-        with suppress(CursorError):
-            cursors.append(parse_cursor(tag))
-    return tuple(cursors)
 
 
 def _header(text: str) -> bytes:

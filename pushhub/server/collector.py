@@ -40,6 +40,7 @@ class Collector:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._begun = 0.0
+        self._thresholds: tuple[int, int, int] | None = None
         self._trimmer = Trimmer(hub)
         self.tick = OFF
 
@@ -47,6 +48,7 @@ class Collector:
         """Begin, when everything that is made at the start is made."""
         gc.collect()
         gc.freeze()
+        self._thresholds = gc.get_threshold()
         gc.set_threshold(*THRESHOLDS)
         gc.callbacks.append(self._watch)
         self._hub.wheel.set(self, self._hub.now() + FREEZE_SECONDS)
@@ -56,6 +58,9 @@ class Collector:
         """Leave the collector as it was found."""
         if self._watch in gc.callbacks:
             gc.callbacks.remove(self._watch)
+        if self._thresholds is not None:
+            gc.set_threshold(*self._thresholds)
+            self._thresholds = None
         gc.unfreeze()
 
     def expire(self) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from pushhub.settings.field import CHANNELS, LOGS, SERVER, setting
+
+# Shorter than any usual retention, it would be a retention by another name; and shorter than 300 s
+# it would forget idempotency keys that are still promised.
+LEAST_IDLE_SECONDS = 86_400
 
 
 class OperationSettings(BaseModel):
@@ -31,15 +35,23 @@ class OperationSettings(BaseModel):
             "which of them fail, and why.",
         ),
     ] = False
-    # A day at least: shorter than any usual retention, it would be a retention by another name.
     channel_idle_age: Annotated[
         int,
         setting(
             CHANNELS,
-            "After how long without a publish a channel is removed, its last event too; 0 is "
-            "never. Memory and SQLite.",
+            "After how long without a publish a channel is removed, its last event too: a day "
+            "(86,400 s) at least; 0 is never.",
             unit="s",
             ge=0,
             le=315_360_000,
         ),
     ] = 0
+
+    @field_validator("channel_idle_age")
+    @classmethod
+    def _is_long(cls, seconds: int) -> int:
+        if 0 < seconds < LEAST_IDLE_SECONDS:
+            raise ValueError(
+                f"The age of idle channels is {LEAST_IDLE_SECONDS} s (a day) at least, or 0."
+            )
+        return seconds

@@ -41,6 +41,7 @@ from pushhub.store.redis_frame import (
     unpack_entry,
     used_key,
 )
+from pushhub.store.redis_idle import WALK_SECONDS, IdleWalk
 from pushhub.store.redis_link import Link
 from pushhub.store.redis_open import Opener
 from pushhub.store.redis_scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS
@@ -72,6 +73,8 @@ class RedisStore:
         clock: seconds since 1970; None is Redis' own, which all nodes share.
         acks: what an acknowledged publish has reached.
         may_evict: serve although Redis may evict logs.
+        idle_age: seconds without a publish after which a channel is removed; None for never.
+        walk_seconds: the pause between two walks that remove idle channels.
     """
 
     # Silence may mean that a message was lost on its way.
@@ -84,6 +87,8 @@ class RedisStore:
         acks: Acks | None = None,
         *,
         may_evict: bool = False,
+        idle_age: float | None = None,
+        walk_seconds: float = WALK_SECONDS,
     ) -> None:
         opener = Opener(url)
         self._clock = clock
@@ -94,14 +99,23 @@ class RedisStore:
         self._topics = topics(opener.database)
         self._epoch = ""
         self._pending = 0
+        self._idle: IdleWalk | None = None
+        self._idle_task: asyncio.Task[None] | None = None
+        if idle_age is not None:
+            self._idle = IdleWalk(self._link.call, idle_age, self._now, self._topics, walk_seconds)
 
     # Life
 
     async def open(self, listener: Listener) -> None:
         self._listener = listener
         await self._link.open(listener)
+        if self._idle is not None:
+            self._idle_task = asyncio.get_running_loop().create_task(self._idle.run())
 
     async def close(self) -> None:
+        if self._idle_task is not None:
+            self._idle_task.cancel()
+            await asyncio.wait([self._idle_task])
         await self._link.close()
 
     @property
@@ -246,6 +260,7 @@ class RedisStore:
             self._topics + channel.encode(),
             channel,
             draw_epoch(),
+            "" if self._idle is None else "1",
         )
         if (why := self._link.refuses) is not None:
             raise why

@@ -18,6 +18,12 @@ EPOCH_KEY = b"ph:epoch"
 # How keys and values are written, as the data says it itself. Another format is another number.
 FORMAT = 1
 NAMES_KEY = b"ph:names"
+# Which node removes idle channels, and how far its walk has come.
+IDLE_KEY = b"ph:idle"
+
+_META = b"ph:m:{c"
+# The metadata of all channels, as a pattern of SCAN.
+META_PATTERN = _META + b"*"
 
 _LENGTHS = struct.Struct(">HHH")
 
@@ -31,6 +37,16 @@ def keys(channel: str) -> tuple[bytes, bytes]:
     """
     tag = b"{c" + channel.encode() + b"}"
     return b"ph:m:" + tag, b"ph:s:" + tag
+
+
+def channel_of_meta(key: bytes) -> str | None:
+    """The channel that a key of metadata belongs to; None for a key that is none of pushhub's."""
+    if not (key.startswith(_META) and key.endswith(b"}")):
+        return None
+    try:
+        return key[len(_META) : -1].decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def used_key(channel: str, key: str) -> bytes:

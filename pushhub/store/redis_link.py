@@ -18,6 +18,7 @@ import structlog
 from pushhub.store.base import StoreError, StoreUnavailable
 from pushhub.store.redis_feed import PING_SECONDS, SILENCE_SECONDS, Feed, FeedWire
 from pushhub.store.redis_wire import LOST, Command, Reply, Wire
+from pushhub.store.refusals import RefusalLog
 
 if TYPE_CHECKING:
     from pushhub.store.base import Listener
@@ -83,6 +84,7 @@ class Link:
         self._commands: Wire | None = None
         self.feed: Feed
         self._feed_wire: FeedWire | None = None
+        self._refusals = RefusalLog(_log_refusal)
         self._unanswered = 0
         self._closing: asyncio.Event | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -152,6 +154,7 @@ class Link:
         for wire in (self._feed_wire, self._commands):
             if wire is not None:
                 wire.abort()
+        self._refusals.close()
         await self._opener.close()
 
     @property
@@ -238,6 +241,7 @@ class Link:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             now = self._loop.time()
+            self._refusals.expire(now)
             commands, feed = self._commands, self._feed_wire
             if commands and commands.silent_for(now) > COMMAND_SECONDS + self._patience:
                 commands.abort()
@@ -283,7 +287,7 @@ class Link:
             if self._commands is not None:
                 self._commands.abort()
         else:
-            log.error("redis.refused", error=text)
+            self._refusals.note(_reason(text), text, self._loop.time())
         return StoreUnavailable(f"Redis refused the command: {text[:200]}", _reason(text))
 
     async def call(self, command: Command) -> Reply:
@@ -310,6 +314,10 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<Link {'ready' if self.ready else 'not ready'}>"
+
+
+def _log_refusal(reason: str, text: str, count: int) -> None:
+    log.error("redis.refused", reason=reason, error=text[:200], count=count)
 
 
 def _reason(text: str) -> str:

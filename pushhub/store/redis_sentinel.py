@@ -152,6 +152,10 @@ class Sentinels:
                             pause = FIRST_PAUSE
             except _FAILURES as error:
                 log.debug("sentinel.unreachable", error=str(error))
+            except Exception:
+                # An odd reply, as while the service is removed. Without this task a failover would
+                # pass unnoticed.
+                log.exception("sentinel.failed")
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, LONGEST_PAUSE)
 

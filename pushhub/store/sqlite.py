@@ -330,6 +330,7 @@ class SqliteStore:
 
     def _fail(self, error: Exception) -> StoreUnavailable:
         """Roll back, and say it once however long it lasts."""
+        failed_before = self._failing
         if not isinstance(error, sqlite3.Error | StoreError):
             log.exception("store.write_failed")
         elif not self._failing:
@@ -338,7 +339,8 @@ class SqliteStore:
         try:
             self._log.rollback()
         except sqlite3.Error as second:
-            log.error("store.rollback_failed", path=self._path, error=str(second))
+            if not failed_before:
+                log.error("store.rollback_failed", path=self._path, error=str(second))
         return StoreUnavailable(f"The database cannot be written: {error}.", _reason(error))
 
     def _recover(self) -> None:

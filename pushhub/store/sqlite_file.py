@@ -154,8 +154,9 @@ class SqliteFile:
             raise StoreError(
                 f"The database {self.path} is not the file that pushhub left there ({differs}), "
                 f"and {self.path}-wal belongs to that one. If a backup was copied over it, remove "
-                f"{self.path}-wal and {self.path}-shm; if the whole folder was moved or put back, "
-                f"remove {self.path}.lineage; then start again."
+                f"{self.path}-wal and {self.path}-shm. If the whole folder was moved or put back, "
+                f"or only the file's owner or mode was changed, keep them: {self.path}-wal has "
+                f"acknowledged events; remove {self.path}.lineage instead. Then start again."
             )
         return differs
 

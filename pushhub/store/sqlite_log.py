@@ -83,6 +83,8 @@ class SqliteLog:
         self._next_id = self._first_free_id()
         self._floor = self._stored_floor()
         self._changes = 0
+        # Whether the last commit could not be noted in the sidecar: the log says so once.
+        self._sidecar_failing = False
         # About how many pages the write-ahead log has since it was last written back.
         self._pages = 0
         # What the transaction has changed and not written yet.
@@ -102,8 +104,10 @@ class SqliteLog:
         """
         self._flush()
         if self._connection.total_changes == self._changes:
-            # Refusals, duplicates, a sweep that found nothing: no reason to wait for the disk.
+            # Refusals, duplicates, a sweep that found nothing: no reason to wait for the disk. But
+            # a vacuum, which changes no row, has moved pages through the write-ahead log.
             self._connection.execute("COMMIT")
+            self._checkpoint()
             return
         self._file.owner.check_place()
         mark = Mark(self._file.mark.lineage, self._file.mark.commits + 1)
@@ -113,7 +117,11 @@ class SqliteLog:
             self._file.note(mark)
         except OSError as error:
             # The commit stands. A sidecar that is behind only notices fewer restored copies.
-            log.warning("store.sidecar_failed", error=str(error))
+            if not self._sidecar_failing:
+                log.warning("store.sidecar_failed", error=str(error))
+            self._sidecar_failing = True
+        else:
+            self._sidecar_failing = False
         self._checkpoint()
         while len(self._cache) > MAX_CACHED_CHANNELS:
             self._cache.popitem(last=False)
@@ -307,8 +315,10 @@ class SqliteLog:
         (kind,) = self._connection.execute("PRAGMA auto_vacuum").fetchone()
         if free <= KEPT_FREE_PAGES or kind != INCREMENTAL:
             return False
-        # A row for each page, and no page is freed before its row is drawn.
-        self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        # The statement has a row without columns for each page that it frees. Python's sqlite3
+        # draws the first of them alone, so that a larger number would free no more.
+        for _ in range(min(VACUUM_PAGES, free - KEPT_FREE_PAGES)):
+            self._connection.execute("PRAGMA incremental_vacuum(1)")
         self._pages += 2 * VACUUM_PAGES
         return True
 

@@ -71,15 +71,10 @@ def open_store_url(
 
             return SqliteStore(sqlite_file(url), clock, idle_age=idle_age)
         case "redis" | "rediss" | "unix" | "redis+sentinel":
-            if idle_age is not None:
-                raise StoreError(
-                    "channel_idle_age does not work with Redis; leave it 0, and delete channels by "
-                    "prefix (pushhub delete --prefix)."
-                )
             # Needs redis-py, which takes a while to import.
             from pushhub.store.redis import RedisStore
 
-            return RedisStore(url, acks=acks, may_evict=may_evict)
+            return RedisStore(url, acks=acks, may_evict=may_evict, idle_age=idle_age)
     raise StoreError(f"{url!r} is no address of a store; known are {KNOWN}.")
 
 

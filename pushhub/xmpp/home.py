@@ -1,8 +1,7 @@
 """The sessions of one account on this node, and how the account's messages come to them.
 
-An account's messages are a log, its archive. A home follows it like any other reader of the hub, so
-it makes no difference where a message was sent from. A register remembers up to where they have
-been brought to somebody: what comes after is what XMPP calls offline messages.
+An account's messages are a log, its archive, and a home follows it like any other reader of the hub.
+A register keeps the position up to which messages were delivered; later ones are offline messages.
 """
 
 from __future__ import annotations
@@ -242,8 +241,8 @@ class Home:
         """Send what is in the archive after `delivered`; return the last offset."""
         store, name = self.server.hub.store, archive_name(self.jid.bare)
         late = Late(store, self.jid.bare)
-        for event in await self._lost():
-            session.write(await late.payload(event))
+        for _, payload in await self._lost():
+            session.write(payload)
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # What is older than the last so many is not sent, but stays in the archive.
         since = max(
@@ -269,15 +268,19 @@ class Home:
         self._flushed = session, at
         return at.offset
 
-    async def _lost(self) -> list[Event]:
-        """The messages that clients which vanished may not have, to be brought once more.
+    async def _lost(self) -> list[tuple[Event, bytes]]:
+        """The messages that clients which vanished may not have, to be brought once more, with
+        their payloads: what a store that fails has not told all of is not forgotten.
 
         Raises:
             StoreError: the store cannot be read now.
         """
         again, self._again = sorted(set(self._again)), []
+        store = self.server.hub.store
+        late = Late(store, self.jid.bare)
         try:
-            return await events_at(self.server.hub.store, self.jid.bare, again)
+            events = await events_at(store, self.jid.bare, again)
+            return [(event, await late.payload(event)) for event in events]
         except StoreError:
             self._again += again
             raise
@@ -297,9 +300,8 @@ class Home:
     async def _give_back(self) -> None:
         """Bring what a session did not get to the others, as far as it did not come to them, too:
         they came later, or it was not for them."""
-        late = Late(self.server.hub.store, self.jid.bare)
-        for event in await self._lost():
-            message, payload = kept(event), await late.payload(event)
+        for event, payload in await self._lost():
+            message = kept(event)
             for session in list(self.sessions.values()):
                 copied = not message.resource or (session.carbons and message.copied)
                 if session.takes_messages and (session.since >= event.offset or not copied):

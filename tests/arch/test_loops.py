@@ -16,6 +16,7 @@ _OUT = ("pushhub/testing/",)
 # module:function → what a round waits for; what ends the loop.
 LOOPS = {
     "cli/follow.py:Follower.follow": "a poll or a backoff; the user ends it",
+    "cli/fence.py:_fence": "the task, or a tick; the task's end",
     "hub/drain.py:let_go": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/follow.py:Follow.start": "a hold or 1 s; each round reads on, a drain or `stop` ends it",
     "origin/client.py:Client.ask": "a connection; sent again once",
@@ -37,6 +38,9 @@ LOOPS = {
     "store/redis_fence.py:Fence._connect": "a pause that doubles; the fence's end",
     "store/redis_fence.py:Fence.keep": "a pause; the snapshot's end or the fence's",
     "store/redis_fence.py:Fence.restarted": "a pause that doubles; the fence's end",
+    "store/redis_idle.py:IdleWalk._remove": "a reply for each slice; the last channel of the SCAN",
+    "store/redis_idle.py:IdleWalk._walk": "a pause for each SCAN; the last key, or another's claim",
+    "store/redis_idle.py:IdleWalk.run": "a pause between walks; the store's end cancels it",
     "store/redis_link.py:Link.close": "the tasks' end",
     "store/redis_link.py:Link._keep": "a loss, then pauses that double; the link's end cancels it",
     "store/redis_link.py:Link._watch": "a sleep; the link's end cancels it",

@@ -2,68 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
-from typing import Self
+from typing import TYPE_CHECKING
 
-CHUNK = 65536
+from tests.browser.relay import CHUNK, Relay
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Coroutine
+
+    from tests.browser.relay import Stream
+
 _END = b"\r\n\r\n"
 
 
-class CompressingProxy:
+class CompressingProxy(Relay):
     """As HAProxy's `compression algo gzip` does it to a stream: the last bytes of each write come
-    with the next one, 15 s later if nothing else happens. Use as `async with`.
+    with the next one, 15 s later if nothing else happens.
     """
 
     def __init__(self, target: int) -> None:
-        self.target = target
-        self.port = 0
+        super().__init__(target)
         self.streams = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self.target)
-
+    def carry(self, client: Stream, hub: Stream) -> list[Coroutine[None, None, None]]:
         async def forth() -> None:
-            while data := await reader.read(CHUNK):
-                back.write(data)
-                await back.drain()
+            while data := await client[0].read(CHUNK):
+                hub[1].write(data)
+                await hub[1].drain()
 
         async def answers() -> None:
-            while data := await there.read(CHUNK):
+            while data := await hub[0].read(CHUNK):
                 if b"content-type: text/event-stream" in data:
                     self.streams += 1
-                    await self._stream(data, there, writer)
+                    await self._stream(data, hub[0], client[1])
                     return
-                writer.write(data)
-                await writer.drain()
+                client[1].write(data)
+                await client[1].drain()
 
-        ways = [asyncio.ensure_future(way()) for way in (forth, answers)]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            writer.transport.abort()
-            back.transport.abort()
+        return [forth(), answers()]
 
     async def _stream(
         self, data: bytes, there: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Self
+from typing import TYPE_CHECKING
 
-CHUNK = 65536
+from tests.browser.relay import CHUNK, Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from tests.browser.relay import Stream
 
 
-class CuttingProxy:
-    """As a balancer does it, in seconds instead of a minute. Use as `async with`."""
+class CuttingProxy(Relay):
+    """As a balancer does it, in seconds instead of a minute."""
 
     def __init__(self, target: int, seconds: float) -> None:
-        self.target = target
+        super().__init__(target)
         self.seconds = seconds
-        self.port = 0
         self.cuts = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self.target)
+    def carry(self, client: Stream, hub: Stream) -> list[Coroutine[None, None, None]]:
         loop = asyncio.get_running_loop()
         heard = loop.time()
 
@@ -54,13 +39,4 @@ class CuttingProxy:
                 left = heard + self.seconds - loop.time()
             self.cuts += 1
 
-        ways = [asyncio.ensure_future(way) for way in (carry(reader, back), carry(there, writer))]
-        ways.append(asyncio.ensure_future(watch()))
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            writer.transport.abort()
-            back.transport.abort()
+        return [carry(client[0], hub[1]), carry(hub[0], client[1]), watch()]

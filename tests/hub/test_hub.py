@@ -11,7 +11,7 @@ from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
 from pushhub.hub.tail_read import MAX_TAIL_READS
 from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.cursor import Start
+from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.page import Page
 from pushhub.protocol.poll import Poll
 from pushhub.protocol.sse import OPENING, FeedStream
@@ -233,6 +233,28 @@ async def test_one_failed_read_of_many_answers_once() -> None:
         await store.let_go()
         publish(hub, "b", 1)
         assert len(recorder.replies) == 1
+
+
+async def test_a_read_that_fails_late_does_not_count_a_hold_twice() -> None:
+    """Of a poll of two channels one read fails, and the hold is parked. The feed is whole again, so
+    the hold is read for again; only then the other read fails.
+    """
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        hub.lost()
+        store.slow = store.failing = True
+        recorder = ask(hub, many("a", "b", since=cursor(hub, 0)))
+        await settled()
+        await store.let_go(1)
+        assert hub.parked == 1
+        hub.restored()
+        await settled()
+        await store.let_go(1)
+        store.failing = False
+        await store.let_go()
+        assert (hub.parked, bool(recorder)) == (1, False)
+        publish(hub, "b", 1)
+        assert (hub.parked, recorder.document["events"][0]["data"]) == (0, 1)
 
 
 async def test_a_client_that_goes_during_the_read_is_not_parked() -> None:
@@ -586,3 +608,43 @@ async def test_a_log_whose_end_never_fits_is_read_a_few_times_and_no_more() -> N
         await asyncio.sleep(1)
         assert recorder.answer.status == 503
         assert store.reads == MAX_TAIL_READS + 1
+
+
+# -- receipts ------------------------------------------------------------------
+
+# An epoch that was lost: its receipt is in no tail that comes.
+LOST_EPOCH = Cursor("lost", 9)
+
+
+async def test_a_receipt_of_a_lost_epoch_does_not_send_every_read_to_the_store() -> None:
+    """Events keep coming, so the tail never stands still, and never reaches the receipt."""
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        await warm(hub)
+        publish(hub, "a", 0)
+        hub.receipt("a", LOST_EPOCH)
+        for number in range(1, 20):
+            publish(hub, "a", number)
+            before = store.reads
+            recorder = ask(hub, value())
+            await settled()
+            assert recorder.answer.body == b"%d" % number
+            await asyncio.sleep(0.1)
+        assert store.reads == before
+
+
+@pytest.mark.parametrize("event", ["lost", "deleted"])
+async def test_a_receipt_ends_with_the_tail_that_it_was_told_of(event: str) -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        await warm(hub)
+        hub.receipt("a", LOST_EPOCH)
+        if event == "lost":
+            hub.lost()
+            hub.restored()
+        else:
+            hub.receipt("a", None)
+        await warm(hub)
+        before = store.reads
+        await warm(hub)
+        assert store.reads == before

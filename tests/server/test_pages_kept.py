@@ -15,7 +15,10 @@ from pushhub.protocol.request import Request
 from pushhub.settings import Settings
 from pushhub.store.base import append
 from pushhub.web.app import create_app
+from tests.redis_servers import Shelf, redis_shelf
 from tests.store.conftest import item
+
+__all__ = ["redis_shelf"]
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,14 +26,18 @@ if TYPE_CHECKING:
 CHANNELS = 25
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("store", ["memory", "sqlite", "valkey9"])
 @pytest.mark.parametrize("target", ["/events?since=earliest", ""], ids=["feed", "value"])
 async def test_no_page_outlives_its_answer(
-    store: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: str,
+    target: str,
+    tmp_path: Path,
+    redis_shelf: Shelf,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shelf, "MAX_TAILS_BYTES", 2 * 2**20)
-    url = "memory://" if store == "memory" else f"sqlite:///{tmp_path}/log.db"
-    app = create_app(Settings(dev=True, store=url))
+    urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/log.db"}
+    app = create_app(Settings(dev=True, store=urls.get(store) or redis_shelf.url(store)))
     await app.open()
     try:
         for number in range(CHANNELS):

@@ -3,6 +3,10 @@
 The collector of cycles hardly ever runs in a hub (`server/collector.py`), so whatever keeps a page
 in a cycle keeps its megabyte. Here as much is read as would show: five times what the tails may
 keep, which is less here than it is in use.
+
+With a closure in a cycle around each cold read a process on SQLite grows by 14 MiB for feeds and
+20 MiB for polls, one on Valkey by 14 MiB in all. One on the memory store does not, since the log
+itself holds the events: there `test_pages_kept.py` counts the pages.
 """
 
 from __future__ import annotations
@@ -31,10 +35,12 @@ EVENT_BYTES = 200_000
 CHANNELS = 25
 TAILS_BYTES = 2 * 2**20
 LIGHT = (
-    "import pushhub.hub.shelf as shelf; from pushhub.cli.app import main; "
-    f"shelf.MAX_TAILS_BYTES = {TAILS_BYTES}; main()"
+    "import pushhub.hub.shelf as shelf; import pushhub.server.collector as collector; "
+    "from pushhub.cli.app import main; "
+    # No collection but those before a freeze, wherever in its count the process is.
+    f"shelf.MAX_TAILS_BYTES = {TAILS_BYTES}; collector.THRESHOLDS = (10**9, 50, 100); main()"
 )
-# One endpoint reads 10 MB; whatever keeps half of that is found.
+# Each endpoint reads 10 MB. If all together keep half of that, something keeps pages.
 MOST_GROWTH = CHANNELS * EVENT_BYTES
 AT_A_TIME = 25
 # Each keeps its last response, to send it again (XEP-0124 §14.3).
@@ -222,4 +228,4 @@ async def test_what_was_read_does_not_stay(
         for session in sessions:
             await session.leave()
     print(store, {what: f"{bytes / 2**20:.0f} MiB" for what, bytes in grown.items()})
-    assert not {what: bytes for what, bytes in grown.items() if bytes > MOST_GROWTH}
+    assert sum(max(0, bytes) for bytes in grown.values()) < MOST_GROWTH, grown

@@ -44,6 +44,8 @@ class Clock:
         self.now += seconds
 
 
+# How often aged events and idle channels are looked for, where that is asked for.
+SWEEP_SECONDS = 0.05
 # How long news may take that crosses a network, on a machine that does much else.
 NEWS_SECONDS = 15.0
 
@@ -91,7 +93,7 @@ class Lab(Protocol):
 
     keeps_epoch: bool
 
-    def make(self) -> Store: ...
+    def make(self, idle_age: float | None = None) -> Store: ...
 
 
 class MemoryLab:
@@ -100,8 +102,8 @@ class MemoryLab:
     def __init__(self, folder: Path, clock: Clock, shelf: redis_servers.Shelf) -> None:
         self._clock = clock
 
-    def make(self) -> Store:
-        return MemoryStore(self._clock)
+    def make(self, idle_age: float | None = None) -> Store:
+        return MemoryStore(self._clock, idle_age=idle_age)
 
 
 class SqliteLab:
@@ -111,8 +113,12 @@ class SqliteLab:
         self._path = folder / "log.db"
         self._clock = clock
 
-    def make(self) -> Store:
-        return SqliteStore(str(self._path), self._clock)
+    def make(self, idle_age: float | None = None) -> Store:
+        if idle_age is None:
+            return SqliteStore(str(self._path), self._clock)
+        return SqliteStore(
+            str(self._path), self._clock, sweep_seconds=SWEEP_SECONDS, idle_age=idle_age
+        )
 
 
 class RedisLab:
@@ -124,8 +130,8 @@ class RedisLab:
         self._url = shelf.url(kind)
         self._clock = clock
 
-    def make(self) -> Store:
-        return RedisStore(self._url, self._clock)
+    def make(self, idle_age: float | None = None) -> Store:
+        return RedisStore(self._url, self._clock, idle_age=idle_age, walk_seconds=SWEEP_SECONDS)
 
 
 LABS: dict[str, Callable[[Path, Clock, redis_servers.Shelf], Lab]] = {

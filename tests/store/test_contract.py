@@ -27,7 +27,18 @@ from pushhub.store.base import (
     StoreUnavailable,
     append,
 )
-from tests.store.conftest import Clock, Lab, Recorder, insist, item, opened, publish, until
+from pushhub.store.span import LEAST_FLOOR
+from tests.store.conftest import (
+    NEWS_SECONDS,
+    Clock,
+    Lab,
+    Recorder,
+    insist,
+    item,
+    opened,
+    publish,
+    until,
+)
 
 if TYPE_CHECKING:
     from pushhub.store.base import Store
@@ -526,3 +537,104 @@ async def test_channels_are_listed_in_pages_by_name(store: Store) -> None:
     assert [info.channel for info in await store.channels("news:", news[1], 2)] == news[2:4]
     assert await store.channels("news:", "nfs", 100) == []
     assert await store.channels("$", "", 100) == []
+
+
+# -- idle channels -------------------------------------------------------------
+
+IDLE_AGE = 100.0
+ANY_AGE = Retention(age=None)
+
+
+async def removed(store: Store, channel: str) -> None:
+    """Wait until a channel that had few events is removed: it begins above the mark then."""
+    async with asyncio.timeout(NEWS_SECONDS):
+        while (await page(store, channel, Start.NOW)).cursor.offset < LEAST_FLOOR:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_an_idle_channel_is_removed_and_told(
+    lab: Lab, clock: Clock, listener: Recorder
+) -> None:
+    async with opened(lab.make(IDLE_AGE), listener) as store:
+        await store.tail("a", 1)
+        await publish(store, *[item(text, "a", ANY_AGE) for text in "12"], item("1", "b", ANY_AGE))
+        clock.advance(IDLE_AGE / 2)
+        await publish(store, item("2", "b", ANY_AGE))
+        clock.advance(IDLE_AGE / 2 + 1)
+        await publish(store, item("1", "c"))
+        await removed(store, "a")
+        assert [info.channel for info in await store.channels("", "", 9)] == ["b", "c"]
+        assert await store.count() == 2
+        await until(lambda: "a" in listener.told)
+        assert [thing for thing in listener.told if isinstance(thing, str)] == ["a"]
+        assert offsets(await page(store, "b", Start.EARLIEST)) == [1, 2]
+
+
+async def test_no_cursor_from_before_fits_what_comes_after(lab: Lab, clock: Clock) -> None:
+    async with opened(lab.make(IDLE_AGE)) as store:
+        before = await publish(store, *[item(str(number)) for number in range(3)])
+        old = [at(store, 0), *(one.cursor for one in before)]
+        clock.advance(IDLE_AGE + 1)
+        await publish(store, item(channel="b"))
+        await removed(store, "a")
+        # While it is gone, each reader is told that something may be missing.
+        for cursor in old:
+            assert (await gap(store, "a", cursor)).reason is Reason.TRIMMED
+        now = await page(store, "a", Start.NOW)
+        assert now == Page((), at(store, LEAST_FLOOR), True)
+        assert await store.tail("a", 5) == now
+        # A writer with an old ETag does not overwrite what is new.
+        [back] = await publish(store, item("back"))
+        assert back.cursor == at(store, LEAST_FLOOR + 1)
+        expect = Expect(frozenset(one.cursor for one in before))
+        assert await append(store, replace(item("x"), expect=expect)) == [Mismatch(back.cursor)]
+        for cursor in old:
+            assert (await gap(store, "a", cursor)).reason is Reason.TRIMMED
+        # A reader from the time without the channel misses nothing, and is told of no gap.
+        assert offsets(await page(store, "a", now.cursor)) == [LEAST_FLOOR + 1]
+        epoch = store.epoch
+    # The mark outlives the setting.
+    async with opened(lab.make()) as store:
+        [fresh] = await publish(store, item(channel="new"))
+        assert fresh.cursor.offset == (LEAST_FLOOR + 1 if lab.keeps_epoch else 1)
+        assert (store.epoch == epoch) is lab.keeps_epoch
+
+
+async def test_the_mark_is_above_every_removed_offset(lab: Lab, clock: Clock) -> None:
+    async with opened(lab.make(IDLE_AGE)) as store:
+        await publish(store, *[item("x", retention=Retention(events=1)) for _ in range(1030)])
+        last = at(store, 1030)
+        clock.advance(IDLE_AGE + 1)
+        await publish(store, item(channel="b"))
+        async with asyncio.timeout(NEWS_SECONDS):
+            while (await page(store, "none", Start.NOW)).cursor.offset < 1030:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        [back] = await publish(store, item("back"))
+        assert back.cursor == at(store, 2 * LEAST_FLOOR + 1)
+        assert (await gap(store, "a", last)).reason is Reason.TRIMMED
+
+
+async def test_registers_stay_and_deleted_channels_go(lab: Lab, clock: Clock) -> None:
+    async with opened(lab.make(IDLE_AGE)) as store:
+        await publish(store, item("secret", "$account", REGISTER), item("1", "$gone"))
+        await publish(store, item("1", "deleted"))
+        await store.delete("$gone")
+        await store.delete("deleted")
+        assert (await page(store, "deleted", Start.NOW)).cursor == at(store, 1)
+        clock.advance(IDLE_AGE + 1)
+        await publish(store, item(channel="b"))
+        await removed(store, "$gone")
+        await removed(store, "deleted")
+        assert [event.data for event in (await page(store, "$account", Start.LAST)).events] == [
+            b"secret"
+        ]
+
+
+async def test_nothing_is_removed_by_default(lab: Lab, clock: Clock) -> None:
+    async with opened(lab.make()) as store:
+        await publish(store, item(retention=ANY_AGE))
+        clock.advance(1e9)
+        await publish(store, item(channel="b"))
+        await asyncio.sleep(0.2)  # several walks, if there were any
+        assert await store.count() == 2
+        assert offsets(await page(store, "a", Start.EARLIEST)) == [1]

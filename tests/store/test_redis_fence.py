@@ -276,6 +276,25 @@ async def test_ctrl_c_lifts_the_fence(server: RedisServer) -> None:
         await publish(store, item("1"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_while_the_snapshot_is_written_lifts_the_fence(
+    server: RedisServer, number: signal.Signals
+) -> None:
+    """Without an AOF the command waits for a snapshot first, minutes with a large log."""
+    async with opened(RedisStore(server.url())) as store:
+        [one] = await publish(store, item("1"))
+    # Microseconds for each key.
+    server.ask("CONFIG", "SET", "rdb-key-save-delay", "10000000")
+    process = await command(server)
+    await until(lambda: server.info("persistence")["rdb_bgsave_in_progress"])
+    process.send_signal(number)
+    assert f"Lifted; the log goes on in epoch {one.cursor.epoch}" in await line(process)
+    assert await process.wait() == 1
+    assert await standing(server, one.cursor) is None
+    async with opened(RedisStore(server.url())) as store:
+        await publish(store, item("2"))
+
+
 async def test_it_is_for_redis_alone() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pushhub", "store", "fence"),

@@ -117,6 +117,43 @@ async def test_a_sentinel_that_is_behind_does_not_lead_back(
     await sentinels.close()
 
 
+async def test_an_odd_reply_does_not_end_the_listening() -> None:
+    """A sentinel whose service is removed between two commands has no master to name."""
+    odd = [b"*0\r\n", b"*-1\r\n"]
+    named = b"*2\r\n$9\r\n127.0.0.1\r\n$4\r\n7777\r\n"
+    known = b"*4\r\n$5\r\nflags\r\n$6\r\nmaster\r\n$12\r\nconfig-epoch\r\n$1\r\n5\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readline():
+            words = []
+            for _ in range(int(head[1:])):
+                size = int((await reader.readline())[1:])
+                words.append((await reader.readexactly(size + 2))[:-2])
+            match words[:2]:
+                case [b"SENTINEL", b"MASTER"]:
+                    # Nothing is known of the service, then that there is a master.
+                    writer.write(odd.pop(0) if len(odd) == 2 else known)
+                case [b"SENTINEL", _]:
+                    writer.write(odd.pop(0) if odd else named)
+                case [b"PSUBSCRIBE", pattern]:
+                    writer.write(b"*3\r\n$10\r\npsubscribe\r\n$1\r\n%b\r\n:1\r\n" % pattern)
+                case _:
+                    writer.write(b"+OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    sentinels = Sentinels(read_sentinel_url(f"redis+sentinel://127.0.0.1:{port}/hub/0"))
+    moved = asyncio.Event()
+    sentinels.watch(moved.set)
+    async with asyncio.timeout(20):
+        await moved.wait()
+    assert sentinels.current == ("127.0.0.1", 7777)
+    assert odd == []
+    await sentinels.close()
+    server.close()
+
+
 async def test_no_sentinel_at_all_is_one_sentence(rack: Rack) -> None:
     store = RedisStore(f"redis+sentinel://127.0.0.1:{free_port()}/hub/0")
     with pytest.raises(StoreUnavailable, match="No master found for 'hub'"):

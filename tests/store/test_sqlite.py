@@ -280,6 +280,24 @@ async def test_a_backup_beside_the_former_write_ahead_log_is_refused(
         assert await offsets(store) == [1]
 
 
+async def test_a_changed_mode_after_a_kill_keeps_what_was_acknowledged(path: Path) -> None:
+    """It looks like a copied backup, and the refusal's advice must not cost the events."""
+    async with opened(at(path)) as store:
+        await publish(store, item("1"))
+        epoch = store.epoch
+    lines = await asyncio.to_thread(append_until_killed, path, 0.2)
+    await asyncio.to_thread(path.chmod, 0o600)
+    await refused(path, f"mode was changed, keep them: .* remove {path}.lineage instead")
+    os.unlink(sidecar(path))
+    async with opened(at(path)) as store:
+        assert store.epoch != epoch
+        for line in lines:
+            channel, text, _ = line.split()
+            read = await store.read(channel, Start.NOW, 1)
+            assert isinstance(read, Page)
+            assert read.cursor.offset >= parse_cursor(text).offset
+
+
 async def test_a_foreign_write_ahead_log_without_a_sidecar_is_refused(
     path: Path, tmp_path: Path
 ) -> None:

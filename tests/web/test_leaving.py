@@ -79,7 +79,14 @@ async def test_U15_every_hold_gets_a_complete_answer_and_the_end_is_clean(
             server.signal(signal.SIGTERM)
             while (ready := await watcher.ask("GET", "/readyz")).status == 200:
                 assert time.monotonic() - begun < 2.0
-            assert ready.json() == {"ready": False, "leaving": True, "store": True}
+            works = {"ok": True}
+            assert ready.json() == {
+                "ready": False,
+                "leaving": True,
+                "store": True,
+                "reads": works,
+                "writes": works,
+            }
             # Readiness is first: nobody was answered, and who comes is served.
             assert await server.metric("pushhub_holds") == HOLDS
             late = await server.publish(fresh(), "late")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pushhub.store.base import StoreUnavailable
+from pushhub.xmpp.stamps import Stamps
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
 from tests.xmpp.conftest import World, body
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from pushhub.protocol.event import Event
     from tests import redis_servers
     from tests.xmpp.conftest import Client
 
@@ -76,6 +79,31 @@ async def test_the_same_client_comes_back(world: World, romeo: Client) -> None:
     farewell = await old.post("")
     assert farewell.get("condition") == "remote-stream-error"
     assert [e.name for e in farewell.elements] == ["error"], "they are the new session's"
+
+
+async def test_a_store_that_fails_before_the_stamp_is_known_loses_no_message(
+    world: World, romeo: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stamp of a late message may need another read of the archive."""
+    await gone_dark(world, romeo, "one", "two")
+    juliet = await world.user("juliet", "balcony")
+    failed: list[Event] = []
+    of = Stamps.of
+
+    async def fails_once(self: Stamps, event: Event) -> int:
+        if not failed:
+            failed.append(event)
+            raise StoreUnavailable("The store has just gone.")
+        return await of(self, event)
+
+    monkeypatch.setattr(Stamps, "of", fails_once)
+    juliet.say("<presence xmlns='jabber:client'/>")
+    await world.server.settle()
+    assert failed
+    juliet.leave()
+    await world.server.settle()
+    again = await (await world.user("juliet", "desk")).available()
+    assert await got(again) == ["one", "two"]
 
 
 async def test_another_client_has_come_meanwhile(world: World, romeo: Client) -> None:

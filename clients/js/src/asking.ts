@@ -65,9 +65,11 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
   /** A firm pause is the hub's own wish; any other ends when there is a reason to. 0 is for ever. */
   const pause = (ms: number, firm?: boolean) =>
     new Promise<void>((done) => {
-      if (ms) setTimeout(done, ms);
+      const timer = ms && setTimeout(done, ms);
       wake = () => {
-        if (!firm || !running) done();
+        if (firm && running) return;
+        clearTimeout(timer);
+        done();
       };
     });
 
@@ -153,8 +155,11 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
     for (;;) {
       let from = readers.positions();
       let hold = false;
-      if (!running || !Object.keys(from)[0]) await pause(0);
-      else
+      if (!running || !Object.keys(from)[0]) {
+        // Who reads next begins immediately, in an outage too.
+        failures = 0;
+        await pause(0);
+      } else
         try {
           await asker.enter();
           if (!running) continue;
@@ -179,7 +184,7 @@ export const createAsking = ({ readers, pace, send, stream, ...asker }: Asker): 
     },
     again() {
       if (!held) {
-        if (asker.state() != "offline") wake();
+        if (!failures) wake();
       } else if (!same(held, readers.positions())) drop();
     },
     kick(network) {

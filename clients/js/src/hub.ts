@@ -4,7 +4,7 @@ import { createAsking } from "./asking.js";
 import { recall, remember } from "./memory.js";
 import { createPace } from "./pace.js";
 import { createReaders, safely, type Answer, type Positions, type Reader, type Readers } from "./readers.js";
-import { refusal, sender, type Refused } from "./request.js";
+import { refusal, sender, until, type Refused } from "./request.js";
 import type { Stream } from "./stream.js";
 import type { Event, Gap, Hub, Message, Options, PushhubError, ReadOptions, State } from "./types.js";
 
@@ -60,13 +60,7 @@ export interface Parts {
   stream?: Stream;
 }
 
-/** Call `end` when the signal says so, or has said it. */
-const until = (signal: AbortSignal | undefined, end: () => void) => {
-  signal?.addEventListener("abort", end);
-  if (signal?.aborted) end();
-};
-
-const hidden = () => !!globalThis.document?.hidden;
+const hidden = () => globalThis.document?.hidden;
 
 export const createHub = (url = "", options: Options = {}, { share, identify, stream }: Parts = {}): Hub => {
   const base = url.replace(/\/$/, "");
@@ -219,7 +213,7 @@ export const createHub = (url = "", options: Options = {}, { share, identify, st
     hear,
     rest: () => (hidden() && !sharing?.seen() ? (options.hidden ?? HIDDEN_MS) : 0),
   });
-  for (const type of ["online", "offline", "pageshow", "visibilitychange", "pagehide"])
+  for (const type of "online offline pageshow visibilitychange pagehide".split(" "))
     addEventListener(type, sign, { signal: life.signal });
   asking.run(true);
   if (!renews) void enter();

@@ -14,7 +14,7 @@ export const recall = (key: string): Memory => {
   try {
     memory = JSON.parse(sessionStorage[key]);
   } catch {}
-  return { wait: memory.wait, cursors: table(memory.cursors) };
+  return { ...memory, cursors: table(memory.cursors) };
 };
 
 export const remember = (key: string, memory: Memory): void => {

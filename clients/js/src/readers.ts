@@ -87,8 +87,8 @@ export const createReaders = (): Readers => {
 
     joining() {
       const there = table<string>();
-      for (const { channel, at } of active()) if (offsetOf(at) >= 0) there[channel] = at;
       const from = table<string>();
+      for (const { channel, at } of active()) if (offsetOf(at) >= 0) there[channel] = at;
       for (const { channel, at } of active()) if (at == "now" && there[channel]) from[channel] = at;
       return [from, { events: [], cursors: there }] as [Positions, Answer];
     },
@@ -108,7 +108,9 @@ export const createReaders = (): Readers => {
           reader.at = at;
           if (readers.has(reader)) safely(() => reader.take?.(message, before));
         };
-        if (gaps[channel]) give({ type: "gap", channel, ...gaps[channel] }, to);
+        const gap = gaps[channel];
+        // What was trimmed is no loss to a reader that has read it.
+        if (gap && !(gap.reason == "trimmed" && serves(to, reader.at))) give({ type: "gap", channel, ...gap }, to);
         for (const event of events[channel] ?? [])
           if (!(event.offset <= offsetOf(reader.at))) give(event, epoch + event.offset);
         if (!(offsetOf(to) <= offsetOf(reader.at))) reader.at = to;

@@ -20,7 +20,13 @@ export const refusal = (problem: Refused["problem"], status: number, headers?: H
 /** The answer if it is a success; else a `Refused` is thrown. */
 export const checked = async (response: Response): Promise<Response> => {
   if (response.ok) return response;
-  throw refusal(await response.json().catch(() => ({})), response.status, response.headers);
+  // A body that is cut fails here: it may have named the one channel that is refused.
+  const text = await response.text();
+  let problem: Refused["problem"] = {};
+  try {
+    problem = JSON.parse(text);
+  } catch {}
+  throw refusal(problem, response.status, response.headers);
 };
 
 /** When a token ends, in milliseconds since 1970; nothing, if it is no JWT (RFC 7519 §4.1.4). */
@@ -97,7 +103,7 @@ export const sender = (
     let response: Response;
     try {
       // A page's own `fetch` may ignore the signal.
-      response = await (signal ? Promise.race([sent, ended(signal)]) : sent);
+      response = await Promise.race([sent, new Promise<never>((_, fail) => until(signal, () => fail(signal!.reason)))]);
     } catch (error) {
       throw error instanceof TypeError ? unreachable(base, error) : error;
     }
@@ -107,9 +113,8 @@ export const sender = (
   return { send, fresh, renews: !!renew };
 };
 
-const ended = (signal: AbortSignal) =>
-  new Promise<never>((_, fail) => {
-    const end = () => fail(signal.reason);
-    signal.addEventListener("abort", end);
-    if (signal.aborted) end();
-  });
+/** Call `end` when the signal says so, or has said it. */
+export const until = (signal: AbortSignal | undefined, end: () => void) => {
+  signal?.addEventListener("abort", end);
+  if (signal?.aborted) end();
+};

@@ -52,8 +52,11 @@ export const createStream = (): Stream => {
       // A hub's first message comes at once.
       let heard = false;
       let stuck: ReturnType<typeof setTimeout> | undefined;
+      let late = false;
       const giveUp = () => {
-        block();
+        // Once for each stream: a late message may have many events.
+        if (!late) block();
+        late = true;
         void reader.cancel();
       };
       try {

@@ -23,7 +23,8 @@ const OFFLINE_MS = 1500;
 export const shareTabs: Share = (key, hub) => {
   const { readers } = hub;
   let locks: LockManager;
-  const me = Math.random().toString(36).slice(2);
+  /** Another name each time, so that nobody waits for its lock yet. */
+  let me: string;
   /** The tabs that this one asks for, and whether they are seen. */
   const tabs = new Map<string, boolean>();
   let leading = false;
@@ -66,7 +67,7 @@ export const shareTabs: Share = (key, hub) => {
 
   const post = (news: News) => {
     if (!leading) return;
-    if (news.state == "offline") return void (offline ??= setTimeout(send, OFFLINE_MS, { news }));
+    if (news.state == "offline") return void (offline ??= setTimeout(() => (calm(), send({ news })), OFFLINE_MS));
     if (news.state) calm();
     send({ news });
   };
@@ -98,6 +99,8 @@ export const shareTabs: Share = (key, hub) => {
     tabs.set(id, seen);
     forget(id);
     for (const [channel, at] of reads) readers.add({ channel, at, tab: id });
+    // A sign of life comes at once, also in an outage.
+    send({ news: {} });
     post({ state: hub.state() });
     hub.changed();
   };
@@ -117,12 +120,14 @@ export const shareTabs: Share = (key, hub) => {
     clearTimeout(watch);
     watch = setTimeout(() => {
       changed();
-      // A tab that never answered anything is not heard here at all.
-      watch = setTimeout(() => leading || (heard ? apply(true) : alone()), ANSWER_MS);
+      // A tab that never answered anything is not heard here at all, or its page has stopped: until it is heard,
+      // this one asks for itself.
+      watch = setTimeout(() => leading || (heard ? apply(true) : hub.lead(true)), ANSWER_MS);
     }, SILENCE_MS);
   };
 
   const enter = () => {
+    me = Math.random().toString(36).slice(2);
     leaving = new AbortController();
     try {
       locks ??= navigator.locks;
@@ -131,6 +136,10 @@ export const shareTabs: Share = (key, hub) => {
       return alone();
     }
     bus.onmessage = ({ data: { hello, news, tab } }: { data: Letter }) => {
+      if (!heard && !leading) {
+        hub.lead(false);
+        changed();
+      }
       heard = true;
       listen();
       if (hello) changed();

@@ -66,7 +66,7 @@ export const poll: StartPoll = (
       controller = new AbortController();
       const timer = setTimeout(() => controller.abort(), SLACK_MS + 1000 * pace.wait);
       try {
-        ms = await ask();
+        ms = await ask().finally(() => clearTimeout(timer));
         failures = 0;
         pace.lived(Date.now() - began);
       } catch (error) {
@@ -81,7 +81,6 @@ export const poll: StartPoll = (
           for (const loser of losers) safely(() => loser(reason));
         }
       }
-      clearTimeout(timer);
       if (ms && !stopped)
         await new Promise<void>((done) => {
           const timer = setTimeout(done, ms);

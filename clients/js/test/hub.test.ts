@@ -325,6 +325,22 @@ describe("gaps", () => {
     expect(a).toMatchObject([{ type: "gap", reason: "trimmed" }, { data: 4 }, { data: 5 }]);
   });
 
+  it("tells only those that miss what was trimmed, and brings nobody anything twice", async () => {
+    const hub = open();
+    model.publish("a", 1, 2, 3, 4);
+    const first = heard(hub, "a");
+    await pass(20);
+    model.publish("a", 5);
+    await pass();
+    model.keep = 2;
+    const late = heard(hub, "a", { since: "e1-1" });
+    await pass(50);
+    model.publish("a", 6);
+    await pass();
+    expect(first.data).toEqual([5, 6]);
+    expect(late).toMatchObject([{ type: "gap", reason: "trimmed" }, { data: 4 }, { data: 5 }, { data: 6 }]);
+  });
+
   it("tells a reader that comes with a cursor of another life", async () => {
     const hub = open();
     const a = heard(hub, "a");
@@ -365,6 +381,31 @@ describe("failing", () => {
     expect(model.asked.length).toBe(1);
     await pass(200);
     expect(hub.state).toBe("live");
+  });
+
+  it("begins to read in an outage", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    model.next.push(new TypeError("network"));
+    await pass(10);
+    a.stop();
+    await pass(60_000);
+    expect([hub.state, model.asked.length]).toEqual(["offline", 1]);
+    const b = heard(hub, "b");
+    await pass(100);
+    model.publish("b", 1);
+    await pass();
+    expect([b.data, hub.state]).toEqual([[1], "live"]);
+  });
+
+  it("leaves no timer when it is closed in a pause", async () => {
+    const hub = open();
+    heard(hub, "a");
+    model.next.push(problem(503, {}, { "Retry-After": "86400" }));
+    await pass(50);
+    hub.close();
+    await pass(50);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it("obeys the hub's retry_ms", async () => {
@@ -686,6 +727,19 @@ describe("refusals", () => {
     expect(hub.state).toBe("closed");
     await pass(100_000);
     expect(model.asked.length).toBe(1);
+  });
+
+  it("are none if the connection breaks within them", async () => {
+    const hub = open();
+    const a = heard(hub, "a");
+    const b = heard(hub, "b");
+    const body = new ReadableStream({ start: (stream) => stream.error(new TypeError("network error")) });
+    model.next.push(new Response(body, { status: 403 }), new TypeError("network"), problem(403, { channel: "b" }));
+    await pass(5000);
+    model.publish("a", 1);
+    await pass();
+    expect([a.data, hub.state]).toEqual([[1], "live"]);
+    expect(b).toMatchObject([{ type: "error", error: { status: 403 } }]);
   });
 
   it("are none if the channel was deleted meanwhile", async () => {

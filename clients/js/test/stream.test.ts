@@ -127,6 +127,25 @@ it("falls back when an event comes late", async () => {
   expect([data, far.length, model.held]).toEqual([[1, 2], 1, 1]);
 });
 
+it("counts a late stream once, however many events were late", async () => {
+  const { hub, far } = open();
+  hub.on("a", () => {});
+  await pass(20);
+  far[0]!.write(":\n\n");
+  await pass(20_000);
+  const time = new Date(Date.now() - 10_000).toISOString();
+  const late = [1, 2, 3, 4, 5, 6, 7, 8].map((offset) => {
+    model.publish("a", offset);
+    return answer(offset).replace('"time":""', `"time":"${time}"`);
+  });
+  far[0]!.write(late.join(""));
+  await pass(290_000);
+  expect(far.length).toBe(1);
+  // In five minutes a stream is tried again.
+  await pass(40_000);
+  expect(far.length).toBe(2);
+});
+
 it("stays with a stream whose events are old because they were missed, or whose clock differs", async () => {
   const { hub, far } = open(3600_000);
   hub.on("a", () => {});

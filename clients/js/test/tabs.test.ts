@@ -16,6 +16,7 @@ const locks = () => {
     let dead = false;
     const request = (name: string, options: any, given: () => any) =>
       new Promise<void>((done, fail) => {
+        asked.push(name);
         const queue = queues.get(name) ?? queues.set(name, []).get(name)!;
         const entry = {
           lose: fail,
@@ -51,6 +52,8 @@ const settle = async () => {
 };
 
 let model: Model;
+/** Every name of a lock that was asked for. */
+const asked: string[] = [];
 let browser: ReturnType<typeof locks>;
 let buses: Set<any>;
 const hubs: Hub[] = [];
@@ -115,6 +118,10 @@ const tab = async (options = {}, refuse: { locks?: unknown; bus?: unknown; stora
     /** Its page is stopped: it holds its locks, and does nothing. */
     stall() {
       for (const bus of own) buses.delete(bus);
+    },
+    /** It goes on. */
+    resume() {
+      for (const bus of own) buses.add(bus);
     },
   };
 };
@@ -228,6 +235,54 @@ it("take over from a tab whose page has stopped, and it comes back as another", 
   await pass(100);
   expect(second.heard).toEqual([1]);
   expect([first, second].map(({ hub }) => hub.debug().leading)).toEqual([false, true]);
+});
+
+it("share again with a tab whose page had stopped while they were opened", async () => {
+  const first = await tab();
+  first.on("a");
+  await pass(50);
+  first.stall();
+  const second = await tab();
+  second.on("a");
+  await pass(50_000);
+  expect(model.held).toBe(2);
+  first.resume();
+  model.publish("a", 1);
+  await pass(100);
+  expect([first.heard, second.heard, model.held]).toEqual([[1], [1], 1]);
+  expect([first, second].map(({ hub }) => hub.debug().leading)).toEqual([true, false]);
+});
+
+it("share again after the back/forward cache, whatever another tab does with its locks", async () => {
+  const [first, second] = [await tab(), await tab()];
+  first.on("a");
+  second.on("a");
+  await pass(50);
+  // The other tab is given the lock of this one, and its page stops before it gives the lock back.
+  const [name] = asked.filter((name) => !name.endsWith("lead")).slice(-1);
+  void browser().request(name!, {}, () => new Promise(() => {}));
+  second.say("pagehide", { persisted: true });
+  await pass(50);
+  second.say("pageshow", { persisted: true });
+  await pass(6000);
+  model.publish("a", 1);
+  await pass(50);
+  expect([first.heard, second.heard, model.held]).toEqual([[1], [1], 1]);
+});
+
+it("hear of an outage that began before they were opened, and do not ask, too", async () => {
+  const first = await tab();
+  first.on("a");
+  await pass(50);
+  model.next = [problem(503, {}, { "Retry-After": "600" })];
+  for (const end of [...model.cuts]) end();
+  await pass(10_000);
+  const second = await tab();
+  second.on("a");
+  await pass(10_000);
+  expect(second.hub.state).toBe("offline");
+  await pass(300_000);
+  expect([first.hub.debug().leading, second.hub.debug().requests]).toEqual([true, 0]);
 });
 
 it("that are kept apart each ask for themselves", async () => {

@@ -65,6 +65,15 @@ it("obeys X-Poll-Interval, and Retry-After", async () => {
   orders.stop();
 });
 
+it("leaves no timer when it is stopped", async () => {
+  answer = ({ signal }) => new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
+  const orders = poll("/api/orders", { fetch });
+  await pass(100);
+  orders.stop();
+  await pass();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 it("reads text, and what is not there yet", async () => {
   answer = () => new Response("hi", { headers: { etag: '"t"', "content-type": "text/plain" } });
   const values: unknown[] = [];

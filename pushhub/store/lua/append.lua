@@ -49,7 +49,7 @@ local top, age = tonumber(meta[1]), tonumber(ARGV[4])
 if not top then
   -- The stream outliving its meta would take somebody's hand; offsets must not restart even then.
   local last = last_event()
-  top = last and offset_of(last) or 0
+  top = last and offset_of(last) or floor_of(KEYS[4])
 end
 local is_first = redis.call('XLEN', KEYS[2]) == 0
 -- No event is older than that: most appends need not look.

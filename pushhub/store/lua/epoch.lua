@@ -79,6 +79,13 @@ local function epoch_or(key, fresh)
   return epoch
 end
 
+-- The high-water mark of the channels that were removed because nothing was published to them. No
+-- offset of theirs is above it, and a channel without metadata begins above it: so no cursor from
+-- before fits an event from after. 0 as long as none was removed.
+local function floor_of(key)
+  return tonumber(redis.call('HMGET', key, 'floor')[1] or 0)
+end
+
 -- Milliseconds since 1970: the caller's, or the server's own.
 local function milliseconds(given)
   if given ~= '' then return tonumber(given) end

@@ -8,7 +8,7 @@
 local epoch = epoch_of(KEYS[3]) or (fenced(KEYS[3]))
 if not epoch then return {} end
 local meta = redis.call('HMGET', KEYS[1], 'top', 'age')
-local top, age = tonumber(meta[1] or 0), tonumber(meta[2] or 0)
+local top, age = tonumber(meta[1]) or floor_of(KEYS[3]), tonumber(meta[2] or 0)
 local cutoff = age > 0 and milliseconds(ARGV[6]) - age or nil
 
 -- Aged events may still lie there until the next append; nobody is shown them, the last one excepted.
