@@ -165,7 +165,7 @@ class Home:
             message.resource and message.kind == "headline"
         ):
             return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: for nobody else.
-        targets = {session for session in self.sessions.values() if session.takes_messages}
+        targets = [session for session in self.sessions.values() if session.takes_messages]
         for session in targets:
             session.write(payload)
         if len(self.sessions) > len(targets) and message.copied and targets:
@@ -243,7 +243,7 @@ class Home:
         store, name = self.server.hub.store, archive_name(self.jid.bare)
         late = Late(store, self.jid.bare)
         for event in await self._lost():
-            session.write(await late.payload(event))
+            session.bring(event.offset, await late.payload(event))
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # What is older than the last so many is not sent, but stays in the archive.
         since = max(
@@ -260,7 +260,8 @@ class Home:
                 continue
             for event in read.events:
                 message = kept(event)
-                if not message.outgoing and event.offset not in self._direct:
+                got = event.offset in self._direct or event.offset in session.brought
+                if not message.outgoing and not got:
                     session.write(await late.payload(event))
             at = read.cursor
             if read.up_to_date or not read.events:
@@ -303,7 +304,7 @@ class Home:
             for session in list(self.sessions.values()):
                 copied = not message.resource or (session.carbons and message.copied)
                 if session.takes_messages and (session.since >= event.offset or not copied):
-                    session.write(payload)
+                    session.bring(event.offset, payload)
         self._dirty = True
 
     async def inherit(self) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from pushhub.xmpp.carrier import Carrier
     from tests import redis_servers
     from tests.xmpp.conftest import Client
 
@@ -102,6 +103,32 @@ async def test_a_session_that_saw_everything_sees_nothing_twice(
     carrier.expire()
     await world.server.settle()
     assert await got(juliet) == ["one", "two"]
+
+
+async def test_two_clients_vanish_with_the_same_messages(world: World, romeo: Client) -> None:
+    """They come to the client that is there, late, and once."""
+    other = await Browser.login(world, "juliet")
+    await other.post(AVAILABLE)
+    (first,) = world.sessions[0].carriers.values()
+    browser = await Browser.login(world, "juliet", resource="desk")
+    await browser.post(AVAILABLE)
+    (second,) = (c for c in world.sessions[0].carriers.values() if c is not first)
+    romeo.chat("juliet@localhost", "one")
+    romeo.chat("juliet@localhost", "two")
+    await romeo.settled()
+    for carrier in (first, second):
+        await until(lambda c=carrier: len(texts_of(c)) == 2)
+    juliet = await (await world.user("juliet", "phone")).available()
+    for carrier in (first, second):
+        carrier.session._seen -= 151
+        carrier.expire()
+        await world.server.settle()
+    assert await got(juliet) == ["one", "two"]
+
+
+def texts_of(carrier: Carrier) -> list[str | None]:
+    """The messages that wait for a client."""
+    return [body(e) for e in carrier.session.pending()[0] if e.name == "message"]
 
 
 async def test_a_crash_loses_nothing_that_no_client_has(world: World, romeo: Client) -> None:
