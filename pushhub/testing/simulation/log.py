@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pushhub.protocol.page import Page, Read
     from pushhub.store.base import Append, ChannelInfo, Listener, Outcome
 
+# Timers of one moment run in no order; what must keep its order is this far apart.
+APART_SECONDS = 1e-6
+
 
 class Log(MemoryStore):
     """A log in memory that can be asked for the truth."""
@@ -38,6 +41,14 @@ class Log(MemoryStore):
         """A channel's present epoch, its oldest offset, and its last one."""
         span = self._fresh(channel).span(self._epoch)
         return span.epoch, span.oldest, span.top
+
+    def find(self, channel: str, id: str) -> str | None:
+        """The cursor of the event whose data has that id."""
+        data = b'{"id":"%b"}' % id.encode()
+        for event in self._fresh(channel).events:
+            if event.data == data:
+                return str(event.cursor)
+        return None
 
     @property
     def registers(self) -> dict[str, int]:
@@ -109,7 +120,7 @@ class View:
         self.feeding = True
         self._latency = latency
         self._feed_seconds = feed_seconds
-        self._fed_until = 0.0
+        self._fed_until = self._sent_until = self._replied_until = 0.0
         self._listener: Listener | None = None
         self._epoch = log.epoch
         self._loop: asyncio.AbstractEventLoop
@@ -136,7 +147,10 @@ class View:
         return self._listener is not None and not self.failing
 
     def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        self._loop.call_later(self._latency(), self._append, appends, done)
+        # One connection: commands arrive in the order in which they were sent, and so do replies.
+        due = self._loop.time() + self._latency()
+        self._sent_until = max(self._sent_until + APART_SECONDS, due)
+        self._loop.call_at(self._sent_until, self._append, appends, done)
 
     def _append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         if self.failing or self._listener is None:
@@ -151,7 +165,9 @@ class View:
         done: Callable[[list[Outcome]], None],
         outcomes: list[Outcome],
     ) -> None:
-        self._loop.call_later(self._latency(), self._acknowledge, appends, done, outcomes)
+        due = self._loop.time() + self._latency()
+        self._replied_until = max(self._replied_until + APART_SECONDS, due)
+        self._loop.call_at(self._replied_until, self._acknowledge, appends, done, outcomes)
 
     def _acknowledge(
         self,
@@ -217,7 +233,8 @@ class View:
     def tell(self, what: Callable[..., None], *args: object) -> None:
         """Bring news, late and in order, if the feed is whole."""
         if self.feeding:
-            self._fed_until = max(self._fed_until, self._loop.time() + self._feed_seconds())
+            due = self._loop.time() + self._feed_seconds()
+            self._fed_until = max(self._fed_until + APART_SECONDS, due)
             self._loop.call_at(self._fed_until, self._told, what, args, self._broken)
 
     _broken = 0

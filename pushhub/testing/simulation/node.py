@@ -45,7 +45,7 @@ class Node:
 
     async def start(self) -> None:
         """Open the store, then listen."""
-        await self._inside(self._start())
+        await self.inside(self._start())
 
     async def _start(self) -> None:
         self.app = App(self.settings, store=self.store, runtime=self._runtime)
@@ -66,7 +66,7 @@ class Node:
 
     async def stop(self) -> None:
         """Leave as a process does that gets SIGTERM (`server.serving`)."""
-        await self._inside(self._stop())
+        await self.inside(self._stop())
 
     async def _stop(self) -> None:
         service, settings = self.app.service, self.settings
@@ -95,7 +95,8 @@ class Node:
         loop.forget(self.app.service.hub)
         self.is_up = False
 
-    async def _inside(self, work: Coroutine[None, None, None]) -> None:
+    async def inside(self, work: Coroutine[None, None, None]) -> None:
+        """Do something in the node's process."""
         await asyncio.get_running_loop().create_task(work, context=self._context)
 
     def weigh(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from pushhub.auth.keys import secret_hash
+from pushhub.protocol.grant import grant_from_claim
 from pushhub.runtime import Runtime
 from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
@@ -21,10 +22,12 @@ from pushhub.settings.origin import Route
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View
 from pushhub.testing.simulation.loop import BusyLoop
+from pushhub.testing.simulation.messages import Messages
 from pushhub.testing.simulation.network import Network
 from pushhub.testing.simulation.node import Node
 from pushhub.testing.simulation.oracle import Oracle
 from pushhub.testing.simulation.origin import Origin
+from pushhub.xmpp.accounts import AccountError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -53,6 +56,9 @@ NAMESPACES: dict[str, Namespace] = {
 # 32 bytes, none of them random: what an actor may do is no secret here.
 API_KEY = "phk_" + "A" * 43
 TOKEN_KEY = "k" * 32
+# Who can log in over XMPP.
+ACCOUNTS = ("ada", "bob", "cyd")
+PASSWORD = "Neither, fair saint"
 EVERYTHING: dict[str, list[str]] = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
 
 
@@ -66,6 +72,7 @@ class World:
         self.network = Network(loop)
         self.origin = Origin(self.network)
         self.oracle = Oracle(self)
+        self.messages = Messages(self)
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
         self.requests = 0
@@ -73,7 +80,7 @@ class World:
         self.resting = asyncio.Event()
         self.working = asyncio.Event()
         self.working.set()
-        # Node → when something was wrong with it, and until when.
+        # Node → when something was wrong with it, until when, and whether it was but a drain.
         self._troubles: dict[str, list[list[float]]] = {}
         self._runtime = Runtime(
             lambda: self.loop.time() + self.clock_offset,
@@ -118,10 +125,22 @@ class World:
             store = View(self._shared, self._latency, self._feed_seconds)
         node = Node(self.network, name, self.settings(), store, self._runtime)
         await node.start()
+        if self.plan.has_xmpp:
+            await node.inside(self._add_accounts(node))
         self.nodes = [other for other in self.nodes if other.name != name] + [node]
         self.nodes.sort(key=lambda n: n.name)
         self.oracle.forget_node(name)
         return node
+
+    async def _add_accounts(self, node: Node) -> None:
+        """Make the accounts, in a log that does not have them."""
+        assert node.app.sessions is not None
+        accounts = node.app.sessions.server.accounts
+        for name in ACCOUNTS:
+            try:
+                await accounts.add(name, "example.com", PASSWORD, grant_from_claim(EVERYTHING))
+            except AccountError:
+                pass  # It is there since another node's start.
 
     def view(self, node: Node) -> View | None:
         """A node's way to the shared log, if there is one."""
@@ -151,9 +170,10 @@ class World:
         """Add a line to the story."""
         self.story.append(f"{self.now():14.3f}  {who:<12} {words}")
 
-    def trouble(self, node: str) -> None:
-        """Something is wrong with a node from now on, and promises on time do not hold."""
-        self._troubles.setdefault(node, []).append([self.now(), float("inf")])
+    def trouble(self, node: str, *, drains: bool = False) -> None:
+        """Something is wrong with a node from now on, and promises on time do not hold. A node that
+        `drains` loses nothing."""
+        self._troubles.setdefault(node, []).append([self.now(), float("inf"), drains])
 
     def heal(self, node: str) -> None:
         """It is over."""
@@ -164,7 +184,16 @@ class World:
     def troubled(self, node: str, begin: float, end: float) -> bool:
         """Whether anything was wrong with a node, or with all, in that time."""
         troubles = [*self._troubles.get(node, []), *self._troubles.get("*", [])]
-        return any(since <= end and until >= begin for since, until in troubles)
+        return any(since <= end and until >= begin for since, until, _ in troubles)
+
+    def troubled_any(self, begin: float, end: float, *, drains: bool = True) -> bool:
+        """Whether anything was wrong with any node in that time, or with the origin; without
+        `drains`, a node that left as it should does not count."""
+        return any(
+            since <= end and until >= begin and (drains or not was_drain)
+            for troubles in self._troubles.values()
+            for since, until, was_drain in troubles
+        )
 
     async def loop_sleep(self, seconds: float) -> None:
         """Sleep; a process may not, an actor may."""

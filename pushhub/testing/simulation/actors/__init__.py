@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.testing.simulation.actors.bosh import Chatter
 from pushhub.testing.simulation.actors.faults import FAULTS
 from pushhub.testing.simulation.actors.feeds import (
     FeedReader,
@@ -39,6 +40,7 @@ KINDS: dict[str, type[Actor]] = {
     "waiter": Waiter,
     "changer": Changer,
     "operator": Operator,
+    "chatter": Chatter,
     **FAULTS,
 }
 # How many of each a run has on average.
@@ -56,5 +58,6 @@ MEANS: dict[str, float] = {
     "waiter": 1.5,
     "changer": 1.0,
     "operator": 0.4,
+    "chatter": 2.5,
     **dict.fromkeys(FAULTS, 0.25),
 }

@@ -79,6 +79,7 @@ class LogLoss(Fault):
             view.lose_feed()
         await self.world.loop_sleep(self.draw_length())
         lost = log.lose(self.random.randrange(4))
+        self.world.messages.forgive()
         self.tell(f"the log loses {lost} events, its epoch is {log.epoch}")
         for view in views:
             view.failing = False

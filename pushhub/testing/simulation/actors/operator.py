@@ -27,14 +27,16 @@ class Operator(Actor):
         if node is None or world.troubled(node.name, world.now(), world.now()):
             return
         self.tell(f"restarts {node.name}")
-        world.trouble(node.name)
+        world.trouble(node.name, drains=not world.is_certain)
         if world.is_certain:
             world.trouble("*")
         await node.stop()
         await world.loop_sleep(self.random.choice((0.01, 1.0, 10.0)))
         await world.add_node(node.name)
         world.heal(node.name)
-        world.heal("*")
+        if world.is_certain:
+            world.messages.forgive()
+            world.heal("*")
 
     async def _crash(self) -> None:
         """SIGKILL, and a new process a while later."""
@@ -47,10 +49,13 @@ class Operator(Actor):
         if world.is_certain:
             world.trouble("*")
         node.crash()
+        world.messages.crashed()
         view = world.view(node)
         if view is not None:
             await view.close()
         await world.loop_sleep(self.random.choice((0.01, 1.0, 25.0)))
         await world.add_node(node.name)
         world.heal(node.name)
-        world.heal("*")
+        if world.is_certain:
+            world.messages.forgive()
+            world.heal("*")
