@@ -243,7 +243,8 @@ class Home:
         store, name = self.server.hub.store, archive_name(self.jid.bare)
         late = Late(store, self.jid.bare)
         for event in await self._lost():
-            session.bring(event.offset, await late.payload(event))
+            if _lacks(session, event, kept(event)):
+                session.bring(event.offset, await late.payload(event))
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # What is older than the last so many is not sent, but stays in the archive.
         since = max(
@@ -302,8 +303,7 @@ class Home:
         for event in await self._lost():
             message, payload = kept(event), await late.payload(event)
             for session in list(self.sessions.values()):
-                copied = not message.resource or (session.carbons and message.copied)
-                if session.takes_messages and (session.since >= event.offset or not copied):
+                if session.takes_messages and _lacks(session, event, message):
                     session.bring(event.offset, payload)
         self._dirty = True
 
@@ -393,6 +393,13 @@ class Home:
 
     def __repr__(self) -> str:
         return f"<Home {self.jid.bare} {len(self.sessions)} sessions>"
+
+
+def _lacks(session: Session, event: Event, message: Kept) -> bool:
+    """Whether a message that another client may not have did not come to this one either: the
+    client came later, or the message was not for it."""
+    copied = not message.resource or (session.carbons and message.copied)
+    return session.since >= event.offset or not copied
 
 
 def _marker_name(bare: str) -> str:

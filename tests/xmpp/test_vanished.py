@@ -126,6 +126,27 @@ async def test_two_clients_vanish_with_the_same_messages(world: World, romeo: Cl
     assert await got(juliet) == ["one", "two"]
 
 
+async def test_a_client_vanishes_on_another_node(pair: World) -> None:
+    """What it may not have comes to nobody who has it already."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    juliet = await (await pair.user("juliet", "phone", 1)).available()
+    await gone_dark(pair, romeo, "one", "two")
+    for text in ("one", "two"):
+        await juliet.message(text)
+    (carrier,) = pair.sessions[0].carriers.values()
+    carrier.session._seen -= 151
+    carrier.expire()
+    await pair.servers[0].settle()
+    home = pair.servers[1].homes["juliet@localhost"]
+    # Twice: it learns of the marker by writing its own, and brings what that says afterwards.
+    for _ in range(2):
+        home._dirty = True
+        await home.inherit()
+        await home.remember()
+    assert home._taken == set(), "nothing is left to be brought"
+    assert await got(juliet) == []
+
+
 def texts_of(carrier: Carrier) -> list[str | None]:
     """The messages that wait for a client."""
     return [body(e) for e in carrier.session.pending()[0] if e.name == "message"]

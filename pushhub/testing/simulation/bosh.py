@@ -367,7 +367,7 @@ class BoshClient:
         else:
             self._clients.remove(client)
         shown = raw.decode().partition(">")[2].removesuffix("</body>")
-        world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {response}")
+        world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {response.status} {response.body[:3000]!r}")
         is_late = now - asked > self.wait + FORWARD_SECONDS + DELIVERY_SECONDS
         if self.sid and is_late and not world.troubled_any(asked, now):
             text = f"rid {rid} was answered after {now - asked:.3f} s"
