@@ -147,6 +147,29 @@ async def test_a_client_vanishes_on_another_node(pair: World) -> None:
     assert await got(juliet) == []
 
 
+async def test_a_session_moves_to_a_node_without_its_account(pair: World) -> None:
+    """What came while it was between two nodes went to the account's session on a third node, and
+    comes to the session that has moved, too."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    browser = await Browser.login(pair, "juliet")
+    await browser.post(AVAILABLE)
+    juliet = await (await pair.user("juliet", "phone", 1)).available()
+    await pair.leave(0)
+    romeo.chat("juliet@localhost", "one")
+    romeo.chat("juliet@localhost", "two")
+    for text in ("one", "two"):
+        await juliet.message(text)
+    await pair.servers[1].homes["juliet@localhost"].remember()
+    await pair.node()
+    found: list[str | None] = []
+    while len(found) < 2:
+        answer = await browser.post("", 2)
+        assert answer.elements, "they wait for it"
+        assert answer.get("type") is None
+        found += [body(e) for e in answer.elements if e.name == "message"]
+    assert found == ["one", "two"]
+
+
 def texts_of(carrier: Carrier) -> list[str | None]:
     """The messages that wait for a client."""
     return [body(e) for e in carrier.session.pending()[0] if e.name == "message"]

@@ -36,6 +36,8 @@ SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 RETRY_SECONDS = 1.0
 # What a forwarded request takes on top: the feeds of two nodes, and their registers.
 FORWARD_SECONDS = 2.0
+# After that a node that was killed is taken for dead, and its sessions for lost.
+DEAD_SECONDS = 30.0
 # A stanza that has no result by then will never have one.
 PATIENCE_SECONDS = 120.0
 
@@ -82,6 +84,8 @@ class BoshClient:
         self._steps: list[Element] = []
         self._news = asyncio.Event()
         self._polled = 0.0
+        # Whether it says which responses it has.
+        self._acks = False
         self._pump: asyncio.Task[None] | None = None
         self._waiting: dict[str, asyncio.Future[Element]] = {}
 
@@ -95,6 +99,7 @@ class BoshClient:
         """
         hold, wait = (0, 0) if polls else (1, 55)
         more = " ack='1'" if acks else ""
+        self._acks = acks
         self._post(
             f"to='{DOMAIN}' wait='{wait}' hold='{hold}' ver='1.11' xml:lang='en'"
             f" xmpp:version='1.0'{more}",
@@ -313,6 +318,8 @@ class BoshClient:
     def _post(self, attributes: str, said: list[str]) -> None:
         self._rid += 1
         sid = f" sid='{self.sid}'" if self.sid else ""
+        if self._acks and self.sid and self._taken < self._rid - 1:
+            sid += f" ack='{self._taken}'"
         raw = (
             f"<body xmlns='{HTTPBIND}' xmlns:xmpp='{XBOSH}' rid='{self._rid}'{sid} {attributes}>"
             f"{''.join(said)}</body>"
@@ -369,7 +376,8 @@ class BoshClient:
         shown = raw.decode().partition(">")[2].removesuffix("</body>")
         world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {response.status} {response.body[:3000]!r}")
         is_late = now - asked > self.wait + FORWARD_SECONDS + DELIVERY_SECONDS
-        if self.sid and is_late and not world.troubled_any(asked, now):
+        dead = world.messages.has_crashed(asked - DEAD_SECONDS, now)
+        if self.sid and is_late and not dead and not world.troubled_any(asked, now):
             text = f"rid {rid} was answered after {now - asked:.3f} s"
             world.oracle.find("late", self.name, text)
         if response.status >= 500 and not world.troubled_any(asked, now):
@@ -377,7 +385,8 @@ class BoshClient:
         return response
 
     def _answered(self, rid: int, body: Element, seconds: float) -> None:
-        self.heard = self.world.now()
+        if body.get("type") != "terminate":
+            self.heard = self.world.now()
         self._tasks.pop(rid, None)
         self._responses[rid] = body
         while self.condition is None and (taken := self._responses.pop(self._taken + 1, None)):

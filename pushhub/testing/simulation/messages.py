@@ -69,6 +69,10 @@ class Messages:
         """A node was killed: messages to its sessions come once more."""
         self._crashes.append(self._world.now())
 
+    def has_crashed(self, begin: float, end: float) -> bool:
+        """Whether a node was killed in that time."""
+        return any(begin <= at <= end for at in self._crashes)
+
     # Senders
 
     def send(self, sent: Sent) -> None:
