@@ -313,10 +313,10 @@ class Home:
         Raises:
             StoreError: the store cannot be read now.
         """
-        for node, offsets in list(self._foreign.items()):
+        for node in list(self._foreign):
             if node != self.server.nodes.id and not await self.server.nodes.alive(node):
-                del self._foreign[node]
-                self._again += offsets
+                # Two sessions that come at the same time both ask, and one of them takes it over.
+                self._again += self._foreign.pop(node, ())
                 self._dirty = True
                 self.caught_up = False
         if self._again and not self.caught_up:

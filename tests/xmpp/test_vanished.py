@@ -170,6 +170,19 @@ async def test_a_session_moves_to_a_node_without_its_account(pair: World) -> Non
     assert found == ["one", "two"]
 
 
+async def test_two_sessions_come_after_a_node_died(pair: World) -> None:
+    """Both look after what the dead node had; one of them gets it."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    await gone_dark(pair, romeo, "one", "two")
+    first = pair.servers[0]
+    await first.homes["juliet@localhost"].remember()
+    await first.registers.set(f"$xmpp:sign:{first.nodes.id}", b"left")
+    both = await asyncio.gather(pair.user("juliet", "phone", 1), pair.user("juliet", "desk", 1))
+    for juliet in both:
+        await juliet.available()
+    assert sorted([*await got(both[0]), *await got(both[1])], key=str) == ["one", "two"]
+
+
 def texts_of(carrier: Carrier) -> list[str | None]:
     """The messages that wait for a client."""
     return [body(e) for e in carrier.session.pending()[0] if e.name == "message"]

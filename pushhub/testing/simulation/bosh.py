@@ -374,7 +374,10 @@ class BoshClient:
         else:
             self._clients.remove(client)
         shown = raw.decode().partition(">")[2].removesuffix("</body>")
-        world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {response.status} {response.body[:3000]!r}")
+        world.tell(
+            self.name,
+            f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {response.status} {response.body[:3000]!r}",
+        )
         is_late = now - asked > self.wait + FORWARD_SECONDS + DELIVERY_SECONDS
         dead = world.messages.has_crashed(asked - DEAD_SECONDS, now)
         if self.sid and is_late and not dead and not world.troubled_any(asked, now):
