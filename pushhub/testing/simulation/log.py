@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.store.base import Appended, Mismatch, StoreUnavailable
 from pushhub.store.memory import MemoryStore
 
@@ -95,7 +96,10 @@ class SharedLog(Log):
     def lose(self, events: int) -> int:
         """Lose the newest events of every channel, and begin a new epoch. How many were lost."""
         lost = 0
-        for found in self._channels.values():
+        for name, found in self._channels.items():
+            if name.startswith(PRIVATE_MARK) and found.retention.events == 1:
+                # A register goes back to an earlier value, which is not kept here.
+                continue
             for _ in range(min(events, len(found.events))):
                 found.events.pop()
                 found.top -= 1

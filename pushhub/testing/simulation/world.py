@@ -48,6 +48,7 @@ CALLBACKS_A_REQUEST = 3_000
 ROUTES = [
     Route(path="/poll/*", step="poll", interval=1),
     Route(path="/notify/*", step="notify"),
+    Route(path="/grip/*", step="grip"),
 ]
 NAMESPACES: dict[str, Namespace] = {
     "small": Namespace(retention_events=5, retention_age=60),

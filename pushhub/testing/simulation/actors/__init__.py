@@ -13,6 +13,7 @@ from pushhub.testing.simulation.actors.feeds import (
     StreamReader,
     TokenReader,
 )
+from pushhub.testing.simulation.actors.grip import GripPoller, GripPublisher, GripStreamReader
 from pushhub.testing.simulation.actors.operator import Operator
 from pushhub.testing.simulation.actors.publishers import (
     BatchPublisher,
@@ -41,6 +42,9 @@ KINDS: dict[str, type[Actor]] = {
     "changer": Changer,
     "operator": Operator,
     "chatter": Chatter,
+    "grip-publisher": GripPublisher,
+    "grip-poller": GripPoller,
+    "grip-stream": GripStreamReader,
     **FAULTS,
 }
 # How many of each a run has on average.
@@ -59,5 +63,8 @@ MEANS: dict[str, float] = {
     "changer": 1.0,
     "operator": 0.4,
     "chatter": 2.5,
+    "grip-publisher": 0.8,
+    "grip-poller": 0.7,
+    "grip-stream": 0.7,
     **dict.fromkeys(FAULTS, 0.25),
 }
