@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from pushhub.testing.simulation.asgi import AsgiClient
     from pushhub.testing.simulation.http import Client, Response
     from pushhub.testing.simulation.node import Node
     from pushhub.testing.simulation.world import World
@@ -57,6 +58,8 @@ class BoshClient:
         address: str,
         pick: Callable[[], Node | None],
         take: Callable[[Element], None],
+        *,
+        asgi: bool = False,
     ) -> None:
         self.world = world
         self.name = name
@@ -70,6 +73,7 @@ class BoshClient:
         self.asleep = False
         self._random = random
         self._address = address
+        self._asgi = asgi
         self._pick = pick
         self._take = take
         self._rid = random.randrange(1, 2**31)
@@ -79,8 +83,8 @@ class BoshClient:
         self._open: dict[int, bytes] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._responses: dict[int, Element] = {}
-        self._clients: list[Client] = []
-        self._idle: dict[str, list[Client]] = {}
+        self._clients: list[Client | AsgiClient] = []
+        self._idle: dict[str, list[Client | AsgiClient]] = {}
         self._steps: list[Element] = []
         self._news = asyncio.Event()
         self._polled = 0.0
@@ -353,7 +357,7 @@ class BoshClient:
         if node is None:
             return None
         idle = self._idle.setdefault(node.name, [])
-        client = idle.pop() if idle else world.client(node.name, self._address)
+        client = idle.pop() if idle else world.client(node.name, self._address, asgi=self._asgi)
         if client not in self._clients:
             self._clients.append(client)
         asked = world.now()

@@ -1,8 +1,8 @@
 """A scripted origin that speaks GRIP: it has numbered items by topic, and says who is held.
 
-    /grip/hold/TOPIC?after=N      the items after N, or a held response that ends after a while
-    /grip/stream/TOPIC?after=N    a stream that begins with the items after N
-    /grip/next/TOPIC              the next part of a stream, from the item that `Grip-Last` names
+/grip/hold/TOPIC?after=N      the items after N, or a held response that ends after a while
+/grip/stream/TOPIC?after=N    a stream that begins with the items after N
+/grip/next/TOPIC              the next part of a stream, from the item that `Grip-Last` names
 """
 
 from __future__ import annotations

@@ -119,9 +119,8 @@ class View:
     ) -> None:
         self.log = log
         self.subscribed: set[str] = set()
-        self.failing = False
-        """Whether every command fails."""
-        self.feeding = True
+        # How many faults are at work at one time.
+        self._failures = self._losses = 0
         self._latency = latency
         self._feed_seconds = feed_seconds
         self._fed_until = self._sent_until = self._replied_until = 0.0
@@ -256,18 +255,38 @@ class View:
         if self._listener is not None:
             self._listener.forget(channel)
 
+    @property
+    def failing(self) -> bool:
+        """Whether every command fails."""
+        return self._failures > 0
+
+    @property
+    def feeding(self) -> bool:
+        """Whether the feed is whole."""
+        return self._losses == 0
+
+    def fail(self) -> None:
+        """The log cannot be reached; the feed is lost, too."""
+        self._failures += 1
+        self.lose_feed()
+
+    def recover(self) -> None:
+        """That is over."""
+        self._failures -= 1
+        self.restore_feed()
+
     def lose_feed(self) -> None:
         """The feed's connection breaks, and the node notices."""
-        if self.feeding and self._listener is not None:
-            self.feeding = False
+        self._losses += 1
+        if self._losses == 1 and self._listener is not None:
             self._broken += 1
             self.subscribed.clear()
             self._listener.lost()
 
     def restore_feed(self) -> None:
-        """The feed's connection is there again."""
-        if not self.feeding and self._listener is not None:
-            self.feeding = True
+        """The feed's connection is there again, unless another fault keeps it away."""
+        self._losses -= 1
+        if self.feeding and self._listener is not None:
             self._epoch = self.log.epoch
             self._listener.restored()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from base64 import b32encode
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.model import Namespace
 from pushhub.settings.origin import Route
+from pushhub.testing.simulation.asgi import AsgiClient
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View
 from pushhub.testing.simulation.loop import BusyLoop
@@ -63,6 +65,19 @@ PASSWORD = "Neither, fair saint"
 EVERYTHING: dict[str, list[str]] = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
 
 
+@dataclass(slots=True)
+class Trouble:
+    """A time in which something is wrong with a node. `drains`: it leaves as it should."""
+
+    begin: float
+    drains: bool
+    end: float = float("inf")
+
+    def overlaps(self, begin: float, end: float) -> bool:
+        """Whether it was there in that time."""
+        return self.begin <= end and self.end >= begin
+
+
 class World:
     """Everything that a run has, and what is true of it."""
 
@@ -81,8 +96,8 @@ class World:
         self.resting = asyncio.Event()
         self.working = asyncio.Event()
         self.working.set()
-        # Node → when something was wrong with it, until when, and whether it was but a drain.
-        self._troubles: dict[str, list[list[float]]] = {}
+        # Node → what was wrong with it.
+        self._troubles: dict[str, list[Trouble]] = {}
         self._runtime = Runtime(
             lambda: self.loop.time() + self.clock_offset,
             self.random.uniform,
@@ -171,29 +186,30 @@ class World:
         """Add a line to the story."""
         self.story.append(f"{self.now():14.3f}  {who:<12} {words}")
 
-    def trouble(self, node: str, *, drains: bool = False) -> None:
-        """Something is wrong with a node from now on, and promises on time do not hold. A node that
-        `drains` loses nothing."""
-        self._troubles.setdefault(node, []).append([self.now(), float("inf"), drains])
+    def trouble(self, node: str, *, drains: bool = False) -> Trouble:
+        """Something is wrong with a node from now on, until it is healed, and promises on time do
+        not hold. A node that `drains` loses nothing."""
+        trouble = Trouble(self.now(), drains)
+        self._troubles.setdefault(node, []).append(trouble)
+        return trouble
 
-    def heal(self, node: str) -> None:
-        """It is over."""
-        for trouble in self._troubles.get(node, []):
-            if trouble[1] == float("inf"):
-                trouble[1] = self.now() + TRACE_SECONDS
+    def heal(self, *troubles: Trouble) -> None:
+        """They are over."""
+        for trouble in troubles:
+            trouble.end = self.now() + TRACE_SECONDS
 
     def troubled(self, node: str, begin: float, end: float) -> bool:
         """Whether anything was wrong with a node, or with all, in that time."""
         troubles = [*self._troubles.get(node, []), *self._troubles.get("*", [])]
-        return any(since <= end and until >= begin for since, until, _ in troubles)
+        return any(trouble.overlaps(begin, end) for trouble in troubles)
 
     def troubled_any(self, begin: float, end: float, *, drains: bool = True) -> bool:
         """Whether anything was wrong with any node in that time, or with the origin; without
         `drains`, a node that left as it should does not count."""
         return any(
-            since <= end and until >= begin and (drains or not was_drain)
+            trouble.overlaps(begin, end) and (drains or not trouble.drains)
             for troubles in self._troubles.values()
-            for since, until, was_drain in troubles
+            for trouble in troubles
         )
 
     async def loop_sleep(self, seconds: float) -> None:
@@ -209,9 +225,14 @@ class World:
         }
         return jwt.encode(claims, TOKEN_KEY, "HS256")
 
-    def client(self, host: str, address: str) -> Client:
-        """A client of a node."""
+    def client(self, host: str, address: str, *, asgi: bool = False) -> Client | AsgiClient:
+        """A client of a node, by one driver or the other."""
+        if asgi:
+            return AsgiClient(lambda: self._named(host), host, address)
         return Client(self.network, host, address)
+
+    def _named(self, host: str) -> Node | None:
+        return next((node for node in self.nodes if node.name == host and node.is_up), None)
 
     async def rest(self, seconds: float) -> None:
         """Let everybody sleep."""

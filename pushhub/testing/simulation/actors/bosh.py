@@ -99,7 +99,9 @@ class Chatter(Actor):
     async def _login(self, *, polls: bool | None = None) -> BoshClient | None:
         world, random = self.world, self.random
         begun = world.now()
-        session = BoshClient(world, self.name, random, self.address, self.pick, self._take)
+        session = BoshClient(
+            world, self.name, random, self.address, self.pick, self._take, asgi=self.is_asgi
+        )
         self._session = session
         self._scope = f"{self.name}.{next(self._scopes)}"
         self._available = self._subscribed = float("inf")

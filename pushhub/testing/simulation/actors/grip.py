@@ -11,6 +11,7 @@ from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
 from pushhub.testing.simulation.world import API_KEY
 
 if TYPE_CHECKING:
+    from pushhub.testing.simulation.asgi import AsgiClient
     from pushhub.testing.simulation.http import Client
     from pushhub.testing.simulation.world import World
 
@@ -39,7 +40,10 @@ class GripPublisher(Actor):
         script = self.world.origin.script
         script.written[self.topic] += 1
         number = script.written[self.topic]
-        formats = {"http-response": {"body": f"{number}\n"}, "http-stream": {"content": f"{number}\n"}}
+        formats = {
+            "http-response": {"body": f"{number}\n"},
+            "http-stream": {"content": f"{number}\n"},
+        }
         item = {"channel": channel_of(self.topic), "id": str(number), "formats": formats}
         if is_exact(self.topic):
             item["prev-id"] = str(number - 1)
@@ -133,20 +137,21 @@ class GripStreamReader(GripReader):
             return
         world = self.world
         world.requests += 1
-        until = world.now() + self.random.choice((1.0, 14.0, 16.0, 40.0, LONGEST_STREAM))
+        asked = world.now()
+        until = asked + self.random.choice((1.0, 14.0, 16.0, 40.0, LONGEST_STREAM))
         try:
             await client.send("GET", f"/grip/stream/{self.topic}?after={self.after}")
             async with asyncio.timeout_at(until):
                 response = await client.head()
                 if response.status == 200:
                     await self._read(client)
-                elif not self.troubled(world.now() - DELIVERY_SECONDS):
+                elif not self.troubled(asked):
                     world.oracle.find("refused", self.name, f"{response}")
         except (OSError, TimeoutError):
             pass
         self.leave()
 
-    async def _read(self, client: Client) -> None:
+    async def _read(self, client: Client | AsgiClient) -> None:
         world, text, heard = self.world, "", self.world.now()
         while True:
             try:

@@ -27,16 +27,15 @@ class Operator(Actor):
         if node is None or world.troubled(node.name, world.now(), world.now()):
             return
         self.tell(f"restarts {node.name}")
-        world.trouble(node.name, drains=not world.is_certain)
+        troubles = [world.trouble(node.name, drains=not world.is_certain)]
         if world.is_certain:
-            world.trouble("*")
+            troubles.append(world.trouble("*"))
         await node.stop()
         await world.loop_sleep(self.random.choice((0.01, 1.0, 10.0)))
         await world.add_node(node.name)
-        world.heal(node.name)
+        world.heal(*troubles)
         if world.is_certain:
             world.messages.forgive()
-            world.heal("*")
 
     async def _crash(self) -> None:
         """SIGKILL, and a new process a while later."""
@@ -45,9 +44,9 @@ class Operator(Actor):
         if node is None or world.troubled(node.name, world.now(), world.now()):
             return
         self.tell(f"kills {node.name}")
-        world.trouble(node.name)
+        troubles = [world.trouble(node.name)]
         if world.is_certain:
-            world.trouble("*")
+            troubles.append(world.trouble("*"))
         node.crash()
         world.messages.crashed()
         view = world.view(node)
@@ -55,7 +54,6 @@ class Operator(Actor):
             await view.close()
         await world.loop_sleep(self.random.choice((0.01, 1.0, 25.0)))
         await world.add_node(node.name)
-        world.heal(node.name)
+        world.heal(*troubles)
         if world.is_certain:
             world.messages.forgive()
-            world.heal("*")
