@@ -62,6 +62,8 @@ class Node:
 
     async def _start(self) -> None:
         self.app = App(self.settings, store=self.store, runtime=self._runtime)
+        # What the console says of a process must not depend on this one.
+        self.app.service.desk.process |= {"node": self.name, "pid": 1}
         await self.app.open()
         lobby = Lobby(self.app)
         # `Any`: uvicorn calls what it is given, and asks for a class.
@@ -88,6 +90,11 @@ class Node:
     def connections(self) -> list[End]:
         """The server's ends of its connections."""
         return list(self._listener.open)
+
+    def reroute(self, settings: Settings) -> None:
+        """Take other routes, as a process does that gets SIGHUP."""
+        self.settings = settings
+        self._context.copy().run(self.app.reroute, settings)
 
     async def stop(self) -> None:
         """Leave as a process does that gets SIGTERM (`server.serving`)."""

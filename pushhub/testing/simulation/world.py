@@ -89,6 +89,7 @@ class World:
         self.origin = Origin(self.network)
         self.oracle = Oracle(self)
         self.messages = Messages(self)
+        self.routes = list(ROUTES)
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
         self.requests = 0
@@ -122,7 +123,7 @@ class World:
             xmpp_anonymous=self.plan.has_xmpp,
             store="memory://",
             origin="http://origin:80",
-            routes=ROUTES,
+            routes=self.routes,
             drain_delay=0.5,
             drain_seconds=2,
         )

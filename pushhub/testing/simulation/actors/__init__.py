@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.bosh import Chatter
+from pushhub.testing.simulation.actors.console import Console
 from pushhub.testing.simulation.actors.faults import FAULTS
 from pushhub.testing.simulation.actors.feeds import (
     FeedReader,
@@ -22,6 +23,7 @@ from pushhub.testing.simulation.actors.publishers import (
     Publisher,
 )
 from pushhub.testing.simulation.actors.resources import Changer, Waiter
+from pushhub.testing.simulation.actors.rude import HalfSender, SlowReader
 from pushhub.testing.simulation.actors.values import ValueReader
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ KINDS: dict[str, type[Actor]] = {
     "grip-publisher": GripPublisher,
     "grip-poller": GripPoller,
     "grip-stream": GripStreamReader,
+    "console": Console,
+    "half": HalfSender,
+    "slow": SlowReader,
     **FAULTS,
 }
 # How many of each a run has on average.
@@ -66,5 +71,8 @@ MEANS: dict[str, float] = {
     "grip-publisher": 0.8,
     "grip-poller": 0.7,
     "grip-stream": 0.7,
+    "console": 0.3,
+    "half": 0.3,
+    "slow": 0.3,
     **dict.fromkeys(FAULTS, 0.25),
 }
