@@ -216,7 +216,7 @@ class Server:
         session = load_session(self, stream, home, jid, identity, record)
         home.sessions[jid.resource] = session
         # To others of the account everything up to here came, while it was between two nodes.
-        upto = home.delivered.offset if home.caught_up and home.delivered is not None else 0
+        upto = home.delivered.offset if home.caught_up and home.delivered is not None else None
         paused = home.pause()
         try:
             await home.open()
@@ -224,9 +224,12 @@ class Server:
             await self.feeds.arrived(session)
             await resume_feeds(session, record)
             if session.takes_messages:
+                if upto is None and home.delivered is not None:
+                    # A session on another node got these, as the account's marker says.
+                    upto = home.delivered.offset
+                await home.bring(session, record["at"], upto or 0)
                 await home.catch_up(session, paused=paused)
                 paused = False
-                await home.bring(session, record["at"], upto)
         except StoreError:
             self._forget(session)
             raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.store.base import Appended, Mismatch, StoreUnavailable
 from pushhub.store.memory import MemoryStore
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from pushhub.protocol.event import Event
     from pushhub.protocol.page import Page, Read
     from pushhub.store.base import Append, ChannelInfo, Listener, Outcome
+
+# Timers of one moment run in no order; what must keep its order is this far apart.
+APART_SECONDS = 1e-6
 
 
 class Log(MemoryStore):
@@ -38,6 +42,14 @@ class Log(MemoryStore):
         """A channel's present epoch, its oldest offset, and its last one."""
         span = self._fresh(channel).span(self._epoch)
         return span.epoch, span.oldest, span.top
+
+    def find(self, channel: str, id: str) -> str | None:
+        """The cursor of the event whose data has that id."""
+        data = b'{"id":"%b"}' % id.encode()
+        for event in self._fresh(channel).events:
+            if event.data == data:
+                return str(event.cursor)
+        return None
 
     @property
     def registers(self) -> dict[str, int]:
@@ -84,7 +96,10 @@ class SharedLog(Log):
     def lose(self, events: int) -> int:
         """Lose the newest events of every channel, and begin a new epoch. How many were lost."""
         lost = 0
-        for found in self._channels.values():
+        for name, found in self._channels.items():
+            if name.startswith(PRIVATE_MARK) and found.retention.events == 1:
+                # A register goes back to an earlier value, which is not kept here.
+                continue
             for _ in range(min(events, len(found.events))):
                 found.events.pop()
                 found.top -= 1
@@ -104,14 +119,13 @@ class View:
     ) -> None:
         self.log = log
         self.subscribed: set[str] = set()
-        self.failing = False
-        """Whether every command fails."""
-        self.feeding = True
+        # How many faults are at work at one time.
+        self._failures = self._losses = 0
         self.drops = 0
         """How many of the next events are lost on the way, alone."""
         self._latency = latency
         self._feed_seconds = feed_seconds
-        self._fed_until = 0.0
+        self._fed_until = self._sent_until = self._replied_until = 0.0
         self._listener: Listener | None = None
         self._epoch = log.epoch
         self._loop: asyncio.AbstractEventLoop
@@ -138,7 +152,10 @@ class View:
         return self._listener is not None and not self.failing
 
     def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        self._loop.call_later(self._latency(), self._append, appends, done)
+        # One connection: commands arrive in the order in which they were sent, and so do replies.
+        due = self._loop.time() + self._latency()
+        self._sent_until = max(self._sent_until + APART_SECONDS, due)
+        self._loop.call_at(self._sent_until, self._append, appends, done)
 
     def _append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         if self.failing or self._listener is None:
@@ -153,7 +170,9 @@ class View:
         done: Callable[[list[Outcome]], None],
         outcomes: list[Outcome],
     ) -> None:
-        self._loop.call_later(self._latency(), self._acknowledge, appends, done, outcomes)
+        due = self._loop.time() + self._latency()
+        self._replied_until = max(self._replied_until + APART_SECONDS, due)
+        self._loop.call_at(self._replied_until, self._acknowledge, appends, done, outcomes)
 
     def _acknowledge(
         self,
@@ -223,7 +242,8 @@ class View:
     def tell(self, what: Callable[..., None], *args: object) -> None:
         """Bring news, late and in order, if the feed is whole."""
         if self.feeding:
-            self._fed_until = max(self._fed_until, self._loop.time() + self._feed_seconds())
+            due = self._loop.time() + self._feed_seconds()
+            self._fed_until = max(self._fed_until + APART_SECONDS, due)
             self._loop.call_at(self._fed_until, self._told, what, args, self._broken)
 
     _broken = 0
@@ -243,18 +263,38 @@ class View:
         if self._listener is not None:
             self._listener.forget(channel)
 
+    @property
+    def failing(self) -> bool:
+        """Whether every command fails."""
+        return self._failures > 0
+
+    @property
+    def feeding(self) -> bool:
+        """Whether the feed is whole."""
+        return self._losses == 0
+
+    def fail(self) -> None:
+        """The log cannot be reached; the feed is lost, too."""
+        self._failures += 1
+        self.lose_feed()
+
+    def recover(self) -> None:
+        """That is over."""
+        self._failures -= 1
+        self.restore_feed()
+
     def lose_feed(self) -> None:
         """The feed's connection breaks, and the node notices."""
-        if self.feeding and self._listener is not None:
-            self.feeding = False
+        self._losses += 1
+        if self._losses == 1 and self._listener is not None:
             self._broken += 1
             self.subscribed.clear()
             self._listener.lost()
 
     def restore_feed(self) -> None:
-        """The feed's connection is there again."""
-        if not self.feeding and self._listener is not None:
-            self.feeding = True
+        """The feed's connection is there again, unless another fault keeps it away."""
+        self._losses -= 1
+        if self.feeding and self._listener is not None:
             self._epoch = self.log.epoch
             self._listener.restored()
 

@@ -178,7 +178,9 @@ class End(asyncio.Transport):
         if not self._closing:
             self.write_eof()
             self._closing = True
-            self._loop.call_soon(self._lose, None, context=self._context)
+            # What was written is still sent, however long the other side takes to read it.
+            if not self.get_write_buffer_size():
+                self._loop.call_soon(self._lose, None, context=self._context)
 
     def abort(self) -> None:
         if not self._lost:
@@ -186,6 +188,11 @@ class End(asyncio.Transport):
             if not self.dead:
                 self.peer._arrive(_RESET, 0)
             self._loop.call_soon(self._lose, None, context=self._context)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is over, and nothing is sent any more."""
+        return self._lost
 
     # What is done to it
 
@@ -227,6 +234,8 @@ class End(asyncio.Transport):
         self._expect()
 
     def _drained(self) -> None:
+        if self._closing and not self._lost and not self.get_write_buffer_size():
+            self._loop.call_soon(self._lose, None, context=self._context)
         if self._full and self.get_write_buffer_size() <= self._high // 4:
             self._full = False
             self._loop.call_soon(self._resume, context=self._context)
@@ -240,6 +249,7 @@ class End(asyncio.Transport):
             self._lost = self._closing = True
             self._coming.clear()
             self._coming_bytes = 0
+            self.peer._drained()
             if self.listener is not None:
                 self.listener.open.pop(self, None)
             self._protocol.connection_lost(error)

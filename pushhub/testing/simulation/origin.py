@@ -7,10 +7,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pushhub.testing.simulation.grip import Script
+
 if TYPE_CHECKING:
     from pushhub.testing.simulation.network import End, Network
 
 HOST, PORT = "origin", 80
+# Paths of which the origin decides who waits.
+GRIP = "/grip/"
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class Origin:
         """What every request is answered with; 0 is no response at all."""
         self._network = network
         self.requests = 0
+        self.script = Script()
+        """What is said to requests below `/grip/`."""
         self.start()
 
     def start(self) -> None:
@@ -65,9 +71,11 @@ class Origin:
 
     def respond(self, method: str, path: str, headers: dict[str, str]) -> bytes:
         """The response to a request, as bytes."""
-        resource = self.resources[path]
         if self.status != 200:
             return b"HTTP/1.1 %d Broken\r\ncontent-length: 0\r\n\r\n" % self.status
+        if path.startswith(GRIP):
+            return self.script.respond(path, headers)
+        resource = self.resources[path]
         tag = f"etag: {resource.tag}\r\n" if resource.etag else ""
         if resource.etag and resource.tag in headers.get("if-none-match", ""):
             return f"HTTP/1.1 304 Not Modified\r\n{tag}\r\n".encode()
@@ -96,7 +104,8 @@ class _Exchange(asyncio.Protocol):
             headers = {n.lower(): v for n, _, v in (text.partition(": ") for text in lines)}
             origin, loop = self._origin, asyncio.get_running_loop()
             origin.requests += 1
-            origin.resources[path].fetches.append(loop.time())
+            if not path.startswith(GRIP):
+                origin.resources[path].fetches.append(loop.time())
             if origin.status:
                 loop.call_later(origin.latency, self._answer, method, path, headers)
 

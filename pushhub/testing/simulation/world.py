@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from base64 import b32encode
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,22 @@ import structlog
 from pydantic import SecretStr
 
 from pushhub.auth.keys import secret_hash
+from pushhub.protocol.grant import grant_from_claim
 from pushhub.runtime import Runtime
 from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
+from pushhub.testing.simulation.asgi import AsgiClient
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View
 from pushhub.testing.simulation.loop import BusyLoop
+from pushhub.testing.simulation.messages import Messages
 from pushhub.testing.simulation.network import Network
 from pushhub.testing.simulation.node import Node
 from pushhub.testing.simulation.oracle import Oracle
 from pushhub.testing.simulation.origin import Origin
+from pushhub.xmpp.accounts import AccountError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -45,6 +50,7 @@ CALLBACKS_A_REQUEST = 3_000
 ROUTES = [
     Route(path="/poll/*", step="poll", interval=1),
     Route(path="/notify/*", step="notify"),
+    Route(path="/grip/*", step="grip"),
 ]
 NAMESPACES: dict[str, Namespace] = {
     "small": Namespace(retention_events=5, retention_age=60),
@@ -53,7 +59,23 @@ NAMESPACES: dict[str, Namespace] = {
 # 32 bytes, none of them random: what an actor may do is no secret here.
 API_KEY = "phk_" + "A" * 43
 TOKEN_KEY = "k" * 32
+# Who can log in over XMPP.
+ACCOUNTS = ("ada", "bob", "cyd")
+PASSWORD = "Neither, fair saint"
 EVERYTHING: dict[str, list[str]] = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
+
+
+@dataclass(slots=True)
+class Trouble:
+    """A time in which something is wrong with a node. `drains`: it leaves as it should."""
+
+    begin: float
+    drains: bool
+    end: float = float("inf")
+
+    def overlaps(self, begin: float, end: float) -> bool:
+        """Whether it was there in that time."""
+        return self.begin <= end and self.end >= begin
 
 
 class World:
@@ -66,6 +88,8 @@ class World:
         self.network = Network(loop)
         self.origin = Origin(self.network)
         self.oracle = Oracle(self)
+        self.messages = Messages(self)
+        self.routes = list(ROUTES)
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
         self.requests = 0
@@ -73,8 +97,8 @@ class World:
         self.resting = asyncio.Event()
         self.working = asyncio.Event()
         self.working.set()
-        # Node → when something was wrong with it, and until when.
-        self._troubles: dict[str, list[list[float]]] = {}
+        # Node → what was wrong with it.
+        self._troubles: dict[str, list[Trouble]] = {}
         self._runtime = Runtime(
             lambda: self.loop.time() + self.clock_offset,
             self.random.uniform,
@@ -99,7 +123,7 @@ class World:
             xmpp_anonymous=self.plan.has_xmpp,
             store="memory://",
             origin="http://origin:80",
-            routes=ROUTES,
+            routes=self.routes,
             drain_delay=0.5,
             drain_seconds=2,
         )
@@ -118,10 +142,22 @@ class World:
             store = View(self._shared, self._latency, self._feed_seconds)
         node = Node(self.network, name, self.settings(), store, self._runtime)
         await node.start()
+        if self.plan.has_xmpp:
+            await node.inside(self._add_accounts(node))
         self.nodes = [other for other in self.nodes if other.name != name] + [node]
         self.nodes.sort(key=lambda n: n.name)
         self.oracle.forget_node(name)
         return node
+
+    async def _add_accounts(self, node: Node) -> None:
+        """Make the accounts, in a log that does not have them."""
+        assert node.app.sessions is not None
+        accounts = node.app.sessions.server.accounts
+        for name in ACCOUNTS:
+            try:
+                await accounts.add(name, "example.com", PASSWORD, grant_from_claim(EVERYTHING))
+            except AccountError:
+                pass  # It is there since another node's start.
 
     def view(self, node: Node) -> View | None:
         """A node's way to the shared log, if there is one."""
@@ -151,20 +187,31 @@ class World:
         """Add a line to the story."""
         self.story.append(f"{self.now():14.3f}  {who:<12} {words}")
 
-    def trouble(self, node: str) -> None:
-        """Something is wrong with a node from now on, and promises on time do not hold."""
-        self._troubles.setdefault(node, []).append([self.now(), float("inf")])
+    def trouble(self, node: str, *, drains: bool = False) -> Trouble:
+        """Something is wrong with a node from now on, until it is healed, and promises on time do
+        not hold. A node that `drains` loses nothing."""
+        trouble = Trouble(self.now(), drains)
+        self._troubles.setdefault(node, []).append(trouble)
+        return trouble
 
-    def heal(self, node: str) -> None:
-        """It is over."""
-        for trouble in self._troubles.get(node, []):
-            if trouble[1] == float("inf"):
-                trouble[1] = self.now() + TRACE_SECONDS
+    def heal(self, *troubles: Trouble) -> None:
+        """They are over."""
+        for trouble in troubles:
+            trouble.end = self.now() + TRACE_SECONDS
 
     def troubled(self, node: str, begin: float, end: float) -> bool:
         """Whether anything was wrong with a node, or with all, in that time."""
         troubles = [*self._troubles.get(node, []), *self._troubles.get("*", [])]
-        return any(since <= end and until >= begin for since, until in troubles)
+        return any(trouble.overlaps(begin, end) for trouble in troubles)
+
+    def troubled_any(self, begin: float, end: float, *, drains: bool = True) -> bool:
+        """Whether anything was wrong with any node in that time, or with the origin; without
+        `drains`, a node that left as it should does not count."""
+        return any(
+            trouble.overlaps(begin, end) and (drains or not trouble.drains)
+            for troubles in self._troubles.values()
+            for trouble in troubles
+        )
 
     async def loop_sleep(self, seconds: float) -> None:
         """Sleep; a process may not, an actor may."""
@@ -179,9 +226,14 @@ class World:
         }
         return jwt.encode(claims, TOKEN_KEY, "HS256")
 
-    def client(self, host: str, address: str) -> Client:
-        """A client of a node."""
+    def client(self, host: str, address: str, *, asgi: bool = False) -> Client | AsgiClient:
+        """A client of a node, by one driver or the other."""
+        if asgi:
+            return AsgiClient(lambda: self._named(host), host, address)
         return Client(self.network, host, address)
+
+    def _named(self, host: str) -> Node | None:
+        return next((node for node in self.nodes if node.name == host and node.is_up), None)
 
     async def rest(self, seconds: float) -> None:
         """Let everybody sleep."""

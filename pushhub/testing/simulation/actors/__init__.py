@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.testing.simulation.actors.bosh import Chatter
+from pushhub.testing.simulation.actors.console import Console
 from pushhub.testing.simulation.actors.faults import FAULTS
 from pushhub.testing.simulation.actors.feeds import (
     FeedReader,
@@ -12,6 +14,7 @@ from pushhub.testing.simulation.actors.feeds import (
     StreamReader,
     TokenReader,
 )
+from pushhub.testing.simulation.actors.grip import GripPoller, GripPublisher, GripStreamReader
 from pushhub.testing.simulation.actors.operator import Operator
 from pushhub.testing.simulation.actors.publishers import (
     BatchPublisher,
@@ -20,6 +23,7 @@ from pushhub.testing.simulation.actors.publishers import (
     Publisher,
 )
 from pushhub.testing.simulation.actors.resources import Changer, Waiter
+from pushhub.testing.simulation.actors.rude import HalfSender, SlowReader
 from pushhub.testing.simulation.actors.values import ValueReader
 
 if TYPE_CHECKING:
@@ -39,6 +43,13 @@ KINDS: dict[str, type[Actor]] = {
     "waiter": Waiter,
     "changer": Changer,
     "operator": Operator,
+    "chatter": Chatter,
+    "grip-publisher": GripPublisher,
+    "grip-poller": GripPoller,
+    "grip-stream": GripStreamReader,
+    "console": Console,
+    "half": HalfSender,
+    "slow": SlowReader,
     **FAULTS,
 }
 # How many of each a run has on average.
@@ -56,5 +67,12 @@ MEANS: dict[str, float] = {
     "waiter": 1.5,
     "changer": 1.0,
     "operator": 0.4,
+    "chatter": 2.5,
+    "grip-publisher": 0.8,
+    "grip-poller": 0.7,
+    "grip-stream": 0.7,
+    "console": 0.3,
+    "half": 0.3,
+    "slow": 0.3,
     **dict.fromkeys(FAULTS, 0.25),
 }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from pushhub.testing.simulation.asgi import AsgiClient
     from pushhub.testing.simulation.http import Client, Response
     from pushhub.testing.simulation.node import Node
     from pushhub.testing.simulation.world import World
@@ -37,7 +38,9 @@ class Actor:
         self.address = f"10.0.{self.random.randrange(256)}.{self.random.randrange(1, 255)}"
         self.roams = self.random.random() < 0.5
         self.keeps = self.random.random() < 0.7
-        self._client: Client | None = None
+        # Which driver its requests go through.
+        self.is_asgi = self.random.random() < 0.3
+        self._client: Client | AsgiClient | None = None
         self._node = ""
 
     async def run(self) -> None:
@@ -79,7 +82,7 @@ class Actor:
         """The headers that say who asks."""
         return {}
 
-    def connect(self) -> Client | None:
+    def connect(self) -> Client | AsgiClient | None:
         """A client of a node that is up."""
         node = self.pick()
         if node is None:
@@ -87,7 +90,7 @@ class Actor:
         if self._client is None or node.name != self._node or not self.keeps:
             self.leave()
             self._node = node.name
-            self._client = self.world.client(node.name, self.address)
+            self._client = self.world.client(node.name, self.address, asgi=self.is_asgi)
         return self._client
 
     async def ask(

@@ -36,12 +36,12 @@ class FeedLoss(Fault):
             return
         node = self.node
         self.tell(f"{node} loses its feed")
-        self.world.trouble(node)
+        trouble = self.world.trouble(node)
         view.lose_feed()
         await self.world.loop_sleep(self.draw_length())
         view.restore_feed()
         self.tell(f"{node} has its feed again")
-        self.world.heal(node)
+        self.world.heal(trouble)
 
 
 class FeedDrop(Fault):
@@ -63,14 +63,12 @@ class LogAway(Fault):
             return
         node = self.node
         self.tell(f"{node} cannot reach the log")
-        self.world.trouble(node)
-        view.failing = True
-        view.lose_feed()
+        trouble = self.world.trouble(node)
+        view.fail()
         await self.world.loop_sleep(self.draw_length())
-        view.failing = False
-        view.restore_feed()
+        view.recover()
         self.tell(f"{node} reaches the log")
-        self.world.heal(node)
+        self.world.heal(trouble)
 
 
 class LogLoss(Fault):
@@ -82,18 +80,17 @@ class LogLoss(Fault):
         log = self.world.shared
         if log is None:
             return
-        self.world.trouble("*")
+        trouble = self.world.trouble("*")
         views = list(log.views)
         for view in views:
-            view.failing = True
-            view.lose_feed()
+            view.fail()
         await self.world.loop_sleep(self.draw_length())
         lost = log.lose(self.random.randrange(4))
+        self.world.messages.forgive()
         self.tell(f"the log loses {lost} events, its epoch is {log.epoch}")
         for view in views:
-            view.failing = False
-            view.restore_feed()
-        self.world.heal("*")
+            view.recover()
+        self.world.heal(trouble)
 
 
 class OriginTrouble(Fault):
@@ -103,8 +100,7 @@ class OriginTrouble(Fault):
         origin = self.world.origin
         kind = self.random.choice(("down", "slow", "silent", "errors"))
         self.tell(f"the origin is {kind}")
-        self.world.trouble("origin")
-        self.world.trouble("*")
+        troubles = [self.world.trouble("origin"), self.world.trouble("*")]
         if kind == "down":
             origin.stop()
         elif kind == "slow":
@@ -118,8 +114,7 @@ class OriginTrouble(Fault):
             origin.start()
         origin.latency, origin.status = 0.02, 200
         self.tell("the origin is whole again")
-        self.world.heal("origin")
-        self.world.heal("*")
+        self.world.heal(*troubles)
 
 
 class Proxy(Fault):
