@@ -270,8 +270,7 @@ class Home:
         return at.offset
 
     async def _lost(self) -> list[tuple[Event, bytes]]:
-        """The messages that clients which vanished may not have, to be brought once more, with
-        their payloads: what a store that fails has not told all of is not forgotten.
+        """What vanished clients may lack, with its payloads; nothing is forgotten if it fails.
 
         Raises:
             StoreError: the store cannot be read now.
