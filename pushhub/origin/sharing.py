@@ -17,7 +17,14 @@ from pushhub.origin.wish import wants_more, wish_of
 from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.event import Draft
 from pushhub.protocol.route_path import parse_pattern, readings
-from pushhub.store.base import REGISTER, Append, Appended, StoreError, append
+from pushhub.store.base import (
+    IDEMPOTENCY_SECONDS,
+    REGISTER,
+    Append,
+    Appended,
+    StoreError,
+    append,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +152,8 @@ class Sharing:
         self._said: dict[tuple[str, str], float] = {}
         self.not_shared: dict[tuple[str, str], NotShared] = {}
         """What could not be shared, by a route's path and why: few entries for each route."""
+        # The latest time that the wall clock has shown, and when it did, on the hub's clock.
+        self._latest = (float("-inf"), 0.0)
         self.varied = 0
         """How often it was learned that a resource varies by more than was known."""
 
@@ -285,12 +294,23 @@ class Sharing:
     async def claim(self, channel: str, turn: str) -> bool:
         """Whether it is this node that looks, of all that would in this turn."""
         store = self.hub.store
-        if store.certain:
+        if store.certain or self._is_set_back():
             return True
         claim = Append(TURNS, Draft(b"{}"), REGISTER, key=f"{channel}:{turn}")
         (outcome,) = await append(store, claim)
         # Without the store nothing can be told; the look's own publish will say so.
         return not isinstance(outcome, Appended) or not outcome.duplicate
+
+    def _is_set_back(self) -> bool:
+        """Whether the wall clock shows a time that it has shown before: the names of its turns are
+        taken, and no node would fetch. The store remembers a name for so long.
+        """
+        clock, now = self.hub.clock(), self.hub.now()
+        latest, at = self._latest
+        if clock < latest and now - at < IDEMPOTENCY_SECONDS:
+            return True
+        self._latest = (clock, now)
+        return False
 
     def notified(self, resources: list[str], turn: str) -> int:
         """Somebody says that these changed: paths, with or without a query, prefixes with a final

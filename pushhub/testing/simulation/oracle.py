@@ -53,8 +53,8 @@ class Oracle:
         self.findings: list[Finding] = []
         self.acknowledged: dict[str, list[Acknowledged]] = defaultdict(list)
         self._places: dict[tuple[str, str, int], Acknowledged] = {}
-        # Channel and node → the newest value that was seen there.
-        self._values: dict[tuple[str, str], tuple[str, int]] = {}
+        # Channel and node → the values that were seen there, each with when.
+        self._values: dict[tuple[str, str], list[tuple[float, tuple[str, int]]]] = {}
         self.deliveries = self.gaps = 0
 
     def find(self, kind: str, actor: str, text: str) -> None:
@@ -163,15 +163,25 @@ class Oracle:
     # Values
 
     def value(
-        self, actor: str, node: str, channel: str, cursor: str, own: tuple[str, int] | None
+        self,
+        actor: str,
+        node: str,
+        channel: str,
+        cursor: str,
+        own: tuple[str, int] | None,
+        asked: float,
     ) -> None:
-        """A value was read; `own` is what the reader itself wrote there before."""
+        """A value was read by a request that was sent at `asked`; `own` is what the reader itself
+        wrote there before.
+        """
         seen = split(cursor)
-        before = self._values.get((channel, node))
+        history = self._values.setdefault((channel, node), [])
+        # Responses that were on their way at one time may arrive in any order.
+        before = next((value for at, value in reversed(history) if at < asked), None)
         if before is not None and before[0] == seen[0] and seen[1] < before[1]:
             self.find("back", actor, f"{channel} on {node} went from {before} to {cursor}")
-        if before is None or before[0] != seen[0] or seen[1] > before[1]:
-            self._values[channel, node] = seen
+        if not history or history[-1][1][0] != seen[0] or seen[1] > history[-1][1][1]:
+            history.append((self._world.now(), seen))
         if own is not None and own[0] == seen[0] and seen[1] < own[1]:
             self.find("own-write", actor, f"{channel} on {node}: {cursor} after writing {own}")
 

@@ -125,13 +125,14 @@ class CarefulPublisher(Publisher):
             if answer.status != 200:
                 return
             receipt = answer.json()
+            read = self.world.now()
             response = await self.ask("GET", f"/_pushhub/v1/channels/{channel}")
             if response is None or response.status != 200:
                 return
             own = (receipt["epoch"], receipt["offset"])
             tag = response.headers["etag"]
             if not self._excused(asked):
-                self.world.oracle.value(self.name, self.node, channel, tag, own)
+                self.world.oracle.value(self.name, self.node, channel, tag, own, read)
 
     def _excused(self, asked: float) -> bool:
         """Own writes are read on the node that took them; another may be a moment behind."""

@@ -36,7 +36,7 @@ class ValueReader(Actor):
             if response.status == 200 and tag == self.tag:
                 oracle.find("etag", self.name, f"200 for {self.tag}, which it has")
             if not self.world.troubled(self.node, asked, self.world.now()):
-                oracle.value(self.name, self.node, self.channel, tag, None)
+                oracle.value(self.name, self.node, self.channel, tag, None, asked)
             self.tag = tag
         elif response.status == 404:
             self.tag = ""
