@@ -101,4 +101,9 @@ def _remarks(group: Sequence[Result]) -> list[str]:
 
 def _versions(results: Sequence[Result]) -> dict[str, str]:
     names = dict.fromkeys(result.server for result in results if result.runs)
-    return {name: SERVERS[name]().version() for name in names}
+    servers = {name: SERVERS[name]() for name in names}
+    # A missing program costs its version, and not the results of hours.
+    return {
+        name: "not installed here" if server.missing() else server.version()
+        for name, server in servers.items()
+    }

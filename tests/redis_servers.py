@@ -78,13 +78,15 @@ def _die_with_parent() -> None:
 
 
 def _not_handed_out() -> list[int]:
-    """Ports that the kernel gives to nobody who asks for any, be it to listen or to connect."""
+    """Ports that the kernel gives to nobody who asks for any, be it to listen or to connect. A
+    node of a cluster listens 10,000 above its port as well.
+    """
     handed_out = Path("/proc/sys/net/ipv4/ip_local_port_range")
     first, last = 32768, 60999
     if handed_out.exists():
         first, last = map(int, handed_out.read_text().split())
-    ports = [port for port in range(10_000, 65_536) if not first <= port <= last]
-    return ports or list(range(10_000, 65_536))
+    ports = [port for port in range(10_000, 55_536) if not first <= port <= last]
+    return ports or list(range(10_000, 55_536))
 
 
 _ports = _not_handed_out()

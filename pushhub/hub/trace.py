@@ -248,7 +248,7 @@ class Tracer:
             ms = _ms(self._hub.now() - begun)
             for (one, ids), outcome in zip(traces, outcomes, strict=True):
                 if ids and isinstance(outcome, Appended):
-                    more = {"cursor": str(outcome.cursor), "duplicate": outcome.duplicate}
+                    more = {"cursor": str(outcome.position), "duplicate": outcome.duplicate}
                     self._say(ids, "logged", channel=one.channel, ms=ms, **more)
                 elif ids:
                     self._say(ids, "not logged", channel=one.channel, ms=ms, why=_reason(outcome))

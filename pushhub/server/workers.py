@@ -8,6 +8,7 @@ process does not come to serve, its queue is given up, and the others get what c
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 import sys
@@ -67,6 +68,8 @@ class Worker:
     started: float = 0.0
     """When, on the monotonic clock, as all times here."""
     ready: bool = False
+    ready_by: float = 0.0
+    """Until when the process has to be ready, or it is killed."""
     failed: str = ""
     """Why the process cannot serve, in a sentence, if it has said so."""
     pause: float = FIRST_PAUSE
@@ -103,6 +106,10 @@ class Worker:
             self.line.send(Beat(replaced))
         except OSError:
             pass  # it is gone, which is noticed otherwise
+
+    def is_late(self, now: float) -> bool:
+        """Whether the process should serve by now, and does not."""
+        return not self.ready and now > self.ready_by
 
     def hangs(self, now: float, seconds: float) -> bool:
         """Whether a sign of life has been owed for longer than `seconds`."""
@@ -219,6 +226,7 @@ class Supervisor:
             worker.process.start()
         theirs.close()
         worker.started, worker.ready, worker.failed = time.monotonic(), False, ""
+        worker.ready_by = worker.started + self._settings.worker_start_seconds
         worker.again_at = worker.owes_since = None
         worker.reason = "died"
 
@@ -250,28 +258,44 @@ class Supervisor:
         return 0
 
     def _look_for_hung(self) -> None:
-        """End the workers whose loop has not turned for too long; they are replaced as dead ones
-        are.
+        """End the workers whose loop has not turned for too long, and those that do not come to
+        serve; they are replaced as dead ones are.
         """
         now, looked = time.monotonic(), self._looked
         self._looked = now
+        settings = self._settings
         for worker in self._workers:
             if worker.again_at is not None:
                 continue
             worker.hear()
             if now - looked > AWAY_SECONDS:
                 worker.owes_since = None
+                worker.ready_by = now + settings.worker_start_seconds
             worker.beat(now, dict(self._replaced))
-            if worker.hangs(now, self._settings.worker_hung_seconds):
-                log.error(
-                    "worker.hung",
-                    worker=worker.index,
-                    pid=worker.process.pid,
-                    seconds=round(now - (worker.owes_since or now), 1),
-                    effect="It is killed, and another takes its place.",
+            if worker.is_late(now):
+                worker.failed = (
+                    f"A worker was not ready within {settings.worker_start_seconds:g} s of its"
+                    " start (worker_start_seconds)."
                 )
-                worker.owes_since, worker.reason = None, "hung"
-                worker.process.kill()
+                self._kill(worker, "start", now - worker.started)
+            elif worker.hangs(now, settings.worker_hung_seconds):
+                self._kill(worker, "serving", now - (worker.owes_since or now))
+
+    def _kill(self, worker: Worker, phase: str, seconds: float) -> None:
+        """End a worker that hangs."""
+        log.error(
+            "worker.hung",
+            worker=worker.index,
+            pid=worker.process.pid,
+            phase=phase,
+            seconds=round(seconds, 1),
+            effect="It is killed, and another takes its place."
+            if self._announced
+            else "It is killed, and the command ends.",
+        )
+        worker.owes_since, worker.reason = None, "hung"
+        worker.ready_by = math.inf
+        worker.process.kill()
 
     def _bury(self, worker: Worker) -> None:
         """A worker has died: another takes its place, soon."""

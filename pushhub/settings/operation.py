@@ -27,6 +27,19 @@ class OperationSettings(BaseModel):
             le=3600,
         ),
     ] = 10.0
+    # A start takes a second or two, on a busy machine ten, and is over sooner if it fails: Redis is
+    # given up after seconds.
+    worker_start_seconds: Annotated[
+        float,
+        setting(
+            SERVER,
+            "After how long a worker that is not ready to serve is killed and replaced; at the "
+            "first start `serve` ends with 1.",
+            unit="s",
+            ge=5,
+            le=3600,
+        ),
+    ] = 60.0
     ready_writes: Annotated[
         bool,
         setting(

@@ -11,10 +11,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pushhub.protocol.cursor import Cursor
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.protocol.cursor import Cursor, Since
+    from pushhub.protocol.cursor import Since
     from pushhub.protocol.event import Draft, Event
     from pushhub.protocol.page import Read
 
@@ -105,6 +107,15 @@ class Appended:
     duplicate: bool = False
     reached: str = ""
     """Where a store of several machines has it by now; empty where there is only one answer."""
+    present: str = ""
+    """The store's epoch, if a duplicate is of an event from an older one; empty otherwise."""
+
+    @property
+    def position(self) -> Cursor:
+        """The cursor that feeds give for the event: readers can go on from it in the store's
+        epoch, which `cursor`, the event's own name, may not have.
+        """
+        return Cursor(self.present, self.cursor.offset) if self.present else self.cursor
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,9 +173,8 @@ class RedisStore:
         """Tell the listener how far the log goes by an outcome, before the feed does."""
         cursor = None
         if isinstance(outcome, Appended):
-            cursor = outcome.cursor
-            if not outcome.duplicate:
-                self._epoch = cursor.epoch
+            cursor = outcome.position
+            self._epoch = cursor.epoch
         elif isinstance(outcome, Mismatch):
             cursor = outcome.last
         # An event of an older epoch is in no tail by that name.
@@ -303,7 +302,9 @@ def _outcome(append: Append, reply: Reply) -> Outcome:
         cursor = Cursor(reply[1].decode(), int(reply[2]))
         return Appended(cursor, append.draft.id or str(cursor))
     if kind == b"duplicate":
-        return Appended(Cursor(reply[1].decode(), int(reply[2])), reply[3].decode(), duplicate=True)
+        cursor = Cursor(reply[1].decode(), int(reply[2]))
+        present = reply[4].decode() if reply[4] != reply[1] else ""
+        return Appended(cursor, reply[3].decode(), duplicate=True, present=present)
     if kind == b"mismatch":
         return Mismatch(Cursor(reply[1].decode(), int(reply[2])) if len(reply) > 1 else None)
     if kind == b"fenced":

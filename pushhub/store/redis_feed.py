@@ -62,6 +62,11 @@ class FeedWire(Wire):
     def silent_for(self, now: float) -> float:
         return now - max(self.pinged, self.heard) if self.pinged else 0.0
 
+    def excuse(self, seconds: float) -> None:
+        super().excuse(seconds)
+        if self.pinged:
+            self.pinged = min(self._loop.time(), self.pinged + seconds)
+
 
 class Feed:
     """The subscriptions. They outlive the connection: a new one takes them all over.

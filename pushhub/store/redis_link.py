@@ -238,9 +238,17 @@ class Link:
     async def _watch(self) -> None:
         """Give up connections on which an answer is overdue: a hung server refuses nobody."""
         pinged = 0.0
+        looked = self._loop.time()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             now = self._loop.time()
+            stalled, looked = now - looked - 2 * WATCH_SECONDS, now
+            if stalled > 0:
+                # Commands may not have been sent, nor replies been read: a stall of this process
+                # is no silence of the server.
+                for wire in (self._commands, self._feed_wire):
+                    if wire is not None:
+                        wire.excuse(stalled)
             self._refusals.expire(now)
             commands, feed = self._commands, self._feed_wire
             if commands and commands.silent_for(now) > COMMAND_SECONDS + self._patience:

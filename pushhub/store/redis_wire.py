@@ -108,6 +108,10 @@ class Wire(asyncio.Protocol):
         """For how many seconds an answer has been owed and nothing has come; 0 if none is."""
         return now - self.heard if self._waiting else 0.0
 
+    def excuse(self, seconds: float) -> None:
+        """Leave time out of the silence in which this process did not turn to the connection."""
+        self.heard = min(self._loop.time(), self.heard + seconds)
+
     @property
     def lost(self) -> bool:
         """Whether it is no more."""

@@ -354,7 +354,8 @@ class SqliteLog:
             return None
         if content != fingerprint(append.draft):
             return KeyReused()
-        return Appended(Cursor(epoch, offset), id, duplicate=True)
+        present = "" if epoch == self._file.epoch else self._file.epoch
+        return Appended(Cursor(epoch, offset), id, duplicate=True, present=present)
 
     def _flush(self) -> None:
         channels = self._changed

@@ -62,13 +62,14 @@ def publish(service: Service, request: Request, grant: Grant, channel: str) -> H
 
 
 def receipt(channel: str, appended: Appended) -> dict[str, object]:
-    """What a publisher is told of an event that is in the log."""
-    cursor = appended.cursor
+    """The receipt of an event that is in the log. `epoch` is the one of its birth; `cursor` is the
+    one that feeds give for it, and is fit for `since`.
+    """
     told: dict[str, object] = {
         "channel": channel,
-        "epoch": cursor.epoch,
-        "offset": cursor.offset,
-        "cursor": str(cursor),
+        "epoch": appended.cursor.epoch,
+        "offset": appended.cursor.offset,
+        "cursor": str(appended.position),
         "id": appended.id,
         "duplicate": appended.duplicate,
     }

@@ -150,7 +150,7 @@ class Messages:
                 session.refuse(stanza, error)
             elif home is not None and home.follow is not None:
                 # The store's reply may be here before its news of what is in the archive.
-                home.follow.after(outcome.cursor, settled)
+                home.follow.after(outcome.position, settled)
                 return
             settled()
 

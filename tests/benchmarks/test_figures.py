@@ -1,5 +1,6 @@
 """Distributions, medians, tables and verdicts."""
 
+import json
 import math
 from array import array
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from benchmarks.comparison import Result
 from benchmarks.report import Run, as_markdown, read_json, write_json
 from benchmarks.targets import judge
+from pushhub import __version__
 from pushhub.testing.load.figures import medians, warnings
 from pushhub.testing.load.table import markdown
 from pushhub.testing.load.tally import Latencies
@@ -64,6 +66,17 @@ def test_goals_are_judged() -> None:
     assert "1.00 x nchan = 25.0 | 20.0 (0.80 x) | met |" in verdicts
     assert "| 3.00 | 3.50 | **not met** |" in verdicts
     assert "nchan did not run" in verdicts
+
+
+def test_a_missing_program_costs_its_version_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("benchmarks.servers.nchan._nginx", lambda: None)
+    write_json(Run({"CPU": "two"}, ["a command"], RESULTS), tmp_path / "one.json")
+    servers = json.loads((tmp_path / "one.json").read_text())["servers"]
+    assert servers == {"front": f"pushhub {__version__}", "nchan": "not installed here"}
+    assert read_json([tmp_path / "one.json"]).results == RESULTS
 
 
 def test_results_survive_json(tmp_path: Path) -> None:

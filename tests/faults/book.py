@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from pushhub.testing.history import Record
 
 
+def place_of(event: dict[str, Any]) -> tuple[str, int, str]:
+    """The epoch of an event's birth, its offset and its content, as a feed lists it.
+
+    After a change of epochs its cursor is of the present one, and `epoch` says the older.
+    """
+    epoch, _, offset = event["cursor"].rpartition("-")
+    return event.get("epoch", epoch), int(offset), event["data"]["id"]
+
+
 class Book:
     """The history of one run, in the order in which things were seen."""
 
@@ -61,9 +70,9 @@ class Book:
         """An answer; events are as a feed lists them."""
         listed = []
         for event in events:
-            id, (epoch, _, offset) = event["data"]["id"], event["cursor"].rpartition("-")
-            epoch = self._births.get((channel, id, int(offset)), epoch)
-            listed.append([epoch, int(offset), id])
+            epoch, offset, id = place_of(event)
+            # A stream has no room for the epoch of an event's birth: the receipt says it.
+            listed.append([self._births.get((channel, id, offset), epoch), offset, id])
             self.saw(reader, channel, id)
         members = {"reader": reader, "channel": channel, "since": since, "cursor": cursor, **more}
         self.write("read", **members, events=listed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,12 +79,16 @@ class Node:
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         return sorted(int(pid) for pid in children if b"spawn_main" in _command(pid))
 
-    def until_workers(self, count: int, without: int, seconds: float = 20.0) -> None:
-        """Wait until there are so many workers again, and one is gone."""
+    def until_workers(self, count: int, without: int, seconds: float = 60.0) -> None:
+        """Wait until there are so many workers again that serve, and one is gone."""
+        assert self.server is not None
         end = time.monotonic() + seconds
         while len(pids := self.workers()) != count or without in pids:
             assert time.monotonic() < end, f"the workers are {pids}"
             time.sleep(0.02)
+        for pid in pids:
+            pattern = re.compile(rf'"pid": {pid}, "event": "worker.ready"')
+            self.server.output.find(pattern, max(0.0, end - time.monotonic()))
 
     def close(self) -> None:
         """End it, whatever it does, and look at what it said."""

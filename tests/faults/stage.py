@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pushhub.testing.history import Finding, Report, check
-from tests.faults.book import Book
+from tests.faults.book import Book, place_of
 from tests.faults.clients import (
     FeedReader,
     ManyReader,
@@ -70,6 +70,8 @@ class Stage:
         self.strikes = 0
         # Acknowledged events that are not in the log at the end.
         self.missing = 0
+        # Seconds that a process takes to start on this machine, where clients wait for one.
+        self.started_in = 0.0
         # Whether nothing is broken.
         self._sound = asyncio.Event()
         self.rack = Rack()
@@ -243,6 +245,12 @@ class Stage:
         ]
         return check(line for line in self.book.records if line.get("reader") not in away)
 
+    def at_last(self) -> Report:
+        """The history with its last heal alone."""
+        records = self.book.records
+        last = max((n for n, line in enumerate(records) if line["type"] == "heal"), default=0)
+        return check(line for n, line in enumerate(records) if line["type"] != "heal" or n == last)
+
     async def _verdict(self) -> Report:
         report = check(self.book.records)
         torn = sum(reader.session.torn for reader in self.readers)
@@ -262,21 +270,21 @@ class Stage:
             for record in self.book.records:
                 if record["type"] != "ok" or record["channel"] != channel:
                     continue
-                if f"{record['epoch']}-{record['offset']}" in kept:
+                if (record["epoch"], record["offset"], record["id"]) in kept:
                     continue
                 self.missing += 1
                 if record["reached"] in ("replicated", "fsync"):
                     broken.append(f"{record['id']} had reached {record['reached']}, and is lost")
         return broken
 
-    async def _log(self, channel: str) -> set[str]:
-        """The cursors of all events that the channel keeps."""
-        kept: set[str] = set()
+    async def _log(self, channel: str) -> set[tuple[str, int, str]]:
+        """Birth epoch, offset and content of all events that the channel keeps."""
+        kept: set[tuple[str, int, str]] = set()
         cursor = "earliest"
         while True:
             target = f"/v1/channels/{channel}/events?since={cursor}&limit=1000"
             page = (await self.nodes[0].get(target)).json()
-            kept |= {event["cursor"] for event in page["events"]}
+            kept |= {place_of(event) for event in page["events"]}
             cursor = page["cursor"]
             if page.get("up_to_date"):
                 return kept

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pushhub.protocol.sse import RETRIES_MS
 from tests.front.fuzzing import Front, h11_requests, mutate, seeds, split
 from tests.front.table import CASES, get
 
 SEEDS = seeds()
+RETRY = re.compile(rb"retry: ([0-9]+)")
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["remembers", "parses"])
@@ -76,24 +78,35 @@ MANNERS = [
 
 def test_what_is_remembered_changes_no_answer() -> None:
     """Every way of asking for every address, three times over, on a front that remembers and on one
-    that parses.
+    that parses. Each stream still draws when its client may reconnect.
     """
     front, forgetful = Front(), Front(recall=False)
+    drawn: set[int] = set()
     for _ in range(3):
         for manner in MANNERS:
             pieces = [get(target.encode(), *manner) for target in TARGETS]
             for piece in (*pieces, *pieces[:2]):
-                assert plain(front, piece) == plain(forgetful, piece), piece
+                remembered = answer(front, piece)
+                drawn.update(map(int, RETRY.findall(remembered)))
+                assert plain(remembered) == plain(answer(forgetful, piece)), piece
+    assert len(drawn) > 1
+    assert drawn <= set(RETRIES_MS)
     assert front.asked < forgetful.asked / 2, "it remembers"
     front.close()
     forgetful.close()
 
 
-def plain(front: Front, raw: bytes) -> bytes:
-    """An answer, without what differs between two processes and two seconds."""
-    answer = front.feed([raw, raw])
+def answer(front: Front, raw: bytes) -> bytes:
+    """The responses to the same request twice on one connection."""
+    found = front.feed([raw, raw])
     front.asked += len(front.taken)
+    return found
+
+
+def plain(answer: bytes) -> bytes:
+    """Responses, without what differs between two processes, two seconds and two streams."""
     answer = re.sub(rb"date: [^\r]*", b"date", answer)
+    answer = RETRY.sub(b"retry: DRAWN", answer)
     return re.sub(rb"[0-9a-z]{12}-0", b"CURSOR", answer)
 
 

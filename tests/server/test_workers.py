@@ -72,12 +72,12 @@ async def hold(server: Server, channel: str, cursor: str, count: int = HOLDS) ->
     return clients
 
 
-async def answers(clients: list[Client]) -> list[Response | None]:
+async def answers(clients: list[Client], seconds: float = 10.0) -> list[Response | None]:
     """What each of them gets; None for a connection that ended without an answer."""
 
     async def one(client: Client) -> Response | None:
         try:
-            return await client.receive()
+            return await client.receive(seconds)
         except GONE:
             return None
         finally:
@@ -122,6 +122,67 @@ async def test_a_supervisor_that_was_stopped_kills_nobody(redis_url: str) -> Non
         # So long that whoever owed a sign of life since then would be killed by now.
         await asyncio.sleep(1)
         assert workers(server) == before
+
+
+def children(pid: int) -> set[int]:
+    """The workers' processes of a supervisor, from their beginning on."""
+    found = set()
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+        except OSError:
+            continue  # it has ended
+        if b"spawn_main" in command:
+            found.add(int(child))
+    return found
+
+
+async def stop_a_start(pid: int, known: set[int]) -> int:
+    """Stop the next process of a worker that a supervisor starts, before it is ready."""
+    async with asyncio.timeout(SECONDS):
+        while not (new := children(pid) - known):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    (child,) = list(new)[:1]
+    os.kill(child, signal.SIGSTOP)
+    return child
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+async def test_a_worker_that_hangs_at_its_start_is_killed_and_replaced(redis_url: str) -> None:
+    with serve("front", redis_url, workers=2, worker_start_seconds=8) as server:
+        before = workers(server)
+        os.kill(before[1], signal.SIGKILL)
+        hung = await stop_a_start(server.process.pid, set(before.values()))
+        pattern = re.compile(
+            rf'"worker": 1, "pid": {hung}, "phase": "start", .*"event": "worker.hung"'
+        )
+        await asyncio.to_thread(server.output.find, pattern, SECONDS)
+        await until(lambda: workers(server)[1] not in (before[1], hung))
+        assert not runs(hung)
+        assert workers(server)[0] == before[0]
+        await publish_and_read(server)
+        server.output.lines[:] = [line for line in server.output.lines if "hung" not in line]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+async def test_a_first_start_that_hangs_ends_the_command(redis_url: str) -> None:
+    command = [
+        *(sys.executable, "-m", "pushhub", "serve", "--dev", "--port", "0", "--workers", "2"),
+        *("--store", redis_url, "--worker-start-seconds", "5"),
+    ]
+    process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
+    hung = 0
+    try:
+        hung = await stop_a_start(process.pid, set())
+        _, said = await asyncio.wait_for(process.communicate(), SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        if hung and runs(hung):
+            os.kill(hung, signal.SIGKILL)
+    assert process.returncode == 1
+    sentence = "pushhub: A worker was not ready within 5 s of its start (worker_start_seconds)."
+    assert sentence in said.decode()
 
 
 async def publish_and_read(server: Server) -> None:
@@ -177,7 +238,7 @@ async def test_a_killed_worker_costs_its_clients_a_reconnect_and_no_event(duo: S
     killed = workers(duo)[0]
     os.kill(killed, signal.SIGKILL)
     # Those of the other worker are still held: the news answers them, and nothing else does.
-    pending = asyncio.create_task(answers(clients))
+    pending = asyncio.create_task(answers(clients, 2 * SECONDS))
     await until(lambda: workers(duo)[0] != killed)
     assert "worker.died" in str(duo.output)
     assert f'"pid": {killed}, "status": -9' in str(duo.output)

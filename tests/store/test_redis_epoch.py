@@ -9,10 +9,11 @@ import pytest
 import redis
 
 from pushhub.protocol.cursor import Cursor, Start
+from pushhub.protocol.event import Draft
 from pushhub.protocol.page import Gap, Page, Reason
-from pushhub.store.base import Retention, StoreUnavailable, append
+from pushhub.store.base import Append, Retention, StoreUnavailable, append
 from pushhub.store.redis import RedisStore
-from tests.redis_servers import KINDS, Kind, Rack, RedisServer
+from tests.redis_servers import KINDS, Kind, Rack, RedisServer, Shelf
 from tests.store.conftest import Recorder, item, opened, publish, until
 
 if TYPE_CHECKING:
@@ -257,3 +258,22 @@ async def test_reading_writes_nothing(kind: Kind, rack: Rack) -> None:
         assert written() == before
         await publish(store, item("7", retention=keep))
         assert written() != before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_duplicate_of_an_older_epoch_names_the_present_one(
+    kind: str, redis_shelf: Shelf
+) -> None:
+    server = redis_shelf.server(kind)
+    once = Append("a", Draft(b"1"), key="k")
+    async with opened(RedisStore(server.url())) as store:
+        [first] = await publish(store, once)
+        server.ask("DEL", "ph:epoch")
+        [again] = await publish(store, once)
+        assert again.duplicate
+        assert again.cursor == first.cursor
+        assert again.position == Cursor(store.epoch, first.cursor.offset)
+        assert store.epoch != first.cursor.epoch
+        read = await store.read("a", again.position, 9)
+        assert isinstance(read, Page)
+        assert (read.events, read.cursor) == ((), again.position)

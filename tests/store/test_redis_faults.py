@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from pushhub.protocol.cursor import Start
 from pushhub.protocol.page import Gap, Page
 from pushhub.store import redis_link
-from pushhub.store.base import StoreError, StoreUnavailable, append
+from pushhub.store.base import Appended, StoreError, StoreUnavailable, append
 from pushhub.store.redis import RedisStore
 from pushhub.store.redis_open import Opener
 from pushhub.store.redis_wire import Wire
@@ -189,6 +189,22 @@ async def test_a_cancellation_that_is_forgotten_does_not_keep_a_store_from_closi
     async with asyncio.timeout(LATE_SECONDS):
         await store.close()
     assert next(forgets, None) is None
+
+
+async def test_a_stall_of_the_hub_is_no_silence_of_the_server(rack: Rack) -> None:
+    """What waited to be sent while the process stood still has its time from then on."""
+    server = rack.start(KINDS["valkey9"])
+    async with opened(RedisStore(server.url())) as store:
+        with structlog.testing.capture_logs() as logs:
+            appending = asyncio.ensure_future(append(store, item()))
+            await asyncio.sleep(0)
+            # So that it cannot answer before the connections are looked at.
+            server.signal(signal.SIGSTOP)
+            time.sleep(redis_link.COMMAND_SECONDS + 0.5)  # noqa: ASYNC251 - the stall itself
+            asyncio.get_running_loop().call_later(0.5, server.signal, signal.SIGCONT)
+            [outcome] = await appending
+    assert isinstance(outcome, Appended), outcome
+    assert "redis.lost" not in [line["event"] for line in logs]
 
 
 async def test_the_feed_goes_where_the_commands_go(rack: Rack) -> None:

@@ -18,10 +18,13 @@ from pushhub.store.redis import RedisStore
 from pushhub.store.redis_fence import Fence
 from pushhub.store.redis_frame import EPOCH_KEY
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
-from tests.store.conftest import NEWS_SECONDS, Recorder, item, opened, publish, until
+from tests.store.conftest import Recorder, item, opened, publish, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+# For how long a command may start: a bound that only a test that fails reaches.
+START_SECONDS = 60.0
 
 
 @pytest.fixture(params=KINDS)
@@ -249,8 +252,9 @@ async def command(server: RedisServer, *flags: str) -> asyncio.subprocess.Proces
 
 
 async def line(process: asyncio.subprocess.Process) -> str:
+    """The next line of a command that may have to start first."""
     assert process.stdout is not None
-    async with asyncio.timeout(NEWS_SECONDS):
+    async with asyncio.timeout(START_SECONDS):
         return (await process.stdout.readline()).decode()
 
 

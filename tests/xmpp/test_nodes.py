@@ -211,11 +211,10 @@ async def test_nothing_overtakes_a_message_whose_news_is_late(
 
 async def test_any_node_answers_any_request(pair: World) -> None:
     browser = await Browser.login(pair, "juliet", node=0)
-    answer = await browser.post(f"<presence xmlns='jabber:client'/>{PING}", node=1)
-    assert [(e.name, e.get("type")) for e in answer.elements] == [
-        ("presence", None),
-        ("iq", "result"),
-    ]
+    seen = (await browser.post(f"<presence xmlns='jabber:client'/>{PING}", node=1)).elements
+    if len(seen) < 2:  # The response left with the first.
+        seen = [*seen, *(await browser.hold(node=1)).elements]
+    assert [(e.name, e.get("type")) for e in seen] == [("presence", None), ("iq", "result")]
     romeo = await pair.user("romeo", "orchard", 1)
     held = browser.hold(node=1)
     romeo.chat("juliet@localhost", "hello")

@@ -5,7 +5,7 @@
 --       6 fingerprint, '' without an idempotency key         7 ms to remember the key
 --       8 ms since 1970, '' the server's                     9 pub/sub channel
 --      10 the name for the list, '' for pushhub's own       11 the event's id, '' its cursor
--- Returns  {'ok', epoch, offset} | {'duplicate', epoch, offset, id}
+-- Returns  {'ok', epoch, offset} | {'duplicate', epoch, offset, id, the store's epoch}
 --          | {'mismatch', epoch, offset of the last event, or nothing} | {'reused'}
 --          | {'fenced', ms left}
 local epoch, left = epoch_or(KEYS[4], ARGV[1])
@@ -19,7 +19,7 @@ if fingerprint ~= '' then
     if used[1] ~= fingerprint then return {'reused'} end
     -- A write, so that a WAIT after it waits for the event of then as well.
     redis.call('PEXPIRE', KEYS[3], remember)
-    return {'duplicate', used[2], used[3], used[4]}
+    return {'duplicate', used[2], used[3], used[4], epoch}
   end
 end
 
