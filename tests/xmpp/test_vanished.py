@@ -183,6 +183,38 @@ async def test_two_sessions_come_after_a_node_died(pair: World) -> None:
     assert sorted([*await got(both[0]), *await got(both[1])], key=str) == ["one", "two"]
 
 
+async def test_a_session_is_found_though_its_node_leaves_meanwhile(pair: World) -> None:
+    """The register names a node; when that is looked at, it has handed the session over and left."""
+    browser = await Browser.login(pair, "juliet")
+    await pair.leave(0)
+    await browser.post(AVAILABLE, 1)
+    third = (await pair.node()).nodes
+    second, looks = pair.servers[1].nodes.id, third.alive
+
+    async def late(node: str, *more: float) -> bool:
+        if node == second:
+            await pair.leave(1)
+        return await looks(node, *more)
+
+    third.alive = late  # type: ignore[method-assign]
+    ping = "<iq xmlns='jabber:client' type='get' id='x'><ping xmlns='urn:xmpp:ping'/></iq>"
+    answer = await browser.post(ping, 2)
+    assert answer.get("type") is None, answer
+
+
+async def test_a_moved_guest_leaves_no_register(pair: World) -> None:
+    """An anonymous session is found by its address, until it moves: then a register names it."""
+    browser = await Browser.login(pair, "")
+    await pair.leave(0)
+    await browser.post(AVAILABLE, 1)
+    bare = browser.jid.partition("/")[0]
+    registers = pair.servers[1].registers
+    assert await registers.stored_json(f"$xmpp:where:{bare}")
+    await browser._send(f"sid='{browser.sid}' type='terminate'", "", 1)
+    await pair.servers[1].settle()
+    assert await registers.stored_json(f"$xmpp:where:{bare}") is None
+
+
 def texts_of(carrier: Carrier) -> list[str | None]:
     """The messages that wait for a client."""
     return [body(e) for e in carrier.session.pending()[0] if e.name == "message"]
