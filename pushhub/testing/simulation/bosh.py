@@ -302,7 +302,6 @@ class BoshClient:
                 elif not self._open:
                     pause = self._polled + self.polling - now if self.polling else 0.0
                     if pause <= 0:
-                        self._polled = now
                         self._post("", [])
                         pause = None
             self._news.clear()
@@ -360,7 +359,8 @@ class BoshClient:
         client = idle.pop() if idle else world.client(node.name, self._address, asgi=self._asgi)
         if client not in self._clients:
             self._clients.append(client)
-        asked = world.now()
+        # A repeat counts, too: the server may not have seen the first one.
+        asked = self._polled = world.now()
         world.requests += 1
         try:
             response = await client.ask("POST", PATH, {"content-type": "text/xml"}, raw)
