@@ -103,8 +103,9 @@ class Moved:
                 return state, node
             # Not from memory: somebody else may have taken it without our having heard of it.
             now = await self._registers.stored_json(name) or {}
-            if now == record or not _is_free(now):
+            if not _is_free(now) or (now == record and state is None):
                 return None, now.get("node")
+            # It is there, and the news of it is not here yet: another try waits for that.
             record = now
             await self._registers.stalls.pause(tries)
         self._registers.stalls.note("handover", sid=sid[:4], tries=MAX_TAKES)

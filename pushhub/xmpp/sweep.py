@@ -21,7 +21,7 @@ from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import archived_as
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.moved import moved_name
-from pushhub.xmpp.nodes import letters_name, sign_name
+from pushhub.xmpp.nodes import letters_name, sign_name, where_name
 from pushhub.xmpp.registers import PREFIX, register_name
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ class Sweep:
         session = state["stream"]["session"] if state is not None else None
         if session is not None:
             bare = parse_jid(session["jid"]).bare
+            if state["stream"]["identity"]["anonymous"]:
+                await self._server.registers.delete(where_name(bare))
             waiting, unconfirmed = Session.load(state["bosh"], self._server.hub.now()).pending()
             found = (archived_as(stanza, bare) for stanza in (*waiting, *unconfirmed))
             offsets = [cursor.offset for cursor in found if cursor is not None]
