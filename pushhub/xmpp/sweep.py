@@ -128,12 +128,13 @@ class Sweep:
         session = state["stream"]["session"] if state is not None else None
         if session is not None:
             bare = parse_jid(session["jid"]).bare
-            if state["stream"]["identity"]["anonymous"]:
-                await self._server.registers.delete(where_name(bare))
             waiting, unconfirmed = Session.load(state["bosh"], self._server.hub.now()).pending()
             found = (archived_as(stanza, bare) for stanza in (*waiting, *unconfirmed))
             offsets = [cursor.offset for cursor in found if cursor is not None]
             await self._give_back(bare, offsets)
+        record = await self._server.registers.json(moved_name(sid)) or {}
+        if "guest" in record:
+            await self._server.registers.delete(where_name(record["guest"]))
         await self._moved.forget(sid)
 
     async def _give_back(self, bare: str, offsets: list[int]) -> None:

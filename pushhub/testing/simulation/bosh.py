@@ -198,7 +198,8 @@ class BoshClient:
         """
         id = f"i{self._random.getrandbits(40):010x}"
         address = f" to='{quote(to)}'" if to else ""
-        future = self._waiting[id] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Element] = asyncio.get_running_loop().create_future()
+        self._waiting[id] = future
         self.send(f"<iq xmlns='jabber:client' type='{kind}' id='{id}'{address}>{payload}</iq>")
         begun = self.world.now()
         try:
@@ -378,10 +379,8 @@ class BoshClient:
         else:
             self._clients.remove(client)
         shown = raw.decode().partition(">")[2].removesuffix("</body>")
-        world.tell(
-            self.name,
-            f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {response.status} {response.body[:3000]!r}",
-        )
+        body = f"{response.status} {response.body[:3000]!r}"
+        world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {body}")
         is_late = now - asked > self.wait + FORWARD_SECONDS + DELIVERY_SECONDS
         dead = world.messages.has_crashed(asked - DEAD_SECONDS, now)
         if self.sid and is_late and not dead and not world.troubled_any(asked, now):

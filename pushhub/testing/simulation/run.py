@@ -101,6 +101,7 @@ async def _live(world: World) -> None:
     world.check_work()
     world.check_fetches()
     world.check_rest(at_rest)
+    world.check_registers()
     for node in world.nodes:
         if node.is_up:
             await node.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import orjson
@@ -199,12 +199,12 @@ class Chatter(Actor):
         known = set(self._notices)
         for record in world.oracle.acknowledged[NODE]:
             is_due = record.asked > self._subscribed and record.at < now - 2 * DELIVERY_SECONDS
-            if is_due and record.id not in known:
-                if not world.troubled_any(record.asked, now, drains=False):
-                    world.oracle.find("missed", self.name, f"no notification of {record}")
+            is_missing = is_due and record.id not in known
+            if is_missing and not world.troubled_any(record.asked, now, drains=False):
+                world.oracle.find("missed", self.name, f"no notification of {record}")
         offsets = {r.id: (r.epoch, r.offset) for r in world.oracle.acknowledged[NODE]}
         found = [offsets[id] for id in self._notices if id in offsets]
-        for before, after in zip(found, found[1:], strict=False):
+        for before, after in pairwise(found):
             if before[0] == after[0] and after[1] <= before[1]:
                 world.oracle.find("order", self.name, f"a notification of {after} after {before}")
 

@@ -1,4 +1,4 @@
-"""Clients that cost a server more than they should: half requests, and responses that are not read."""
+"""Clients that cost more than they should: half requests, and responses that nobody reads."""
 
 from __future__ import annotations
 
