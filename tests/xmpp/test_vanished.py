@@ -146,7 +146,7 @@ async def test_two_clients_vanish_with_the_same_messages(world: World, romeo: Cl
     romeo.chat("juliet@localhost", "two")
     await romeo.settled()
     for carrier in (first, second):
-        await until(partial(_has_texts, carrier, 2))
+        await until(partial(has_two, carrier))
     juliet = await (await world.user("juliet", "phone")).available()
     for carrier in (first, second):
         carrier.session._seen -= 151
@@ -212,13 +212,41 @@ async def test_two_sessions_come_after_a_node_died(pair: World) -> None:
     assert sorted([*await got(both[0]), *await got(both[1])], key=str) == ["one", "two"]
 
 
-def _has_texts(carrier: Carrier, count: int) -> bool:
-    return len(texts_of(carrier)) == count
+async def test_a_session_is_found_though_its_node_leaves_meanwhile(pair: World) -> None:
+    """The register names a node, which hands the session over and leaves before it is looked at."""
+    browser = await Browser.login(pair, "juliet")
+    await pair.leave(0)
+    await browser.post(AVAILABLE, 1)
+    third = (await pair.node()).nodes
+    second, looks = pair.servers[1].nodes.id, third.alive
+
+    async def late(node: str, *more: float) -> bool:
+        if node == second:
+            await pair.leave(1)
+        return await looks(node, *more)
+
+    third.alive = late  # type: ignore[method-assign, assignment]
+    ping = "<iq xmlns='jabber:client' type='get' id='x'><ping xmlns='urn:xmpp:ping'/></iq>"
+    answer = await browser.post(ping, 2)
+    assert answer.get("type") is None, answer
 
 
-def texts_of(carrier: Carrier) -> list[str | None]:
-    """The messages that wait for a client."""
-    return [body(e) for e in carrier.session.pending()[0] if e.name == "message"]
+async def test_a_moved_guest_leaves_no_register(pair: World) -> None:
+    """An anonymous session is found by its address, until it moves: then a register names it."""
+    browser = await Browser.login(pair, "")
+    await pair.leave(0)
+    await browser.post(AVAILABLE, 1)
+    bare = browser.jid.partition("/")[0]
+    registers = pair.servers[1].registers
+    assert await registers.stored_json(f"$xmpp:where:{bare}")
+    await browser._send(f"sid='{browser.sid}' type='terminate'", "", 1)
+    await pair.servers[1].settle()
+    assert await registers.stored_json(f"$xmpp:where:{bare}") is None
+
+
+def has_two(carrier: Carrier) -> bool:
+    """Whether two messages wait for a client."""
+    return len([e for e in carrier.session.pending()[0] if e.name == "message"]) == 2
 
 
 async def test_a_crash_loses_nothing_that_no_client_has(world: World, romeo: Client) -> None:

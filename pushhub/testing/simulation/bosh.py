@@ -9,10 +9,6 @@ Rule 2: responses are taken in rid order, each once.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
-from functools import cache
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.xml import Element, XmlError, parse, quote
@@ -31,8 +27,6 @@ PATH = "/_pushhub/http-bind"
 DOMAIN = "example.com"
 HTTPBIND = "http://jabber.org/protocol/httpbind"
 XBOSH = "urn:xmpp:xbosh"
-BIND = "urn:ietf:params:xml:ns:xmpp-bind"
-SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 # What a client does after a request failed.
 RETRY_SECONDS = 1.0
 # What a forwarded request takes on top: the feeds of two nodes, and their registers.
@@ -114,51 +108,9 @@ class BoshClient:
             raise Ended(f"{features.name} in place of features")
         self._pump = asyncio.ensure_future(self._keep())
 
-    async def login(self, user: str, password: str) -> None:
-        """ANONYMOUS without a user, else SCRAM or PLAIN; then bind a resource.
-
-        Raises:
-            Ended: it is refused.
-        """
-        if not user:
-            self.send(f"<auth xmlns='{SASL}' mechanism='ANONYMOUS'/>")
-        elif self._random.random() < 0.2:
-            secret = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-            self.send(f"<auth xmlns='{SASL}' mechanism='PLAIN'>{secret}</auth>")
-        else:
-            await self._scram(user, password)
-        success = await self.step()
-        if success.name != "success":
-            raise Ended(f"login: {success.xml()}")
+    def restart(self) -> None:
+        """Begin the stream again, after a login (XEP-0206 §5)."""
         self._post(f"to='{DOMAIN}' xml:lang='en' xmpp:restart='true'", [])
-        await self.step()
-        bound = await self.iq("set", f"<bind xmlns='{BIND}'/>")
-        bind = bound.find("bind", BIND)
-        jid = bind.find("jid") if bind is not None else None
-        if jid is None:
-            raise Ended(f"bind: {bound.xml()}")
-        self.jid = jid.text
-
-    async def _scram(self, user: str, password: str) -> None:
-        nonce = self._random.randbytes(12).hex()
-        first = f"n={user},r={nonce}"
-        self._auth("auth", f"n,,{first}", " mechanism='SCRAM-SHA-1'")
-        challenge = await self.step()
-        if challenge.name != "challenge":
-            raise Ended(f"login: {challenge.xml()}")
-        text = base64.b64decode(challenge.text).decode()
-        fields = dict(part.split("=", 1) for part in text.split(","))
-        salted = _salted(password, base64.b64decode(fields["s"]), int(fields["i"]))
-        client = hmac.digest(salted, b"Client Key", "sha1")
-        bare = f"c=biws,r={fields['r']}"
-        signed = f"{first},{text},{bare}".encode()
-        signature = hmac.digest(hashlib.sha1(client).digest(), signed, "sha1")
-        proof = bytes(a ^ b for a, b in zip(client, signature, strict=True))
-        self._auth("response", f"{bare},p={base64.b64encode(proof).decode()}")
-
-    def _auth(self, name: str, text: str, more: str = "") -> None:
-        data = base64.b64encode(text.encode()).decode()
-        self.send(f"<{name} xmlns='{SASL}'{more}>{data}</{name}>")
 
     async def step(self) -> Element:
         """The next element that is no stanza.
@@ -198,13 +150,13 @@ class BoshClient:
         """
         id = f"i{self._random.getrandbits(40):010x}"
         address = f" to='{quote(to)}'" if to else ""
-        future = self._waiting[id] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Element] = asyncio.get_running_loop().create_future()
+        self._waiting[id] = future
         self.send(f"<iq xmlns='jabber:client' type='{kind}' id='{id}'{address}>{payload}</iq>")
         begun = self.world.now()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                found: Element = await future
-                return found
+                return await future
         except TimeoutError:
             if self.condition is None and not self.world.troubled_any(begun, self.world.now()):
                 self.world.oracle.find("silent", self.name, f"no result of {payload}")
@@ -303,7 +255,6 @@ class BoshClient:
                 elif not self._open:
                     pause = self._polled + self.polling - now if self.polling else 0.0
                     if pause <= 0:
-                        self._polled = now
                         self._post("", [])
                         pause = None
             self._news.clear()
@@ -361,7 +312,8 @@ class BoshClient:
         client = idle.pop() if idle else world.client(node.name, self._address, asgi=self._asgi)
         if client not in self._clients:
             self._clients.append(client)
-        asked = world.now()
+        # A repeat counts, too: the server may not have seen the first one.
+        asked = self._polled = world.now()
         world.requests += 1
         try:
             response = await client.ask("POST", PATH, {"content-type": "text/xml"}, raw)
@@ -379,11 +331,8 @@ class BoshClient:
         else:
             self._clients.remove(client)
         shown = raw.decode().partition(">")[2].removesuffix("</body>")
-        world.tell(
-            self.name,
-            f"{node.name} {self.sid[:4]} rid {rid} {shown} -> "
-            f"{response.status} {response.body[:3000]!r}",
-        )
+        body = f"{response.status} {response.body[:3000]!r}"
+        world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {body}")
         is_late = now - asked > self.wait + FORWARD_SECONDS + DELIVERY_SECONDS
         dead = world.messages.has_crashed(asked - DEAD_SECONDS, now)
         if self.sid and is_late and not dead and not world.troubled_any(asked, now):
@@ -430,8 +379,3 @@ class BoshClient:
 
 def _number(body: Element, name: str) -> int:
     return int(body.get(name) or 0)
-
-
-@cache
-def _salted(password: str, salt: bytes, iterations: int) -> bytes:
-    return hashlib.pbkdf2_hmac("sha1", password.encode(), salt, iterations)

@@ -204,6 +204,9 @@ class View:
 
     async def tail(self, channel: str, limit: int) -> Page:
         await self._reach()
+        if not self.feeding:
+            # As the feed of Redis: nobody can listen, so there is no tail.
+            raise StoreUnavailable("The feed is away.")
         self.subscribed.add(channel)
         page = await self.log.tail(channel, limit)
         # The reply follows what the feed said before, on a connection of its own.

@@ -53,6 +53,7 @@ def simulate(seed: int, days: float, plan: Plan | None = None) -> Verdict:
             world.oracle.find("busy", "world", str(error))
     finally:
         asyncio.set_event_loop(None)
+        loop.close()
     oracle = world.oracle
     return Verdict(
         plan,
@@ -101,6 +102,7 @@ async def _live(world: World) -> None:
     world.check_work()
     world.check_fetches()
     world.check_rest(at_rest)
+    world.check_registers()
     for node in world.nodes:
         if node.is_up:
             await node.stop()

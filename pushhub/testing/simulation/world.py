@@ -29,6 +29,7 @@ from pushhub.testing.simulation.network import Network
 from pushhub.testing.simulation.node import Node
 from pushhub.testing.simulation.oracle import Oracle
 from pushhub.testing.simulation.origin import Origin
+from pushhub.testing.simulation.registers import unexpected
 from pushhub.xmpp.accounts import AccountError
 
 if TYPE_CHECKING:
@@ -255,6 +256,17 @@ class World:
             }
             if more:
                 self.oracle.find("leak", name, str(more))
+
+    def check_registers(self) -> None:
+        """When all have left, pushhub's own channels have what is durable, and no more."""
+        nodes = [
+            node.app.sessions.server.nodes.id
+            for node in self.nodes
+            if node.is_up and node.app.sessions is not None
+        ]
+        accounts = [f"{name}@example.com" for name in ACCOUNTS]
+        if left := sorted(unexpected(self.log.registers, accounts, nodes)):
+            self.oracle.find("register", "log", f"{len(left)} are left behind: {left[:5]}")
 
     def check_fetches(self) -> None:
         """No fetch while nobody waits, but for a linger."""

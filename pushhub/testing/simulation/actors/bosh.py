@@ -10,13 +10,13 @@ import orjson
 from pushhub.testing.simulation import pauses
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor
 from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, Ended
+from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
 from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
 from pushhub.testing.simulation.world import ACCOUNTS, PASSWORD
 
 if TYPE_CHECKING:
     from pushhub.protocol.xml import Element
-    from pushhub.testing.simulation.oracle import Acknowledged
     from pushhub.testing.simulation.world import World
 
 NODE = "news:1"
@@ -112,7 +112,7 @@ class Chatter(Actor):
         try:
             polls = random.random() < 0.15 if polls is None else polls
             await session.open(polls=polls, acks=random.random() < 0.5)
-            await session.login(self.user, PASSWORD)
+            await log_in(session, self.random, self.user, PASSWORD)
             self.account = session.jid.partition("/")[0]
             if random.random() < 0.5:
                 await session.iq("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
@@ -200,8 +200,9 @@ class Chatter(Actor):
         known = set(self._notices)
         for record in world.oracle.acknowledged[NODE]:
             is_due = record.asked > self._subscribed and record.at < now - 2 * DELIVERY_SECONDS
-            if is_due and record.id not in known:
-                self._miss(record)
+            is_missing = is_due and record.id not in known
+            if is_missing and not world.troubled_any(record.asked, now, drains=False):
+                world.oracle.find("missed", self.name, f"no notification of {record}")
         offsets = {r.id: (r.epoch, r.offset) for r in world.oracle.acknowledged[NODE]}
         found = [offsets[id] for id in self._notices if id in offsets]
         for before, after in pairwise(found):
@@ -210,17 +211,13 @@ class Chatter(Actor):
 
     # What it does
 
-    def _miss(self, record: Acknowledged) -> None:
-        """A notification is missing; a fault may have lost it."""
-        if not self.world.troubled_any(record.asked, self.world.now(), drains=False):
-            self.world.oracle.find("missed", self.name, f"no notification of {record}")
-
     async def _idle(self, session: BoshClient) -> None:
         await self.world.loop_sleep(pauses.draw(self.random, 100.0))
 
     async def _cut(self, session: BoshClient) -> None:
         """Connections break, and the same requests are sent again."""
         session.cut()
+        await self.world.loop_sleep(0.01)
 
     async def _sleep(self, session: BoshClient) -> None:
         """A reload of the page, or a short sleep: the same session goes on."""

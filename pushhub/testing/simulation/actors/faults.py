@@ -114,6 +114,9 @@ class OriginTrouble(Fault):
             origin.start()
         origin.latency, origin.status = 0.02, 200
         self.tell("the origin is whole again")
+        if kind == "silent":
+            # What it was asked meanwhile is never answered, and is given up after a while.
+            await self.world.loop_sleep(self.world.settings().origin_seconds)
         self.world.heal(*troubles)
 
 
