@@ -97,13 +97,12 @@ class Moved:
         for tries in range(1, MAX_TAKES + 1):
             state = await self._state(sid, record) if _is_free(record) else None
             taken = False
-            guest = _guest(state)
 
-            def make(old: Any, expected: Any = record) -> Any:
+            def make(old: Any, expected: Any = record, state: Any = state) -> Any:
                 nonlocal taken
                 taken = old == expected
                 left = {key: value for key, value in expected.items() if key != "state"}
-                return {**left, "node": node, **guest} if taken else None
+                return {**left, "node": node, **_guest(state)} if taken else None
 
             if state is not None:
                 await self._registers.change_json(name, make)
