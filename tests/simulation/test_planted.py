@@ -9,7 +9,7 @@ from tests.simulation.planted import PLANTED
 
 # Enough for every fault that is planted here; a fresh search begins at 0.
 SEEDS = range(40)
-DAYS = 0.5
+DAYS = 0.3
 # Of this machine's own time: others may use it, too.
 MOST_SECONDS = 60.0
 

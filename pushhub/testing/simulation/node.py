@@ -116,6 +116,9 @@ class Node:
         for end in list(self._listener.open):
             end.close()
         await self.app.close()
+        for end in list(self._listener.open):
+            # The process is gone, and with it what it had not sent.
+            end.abort()
         self.is_up = False
 
     def crash(self) -> None:

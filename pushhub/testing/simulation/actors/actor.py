@@ -30,6 +30,8 @@ class Actor:
 
     # The longest pause between two turns, in seconds.
     longest = 70.0
+    # Whether its responses are part of the story.
+    is_told = True
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
@@ -120,7 +122,8 @@ class Actor:
             await self.world.loop_sleep(RETRY_SECONDS)
             return None
         shown = {name: text for name, text in headers.items() if name != "authorization"}
-        self.tell(f"{self._node} {method} {target} {shown} -> {response}")
+        told = response if self.is_told else response.status
+        self.tell(f"{self._node} {method} {target} {shown} -> {told}")
         if response.status >= 500 and not self.world.troubled(self._node, asked, self.world.now()):
             text = f"{method} {target}: {response}"
             self.world.oracle.find("refused", self.name, text)

@@ -20,6 +20,8 @@ class Console(Actor):
     """Opens the page for some time, as its JavaScript asks."""
 
     longest = 120.0
+    # They have the memory and the CPU of this machine in them.
+    is_told = False
 
     def credentials(self) -> dict[str, str]:
         return {"authorization": f"Bearer {API_KEY}"}
