@@ -98,19 +98,11 @@ class Moved:
             state = await self._state(sid, record) if _is_free(record) else None
             taken = False
 
-<<<<<<< HEAD
-            def make(old: Any, expected: Any = record, more: Any = guest) -> Any:
-                nonlocal taken
-                taken = old == expected
-                left = {key: value for key, value in expected.items() if key != "state"}
-                return {**left, "node": node, **more} if taken else None
-=======
             def make(old: Any, expected: Any = record, state: Any = state) -> Any:
                 nonlocal taken
                 taken = old == expected
                 left = {key: value for key, value in expected.items() if key != "state"}
                 return {**left, "node": node, **_guest(state)} if taken else None
->>>>>>> simx
 
             if state is not None:
                 await self._registers.change_json(name, make)
