@@ -28,6 +28,8 @@ class Resource:
     """Whether its responses have an ETag."""
     fetches: list[float] = field(default_factory=list)
     """When it was asked for."""
+    told: int = 1
+    """The version of the last notification."""
     notified: float = 0.0
     """When pushhub acknowledged that the present version is news."""
     waits: list[list[float]] = field(default_factory=list)

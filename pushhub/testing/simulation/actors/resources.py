@@ -59,8 +59,10 @@ class Waiter(Actor):
             return
         if troubled:
             return
-        seen = resource.changed if self.path.startswith("/poll") else resource.notified
-        if self.version < resource.version and 0 < seen < now - POLL_SECONDS:
+        newest, seen = resource.version, resource.changed
+        if self.path.startswith("/notify"):
+            newest, seen = resource.told, resource.notified
+        if self.version < newest and 0 < seen < now - POLL_SECONDS:
             text = f"{self.path}: {response} {now - seen:.3f} s after version {resource.version}"
             world.oracle.find("missed", self.name, text)
         granted = response.headers.get("preference-applied", "")
@@ -95,3 +97,4 @@ class Changer(Actor):
                 await world.loop_sleep(RETRY_SECONDS)
             if world.origin.resources[path].version == version:
                 world.origin.resources[path].notified = world.now()
+                world.origin.resources[path].told = version
