@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # An address of more than 8 KiB does not pass nginx (large_client_header_buffers).
 MAX_TICKET_BYTES = 6 * 1024
+# 128 bits, as RFC 7519 §4.1.7 wants: two tickets never share an id.
+ID_BYTES = 16
 _ALGORITHM = "HS256"
 _AUDIENCE = "pushhub:ticket"
 _HOW = "Get a new one from POST /v1/tickets; each is for one use, within seconds."
@@ -31,22 +33,22 @@ class Tickets:
     Args:
         secret: at least 32 random bytes, the same for all who share a store.
         seconds: how long a ticket can be used.
-        random_id: an id that no other ticket has.
+        random_bytes: draws so many unpredictable bytes, for ids that no other ticket has.
     """
 
-    __slots__ = ("_random_id", "_secret", "seconds")
+    __slots__ = ("_random_bytes", "_secret", "seconds")
 
     def __init__(
         self,
         secret: bytes,
         seconds: float = 30,
-        random_id: Callable[[], str] = lambda: secrets.token_urlsafe(16),
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         if len(secret) < 32:
             raise ValueError("The secret that signs tickets has at least 32 bytes.")
         self._secret = secret
         self.seconds = seconds
-        self._random_id = random_id
+        self._random_bytes = random_bytes
 
     def mint(self, grant: Grant, now: float) -> str:
         """A ticket for what `grant` reads. It ends with the grant if that is sooner.
@@ -57,7 +59,7 @@ class Tickets:
         expires = now + self.seconds
         claims: dict[str, Any] = {
             "aud": _AUDIENCE,
-            "jti": self._random_id(),
+            "jti": self._random_bytes(ID_BYTES).hex(),
             "exp": expires if grant.expires is None else min(expires, grant.expires),
             "read": list(grant.read.texts),
         }

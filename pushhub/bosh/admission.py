@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # [K7] Strophe.js and stanza.io give up after five.
 MAX_REPEATS = 20
 
+# Before the first poll.
+NEVER = -1e9
+
 # What makes an empty request more than a poll.
 _SPECIAL = {"type", "pause", RESTART}
 
@@ -39,7 +42,7 @@ class Admission:
         # How many requests in a row were none but repeats.
         self._repeats = 0
         # When a poll was answered empty last.
-        self._polled = -1e9
+        self._polled = NEVER
 
     def admit(self, body: Body, now: float, *, idle: bool) -> int | None:
         """Let in a request whose turn it is; the pause that it asks for, in seconds. `idle` is
@@ -65,16 +68,19 @@ class Admission:
         return asked if most else None
 
     def _check_pace(self, body: Body, now: float, idle: bool) -> None:
-        """Two empty polls in a polling session come at least `polling` seconds apart [I3].
+        """Two empty polls in a polling session come at least `polling` seconds apart, if no other
+        request is between them [I3]. The request that creates the session is no poll.
 
         Half of that is enough: two that left far enough apart may arrive closer together.
         """
-        if not body.children and not _SPECIAL & body.attributes.keys():
-            if now - self._polled < self._terms.polling / 2:
-                detail = f"Empty requests come {self._terms.polling} seconds apart."
-                raise BindingError(Condition.POLICY_VIOLATION, detail)
-            if idle:
-                self._polled = now
+        if body.children or _SPECIAL & body.attributes.keys() or not body.sid:
+            self._polled = NEVER
+            return
+        if now - self._polled < self._terms.polling / 2:
+            detail = f"Empty requests come {self._terms.polling} seconds apart."
+            raise BindingError(Condition.POLICY_VIOLATION, detail)
+        if idle:
+            self._polled = now
 
     def admit_again(self, entry: Entry | None, body: Body, raw: bytes) -> None:
         """Let in a request with a rid that was here before; `entry` is what is known of that.

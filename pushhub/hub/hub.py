@@ -95,7 +95,7 @@ class Hub:
         self.doubt = Doubt(self)
         self.health = Health(store)
         self.reading = Reading(store, self.stats, self.health)
-        self.publishing = Publishing(store, self.stats, self.health)
+        self.publishing = Publishing(store, self.stats, self.health, lambda: self.now())
         self.tracer: Tracer | None = None
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from pushhub.store.base import Appended, StoreError
@@ -18,12 +17,15 @@ if TYPE_CHECKING:
 class Publishing:
     """The publishes that the store has not settled."""
 
-    __slots__ = ("_begun", "_count", "_health", "_stats", "_store")
+    __slots__ = ("_begun", "_count", "_health", "_now", "_stats", "_store")
 
-    def __init__(self, store: Store, stats: Stats, health: Health) -> None:
+    def __init__(
+        self, store: Store, stats: Stats, health: Health, now: Callable[[], float]
+    ) -> None:
         self._health = health
         self._store = store
         self._stats = stats
+        self._now = now
         self._count = 0
         # Number → when it was begun, oldest first.
         self._begun: dict[int, float] = {}
@@ -31,11 +33,11 @@ class Publishing:
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         """Append events; `done` gets their outcomes, in order, when the store settled all."""
         self._count = number = self._count + 1
-        self._begun[number] = begun = time.monotonic()
+        self._begun[number] = begun = self._now()
 
         def settled(outcomes: list[Outcome]) -> None:
             del self._begun[number]
-            self._stats.append_seconds.observe(time.monotonic() - begun)
+            self._stats.append_seconds.observe(self._now() - begun)
             for outcome in outcomes:
                 self._tally(outcome)
             self._health.wrote(appends, outcomes)
@@ -46,7 +48,7 @@ class Publishing:
     def lag(self) -> float:
         """For how many seconds the oldest publish has waited for the store."""
         oldest = next(iter(self._begun.values()), None)
-        return 0.0 if oldest is None else time.monotonic() - oldest
+        return 0.0 if oldest is None else self._now() - oldest
 
     def _tally(self, outcome: Outcome) -> None:
         stats = self._stats

@@ -115,6 +115,11 @@ class Shelf:
         while idle and (oldest := next(iter(idle.items())))[1] < before:
             self._evict(oldest[0])
 
+    def next(self) -> float | None:
+        """When the next idle channel may be let go of; None if there is none."""
+        oldest = next(iter(self._idle.values()), None)
+        return None if oldest is None else oldest + LINGER_SECONDS
+
     def __iter__(self) -> Iterator[Channel]:
         return iter(list(self._channels.values()))
 

@@ -11,7 +11,6 @@ A stream's turns do not: a reader that catches up would nest them as deep as its
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -185,7 +184,7 @@ class Tracer:
                 elif len(self._lives) < MAX_LIVES:
                     hold.__class__ = Traced
                     waited = self._hub.now() - hold.parked if hold.parked else 0.0
-                    life = Life(next(self._numbers), time.perf_counter() - waited, (id,))
+                    life = Life(next(self._numbers), self._hub.now() - waited, (id,))
                     life.client, life.notes = who, None
                     self._lives[hold] = life
                     self.note(hold, "waiting", **_asked_for(hold.poll))
@@ -217,7 +216,7 @@ class Tracer:
     def _making(self, traces: tuple[str, ...]) -> Callable[[Hub, Poll], Parked]:
         def make(hub: Hub, poll: Poll) -> Parked:
             hold = self._made = Traced(hub, poll)
-            self._lives[hold] = Life(next(self._numbers), time.perf_counter(), traces)
+            self._lives[hold] = Life(next(self._numbers), self._hub.now(), traces)
             self.note(hold, "poll", **_asked_for(poll))
             return hold
 
@@ -238,7 +237,7 @@ class Tracer:
         type(hub).wake(hub, event)
 
     def _publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        hub, who, begun = self._hub, self.asker, time.perf_counter()
+        hub, who, begun = self._hub, self.asker, self._hub.now()
         traces = [(one, self._of_publish(one.channel, who)) for one in appends]
         for one, ids in traces:
             if ids:
@@ -246,7 +245,7 @@ class Tracer:
                 self._say(ids, "publish", channel=one.channel, bytes=size, **_named(who))
 
         def settled(outcomes: list[Outcome]) -> None:
-            ms = _ms(time.perf_counter() - begun)
+            ms = _ms(self._hub.now() - begun)
             for (one, ids), outcome in zip(traces, outcomes, strict=True):
                 if ids and isinstance(outcome, Appended):
                     more = {"cursor": str(outcome.position), "duplicate": outcome.duplicate}
@@ -290,7 +289,7 @@ class Tracer:
         life = self._lives.get(hold)
         if life is None:
             return
-        ms = _ms(time.perf_counter() - life.begun)
+        ms = _ms(self._hub.now() - life.begun)
         note = {"what": what, "time": self._hub.clock(), "hold": life.number, "ms": ms, **more}
         if life.notes is not None:
             life.notes.append(note)

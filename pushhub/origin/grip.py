@@ -8,7 +8,6 @@ stream goes on in `grip_stream.py`.
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from dataclasses import replace
 from itertools import count
@@ -246,7 +245,7 @@ class Grip:
                 break
             except Problem as problem:
                 hold.problem = problem
-            await asyncio.sleep(2**tries + random.random())
+            await asyncio.sleep(2**tries + self.hub.uniform(0, 1))
         hold.problem = None
         return response
 

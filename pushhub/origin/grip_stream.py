@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -235,7 +234,7 @@ class Course(Stream):
         self._empty = True
         for tries in range(MAX_TRIES + 1):
             if tries:
-                await asyncio.sleep(2 ** (tries - 1) + random.random())
+                await asyncio.sleep(2 ** (tries - 1) + self.hub.uniform(0, 1))
             self._began = self.hub.now()
             try:
                 response = await self._grip.follow(

@@ -125,11 +125,11 @@ class Link(asyncio.Protocol):
         """Whether nothing has arrived on an open connection that is unused, neither bytes nor its
         end: the loop may not have read them yet.
         """
-        watch = self._watch
-        if watch is None:
-            watch = self._watch = select.poll()
-            watch.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not watch.poll(0)
+        if self._watch is None and (sock := self.transport.get_extra_info("socket")) is not None:
+            self._watch = select.poll()
+            self._watch.register(sock.fileno(), select.POLLIN)
+        # A connection in memory has no kernel that knows more.
+        return self._watch is None or not self._watch.poll(0)
 
     @property
     def ready(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,7 +17,14 @@ from pushhub.origin.wish import wants_more, wish_of
 from pushhub.protocol.channel import ChannelNameError, public_name
 from pushhub.protocol.event import Draft
 from pushhub.protocol.route_path import parse_pattern, readings
-from pushhub.store.base import REGISTER, Append, Appended, StoreError, append
+from pushhub.store.base import (
+    IDEMPOTENCY_SECONDS,
+    REGISTER,
+    Append,
+    Appended,
+    StoreError,
+    append,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +56,9 @@ MAX_BYTES = 64 * 1024 * 1024
 SWEEP = 16
 # How often the log says that a route cannot share what it should, for each reason.
 SAY_SECONDS = 3600.0
+# How often the store is tried that could not delete a channel: a restart is over by then, and an
+# outage costs one command.
+CLEAR_SECONDS = 30.0
 # URLs of which it is remembered that they vary by more than their route says.
 MAX_VARYING = 10_000
 
@@ -145,6 +155,10 @@ class Sharing:
         self._said: dict[tuple[str, str], float] = {}
         self.not_shared: dict[tuple[str, str], NotShared] = {}
         """What could not be shared, by a route's path and why: few entries for each route."""
+        # Channels that are to be deleted when the store is back.
+        self._leftovers: dict[str, None] = {}
+        # The latest time that the wall clock has shown, and when it did, on the hub's clock.
+        self._latest = (float("-inf"), 0.0)
         self.varied = 0
         """How often it was learned that a resource varies by more than was known."""
 
@@ -244,8 +258,27 @@ class Sharing:
 
     async def _delete(self, channel: str) -> None:
         # Without the store nobody can be told; on other nodes their own looks find the same.
-        with suppress(StoreError):
+        try:
             await self.hub.store.delete(channel)
+        except StoreError:
+            if len(self._leftovers) < MAX_RESOURCES:
+                self._leftovers[channel] = None
+            if len(self._leftovers) == 1:
+                self.origin.keep(self._clear())
+
+    async def _clear(self) -> None:
+        """Delete the channels that could not be deleted, when the store is back: they would stay
+        for ever.
+        """
+        while self._leftovers:
+            await asyncio.sleep(self.uniform(CLEAR_SECONDS / 2, CLEAR_SECONDS))
+            for channel in list(self._leftovers):
+                try:
+                    if channel not in self._resources:
+                        await self.hub.store.delete(channel)
+                except StoreError:
+                    break
+                del self._leftovers[channel]
 
     def vary(self, key: Key, route: Route, names: frozenset[str]) -> bool:
         """Take note of what a resource varies by; whether that is news."""
@@ -285,12 +318,23 @@ class Sharing:
     async def claim(self, channel: str, turn: str) -> bool:
         """Whether it is this node that looks, of all that would in this turn."""
         store = self.hub.store
-        if store.certain:
+        if store.certain or self._is_set_back():
             return True
         claim = Append(TURNS, Draft(b"{}"), REGISTER, key=f"{channel}:{turn}")
         (outcome,) = await append(store, claim)
         # Without the store nothing can be told; the look's own publish will say so.
         return not isinstance(outcome, Appended) or not outcome.duplicate
+
+    def _is_set_back(self) -> bool:
+        """Whether the wall clock shows a time that it has shown before: the names of its turns are
+        taken, and no node would fetch. The store remembers a name for so long.
+        """
+        clock, now = self.hub.clock(), self.hub.now()
+        latest, at = self._latest
+        if clock < latest and now - at < IDEMPOTENCY_SECONDS:
+            return True
+        self._latest = (clock, now)
+        return False
 
     def notified(self, resources: list[str], turn: str) -> int:
         """Somebody says that these changed: paths, with or without a query, prefixes with a final

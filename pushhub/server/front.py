@@ -482,7 +482,17 @@ class Connection(Lending):
             self.since = self.lobby.now()
             self.lobby.wheel.set(self, self.since + LINGER_SECONDS)
         else:
-            transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close when what was written has left. A reader that does not take it is cut off: the
+        kernel would wait for it without end.
+        """
+        transport, now = self.transport, self.lobby.now()
+        transport.close()
+        if transport.get_write_buffer_size():
+            self.phase, self.since = LINGER, now
+            self.lobby.wheel.set(self, now + self.lobby.write_seconds)
 
     # Streams
 
@@ -542,7 +552,7 @@ class Connection(Lending):
         elif self.phase == HEAD:
             self._due(now, lobby.head_seconds, self._too_slow)
         elif self.phase == IDLE:
-            self._due(now, lobby.keep_alive_seconds, self.transport.close)
+            self._due(now, lobby.keep_alive_seconds, self._close)
         elif (
             self.phase == GUEST
             and self.body is not None

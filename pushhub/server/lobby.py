@@ -81,7 +81,7 @@ class Lobby:
             self.config, self.state, self.app_state = config, server_state, app_state
             self.wheel = self.hub.wheel
             self.now = self.hub.now
-            self.expire()
+            self.refresh()
         return Connection(self)
 
     def head(self, raw: bytes) -> Head:
@@ -103,7 +103,13 @@ class Lobby:
         return LOCAL_ADDRESS if isinstance(transport.get_extra_info("sockname"), str) else ""
 
     def expire(self) -> None:
-        """A second has passed."""
+        """A second has passed: refresh what changes with time, as long as there are connections."""
+        self.refresh()
+        if not self.state.connections:
+            self.wheel.clear(self)
+
+    def refresh(self) -> None:
+        """Take the time, and again in a second."""
         self.extras.refresh(self.hub.clock())
         self.coarse = self.now()
         self.wheel.set(self, self.coarse + REFRESH_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from pushhub.hub.hub import Hub
 from pushhub.origin.grip import Grip
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
+from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
 from pushhub.store.redis_acks import Acks, Level
 from pushhub.store.urls import open_store_url
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from pushhub.settings import Settings
+    from pushhub.store.base import Store
 
 log = structlog.get_logger(__name__)
 
@@ -50,21 +51,31 @@ class App:
     ASGI.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, store: Store | None = None, runtime: Runtime | None = None
+    ) -> None:
+        """Put everything together.
+
+        Args:
+            store: where the log lives; by default what `settings.store` names.
+            runtime: the clock and the randomness; by default the system's.
+        """
         self.settings = settings
-        store = open_store_url(
-            settings.store,
-            time.time,
-            _acks(settings),
-            settings.channel_idle_age or None,
-            may_evict=settings.store_may_evict,
-        )
-        hub = Hub(store, max_holds=settings.max_holds)
-        key = grip_key(settings, time.time)
-        self.service = Service(hub, Authority(settings, time.time, key), settings)
+        runtime = runtime or Runtime()
+        if store is None:
+            store = open_store_url(
+                settings.store,
+                runtime.clock,
+                _acks(settings),
+                settings.channel_idle_age or None,
+                may_evict=settings.store_may_evict,
+            )
+        hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
+        key = grip_key(settings, runtime.clock)
+        self.service = Service(hub, Authority(settings, runtime.clock, key), settings, runtime)
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
-            self.origin.share(hub, settings, self.service.refuse)
+            self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
             self.service.notices = self.origin.notices
         if self.origin is not None:
             self.origin.grip = Grip(
@@ -72,7 +83,9 @@ class App:
             )
         self.sessions: BoshSessions | None = None
         if settings.dev or settings.xmpp_domains:
-            self.sessions = self.service.bosh = BoshSessions(Server(hub, settings))
+            self.sessions = self.service.bosh = BoshSessions(
+                Server(hub, settings, random_bytes=runtime.random_bytes)
+            )
             self.service.sessions = self.sessions.__len__
         prefix = settings.prefix if self.origin is not None else ""
         self.faces = Faces(
@@ -118,7 +131,7 @@ class App:
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(
-            self.service.hub.store, self.settings.ticket_seconds
+            self.service.hub.store, self.settings.ticket_seconds, self.service.runtime.random_bytes
         )
         if self.sessions is not None:
             await self.sessions.begin()

@@ -9,7 +9,6 @@ soon after.
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,7 @@ class Desk:
         self._missed: dict[str, int] = {}
         self._figures_at = 0.0
         self.process = {
-            "id": secrets.token_hex(6),
+            "id": service.runtime.random_bytes(6).hex(),
             "node": socket.gethostname(),
             "pid": os.getpid(),
         }

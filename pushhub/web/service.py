@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ import structlog
 
 from pushhub.hub.hold import Hold
 from pushhub.protocol.problem import Problem, retry_after
+from pushhub.runtime import Runtime
 from pushhub.store.base import StoreError
 from pushhub.web.console_desk import Desk
 from pushhub.web.console_door import Door
@@ -53,6 +53,7 @@ class Service:
     hub: Hub
     authority: Authority
     settings: Settings
+    runtime: Runtime = field(default_factory=Runtime)
     rejected: dict[str, int] = field(default_factory=dict)
     """How often each problem was answered, by its slug."""
     tickets: Tickets | None = None
@@ -82,7 +83,7 @@ class Service:
     def __post_init__(self) -> None:
         # pydantic finds private attributes slowly, and every publish asks.
         self.retention = self.settings.retentions()
-        self.door = Door(time.monotonic)
+        self.door = Door(lambda: self.hub.now())
         self.desk = Desk(self)
 
     def later(self, work: Coroutine[None, None, Answer]) -> Hold:

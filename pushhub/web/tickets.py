@@ -8,7 +8,6 @@ to append it sees no duplicate.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import orjson
@@ -77,10 +76,12 @@ def redeem(service: Service, text: str, run: Callable[[Grant], Answer | Hold | S
     return hold
 
 
-async def open_tickets(store: Store, ticket_seconds: int) -> Tickets:
+async def open_tickets(
+    store: Store, ticket_seconds: int, random_bytes: Callable[[int], bytes]
+) -> Tickets:
     """The tickets of this store: whoever is first makes the secret, and all read it."""
-    draft = Draft(secrets.token_bytes(SECRET_BYTES), BINARY)
+    draft = Draft(random_bytes(SECRET_BYTES), BINARY)
     await append(store, Append(SECRET_CHANNEL, draft, REGISTER, NO_VALUE))
     page = await store.read(SECRET_CHANNEL, Start.LAST, 1)
     assert isinstance(page, Page)
-    return Tickets(page.events[-1].data, ticket_seconds)
+    return Tickets(page.events[-1].data, ticket_seconds, random_bytes)

@@ -91,6 +91,10 @@ class Forwarding:
         lock = self._locks.setdefault(body.sid, asyncio.Lock())
         async with lock:
             node = await self._owner(body.sid)
+            if node not in (None, self._nodes.id) and not await self._nodes.alive(node):
+                # A node hands its sessions over and then says that it has left: between these two
+                # looks it may have done both.
+                node = await self._owner(body.sid)
         if node == self._nodes.id and body.sid in self._sessions.carriers:
             self._sessions.request(body, raw, caller)
         elif node is not None and node != self._nodes.id and await self._nodes.alive(node):

@@ -1,7 +1,6 @@
-"""The sessions of one account on this node, and how the account's messages come to them.
-
-An account's messages are a log, its archive, and a home follows it as any reader of the hub does.
-A register keeps the position up to which messages were delivered; later ones are offline messages.
+"""The sessions of one account on this node, and how its messages come to them: a home follows the
+account's archive like any other reader of the hub. A register keeps the position up to which
+messages were delivered; later ones are offline messages.
 """
 
 from __future__ import annotations
@@ -164,7 +163,7 @@ class Home:
             message.resource and message.kind == "headline"
         ):
             return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: for nobody else.
-        targets = {session for session in self.sessions.values() if session.takes_messages}
+        targets = [session for session in self.sessions.values() if session.takes_messages]
         for session in targets:
             session.write(payload)
         if len(self.sessions) > len(targets) and message.copied and targets:
@@ -241,8 +240,9 @@ class Home:
         """Send what is in the archive after `delivered`; return the last offset."""
         store, name = self.server.hub.store, archive_name(self.jid.bare)
         late = Late(store, self.jid.bare)
-        for _, payload in await self._lost():
-            session.write(payload)
+        for event, payload in await self._lost():
+            if session.lacks(event.offset, kept(event)):
+                session.bring(event.offset, payload)
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # What is older than the last so many is not sent, but stays in the archive.
         since = max(
@@ -259,7 +259,8 @@ class Home:
                 continue
             for event in read.events:
                 message = kept(event)
-                if not message.outgoing and event.offset not in self._direct:
+                got = event.offset in self._direct or event.offset in session.brought
+                if not message.outgoing and not got:
                     session.write(await late.payload(event))
             at = read.cursor
             if read.up_to_date or not read.events:
@@ -302,9 +303,8 @@ class Home:
         for event, payload in await self._lost():
             message = kept(event)
             for session in list(self.sessions.values()):
-                copied = not message.resource or (session.carbons and message.copied)
-                if session.takes_messages and (session.since >= event.offset or not copied):
-                    session.write(payload)
+                if session.takes_messages and session.lacks(event.offset, message):
+                    session.bring(event.offset, payload)
         self._dirty = True
 
     async def inherit(self) -> None:
@@ -313,10 +313,10 @@ class Home:
         Raises:
             StoreError: the store cannot be read now.
         """
-        for node, offsets in list(self._foreign.items()):
+        for node in list(self._foreign):
             if node != self.server.nodes.id and not await self.server.nodes.alive(node):
-                del self._foreign[node]
-                self._again += offsets
+                # Two sessions that come at the same time both ask, and one of them takes it over.
+                self._again += self._foreign.pop(node, ())
                 self._dirty = True
                 self.caught_up = False
         if self._again and not self.caught_up:

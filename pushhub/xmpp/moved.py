@@ -7,7 +7,8 @@ A state that is larger than one register lies in parts, each a register of its o
     {"key": <key>, "parts": n}                 its parts are being written; if that breaks off, they
                                                are swept
     {"key": <key>, "parts": n, "whole": true}  they are there
-    {"node": <id>, …}                          somebody has taken it
+    {"node": <id>, …}                          somebody has taken it; of an anonymous session with
+                                               its address as "guest"
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import orjson
 
 from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.store.base import StoreError, StoreUnavailable
+from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.registers import register_name
 
 if TYPE_CHECKING:
@@ -46,6 +48,15 @@ def _part_names(sid: str, record: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_free(record: Mapping[str, Any]) -> bool:
     return "node" not in record and ("state" in record or "whole" in record)
+
+
+def _guest(state: Any) -> dict[str, str]:
+    """The address of an anonymous session: should its node die, a register has that name."""
+    stream = (state or {}).get("stream") or {}
+    session, identity = stream.get("session"), stream.get("identity")
+    if session is None or identity is None or not identity["anonymous"]:
+        return {}
+    return {"guest": parse_jid(session["jid"]).bare}
 
 
 class Moved:
@@ -87,11 +98,11 @@ class Moved:
             state = await self._state(sid, record) if _is_free(record) else None
             taken = False
 
-            def make(old: Any, expected: Any = record) -> Any:
+            def make(old: Any, expected: Any = record, state: Any = state) -> Any:
                 nonlocal taken
                 taken = old == expected
                 left = {key: value for key, value in expected.items() if key != "state"}
-                return {**left, "node": node} if taken else None
+                return {**left, "node": node, **_guest(state)} if taken else None
 
             if state is not None:
                 await self._registers.change_json(name, make)
@@ -103,8 +114,9 @@ class Moved:
                 return state, node
             # Not from memory: somebody else may have taken it without our having heard of it.
             now = await self._registers.stored_json(name) or {}
-            if now == record or not _is_free(now):
+            if not _is_free(now) or (now == record and state is None):
                 return None, now.get("node")
+            # It is there, and the news of it is not here yet: another try waits for that.
             record = now
             await self._registers.stalls.pause(tries)
         self._registers.stalls.note("handover", sid=sid[:4], tries=MAX_TAKES)

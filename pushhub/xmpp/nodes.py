@@ -166,7 +166,11 @@ class Nodes:
                 return None
             return {name: node for name, node in old.items() if name != resource}
 
-        await self._server.registers.change_json(where_name(session.jid.bare), make)
+        name = where_name(session.jid.bare)
+        left = await self._server.registers.change_json(name, make)
+        if session.home.anonymous and not left:
+            # Nobody has this address ever again.
+            await self._server.registers.delete(name)
 
     async def _clear(self, bare: str, where: Mapping[str, str]) -> None:
         """Forget sessions of nodes that are no longer there."""

@@ -129,7 +129,6 @@ class Server:
         # Salts of accounts that do not exist must not change with the process.
         self._secret = await self._decoy_secret()
         await self.nodes.open()
-        self._later()
 
     async def close(self) -> None:
         """End every stream, and finish what was begun."""
@@ -202,6 +201,8 @@ class Server:
         if home is None:
             bare = jid.with_resource("")
             home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
+            if self._timer is None:
+                self._later()
         return home
 
     async def adopt(self, stream: Stream, identity: Identity, record: Any) -> Session:
@@ -215,7 +216,7 @@ class Server:
         session = load_session(self, stream, home, jid, identity, record)
         home.sessions[jid.resource] = session
         # To others of the account everything up to here came, while it was between two nodes.
-        upto = home.delivered.offset if home.caught_up and home.delivered is not None else 0
+        upto = home.delivered.offset if home.caught_up and home.delivered is not None else None
         paused = home.pause()
         try:
             await home.open()
@@ -223,9 +224,12 @@ class Server:
             await self.feeds.arrived(session)
             await resume_feeds(session, record)
             if session.takes_messages:
+                if upto is None and home.delivered is not None:
+                    # A session on another node got these, as the account's marker says.
+                    upto = home.delivered.offset
+                await home.bring(session, record["at"], upto or 0)
                 await home.catch_up(session, paused=paused)
                 paused = False
-                await home.bring(session, record["at"], upto)
         except StoreError:
             self._forget(session)
             raise
@@ -342,10 +346,12 @@ class Server:
         self._timer = asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._remember)
 
     def _remember(self) -> None:
+        self._timer = None
         dirty = [home for home in self.homes.values() if home.dirty]
         if dirty:
             self.spawn(self._remember_all(dirty))
-        self._later()
+        if self.homes:
+            self._later()
 
     async def _remember_all(self, homes: list[Home]) -> None:
         for home in homes:

@@ -12,6 +12,7 @@ from pushhub.xmpp.stanza import StanzaError, StreamError, failure
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from pushhub.xmpp.archive import Kept
     from pushhub.xmpp.home import Home
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.sasl import Identity
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 # that many rooms is none.
 MAX_DIRECTED = 1000
 
+# Late messages that are remembered as brought: as many as an account gives back (`home.MAX_AGAIN`).
+MAX_BROUGHT = 1000
+
 
 class Session:
     """A session of an account. Its stream gives it stanzas, and writes what others send it."""
 
     __slots__ = (
+        "brought",
         "carbons",
         "directed",
         "home",
@@ -55,6 +60,9 @@ class Session:
         self.priority = 0
         self.since = 0
         """Messages of the archive after this offset came to it, as long as it takes messages."""
+        self.brought: dict[int, None] = {}
+        """Offsets of messages that came to it late, after another client of the account vanished.
+        Two clients may vanish with the same message."""
         self.carbons = False
         self.interested = False
         """Whether it has asked for the roster, and so is told of changes (RFC 6121 §2.1.6)."""
@@ -76,6 +84,21 @@ class Session:
     def write(self, payload: bytes) -> None:
         """Bring a stanza to the client, as it stands on the wire."""
         self.stream.write(payload)
+
+    def lacks(self, offset: int, message: Kept) -> bool:
+        """Whether a message that another client may not have did not come to this one either: the
+        client came later, or the message was not for it.
+        """
+        copied = not message.resource or (self.carbons and message.copied)
+        return self.since >= offset or not copied
+
+    def bring(self, offset: int, payload: bytes) -> None:
+        """Bring a late message to the client, once."""
+        if offset not in self.brought:
+            self.brought[offset] = None
+            if len(self.brought) > MAX_BROUGHT:
+                del self.brought[next(iter(self.brought))]
+            self.write(payload)
 
     def overlaps(self, element: Element) -> bool:
         """Whether a stanza may be handled while messages are on their way into archives: another

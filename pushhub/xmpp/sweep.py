@@ -21,7 +21,7 @@ from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import archived_as
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.moved import moved_name
-from pushhub.xmpp.nodes import letters_name, sign_name
+from pushhub.xmpp.nodes import letters_name, sign_name, where_name
 from pushhub.xmpp.registers import PREFIX, register_name
 
 if TYPE_CHECKING:
@@ -132,6 +132,9 @@ class Sweep:
             found = (archived_as(stanza, bare) for stanza in (*waiting, *unconfirmed))
             offsets = [cursor.offset for cursor in found if cursor is not None]
             await self._give_back(bare, offsets)
+        record = await self._server.registers.json(moved_name(sid)) or {}
+        if "guest" in record:
+            await self._server.registers.delete(where_name(record["guest"]))
         await self._moved.forget(sid)
 
     async def _give_back(self, bare: str, offsets: list[int]) -> None:

@@ -30,6 +30,7 @@ LOOPS = {
     "origin/passage.py:Passage._write": "bytes and room; the body's end or either side's silence",
     "origin/resource.py:Resource._looks": "a fetch; each round decides all requests from before "
     "it, and one that decides none is given up and told",
+    "origin/sharing.py:Sharing._clear": "30 s; no channel is left to delete",
     "origin/response.py:Response.body": "bytes; the body's end or the origin's silence",
     "protocol/grip_order.py:Order._settle": "nothing; each round takes an item",
     "server/relay.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",

@@ -30,8 +30,8 @@ def test_grants_without_end_make_grants_without_end() -> None:
 def test_every_ticket_has_an_id_of_its_own() -> None:
     ids = {tickets().open(tickets().mint(GRANT, NOW), NOW)[1] for _ in range(50)}
     assert len(ids) == 50
-    fixed = Tickets(SECRET, 30, random_id=lambda: "j")
-    assert fixed.open(fixed.mint(GRANT, NOW), NOW)[1] == "j"
+    fixed = Tickets(SECRET, 30, random_bytes=lambda n: bytes(n))
+    assert fixed.open(fixed.mint(GRANT, NOW), NOW)[1] == "0" * 32
 
 
 def test_a_ticket_ends_after_its_seconds() -> None:

@@ -341,6 +341,30 @@ def test_what_is_not_granted_is_not_announced() -> None:
         player.see_empty(name, "")
 
 
+def test_a_poll_right_after_the_creation_is_not_too_fast() -> None:
+    """The request that creates a session is no poll, and its response is not empty [I3]."""
+    machine = Machine()
+    player = Player(machine)
+    player.do_open("a wait=0")
+    player.do_send("b")
+    player.see_empty("b", "")
+
+
+def test_polls_with_a_stanza_between_them_are_not_too_fast() -> None:
+    """Only consecutive empty requests count [I3]."""
+    machine = Machine()
+    player = Player(machine)
+    player.do_login("wait=0")
+    machine.turn(3)
+    player.do_send("a")
+    player.see_empty("a", "")
+    player.do_send("b : PING(p)")
+    player.do_send("c")
+    player.see_empty("c", "")
+    player.do_send("d")
+    player.see_ends("d", "policy-violation")
+
+
 def test_no_answer_but_the_first_has_the_attributes_of_the_session(player: Player) -> None:
     player.do_send("a : PING(p)")
     player.see_attributes("a", "!sid !wait !requests !hold !inactivity !from !ver !maxpause")

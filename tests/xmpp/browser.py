@@ -45,7 +45,9 @@ class Browser:
         self.jid = ""
 
     @classmethod
-    async def login(cls, world: World, user: str, node: int = 0, wait: int = 10) -> Browser:
+    async def login(
+        cls, world: World, user: str, node: int = 0, wait: int = 10, resource: str = "balcony"
+    ) -> Browser:
         browser = cls(world, node)
         features = await browser._send(
             f"to='{DOMAIN}' wait='{wait}' hold='1' ver='1.6' xml:lang='en' xmpp:version='1.0'"
@@ -62,7 +64,7 @@ class Browser:
         await browser._send(f"sid='{browser.sid}' xmpp:restart='true' xmlns:xmpp='urn:xmpp:xbosh'")
         answer = await browser.post(
             f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{names.BIND}'>"
-            "<resource>balcony</resource></bind></iq>"
+            f"<resource>{resource}</resource></bind></iq>"
         )
         jid = answer.elements[0].elements[0].find("jid")
         assert jid is not None

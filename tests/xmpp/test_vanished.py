@@ -4,6 +4,7 @@ to the account's next session, once."""
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.protocol.event import Event
+    from pushhub.xmpp.carrier import Carrier
     from tests import redis_servers
     from tests.xmpp.conftest import Client
 
@@ -130,6 +132,121 @@ async def test_a_session_that_saw_everything_sees_nothing_twice(
     carrier.expire()
     await world.server.settle()
     assert await got(juliet) == ["one", "two"]
+
+
+async def test_two_clients_vanish_with_the_same_messages(world: World, romeo: Client) -> None:
+    """They come to the client that is there, late, and once."""
+    other = await Browser.login(world, "juliet")
+    await other.post(AVAILABLE)
+    (first,) = world.sessions[0].carriers.values()
+    browser = await Browser.login(world, "juliet", resource="desk")
+    await browser.post(AVAILABLE)
+    (second,) = (c for c in world.sessions[0].carriers.values() if c is not first)
+    romeo.chat("juliet@localhost", "one")
+    romeo.chat("juliet@localhost", "two")
+    await romeo.settled()
+    for carrier in (first, second):
+        await until(partial(has_two, carrier))
+    juliet = await (await world.user("juliet", "phone")).available()
+    for carrier in (first, second):
+        carrier.session._seen -= 151
+        carrier.expire()
+        await world.server.settle()
+    assert await got(juliet) == ["one", "two"]
+
+
+async def test_a_client_vanishes_on_another_node(pair: World) -> None:
+    """What it may not have comes to nobody who has it already."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    juliet = await (await pair.user("juliet", "phone", 1)).available()
+    await gone_dark(pair, romeo, "one", "two")
+    for text in ("one", "two"):
+        await juliet.message(text)
+    (carrier,) = pair.sessions[0].carriers.values()
+    carrier.session._seen -= 151
+    carrier.expire()
+    await pair.servers[0].settle()
+    home = pair.servers[1].homes["juliet@localhost"]
+    # Twice: it learns of the marker by writing its own, and brings what that says afterwards.
+    for _ in range(2):
+        home._dirty = True
+        await home.inherit()
+        await home.remember()
+    assert home._taken == set(), "nothing is left to be brought"
+    assert await got(juliet) == []
+
+
+async def test_a_session_moves_to_a_node_without_its_account(pair: World) -> None:
+    """What came while it was between two nodes went to the account's session on a third node, and
+    comes to the session that has moved, too."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    browser = await Browser.login(pair, "juliet")
+    await browser.post(AVAILABLE)
+    juliet = await (await pair.user("juliet", "phone", 1)).available()
+    await pair.leave(0)
+    romeo.chat("juliet@localhost", "one")
+    romeo.chat("juliet@localhost", "two")
+    for text in ("one", "two"):
+        await juliet.message(text)
+    await pair.servers[1].homes["juliet@localhost"].remember()
+    await pair.node()
+    found: list[str | None] = []
+    while len(found) < 2:
+        answer = await browser.post("", 2)
+        assert answer.elements, "they wait for it"
+        assert answer.get("type") is None
+        found += [body(e) for e in answer.elements if e.name == "message"]
+    assert found == ["one", "two"]
+
+
+async def test_two_sessions_come_after_a_node_died(pair: World) -> None:
+    """Both look after what the dead node had; one of them gets it."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    await gone_dark(pair, romeo, "one", "two")
+    first = pair.servers[0]
+    await first.homes["juliet@localhost"].remember()
+    await first.registers.set(f"$xmpp:sign:{first.nodes.id}", b"left")
+    both = await asyncio.gather(pair.user("juliet", "phone", 1), pair.user("juliet", "desk", 1))
+    for juliet in both:
+        await juliet.available()
+    assert sorted([*await got(both[0]), *await got(both[1])], key=str) == ["one", "two"]
+
+
+async def test_a_session_is_found_though_its_node_leaves_meanwhile(pair: World) -> None:
+    """The register names a node, which hands the session over and leaves before it is looked at."""
+    browser = await Browser.login(pair, "juliet")
+    await pair.leave(0)
+    await browser.post(AVAILABLE, 1)
+    third = (await pair.node()).nodes
+    second, looks = pair.servers[1].nodes.id, third.alive
+
+    async def late(node: str, *more: float) -> bool:
+        if node == second:
+            await pair.leave(1)
+        return await looks(node, *more)
+
+    third.alive = late  # type: ignore[method-assign, assignment]
+    ping = "<iq xmlns='jabber:client' type='get' id='x'><ping xmlns='urn:xmpp:ping'/></iq>"
+    answer = await browser.post(ping, 2)
+    assert answer.get("type") is None, answer
+
+
+async def test_a_moved_guest_leaves_no_register(pair: World) -> None:
+    """An anonymous session is found by its address, until it moves: then a register names it."""
+    browser = await Browser.login(pair, "")
+    await pair.leave(0)
+    await browser.post(AVAILABLE, 1)
+    bare = browser.jid.partition("/")[0]
+    registers = pair.servers[1].registers
+    assert await registers.stored_json(f"$xmpp:where:{bare}")
+    await browser._send(f"sid='{browser.sid}' type='terminate'", "", 1)
+    await pair.servers[1].settle()
+    assert await registers.stored_json(f"$xmpp:where:{bare}") is None
+
+
+def has_two(carrier: Carrier) -> bool:
+    """Whether two messages wait for a client."""
+    return len([e for e in carrier.session.pending()[0] if e.name == "message"]) == 2
 
 
 async def test_a_crash_loses_nothing_that_no_client_has(world: World, romeo: Client) -> None:

@@ -1,0 +1,221 @@
+"""An event loop on virtual time.
+
+Rule 1: time passes only when nothing is ready to run; then it jumps to the next timer.
+
+Rule 2: every callback belongs to the process in whose context it was scheduled, or to none. The
+callbacks of a process that was killed never run.
+
+Rule 3: nothing comes from outside: connections are made in memory, and what would run in a thread
+runs immediately. So one seed gives one history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import selectors
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from pushhub.hub.hub import Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+
+    from pushhub.testing.simulation.network import Network
+
+# So many turns of the loop at one moment are no work but a loop without a pause: a fan-out to
+# 10,000 readers with all that follows takes fewer.
+MOST_TURNS = 100_000
+
+
+class Deadlock(RuntimeError):
+    """Everything waits for something that will never happen."""
+
+
+class BusyLoop(RuntimeError):
+    """Something runs again and again, and no time passes."""
+
+
+@dataclass(eq=False, slots=True)
+class Process:
+    """What is killed together: the callbacks and tasks of one node."""
+
+    name: str
+    dead: bool = False
+    callbacks: int = 0
+    tasks: WeakSet[asyncio.Task[Any]] = field(default_factory=WeakSet)
+    recent: Counter[str] = field(default_factory=Counter)
+    """Which callbacks ran since the last look, by their names."""
+
+
+PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
+
+
+class _Selector(selectors.BaseSelector):
+    """Moves the clock instead of waiting for files."""
+
+    def __init__(self) -> None:
+        self.loop: SimulatedLoop
+        self._keys: dict[Any, selectors.SelectorKey] = {}
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = self._keys[fileobj] = selectors.SelectorKey(fileobj, 0, events, data)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._keys.pop(fileobj)
+
+    def get_map(self) -> Any:
+        return self._keys
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        self.loop.idle(timeout)
+        return []
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """Time passes only when all that can be done is done. `network` makes its connections."""
+
+    network: Network
+
+    def __init__(self) -> None:
+        selector = _Selector()
+        selector.loop = self
+        self._now = 1000.0
+        self._turns = 0
+        self.callbacks = 0
+        """How many callbacks were scheduled."""
+        # A hub ticks ten times a second; only ticks that have something to do are run.
+        self._ticks: dict[Hub, tuple[float, Callable[..., object]]] = {}
+        self._contexts: dict[Hub, contextvars.Context] = {}
+        super().__init__(selector)
+        self.set_task_factory(_own_task)
+
+    def time(self) -> float:
+        return self._now
+
+    def idle(self, timeout: float | None) -> None:
+        """Nothing is ready for `timeout` seconds: let time pass.
+
+        Raises:
+            Deadlock: nothing will ever happen.
+            BusyLoop: no time passes.
+        """
+        if timeout == 0:
+            self._turns += 1
+            if self._turns > MOST_TURNS:
+                raise BusyLoop(f"{MOST_TURNS} turns of the loop at one moment")
+            return
+        self._turns = 0
+        hub, due = self._next_tick()
+        if timeout is None and hub is None:
+            raise Deadlock("everything waits for something that will never happen")
+        if hub is None or (timeout is not None and self._now + timeout < due):
+            assert timeout is not None
+            self._now += timeout
+            return
+        self._now = max(self._now, due)
+        self.call_soon(self._ticks.pop(hub)[1], context=self._contexts[hub])
+
+    def _next_tick(self) -> tuple[Hub | None, float]:
+        first: Hub | None = None
+        at = float("inf")
+        for hub, (when, _) in self._ticks.items():
+            work = min(hub.wheel.next() or at, hub.shelf.next() or at)
+            # On the hub's own grid of ticks, as a hub that ticks all the time would notice it.
+            due = when if work <= when else when + TICK * -(-(work - when) // TICK)
+            if due < at:
+                first, at = hub, due
+        return first, at
+
+    # Callbacks and their processes
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        self.callbacks += 1
+        process = PROCESS.get() if context is None else context.get(PROCESS)
+        if process is not None:
+            return super().call_soon(_guarded, process, callback, *args, context=context)
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> Any:
+        self.callbacks += 1
+        owner = getattr(callback, "__self__", None)
+        if isinstance(owner, Hub):
+            return self._tick_at(owner, when, callback)
+        process = PROCESS.get() if context is None else context.get(PROCESS)
+        if process is not None:
+            return super().call_at(when, _guarded, process, callback, *args, context=context)
+        return super().call_at(when, callback, *args, context=context)
+
+    def _tick_at(self, hub: Hub, when: float, tick: Callable[..., object]) -> _Tick:
+        self._contexts[hub] = contextvars.copy_context()
+        self._ticks[hub] = (when, tick)
+        return _Tick(self, hub)
+
+    def forget(self, hub: Hub) -> None:
+        """A hub ticks no more."""
+        self._ticks.pop(hub, None)
+        self._contexts.pop(hub, None)
+
+    # What would come from outside
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
+        done = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+    async def create_connection(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any
+    ) -> Any:
+        return await self.network.connect(protocol_factory, host, port)
+
+
+# A hub's own, in seconds.
+TICK = 0.1
+
+
+class _Tick:
+    """A hub's timer."""
+
+    def __init__(self, loop: SimulatedLoop, hub: Hub) -> None:
+        self._loop, self._hub = loop, hub
+
+    def cancel(self) -> None:
+        self._loop.forget(self._hub)
+
+
+def _guarded(process: Process, callback: Callable[..., object], *args: Any) -> None:
+    if not process.dead:
+        process.callbacks += 1
+        callback(*args)
+
+
+def _own_task(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+    **options: Any,
+) -> asyncio.Task[Any]:
+    task = asyncio.Task(work, loop=loop, **options)
+    context = options.get("context")
+    process = PROCESS.get() if context is None else context.get(PROCESS)
+    if process is not None:
+        process.tasks.add(task)
+    return task
+
+
+def kill(process: Process) -> None:
+    """End a process in the middle of whatever it does."""
+    process.dead = True
+    for task in process.tasks:
+        # It never ends, and nothing is wrong with that.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -1,0 +1,160 @@
+"""What was said over XMPP: each message once per session, and at least once per account."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
+
+if TYPE_CHECKING:
+    from pushhub.testing.simulation.world import World
+
+# An archive keeps 30 days; clocks step by hours.
+ARCHIVE_SECONDS = 29 * 86_400.0
+# After a block is acknowledged, messages that are on their way may still arrive; then none may.
+BLOCK_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Sent:
+    """A message."""
+
+    id: str
+    scope: str
+    """The session that sent it: within one, messages keep their order."""
+    number: int
+    by: str
+    to: str
+    """The bare address of the receiver."""
+    begun: float
+    acked: float | None = None
+    """When the sender knew that it was accepted."""
+    refused: bool = False
+
+
+@dataclass(slots=True)
+class Block:
+    """A time in which an account blocks another."""
+
+    owner: str
+    peer: str
+    begin: float
+    end: float = float("inf")
+
+
+class Messages:
+    """All messages of a run, and the checks on them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._sent: dict[str, Sent] = {}
+        self._to: dict[str, list[Sent]] = defaultdict(list)
+        # Session → ids that it received, and the latest number of each sending session.
+        self._seen: dict[str, set[str]] = defaultdict(set)
+        self._latest: dict[tuple[str, str], int] = {}
+        self._got: dict[str, set[str]] = defaultdict(set)
+        self._blocks: list[Block] = []
+        # Until when a log that was lost excuses everything.
+        self._forgiven = 0.0
+        # When sessions were last lost with their node: what they had is delivered again.
+        self._crashes: list[float] = []
+
+    def forgive(self) -> None:
+        """The log has lost events; what was sent until now may be lost."""
+        self._forgiven = self._world.now()
+
+    def crashed(self) -> None:
+        """A node was killed: messages to its sessions come once more."""
+        self._crashes.append(self._world.now())
+
+    def has_crashed(self, begin: float, end: float) -> bool:
+        """Whether a node was killed in that time."""
+        return any(begin <= at <= end for at in self._crashes)
+
+    # Senders
+
+    def send(self, sent: Sent) -> None:
+        """A message is about to be sent."""
+        self._sent[sent.id] = sent
+        self._to[sent.to].append(sent)
+
+    def accept(self, id: str) -> None:
+        """The sender knows that the server has it."""
+        sent = self._sent[id]
+        if not sent.refused and sent.acked is None:
+            sent.acked = self._world.now()
+
+    def refuse(self, id: str) -> None:
+        """The sender got an error."""
+        if id in self._sent:
+            self._sent[id].refused = True
+
+    # Receivers
+
+    def receive(self, actor: str, session: str, account: str, id: str, *, late: bool) -> None:
+        """A session has received a message, not as a copy. `late` is whether it has a delay."""
+        world, sent = self._world, self._sent.get(id)
+        if sent is None or sent.to != account:
+            world.oracle.find("content", actor, f"{account} got {id!r}, which is {sent}")
+            return
+        seen = self._seen[session]
+        if id in seen and not self._comes_again(sent):
+            world.oracle.find("twice", actor, f"{id} came to one session twice")
+        seen.add(id)
+        self._got[account].add(id)
+        if late:
+            return
+        latest = self._latest.get((session, sent.scope), 0)
+        if sent.number < latest and not self._comes_again(sent):
+            text = f"{id} is number {sent.number} of its sender, after {latest}"
+            world.oracle.find("order", actor, text)
+        self._latest[session, sent.scope] = max(latest, sent.number)
+        for block in self._blocks:
+            is_pair = (block.owner, block.peer) == (account, sent.by)
+            is_inside = block.begin + BLOCK_SECONDS < sent.begun and world.now() < block.end
+            if is_pair and is_inside and not world.troubled_any(block.begin, world.now()):
+                text = f"{id} came from {sent.by}, blocked at {block.begin:.3f} s"
+                world.oracle.find("blocked", actor, text)
+
+    def _comes_again(self, sent: Sent) -> bool:
+        return sent.begun <= self._forgiven or any(at >= sent.begun for at in self._crashes)
+
+    def block(self, owner: str, peer: str) -> None:
+        """An account has blocked another."""
+        self._blocks.append(Block(owner, peer, self._world.now()))
+
+    def unblock(self, owner: str, peer: str) -> None:
+        """It is about to block it no longer."""
+        for block in self._blocks:
+            if (block.owner, block.peer) == (owner, peer):
+                block.end = min(block.end, self._world.now())
+
+    # What must have come
+
+    def check_session(self, actor: str, session: str, account: str, since: float) -> None:
+        """A session that took messages since then has got those of that time."""
+        world = self._world
+        now = world.now()
+        for sent in self._due(account, now):
+            if sent.begun < since or sent.id in self._seen[session]:
+                continue
+            if not world.troubled_any(sent.begun, now, drains=False):
+                world.oracle.find("missed", actor, f"{account} has not got {sent}")
+
+    def check_account(self, actor: str, account: str, archive: set[str]) -> None:
+        """At the end: every message has come, and is in the archive."""
+        world = self._world
+        now = world.now()
+        for sent in self._due(account, now):
+            if sent.begun <= self._forgiven or sent.begun < now - ARCHIVE_SECONDS:
+                continue
+            if sent.id not in self._got[account]:
+                world.oracle.find("lost", actor, f"{account} never got {sent}")
+            if sent.id not in archive:
+                world.oracle.find("archive", actor, f"the archive of {account} lacks {sent}")
+
+    def _due(self, account: str, now: float) -> list[Sent]:
+        before = now - 2 * DELIVERY_SECONDS
+        return [s for s in self._to[account] if s.acked is not None and s.acked < before]

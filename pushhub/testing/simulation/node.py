@@ -1,0 +1,163 @@
+"""One process of pushhub: the whole application behind its HTTP/1.1 driver, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from pushhub.server.lobby import Lobby
+from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
+from pushhub.web.app import App
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any, Protocol
+
+    from pushhub.runtime import Runtime
+    from pushhub.settings import Settings
+    from pushhub.store.base import Store
+    from pushhub.testing.simulation.network import End, Listener, Network
+
+    class Exchange(Protocol):
+        """A request that is answered by the ASGI driver."""
+
+        async def receive(self) -> Any: ...
+        async def reply(self, message: Any) -> None: ...
+        def lose(self) -> None: ...
+
+
+PORT = 8080
+
+
+class Node:
+    """A hub with an address of its own: `name`, port 8080."""
+
+    def __init__(
+        self, network: Network, name: str, settings: Settings, store: Store | None, runtime: Runtime
+    ) -> None:
+        self.name = name
+        self.process = Process(name)
+        self.settings = settings
+        self.store = store
+        self.is_up = False
+        self.accepts = False
+        """Whether requests are taken."""
+        self.exchanges: dict[Exchange, None] = {}
+        """What the ASGI driver is at."""
+        self.app: App
+        self._network = network
+        self._runtime = runtime
+        self._listener: Listener
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._context = contextvars.copy_context()
+        self._context.run(PROCESS.set, self.process)
+
+    async def start(self) -> None:
+        """Open the store, then listen."""
+        await self.inside(self._start())
+
+    async def _start(self) -> None:
+        self.app = App(self.settings, store=self.store, runtime=self._runtime)
+        # What the console says of a process must not depend on this one.
+        self.app.service.desk.process |= {"node": self.name, "pid": 1}
+        await self.app.open()
+        lobby = Lobby(self.app)
+        # `Any`: uvicorn calls what it is given, and asks for a class.
+        http: Any = lobby
+        config = Config(self.app, http=http, ws="none", lifespan="off", log_config=None)
+        config.load()
+        state = ServerState()
+        self._listener = self._network.listen(self.name, PORT, lambda: lobby(config, state, {}))
+        self.is_up = self.accepts = True
+
+    def serve(self, exchange: Exchange, scope: dict[str, Any]) -> None:
+        """Answer a request by the ASGI driver."""
+        self.exchanges[exchange] = None
+        call = self.app(scope, exchange.receive, exchange.reply)
+        task = asyncio.get_running_loop().create_task(call, context=self._context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(self._served)
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        task.result()
+
+    @property
+    def connections(self) -> list[End]:
+        """The server's ends of its connections."""
+        return list(self._listener.open)
+
+    def reroute(self, settings: Settings) -> None:
+        """Take other routes, as a process does that gets SIGHUP."""
+        self.settings = settings
+        self._context.copy().run(self.app.reroute, settings)
+
+    async def stop(self) -> None:
+        """Leave as a process does that gets SIGTERM (`server.serving`)."""
+        await self.inside(self._stop())
+
+    async def _stop(self) -> None:
+        service, settings = self.app.service, self.settings
+        service.leaving = True
+        await asyncio.sleep(settings.drain_delay)
+        await self.app.hand_over()
+        await service.hub.drain(settings.drain_seconds)
+        await service.hub.drain(0)
+        self._network.unlisten(self.name, PORT)
+        self.accepts = False
+        self._lose_exchanges()
+        for end in list(self._listener.open):
+            end.get_protocol().shutdown()  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        for end in list(self._listener.open):
+            end.close()
+        await self.app.close()
+        for end in list(self._listener.open):
+            # The process is gone, and with it what it had not sent.
+            end.abort()
+        self.is_up = False
+
+    def crash(self) -> None:
+        """End in the middle of whatever happens, as after SIGKILL."""
+        self._network.unlisten(self.name, PORT)
+        self.accepts = False
+        kill(self.process)
+        self._lose_exchanges()
+        for end in list(self._listener.open):
+            end.abort()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        loop.forget(self.app.service.hub)
+        self.is_up = False
+
+    def _lose_exchanges(self) -> None:
+        for exchange in list(self.exchanges):
+            exchange.lose()
+        self.exchanges.clear()
+
+    async def inside(self, work: Coroutine[None, None, None]) -> None:
+        """Do something in the node's process."""
+        await asyncio.get_running_loop().create_task(work, context=self._context)
+
+    def weigh(self) -> dict[str, int]:
+        """How much there is of all that should not grow."""
+        app, hub = self.app, self.app.service.hub
+        weight = {
+            "holds": hub.parked,
+            "channels": len(hub.shelf),
+            "deadlines": len(hub.wheel),
+            "tasks": sum(not task.done() for task in self.process.tasks),
+            "connections": len(self._listener.open),
+        }
+        if app.sessions is not None:
+            weight["sessions"] = len(app.sessions)
+        if app.origin is not None and app.origin.sharing is not None:
+            weight["resources"] = len(app.origin.sharing)
+        return weight
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}{'' if self.is_up else ', down'}>"

@@ -1,0 +1,197 @@
+"""What was promised, against what clients got.
+
+The oracle knows what was acknowledged, asks the log for the truth, and is told of every response.
+Each check names the promise in its first word; `docs/testing.md` lists them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pushhub.testing.simulation.world import World
+
+# A wait ends up to a fifth early, at random (DESIGN, contracts); a tick of the wheel, and the way
+# of the response, come on top.
+EARLIEST_PART = 0.8
+SLACK_SECONDS = 0.5
+# What a healthy node may take to bring an event: the feed's delay, a read, a fan-out.
+DELIVERY_SECONDS = 2.0
+
+
+class Finding(NamedTuple):
+    """A promise that was broken."""
+
+    at: float
+    kind: str
+    actor: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.actor} at {self.at:.3f} s: {self.text}"
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """An event that a publisher knows to be in the log."""
+
+    channel: str
+    epoch: str
+    offset: int
+    id: str
+    asked: float
+    at: float
+
+
+class Oracle:
+    """The judge of one run."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.findings: list[Finding] = []
+        self.acknowledged: dict[str, list[Acknowledged]] = defaultdict(list)
+        self._places: dict[tuple[str, str, int], Acknowledged] = {}
+        # Channel and node → the values that were seen there, each with when.
+        self._values: dict[tuple[str, str], list[tuple[float, tuple[str, int]]]] = {}
+        self.deliveries = self.gaps = 0
+
+    def find(self, kind: str, actor: str, text: str) -> None:
+        """A promise was broken."""
+        finding = Finding(self._world.now(), kind, actor, text)
+        self.findings.append(finding)
+        self._world.tell(actor, f"!! {kind}: {text}")
+
+    # Publishers
+
+    def published(self, channel: str, cursor: str, id: str, asked: float) -> None:
+        """A publish was acknowledged."""
+        epoch, offset = split(cursor)
+        now = self._world.now()
+        record = Acknowledged(channel, epoch, offset, id, asked, now)
+        self.acknowledged[channel].append(record)
+        self._places[channel, epoch, offset] = record
+
+    # Feeds
+
+    def page(
+        self, actor: str, node: str, channel: str, since: str, page: Any, asked: float
+    ) -> None:
+        """A feed was read from `since`, a cursor, and this is what came."""
+        epoch, offset = split(since)
+        now_epoch, now_offset = split(page["cursor"])
+        if now_epoch != epoch:
+            self.find("silent-epoch", actor, f"{since} became {page['cursor']} without a gap")
+        expected = offset
+        for event in page["events"]:
+            expected += 1
+            self.deliveries += 1
+            if event["offset"] != expected:
+                text = f"offset {event['offset']} where {expected} follows"
+                self.find("hole" if event["offset"] > expected else "order", actor, text)
+                expected = event["offset"]
+            self._content(actor, channel, now_epoch, event)
+        if now_offset != expected:
+            self.find("hole", actor, f"the cursor is {page['cursor']} after offset {expected}")
+        if page.get("up_to_date"):
+            self._claimed(actor, channel, now_epoch, now_offset, asked, node)
+
+    def _content(self, actor: str, channel: str, epoch: str, event: Any) -> None:
+        data = event["data"]
+        id = data.get("id") if isinstance(data, dict) else None
+        record = self._places.get((channel, epoch, event["offset"]))
+        if record is not None and record.id != id:
+            self.find("content", actor, f"{epoch}-{event['offset']} is {record.id}, not {id}")
+
+    def _claimed(
+        self, actor: str, channel: str, epoch: str, offset: int, asked: float, node: str
+    ) -> None:
+        """`up_to_date` covers what was acknowledged before the request was sent."""
+        for record in reversed(self.acknowledged[channel]):
+            if record.at < asked - DELIVERY_SECONDS * 30:
+                break
+            if record.epoch == epoch and record.at < asked and record.offset > offset:
+                # On several nodes a plain read is as new as the node's feed (docs/guarantees.md).
+                if self._world.is_certain or record.at < asked - DELIVERY_SECONDS:
+                    text = f"{channel}: up to date at {offset}, before it came {record}"
+                    self.find("stale", actor, text)
+                return
+
+    def waited(
+        self, actor: str, node: str, granted: int, asked: float, *, empty: bool, excused: bool
+    ) -> None:
+        """A wait has ended; `excused` if the response says why it is early."""
+        now = self._world.now()
+        elapsed = now - asked
+        if self._world.troubled(node, asked, now):
+            return
+        if empty and not excused and elapsed < granted * EARLIEST_PART - SLACK_SECONDS:
+            self.find("early", actor, f"a wait of {granted} s ended after {elapsed:.3f} s")
+        if elapsed > granted + SLACK_SECONDS:
+            self.find("late", actor, f"a wait of {granted} s ended after {elapsed:.3f} s")
+
+    def missed(self, actor: str, node: str, channel: str, cursor: str, asked: float) -> None:
+        """A wait ended with nothing at `cursor`: nothing was acknowledged during it in time."""
+        epoch, offset = split(cursor)
+        now = self._world.now()
+        for record in reversed(self.acknowledged[channel]):
+            if record.at < asked - DELIVERY_SECONDS * 30:
+                return
+            is_later = record.epoch == epoch and record.offset > offset
+            if is_later and record.at < now - DELIVERY_SECONDS:
+                if not self._world.troubled(node, record.asked, now):
+                    text = f"{channel}: nothing after {cursor}, but {record} was there"
+                    self.find("missed", actor, text)
+                return
+
+    def gap(self, actor: str, channel: str, since: str, problem: Any) -> None:
+        """A gap was told."""
+        self.gaps += 1
+        log_epoch, oldest, top = self._world.log.span(channel)
+        epoch, offset = split(since)
+        if epoch == log_epoch and oldest - 1 <= offset <= top:
+            text = f"{channel}: {since} is still covered by {oldest} to {top}: {problem}"
+            self.find("false-gap", actor, text)
+
+    def ended(self, actor: str, channel: str, cursor: str) -> None:
+        """A reader has read to the end, at the end of the run."""
+        log_epoch, _, top = self._world.log.span(channel)
+        if split(cursor) != (log_epoch, top):
+            self.find("lost", actor, f"{channel}: the end is {cursor}, the log's {log_epoch}-{top}")
+
+    # Values
+
+    def value(
+        self,
+        actor: str,
+        node: str,
+        channel: str,
+        cursor: str,
+        own: tuple[str, int] | None,
+        asked: float,
+    ) -> None:
+        """A value was read by a request that was sent at `asked`; `own` is what the reader itself
+        wrote there before.
+        """
+        seen = split(cursor)
+        history = self._values.setdefault((channel, node), [])
+        # Responses that were on their way at one time may arrive in any order.
+        before = next((value for at, value in reversed(history) if at < asked), None)
+        if before is not None and before[0] == seen[0] and seen[1] < before[1]:
+            self.find("back", actor, f"{channel} on {node} went from {before} to {cursor}")
+        if not history or history[-1][1][0] != seen[0] or seen[1] > history[-1][1][1]:
+            history.append((self._world.now(), seen))
+        if own is not None and own[0] == seen[0] and seen[1] < own[1]:
+            self.find("own-write", actor, f"{channel} on {node}: {cursor} after writing {own}")
+
+    def forget_node(self, node: str) -> None:
+        """A node was restarted."""
+        for key in [key for key in self._values if key[1] == node]:
+            del self._values[key]
+
+
+def split(cursor: str) -> tuple[str, int]:
+    """Epoch and offset of a cursor or an ETag."""
+    epoch, _, offset = cursor.strip('"').rpartition("-")
+    return epoch, int(offset)

@@ -1,0 +1,308 @@
+"""One run's world: nodes, log, origin, network, clock, and the story of what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from base64 import b32encode
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+import jwt
+import structlog
+from pydantic import SecretStr
+
+from pushhub.auth.keys import secret_hash
+from pushhub.protocol.grant import grant_from_claim
+from pushhub.runtime import Runtime
+from pushhub.settings import Settings
+from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.namespace import Namespace
+from pushhub.settings.origin import Route
+from pushhub.testing.simulation.asgi import AsgiClient
+from pushhub.testing.simulation.http import Client
+from pushhub.testing.simulation.log import Log, SharedLog, View
+from pushhub.testing.simulation.loop import BusyLoop
+from pushhub.testing.simulation.messages import Messages
+from pushhub.testing.simulation.network import Network
+from pushhub.testing.simulation.node import Node
+from pushhub.testing.simulation.oracle import Oracle
+from pushhub.testing.simulation.origin import Origin
+from pushhub.testing.simulation.registers import unexpected
+from pushhub.xmpp.accounts import AccountError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pushhub.testing.simulation.loop import SimulatedLoop
+    from pushhub.testing.simulation.plan import Plan
+
+# 2027-01-15, a Friday: what the wall clock says at the loop's zero.
+EPOCH_SECONDS = 1_800_000_000.0
+# After trouble has ended, so long may its traces last: a retry, a reread, a client's pause.
+TRACE_SECONDS = 6.0
+# How long after the last wait a resource may still be fetched: its linger, and one pause.
+LINGER_SECONDS = 15.0
+# So many callbacks may a node schedule at rest and for each request, in a minute and each.
+CALLBACKS_A_SECOND = 100
+CALLBACKS_A_REQUEST = 3_000
+
+ROUTES = [
+    Route(path="/poll/*", step="poll", interval=1),
+    Route(path="/notify/*", step="notify"),
+    Route(path="/grip/*", step="grip"),
+]
+NAMESPACES: dict[str, Namespace] = {
+    "small": Namespace(retention_events=5, retention_age=60),
+    "private": Namespace(public=False),
+}
+# 32 bytes, none of them random: what an actor may do is no secret here.
+API_KEY = "phk_" + "A" * 43
+TOKEN_KEY = "k" * 32
+# Who can log in over XMPP.
+ACCOUNTS = ("ada", "bob", "cyd")
+PASSWORD = "Neither, fair saint"
+EVERYTHING: dict[str, list[str]] = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
+
+
+@dataclass(slots=True)
+class Trouble:
+    """A time in which something is wrong with a node. `drains`: it leaves as it should."""
+
+    begin: float
+    drains: bool
+    end: float = float("inf")
+
+    def overlaps(self, begin: float, end: float) -> bool:
+        """Whether it was there in that time."""
+        return self.begin <= end and self.end >= begin
+
+
+class World:
+    """Everything that a run has, and what is true of it."""
+
+    def __init__(self, loop: SimulatedLoop, plan: Plan) -> None:
+        self.loop = loop
+        self.plan = plan
+        self.random = Random(f"{plan.seed}:world")
+        self.network = Network(loop)
+        self.origin = Origin(self.network)
+        self.oracle = Oracle(self)
+        self.messages = Messages(self)
+        self.routes = list(ROUTES)
+        self.story: list[str] = []
+        self.clock_offset = EPOCH_SECONDS
+        self.requests = 0
+        self.over = False
+        self.resting = asyncio.Event()
+        self.working = asyncio.Event()
+        self.working.set()
+        # Node → what was wrong with it.
+        self._troubles: dict[str, list[Trouble]] = {}
+        self._runtime = Runtime(
+            lambda: self.loop.time() + self.clock_offset,
+            self.random.uniform,
+            self.random.randbytes,
+        )
+        self.is_certain = plan.nodes == 1 and not plan.is_shared
+        self._shared = None if self.is_certain else SharedLog(self._runtime.clock, self._epoch)
+        self.log: Log = self._shared or Log(self._runtime.clock, self._epoch)
+        self.nodes: list[Node] = []
+        self._counted = (0.0, 0, 0)
+
+    # Its parts
+
+    def settings(self) -> Settings:
+        """What every node is started with."""
+        return Settings(
+            public=True,
+            namespaces=NAMESPACES,
+            api_keys=[ApiKey(name="back end", sha256=secret_hash(API_KEY), **EVERYTHING)],
+            token_keys=[TokenKey(algorithm="HS256", key=SecretStr(TOKEN_KEY))],
+            xmpp_domains=["example.com"] if self.plan.has_xmpp else [],
+            xmpp_anonymous=self.plan.has_xmpp,
+            store="memory://",
+            origin="http://origin:80",
+            routes=self.routes,
+            drain_delay=0.5,
+            drain_seconds=2,
+        )
+
+    async def start(self) -> None:
+        """Start every node."""
+        for number in range(self.plan.nodes):
+            await self.add_node(f"node{number}")
+
+    async def add_node(self, name: str) -> Node:
+        """Start a node; one of the same name that is down is replaced."""
+        if self._shared is None:
+            self.log = Log(self._runtime.clock, self._epoch)
+            store: Any = self.log
+        else:
+            store = View(self._shared, self._latency, self._feed_seconds)
+        node = Node(self.network, name, self.settings(), store, self._runtime)
+        await node.start()
+        if self.plan.has_xmpp:
+            await node.inside(self._add_accounts(node))
+        self.nodes = [other for other in self.nodes if other.name != name] + [node]
+        self.nodes.sort(key=lambda n: n.name)
+        self.oracle.forget_node(name)
+        return node
+
+    async def _add_accounts(self, node: Node) -> None:
+        """Make the accounts, in a log that does not have them."""
+        assert node.app.sessions is not None
+        accounts = node.app.sessions.server.accounts
+        for name in ACCOUNTS:
+            try:
+                await accounts.add(name, "example.com", PASSWORD, grant_from_claim(EVERYTHING))
+            except AccountError:
+                pass  # It is there since another node's start.
+
+    def view(self, node: Node) -> View | None:
+        """A node's way to the shared log, if there is one."""
+        return node.store if isinstance(node.store, View) else None
+
+    @property
+    def shared(self) -> SharedLog | None:
+        """The log of several nodes, if it is one."""
+        return self._shared
+
+    def _latency(self) -> float:
+        return self.random.uniform(0.0002, 0.002)
+
+    def _feed_seconds(self) -> float:
+        return self.random.choice((0.0002, 0.001, 0.01, 0.1))
+
+    def _epoch(self) -> str:
+        return b32encode(self.random.randbytes(8))[:12].lower().decode()
+
+    # What happens
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self.loop.time()
+
+    def tell(self, who: str, words: str) -> None:
+        """Add a line to the story."""
+        self.story.append(f"{self.now():14.3f}  {who:<12} {words}")
+
+    def trouble(self, node: str, *, drains: bool = False) -> Trouble:
+        """Something is wrong with a node from now on, until it is healed, and promises on time do
+        not hold. A node that `drains` loses nothing."""
+        trouble = Trouble(self.now(), drains)
+        self._troubles.setdefault(node, []).append(trouble)
+        return trouble
+
+    def heal(self, *troubles: Trouble) -> None:
+        """They are over."""
+        for trouble in troubles:
+            trouble.end = self.now() + TRACE_SECONDS
+
+    def troubled(self, node: str, begin: float, end: float) -> bool:
+        """Whether anything was wrong with a node, or with all, in that time."""
+        troubles = [*self._troubles.get(node, []), *self._troubles.get("*", [])]
+        return any(trouble.overlaps(begin, end) for trouble in troubles)
+
+    def troubled_any(self, begin: float, end: float, *, drains: bool = True) -> bool:
+        """Whether anything was wrong with any node in that time, or with the origin; without
+        `drains`, a node that left as it should does not count."""
+        return any(
+            trouble.overlaps(begin, end) and (drains or not trouble.drains)
+            for troubles in self._troubles.values()
+            for trouble in troubles
+        )
+
+    async def loop_sleep(self, seconds: float) -> None:
+        """Sleep; a process may not, an actor may."""
+        await asyncio.sleep(seconds)
+
+    def token(self, seconds: float) -> str:
+        """A token that reads private channels for so long."""
+        claims = {
+            "exp": self._runtime.clock() + seconds,
+            "sub": "juliet",
+            "pushhub": {"read": ["private:*"]},
+        }
+        return jwt.encode(claims, TOKEN_KEY, "HS256")
+
+    def client(self, host: str, address: str, *, asgi: bool = False) -> Client | AsgiClient:
+        """A client of a node, by one driver or the other."""
+        if asgi:
+            return AsgiClient(lambda: self._named(host), host, address)
+        return Client(self.network, host, address)
+
+    def _named(self, host: str) -> Node | None:
+        return next((node for node in self.nodes if node.name == host and node.is_up), None)
+
+    async def rest(self, seconds: float) -> None:
+        """Let everybody sleep."""
+        self.working.clear()
+        await asyncio.sleep(seconds)
+        self.working.set()
+
+    def weigh(self) -> dict[str, dict[str, int]]:
+        """What every node has."""
+        return {node.name: node.weigh() for node in self.nodes if node.is_up}
+
+    def check_rest(self, at_rest: dict[str, dict[str, int]]) -> None:
+        """When all have left, nothing is left of them."""
+        for name, now in self.weigh().items():
+            more = {
+                what: f"{at_rest[name][what]} -> {count}"
+                for what, count in now.items()
+                if count > at_rest[name][what]
+            }
+            if more:
+                self.oracle.find("leak", name, str(more))
+
+    def check_registers(self) -> None:
+        """When all have left, pushhub's own channels have what is durable, and no more."""
+        nodes = [
+            node.app.sessions.server.nodes.id
+            for node in self.nodes
+            if node.is_up and node.app.sessions is not None
+        ]
+        accounts = [f"{name}@example.com" for name in ACCOUNTS]
+        if left := sorted(unexpected(self.log.registers, accounts, nodes)):
+            self.oracle.find("register", "log", f"{len(left)} are left behind: {left[:5]}")
+
+    def check_fetches(self) -> None:
+        """No fetch while nobody waits, but for a linger."""
+        for path, resource in self.origin.resources.items():
+            waits = sorted((begin, end) for begin, end in resource.waits)
+            until, index = 0.0, 0
+            for at in sorted(resource.fetches):
+                while index < len(waits) and waits[index][0] <= at:
+                    until = max(until, waits[index][1])
+                    index += 1
+                if at > until + LINGER_SECONDS:
+                    self.oracle.find("fetch", path, f"fetched at {at:.3f} s, and nobody waits")
+                    break
+
+    def check_work(self) -> None:
+        """Raise an alarm if callbacks run that nobody asked for."""
+        before, callbacks, requests = self._counted
+        now = self.now()
+        seconds, ran = now - before, sum(node.process.callbacks for node in self.nodes)
+        asked = self.requests - requests
+        bound = CALLBACKS_A_SECOND * seconds * len(self.nodes) + CALLBACKS_A_REQUEST * (asked + 1)
+        if before and ran - callbacks > bound:
+            text = f"{ran - callbacks} callbacks in {seconds:.1f} s for {asked} requests"
+            self.oracle.find("busy", "world", text)
+            raise BusyLoop(text)
+        self._counted = (now, ran, self.requests)
+
+
+def capture_log(world: World) -> None:
+    """Have the log go into the story; an error in it is a finding."""
+
+    def keep(_: object, level: str, event: Any) -> Any:
+        fields = {name: value for name, value in event.items() if name not in ("event", "exc_info")}
+        world.tell("log", f"{level} {event.get('event')} {fields}")
+        if level in ("error", "critical", "exception") or event.get("exc_info"):
+            world.oracle.find("log", "node", f"{event} {traceback.format_exc()}")
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep], cache_logger_on_first_use=False)
