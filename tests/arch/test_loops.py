@@ -45,6 +45,7 @@ LOOPS = {
     "store/redis_link.py:Link.close": "the tasks' end",
     "store/redis_link.py:Link._keep": "a loss, then pauses that double; the link's end cancels it",
     "store/redis_link.py:Link._watch": "a sleep; the link's end cancels it",
+    "store/redis_sentinel.py:Sentinels.close": "the tasks' end, which are cancelled in each round",
     "store/redis_sentinel.py:Sentinels._listen": "a message or a second, and pauses that double "
     "after a loss; the link's end cancels it",
     "store/sqlite.py:SqliteStore._sweep": "a turn of the writer for each slice; the last channel",
