@@ -165,11 +165,13 @@ class Client:
                 link = await self._link(pool, seconds)
                 try:
                     return await link.ask(method, head, body, inform, chunked=chunked)
-                except Problem:
+                except Problem as problem:
                     link.leave()
                     # It was closing when we wrote, or what came belongs to no request of ours: the
-                    # request is as good as not sent. Once, and on a new connection.
-                    if not (again and link.used and link.untouched):
+                    # request is as good as not sent. Once, and on a new connection. An origin that
+                    # was silent for its whole time has the request, and gets no second one.
+                    is_late = problem.slug == "origin-timeout"
+                    if is_late or not (again and link.used and link.untouched):
                         raise
                     again, seconds = False, 0
                 except BaseException:

@@ -208,7 +208,7 @@ PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
     "missed wake": (missed_wake, frozenset({"missed"}), 10),
     "channel for ever": (channel_for_ever, frozenset({"leak"}), 0),
     "endless linger": (endless_linger, frozenset({"fetch", "leak"}), 0),
-    "retry without pause": (retry_without_pause, frozenset({"busy"}), 0),
+    "retry without pause": (retry_without_pause, frozenset({"busy", "pace"}), 0),
     "register left": (register_left, frozenset({"register", "leak"}), 2),
     "unasked log": (unasked_log, frozenset({"missed", "stale"}), 0),
     "timer twice": (timer_twice, frozenset({"early", "log", "unhandled", "busy", "open"}), 0),

@@ -32,6 +32,8 @@ class Resource:
     """The version of the last notification."""
     notified: float = 0.0
     """When pushhub acknowledged that the present version is news."""
+    notices: list[float] = field(default_factory=list)
+    """When a notification of it was sent."""
     waits: list[list[float]] = field(default_factory=list)
     """From when to when a client waited for it."""
 

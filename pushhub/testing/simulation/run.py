@@ -101,6 +101,7 @@ async def _live(world: World) -> None:
     checks.cancel()
     world.check_work()
     world.check_fetches()
+    world.check_pace()
     world.check_rest(at_rest)
     world.check_registers()
     for node in world.nodes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from base64 import b32encode
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ EPOCH_SECONDS = 1_800_000_000.0
 TRACE_SECONDS = 6.0
 # How long after the last wait a resource may still be fetched: its linger, and one pause.
 LINGER_SECONDS = 15.0
+# In what time fetches are counted.
+PACE_SECONDS = 10.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
@@ -279,6 +282,22 @@ class World:
                     index += 1
                 if at > until + LINGER_SECONDS:
                     self.oracle.find("fetch", path, f"fetched at {at:.3f} s, and nobody waits")
+                    break
+
+    def check_pace(self) -> None:
+        """At most a fetch an interval and node, one for each that arrives, and one for each
+        notification; each may meet a dead connection, and is sent again.
+        """
+        most = len(self.nodes) * (PACE_SECONDS / ROUTES[0].interval + 2)
+        for path, resource in self.origin.resources.items():
+            fetches = sorted(resource.fetches)
+            causes = sorted([*(begin for begin, _ in resource.waits), *resource.notices])
+            for index, at in enumerate(fetches):
+                count = bisect_right(fetches, at + PACE_SECONDS) - index
+                caused = bisect_right(causes, at + PACE_SECONDS) - bisect_left(causes, at - 1)
+                if count > most + 2 * caused:
+                    text = f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, {caused} causes"
+                    self.oracle.find("pace", path, text)
                     break
 
     def check_work(self) -> None:

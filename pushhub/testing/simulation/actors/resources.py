@@ -89,6 +89,7 @@ class Changer(Actor):
         if path.startswith("/notify"):
             version = world.origin.resources[path].version
             while True:
+                world.origin.resources[path].notices.append(world.now())
                 response = await self.ask_json(
                     "POST", "/_pushhub/v1/notify", {}, {"resources": [path]}
                 )
