@@ -85,7 +85,12 @@ def _not_handed_out() -> list[int]:
     first, last = 32768, 60999
     if handed_out.exists():
         first, last = map(int, handed_out.read_text().split())
-    ports = [port for port in range(10_000, 55_536) if not first <= port <= last]
+    # A cluster's node listens 10,000 above its port, too.
+    ports = [
+        port
+        for port in range(10_000, 55_536)
+        if not first <= port <= last and not first <= port + 10_000 <= last
+    ]
     return ports or list(range(10_000, 55_536))
 
 

@@ -140,6 +140,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     "bosh_rate": ("1.5", 1.5),
     "bosh_sessions": ("6", 6),
     "worker_hung_seconds": ("20", 20.0),
+    "worker_start_seconds": ("30", 30.0),
     "ready_writes": ("true", True),
     "channel_idle_age": ("86400", 86400),
     "store_may_evict": ("true", True),
@@ -215,6 +216,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         bosh_rate = 1.5
         bosh_sessions = 6
         worker_hung_seconds = 20
+        worker_start_seconds = 30
         ready_writes = true
         channel_idle_age = 86400
         store_may_evict = true

@@ -12,22 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub import hub as hub_module
-from pushhub.hub.channel import Channel
-from pushhub.hub.doubt import Doubt
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
-from pushhub.origin.pace import Pace
 from pushhub.origin.resource import Resource
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.sharing import Sharing
 from pushhub.protocol.cursor import Cursor, Since
 from pushhub.protocol.page import Page
-from pushhub.protocol.poll import AT_ONCE
 from pushhub.store.base import Expect
-from pushhub.store.memory import MemoryStore
 from pushhub.store.span import Span
 
 if TYPE_CHECKING:
@@ -86,18 +81,6 @@ def endless_linger(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Resource, "waiting", property(lambda self: True))
 
 
-def retry_without_pause(patch: pytest.MonkeyPatch) -> None:
-    """After an error of the origin the next fetch follows immediately."""
-    failed = Pace.failed
-
-    def at_once(self: Pace, why: Any) -> Any:
-        problem = failed(self, why)
-        self.pause = 0.0
-        return problem
-
-    patch.setattr(Pace, "failed", at_once)
-
-
 def register_left(patch: pytest.MonkeyPatch) -> None:
     """A forgotten resource's register stays in the store."""
 
@@ -105,29 +88,6 @@ def register_left(patch: pytest.MonkeyPatch) -> None:
         return None
 
     patch.setattr(Sharing, "_delete", nothing)
-
-
-def unasked_log(patch: pytest.MonkeyPatch) -> None:
-    """A wait ends up to date although the log was not asked, and the feed may lose a message."""
-    patch.setattr(Doubt, "expire", lambda self, hold: self._hub.end(hold, AT_ONCE))
-
-
-def timer_twice(patch: pytest.MonkeyPatch) -> None:
-    """A deadline that is set again does not replace the one before."""
-    first = Wheel.set
-
-    def twice(self: Wheel, entry: Entry, deadline: float) -> None:
-        before = entry.tick
-        first(self, entry, deadline)
-        if before and before != entry.tick:
-            self._buckets.setdefault(before, {})[entry] = None
-
-    patch.setattr(Wheel, "set", twice)
-
-
-def stale_tail(patch: pytest.MonkeyPatch) -> None:
-    """A tail behind a receipt of this very process answers."""
-    patch.setattr(Channel, "expect", lambda self, cursor: None)
 
 
 def skipped_event(patch: pytest.MonkeyPatch) -> None:
@@ -182,16 +142,6 @@ def false_gap(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Span, "locate", strict)
 
 
-def forgotten_key(patch: pytest.MonkeyPatch) -> None:
-    """Idempotency keys are forgotten after a second."""
-
-    def forget(self: MemoryStore, now: int) -> None:
-        while self._keys and self._keys[first := next(iter(self._keys))][0] < now - 1000:
-            del self._keys[first]
-
-    patch.setattr(MemoryStore, "_forget_keys", forget)
-
-
 def silent_drain(patch: pytest.MonkeyPatch) -> None:
     """A node that leaves forgets a held request."""
     patch.setattr(
@@ -208,16 +158,11 @@ PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
     "missed wake": (missed_wake, frozenset({"missed"}), 10),
     "channel for ever": (channel_for_ever, frozenset({"leak"}), 0),
     "endless linger": (endless_linger, frozenset({"fetch", "leak"}), 0),
-    "retry without pause": (retry_without_pause, frozenset({"busy", "pace"}), 0),
     "register left": (register_left, frozenset({"register", "leak"}), 2),
-    "unasked log": (unasked_log, frozenset({"missed", "stale"}), 0),
-    "timer twice": (timer_twice, frozenset({"early", "log", "unhandled", "busy", "open"}), 0),
-    "stale tail": (stale_tail, frozenset({"own-write", "back"}), 0),
     "skipped event": (skipped_event, frozenset({"hole"}), 0),
     "early end": (early_end, frozenset({"early"}), 0),
     "late end": (late_end, frozenset({"late"}), 0),
     "swallowed gap": (swallowed_gap, frozenset({"silent-epoch", "hole", "content", "lost"}), 0),
     "false gap": (false_gap, frozenset({"false-gap"}), 0),
-    "forgotten key": (forgotten_key, frozenset({"twice"}), 0),
     "silent drain": (silent_drain, frozenset({"silent", "busy", "late"}), 0),
 }

@@ -366,7 +366,8 @@ async def test_limits_are_settings() -> None:
         polls = await attributes(server, wait="0")
         assert (polls["polling"], polls["inactivity"]) == ("7", "16")
         # What is told is kept to.
-        answer = await server.ask("POST", BOSH, {}, poll(polls["sid"], 101))
+        assert (await server.ask("POST", BOSH, {}, poll(polls["sid"], 101))).body == EMPTY
+        answer = await server.ask("POST", BOSH, {}, poll(polls["sid"], 102))
         assert b"condition='policy-violation'" in answer.body
         paused = await opened(server)
         answer = await server.ask("POST", BOSH, {}, poll(paused, 101, pause="6"))
