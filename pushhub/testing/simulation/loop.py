@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import selectors
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -47,8 +46,6 @@ class Process:
     dead: bool = False
     callbacks: int = 0
     tasks: WeakSet[asyncio.Task[Any]] = field(default_factory=WeakSet)
-    recent: Counter[str] = field(default_factory=Counter)
-    """Which callbacks ran since the last look, by their names."""
 
 
 PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
