@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from pushhub.hub.wheel import OFF
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pushhub.hub.hub import Hub
 
 # Allocations, and collections of the younger generation, before each generation is collected.
@@ -22,8 +24,8 @@ THRESHOLDS = (100_000, 50, 100)
 # How often what is alive is taken to be long-lived. A ramp of holds takes about a minute.
 FREEZE_SECONDS = 60.0
 
-# How often it is looked whether a crowd has left, and what a crowd is: holds that leave fewer than
-# half behind. glibc keeps what they freed, about 1.8 KiB each, unless it is asked to give it back.
+# How often the trimmer looks whether a crowd has left: holds or connections of which fewer than
+# half remain. glibc keeps what they freed, about 1.8 KiB each, until malloc_trim(3) returns it.
 TRIM_SECONDS = 5.0
 CROWD = 1000
 
@@ -37,11 +39,11 @@ LARGE_BLOCK_BYTES = 128 * 1024
 class Collector:
     """Freezes what is alive now and then, and measures what collections cost."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, connections: Collection[object]) -> None:
         self._hub = hub
         self._begun = 0.0
         self._thresholds: tuple[int, int, int] | None = None
-        self._trimmer = Trimmer(hub)
+        self._trimmer = Trimmer(hub, connections)
         self.tick = OFF
 
     def start(self) -> None:
@@ -80,29 +82,41 @@ class Collector:
 
 
 class Trimmer:
-    """Gives memory back to the system: large blocks at once, the rest after a crowd of holds has
-    left (with glibc).
+    """Returns memory to the system: large blocks immediately, the rest after a crowd of holds or of
+    connections has left (with glibc).
+
+    The two leave at different times: a publish ends all holds, and their connections stay until the
+    clients or `keep_alive_seconds` close them.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, connections: Collection[object]) -> None:
         self._hub = hub
+        self._connections = connections
+        self._most_connections = 0
         libc = ctypes.CDLL(None)
         self._trim = getattr(libc, "malloc_trim", None)
         if self._trim is not None:
             libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
-        self._leaving = False
+        self._left = False
         self.tick = OFF
 
     def expire(self) -> None:
-        """Look how many there were and how many there are."""
+        """Compare the most holds and connections with those of now."""
         hub = self._hub
-        most = hub.most_parked
-        left = most >= CROWD and hub.parked < most // 2
-        if left:
-            hub.most_parked = hub.parked
-        # Once more at the next look: whoever was answered goes, with all that was theirs, a moment
-        # after their hold.
-        if self._trim is not None and (left or self._leaving):
+        connected = len(self._connections)
+        self._most_connections = max(self._most_connections, connected)
+        left = False
+        if _has_left(hub.most_parked, hub.parked):
+            hub.most_parked, left = hub.parked, True
+        if _has_left(self._most_connections, connected):
+            self._most_connections, left = connected, True
+        # The next look trims again: a response is freed a moment after its hold has ended.
+        if self._trim is not None and (left or self._left):
             self._trim(0)
-        self._leaving = left
+        self._left = left
         hub.wheel.set(self, hub.now() + TRIM_SECONDS)
+
+
+def _has_left(most: int, present: int) -> bool:
+    """Whether a crowd has left: fewer than half of at least `CROWD` are present."""
+    return most >= CROWD and present < most // 2

@@ -69,10 +69,10 @@ class Server(uvicorn.Server):
         self._hangups = 0
         self._when_started = started
         self._controls = controls
-        self.collector = Collector(app.service.hub)
         config = _config(app)
         self.lobby = cast("Lobby", config.http)
         super().__init__(config)
+        self.collector = Collector(app.service.hub, self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store, then listen.
