@@ -4,7 +4,7 @@ import time
 
 import typer
 
-from pushhub import log
+from pushhub import telemetry
 from pushhub.auth import Authority, TokenKeyError
 from pushhub.auth.grip import grip_key
 from pushhub.cli.flags import with_settings
@@ -18,7 +18,7 @@ def serve(loaded: Loaded) -> None:
     if wrong := why_not(loaded.settings):
         fail(wrong, code=USAGE)
     settings = loaded.settings
-    log.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
+    telemetry.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
     # Only here, so that every other command starts without it.
     from pushhub.server import run
 

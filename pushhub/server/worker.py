@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pushhub import log as logs
+from pushhub import telemetry as logs
 from pushhub.server.peers import Peers
 from pushhub.server.serving import CannotListen, Server
 from pushhub.settings import Route

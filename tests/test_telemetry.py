@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from pushhub import log
+from pushhub import telemetry
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 
 def test_json_is_an_object_a_line() -> None:
     stream = io.StringIO()
-    log.configure("info", "json", stream=stream)
+    telemetry.configure("info", "json", stream=stream)
     structlog.get_logger("hub").info("hold.completed", channel="a", waited=1.5)
     logging.getLogger("redis").warning("lost %s", "it", extra={"node": 1})
     ours, theirs = (json.loads(line) for line in stream.getvalue().splitlines())
@@ -46,7 +46,7 @@ def test_json_is_an_object_a_line() -> None:
 
 def test_an_exception_is_part_of_its_line() -> None:
     stream = io.StringIO()
-    log.configure("info", "json", stream=stream)
+    telemetry.configure("info", "json", stream=stream)
     try:
         raise RuntimeError("boom")
     except RuntimeError:
@@ -56,7 +56,7 @@ def test_an_exception_is_part_of_its_line() -> None:
 
 @pytest.mark.parametrize(("stream", "is_json"), [(io.StringIO(), True), (Terminal(), False)])
 def test_auto_suits_where_the_log_goes(stream: io.StringIO, is_json: bool) -> None:
-    log.configure("info", "auto", stream=stream)
+    telemetry.configure("info", "auto", stream=stream)
     structlog.get_logger("hub").info("started")
     assert stream.getvalue().startswith("{") is is_json
     assert "started" in stream.getvalue()
@@ -64,7 +64,7 @@ def test_auto_suits_where_the_log_goes(stream: io.StringIO, is_json: bool) -> No
 
 def test_console_without_a_terminal_has_no_colours() -> None:
     stream = io.StringIO()
-    log.configure("info", "console", stream=stream)
+    telemetry.configure("info", "console", stream=stream)
     structlog.get_logger("hub").info("started", port=1)
     assert "\x1b" not in stream.getvalue()
     assert "port=1" in stream.getvalue()
@@ -72,10 +72,10 @@ def test_console_without_a_terminal_has_no_colours() -> None:
 
 def test_less_important_lines_are_left_out() -> None:
     stream = io.StringIO()
-    log.configure("warning", "json", stream=stream)
+    telemetry.configure("warning", "json", stream=stream)
     structlog.get_logger("hub").info("started")
     assert stream.getvalue() == ""
-    log.configure("debug", "json", stream=stream)
+    telemetry.configure("debug", "json", stream=stream)
     structlog.get_logger("hub").debug("detail")
     assert "detail" in stream.getvalue()
 
@@ -84,7 +84,7 @@ def test_less_important_lines_are_left_out() -> None:
 def test_uvicorn_is_quiet(access_log: bool) -> None:
     stream = io.StringIO()
     logging.getLogger("uvicorn.error").addHandler(logging.StreamHandler(stream))
-    log.configure("info", "json", access_log=access_log, stream=stream)
+    telemetry.configure("info", "json", access_log=access_log, stream=stream)
     logging.getLogger("uvicorn.error").info("Uvicorn running")
     logging.getLogger("uvicorn.access").info('%s - "%s"', "127.0.0.1", "GET /")
     logging.getLogger("uvicorn.error").error("broken")
