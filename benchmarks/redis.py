@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import redis
 import uvloop
 
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.event import Draft
+from pushhub.log.cursor import Cursor
+from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, Outcome
 from pushhub.store.redis import RedisStore
 from pushhub.store.redis_frame import pack, topics
@@ -27,7 +27,7 @@ from tests.redis_servers import KINDS, Rack
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
 
 # Publishes messages without a client's CPU time. KEYS: topics. ARGV: how many, the first offset,
 # what comes before an offset, what comes after it.

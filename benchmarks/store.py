@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.event import Draft
+from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, append
 from pushhub.store.urls import open_store_url
 
 if TYPE_CHECKING:
-    from pushhub.protocol.cursor import Cursor
-    from pushhub.protocol.event import Event
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.event import Event
     from pushhub.store.base import Store
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
 from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
-from pushhub.protocol.grant import EVERYTHING, NOTHING, Action, Grant
+from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:

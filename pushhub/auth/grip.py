@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import jwt
 
 from pushhub.auth.tokens import TokenKeyError, Tokens
-from pushhub.protocol.channel import Patterns
-from pushhub.protocol.grant import Grant
+from pushhub.log.channel import Patterns
+from pushhub.log.grant import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable

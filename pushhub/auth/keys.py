@@ -8,8 +8,8 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.protocol.channel import Patterns
-from pushhub.protocol.grant import Grant
+from pushhub.log.channel import Patterns
+from pushhub.log.grant import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from pushhub.protocol.grant import Grant, grant_from_claim
+from pushhub.log.grant import Grant, grant_from_claim
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import AllowedPublicKeys, get_default_algorithms
 
 from pushhub.auth.keys import PREFIX
-from pushhub.protocol.grant import Grant, GrantError, grant_from_claim
+from pushhub.log.grant import Grant, GrantError, grant_from_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import orjson
 
 from pushhub.cli.client import TROUBLE, ClientError, HubClient, Response, why
-from pushhub.protocol.json_body import JsonError, raw_members
+from pushhub.log.json_body import JsonError, raw_members
 
 # The hub may end a hold up to a fifth early, never late; the rest is for slow networks.
 _GRACE_SECONDS = 15.0

@@ -8,7 +8,7 @@ import typer
 from pushhub.cli.client import DEFAULT_URL, TROUBLE, ClientError, HubClient, Key, Url, why
 from pushhub.cli.config import Json
 from pushhub.cli.terminal import USAGE, fail, say, say_json
-from pushhub.protocol.channel import ChannelNameError, encode_segment, public_name
+from pushhub.log.channel import ChannelNameError, encode_segment, public_name
 
 # The command's options and the headers they become.
 _HEADERS = ("Event-Type", "Event-Id", "Content-Type", "Idempotency-Key")

@@ -10,7 +10,7 @@ from pushhub.cli.config import Json
 from pushhub.cli.follow import Follower, Gap, Refused, Trouble
 from pushhub.cli.publish import channel_path
 from pushhub.cli.terminal import USAGE, fail, note, say, say_json
-from pushhub.protocol.cursor import CursorError, parse_since
+from pushhub.log.cursor import CursorError, parse_since
 
 
 def tail(

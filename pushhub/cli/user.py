@@ -12,7 +12,7 @@ from pushhub.cli.config import Json
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.key import Patterns
 from pushhub.cli.terminal import USAGE, fail, note, say, say_json
-from pushhub.protocol.grant import GrantError, grant_from_claim
+from pushhub.log.grant import GrantError, grant_from_claim
 from pushhub.settings import Settings
 from pushhub.store.base import StoreError
 

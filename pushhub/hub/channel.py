@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.hub.tail import Tail
-from pushhub.protocol.cursor import Cursor
+from pushhub.log.cursor import Cursor
 from pushhub.protocol.poll import At
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Parked
-    from pushhub.protocol.cursor import Since
-    from pushhub.protocol.event import Event
-    from pushhub.protocol.page import Page
+    from pushhub.log.cursor import Since
+    from pushhub.log.event import Event
+    from pushhub.log.read import Page
     from pushhub.protocol.poll import Want
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.page import Gap
+from pushhub.log.read import Gap
 from pushhub.protocol.poll import AT_ONCE, Hint, resume
 from pushhub.store.base import StoreError
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Parked
     from pushhub.hub.hub import Hub
-    from pushhub.protocol.cursor import Cursor
-    from pushhub.protocol.page import Read
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.read import Read
     from pushhub.protocol.poll import Want
 
 # How long a tail may stand still behind a receipt before a message counts as lost. A working feed

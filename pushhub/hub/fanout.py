@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Cursor
+from pushhub.log.read import Page
 from pushhub.protocol.poll import Positions, resume
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Parked
     from pushhub.hub.stats import Stats
+    from pushhub.log.read import Read
     from pushhub.protocol.answer import Reply
-    from pushhub.protocol.page import Read
     from pushhub.protocol.poll import Want
 
 # A slice ends after this long, or after so many holds: what they are written, and the polls that

@@ -13,8 +13,8 @@ from pushhub.store.base import StoreError
 if TYPE_CHECKING:
     from pushhub.hub.hold import Parked
     from pushhub.hub.hub import Hub
-    from pushhub.protocol.cursor import Cursor
-    from pushhub.protocol.page import Read
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.read import Read
 
 
 class Gathering:

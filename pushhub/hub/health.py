@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.hub.wheel import OFF
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.event import Draft
+from pushhub.log.cursor import Start
+from pushhub.log.event import Draft
 from pushhub.store.base import REASONS, REGISTER, Append, StoreError
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from pushhub.hub.shelf import Shelf
 from pushhub.hub.stats import Stats
 from pushhub.hub.tail_read import TailRead
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.page import Gap, Read
+from pushhub.log.cursor import Cursor
+from pushhub.log.read import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, deleted, resume
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Hold
     from pushhub.hub.trace import Tracer
+    from pushhub.log.event import Event
     from pushhub.protocol.answer import Reply
-    from pushhub.protocol.event import Event
     from pushhub.store.base import Append, Outcome, Store, StoreError
 
 DEFAULT_MAX_HOLDS = 100_000

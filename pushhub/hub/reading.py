@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
     from pushhub.hub.health import Health
     from pushhub.hub.stats import Stats
+    from pushhub.log.cursor import Since
+    from pushhub.log.read import Read
     from pushhub.protocol.answer import Reply
-    from pushhub.protocol.cursor import Since
-    from pushhub.protocol.page import Read
     from pushhub.protocol.poll import Poll
     from pushhub.store.base import Store
 

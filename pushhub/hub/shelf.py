@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pushhub.hub.hold import Parked
-    from pushhub.protocol.event import Event
-    from pushhub.protocol.page import Page
+    from pushhub.log.event import Event
+    from pushhub.log.read import Page
 
 # Channels that nobody waits on now. Their tails save the store a read at the next poll, which a
 # reader sends as soon as it has its answer.

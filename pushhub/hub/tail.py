@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import RECENT_EVENTS, Cursor, Since, Start
-from pushhub.protocol.page import MAX_ANSWER_BYTES, Page, clip
+from pushhub.log.cursor import RECENT_EVENTS, Cursor, Since, Start
+from pushhub.log.read import MAX_ANSWER_BYTES, Page, clip
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
 
 # A reader that missed more asks the store.
 MAX_TAIL_EVENTS = RECENT_EVENTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.page import Gap
+from pushhub.log.read import Gap
 from pushhub.store.base import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pushhub.hub.reading import Reading
     from pushhub.hub.shelf import Shelf
     from pushhub.hub.stats import Stats
-    from pushhub.protocol.page import Read
+    from pushhub.log.read import Read
 
 # How often the end of a log is read again because events or a delete that came meanwhile do not fit
 # to it: each time it needs another of them, so ten in a row are no chance.

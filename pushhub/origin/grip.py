@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.hub.follow import Follow
+from pushhub.log.read import MAX_ANSWER_BYTES
 from pushhub.origin.grip_hold import ResponseHold
 from pushhub.origin.grip_link import headers as link_headers
 from pushhub.origin.grip_link import target
@@ -31,7 +32,6 @@ from pushhub.protocol.grip_headers import INSTRUCT, PREFIX, is_document, parse_i
 from pushhub.protocol.grip_instruct import MAX_HOLD_BODY_BYTES, Instruct, Mode
 from pushhub.protocol.grip_item import RECOVER_CHANNEL
 from pushhub.protocol.grip_response import GripResponse, held
-from pushhub.protocol.page import MAX_ANSWER_BYTES
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.verbatim import Verbatim
 from pushhub.store.base import StoreError

@@ -22,10 +22,10 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
+from pushhub.log.read import Gap, Page, Read
 from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.protocol.grip_order import Order, Orders, Standing, stand
-from pushhub.protocol.page import Gap, Page, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 
 if TYPE_CHECKING:

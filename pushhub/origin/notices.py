@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.hub.follow import Follow
-from pushhub.protocol.event import Draft
-from pushhub.protocol.json_body import JsonError, load
+from pushhub.log.event import Draft
+from pushhub.log.json_body import JsonError, load
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.route_path import PatternError, parse_pattern
 from pushhub.store.base import Append, Retention
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.hub.hub import Hub
+    from pushhub.log.event import Event
     from pushhub.origin.sharing import Sharing
-    from pushhub.protocol.event import Event
     from pushhub.store.base import Outcome
 
 CHANNEL = "$origin:notices"

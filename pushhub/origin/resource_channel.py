@@ -10,7 +10,7 @@ from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mis
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
-    from pushhub.protocol.cursor import Cursor
+    from pushhub.log.cursor import Cursor
     from pushhub.store.base import Outcome, StoreError
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.log.channel import ChannelNameError, public_name
+from pushhub.log.event import Draft
 from pushhub.origin.fetching import Fetching
 from pushhub.origin.key import Key, counts
 from pushhub.origin.report import NotShared
 from pushhub.origin.resource import Resource
 from pushhub.origin.wish import wants_more, wish_of
-from pushhub.protocol.channel import ChannelNameError, public_name
-from pushhub.protocol.event import Draft
 from pushhub.protocol.route_path import parse_pattern, readings
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,

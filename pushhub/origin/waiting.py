@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Gap, Read
 from pushhub.protocol.condition import Modified
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 from pushhub.protocol.representation import Representation
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pushhub.protocol.cursor import Cursor
+    from pushhub.log.cursor import Cursor
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

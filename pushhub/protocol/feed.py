@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.log.event import enlist
+from pushhub.log.read import Gap, Page, Read
 from pushhub.protocol.answer import Answer, Headers
-from pushhub.protocol.event import enlist
-from pushhub.protocol.page import Gap, Page, Read
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from pushhub.protocol.cursor import Cursor, Since
+    from pushhub.log.cursor import Cursor, Since
 
 JSON = (b"content-type", b"application/json")
 # A reverse proxy must never give one reader's position, or one reader's rights, to another

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from pushhub.log.json_body import JsonError, load
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_header import read_headers
 from pushhub.protocol.grip_instruct import (
@@ -23,7 +24,6 @@ from pushhub.protocol.grip_instruct import (
     decode64,
     status_code,
 )
-from pushhub.protocol.json_body import JsonError, load
 from pushhub.protocol.verbatim import Verbatim
 
 

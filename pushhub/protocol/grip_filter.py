@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.event import MAX_EVENT_BYTES
+from pushhub.log.event import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from pushhub.protocol.channel import ChannelNameError, public_name
-from pushhub.protocol.event import DraftError, check_label
+from pushhub.log.channel import ChannelNameError, public_name
+from pushhub.log.event import DraftError, check_label
 from pushhub.protocol.grip_field import GripError
 
 if TYPE_CHECKING:

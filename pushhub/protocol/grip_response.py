@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pushhub.log.read import Gap, Read
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_filter import Sight, apply_filters
 from pushhub.protocol.grip_item import Action, item_of
 from pushhub.protocol.grip_patch import apply_patch
-from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.verbatim import Verbatim, reason_of
@@ -25,8 +25,8 @@ from pushhub.protocol.verbatim import Verbatim, reason_of
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from pushhub.protocol.cursor import Cursor
-    from pushhub.protocol.event import Event
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.event import Event
     from pushhub.protocol.grip_instruct import Instruct, Subscription
     from pushhub.protocol.grip_item import Item, ResponseFormat
     from pushhub.protocol.grip_order import Orders

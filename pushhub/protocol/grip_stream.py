@@ -10,17 +10,17 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pushhub.log.read import Gap, Read
 from pushhub.protocol.answer import Part
 from pushhub.protocol.grip_filter import apply_filters
 from pushhub.protocol.grip_item import Action, item_of
-from pushhub.protocol.page import Gap, Read
 from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from pushhub.protocol.cursor import Cursor
-    from pushhub.protocol.event import Event
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.event import Event
     from pushhub.protocol.grip_order import Orders
     from pushhub.protocol.grip_response import Held
     from pushhub.protocol.problem import Problem

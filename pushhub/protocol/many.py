@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.log.channel import ChannelNameError, public_name
+from pushhub.log.cursor import Cursor, CursorError, parse_since
+from pushhub.log.event import enlist
+from pushhub.log.json_body import JsonError, load
+from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Read
 from pushhub.protocol.answer import Answer
-from pushhub.protocol.channel import ChannelNameError, public_name
-from pushhub.protocol.cursor import Cursor, CursorError, parse_since
-from pushhub.protocol.event import enlist
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
-from pushhub.protocol.json_body import JsonError, load
-from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Read
 from pushhub.protocol.poll import (
     AT_ONCE,
     DEFAULT_LIMIT,
@@ -29,7 +29,7 @@ from pushhub.protocol.wait import MAX_WAIT, grant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
 
 MAX_CHANNELS = 1000
 

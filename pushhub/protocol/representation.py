@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
 from pushhub.protocol.etag import ANY, parse_tags
-from pushhub.protocol.event import BINARY, MAX_EVENT_BYTES, Draft
 from pushhub.protocol.feed import applied
 from pushhub.protocol.poll import AT_ONCE, Hint
 from pushhub.protocol.verbatim import FRAMING, Verbatim

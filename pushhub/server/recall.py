@@ -18,7 +18,7 @@ from pushhub.protocol.answer import Answer
 from pushhub.protocol.request import MAX_TARGET_BYTES, Request
 
 if TYPE_CHECKING:
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.protocol.poll import Poll
     from pushhub.server.extra import Extra
     from pushhub.server.head import Head

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from pushhub.protocol.channel import ChannelNameError, Patterns
-from pushhub.protocol.event import check_label
+from pushhub.log.channel import ChannelNameError, Patterns
+from pushhub.log.event import check_label
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from pushhub.protocol.channel import PRIVATE_MARK, check_name
+from pushhub.log.channel import PRIVATE_MARK, check_name
 
 
 def _namespace_name(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pushhub.protocol.channel import check_name
+from pushhub.log.channel import check_name
 from pushhub.protocol.proxies import Proxies
 from pushhub.protocol.route_path import parse_pattern
 from pushhub.settings.field import ORIGIN, SERVER, setting

@@ -11,14 +11,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.protocol.cursor import Cursor
+from pushhub.log.cursor import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.protocol.cursor import Since
-    from pushhub.protocol.event import Draft, Event
-    from pushhub.protocol.page import Read
+    from pushhub.log.cursor import Since
+    from pushhub.log.event import Draft, Event
+    from pushhub.log.read import Read
 
 # How long an idempotency key is remembered. Centrifugo keeps five minutes: longer than any client
 # retries.

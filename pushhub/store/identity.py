@@ -8,7 +8,7 @@ from base64 import b32encode
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Draft
+    from pushhub.log.event import Draft
 
 # 32**12 is 60 bits: two lives of all logs in the world will not share an epoch.
 EPOCH_LENGTH = 12

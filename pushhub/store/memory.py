@@ -12,10 +12,10 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.channel import PRIVATE_MARK
-from pushhub.protocol.cursor import Cursor, Since
-from pushhub.protocol.event import Event
-from pushhub.protocol.page import Gap, Page, Read
+from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.cursor import Cursor, Since
+from pushhub.log.event import Event
+from pushhub.log.read import Gap, Page, Read
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     Append,

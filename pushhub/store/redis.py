@@ -14,9 +14,9 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.channel import PRIVATE_MARK
-from pushhub.protocol.cursor import Cursor, Since, Start
-from pushhub.protocol.page import MAX_ANSWER_BYTES, Page, Read
+from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.cursor import Cursor, Since, Start
+from pushhub.log.read import MAX_ANSWER_BYTES, Page, Read
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     Append,

@@ -9,10 +9,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.event import Event
+from pushhub.log.event import Event
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Draft
+    from pushhub.log.event import Draft
 
 EPOCH_KEY = b"ph:epoch"
 # How keys and values are written, as the data says it itself. Another format is another number.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.protocol.channel import PRIVATE_MARK
-from pushhub.protocol.page import MAX_ANSWER_BYTES
+from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.read import MAX_ANSWER_BYTES
 from pushhub.store.base import StoreError
 from pushhub.store.identity import draw_epoch
 from pushhub.store.redis_frame import (

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import RECENT_EVENTS, Cursor, Since, Start
-from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Reason, clip
+from pushhub.log.cursor import RECENT_EVENTS, Cursor, Since, Start
+from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Reason, clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
 
 
 # The lowest high-water mark of removed channels, but for none. It rises by doubling: each rise is a

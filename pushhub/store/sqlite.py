@@ -27,9 +27,9 @@ from pushhub.store.sqlite_reader import SqliteReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pushhub.protocol.cursor import Since
-    from pushhub.protocol.event import Event
-    from pushhub.protocol.page import Read
+    from pushhub.log.cursor import Since
+    from pushhub.log.event import Event
+    from pushhub.log.read import Read
 
 # One transaction. More would let the first of a batch wait for the last, and gain little.
 BATCH_APPENDS = 512

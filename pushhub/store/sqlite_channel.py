@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.cursor import Cursor
+from pushhub.log.cursor import Cursor
 from pushhub.store.base import Retention
 
 if TYPE_CHECKING:

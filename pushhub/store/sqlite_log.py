@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.protocol.channel import PRIVATE_MARK
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.event import Event
+from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.cursor import Cursor
+from pushhub.log.event import Event
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     Append,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.channel import PRIVATE_MARK
-from pushhub.protocol.event import Event
-from pushhub.protocol.page import Gap, Page, Read
+from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.event import Event
+from pushhub.log.read import Gap, Page, Read
 from pushhub.store.base import ChannelInfo
 from pushhub.store.span import Span, absent
 from pushhub.store.sqlite_channel import oldest_fresh
@@ -15,7 +15,7 @@ from pushhub.store.sqlite_channel import oldest_fresh
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pushhub.protocol.cursor import Since
+    from pushhub.log.cursor import Since
     from pushhub.store.sqlite_file import SqliteFile
 
 

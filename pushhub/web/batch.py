@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub.hub.hold import Hold
-from pushhub.protocol.answer import Answer
-from pushhub.protocol.channel import ChannelNameError, public_name
-from pushhub.protocol.cursor import CursorError, parse_cursor
-from pushhub.protocol.etag import ANY, parse_tags
-from pushhub.protocol.event import (
+from pushhub.log.channel import ChannelNameError, public_name
+from pushhub.log.cursor import CursorError, parse_cursor
+from pushhub.log.event import (
     JSON,
     MAX_EVENT_BYTES,
     Draft,
@@ -24,10 +22,8 @@ from pushhub.protocol.event import (
     check_label,
     media_type,
 )
-from pushhub.protocol.feed import JSON as JSON_HEADER
-from pushhub.protocol.feed import NO_STORE
-from pushhub.protocol.grant import Action
-from pushhub.protocol.json_body import (
+from pushhub.log.grant import Action
+from pushhub.log.json_body import (
     MAX_JSON_DEPTH,
     JsonError,
     TooDeep,
@@ -35,6 +31,10 @@ from pushhub.protocol.json_body import (
     load,
     raw_members,
 )
+from pushhub.protocol.answer import Answer
+from pushhub.protocol.etag import ANY, parse_tags
+from pushhub.protocol.feed import JSON as JSON_HEADER
+from pushhub.protocol.feed import NO_STORE
 from pushhub.protocol.problem import Problem
 from pushhub.store.base import ANY_VALUE, Append, Appended, Expect, StoreError
 from pushhub.web.publish import receipt, refusal
@@ -43,7 +43,7 @@ from pushhub.web.service import store_unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome
     from pushhub.web.service import Service

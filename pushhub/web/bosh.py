@@ -17,8 +17,8 @@ from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from pushhub.bosh.sessions import Sessions
+    from pushhub.log.grant import Grant
     from pushhub.protocol.answer import Headers
-    from pushhub.protocol.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.web.service import Service
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.hub.holders import readers_on
+from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.grant import Action
 from pushhub.protocol.answer import Answer
-from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.protocol.feed import JSON, NO_STORE
-from pushhub.protocol.grant import Action
 from pushhub.protocol.poll import parse_limit
 from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.web.service import Service
 

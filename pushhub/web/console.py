@@ -18,12 +18,12 @@ import orjson
 
 from pushhub import __version__
 from pushhub.hub.hold import ConsoleHold
+from pushhub.log.channel import ChannelNameError, public_name
+from pushhub.log.cursor import CursorError, Start, parse_since
+from pushhub.log.event import check_label
+from pushhub.log.json_body import load
 from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.channel import ChannelNameError, public_name
-from pushhub.protocol.cursor import CursorError, Start, parse_since
-from pushhub.protocol.event import check_label
 from pushhub.protocol.feed import JSON, NO_STORE, Feed
-from pushhub.protocol.json_body import load
 from pushhub.protocol.poll import parse_limit
 from pushhub.protocol.problem import Problem
 from pushhub.web.console_figures import FEED, bounds
@@ -33,7 +33,7 @@ from pushhub.web.reading import wait
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.web.service import Service
 

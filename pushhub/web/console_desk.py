@@ -19,14 +19,14 @@ from pushhub.hub.follow import Follow, Untallied
 from pushhub.hub.holders import holders, readers_on
 from pushhub.hub.trace import Note, Target, Tracer
 from pushhub.hub.wheel import OFF
+from pushhub.log.event import Draft
 from pushhub.origin.report import report
-from pushhub.protocol.event import Draft
 from pushhub.store.base import Append, Retention, StoreError, append
 from pushhub.web.console_figures import FEED, WISHES, figures
 from pushhub.web.console_witness import Witness
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.store.base import Outcome
     from pushhub.web.faces import Faces
     from pushhub.web.service import Service

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.log.grant import EVERYTHING, Grant
 from pushhub.protocol.address import counted_as
-from pushhub.protocol.grant import EVERYTHING, Grant
 from pushhub.protocol.problem import Problem, retry_after
 
 if TYPE_CHECKING:

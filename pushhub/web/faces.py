@@ -15,10 +15,10 @@ import structlog
 
 from pushhub.hub.hold import Hold
 from pushhub.hub.stream import Stream
+from pushhub.log.channel import ChannelNameError, decode_segment
+from pushhub.log.event import MAX_EVENT_BYTES
 from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.channel import ChannelNameError, decode_segment
 from pushhub.protocol.coding import decoded
-from pushhub.protocol.event import MAX_EVENT_BYTES
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import QueryError
 from pushhub.protocol.xml import MAX_BYTES as MAX_BODY_BYTES
@@ -33,7 +33,7 @@ from pushhub.web.tickets import redeem, ticket
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.protocol.poll import Poll
     from pushhub.protocol.request import Request
     from pushhub.web.cors import Cors

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.hub.hold import Hold
+from pushhub.log.event import Draft
+from pushhub.log.grant import Action
 from pushhub.protocol.accept import negotiate
 from pushhub.protocol.answer import Answer
-from pushhub.protocol.event import Draft
-from pushhub.protocol.grant import Action
 from pushhub.protocol.grip_item import RECOVER_CHANNEL, ItemError, parse_batch
 from pushhub.protocol.problem import Problem
 from pushhub.store.base import REGISTER, Append, Appended, KeyReused, StoreError
@@ -24,7 +24,7 @@ from pushhub.web.faces import Face, Route
 from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome
     from pushhub.web.service import Service

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.hub.hold import Hold
+from pushhub.log.grant import Action
 from pushhub.origin.notices import resources_of
 from pushhub.protocol.answer import Answer
 from pushhub.protocol.feed import JSON, NO_STORE
-from pushhub.protocol.grant import Action
 from pushhub.protocol.problem import Problem
 from pushhub.store.base import StoreError
 from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome
     from pushhub.web.service import Service

@@ -7,11 +7,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.hub.stream import Stream
+from pushhub.log.cursor import CursorError, Start, parse_since
+from pushhub.log.grant import Action
 from pushhub.protocol.accept import negotiate
-from pushhub.protocol.cursor import CursorError, Start, parse_since
 from pushhub.protocol.etag import parse_tags
 from pushhub.protocol.feed import Feed
-from pushhub.protocol.grant import Action
 from pushhub.protocol.many import Many, parse_many
 from pushhub.protocol.poll import parse_limit
 from pushhub.protocol.problem import Problem
@@ -20,9 +20,9 @@ from pushhub.protocol.value import Value
 from pushhub.protocol.wait import granted_wait
 
 if TYPE_CHECKING:
+    from pushhub.log.cursor import Since
+    from pushhub.log.grant import Grant
     from pushhub.protocol.answer import Answer
-    from pushhub.protocol.cursor import Since
-    from pushhub.protocol.grant import Grant
     from pushhub.protocol.poll import Poll
     from pushhub.protocol.request import Request
     from pushhub.web.service import Service

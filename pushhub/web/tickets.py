@@ -14,11 +14,11 @@ import orjson
 
 from pushhub.auth.tickets import Tickets
 from pushhub.hub.hold import Follower
+from pushhub.log.cursor import Start
+from pushhub.log.event import BINARY, Draft
+from pushhub.log.read import Page
 from pushhub.protocol.answer import Answer
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.event import BINARY, Draft
 from pushhub.protocol.feed import JSON, NO_STORE
-from pushhub.protocol.page import Page
 from pushhub.protocol.problem import Problem
 from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, StoreError, append
 from pushhub.web.service import store_unavailable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome, Store
     from pushhub.web.service import Service

@@ -13,7 +13,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.grant import NOTHING, Grant, grant_from_claim
+from pushhub.log.grant import NOTHING, Grant, grant_from_claim
 from pushhub.xmpp.jid import prepare_local, prepare_password
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.saslprep import saslprep

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor, CursorError, parse_cursor
-from pushhub.protocol.event import MAX_LABEL_BYTES, Draft, rfc3339
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Cursor, CursorError, parse_cursor
+from pushhub.log.event import MAX_LABEL_BYTES, Draft, rfc3339
+from pushhub.log.read import Page
 from pushhub.protocol.xml import parse, quote
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.names import CARBONS, CLIENT, DELAY, FORWARD, STANZA_ID
@@ -23,7 +23,7 @@ from pushhub.xmpp.stamps import Stamps
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.protocol.xml import Element
     from pushhub.store.base import Store
 

@@ -16,7 +16,7 @@ from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import StanzaError, leaf
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.xmpp.jid import Jid
 
 

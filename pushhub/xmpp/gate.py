@@ -10,7 +10,7 @@ from pushhub.auth.tokens import TokenError, Tokens
 from pushhub.xmpp.sasl import Failure
 
 if TYPE_CHECKING:
-    from pushhub.protocol.grant import Grant
+    from pushhub.log.grant import Grant
     from pushhub.xmpp.accounts import Account
     from pushhub.xmpp.server import Server
 

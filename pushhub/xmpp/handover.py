@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.cursor import parse_cursor
-from pushhub.protocol.grant import Grant, grant_from_claim
+from pushhub.log.cursor import parse_cursor
+from pushhub.log.grant import Grant, grant_from_claim
 from pushhub.protocol.xml import parse
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.sasl import Identity

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from pushhub.hub.follow import Follow
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Gap
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Gap
 from pushhub.store.base import StoreError
 from pushhub.xmpp.archive import Kept, Late, archive_name, archived_as, events_at, kept
 from pushhub.xmpp.registers import register_name
@@ -20,7 +20,7 @@ from pushhub.xmpp.registers import register_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.protocol.xml import Element
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.server import Server

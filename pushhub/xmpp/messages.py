@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.hub.hold import Hold
-from pushhub.protocol.event import DraftError
+from pushhub.log.event import DraftError
 from pushhub.store.base import Append, Appended, Retention
 from pushhub.xmpp import names
 from pushhub.xmpp.archive import Kept, archive_name
@@ -24,7 +24,7 @@ from pushhub.xmpp.stanza import MESSAGE_TYPES, StanzaError
 if TYPE_CHECKING:
     from collections.abc import Container, Coroutine
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.protocol.xml import Element
     from pushhub.store.base import Outcome
     from pushhub.xmpp.jid import Jid

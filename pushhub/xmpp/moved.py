@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pushhub.protocol.event import MAX_EVENT_BYTES
+from pushhub.log.event import MAX_EVENT_BYTES
 from pushhub.store.base import StoreError, StoreUnavailable
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.registers import register_name

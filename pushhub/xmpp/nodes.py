@@ -17,7 +17,7 @@ import orjson
 import structlog
 
 from pushhub.hub.follow import Follow
-from pushhub.protocol.event import Draft, DraftError
+from pushhub.log.event import Draft, DraftError
 from pushhub.protocol.xml import parse
 from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.store.base import append as settle
@@ -29,7 +29,7 @@ from pushhub.xmpp.stanza import StanzaError, failure, may_fail
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.protocol.xml import Element
     from pushhub.xmpp.home import Home
     from pushhub.xmpp.jid import Jid

@@ -16,7 +16,7 @@ from pushhub.xmpp.subscriptions import TYPES, Subscriptions
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.xmpp.home import Home
     from pushhub.xmpp.server import Server
     from pushhub.xmpp.session import Session

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from pushhub.auth.tokens import Tokens
-from pushhub.protocol.grant import EVERYTHING, Grant
+from pushhub.log.grant import EVERYTHING, Grant
 from pushhub.store.base import StoreError
 from pushhub.xmpp import names
 from pushhub.xmpp.accounts import Accounts

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.page import Gap
+from pushhub.log.cursor import Cursor
+from pushhub.log.read import Gap
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.store.base import Store
 
 # Milliseconds without a message, after which stamps are at the clock's time again: a burst that is

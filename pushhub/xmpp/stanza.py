@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.event import rfc3339
+from pushhub.log.event import rfc3339
 from pushhub.protocol.xml import STREAMS, Element
 from pushhub.xmpp.names import CLIENT, DELAY, FORWARD, STANZA_ERRORS, STREAM_ERRORS
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub.bosh.session import Session
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.event import Draft
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Start
+from pushhub.log.event import Draft
+from pushhub.log.read import Page
 from pushhub.store.base import Append, Retention, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import archived_as

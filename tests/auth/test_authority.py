@@ -5,7 +5,7 @@ from pydantic import SecretStr
 
 from pushhub.auth import Authority
 from pushhub.auth.keys import new_secret, secret_hash
-from pushhub.protocol.grant import EVERYTHING, NOTHING, Action, Grant, grant_from_claim
+from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant, grant_from_claim
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request
 from pushhub.settings import ApiKey, Namespace, Settings, TokenKey

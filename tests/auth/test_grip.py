@@ -3,7 +3,7 @@ import pytest
 
 from pushhub.auth.grip import GripKey, grip_key
 from pushhub.auth.tokens import TokenError, TokenKeyError
-from pushhub.protocol.grant import Action
+from pushhub.log.grant import Action
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

@@ -2,7 +2,7 @@ import re
 from dataclasses import dataclass, field
 
 from pushhub.auth.keys import ApiKeys, new_secret, secret_hash
-from pushhub.protocol.grant import Action
+from pushhub.log.grant import Action
 
 
 @dataclass(frozen=True)

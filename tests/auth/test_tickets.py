@@ -1,8 +1,8 @@
 import pytest
 
 from pushhub.auth.tickets import MAX_TICKET_BYTES, Tickets
-from pushhub.protocol.channel import Patterns
-from pushhub.protocol.grant import EVERYTHING, NOTHING, Action, Grant
+from pushhub.log.channel import Patterns
+from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant
 from pushhub.protocol.problem import Problem
 from tests.auth.signing import NOW, OTHER_SECRET, SECRET, sign
 

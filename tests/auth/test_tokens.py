@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushhub.auth.tokens import MAX_TOKEN_BYTES, TokenError, TokenKeyError, Tokens
-from pushhub.protocol.grant import Action, Grant, grant_from_claim
+from pushhub.log.grant import Action, Grant, grant_from_claim
 from tests.auth.signing import (
     ALGORITHMS,
     NOW,

@@ -210,6 +210,6 @@ def test_the_store_may_go_away(redis_shelf: Shelf) -> None:
 
 
 def _quoted(name: str) -> str:
-    from pushhub.protocol.channel import encode_segment
+    from pushhub.log.channel import encode_segment
 
     return encode_segment(name)

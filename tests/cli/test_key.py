@@ -3,7 +3,7 @@ import shlex
 from pathlib import Path
 
 from pushhub.auth import Authority
-from pushhub.protocol.grant import Action
+from pushhub.log.grant import Action
 from pushhub.protocol.request import Request
 from pushhub.settings import load
 from tests.cli.running import pushhub

@@ -13,12 +13,12 @@ import orjson
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
+from pushhub.log.cursor import Cursor, Since, Start
+from pushhub.log.event import Draft
+from pushhub.log.read import Page, Read
 from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.cursor import Cursor, Since, Start
-from pushhub.protocol.event import Draft
 from pushhub.protocol.feed import Feed
 from pushhub.protocol.many import Many
-from pushhub.protocol.page import Page, Read
 from pushhub.protocol.poll import Poll, Want
 from pushhub.protocol.value import Value
 from pushhub.store.base import Append, Retention, StoreUnavailable

@@ -10,9 +10,9 @@ from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
 from pushhub.hub.tail_read import MAX_TAIL_READS
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Page
 from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Page
 from pushhub.protocol.poll import Poll
 from pushhub.protocol.sse import OPENING, FeedStream
 from tests.hub.scripted import (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pushhub.hub.hub import Hub
-from pushhub.protocol.cursor import Cursor, Start, parse_cursor
+from pushhub.log.cursor import Cursor, Start, parse_cursor
 from pushhub.protocol.feed import Feed
 from pushhub.protocol.many import Many
 from pushhub.protocol.poll import Want

@@ -3,8 +3,8 @@
 import pytest
 
 from pushhub.hub.tail import MAX_TAIL_BYTES, MAX_TAIL_EVENTS, Tail
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Page
 from tests.protocol.sample import at, event, page, run_of
 
 

@@ -11,8 +11,8 @@ from pushhub.hub.holders import Client, client_of, holders
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
 from pushhub.hub.trace import MAX_LIVES, Note, Target, Traced, Tracer
+from pushhub.log.event import Draft
 from pushhub.protocol.answer import Part
-from pushhub.protocol.event import Draft
 from pushhub.protocol.sse import OPENING, FeedStream
 from pushhub.store.base import Append, Retention
 from tests.hub.scripted import (

@@ -1,8 +1,8 @@
 """Events, reads and requests as the tests of the core need them."""
 
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.event import JSON, Event
-from pushhub.protocol.page import Gap, Page, Reason
+from pushhub.log.cursor import Cursor
+from pushhub.log.event import JSON, Event
+from pushhub.log.read import Gap, Page, Reason
 from pushhub.protocol.request import Request
 
 EPOCH = "e1"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.protocol.channel import (
+from pushhub.log.channel import (
     MAX_NAME_BYTES,
     ChannelNameError,
     Patterns,

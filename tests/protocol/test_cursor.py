@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.protocol.cursor import Cursor, CursorError, Start, parse_cursor, parse_since
+from pushhub.log.cursor import Cursor, CursorError, Start, parse_cursor, parse_since
 
 epochs = st.text("0123456789abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=32)
 cursors = st.builds(Cursor, epochs, st.integers(0, 10**18 - 1))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.event import (
+from pushhub.log.cursor import Cursor
+from pushhub.log.event import (
     BINARY,
     JSON,
     MAX_EVENT_BYTES,

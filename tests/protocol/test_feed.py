@@ -3,11 +3,11 @@ from typing import Any
 import orjson
 import pytest
 
+from pushhub.log.cursor import Start
+from pushhub.log.read import Gap, Read, Reason
 from pushhub.protocol.answer import Answer
-from pushhub.protocol.cursor import Start
 from pushhub.protocol.feed import Feed, applied, gap_problem, poll_interval
 from pushhub.protocol.many import encode, merge
-from pushhub.protocol.page import Gap, Read, Reason
 from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from tests.protocol.sample import GAP, at, event, page
 

@@ -1,7 +1,7 @@
 import pytest
 
-from pushhub.protocol.channel import Patterns
-from pushhub.protocol.grant import (
+from pushhub.log.channel import Patterns
+from pushhub.log.grant import (
     EVERYTHING,
     MAX_PATTERNS,
     NOTHING,

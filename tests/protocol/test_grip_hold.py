@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from pushhub.log.cursor import Cursor
+from pushhub.log.event import Event
+from pushhub.log.read import Gap, Page, Reason
 from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.event import Event
 from pushhub.protocol.grip_instruct import (
     Instruct,
     KeepAlive,
@@ -20,7 +21,6 @@ from pushhub.protocol.grip_item import CONTENT_TYPE
 from pushhub.protocol.grip_order import MAX_PARKED, Order, Orders, Standing, stand
 from pushhub.protocol.grip_response import GripResponse, Then, Turn, held
 from pushhub.protocol.grip_stream import For, GripStream, Next
-from pushhub.protocol.page import Gap, Page, Reason
 from pushhub.protocol.poll import AT_ONCE, Hint
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.verbatim import Verbatim, reason_of

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pushhub.protocol.event import JSON, MAX_EVENT_BYTES, Event
+from pushhub.log.event import JSON, MAX_EVENT_BYTES, Event
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_filter import Sight, apply_filters
 from pushhub.protocol.grip_item import (

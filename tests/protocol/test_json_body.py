@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.protocol.json_body import (
+from pushhub.log.json_body import (
     MAX_JSON_DEPTH,
     JsonError,
     Number,

@@ -1,6 +1,6 @@
 import pytest
 
-from pushhub.protocol.page import MAX_ANSWER_BYTES, clip
+from pushhub.log.read import MAX_ANSWER_BYTES, clip
 from tests.protocol.sample import event, run_of
 
 BIG = bytes(256 * 1024)

@@ -1,6 +1,6 @@
 import pytest
 
-from pushhub.protocol.cursor import Start
+from pushhub.log.cursor import Start
 from pushhub.protocol.feed import Feed
 from pushhub.protocol.many import Many
 from pushhub.protocol.poll import AT_ONCE, Poll, Want, deleted, parse_limit, resume

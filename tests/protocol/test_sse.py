@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushhub.log.cursor import Since, Start
+from pushhub.log.event import BINARY, TEXT, Draft
 from pushhub.protocol.answer import Part
-from pushhub.protocol.cursor import Since, Start
-from pushhub.protocol.event import BINARY, TEXT, Draft
 from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from pushhub.protocol.sse import (
     KEEP_ALIVE,
@@ -23,7 +23,7 @@ from pushhub.protocol.sse import (
 from tests.protocol.sample import GAP, at, event, page, run_of
 
 if TYPE_CHECKING:
-    from pushhub.protocol.page import Read
+    from pushhub.log.read import Read
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 from pushhub.hub import shelf
 from pushhub.hub.gathering import Gathering
-from pushhub.protocol.page import Page
+from pushhub.log.read import Page
 from pushhub.protocol.request import Request
 from pushhub.settings import Settings
 from pushhub.store.base import append

@@ -17,16 +17,16 @@ from pushhub.hub.hub import Hub
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
+from pushhub.log.cursor import Cursor, Since
+from pushhub.log.read import Page
 from pushhub.origin.resource import Resource
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.sharing import Sharing
-from pushhub.protocol.cursor import Cursor, Since
-from pushhub.protocol.page import Page
 from pushhub.store.base import Expect
 from pushhub.store.span import Span
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 

@@ -9,7 +9,7 @@ import sys
 
 import structlog
 
-from pushhub.protocol.event import Draft
+from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, Retention, append
 from pushhub.store.sqlite import SqliteStore
 from tests.store.conftest import Recorder

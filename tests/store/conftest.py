@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from pushhub.protocol.event import Draft
+from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, Outcome, Retention, append
 from pushhub.store.memory import MemoryStore
 from pushhub.store.redis import RedisStore
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from pushhub.protocol.cursor import Cursor
-    from pushhub.protocol.event import Event
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.event import Event
     from pushhub.store.base import Store
 
 

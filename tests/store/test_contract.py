@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.event import MAX_EVENT_BYTES, Draft, Event
-from pushhub.protocol.page import MAX_ANSWER_BYTES, Gap, Page, Reason
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.event import MAX_EVENT_BYTES, Draft, Event
+from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Reason
 from pushhub.store.base import (
     ANY_VALUE,
     IDEMPOTENCY_SECONDS,

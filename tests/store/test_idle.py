@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Page
 from pushhub.store import sqlite_file, sqlite_log
 from pushhub.store.base import Retention, StoreError
 from pushhub.store.sqlite import SqliteStore

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Start
+from pushhub.log.read import Page
 from pushhub.store.base import Append, Outcome, append
 from pushhub.store.memory import MemoryStore
 from tests.store.conftest import Recorder, item, opened, publish
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
 
 
 async def test_every_opening_begins_a_new_life() -> None:

@@ -17,9 +17,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.event import Draft
-from pushhub.protocol.page import Gap, Page
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.event import Draft
+from pushhub.log.read import Gap, Page
 from pushhub.store.base import Append, Appended, Expect, Mismatch, Retention, append
 from tests.store.conftest import LABS, Clock, Recorder
 

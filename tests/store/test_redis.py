@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.event import Draft, Event
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.event import Draft, Event
+from pushhub.log.read import Page
 from pushhub.store import redis as redis_store
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,

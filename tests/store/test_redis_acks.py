@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pushhub.protocol.event import Draft
+from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, StoreError, append
 from pushhub.store.redis import RedisStore
 from pushhub.store.redis_acks import Acks, Level

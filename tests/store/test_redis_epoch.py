@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.event import Draft
-from pushhub.protocol.page import Gap, Page, Reason
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.event import Draft
+from pushhub.log.read import Gap, Page, Reason
 from pushhub.store.base import Append, Retention, StoreUnavailable, append
 from pushhub.store.redis import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer, Shelf

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.page import Gap, Page
+from pushhub.log.cursor import Start
+from pushhub.log.read import Gap, Page
 from pushhub.store import redis_link
 from pushhub.store.base import Appended, StoreError, StoreUnavailable, append
 from pushhub.store.redis import RedisStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pushhub.protocol.event import Event
+from pushhub.log.event import Event
 from pushhub.store import redis_link
 from pushhub.store.base import StoreUnavailable
 from pushhub.store.redis import RedisStore

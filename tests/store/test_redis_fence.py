@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Gap, Page, Reason
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Gap, Page, Reason
 from pushhub.store.base import StoreError, StoreUnavailable, append
 from pushhub.store.redis import RedisStore
 from pushhub.store.redis_fence import Fence

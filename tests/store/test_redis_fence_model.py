@@ -20,8 +20,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Page
 from pushhub.store.base import Appended, StoreError, append
 from pushhub.store.redis import RedisStore
 from pushhub.store.redis_fence import Fence

@@ -12,10 +12,10 @@ import pytest
 
 from pushhub.hub import doubt, shelf
 from pushhub.hub.hub import Hub
+from pushhub.log.cursor import Cursor, Start, parse_cursor
+from pushhub.log.event import Draft
+from pushhub.log.read import Page
 from pushhub.origin.grip_look import Look
-from pushhub.protocol.cursor import Cursor, Start, parse_cursor
-from pushhub.protocol.event import Draft
-from pushhub.protocol.page import Page
 from pushhub.store.base import Append, Appended, Outcome
 from pushhub.store.redis import RedisStore
 from tests.hub.scripted import Recorder, ask, feed, many, value
@@ -25,7 +25,7 @@ from tests.store.conftest import NEWS_SECONDS, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushhub.protocol.cursor import Since
+    from pushhub.log.cursor import Since
     from tests.redis_servers import RedisServer, Shelf
 
 

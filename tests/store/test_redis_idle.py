@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Gap, Page
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Gap, Page
 from pushhub.store import redis_idle
 from pushhub.store.base import Retention, StoreUnavailable, append
 from pushhub.store.redis import RedisStore

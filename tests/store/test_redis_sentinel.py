@@ -7,8 +7,8 @@ import asyncio
 import pytest
 import redis
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.read import Page
 from pushhub.store.base import Appended, StoreUnavailable, append
 from pushhub.store.redis import RedisStore
 from pushhub.store.redis_link import SWITCHING

@@ -20,9 +20,9 @@ from typing import IO, TYPE_CHECKING
 import pytest
 import structlog
 
-from pushhub.protocol.cursor import Cursor, Start, parse_cursor
-from pushhub.protocol.event import MAX_EVENT_BYTES, Event
-from pushhub.protocol.page import Gap, Page, Reason
+from pushhub.log.cursor import Cursor, Start, parse_cursor
+from pushhub.log.event import MAX_EVENT_BYTES, Event
+from pushhub.log.read import Gap, Page, Reason
 from pushhub.store import sqlite, sqlite_file, sqlite_log
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pushhub.protocol.cursor import Start, parse_cursor
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Start, parse_cursor
+from pushhub.log.read import Page
 from pushhub.store.base import StoreError
 from pushhub.store.sqlite import SqliteStore
 from pushhub.store.sqlite_backup import backup, check, restore

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from pushhub.hub.hub import Hub
-from pushhub.protocol.cursor import Start
+from pushhub.log.cursor import Start
 from pushhub.protocol.feed import Feed
 from pushhub.settings import Settings
 from pushhub.web.app import App, create_app

@@ -15,7 +15,7 @@ import pytest
 
 from pushhub.bosh.body import EMPTY, HTTPBIND, Body
 from pushhub.bosh.sessions import Caller
-from pushhub.protocol.grant import Grant
+from pushhub.log.grant import Grant
 from pushhub.protocol.request import Request
 from pushhub.settings import Settings
 from pushhub.web.app import App

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.protocol.event import Draft
+from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
 from pushhub.xmpp import names
 from pushhub.xmpp.home import Home
@@ -323,7 +323,7 @@ async def test_the_archive_page_by_page(world: World, romeo: Client) -> None:
 
 
 async def test_the_archive_by_time(world: World, romeo: Client) -> None:
-    from pushhub.protocol.event import rfc3339
+    from pushhub.log.event import rfc3339
 
     juliet = await juliets(world, "balcony")
     for text in ("a", "b"):

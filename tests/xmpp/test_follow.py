@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.hub.follow import LIMIT, Follow
-from pushhub.protocol.event import Draft
+from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
 from tests.store.conftest import until
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from tests.xmpp.conftest import World
 
 NAME = "$xmpp:test"

@@ -12,7 +12,7 @@ import pytest
 from precis_i18n import get_profile
 from scramp import ScramClient  # type: ignore[import-untyped]
 
-from pushhub.protocol.grant import Action
+from pushhub.log.grant import Action
 from pushhub.xmpp import names
 from pushhub.xmpp.accounts import HASHES
 from pushhub.xmpp.jid import JidError

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.event import MAX_EVENT_BYTES, Draft
+from pushhub.log.cursor import Start
+from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
 from pushhub.store.redis_feed import Feed
 from pushhub.xmpp import names, sweep

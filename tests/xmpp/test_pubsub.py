@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from pushhub.hub.hold import Hold
+from pushhub.log.channel import Patterns
+from pushhub.log.cursor import Start
+from pushhub.log.event import Draft
+from pushhub.log.grant import Grant
+from pushhub.log.read import Page
 from pushhub.protocol.answer import Answer
-from pushhub.protocol.channel import Patterns
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.event import Draft
 from pushhub.protocol.feed import Feed
-from pushhub.protocol.grant import Grant
-from pushhub.protocol.page import Page
 from pushhub.store.base import Append, append
 from pushhub.xmpp import names
 from tests.xmpp.conftest import World, condition

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.event import Draft
+from pushhub.log.cursor import Start
+from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
 from pushhub.xmpp import names
 from pushhub.xmpp.archive import archive_name

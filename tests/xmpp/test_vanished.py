@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.xmpp.carrier import Carrier
     from tests import redis_servers
     from tests.xmpp.conftest import Client

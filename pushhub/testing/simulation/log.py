@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.channel import PRIVATE_MARK
+from pushhub.log.channel import PRIVATE_MARK
 from pushhub.store.base import Appended, Mismatch, StoreUnavailable
 from pushhub.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.protocol.cursor import Cursor, Since
-    from pushhub.protocol.event import Event
-    from pushhub.protocol.page import Page, Read
+    from pushhub.log.cursor import Cursor, Since
+    from pushhub.log.event import Event
+    from pushhub.log.read import Page, Read
     from pushhub.store.base import Append, ChannelInfo, Listener, Outcome
 
 # Timers of one moment run in no order; what must keep its order is this far apart.

@@ -15,7 +15,7 @@ import structlog
 from pydantic import SecretStr
 
 from pushhub.auth.keys import secret_hash
-from pushhub.protocol.grant import grant_from_claim
+from pushhub.log.grant import grant_from_claim
 from pushhub.runtime import Runtime
 from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey

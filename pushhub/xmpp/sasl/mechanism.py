@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from pushhub.protocol.grant import NOTHING, Grant
+from pushhub.log.grant import NOTHING, Grant
 
 if TYPE_CHECKING:
     from pushhub.xmpp.accounts import Account

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.cursor import Cursor, CursorError, Start, parse_cursor
-from pushhub.protocol.event import rfc3339
-from pushhub.protocol.page import Gap, Page
+from pushhub.log.cursor import Cursor, CursorError, Start, parse_cursor
+from pushhub.log.event import rfc3339
+from pushhub.log.read import Gap, Page
 from pushhub.protocol.xml import Element, quote
 from pushhub.xmpp import names
 from pushhub.xmpp.archive import archive_name, kept
@@ -22,7 +22,7 @@ from pushhub.xmpp.xep.rsm import page_set, wanted_page
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.store.base import Store
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.xep.rsm import Wanted

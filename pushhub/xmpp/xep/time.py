@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.protocol.event import rfc3339
+from pushhub.log.event import rfc3339
 from pushhub.protocol.xml import Element
 from pushhub.xmpp.extension import SERVER, Extension, Query
 from pushhub.xmpp.names import TIME

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.grant import Action
+from pushhub.log.grant import Action
 from pushhub.xmpp import names
 from pushhub.xmpp.xep import disco, form
 from pushhub.xmpp.xep.pubsub.created import created

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.follow import Follow
 from pushhub.hub.holders import Reader
-from pushhub.protocol.cursor import Cursor, Since, Start
-from pushhub.protocol.grant import Action
+from pushhub.log.cursor import Cursor, Since, Start
+from pushhub.log.grant import Action
 from pushhub.store.base import StoreError
 from pushhub.xmpp.blocklist import block_name, blocks
 from pushhub.xmpp.jid import parse_jid
@@ -20,7 +20,7 @@ from pushhub.xmpp.xep.pubsub.rights import may, record_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.xmpp.home import Home
     from pushhub.xmpp.server import Server
     from pushhub.xmpp.session import Session

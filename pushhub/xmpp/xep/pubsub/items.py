@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pushhub.protocol.cursor import Cursor, Start
-from pushhub.protocol.event import Draft, DraftError, draft_from_body
-from pushhub.protocol.grant import Action
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Cursor, Start
+from pushhub.log.event import Draft, DraftError, draft_from_body
+from pushhub.log.grant import Action
+from pushhub.log.read import Page
 from pushhub.protocol.xml import Element, parse
 from pushhub.store.base import Append, Appended, StoreError
 from pushhub.store.base import append as settle
@@ -24,7 +24,7 @@ from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, wanted_page
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
     from pushhub.xmpp.extension import Query
     from pushhub.xmpp.server import Server
 

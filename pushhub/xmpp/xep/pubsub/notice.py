@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pushhub.protocol.event import JSON as JSON_TYPE
-from pushhub.protocol.event import rfc3339
+from pushhub.log.event import JSON as JSON_TYPE
+from pushhub.log.event import rfc3339
 from pushhub.protocol.xml import XmlError, escape, parse, quote
 from pushhub.xmpp import names
 
 if TYPE_CHECKING:
-    from pushhub.protocol.event import Event
+    from pushhub.log.event import Event
 
 # The type of an event that takes back an earlier one, and the member that names it.
 RETRACT = "retract"

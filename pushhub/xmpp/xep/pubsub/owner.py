@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.grant import Action
+from pushhub.log.grant import Action
 from pushhub.protocol.xml import Element
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.names import DATA, PUBSUB, PUBSUB_CONFIG, PUBSUB_OWNER

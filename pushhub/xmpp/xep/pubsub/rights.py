@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.channel import ChannelNameError, public_name
-from pushhub.protocol.grant import Action
+from pushhub.log.channel import ChannelNameError, public_name
+from pushhub.log.grant import Action
 from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import StanzaError
 from pushhub.xmpp.xep.pubsub.errors import error

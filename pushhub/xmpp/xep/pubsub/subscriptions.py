@@ -10,9 +10,9 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.cursor import Start
-from pushhub.protocol.grant import Action
-from pushhub.protocol.page import Page
+from pushhub.log.cursor import Start
+from pushhub.log.grant import Action
+from pushhub.log.read import Page
 from pushhub.protocol.xml import Element
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.names import PUBSUB

@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 
 import orjson
 
-from pushhub.protocol.cursor import Cursor
-from pushhub.protocol.json_body import JsonError, TooDeep, load
+from pushhub.log.cursor import Cursor
+from pushhub.log.json_body import JsonError, TooDeep, load
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"

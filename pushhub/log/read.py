@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pushhub.protocol.cursor import Cursor
-    from pushhub.protocol.event import Event
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.event import Event
 
 # One answer. A phone parses a megabyte of JSON without a visible pause; a proxy buffers it.
 MAX_ANSWER_BYTES = 1024 * 1024

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from pushhub.protocol.channel import ChannelNameError, Patterns
+from pushhub.log.channel import ChannelNameError, Patterns
 
 
 class Action(StrEnum):

@@ -1,0 +1,1 @@
+"""The log, pure: channel names, cursors, events, results of reads and grants."""
