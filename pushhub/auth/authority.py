@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
 from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
+from pushhub.http.problem import Problem
 from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pushhub.auth.grip import GripKey
-    from pushhub.protocol.request import Request
+    from pushhub.http.request import Request
 
 COOKIE = "pushhub_token"
 

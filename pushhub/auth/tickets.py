@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
+from pushhub.http.problem import Problem
 from pushhub.log.grant import Grant, grant_from_claim
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

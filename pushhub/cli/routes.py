@@ -12,6 +12,7 @@ from pushhub.cli.flags import with_settings
 from pushhub.cli.help import GroupedCommand
 from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
+from pushhub.http.problem import Problem
 from pushhub.origin.asked import Asked
 from pushhub.origin.client import Client
 from pushhub.origin.fetching import Alone, Failed, Fetching, Found
@@ -19,7 +20,6 @@ from pushhub.origin.forecast import Forecast, forecast, has
 from pushhub.origin.headers import to_origin
 from pushhub.origin.routes import Routes, Row
 from pushhub.origin.steadiness import difference
-from pushhub.protocol.problem import Problem
 from pushhub.protocol.representation import Representation
 from pushhub.settings import Loaded, Settings
 

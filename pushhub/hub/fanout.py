@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Hashable, Iterator
 
+    from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Parked
     from pushhub.hub.stats import Stats
     from pushhub.log.read import Read
-    from pushhub.protocol.answer import Reply
     from pushhub.protocol.poll import Want
 
 # A slice ends after this long, or after so many holds: what they are written, and the polls that

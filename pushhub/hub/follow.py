@@ -9,21 +9,21 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pushhub.http.response import Part
 from pushhub.hub.hold import Hold, Inner
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.read import Gap, Page, Read
-from pushhub.protocol.answer import Part
 from pushhub.protocol.poll import AT_ONCE, At, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pushhub.http.problem import Problem
+    from pushhub.http.response import Answer
     from pushhub.hub.holders import Reader
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
     from pushhub.log.event import Event
-    from pushhub.protocol.answer import Answer
-    from pushhub.protocol.problem import Problem
 
 # The longest that the hub grants; the wait begins anew when it ends.
 WAIT_SECONDS = 55

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from pushhub.hub.wheel import OFF
 
 if TYPE_CHECKING:
+    from pushhub.http.response import Answer, Part
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
-    from pushhub.protocol.answer import Answer, Part
     from pushhub.protocol.poll import Poll, Positions
 
 

@@ -40,11 +40,11 @@ from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, dele
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Hold
     from pushhub.hub.trace import Tracer
     from pushhub.log.event import Event
-    from pushhub.protocol.answer import Reply
     from pushhub.store.base import Append, Outcome, Store, StoreError
 
 DEFAULT_MAX_HOLDS = 100_000

@@ -12,12 +12,12 @@ from pushhub.store.base import StoreError
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
+    from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
     from pushhub.hub.health import Health
     from pushhub.hub.stats import Stats
     from pushhub.log.cursor import Since
     from pushhub.log.read import Read
-    from pushhub.protocol.answer import Reply
     from pushhub.protocol.poll import Poll
     from pushhub.store.base import Store
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.protocol.answer import Answer, Part
+from pushhub.http.response import Answer, Part
 from pushhub.protocol.poll import Poll
 
 if TYPE_CHECKING:

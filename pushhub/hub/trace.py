@@ -15,21 +15,21 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Parked
 from pushhub.hub.holders import NOBODY, Client, client_of
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Start
-from pushhub.protocol.answer import Answer
 from pushhub.store.base import Append, Appended, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.http.response import Part, Reply
     from pushhub.hub.hold import Driver
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
     from pushhub.log.event import Event
-    from pushhub.protocol.answer import Part, Reply
     from pushhub.protocol.poll import Poll, Positions
 
 # Holds that are followed at one time, a few hundred bytes each. Nobody reads more lines than that.

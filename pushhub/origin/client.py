@@ -7,9 +7,9 @@ import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pushhub.http.problem import Problem
 from pushhub.origin.link import IDLE, Link
 from pushhub.origin.response import Response
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Literal
 
+from pushhub.http.path_pattern import readings
+from pushhub.http.problem import Problem
 from pushhub.origin.key import Key
 from pushhub.origin.wish import wants_more, wish_of
 from pushhub.protocol.condition import Modified, Since, Tags, Version
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.route_path import readings
 
 if TYPE_CHECKING:
     from pushhub.origin.asked import Asked

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.http.problem import Problem
+from pushhub.http.raw_response import Verbatim
+from pushhub.http.response import BODILESS
 from pushhub.hub.follow import Follow
 from pushhub.log.read import MAX_ANSWER_BYTES
 from pushhub.origin.grip_hold import ResponseHold
@@ -25,19 +28,17 @@ from pushhub.origin.grip_share import Shares
 from pushhub.origin.grip_stream import Course
 from pushhub.origin.headers import end_to_end, to_origin
 from pushhub.origin.response import Response
-from pushhub.protocol.answer import BODILESS
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_filter import FEATURES
 from pushhub.protocol.grip_headers import INSTRUCT, PREFIX, is_document, parse_instruct
 from pushhub.protocol.grip_instruct import MAX_HOLD_BODY_BYTES, Instruct, Mode
 from pushhub.protocol.grip_item import RECOVER_CHANNEL
 from pushhub.protocol.grip_response import GripResponse, held
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.verbatim import Verbatim
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from pushhub.auth.grip import GripKey
+    from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from pushhub.origin.grip_share import Question
     from pushhub.origin.origin import Origin
     from pushhub.origin.routes import Found
-    from pushhub.protocol.answer import Answer
 
 log = structlog.get_logger(__name__)
 

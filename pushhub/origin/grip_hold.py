@@ -12,13 +12,13 @@ from pushhub.protocol.grip_response import GripResponse, Then, Turn
 if TYPE_CHECKING:
     import asyncio
 
+    from pushhub.http.problem import Problem
+    from pushhub.http.response import Answer, Part
     from pushhub.hub.hold import Parked
     from pushhub.hub.stream import Stream
     from pushhub.origin.asked import Asked
     from pushhub.origin.grip import Grip
     from pushhub.origin.routes import Found
-    from pushhub.protocol.answer import Answer, Part
-    from pushhub.protocol.problem import Problem
 
 # An origin that is asked again is believed the second time; after so many times in one hold its
 # client is told what there is.

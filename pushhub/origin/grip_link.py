@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from pushhub.protocol.problem import Problem
+from pushhub.http.problem import Problem
 
 if TYPE_CHECKING:
     from pushhub.origin.asked import Asked, Pairs

@@ -22,19 +22,19 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from pushhub.http.response import Answer, Part
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.log.read import Gap, Page, Read
-from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.grip_order import Order, Orders, Standing, stand
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from pushhub.http.problem import Problem
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
     from pushhub.protocol.grip_instruct import Instruct
-    from pushhub.protocol.problem import Problem
 
 
 class Look:

@@ -14,8 +14,8 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from pushhub.http.accept import accepted_codings
 from pushhub.origin.wish import without_wish
-from pushhub.protocol.accept import accepted_codings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,10 +17,10 @@ import asyncio
 import select
 from typing import TYPE_CHECKING, cast
 
+from pushhub.http.body import Chunked
+from pushhub.http.problem import Problem
 from pushhub.origin.parting import Parting
 from pushhub.origin.response import Response, garbage, may_begin
-from pushhub.protocol.body import Chunked
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.path_pattern import PatternError, parse_pattern
+from pushhub.http.problem import Problem
 from pushhub.hub.follow import Follow
 from pushhub.log.event import Draft
 from pushhub.log.json_body import JsonError, load
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.route_path import PatternError, parse_pattern
 from pushhub.store.base import Append, Retention
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.problem import Problem
+from pushhub.http.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

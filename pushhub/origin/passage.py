@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pushhub.http.problem import Problem
 from pushhub.origin.headers import to_origin
 from pushhub.origin.misdirected import UNKNOWN
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
+    from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
     from pushhub.origin.asked import Asked, Pairs
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pushhub.origin.response import Response
     from pushhub.origin.routes import Found
     from pushhub.origin.sharing import Meaning
-    from pushhub.protocol.answer import Answer
 
 
 class Sink(Protocol):

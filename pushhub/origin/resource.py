@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF
 from pushhub.origin.fetching import Alone, Failed, Found, Unchanged
@@ -18,9 +20,7 @@ from pushhub.origin.report import Facts
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.takers import Taker, Takers
 from pushhub.origin.waiting import Waiting
-from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.poll import AT_ONCE
-from pushhub.protocol.problem import Problem
 from pushhub.protocol.representation import Representation
 from pushhub.store.base import Mismatch, StoreError
 

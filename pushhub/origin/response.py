@@ -8,9 +8,9 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pushhub.http.problem import Problem
+from pushhub.http.response import BODILESS
 from pushhub.origin.asked import pairs_of
-from pushhub.protocol.answer import BODILESS
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

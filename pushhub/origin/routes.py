@@ -1,7 +1,7 @@
 """Which route a request takes: the first whose host and path match.
 
 A path that servers read in different ways (`..`, `%2e`, `//`, `;`, an encoded slash: see
-`protocol/route_path.py`) takes a route only if every reading leads to it. Where readings lead to
+`http/path_pattern.py`) takes a route only if every reading leads to it. Where readings lead to
 different routes of one origin the request is only passed through: nothing of it is held, shared or
 answered from another's; where they lead to different origins, or out of all routes, it is refused.
 """
@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.route_path import parse_pattern, readings
+from pushhub.http.path_pattern import parse_pattern, readings
+from pushhub.http.problem import Problem
 from pushhub.settings.origin import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pushhub.protocol.route_path import Part, Pattern, Segments
+    from pushhub.http.path_pattern import Part, Pattern, Segments
     from pushhub.settings import Settings
 
 ANY_HOST = "*"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.event import Draft
 from pushhub.origin.fetching import Fetching
@@ -16,7 +17,6 @@ from pushhub.origin.key import Key, counts
 from pushhub.origin.report import NotShared
 from pushhub.origin.resource import Resource
 from pushhub.origin.wish import wants_more, wish_of
-from pushhub.protocol.route_path import parse_pattern, readings
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     REGISTER,
@@ -29,16 +29,16 @@ from pushhub.store.base import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pushhub.http.path_pattern import Pattern
+    from pushhub.http.problem import Problem
+    from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
     from pushhub.origin.asked import Asked
     from pushhub.origin.origin import Origin
     from pushhub.origin.routes import Found, Routes
     from pushhub.origin.wish import Wish
-    from pushhub.protocol.answer import Answer
     from pushhub.protocol.condition import Condition
-    from pushhub.protocol.problem import Problem
-    from pushhub.protocol.route_path import Pattern
     from pushhub.settings import Settings
     from pushhub.settings.origin import Route
 

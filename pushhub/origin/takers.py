@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushhub.http.response import Answer
 from pushhub.hub.wheel import OFF
-from pushhub.protocol.answer import Answer
 
 if TYPE_CHECKING:
+    from pushhub.http.problem import Problem
+    from pushhub.http.response import Part
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
-    from pushhub.protocol.answer import Part
     from pushhub.protocol.condition import Condition
-    from pushhub.protocol.problem import Problem
     from pushhub.protocol.representation import Representation
 
     Verdict = Representation | Problem | Answer | bool | None

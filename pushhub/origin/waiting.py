@@ -13,10 +13,10 @@ from pushhub.protocol.representation import Representation
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from pushhub.http.problem import Problem
+    from pushhub.http.response import Answer
     from pushhub.origin.resource import Resource
-    from pushhub.protocol.answer import Answer
     from pushhub.protocol.condition import Condition
-    from pushhub.protocol.problem import Problem
 
 # A representation is the whole of it: of several, the last counts.
 _LIMIT = 10

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from pushhub.http.date import parse_date
+from pushhub.http.etag import parse_tags
+from pushhub.http.prefer import grant, parse_seconds, preferred
 from pushhub.protocol.condition import Condition, Modified, Since, Tags, Version
-from pushhub.protocol.date import parse_date
-from pushhub.protocol.etag import parse_tags
-from pushhub.protocol.wait import grant, parse_seconds, preferred
 
 if TYPE_CHECKING:
     from pushhub.origin.asked import Asked

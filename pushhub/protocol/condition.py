@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from pushhub.http.date import parse_date
+from pushhub.http.etag import ANY
 from pushhub.log.json_body import JsonError, load
-from pushhub.protocol.date import parse_date
-from pushhub.protocol.etag import ANY
 
 if TYPE_CHECKING:
     from pushhub.protocol.representation import Representation

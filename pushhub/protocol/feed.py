@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer, Headers
 from pushhub.log.event import enlist
 from pushhub.log.read import Gap, Page, Read
-from pushhub.protocol.answer import Answer, Headers
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

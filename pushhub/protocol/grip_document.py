@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from pushhub.http.raw_response import Verbatim
 from pushhub.log.json_body import JsonError, load
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_header import read_headers
@@ -24,7 +25,6 @@ from pushhub.protocol.grip_instruct import (
     decode64,
     status_code,
 )
-from pushhub.protocol.verbatim import Verbatim
 
 
 def read_document(response: Verbatim, instruct: Instruct) -> Instruct:

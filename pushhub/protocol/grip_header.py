@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NoReturn
 from pushhub.protocol.grip_field import GripError
 
 if TYPE_CHECKING:
-    from pushhub.protocol.answer import Headers
+    from pushhub.http.response import Headers
 
-# As many and as large as a request may have: `protocol/request.py`.
+# As many and as large as a request may have: `http/request.py`.
 MAX_HEADERS = 100
 MAX_HEADERS_BYTES = 32 * 1024
 

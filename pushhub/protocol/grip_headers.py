@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from pushhub.http.raw_response import Verbatim
 from pushhub.protocol.grip_document import read_document
 from pushhub.protocol.grip_field import GripError, parse_fields, parse_pairs, unescape
 from pushhub.protocol.grip_instruct import (
@@ -26,7 +27,6 @@ from pushhub.protocol.grip_instruct import (
     decode64,
     status_code,
 )
-from pushhub.protocol.verbatim import Verbatim
 
 INSTRUCT = "application/grip-instruct"
 PREFIX = b"grip-"

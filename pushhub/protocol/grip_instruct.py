@@ -19,7 +19,7 @@ from pushhub.protocol.grip_field import GripError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.protocol.verbatim import Verbatim
+    from pushhub.http.raw_response import Verbatim
 
 # Pushpin's: MINIMUM_RESPONSE_TIMEOUT, DEFAULT_RESPONSE_TIMEOUT and DEFAULT_NEXTLINK_TIMEOUT.
 MIN_TIMEOUT = 5

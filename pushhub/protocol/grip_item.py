@@ -26,7 +26,7 @@ from pushhub.protocol.grip_patch import check_patch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.protocol.answer import Headers
+    from pushhub.http.response import Headers
 
 CONTENT_TYPE = "application/grip-item+json"
 

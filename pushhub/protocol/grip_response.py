@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pushhub.http.problem import Problem
+from pushhub.http.raw_response import Verbatim, reason_of
+from pushhub.http.response import Answer
 from pushhub.log.read import Gap, Read
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_filter import Sight, apply_filters
 from pushhub.protocol.grip_item import Action, item_of
 from pushhub.protocol.grip_patch import apply_patch
 from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.verbatim import Verbatim, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping

@@ -10,8 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pushhub.http.response import Part
 from pushhub.log.read import Gap, Read
-from pushhub.protocol.answer import Part
 from pushhub.protocol.grip_filter import apply_filters
 from pushhub.protocol.grip_item import Action, item_of
 from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
@@ -19,11 +19,11 @@ from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
+    from pushhub.http.problem import Problem
     from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
     from pushhub.protocol.grip_order import Orders
     from pushhub.protocol.grip_response import Held
-    from pushhub.protocol.problem import Problem
 
 
 class For(Enum):

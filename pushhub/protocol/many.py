@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.prefer import MAX_WAIT, grant
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import Cursor, CursorError, parse_since
 from pushhub.log.event import enlist
 from pushhub.log.json_body import JsonError, load
 from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Read
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
 from pushhub.protocol.poll import (
     AT_ONCE,
@@ -23,8 +25,6 @@ from pushhub.protocol.poll import (
     Want,
     bad_limit,
 )
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.wait import MAX_WAIT, grant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,15 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from pushhub.http.problem import Problem, retry_after
 from pushhub.log.cursor import Cursor, CursorError, Since, Start, parse_cursor
-from pushhub.protocol.problem import Problem, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from pushhub.http.request import Request
+    from pushhub.http.response import Reply
     from pushhub.log.read import Read
-    from pushhub.protocol.answer import Reply
-    from pushhub.protocol.request import Request
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000

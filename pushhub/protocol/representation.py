@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.etag import ANY, parse_tags
+from pushhub.http.raw_response import FRAMING, Verbatim
 from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
-from pushhub.protocol.etag import ANY, parse_tags
 from pushhub.protocol.feed import applied
 from pushhub.protocol.poll import AT_ONCE, Hint
-from pushhub.protocol.verbatim import FRAMING, Verbatim
 
 if TYPE_CHECKING:
-    from pushhub.protocol.answer import Headers
+    from pushhub.http.response import Headers
 
 # The event that carries it has a line for the head, too.
 MAX_BODY_BYTES = MAX_EVENT_BYTES - 16 * 1024

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.http.etag import ANY
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer, Headers
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Event, rfc3339
 from pushhub.log.read import Gap, Read
-from pushhub.protocol.answer import Answer, Headers
-from pushhub.protocol.etag import ANY
 from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
 from pushhub.protocol.poll import AT_ONCE, UNKNOWN, Hint, Positions, Want, unreadable
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from pushhub.http.body import Body, Chunked, OfLength, too_large
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.stream import Stream
 from pushhub.hub.wheel import OFF, TICK_SECONDS
-from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.body import Body, Chunked, OfLength, too_large
-from pushhub.protocol.problem import Problem
 from pushhub.server.head import MAX_HEAD_BYTES, Head, check_start
 from pushhub.server.lending import Lending
 from pushhub.server.limits import (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.request import (
+from pushhub.http.problem import Problem
+from pushhub.http.request import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     MAX_HEADERS_BYTES,
@@ -24,7 +24,7 @@ from pushhub.protocol.request import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.protocol.proxies import Proxies
+    from pushhub.http.forwarded import Proxies
 
 # A request line and its headers, whole.
 MAX_HEAD_BYTES = MAX_TARGET_BYTES + MAX_HEADERS_BYTES

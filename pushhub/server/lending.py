@@ -7,9 +7,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.answer import Answer
-from pushhub.protocol.body import Body, Chunked, OfLength
-from pushhub.protocol.problem import Problem
+from pushhub.http.body import Body, Chunked, OfLength
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.server.phase import GUEST, IDLE
 from pushhub.server.sockets import reset
 

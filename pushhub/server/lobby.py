@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pushhub.http.forwarded import Proxies
 from pushhub.hub.wheel import OFF
-from pushhub.protocol.proxies import Proxies
 from pushhub.server.extra import Extras
 from pushhub.server.front import Connection
 from pushhub.server.guest import Guest

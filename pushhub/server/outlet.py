@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.answer import Part
+from pushhub.http.response import Part
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Hold

@@ -14,8 +14,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pushhub.protocol.answer import Answer
-from pushhub.protocol.request import MAX_TARGET_BYTES, Request
+from pushhub.http.request import MAX_TARGET_BYTES, Request
+from pushhub.http.response import Answer
 
 if TYPE_CHECKING:
     from pushhub.log.grant import Grant

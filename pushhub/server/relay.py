@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.http.problem import Problem
 from pushhub.origin.asked import Asked, pairs_of
 from pushhub.origin.passage import Passage
-from pushhub.protocol.problem import Problem
 from pushhub.server.limits import MAX_AHEAD_BYTES
 from pushhub.server.sockets import reset
 from pushhub.server.tunnel import join
@@ -21,12 +21,12 @@ from pushhub.server.tunnel import join
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
     from pushhub.origin.origin import Origin
     from pushhub.origin.response import Response
     from pushhub.origin.sharing import Meaning
-    from pushhub.protocol.answer import Answer
     from pushhub.server.head import Head
 
 log = structlog.get_logger(__name__)

@@ -13,14 +13,14 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pushhub.http.etag import parse_tags
 from pushhub.protocol.condition import Tags
-from pushhub.protocol.etag import parse_tags
 from pushhub.server.recall import MAX_HEADERS_BYTES, Generations
 
 if TYPE_CHECKING:
+    from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.origin.sharing import Meaning, Sharing
-    from pushhub.protocol.answer import Answer
     from pushhub.protocol.condition import Condition
     from pushhub.server.extra import Extra
     from pushhub.server.head import Head

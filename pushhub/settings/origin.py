@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from pushhub.http.forwarded import Proxies
+from pushhub.http.path_pattern import parse_pattern
 from pushhub.log.channel import check_name
-from pushhub.protocol.proxies import Proxies
-from pushhub.protocol.route_path import parse_pattern
 from pushhub.settings.field import ORIGIN, SERVER, setting
 
 _TARGET = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?")

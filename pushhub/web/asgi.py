@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from pushhub.hub.hold import Hold
-from pushhub.hub.stream import Stream
-from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.request import (
+from pushhub.http.problem import Problem
+from pushhub.http.raw_response import Verbatim
+from pushhub.http.request import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     MAX_HEADERS_BYTES,
     MAX_TARGET_BYTES,
     Request,
 )
-from pushhub.protocol.verbatim import Verbatim
+from pushhub.http.response import Answer, Part
+from pushhub.hub.hold import Hold
+from pushhub.hub.stream import Stream
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send

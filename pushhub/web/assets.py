@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pushhub.protocol.accept import accepts_gzip
+from pushhub.http.accept import accepts_gzip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pushhub.http.etag import ANY, parse_tags
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import CursorError, parse_cursor
@@ -31,11 +34,8 @@ from pushhub.log.json_body import (
     load,
     raw_members,
 )
-from pushhub.protocol.answer import Answer
-from pushhub.protocol.etag import ANY, parse_tags
 from pushhub.protocol.feed import JSON as JSON_HEADER
 from pushhub.protocol.feed import NO_STORE
-from pushhub.protocol.problem import Problem
 from pushhub.store.base import ANY_VALUE, Append, Appended, Expect, StoreError
 from pushhub.web.publish import receipt, refusal
 from pushhub.web.service import store_unavailable
@@ -43,8 +43,8 @@ from pushhub.web.service import store_unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pushhub.http.request import Request
     from pushhub.log.grant import Grant
-    from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome
     from pushhub.web.service import Service
 

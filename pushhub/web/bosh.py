@@ -10,16 +10,16 @@ from pushhub.bosh.body import EMPTY, parse, terminate
 from pushhub.bosh.coding import LEAST_BYTES, decode, encode
 from pushhub.bosh.condition import BindingError
 from pushhub.bosh.terms import DEFAULT_CONTENT
+from pushhub.http.accept import accepts_gzip
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
-from pushhub.protocol.accept import accepts_gzip
-from pushhub.protocol.answer import Answer
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
     from pushhub.bosh.sessions import Sessions
+    from pushhub.http.request import Request
+    from pushhub.http.response import Headers
     from pushhub.log.grant import Grant
-    from pushhub.protocol.answer import Headers
-    from pushhub.protocol.request import Request
     from pushhub.web.service import Service
 
 log = structlog.get_logger(__name__)

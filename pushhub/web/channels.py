@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.hub.holders import readers_on
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.grant import Action
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.feed import JSON, NO_STORE
 from pushhub.protocol.poll import parse_limit
-from pushhub.protocol.problem import Problem
 
 if TYPE_CHECKING:
+    from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
-    from pushhub.protocol.request import Request
     from pushhub.web.service import Service
 
 # One request deletes so many, which takes a few seconds; its client asks again for more.

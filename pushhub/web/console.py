@@ -17,24 +17,24 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub import __version__
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import ConsoleHold
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.event import check_label
 from pushhub.log.json_body import load
-from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.feed import JSON, NO_STORE, Feed
 from pushhub.protocol.poll import parse_limit
-from pushhub.protocol.problem import Problem
 from pushhub.web.console_figures import FEED, bounds
 from pushhub.web.console_settings import shown
 from pushhub.web.faces import Face, Route
 from pushhub.web.reading import wait
 
 if TYPE_CHECKING:
+    from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
-    from pushhub.protocol.request import Request
     from pushhub.web.service import Service
 
 # A wish names one channel or one client.

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.http.client_address import counted_as
+from pushhub.http.problem import Problem, retry_after
 from pushhub.log.grant import EVERYTHING, Grant
-from pushhub.protocol.address import counted_as
-from pushhub.protocol.problem import Problem, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.protocol.request import Request
+    from pushhub.http.request import Request
     from pushhub.web.service import Service
 
 log = structlog.get_logger(__name__)

@@ -10,8 +10,8 @@ from pushhub.hub.holders import MAX_SUBJECT, NOBODY, Client
 from pushhub.hub.stream import Stream
 
 if TYPE_CHECKING:
+    from pushhub.http.request import Request
     from pushhub.hub.trace import Tracer
-    from pushhub.protocol.request import Request
     from pushhub.web.faces import Decision, Faces, Match
 
 

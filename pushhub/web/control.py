@@ -22,7 +22,7 @@ from pushhub.web.pages import pages, problem_handlers
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from pushhub.protocol.request import Request
+    from pushhub.http.request import Request
     from pushhub.settings import Settings
     from pushhub.web.cors import Cors
     from pushhub.web.service import Service

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.answer import Answer, Headers
+from pushhub.http.response import Answer, Headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

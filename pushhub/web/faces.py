@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from pushhub.http.content_coding import decoded
+from pushhub.http.problem import Problem
+from pushhub.http.request import QueryError
+from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import Hold
 from pushhub.hub.stream import Stream
 from pushhub.log.channel import ChannelNameError, decode_segment
 from pushhub.log.event import MAX_EVENT_BYTES
-from pushhub.protocol.answer import Answer, Part
-from pushhub.protocol.coding import decoded
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.request import QueryError
 from pushhub.protocol.xml import MAX_BYTES as MAX_BODY_BYTES
 from pushhub.web.batch import batch
 from pushhub.web.bosh import bind, page
@@ -33,9 +33,9 @@ from pushhub.web.tickets import redeem, ticket
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pushhub.http.request import Request
     from pushhub.log.grant import Grant
     from pushhub.protocol.poll import Poll
-    from pushhub.protocol.request import Request
     from pushhub.web.cors import Cors
     from pushhub.web.service import Service
 

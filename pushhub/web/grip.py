@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.accept import negotiate
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.event import Draft
 from pushhub.log.grant import Action
-from pushhub.protocol.accept import negotiate
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.grip_item import RECOVER_CHANNEL, ItemError, parse_batch
-from pushhub.protocol.problem import Problem
 from pushhub.store.base import REGISTER, Append, Appended, KeyReused, StoreError
 from pushhub.web.faces import Face, Route
 from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
+    from pushhub.http.request import Request
     from pushhub.log.grant import Grant
-    from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome
     from pushhub.web.service import Service
 

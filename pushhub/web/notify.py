@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.grant import Action
 from pushhub.origin.notices import resources_of
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.feed import JSON, NO_STORE
-from pushhub.protocol.problem import Problem
 from pushhub.store.base import StoreError
 from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
+    from pushhub.http.request import Request
     from pushhub.log.grant import Grant
-    from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome
     from pushhub.web.service import Service
 

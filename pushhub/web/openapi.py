@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from pushhub import __version__
-from pushhub.protocol.problem import PROBLEMS, TYPE_PREFIX
+from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 from pushhub.web import openapi_bosh, openapi_origin
 from pushhub.web.openapi_examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
 

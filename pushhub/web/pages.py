@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.request import Request as Asked
+from pushhub.http.problem import Problem
+from pushhub.http.request import Request as Asked
 from pushhub.store.base import StoreError
 from pushhub.web import metrics
 from pushhub.web.assets import CONSOLE_HEADERS, DEMO_MARK, asset, folder, static

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.http.problem import Problem
 from pushhub.origin.asked import Asked
 from pushhub.origin.headers import end_to_end
 from pushhub.origin.passage import Passage
-from pushhub.protocol.problem import Problem
 from pushhub.web.asgi import Exchange
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
     from pushhub.origin.origin import Origin
     from pushhub.origin.response import Response
-    from pushhub.protocol.answer import Answer
     from pushhub.web.faces import Faces
 
 log = structlog.get_logger(__name__)

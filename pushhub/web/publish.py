@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.etag import ANY, parse_tags
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.cursor import CursorError, parse_cursor
 from pushhub.log.event import DraftError, check_label, draft_from_body
 from pushhub.log.grant import Action
-from pushhub.protocol.answer import Answer
-from pushhub.protocol.etag import ANY, parse_tags
 from pushhub.protocol.feed import JSON, NO_STORE
-from pushhub.protocol.problem import Problem
 from pushhub.store.base import (
     ANY_VALUE,
     NO_VALUE,
@@ -27,8 +27,8 @@ from pushhub.store.base import (
 from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
+    from pushhub.http.request import Request
     from pushhub.log.grant import Grant
-    from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome
     from pushhub.web.service import Service
 

@@ -6,25 +6,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.http.accept import negotiate
+from pushhub.http.etag import parse_tags
+from pushhub.http.prefer import granted_wait
+from pushhub.http.problem import Problem
+from pushhub.http.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS, FeedStream, ManyStream
 from pushhub.hub.stream import Stream
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.grant import Action
-from pushhub.protocol.accept import negotiate
-from pushhub.protocol.etag import parse_tags
 from pushhub.protocol.feed import Feed
 from pushhub.protocol.many import Many, parse_many
 from pushhub.protocol.poll import parse_limit
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS, FeedStream, ManyStream
 from pushhub.protocol.value import Value
-from pushhub.protocol.wait import granted_wait
 
 if TYPE_CHECKING:
+    from pushhub.http.request import Request
+    from pushhub.http.response import Answer
     from pushhub.log.cursor import Since
     from pushhub.log.grant import Grant
-    from pushhub.protocol.answer import Answer
     from pushhub.protocol.poll import Poll
-    from pushhub.protocol.request import Request
     from pushhub.web.service import Service
 
 EVENT_STREAM = "text/event-stream"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
-from pushhub.protocol.problem import Problem, retry_after
 from pushhub.runtime import Runtime
 from pushhub.store.base import StoreError
 from pushhub.web.console_desk import Desk
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pushhub.auth.authority import Authority
     from pushhub.auth.tickets import Tickets
     from pushhub.bosh.sessions import Sessions
+    from pushhub.http.response import Answer
     from pushhub.hub.hub import Hub
     from pushhub.origin.notices import Notices
-    from pushhub.protocol.answer import Answer
     from pushhub.settings import Settings
     from pushhub.store.base import Retention
 

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.auth.tickets import Tickets
+from pushhub.http.problem import Problem
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Follower
 from pushhub.log.cursor import Start
 from pushhub.log.event import BINARY, Draft
 from pushhub.log.read import Page
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.feed import JSON, NO_STORE
-from pushhub.protocol.problem import Problem
 from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, StoreError, append
 from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
     from pushhub.log.grant import Grant
-    from pushhub.protocol.request import Request
     from pushhub.store.base import Outcome, Store
     from pushhub.web.service import Service
 

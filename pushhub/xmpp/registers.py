@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pushhub.http.response import Part
 from pushhub.hub.hold import Hold
 from pushhub.log.channel import MAX_NAME_BYTES
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.log.read import Gap, Page
-from pushhub.protocol.answer import Part
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 from pushhub.store.base import (
     NO_VALUE,
@@ -37,11 +37,11 @@ from pushhub.xmpp.stalls import Stalls
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pushhub.http.problem import Problem
+    from pushhub.http.response import Answer
     from pushhub.hub.hub import Hub
     from pushhub.log.event import Event
     from pushhub.log.read import Read
-    from pushhub.protocol.answer import Answer
-    from pushhub.protocol.problem import Problem
 
 # Everything of the XMPP server is under this name.
 PREFIX = "$xmpp:"

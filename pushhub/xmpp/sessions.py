@@ -12,7 +12,7 @@ from pushhub.bosh.body import terminate
 from pushhub.bosh.condition import Condition
 from pushhub.bosh.session import Session
 from pushhub.bosh.terms import DEFAULT_CONTENT, Policy
-from pushhub.protocol.address import counted_as
+from pushhub.http.client_address import counted_as
 from pushhub.store.base import StoreError
 from pushhub.xmpp.carrier import Carrier
 from pushhub.xmpp.forwarding import Forwarding

@@ -5,9 +5,9 @@ from pydantic import SecretStr
 
 from pushhub.auth import Authority
 from pushhub.auth.keys import new_secret, secret_hash
+from pushhub.http.problem import Problem
+from pushhub.http.request import Request
 from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant, grant_from_claim
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.request import Request
 from pushhub.settings import ApiKey, Namespace, Settings, TokenKey
 from tests.auth.signing import NOW, OTHER_SECRET, SECRET, sign
 

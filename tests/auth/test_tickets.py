@@ -1,9 +1,9 @@
 import pytest
 
 from pushhub.auth.tickets import MAX_TICKET_BYTES, Tickets
+from pushhub.http.problem import Problem
 from pushhub.log.channel import Patterns
 from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant
-from pushhub.protocol.problem import Problem
 from tests.auth.signing import NOW, OTHER_SECRET, SECRET, sign
 
 GRANT = Grant(Patterns(["news:*"]), Patterns(["news:*"]), Patterns(["*"]), "ann", NOW + 600)

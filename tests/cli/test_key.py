@@ -3,8 +3,8 @@ import shlex
 from pathlib import Path
 
 from pushhub.auth import Authority
+from pushhub.http.request import Request
 from pushhub.log.grant import Action
-from pushhub.protocol.request import Request
 from pushhub.settings import load
 from tests.cli.running import pushhub
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from pushhub.protocol.problem import PROBLEMS, TYPE_PREFIX
+from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 from pushhub.settings import Settings
 from pushhub.web.app import create_app
 from pushhub.web.faces import ROUTES

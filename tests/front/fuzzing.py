@@ -18,7 +18,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from pushhub.protocol.request import Request
+from pushhub.http.request import Request
 from pushhub.server.head import Head
 from pushhub.server.lobby import Lobby
 from pushhub.settings import Settings

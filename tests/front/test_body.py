@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.protocol.body import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES, Body, Chunked, OfLength
-from pushhub.protocol.problem import Problem
+from pushhub.http.body import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES, Body, Chunked, OfLength
+from pushhub.http.problem import Problem
 
 EXTENSIONS = st.sampled_from([b"", b";a", b";a=b", b' ; a="b c"', b"\t;"])
 TRAILERS = st.sampled_from([b"", b"X-Sum: 1\r\n", b"A:\r\nB: \xe9\r\n"])

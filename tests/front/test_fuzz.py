@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pushhub.protocol.sse import RETRIES_MS
+from pushhub.http.sse import RETRIES_MS
 from tests.front.fuzzing import Front, h11_requests, mutate, seeds, split
 from tests.front.table import CASES, get
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.proxies import Proxies
+from pushhub.http.forwarded import Proxies
+from pushhub.http.problem import Problem
 from pushhub.server.head import MAX_HEAD_BYTES, Head, HeadParser, check_start
 from tests.front.table import CASES, get, post
 

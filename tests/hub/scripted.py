@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 
+from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Page, Read
-from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.feed import Feed
 from pushhub.protocol.many import Many
 from pushhub.protocol.poll import Poll, Want

@@ -1,7 +1,7 @@
 """A hold completes exactly once."""
 
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Follower, Hold
-from pushhub.protocol.answer import Answer
 from tests.hub.scripted import Recorder
 
 FIRST, SECOND = Answer(200), Answer(204)

@@ -6,14 +6,14 @@ from typing import Any
 import orjson
 import pytest
 
+from pushhub.http.response import Part
+from pushhub.http.sse import OPENING, FeedStream
 from pushhub.hub.hold import Follower, Hold, Parked
 from pushhub.hub.holders import Client, client_of, holders
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
 from pushhub.hub.trace import MAX_LIVES, Note, Target, Traced, Tracer
 from pushhub.log.event import Draft
-from pushhub.protocol.answer import Part
-from pushhub.protocol.sse import OPENING, FeedStream
 from pushhub.store.base import Append, Retention
 from tests.hub.scripted import (
     Recorder,

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from pushhub.http.etag import parse_tags
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
 from pushhub.origin.asked import Asked
 from pushhub.origin.origin import Origin
 from pushhub.origin.response import Response
 from pushhub.origin.sharing import Sharing
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.condition import Tags
-from pushhub.protocol.etag import parse_tags
 from pushhub.protocol.representation import Representation
 from pushhub.settings import Settings
 from pushhub.store.base import Append, Mismatch, Outcome

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pushhub.http.problem import Problem
 from pushhub.origin.routes import Found, Routes
-from pushhub.protocol.problem import Problem
 from pushhub.settings import Route, Settings
 
 API, ADMIN = "http://api:8000", "http://admin:9000"
@@ -207,7 +207,7 @@ def test_where_the_origin_decides_it_decides_about_its_paths_too() -> None:
 @given(st.text("/.%2e;\\adminpublc5", max_size=24))
 def test_no_path_is_both_for_one_origin_and_another(text: str) -> None:
     """Whatever the path, the route it takes is the one that each of its readings takes."""
-    from pushhub.protocol.route_path import readings
+    from pushhub.http.path_pattern import readings
 
     table = routes({"path": "/admin/*", "target": ADMIN}, {"path": "/public/*", "step": "poll"})
     path = "/" + text

@@ -1,9 +1,9 @@
 """Events, reads and requests as the tests of the core need them."""
 
+from pushhub.http.request import Request
 from pushhub.log.cursor import Cursor
 from pushhub.log.event import JSON, Event
 from pushhub.log.read import Gap, Page, Reason
-from pushhub.protocol.request import Request
 
 EPOCH = "e1"
 

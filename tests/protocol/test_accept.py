@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from pushhub.protocol.accept import (
+from pushhub.http.accept import (
     accepted_codings,
     accepts_gzip,
     directives,

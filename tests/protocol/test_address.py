@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushhub.protocol.address import counted_as
+from pushhub.http.client_address import counted_as
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from http import HTTPStatus
 import h11
 import pytest
 
-from pushhub.protocol.answer import BODILESS, STATUS_LINES, Answer, Part
+from pushhub.http.response import BODILESS, STATUS_LINES, Answer, Part
 
 
 def read(wire: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:

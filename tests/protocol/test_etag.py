@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushhub.http.etag import ANY, MAX_TAGS, parse_tags
 from pushhub.log.cursor import Cursor
-from pushhub.protocol.etag import ANY, MAX_TAGS, parse_tags
 from tests.protocol.test_cursor import cursors
 
 

@@ -3,9 +3,9 @@ from typing import Any
 import orjson
 import pytest
 
+from pushhub.http.response import Answer
 from pushhub.log.cursor import Start
 from pushhub.log.read import Gap, Read, Reason
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.feed import Feed, applied, gap_problem, poll_interval
 from pushhub.protocol.many import encode, merge
 from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from pushhub.http.problem import Problem
+from pushhub.http.raw_response import Verbatim, reason_of
+from pushhub.http.response import Answer, Part
 from pushhub.log.cursor import Cursor
 from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Reason
-from pushhub.protocol.answer import Answer, Part
 from pushhub.protocol.grip_instruct import (
     Instruct,
     KeepAlive,
@@ -22,8 +24,6 @@ from pushhub.protocol.grip_order import MAX_PARKED, Order, Orders, Standing, sta
 from pushhub.protocol.grip_response import GripResponse, Then, Turn, held
 from pushhub.protocol.grip_stream import For, GripStream, Next
 from pushhub.protocol.poll import AT_ONCE, Hint
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.verbatim import Verbatim, reason_of
 
 _lives = itertools.count()
 

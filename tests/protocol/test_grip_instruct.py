@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushhub.http.raw_response import Verbatim
 from pushhub.protocol.grip_field import Field, GripError, parse_fields, parse_pairs, unescape
 from pushhub.protocol.grip_headers import is_instruct, parse_instruct
 from pushhub.protocol.grip_instruct import (
@@ -16,7 +17,6 @@ from pushhub.protocol.grip_instruct import (
     NextLink,
     Subscription,
 )
-from pushhub.protocol.verbatim import Verbatim
 
 
 def sent(

@@ -1,11 +1,11 @@
 import pytest
 
+from pushhub.http.problem import Problem
+from pushhub.http.sse import FeedStream, ManyStream
 from pushhub.log.cursor import Start
 from pushhub.protocol.feed import Feed
 from pushhub.protocol.many import Many
 from pushhub.protocol.poll import AT_ONCE, Poll, Want, deleted, parse_limit, resume
-from pushhub.protocol.problem import Problem
-from pushhub.protocol.sse import FeedStream, ManyStream
 from pushhub.protocol.value import Value
 from tests.protocol.sample import at, event, get, page
 

@@ -3,8 +3,8 @@ import re
 import orjson
 import pytest
 
-from pushhub.protocol.answer import STATUS_LINES
-from pushhub.protocol.problem import PROBLEMS, TYPE_PREFIX, Problem, retry_after
+from pushhub.http.problem import PROBLEMS, TYPE_PREFIX, Problem, retry_after
+from pushhub.http.response import STATUS_LINES
 
 
 @pytest.mark.parametrize("slug", PROBLEMS)

@@ -1,6 +1,6 @@
 import pytest
 
-from pushhub.protocol.proxies import Proxies
+from pushhub.http.forwarded import Proxies
 
 OURS = Proxies(["127.0.0.1", "10.0.0.0/8", "::1"])
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pushhub.protocol.request import MAX_QUERY_FIELDS, QueryError, Request
+from pushhub.http.request import MAX_QUERY_FIELDS, QueryError, Request
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.protocol.route_path import PatternError, parse_pattern, readings
+from pushhub.http.path_pattern import PatternError, parse_pattern, readings
 
 
 def values(pattern: str, path: str) -> dict[str, str] | None:

@@ -7,11 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.log.cursor import Since, Start
-from pushhub.log.event import BINARY, TEXT, Draft
-from pushhub.protocol.answer import Part
-from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
-from pushhub.protocol.sse import (
+from pushhub.http.response import Part
+from pushhub.http.sse import (
     KEEP_ALIVE,
     OPENING,
     FeedStream,
@@ -20,6 +17,9 @@ from pushhub.protocol.sse import (
     message,
     position,
 )
+from pushhub.log.cursor import Since, Start
+from pushhub.log.event import BINARY, TEXT, Draft
+from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from tests.protocol.sample import GAP, at, event, page, run_of
 
 if TYPE_CHECKING:

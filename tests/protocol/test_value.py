@@ -1,10 +1,10 @@
 import orjson
 import pytest
 
+from pushhub.http.etag import parse_tags
+from pushhub.http.response import Answer
 from pushhub.log.cursor import Start
 from pushhub.log.event import TEXT, Draft
-from pushhub.protocol.answer import Answer
-from pushhub.protocol.etag import parse_tags
 from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
 from pushhub.protocol.value import Value
 from tests.protocol.sample import GAP, at, event, page

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from pushhub.protocol.wait import MAX_WAIT, grant, granted_wait, parse_seconds
+from pushhub.http.prefer import MAX_WAIT, grant, granted_wait, parse_seconds
 from tests.protocol.sample import get
 
 NONE = None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pushhub.http.request import Request
 from pushhub.hub import shelf
 from pushhub.hub.gathering import Gathering
 from pushhub.log.read import Page
-from pushhub.protocol.request import Request
 from pushhub.settings import Settings
 from pushhub.store.base import append
 from pushhub.web.app import create_app

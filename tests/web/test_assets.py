@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pushhub.web
-from pushhub.protocol.accept import accepts_gzip
+from pushhub.http.accept import accepts_gzip
 from tests.serving import Server
 
 STATIC = Path(pushhub.web.__file__).parent / "static"

@@ -15,8 +15,8 @@ import pytest
 
 from pushhub.bosh.body import EMPTY, HTTPBIND, Body
 from pushhub.bosh.sessions import Caller
+from pushhub.http.request import Request
 from pushhub.log.grant import Grant
-from pushhub.protocol.request import Request
 from pushhub.settings import Settings
 from pushhub.web.app import App
 from pushhub.web.bosh import Bound, bind

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.channel import Patterns
 from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.log.grant import Grant
 from pushhub.log.read import Page
-from pushhub.protocol.answer import Answer
 from pushhub.protocol.feed import Feed
 from pushhub.store.base import Append, append
 from pushhub.xmpp import names

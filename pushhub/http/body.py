@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pushhub.protocol.problem import Problem
+from pushhub.http.problem import Problem
 
 # The size in hexadecimal, and an extension that nobody uses (RFC 9112 §7.1.1). Fifteen digits are
 # an exabyte: more overflows the integers of other parsers, which then read another length.

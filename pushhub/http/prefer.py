@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pushhub.protocol.request import Request
+    from pushhub.http.request import Request
 
 # nginx, HAProxy, AWS and Heroku cut a silent response after 60, 60, 60 and 55 seconds.
 MAX_WAIT = 55

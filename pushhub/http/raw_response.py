@@ -5,10 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.answer import BODILESS, Answer
+from pushhub.http.response import BODILESS, Answer
 
 if TYPE_CHECKING:
-    from pushhub.protocol.answer import Headers
+    from pushhub.http.response import Headers
 
 # What the driver says of the connection, and the response's own framing (RFC 9110 §7.6.1, RFC 9112
 # §6): the bytes that are sent decide it, and not what some other response said.

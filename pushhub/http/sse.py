@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.response import Answer, Part, StreamHead
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Gap, Page, Read
-from pushhub.protocol.answer import Answer, Part, StreamHead
 from pushhub.protocol.feed import VARY
 from pushhub.protocol.many import Merged, encode, merge
 from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
@@ -17,8 +17,8 @@ from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from pushhub.http.problem import Problem
     from pushhub.log.event import Event
-    from pushhub.protocol.problem import Problem
 
 # A proxy that compresses a stream keeps its events until a block is full: HAProxy for 13 to 26 s.
 # `no-transform` forbids it to (RFC 9111 §5.2.2.6).

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 
-from pushhub.protocol.accept import elements
-from pushhub.protocol.body import too_large
-from pushhub.protocol.problem import Problem
+from pushhub.http.accept import elements
+from pushhub.http.body import too_large
+from pushhub.http.problem import Problem
 
 # What a 415 names (RFC 9110 §15.5.16): what the standard library unpacks.
 ACCEPTED = b"gzip, deflate"

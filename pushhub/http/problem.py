@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pushhub.protocol.answer import Answer, Headers
+from pushhub.http.response import Answer, Headers
 
 TYPE_PREFIX = "urn:pushhub:problem:"
 
