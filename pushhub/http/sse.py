@@ -10,9 +10,9 @@ import orjson
 from pushhub.http.response import Answer, Part, StreamHead
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Gap, Page, Read
-from pushhub.protocol.feed import VARY
-from pushhub.protocol.many import Merged, encode, merge
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.feed import VARY
+from pushhub.polls.multi import Merged, encode, merge
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.tail import Tail
 from pushhub.log.cursor import Cursor
-from pushhub.protocol.poll import At
+from pushhub.polls.base import At
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Parked
     from pushhub.log.cursor import Since
     from pushhub.log.event import Event
     from pushhub.log.read import Page
-    from pushhub.protocol.poll import Want
+    from pushhub.polls.base import Want
 
 
 def _reaches(end: Cursor, cursor: Cursor) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushhub.log.read import Gap
-from pushhub.protocol.poll import AT_ONCE, Hint, resume
+from pushhub.polls.base import AT_ONCE, Hint, resume
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.log.cursor import Cursor
     from pushhub.log.read import Read
-    from pushhub.protocol.poll import Want
+    from pushhub.polls.base import Want
 
 # How long a tail may stand still behind a receipt before a message counts as lost. A working feed
 # is milliseconds late; a feed that stands still is cut after 4 s.

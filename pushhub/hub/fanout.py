@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.log.cursor import Cursor
 from pushhub.log.read import Page
-from pushhub.protocol.poll import Positions, resume
+from pushhub.polls.base import Positions, resume
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pushhub.hub.hold import Parked
     from pushhub.hub.stats import Stats
     from pushhub.log.read import Read
-    from pushhub.protocol.poll import Want
+    from pushhub.polls.base import Want
 
 # A slice ends after this long, or after so many holds: what they are written, and the polls that
 # come back for it, take the loop another 15 to 20 µs each.

@@ -13,7 +13,7 @@ from pushhub.http.response import Part
 from pushhub.hub.hold import Hold, Inner
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.read import Gap, Page, Read
-from pushhub.protocol.poll import AT_ONCE, At, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, At, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.poll import Positions, Want, resume, unreadable
+from pushhub.polls.base import Positions, Want, resume, unreadable
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:

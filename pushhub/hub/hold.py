@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pushhub.http.response import Answer, Part
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
-    from pushhub.protocol.poll import Poll, Positions
+    from pushhub.polls.base import Poll, Positions
 
 
 class Driver(Protocol):

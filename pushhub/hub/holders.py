@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pushhub.hub.hold import ConsoleHold, Hold
-from pushhub.protocol.feed import Feed
-from pushhub.protocol.value import Value
+from pushhub.polls.feed import Feed
+from pushhub.polls.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable

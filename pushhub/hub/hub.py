@@ -35,7 +35,7 @@ from pushhub.hub.tail_read import TailRead
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.log.cursor import Cursor
 from pushhub.log.read import Gap, Read
-from pushhub.protocol.poll import AT_ONCE, At, Hint, Poll, Positions, Want, deleted, resume
+from pushhub.polls.base import AT_ONCE, At, Hint, Poll, Positions, Want, deleted, resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

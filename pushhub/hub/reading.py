@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pushhub.hub.stats import Stats
     from pushhub.log.cursor import Since
     from pushhub.log.read import Read
-    from pushhub.protocol.poll import Poll
+    from pushhub.polls.base import Poll
     from pushhub.store.base import Store
 
 Taker = Callable[["Read | StoreError"], None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.response import Answer, Part
-from pushhub.protocol.poll import Poll
+from pushhub.polls.base import Poll
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Hold

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
     from pushhub.log.event import Event
-    from pushhub.protocol.poll import Poll, Positions
+    from pushhub.polls.base import Poll, Positions
 
 # Holds that are followed at one time, a few hundred bytes each. Nobody reads more lines than that.
 MAX_LIVES = 10_000

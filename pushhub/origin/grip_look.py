@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 from pushhub.http.response import Answer, Part
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.log.read import Gap, Page, Read
+from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
 from pushhub.protocol.grip_order import Order, Orders, Standing, stand
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

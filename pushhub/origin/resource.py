@@ -20,7 +20,7 @@ from pushhub.origin.report import Facts
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.takers import Taker, Takers
 from pushhub.origin.waiting import Waiting
-from pushhub.protocol.poll import AT_ONCE
+from pushhub.polls.base import AT_ONCE
 from pushhub.protocol.representation import Representation
 from pushhub.store.base import Mismatch, StoreError
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pushhub.origin.key import Key
     from pushhub.origin.sharing import Sharing
     from pushhub.origin.wish import Wish
+    from pushhub.polls.base import Hint
     from pushhub.protocol.condition import Condition
-    from pushhub.protocol.poll import Hint
     from pushhub.settings.origin import Route
     from pushhub.store.base import Expect
 

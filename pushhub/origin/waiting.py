@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap, Read
+from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
 from pushhub.protocol.condition import Modified
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
 from pushhub.protocol.representation import Representation
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from pushhub.http.problem import Problem
 from pushhub.http.raw_response import Verbatim, reason_of
 from pushhub.http.response import Answer
 from pushhub.log.read import Gap, Read
+from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
 from pushhub.protocol.grip_field import GripError
 from pushhub.protocol.grip_filter import Sight, apply_filters
 from pushhub.protocol.grip_item import Action, item_of
 from pushhub.protocol.grip_patch import apply_patch
-from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.response import Part
 from pushhub.log.read import Gap, Read
+from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
 from pushhub.protocol.grip_filter import apply_filters
 from pushhub.protocol.grip_item import Action, item_of
-from pushhub.protocol.poll import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping

@@ -14,8 +14,8 @@ import orjson
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.raw_response import FRAMING, Verbatim
 from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
-from pushhub.protocol.feed import applied
-from pushhub.protocol.poll import AT_ONCE, Hint
+from pushhub.polls.base import AT_ONCE, Hint
+from pushhub.polls.feed import applied
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers

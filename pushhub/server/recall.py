@@ -19,7 +19,7 @@ from pushhub.http.response import Answer
 
 if TYPE_CHECKING:
     from pushhub.log.grant import Grant
-    from pushhub.protocol.poll import Poll
+    from pushhub.polls.base import Poll
     from pushhub.server.extra import Extra
     from pushhub.server.head import Head
     from pushhub.web.faces import Decision, Faces, Match

@@ -34,8 +34,8 @@ from pushhub.log.json_body import (
     load,
     raw_members,
 )
-from pushhub.protocol.feed import JSON as JSON_HEADER
-from pushhub.protocol.feed import NO_STORE
+from pushhub.polls.feed import JSON as JSON_HEADER
+from pushhub.polls.feed import NO_STORE
 from pushhub.store.base import ANY_VALUE, Append, Appended, Expect, StoreError
 from pushhub.web.publish import receipt, refusal
 from pushhub.web.service import store_unavailable

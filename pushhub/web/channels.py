@@ -12,8 +12,8 @@ from pushhub.http.response import Answer
 from pushhub.hub.holders import readers_on
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.grant import Action
-from pushhub.protocol.feed import JSON, NO_STORE
-from pushhub.protocol.poll import parse_limit
+from pushhub.polls.base import parse_limit
+from pushhub.polls.feed import JSON, NO_STORE
 
 if TYPE_CHECKING:
     from pushhub.http.request import Request

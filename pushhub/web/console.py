@@ -24,8 +24,8 @@ from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.event import check_label
 from pushhub.log.json_body import load
-from pushhub.protocol.feed import JSON, NO_STORE, Feed
-from pushhub.protocol.poll import parse_limit
+from pushhub.polls.base import parse_limit
+from pushhub.polls.feed import JSON, NO_STORE, Feed
 from pushhub.web.console_figures import FEED, bounds
 from pushhub.web.console_settings import shown
 from pushhub.web.faces import Face, Route

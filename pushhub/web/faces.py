@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from pushhub.http.request import Request
     from pushhub.log.grant import Grant
-    from pushhub.protocol.poll import Poll
+    from pushhub.polls.base import Poll
     from pushhub.web.cors import Cors
     from pushhub.web.service import Service
 

@@ -11,7 +11,7 @@ from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.grant import Action
 from pushhub.origin.notices import resources_of
-from pushhub.protocol.feed import JSON, NO_STORE
+from pushhub.polls.feed import JSON, NO_STORE
 from pushhub.store.base import StoreError
 from pushhub.web.service import store_unavailable
 

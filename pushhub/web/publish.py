@@ -13,7 +13,7 @@ from pushhub.hub.hold import Hold
 from pushhub.log.cursor import CursorError, parse_cursor
 from pushhub.log.event import DraftError, check_label, draft_from_body
 from pushhub.log.grant import Action
-from pushhub.protocol.feed import JSON, NO_STORE
+from pushhub.polls.feed import JSON, NO_STORE
 from pushhub.store.base import (
     ANY_VALUE,
     NO_VALUE,

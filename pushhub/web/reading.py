@@ -14,17 +14,17 @@ from pushhub.http.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS, FeedStream, Ma
 from pushhub.hub.stream import Stream
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.grant import Action
-from pushhub.protocol.feed import Feed
-from pushhub.protocol.many import Many, parse_many
-from pushhub.protocol.poll import parse_limit
-from pushhub.protocol.value import Value
+from pushhub.polls.base import parse_limit
+from pushhub.polls.feed import Feed
+from pushhub.polls.multi import Many, parse_many
+from pushhub.polls.value import Value
 
 if TYPE_CHECKING:
     from pushhub.http.request import Request
     from pushhub.http.response import Answer
     from pushhub.log.cursor import Since
     from pushhub.log.grant import Grant
-    from pushhub.protocol.poll import Poll
+    from pushhub.polls.base import Poll
     from pushhub.web.service import Service
 
 EVENT_STREAM = "text/event-stream"

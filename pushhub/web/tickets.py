@@ -19,7 +19,7 @@ from pushhub.hub.hold import Follower
 from pushhub.log.cursor import Start
 from pushhub.log.event import BINARY, Draft
 from pushhub.log.read import Page
-from pushhub.protocol.feed import JSON, NO_STORE
+from pushhub.polls.feed import JSON, NO_STORE
 from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, StoreError, append
 from pushhub.web.service import store_unavailable
 

@@ -20,7 +20,7 @@ from pushhub.log.channel import MAX_NAME_BYTES
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.log.read import Gap, Page
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
 from pushhub.store.base import (
     NO_VALUE,
     REGISTER,

@@ -17,10 +17,10 @@ from pushhub.hub.stream import Stream
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Page, Read
-from pushhub.protocol.feed import Feed
-from pushhub.protocol.many import Many
-from pushhub.protocol.poll import Poll, Want
-from pushhub.protocol.value import Value
+from pushhub.polls.base import Poll, Want
+from pushhub.polls.feed import Feed
+from pushhub.polls.multi import Many
+from pushhub.polls.value import Value
 from pushhub.store.base import Append, Retention, StoreUnavailable
 from pushhub.store.memory import MemoryStore
 

@@ -14,7 +14,7 @@ from pushhub.hub.stream import Stream
 from pushhub.hub.tail_read import MAX_TAIL_READS
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Page
-from pushhub.protocol.poll import Poll
+from pushhub.polls.base import Poll
 from tests.hub.scripted import (
     Recorder,
     ScriptedStore,

@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pushhub.hub.hub import Hub
 from pushhub.log.cursor import Cursor, Start, parse_cursor
-from pushhub.protocol.feed import Feed
-from pushhub.protocol.many import Many
-from pushhub.protocol.poll import Want
+from pushhub.polls.base import Want
+from pushhub.polls.feed import Feed
+from pushhub.polls.multi import Many
 from tests.hub.scripted import Recorder, ScriptedStore, ask, publish, settled
 from tests.hub.virtual import VirtualLoop
 

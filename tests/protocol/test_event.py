@@ -22,7 +22,7 @@ from pushhub.log.event import (
     media_type,
     rfc3339,
 )
-from pushhub.protocol.feed import Feed
+from pushhub.polls.feed import Feed
 from tests.protocol.sample import at, event, page
 
 FORM = "application/x-www-form-urlencoded"

@@ -6,9 +6,9 @@ import pytest
 from pushhub.http.response import Answer
 from pushhub.log.cursor import Start
 from pushhub.log.read import Gap, Read, Reason
-from pushhub.protocol.feed import Feed, applied, gap_problem, poll_interval
-from pushhub.protocol.many import encode, merge
-from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
+from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
+from pushhub.polls.feed import Feed, applied, gap_problem, poll_interval
+from pushhub.polls.multi import encode, merge
 from tests.protocol.sample import GAP, at, event, page
 
 

@@ -12,6 +12,7 @@ from pushhub.http.response import Answer, Part
 from pushhub.log.cursor import Cursor
 from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Reason
+from pushhub.polls.base import AT_ONCE, Hint
 from pushhub.protocol.grip_instruct import (
     Instruct,
     KeepAlive,
@@ -23,7 +24,6 @@ from pushhub.protocol.grip_item import CONTENT_TYPE
 from pushhub.protocol.grip_order import MAX_PARKED, Order, Orders, Standing, stand
 from pushhub.protocol.grip_response import GripResponse, Then, Turn, held
 from pushhub.protocol.grip_stream import For, GripStream, Next
-from pushhub.protocol.poll import AT_ONCE, Hint
 
 _lives = itertools.count()
 

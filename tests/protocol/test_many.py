@@ -10,8 +10,8 @@ from pushhub.http.response import Answer
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.event import MAX_EVENT_BYTES
 from pushhub.log.read import MAX_ANSWER_BYTES, Page, Read
-from pushhub.protocol.many import MAX_CHANNELS, Asked, Many, encode, merge, parse_many
-from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
+from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
+from pushhub.polls.multi import MAX_CHANNELS, Asked, Many, encode, merge, parse_many
 from tests.protocol.sample import GAP, at, page, run_of
 
 BIG = b'"' + b"x" * (MAX_EVENT_BYTES - 2) + b'"'

@@ -1,6 +1,6 @@
 import pytest
 
-from pushhub.protocol.poll import Hint
+from pushhub.polls.base import Hint
 from pushhub.protocol.representation import MAX_BODY_BYTES, Representation
 
 HEADERS = (

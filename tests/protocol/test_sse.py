@@ -19,7 +19,7 @@ from pushhub.http.sse import (
 )
 from pushhub.log.cursor import Since, Start
 from pushhub.log.event import BINARY, TEXT, Draft
-from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
+from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
 from tests.protocol.sample import GAP, at, event, page, run_of
 
 if TYPE_CHECKING:

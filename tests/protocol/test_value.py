@@ -5,8 +5,8 @@ from pushhub.http.etag import parse_tags
 from pushhub.http.response import Answer
 from pushhub.log.cursor import Start
 from pushhub.log.event import TEXT, Draft
-from pushhub.protocol.poll import AT_ONCE, Hint, Want, deleted
-from pushhub.protocol.value import Value
+from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
+from pushhub.polls.value import Value
 from tests.protocol.sample import GAP, at, event, page
 
 NOTHING_YET = page(cursor=at(0))

@@ -7,7 +7,7 @@ import orjson
 
 from pushhub.hub.hub import Hub
 from pushhub.log.cursor import Start
-from pushhub.protocol.feed import Feed
+from pushhub.polls.feed import Feed
 from pushhub.settings import Settings
 from pushhub.web.app import App, create_app
 from tests.hub.scripted import ask, settled

@@ -12,8 +12,8 @@ from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 from pushhub.log.channel import MAX_NAME_BYTES
 from pushhub.log.event import RESERVED_TYPES
 from pushhub.log.read import Reason
-from pushhub.protocol.many import MAX_CHANNELS
-from pushhub.protocol.poll import DEFAULT_LIMIT, MAX_LIMIT
+from pushhub.polls.base import DEFAULT_LIMIT, MAX_LIMIT
+from pushhub.polls.multi import MAX_CHANNELS
 from pushhub.store.base import IDEMPOTENCY_SECONDS
 from pushhub.web import batch, cors
 from pushhub.web.faces import MAX_BATCH_BYTES, ROUTES

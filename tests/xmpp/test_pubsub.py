@@ -15,7 +15,7 @@ from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.log.grant import Grant
 from pushhub.log.read import Page
-from pushhub.protocol.feed import Feed
+from pushhub.polls.feed import Feed
 from pushhub.store.base import Append, append
 from pushhub.xmpp import names
 from tests.xmpp.conftest import World, condition

@@ -10,8 +10,8 @@ from pushhub.http.response import Answer, Headers
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Event, rfc3339
 from pushhub.log.read import Gap, Read
-from pushhub.protocol.feed import NO_STORE, VARY, applied, poll_interval
-from pushhub.protocol.poll import AT_ONCE, UNKNOWN, Hint, Positions, Want, unreadable
+from pushhub.polls.base import AT_ONCE, UNKNOWN, Hint, Positions, Want, unreadable
+from pushhub.polls.feed import NO_STORE, VARY, applied, poll_interval
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

@@ -15,8 +15,7 @@ from pushhub.log.cursor import Cursor, CursorError, parse_since
 from pushhub.log.event import enlist
 from pushhub.log.json_body import JsonError, load
 from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Read
-from pushhub.protocol.feed import JSON, NO_STORE, VARY, applied
-from pushhub.protocol.poll import (
+from pushhub.polls.base import (
     AT_ONCE,
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -25,6 +24,7 @@ from pushhub.protocol.poll import (
     Want,
     bad_limit,
 )
+from pushhub.polls.feed import JSON, NO_STORE, VARY, applied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

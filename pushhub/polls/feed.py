@@ -8,7 +8,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Answer, Headers
 from pushhub.log.event import enlist
 from pushhub.log.read import Gap, Page, Read
-from pushhub.protocol.poll import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

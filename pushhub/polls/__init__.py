@@ -1,0 +1,1 @@
+"""Polls, pure: each kind of read that may wait, and its responses."""
