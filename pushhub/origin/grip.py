@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.grip.fields import GripError
+from pushhub.grip.filters import FEATURES
+from pushhub.grip.headers import INSTRUCT, PREFIX, is_document, parse_instruct
+from pushhub.grip.held_response import GripResponse, held
+from pushhub.grip.instruct import MAX_HOLD_BODY_BYTES, Instruct, Mode
+from pushhub.grip.item import RECOVER_CHANNEL
 from pushhub.http.problem import Problem
 from pushhub.http.raw_response import Verbatim
 from pushhub.http.response import BODILESS
@@ -28,12 +34,6 @@ from pushhub.origin.grip_share import Shares
 from pushhub.origin.grip_stream import Course
 from pushhub.origin.headers import end_to_end, to_origin
 from pushhub.origin.response import Response
-from pushhub.protocol.grip_field import GripError
-from pushhub.protocol.grip_filter import FEATURES
-from pushhub.protocol.grip_headers import INSTRUCT, PREFIX, is_document, parse_instruct
-from pushhub.protocol.grip_instruct import MAX_HOLD_BODY_BYTES, Instruct, Mode
-from pushhub.protocol.grip_item import RECOVER_CHANNEL
-from pushhub.protocol.grip_response import GripResponse, held
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pushhub.grip.held_response import GripResponse, Then, Turn
+from pushhub.grip.sequence import Orders
 from pushhub.hub.hold import Hold
-from pushhub.protocol.grip_order import Orders
-from pushhub.protocol.grip_response import GripResponse, Then, Turn
 
 if TYPE_CHECKING:
     import asyncio

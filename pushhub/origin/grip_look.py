@@ -9,7 +9,7 @@ knows its channels before the origin has answered:
    never too late, and too early by no more than asking took: a round trip to Redis, and nothing on
    the other stores. Events have whole milliseconds, so one of the same millisecond may come again.
 3. What stands in the log with a later time may be missing from the origin's answer, and is behind
-   the hold's position; what is older is in the answer (`protocol/grip_order.py`). With a `prev-id`
+   the hold's position; what is older is in the answer (`grip/sequence.py`). With a `prev-id`
    the position is exact.
 4. From that position the hold is an ordinary poll of the hub: registered, then read, then parked.
 
@@ -22,19 +22,19 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from pushhub.grip.sequence import Order, Orders, Standing, stand
 from pushhub.http.response import Answer, Part
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.log.read import Gap, Page, Read
 from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
-from pushhub.protocol.grip_order import Order, Orders, Standing, stand
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from pushhub.grip.instruct import Instruct
     from pushhub.http.problem import Problem
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
-    from pushhub.protocol.grip_instruct import Instruct
 
 
 class Look:

@@ -32,11 +32,11 @@ from pushhub.origin.way import without_hops, without_way
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
+    from pushhub.grip.held_response import GripResponse
+    from pushhub.grip.instruct import Instruct
     from pushhub.hub.hub import Hub
     from pushhub.origin.asked import Asked, Pairs
     from pushhub.origin.routes import Found
-    from pushhub.protocol.grip_instruct import Instruct
-    from pushhub.protocol.grip_response import GripResponse
     from pushhub.settings.origin import Route
 
 # Pushpin's shortest hold.

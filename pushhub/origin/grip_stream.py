@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.grip.held_response import held
+from pushhub.grip.held_stream import For, GripStream, Next
+from pushhub.grip.instruct import Mode
 from pushhub.http.accept import directives
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import Follower, Hold
 from pushhub.hub.stream import Stream
 from pushhub.origin.grip_link import target
-from pushhub.protocol.grip_instruct import Mode
-from pushhub.protocol.grip_response import held
-from pushhub.protocol.grip_stream import For, GripStream, Next
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from pushhub.grip.instruct import Instruct
     from pushhub.http.raw_response import Verbatim
     from pushhub.origin.asked import Asked
     from pushhub.origin.grip import Grip
     from pushhub.origin.origin import Origin
     from pushhub.origin.response import Response
     from pushhub.origin.routes import Found
-    from pushhub.protocol.grip_instruct import Instruct
 
 log = structlog.get_logger(__name__)
 

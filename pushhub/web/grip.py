@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.grip.item import RECOVER_CHANNEL, ItemError, parse_batch
 from pushhub.http.accept import negotiate
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.event import Draft
 from pushhub.log.grant import Action
-from pushhub.protocol.grip_item import RECOVER_CHANNEL, ItemError, parse_batch
 from pushhub.store.base import REGISTER, Append, Appended, KeyReused, StoreError
 from pushhub.web.faces import Face, Route
 from pushhub.web.service import store_unavailable

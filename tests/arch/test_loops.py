@@ -32,7 +32,7 @@ LOOPS = {
     "it, and one that decides none is given up and told",
     "origin/sharing.py:Sharing._clear": "30 s; no channel is left to delete",
     "origin/response.py:Response.body": "bytes; the body's end or the origin's silence",
-    "protocol/grip_order.py:Order._settle": "nothing; each round takes an item",
+    "grip/sequence.py:Order._settle": "nothing; each round takes an item",
     "server/relay.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
     "server/serving.py:Server._reroute": "the reading of routes; one round for each SIGHUP",
     "server/serving.py:Server._unless_forced": "the task, or a tick; the task's end",

@@ -4,8 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from pushhub.protocol import grip_instruct, grip_item
-from pushhub.protocol.grip_filter import FEATURES
+from pushhub.grip import instruct as instruct_module
+from pushhub.grip import item as item_module
+from pushhub.grip.filters import FEATURES
 from pushhub.web.grip import GRIP_ROUTES
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +31,12 @@ def test_a_case_that_differs_has_its_decision() -> None:
 def test_bounds_are_those_of_the_code() -> None:
     assert f"`{', '.join(FEATURES)}`" in PAGE
     for bound in (
-        f"{grip_instruct.MAX_CHANNELS:,} channels, {grip_instruct.MAX_FILTERS} filters",
-        f"{grip_instruct.MAX_TIMEOUT:,}",
-        f"{grip_instruct.MAX_KEEP_ALIVE_BYTES:,} bytes",
-        f"{grip_instruct.MAX_META} values",
-        f"at most {grip_instruct.MAX_HOLD_BODY_BYTES:,} bytes",
-        f"at most {grip_item.MAX_ITEMS:,} items",
+        f"{instruct_module.MAX_CHANNELS:,} channels, {instruct_module.MAX_FILTERS} filters",
+        f"{instruct_module.MAX_TIMEOUT:,}",
+        f"{instruct_module.MAX_KEEP_ALIVE_BYTES:,} bytes",
+        f"{instruct_module.MAX_META} values",
+        f"at most {instruct_module.MAX_HOLD_BODY_BYTES:,} bytes",
+        f"at most {item_module.MAX_ITEMS:,} items",
     ):
         assert bound in PAGE, bound
 

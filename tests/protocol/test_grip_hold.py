@@ -6,6 +6,17 @@ from typing import Any
 
 import pytest
 
+from pushhub.grip.held_response import GripResponse, Then, Turn, held
+from pushhub.grip.held_stream import For, GripStream, Next
+from pushhub.grip.instruct import (
+    Instruct,
+    KeepAlive,
+    Mode,
+    NextLink,
+    Subscription,
+)
+from pushhub.grip.item import CONTENT_TYPE
+from pushhub.grip.sequence import MAX_PARKED, Order, Orders, Standing, stand
 from pushhub.http.problem import Problem
 from pushhub.http.raw_response import Verbatim, reason_of
 from pushhub.http.response import Answer, Part
@@ -13,17 +24,6 @@ from pushhub.log.cursor import Cursor
 from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Reason
 from pushhub.polls.base import AT_ONCE, Hint
-from pushhub.protocol.grip_instruct import (
-    Instruct,
-    KeepAlive,
-    Mode,
-    NextLink,
-    Subscription,
-)
-from pushhub.protocol.grip_item import CONTENT_TYPE
-from pushhub.protocol.grip_order import MAX_PARKED, Order, Orders, Standing, stand
-from pushhub.protocol.grip_response import GripResponse, Then, Turn, held
-from pushhub.protocol.grip_stream import For, GripStream, Next
 
 _lives = itertools.count()
 

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.http.raw_response import Verbatim
-from pushhub.protocol.grip_field import Field, GripError, parse_fields, parse_pairs, unescape
-from pushhub.protocol.grip_headers import is_instruct, parse_instruct
-from pushhub.protocol.grip_instruct import (
+from pushhub.grip.fields import Field, GripError, parse_fields, parse_pairs, unescape
+from pushhub.grip.headers import is_instruct, parse_instruct
+from pushhub.grip.instruct import (
     MAX_CHANNELS,
     MAX_HOLD_BODY_BYTES,
     Instruct,
@@ -17,6 +16,7 @@ from pushhub.protocol.grip_instruct import (
     NextLink,
     Subscription,
 )
+from pushhub.http.raw_response import Verbatim
 
 
 def sent(

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from pushhub.log.event import JSON, MAX_EVENT_BYTES, Event
-from pushhub.protocol.grip_field import GripError
-from pushhub.protocol.grip_filter import Sight, apply_filters
-from pushhub.protocol.grip_item import (
+from pushhub.grip.fields import GripError
+from pushhub.grip.filters import Sight, apply_filters
+from pushhub.grip.item import (
     CONTENT_TYPE,
     Action,
     Item,
@@ -17,7 +16,8 @@ from pushhub.protocol.grip_item import (
     item_of,
     parse_batch,
 )
-from pushhub.protocol.grip_patch import apply_patch, check_patch
+from pushhub.grip.patch import apply_patch, check_patch
+from pushhub.log.event import JSON, MAX_EVENT_BYTES, Event
 
 GOOD = {"http-response": {"body": "x"}}
 

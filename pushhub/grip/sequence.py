@@ -13,15 +13,15 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pushhub.grip.item import item_of
 from pushhub.log.cursor import Cursor
-from pushhub.protocol.grip_item import item_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pushhub.grip.instruct import Subscription
     from pushhub.log.event import Event
     from pushhub.log.read import Page
-    from pushhub.protocol.grip_instruct import Subscription
 
 # Pushpin's message_wait and CHANNEL_PENDING_MAX.
 WINDOW_SECONDS = 5.0

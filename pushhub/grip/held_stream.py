@@ -10,20 +10,20 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pushhub.grip.filters import apply_filters
+from pushhub.grip.item import Action, item_of
 from pushhub.http.response import Part
 from pushhub.log.read import Gap, Read
 from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
-from pushhub.protocol.grip_filter import apply_filters
-from pushhub.protocol.grip_item import Action, item_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
+    from pushhub.grip.held_response import Held
+    from pushhub.grip.sequence import Orders
     from pushhub.http.problem import Problem
     from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
-    from pushhub.protocol.grip_order import Orders
-    from pushhub.protocol.grip_response import Held
 
 
 class For(Enum):

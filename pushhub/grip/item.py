@@ -15,13 +15,13 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pushhub.grip.fields import GripError
+from pushhub.grip.instruct import decode64, status_code
+from pushhub.grip.json_headers import read_headers
+from pushhub.grip.patch import check_patch
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.event import MAX_EVENT_BYTES, Draft, DraftError, Event, check_label
 from pushhub.log.json_body import JsonError, dump_exact, load_exact
-from pushhub.protocol.grip_field import GripError
-from pushhub.protocol.grip_header import read_headers
-from pushhub.protocol.grip_instruct import decode64, status_code
-from pushhub.protocol.grip_patch import check_patch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import jsonpatch
 from jsonpointer import JsonPointerException
 
+from pushhub.grip.fields import GripError
 from pushhub.log.event import MAX_EVENT_BYTES
 from pushhub.log.json_body import JsonError, dump_exact, load, load_exact
-from pushhub.protocol.grip_field import GripError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

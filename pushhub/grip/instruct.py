@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from pushhub.grip.fields import GripError
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.event import DraftError, check_label
-from pushhub.protocol.grip_field import GripError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from pushhub.protocol.grip_field import GripError
+from pushhub.grip.fields import GripError
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers

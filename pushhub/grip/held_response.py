@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pushhub.grip.fields import GripError
+from pushhub.grip.filters import Sight, apply_filters
+from pushhub.grip.item import Action, item_of
+from pushhub.grip.patch import apply_patch
 from pushhub.http.problem import Problem
 from pushhub.http.raw_response import Verbatim, reason_of
 from pushhub.http.response import Answer
 from pushhub.log.read import Gap, Read
 from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
-from pushhub.protocol.grip_field import GripError
-from pushhub.protocol.grip_filter import Sight, apply_filters
-from pushhub.protocol.grip_item import Action, item_of
-from pushhub.protocol.grip_patch import apply_patch
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
+    from pushhub.grip.instruct import Instruct, Subscription
+    from pushhub.grip.item import Item, ResponseFormat
+    from pushhub.grip.sequence import Orders
     from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
-    from pushhub.protocol.grip_instruct import Instruct, Subscription
-    from pushhub.protocol.grip_item import Item, ResponseFormat
-    from pushhub.protocol.grip_order import Orders
 
 
 class Then(Enum):

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from pushhub.http.raw_response import Verbatim
-from pushhub.log.json_body import JsonError, load
-from pushhub.protocol.grip_field import GripError
-from pushhub.protocol.grip_header import read_headers
-from pushhub.protocol.grip_instruct import (
+from pushhub.grip.fields import GripError
+from pushhub.grip.instruct import (
     DEFAULT_TIMEOUT,
     Instruct,
     KeepAlive,
@@ -25,6 +22,9 @@ from pushhub.protocol.grip_instruct import (
     decode64,
     status_code,
 )
+from pushhub.grip.json_headers import read_headers
+from pushhub.http.raw_response import Verbatim
+from pushhub.log.json_body import JsonError, load
 
 
 def read_document(response: Verbatim, instruct: Instruct) -> Instruct:

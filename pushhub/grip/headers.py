@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from pushhub.http.raw_response import Verbatim
-from pushhub.protocol.grip_document import read_document
-from pushhub.protocol.grip_field import GripError, parse_fields, parse_pairs, unescape
-from pushhub.protocol.grip_instruct import (
+from pushhub.grip.document import read_document
+from pushhub.grip.fields import GripError, parse_fields, parse_pairs, unescape
+from pushhub.grip.instruct import (
     DEFAULT_NEXT_TIMEOUT,
     DEFAULT_TIMEOUT,
     MAX_LINK_BYTES,
@@ -27,6 +26,7 @@ from pushhub.protocol.grip_instruct import (
     decode64,
     status_code,
 )
+from pushhub.http.raw_response import Verbatim
 
 INSTRUCT = "application/grip-instruct"
 PREFIX = b"grip-"

@@ -1,0 +1,1 @@
+"""GRIP, pure: what origins instruct, what publishers send, and the polls of both."""
