@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pushhub.bosh.body import HTTPBIND, parse
 from pushhub.bosh.session import Session
 from pushhub.bosh.terms import Policy
-from pushhub.protocol.xml import STREAMS, Element
+from pushhub.xml import STREAMS, Element
 
 if TYPE_CHECKING:
     from collections.abc import Callable

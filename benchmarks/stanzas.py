@@ -10,9 +10,9 @@ import time
 from typing import TYPE_CHECKING
 
 from pushhub.hub.hub import Hub
-from pushhub.protocol.xml import Element, parse
 from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
+from pushhub.xml import Element, parse
 from pushhub.xmpp import names
 from pushhub.xmpp.sasl import Identity
 from pushhub.xmpp.server import Server

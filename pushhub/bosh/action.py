@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pushhub.bosh.body import Body
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
 
 
 class Answer(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pushhub import xml
 from pushhub.bosh.condition import BindingError, Condition
-from pushhub.protocol import xml
-from pushhub.protocol.xml import STREAMS, XBOSH, Element, XmlError, quote
+from pushhub.xml import STREAMS, XBOSH, Element, XmlError, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from pushhub.bosh.condition import BindingError, Condition
-from pushhub.protocol.xml import MAX_BYTES
+from pushhub.xml import MAX_BYTES
 
 # Below that a packet carries it anyway.
 LEAST_BYTES = 1400

@@ -27,6 +27,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pushhub import xml
 from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
 from pushhub.bosh.admission import Admission, mark_of
 from pushhub.bosh.body import EMPTY, Body, lines, payload, terminate, write
@@ -35,12 +36,11 @@ from pushhub.bosh.keys import KeySequence, key_of
 from pushhub.bosh.outbox import Outbox
 from pushhub.bosh.terms import Policy, Terms, negotiate, opening
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED, Entry, Window
-from pushhub.protocol import xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
 
 TERMINATED = "terminated"
 INACTIVITY = "inactivity"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.bosh.body import XMPP_VERSION, lines
 from pushhub.bosh.condition import Condition
-from pushhub.protocol.xml import XBOSH
+from pushhub.xml import XBOSH
 
 if TYPE_CHECKING:
     from pushhub.bosh.body import Body

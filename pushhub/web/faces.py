@@ -21,7 +21,6 @@ from pushhub.hub.hold import Hold
 from pushhub.hub.stream import Stream
 from pushhub.log.channel import ChannelNameError, decode_segment
 from pushhub.log.event import MAX_EVENT_BYTES
-from pushhub.protocol.xml import MAX_BYTES as MAX_BODY_BYTES
 from pushhub.web.batch import batch
 from pushhub.web.bosh import bind, page
 from pushhub.web.channels import delete, delete_many, listing
@@ -29,6 +28,7 @@ from pushhub.web.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.web.publish import publish
 from pushhub.web.reading import feed, many, value
 from pushhub.web.tickets import redeem, ticket
+from pushhub.xml import MAX_BYTES as MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pushhub.log.cursor import Cursor, CursorError, parse_cursor
 from pushhub.log.event import MAX_LABEL_BYTES, Draft, rfc3339
 from pushhub.log.read import Page
-from pushhub.protocol.xml import parse, quote
+from pushhub.xml import parse, quote
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.names import CARBONS, CLIENT, DELAY, FORWARD, STANZA_ID
 from pushhub.xmpp.registers import register_name
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pushhub.log.event import Event
-    from pushhub.protocol.xml import Element
     from pushhub.store.base import Store
+    from pushhub.xml import Element
 
 XML = "application/xml"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.jid import JidError, prepare_resource
 from pushhub.xmpp.names import BIND
 from pushhub.xmpp.stanza import StanzaError, leaf

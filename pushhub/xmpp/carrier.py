@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pushhub.bosh.body import Body
     from pushhub.bosh.session import Session
     from pushhub.bosh.sessions import Caller
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from pushhub.xmpp.sessions import BoshSessions
     from pushhub.xmpp.stream import Stream
 

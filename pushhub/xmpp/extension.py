@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 
 if TYPE_CHECKING:
     from pushhub.xmpp.jid import Jid

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.xml import STREAMS, Element
+from pushhub.xml import STREAMS, Element
 from pushhub.xmpp.names import BIND, CAPS, ROSTER_VERSIONS, SASL
 from pushhub.xmpp.stanza import leaf
 

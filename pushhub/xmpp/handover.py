@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.log.cursor import parse_cursor
 from pushhub.log.grant import Grant, grant_from_claim
-from pushhub.protocol.xml import parse
+from pushhub.xml import parse
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.sasl import Identity
 from pushhub.xmpp.session import Session

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pushhub.log.event import Event
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.server import Server
     from pushhub.xmpp.session import Session

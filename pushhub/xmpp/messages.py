@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Coroutine
 
     from pushhub.log.event import Event
-    from pushhub.protocol.xml import Element
     from pushhub.store.base import Outcome
+    from pushhub.xml import Element
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.server import Server
     from pushhub.xmpp.session import Session

@@ -18,9 +18,9 @@ import structlog
 
 from pushhub.hub.follow import Follow
 from pushhub.log.event import Draft, DraftError
-from pushhub.protocol.xml import parse
 from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.store.base import append as settle
+from pushhub.xml import parse
 from pushhub.xmpp.archive import Kept
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.registers import register_name
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushhub.log.event import Event
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from pushhub.xmpp.home import Home
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.server import Server

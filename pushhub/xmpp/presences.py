@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.xml import Element, parse
+from pushhub.xml import Element, parse
 from pushhub.xmpp.blocklist import block_name, blocks, own_block
 from pushhub.xmpp.jid import Jid, parse_jid
 from pushhub.xmpp.names import CLIENT

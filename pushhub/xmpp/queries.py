@@ -12,7 +12,7 @@ from pushhub.xmpp.extension import Place, Query
 from pushhub.xmpp.stanza import IQ_TYPES, StanzaError, result
 
 if TYPE_CHECKING:
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from pushhub.xmpp.extension import Answered, Handler
     from pushhub.xmpp.jid import Jid
     from pushhub.xmpp.server import Server

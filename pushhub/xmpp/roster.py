@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.xml import Element, parse
+from pushhub.xml import Element, parse
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.names import CLIENT, ROSTER
 from pushhub.xmpp.registers import register_name

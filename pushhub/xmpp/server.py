@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from pushhub.hub.hub import Hub
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from pushhub.xmpp.policy import Policy
     from pushhub.xmpp.xep.pubsub.feeds import Feeds
 

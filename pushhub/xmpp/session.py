@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.messages import is_kept
 from pushhub.xmpp.stanza import StanzaError, StreamError, failure

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushhub.log.event import rfc3339
-from pushhub.protocol.xml import STREAMS, Element
+from pushhub.xml import STREAMS, Element
 from pushhub.xmpp.names import CLIENT, DELAY, FORWARD, STANZA_ERRORS, STREAM_ERRORS
 
 if TYPE_CHECKING:

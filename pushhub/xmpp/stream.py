@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from pushhub.protocol.xml import Element
 from pushhub.store.base import StoreError
+from pushhub.xml import Element
 from pushhub.xmpp import names
 from pushhub.xmpp.bind import bind_result, wanted_resource
 from pushhub.xmpp.features import features

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.blocklist import block_name, blocks, own_block
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.messages import account_name

@@ -1,7 +1,7 @@
 """The smallest XMPP server: one user, who chats with himself. It stands in for the real one."""
 
 from pushhub.bosh.body import CLIENT
-from pushhub.protocol.xml import STREAMS, Element
+from pushhub.xml import STREAMS, Element
 
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"

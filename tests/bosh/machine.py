@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from pushhub import xml
 from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
 from pushhub.bosh.body import HTTPBIND, Body, parse, terminate
 from pushhub.bosh.condition import BindingError, Condition
 from pushhub.bosh.session import Session
 from pushhub.bosh.terms import DEFAULT_CONTENT, Policy
-from pushhub.protocol import xml
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from tests.bosh.echo import JID, Echo, StreamError
 
 HOST = "localhost"

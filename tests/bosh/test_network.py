@@ -10,12 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pushhub import xml
 from pushhub.bosh.action import Action, Answer, Deliver, Ended
 from pushhub.bosh.body import CLIENT, parse
 from pushhub.bosh.session import Session
 from pushhub.bosh.terms import Policy
-from pushhub.protocol import xml
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from tests.bosh.machine import body
 
 FIRST = 7

@@ -13,7 +13,7 @@ from pushhub.bosh.outbox import MAX_ANSWER_BYTES, MAX_QUEUED
 from pushhub.bosh.session import Session
 from pushhub.bosh.terms import Policy
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED
-from pushhub.protocol.xml import MAX_DEPTH, Element
+from pushhub.xml import MAX_DEPTH, Element
 from tests.bosh.machine import Machine, Member, body
 from tests.bosh.transcript import Player
 from tests.memory import kept

@@ -36,8 +36,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pushhub import xml
 from pushhub.bosh.body import EMPTY, HTTPBIND
-from pushhub.protocol import xml
 from tests.bosh.echo import BIND, SASL
 from tests.bosh.machine import HOST, Reply
 

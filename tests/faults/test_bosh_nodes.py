@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pushhub import xml
 from pushhub.bosh.body import HTTPBIND
 from pushhub.hub.hub import Hub
-from pushhub.protocol import xml
-from pushhub.protocol.xml import XBOSH
 from pushhub.store.urls import open_store_url
+from pushhub.xml import XBOSH
 from pushhub.xmpp import names
 from pushhub.xmpp.accounts import Accounts
 from pushhub.xmpp.registers import Registers
@@ -29,7 +29,7 @@ __all__ = ["rack"]
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from tests.redis_servers import Rack
 
 PASSWORD = "Neither, fair saint"

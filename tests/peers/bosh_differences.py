@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pushhub import xml
 from pushhub.bosh.body import HTTPBIND
-from pushhub.protocol import xml
 from tests.bosh.echo import BIND, SASL
 from tests.bosh.live import Live
 from tests.bosh.machine import HOST

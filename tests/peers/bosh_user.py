@@ -9,13 +9,13 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
-from pushhub.protocol import xml
+from pushhub import xml
 from pushhub.xmpp import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
 
 HTTPBIND = "http://jabber.org/protocol/httpbind"
 XBOSH = "xmlns:xmpp='urn:xmpp:xbosh'"

@@ -18,7 +18,7 @@ from tests.peers.bosh_user import DOMAIN, User
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
 
 TYPES = ("normal", "chat", "groupchat", "headline", "error")
 FORMS = ("bare", "full", "other")  # "other" is a full address without a session

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.protocol.xml import (
+from pushhub.xml import (
     LANG,
     MAX_ATTRIBUTES,
     MAX_BYTES,

@@ -21,11 +21,11 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from pushhub.bosh.body import HTTPBIND
-from pushhub.protocol.xml import XBOSH
 from pushhub.server.lobby import Lobby
 from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
 from pushhub.web.app import create_app
+from pushhub.xml import XBOSH
 from pushhub.xmpp import names
 from tests.wire import Client, Response
 

@@ -1,6 +1,6 @@
 """Where a domain's BOSH address is, for clients that know the domain alone (XEP-0156)."""
 
-from pushhub.protocol.xml import parse
+from pushhub.xml import parse
 from tests.serving import Server
 
 REL = "urn:xmpp:alt-connections:xbosh"

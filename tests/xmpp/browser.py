@@ -7,13 +7,13 @@ import base64
 import itertools
 from typing import TYPE_CHECKING
 
+from pushhub import xml
 from pushhub.bosh.body import parse
-from pushhub.protocol import xml
 from pushhub.xmpp import names
 from tests.xmpp.conftest import DOMAIN, PASSWORD, SECONDS
 
 if TYPE_CHECKING:
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from pushhub.xmpp.sessions import BoshSessions
     from tests.xmpp.conftest import World
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub.hub import Hub
-from pushhub.protocol.xml import STREAMS, Element, parse
 from pushhub.settings import Settings
+from pushhub.xml import STREAMS, Element, parse
 from pushhub.xmpp import names
 from pushhub.xmpp.server import Server
 from pushhub.xmpp.sessions import BoshSessions

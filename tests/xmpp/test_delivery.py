@@ -14,7 +14,7 @@ from tests.store.conftest import until
 from tests.xmpp.conftest import body, condition
 
 if TYPE_CHECKING:
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from pushhub.xmpp.session import Session
     from tests.xmpp.conftest import Client, World
 

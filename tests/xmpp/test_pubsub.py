@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from tests import redis_servers
     from tests.xmpp.conftest import Client
 

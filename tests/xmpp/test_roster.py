@@ -10,7 +10,7 @@ from pushhub.xmpp import names
 from tests.xmpp.conftest import condition
 
 if TYPE_CHECKING:
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from tests.xmpp.conftest import Client, World
 
 GET = f"<query xmlns='{names.ROSTER}'/>"

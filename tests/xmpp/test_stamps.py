@@ -13,7 +13,7 @@ from pushhub.xmpp.xep.mam import _time
 from tests.xmpp.conftest import body
 
 if TYPE_CHECKING:
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from tests.xmpp.conftest import Client, World
 
 # More than one read of the archive's search, and more than `Stamps` first looks back.

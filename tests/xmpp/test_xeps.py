@@ -12,7 +12,7 @@ from pushhub import __version__
 from pushhub.xmpp import names
 
 if TYPE_CHECKING:
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from tests.xmpp.conftest import Client, World
 
 INFO = f"<query xmlns='{names.DISCO_INFO}'/>"

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.xml import Element, XmlError, parse, quote
 from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
+from pushhub.xml import Element, XmlError, parse, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable

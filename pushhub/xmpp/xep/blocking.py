@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.protocol.xml import Element, parse
+from pushhub.xml import Element, parse
 from pushhub.xmpp.blocklist import block_name, is_named
 from pushhub.xmpp.extension import ACCOUNT, Extension, Query
 from pushhub.xmpp.jid import JidError, parse_jid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.extension import ACCOUNT, SERVER, Extension, Query
 from pushhub.xmpp.names import ROSTER, SESSION
 from pushhub.xmpp.roster import named, read_item

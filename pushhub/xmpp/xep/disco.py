@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.extension import ACCOUNTS, DOMAIN, Extension, Query
 from pushhub.xmpp.messages import account_name
 from pushhub.xmpp.names import DISCO_INFO, DISCO_ITEMS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pushhub.log.cursor import Cursor, CursorError, Start, parse_cursor
 from pushhub.log.event import rfc3339
 from pushhub.log.read import Gap, Page
-from pushhub.protocol.xml import Element, quote
+from pushhub.xml import Element, quote
 from pushhub.xmpp import names
 from pushhub.xmpp.archive import archive_name, kept
 from pushhub.xmpp.extension import ACCOUNT, Extension, Place, Query

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pushhub.protocol.xml import Element, parse
+from pushhub.xml import Element, parse
 from pushhub.xmpp.extension import ACCOUNT, Extension, Query
 from pushhub.xmpp.names import DATA, PUBSUB
 from pushhub.xmpp.registers import register_name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.protocol.xml import Element, parse
+from pushhub.xml import Element, parse
 from pushhub.xmpp.extension import ACCOUNT, Extension, Query
 from pushhub.xmpp.names import PRIVATE
 from pushhub.xmpp.registers import register_name

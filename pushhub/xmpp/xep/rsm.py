@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.names import RSM
 from pushhub.xmpp.stanza import StanzaError, leaf
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pushhub.log.event import rfc3339
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.extension import SERVER, Extension, Query
 from pushhub.xmpp.names import TIME
 from pushhub.xmpp.stanza import leaf

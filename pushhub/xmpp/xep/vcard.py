@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.protocol.xml import Element, parse
+from pushhub.xml import Element, parse
 from pushhub.xmpp.extension import ACCOUNT, ACCOUNTS, Extension, Query
 from pushhub.xmpp.names import VCARD
 from pushhub.xmpp.registers import register_name

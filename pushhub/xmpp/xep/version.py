@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pushhub import __version__
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.extension import SERVER, Extension, Query
 from pushhub.xmpp.names import VERSION
 from pushhub.xmpp.stanza import leaf

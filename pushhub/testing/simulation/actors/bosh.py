@@ -16,8 +16,8 @@ from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
 from pushhub.testing.simulation.world import ACCOUNTS, PASSWORD
 
 if TYPE_CHECKING:
-    from pushhub.protocol.xml import Element
     from pushhub.testing.simulation.world import World
+    from pushhub.xml import Element
 
 NODE = "news:1"
 SERVICE = f"pubsub.{DOMAIN}"

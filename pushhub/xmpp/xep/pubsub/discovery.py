@@ -13,7 +13,7 @@ from pushhub.xmpp.xep.pubsub.rights import checked, may, record_of, require
 from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, wanted_page
 
 if TYPE_CHECKING:
-    from pushhub.protocol.xml import Element
+    from pushhub.xml import Element
     from pushhub.xmpp.extension import Query
 
 # XEP-0060 §16, feature table: those that are kept.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.names import PUBSUB_ERRORS
 from pushhub.xmpp.stanza import StanzaError
 

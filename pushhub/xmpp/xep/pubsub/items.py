@@ -11,9 +11,9 @@ from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Draft, DraftError, draft_from_body
 from pushhub.log.grant import Action
 from pushhub.log.read import Page
-from pushhub.protocol.xml import Element, parse
 from pushhub.store.base import Append, Appended, StoreError
 from pushhub.store.base import append as settle
+from pushhub.xml import Element, parse
 from pushhub.xmpp.names import JSON, PUBSUB
 from pushhub.xmpp.stanza import StanzaError, leaf
 from pushhub.xmpp.xep.pubsub.errors import error, unsupported

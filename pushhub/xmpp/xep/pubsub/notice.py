@@ -9,7 +9,7 @@ import orjson
 
 from pushhub.log.event import JSON as JSON_TYPE
 from pushhub.log.event import rfc3339
-from pushhub.protocol.xml import XmlError, escape, parse, quote
+from pushhub.xml import XmlError, escape, parse, quote
 from pushhub.xmpp import names
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pushhub.log.grant import Action
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.names import DATA, PUBSUB, PUBSUB_CONFIG, PUBSUB_OWNER
 from pushhub.xmpp.stanza import StanzaError, leaf

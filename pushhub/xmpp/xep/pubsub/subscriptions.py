@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pushhub.log.cursor import Start
 from pushhub.log.grant import Action
 from pushhub.log.read import Page
-from pushhub.protocol.xml import Element
+from pushhub.xml import Element
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.names import PUBSUB
 from pushhub.xmpp.stanza import StanzaError, leaf
