@@ -13,14 +13,14 @@ from pushhub.cli.help import GroupedCommand
 from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
 from pushhub.http.problem import Problem
-from pushhub.origin.asked import Asked
-from pushhub.origin.client import Client
-from pushhub.origin.fetching import Alone, Failed, Fetching, Found
-from pushhub.origin.forecast import Forecast, forecast, has
+from pushhub.origin.client.pool import Client
+from pushhub.origin.explain import Forecast, forecast, has
 from pushhub.origin.headers import to_origin
+from pushhub.origin.request import Asked
 from pushhub.origin.routes import Routes, Row
-from pushhub.origin.steadiness import difference
-from pushhub.protocol.representation import Representation
+from pushhub.origin.shared.fetcher import Alone, Failed, Fetching, Found
+from pushhub.origin.shared.representation import Representation
+from pushhub.origin.shared.steadiness import difference
 from pushhub.settings import Loaded, Settings
 
 app = typer.Typer(help="See which way requests go to the origin.", no_args_is_help=True)

@@ -3,7 +3,7 @@
 Polls whose origin gave one answer for all of them share a `Held` and are told the same bytes. A
 poll is not changed by what it is asked: it is asked again and again with everything since its
 position. Where it cannot go on as it is, it gives a `Turn`, which is no answer but a word to
-whoever holds it (`origin/grip_hold.py`): ask the origin again, or go on waiting as another poll.
+whoever holds it (`origin/grip/hold.py`): ask the origin again, or go on waiting as another poll.
 """
 
 from __future__ import annotations

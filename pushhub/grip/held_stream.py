@@ -2,7 +2,7 @@
 
 What a turn reads is written as one part, though the part may be empty: what was read is behind the
 reader then. What comes after the part is said by `then`, for whoever drives the stream
-(`origin/grip_stream.py`), which also sets for how long the next turn waits, and for what.
+(`origin/grip/stream.py`), which also sets for how long the next turn waits, and for what.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from pushhub.origin.asked import Asked, Pairs
+    from pushhub.origin.request import Asked, Pairs
 
 # RFC 9110 §7.6.1, and the older names that stand for the same.
 HOP_BY_HOP = frozenset(
@@ -37,7 +37,7 @@ def end_to_end(pairs: Pairs, *, framed: bool = False) -> Pairs:
     return tuple(pair for pair in pairs if pair[0].lower() not in dropped)
 
 
-# A validator that we gave where the origin had none (`protocol/representation.py`): 16 bytes, and
+# A validator that we gave where the origin had none (`origin/shared/representation.py`): 16 bytes, and
 # what proxies add to a tag.
 _OUR_TAG = re.compile(rb'(?:W/)?"ph-[0-9a-f]{32}[a-z-]*"[ \t]*,?[ \t]*')
 

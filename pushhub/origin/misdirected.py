@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from pushhub.origin.asked import Asked
+    from pushhub.origin.request import Asked
 
 log = structlog.get_logger(__name__)
 

@@ -10,19 +10,19 @@ import structlog
 
 from pushhub.http.forwarded import Proxies
 from pushhub.http.problem import Problem
-from pushhub.origin.client import Client
+from pushhub.origin.client.pool import Client
 from pushhub.origin.misdirected import Misdirected
-from pushhub.origin.notices import Notices
 from pushhub.origin.routes import Found, Routes
-from pushhub.origin.sharing import Sharing
+from pushhub.origin.shared.notifications import Notices
+from pushhub.origin.shared.table import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from pushhub.http.response import Answer
     from pushhub.hub.hub import Hub
-    from pushhub.origin.asked import Asked
-    from pushhub.origin.grip import Grip
+    from pushhub.origin.grip.gateway import Grip
+    from pushhub.origin.request import Asked
     from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -12,10 +12,10 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from pushhub.origin.pace import Pace
-    from pushhub.origin.resource import Resource
     from pushhub.origin.routes import Row
-    from pushhub.origin.sharing import Sharing
+    from pushhub.origin.shared.poll_interval import Pace
+    from pushhub.origin.shared.resource import Resource
+    from pushhub.origin.shared.table import Sharing
 
 # About 20 KiB of JSON for each process: the longest table that a person reads through.
 MAX_ROUTES = 100

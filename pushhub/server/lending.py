@@ -14,7 +14,7 @@ from pushhub.server.phase import GUEST, IDLE
 from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
-    from pushhub.origin.sharing import Meaning
+    from pushhub.origin.shared.table import Meaning
     from pushhub.server.extra import Extra
     from pushhub.server.guest import Guest
     from pushhub.server.head import Head

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pushhub.http.problem import Problem
-from pushhub.origin.asked import Asked, pairs_of
-from pushhub.origin.passage import Passage
+from pushhub.origin.exchange import Passage
+from pushhub.origin.request import Asked, pairs_of
 from pushhub.server.limits import MAX_AHEAD_BYTES
 from pushhub.server.sockets import reset
 from pushhub.server.tunnel import join
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
+    from pushhub.origin.client.response import Response
     from pushhub.origin.origin import Origin
-    from pushhub.origin.response import Response
-    from pushhub.origin.sharing import Meaning
+    from pushhub.origin.shared.table import Meaning
     from pushhub.server.head import Head
 
 log = structlog.get_logger(__name__)

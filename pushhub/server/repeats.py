@@ -1,7 +1,7 @@
 """Requests for shared resources of the origin that are understood without being parsed again.
 
 Who waits for a resource asks again and again, and of what it sends only the tag changes. So what a
-request came to (`origin/sharing.py`: its resource, and how long it would wait) is remembered under
+request came to (`origin/shared/table.py`: its resource, and how long it would wait) is remembered under
 all of its bytes but the value of `If-None-Match`. One byte of a cookie, of `Authorization` or of
 any other header more or less, and it is parsed in full: nothing here decides who shares what. Of
 the connection it only matters whether a trusted proxy has it, and only to some (`Meaning`).
@@ -14,14 +14,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pushhub.http.etag import parse_tags
-from pushhub.protocol.condition import Tags
+from pushhub.origin.shared.condition import Tags
 from pushhub.server.recall import MAX_HEADERS_BYTES, Generations
 
 if TYPE_CHECKING:
     from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
-    from pushhub.origin.sharing import Meaning, Sharing
-    from pushhub.protocol.condition import Condition
+    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.table import Meaning, Sharing
     from pushhub.server.extra import Extra
     from pushhub.server.head import Head
     from pushhub.server.relay import Host

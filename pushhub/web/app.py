@@ -15,7 +15,7 @@ from pushhub.auth.authority import Authority
 from pushhub.auth.grip import grip_key
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.hub.hub import Hub
-from pushhub.origin.grip import Grip
+from pushhub.origin.grip.gateway import Grip
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime

@@ -10,7 +10,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.grant import Action
-from pushhub.origin.notices import resources_of
+from pushhub.origin.shared.notifications import resources_of
 from pushhub.polls.feed import JSON, NO_STORE
 from pushhub.store.base import StoreError
 from pushhub.web.service import store_unavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pushhub.origin.notices import MAX_RESOURCES
+from pushhub.origin.shared.notifications import MAX_RESOURCES
 
 
 def described(problems: dict[str, Any]) -> dict[str, Any]:

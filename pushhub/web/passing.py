@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.http.problem import Problem
-from pushhub.origin.asked import Asked
+from pushhub.origin.exchange import Passage
 from pushhub.origin.headers import end_to_end
-from pushhub.origin.passage import Passage
+from pushhub.origin.request import Asked
 from pushhub.web.asgi import Exchange
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
+    from pushhub.origin.client.response import Response
     from pushhub.origin.origin import Origin
-    from pushhub.origin.response import Response
     from pushhub.web.faces import Faces
 
 log = structlog.get_logger(__name__)

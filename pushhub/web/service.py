@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pushhub.bosh.sessions import Sessions
     from pushhub.http.response import Answer
     from pushhub.hub.hub import Hub
-    from pushhub.origin.notices import Notices
+    from pushhub.origin.shared.notifications import Notices
     from pushhub.settings import Settings
     from pushhub.store.base import Retention
 

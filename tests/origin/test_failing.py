@@ -10,7 +10,7 @@ import time
 import pytest
 import uvloop
 
-from pushhub.origin.client import Pool
+from pushhub.origin.client.pool import Pool
 from tests.origin.conftest import listening
 from tests.origin.scripted import Call, Scripted, Wire, get
 from tests.origin.test_repeats import Front, until

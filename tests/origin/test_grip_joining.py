@@ -2,9 +2,9 @@
 
 import asyncio
 
-from pushhub.origin.asked import Asked
-from pushhub.origin.grip_share import MAX_JOINS, Shares
+from pushhub.origin.grip.coalescer import MAX_JOINS, Shares
 from pushhub.origin.origin import Origin
+from pushhub.origin.request import Asked
 from pushhub.settings import Settings
 from tests.hub.scripted import opened, settled
 

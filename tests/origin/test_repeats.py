@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from pushhub.origin.sharing import Sharing
+from pushhub.origin.shared.table import Sharing
 from pushhub.server.head import Head
 from pushhub.server.lobby import Lobby
 from pushhub.server.recall import MAX_HEADERS_BYTES

@@ -17,12 +17,12 @@ from pushhub.http.etag import parse_tags
 from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
-from pushhub.origin.asked import Asked
+from pushhub.origin.client.response import Response
 from pushhub.origin.origin import Origin
-from pushhub.origin.response import Response
-from pushhub.origin.sharing import Sharing
-from pushhub.protocol.condition import Tags
-from pushhub.protocol.representation import Representation
+from pushhub.origin.request import Asked
+from pushhub.origin.shared.condition import Tags
+from pushhub.origin.shared.representation import Representation
+from pushhub.origin.shared.table import Sharing
 from pushhub.settings import Settings
 from pushhub.store.base import Append, Mismatch, Outcome
 from pushhub.store.identity import draw_epoch

@@ -1,7 +1,7 @@
 """A GRIP stream and proxies that compress: `no-transform` beside what the origin says."""
 
 from pushhub.http.raw_response import Verbatim
-from pushhub.origin.grip_stream import _untransformed
+from pushhub.origin.grip.stream import _untransformed
 
 NO_TRANSFORM = (b"Cache-Control", b"no-transform")
 

@@ -1,7 +1,7 @@
 import pytest
 
-from pushhub.protocol.condition import Condition, Modified, Since, Tags, Version
-from pushhub.protocol.representation import Representation
+from pushhub.origin.shared.condition import Condition, Modified, Since, Tags, Version
+from pushhub.origin.shared.representation import Representation
 
 JSON = ((b"Content-Type", b"application/json"),)
 

@@ -1,7 +1,7 @@
 import pytest
 
+from pushhub.origin.shared.representation import MAX_BODY_BYTES, Representation
 from pushhub.polls.base import Hint
-from pushhub.protocol.representation import MAX_BODY_BYTES, Representation
 
 HEADERS = (
     (b"X-Case", b"as Sent"),

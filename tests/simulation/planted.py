@@ -19,9 +19,9 @@ from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Page
-from pushhub.origin.resource import Resource
-from pushhub.origin.resource_channel import ResourceChannel
-from pushhub.origin.sharing import Sharing
+from pushhub.origin.shared.resource import Resource
+from pushhub.origin.shared.resource_channel import ResourceChannel
+from pushhub.origin.shared.table import Sharing
 from pushhub.store.base import Expect
 from pushhub.store.span import Span
 

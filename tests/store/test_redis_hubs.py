@@ -15,7 +15,7 @@ from pushhub.hub.hub import Hub
 from pushhub.log.cursor import Cursor, Start, parse_cursor
 from pushhub.log.event import Draft
 from pushhub.log.read import Page
-from pushhub.origin.grip_look import Look
+from pushhub.origin.grip.position import Look
 from pushhub.store.base import Append, Appended, Outcome
 from pushhub.store.redis import RedisStore
 from tests.hub.scripted import Recorder, ask, feed, many, value

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap, Read
+from pushhub.origin.shared.condition import Modified
+from pushhub.origin.shared.representation import Representation
 from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
-from pushhub.protocol.condition import Modified
-from pushhub.protocol.representation import Representation
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from pushhub.http.problem import Problem
     from pushhub.http.response import Answer
-    from pushhub.origin.resource import Resource
-    from pushhub.protocol.condition import Condition
+    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.resource import Resource
 
 # A representation is the whole of it: of several, the last counts.
 _LIMIT = 10

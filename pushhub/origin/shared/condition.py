@@ -15,7 +15,7 @@ from pushhub.http.etag import ANY
 from pushhub.log.json_body import JsonError, load
 
 if TYPE_CHECKING:
-    from pushhub.protocol.representation import Representation
+    from pushhub.origin.shared.representation import Representation
 
 
 class Condition(Protocol):

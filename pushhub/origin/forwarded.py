@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pushhub.origin.asked import Pairs
+    from pushhub.origin.request import Pairs
     from pushhub.settings.origin import Route
 
 _NAME = re.compile(

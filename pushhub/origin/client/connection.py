@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, cast
 
 from pushhub.http.body import Chunked
 from pushhub.http.problem import Problem
-from pushhub.origin.parting import Parting
-from pushhub.origin.response import Response, garbage, may_begin
+from pushhub.origin.client.early_response import Parting
+from pushhub.origin.client.response import Response, garbage, may_begin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable

@@ -26,14 +26,14 @@ from pushhub.http.raw_response import Verbatim
 from pushhub.http.response import BODILESS
 from pushhub.hub.follow import Follow
 from pushhub.log.read import MAX_ANSWER_BYTES
-from pushhub.origin.grip_hold import ResponseHold
-from pushhub.origin.grip_link import headers as link_headers
-from pushhub.origin.grip_link import target
-from pushhub.origin.grip_look import look
-from pushhub.origin.grip_share import Shares
-from pushhub.origin.grip_stream import Course
+from pushhub.origin.client.response import Response
+from pushhub.origin.grip.coalescer import Shares
+from pushhub.origin.grip.hold import ResponseHold
+from pushhub.origin.grip.link import headers as link_headers
+from pushhub.origin.grip.link import target
+from pushhub.origin.grip.position import look
+from pushhub.origin.grip.stream import Course
 from pushhub.origin.headers import end_to_end, to_origin
-from pushhub.origin.response import Response
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
-    from pushhub.origin.asked import Asked, Pairs
-    from pushhub.origin.grip_look import Stand
-    from pushhub.origin.grip_share import Question
+    from pushhub.origin.grip.coalescer import Question
+    from pushhub.origin.grip.position import Stand
     from pushhub.origin.origin import Origin
+    from pushhub.origin.request import Asked, Pairs
     from pushhub.origin.routes import Found
 
 log = structlog.get_logger(__name__)

@@ -21,17 +21,17 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import Follower, Hold
 from pushhub.hub.stream import Stream
-from pushhub.origin.grip_link import target
+from pushhub.origin.grip.link import target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from pushhub.grip.instruct import Instruct
     from pushhub.http.raw_response import Verbatim
-    from pushhub.origin.asked import Asked
-    from pushhub.origin.grip import Grip
+    from pushhub.origin.client.response import Response
+    from pushhub.origin.grip.gateway import Grip
     from pushhub.origin.origin import Origin
-    from pushhub.origin.response import Response
+    from pushhub.origin.request import Asked
     from pushhub.origin.routes import Found
 
 log = structlog.get_logger(__name__)

@@ -10,14 +10,14 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
-from pushhub.origin.asked import Asked
-from pushhub.origin.fetching import Found
-from pushhub.protocol.representation import MAX_BODY_BYTES
+from pushhub.origin.request import Asked
+from pushhub.origin.shared.fetcher import Found
+from pushhub.origin.shared.representation import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from pushhub.origin.fetching import Fetching
-    from pushhub.origin.forecast import Forecast
-    from pushhub.protocol.representation import Representation
+    from pushhub.origin.explain import Forecast
+    from pushhub.origin.shared.fetcher import Fetching
+    from pushhub.origin.shared.representation import Representation
 
 # Time stamps count whole seconds, and gzip does (RFC 1952 §2.3.1).
 APART_SECONDS = 1.1

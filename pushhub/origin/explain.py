@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pushhub.http.path_pattern import readings
 from pushhub.http.problem import Problem
-from pushhub.origin.key import Key
-from pushhub.origin.wish import wants_more, wish_of
-from pushhub.protocol.condition import Modified, Since, Tags, Version
+from pushhub.origin.shared.condition import Modified, Since, Tags, Version
+from pushhub.origin.shared.key import Key
+from pushhub.origin.shared.wait_request import wants_more, wish_of
 
 if TYPE_CHECKING:
-    from pushhub.origin.asked import Asked
+    from pushhub.origin.request import Asked
     from pushhub.origin.routes import Found, Routes, Row
-    from pushhub.origin.wish import Wish
-    from pushhub.protocol.condition import Condition
+    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.wait_request import Wish
     from pushhub.settings.origin import Route
 
 Outcome = Literal["refused", "passed", "grip", "read", "at-once", "held"]

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from pushhub.http.problem import Problem
 
 if TYPE_CHECKING:
-    from pushhub.origin.asked import Asked, Pairs
+    from pushhub.origin.request import Asked, Pairs
     from pushhub.origin.routes import Found
 
 _PORTS = {"http": 80, "https": 443}

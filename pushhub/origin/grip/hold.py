@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pushhub.http.response import Answer, Part
     from pushhub.hub.hold import Parked
     from pushhub.hub.stream import Stream
-    from pushhub.origin.asked import Asked
-    from pushhub.origin.grip import Grip
+    from pushhub.origin.grip.gateway import Grip
+    from pushhub.origin.request import Asked
     from pushhub.origin.routes import Found
 
 # An origin that is asked again is believed the second time; after so many times in one hold its

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.representation import Representation
+from pushhub.origin.shared.representation import Representation
 from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mismatch, append
 
 if TYPE_CHECKING:

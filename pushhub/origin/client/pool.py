@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pushhub.http.problem import Problem
-from pushhub.origin.link import IDLE, Link
-from pushhub.origin.response import Response
+from pushhub.origin.client.connection import IDLE, Link
+from pushhub.origin.client.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
 
-    from pushhub.origin.asked import Pairs
+    from pushhub.origin.request import Pairs
 
 __all__ = ["Client", "Response"]
 

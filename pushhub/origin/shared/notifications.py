@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pushhub.hub.hub import Hub
     from pushhub.log.event import Event
-    from pushhub.origin.sharing import Sharing
+    from pushhub.origin.shared.table import Sharing
     from pushhub.store.base import Outcome
 
 CHANNEL = "$origin:notices"

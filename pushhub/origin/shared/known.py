@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.protocol.condition import Modified, Tags, modified_at
+from pushhub.origin.shared.condition import Modified, Tags, modified_at
 
 if TYPE_CHECKING:
-    from pushhub.protocol.condition import Condition
-    from pushhub.protocol.representation import Representation
+    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.representation import Representation
 
 # Of how many former states a client may have the tag, and be given the newest that is known.
 MAX_PAST = 8

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pushhub.http.response import Part
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import Stream
-    from pushhub.protocol.condition import Condition
-    from pushhub.protocol.representation import Representation
+    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.representation import Representation
 
     Verdict = Representation | Problem | Answer | bool | None
     """A representation to answer with; True to park; False to pass through; a refusal; the answer

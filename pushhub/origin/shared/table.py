@@ -12,11 +12,11 @@ import structlog
 from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.event import Draft
-from pushhub.origin.fetching import Fetching
-from pushhub.origin.key import Key, counts
 from pushhub.origin.report import NotShared
-from pushhub.origin.resource import Resource
-from pushhub.origin.wish import wants_more, wish_of
+from pushhub.origin.shared.fetcher import Fetching
+from pushhub.origin.shared.key import Key, counts
+from pushhub.origin.shared.resource import Resource
+from pushhub.origin.shared.wait_request import wants_more, wish_of
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     REGISTER,
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
-    from pushhub.origin.asked import Asked
     from pushhub.origin.origin import Origin
+    from pushhub.origin.request import Asked
     from pushhub.origin.routes import Found, Routes
-    from pushhub.origin.wish import Wish
-    from pushhub.protocol.condition import Condition
+    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.wait_request import Wish
     from pushhub.settings import Settings
     from pushhub.settings.origin import Route
 

@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl
 from pushhub.http.date import parse_date
 from pushhub.http.etag import parse_tags
 from pushhub.http.prefer import grant, parse_seconds, preferred
-from pushhub.protocol.condition import Condition, Modified, Since, Tags, Version
+from pushhub.origin.shared.condition import Condition, Modified, Since, Tags, Version
 
 if TYPE_CHECKING:
-    from pushhub.origin.asked import Asked
+    from pushhub.origin.request import Asked
     from pushhub.settings.origin import Route
 
 # What `Poll` of restful-react says it has: `Prefer: wait=60s;index=…`, the X-Polling-Index of the

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.problem import Problem
 from pushhub.http.response import BODILESS
-from pushhub.origin.asked import pairs_of
+from pushhub.origin.request import pairs_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushhub.origin.asked import Pairs
-    from pushhub.origin.link import Link
+    from pushhub.origin.client.connection import Link
+    from pushhub.origin.request import Pairs
 
 # Any token, any bytes that end no line (RFC 9110 §5.1, §5.5); many origins send UTF-8, or Latin-1.
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"

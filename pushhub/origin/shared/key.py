@@ -15,12 +15,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from pushhub.http.accept import accepted_codings
-from pushhub.origin.wish import without_wish
+from pushhub.origin.shared.wait_request import without_wish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pushhub.origin.asked import Asked
+    from pushhub.origin.request import Asked
     from pushhub.origin.routes import Found
     from pushhub.settings.origin import Route
 

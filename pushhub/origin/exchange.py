@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
-    from pushhub.origin.asked import Asked, Pairs
-    from pushhub.origin.grip import Grip
+    from pushhub.origin.client.response import Response
+    from pushhub.origin.grip.gateway import Grip
     from pushhub.origin.origin import Origin
-    from pushhub.origin.response import Response
+    from pushhub.origin.request import Asked, Pairs
     from pushhub.origin.routes import Found
-    from pushhub.origin.sharing import Meaning
+    from pushhub.origin.shared.table import Meaning
 
 
 class Sink(Protocol):

@@ -13,24 +13,24 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF
-from pushhub.origin.fetching import Alone, Failed, Found, Unchanged
-from pushhub.origin.known import Known, waits_by
-from pushhub.origin.pace import Pace
 from pushhub.origin.report import Facts
-from pushhub.origin.resource_channel import ResourceChannel
-from pushhub.origin.takers import Taker, Takers
-from pushhub.origin.waiting import Waiting
+from pushhub.origin.shared.fetch_waiters import Taker, Takers
+from pushhub.origin.shared.fetcher import Alone, Failed, Found, Unchanged
+from pushhub.origin.shared.known import Known, waits_by
+from pushhub.origin.shared.poll_interval import Pace
+from pushhub.origin.shared.representation import Representation
+from pushhub.origin.shared.resource_channel import ResourceChannel
+from pushhub.origin.shared.resource_poll import Waiting
 from pushhub.polls.base import AT_ONCE
-from pushhub.protocol.representation import Representation
 from pushhub.store.base import Mismatch, StoreError
 
 if TYPE_CHECKING:
-    from pushhub.origin.asked import Pairs
-    from pushhub.origin.key import Key
-    from pushhub.origin.sharing import Sharing
-    from pushhub.origin.wish import Wish
+    from pushhub.origin.request import Pairs
+    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.key import Key
+    from pushhub.origin.shared.table import Sharing
+    from pushhub.origin.shared.wait_request import Wish
     from pushhub.polls.base import Hint
-    from pushhub.protocol.condition import Condition
     from pushhub.settings.origin import Route
     from pushhub.store.base import Expect
 

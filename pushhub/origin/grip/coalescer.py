@@ -3,8 +3,8 @@
 Two requests are identical when the origin could not tell them apart: the same address and the same
 headers, every one of them, credentials and forwarded addresses included. (A route says so if less
 will do. With `share_addresses` it may have come from another client, by another way:
-`origin/way.py`. If its `identity` is empty it is the same for everybody: there the address, the
-conditions and what counts by `origin/key.py` do.) Only a GET without a body is shared, and only an
+`origin/forwarded.py`. If its `identity` is empty it is the same for everybody: there the address, the
+conditions and what counts by `origin/shared/key.py` do.) Only a GET without a body is shared, and only an
 instruct that holds a response for all who ask alike: what an answer says now is each client's own
 to ask for.
 
@@ -25,9 +25,9 @@ from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pushhub.origin.fetching import shared
-from pushhub.origin.key import counts
-from pushhub.origin.way import without_hops, without_way
+from pushhub.origin.forwarded import without_hops, without_way
+from pushhub.origin.shared.fetcher import shared
+from pushhub.origin.shared.key import counts
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pushhub.grip.held_response import GripResponse
     from pushhub.grip.instruct import Instruct
     from pushhub.hub.hub import Hub
-    from pushhub.origin.asked import Asked, Pairs
+    from pushhub.origin.request import Asked, Pairs
     from pushhub.origin.routes import Found
     from pushhub.settings.origin import Route
 

@@ -11,7 +11,7 @@ from pushhub.http.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.origin.fetching import Failed
+    from pushhub.origin.shared.fetcher import Failed
     from pushhub.settings.origin import Route
 
 # How much longer the pause gets after each look that found nothing new.

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.accept import directives
 from pushhub.http.problem import Problem
-from pushhub.origin.asked import Asked
 from pushhub.origin.headers import end_to_end, to_origin
-from pushhub.origin.key import vary_of
-from pushhub.protocol.representation import MAX_BODY_BYTES, Representation
+from pushhub.origin.request import Asked
+from pushhub.origin.shared.key import vary_of
+from pushhub.origin.shared.representation import MAX_BODY_BYTES, Representation
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
-    from pushhub.origin.asked import Pairs
-    from pushhub.origin.client import Client
+    from pushhub.origin.client.pool import Client
     from pushhub.origin.headers import Manner
-    from pushhub.origin.key import Key
+    from pushhub.origin.request import Pairs
+    from pushhub.origin.shared.key import Key
 
 # A look is nobody's request: it is made for all who share its key.
 _WHO = (b"User-Agent", b"pushhub")

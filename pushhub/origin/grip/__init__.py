@@ -1,0 +1,1 @@
+"""GRIP between an origin and the hub: held responses and streams."""

@@ -1,0 +1,1 @@
+"""Resources of an origin that several clients wait for, with one fetch for all."""
