@@ -20,8 +20,8 @@ import uvloop
 from pushhub.log.cursor import Cursor
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, Outcome
-from pushhub.store.redis import RedisStore
-from pushhub.store.redis_frame import pack, topics
+from pushhub.store.redis.frame import pack, topics
+from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Rack
 
 if TYPE_CHECKING:

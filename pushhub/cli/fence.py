@@ -12,11 +12,11 @@ from pushhub.settings import Settings
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from pushhub.store.redis_fence import Fence
+    from pushhub.store.redis.fence import Fence
 
 # Longer than a restart takes, of a Redis that has some gigabytes to load.
 DEFAULT_SECONDS = 120
-# As store/redis_fence.py has it, which takes a while to import.
+# As store/redis/fence.py has it, which takes a while to import.
 MAX_SECONDS = 3600
 # How often the waiting is told to end, once a signal has come.
 CANCEL_SECONDS = 0.05
@@ -49,7 +49,7 @@ def fence(
 async def _fence(settings: Settings, seconds: int) -> bool:
     """Whether the epoch was kept."""
     # redis-py takes a while to import.
-    from pushhub.store.redis_fence import Fence
+    from pushhub.store.redis.fence import Fence
 
     around = Fence(settings.store, seconds)
     loop = asyncio.get_running_loop()

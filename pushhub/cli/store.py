@@ -15,7 +15,7 @@ from pushhub.store.base import StoreError
 from pushhub.store.urls import sqlite_file
 
 if TYPE_CHECKING:
-    from pushhub.store.sqlite_backup import Report
+    from pushhub.store.sqlite.backup import Report
 
 _HELP = "Back up, restore, check and compact the log in SQLite; fence it in Redis."
 app = typer.Typer(help=_HELP, no_args_is_help=True)
@@ -44,7 +44,7 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """Copy the log to FILE, while the hub runs and events come."""
-    from pushhub.store import sqlite_backup
+    from pushhub.store.sqlite import backup as sqlite_backup
 
     path = _path(config)
     report = _run(lambda: sqlite_backup.backup(path, str(file), replace=replace))
@@ -60,7 +60,7 @@ def restore(file: Backup, config: ConfigFile = None, as_json: Json = False) -> N
 
     Readers that come back are told of a gap.
     """
-    from pushhub.store import sqlite_backup
+    from pushhub.store.sqlite import backup as sqlite_backup
 
     path = _path(config)
     former = _run(lambda: sqlite_backup.restore(path, str(file)))
@@ -85,7 +85,7 @@ def check(
 
     Exit code 1: it is damaged.
     """
-    from pushhub.store import sqlite_backup
+    from pushhub.store.sqlite import backup as sqlite_backup
 
     path = str(file) if file else _path(config)
     report = _run(lambda: sqlite_backup.check(path))
@@ -119,7 +119,7 @@ def compact(config: ConfigFile = None, as_json: Json = False) -> None:
 
     A file of an earlier version needs it once, to give pages back by itself.
     """
-    from pushhub.store import sqlite_backup
+    from pushhub.store.sqlite import backup as sqlite_backup
 
     path = _path(config)
     before, after = _run(lambda: sqlite_backup.compact(path))

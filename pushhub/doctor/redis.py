@@ -21,8 +21,8 @@ from redis.sentinel import MasterNotFoundError
 
 from pushhub.doctor.finding import bad, ok, warn
 from pushhub.doctor.redis_setup import Setup, judge
-from pushhub.store.redis_frame import topics
-from pushhub.store.redis_url import SENTINEL, read_sentinel_url
+from pushhub.store.redis.frame import topics
+from pushhub.store.redis.url import SENTINEL, read_sentinel_url
 from pushhub.store.urls import without_password
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pushhub.doctor.finding import Finding
     from pushhub.settings import Settings
 
-# As pushhub itself waits (store/redis_open.py).
+# As pushhub itself waits (store/redis/open.py).
 ANSWER_SECONDS = 2.0
 PINGS = 20
 # On one network an answer takes 0.1 to 1 ms; more is another building, or a server with too much to

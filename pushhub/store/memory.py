@@ -28,8 +28,8 @@ from pushhub.store.base import (
     Retention,
     StoreUnavailable,
 )
-from pushhub.store.identity import draw_epoch, fingerprint
-from pushhub.store.span import Span, raised
+from pushhub.store.epoch import draw_epoch, fingerprint
+from pushhub.store.read_range import Span, raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable

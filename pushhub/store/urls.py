@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.store.base import Store
-    from pushhub.store.redis_acks import Acks
+    from pushhub.store.redis.acks import Acks
 
 KNOWN = (
     "memory://, sqlite:///relative.db, sqlite:////absolute.db, redis://host:6379/0, "
@@ -67,12 +67,12 @@ def open_store_url(
             return MemoryStore(clock, idle_age=idle_age)
         case "sqlite":
             # Needs the system's file locks, which are no business of who wants memory alone.
-            from pushhub.store.sqlite import SqliteStore
+            from pushhub.store.sqlite.store import SqliteStore
 
             return SqliteStore(sqlite_file(url), clock, idle_age=idle_age)
         case "redis" | "rediss" | "unix" | "redis+sentinel":
             # Needs redis-py, which takes a while to import.
-            from pushhub.store.redis import RedisStore
+            from pushhub.store.redis.store import RedisStore
 
             return RedisStore(url, acks=acks, may_evict=may_evict, idle_age=idle_age)
     raise StoreError(f"{url!r} is no address of a store; known are {KNOWN}.")

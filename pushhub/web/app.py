@@ -20,7 +20,7 @@ from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
-from pushhub.store.redis_acks import Acks, Level
+from pushhub.store.redis.acks import Acks, Level
 from pushhub.store.urls import open_store_url
 from pushhub.web.asgi import answered
 from pushhub.web.console import CONSOLE_ROUTES

@@ -59,4 +59,4 @@ def test_only_the_runtime_has_a_clock_and_randomness() -> None:
         for use in uses(module)
     }
     # An epoch for Redis is drawn where no simulation is; the others are handed one.
-    assert found == {"pushhub/store/identity.py: os.urandom"}
+    assert found == {"pushhub/store/epoch.py: os.urandom"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.store.sqlite_file import SCHEMA_VERSION
+from pushhub.store.sqlite.file import SCHEMA_VERSION
 from tests.docs.story import ROOT, scripts, story
 from tests.docs.test_backup import ask, publish
 from tests.store.test_idle import earlier

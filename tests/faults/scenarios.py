@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from pushhub.store.redis_fence import Fence
+from pushhub.store.redis.fence import Fence
 from tests.faults.stage import Scenario, Stage
 
 if TYPE_CHECKING:

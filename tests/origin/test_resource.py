@@ -25,7 +25,7 @@ from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.table import Sharing
 from pushhub.settings import Settings
 from pushhub.store.base import Append, Mismatch, Outcome
-from pushhub.store.identity import draw_epoch
+from pushhub.store.epoch import draw_epoch
 from pushhub.store.memory import MemoryStore
 from tests.hub.scripted import Recorder
 from tests.hub.virtual import VirtualLoop

@@ -23,7 +23,7 @@ from pushhub.origin.shared.resource import Resource
 from pushhub.origin.shared.resource_channel import ResourceChannel
 from pushhub.origin.shared.table import Sharing
 from pushhub.store.base import Expect
-from pushhub.store.span import Span
+from pushhub.store.read_range import Span
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event

@@ -12,8 +12,8 @@ import pytest
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, Outcome, Retention, append
 from pushhub.store.memory import MemoryStore
-from pushhub.store.redis import RedisStore
-from pushhub.store.sqlite import SqliteStore
+from pushhub.store.redis.store import RedisStore
+from pushhub.store.sqlite.store import SqliteStore
 from tests import redis_servers
 from tests.redis_servers import rack, redis_shelf
 

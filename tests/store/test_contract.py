@@ -27,7 +27,7 @@ from pushhub.store.base import (
     StoreUnavailable,
     append,
 )
-from pushhub.store.span import LEAST_FLOOR
+from pushhub.store.read_range import LEAST_FLOOR
 from tests.store.conftest import (
     NEWS_SECONDS,
     Clock,

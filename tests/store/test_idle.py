@@ -14,10 +14,11 @@ import pytest
 
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Page
-from pushhub.store import sqlite_file, sqlite_log
 from pushhub.store.base import Retention, StoreError
-from pushhub.store.sqlite import SqliteStore
-from pushhub.store.sqlite_backup import compact
+from pushhub.store.sqlite import file as sqlite_file
+from pushhub.store.sqlite import log as sqlite_log
+from pushhub.store.sqlite.backup import compact
+from pushhub.store.sqlite.store import SqliteStore
 from tests.store.conftest import Clock, item, opened, publish
 
 if TYPE_CHECKING:

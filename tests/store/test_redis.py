@@ -11,7 +11,6 @@ import pytest
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Draft, Event
 from pushhub.log.read import Page
-from pushhub.store import redis as redis_store
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     Append,
@@ -21,7 +20,8 @@ from pushhub.store.base import (
     Retention,
     append,
 )
-from pushhub.store.redis import RedisStore
+from pushhub.store.redis import store as redis_store
+from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, RedisServer, Shelf
 from tests.store.conftest import Recorder, insist, item, opened, publish, until
 

@@ -10,8 +10,8 @@ import pytest
 
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, StoreError, append
-from pushhub.store.redis import RedisStore
-from pushhub.store.redis_acks import Acks, Level
+from pushhub.store.redis.acks import Acks, Level
+from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
 from tests.store.conftest import Recorder, insist, item, opened, publish, until
 

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from pushhub.store.base import StoreError
-from pushhub.store.redis import RedisStore
+from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
 from tests.store.conftest import item, opened, publish, until
 

@@ -12,7 +12,7 @@ from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Gap, Page, Reason
 from pushhub.store.base import Append, Retention, StoreUnavailable, append
-from pushhub.store.redis import RedisStore
+from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer, Shelf
 from tests.store.conftest import Recorder, item, opened, publish, until
 

@@ -22,11 +22,11 @@ from cryptography.x509.oid import NameOID
 
 from pushhub.log.cursor import Start
 from pushhub.log.read import Gap, Page
-from pushhub.store import redis_link
 from pushhub.store.base import Appended, StoreError, StoreUnavailable, append
-from pushhub.store.redis import RedisStore
-from pushhub.store.redis_open import Opener
-from pushhub.store.redis_wire import Wire
+from pushhub.store.redis import link as redis_link
+from pushhub.store.redis.open import Opener
+from pushhub.store.redis.store import RedisStore
+from pushhub.store.redis.wire import Wire
 from tests.proxy import Proxy
 from tests.redis_servers import KINDS, Kind, Rack, free_port
 from tests.store.conftest import Recorder, item, opened, publish, until

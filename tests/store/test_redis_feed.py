@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pushhub.log.event import Event
-from pushhub.store import redis_link
 from pushhub.store.base import StoreUnavailable
-from pushhub.store.redis import RedisStore
-from pushhub.store.redis_feed import BATCH, Feed, FeedWire
+from pushhub.store.redis import link as redis_link
+from pushhub.store.redis.feed import BATCH, Feed, FeedWire
+from pushhub.store.redis.store import RedisStore
 from tests.proxy import Proxy
 from tests.redis_servers import KINDS, RedisServer, Shelf
 from tests.store.conftest import Recorder, item, opened, publish, until

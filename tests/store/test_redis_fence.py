@@ -14,9 +14,9 @@ import redis
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap, Page, Reason
 from pushhub.store.base import StoreError, StoreUnavailable, append
-from pushhub.store.redis import RedisStore
-from pushhub.store.redis_fence import Fence
-from pushhub.store.redis_frame import EPOCH_KEY
+from pushhub.store.redis.fence import Fence
+from pushhub.store.redis.frame import EPOCH_KEY
+from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
 from tests.store.conftest import Recorder, item, opened, publish, until
 

@@ -23,9 +23,9 @@ from hypothesis.stateful import (
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Page
 from pushhub.store.base import Appended, StoreError, append
-from pushhub.store.redis import RedisStore
-from pushhub.store.redis_fence import Fence
-from pushhub.store.redis_frame import EPOCH_KEY
+from pushhub.store.redis.fence import Fence
+from pushhub.store.redis.frame import EPOCH_KEY
+from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.store.conftest import Recorder, item
 

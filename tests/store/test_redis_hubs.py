@@ -17,7 +17,7 @@ from pushhub.log.event import Draft
 from pushhub.log.read import Page
 from pushhub.origin.grip.position import Look
 from pushhub.store.base import Append, Appended, Outcome
-from pushhub.store.redis import RedisStore
+from pushhub.store.redis.store import RedisStore
 from tests.hub.scripted import Recorder, ask, feed, many, value
 from tests.proxy import Proxy
 from tests.store.conftest import NEWS_SECONDS, until

@@ -12,11 +12,11 @@ import pytest
 
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap, Page
-from pushhub.store import redis_idle
 from pushhub.store.base import Retention, StoreUnavailable, append
-from pushhub.store.redis import RedisStore
-from pushhub.store.redis_fence import Fence
-from pushhub.store.span import LEAST_FLOOR
+from pushhub.store.read_range import LEAST_FLOOR
+from pushhub.store.redis import idle as redis_idle
+from pushhub.store.redis.fence import Fence
+from pushhub.store.redis.store import RedisStore
 from pushhub.store.urls import open_store_url
 from tests.redis_servers import KINDS, RedisServer, Shelf
 from tests.store.conftest import Clock, Recorder, item, opened, publish, until

@@ -10,10 +10,10 @@ import redis
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Page
 from pushhub.store.base import Appended, StoreUnavailable, append
-from pushhub.store.redis import RedisStore
-from pushhub.store.redis_link import SWITCHING
-from pushhub.store.redis_sentinel import SETTLE_SECONDS, Sentinels
-from pushhub.store.redis_url import read_sentinel_url
+from pushhub.store.redis.link import SWITCHING
+from pushhub.store.redis.sentinel import SETTLE_SECONDS, Sentinels
+from pushhub.store.redis.store import RedisStore
+from pushhub.store.redis.url import read_sentinel_url
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer, free_port
 from tests.store.conftest import item, opened, publish, until
 

@@ -9,9 +9,9 @@ import pytest
 import structlog
 
 from pushhub.store.base import StoreUnavailable, append
-from pushhub.store.redis import RedisStore
+from pushhub.store.redis.store import RedisStore
 from pushhub.store.refusals import LOG_SECONDS, RefusalLog
-from pushhub.store.sqlite import SqliteStore
+from pushhub.store.sqlite.store import SqliteStore
 from tests.redis_servers import KINDS, Shelf
 from tests.store.conftest import item, opened, publish
 

@@ -23,7 +23,6 @@ import structlog
 from pushhub.log.cursor import Cursor, Start, parse_cursor
 from pushhub.log.event import MAX_EVENT_BYTES, Event
 from pushhub.log.read import Gap, Page, Reason
-from pushhub.store import sqlite, sqlite_file, sqlite_log
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     Append,
@@ -34,7 +33,10 @@ from pushhub.store.base import (
     StoreUnavailable,
     append,
 )
-from pushhub.store.sqlite import SqliteStore
+from pushhub.store.sqlite import file as sqlite_file
+from pushhub.store.sqlite import log as sqlite_log
+from pushhub.store.sqlite import store as sqlite_store
+from pushhub.store.sqlite.store import SqliteStore
 from tests.store.conftest import Clock, Recorder, item, opened, publish
 
 if TYPE_CHECKING:
@@ -532,7 +534,7 @@ async def test_what_waits_for_the_disk_is_bounded(path: Path) -> None:
 
 
 async def test_its_bytes_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "MAX_PENDING_BYTES", 2 * MAX_EVENT_BYTES)
+    monkeypatch.setattr(sqlite_store, "MAX_PENDING_BYTES", 2 * MAX_EVENT_BYTES)
     async with opened(at(path)) as store:
         big = item("x" * MAX_EVENT_BYTES)
         outcomes = await asyncio.gather(*(append(store, big) for _ in range(3)))
@@ -712,7 +714,7 @@ async def test_what_may_not_be_written_is_refused(tmp_path: Path, what: str) -> 
     drop = "os.setuid(65534); " if os.geteuid() == 0 else ""
     script = (
         "import asyncio, os, sys\n"
-        "from pushhub.store.sqlite import SqliteStore\n"
+        "from pushhub.store.sqlite.store import SqliteStore\n"
         f"{drop}asyncio.run(SqliteStore(sys.argv[1]).open(None))"
     )
     child = await asyncio.to_thread(python, "-c", script, path)

@@ -15,8 +15,8 @@ import pytest
 from pushhub.log.cursor import Start, parse_cursor
 from pushhub.log.read import Page
 from pushhub.store.base import StoreError
-from pushhub.store.sqlite import SqliteStore
-from pushhub.store.sqlite_backup import backup, check, restore
+from pushhub.store.sqlite.backup import backup, check, restore
+from pushhub.store.sqlite.store import SqliteStore
 from tests.store.conftest import item, opened, publish
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ import pytest
 
 from pushhub.store.base import StoreError
 from pushhub.store.memory import MemoryStore
-from pushhub.store.redis_url import SentinelUrl, read_sentinel_url
-from pushhub.store.sqlite import SqliteStore
+from pushhub.store.redis.url import SentinelUrl, read_sentinel_url
+from pushhub.store.sqlite.store import SqliteStore
 from pushhub.store.urls import open_store_url, without_password
 
 

@@ -11,7 +11,7 @@ import pytest
 from pushhub.log.cursor import Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
-from pushhub.store.redis_feed import Feed
+from pushhub.store.redis.feed import Feed
 from pushhub.xmpp import names, sweep
 from pushhub.xmpp.archive import archive_name
 from pushhub.xmpp.moved import moved_name

@@ -10,7 +10,7 @@ from annotated_types import Le
 from pushhub.bosh.body import HTTPBIND, parse
 from pushhub.bosh.terms import Policy, negotiate
 from pushhub.settings import Settings
-from pushhub.store.redis import RedisStore
+from pushhub.store.redis.store import RedisStore
 from pushhub.xmpp import sweep
 from tests.store.conftest import NEWS_SECONDS
 from tests.xmpp.browser import Browser

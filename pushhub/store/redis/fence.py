@@ -13,17 +13,17 @@ import secrets
 from typing import TYPE_CHECKING
 
 from pushhub.store.base import StoreError, StoreUnavailable
-from pushhub.store.identity import draw_epoch
-from pushhub.store.redis import begun
-from pushhub.store.redis_frame import EPOCH_KEY, FORMAT
-from pushhub.store.redis_link import COMMAND_SECONDS, FIRST_PAUSE, LONGEST_PAUSE
-from pushhub.store.redis_open import Opener
-from pushhub.store.redis_scripts import BEGIN, FENCE, LIFT
-from pushhub.store.redis_wire import Wire
+from pushhub.store.epoch import draw_epoch
+from pushhub.store.redis.frame import EPOCH_KEY, FORMAT
+from pushhub.store.redis.link import COMMAND_SECONDS, FIRST_PAUSE, LONGEST_PAUSE
+from pushhub.store.redis.open import Opener
+from pushhub.store.redis.scripts import BEGIN, FENCE, LIFT
+from pushhub.store.redis.store import begun
+from pushhub.store.redis.wire import Wire
 
 if TYPE_CHECKING:
-    from pushhub.store.redis_scripts import Script
-    from pushhub.store.redis_wire import Command, Reply
+    from pushhub.store.redis.scripts import Script
+    from pushhub.store.redis.wire import Command, Reply
 
 # The longest that a fence may stand: publishes are refused all the while, and if whoever set it has
 # gone, nothing ends it sooner.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.store.base import StoreUnavailable
-from pushhub.store.redis_frame import DELETED, channel_of, topics, unpack_message
-from pushhub.store.redis_wire import Reply, Wire
+from pushhub.store.redis.frame import DELETED, channel_of, topics, unpack_message
+from pushhub.store.redis.wire import Reply, Wire
 
 if TYPE_CHECKING:
     import asyncio

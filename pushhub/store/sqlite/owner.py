@@ -17,7 +17,7 @@ import os
 import struct
 
 from pushhub.store.base import StoreError, StoreUnavailable
-from pushhub.store.lineage import Identity, in_use
+from pushhub.store.sqlite.copy_guard import Identity, in_use
 
 # SQLite's lock bytes lie at 2^30 (os.h, PENDING_BYTE), and a file has at most 2^48 bytes.
 LOCK_BYTE = 1 << 60

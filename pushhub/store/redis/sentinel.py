@@ -22,7 +22,7 @@ from pushhub.store.base import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.store.redis_url import SentinelUrl
+    from pushhub.store.redis.url import SentinelUrl
 
 log = structlog.get_logger(__name__)
 

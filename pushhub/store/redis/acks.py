@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from pushhub.store.base import Outcome
-    from pushhub.store.redis_wire import Command, Reply
+    from pushhub.store.redis.wire import Command, Reply
 
     Send = Callable[[Command, Callable[[Reply], None]], None]
 

@@ -17,8 +17,9 @@ import structlog
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.read import MAX_ANSWER_BYTES
 from pushhub.store.base import StoreError
-from pushhub.store.identity import draw_epoch
-from pushhub.store.redis_frame import (
+from pushhub.store.epoch import draw_epoch
+from pushhub.store.read_range import LEAST_FLOOR
+from pushhub.store.redis.frame import (
     EPOCH_KEY,
     IDLE_KEY,
     META_PATTERN,
@@ -26,13 +27,12 @@ from pushhub.store.redis_frame import (
     channel_of_meta,
     keys,
 )
-from pushhub.store.redis_scripts import IDLE
-from pushhub.store.span import LEAST_FLOOR
+from pushhub.store.redis.scripts import IDLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pushhub.store.redis_wire import Command, Reply
+    from pushhub.store.redis.wire import Command, Reply
 
 log = structlog.get_logger(__name__)
 

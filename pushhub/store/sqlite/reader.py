@@ -9,14 +9,14 @@ from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Read
 from pushhub.store.base import ChannelInfo
-from pushhub.store.span import Span, absent
-from pushhub.store.sqlite_channel import oldest_fresh
+from pushhub.store.read_range import Span, absent
+from pushhub.store.sqlite.channel import oldest_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pushhub.log.cursor import Since
-    from pushhub.store.sqlite_file import SqliteFile
+    from pushhub.store.sqlite.file import SqliteFile
 
 
 class SqliteReader:

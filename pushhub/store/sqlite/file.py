@@ -10,9 +10,9 @@ from importlib import resources
 import structlog
 
 from pushhub.store.base import StoreError
-from pushhub.store.identity import draw_epoch
-from pushhub.store.lineage import Left, Mark, Sidecar
-from pushhub.store.sqlite_owner import Owner
+from pushhub.store.epoch import draw_epoch
+from pushhub.store.sqlite.copy_guard import Left, Mark, Sidecar
+from pushhub.store.sqlite.owner import Owner
 
 SCHEMA = resources.files("pushhub.store") / "sqlite_schema.sql"
 SCHEMA_VERSION = 2

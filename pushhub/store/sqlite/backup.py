@@ -15,8 +15,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pushhub.store.base import StoreError
-from pushhub.store.lineage import SUFFIX, Sidecar
-from pushhub.store.sqlite_file import (
+from pushhub.store.sqlite.copy_guard import SUFFIX, Sidecar
+from pushhub.store.sqlite.file import (
     APPLICATION_ID,
     BUSY_SECONDS,
     SCHEMA_VERSION,
@@ -24,7 +24,7 @@ from pushhub.store.sqlite_file import (
     force_folder,
     sentence,
 )
-from pushhub.store.sqlite_owner import Owner
+from pushhub.store.sqlite.owner import Owner
 
 # What SQLite keeps beside a database.
 SIDES = ("-wal", "-shm")

@@ -28,10 +28,10 @@ from pushhub.store.base import (
     StoreError,
     StoreUnavailable,
 )
-from pushhub.store.identity import draw_epoch, fingerprint
-from pushhub.store.redis_acks import Acks, Receipts
-from pushhub.store.redis_check import ServerCheck
-from pushhub.store.redis_frame import (
+from pushhub.store.epoch import draw_epoch, fingerprint
+from pushhub.store.read_range import Span
+from pushhub.store.redis.acks import Acks, Receipts
+from pushhub.store.redis.frame import (
     EPOCH_KEY,
     FORMAT,
     NAMES_KEY,
@@ -41,18 +41,18 @@ from pushhub.store.redis_frame import (
     unpack_entry,
     used_key,
 )
-from pushhub.store.redis_idle import WALK_SECONDS, IdleWalk
-from pushhub.store.redis_link import Link
-from pushhub.store.redis_open import Opener
-from pushhub.store.redis_scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS
-from pushhub.store.span import Span
+from pushhub.store.redis.idle import WALK_SECONDS, IdleWalk
+from pushhub.store.redis.link import Link
+from pushhub.store.redis.open import Opener
+from pushhub.store.redis.scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS
+from pushhub.store.redis.server_check import ServerCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.store.base import Listener
-    from pushhub.store.redis_link import Ask
-    from pushhub.store.redis_wire import Command, Reply
+    from pushhub.store.redis.link import Ask
+    from pushhub.store.redis.wire import Command, Reply
 
 # Appends that may be on their way; more are refused, since they would wait too long. Reads are as
 # many as there are channels and readers, at most.

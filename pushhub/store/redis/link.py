@@ -16,13 +16,13 @@ import hiredis
 import structlog
 
 from pushhub.store.base import StoreError, StoreUnavailable
-from pushhub.store.redis_feed import PING_SECONDS, SILENCE_SECONDS, Feed, FeedWire
-from pushhub.store.redis_wire import LOST, Command, Reply, Wire
+from pushhub.store.redis.feed import PING_SECONDS, SILENCE_SECONDS, Feed, FeedWire
+from pushhub.store.redis.wire import LOST, Command, Reply, Wire
 from pushhub.store.refusals import RefusalLog
 
 if TYPE_CHECKING:
     from pushhub.store.base import Listener
-    from pushhub.store.redis_open import Opener
+    from pushhub.store.redis.open import Opener
 
 log = structlog.get_logger(__name__)
 

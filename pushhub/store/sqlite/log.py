@@ -27,15 +27,15 @@ from pushhub.store.base import (
     Mismatch,
     Outcome,
 )
-from pushhub.store.identity import fingerprint
-from pushhub.store.lineage import Mark
-from pushhub.store.span import raised
-from pushhub.store.sqlite_channel import Row, StoredChannel, oldest_fresh, row
+from pushhub.store.epoch import fingerprint
+from pushhub.store.read_range import raised
+from pushhub.store.sqlite.channel import Row, StoredChannel, oldest_fresh, row
+from pushhub.store.sqlite.copy_guard import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pushhub.store.sqlite_file import SqliteFile
+    from pushhub.store.sqlite.file import SqliteFile
 
 # Channels whose state is at hand without a query; about 400 bytes each.
 MAX_CACHED_CHANNELS = 10_000

@@ -11,13 +11,13 @@ from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import RedisError
 
 from pushhub.store.base import StoreError, StoreUnavailable
-from pushhub.store.redis_sentinel import SENTINEL_SECONDS, Sentinels
-from pushhub.store.redis_url import SENTINEL, read_sentinel_url
+from pushhub.store.redis.sentinel import SENTINEL_SECONDS, Sentinels
+from pushhub.store.redis.url import SENTINEL, read_sentinel_url
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-    from pushhub.store.redis_wire import Wire
+    from pushhub.store.redis.wire import Wire
 
 # A server on the same network answers in milliseconds; one that does not in two seconds is no help
 # to a request.

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import structlog
 
 from pushhub.store.base import Append, ChannelInfo, Listener, Outcome, StoreError, StoreUnavailable
-from pushhub.store.sqlite_file import SqliteFile
-from pushhub.store.sqlite_log import SqliteLog
-from pushhub.store.sqlite_reader import SqliteReader
+from pushhub.store.sqlite.file import SqliteFile
+from pushhub.store.sqlite.log import SqliteLog
+from pushhub.store.sqlite.reader import SqliteReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ import structlog
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from pushhub.store.redis_link import Ask
+    from pushhub.store.redis.link import Ask
 
 log = structlog.get_logger(__name__)
 
