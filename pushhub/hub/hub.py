@@ -21,16 +21,16 @@ import time
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from pushhub.hub.doubt import Doubt
+from pushhub.hub.channels import Shelf
+from pushhub.hub.cold_read import Gathering
 from pushhub.hub.drain import let_go
 from pushhub.hub.fanout import Fanout
-from pushhub.hub.gathering import Gathering
+from pushhub.hub.feed_monitor import Doubt
 from pushhub.hub.health import Health
 from pushhub.hub.hold import Parked
 from pushhub.hub.publishing import Publishing
-from pushhub.hub.reading import Reading
-from pushhub.hub.shelf import Shelf
 from pushhub.hub.stats import Stats
+from pushhub.hub.store_reads import Reading
 from pushhub.hub.tail_read import TailRead
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.log.cursor import Cursor

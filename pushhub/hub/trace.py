@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.http.response import Answer
 from pushhub.hub.hold import Parked
-from pushhub.hub.holders import NOBODY, Client, client_of
+from pushhub.hub.readers import NOBODY, Client, client_of
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Start
 from pushhub.store.base import Append, Appended, Outcome

@@ -9,7 +9,7 @@ import orjson
 
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
-from pushhub.hub.holders import readers_on
+from pushhub.hub.readers import readers_on
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.grant import Action
 from pushhub.polls.base import parse_limit

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from pushhub.hub.follow import Follow, Untallied
-from pushhub.hub.holders import holders, readers_on
+from pushhub.hub.readers import holders, readers_on
+from pushhub.hub.subscription import Follow, Untallied
 from pushhub.hub.trace import Note, Target, Tracer
 from pushhub.hub.wheel import OFF
 from pushhub.log.event import Draft

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.hub.holders import MAX_SUBJECT, NOBODY, Client
+from pushhub.hub.readers import MAX_SUBJECT, NOBODY, Client
 from pushhub.hub.stream import Stream
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pushhub.hub.follow import Follow
+from pushhub.hub.subscription import Follow
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap
 from pushhub.store.base import StoreError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from pushhub.hub.follow import Follow
+from pushhub.hub.subscription import Follow
 from pushhub.log.event import Draft, DraftError
 from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.store.base import append as settle

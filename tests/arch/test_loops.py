@@ -18,7 +18,7 @@ LOOPS = {
     "cli/follow.py:Follower.follow": "a poll or a backoff; the user ends it",
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
     "hub/drain.py:let_go": "a step, or a turn of the loop when time is up; no hold is left",
-    "hub/follow.py:Follow.start": "a hold or 1 s; each round reads on, a drain or `stop` ends it",
+    "hub/subscription.py:Follow.start": "a hold or 1 s; each round reads on, a drain or `stop` ends it",
     "origin/client/pool.py:Client.ask": "a connection; sent again once",
     "origin/shared/fetcher.py:Fetching._ask": "bytes; the body's end, 240 KiB or the origin's silence",
     "origin/grip/gateway.py:Grip._answered": "2**n s and a random part; the hold's end cancels it",
@@ -98,5 +98,5 @@ def test_every_loop_that_waits_says_what_ends_it() -> None:
         for where in loops(name)
     }
     assert found - LOOPS.keys() == set(), "say what makes these pause, and what ends them"
-    unlisted = {"hub/follow.py:Follow.start"}  # It waits for a hold, and so without `await`.
+    unlisted = {"hub/subscription.py:Follow.start"}  # It waits for a hold, and so without `await`.
     assert LOOPS.keys() - found - unlisted == set(), "these are no more"

@@ -1,6 +1,6 @@
 """One event to everybody who waits, whatever those who are told do about it."""
 
-from pushhub.hub.follow import Follow
+from pushhub.hub.subscription import Follow
 from pushhub.log.cursor import Start
 from pushhub.log.event import Event
 from tests.hub.scripted import ask, feed, opened, park, publish, settled

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pushhub.hub import shelf as module
+from pushhub.hub import channels as module
 from pushhub.hub.hold import Parked
 from tests.hub.scripted import (
     ScriptedStore,

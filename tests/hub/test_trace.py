@@ -9,8 +9,8 @@ import pytest
 from pushhub.http.response import Part
 from pushhub.http.sse import OPENING, FeedStream
 from pushhub.hub.hold import Follower, Hold, Parked
-from pushhub.hub.holders import Client, client_of, holders
 from pushhub.hub.hub import Hub
+from pushhub.hub.readers import Client, client_of, holders
 from pushhub.hub.stream import Stream
 from pushhub.hub.trace import MAX_LIVES, Note, Target, Traced, Tracer
 from pushhub.log.event import Draft

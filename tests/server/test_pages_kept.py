@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub.http.request import Request
-from pushhub.hub import shelf
-from pushhub.hub.gathering import Gathering
+from pushhub.hub import channels as channel_table
+from pushhub.hub.cold_read import Gathering
 from pushhub.log.read import Page
 from pushhub.settings import Settings
 from pushhub.store.base import append
@@ -40,7 +40,7 @@ async def test_no_page_outlives_its_answer(
     redis_shelf: Shelf,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shelf, "MAX_TAILS_BYTES", 2 * 2**20)
+    monkeypatch.setattr(channel_table, "MAX_TAILS_BYTES", 2 * 2**20)
     urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/log.db"}
     app = create_app(Settings(dev=True, store=urls.get(store) or redis_shelf.url(store)))
     await app.open()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub import hub as hub_module
+from pushhub.hub.channels import Shelf
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
-from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
 from pushhub.log.cursor import Cursor, Since

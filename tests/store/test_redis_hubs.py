@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from pushhub.hub import doubt, shelf
+from pushhub.hub import channels as channel_table
+from pushhub.hub import feed_monitor
 from pushhub.hub.hub import Hub
 from pushhub.log.cursor import Cursor, Start, parse_cursor
 from pushhub.log.event import Draft
@@ -181,7 +182,7 @@ async def test_a_channel_is_followed_a_while_after_its_last_reader(
         assert (await answered(held)).data == [number]
     assert server.calls("subscribe") == 1
     assert followers(server) == 1
-    monkeypatch.setattr(shelf, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(channel_table, "LINGER_SECONDS", 0.5)
     await until(lambda: followers(server) == 0)
     (held,) = await parked(near, feed())
     await publish(far, "again")
@@ -242,7 +243,7 @@ async def test_grip_finds_what_its_node_has_acknowledged(near: Hub, proxy: Proxy
 async def test_a_lost_message_of_an_own_publish_is_found_by_the_next_requests(
     near: Hub, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doubt, "OVERDUE_SECONDS", 0.2)
+    monkeypatch.setattr(feed_monitor, "OVERDUE_SECONDS", 0.2)
     (held,) = await parked(near, feed())
     await deafen(near, server)
     await publish(near, "lost")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.hub.follow import LIMIT, Follow
+from pushhub.hub.subscription import LIMIT, Follow
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
 from tests.store.conftest import until

@@ -24,7 +24,7 @@ from pushhub.grip.item import RECOVER_CHANNEL
 from pushhub.http.problem import Problem
 from pushhub.http.raw_response import Verbatim
 from pushhub.http.response import BODILESS
-from pushhub.hub.follow import Follow
+from pushhub.hub.subscription import Follow
 from pushhub.log.read import MAX_ANSWER_BYTES
 from pushhub.origin.client.response import Response
 from pushhub.origin.grip.coalescer import Shares

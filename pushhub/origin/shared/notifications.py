@@ -8,7 +8,7 @@ import orjson
 
 from pushhub.http.path_pattern import PatternError, parse_pattern
 from pushhub.http.problem import Problem
-from pushhub.hub.follow import Follow
+from pushhub.hub.subscription import Follow
 from pushhub.log.event import Draft
 from pushhub.log.json_body import JsonError, load
 from pushhub.store.base import Append, Retention

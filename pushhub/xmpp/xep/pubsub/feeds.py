@@ -6,8 +6,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pushhub.hub.follow import Follow
-from pushhub.hub.holders import Reader
+from pushhub.hub.readers import Reader
+from pushhub.hub.subscription import Follow
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.grant import Action
 from pushhub.store.base import StoreError

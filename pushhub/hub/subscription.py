@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from pushhub.http.problem import Problem
     from pushhub.http.response import Answer
-    from pushhub.hub.holders import Reader
     from pushhub.hub.hub import Hub
+    from pushhub.hub.readers import Reader
     from pushhub.hub.stream import Stream
     from pushhub.log.event import Event
 
