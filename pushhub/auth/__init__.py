@@ -3,7 +3,7 @@
 Everything here is synchronous, and the clock is passed in.
 """
 
-from pushhub.auth.authority import Authority
+from pushhub.auth.authenticator import Authority
 from pushhub.auth.tickets import Tickets
 from pushhub.auth.tokens import TokenKeyError
 

@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import AllowedPublicKeys, get_default_algorithms
 
-from pushhub.auth.keys import PREFIX
+from pushhub.auth.api_keys import PREFIX
 from pushhub.log.grant import Grant, GrantError, grant_from_claim
 
 if TYPE_CHECKING:

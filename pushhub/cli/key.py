@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from pushhub.auth.keys import new_secret, secret_hash
+from pushhub.auth.api_keys import new_secret, secret_hash
 from pushhub.cli.config import Json
 from pushhub.cli.terminal import USAGE, fail, note, say, say_json
 from pushhub.settings import ApiKey

@@ -6,7 +6,7 @@ import typer
 
 from pushhub import telemetry
 from pushhub.auth import Authority, TokenKeyError
-from pushhub.auth.grip import grip_key
+from pushhub.auth.grip_signature import grip_key
 from pushhub.cli.flags import with_settings
 from pushhub.cli.terminal import FAILED, USAGE, fail
 from pushhub.settings import Loaded, Settings

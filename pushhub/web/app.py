@@ -11,8 +11,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
-from pushhub.auth.authority import Authority
-from pushhub.auth.grip import grip_key
+from pushhub.auth.authenticator import Authority
+from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.hub.hub import Hub
 from pushhub.origin.grip.gateway import Grip

@@ -18,7 +18,7 @@ from pushhub.web.console_door import Door
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from pushhub.auth.authority import Authority
+    from pushhub.auth.authenticator import Authority
     from pushhub.auth.tickets import Tickets
     from pushhub.bosh.sessions import Sessions
     from pushhub.http.response import Answer

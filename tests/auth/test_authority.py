@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from pushhub.auth import Authority
-from pushhub.auth.keys import new_secret, secret_hash
+from pushhub.auth.api_keys import new_secret, secret_hash
 from pushhub.http.problem import Problem
 from pushhub.http.request import Request
 from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant, grant_from_claim

@@ -1,7 +1,7 @@
 import jwt
 import pytest
 
-from pushhub.auth.grip import GripKey, grip_key
+from pushhub.auth.grip_signature import GripKey, grip_key
 from pushhub.auth.tokens import TokenError, TokenKeyError
 from pushhub.log.grant import Action
 

@@ -1,7 +1,7 @@
 import re
 from dataclasses import dataclass, field
 
-from pushhub.auth.keys import ApiKeys, new_secret, secret_hash
+from pushhub.auth.api_keys import ApiKeys, new_secret, secret_hash
 from pushhub.log.grant import Action
 
 

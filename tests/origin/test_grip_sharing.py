@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pushhub.auth.keys import new_secret, secret_hash
+from pushhub.auth.api_keys import new_secret, secret_hash
 from tests.origin.apis import Api
 from tests.origin.scripted import Wire, get
 from tests.origin.test_grip_bad import SECRET

@@ -37,7 +37,7 @@ from pushhub.origin.headers import end_to_end, to_origin
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from pushhub.auth.grip import GripKey
+    from pushhub.auth.grip_signature import GripKey
     from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub

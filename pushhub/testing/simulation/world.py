@@ -14,7 +14,7 @@ import jwt
 import structlog
 from pydantic import SecretStr
 
-from pushhub.auth.keys import secret_hash
+from pushhub.auth.api_keys import secret_hash
 from pushhub.log.grant import grant_from_claim
 from pushhub.runtime import Runtime
 from pushhub.settings import Settings

@@ -16,7 +16,7 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.auth.keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
+from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
 from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
 from pushhub.http.problem import Problem
 from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant
@@ -24,7 +24,7 @@ from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pushhub.auth.grip import GripKey
+    from pushhub.auth.grip_signature import GripKey
     from pushhub.http.request import Request
 
 COOKIE = "pushhub_token"
