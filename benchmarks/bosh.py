@@ -14,8 +14,8 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 from pushhub.bosh.body import HTTPBIND, parse
+from pushhub.bosh.negotiation import Policy
 from pushhub.bosh.session import Session
-from pushhub.bosh.terms import Policy
 from pushhub.xml import STREAMS, Element
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr, ValidationError
 
-from pushhub.bosh.terms import Policy
+from pushhub.bosh.negotiation import Policy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.complaint import sentences
 from pushhub.settings.model import is_loopback

@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub import xml
 from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
-from pushhub.bosh.admission import Admission, mark_of
 from pushhub.bosh.body import EMPTY, Body, lines, payload, terminate, write
+from pushhub.bosh.checks import Admission, mark_of
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, Condition
 from pushhub.bosh.keys import KeySequence, key_of
+from pushhub.bosh.negotiation import Policy, Terms, negotiate, opening
 from pushhub.bosh.outbox import Outbox
-from pushhub.bosh.terms import Policy, Terms, negotiate, opening
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED, Entry, Window
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import structlog
 from pushhub.bosh.body import EMPTY, parse, terminate
 from pushhub.bosh.coding import LEAST_BYTES, decode, encode
 from pushhub.bosh.condition import BindingError
-from pushhub.bosh.terms import DEFAULT_CONTENT
+from pushhub.bosh.negotiation import DEFAULT_CONTENT
 from pushhub.http.accept import accepts_gzip
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer

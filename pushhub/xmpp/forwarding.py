@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from pushhub.bosh.body import parse, terminate
 from pushhub.bosh.condition import BindingError, Condition
-from pushhub.bosh.terms import DEFAULT_CONTENT
+from pushhub.bosh.negotiation import DEFAULT_CONTENT
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:

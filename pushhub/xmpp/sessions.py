@@ -10,8 +10,8 @@ import structlog
 
 from pushhub.bosh.body import terminate
 from pushhub.bosh.condition import Condition
+from pushhub.bosh.negotiation import DEFAULT_CONTENT, Policy
 from pushhub.bosh.session import Session
-from pushhub.bosh.terms import DEFAULT_CONTENT, Policy
 from pushhub.http.client_address import counted_as
 from pushhub.store.base import StoreError
 from pushhub.xmpp.carrier import Carrier

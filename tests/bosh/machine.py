@@ -7,8 +7,8 @@ from pushhub import xml
 from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
 from pushhub.bosh.body import HTTPBIND, Body, parse, terminate
 from pushhub.bosh.condition import BindingError, Condition
+from pushhub.bosh.negotiation import DEFAULT_CONTENT, Policy
 from pushhub.bosh.session import Session
-from pushhub.bosh.terms import DEFAULT_CONTENT, Policy
 from pushhub.xml import Element
 from tests.bosh.echo import JID, Echo, StreamError
 

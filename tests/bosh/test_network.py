@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pushhub import xml
 from pushhub.bosh.action import Action, Answer, Deliver, Ended
 from pushhub.bosh.body import CLIENT, parse
+from pushhub.bosh.negotiation import Policy
 from pushhub.bosh.session import Session
-from pushhub.bosh.terms import Policy
 from pushhub.xml import Element
 from tests.bosh.machine import body
 

@@ -6,12 +6,12 @@ import tracemalloc
 import pytest
 
 from pushhub.bosh.action import Answer, Ended
-from pushhub.bosh.admission import MAX_REPEATS
 from pushhub.bosh.body import EMPTY, parse
+from pushhub.bosh.checks import MAX_REPEATS
 from pushhub.bosh.condition import Condition
+from pushhub.bosh.negotiation import Policy
 from pushhub.bosh.outbox import MAX_ANSWER_BYTES, MAX_QUEUED
 from pushhub.bosh.session import Session
-from pushhub.bosh.terms import Policy
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED
 from pushhub.xml import MAX_DEPTH, Element
 from tests.bosh.machine import Machine, Member, body

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from annotated_types import Le
 
 from pushhub.bosh.body import HTTPBIND, parse
-from pushhub.bosh.terms import Policy, negotiate
+from pushhub.bosh.negotiation import Policy, negotiate
 from pushhub.settings import Settings
 from pushhub.store.redis.store import RedisStore
 from pushhub.xmpp import sweep

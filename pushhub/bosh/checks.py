@@ -13,7 +13,7 @@ from pushhub.bosh.keys import KeySequence, key_of
 
 if TYPE_CHECKING:
     from pushhub.bosh.body import Body
-    from pushhub.bosh.terms import Terms
+    from pushhub.bosh.negotiation import Terms
     from pushhub.bosh.window import Entry
 
 # [K7] Strophe.js and stanza.io give up after five.
