@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from pushhub.bosh.negotiation import Policy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
-from pushhub.settings.complaint import sentences
+from pushhub.settings.errors import sentences
 from pushhub.settings.model import is_loopback
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention

@@ -10,7 +10,7 @@ from pushhub.auth.api_keys import new_secret, secret_hash
 from pushhub.cli.config import Json
 from pushhub.cli.terminal import USAGE, fail, note, say, say_json
 from pushhub.settings import ApiKey
-from pushhub.settings.complaint import sentences
+from pushhub.settings.errors import sentences
 
 app = typer.Typer(help="Make API keys, which back ends and operators use.", no_args_is_help=True)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
-from pushhub.settings.complaint import sentences, suggestion
+from pushhub.settings.errors import sentences, suggestion
 from pushhub.settings.model import ENV_PREFIX, Settings
 
 if TYPE_CHECKING:
