@@ -40,10 +40,10 @@ from pushhub.polls.base import AT_ONCE, At, Hint, Poll, Positions, Want, deleted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pushhub.console.trace import Tracer
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Hold
-    from pushhub.hub.trace import Tracer
     from pushhub.log.event import Event
     from pushhub.store.base import Append, Outcome, Store, StoreError
 

@@ -14,6 +14,7 @@ from starlette.routing import Mount, Router
 from pushhub.auth.authenticator import Authority
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
+from pushhub.console.routes import CONSOLE_ROUTES
 from pushhub.hub.hub import Hub
 from pushhub.origin.grip.gateway import Grip
 from pushhub.origin.origin import Origin
@@ -23,7 +24,6 @@ from pushhub.settings import SettingsError, load
 from pushhub.store.redis.acks import Acks, Level
 from pushhub.store.urls import open_store_url
 from pushhub.web.asgi import answered
-from pushhub.web.console import CONSOLE_ROUTES
 from pushhub.web.control import Control
 from pushhub.web.cors import EXPOSED, Cors
 from pushhub.web.faces import ROUTES, Faces

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
+from pushhub.console.routes import CONSOLE_ROUTES
 from pushhub.settings.model import is_loopback
 from pushhub.web.asgi import answered
-from pushhub.web.console import CONSOLE_ROUTES
 from pushhub.web.faces import ROUTES, Faces
 from pushhub.web.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.web.pages import pages, problem_handlers

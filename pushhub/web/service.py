@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.console.agent import Desk
+from pushhub.console.auth import Door
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
 from pushhub.store.base import StoreError
-from pushhub.web.console_desk import Desk
-from pushhub.web.console_door import Door
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping

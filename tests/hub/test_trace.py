@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 import pytest
 
+from pushhub.console.trace import MAX_LIVES, Note, Target, Traced, Tracer
 from pushhub.http.response import Part
 from pushhub.http.sse import OPENING, FeedStream
 from pushhub.hub.hold import Follower, Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.readers import Client, client_of, holders
 from pushhub.hub.stream import Stream
-from pushhub.hub.trace import MAX_LIVES, Note, Target, Traced, Tracer
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, Retention
 from tests.hub.scripted import (
@@ -332,7 +332,7 @@ async def test_pushhubs_own_channels_are_never_traced() -> None:
 
 async def test_what_is_followed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_LIVES <= 10_000
-    monkeypatch.setattr("pushhub.hub.trace.MAX_LIVES", 3)
+    monkeypatch.setattr("pushhub.console.trace.MAX_LIVES", 3)
     async with opened() as hub:
         await warm(hub)
         _, notes = traced(hub, channel="a")

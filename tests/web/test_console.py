@@ -144,7 +144,7 @@ async def test_wrong_keys_are_throttled_and_who_is_in_stays_in(fresh_door: Serve
 
 
 async def test_the_throttle_forgives() -> None:
-    from pushhub.web.console_door import BURST, MAX_ADDRESSES, SECONDS_A_TRY, Throttle
+    from pushhub.console.auth import BURST, MAX_ADDRESSES, SECONDS_A_TRY, Throttle
 
     now = [1000.0]
     throttle = Throttle(lambda: now[0])
@@ -521,9 +521,9 @@ async def test_settings_have_origins_and_no_secrets(guarded: Server) -> None:
 
 
 def test_a_secret_that_nobody_thought_of_is_hidden() -> None:
+    from pushhub.console.settings import _safe, shown
     from pushhub.settings import Settings
     from pushhub.settings.sources import is_secret
-    from pushhub.web.console_settings import _safe, shown
 
     settings = Settings(store="redis://user:hunter2@127.0.0.1/0")
     assert "hunter2" not in json.dumps(shown(settings))

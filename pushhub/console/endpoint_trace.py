@@ -10,8 +10,8 @@ from pushhub.hub.readers import MAX_SUBJECT, NOBODY, Client
 from pushhub.hub.stream import Stream
 
 if TYPE_CHECKING:
+    from pushhub.console.trace import Tracer
     from pushhub.http.request import Request
-    from pushhub.hub.trace import Tracer
     from pushhub.web.faces import Decision, Faces, Match
 
 

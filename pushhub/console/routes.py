@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub import __version__
+from pushhub.console.settings import shown
+from pushhub.console.snapshot import FEED, bounds
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import ConsoleHold
@@ -26,8 +28,6 @@ from pushhub.log.event import check_label
 from pushhub.log.json_body import load
 from pushhub.polls.base import parse_limit
 from pushhub.polls.feed import JSON, NO_STORE, Feed
-from pushhub.web.console_figures import FEED, bounds
-from pushhub.web.console_settings import shown
 from pushhub.web.faces import Face, Route
 from pushhub.web.reading import wait
 

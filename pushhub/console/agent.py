@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
+from pushhub.console.endpoint_trace import Witness
+from pushhub.console.snapshot import FEED, WISHES, figures
+from pushhub.console.trace import Note, Target, Tracer
 from pushhub.hub.readers import holders, readers_on
 from pushhub.hub.subscription import Follow, Untallied
-from pushhub.hub.trace import Note, Target, Tracer
 from pushhub.hub.wheel import OFF
 from pushhub.log.event import Draft
 from pushhub.origin.report import report
 from pushhub.store.base import Append, Retention, StoreError, append
-from pushhub.web.console_figures import FEED, WISHES, figures
-from pushhub.web.console_witness import Witness
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event
