@@ -18,7 +18,7 @@ from typing import IO, Any
 from tests.wire import Client, EventStream, Fields, Response
 
 _UVICORN = [
-    *("-m", "uvicorn", "--factory", "pushhub.web.app:create_app"),
+    *("-m", "uvicorn", "--factory", "pushhub.app:create_app"),
     *("--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1"),
 ]
 

@@ -134,7 +134,7 @@ class Asgi(_Pushhub):
     def launch(self) -> None:
         options = ("--http", "httptools", "--loop", "uvloop", "--no-access-log")
         self.spawn(
-            *(sys.executable, "-m", "uvicorn", "--factory", "pushhub.web.app:create_app"),
+            *(sys.executable, "-m", "uvicorn", "--factory", "pushhub.app:create_app"),
             *("--port", str(self.port), *options, "--timeout-graceful-shutdown", "1"),
             *("--timeout-keep-alive", "75", "--log-level", "warning", "--backlog", "4096"),
             **self.environ(),

@@ -1,7 +1,7 @@
 // node build.mjs [--hub] [FOLDER]
 //
 // Builds the client into the folder, or dist/: both entries as ESM, the script for a tag, source maps and
-// types. The same sources give the same bytes: a test holds what the hub serves (pushhub/web/static/client.*,
+// types. The same sources give the same bytes: a test holds what the hub serves (pushhub/api/static/client.*,
 // which --hub writes) to the sources.
 import { execFileSync } from "node:child_process";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -59,4 +59,4 @@ await writeFile(`${OUT}/client.d.ts`, types + names);
 // With --hub the hub's own copy too.
 if (process.argv.includes("--hub"))
   for (const file of ["client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.d.ts"])
-    await copyFile(`${OUT}/${file}`, `../../pushhub/web/static/${file}`);
+    await copyFile(`${OUT}/${file}`, `../../pushhub/api/static/${file}`);

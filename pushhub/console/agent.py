@@ -26,10 +26,10 @@ from pushhub.origin.report import report
 from pushhub.store.base import Append, Retention, StoreError, append
 
 if TYPE_CHECKING:
+    from pushhub.api.endpoints import Faces
+    from pushhub.api.service import Service
     from pushhub.log.event import Event
     from pushhub.store.base import Outcome
-    from pushhub.web.faces import Faces
-    from pushhub.web.service import Service
 
 log = structlog.get_logger(__name__)
 

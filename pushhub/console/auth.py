@@ -20,8 +20,8 @@ from pushhub.log.grant import EVERYTHING, Grant
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
-    from pushhub.web.service import Service
 
 log = structlog.get_logger(__name__)
 

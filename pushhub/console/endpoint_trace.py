@@ -10,9 +10,9 @@ from pushhub.hub.readers import MAX_SUBJECT, NOBODY, Client
 from pushhub.hub.stream import Stream
 
 if TYPE_CHECKING:
+    from pushhub.api.endpoints import Decision, Faces, Match
     from pushhub.console.trace import Tracer
     from pushhub.http.request import Request
-    from pushhub.web.faces import Decision, Faces, Match
 
 
 class Witness:

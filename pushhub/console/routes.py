@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub import __version__
+from pushhub.api.endpoints import Face, Route
+from pushhub.api.read import wait
 from pushhub.console.settings import shown
 from pushhub.console.snapshot import FEED, bounds
 from pushhub.http.problem import Problem
@@ -28,14 +30,12 @@ from pushhub.log.event import check_label
 from pushhub.log.json_body import load
 from pushhub.polls.base import parse_limit
 from pushhub.polls.feed import JSON, NO_STORE, Feed
-from pushhub.web.faces import Face, Route
-from pushhub.web.reading import wait
 
 if TYPE_CHECKING:
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
-    from pushhub.web.service import Service
 
 # A wish names one channel or one client.
 MAX_WISH_BYTES = 4 * 1024

@@ -16,8 +16,8 @@ from pushhub.hub.stats import LATENCY_BOUNDS
 from pushhub.origin.report import fetch_figures
 
 if TYPE_CHECKING:
+    from pushhub.api.service import Service
     from pushhub.hub.stats import Histogram
-    from pushhub.web.service import Service
 
 WISHES = "$console:wishes"
 FEED = "$console:feed"

@@ -4,7 +4,7 @@ An item may name the one that must have been seen before it (`prev-id`). Publish
 race, so it may come first: then it is parked until the other has come, for five seconds at most,
 and is delivered after that all the same. Everything is decided from the log alone, so every worker
 and every node decides alike: an id that stands before in the log has been seen, and an item without
-`prev-id`, or with `no-seq`, waits for nothing. The log itself drops duplicates (`web/grip.py`).
+`prev-id`, or with `no-seq`, waits for nothing. The log itself drops duplicates (`api/grip.py`).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.api.metrics import most_descriptors
 from pushhub.hub.wheel import OFF
-from pushhub.web.metrics import most_descriptors
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub

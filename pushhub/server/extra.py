@@ -8,7 +8,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pushhub.web.cors import Variant
+    from pushhub.api.cors import Variant
 
 
 class Extra:

@@ -46,11 +46,11 @@ from pushhub.server.relay import Relay
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.api.endpoints import Match, Outcome
     from pushhub.server.extra import Extra
     from pushhub.server.guest import Guest
     from pushhub.server.lobby import Lobby
     from pushhub.server.recall import Manner
-    from pushhub.web.faces import Match, Outcome
 
 log = structlog.get_logger(__name__)
 

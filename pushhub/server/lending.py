@@ -14,13 +14,13 @@ from pushhub.server.phase import GUEST, IDLE
 from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
+    from pushhub.api.endpoints import Outcome
     from pushhub.origin.shared.table import Meaning
     from pushhub.server.extra import Extra
     from pushhub.server.guest import Guest
     from pushhub.server.head import Head
     from pushhub.server.lobby import Lobby
     from pushhub.server.relay import Relay
-    from pushhub.web.faces import Outcome
 
 
 class Lending(asyncio.Protocol):

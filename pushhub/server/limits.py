@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.web.faces import Match, Route
+from pushhub.api.endpoints import Match, Route
 
 # How long, and how much, we read on after a last answer, so that the client reads it before a reset
 # hits it.

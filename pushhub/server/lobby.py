@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pushhub.api.cors import SAME_ORIGIN
 from pushhub.http.forwarded import Proxies
 from pushhub.hub.wheel import OFF
 from pushhub.server.extra import Extras
@@ -19,7 +20,6 @@ from pushhub.server.recall import MAX_HEADERS_BYTES, Generations, Recall
 from pushhub.server.relay import Relay
 from pushhub.server.repeats import Repeats
 from pushhub.server.unix_socket import LOCAL_ADDRESS
-from pushhub.web.cors import SAME_ORIGIN
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from pushhub.api.control import Control
+    from pushhub.app import App
     from pushhub.server.head import Head
     from pushhub.server.lending import Lending
-    from pushhub.web.app import App
-    from pushhub.web.control import Control
 
 log = structlog.get_logger("pushhub.access")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.web.metrics import render
+from pushhub.api.metrics import render
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pushhub.web.service import Service
+    from pushhub.api.service import Service
 
 # A worker that is busy for longer is left out of the sum; `pushhub_workers` says how many are in
 # it.

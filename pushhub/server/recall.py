@@ -18,11 +18,11 @@ from pushhub.http.request import MAX_TARGET_BYTES, Request
 from pushhub.http.response import Answer
 
 if TYPE_CHECKING:
+    from pushhub.api.endpoints import Decision, Faces, Match
     from pushhub.log.grant import Grant
     from pushhub.polls.base import Poll
     from pushhub.server.extra import Extra
     from pushhub.server.head import Head
-    from pushhub.web.faces import Decision, Faces, Match
 
 # The headers that a reading face looks at, beside who asks. `tests/front/test_recall.py` holds it
 # to that.

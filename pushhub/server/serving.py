@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 import uvicorn
 
+from pushhub.app import App, create_app
 from pushhub.server import taken
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
@@ -24,16 +25,15 @@ from pushhub.server.lobby import Lobby
 from pushhub.server.reload import HANGUP
 from pushhub.server.sockets import port_of
 from pushhub.store.base import StoreError
-from pushhub.web.app import App, create_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from pushhub.api.control import Control
     from pushhub.server.front import Connection
     from pushhub.server.reload import Reload
     from pushhub.settings import Settings
-    from pushhub.web.control import Control
 
 log = structlog.get_logger(__name__)
 

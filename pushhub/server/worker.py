@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub import telemetry as logs
+from pushhub.app import create_app
 from pushhub.server.peers import Peers
 from pushhub.server.serving import CannotListen, Server
 from pushhub.settings import Route
 from pushhub.store.base import StoreError
-from pushhub.web.app import create_app
 
 if TYPE_CHECKING:
     import socket

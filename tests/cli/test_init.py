@@ -75,7 +75,7 @@ def test_two_files_have_different_secrets() -> None:
 
 def factory(**environ: str) -> subprocess.CompletedProcess[str]:
     """A server of uvicorn that must not start."""
-    uvicorn = ["-m", "uvicorn", "--factory", "pushhub.web.app:create_app", "--port", "0"]
+    uvicorn = ["-m", "uvicorn", "--factory", "pushhub.app:create_app", "--port", "0"]
     return subprocess.run(
         [sys.executable, *uvicorn],
         env={"PUSHHUB_STORE": "memory://", **environ},

@@ -4,10 +4,10 @@ import json
 import re
 from pathlib import Path
 
+from pushhub.api.grip import GRIP_ROUTES
 from pushhub.grip import instruct as instruct_module
 from pushhub.grip import item as item_module
 from pushhub.grip.filters import FEATURES
-from pushhub.web.grip import GRIP_ROUTES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "grip.md").read_text()

@@ -8,11 +8,11 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from pushhub.api.endpoints import ROUTES
+from pushhub.api.grip import GRIP_ROUTES
+from pushhub.app import create_app
 from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 from pushhub.settings import Settings
-from pushhub.web.app import create_app
-from pushhub.web.faces import ROUTES
-from pushhub.web.grip import GRIP_ROUTES
 
 ROOT = Path(__file__).parents[2]
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}

@@ -18,12 +18,12 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
+from pushhub.api.endpoints import Decision, Match
+from pushhub.app import create_app
 from pushhub.http.request import Request
 from pushhub.server.head import Head
 from pushhub.server.lobby import Lobby
 from pushhub.settings import Settings
-from pushhub.web.app import create_app
-from pushhub.web.faces import Decision, Match
 from tests.front.exchange import parse
 from tests.front.table import CASES
 

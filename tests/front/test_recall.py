@@ -5,9 +5,9 @@ import inspect
 
 import pytest
 
+from pushhub.api import read
 from pushhub.http import etag, prefer
 from pushhub.server.recall import GENERATION, MAX_HEADERS_BYTES, READ_HEADERS, Generations
-from pushhub.web import reading
 from tests.front.fuzzing import Front
 from tests.front.table import get
 
@@ -39,7 +39,7 @@ def test_what_is_seen_once_is_not_kept() -> None:
 def test_the_headers_that_a_reading_face_looks_at() -> None:
     """Every other one must mean nothing to it, or who sends it is told what was for another."""
     looked_at = set()
-    for module in (reading, prefer, etag):
+    for module in (read, prefer, etag):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if (
                 isinstance(node, ast.Call)

@@ -12,12 +12,12 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from pushhub.app import create_app
 from pushhub.origin.shared.table import Sharing
 from pushhub.server.head import Head
 from pushhub.server.lobby import Lobby
 from pushhub.server.recall import MAX_HEADERS_BYTES
 from pushhub.settings import Settings
-from pushhub.web.app import create_app
 from tests.origin.apis import Api, Asked
 from tests.origin.scripted import Wire, get
 

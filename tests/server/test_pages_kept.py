@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pushhub.app import create_app
 from pushhub.http.request import Request
 from pushhub.hub import channels as channel_table
 from pushhub.hub.cold_read import Gathering
 from pushhub.log.read import Page
 from pushhub.settings import Settings
 from pushhub.store.base import append
-from pushhub.web.app import create_app
 from tests.redis_servers import Shelf, redis_shelf
 from tests.store.conftest import item
 

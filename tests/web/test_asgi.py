@@ -5,11 +5,11 @@ from typing import Any
 
 import orjson
 
+from pushhub.app import App, create_app
 from pushhub.hub.hub import Hub
 from pushhub.log.cursor import Start
 from pushhub.polls.feed import Feed
 from pushhub.settings import Settings
-from pushhub.web.app import App, create_app
 from tests.hub.scripted import ask, settled
 from tests.hub.virtual import VirtualLoop
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from pushhub.api.bosh import Bound, bind
+from pushhub.app import App
 from pushhub.bosh.body import EMPTY, HTTPBIND, Body
 from pushhub.bosh.sessions import Caller
 from pushhub.http.request import Request
 from pushhub.log.grant import Grant
 from pushhub.settings import Settings
-from pushhub.web.app import App
-from pushhub.web.bosh import Bound, bind
 from tests.serving import Server, serve
 from tests.wire import Response
 

@@ -20,11 +20,11 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from pushhub.app import create_app
 from pushhub.bosh.body import HTTPBIND
 from pushhub.server.lobby import Lobby
 from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
-from pushhub.web.app import create_app
 from pushhub.xml import XBOSH
 from pushhub.xmpp import names
 from tests.wire import Client, Response
@@ -32,7 +32,7 @@ from tests.wire import Client, Response
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushhub.web.app import App
+    from pushhub.app import App
     from pushhub.xmpp.carrier import Carrier
 
 BOSH = "/http-bind"

@@ -214,7 +214,7 @@ def test_what_is_vendored_is_unchanged() -> None:
 
     import pushhub
 
-    folder = Path(pushhub.__file__).parent / "web/static/console"
+    folder = Path(pushhub.__file__).parent / "api/static/console"
     known = "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"
     assert hashlib.sha256((folder / "uPlot.iife.min.js").read_bytes()).hexdigest() == known
     assert "MIT License" in (folder / "uPlot.LICENSE.txt").read_text()

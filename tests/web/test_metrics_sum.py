@@ -2,10 +2,10 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from pushhub.api.metrics import render
+from pushhub.api.metrics_sum import add_up
+from pushhub.app import create_app
 from pushhub.settings import Settings
-from pushhub.web.app import create_app
-from pushhub.web.metrics import render
-from pushhub.web.metrics_sum import add_up
 
 Samples = dict[tuple[str, ...], float]
 

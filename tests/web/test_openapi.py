@@ -8,6 +8,9 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
+from pushhub.api import batch, cors
+from pushhub.api.endpoints import MAX_BATCH_BYTES, ROUTES
+from pushhub.api.openapi.document import document
 from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 from pushhub.log.channel import MAX_NAME_BYTES
 from pushhub.log.event import RESERVED_TYPES
@@ -15,9 +18,6 @@ from pushhub.log.read import Reason
 from pushhub.polls.base import DEFAULT_LIMIT, MAX_LIMIT
 from pushhub.polls.multi import MAX_CHANNELS
 from pushhub.store.base import IDEMPOTENCY_SECONDS
-from pushhub.web import batch, cors
-from pushhub.web.faces import MAX_BATCH_BYTES, ROUTES
-from pushhub.web.openapi import document
 
 DOCUMENT = document()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
@@ -66,8 +66,8 @@ def test_every_page_is_described(page_paths: set[str]) -> None:
 
 @pytest.fixture
 def page_paths() -> set[str]:
+    from pushhub.app import create_app
     from pushhub.settings import Settings
-    from pushhub.web.app import create_app
 
     app = create_app(Settings(dev=True, store="memory://"))
     return {route.path for route in app.pages.routes if hasattr(route, "path")}

@@ -6,8 +6,8 @@ from urllib.parse import urljoin
 
 import pytest
 
+from pushhub.app import create_app
 from pushhub.settings import Settings
-from pushhub.web.app import create_app
 from tests.serving import Server, events_of, serve
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from pushhub.app import App
 from pushhub.server.lobby import Lobby
 from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
-from pushhub.web.app import App
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -64,4 +64,4 @@ export const compile = async (...mutations: Mutation[]): Promise<Start> => {
 
 /** What the hub serves: the same, made small. */
 export const served = (): Start =>
-  start(readFileSync(new URL("../../../../pushhub/web/static/client.js", import.meta.url), "utf8"));
+  start(readFileSync(new URL("../../../../pushhub/api/static/client.js", import.meta.url), "utf8"));

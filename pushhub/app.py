@@ -11,6 +11,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
+from pushhub.api.asgi import answered
+from pushhub.api.asgi_proxy import Passing
+from pushhub.api.control import Control
+from pushhub.api.cors import EXPOSED, Cors
+from pushhub.api.endpoints import ROUTES, Faces
+from pushhub.api.grip import GRIP_ROUTES
+from pushhub.api.pages import pages, problem_handlers
+from pushhub.api.service import Service
+from pushhub.api.tickets import open_tickets
 from pushhub.auth.authenticator import Authority
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
@@ -23,15 +32,6 @@ from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
 from pushhub.store.redis.acks import Acks, Level
 from pushhub.store.urls import open_store_url
-from pushhub.web.asgi import answered
-from pushhub.web.control import Control
-from pushhub.web.cors import EXPOSED, Cors
-from pushhub.web.faces import ROUTES, Faces
-from pushhub.web.grip import GRIP_ROUTES
-from pushhub.web.pages import pages, problem_handlers
-from pushhub.web.passing import Passing
-from pushhub.web.service import Service
-from pushhub.web.tickets import open_tickets
 from pushhub.xmpp.server import Server
 from pushhub.xmpp.sessions import BoshSessions
 
@@ -183,7 +183,7 @@ def create_app(settings: Settings | None = None) -> App:
     """pushhub as an ASGI application, for any server. Its lifespan opens and closes the store.
 
     Without `settings` they come from the environment and the file that PUSHHUB_CONFIG names, as a
-    server's factory needs it: `uvicorn --factory pushhub.web.app:create_app`.
+    server's factory needs it: `uvicorn --factory pushhub.app:create_app`.
 
     Raises:
         SystemExit: a server must not start with those settings; its sentence is that of

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from pushhub.web.service import Service
+    from pushhub.api.service import Service
 
 # XEP-0156 §4.
 REL = "urn:xmpp:alt-connections:xbosh"

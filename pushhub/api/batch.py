@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pushhub.api.publish import receipt, refusal
+from pushhub.api.service import store_unavailable
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
@@ -37,16 +39,14 @@ from pushhub.log.json_body import (
 from pushhub.polls.feed import JSON as JSON_HEADER
 from pushhub.polls.feed import NO_STORE
 from pushhub.store.base import ANY_VALUE, Append, Appended, Expect, StoreError
-from pushhub.web.publish import receipt, refusal
-from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.log.grant import Grant
     from pushhub.store.base import Outcome
-    from pushhub.web.service import Service
 
 # Appends of one request: it is one transaction of the store, and nobody should wait long for it.
 MAX_APPENDS = 1000

@@ -25,8 +25,8 @@ from pushhub.hub.stream import Stream
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
-    from pushhub.web.cors import Variant
-    from pushhub.web.faces import Faces, Match
+    from pushhub.api.cors import Variant
+    from pushhub.api.endpoints import Faces, Match
 
 # A phone on a bad line sends a few kilobytes in seconds; who takes longer is stuck, or means harm.
 BODY_SECONDS = 20

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.endpoints import Face, Route
+from pushhub.api.service import store_unavailable
 from pushhub.grip.item import RECOVER_CHANNEL, ItemError, parse_batch
 from pushhub.http.accept import negotiate
 from pushhub.http.problem import Problem
@@ -20,14 +22,12 @@ from pushhub.hub.hold import Hold
 from pushhub.log.event import Draft
 from pushhub.log.grant import Action
 from pushhub.store.base import REGISTER, Append, Appended, KeyReused, StoreError
-from pushhub.web.faces import Face, Route
-from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.log.grant import Grant
     from pushhub.store.base import Outcome
-    from pushhub.web.service import Service
 
 # Sixteen items of the largest size. Pushpin drops the connection beyond 1,000,000 bytes.
 MAX_PUBLISH_BYTES = 4 * 1024 * 1024

@@ -20,12 +20,12 @@ from pushhub.polls.multi import Many, parse_many
 from pushhub.polls.value import Value
 
 if TYPE_CHECKING:
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.http.response import Answer
     from pushhub.log.cursor import Since
     from pushhub.log.grant import Grant
     from pushhub.polls.base import Poll
-    from pushhub.web.service import Service
 
 EVENT_STREAM = "text/event-stream"
 _FEED_TYPES = ("application/json", EVENT_STREAM)

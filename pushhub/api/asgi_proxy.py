@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.api.asgi import Exchange
 from pushhub.http.problem import Problem
 from pushhub.origin.exchange import Passage
 from pushhub.origin.headers import end_to_end
 from pushhub.origin.request import Asked
-from pushhub.web.asgi import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.types import Receive, Scope, Send
 
+    from pushhub.api.endpoints import Faces
     from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
     from pushhub.origin.client.response import Response
     from pushhub.origin.origin import Origin
-    from pushhub.web.faces import Faces
 
 log = structlog.get_logger(__name__)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.service import store_unavailable
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
@@ -13,13 +14,12 @@ from pushhub.log.grant import Action
 from pushhub.origin.shared.notifications import resources_of
 from pushhub.polls.feed import JSON, NO_STORE
 from pushhub.store.base import StoreError
-from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.log.grant import Grant
     from pushhub.store.base import Outcome
-    from pushhub.web.service import Service
 
 # A hundred addresses of the length that people write.
 MAX_NOTIFY_BYTES = 64 * 1024

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
+from pushhub.api.asgi import answered
+from pushhub.api.endpoints import ROUTES, Faces
+from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
+from pushhub.api.pages import pages, problem_handlers
 from pushhub.console.routes import CONSOLE_ROUTES
 from pushhub.settings.model import is_loopback
-from pushhub.web.asgi import answered
-from pushhub.web.faces import ROUTES, Faces
-from pushhub.web.grip import GRIP_ROOT, GRIP_ROUTES
-from pushhub.web.pages import pages, problem_handlers
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from pushhub.api.cors import Cors
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.settings import Settings
-    from pushhub.web.cors import Cors
-    from pushhub.web.service import Service
 
 # Beside those that every listener of pushhub has.
 CONTROL_ROUTES = (*CONSOLE_ROUTES, *GRIP_ROUTES, GRIP_ROOT)

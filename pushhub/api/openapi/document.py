@@ -11,9 +11,10 @@ from importlib.resources import files
 from typing import Any
 
 from pushhub import __version__
+from pushhub.api.openapi import bosh as bosh_paths
+from pushhub.api.openapi import origin as origin_paths
+from pushhub.api.openapi.examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
 from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
-from pushhub.web import openapi_bosh, openapi_origin
-from pushhub.web.openapi_examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
 
 _JSON = "application/json"
 _STREAM = "text/event-stream"
@@ -90,8 +91,8 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing(), "delete": _delete_many()},
         "/v1/tickets": {"post": _ticket()},
-        "/v1/notify": openapi_origin.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
-        "/http-bind": openapi_bosh.described(),
+        "/v1/notify": origin_paths.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
+        "/http-bind": bosh_paths.described(),
         **_pages(),
     }
 

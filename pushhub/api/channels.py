@@ -16,10 +16,10 @@ from pushhub.polls.base import parse_limit
 from pushhub.polls.feed import JSON, NO_STORE
 
 if TYPE_CHECKING:
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
-    from pushhub.web.service import Service
 
 # One request deletes so many, which takes a few seconds; its client asks again for more.
 MAX_DELETED = 10_000

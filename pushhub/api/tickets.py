@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.service import store_unavailable
 from pushhub.auth.tickets import Tickets
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
@@ -21,17 +22,16 @@ from pushhub.log.event import BINARY, Draft
 from pushhub.log.read import Page
 from pushhub.polls.feed import JSON, NO_STORE
 from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, StoreError, append
-from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import Stream
     from pushhub.log.grant import Grant
     from pushhub.store.base import Outcome, Store
-    from pushhub.web.service import Service
 
 SECRET_CHANNEL = "$secret:tickets"
 USED_CHANNEL = "$tickets"

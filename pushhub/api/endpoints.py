@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from pushhub.api.batch import batch
+from pushhub.api.bosh import bind, page
+from pushhub.api.channels import delete, delete_many, listing
+from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
+from pushhub.api.publish import publish
+from pushhub.api.read import feed, many, value
+from pushhub.api.tickets import redeem, ticket
 from pushhub.http.content_coding import decoded
 from pushhub.http.problem import Problem
 from pushhub.http.request import QueryError
@@ -21,23 +28,16 @@ from pushhub.hub.hold import Hold
 from pushhub.hub.stream import Stream
 from pushhub.log.channel import ChannelNameError, decode_segment
 from pushhub.log.event import MAX_EVENT_BYTES
-from pushhub.web.batch import batch
-from pushhub.web.bosh import bind, page
-from pushhub.web.channels import delete, delete_many, listing
-from pushhub.web.notify import MAX_NOTIFY_BYTES, notify
-from pushhub.web.publish import publish
-from pushhub.web.reading import feed, many, value
-from pushhub.web.tickets import redeem, ticket
 from pushhub.xml import MAX_BYTES as MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pushhub.api.cors import Cors
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.log.grant import Grant
     from pushhub.polls.base import Poll
-    from pushhub.web.cors import Cors
-    from pushhub.web.service import Service
 
 log = structlog.get_logger(__name__)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.service import store_unavailable
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
@@ -24,13 +25,12 @@ from pushhub.store.base import (
     Mismatch,
     StoreError,
 )
-from pushhub.web.service import store_unavailable
 
 if TYPE_CHECKING:
+    from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.log.grant import Grant
     from pushhub.store.base import Outcome
-    from pushhub.web.service import Service
 
 
 def publish(service: Service, request: Request, grant: Grant, channel: str) -> Hold:

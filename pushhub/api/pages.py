@@ -10,21 +10,21 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from pushhub.api import metrics
+from pushhub.api.assets import CONSOLE_HEADERS, DEMO_MARK, asset, folder, static
+from pushhub.api.host_meta import host_meta
+from pushhub.api.metrics_sum import add_up
+from pushhub.api.openapi.document import document
 from pushhub.http.problem import Problem
 from pushhub.http.request import Request as Asked
 from pushhub.store.base import StoreError
-from pushhub.web import metrics
-from pushhub.web.assets import CONSOLE_HEADERS, DEMO_MARK, asset, folder, static
-from pushhub.web.host_meta import host_meta
-from pushhub.web.metrics_sum import add_up
-from pushhub.web.openapi import document
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
 
-    from pushhub.web.service import Service
+    from pushhub.api.service import Service
 
 # Pages that people open by hand, and may give a slash at the end.
 _PAGES = ("docs", "demo", "console")

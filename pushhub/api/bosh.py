@@ -16,11 +16,11 @@ from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 
 if TYPE_CHECKING:
+    from pushhub.api.service import Service
     from pushhub.bosh.sessions import Sessions
     from pushhub.http.request import Request
     from pushhub.http.response import Headers
     from pushhub.log.grant import Grant
-    from pushhub.web.service import Service
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""The HTTP API: one module for each endpoint, and the table of all."""
