@@ -1,6 +1,6 @@
 """The ASGI driver: runs the faces on any ASGI server, with one task for each request.
 
-`server/front.py` does the same without tasks. This one is for embedding, and for servers other than
+`server/http1/connection.py` does the same without tasks. This one is for embedding, and for servers other than
 uvicorn.
 """
 

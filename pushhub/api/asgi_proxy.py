@@ -1,7 +1,7 @@
 """Requests that pass through to the origin, on plain ASGI.
 
 What ASGI does not know cannot pass: names of headers come in lower case, reason phrases are the
-server's, trailers, 1xx and WebSockets are dropped. `server/relay.py` passes all of that.
+server's, trailers, 1xx and WebSockets are dropped. `server/http1/proxy.py` passes all of that.
 """
 
 from __future__ import annotations

@@ -58,10 +58,10 @@ def _serve(
     controls: list[socket.socket],
 ) -> int:
     if settings.workers > 1:
-        from pushhub.server.workers import Supervisor
+        from pushhub.server.supervisor import Supervisor
 
         return Supervisor(settings, publics, reload, controls).run()
-    from pushhub.server.serving import run as serve
+    from pushhub.server.server import run as serve
 
     return serve(settings, publics, reload, controls)
 

@@ -12,8 +12,8 @@ import orjson
 
 from pushhub import telemetry as logs
 from pushhub.app import create_app
-from pushhub.server.peers import Peers
-from pushhub.server.serving import CannotListen, Server
+from pushhub.server.server import CannotListen, Server
+from pushhub.server.worker_metrics import Peers
 from pushhub.settings import Route
 from pushhub.store.base import StoreError
 

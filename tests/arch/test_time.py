@@ -14,7 +14,7 @@ SHELLS = (
     "pushhub/doctor/",
     "pushhub/runtime.py",
     "pushhub/server/collector.py",
-    "pushhub/server/workers.py",
+    "pushhub/server/supervisor.py",
     "pushhub/store/redis",
     "pushhub/store/sqlite",
     "pushhub/testing/",

@@ -21,8 +21,8 @@ from uvicorn.server import ServerState
 from pushhub.api.endpoints import Decision, Match
 from pushhub.app import create_app
 from pushhub.http.request import Request
-from pushhub.server.head import Head
-from pushhub.server.lobby import Lobby
+from pushhub.server.http1.context import Lobby
+from pushhub.server.http1.head import Head
 from pushhub.settings import Settings
 from tests.front.exchange import parse
 from tests.front.table import CASES

@@ -1,7 +1,7 @@
 """The header lines that the front adds."""
 
 from pushhub.api.cors import SAME_ORIGIN, Cors
-from pushhub.server.extra import Extras
+from pushhub.server.http1.response_headers import Extras
 
 
 def test_the_lines_of_a_variant() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pushhub.http.forwarded import Proxies
 from pushhub.http.problem import Problem
-from pushhub.server.head import MAX_HEAD_BYTES, Head, HeadParser, check_start
+from pushhub.server.http1.head import MAX_HEAD_BYTES, Head, HeadParser, check_start
 from tests.front.table import CASES, get, post
 
 

@@ -7,7 +7,12 @@ import pytest
 
 from pushhub.api import read
 from pushhub.http import etag, prefer
-from pushhub.server.recall import GENERATION, MAX_HEADERS_BYTES, READ_HEADERS, Generations
+from pushhub.server.http1.request_cache import (
+    GENERATION,
+    MAX_HEADERS_BYTES,
+    READ_HEADERS,
+    Generations,
+)
 from tests.front.fuzzing import Front
 from tests.front.table import get
 

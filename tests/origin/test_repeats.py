@@ -14,9 +14,9 @@ from uvicorn.server import ServerState
 
 from pushhub.app import create_app
 from pushhub.origin.shared.table import Sharing
-from pushhub.server.head import Head
-from pushhub.server.lobby import Lobby
-from pushhub.server.recall import MAX_HEADERS_BYTES
+from pushhub.server.http1.context import Lobby
+from pushhub.server.http1.head import Head
+from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES
 from pushhub.settings import Settings
 from tests.origin.apis import Api, Asked
 from tests.origin.scripted import Wire, get

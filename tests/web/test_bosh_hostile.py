@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from pushhub.app import create_app
 from pushhub.bosh.body import HTTPBIND
-from pushhub.server.lobby import Lobby
+from pushhub.server.http1.context import Lobby
 from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
 from pushhub.xml import XBOSH

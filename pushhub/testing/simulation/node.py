@@ -10,7 +10,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from pushhub.app import App
-from pushhub.server.lobby import Lobby
+from pushhub.server.http1.context import Lobby
 from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
 
 if TYPE_CHECKING:

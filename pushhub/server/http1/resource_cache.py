@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.etag import parse_tags
 from pushhub.origin.shared.condition import Tags
-from pushhub.server.recall import MAX_HEADERS_BYTES, Generations
+from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES, Generations
 
 if TYPE_CHECKING:
     from pushhub.http.response import Answer
     from pushhub.hub.hold import Hold
     from pushhub.origin.shared.condition import Condition
     from pushhub.origin.shared.table import Meaning, Sharing
-    from pushhub.server.extra import Extra
-    from pushhub.server.head import Head
-    from pushhub.server.relay import Host
+    from pushhub.server.http1.head import Head
+    from pushhub.server.http1.proxy import Host
+    from pushhub.server.http1.response_headers import Extra
 
 # A value that no two parsers could read differently; it ends no line. Tags are hashes or numbers.
 _TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r\n)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from pushhub.server.limits import MAX_AHEAD_BYTES
+from pushhub.server.http1.limits import MAX_AHEAD_BYTES
 
 
 class End(asyncio.Protocol):

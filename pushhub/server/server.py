@@ -20,8 +20,8 @@ from pushhub.server import taken
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
 from pushhub.server.descriptors import Descriptors
-from pushhub.server.lending import Lending
-from pushhub.server.lobby import Lobby
+from pushhub.server.http1.context import Lobby
+from pushhub.server.http1.handoff import Lending
 from pushhub.server.reload import HANGUP
 from pushhub.server.sockets import port_of
 from pushhub.store.base import StoreError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pushhub.api.control import Control
-    from pushhub.server.front import Connection
+    from pushhub.server.http1.connection import Connection
     from pushhub.server.reload import Reload
     from pushhub.settings import Settings
 

@@ -14,9 +14,9 @@ import structlog
 from pushhub.http.problem import Problem
 from pushhub.origin.exchange import Passage
 from pushhub.origin.request import Asked, pairs_of
-from pushhub.server.limits import MAX_AHEAD_BYTES
+from pushhub.server.http1.limits import MAX_AHEAD_BYTES
+from pushhub.server.http1.tunnel import join
 from pushhub.server.sockets import reset
-from pushhub.server.tunnel import join
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pushhub.origin.client.response import Response
     from pushhub.origin.origin import Origin
     from pushhub.origin.shared.table import Meaning
-    from pushhub.server.head import Head
+    from pushhub.server.http1.head import Head
 
 log = structlog.get_logger(__name__)
 

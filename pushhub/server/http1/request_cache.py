@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pushhub.api.endpoints import Decision, Faces, Match
     from pushhub.log.grant import Grant
     from pushhub.polls.base import Poll
-    from pushhub.server.extra import Extra
-    from pushhub.server.head import Head
+    from pushhub.server.http1.head import Head
+    from pushhub.server.http1.response_headers import Extra
 
 # The headers that a reading face looks at, beside who asks. `tests/front/test_recall.py` holds it
 # to that.

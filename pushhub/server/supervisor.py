@@ -25,7 +25,7 @@ import structlog
 
 from pushhub.server.banner import banner
 from pushhub.server.reload import HANGUP
-from pushhub.server.serving import GRACE_SECONDS
+from pushhub.server.server import GRACE_SECONDS
 from pushhub.server.sockets import SHARES, bound, port_of
 from pushhub.server.worker import Beat, Failed, Hurry, Ready, Reroute, work, written_routes
 

@@ -29,9 +29,9 @@ from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.stream import Stream
 from pushhub.hub.wheel import OFF, TICK_SECONDS
-from pushhub.server.head import MAX_HEAD_BYTES, Head, check_start
-from pushhub.server.lending import Lending
-from pushhub.server.limits import (
+from pushhub.server.http1.handoff import Lending
+from pushhub.server.http1.head import MAX_HEAD_BYTES, Head, check_start
+from pushhub.server.http1.limits import (
     ASTERISK,
     LINGER_BYTES,
     LINGER_SECONDS,
@@ -39,18 +39,18 @@ from pushhub.server.limits import (
     SLICE_SECONDS,
     WRITE_HIGH_WATER,
 )
-from pushhub.server.outlet import Outlet
-from pushhub.server.phase import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
-from pushhub.server.relay import Relay
+from pushhub.server.http1.phase import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
+from pushhub.server.http1.proxy import Relay
+from pushhub.server.http1.stream_writer import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.api.endpoints import Match, Outcome
-    from pushhub.server.extra import Extra
-    from pushhub.server.guest import Guest
-    from pushhub.server.lobby import Lobby
-    from pushhub.server.recall import Manner
+    from pushhub.server.http1.context import Lobby
+    from pushhub.server.http1.request_cache import Manner
+    from pushhub.server.http1.response_headers import Extra
+    from pushhub.server.http1.uvicorn_request import Guest
 
 log = structlog.get_logger(__name__)
 

@@ -12,13 +12,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pushhub.api.cors import SAME_ORIGIN
 from pushhub.http.forwarded import Proxies
 from pushhub.hub.wheel import OFF
-from pushhub.server.extra import Extras
-from pushhub.server.front import Connection
-from pushhub.server.guest import Guest
-from pushhub.server.head import HeadParser
-from pushhub.server.recall import MAX_HEADERS_BYTES, Generations, Recall
-from pushhub.server.relay import Relay
-from pushhub.server.repeats import Repeats
+from pushhub.server.http1.connection import Connection
+from pushhub.server.http1.head import HeadParser
+from pushhub.server.http1.proxy import Relay
+from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES, Generations, Recall
+from pushhub.server.http1.resource_cache import Repeats
+from pushhub.server.http1.response_headers import Extras
+from pushhub.server.http1.uvicorn_request import Guest
 from pushhub.server.unix_socket import LOCAL_ADDRESS
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from pushhub.api.control import Control
     from pushhub.app import App
-    from pushhub.server.head import Head
-    from pushhub.server.lending import Lending
+    from pushhub.server.http1.handoff import Lending
+    from pushhub.server.http1.head import Head
 
 log = structlog.get_logger("pushhub.access")
 

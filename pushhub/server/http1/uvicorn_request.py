@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from pushhub.server.head import Head
+    from pushhub.server.http1.head import Head
 
 
 class Host(Protocol):

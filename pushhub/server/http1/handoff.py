@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from pushhub.http.body import Body, Chunked, OfLength
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
-from pushhub.server.phase import GUEST, IDLE
+from pushhub.server.http1.phase import GUEST, IDLE
 from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
     from pushhub.api.endpoints import Outcome
     from pushhub.origin.shared.table import Meaning
-    from pushhub.server.extra import Extra
-    from pushhub.server.guest import Guest
-    from pushhub.server.head import Head
-    from pushhub.server.lobby import Lobby
-    from pushhub.server.relay import Relay
+    from pushhub.server.http1.context import Lobby
+    from pushhub.server.http1.head import Head
+    from pushhub.server.http1.proxy import Relay
+    from pushhub.server.http1.response_headers import Extra
+    from pushhub.server.http1.uvicorn_request import Guest
 
 
 class Lending(asyncio.Protocol):
