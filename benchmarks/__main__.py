@@ -19,13 +19,13 @@ from benchmarks.comparison import Wish, compare
 from benchmarks.machine import machine
 from benchmarks.plots import PlotError, draw
 from benchmarks.servers import SERVERS
-from pushhub.testing.load.figures import KINDS
-from pushhub.testing.load.scenarios import SCENARIOS
+from pushhub.bench.figures import KINDS
+from pushhub.bench.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pushhub.testing.load.target import Figures
+    from pushhub.bench.target import Figures
 
 _DEFAULT_SCENARIO = "fan-out"
 _DEFAULT_SERVERS = ("front", "nchan")

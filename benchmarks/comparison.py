@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from benchmarks.machine import busy_seconds
 from benchmarks.servers import SERVERS
 from benchmarks.servers.server import Absent
-from pushhub.testing.load.crew import CrewError
-from pushhub.testing.load.figures import medians
-from pushhub.testing.load.publishing import PublishError
-from pushhub.testing.load.scenarios import SCENARIOS
+from pushhub.bench.crew import CrewError
+from pushhub.bench.figures import medians
+from pushhub.bench.publishing import PublishError
+from pushhub.bench.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from benchmarks.servers.server import Server
-    from pushhub.testing.load.target import Figures, Load
+    from pushhub.bench.target import Figures, Load
 
 # What a run that fails fails with; the next server's turn comes all the same.
 _TROUBLE = (OSError, RuntimeError, PublishError, CrewError)

@@ -22,10 +22,10 @@ import uvloop
 from benchmarks.servers.pushhub import Front
 from benchmarks.servers.pushpin import Pushpin
 from benchmarks.servers.server import Absent, Server, free_port
-from pushhub.testing.load.dialect import BROWSER, ORIGIN
+from pushhub.bench.dialect import BROWSER, ORIGIN
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.target import Figures
+    from pushhub.bench.target import Figures
 
 BODY = b"x" * 200
 RESPONSE = (

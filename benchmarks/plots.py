@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmarks.report import grouped
-from pushhub.testing.load.figures import KINDS
+from pushhub.bench.figures import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

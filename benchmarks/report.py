@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from benchmarks.comparison import Result
 from benchmarks.servers import SERVERS
 from benchmarks.targets import judge
-from pushhub.testing.load.figures import warnings
-from pushhub.testing.load.scenarios import SCENARIOS
-from pushhub.testing.load.table import markdown, table
+from pushhub.bench.figures import warnings
+from pushhub.bench.scenarios import SCENARIOS
+from pushhub.bench.table import markdown, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

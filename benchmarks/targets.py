@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.figures import KINDS
+from pushhub.bench.figures import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from pushhub.testing.load.processes import Processes
+from pushhub.bench.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

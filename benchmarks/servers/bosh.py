@@ -11,7 +11,7 @@ from benchmarks.servers.pushhub import Front
 from benchmarks.servers.server import Server
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.target import Target
+    from pushhub.bench.target import Target
 
 _READY_SECONDS = 30.0
 _CREATION = (

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from benchmarks.servers.server import KEY, PEERS, TOKEN, Server
-from pushhub.testing.load.dialect import BROWSER, ORIGIN, bearer, post
-from pushhub.testing.load.target import Target
+from pushhub.bench.dialect import BROWSER, ORIGIN, bearer, post
+from pushhub.bench.target import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from benchmarks.servers.server import KEY, PEERS, TOKEN, Server
-from pushhub.testing.load.dialect import BROWSER, ORIGIN, bearer, post
-from pushhub.testing.load.target import Target
+from pushhub.bench.dialect import BROWSER, ORIGIN, bearer, post
+from pushhub.bench.target import Target
 
 _MODULES = Path("/usr/lib/nginx/modules")
 _TAG = re.compile(rb"\r\netag: *([^\r]+)", re.IGNORECASE)

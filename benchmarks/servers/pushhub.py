@@ -14,8 +14,8 @@ import jwt
 from benchmarks.servers.server import Server
 from pushhub import __version__
 from pushhub.auth.api_keys import new_secret, secret_hash
-from pushhub.testing.load.dialect import ORIGIN, Feed, bearer
-from pushhub.testing.load.target import Target
+from pushhub.bench.dialect import ORIGIN, Feed, bearer
+from pushhub.bench.target import Target
 
 STORES = {
     "memory": "memory://",

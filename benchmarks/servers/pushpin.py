@@ -14,8 +14,8 @@ from types import MappingProxyType
 
 from benchmarks.servers.naive import Plain
 from benchmarks.servers.server import KEY, PEERS, TOKEN, Server, free_port
-from pushhub.testing.load.dialect import BROWSER, ORIGIN, bearer
-from pushhub.testing.load.target import Target
+from pushhub.bench.dialect import BROWSER, ORIGIN, bearer
+from pushhub.bench.target import Target
 
 _INTERNAL = Path("/usr/lib/pushpin/internal.conf")
 _PARTS = ("pushpin", "condure", "zurl")

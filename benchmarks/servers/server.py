@@ -13,13 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
-from pushhub.testing.load.processes import Processes
+from pushhub.bench.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from pushhub.testing.load.target import Target
+    from pushhub.bench.target import Target
 
 PEERS = Path(__file__).parent.parent / "peers"
 

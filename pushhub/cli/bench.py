@@ -16,7 +16,7 @@ from pushhub.settings.model import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.testing.load.target import Figures, Load, Target
+    from pushhub.bench.target import Figures, Load, Target
 
 # Those that only look at the server's processes.
 _NEED_PID = ("idle", "memory", "memory-spread", "memory-users")
@@ -71,9 +71,9 @@ def bench(
     Its channels are new ones, named bench-…, which the hub keeps as it keeps any other.
     """
     # Only here, so that every other command starts without it.
-    from pushhub.testing.load.crew import CrewError
-    from pushhub.testing.load.publishing import PublishError
-    from pushhub.testing.load.scenarios import SCENARIOS
+    from pushhub.bench.crew import CrewError
+    from pushhub.bench.publishing import PublishError
+    from pushhub.bench.scenarios import SCENARIOS
 
     if as_list:
         for name, entry in SCENARIOS.items():
@@ -103,9 +103,9 @@ def target_of(
     url: str, key: str | None, token: str | None, pid: int | None, *, remote: bool
 ) -> "Target":
     """What is at an address; an address that cannot be used ends the command."""
-    from pushhub.testing.load.dialect import Feed, bearer
-    from pushhub.testing.load.processes import Processes
-    from pushhub.testing.load.target import Target
+    from pushhub.bench.dialect import Feed, bearer
+    from pushhub.bench.processes import Processes
+    from pushhub.bench.target import Target
 
     try:
         parts = urlsplit(url)
@@ -160,8 +160,8 @@ def _tell(title: str, figures: "Figures", *, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from pushhub.testing.load.figures import warnings
-    from pushhub.testing.load.table import table
+    from pushhub.bench.figures import warnings
+    from pushhub.bench.table import table
 
     if as_json:
         say_json({name: None if isnan(value) else value for name, value in figures.items()})

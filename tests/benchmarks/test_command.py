@@ -9,7 +9,7 @@ from benchmarks.__main__ import main
 from benchmarks.servers import SERVERS
 from benchmarks.servers.nchan import Nchan
 from benchmarks.servers.pushhub import Front
-from pushhub.testing.load.scenarios import SCENARIOS
+from pushhub.bench.scenarios import SCENARIOS
 from tests.cli.running import pushhub
 
 TINY = ("--holds", "8", "--publishes", "2", "--seconds", "1")

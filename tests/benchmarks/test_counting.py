@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from benchmarks.servers.naive import Plain
-from pushhub.testing.load.crew import Crew
-from pushhub.testing.load.response import payload
-from pushhub.testing.load.tally import Report
+from pushhub.bench.crew import Crew
+from pushhub.bench.response import payload
+from pushhub.bench.tally import Report
 
 NEVER = None
 

@@ -11,9 +11,9 @@ from benchmarks.comparison import Result
 from benchmarks.report import Run, as_markdown, read_json, write_json
 from benchmarks.targets import judge
 from pushhub import __version__
-from pushhub.testing.load.figures import medians, warnings
-from pushhub.testing.load.table import markdown
-from pushhub.testing.load.tally import Latencies
+from pushhub.bench.figures import medians, warnings
+from pushhub.bench.table import markdown
+from pushhub.bench.tally import Latencies
 
 
 def test_quantiles_are_right_to_a_percent() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks.servers import SERVERS
 from benchmarks.servers.pushhub import Front
-from pushhub.testing.load.figures import KINDS
-from pushhub.testing.load.scenarios import SCENARIOS, idle
-from pushhub.testing.load.target import Load
+from pushhub.bench.figures import KINDS
+from pushhub.bench.scenarios import SCENARIOS, idle
+from pushhub.bench.target import Load
 
 TINY = Load(holds=24, publishes=2, seconds=1.0, interval=0.1)
 

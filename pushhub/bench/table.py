@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from pushhub.testing.load.figures import KINDS, cell, columns
+from pushhub.bench.figures import KINDS, cell, columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.testing.load.target import Figures
+    from pushhub.bench.target import Figures
 
 
 def table(title: str, rows: Mapping[str, Figures]) -> Table:

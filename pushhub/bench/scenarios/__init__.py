@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.scenarios import (
+from pushhub.bench.scenarios import (
     churn,
     fan_out,
     idle,
@@ -16,12 +16,12 @@ from pushhub.testing.load.scenarios import (
     steady,
     storm,
 )
-from pushhub.testing.load.target import Load
+from pushhub.bench.target import Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.testing.load.target import Figures, Target
+    from pushhub.bench.target import Figures, Target
 
 
 # So many deliveries make a figure that repeats; the clock's tick is a hundredth of a second.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from pushhub.testing.load.dialect import describe
-from pushhub.testing.load.tally import Report
+from pushhub.bench.dialect import describe
+from pushhub.bench.tally import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from pushhub.testing.load.dialect import Dialect
+    from pushhub.bench.dialect import Dialect
 
 
 class CrewError(Exception):
@@ -30,7 +30,7 @@ class Crew:
     ) -> None:
         self._members = [
             subprocess.Popen(
-                [sys.executable, "-m", "pushhub.testing.load.generator"],
+                [sys.executable, "-m", "pushhub.bench.generator"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )

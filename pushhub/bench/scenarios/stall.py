@@ -11,11 +11,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.scenarios.fan_out import delivery_figures, rounds
-from pushhub.testing.load.target import fresh_channels
+from pushhub.bench.scenarios.fan_out import delivery_figures, rounds
+from pushhub.bench.target import fresh_channels
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.target import Figures, Load, Target
+    from pushhub.bench.target import Figures, Load, Target
 
 # Between two requests of the probe: often enough to hit every stall, and little load.
 PAUSE_SECONDS = 0.0005

@@ -10,12 +10,12 @@ import asyncio
 from time import monotonic, monotonic_ns, process_time
 from typing import TYPE_CHECKING, cast
 
-from pushhub.testing.load.dialect import TOKEN_MARK
-from pushhub.testing.load.response import News, read_news, read_response
+from pushhub.bench.dialect import TOKEN_MARK
+from pushhub.bench.response import News, read_news, read_response
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.dialect import Dialect
-    from pushhub.testing.load.tally import Tally
+    from pushhub.bench.dialect import Dialect
+    from pushhub.bench.tally import Tally
 
 # Seconds until a client that was refused asks again.
 RETRY_SECONDS = 1.0

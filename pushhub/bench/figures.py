@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pushhub.testing.load.target import Figures
+    from pushhub.bench.target import Figures
 
 # A generator that uses more of a core than this has nothing left to measure with.
 LIMIT_SHARE = 0.85

@@ -7,10 +7,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.target import fresh_channels
+from pushhub.bench.target import fresh_channels
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.target import Figures, Load, Target
+    from pushhub.bench.target import Figures, Load, Target
 
 # An event every so many seconds: rarer than polls, as nearly everything is that is polled for, and
 # a number that keeps no step with their interval.

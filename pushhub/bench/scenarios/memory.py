@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.scenarios.fan_out import rounds
-from pushhub.testing.load.target import fresh_channels
+from pushhub.bench.scenarios.fan_out import rounds
+from pushhub.bench.target import fresh_channels
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.target import Figures, Load, Target
+    from pushhub.bench.target import Figures, Load, Target
 
 # Events after which memory has what it grows to.
 ROUNDS = 3

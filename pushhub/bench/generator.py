@@ -20,10 +20,10 @@ from typing import Any
 import orjson
 import uvloop
 
-from pushhub.testing.load.dialect import restore
-from pushhub.testing.load.poller import Channel, Crowd, Poller
-from pushhub.testing.load.publishing import publish_for
-from pushhub.testing.load.tally import Tally
+from pushhub.bench.dialect import restore
+from pushhub.bench.poller import Channel, Crowd, Poller
+from pushhub.bench.publishing import publish_for
+from pushhub.bench.tally import Tally
 
 # Connections being opened at a time: listen queues have 4,096 places and often fewer.
 OPENING = 256

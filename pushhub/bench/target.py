@@ -8,15 +8,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.crew import Crew
-from pushhub.testing.load.dialect import TOKEN_MARK
-from pushhub.testing.load.publishing import Line, Publisher
+from pushhub.bench.crew import Crew
+from pushhub.bench.dialect import TOKEN_MARK
+from pushhub.bench.publishing import Line, Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pushhub.testing.load.dialect import Dialect
-    from pushhub.testing.load.processes import Processes
+    from pushhub.bench.dialect import Dialect
+    from pushhub.bench.processes import Processes
 
 # A server is quiet when a twentieth of a second costs it no more than a clock tick.
 QUIET_SECONDS = 0.05

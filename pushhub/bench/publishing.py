@@ -10,12 +10,12 @@ from array import array
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
-from pushhub.testing.load.response import Response, payload, read_response
-from pushhub.testing.load.tally import Latencies
+from pushhub.bench.response import Response, payload, read_response
+from pushhub.bench.tally import Latencies
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.dialect import Dialect
-    from pushhub.testing.load.generator import Generator
+    from pushhub.bench.dialect import Dialect
+    from pushhub.bench.generator import Generator
 
 # Seconds for one answer.
 PATIENCE = 30.0

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.scenarios.fan_out import delivery_figures
+from pushhub.bench.scenarios.fan_out import delivery_figures
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.publishing import Publisher
-    from pushhub.testing.load.target import Figures, Load, Target
+    from pushhub.bench.publishing import Publisher
+    from pushhub.bench.target import Figures, Load, Target
 
 # Events a second, over so many connections, of which each waits for one receipt at a time.
 RATE = 2000

@@ -10,12 +10,12 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.target import Figures, Load, Target, fresh_channels
+from pushhub.bench.target import Figures, Load, Target, fresh_channels
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.crew import Crew
-    from pushhub.testing.load.publishing import Publisher
-    from pushhub.testing.load.tally import Report
+    from pushhub.bench.crew import Crew
+    from pushhub.bench.publishing import Publisher
+    from pushhub.bench.tally import Report
 
 # The first rounds fill caches, and grow what grows once.
 WARM_UP = 3

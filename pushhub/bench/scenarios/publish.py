@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.tally import Latencies
-from pushhub.testing.load.target import fresh_channels
+from pushhub.bench.tally import Latencies
+from pushhub.bench.target import fresh_channels
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.target import Figures, Load, Target
+    from pushhub.bench.target import Figures, Load, Target
 
 # A channel for some connections, so that neither one nor very many are written to.
 CHANNELS = 16

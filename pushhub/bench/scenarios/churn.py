@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pushhub.testing.load.target import fresh_channels
+from pushhub.bench.target import fresh_channels
 
 if TYPE_CHECKING:
-    from pushhub.testing.load.target import Figures, Load, Target
+    from pushhub.bench.target import Figures, Load, Target
 
 # The shortest that every server can be asked for.
 WAIT = 1
