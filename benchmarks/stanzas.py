@@ -13,13 +13,13 @@ from pushhub.hub.hub import Hub
 from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
 from pushhub.xml import Element, parse
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.sasl import Identity
 from pushhub.xmpp.server import Server
-from pushhub.xmpp.stream import State, Stream
+from pushhub.xmpp.transport.stream import State, Stream
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.session import Session
+    from pushhub.xmpp.routing.session import Session
 
 # A server's loop has other things to do, too.
 TURN = 50
@@ -50,7 +50,7 @@ async def session(server: Server, local: str, *, anonymous: bool) -> tuple[Wire,
     identity = Identity(local, anonymous=anonymous)
     stream.session = await server.join(stream, identity, "")
     stream.state = State.BOUND
-    stream.receive(parse(f"<presence xmlns='{names.CLIENT}'/>".encode()))
+    stream.receive(parse(f"<presence xmlns='{ns.CLIENT}'/>".encode()))
     await server.settle()
     wire.sent = 0
     return wire, stream.session
@@ -68,9 +68,9 @@ async def measure(count: int, *, anonymous: bool) -> float:
     _, romeo = await session(server, "romeo", anonymous=anonymous)
     wire, juliet = await session(server, "juliet", anonymous=anonymous)
     text = (
-        f"<message xmlns='{names.CLIENT}' to='{juliet.jid.text}' type='chat' id='m1'>"
+        f"<message xmlns='{ns.CLIENT}' to='{juliet.jid.text}' type='chat' id='m1'>"
         "<body>Wherefore art thou Romeo?</body>"
-        f"<active xmlns='{names.CHAT_STATES}'/></message>"
+        f"<active xmlns='{ns.CHAT_STATES}'/></message>"
     )
     stanzas = [parse(text.encode()) for _ in range(count)]
     begun = time.process_time()

@@ -22,8 +22,8 @@ from benchmarks.servers.bosh import Hub
 from benchmarks.servers.server import PEERS, free_port
 from pushhub.hub.hub import Hub as Core
 from pushhub.store.urls import open_store_url
-from pushhub.xmpp.accounts import Accounts
-from pushhub.xmpp.registers import Registers
+from pushhub.xmpp.storage.accounts import Accounts
+from pushhub.xmpp.storage.key_value import Registers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

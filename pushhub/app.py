@@ -33,7 +33,7 @@ from pushhub.settings import SettingsError, load
 from pushhub.store.redis.acks import Acks, Level
 from pushhub.store.urls import open_store_url
 from pushhub.xmpp.server import Server
-from pushhub.xmpp.sessions import BoshSessions
+from pushhub.xmpp.transport.sessions import BoshSessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -106,7 +106,7 @@ def _domains(settings: Settings) -> list[str]:
 
 def _parts(address: str, settings: Settings) -> tuple[str, str]:
     """Localpart and domain of an address, which must be served."""
-    from pushhub.xmpp.jid import JidError, parse_jid
+    from pushhub.xmpp.model.jid import JidError, parse_jid
 
     try:
         jid = parse_jid(address)
@@ -143,9 +143,9 @@ def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
     # Only here, so that every other command starts without them.
     from pushhub.hub.hub import Hub
     from pushhub.store.urls import open_store_url
-    from pushhub.xmpp.accounts import AccountError, Accounts
-    from pushhub.xmpp.jid import JidError
-    from pushhub.xmpp.registers import Registers
+    from pushhub.xmpp.model.jid import JidError
+    from pushhub.xmpp.storage.accounts import AccountError, Accounts
+    from pushhub.xmpp.storage.key_value import Registers
 
     async def run() -> T:
         hub = Hub(open_store_url(settings.store, may_evict=settings.store_may_evict))

@@ -11,23 +11,23 @@ import structlog
 from pushhub.auth.tokens import Tokens
 from pushhub.log.grant import EVERYTHING, Grant
 from pushhub.store.base import StoreError
-from pushhub.xmpp import names
-from pushhub.xmpp.accounts import Accounts
-from pushhub.xmpp.archive import archived_as
-from pushhub.xmpp.gate import Gate
-from pushhub.xmpp.handover import load_session, resume_feeds
-from pushhub.xmpp.home import Home
-from pushhub.xmpp.jid import Jid, parse_jid
-from pushhub.xmpp.messages import Messages
-from pushhub.xmpp.nodes import Nodes
-from pushhub.xmpp.presences import Presences
-from pushhub.xmpp.queries import Queries
-from pushhub.xmpp.registers import Registers
-from pushhub.xmpp.roster import Rosters
+from pushhub.xmpp.cluster.membership import Nodes
+from pushhub.xmpp.cluster.serialize import load_session, resume_feeds
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.model.jid import Jid, parse_jid
+from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure, may_fail
+from pushhub.xmpp.routing.iq import Queries
+from pushhub.xmpp.routing.local_user import Home
+from pushhub.xmpp.routing.messages import Messages
+from pushhub.xmpp.routing.presence import Presences
+from pushhub.xmpp.routing.session import Session
 from pushhub.xmpp.sasl import Identity, Mechanism, mechanisms
-from pushhub.xmpp.session import Session
-from pushhub.xmpp.stanza import StanzaError, StreamError, failure, may_fail
-from pushhub.xmpp.stream import Stream, Transport
+from pushhub.xmpp.sasl.credentials import Gate
+from pushhub.xmpp.storage.accounts import Accounts
+from pushhub.xmpp.storage.archive import archived_as
+from pushhub.xmpp.storage.key_value import Registers
+from pushhub.xmpp.storage.roster import Rosters
+from pushhub.xmpp.transport.stream import Stream, Transport
 from pushhub.xmpp.xep import EXTENSIONS
 from pushhub.xmpp.xep.caps import version_of
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pushhub.hub.hub import Hub
     from pushhub.xml import Element
-    from pushhub.xmpp.policy import Policy
+    from pushhub.xmpp.model.policy import Policy
     from pushhub.xmpp.xep.pubsub.feeds import Feeds
 
 log = structlog.get_logger(__name__)
@@ -155,7 +155,7 @@ class Server:
         Raises:
             StreamError: it is none.
         """
-        if element.namespace != names.CLIENT or element.name not in STANZAS:
+        if element.namespace != ns.CLIENT or element.name not in STANZAS:
             raise StreamError("unsupported-stanza-type", "A stanza is message, presence or iq.")
         return element
 

@@ -17,9 +17,9 @@ from pushhub.bosh.body import HTTPBIND
 from pushhub.hub.hub import Hub
 from pushhub.store.urls import open_store_url
 from pushhub.xml import XBOSH
-from pushhub.xmpp import names
-from pushhub.xmpp.accounts import Accounts
-from pushhub.xmpp.registers import Registers
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.storage.accounts import Accounts
+from pushhub.xmpp.storage.key_value import Registers
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, rack
 from tests.wire import Client
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.redis_servers import Rack
 
 PASSWORD = "Neither, fair saint"
-PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{names.PING}'/></iq>"
+PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
 AVAILABLE = f"<presence xmlns='jabber:client'/>{PING}"
 
 
@@ -59,9 +59,9 @@ class Chatter:
         )
         self.sid = answer.get("sid") or ""
         secret = base64.b64encode(f"\0{user}\0{PASSWORD}".encode()).decode()
-        await self.send(f"<auth xmlns='{names.SASL}' mechanism='PLAIN'>{secret}</auth>")
+        await self.send(f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{secret}</auth>")
         await self.send("", f"xmlns:x='{XBOSH}' x:restart='true'")
-        bind = f"<bind xmlns='{names.BIND}'><resource>{resource}</resource></bind>"
+        bind = f"<bind xmlns='{ns.BIND}'><resource>{resource}</resource></bind>"
         answer = await self.send(f"<iq xmlns='jabber:client' type='set' id='b'>{bind}</iq>")
         assert b"<jid>" in answer.xml().encode()
         return self
@@ -106,7 +106,7 @@ class Chatter:
 
     @property
     def ids(self) -> list[str]:
-        found = (m.find("stanza-id", names.STANZA_ID) for m in self.messages)
+        found = (m.find("stanza-id", ns.STANZA_ID) for m in self.messages)
         return [each.get("id") or "" for each in found if each is not None]
 
 

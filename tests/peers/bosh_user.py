@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
 from pushhub import xml
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,13 +49,13 @@ class User:
         user._sid = opened.get("sid") or ""
         assert user._sid, opened
         secret = base64.b64encode(f"\0{name}\0{password}".encode()).decode()
-        user.exchange(f"<auth xmlns='{names.SASL}' mechanism='PLAIN'>{secret}</auth>")
-        success = user.next(lambda e: e.namespace == names.SASL)
+        user.exchange(f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{secret}</auth>")
+        success = user.next(lambda e: e.namespace == ns.SASL)
         assert success.name == "success", success
         user._post(f"sid='{user._sid}' xmpp:restart='true' {XBOSH}")
         user.seen.clear()
         bound = user.ask(
-            f"<bind xmlns='{names.BIND}'><resource>{resource}</resource></bind>", kind="set"
+            f"<bind xmlns='{ns.BIND}'><resource>{resource}</resource></bind>", kind="set"
         )
         (jid,) = (e for e in bound.elements[0].elements if e.name == "jid")
         user.jid = jid.text
@@ -96,7 +96,7 @@ class User:
         """The next message with that body."""
 
         def matches(element: Element) -> bool:
-            body = element.find("body", names.CLIENT)
+            body = element.find("body", ns.CLIENT)
             return element.name == "message" and body is not None and body.text == text
 
         return self.next(matches)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from tests.peers.bosh_user import DOMAIN, User
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _session(login: Callable[[str, str], User], state: str, resource: str, prese
 def _texts(stanzas: list[Element]) -> list[str]:
     found = []
     for stanza in stanzas:
-        body = stanza.find("body", names.CLIENT)
+        body = stanza.find("body", ns.CLIENT)
         if stanza.name == "message" and body is not None:
             found.append(body.text)
     return found

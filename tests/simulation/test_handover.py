@@ -5,8 +5,8 @@ from __future__ import annotations
 from pushhub.hub.hub import Hub
 from pushhub.testing.simulation.log import SharedLog, View
 from pushhub.testing.simulation.loop import SimulatedLoop
-from pushhub.xmpp.moved import Moved
-from pushhub.xmpp.registers import Registers
+from pushhub.xmpp.cluster.migration import Moved
+from pushhub.xmpp.storage.key_value import Registers
 
 SID = "s1.aaaaaaaa"
 LATENCY_SECONDS, FEED_SECONDS = 0.001, 0.05

@@ -26,18 +26,18 @@ from pushhub.server.http1.context import Lobby
 from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
 from pushhub.xml import XBOSH
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from tests.wire import Client, Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pushhub.app import App
-    from pushhub.xmpp.carrier import Carrier
+    from pushhub.xmpp.transport.carrier import Carrier
 
 BOSH = "/http-bind"
-ANONYMOUS = f"<auth xmlns='{names.SASL}' mechanism='ANONYMOUS'/>"
-BIND = f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{names.BIND}'/></iq>"
+ANONYMOUS = f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>"
+BIND = f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{ns.BIND}'/></iq>"
 AVAILABLE = "<presence xmlns='jabber:client'/>"
 
 # What a refused attack may leave allocated: interned names, a parsed head, caches that are full.
@@ -159,7 +159,7 @@ class Session:
 
     async def ping(self) -> None:
         """It is served."""
-        ping = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{names.PING}'/></iq>"
+        ping = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
         answer = await self.say(ping)
         assert b"type='result'" in answer.body, answer
 
@@ -289,7 +289,7 @@ async def test_a_rid_that_jumps_ends_its_session_and_no_other(hub: House, jump: 
 
 async def test_a_request_that_is_repeated_for_ever(hub: House) -> None:
     session = await Session(hub).login()
-    ping = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{names.PING}'/></iq>"
+    ping = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
     first = await session.say(ping, rid=104)
     answers = [await session.say(ping, rid=104) for _ in range(30)]
     assert first.body == answers[0].body
@@ -483,7 +483,7 @@ async def test_sessions_with_everything_leave_nothing(hub: House) -> None:
     subscribe = "<subscribe node='news' jid='{}'/>"
     for end in ("terminate", "vanish", "rid"):
         session = await Session(hub).login()
-        pubsub = f"<pubsub xmlns='{names.PUBSUB}'>{subscribe.format(session.jid)}</pubsub>"
+        pubsub = f"<pubsub xmlns='{ns.PUBSUB}'>{subscribe.format(session.jid)}</pubsub>"
         iq = f"<iq xmlns='jabber:client' type='set' id='s' to='pubsub.localhost'>{pubsub}</iq>"
         await session.say(AVAILABLE + iq)
         assert hub.counts()["follows"] == 1

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from pushhub import xml
 from pushhub.bosh.body import parse
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from tests.xmpp.conftest import DOMAIN, PASSWORD, SECONDS
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from pushhub.xmpp.sessions import BoshSessions
+    from pushhub.xmpp.transport.sessions import BoshSessions
     from tests.xmpp.conftest import World
 
 HTTPBIND = "http://jabber.org/protocol/httpbind"
@@ -56,14 +56,14 @@ class Browser:
         browser.sid = features.get("sid") or ""
         if user:
             secret = base64.b64encode(f"\0{user}\0{PASSWORD}".encode()).decode()
-            auth = f"<auth xmlns='{names.SASL}' mechanism='PLAIN'>{secret}</auth>"
+            auth = f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{secret}</auth>"
         else:
-            auth = f"<auth xmlns='{names.SASL}' mechanism='ANONYMOUS'/>"
+            auth = f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>"
         answer = await browser.post(auth)
         assert answer.elements[0].name == "success"
         await browser._send(f"sid='{browser.sid}' xmpp:restart='true' xmlns:xmpp='urn:xmpp:xbosh'")
         answer = await browser.post(
-            f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{names.BIND}'>"
+            f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{ns.BIND}'>"
             f"<resource>{resource}</resource></bind></iq>"
         )
         jid = answer.elements[0].elements[0].find("jid")

@@ -12,9 +12,9 @@ import pytest
 from pushhub.hub.hub import Hub
 from pushhub.settings import Settings
 from pushhub.xml import STREAMS, Element, parse
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.server import Server
-from pushhub.xmpp.sessions import BoshSessions
+from pushhub.xmpp.transport.sessions import BoshSessions
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, Clock
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.store.base import Store
-    from pushhub.xmpp.stream import Stream
+    from pushhub.xmpp.transport.stream import Stream
     from tests import redis_servers
 
 # How long what is to come may take, on a machine that does much else.
@@ -107,7 +107,7 @@ class Client:
         id = f"q{next(self.ids)}"
         inside = parse(payload.encode()) if isinstance(payload, str) else payload
         attributes = {"type": kind, "id": id} | ({"to": to} if to else {})
-        self.say(Element("iq", names.CLIENT, attributes, (inside,)))
+        self.say(Element("iq", ns.CLIENT, attributes, (inside,)))
         return await self.next(lambda e: e.name == "iq" and e.get("id") == id)
 
     async def ask(self, kind: str, payload: Element | str, to: str = "") -> Element:
@@ -130,20 +130,20 @@ class Client:
         await self.next(lambda e: e.name == "features")
         if user:
             secret = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-            self.say(f"<auth xmlns='{names.SASL}' mechanism='PLAIN'>{secret}</auth>")
+            self.say(f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{secret}</auth>")
         else:
-            self.say(f"<auth xmlns='{names.SASL}' mechanism='ANONYMOUS'/>")
+            self.say(f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>")
         answer = await self.next()
         assert answer.name == "success", answer
         self.stream.restart()
         features = await self.next()
         assert features.namespace == STREAMS
-        assert features.find("bind", names.BIND) is not None
+        assert features.find("bind", ns.BIND) is not None
         return self
 
     async def bind(self, resource: str = "") -> Client:
         wanted = f"<resource>{resource}</resource>" if resource else ""
-        answer = await self.ask("set", f"<bind xmlns='{names.BIND}'>{wanted}</bind>")
+        answer = await self.ask("set", f"<bind xmlns='{ns.BIND}'>{wanted}</bind>")
         jid = answer.elements[0].find("jid")
         assert jid is not None
         self.jid = jid.text
@@ -154,7 +154,7 @@ class Client:
         return self.jid.partition("/")[0]
 
     async def available(self, more: str = "") -> Client:
-        self.say(f"<presence xmlns='{names.CLIENT}'>{more}</presence>")
+        self.say(f"<presence xmlns='{ns.CLIENT}'>{more}</presence>")
         await self.own_presence()
         await self.settled()
         return self
@@ -167,7 +167,7 @@ class Client:
 
     def chat(self, to: str, text: str, kind: str = "chat", more: str = "") -> None:
         self.say(
-            f"<message xmlns='{names.CLIENT}' to='{to}' type='{kind}'>"
+            f"<message xmlns='{ns.CLIENT}' to='{to}' type='{kind}'>"
             f"<body>{text}</body>{more}</message>"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from tests.xmpp.conftest import body, condition
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ async def test_two_accounts_talk(world: World) -> None:
     for text in ("one", "two"):
         message = await juliet.message(text)
         assert message.get("from") == romeo.jid
-        ids = message.find("stanza-id", names.STANZA_ID)
+        ids = message.find("stanza-id", ns.STANZA_ID)
         assert ids is not None
         assert ids.get("by") == "juliet@localhost"
 

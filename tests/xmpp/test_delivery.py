@@ -8,14 +8,14 @@ import pytest
 
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
-from pushhub.xmpp import names
-from pushhub.xmpp.home import Home
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.routing.local_user import Home
 from tests.store.conftest import until
 from tests.xmpp.conftest import body, condition
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from pushhub.xmpp.session import Session
+    from pushhub.xmpp.routing.session import Session
     from tests.xmpp.conftest import Client, World
 
 
@@ -39,9 +39,9 @@ def bodies(client: Client) -> list[str | None]:
 
 def copy_of(message: Element, which: str) -> Element:
     """The message in a carbon copy."""
-    outer = message.find(which, names.CARBONS)
+    outer = message.find(which, ns.CARBONS)
     assert outer is not None
-    inner = outer.find("forwarded", names.FORWARD)
+    inner = outer.find("forwarded", ns.FORWARD)
     assert inner is not None
     (stanza,) = inner.elements
     return stanza
@@ -90,24 +90,22 @@ async def test_types(world: World, romeo: Client, kind: str) -> None:
 
 async def test_what_has_no_body_is_not_kept(world: World, romeo: Client) -> None:
     juliet = await juliets(world, "balcony")
-    composing = f"<composing xmlns='{names.CHAT_STATES}'/>"
-    romeo.say(
-        f"<message xmlns='{names.CLIENT}' to='{juliet.bare}' type='chat'>{composing}</message>"
-    )
-    romeo.chat(juliet.bare, "hint", more=f"<no-store xmlns='{names.HINTS}'/>")
-    await juliet.next(lambda e: e.find("composing", names.CHAT_STATES))
+    composing = f"<composing xmlns='{ns.CHAT_STATES}'/>"
+    romeo.say(f"<message xmlns='{ns.CLIENT}' to='{juliet.bare}' type='chat'>{composing}</message>")
+    romeo.chat(juliet.bare, "hint", more=f"<no-store xmlns='{ns.HINTS}'/>")
+    await juliet.next(lambda e: e.find("composing", ns.CHAT_STATES))
     await juliet.message("hint")
-    fin = (await juliet.ask("set", f"<query xmlns='{names.MAM}'/>")).elements[0]
-    assert fin.find("set", names.RSM) is not None
-    assert not [e for e in juliet.seen if e.find("result", names.MAM)]
+    fin = (await juliet.ask("set", f"<query xmlns='{ns.MAM}'/>")).elements[0]
+    assert fin.find("set", ns.RSM) is not None
+    assert not [e for e in juliet.seen if e.find("result", ns.MAM)]
 
 
 async def test_an_id_cannot_be_forged(world: World, romeo: Client) -> None:
     juliet = await juliets(world, "balcony")
-    forged = f"<stanza-id xmlns='{names.STANZA_ID}' id='x' by='juliet@localhost'/>"
+    forged = f"<stanza-id xmlns='{ns.STANZA_ID}' id='x' by='juliet@localhost'/>"
     romeo.chat("juliet@localhost", "hello", more=forged)
     message = await juliet.message("hello")
-    (stamp,) = message.every("stanza-id", names.STANZA_ID)
+    (stamp,) = message.every("stanza-id", ns.STANZA_ID)
     assert stamp.get("id") != "x"
 
 
@@ -123,11 +121,11 @@ async def test_messages_wait_for_who_is_away(world: World, romeo: Client) -> Non
     juliet = await juliets(world, "balcony")
     for text in ("one", "two", "three"):
         message = await juliet.message(text)
-        late = message.find("delay", names.DELAY)
+        late = message.find("delay", ns.DELAY)
         assert late is not None
         assert late.get("from") == "localhost"
     romeo.chat("juliet@localhost", "four")
-    assert (await juliet.message("four")).find("delay", names.DELAY) is None
+    assert (await juliet.message("four")).find("delay", ns.DELAY) is None
     other = await juliets(world, "phone")
     await caught_up(silent, other)
     assert bodies(silent) == []
@@ -180,8 +178,8 @@ async def test_what_comes_while_it_catches_up(
 async def test_nothing_overtakes_a_message(world: World, romeo: Client) -> None:
     """What goes into an archive takes longer than what does not."""
     juliet = await juliets(world, "balcony")
-    chat_state = f"<message xmlns='{names.CLIENT}' to='{juliet.jid}' type='chat' id='{{}}'>"
-    chat_state += f"<paused xmlns='{names.CHAT_STATES}'/></message>"
+    chat_state = f"<message xmlns='{ns.CLIENT}' to='{juliet.jid}' type='chat' id='{{}}'>"
+    chat_state += f"<paused xmlns='{ns.CHAT_STATES}'/></message>"
     for number in range(10):
         romeo.chat(juliet.jid, str(number))
         romeo.say(chat_state.format(number))
@@ -202,7 +200,7 @@ async def test_only_the_last_messages_are_sent_at_once(world: World, romeo: Clie
 
 async def test_what_is_sent_to_a_client_that_has_gone(world: World) -> None:
     one, other = await world.user(), await world.user()
-    asked = f"<iq xmlns='{names.CLIENT}' type='get' id='i' to='{other.jid}'><a xmlns='b'/></iq>"
+    asked = f"<iq xmlns='{ns.CLIENT}' type='get' id='i' to='{other.jid}'><a xmlns='b'/></iq>"
     one.say(asked)
     one.chat(other.jid, "hello")
     iq = await other.stanza("iq", id="i")
@@ -218,29 +216,29 @@ async def test_what_is_sent_to_a_client_that_has_gone(world: World) -> None:
 async def test_carbons(world: World, romeo: Client) -> None:
     phone, desk = await juliets(world, "phone"), await juliets(world, "desk")
     for client in (phone, desk):
-        await client.ask("set", f"<enable xmlns='{names.CARBONS}'/>")
-        await client.ask("set", f"<enable xmlns='{names.CARBONS}'/>")
+        await client.ask("set", f"<enable xmlns='{ns.CARBONS}'/>")
+        await client.ask("set", f"<enable xmlns='{ns.CARBONS}'/>")
     romeo.chat("juliet@localhost/phone", "to the phone")
     await phone.message("to the phone")
-    carbon = await desk.next(lambda e: e.find("received", names.CARBONS))
+    carbon = await desk.next(lambda e: e.find("received", ns.CARBONS))
     assert (carbon.get("from"), carbon.get("to")) == ("juliet@localhost", desk.jid)
     assert body(copy_of(carbon, "received")) == "to the phone"
-    assert copy_of(carbon, "received").find("stanza-id", names.STANZA_ID) is not None
+    assert copy_of(carbon, "received").find("stanza-id", ns.STANZA_ID) is not None
     phone.chat("romeo@localhost", "from the phone")
-    carbon = await desk.next(lambda e: e.find("sent", names.CARBONS))
+    carbon = await desk.next(lambda e: e.find("sent", ns.CARBONS))
     assert body(copy_of(carbon, "sent")) == "from the phone"
     await caught_up(phone)
     assert not [e for e in phone.seen if e.name == "message"], "not to who has sent it"
-    private = f"<private xmlns='{names.CARBONS}'/>"
+    private = f"<private xmlns='{ns.CARBONS}'/>"
     romeo.chat("juliet@localhost/phone", "private", more=private)
     romeo.chat("juliet@localhost/phone", "room", kind="groupchat")
-    await desk.ask("set", f"<disable xmlns='{names.CARBONS}'/>")
+    await desk.ask("set", f"<disable xmlns='{ns.CARBONS}'/>")
     await phone.message("private")
     await phone.message("room")
     romeo.chat("juliet@localhost/phone", "not wanted")
     await phone.message("not wanted")
     await caught_up(desk)
-    assert not [e for e in desk.seen if e.find("received", names.CARBONS)]
+    assert not [e for e in desk.seen if e.find("received", ns.CARBONS)]
 
 
 # -- the archive ---------------------------------------------------------------
@@ -248,26 +246,26 @@ async def test_carbons(world: World, romeo: Client) -> None:
 
 async def page(client: Client, fields: str = "", rsm: str = "") -> tuple[list[str | None], Element]:
     """The bodies of a page of the archive, and its `<fin/>`."""
-    form = f"<field var='FORM_TYPE' type='hidden'><value>{names.MAM}</value></field>{fields}"
+    form = f"<field var='FORM_TYPE' type='hidden'><value>{ns.MAM}</value></field>{fields}"
     answer = await client.ask(
         "set",
-        f"<query xmlns='{names.MAM}' queryid='q'><x xmlns='{names.DATA}' type='submit'>{form}</x>"
-        f"<set xmlns='{names.RSM}'>{rsm}</set></query>",
+        f"<query xmlns='{ns.MAM}' queryid='q'><x xmlns='{ns.DATA}' type='submit'>{form}</x>"
+        f"<set xmlns='{ns.RSM}'>{rsm}</set></query>",
     )
     found = []
-    for message in [e for e in client.seen if e.find("result", names.MAM)]:
+    for message in [e for e in client.seen if e.find("result", ns.MAM)]:
         client.seen.remove(message)
-        result = message.find("result", names.MAM)
+        result = message.find("result", ns.MAM)
         assert result is not None
         assert result.get("queryid") == "q"
-        inner = result.find("forwarded", names.FORWARD)
+        inner = result.find("forwarded", ns.FORWARD)
         assert inner is not None
         found.append(body(inner.elements[1]))
     return found, answer.elements[0]
 
 
 def ends(fin: Element) -> tuple[str, str]:
-    rsm = fin.find("set", names.RSM)
+    rsm = fin.find("set", ns.RSM)
     assert rsm is not None
     first, last = rsm.find("first"), rsm.find("last")
     assert first is not None
@@ -318,7 +316,7 @@ async def test_the_archive_page_by_page(world: World, romeo: Client) -> None:
     # The other side has its own.
     found, _ = await page(romeo)
     assert found == everything[:8]
-    told = await juliet.ask("get", f"<metadata xmlns='{names.MAM}'/>")
+    told = await juliet.ask("get", f"<metadata xmlns='{ns.MAM}'/>")
     assert [e.get("id") for e in told.elements[0].elements] == [first, last]
 
 
@@ -330,7 +328,7 @@ async def test_the_archive_by_time(world: World, romeo: Client) -> None:
         romeo.chat("juliet@localhost", text)
     await juliet.message("b")
     found, fin = await page(juliet)
-    metadata = (await juliet.ask("get", f"<metadata xmlns='{names.MAM}'/>")).elements[0]
+    metadata = (await juliet.ask("get", f"<metadata xmlns='{ns.MAM}'/>")).elements[0]
     stamps = [e.get("timestamp") or "" for e in metadata.elements]
     assert (await page(juliet, field("start", stamps[0])))[0] == ["a", "b"]
     assert (await page(juliet, field("end", stamps[1])))[0] == ["a", "b"]
@@ -360,8 +358,8 @@ async def test_what_the_archive_does_not_find(
     await small.account("juliet")
     juliet = await small.user("juliet")
     query = (
-        f"<query xmlns='{names.MAM}'><x xmlns='{names.DATA}' type='submit'>{fields}</x>"
-        f"<set xmlns='{names.RSM}'>{rsm}</set></query>"
+        f"<query xmlns='{ns.MAM}'><x xmlns='{ns.DATA}' type='submit'>{fields}</x>"
+        f"<set xmlns='{ns.RSM}'>{rsm}</set></query>"
     )
     assert await juliet.refused("set", query) == expected
 
@@ -370,14 +368,14 @@ async def test_nobody_reads_the_archive_of_others(small: World) -> None:
     for name in ("romeo", "juliet"):
         await small.account(name)
     romeo = await small.user("romeo")
-    query = f"<query xmlns='{names.MAM}'/>"
+    query = f"<query xmlns='{ns.MAM}'/>"
     assert await romeo.refused("set", query, "juliet@localhost") == "forbidden"
 
 
 async def test_an_empty_archive(world: World, romeo: Client) -> None:
     found, fin = await page(romeo)
     assert (found, fin.get("complete")) == ([], "true")
-    assert fin.find("set", names.RSM) is not None
+    assert fin.find("set", ns.RSM) is not None
 
 
 # -- blocking ------------------------------------------------------------------
@@ -385,27 +383,27 @@ async def test_an_empty_archive(world: World, romeo: Client) -> None:
 
 def block(what: str, *jids: str) -> str:
     items = "".join(f"<item jid='{jid}'/>" for jid in jids)
-    return f"<{what} xmlns='{names.BLOCKING}'>{items}</{what}>"
+    return f"<{what} xmlns='{ns.BLOCKING}'>{items}</{what}>"
 
 
 async def test_who_is_blocked(world: World, romeo: Client) -> None:
     juliet, other = await juliets(world, "balcony"), await juliets(world, "phone")
     await other.ask("get", block("blocklist"))
     await juliet.ask("set", block("block", "romeo@localhost"))
-    push = await other.next(lambda e: e.name == "iq" and e.find("block", names.BLOCKING))
+    push = await other.next(lambda e: e.name == "iq" and e.find("block", ns.BLOCKING))
     assert push.elements[0].elements[0].get("jid") == "romeo@localhost"
     romeo.chat("juliet@localhost", "can you hear me?")
     assert condition(await romeo.stanza("message", type="error")) == "service-unavailable"
-    ping = f"<ping xmlns='{names.PING}'/>"
+    ping = f"<ping xmlns='{ns.PING}'/>"
     assert await romeo.refused("get", ping, juliet.jid) == "service-unavailable"
-    romeo.say(f"<presence xmlns='{names.CLIENT}' to='{juliet.jid}'/>")
+    romeo.say(f"<presence xmlns='{ns.CLIENT}' to='{juliet.jid}'/>")
     juliet.chat("romeo@localhost", "I do not")
     refused = await juliet.stanza("message", type="error")
     assert condition(refused) == "not-acceptable"
     listed = await juliet.ask("get", block("blocklist"))
     assert [e.get("jid") for e in listed.elements[0].elements] == ["romeo@localhost"]
     await juliet.ask("set", block("unblock", "romeo@localhost"))
-    await other.next(lambda e: e.name == "iq" and e.find("unblock", names.BLOCKING))
+    await other.next(lambda e: e.name == "iq" and e.find("unblock", ns.BLOCKING))
     romeo.chat("juliet@localhost", "and now?")
     await juliet.message("and now?")
     assert not [e for e in juliet.seen if e.name == "presence" and e.get("from") == romeo.jid]
@@ -424,15 +422,15 @@ async def test_whom_a_block_names(world: World, romeo: Client, jid: str) -> None
     await juliet.message("hello")
 
 
-VCARD = f"<vCard xmlns='{names.VCARD}'/>"
+VCARD = f"<vCard xmlns='{ns.VCARD}'/>"
 
 
 async def test_who_is_blocked_asks_nobody(world: World, romeo: Client) -> None:
     """What the server answers for an account is refused like what its clients would answer."""
     juliet = await juliets(world, "balcony")
-    card = f"<vCard xmlns='{names.VCARD}'><FN>Juliet</FN></vCard>"
-    items = f"<pubsub xmlns='{names.PUBSUB}'><items node='urn:xmpp:bookmarks:1'/></pubsub>"
-    unknown, info = "<unknown xmlns='u'/>", f"<query xmlns='{names.DISCO_INFO}'/>"
+    card = f"<vCard xmlns='{ns.VCARD}'><FN>Juliet</FN></vCard>"
+    items = f"<pubsub xmlns='{ns.PUBSUB}'><items node='urn:xmpp:bookmarks:1'/></pubsub>"
+    unknown, info = "<unknown xmlns='u'/>", f"<query xmlns='{ns.DISCO_INFO}'/>"
     await juliet.ask("set", card)
     assert (await romeo.ask("get", VCARD, juliet.bare)).elements[0].elements
     await juliet.ask("set", block("block", "romeo@localhost"))
@@ -444,7 +442,7 @@ async def test_who_is_blocked_asks_nobody(world: World, romeo: Client) -> None:
         assert condition(refused) == "not-acceptable"
         error = refused.find("error")
         assert error is not None
-        assert error.find("blocked", names.BLOCKING_ERRORS) is not None
+        assert error.find("blocked", ns.BLOCKING_ERRORS) is not None
     stranger = await world.user()
     assert (await stranger.ask("get", VCARD, juliet.bare)).elements[0].elements
     await juliet.ask("set", block("unblock", "romeo@localhost"))
@@ -456,7 +454,7 @@ async def test_presence_to_who_is_blocked_is_refused(world: World, romeo: Client
     juliet = await juliets(world, "balcony")
     await juliet.ask("set", block("block", "romeo@localhost"))
     for kind in ("", " type='subscribe'", " type='subscribed'", " type='unavailable'"):
-        juliet.say(f"<presence xmlns='{names.CLIENT}' to='{romeo.bare}'{kind}/>")
+        juliet.say(f"<presence xmlns='{ns.CLIENT}' to='{romeo.bare}'{kind}/>")
         assert condition(await juliet.stanza("presence", type="error")) == "not-acceptable"
     await romeo.settled()
     assert not [e for e in romeo.seen if (e.get("from") or "").startswith("juliet@")]
@@ -469,17 +467,17 @@ async def test_a_blocked_service_notifies_nobody(world: World, romeo: Client) ->
     service = "pubsub.localhost"
 
     def subscribe(jid: str, node: str) -> str:
-        return f"<pubsub xmlns='{names.PUBSUB}'><subscribe node='{node}' jid='{jid}'/></pubsub>"
+        return f"<pubsub xmlns='{ns.PUBSUB}'><subscribe node='{node}' jid='{jid}'/></pubsub>"
 
     def told(client: Client) -> list[str]:
-        events = [e.find("event", names.PUBSUB_EVENT) for e in client.seen]
+        events = [e.find("event", ns.PUBSUB_EVENT) for e in client.seen]
         return [event.elements[0].get("node") or "" for event in events if event is not None]
 
     async def published(data: bytes) -> None:
         for node in ("news", "talk"):
             await append(world.server.hub.store, Append(node, Draft(data)))
         # Romeo follows the same, and is told after the others.
-        await romeo.next(lambda e: e.find("event", names.PUBSUB_EVENT) and "talk" in e.xml())
+        await romeo.next(lambda e: e.find("event", ns.PUBSUB_EVENT) and "talk" in e.xml())
         for client in (juliet, phone):
             await client.settled()
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.xmpp import names
-from pushhub.xmpp.accounts import Keys
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.storage.accounts import Keys
 from tests.xmpp.conftest import PASSWORD, condition
 from tests.xmpp.test_delivery import block
 from tests.xmpp.test_login import answer, auth, connected, failed, response, strict, token
@@ -36,13 +36,13 @@ async def test_a_pubsub_node_named_like_a_node_of_ours(pair: World) -> None:
     romeo = await (await pair.user("romeo", "orchard", 0)).available()
     juliet = await (await pair.user("juliet", "balcony", 1)).available()
     node = pair.servers[1].nodes.id
-    romeo.say(f"<presence xmlns='{names.CLIENT}' to='{juliet.jid}'/>")
+    romeo.say(f"<presence xmlns='{ns.CLIENT}' to='{juliet.jid}'/>")
     await juliet.next(lambda e: e.name == "presence" and e.get("from") == romeo.jid)
     inside = f"<create node='{node}'/>"
-    await romeo.ask("set", f"<pubsub xmlns='{names.PUBSUB}'>{inside}</pubsub>", "pubsub.localhost")
+    await romeo.ask("set", f"<pubsub xmlns='{ns.PUBSUB}'>{inside}</pubsub>", "pubsub.localhost")
     inside = f"<subscribe node='{node}' jid='{romeo.jid}'/>"
-    await romeo.ask("set", f"<pubsub xmlns='{names.PUBSUB}'>{inside}</pubsub>", "pubsub.localhost")
-    romeo.say(f"<presence xmlns='{names.CLIENT}' to='{juliet.jid}'/>")
+    await romeo.ask("set", f"<pubsub xmlns='{ns.PUBSUB}'>{inside}</pubsub>", "pubsub.localhost")
+    romeo.say(f"<presence xmlns='{ns.CLIENT}' to='{juliet.jid}'/>")
     await juliet.next(lambda e: e.name == "presence" and e.get("from") == romeo.jid)
 
 
@@ -70,13 +70,13 @@ async def test_a_request_does_not_fill_somebody_s_roster(
     romeo, juliet = couple
     status = f"<status>{'x' * 200_000}</status>"
     romeo.say(
-        f"<presence xmlns='{names.CLIENT}' type='subscribe' to='{juliet.bare}'>{status}</presence>"
+        f"<presence xmlns='{ns.CLIENT}' type='subscribe' to='{juliet.bare}'>{status}</presence>"
     )
     await juliet.stanza("presence", type="subscribe")
     name = "n" * 1000
     for number in range(80):
         item = f"<item jid='c{number}@localhost' name='{name}'/>"
-        await juliet.ask("set", f"<query xmlns='{names.ROSTER}'>{item}</query>")
+        await juliet.ask("set", f"<query xmlns='{ns.ROSTER}'>{item}</query>")
     assert len(await roster(juliet)) == 80
     presence(juliet, "subscribed", romeo.bare)
     await romeo.stanza("presence", type="subscribed")
@@ -86,13 +86,13 @@ async def test_strangers_keep_nothing(small: World) -> None:
     """What somebody anonymous may do leaves nothing in the store, and reaches no account's own."""
     await small.account("juliet")
     stranger = await small.user()
-    item = f"<query xmlns='{names.ROSTER}'><item jid='juliet@localhost'/></query>"
+    item = f"<query xmlns='{ns.ROSTER}'><item jid='juliet@localhost'/></query>"
     assert await stranger.refused("set", item) == "not-allowed"
-    assert await stranger.refused("set", f"<vCard xmlns='{names.VCARD}'/>") == "not-allowed"
+    assert await stranger.refused("set", f"<vCard xmlns='{ns.VCARD}'/>") == "not-allowed"
     assert await stranger.refused("set", block("block", "juliet@localhost")) == "not-allowed"
-    private = f"<query xmlns='{names.PRIVATE}'><a xmlns='u:a'/></query>"
+    private = f"<query xmlns='{ns.PRIVATE}'><a xmlns='u:a'/></query>"
     assert await stranger.refused("set", private) == "not-allowed"
-    for payload in (GET, f"<query xmlns='{names.MAM}'/>", block("blocklist"), private):
+    for payload in (GET, f"<query xmlns='{ns.MAM}'/>", block("blocklist"), private):
         refused = await stranger.iq("get", payload, "juliet@localhost")
         assert condition(refused) in ("service-unavailable", "forbidden", "item-not-found")
     presence(stranger, "subscribe", "juliet@localhost")
@@ -144,6 +144,6 @@ async def test_a_name_that_takes_long(strict: World, text: str) -> None:
     assert (await answer(client, said)).name == "success"
     client.stream.restart()
     await client.next()
-    bind = f"<bind xmlns='{names.BIND}'><resource>{text}</resource></bind>"
+    bind = f"<bind xmlns='{ns.BIND}'><resource>{text}</resource></bind>"
     assert await client.refused("set", bind) == "bad-request"
     assert time.process_time() - begun < 0.3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pushhub.xmpp.jid import JidError, parse_jid, prepare_password
+from pushhub.xmpp.model.jid import JidError, parse_jid, prepare_password
 
 
 @pytest.mark.parametrize(

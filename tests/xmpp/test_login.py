@@ -13,11 +13,11 @@ from precis_i18n import get_profile
 from scramp import ScramClient  # type: ignore[import-untyped]
 
 from pushhub.log.grant import Action
-from pushhub.xmpp import names
-from pushhub.xmpp.accounts import HASHES
-from pushhub.xmpp.jid import JidError
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.model.jid import JidError
 from pushhub.xmpp.sasl import Identity, Step, mechanisms
-from pushhub.xmpp.saslprep import saslprep
+from pushhub.xmpp.sasl.saslprep import saslprep
+from pushhub.xmpp.storage.accounts import HASHES
 from tests.auth.signing import SECRET
 from tests.store.conftest import LABS, Clock
 from tests.xmpp.conftest import DOMAIN, PASSWORD, World
@@ -51,11 +51,11 @@ def token(sub: str = "juliet", **more: Any) -> str:
 
 def auth(mechanism: str, data: bytes) -> str:
     text = base64.b64encode(data).decode() or "="
-    return f"<auth xmlns='{names.SASL}' mechanism='{mechanism}'>{text}</auth>"
+    return f"<auth xmlns='{ns.SASL}' mechanism='{mechanism}'>{text}</auth>"
 
 
 def response(data: bytes) -> str:
-    return f"<response xmlns='{names.SASL}'>{base64.b64encode(data).decode()}</response>"
+    return f"<response xmlns='{ns.SASL}'>{base64.b64encode(data).decode()}</response>"
 
 
 async def connected(world: World) -> Client:
@@ -80,7 +80,7 @@ async def test_what_is_offered_and_in_which_order(strict: World) -> None:
     client = strict.client()
     client.stream.open()
     features = await client.next()
-    offered = features.find("mechanisms", names.SASL)
+    offered = features.find("mechanisms", ns.SASL)
     assert offered is not None
     assert [each.text for each in offered.elements] == [
         *("SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "OAUTHBEARER", "X-OAUTH2")
@@ -88,7 +88,7 @@ async def test_what_is_offered_and_in_which_order(strict: World) -> None:
     # Converse.js takes every child for an element, and looks for each one's own xmlns.
     written = features.xml()
     assert "> <" not in written
-    assert f"<mechanisms xmlns='{names.SASL}'>" in written
+    assert f"<mechanisms xmlns='{ns.SASL}'>" in written
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"])
@@ -184,7 +184,7 @@ async def test_a_login_without_an_initial_response(
     strict: World, mechanism: str, data: bytes | None
 ) -> None:
     client = await connected(strict)
-    empty = f"<auth xmlns='{names.SASL}' mechanism='{mechanism}'/>"
+    empty = f"<auth xmlns='{ns.SASL}' mechanism='{mechanism}'/>"
     challenge = await answer(client, empty)
     assert (challenge.name, challenge.text) == ("challenge", "")
     if data is None:
@@ -196,14 +196,14 @@ async def test_a_login_without_an_initial_response(
         client = await connected(strict)
         if said == empty:
             assert (await answer(client, said)).name == "challenge"
-            said = f"<response xmlns='{names.SASL}'/>"
+            said = f"<response xmlns='{ns.SASL}'/>"
         assert await failed(client, said) == "malformed-request"
 
 
 async def test_scram_without_an_initial_response(strict: World) -> None:
     client = await connected(strict)
     other = ScramClient(["SCRAM-SHA-256"], "juliet", PASSWORD)
-    challenge = await answer(client, f"<auth xmlns='{names.SASL}' mechanism='SCRAM-SHA-256'/>")
+    challenge = await answer(client, f"<auth xmlns='{ns.SASL}' mechanism='SCRAM-SHA-256'/>")
     assert (challenge.name, challenge.text) == ("challenge", "")
     challenge = await answer(client, response(other.get_client_first().encode()))
     other.set_server_first(base64.b64decode(challenge.text).decode())
@@ -352,7 +352,7 @@ async def test_a_bad_token_is_explained_first(strict: World) -> None:
 
 
 async def test_anonymous_is_off_unless_it_is_on(strict: World, small: World) -> None:
-    said = f"<auth xmlns='{names.SASL}' mechanism='ANONYMOUS'/>"
+    said = f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>"
     assert await failed(await connected(strict), said) == "invalid-mechanism"
     one, other = await small.user(), await small.user()
     assert one.bare != other.bare
@@ -362,13 +362,13 @@ async def test_anonymous_is_off_unless_it_is_on(strict: World, small: World) -> 
 async def test_what_is_no_login(strict: World) -> None:
     client = await connected(strict)
     for said, condition in (
-        (f"<auth xmlns='{names.SASL}' mechanism='DIGEST-MD5'/>", "invalid-mechanism"),
-        (f"<auth xmlns='{names.SASL}'/>", "invalid-mechanism"),
-        (f"<auth xmlns='{names.SASL}' mechanism='PLAIN'>*</auth>", "incorrect-encoding"),
-        (f"<response xmlns='{names.SASL}'/>", "malformed-request"),
+        (f"<auth xmlns='{ns.SASL}' mechanism='DIGEST-MD5'/>", "invalid-mechanism"),
+        (f"<auth xmlns='{ns.SASL}'/>", "invalid-mechanism"),
+        (f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>*</auth>", "incorrect-encoding"),
+        (f"<response xmlns='{ns.SASL}'/>", "malformed-request"),
     ):
         assert await failed(client, said) == condition
-    said = f"<abort xmlns='{names.SASL}'/>"
+    said = f"<abort xmlns='{ns.SASL}'/>"
     client.say(said)
     refused = await client.next()
     assert refused.elements[0].name == "aborted"

@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from pushhub.store.base import Appended, Expect, Mismatch, StoreUnavailable
-from pushhub.xmpp import forwarding, moved, registers
-from pushhub.xmpp.moved import Moved, moved_name
-from pushhub.xmpp.registers import Registers
+from pushhub.xmpp.cluster import forwarding, migration
+from pushhub.xmpp.cluster.migration import Moved, moved_name
+from pushhub.xmpp.storage import key_value
+from pushhub.xmpp.storage.key_value import Registers
 from tests.redis_servers import rack, redis_shelf
 from tests.xmpp.browser import Browser
 from tests.xmpp.test_nodes import pair
@@ -29,7 +30,7 @@ class Pauses:
 
     def __init__(self, registers: Registers, monkeypatch: pytest.MonkeyPatch) -> None:
         self.drawn: list[float] = []
-        monkeypatch.setattr(registers.hub, "uniform", self._draw)
+        monkeypatch.setattr(key_value.hub, "uniform", self._draw)
 
     def _draw(self, least: float, most: float) -> float:
         self.drawn.append(most)
@@ -37,13 +38,13 @@ class Pauses:
 
 
 async def test_a_register_that_was_deleted_is_written_at_once(world: World) -> None:
-    registers = world.server.registers
+    key_value = world.server.registers
     pauses: list[float] = []
-    registers.hub.uniform = lambda least, most: pauses.append(most) or 0.0  # type: ignore[func-returns-value]
+    key_value.hub.uniform = lambda least, most: pauses.append(most) or 0.0  # type: ignore[func-returns-value]
     for text in (b"one", b"two"):
-        assert await registers.change(NAME, lambda old, text=text: text) == text  # type: ignore[misc]
-        await registers.delete(NAME)
-        assert await registers._stored(NAME) is None
+        assert await key_value.change(NAME, lambda old, text=text: text) == text  # type: ignore[misc]
+        await key_value.delete(NAME)
+        assert await key_value._stored(NAME) is None
     assert not pauses, "a deleted register keeps its offset, and has no value"
 
 
@@ -86,7 +87,7 @@ async def test_a_value_that_others_keep_changing_is_given_up_after_pauses(
         patched.setattr(Registers, "set", later)
         with pytest.raises(StoreUnavailable):
             await server.registers.change(NAME, lambda old: b"mine")
-    assert len(pauses.drawn) == registers.MAX_TRIES
+    assert len(pauses.drawn) == key_value.MAX_TRIES
     assert pauses.drawn == sorted(pauses.drawn), "each is at least as long as the one before it"
     assert server.hub.stats.xmpp_stalls["register"] == 1
 
@@ -118,7 +119,7 @@ async def test_a_session_that_changes_hands_for_ever_is_given_up(
     monkeypatch.setattr(Registers, "change_json", moves)
     with pytest.raises(StoreUnavailable):
         await sessions.take("sid", "node")
-    assert (number, len(pauses.drawn)) == (moved.MAX_TAKES, moved.MAX_TAKES)
+    assert (number, len(pauses.drawn)) == (migration.MAX_TAKES, migration.MAX_TAKES)
     assert server.hub.stats.xmpp_stalls["handover"] == 1
 
 

@@ -12,10 +12,11 @@ from pushhub.log.cursor import Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
 from pushhub.store.redis.feed import Feed
-from pushhub.xmpp import names, sweep
-from pushhub.xmpp.archive import archive_name
-from pushhub.xmpp.moved import moved_name
-from pushhub.xmpp.registers import Registers
+from pushhub.xmpp.cluster import gc
+from pushhub.xmpp.cluster.migration import moved_name
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.storage.archive import archive_name
+from pushhub.xmpp.storage.key_value import Registers
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tests import redis_servers
     from tests.xmpp.conftest import Client
 
-PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{names.PING}'/></iq>"
+PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ async def test_a_full_address_is_known_on_every_node(pair: World) -> None:
     for to in ("juliet@localhost", nobody.bare):
         romeo.chat(to, "lost", "groupchat")
         await romeo.stanza("message", type="error", sender=to)
-    nobody.say(f"<presence xmlns='{names.CLIENT}'><priority>-1</priority></presence>")
+    nobody.say(f"<presence xmlns='{ns.CLIENT}'><priority>-1</priority></presence>")
     await nobody.own_presence()
     romeo.chat(nobody.bare, "lost")
     await romeo.stanza("message", type="error", sender=nobody.bare)
@@ -78,10 +79,10 @@ async def test_accounts_talk_across_nodes(pair: World) -> None:
     juliet.chat(romeo.jid, "two")
     await romeo.message("two")
     romeo.say(
-        f"<message xmlns='{names.CLIENT}' to='{juliet.jid}' type='chat'>"
-        f"<composing xmlns='{names.CHAT_STATES}'/></message>"
+        f"<message xmlns='{ns.CLIENT}' to='{juliet.jid}' type='chat'>"
+        f"<composing xmlns='{ns.CHAT_STATES}'/></message>"
     )
-    await juliet.next(lambda e: e.name == "message" and e.find("composing", names.CHAT_STATES))
+    await juliet.next(lambda e: e.name == "message" and e.find("composing", ns.CHAT_STATES))
 
 
 async def test_strangers_talk_across_nodes(pair: World) -> None:
@@ -94,23 +95,23 @@ async def test_strangers_talk_across_nodes(pair: World) -> None:
 
 async def test_an_iq_is_answered_across_nodes(pair: World) -> None:
     romeo, juliet = await pair.user("romeo", "a", 0), await pair.user("juliet", "b", 1)
-    asked = asyncio.create_task(romeo.iq("get", f"<ping xmlns='{names.PING}'/>", juliet.jid))
+    asked = asyncio.create_task(romeo.iq("get", f"<ping xmlns='{ns.PING}'/>", juliet.jid))
     ping = await juliet.stanza("iq", type="get")
     juliet.say(
-        f"<iq xmlns='{names.CLIENT}' type='result' id='{ping.get('id')}' to='{ping.get('from')}'/>"
+        f"<iq xmlns='{ns.CLIENT}' type='result' id='{ping.get('id')}' to='{ping.get('from')}'/>"
     )
     assert (await asked).get("type") == "result"
-    ping_nobody = f"<ping xmlns='{names.PING}'/>"
+    ping_nobody = f"<ping xmlns='{ns.PING}'/>"
     assert await romeo.refused("get", ping_nobody, "juliet@localhost/x") == "service-unavailable"
 
 
 async def test_presence_and_roster_cross_nodes(pair: World) -> None:
     romeo = await (await pair.user("romeo", "orchard", 0)).available()
     juliet = await (await pair.user("juliet", "balcony", 1)).available()
-    await juliet.ask("get", f"<query xmlns='{names.ROSTER}'/>")
-    romeo.say(f"<presence xmlns='{names.CLIENT}' to='juliet@localhost' type='subscribe'/>")
+    await juliet.ask("get", f"<query xmlns='{ns.ROSTER}'/>")
+    romeo.say(f"<presence xmlns='{ns.CLIENT}' to='juliet@localhost' type='subscribe'/>")
     await juliet.stanza("presence", type="subscribe", sender="romeo@localhost")
-    juliet.say(f"<presence xmlns='{names.CLIENT}' to='romeo@localhost' type='subscribed'/>")
+    juliet.say(f"<presence xmlns='{ns.CLIENT}' to='romeo@localhost' type='subscribed'/>")
     await romeo.stanza("presence", type="subscribed", sender="juliet@localhost")
     await romeo.next(lambda e: e.name == "presence" and e.get("from") == juliet.jid)
     juliet.leave()
@@ -132,9 +133,9 @@ async def test_an_account_is_on_two_nodes(pair: World) -> None:
     romeo.chat("juliet@localhost", "to both")
     await phone.message("to both")
     await desk.message("to both")
-    await desk.ask("set", f"<enable xmlns='{names.CARBONS}'/>")
+    await desk.ask("set", f"<enable xmlns='{ns.CARBONS}'/>")
     phone.chat("romeo@localhost", "from the phone")
-    carbon = await desk.next(lambda e: e.name == "message" and e.find("sent", names.CARBONS))
+    carbon = await desk.next(lambda e: e.name == "message" and e.find("sent", ns.CARBONS))
     assert carbon.get("from") == "juliet@localhost"
 
 
@@ -151,7 +152,7 @@ async def test_a_dead_node_loses_no_message(pair: World) -> None:
     await romeo.settled()
     again = await (await pair.user("juliet", "phone", 0)).available()
     message = await again.message("not heard")
-    assert message.find("delay", names.DELAY) is not None
+    assert message.find("delay", ns.DELAY) is not None
 
 
 async def test_what_is_read_before_the_news_of_it_comes_comes_once(
@@ -189,8 +190,8 @@ async def test_nothing_overtakes_a_message_whose_news_is_late(
         late.setattr(Feed, "message", lambda *told: news.append(told))
         romeo.chat(juliet.jid, "first")
         romeo.say(
-            f"<message xmlns='{names.CLIENT}' to='{juliet.jid}' type='chat' id='then'>"
-            f"<paused xmlns='{names.CHAT_STATES}'/></message>"
+            f"<message xmlns='{ns.CLIENT}' to='{juliet.jid}' type='chat' id='then'>"
+            f"<paused xmlns='{ns.CHAT_STATES}'/></message>"
         )
         # Replies come in the order of commands; what it is looked up for comes in some turns more.
         for _ in range(5):
@@ -227,7 +228,7 @@ async def test_a_session_outlives_its_node(pair: World) -> None:
     browser = await Browser.login(pair, "juliet", node=0)
     await browser.ask(
         f"<presence xmlns='jabber:client'/>"
-        f"<iq xmlns='jabber:client' type='set' id='c'><enable xmlns='{names.CARBONS}'/></iq>"
+        f"<iq xmlns='jabber:client' type='set' id='c'><enable xmlns='{ns.CARBONS}'/></iq>"
     )
     romeo = await pair.user("romeo", "orchard", 1)
     held = browser.hold(node=0)
@@ -250,7 +251,7 @@ async def test_a_stranger_outlives_its_node(pair: World) -> None:
     other = await pair.user("", "", 1)
     await browser.ask(
         f"<iq xmlns='jabber:client' type='set' id='s' to='pubsub.localhost'>"
-        f"<pubsub xmlns='{names.PUBSUB}'><subscribe node='news' jid='{browser.jid}'/></pubsub></iq>"
+        f"<pubsub xmlns='{ns.PUBSUB}'><subscribe node='news' jid='{browser.jid}'/></pubsub></iq>"
     )
     await pair.leave(0)
     held = browser.hold(
@@ -264,7 +265,7 @@ async def test_a_stranger_outlives_its_node(pair: World) -> None:
     store = pair.servers[1].hub.store
     await append(store, Append("news", Draft(b"1")))
     (message,) = (await held).elements
-    assert message.find("event", names.PUBSUB_EVENT) is not None
+    assert message.find("event", ns.PUBSUB_EVENT) is not None
 
 
 async def test_the_session_of_a_dead_node_is_over(pair: World) -> None:
@@ -306,18 +307,18 @@ async def test_an_account_on_two_nodes_when_one_leaves(pair: World) -> None:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The registers of sessions that were handed over, as they are written; from the fifth on the
     store fails if the list begins with `broken`."""
-    names: list[str] = []
+    ns: list[str] = []
     setting = Registers.set
 
     async def noted(self: Registers, name: str, *args: Any) -> Any:
         if ":moved:" in name:
-            if names[:1] == ["broken"] and len(names) > 3:
+            if ns[:1] == ["broken"] and len(ns) > 3:
                 raise StoreUnavailable("The store has just gone.")
-            names.append(name)
+            ns.append(name)
         return await setting(self, name, *args)
 
     monkeypatch.setattr(Registers, "set", noted)
-    return names
+    return ns
 
 
 async def left(world: World, written: list[str]) -> int:
@@ -411,7 +412,7 @@ async def test_a_large_session_that_nobody_comes_for(
     assert await left(pair, written) == (3 if broken else 5)
     if broken:
         assert (await browser.post("", node=1)).get("condition") == "item-not-found"
-    monkeypatch.setattr(sweep, "FORGET_SECONDS", 0.0)
+    monkeypatch.setattr(gc, "FORGET_SECONDS", 0.0)
     await pair.sessions[1].sweep.run()
     assert not await left(pair, written)
     if not broken:
@@ -438,14 +439,14 @@ async def test_a_service_is_blocked_on_every_node(pair: World) -> None:
     witness, store = await pair.user("", "", 1), pair.servers[1].hub.store
 
     def subscribe(jid: str) -> str:
-        return f"<pubsub xmlns='{names.PUBSUB}'><subscribe node='news' jid='{jid}'/></pubsub>"
+        return f"<pubsub xmlns='{ns.PUBSUB}'><subscribe node='news' jid='{jid}'/></pubsub>"
 
     async def told(data: bytes) -> bool:
         phone.seen.clear()
         await append(store, Append("news", Draft(data)))
-        await witness.next(lambda e: e.find("event", names.PUBSUB_EVENT))
+        await witness.next(lambda e: e.find("event", ns.PUBSUB_EVENT))
         await phone.settled()
-        return any(e.find("event", names.PUBSUB_EVENT) for e in phone.seen)
+        return any(e.find("event", ns.PUBSUB_EVENT) for e in phone.seen)
 
     await phone.ask("set", subscribe(phone.bare), "pubsub.localhost")
     await witness.ask("set", subscribe(witness.jid), "pubsub.localhost")
@@ -453,8 +454,8 @@ async def test_a_service_is_blocked_on_every_node(pair: World) -> None:
     # The phone hears of the change after it is in force.
     await phone.ask("get", block("blocklist"))
     await desk.ask("set", block("block", "pubsub.localhost"))
-    await phone.next(lambda e: e.name == "iq" and e.find("block", names.BLOCKING))
+    await phone.next(lambda e: e.name == "iq" and e.find("block", ns.BLOCKING))
     assert not await told(b"2")
     await desk.ask("set", block("unblock"))
-    await phone.next(lambda e: e.name == "iq" and e.find("unblock", names.BLOCKING))
+    await phone.next(lambda e: e.name == "iq" and e.find("unblock", ns.BLOCKING))
     assert await told(b"3")

@@ -17,7 +17,7 @@ from pushhub.log.grant import Grant
 from pushhub.log.read import Page
 from pushhub.polls.feed import Feed
 from pushhub.store.base import Append, append
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from tests.xmpp.conftest import World, condition
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ async def rest_publishes(world: World, channel: str, data: bytes, type: str = ""
 
 
 def pubsub(inside: str, owner: bool = False) -> str:
-    namespace = names.PUBSUB_OWNER if owner else names.PUBSUB
+    namespace = ns.PUBSUB_OWNER if owner else ns.PUBSUB
     return f"<pubsub xmlns='{namespace}'>{inside}</pubsub>"
 
 
@@ -47,7 +47,7 @@ async def subscribe(client: Client, node: str, jid: str = "") -> Element:
 
 
 async def publish(client: Client, node: str, json: str, id: str = "") -> Element:
-    item = f"<item{f' id={id!r}' if id else ''}><json xmlns='{names.JSON}'>{json}</json></item>"
+    item = f"<item{f' id={id!r}' if id else ''}><json xmlns='{ns.JSON}'>{json}</json></item>"
     inside = pubsub(f"<publish node='{node}'>{item}</publish>")
     return await client.ask("set", inside, SERVICE)
 
@@ -55,7 +55,7 @@ async def publish(client: Client, node: str, json: str, id: str = "") -> Element
 async def notified(client: Client) -> Element:
     """The `<items/>` or `<delete/>` of the next notification."""
     message = await client.stanza("message", type="headline", sender=SERVICE)
-    event = message.find("event", names.PUBSUB_EVENT)
+    event = message.find("event", ns.PUBSUB_EVENT)
     assert event is not None
     return event.elements[0]
 
@@ -63,7 +63,7 @@ async def notified(client: Client) -> Element:
 def json_of(items: Element) -> object:
     (item,) = items.elements
     (payload,) = item.elements
-    assert (payload.name, payload.namespace) == ("json", names.JSON)
+    assert (payload.name, payload.namespace) == ("json", ns.JSON)
     return orjson.loads(payload.text)
 
 
@@ -131,8 +131,8 @@ async def test_a_subscriber_hears_of_the_last_item_at_once(world: World) -> None
         await rest_publishes(world, "news", b"%d" % number)
     await subscribe(client, "news")
     message = await client.stanza("message", type="headline")
-    assert message.find("delay", names.DELAY) is not None
-    event = message.find("event", names.PUBSUB_EVENT)
+    assert message.find("delay", ns.DELAY) is not None
+    event = message.find("event", ns.PUBSUB_EVENT)
     assert event is not None
     assert json_of(event.elements[0]) == 2
 
@@ -221,11 +221,11 @@ async def test_a_node_is_created_configured_and_deleted(world: World) -> None:
     await juliet.ask("set", pubsub("<create node='hers'/>"), SERVICE)
     assert await juliet.refused("set", pubsub("<create node='hers'/>"), SERVICE) == "conflict"
     form = (
-        f"<configure node='hers'><x xmlns='{names.DATA}' type='submit'>"
+        f"<configure node='hers'><x xmlns='{ns.DATA}' type='submit'>"
         "<field var='pubsub#title'><value>Hers</value></field></x></configure>"
     )
     await juliet.ask("set", pubsub(form, owner=True), SERVICE)
-    info = f"<query xmlns='{names.DISCO_INFO}' node='hers'/>"
+    info = f"<query xmlns='{ns.DISCO_INFO}' node='hers'/>"
     told = (await juliet.ask("get", info, SERVICE)).elements[0]
     assert told.elements[0].get("name") == "Hers"
     await subscribe(other, "hers")
@@ -243,7 +243,7 @@ async def test_empty_nodes_are_listed(world: World) -> None:
     juliet = await world.user("juliet")
 
     async def listed(page: str = "") -> list[str | None]:
-        items = f"<query xmlns='{names.DISCO_ITEMS}'><set xmlns='{names.RSM}'>{page}</set></query>"
+        items = f"<query xmlns='{ns.DISCO_ITEMS}'><set xmlns='{ns.RSM}'>{page}</set></query>"
         answer = await juliet.ask("get", items, SERVICE)
         return [e.get("node") for e in answer.elements[0].elements if e.name == "item"]
 
@@ -256,7 +256,7 @@ async def test_empty_nodes_are_listed(world: World) -> None:
     await juliet.ask("set", pubsub("<delete node='c'/>", owner=True), SERVICE)
     assert await listed() == ["a", "b", "\u00e4"]
     # One that is empty is a node, too.
-    items = f"<query xmlns='{names.DISCO_ITEMS}' node='a'/>"
+    items = f"<query xmlns='{ns.DISCO_ITEMS}' node='a'/>"
     assert not (await juliet.ask("get", items, SERVICE)).elements[0].elements
 
 
@@ -266,7 +266,7 @@ async def test_max_items_is_kept_or_refused(world: World) -> None:
 
     def configured(value: str, field: str = "pubsub#max_items") -> str:
         form = (
-            f"<configure node='hers'><x xmlns='{names.DATA}' type='submit'>"
+            f"<configure node='hers'><x xmlns='{ns.DATA}' type='submit'>"
             f"<field var='{field}'><value>{value}</value></field></x></configure>"
         )
         return pubsub(form, owner=True)
@@ -300,7 +300,7 @@ async def test_max_items_is_kept_or_refused(world: World) -> None:
         assert await juliet.refused("set", configured(value, field), SERVICE) == "not-acceptable"
     options = pubsub(
         "<publish node='hers'><item><json xmlns='urn:xmpp:json:0'>1</json></item></publish>"
-        f"<publish-options><x xmlns='{names.DATA}' type='submit'/></publish-options>"
+        f"<publish-options><x xmlns='{ns.DATA}' type='submit'/></publish-options>"
     )
     assert await juliet.refused("set", options, SERVICE) == "feature-not-implemented"
 
@@ -325,14 +325,14 @@ async def test_grants_decide(strict: World) -> None:
     await publish(juliet, "news", "1")
     for inside in (
         f"<subscribe node='news' jid='{romeo.jid}'/>",
-        f"<publish node='news'><item><json xmlns='{names.JSON}'>1</json></item></publish>",
+        f"<publish node='news'><item><json xmlns='{ns.JSON}'>1</json></item></publish>",
         "<create node='news'/>",
     ):
         assert await romeo.refused("set", pubsub(inside), SERVICE) == "forbidden"
     assert await romeo.refused("get", pubsub("<items node='news'/>"), SERVICE) == "forbidden"
-    listed = await romeo.ask("get", f"<query xmlns='{names.DISCO_ITEMS}'/>", SERVICE)
+    listed = await romeo.ask("get", f"<query xmlns='{ns.DISCO_ITEMS}'/>", SERVICE)
     assert not list(listed.elements[0].every("item"))
-    listed = await juliet.ask("get", f"<query xmlns='{names.DISCO_ITEMS}'/>", SERVICE)
+    listed = await juliet.ask("get", f"<query xmlns='{ns.DISCO_ITEMS}'/>", SERVICE)
     assert [e.get("node") for e in listed.elements[0].every("item")] == ["news"]
 
 
@@ -389,7 +389,7 @@ async def test_what_is_pushhubs_own_is_out_of_reach(small: World, node: str) -> 
         ("set", "<publish><item><a xmlns='b'/></item></publish>", "bad-request"),
         (
             "set",
-            f"<publish node='n'><item><json xmlns='{names.JSON}'>{{</json></item></publish>",
+            f"<publish node='n'><item><json xmlns='{ns.JSON}'>{{</json></item></publish>",
             "bad-request",
         ),
         ("set", "<options node='news'/>", "feature-not-implemented"),

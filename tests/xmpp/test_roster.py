@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from tests.xmpp.conftest import condition
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
     from tests.xmpp.conftest import Client, World
 
-GET = f"<query xmlns='{names.ROSTER}'/>"
+GET = f"<query xmlns='{ns.ROSTER}'/>"
 
 
 def item(more: str) -> str:
-    return f"<query xmlns='{names.ROSTER}'><item {more}</query>"
+    return f"<query xmlns='{ns.ROSTER}'><item {more}</query>"
 
 
 async def pushed(client: Client) -> Element:
     """The item of the next roster push."""
     push = await client.next(
-        lambda e: e.name == "iq" and e.get("type") == "set" and e.find("query", names.ROSTER)
+        lambda e: e.name == "iq" and e.get("type") == "set" and e.find("query", ns.ROSTER)
     )
     assert push.get("from") in (None, client.bare)
     return push.elements[0].elements[0]
@@ -38,7 +38,7 @@ async def roster(client: Client) -> dict[str, str]:
 
 
 def presence(client: Client, kind: str, to: str) -> None:
-    client.say(f"<presence xmlns='{names.CLIENT}' type='{kind}' to='{to}'/>")
+    client.say(f"<presence xmlns='{ns.CLIENT}' type='{kind}' to='{to}'/>")
 
 
 @pytest.fixture
@@ -90,16 +90,16 @@ async def test_a_known_version_is_not_sent_again(world: World) -> None:
     juliet = await world.user("juliet")
     await juliet.ask("set", item("jid='nurse@localhost'/>"))
     version = (await juliet.ask("get", GET)).elements[0].get("ver")
-    again = await juliet.ask("get", f"<query xmlns='{names.ROSTER}' ver='{version}'/>")
+    again = await juliet.ask("get", f"<query xmlns='{ns.ROSTER}' ver='{version}'/>")
     assert not again.elements
-    old = await juliet.ask("get", f"<query xmlns='{names.ROSTER}' ver='0'/>")
+    old = await juliet.ask("get", f"<query xmlns='{ns.ROSTER}' ver='0'/>")
     assert old.elements[0].elements
 
 
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        (f"<query xmlns='{names.ROSTER}'/>", "bad-request"),
+        (f"<query xmlns='{ns.ROSTER}'/>", "bad-request"),
         (item("jid='a@localhost'/><item jid='b@localhost'/>"), "bad-request"),
         (item("jid='a b@localhost'/>"), "jid-malformed"),
         (item("jid='a@localhost'><group>x</group><group>x</group></item>"), "bad-request"),
@@ -190,9 +190,7 @@ async def test_friends_see_each_other_come_and_go(
     romeo, juliet = couple
     await friends(couple)
     phone = await world.user("juliet", "phone")
-    phone.say(
-        f"<presence xmlns='{names.CLIENT}'><show>away</show><priority>-1</priority></presence>"
-    )
+    phone.say(f"<presence xmlns='{ns.CLIENT}'><show>away</show><priority>-1</priority></presence>")
     shown = await romeo.next(lambda e: e.name == "presence" and e.get("from") == phone.jid)
     assert shown.find("show") is not None
     seen = {(await phone.stanza("presence")).get("from") for _ in range(3)}
@@ -202,7 +200,7 @@ async def test_friends_see_each_other_come_and_go(
     await romeo.stanza("presence", type="unavailable", sender=phone.jid)
     await juliet.stanza("presence", type="unavailable", sender=phone.jid)
     presence(romeo, "unavailable", "")
-    juliet.say(f"<presence xmlns='{names.CLIENT}' type='unavailable'/>")
+    juliet.say(f"<presence xmlns='{ns.CLIENT}' type='unavailable'/>")
     await romeo.stanza("presence", type="unavailable", sender=juliet.jid)
 
 
@@ -215,13 +213,13 @@ async def test_a_session_is_sent_its_own_presence(world: World) -> None:
     ):
         # RFC 6121 §4.2.2, §4.4.2, §4.5.2: the initial one, each later one, and the end.
         for inside in ("<show>away</show>", "<priority>-1</priority><status>here</status>"):
-            user.say(f"<presence xmlns='{names.CLIENT}' id='p'>{inside}</presence>")
+            user.say(f"<presence xmlns='{ns.CLIENT}' id='p'>{inside}</presence>")
             own = await user.own_presence()
             assert own.get("to") == user.jid
             assert own.get("id") == "p"
             assert "".join(element.xml() for element in own.elements).count(inside[1:5])
         user.say(
-            f"<presence xmlns='{names.CLIENT}' type='unavailable'><status>bye</status></presence>"
+            f"<presence xmlns='{ns.CLIENT}' type='unavailable'><status>bye</status></presence>"
         )
         gone = await user.own_presence("unavailable")
         assert gone.get("to") == user.jid
@@ -236,7 +234,7 @@ async def test_sessions_of_an_account_see_each_other_once(world: World) -> None:
     phone = await (await world.user("juliet", "phone")).available()
     assert (await phone.stanza("presence", sender=balcony.jid)).get("to") == phone.jid
     assert (await balcony.stanza("presence", sender=phone.jid)).get("to") == balcony.jid
-    phone.say(f"<presence xmlns='{names.CLIENT}' type='unavailable'/>")
+    phone.say(f"<presence xmlns='{ns.CLIENT}' type='unavailable'/>")
     await phone.own_presence("unavailable")
     await balcony.stanza("presence", type="unavailable", sender=phone.jid)
     await balcony.settled()
@@ -248,12 +246,12 @@ async def test_presence_directed_to_the_own_account_is_not_broadcast(world: Worl
     await world.account("juliet")
     balcony = await (await world.user("juliet", "balcony")).available()
     phone = await world.user("juliet", "phone")
-    phone.say(f"<presence xmlns='{names.CLIENT}' to='{balcony.jid}'><show>dnd</show></presence>")
+    phone.say(f"<presence xmlns='{ns.CLIENT}' to='{balcony.jid}'><show>dnd</show></presence>")
     shown = await balcony.stanza("presence", sender=phone.jid)
     assert shown.get("to") == balcony.jid
     await phone.settled()
     assert not [e for e in phone.seen if e.name == "presence"], "it is not available"
-    phone.say(f"<presence xmlns='{names.CLIENT}' to='juliet@localhost'><show>xa</show></presence>")
+    phone.say(f"<presence xmlns='{ns.CLIENT}' to='juliet@localhost'><show>xa</show></presence>")
     await balcony.stanza("presence", sender=phone.jid)
     phone.leave()
     await balcony.stanza("presence", sender=phone.jid, type="unavailable")
@@ -262,11 +260,11 @@ async def test_presence_directed_to_the_own_account_is_not_broadcast(world: Worl
 async def test_an_error_of_presence_goes_to_the_session_that_sent_it(world: World) -> None:
     one, other = await world.user(), await world.user()
     await other.available()
-    one.say(f"<presence xmlns='{names.CLIENT}' to='{other.jid}'/>")
+    one.say(f"<presence xmlns='{ns.CLIENT}' to='{other.jid}'/>")
     await other.next(lambda e: e.name == "presence" and e.get("from") == one.jid)
     for to in (f"{one.bare}/gone", one.bare, "nobody@localhost", one.jid):
         other.say(
-            f"<presence xmlns='{names.CLIENT}' to='{to}' type='error' id='{to}'>"
+            f"<presence xmlns='{ns.CLIENT}' to='{to}' type='error' id='{to}'>"
             "<error type='cancel'/></presence>"
         )
     error = await one.stanza("presence", type="error")
@@ -276,7 +274,7 @@ async def test_an_error_of_presence_goes_to_the_session_that_sent_it(world: Worl
 async def test_directed_presence(world: World) -> None:
     one, other = await world.user(), await world.user()
     await other.available()
-    one.say(f"<presence xmlns='{names.CLIENT}' to='{other.jid}'/>")
+    one.say(f"<presence xmlns='{ns.CLIENT}' to='{other.jid}'/>")
     await other.next(lambda e: e.name == "presence" and e.get("from") == one.jid)
     one.leave()
     await other.stanza("presence", type="unavailable", sender=one.jid)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
-from pushhub.xmpp import names
-from pushhub.xmpp.archive import archive_name
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.storage.archive import archive_name
 from pushhub.xmpp.xep.mam import _time
 from tests.xmpp.conftest import body
 
@@ -21,18 +21,18 @@ COUNT = 130
 
 
 def stamp_of(element: Element) -> str:
-    delay = element.find("delay", names.DELAY)
+    delay = element.find("delay", ns.DELAY)
     assert delay is not None
     return delay.get("stamp") or ""
 
 
 async def searched(client: Client, fields: str = "", page: str = "") -> dict[str, str]:
     """The stamps of the messages that a search finds, by their texts and in its order."""
-    form = f"<x xmlns='{names.DATA}' type='submit'>{fields}</x>"
-    rsm = f"<set xmlns='{names.RSM}'>{page}</set>"
-    await client.ask("set", f"<query xmlns='{names.MAM}'>{form}{rsm}</query>")
+    form = f"<x xmlns='{ns.DATA}' type='submit'>{fields}</x>"
+    rsm = f"<set xmlns='{ns.RSM}'>{page}</set>"
+    await client.ask("set", f"<query xmlns='{ns.MAM}'>{form}{rsm}</query>")
     found = {}
-    for message in [e for e in client.seen if e.find("result", names.MAM) is not None]:
+    for message in [e for e in client.seen if e.find("result", ns.MAM) is not None]:
         client.seen.remove(message)
         forwarded = message.elements[0].elements[0]
         found[body(forwarded.elements[-1]) or ""] = stamp_of(forwarded)
@@ -83,7 +83,7 @@ async def test_messages_of_one_moment_have_rising_stamps(world: World) -> None:
 
 
 def _id(message: Element) -> str:
-    (found,) = message.every("stanza-id", names.STANZA_ID)
+    (found,) = message.every("stanza-id", ns.STANZA_ID)
     return found.get("id") or ""
 
 
@@ -98,7 +98,7 @@ async def test_a_stamp_is_the_clock_s_time_again_after_a_pause(small: World) -> 
     first = events[0].time
     small.clock.advance(2)
     await append(store, Append(name, draft))
-    answer = await juliet.ask("get", f"<metadata xmlns='{names.MAM}'/>")
+    answer = await juliet.ask("get", f"<metadata xmlns='{ns.MAM}'/>")
     start, end = answer.elements[0].elements
     assert _time(start.get("timestamp") or "") == first
     assert _time(end.get("timestamp") or "") == first + 2000

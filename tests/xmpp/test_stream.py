@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushhub.xmpp import names
-from pushhub.xmpp.stream import MAX_QUEUED
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.transport.stream import MAX_QUEUED
 from tests.xmpp.conftest import condition
 
 if TYPE_CHECKING:
     from tests.xmpp.conftest import World
 
-PING = f"<iq xmlns='{names.CLIENT}' type='get' id='p'><ping xmlns='{names.PING}'/></iq>"
+PING = f"<iq xmlns='{ns.CLIENT}' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
 
 
 def test_only_our_domains(small: World) -> None:
@@ -29,8 +29,8 @@ def test_only_our_domains(small: World) -> None:
     "stanza",
     [
         PING,
-        f"<message xmlns='{names.CLIENT}' to='juliet@localhost'><body>x</body></message>",
-        f"<presence xmlns='{names.CLIENT}'/>",
+        f"<message xmlns='{ns.CLIENT}' to='juliet@localhost'><body>x</body></message>",
+        f"<presence xmlns='{ns.CLIENT}'/>",
     ],
 )
 async def test_stanzas_before_the_login(small: World, stanza: str) -> None:
@@ -48,7 +48,7 @@ async def test_stanzas_before_the_resource(small: World) -> None:
 
 @pytest.mark.parametrize(
     "element",
-    ["<iq xmlns='other'/>", f"<other xmlns='{names.CLIENT}'/>", "<message xmlns='jabber:server'/>"],
+    ["<iq xmlns='other'/>", f"<other xmlns='{ns.CLIENT}'/>", "<message xmlns='jabber:server'/>"],
 )
 async def test_what_is_no_stanza(small: World, element: str) -> None:
     client = await small.user()
@@ -91,7 +91,7 @@ async def test_the_newer_client_gets_the_resource(world: World) -> None:
 
 async def test_a_resource_that_is_none(small: World) -> None:
     client = await small.client().login()
-    bad = f"<bind xmlns='{names.BIND}'><resource>a&#9;b</resource></bind>"
+    bad = f"<bind xmlns='{ns.BIND}'><resource>a&#9;b</resource></bind>"
     assert await client.refused("set", bad) == "bad-request"
     await client.bind("good")
 
@@ -100,7 +100,7 @@ async def test_an_account_has_so_many_sessions(small: World) -> None:
     await small.account("juliet")
     clients = [await small.user("juliet") for _ in range(20)]
     more = await small.client().login("juliet")
-    assert await more.refused("set", f"<bind xmlns='{names.BIND}'/>") == "resource-constraint"
+    assert await more.refused("set", f"<bind xmlns='{ns.BIND}'/>") == "resource-constraint"
     clients[0].leave()
     await more.bind()
 
@@ -108,9 +108,7 @@ async def test_an_account_has_so_many_sessions(small: World) -> None:
 async def test_who_sends_too_much_ahead(small: World) -> None:
     client = await small.user()
     for _ in range(MAX_QUEUED + 2):
-        client.say(
-            f"<iq xmlns='{names.CLIENT}' type='get' id='r'><query xmlns='{names.ROSTER}'/></iq>"
-        )
+        client.say(f"<iq xmlns='{ns.CLIENT}' type='get' id='r'><query xmlns='{ns.ROSTER}'/></iq>")
     assert await client.ended() == "policy-violation"
 
 
@@ -167,7 +165,7 @@ async def test_nothing_is_left_of_who_leaves(world: World) -> None:
     server = world.server
     for name in ("", "juliet"):
         client = await (await world.user(name)).available()
-        asked = f"<pubsub xmlns='{names.PUBSUB}'><subscribe node='n' jid='{client.jid}'/></pubsub>"
+        asked = f"<pubsub xmlns='{ns.PUBSUB}'><subscribe node='n' jid='{client.jid}'/></pubsub>"
         await client.ask("set", asked, "pubsub.localhost")
         client.leave()
     await server.settle()

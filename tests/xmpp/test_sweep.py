@@ -11,7 +11,7 @@ from pushhub.bosh.body import HTTPBIND, parse
 from pushhub.bosh.negotiation import Policy, negotiate
 from pushhub.settings import Settings
 from pushhub.store.redis.store import RedisStore
-from pushhub.xmpp import sweep
+from pushhub.xmpp.cluster import gc
 from tests.store.conftest import NEWS_SECONDS
 from tests.xmpp.browser import Browser
 from tests.xmpp.test_vanished import AVAILABLE, gone_dark, got, pair
@@ -44,7 +44,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
     clear = pair.sessions[1].sweep
     await clear.run()
     assert await kept(pair, *mine, *moved) == [*mine, *moved], "it may still be asked for"
-    monkeypatch.setattr(sweep, "FORGET_SECONDS", 0.0)
+    monkeypatch.setattr(gc, "FORGET_SECONDS", 0.0)
     await clear.run()
     assert await kept(pair, *mine, *moved) == [*mine, moved[1]], "the other lives here"
     await other.ask("<presence xmlns='jabber:client' type='unavailable'/>" + AVAILABLE, node=1)
@@ -60,7 +60,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
         while await kept(pair, *mine, *moved):
             await clear.run()
             await asyncio.sleep(0.01)
-    listed = await pair.servers[1].registers.json(sweep.NODES)
+    listed = await pair.servers[1].registers.json(gc.NODES)
     assert listed == [pair.servers[1].nodes.id]
 
 
@@ -89,5 +89,5 @@ def test_who_may_come_back_is_not_forgotten() -> None:
 
     policy = Policy(inactivity=most("bosh_inactivity"), polling=most("bosh_polling"))
     polls = parse(f"<body xmlns='{HTTPBIND}' rid='1' to='localhost' wait='0'/>".encode())
-    assert negotiate(polls, policy).inactivity < sweep.FORGET_SECONDS
-    assert most("bosh_maxpause") < sweep.FORGET_SECONDS
+    assert negotiate(polls, policy).inactivity < gc.FORGET_SECONDS
+    assert most("bosh_maxpause") < gc.FORGET_SECONDS

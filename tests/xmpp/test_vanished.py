@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub.store.base import StoreUnavailable
-from pushhub.xmpp.stamps import Stamps
+from pushhub.xmpp.storage.stamps import Stamps
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
 from tests.xmpp.conftest import World, body
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.carrier import Carrier
+    from pushhub.xmpp.transport.carrier import Carrier
     from tests import redis_servers
     from tests.xmpp.conftest import Client
 

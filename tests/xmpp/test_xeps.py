@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub import __version__
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
     from tests.xmpp.conftest import Client, World
 
-INFO = f"<query xmlns='{names.DISCO_INFO}'/>"
-ITEMS = f"<query xmlns='{names.DISCO_ITEMS}'/>"
+INFO = f"<query xmlns='{ns.DISCO_INFO}'/>"
+ITEMS = f"<query xmlns='{ns.DISCO_ITEMS}'/>"
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ async def test_discovery(juliet: Client) -> None:
     identity = domain.elements[0].find("identity")
     assert identity is not None
     assert (identity.get("category"), identity.get("type")) == ("server", "im")
-    assert {names.CARBONS, names.DISCO_ITEMS, names.PING, names.BLOCKING} <= features(domain)
+    assert {ns.CARBONS, ns.DISCO_ITEMS, ns.PING, ns.BLOCKING} <= features(domain)
     own = await juliet.ask("get", INFO, juliet.bare)
-    assert {names.MAM, names.MAM_EXTENDED, names.CARBONS} <= features(own)
+    assert {ns.MAM, ns.MAM_EXTENDED, ns.CARBONS} <= features(own)
     assert features(await juliet.ask("get", INFO)) == features(own)
     items = await juliet.ask("get", ITEMS, "localhost")
     (service,) = [each.get("jid") or "" for each in items.elements[0].elements]
-    assert names.PUBSUB in features(await juliet.ask("get", INFO, service))
+    assert ns.PUBSUB in features(await juliet.ask("get", INFO, service))
     assert await juliet.refused("get", INFO, "nobody@localhost") == "service-unavailable"
 
 
@@ -55,23 +55,23 @@ async def test_the_hash_of_the_servers_features_is_right(world: World, juliet: C
     digest = base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
     assert digest == world.server.caps_version
     node = f"{world.server.caps_node}#{digest}"
-    query = f"<query xmlns='{names.DISCO_INFO}' node='{node}'/>"
+    query = f"<query xmlns='{ns.DISCO_INFO}' node='{node}'/>"
     assert features(await juliet.ask("get", query, "localhost"))
     assert await juliet.refused("get", query.replace(digest, "x"), "localhost") == "item-not-found"
 
 
 async def test_version_ping_and_time(juliet: Client) -> None:
-    answer = await juliet.ask("get", f"<query xmlns='{names.VERSION}'/>", "localhost")
+    answer = await juliet.ask("get", f"<query xmlns='{ns.VERSION}'/>", "localhost")
     assert [each.text for each in answer.elements[0].elements] == ["pushhub", __version__]
     for to in ("localhost", "", juliet.bare, "pubsub.localhost"):
-        await juliet.ask("get", f"<ping xmlns='{names.PING}'/>", to)
-    told = (await juliet.ask("get", f"<time xmlns='{names.TIME}'/>", "localhost")).elements[0]
+        await juliet.ask("get", f"<ping xmlns='{ns.PING}'/>", to)
+    told = (await juliet.ask("get", f"<time xmlns='{ns.TIME}'/>", "localhost")).elements[0]
     assert [each.name for each in told.elements] == ["tzo", "utc"]
 
 
 async def test_vcards(world: World, juliet: Client) -> None:
-    get = f"<vCard xmlns='{names.VCARD}'/>"
-    card = f"<vCard xmlns='{names.VCARD}'><FN>Juliet &amp; co</FN></vCard>"
+    get = f"<vCard xmlns='{ns.VCARD}'/>"
+    card = f"<vCard xmlns='{ns.VCARD}'><FN>Juliet &amp; co</FN></vCard>"
     assert not (await juliet.ask("get", get)).elements[0].elements
     await juliet.ask("set", card)
     other = await world.user()
@@ -84,7 +84,7 @@ async def test_vcards(world: World, juliet: Client) -> None:
 
 async def test_private_storage(juliet: Client) -> None:
     def query(inside: str) -> str:
-        return f"<query xmlns='{names.PRIVATE}'>{inside}</query>"
+        return f"<query xmlns='{ns.PRIVATE}'>{inside}</query>"
 
     empty = "<storage xmlns='storage:bookmarks'/>"
     assert not (await juliet.ask("get", query(empty))).elements[0].elements[0].elements
@@ -99,13 +99,13 @@ async def test_private_storage(juliet: Client) -> None:
 async def test_what_is_kept_has_a_bound(juliet: Client) -> None:
     for number in range(2):
         large = f"<x xmlns='n{number}'>{'y' * 140_000}</x>"
-        answer = await juliet.iq("set", f"<query xmlns='{names.PRIVATE}'>{large}</query>")
+        answer = await juliet.iq("set", f"<query xmlns='{ns.PRIVATE}'>{large}</query>")
         assert answer.get("type") == ("result" if number == 0 else "error")
 
 
 async def test_pep_keeps_items(juliet: Client) -> None:
     def pubsub(inside: str) -> str:
-        return f"<pubsub xmlns='{names.PUBSUB}'>{inside}</pubsub>"
+        return f"<pubsub xmlns='{ns.PUBSUB}'>{inside}</pubsub>"
 
     get = pubsub("<items node='urn:xmpp:bookmarks:1'/>")
     assert await juliet.refused("get", get) == "item-not-found"
@@ -122,14 +122,14 @@ async def test_pep_keeps_items(juliet: Client) -> None:
 async def test_pep_keeps_as_many_items_as_its_publisher_wants(juliet: Client) -> None:
     def published(id: str, most: str) -> str:
         return (
-            f"<pubsub xmlns='{names.PUBSUB}'><publish node='n'><item id='{id}'/></publish>"
-            f"<publish-options><x xmlns='{names.DATA}' type='submit'>"
+            f"<pubsub xmlns='{ns.PUBSUB}'><publish node='n'><item id='{id}'/></publish>"
+            f"<publish-options><x xmlns='{ns.DATA}' type='submit'>"
             f"<field var='pubsub#max_items'><value>{most}</value></field></x></publish-options>"
             "</pubsub>"
         )
 
     async def ids() -> list[str | None]:
-        asked = f"<pubsub xmlns='{names.PUBSUB}'><items node='n'/></pubsub>"
+        asked = f"<pubsub xmlns='{ns.PUBSUB}'><items node='n'/></pubsub>"
         answer = await juliet.ask("get", asked)
         return [item.get("id") for item in answer.elements[0].elements[0].elements]
 
@@ -146,25 +146,25 @@ async def test_every_question_of_converse_at_its_start_is_answered(juliet: Clien
     for kind, inside, to in (
         (
             "get",
-            f"<pubsub xmlns='{names.PUBSUB}'><items node='urn:xmpp:reactions:popular:0'/></pubsub>",
+            f"<pubsub xmlns='{ns.PUBSUB}'><items node='urn:xmpp:reactions:popular:0'/></pubsub>",
             own,
         ),
         ("get", INFO, "localhost"),
-        ("get", f"<vCard xmlns='{names.VCARD}'/>", ""),
-        ("get", f"<query xmlns='{names.ROSTER}'> \n </query>", ""),
+        ("get", f"<vCard xmlns='{ns.VCARD}'/>", ""),
+        ("get", f"<query xmlns='{ns.ROSTER}'> \n </query>", ""),
         ("get", INFO, own),
         (
             "get",
-            f"<pubsub xmlns='{names.PUBSUB}'><items node='urn:xmpp:omemo:2:devices'/></pubsub>",
+            f"<pubsub xmlns='{ns.PUBSUB}'><items node='urn:xmpp:omemo:2:devices'/></pubsub>",
             own,
         ),
         ("get", ITEMS, "localhost"),
-        ("set", f"<enable xmlns='{names.CARBONS}'/>", ""),
-        ("get", f"<blocklist xmlns='{names.BLOCKING}'/>", ""),
+        ("set", f"<enable xmlns='{ns.CARBONS}'/>", ""),
+        ("get", f"<blocklist xmlns='{ns.BLOCKING}'/>", ""),
         ("get", INFO, "pubsub.localhost"),
         ("get", ITEMS, "pubsub.localhost"),
-        ("set", f"<session xmlns='{names.SESSION}'/>", ""),
-        ("get", f"<query xmlns='{names.PRIVATE}'><storage xmlns='storage:bookmarks'/></query>", ""),
+        ("set", f"<session xmlns='{ns.SESSION}'/>", ""),
+        ("get", f"<query xmlns='{ns.PRIVATE}'><storage xmlns='storage:bookmarks'/></query>", ""),
         ("get", "<unknown xmlns='unknown'/>", own),
         ("set", "<unknown xmlns='unknown'/>", "nobody@localhost/none"),
     ):

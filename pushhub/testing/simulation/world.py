@@ -31,7 +31,7 @@ from pushhub.testing.simulation.node import Node
 from pushhub.testing.simulation.oracle import Oracle
 from pushhub.testing.simulation.origin import Origin
 from pushhub.testing.simulation.registers import unexpected
-from pushhub.xmpp.accounts import AccountError
+from pushhub.xmpp.storage.accounts import AccountError
 
 if TYPE_CHECKING:
     from typing import Any

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from pushhub.log.grant import NOTHING, Grant
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.accounts import Account
+    from pushhub.xmpp.storage.accounts import Account
 
 
 class Failure(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pushhub.xmpp.jid import JidError, parse_jid
+from pushhub.xmpp.model.jid import JidError, parse_jid
 from pushhub.xmpp.sasl.mechanism import Failure, Identity, Step
 from pushhub.xmpp.sasl.plain import check_authzid
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from pushhub.xmpp.accounts import HASHES, ITERATIONS, SALT_BYTES, Keys
-from pushhub.xmpp.jid import JidError, parse_jid, prepare_local, prepare_password
+from pushhub.xmpp.model.jid import JidError, parse_jid, prepare_local, prepare_password
 from pushhub.xmpp.sasl.mechanism import Failure, Identity, Step
+from pushhub.xmpp.storage.accounts import HASHES, ITERATIONS, SALT_BYTES, Keys
 
 if TYPE_CHECKING:
     from pushhub.xmpp.sasl.mechanism import Gate

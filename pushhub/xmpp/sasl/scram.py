@@ -11,10 +11,10 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, ClassVar
 
-from pushhub.xmpp.accounts import HASHES, ITERATIONS, SALT_BYTES, Account, Keys
-from pushhub.xmpp.jid import JidError, prepare_local
+from pushhub.xmpp.model.jid import JidError, prepare_local
 from pushhub.xmpp.sasl.mechanism import Failure, Identity, Step
 from pushhub.xmpp.sasl.plain import check_authzid
+from pushhub.xmpp.storage.accounts import HASHES, ITERATIONS, SALT_BYTES, Account, Keys
 
 if TYPE_CHECKING:
     from pushhub.xmpp.sasl.mechanism import Gate

@@ -1,6 +1,6 @@
 """Extensions: one file each. A new one is a file with an `EXTENSION`, and a line in this table."""
 
-from pushhub.xmpp.extension import Extension
+from pushhub.xmpp.model.extension import Extension
 from pushhub.xmpp.xep import (
     blocking,
     carbons,

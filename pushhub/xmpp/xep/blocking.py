@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pushhub.xml import Element, parse
-from pushhub.xmpp.blocklist import block_name, is_named
-from pushhub.xmpp.extension import ACCOUNT, Extension, Query
-from pushhub.xmpp.jid import JidError, parse_jid
-from pushhub.xmpp.names import BLOCKING, CLIENT
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model.extension import ACCOUNT, Extension, Query
+from pushhub.xmpp.model.jid import JidError, parse_jid
+from pushhub.xmpp.model.namespaces import BLOCKING, CLIENT
+from pushhub.xmpp.model.stanza import StanzaError, leaf
+from pushhub.xmpp.storage.blocklist import block_name, is_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.xmpp.home import Home
+    from pushhub.xmpp.routing.local_user import Home
     from pushhub.xmpp.server import Server
 
 # Prosody has no limit; a register holds about so many.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pushhub.xmpp.extension import ACCOUNT, Extension, Query
-from pushhub.xmpp.names import CARBONS
+from pushhub.xmpp.model.extension import ACCOUNT, Extension, Query
+from pushhub.xmpp.model.namespaces import CARBONS
 
 
 def enable(query: Query) -> None:

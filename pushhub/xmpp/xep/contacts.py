@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pushhub.xml import Element
-from pushhub.xmpp.extension import ACCOUNT, SERVER, Extension, Query
-from pushhub.xmpp.names import ROSTER, SESSION
-from pushhub.xmpp.roster import named, read_item
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model.extension import ACCOUNT, SERVER, Extension, Query
+from pushhub.xmpp.model.namespaces import ROSTER, SESSION
+from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.storage.roster import named, read_item
 
 
 async def read(query: Query) -> Element | None:

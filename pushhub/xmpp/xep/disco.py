@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.xml import Element
-from pushhub.xmpp.extension import ACCOUNTS, DOMAIN, Extension, Query
-from pushhub.xmpp.messages import account_name
-from pushhub.xmpp.names import DISCO_INFO, DISCO_ITEMS
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model.extension import ACCOUNTS, DOMAIN, Extension, Query
+from pushhub.xmpp.model.namespaces import DISCO_INFO, DISCO_ITEMS
+from pushhub.xmpp.model.stanza import StanzaError, leaf
+from pushhub.xmpp.routing.messages import account_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.xml import Element
-from pushhub.xmpp.names import DATA
-from pushhub.xmpp.stanza import leaf
+from pushhub.xmpp.model.namespaces import DATA
+from pushhub.xmpp.model.stanza import leaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

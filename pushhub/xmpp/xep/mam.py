@@ -10,12 +10,12 @@ from pushhub.log.cursor import Cursor, CursorError, Start, parse_cursor
 from pushhub.log.event import rfc3339
 from pushhub.log.read import Gap, Page
 from pushhub.xml import Element, quote
-from pushhub.xmpp import names
-from pushhub.xmpp.archive import archive_name, kept
-from pushhub.xmpp.extension import ACCOUNT, Extension, Place, Query
-from pushhub.xmpp.jid import JidError, parse_jid
-from pushhub.xmpp.stamps import Stamps
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.model.extension import ACCOUNT, Extension, Place, Query
+from pushhub.xmpp.model.jid import JidError, parse_jid
+from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.storage.archive import archive_name, kept
+from pushhub.xmpp.storage.stamps import Stamps
 from pushhub.xmpp.xep import form
 from pushhub.xmpp.xep.rsm import page_set, wanted_page
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pushhub.log.event import Event
     from pushhub.store.base import Store
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.xep.rsm import Wanted
 
     Stamped = tuple[Event, int]  # a message and its stamp
@@ -167,7 +167,7 @@ async def search(query: Query) -> Element:
         query.session.write(_result(query, id, event, stamp))
     first, last = (events[0][0].id, events[-1][0].id) if events else (None, None)
     attributes = {"complete": "true"} if complete else {}
-    return Element("fin", names.MAM, attributes, (page_set(first, last, count),))
+    return Element("fin", ns.MAM, attributes, (page_set(first, last, count),))
 
 
 async def _narrowed(archive: Archive, wanted: Filter, page: Wanted) -> Span:
@@ -207,10 +207,10 @@ def _result(query: Query, id: str | None, event: Event, stamp: int) -> bytes:
     session = query.session
     asked = f" queryid='{quote(id)}'" if id else ""
     head = (
-        f"<message xmlns='{names.CLIENT}' from='{quote(session.jid.bare)}'"
-        f" to='{quote(session.jid.text)}'><result xmlns='{names.MAM}'{asked} id='{event.id}'>"
-        f"<forwarded xmlns='{names.FORWARD}'>"
-        f"<delay xmlns='{names.DELAY}' stamp='{rfc3339(stamp)}'/>"
+        f"<message xmlns='{ns.CLIENT}' from='{quote(session.jid.bare)}'"
+        f" to='{quote(session.jid.text)}'><result xmlns='{ns.MAM}'{asked} id='{event.id}'>"
+        f"<forwarded xmlns='{ns.FORWARD}'>"
+        f"<delay xmlns='{ns.DELAY}' stamp='{rfc3339(stamp)}'/>"
     )
     return head.encode() + event.data + b"</forwarded></result></message>"
 
@@ -221,7 +221,7 @@ def _filter(payload: Element) -> Filter:
     Raises:
         StanzaError: an unknown field, or a value that cannot be read.
     """
-    values = form.fields_of(payload.find("x", names.DATA))
+    values = form.fields_of(payload.find("x", ns.DATA))
     wanted = Filter()
     for name, given in values.items():
         if name == form.FORM_TYPE:
@@ -266,7 +266,7 @@ def fields(query: Query) -> Element:
         *(form.field(name, "text-single") for name in ("start", "end", "before-id", "after-id")),
         form.field("ids", "list-multi"),
     ]
-    return Element("query", names.MAM, {}, (form.form("form", names.MAM, *listed),))
+    return Element("query", ns.MAM, {}, (form.form("form", ns.MAM, *listed),))
 
 
 async def metadata(query: Query) -> Element:
@@ -279,8 +279,8 @@ async def metadata(query: Query) -> Element:
         if events:
             stamp = rfc3339(await archive.stamps.of(events[0]))
             attributes = {"id": events[0].id, "timestamp": stamp}
-            ends.append(Element(name, names.MAM, attributes))
-    return Element("metadata", names.MAM, {}, tuple(ends))
+            ends.append(Element(name, ns.MAM, attributes))
+    return Element("metadata", ns.MAM, {}, tuple(ends))
 
 
 def others(query: Query) -> None:
@@ -290,11 +290,11 @@ def others(query: Query) -> None:
 
 EXTENSION = Extension(
     {
-        (ACCOUNT, "set", names.MAM, "query"): search,
-        (ACCOUNT, "get", names.MAM, "query"): fields,
-        (ACCOUNT, "get", names.MAM, "metadata"): metadata,
-        ((Place.OTHER,), "set", names.MAM, "query"): others,
+        (ACCOUNT, "set", ns.MAM, "query"): search,
+        (ACCOUNT, "get", ns.MAM, "query"): fields,
+        (ACCOUNT, "get", ns.MAM, "metadata"): metadata,
+        ((Place.OTHER,), "set", ns.MAM, "query"): others,
     },
-    domain_features=(names.MAM,),
-    account_features=(names.MAM, names.MAM_EXTENDED, names.STANZA_ID),
+    domain_features=(ns.MAM,),
+    account_features=(ns.MAM, ns.MAM_EXTENDED, ns.STANZA_ID),
 )

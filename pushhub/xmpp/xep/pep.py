@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from pushhub.xml import Element, parse
-from pushhub.xmpp.extension import ACCOUNT, Extension, Query
-from pushhub.xmpp.names import DATA, PUBSUB
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model.extension import ACCOUNT, Extension, Query
+from pushhub.xmpp.model.namespaces import DATA, PUBSUB
+from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.storage.key_value import register_name
 from pushhub.xmpp.xep import form
 
 # Bookmarks are one item each; nobody is in so many rooms.

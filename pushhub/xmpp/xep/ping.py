@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pushhub.xmpp.extension import Extension, Place, Query
-from pushhub.xmpp.names import PING
+from pushhub.xmpp.model.extension import Extension, Place, Query
+from pushhub.xmpp.model.namespaces import PING
 
 
 def answer(query: Query) -> None:

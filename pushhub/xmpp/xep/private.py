@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pushhub.xml import Element, parse
-from pushhub.xmpp.extension import ACCOUNT, Extension, Query
-from pushhub.xmpp.names import PRIVATE
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model.extension import ACCOUNT, Extension, Query
+from pushhub.xmpp.model.namespaces import PRIVATE
+from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.storage.key_value import register_name
 
 
 def asked(query: Query) -> tuple[str, Element]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pushhub.xml import Element
-from pushhub.xmpp.names import RSM
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model.namespaces import RSM
+from pushhub.xmpp.model.stanza import StanzaError, leaf
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 250

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pushhub.log.event import rfc3339
 from pushhub.xml import Element
-from pushhub.xmpp.extension import SERVER, Extension, Query
-from pushhub.xmpp.names import TIME
-from pushhub.xmpp.stanza import leaf
+from pushhub.xmpp.model.extension import SERVER, Extension, Query
+from pushhub.xmpp.model.namespaces import TIME
+from pushhub.xmpp.model.stanza import leaf
 
 
 def answer(query: Query) -> Element:

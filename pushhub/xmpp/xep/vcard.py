@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pushhub.xml import Element, parse
-from pushhub.xmpp.extension import ACCOUNT, ACCOUNTS, Extension, Query
-from pushhub.xmpp.names import VCARD
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model.extension import ACCOUNT, ACCOUNTS, Extension, Query
+from pushhub.xmpp.model.namespaces import VCARD
+from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.storage.key_value import register_name
 
 
 async def read(query: Query) -> Element:

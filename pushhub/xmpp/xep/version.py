@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pushhub import __version__
 from pushhub.xml import Element
-from pushhub.xmpp.extension import SERVER, Extension, Query
-from pushhub.xmpp.names import VERSION
-from pushhub.xmpp.stanza import leaf
+from pushhub.xmpp.model.extension import SERVER, Extension, Query
+from pushhub.xmpp.model.namespaces import VERSION
+from pushhub.xmpp.model.stanza import leaf
 
 
 def answer(query: Query) -> Element:

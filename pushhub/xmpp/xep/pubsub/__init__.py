@@ -10,10 +10,10 @@ from __future__ import annotations
 from inspect import iscoroutine
 from typing import TYPE_CHECKING
 
-from pushhub.xmpp.extension import PUBSUB as HERE
-from pushhub.xmpp.extension import Answered, Extension, Handler, Query
-from pushhub.xmpp.names import DISCO_INFO, DISCO_ITEMS, PUBSUB, PUBSUB_OWNER
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model.extension import PUBSUB as HERE
+from pushhub.xmpp.model.extension import Answered, Extension, Handler, Query
+from pushhub.xmpp.model.namespaces import DISCO_INFO, DISCO_ITEMS, PUBSUB, PUBSUB_OWNER
+from pushhub.xmpp.model.stanza import StanzaError
 from pushhub.xmpp.xep.pubsub import discovery, items, owner, subscriptions
 from pushhub.xmpp.xep.pubsub.errors import unsupported
 from pushhub.xmpp.xep.pubsub.feeds import Feeds

@@ -6,10 +6,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.registers import Registers
+    from pushhub.xmpp.storage.key_value import Registers
 
 # The index lies in so many registers, so that none grows beyond what one holds (256 KiB): about
 # 100,000 nodes.

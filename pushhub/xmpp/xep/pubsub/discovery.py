@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.log.grant import Action
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.xep import disco, form
 from pushhub.xmpp.xep.pubsub.created import created
 from pushhub.xmpp.xep.pubsub.items import kept, most_items
@@ -14,7 +14,7 @@ from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, wanted_page
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from pushhub.xmpp.extension import Query
+    from pushhub.xmpp.model.extension import Query
 
 # XEP-0060 §16, feature table: those that are kept.
 FEATURES = (
@@ -49,27 +49,27 @@ async def about(query: Query) -> Element:
     """The service, or one channel."""
     node = query.payload.get("node")
     features = (
-        names.DISCO_INFO,
-        names.DISCO_ITEMS,
-        names.PUBSUB,
-        names.RSM,
-        names.JSON,
-        names.PING,
-        *(f"{names.PUBSUB}#{feature}" for feature in FEATURES),
+        ns.DISCO_INFO,
+        ns.DISCO_ITEMS,
+        ns.PUBSUB,
+        ns.RSM,
+        ns.JSON,
+        ns.PING,
+        *(f"{ns.PUBSUB}#{feature}" for feature in FEATURES),
     )
     if not node:
         return disco.info([("pubsub", "service", "Channels")], sorted(features))
     record = await require(query, Action.READ, checked(node))
     told = disco.info(
         [("pubsub", "leaf", record.get("title", ""))],
-        sorted((names.PUBSUB, names.DISCO_ITEMS)),
+        sorted((ns.PUBSUB, ns.DISCO_ITEMS)),
         node,
     )
     fields = [
         form.field("pubsub#title", "text-single", record.get("title", "")),
         form.field("pubsub#description", "text-single", record.get("description", "")),
     ]
-    return told.holding(*told.children, form.form("result", names.PUBSUB_META, *fields))
+    return told.holding(*told.children, form.form("result", ns.PUBSUB_META, *fields))
 
 
 async def _readable(query: Query, after: str, most: int) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pushhub.xml import Element
-from pushhub.xmpp.names import PUBSUB_ERRORS
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model.namespaces import PUBSUB_ERRORS
+from pushhub.xmpp.model.stanza import StanzaError
 
 
 def error(condition: str, specific: str, text: str = "", feature: str = "") -> StanzaError:

@@ -11,9 +11,9 @@ from pushhub.hub.subscription import Follow
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.grant import Action
 from pushhub.store.base import StoreError
-from pushhub.xmpp.blocklist import block_name, blocks
-from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.model.jid import parse_jid
+from pushhub.xmpp.storage.blocklist import block_name, blocks
+from pushhub.xmpp.storage.key_value import register_name
 from pushhub.xmpp.xep.pubsub.notice import deleted, message, notification
 from pushhub.xmpp.xep.pubsub.rights import may, record_of
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.home import Home
+    from pushhub.xmpp.routing.local_user import Home
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 # Subscriptions of an account, or of a session; each is a hold.
 MAX_SUBSCRIPTIONS = 1000

@@ -14,8 +14,8 @@ from pushhub.log.read import Page
 from pushhub.store.base import Append, Appended, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xml import Element, parse
-from pushhub.xmpp.names import JSON, PUBSUB
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model.namespaces import JSON, PUBSUB
+from pushhub.xmpp.model.stanza import StanzaError, leaf
 from pushhub.xmpp.xep.pubsub.errors import error, unsupported
 from pushhub.xmpp.xep.pubsub.notice import JSON_TYPE, RETRACT, XML_TYPE, item, retracted
 from pushhub.xmpp.xep.pubsub.rights import named, require
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.extension import Query
+    from pushhub.xmpp.model.extension import Query
     from pushhub.xmpp.server import Server
 
 _NUMBER = re.compile(r"[0-9]{1,9}")

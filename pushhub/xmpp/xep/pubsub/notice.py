@@ -10,7 +10,7 @@ import orjson
 from pushhub.log.event import JSON as JSON_TYPE
 from pushhub.log.event import rfc3339
 from pushhub.xml import XmlError, escape, parse, quote
-from pushhub.xmpp import names
+from pushhub.xmpp.model import namespaces as ns
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event
@@ -59,30 +59,30 @@ def notification(event: Event) -> str:
     """What subscribers are told of an event (XEP-0060 §7.1.2.1, §7.2.2.1), without its message."""
     node = quote(event.channel)
     id = retracted(event)
-    inside = item(event, names.PUBSUB_EVENT)
+    inside = item(event, ns.PUBSUB_EVENT)
     if id is not None:
         inside = f"<retract id='{quote(id)}'/>"
-    return f"<event xmlns='{names.PUBSUB_EVENT}'><items node='{node}'>{inside}</items></event>"
+    return f"<event xmlns='{ns.PUBSUB_EVENT}'><items node='{node}'>{inside}</items></event>"
 
 
 def deleted(node: str) -> str:
     """What subscribers are told of a channel's end (XEP-0060 §8.4.2)."""
-    return f"<event xmlns='{names.PUBSUB_EVENT}'><delete node='{quote(node)}'/></event>"
+    return f"<event xmlns='{ns.PUBSUB_EVENT}'><delete node='{quote(node)}'/></event>"
 
 
 def message(sender: str, to: str, inside: str, event: Event | None = None) -> bytes:
     """A notification's message. With `event`, it was published some time ago (XEP-0060 §6.1.7)."""
     late = ""
     if event is not None:
-        late = f"<delay xmlns='{names.DELAY}' stamp='{rfc3339(event.time)}'/>"
+        late = f"<delay xmlns='{ns.DELAY}' stamp='{rfc3339(event.time)}'/>"
     return (
-        f"<message xmlns='{names.CLIENT}' from='{quote(sender)}' to='{quote(to)}'"
+        f"<message xmlns='{ns.CLIENT}' from='{quote(sender)}' to='{quote(to)}'"
         f" type='headline'>{inside}{late}</message>"
     ).encode()
 
 
 def _json(text: str) -> str:
-    return f"<json xmlns='{names.JSON}'>{escape(text)}</json>"
+    return f"<json xmlns='{ns.JSON}'>{escape(text)}</json>"
 
 
 __all__ = ["JSON_TYPE", "XML_TYPE", "deleted", "item", "message", "notification", "retracted"]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.log.grant import Action
 from pushhub.xml import Element
-from pushhub.xmpp.jid import JidError, parse_jid
-from pushhub.xmpp.names import DATA, PUBSUB, PUBSUB_CONFIG, PUBSUB_OWNER
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model.jid import JidError, parse_jid
+from pushhub.xmpp.model.namespaces import DATA, PUBSUB, PUBSUB_CONFIG, PUBSUB_OWNER
+from pushhub.xmpp.model.stanza import StanzaError, leaf
 from pushhub.xmpp.xep import form
 from pushhub.xmpp.xep.pubsub.created import index
 from pushhub.xmpp.xep.pubsub.errors import error
@@ -19,7 +19,7 @@ from pushhub.xmpp.xep.pubsub.items import MAX, MAX_LOOKED_THROUGH, items_of
 from pushhub.xmpp.xep.pubsub.rights import GIVES, checked, named, node_name, record_of, require
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.extension import Query
+    from pushhub.xmpp.model.extension import Query
 
 MAX_TEXT = 1000
 MAX_AFFILIATIONS = 1000

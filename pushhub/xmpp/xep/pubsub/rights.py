@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.grant import Action
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.storage.key_value import register_name
 from pushhub.xmpp.xep.pubsub.errors import error
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.extension import Query
+    from pushhub.xmpp.model.extension import Query
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 # XEP-0060 §4.1. What each affiliation adds to a grant.
 GIVES: dict[str, frozenset[Action]] = {

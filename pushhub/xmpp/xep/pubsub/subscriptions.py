@@ -14,16 +14,16 @@ from pushhub.log.cursor import Start
 from pushhub.log.grant import Action
 from pushhub.log.read import Page
 from pushhub.xml import Element
-from pushhub.xmpp.jid import JidError, parse_jid
-from pushhub.xmpp.names import PUBSUB
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model.jid import JidError, parse_jid
+from pushhub.xmpp.model.namespaces import PUBSUB
+from pushhub.xmpp.model.stanza import StanzaError, leaf
 from pushhub.xmpp.xep.pubsub.errors import error
 from pushhub.xmpp.xep.pubsub.feeds import MAX_SUBSCRIPTIONS, subscriptions_name
 from pushhub.xmpp.xep.pubsub.notice import notification
 from pushhub.xmpp.xep.pubsub.rights import named, require
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.extension import Query
+    from pushhub.xmpp.model.extension import Query
 
 
 async def subscribe(query: Query) -> Element:

@@ -15,10 +15,10 @@ from pushhub.log.cursor import Cursor, CursorError, parse_cursor
 from pushhub.log.event import MAX_LABEL_BYTES, Draft, rfc3339
 from pushhub.log.read import Page
 from pushhub.xml import parse, quote
-from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.names import CARBONS, CLIENT, DELAY, FORWARD, STANZA_ID
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stamps import Stamps
+from pushhub.xmpp.model.jid import parse_jid
+from pushhub.xmpp.model.namespaces import CARBONS, CLIENT, DELAY, FORWARD, STANZA_ID
+from pushhub.xmpp.storage.key_value import register_name
+from pushhub.xmpp.storage.stamps import Stamps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from pushhub.log.cursor import parse_cursor
 from pushhub.log.grant import Grant, grant_from_claim
 from pushhub.xml import parse
-from pushhub.xmpp.jid import parse_jid
+from pushhub.xmpp.model.jid import parse_jid
+from pushhub.xmpp.routing.session import Session
 from pushhub.xmpp.sasl import Identity
-from pushhub.xmpp.session import Session
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.home import Home
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.local_user import Home
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.stream import Stream
+    from pushhub.xmpp.transport.stream import Stream
 
 
 def dump_identity(identity: Identity | None) -> dict[str, Any] | None:

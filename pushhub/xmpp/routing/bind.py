@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pushhub.xml import Element
-from pushhub.xmpp.jid import JidError, prepare_resource
-from pushhub.xmpp.names import BIND
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model.jid import JidError, prepare_resource
+from pushhub.xmpp.model.namespaces import BIND
+from pushhub.xmpp.model.stanza import StanzaError, leaf
 
 
 def wanted_resource(iq: Element) -> str | None:

@@ -10,19 +10,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pushhub.xml import Element
-from pushhub.xmpp.blocklist import block_name, blocks, own_block
-from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.messages import account_name
-from pushhub.xmpp.names import CLIENT
-from pushhub.xmpp.roster import Entry
-from pushhub.xmpp.stanza import StanzaError
+from pushhub.xmpp.model.jid import parse_jid
+from pushhub.xmpp.model.namespaces import CLIENT
+from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.routing.messages import account_name
+from pushhub.xmpp.storage.blocklist import block_name, blocks, own_block
+from pushhub.xmpp.storage.roster import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 TYPES = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
 

@@ -14,12 +14,12 @@ import orjson
 from pushhub.hub.hold import Hold
 from pushhub.log.event import DraftError
 from pushhub.store.base import Append, Appended, Retention
-from pushhub.xmpp import names
-from pushhub.xmpp.archive import Kept, archive_name
-from pushhub.xmpp.blocklist import block_name, blocks, own_block
-from pushhub.xmpp.nodes import where_name
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import MESSAGE_TYPES, StanzaError
+from pushhub.xmpp.cluster.membership import where_name
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.model.stanza import MESSAGE_TYPES, StanzaError
+from pushhub.xmpp.storage.archive import Kept, archive_name
+from pushhub.xmpp.storage.blocklist import block_name, blocks, own_block
+from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
     from collections.abc import Container, Coroutine
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.store.base import Outcome
     from pushhub.xml import Element
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 # XEP-0334: what a sender says about keeping a message.
 _NOT_KEPT = frozenset({"no-store", "no-permanent-store"})
 
 # What people say to each other, and that it has arrived.
-_KEPT = frozenset({("body", names.CLIENT), ("received", names.RECEIPTS)})
+_KEPT = frozenset({("body", ns.CLIENT), ("received", ns.RECEIPTS)})
 
 
 class Messages:
@@ -229,7 +229,7 @@ def is_kept(stanza: Element) -> bool:
         return False
     kept = False
     for child in stanza.elements:
-        if child.namespace == names.HINTS:
+        if child.namespace == ns.HINTS:
             if child.name in _NOT_KEPT:
                 return False
             kept = kept or child.name == "store"
@@ -251,7 +251,7 @@ def is_copied(stanza: Element) -> bool:
     return has_body or kind == "chat"
 
 
-_PRIVATE = frozenset({("private", names.CARBONS), ("no-copy", names.HINTS), ("x", names.MUC_USER)})
+_PRIVATE = frozenset({("private", ns.CARBONS), ("no-copy", ns.HINTS), ("x", ns.MUC_USER)})
 
 
 def without_ids(stanza: Element, by: str) -> Element:
@@ -267,6 +267,6 @@ def without_ids(stanza: Element, by: str) -> Element:
 def _is_id(child: Element, by: str) -> bool:
     return (
         child.name == "stanza-id"
-        and child.namespace == names.STANZA_ID
+        and child.namespace == ns.STANZA_ID
         and child.attributes.get("by", by) == by
     )

@@ -7,16 +7,16 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
-from pushhub.xmpp.blocklist import block_name, blocks, own_block
-from pushhub.xmpp.extension import Place, Query
-from pushhub.xmpp.stanza import IQ_TYPES, StanzaError, result
+from pushhub.xmpp.model.extension import Place, Query
+from pushhub.xmpp.model.stanza import IQ_TYPES, StanzaError, result
+from pushhub.xmpp.storage.blocklist import block_name, blocks, own_block
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from pushhub.xmpp.extension import Answered, Handler
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.extension import Answered, Handler
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 
 # Where somebody else is asked: an account cannot block itself, or its own server.

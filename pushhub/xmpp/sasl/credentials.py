@@ -11,8 +11,8 @@ from pushhub.xmpp.sasl import Failure
 
 if TYPE_CHECKING:
     from pushhub.log.grant import Grant
-    from pushhub.xmpp.accounts import Account
     from pushhub.xmpp.server import Server
+    from pushhub.xmpp.storage.accounts import Account
 
 
 class Gate:

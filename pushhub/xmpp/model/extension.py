@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pushhub.xml import Element
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 
 class Place(Enum):

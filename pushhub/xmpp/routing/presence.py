@@ -6,20 +6,20 @@ import re
 from typing import TYPE_CHECKING
 
 from pushhub.xml import Element, parse
-from pushhub.xmpp.blocklist import block_name, blocks, own_block
-from pushhub.xmpp.jid import Jid, parse_jid
-from pushhub.xmpp.names import CLIENT
-from pushhub.xmpp.session import MAX_DIRECTED
-from pushhub.xmpp.stanza import StanzaError
-from pushhub.xmpp.subscriptions import TYPES, Subscriptions
+from pushhub.xmpp.model.jid import Jid, parse_jid
+from pushhub.xmpp.model.namespaces import CLIENT
+from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.routing.session import MAX_DIRECTED
+from pushhub.xmpp.routing.subscriptions import TYPES, Subscriptions
+from pushhub.xmpp.storage.blocklist import block_name, blocks, own_block
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.home import Home
+    from pushhub.xmpp.routing.local_user import Home
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 MAX_PRIORITY = 127
 _NUMBER = re.compile(r"[+-]?[0-9]{1,3}", re.ASCII)

@@ -32,7 +32,7 @@ from pushhub.store.base import (
     StoreUnavailable,
 )
 from pushhub.store.base import append as settle
-from pushhub.xmpp.stalls import Stalls
+from pushhub.xmpp.cluster.stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.log.event import rfc3339
 from pushhub.xml import STREAMS, Element
-from pushhub.xmpp.names import CLIENT, DELAY, FORWARD, STANZA_ERRORS, STREAM_ERRORS
+from pushhub.xmpp.model.namespaces import CLIENT, DELAY, FORWARD, STANZA_ERRORS, STREAM_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,11 +14,11 @@ from pushhub.bosh.negotiation import DEFAULT_CONTENT, Policy
 from pushhub.bosh.session import Session
 from pushhub.http.client_address import counted_as
 from pushhub.store.base import StoreError
-from pushhub.xmpp.carrier import Carrier
-from pushhub.xmpp.forwarding import Forwarding
-from pushhub.xmpp.moved import MAX_STATE_BYTES, Moved
-from pushhub.xmpp.stanza import StreamError
-from pushhub.xmpp.sweep import Sweep
+from pushhub.xmpp.cluster.forwarding import Forwarding
+from pushhub.xmpp.cluster.gc import Sweep
+from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES, Moved
+from pushhub.xmpp.model.stanza import StreamError
+from pushhub.xmpp.transport.carrier import Carrier
 
 if TYPE_CHECKING:
     from pushhub.bosh.body import Body

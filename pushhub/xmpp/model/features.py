@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.xml import STREAMS, Element
-from pushhub.xmpp.names import BIND, CAPS, ROSTER_VERSIONS, SASL
-from pushhub.xmpp.stanza import leaf
+from pushhub.xmpp.model.namespaces import BIND, CAPS, ROSTER_VERSIONS, SASL
+from pushhub.xmpp.model.stanza import leaf
 
 if TYPE_CHECKING:
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.stream import State
+    from pushhub.xmpp.transport.stream import State
 
 
 def features(server: Server, state: State) -> Element:

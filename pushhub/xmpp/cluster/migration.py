@@ -19,13 +19,13 @@ import orjson
 
 from pushhub.log.event import MAX_EVENT_BYTES
 from pushhub.store.base import StoreError, StoreUnavailable
-from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.model.jid import parse_jid
+from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pushhub.xmpp.registers import Registers
+    from pushhub.xmpp.storage.key_value import Registers
 
 # What waits for a client is at most 1 MiB, and what is kept for a repeat 256 KiB for each of 20
 # answers; in JSON that may be twice as much.

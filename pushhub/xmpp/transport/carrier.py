@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pushhub.bosh.session import Session
     from pushhub.bosh.sessions import Caller
     from pushhub.xml import Element
-    from pushhub.xmpp.sessions import BoshSessions
-    from pushhub.xmpp.stream import Stream
+    from pushhub.xmpp.transport.sessions import BoshSessions
+    from pushhub.xmpp.transport.stream import Stream
 
 
 class Carrier:

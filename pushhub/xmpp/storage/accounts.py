@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pushhub.log.grant import NOTHING, Grant, grant_from_claim
-from pushhub.xmpp.jid import prepare_local, prepare_password
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.saslprep import saslprep
+from pushhub.xmpp.model.jid import prepare_local, prepare_password
+from pushhub.xmpp.sasl.saslprep import saslprep
+from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pushhub.xmpp.registers import Registers
+    from pushhub.xmpp.storage.key_value import Registers
 
 # OWASP's advice for stored passwords is 600,000 for SHA-256, but a client must do as many hashes at
 # each login, in JavaScript on a phone; RFC 7677 §4 asks for 4,096 at least, Prosody and ejabberd

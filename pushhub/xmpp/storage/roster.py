@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pushhub.xml import Element, parse
-from pushhub.xmpp.jid import JidError, parse_jid
-from pushhub.xmpp.names import CLIENT, ROSTER
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model.jid import JidError, parse_jid
+from pushhub.xmpp.model.namespaces import CLIENT, ROSTER
+from pushhub.xmpp.model.stanza import StanzaError, leaf
+from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pushhub.xmpp.home import Home
-    from pushhub.xmpp.nodes import Nodes
-    from pushhub.xmpp.registers import Registers
+    from pushhub.xmpp.cluster.membership import Nodes
+    from pushhub.xmpp.routing.local_user import Home
+    from pushhub.xmpp.storage.key_value import Registers
 
 # Prosody's `max_name_len` and `max_group_len` of rosters, and more groups than anybody has.
 MAX_NAME = 1023

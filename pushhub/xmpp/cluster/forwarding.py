@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pushhub.bosh.body import Body
     from pushhub.bosh.sessions import Caller
-    from pushhub.xmpp.sessions import BoshSessions
+    from pushhub.xmpp.transport.sessions import BoshSessions
 
 # How often it is looked whether the nodes that owe answers are still there.
 CHECK_SECONDS = 5.0

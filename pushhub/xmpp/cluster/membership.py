@@ -21,20 +21,20 @@ from pushhub.log.event import Draft, DraftError
 from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xml import parse
-from pushhub.xmpp.archive import Kept
-from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import StanzaError, failure, may_fail
+from pushhub.xmpp.model.jid import parse_jid
+from pushhub.xmpp.model.stanza import StanzaError, failure, may_fail
+from pushhub.xmpp.storage.archive import Kept
+from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushhub.log.event import Event
     from pushhub.xml import Element
-    from pushhub.xmpp.home import Home
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.local_user import Home
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
     Notice = Callable[[Home, Mapping[str, str]], None]
     Letter = Callable[[str, Mapping[str, Any], bytes], None]

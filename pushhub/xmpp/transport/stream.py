@@ -17,13 +17,10 @@ import structlog
 
 from pushhub.store.base import StoreError
 from pushhub.xml import Element
-from pushhub.xmpp import names
-from pushhub.xmpp.bind import bind_result, wanted_resource
-from pushhub.xmpp.features import features
-from pushhub.xmpp.handover import dump_identity, dump_session, load_identity
-from pushhub.xmpp.registers import TooLarge
-from pushhub.xmpp.sasl import Failure
-from pushhub.xmpp.stanza import (
+from pushhub.xmpp.cluster.serialize import dump_identity, dump_session, load_identity
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.model.features import features
+from pushhub.xmpp.model.stanza import (
     StanzaError,
     StreamError,
     described,
@@ -32,13 +29,16 @@ from pushhub.xmpp.stanza import (
     may_fail,
     result,
 )
+from pushhub.xmpp.routing.bind import bind_result, wanted_resource
+from pushhub.xmpp.sasl import Failure
+from pushhub.xmpp.storage.key_value import TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.sasl import Identity, Mechanism
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 log = structlog.get_logger(__name__)
 
@@ -279,7 +279,7 @@ class Stream:
         self.resume()
 
     def _refuse(self, element: Element, error: StanzaError) -> None:
-        if self.session is None and element.namespace == names.SASL:
+        if self.session is None and element.namespace == ns.SASL:
             self._login_failed(Failure("temporary-auth-failure", error.text))
         elif may_fail(element):
             if self.session is not None:
@@ -293,7 +293,7 @@ class Stream:
     # Before there is a session
 
     def _begin(self, element: Element) -> Coroutine[None, None, None] | None:
-        if element.namespace == names.SASL:
+        if element.namespace == ns.SASL:
             return self._sasl(element)
         if self.identity is None:
             raise StreamError("not-authorized", "Log in first.")
@@ -327,7 +327,7 @@ class Stream:
             self._login_failed(refused)
             return None
         if data is None and element.name == "auth" and _client_first(self._mechanism):
-            self.send(Element("challenge", names.SASL))
+            self.send(Element("challenge", ns.SASL))
             return None
         return self._step(data or b"")
 
@@ -340,18 +340,18 @@ class Stream:
             self._login_failed(refused)
             return
         if step.identity is None:
-            self.send(leaf("challenge", names.SASL, _encoded(step.data)))
+            self.send(leaf("challenge", ns.SASL, _encoded(step.data)))
             return
         self.identity = step.identity
         self.state = State.AUTHENTICATED
         self._mechanism = None
-        self.send(leaf("success", names.SASL, _encoded(step.data) if step.data else ""))
+        self.send(leaf("success", ns.SASL, _encoded(step.data) if step.data else ""))
 
     def _login_failed(self, refused: Failure) -> None:
         self._mechanism = None
         self._logins += 1
-        said = described(refused.condition, names.SASL, refused.text)
-        self.send(Element("failure", names.SASL, {}, said))
+        said = described(refused.condition, ns.SASL, refused.text)
+        self.send(Element("failure", ns.SASL, {}, said))
         if self._logins >= MAX_LOGINS:
             self.fail(StreamError("policy-violation", f"{MAX_LOGINS} logins have failed."))
 

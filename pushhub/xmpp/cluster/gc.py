@@ -18,16 +18,16 @@ from pushhub.log.event import Draft
 from pushhub.log.read import Page
 from pushhub.store.base import Append, Retention, StoreError
 from pushhub.store.base import append as settle
-from pushhub.xmpp.archive import archived_as
-from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.moved import moved_name
-from pushhub.xmpp.nodes import letters_name, sign_name, where_name
-from pushhub.xmpp.registers import PREFIX, register_name
+from pushhub.xmpp.cluster.membership import letters_name, sign_name, where_name
+from pushhub.xmpp.cluster.migration import moved_name
+from pushhub.xmpp.model.jid import parse_jid
+from pushhub.xmpp.storage.archive import archived_as
+from pushhub.xmpp.storage.key_value import PREFIX, register_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pushhub.xmpp.moved import Moved
+    from pushhub.xmpp.cluster.migration import Moved
     from pushhub.xmpp.server import Server
 
 NODES = f"{PREFIX}nodes"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pushhub.xmpp import names
-from pushhub.xmpp.registers import register_name
-from pushhub.xmpp.stanza import StanzaError, leaf
+from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.model.stanza import StanzaError, leaf
+from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
 
 
 @lru_cache(maxsize=16_384)
@@ -41,5 +41,5 @@ def is_named(listed: list[str], jid: Jid) -> bool:
 
 def own_block() -> StanzaError:
     """What an account is told that sends to whom it has blocked (XEP-0191 §3.3)."""
-    blocked = leaf("blocked", names.BLOCKING_ERRORS)
+    blocked = leaf("blocked", ns.BLOCKING_ERRORS)
     return StanzaError("not-acceptable", "You have blocked this address.", blocked)

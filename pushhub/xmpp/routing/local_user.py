@@ -14,17 +14,17 @@ from pushhub.hub.subscription import Follow
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap
 from pushhub.store.base import StoreError
-from pushhub.xmpp.archive import Kept, Late, archive_name, archived_as, events_at, kept
-from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.storage.archive import Kept, Late, archive_name, archived_as, events_at, kept
+from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pushhub.log.event import Event
     from pushhub.xml import Element
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.session import Session
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.session import Session
 
 log = structlog.get_logger(__name__)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.xml import Element
-from pushhub.xmpp.jid import JidError, parse_jid
-from pushhub.xmpp.messages import is_kept
-from pushhub.xmpp.stanza import StanzaError, StreamError, failure
+from pushhub.xmpp.model.jid import JidError, parse_jid
+from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure
+from pushhub.xmpp.routing.messages import is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from pushhub.xmpp.archive import Kept
-    from pushhub.xmpp.home import Home
-    from pushhub.xmpp.jid import Jid
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.local_user import Home
     from pushhub.xmpp.sasl import Identity
     from pushhub.xmpp.server import Server
-    from pushhub.xmpp.stream import Stream
+    from pushhub.xmpp.storage.archive import Kept
+    from pushhub.xmpp.transport.stream import Stream
 
 # Addresses that were sent presence directly, and are told of its end (RFC 6121 §4.6). A client in
 # that many rooms is none.

@@ -1,0 +1,1 @@
+"""Sessions on several nodes: membership, forwarding, migration and garbage collection."""

@@ -1,0 +1,1 @@
+"""XMPP's data, pure: addresses, stanzas and namespaces."""

@@ -1,0 +1,1 @@
+"""Where stanzas go: users on this node, messages, presence and iqs."""

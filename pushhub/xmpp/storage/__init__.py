@@ -1,0 +1,1 @@
+"""What accounts keep in the log: registers, rosters, block lists and archives."""

@@ -1,0 +1,1 @@
+"""BOSH sessions and the XMPP streams that they carry."""
