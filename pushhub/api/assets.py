@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Endpoint = Callable[[Request], Awaitable[Response]]
 
-STATIC: Traversable = files("pushhub.web") / "static"
+STATIC: Traversable = files("pushhub.api") / "static"
 
 # Browsers run no script that is not called one (`nosniff`).
 MEDIA_TYPES = {

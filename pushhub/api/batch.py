@@ -13,6 +13,7 @@ import orjson
 
 from pushhub.api.publish import receipt, refusal
 from pushhub.api.service import store_unavailable
+from pushhub.http.caching import NO_STORE
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
@@ -37,7 +38,6 @@ from pushhub.log.json_body import (
     raw_members,
 )
 from pushhub.polls.feed import JSON as JSON_HEADER
-from pushhub.polls.feed import NO_STORE
 from pushhub.store.base import ANY_VALUE, Append, Appended, Expect, StoreError
 
 if TYPE_CHECKING:

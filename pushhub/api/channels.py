@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
 from pushhub.hub.readers import readers_on
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.grant import Action
 from pushhub.polls.base import parse_limit
-from pushhub.polls.feed import JSON, NO_STORE
+from pushhub.polls.feed import JSON
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.api.service import store_unavailable
+from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
 from pushhub.hub.hold import Hold
 from pushhub.log.grant import Action
 from pushhub.origin.shared.notifications import resources_of
-from pushhub.polls.feed import JSON, NO_STORE
+from pushhub.polls.feed import JSON
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.api.service import store_unavailable
+from pushhub.http.caching import NO_STORE
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
@@ -14,7 +15,7 @@ from pushhub.hub.hold import Hold
 from pushhub.log.cursor import CursorError, parse_cursor
 from pushhub.log.event import DraftError, check_label, draft_from_body
 from pushhub.log.grant import Action
-from pushhub.polls.feed import JSON, NO_STORE
+from pushhub.polls.feed import JSON
 from pushhub.store.base import (
     ANY_VALUE,
     NO_VALUE,

@@ -10,13 +10,14 @@ from pushhub.http.accept import negotiate
 from pushhub.http.etag import parse_tags
 from pushhub.http.prefer import granted_wait
 from pushhub.http.problem import Problem
-from pushhub.http.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS, FeedStream, ManyStream
+from pushhub.http.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS
 from pushhub.hub.stream import Stream
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.grant import Action
 from pushhub.polls.base import parse_limit
 from pushhub.polls.feed import Feed
 from pushhub.polls.multi import Many, parse_many
+from pushhub.polls.stream import FeedStream, ManyStream
 from pushhub.polls.value import Value
 
 if TYPE_CHECKING:

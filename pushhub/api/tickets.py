@@ -14,13 +14,14 @@ import orjson
 
 from pushhub.api.service import store_unavailable
 from pushhub.auth.tickets import Tickets
+from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
 from pushhub.hub.hold import Follower
 from pushhub.log.cursor import Start
 from pushhub.log.event import BINARY, Draft
 from pushhub.log.read import Page
-from pushhub.polls.feed import JSON, NO_STORE
+from pushhub.polls.feed import JSON
 from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, StoreError, append
 
 if TYPE_CHECKING:

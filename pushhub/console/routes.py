@@ -21,6 +21,7 @@ from pushhub.api.endpoints import Face, Route
 from pushhub.api.read import wait
 from pushhub.console.settings import shown
 from pushhub.console.snapshot import FEED, bounds
+from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer, Part
 from pushhub.hub.hold import ConsoleHold
@@ -29,7 +30,7 @@ from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.event import check_label
 from pushhub.log.json_body import load
 from pushhub.polls.base import parse_limit
-from pushhub.polls.feed import JSON, NO_STORE, Feed
+from pushhub.polls.feed import JSON, Feed
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service

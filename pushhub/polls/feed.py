@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer, Headers
 from pushhub.log.event import enlist
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from pushhub.log.cursor import Cursor, Since
 
 JSON = (b"content-type", b"application/json")
-# A reverse proxy must never give one reader's position, or one reader's rights, to another
-# (RFC 6202 §5.6).
-NO_STORE = (b"cache-control", b"no-store")
-VARY = (b"vary", b"Prefer, Wait, Accept, Authorization, Cookie, Origin")
 
 
 def applied(wait: int | None, hint: Hint = AT_ONCE) -> Headers:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.prefer import MAX_WAIT, grant
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer
@@ -24,7 +25,7 @@ from pushhub.polls.base import (
     Want,
     bad_limit,
 )
-from pushhub.polls.feed import JSON, NO_STORE, VARY, applied
+from pushhub.polls.feed import JSON, applied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.etag import ANY
 from pushhub.http.problem import Problem
 from pushhub.http.response import Answer, Headers
@@ -11,7 +12,7 @@ from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Event, rfc3339
 from pushhub.log.read import Gap, Read
 from pushhub.polls.base import AT_ONCE, UNKNOWN, Hint, Positions, Want, unreadable
-from pushhub.polls.feed import NO_STORE, VARY, applied, poll_interval
+from pushhub.polls.feed import applied, poll_interval
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pushhub.http.response import Answer, Part
-from pushhub.http.sse import OPENING, FeedStream
+from pushhub.http.sse import OPENING
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import Stream
@@ -15,6 +15,7 @@ from pushhub.hub.tail_read import MAX_TAIL_READS
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Page
 from pushhub.polls.base import Poll
+from pushhub.polls.stream import FeedStream
 from tests.hub.scripted import (
     Recorder,
     ScriptedStore,

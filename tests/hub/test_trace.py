@@ -8,12 +8,13 @@ import pytest
 
 from pushhub.console.trace import MAX_LIVES, Note, Target, Traced, Tracer
 from pushhub.http.response import Part
-from pushhub.http.sse import OPENING, FeedStream
+from pushhub.http.sse import OPENING
 from pushhub.hub.hold import Follower, Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.readers import Client, client_of, holders
 from pushhub.hub.stream import Stream
 from pushhub.log.event import Draft
+from pushhub.polls.stream import FeedStream
 from pushhub.store.base import Append, Retention
 from tests.hub.scripted import (
     Recorder,

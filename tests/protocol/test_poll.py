@@ -1,11 +1,11 @@
 import pytest
 
 from pushhub.http.problem import Problem
-from pushhub.http.sse import FeedStream, ManyStream
 from pushhub.log.cursor import Start
 from pushhub.polls.base import AT_ONCE, Poll, Want, deleted, parse_limit, resume
 from pushhub.polls.feed import Feed
 from pushhub.polls.multi import Many
+from pushhub.polls.stream import FeedStream, ManyStream
 from pushhub.polls.value import Value
 from tests.protocol.sample import at, event, get, page
 

@@ -8,18 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushhub.http.response import Part
-from pushhub.http.sse import (
-    KEEP_ALIVE,
-    OPENING,
-    FeedStream,
-    ManyStream,
-    farewell,
-    message,
-    position,
-)
+from pushhub.http.sse import KEEP_ALIVE, OPENING, farewell, message, position
 from pushhub.log.cursor import Since, Start
 from pushhub.log.event import BINARY, TEXT, Draft
 from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
+from pushhub.polls.stream import FeedStream, ManyStream
 from tests.protocol.sample import GAP, at, event, page, run_of
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import pushhub.web
+import pushhub.api
 from pushhub.http.accept import accepts_gzip
 from tests.serving import Server
 
-STATIC = Path(pushhub.web.__file__).parent / "static"
+STATIC = Path(pushhub.api.__file__).parent / "static"
 PAGES = [
     *("/client.js", "/client.js.map", "/client.mjs", "/client.mjs.map", "/client.d.ts"),
     *("/page.css", "/docs", "/docs.css", "/docs.js", "/demo", "/console", "/openapi.json"),

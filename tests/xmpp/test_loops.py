@@ -30,7 +30,7 @@ class Pauses:
 
     def __init__(self, registers: Registers, monkeypatch: pytest.MonkeyPatch) -> None:
         self.drawn: list[float] = []
-        monkeypatch.setattr(key_value.hub, "uniform", self._draw)
+        monkeypatch.setattr(registers.hub, "uniform", self._draw)
 
     def _draw(self, least: float, most: float) -> float:
         self.drawn.append(most)

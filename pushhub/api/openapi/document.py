@@ -46,7 +46,7 @@ HEAD too, which never waits; every address answers OPTIONS for pages of other or
 @cache
 def document() -> dict[str, Any]:
     """The whole document. It is made once: whoever gets it must not change it."""
-    components = json.loads((files("pushhub.web") / "static" / "openapi.json").read_text("utf-8"))
+    components = json.loads((files("pushhub.api") / "static" / "openapi.json").read_text("utf-8"))
     components["schemas"]["Problem"]["properties"]["type"]["enum"] = [
         TYPE_PREFIX + slug for slug in PROBLEMS
     ]

@@ -1,0 +1,178 @@
+"""Streams: the polls that a Server-Sent Events stream is a loop of, one for each turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pushhub.http.response import Part
+from pushhub.http.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS, RETRY_MS, farewell, message, position
+from pushhub.log.cursor import Cursor, Since
+from pushhub.log.read import Gap, Page, Read
+from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.multi import Merged, encode, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from pushhub.http.problem import Problem
+    from pushhub.log.event import Event
+
+
+class FeedStream:
+    """One turn of a stream of one channel. `data` is as published, or base64 if no text; with
+    `envelope` it is the event as a feed lists it.
+    """
+
+    __slots__ = ("beat", "channel", "envelope", "first", "retry_ms", "variant", "wait", "wants")
+
+    kind = "stream"
+
+    def __init__(
+        self,
+        channel: str,
+        since: Since,
+        limit: int,
+        *,
+        first: bool,
+        wait: int = KEEP_ALIVE_SECONDS,
+        retry_ms: int = RETRY_MS,
+        envelope: bool = False,
+    ) -> None:
+        self.channel = channel
+        self.retry_ms = retry_ms
+        self.envelope = envelope
+        self.wants = (Want(channel, since, limit),)
+        self.first = first
+        self.beat = wait
+        # The first turn is answered at once, even if with no more than a position.
+        self.wait = None if first else wait
+        self.variant: Hashable = ("sse", limit, envelope, retry_ms if first else None)
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
+        read = reads[self.channel]
+        if isinstance(read, Gap):
+            told = self.retry_ms if self.first else None
+            body = message(_gap_json(read), event="gap", id=str(read.oldest), retry_ms=told)
+            return Part(body, ((self.channel, read.oldest),))
+        if not read.events:
+            # The first turn tells the reader where it stands, before anything happens.
+            return (
+                Part(self._position(read.cursor), ((self.channel, read.cursor),))
+                if self.first
+                else None
+            )
+        epoch = read.cursor.epoch
+        parts = [self._message(event, epoch) for event in read.events]
+        if self.first and isinstance(since := self.wants[0].since, Cursor):
+            parts.insert(0, self._position(since))
+        elif self.first:
+            parts.insert(0, self._position(Cursor(epoch, read.events[0].offset - 1)))
+        return Part(b"".join(parts), ((self.channel, read.cursor),), events=len(read.events))
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        return read.cursor if isinstance(read, Page) else read.oldest
+
+    def nothing(self, at: Positions, hint: Hint) -> Part:
+        return _idle(hint)
+
+    def refuse(self, problem: Problem) -> Part:
+        return Part(farewell(None), last=True)
+
+    def turn(self, part: Part) -> FeedStream:
+        """The next turn, after `part` was written."""
+        if not part.moved:
+            return self
+        ((channel, cursor),) = part.moved
+        return FeedStream(
+            channel,
+            cursor,
+            self.wants[0].limit,
+            first=False,
+            wait=self.beat,
+            envelope=self.envelope,
+        )
+
+    def _position(self, cursor: Cursor) -> bytes:
+        return position(str(cursor), self.retry_ms)
+
+    def _message(self, event: Event, epoch: str) -> bytes:
+        # The id is a position in the log's present life, from which a reader can go on; the event
+        # may be older than it.
+        id = f"{epoch}-{event.offset}"
+        if self.envelope:
+            return message(event.json_in(epoch), event=event.type, id=id)
+        return message(event.text, event=event.type, id=id, encoding=event.encoding)
+
+
+class ManyStream:
+    """One turn of a stream of many channels.
+
+    Each message is one answer of `/v1/poll`; one with gaps is of the type `gap`.
+    """
+
+    __slots__ = ("beat", "first", "limit", "retry_ms", "wait", "wants")
+
+    kind = "stream of many"
+    variant = None
+
+    def __init__(
+        self,
+        wants: tuple[Want, ...],
+        limit: int,
+        *,
+        first: bool,
+        wait: int = KEEP_ALIVE_SECONDS,
+        retry_ms: int = RETRY_MS,
+    ) -> None:
+        self.retry_ms = retry_ms
+        self.wants = wants
+        self.limit = limit
+        self.first = first
+        self.beat = wait
+        # The first turn is answered at once, even if with no more than a position.
+        self.wait = None if first else wait
+
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
+        merged = merge(self.wants, reads, self.limit)
+        if not (merged.events or merged.gaps or self.first):
+            return None
+        return self._part(merged, hint)
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        return read.cursor if isinstance(read, Page) else read.oldest
+
+    def nothing(self, at: Positions, hint: Hint) -> Part:
+        return _idle(hint)
+
+    def refuse(self, problem: Problem) -> Part:
+        return Part(farewell(None), last=True)
+
+    def turn(self, part: Part) -> ManyStream:
+        """The next turn, after `part` was written."""
+        if not (part.moved or self.first):
+            return self
+        moved = dict(part.moved)
+        wants = tuple(
+            Want(want.channel, moved.get(want.channel, want.since), want.limit)
+            for want in self.wants
+        )
+        return ManyStream(wants, self.limit, first=False, wait=self.beat)
+
+    def _part(self, merged: Merged, hint: Hint) -> Part:
+        told = self.retry_ms if self.first else None
+        body = message(encode(merged, hint), event="gap" if merged.gaps else "", retry_ms=told)
+        return Part(body, tuple(merged.cursors.items()), events=len(merged.events))
+
+
+def _gap_json(gap: Gap) -> bytes:
+    return orjson.dumps(
+        {"reason": gap.reason, "oldest": str(gap.oldest), "latest": str(gap.latest)}
+    )
+
+
+def _idle(hint: Hint) -> Part:
+    if hint.retry_ms is None:
+        return Part(KEEP_ALIVE)
+    return Part(farewell(hint.retry_ms), last=True)
