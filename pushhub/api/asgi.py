@@ -1,7 +1,7 @@
 """The ASGI driver: runs the faces on any ASGI server, with one task for each request.
 
-`server/http1/connection.py` does the same without tasks. This one is for embedding, and for servers other than
-uvicorn.
+`server/http1/connection.py` does the same without tasks. This one is for embedding, and for servers
+other than uvicorn.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ def end_to_end(pairs: Pairs, *, framed: bool = False) -> Pairs:
     return tuple(pair for pair in pairs if pair[0].lower() not in dropped)
 
 
-# A validator that we gave where the origin had none (`origin/shared/representation.py`): 16 bytes, and
-# what proxies add to a tag.
+# A validator that we gave where the origin had none (`origin/shared/representation.py`): 16 bytes,
+# and what proxies add to a tag.
 _OUR_TAG = re.compile(rb'(?:W/)?"ph-[0-9a-f]{32}[a-z-]*"[ \t]*,?[ \t]*')
 
 

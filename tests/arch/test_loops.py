@@ -11,25 +11,30 @@ from collections.abc import Iterator
 from tests.arch.test_structure import MODULES, tree
 
 # Load generators end with their time, and are no part of a server.
-_OUT = ("pushhub/testing/",)
+_OUT = ("pushhub/bench/", "pushhub/testing/")
 
 # module:function → what a round waits for; what ends the loop.
 LOOPS = {
     "cli/follow.py:Follower.follow": "a poll or a backoff; the user ends it",
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
     "hub/drain.py:let_go": "a step, or a turn of the loop when time is up; no hold is left",
-    "hub/subscription.py:Follow.start": "a hold or 1 s; each round reads on, a drain or `stop` ends it",
+    "hub/subscription.py:Follow.start": "a hold or 1 s; each round reads on, a drain or "
+    "`stop` ends it",
     "origin/client/pool.py:Client.ask": "a connection; sent again once",
-    "origin/shared/fetcher.py:Fetching._ask": "bytes; the body's end, 240 KiB or the origin's silence",
+    "origin/shared/fetcher.py:Fetching._ask": "bytes; the body's end, 240 KiB or the "
+    "origin's silence",
     "origin/grip/gateway.py:Grip._answered": "2**n s and a random part; the hold's end cancels it",
     "origin/grip/gateway.py:read_body": "bytes; the body's end, a size or the origin's silence",
     "origin/grip/stream.py:Course._first": "bytes; the body's end or the origin's silence",
-    "origin/client/connection.py:Link.ask": "news of the connection; the response, its end or its silence",
-    "origin/client/connection.py:Link.piece": "news of the connection; a piece, its end or its silence",
-    "origin/client/connection.py:Link.wired": "news of the connection; a piece, its end or its silence",
+    "origin/client/connection.py:Link.ask": "news of the connection; the response, its end or "
+    "its silence",
+    "origin/client/connection.py:Link.piece": "news of the connection; a piece, its end or "
+    "its silence",
+    "origin/client/connection.py:Link.wired": "news of the connection; a piece, its end or "
+    "its silence",
     "origin/exchange.py:Passage._write": "bytes and room; the body's end or either side's silence",
-    "origin/shared/resource.py:Resource._looks": "a fetch; each round decides all requests from before "
-    "it, and one that decides none is given up and told",
+    "origin/shared/resource.py:Resource._looks": "a fetch; each round decides all requests from "
+    "before it, and one that decides none is given up and told",
     "origin/shared/table.py:Sharing._clear": "30 s; no channel is left to delete",
     "origin/client/response.py:Response.body": "bytes; the body's end or the origin's silence",
     "grip/sequence.py:Order._settle": "nothing; each round takes an item",
@@ -48,7 +53,8 @@ LOOPS = {
     "store/redis/sentinel.py:Sentinels.close": "the tasks' end, which are cancelled in each round",
     "store/redis/sentinel.py:Sentinels._listen": "a message or a second, and pauses that double "
     "after a loss; the link's end cancels it",
-    "store/sqlite/store.py:SqliteStore._sweep": "a turn of the writer for each slice; the last channel",
+    "store/sqlite/store.py:SqliteStore._sweep": "a turn of the writer for each slice; the last "
+    "channel",
     "store/sqlite/store.py:SqliteStore._write": "a job of the queue; the last job ends it",
     "api/asgi.py:Exchange._body": "a message of the server; the body's end",
     "api/asgi.py:Exchange._completed": "a message of the server; the client's end",

@@ -3,10 +3,10 @@
 Two requests are identical when the origin could not tell them apart: the same address and the same
 headers, every one of them, credentials and forwarded addresses included. (A route says so if less
 will do. With `share_addresses` it may have come from another client, by another way:
-`origin/forwarded.py`. If its `identity` is empty it is the same for everybody: there the address, the
-conditions and what counts by `origin/shared/key.py` do.) Only a GET without a body is shared, and only an
-instruct that holds a response for all who ask alike: what an answer says now is each client's own
-to ask for.
+`origin/forwarded.py`. If its `identity` is empty it is the same for everybody: there the address,
+the conditions and what counts by `origin/shared/key.py` do.) Only a GET without a body is shared,
+and only an instruct that holds a response for all who ask alike: what an answer says now is each
+client's own to ask for.
 
 Who comes while an identical request is under way waits for the head of its answer; so the first
 crowd of all costs one request. If nothing is held there each goes on by itself, and where that was

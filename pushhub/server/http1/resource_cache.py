@@ -1,10 +1,10 @@
 """Requests for shared resources of the origin that are understood without being parsed again.
 
 Who waits for a resource asks again and again, and of what it sends only the tag changes. So what a
-request came to (`origin/shared/table.py`: its resource, and how long it would wait) is remembered under
-all of its bytes but the value of `If-None-Match`. One byte of a cookie, of `Authorization` or of
-any other header more or less, and it is parsed in full: nothing here decides who shares what. Of
-the connection it only matters whether a trusted proxy has it, and only to some (`Meaning`).
+request came to (`origin/shared/table.py`: its resource, and how long it would wait) is remembered
+under all of its bytes but the value of `If-None-Match`. One byte of a cookie, of `Authorization` or
+of any other header more or less, and it is parsed in full: nothing here decides who shares what.
+Of the connection it only matters whether a trusted proxy has it, and only to some (`Meaning`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib.resources import files
 
-_FOLDER = files("pushhub.store") / "lua"
+_FOLDER = files("pushhub.store.redis") / "lua"
 _EPOCH = (_FOLDER / "epoch.lua").read_text()
 
 

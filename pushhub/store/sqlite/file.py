@@ -14,10 +14,10 @@ from pushhub.store.epoch import draw_epoch
 from pushhub.store.sqlite.copy_guard import Left, Mark, Sidecar
 from pushhub.store.sqlite.owner import Owner
 
-SCHEMA = resources.files("pushhub.store") / "sqlite_schema.sql"
+SCHEMA = resources.files("pushhub.store.sqlite") / "schema.sql"
 SCHEMA_VERSION = 2
 # From the schema before each.
-UPGRADES = {2: resources.files("pushhub.store") / "sqlite_upgrade_2.sql"}
+UPGRADES = {2: resources.files("pushhub.store.sqlite") / "upgrade_2.sql"}
 APPLICATION_ID = 0x70757368
 
 # How long to wait for a program that holds the database's lock, such as somebody's `sqlite3` shell.
