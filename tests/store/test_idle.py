@@ -107,7 +107,7 @@ def free_pages(path: Path) -> int:
 
 def earlier(path: Path) -> None:
     """A database as schema 1 was, with a channel of three events."""
-    text = (resources.files("pushhub.store") / "sqlite_schema.sql").read_text()
+    text = (resources.files("pushhub.store.sqlite") / "schema.sql").read_text()
     lines = [line for line in text.splitlines() if "auto_vacuum" not in line]
     old = "\n".join(line for line in lines if not line.strip().startswith(("floor", "used")))
     old = old.replace("user_version = 2", "user_version = 1")
