@@ -14,8 +14,8 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 from pushhub.bosh.body import HTTPBIND, parse
-from pushhub.bosh.negotiation import Policy
-from pushhub.bosh.session import Session
+from pushhub.bosh.negotiation import BoshPolicy
+from pushhub.bosh.session import BoshSession
 from pushhub.xml import STREAMS, Element
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ STANZA = Element(
 )
 
 
-def opened() -> Session:
+def opened() -> BoshSession:
     """A session whose creation is answered."""
-    session, _ = Session.create("sid", parse(CREATION), CREATION, Policy(), 0.0, "creation")
+    session, _ = BoshSession.create("sid", parse(CREATION), CREATION, BoshPolicy(), 0.0, "creation")
     session.send(Element("features", STREAMS), now=0.0)
     return session
 
@@ -83,7 +83,7 @@ def microseconds(work: Callable[[], object], seconds: float) -> float:
 def session_bytes(count: int = 2000) -> float:
     """The memory of a session that holds a request and has answered two."""
 
-    def busy() -> Session:
+    def busy() -> BoshSession:
         chat = Chat()
         chat.exchange()
         chat.exchange()

@@ -14,12 +14,12 @@ from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
 from pushhub.xml import Element, parse
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.sasl import Identity
-from pushhub.xmpp.server import Server
-from pushhub.xmpp.transport.stream import State, Stream
+from pushhub.xmpp.sasl import SaslIdentity
+from pushhub.xmpp.server import XmppServer
+from pushhub.xmpp.transport.stream import State, XmppStream
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.routing.session import Session
+    from pushhub.xmpp.routing.session import XmppSession
 
 # A server's loop has other things to do, too.
 TURN = 50
@@ -43,11 +43,11 @@ class Wire:
     def end(self, error: Element | None) -> None: ...
 
 
-async def session(server: Server, local: str, *, anonymous: bool) -> tuple[Wire, Session]:
+async def session(server: XmppServer, local: str, *, anonymous: bool) -> tuple[Wire, XmppSession]:
     """A session that is available, without the work of a login."""
     wire = Wire()
-    stream = Stream(server, "localhost", wire)
-    identity = Identity(local, anonymous=anonymous)
+    stream = XmppStream(server, "localhost", wire)
+    identity = SaslIdentity(local, anonymous=anonymous)
     stream.session = await server.join(stream, identity, "")
     stream.state = State.BOUND
     stream.receive(parse(f"<presence xmlns='{ns.CLIENT}'/>".encode()))
@@ -60,7 +60,7 @@ async def measure(count: int, *, anonymous: bool) -> float:
     """Microseconds of CPU for each of `count` messages."""
     hub = Hub(MemoryStore())
     await hub.open()
-    server = Server(hub, Settings(dev=True))
+    server = XmppServer(hub, Settings(dev=True))
     await server.open()
     if not anonymous:
         for local in ("romeo", "juliet"):

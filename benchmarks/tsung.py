@@ -23,7 +23,7 @@ from benchmarks.servers.server import PEERS, free_port
 from pushhub.hub.hub import Hub as Core
 from pushhub.store.urls import open_store_url
 from pushhub.xmpp.storage.accounts import Accounts
-from pushhub.xmpp.storage.key_value import Registers
+from pushhub.xmpp.storage.key_value import KeyValueStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ class Peopled(Hub):
     async def _people(self) -> None:
         hub = Core(open_store_url(f"sqlite:///{self.folder / 'bench.db'}"))
         await hub.open()
-        accounts = Accounts(Registers(hub), secrets.token_bytes)
+        accounts = Accounts(KeyValueStore(hub), secrets.token_bytes)
         for user in range(1, self.users + 1):
             await accounts.add(f"tsung{user}", "localhost", f"{PASSWORD}{user}")
         await hub.close()

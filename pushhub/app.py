@@ -12,27 +12,27 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
 from pushhub.api.asgi import answered
-from pushhub.api.asgi_proxy import Passing
+from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
 from pushhub.api.cors import EXPOSED, Cors
-from pushhub.api.endpoints import ROUTES, Faces
+from pushhub.api.endpoints import ROUTES, Endpoints
 from pushhub.api.grip import GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
-from pushhub.auth.authenticator import Authority
+from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.routes import CONSOLE_ROUTES
 from pushhub.hub.hub import Hub
-from pushhub.origin.grip.gateway import Grip
+from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
-from pushhub.store.redis.acks import Acks, Level
+from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
-from pushhub.xmpp.server import Server
+from pushhub.xmpp.server import XmppServer
 from pushhub.xmpp.transport.sessions import BoshSessions
 
 if TYPE_CHECKING:
@@ -72,23 +72,23 @@ class App:
             )
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
-        self.service = Service(hub, Authority(settings, runtime.clock, key), settings, runtime)
+        self.service = Service(hub, Authenticator(settings, runtime.clock, key), settings, runtime)
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
             self.service.notices = self.origin.notices
         if self.origin is not None:
-            self.origin.grip = Grip(
+            self.origin.grip = GripGateway(
                 hub, self.origin, key, settings.grip_min_seconds, settings.origin_fetches
             )
         self.sessions: BoshSessions | None = None
         if settings.dev or settings.xmpp_domains:
             self.sessions = self.service.bosh = BoshSessions(
-                Server(hub, settings, random_bytes=runtime.random_bytes)
+                XmppServer(hub, settings, random_bytes=runtime.random_bytes)
             )
             self.service.sessions = self.sessions.__len__
         prefix = settings.prefix if self.origin is not None else ""
-        self.faces = Faces(
+        self.faces = Endpoints(
             self.service,
             Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
             ROUTES + CONSOLE_ROUTES + GRIP_ROUTES,
@@ -170,13 +170,13 @@ class App:
                 return
             path = scope.get("raw_path") or scope["path"].encode()
             if self.origin is not None and self.origin.owns(path.decode("latin-1")):
-                await Passing(self.origin, self.faces, scope, receive, send).run()
+                await AsgiProxy(self.origin, self.faces, scope, receive, send).run()
                 return
         await self.pages(scope, receive, send)
 
 
 def _acks(settings: Settings) -> Acks:
-    return Acks(Level(settings.ack), settings.ack_replicas, round(settings.ack_seconds * 1000))
+    return Acks(AckLevel(settings.ack), settings.ack_replicas, round(settings.ack_seconds * 1000))
 
 
 def create_app(settings: Settings | None = None) -> App:

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr, ValidationError
 
-from pushhub.bosh.negotiation import Policy
+from pushhub.bosh.negotiation import BoshPolicy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.errors import sentences
 from pushhub.settings.model import is_loopback
@@ -359,8 +359,8 @@ def test_defaults_outlast_the_timers_of_hidden_tabs() -> None:
     assert settings.bosh_maxpause > settings.bosh_inactivity
     # One step of a login may have to wait for a wake-up.
     assert settings.xmpp_login_seconds >= 1.5 * wake_up
-    assert Policy().inactivity == settings.bosh_inactivity
-    assert Policy().maxpause == settings.bosh_maxpause
+    assert BoshPolicy().inactivity == settings.bosh_inactivity
+    assert BoshPolicy().maxpause == settings.bosh_maxpause
 
 
 def test_several_mistakes_are_told_at_once() -> None:

@@ -14,7 +14,7 @@ import jwt
 from benchmarks.servers.server import Server
 from pushhub import __version__
 from pushhub.auth.api_keys import new_secret, secret_hash
-from pushhub.bench.dialect import ORIGIN, Feed, bearer
+from pushhub.bench.dialect import ORIGIN, FeedDialect, bearer
 from pushhub.bench.target import Target
 
 STORES = {
@@ -67,7 +67,7 @@ class _Pushhub(Server):
     def target(self) -> Target:
         host = f"127.0.0.1:{self.port}"
         metrics = f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n{bearer(self.key)}\r\n"
-        feed = Feed(host, self.tokens(1)[0], self.key)
+        feed = FeedDialect(host, self.tokens(1)[0], self.key)
         return Target(
             "127.0.0.1",
             self.port,

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from pushhub.http.problem import Problem
-from pushhub.http.raw_response import Verbatim
+from pushhub.http.raw_response import RawResponse
 from pushhub.http.request import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
@@ -18,15 +18,15 @@ from pushhub.http.request import (
     MAX_TARGET_BYTES,
     Request,
 )
-from pushhub.http.response import Answer, Part
+from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
-from pushhub.hub.stream import Stream
+from pushhub.hub.stream import EventStream
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from pushhub.api.cors import Variant
-    from pushhub.api.endpoints import Faces, Match
+    from pushhub.api.endpoints import Endpoints, Match
 
 # A phone on a bad line sends a few kilobytes in seconds; who takes longer is stuck, or means harm.
 BODY_SECONDS = 20
@@ -34,11 +34,11 @@ BODY_SECONDS = 20
 _CLOSE = (b"connection", b"close")
 
 
-async def answered(faces: Faces, scope: Scope, receive: Receive, send: Send) -> bool:
+async def answered(faces: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
     """Answer a request that is a face's; False if it is none's."""
     match = faces.match(route_path(scope))
     if match is not None:
-        await Exchange(faces, scope, receive, send).run(match)
+        await AsgiExchange(faces, scope, receive, send).run(match)
     return match is not None
 
 
@@ -56,7 +56,7 @@ class Gone(Exception):
     """The client has gone; there is nobody to answer."""
 
 
-class Waiter:
+class AsgiWaiter:
     """A hold's driver for a task: what completes the hold is the result of a future."""
 
     __slots__ = ("address", "begun", "future")
@@ -65,19 +65,19 @@ class Waiter:
         # The client's address, and when its stream began if it reads one, for the console.
         self.address = address
         self.begun = begun
-        self.future: asyncio.Future[Answer | Part | Stream] = (
+        self.future: asyncio.Future[Response | Part | EventStream] = (
             asyncio.get_running_loop().create_future()
         )
 
-    def deliver(self, reply: Answer | Part | Stream) -> None:
+    def deliver(self, reply: Response | Part | EventStream) -> None:
         if not self.future.done():
             self.future.set_result(reply)
 
 
-class Exchange:
+class AsgiExchange:
     """One request and its response."""
 
-    def __init__(self, faces: Faces, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, faces: Endpoints, scope: Scope, receive: Receive, send: Send) -> None:
         self.faces = faces
         self.scope = scope
         self.receive = receive
@@ -97,7 +97,7 @@ class Exchange:
         except Gone:
             pass
 
-    async def see_through(self, outcome: Answer | Hold | Stream) -> None:
+    async def see_through(self, outcome: Response | Hold | EventStream) -> None:
         """Write an outcome that somebody else decided on."""
         origin = dict(self.scope["headers"]).get(b"origin")
         self.variant = self.faces.cors.variant(None if origin is None else origin.decode("latin-1"))
@@ -163,18 +163,20 @@ class Exchange:
                 "timeout", f"A request's body arrives within {BODY_SECONDS} seconds."
             ) from None
 
-    async def _write(self, outcome: Answer | Hold | Stream | Part) -> None:
+    async def _write(self, outcome: Response | Hold | EventStream | Part) -> None:
         if isinstance(outcome, Hold):
             outcome = await self._completed(outcome)
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Response):
             await self._answer(outcome)
-        elif isinstance(outcome, Stream):
+        elif isinstance(outcome, EventStream):
             await self._stream(outcome)
 
-    async def _completed(self, hold: Hold, begun: float | None = None) -> Answer | Part | Stream:
+    async def _completed(
+        self, hold: Hold, begun: float | None = None
+    ) -> Response | Part | EventStream:
         """Wait for the hold, or for the client to go: then the hold is dropped at once."""
         client = self.scope.get("client")
-        waiter = Waiter(client[0] if client else "", begun)
+        waiter = AsgiWaiter(client[0] if client else "", begun)
         hold.attach(waiter)
         if waiter.future.done():
             return waiter.future.result()
@@ -199,7 +201,7 @@ class Exchange:
 
         return asyncio.create_task(receive())
 
-    async def _answer(self, answer: Answer) -> None:
+    async def _answer(self, answer: Response) -> None:
         headers = self._headers_of(answer)
         if answer.has_length:
             headers.append((b"content-length", b"%d" % len(answer.body)))
@@ -209,7 +211,7 @@ class Exchange:
         body = b"" if self.scope["method"] == "HEAD" else answer.body
         await self.send({"type": "http.response.body", "body": body})
 
-    async def _stream(self, stream: Stream) -> None:
+    async def _stream(self, stream: EventStream) -> None:
         opening = stream.opening
         headers = self._headers_of(opening)
         await self.send(
@@ -230,8 +232,8 @@ class Exchange:
             step = stream.next(part)
         await self.send({"type": "http.response.body", "body": b""})
 
-    def _headers_of(self, answer: Answer) -> list[tuple[bytes, bytes]]:
-        if isinstance(answer, Verbatim):
+    def _headers_of(self, answer: Response) -> list[tuple[bytes, bytes]]:
+        if isinstance(answer, RawResponse):
             # An origin's own, with its own CORS or none; ASGI wants the names in lower case.
             headers = [(name.lower(), value) for name, value in answer.headers]
         else:

@@ -11,34 +11,34 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.api.asgi import Exchange
+from pushhub.api.asgi import AsgiExchange
 from pushhub.http.problem import Problem
-from pushhub.origin.exchange import Passage
+from pushhub.origin.exchange import ProxyExchange
 from pushhub.origin.headers import end_to_end
-from pushhub.origin.request import Asked
+from pushhub.origin.request import ProxiedRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.types import Receive, Scope, Send
 
-    from pushhub.api.endpoints import Faces
-    from pushhub.http.response import Answer
+    from pushhub.api.endpoints import Endpoints
+    from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
-    from pushhub.hub.stream import Stream
-    from pushhub.origin.client.response import Response
+    from pushhub.hub.stream import EventStream
+    from pushhub.origin.client.response import UpstreamResponse
     from pushhub.origin.origin import Origin
 
 log = structlog.get_logger(__name__)
 
 
-class Passing:
+class AsgiProxy:
     """One request and its response; a passage's sink."""
 
     framed = False
 
     def __init__(
-        self, origin: Origin, faces: Faces, scope: Scope, receive: Receive, send: Send
+        self, origin: Origin, faces: Endpoints, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._origin = origin
         self._faces = faces
@@ -48,7 +48,7 @@ class Passing:
         self._read = asyncio.Event()
         self._begun: asyncio.Future[None] | None = None
         self._ended = False
-        self._outcome: Answer | Hold | Stream | None = None
+        self._outcome: Response | Hold | EventStream | None = None
 
     async def run(self) -> None:
         """Pass it on, for as long as its client is there."""
@@ -61,7 +61,7 @@ class Passing:
             gone.cancel()
             await asyncio.wait({passage, gone})
         if self._outcome is not None:
-            exchange = Exchange(self._faces, self._scope, self._receive, self._send)
+            exchange = AsgiExchange(self._faces, self._scope, self._receive, self._send)
             await exchange.see_through(self._outcome)
         elif self._ended:
             await self._started()
@@ -74,7 +74,7 @@ class Passing:
         query = scope["query_string"].decode("latin-1")
         path = path.partition("?")[0]
         client = scope.get("client")
-        asked = Asked(
+        asked = ProxiedRequest(
             scope["method"],
             f"{path}?{query}" if query else path,
             tuple((bytes(name), bytes(value)) for name, value in scope["headers"]),
@@ -89,7 +89,7 @@ class Passing:
             self._read.set()
         try:
             found = self._origin.find(asked)
-            passage = Passage(self._origin, found, asked, self)
+            passage = ProxyExchange(self._origin, found, asked, self)
             await passage.run(self._body() if has_body else None)
         except Problem as problem:
             self.refuse(problem)
@@ -123,7 +123,7 @@ class Passing:
     def inform(self, head: bytes) -> None:
         """ASGI has no 1xx."""
 
-    def open(self, response: Response) -> None:
+    def open(self, response: UpstreamResponse) -> None:
         start = {
             "type": "http.response.start",
             "status": response.status,
@@ -145,12 +145,12 @@ class Passing:
     def end(self) -> None:
         self._ended = True
 
-    def switch(self, response: Response) -> None:
+    def switch(self, response: UpstreamResponse) -> None:
         raise AssertionError("ASGI asks for WebSockets in another way")
 
     def refuse(self, problem: Problem) -> None:
         if self._begun is None:
             self._outcome = self._faces.service.refuse(problem)
 
-    def become(self, outcome: Answer | Hold | Stream) -> None:
+    def become(self, outcome: Response | Hold | EventStream) -> None:
         self._outcome = outcome

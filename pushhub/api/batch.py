@@ -16,7 +16,7 @@ from pushhub.api.service import store_unavailable
 from pushhub.http.caching import NO_STORE
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import CursorError, parse_cursor
@@ -97,7 +97,7 @@ def batch(service: Service, request: Request, grant: Grant) -> Hold:
             {"item": index, **_result(append.channel, outcome)}
             for index, append, outcome in zip(owners, appends, outcomes, strict=True)
         ]
-        hold.complete(Answer(200, (JSON_HEADER, NO_STORE), orjson.dumps({"results": results})))
+        hold.complete(Response(200, (JSON_HEADER, NO_STORE), orjson.dumps({"results": results})))
 
     service.hub.publish(appends, done)
     return hold

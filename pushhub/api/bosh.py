@@ -12,12 +12,12 @@ from pushhub.bosh.condition import BindingError
 from pushhub.bosh.negotiation import DEFAULT_CONTENT
 from pushhub.http.accept import accepts_gzip
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
-    from pushhub.bosh.sessions import Sessions
+    from pushhub.bosh.sessions import BoshEndpoint
     from pushhub.http.request import Request
     from pushhub.http.response import Headers
     from pushhub.log.grant import Grant
@@ -28,9 +28,9 @@ _HEADERS: Headers = ((b"content-type", DEFAULT_CONTENT.encode()),)
 _GZIP: Headers = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
 # What most requests are answered with; one object, so that its bytes are made once.
-_NOTHING = Answer(200, _HEADERS, EMPTY)
+_NOTHING = Response(200, _HEADERS, EMPTY)
 
-_PAGE = Answer(
+_PAGE = Response(
     200,
     ((b"content-type", b"text/html; charset=utf-8"),),
     b"""<!doctype html>
@@ -48,7 +48,7 @@ class Bound(Hold):
 
     __slots__ = ("client", "gzip", "secure", "sessions")
 
-    def __init__(self, sessions: Sessions, request: Request) -> None:
+    def __init__(self, sessions: BoshEndpoint, request: Request) -> None:
         super().__init__()
         self.sessions = sessions
         self.client = request.client
@@ -65,7 +65,7 @@ class Bound(Hold):
             headers = ((b"content-type", content.encode()),)
         if self.gzip and len(body) >= LEAST_BYTES:
             headers, body = headers + _GZIP, encode(body)
-        self.complete(Answer(status, headers, body))
+        self.complete(Response(status, headers, body))
 
     @property
     def waits(self) -> bool:
@@ -78,7 +78,7 @@ class Bound(Hold):
             self.sessions.gone(self)
 
 
-def bind(service: Service, request: Request, grant: Grant) -> Answer | Hold:
+def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """Give a request to its session, or begin one.
 
     Raises:
@@ -107,7 +107,7 @@ def bind(service: Service, request: Request, grant: Grant) -> Answer | Hold:
     return hold
 
 
-def page(service: Service, request: Request, grant: Grant) -> Answer:
+def page(service: Service, request: Request, grant: Grant) -> Response:
     """Tell whoever opens the address in a browser what it is for."""
     if service.bosh is None:
         raise Problem("not-found", "No XMPP domain is served here.")

@@ -9,7 +9,7 @@ import orjson
 
 from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.hub.readers import readers_on
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.grant import Action
@@ -31,10 +31,10 @@ def delete(service: Service, request: Request, grant: Grant, channel: str) -> Ho
     """Forget a channel's events. Whoever waits on it is told; its offsets do not restart."""
     service.authority.require(grant, Action.MANAGE, channel)
 
-    async def work() -> Answer:
+    async def work() -> Response:
         if not await service.hub.store.delete(channel):
             raise Problem("not-found", "The channel has no events.", channel=channel)
-        return Answer(204, (NO_STORE,))
+        return Response(204, (NO_STORE,))
 
     return service.later(work())
 
@@ -48,7 +48,7 @@ def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
         raise Problem("bad-request", "`prefix` says which channels: a beginning of their names.")
     service.authority.require(grant, Action.MANAGE, prefix + "*")
 
-    async def work() -> Answer:
+    async def work() -> Response:
         store = service.hub.store
         count, after = 0, ""
         while count < MAX_DELETED:
@@ -64,8 +64,8 @@ def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
     return service.later(work())
 
 
-def _deleted(body: dict[str, object]) -> Answer:
-    return Answer(200, (JSON, NO_STORE), orjson.dumps(body))
+def _deleted(body: dict[str, object]) -> Response:
+    return Response(200, (JSON, NO_STORE), orjson.dumps(body))
 
 
 def listing(service: Service, request: Request, grant: Grant) -> Hold:
@@ -78,7 +78,7 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
     limit = parse_limit(request)
     prefix, after = request.query.get("prefix", ""), request.query.get("after", "")
 
-    async def work() -> Answer:
+    async def work() -> Response:
         infos = await service.hub.store.channels(prefix, after, limit)
         channels = [
             {
@@ -93,6 +93,6 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
         body: dict[str, object] = {"channels": channels}
         if len(infos) == limit:
             body["next"] = infos[-1].channel
-        return Answer(200, (JSON, NO_STORE), orjson.dumps(body))
+        return Response(200, (JSON, NO_STORE), orjson.dumps(body))
 
     return service.later(work())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 
 from pushhub.api.asgi import answered
-from pushhub.api.endpoints import ROUTES, Faces
+from pushhub.api.endpoints import ROUTES, Endpoints
 from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
 from pushhub.console.routes import CONSOLE_ROUTES
@@ -40,7 +40,7 @@ class Control:
         trusts = trusted if settings.is_control_open else None
         self.service = service
         self.settings = settings
-        self.faces = Faces(service, cors, ROUTES + CONTROL_ROUTES, trusts=trusts)
+        self.faces = Endpoints(service, cors, ROUTES + CONTROL_ROUTES, trusts=trusts)
         self.pages = Starlette(
             routes=pages(service, trusts), exception_handlers=problem_handlers(service)
         )

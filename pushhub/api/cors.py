@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.http.response import Answer, Headers
+from pushhub.http.response import Headers, Response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,10 +78,10 @@ class Cors:
             return self._anyone
         return self._variants.get(origin.lower(), SAME_ORIGIN)
 
-    def preflight(self, methods: tuple[str, ...]) -> Answer:
+    def preflight(self, methods: tuple[str, ...]) -> Response:
         """The answer to OPTIONS; `variant` adds whether the origin may at all."""
         allowed = ", ".join((*methods, "OPTIONS")).encode()
-        return Answer(
+        return Response(
             204,
             (
                 (b"allow", allowed),

@@ -23,9 +23,9 @@ from pushhub.api.tickets import redeem, ticket
 from pushhub.http.content_coding import decoded
 from pushhub.http.problem import Problem
 from pushhub.http.request import QueryError
-from pushhub.http.response import Answer, Part
+from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
-from pushhub.hub.stream import Stream
+from pushhub.hub.stream import EventStream
 from pushhub.log.channel import ChannelNameError, decode_segment
 from pushhub.log.event import MAX_EVENT_BYTES
 from pushhub.xml import MAX_BYTES as MAX_BODY_BYTES
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-Outcome = Answer | Hold | Stream
+Outcome = Response | Hold | EventStream
 
 # A thousand channels with cursors take about 100 KiB; names of 255 bytes, escaped, ten times that.
 MAX_POLL_BYTES = 1024 * 1024
@@ -52,7 +52,7 @@ MAX_IDLE_BODY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class Endpoint:
     """What answers one method of one address. `run` gets the service, the request, the grant and
     the path's channel.
     """
@@ -68,11 +68,11 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class EndpointRoute:
     """An address, and its faces by method."""
 
     path: str
-    faces: Mapping[str, Face]
+    faces: Mapping[str, Endpoint]
     aliases: tuple[str, ...] = ()
     """Other spellings of a `path` without a channel."""
 
@@ -85,19 +85,22 @@ class Route:
 
 
 ROUTES = (
-    Route("/v1/channels", {"GET": Face(listing), "DELETE": Face(delete_many)}),
-    Route("/v1/channels/{channel}", {"GET": Face(value, remembered=True), "DELETE": Face(delete)}),
-    Route(
-        "/v1/channels/{channel}/events",
-        {"GET": Face(feed, remembered=True), "POST": Face(publish, MAX_EVENT_BYTES)},
+    EndpointRoute("/v1/channels", {"GET": Endpoint(listing), "DELETE": Endpoint(delete_many)}),
+    EndpointRoute(
+        "/v1/channels/{channel}",
+        {"GET": Endpoint(value, remembered=True), "DELETE": Endpoint(delete)},
     ),
-    Route("/v1/poll", {"POST": Face(many, MAX_POLL_BYTES)}),
-    Route("/v1/publish", {"POST": Face(batch, MAX_BATCH_BYTES)}),
-    Route("/v1/tickets", {"POST": Face(ticket)}),
-    Route("/v1/notify", {"POST": Face(notify, MAX_NOTIFY_BYTES)}),
-    Route(
+    EndpointRoute(
+        "/v1/channels/{channel}/events",
+        {"GET": Endpoint(feed, remembered=True), "POST": Endpoint(publish, MAX_EVENT_BYTES)},
+    ),
+    EndpointRoute("/v1/poll", {"POST": Endpoint(many, MAX_POLL_BYTES)}),
+    EndpointRoute("/v1/publish", {"POST": Endpoint(batch, MAX_BATCH_BYTES)}),
+    EndpointRoute("/v1/tickets", {"POST": Endpoint(ticket)}),
+    EndpointRoute("/v1/notify", {"POST": Endpoint(notify, MAX_NOTIFY_BYTES)}),
+    EndpointRoute(
         "/http-bind",
-        {"POST": Face(bind, MAX_BODY_BYTES, decodes=False), "GET": Face(page)},
+        {"POST": Endpoint(bind, MAX_BODY_BYTES, decodes=False), "GET": Endpoint(page)},
         # Clients are configured with both spellings: Prosody and ejabberd answer both.
         aliases=("/http-bind/",),
     ),
@@ -108,10 +111,10 @@ ROUTES = (
 class Match:
     """A route, and what its path holds: the channel's segment as sent, or None."""
 
-    route: Route
+    route: EndpointRoute
     segment: str | None
 
-    def face(self, method: str) -> Face | None:
+    def face(self, method: str) -> Endpoint | None:
         """The face of a method; HEAD is GET without a body."""
         return self.route.faces.get("GET" if method == "HEAD" else method)
 
@@ -134,14 +137,14 @@ class Decision:
     grant: Grant | None = None
 
 
-class Faces:
+class Endpoints:
     """The faces of one service, under `prefix`. Whom it `trusts` needs no key."""
 
     def __init__(
         self,
         service: Service,
         cors: Cors,
-        routes: tuple[Route, ...] = ROUTES,
+        routes: tuple[EndpointRoute, ...] = ROUTES,
         *,
         prefix: str = "",
         trusts: Callable[[Request], bool] | None = None,
@@ -214,7 +217,7 @@ class Faces:
         except Exception as error:
             return self._refused(error, request, match)
 
-    def _run(self, face: Face, request: Request, match: Match, grant: Grant) -> Decision:
+    def _run(self, face: Endpoint, request: Request, match: Match, grant: Grant) -> Decision:
         if request.body and face.decodes and "content-encoding" in request.headers:
             coding = request.headers["content-encoding"]
             request.body = decoded(request.body, coding, face.max_body)
@@ -222,7 +225,7 @@ class Faces:
             result = face.run(self.service, request, grant)
         else:
             result = face.run(self.service, request, grant, decode_segment(match.segment))
-        if isinstance(result, Answer | Hold | Stream):
+        if isinstance(result, Response | Hold | EventStream):
             return Decision(result)
         return Decision(None, result, grant)
 
@@ -246,7 +249,7 @@ class Faces:
         return Decision(service.refuse(error))
 
 
-def _ticket(request: Request, face: Face) -> str:
+def _ticket(request: Request, face: Endpoint) -> str:
     """The one-use ticket of a request that cannot send headers; only a feed takes one."""
     if face.run is not feed or "ticket=" not in request.query_string:
         return ""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pushhub.api.endpoints import Face, Route
+from pushhub.api.endpoints import Endpoint, EndpointRoute
 from pushhub.api.service import store_unavailable
 from pushhub.grip.item import RECOVER_CHANNEL, ItemError, parse_batch
 from pushhub.http.accept import negotiate
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.log.event import Draft
 from pushhub.log.grant import Action
@@ -85,9 +85,9 @@ def grip_recover(service: Service, request: Request, grant: Grant) -> Hold:
     return hold
 
 
-def grip_root(service: Service, request: Request, grant: Grant) -> Answer:
+def grip_root(service: Service, request: Request, grant: Grant) -> Response:
     """What answers here."""
-    return Answer(200, (TEXT, NO_STORE), b"pushhub\n")
+    return Response(200, (TEXT, NO_STORE), b"pushhub\n")
 
 
 def accepts_json(request: Request) -> bool:
@@ -102,7 +102,7 @@ def accepts_json(request: Request) -> bool:
     return chosen == "application/json"
 
 
-def published(items: list[dict[str, object]], whose: str, *, as_json: bool) -> Answer:
+def published(items: list[dict[str, object]], whose: str, *, as_json: bool) -> Response:
     """The answer to a publish; the number of those who waited is in a header too, for who reads
     text. `whose` is whose holds were counted.
     """
@@ -111,10 +111,10 @@ def published(items: list[dict[str, object]], whose: str, *, as_json: bool) -> A
     return _told(told, as_json=as_json).with_headers((b"grip-receivers", b"%d" % receivers))
 
 
-def _told(told: dict[str, object], *, as_json: bool) -> Answer:
+def _told(told: dict[str, object], *, as_json: bool) -> Response:
     if as_json:
-        return Answer(200, (JSON, NO_STORE), orjson.dumps(told))
-    return Answer(200, (TEXT, NO_STORE), f"{told['message']}\n".encode())
+        return Response(200, (JSON, NO_STORE), orjson.dumps(told))
+    return Response(200, (TEXT, NO_STORE), f"{told['message']}\n".encode())
 
 
 def _appends(service: Service, body: bytes, grant: Grant) -> list[Append]:
@@ -142,13 +142,13 @@ def _was_there(outcome: Outcome) -> bool:
     return isinstance(outcome, KeyReused) or (isinstance(outcome, Appended) and outcome.duplicate)
 
 
-_PUBLISH = {"POST": Face(grip_publish, MAX_PUBLISH_BYTES)}
+_PUBLISH = {"POST": Endpoint(grip_publish, MAX_PUBLISH_BYTES)}
 
 # `//publish/` is what a library makes of a control address that ends with a slash.
 GRIP_ROUTES = (
-    *(Route(path, _PUBLISH) for path in ("/publish", "/publish/", "//publish/")),
-    *(Route(path, {"POST": Face(grip_recover)}) for path in ("/recover", "/recover/")),
+    *(EndpointRoute(path, _PUBLISH) for path in ("/publish", "/publish/", "//publish/")),
+    *(EndpointRoute(path, {"POST": Endpoint(grip_recover)}) for path in ("/recover", "/recover/")),
 )
 
 # On the control listener alone: elsewhere `/` is a page.
-GRIP_ROOT = Route("/", {"GET": Face(grip_root)})
+GRIP_ROOT = EndpointRoute("/", {"GET": Endpoint(grip_root)})

@@ -9,7 +9,7 @@ import orjson
 from pushhub.api.service import store_unavailable
 from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.log.grant import Action
 from pushhub.origin.shared.notifications import resources_of
@@ -42,7 +42,7 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
             hold.complete(service.refuse(store_unavailable(outcome)))
         else:
             body = orjson.dumps({"notified": len(resources)})
-            hold.complete(Answer(200, (JSON, NO_STORE), body))
+            hold.complete(Response(200, (JSON, NO_STORE), body))
 
     service.notices.tell(resources, told)
     return hold

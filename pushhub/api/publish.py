@@ -10,7 +10,7 @@ from pushhub.api.service import store_unavailable
 from pushhub.http.caching import NO_STORE
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.log.cursor import CursorError, parse_cursor
 from pushhub.log.event import DraftError, check_label, draft_from_body
@@ -54,7 +54,7 @@ def publish(service: Service, request: Request, grant: Grant, channel: str) -> H
     def done(outcomes: list[Outcome]) -> None:
         (outcome,) = outcomes
         if isinstance(outcome, Appended):
-            hold.complete(Answer(200, (JSON, NO_STORE), orjson.dumps(receipt(channel, outcome))))
+            hold.complete(Response(200, (JSON, NO_STORE), orjson.dumps(receipt(channel, outcome))))
         else:
             hold.complete(service.refuse(refusal(channel, outcome)))
 

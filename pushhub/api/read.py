@@ -11,19 +11,19 @@ from pushhub.http.etag import parse_tags
 from pushhub.http.prefer import granted_wait
 from pushhub.http.problem import Problem
 from pushhub.http.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS
-from pushhub.hub.stream import Stream
+from pushhub.hub.stream import EventStream
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.grant import Action
 from pushhub.polls.base import parse_limit
-from pushhub.polls.feed import Feed
-from pushhub.polls.multi import Many, parse_many
-from pushhub.polls.stream import FeedStream, ManyStream
-from pushhub.polls.value import Value
+from pushhub.polls.feed import FeedPoll
+from pushhub.polls.multi import MultiPoll, parse_many
+from pushhub.polls.stream import FeedStream, MultiStream
+from pushhub.polls.value import ValuePoll
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
     from pushhub.http.request import Request
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.log.cursor import Since
     from pushhub.log.grant import Grant
     from pushhub.polls.base import Poll
@@ -32,7 +32,9 @@ EVENT_STREAM = "text/event-stream"
 _FEED_TYPES = ("application/json", EVENT_STREAM)
 
 
-def feed(service: Service, request: Request, grant: Grant, channel: str) -> Poll | Stream | Answer:
+def feed(
+    service: Service, request: Request, grant: Grant, channel: str
+) -> Poll | EventStream | Response:
     """`GET /v1/channels/{channel}/events`: the events after a cursor; with SSE, and then all that
     come.
     """
@@ -51,18 +53,18 @@ def feed(service: Service, request: Request, grant: Grant, channel: str) -> Poll
             retry_ms=service.hub.pick(RETRIES_MS),
             envelope=_flag(request, "envelope"),
         )
-        return Stream(service.hub, OPENING, poll, grant.expires)
-    return Feed(channel, since, limit, wait(service, request))
+        return EventStream(service.hub, OPENING, poll, grant.expires)
+    return FeedPoll(channel, since, limit, wait(service, request))
 
 
 def value(service: Service, request: Request, grant: Grant, channel: str) -> Poll:
     """`GET /v1/channels/{channel}`: the last event's bytes, with its ETag."""
     service.authority.require(grant, Action.READ, channel)
     tags = parse_tags(request.headers.get("if-none-match", ""))
-    return Value(channel, tags, wait(service, request))
+    return ValuePoll(channel, tags, wait(service, request))
 
 
-def many(service: Service, request: Request, grant: Grant) -> Poll | Stream:
+def many(service: Service, request: Request, grant: Grant) -> Poll | EventStream:
     """`POST /v1/poll`: many channels, a cursor for each; with SSE as one stream."""
     settings = service.settings
     asked = parse_many(request.body, settings.max_wait, settings.max_channels)
@@ -70,9 +72,9 @@ def many(service: Service, request: Request, grant: Grant) -> Poll | Stream:
         service.authority.require(grant, Action.READ, want.channel)
     if wants_stream(request):
         retry_ms = service.hub.pick(RETRIES_MS)
-        poll = ManyStream(asked.wants, asked.limit, first=True, retry_ms=retry_ms)
-        return Stream(service.hub, OPENING, poll, grant.expires)
-    return Many(asked.wants, asked.limit, wait(service, request) or asked.wait)
+        poll = MultiStream(asked.wants, asked.limit, first=True, retry_ms=retry_ms)
+        return EventStream(service.hub, OPENING, poll, grant.expires)
+    return MultiPoll(asked.wants, asked.limit, wait(service, request) or asked.wait)
 
 
 def wait(service: Service, request: Request) -> int | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from pushhub.console.agent import Desk
-from pushhub.console.auth import Door
+from pushhub.console.agent import ConsoleAgent
+from pushhub.console.auth import ConsoleAuth
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
@@ -18,12 +18,12 @@ from pushhub.store.base import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from pushhub.auth.authenticator import Authority
+    from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.tickets import Tickets
-    from pushhub.bosh.sessions import Sessions
-    from pushhub.http.response import Answer
+    from pushhub.bosh.sessions import BoshEndpoint
+    from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
-    from pushhub.origin.shared.notifications import Notices
+    from pushhub.origin.shared.notifications import Notifications
     from pushhub.settings import Settings
     from pushhub.store.base import Retention
 
@@ -36,7 +36,7 @@ def store_unavailable(error: StoreError) -> Problem:
     return Problem("store-unavailable", str(error), headers=(retry_after(1),))
 
 
-class Peers(Protocol):
+class OtherWorkers(Protocol):
     """The other workers on this machine."""
 
     async def open(self, service: Service) -> None:
@@ -51,18 +51,18 @@ class Service:
     """One hub and its surroundings. Faces are functions of it and of a request."""
 
     hub: Hub
-    authority: Authority
+    authority: Authenticator
     settings: Settings
     runtime: Runtime = field(default_factory=Runtime)
     rejected: dict[str, int] = field(default_factory=dict)
     """How often each problem was answered, by its slug."""
     tickets: Tickets | None = None
     """Made when the store is open, which keeps the secret that all workers share."""
-    peers: Peers | None = None
+    peers: OtherWorkers | None = None
     """The other workers on this machine, where there are any."""
-    bosh: Sessions | None = None
+    bosh: BoshEndpoint | None = None
     """The XMPP sessions, where a domain is served."""
-    notices: Notices | None = None
+    notices: Notifications | None = None
     """Where to tell that a resource changed, where there is an origin."""
     sessions: Callable[[], int] | None = None
     """How many sessions there are, where a face has any."""
@@ -74,19 +74,19 @@ class Service:
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     retention: Callable[[str], Retention] = field(init=False)
     """How much of a channel is kept, by its name."""
-    door: Door = field(init=False)
+    door: ConsoleAuth = field(init=False)
     """Who may use the console."""
-    desk: Desk = field(init=False)
+    desk: ConsoleAgent = field(init=False)
     """What this process tells in the console."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         # pydantic finds private attributes slowly, and every publish asks.
         self.retention = self.settings.retentions()
-        self.door = Door(lambda: self.hub.now())
-        self.desk = Desk(self)
+        self.door = ConsoleAuth(lambda: self.hub.now())
+        self.desk = ConsoleAgent(self)
 
-    def later(self, work: Coroutine[None, None, Answer]) -> Hold:
+    def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store: rare ones, such as a list or a delete."""
         hold = Hold()
         task = asyncio.get_running_loop().create_task(self._finish(hold, work))
@@ -94,7 +94,7 @@ class Service:
         task.add_done_callback(self._tasks.discard)
         return hold
 
-    async def _finish(self, hold: Hold, work: Coroutine[None, None, Answer]) -> None:
+    async def _finish(self, hold: Hold, work: Coroutine[None, None, Response]) -> None:
         try:
             answer = await work
         except Problem as problem:
@@ -106,7 +106,7 @@ class Service:
             answer = self.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
         hold.complete(answer)
 
-    def refuse(self, problem: Problem) -> Answer:
+    def refuse(self, problem: Problem) -> Response:
         """Count a problem, and answer it."""
         self.rejected[problem.slug] = self.rejected.get(problem.slug, 0) + 1
         return problem.answer()

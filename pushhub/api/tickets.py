@@ -16,8 +16,8 @@ from pushhub.api.service import store_unavailable
 from pushhub.auth.tickets import Tickets
 from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
-from pushhub.hub.hold import Follower
+from pushhub.http.response import Response
+from pushhub.hub.hold import ChainedHold
 from pushhub.log.cursor import Start
 from pushhub.log.event import BINARY, Draft
 from pushhub.log.read import Page
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
-    from pushhub.hub.stream import Stream
+    from pushhub.hub.stream import EventStream
     from pushhub.log.grant import Grant
     from pushhub.store.base import Outcome, Store
 
@@ -39,7 +39,7 @@ USED_CHANNEL = "$tickets"
 SECRET_BYTES = 32
 
 
-def ticket(service: Service, request: Request, grant: Grant) -> Answer:
+def ticket(service: Service, request: Request, grant: Grant) -> Response:
     """Exchange a token for a ticket that reads what the token reads."""
     if not grant.read:
         raise Problem("unauthorized", "To get a ticket, send a token that reads some channel.")
@@ -48,10 +48,12 @@ def ticket(service: Service, request: Request, grant: Grant) -> Answer:
         "ticket": service.tickets.mint(grant, service.hub.clock()),
         "expires_in": service.settings.ticket_seconds,
     }
-    return Answer(200, (JSON, NO_STORE), orjson.dumps(body))
+    return Response(200, (JSON, NO_STORE), orjson.dumps(body))
 
 
-def redeem(service: Service, text: str, run: Callable[[Grant], Answer | Hold | Stream]) -> Hold:
+def redeem(
+    service: Service, text: str, run: Callable[[Grant], Response | Hold | EventStream]
+) -> Hold:
     """Use a ticket up, then answer the request with what it grants.
 
     Raises:
@@ -59,7 +61,7 @@ def redeem(service: Service, text: str, run: Callable[[Grant], Answer | Hold | S
     """
     assert service.tickets is not None
     grant, id = service.tickets.open(text, service.hub.clock())
-    hold = Follower()
+    hold = ChainedHold()
 
     def used(outcomes: list[Outcome]) -> None:
         (outcome,) = outcomes

@@ -37,7 +37,7 @@ _INSUFFICIENT = ((b"www-authenticate", b'Bearer realm="pushhub", error="insuffic
 _VERBS = {Action.READ: "read", Action.PUBLISH: "publish to", Action.MANAGE: "manage"}
 
 
-class Policy(Protocol):
+class AuthSettings(Protocol):
     """What an Authority must know; `Settings` is one."""
 
     @property
@@ -61,7 +61,7 @@ class CookieGrant(Grant):
     """What a cookie's token allows to a page that may be of another site: reading."""
 
 
-class Authority:
+class Authenticator:
     """Turns requests into grants, and refuses what a grant does not cover.
 
     Args:
@@ -74,7 +74,7 @@ class Authority:
     """
 
     def __init__(
-        self, policy: Policy, now: Callable[[], float], grip: GripKey | None = None
+        self, policy: AuthSettings, now: Callable[[], float], grip: GripKey | None = None
     ) -> None:
         self._policy = policy
         self._grip = grip

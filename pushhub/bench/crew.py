@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from pushhub.bench.dialect import describe
-from pushhub.bench.tally import Report
+from pushhub.bench.tally import BenchReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,9 +79,9 @@ class Crew:
         replies = self._all(do="reached", timeout=timeout)
         return sum(r["received"] for r in replies), max(r["seconds"] for r in replies)
 
-    def report(self, published: dict[str, int] | None = None) -> Report:
+    def report(self, published: dict[str, int] | None = None) -> BenchReport:
         """What was counted; what of `published` a client does not know is lost."""
-        report = Report()
+        report = BenchReport()
         for part in self._all(do="report", published=published):
             report.add(part)
         return report

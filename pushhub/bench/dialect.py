@@ -58,7 +58,7 @@ class Dialect(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class FeedDialect:
     """pushhub's feed of one channel, as a page of another origin asks for it."""
 
     host: str

@@ -21,7 +21,7 @@ import orjson
 import uvloop
 
 from pushhub.bench.dialect import restore
-from pushhub.bench.poller import Channel, Crowd, Poller
+from pushhub.bench.poller import Crowd, PolledChannel, Poller
 from pushhub.bench.publishing import publish_for
 from pushhub.bench.tally import Tally
 
@@ -48,7 +48,7 @@ class Generator:
         with socket.create_connection((self.host, self.port), CONNECT_SECONDS) as first:
             self.family, self.address = first.family, first.getpeername()
         self.crowd = Crowd(restore(plan["dialect"]), Tally())
-        self.channels: dict[str, Channel] = {}
+        self.channels: dict[str, PolledChannel] = {}
         self.pollers: list[Poller] = []
         # CPU and wall seconds of the bursts since the counting began.
         self.bursts = (0.0, 0.0)
@@ -73,7 +73,7 @@ class Generator:
         token = cycle(map(str.encode, tokens)) if tokens else repeat(b"")
         new = []
         for name in channels:
-            channel = self.channels.setdefault(name, Channel(name))
+            channel = self.channels.setdefault(name, PolledChannel(name))
             new += [Poller(crowd, channel, next(token)) for _ in range(each)]
         self.pollers += new
         await self._connect(new)

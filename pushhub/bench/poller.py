@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 1.0
 
 
-class Channel:
+class PolledChannel:
     """A channel as its readers share it: the request for its latest cursor."""
 
     __slots__ = ("_cursor", "_request", "name")
@@ -100,7 +100,7 @@ class Poller(asyncio.Protocol):
 
     __slots__ = ("channel", "crowd", "cursor", "on_page", "rest", "seen", "token", "transport")
 
-    def __init__(self, crowd: Crowd, channel: Channel, token: bytes) -> None:
+    def __init__(self, crowd: Crowd, channel: PolledChannel, token: bytes) -> None:
         self.crowd = crowd
         self.channel = channel
         # A token of its own, or nothing if all have the same.

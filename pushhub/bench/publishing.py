@@ -10,7 +10,7 @@ from array import array
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
-from pushhub.bench.response import Response, payload, read_response
+from pushhub.bench.response import BenchResponse, payload, read_response
 from pushhub.bench.tally import Latencies
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class PublishError(Exception):
     """The server took a publish as no server under test may."""
 
 
-class Line:
+class PublishLine:
     """A blocking connection for one request after another."""
 
     def __init__(self, host: str, port: int, *, tls: bool = False) -> None:
@@ -35,7 +35,7 @@ class Line:
             sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
         self._sock = sock
 
-    def ask(self, request: bytes) -> Response:
+    def ask(self, request: bytes) -> BenchResponse:
         """Send a request, and read its response."""
         self._sock.sendall(request)
         data = b""
@@ -51,10 +51,10 @@ class Line:
         self._sock.close()
 
 
-class Publisher:
+class BenchPublisher:
     """Publishes numbered events, one after another, each with its receipt."""
 
-    def __init__(self, line: Line, dialect: Dialect, size: int) -> None:
+    def __init__(self, line: PublishLine, dialect: Dialect, size: int) -> None:
         self._line = line
         self._dialect = dialect
         self._size = size

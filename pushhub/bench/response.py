@@ -24,7 +24,7 @@ def payload(number: int, now: int, size: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class BenchResponse:
     """A complete response."""
 
     status: int
@@ -32,7 +32,7 @@ class Response:
     body: bytes
 
 
-def read_response(data: bytes) -> Response | None:
+def read_response(data: bytes) -> BenchResponse | None:
     """The response that `data` is, or None if more must come. One is asked for at a time."""
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
@@ -40,13 +40,13 @@ def read_response(data: bytes) -> Response | None:
     head = data[:end]
     status = int(data[9:12])
     if status in _BODILESS:
-        return Response(status, head, b"")
+        return BenchResponse(status, head, b"")
     found = _LENGTH.search(head)
     if found is not None:
-        return Response(status, head, data[end:]) if len(data) >= end + int(found[1]) else None
+        return BenchResponse(status, head, data[end:]) if len(data) >= end + int(found[1]) else None
     if _CHUNKED.search(head) and not data.endswith(b"0\r\n\r\n"):
         return None
-    return Response(status, head, data[end:])
+    return BenchResponse(status, head, data[end:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Latencies:
 
 
 @dataclass(slots=True)
-class Report:
+class BenchReport:
     """What happened at the generators since they were told to start counting."""
 
     received: int = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.bench.crew import Crew
 from pushhub.bench.dialect import TOKEN_MARK
-from pushhub.bench.publishing import Line, Publisher
+from pushhub.bench.publishing import BenchPublisher, PublishLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,15 +88,15 @@ class Target:
         return self.tokens(load.holds), {"token": TOKEN_MARK.decode()}
 
     @contextmanager
-    def publisher(self, load: Load) -> Iterator[Publisher]:
+    def publisher(self, load: Load) -> Iterator[BenchPublisher]:
         """A connection that publishes one event after another."""
-        line = Line(self.host, self.publish_port or self.port, tls=self.tls)
-        with closing(Publisher(line, self.dialect, load.size)) as publisher:
+        line = PublishLine(self.host, self.publish_port or self.port, tls=self.tls)
+        with closing(BenchPublisher(line, self.dialect, load.size)) as publisher:
             yield publisher
 
-    def line(self) -> Line:
+    def line(self) -> PublishLine:
         """A connection for single requests."""
-        return Line(self.host, self.port, tls=self.tls)
+        return PublishLine(self.host, self.port, tls=self.tls)
 
     def cpu(self) -> float:
         """CPU seconds of its processes so far; NaN where they cannot be seen."""

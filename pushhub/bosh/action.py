@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from pushhub.bosh.body import Body
+    from pushhub.bosh.body import BoshBody
     from pushhub.xml import Element
 
 
-class Answer(NamedTuple):
+class Respond(NamedTuple):
     """Answer an HTTP request, the one that `handle` stands for."""
 
     handle: object
@@ -26,7 +26,7 @@ class Deliver(NamedTuple):
 class Restart(NamedTuple):
     """The client begins its stream anew, after SASL [P8]; `body` has `to` and `xml:lang`."""
 
-    body: Body
+    body: BoshBody
 
 
 class Ended(NamedTuple):
@@ -40,4 +40,4 @@ class Ended(NamedTuple):
     """What answers carried that the client may not have got: it went without a word."""
 
 
-Action = Answer | Deliver | Restart | Ended
+Action = Respond | Deliver | Restart | Ended

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pushhub import xml
-from pushhub.bosh.condition import BindingError, Condition
+from pushhub.bosh.condition import BindingError, BoshCondition
 from pushhub.xml import STREAMS, XBOSH, Element, XmlError, quote
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _START = f"<body xmlns='{HTTPBIND}'".encode()
 _STREAM_START = f"<body xmlns='{HTTPBIND}' xmlns:stream='{STREAMS}'".encode()
 
 
-class Body:
+class BoshBody:
     """A request's body. `attributes` are by name, or by `{namespace}name`, so that whatever prefix
     a client uses is as good as another.
     """
@@ -65,7 +65,9 @@ class Body:
         """Whether it asks for a new stream [P9]."""
         return self.attributes.get(RESTART, "") in ("true", "1")
 
-    def refused(self, detail: str, condition: Condition = Condition.BAD_REQUEST) -> BindingError:
+    def refused(
+        self, detail: str, condition: BoshCondition = BoshCondition.BAD_REQUEST
+    ) -> BindingError:
         """The error that this body is. Only who begins a session says what he can read, or is a
         legacy client by not saying it [N].
         """
@@ -82,7 +84,7 @@ class Body:
         return f"<Body rid={self.rid} {len(self.children)} payloads>"
 
 
-def parse(raw: bytes) -> Body:
+def parse(raw: bytes) -> BoshBody:
     """Read a request's body.
 
     Raises:
@@ -91,21 +93,21 @@ def parse(raw: bytes) -> Body:
     try:
         root = xml.parse(raw)  # [B2] [B3] [B8]
     except XmlError as error:
-        raise BindingError(Condition.BAD_REQUEST, str(error)) from None
+        raise BindingError(BoshCondition.BAD_REQUEST, str(error)) from None
     if root.name != "body" or root.namespace != HTTPBIND:
         detail = f"A request is one <body xmlns='{HTTPBIND}'/>."  # [B1]
-        raise BindingError(Condition.BAD_REQUEST, detail)
+        raise BindingError(BoshCondition.BAD_REQUEST, detail)
     payloads: list[Element] = []
     for child in root.children:
         if isinstance(child, str):
             if not child.isspace():
                 detail = "There is no text directly in <body/>."  # [B4]
-                raise BindingError(Condition.BAD_REQUEST, detail)
+                raise BindingError(BoshCondition.BAD_REQUEST, detail)
         elif child.name in _STANZAS and child.namespace in (HTTPBIND, ""):
             payloads.append(_renamed(child, child.namespace))  # [P3]
         else:
             payloads.append(child)
-    return Body(root.attributes, tuple(payloads))
+    return BoshBody(root.attributes, tuple(payloads))
 
 
 def _renamed(element: Element, namespace: str) -> Element:
@@ -131,7 +133,7 @@ def write(payloads: Sequence[bytes], attributes: bytes = b"") -> bytes:
     return b"%b%b>%b</body>" % (start, attributes, b"".join(payloads))
 
 
-def terminate(condition: Condition | None = None, payloads: Sequence[bytes] = ()) -> bytes:
+def terminate(condition: BoshCondition | None = None, payloads: Sequence[bytes] = ()) -> bytes:
     """The body that ends a session [N1]; without a condition nothing went wrong."""
     if condition is None:
         return write(payloads, b" type='terminate'")

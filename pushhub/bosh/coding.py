@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from pushhub.bosh.condition import BindingError, Condition
+from pushhub.bosh.condition import BindingError, BoshCondition
 from pushhub.xml import MAX_BYTES
 
 # Below that a packet carries it anyway.
@@ -35,9 +35,9 @@ def decode(raw: bytes, coding: str) -> bytes:
         # However small a bomb is, no more of it than this is unpacked (CWE-409).
         unpacked = unpacker.decompress(raw, MAX_BYTES + 1)
     except zlib.error:
-        raise BindingError(Condition.BAD_REQUEST, f"The body is no {coding}.") from None
+        raise BindingError(BoshCondition.BAD_REQUEST, f"The body is no {coding}.") from None
     if len(unpacked) > MAX_BYTES or not unpacker.eof:
-        raise BindingError(Condition.BAD_REQUEST, f"A body has at most {MAX_BYTES} bytes.")
+        raise BindingError(BoshCondition.BAD_REQUEST, f"A body has at most {MAX_BYTES} bytes.")
     return unpacked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Condition(StrEnum):
+class BoshCondition(StrEnum):
     """The conditions of binding errors, as they are on the wire (XEP-0124 §17.2)."""
 
     BAD_REQUEST = "bad-request"
@@ -25,16 +25,16 @@ class Condition(StrEnum):
 
 # What a client that gave no `ver` is told instead (XEP-0124 §17.1).
 LEGACY_STATUS = {
-    Condition.BAD_REQUEST: 400,
-    Condition.POLICY_VIOLATION: 403,
-    Condition.ITEM_NOT_FOUND: 404,
+    BoshCondition.BAD_REQUEST: 400,
+    BoshCondition.POLICY_VIOLATION: 403,
+    BoshCondition.ITEM_NOT_FOUND: 404,
 }
 
 
 class BindingError(Exception):
     """A request that ends its session, or begins none; the message is a sentence for the log."""
 
-    def __init__(self, condition: Condition, detail: str, *, legacy: bool = False) -> None:
+    def __init__(self, condition: BoshCondition, detail: str, *, legacy: bool = False) -> None:
         super().__init__(detail)
         self.condition = condition
         self.legacy = legacy

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from pushhub.bosh.condition import BindingError, Condition
+from pushhub.bosh.condition import BindingError, BoshCondition
 
 if TYPE_CHECKING:
-    from pushhub.bosh.body import Body
+    from pushhub.bosh.body import BoshBody
 
 
 class KeySequence:
@@ -23,7 +23,7 @@ class KeySequence:
         self.expected = expected
         """What the hash of the next key is: the last `newkey`, or else the last `key`, as sent."""
 
-    def admit(self, body: Body) -> None:
+    def admit(self, body: BoshBody) -> None:
         """Check a request's key, and go on to the next one.
 
         Raises:
@@ -33,11 +33,11 @@ class KeySequence:
         # The hash is over the characters as they were sent; only the comparison ignores case [L3].
         if key is None or not _equal(hashlib.sha1(key.encode()).hexdigest(), self.expected):
             detail = "The request's key is not the next one of its session's."
-            raise BindingError(Condition.ITEM_NOT_FOUND, detail)
+            raise BindingError(BoshCondition.ITEM_NOT_FOUND, detail)
         self.expected = body.get("newkey") or key  # [L6]
 
 
-def key_of(body: Body) -> str:
+def key_of(body: BoshBody) -> str:
     """A request's key, as a repeat of the request must have it too [L7]."""
     return (body.get("key") or "").lower()
 

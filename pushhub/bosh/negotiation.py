@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushhub.bosh.body import XMPP_VERSION, lines
-from pushhub.bosh.condition import Condition
+from pushhub.bosh.condition import BoshCondition
 from pushhub.xml import XBOSH
 
 if TYPE_CHECKING:
-    from pushhub.bosh.body import Body
+    from pushhub.bosh.body import BoshBody
 
 # The version of XEP-0124 that is kept to here [D5].
 VERSION = (1, 11)
@@ -28,7 +28,7 @@ _VERSION = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class BoshPolicy:
     """What this server grants at most. All but `hold` are seconds.
 
     The settings `max_wait`, `bosh_inactivity`, `bosh_maxpause` and `bosh_polling` say four of them,
@@ -51,7 +51,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Negotiation:
     """What holds for one session. Seconds, except for `hold` and `requests`."""
 
     wait: int
@@ -77,7 +77,7 @@ class Terms:
         return self.wait == 0 or self.hold == 0
 
 
-def negotiate(body: Body, policy: Policy) -> Terms:
+def negotiate(body: BoshBody, policy: BoshPolicy) -> Negotiation:
     """Decide on a creation request.
 
     Raises:
@@ -86,13 +86,13 @@ def negotiate(body: Body, policy: Policy) -> Terms:
     if not (body.get("to") or "").strip():
         # [C13] A `route` alone is not enough: this server is the only one that there is [C8].
         detail = "'to' names the domain of the session."
-        raise body.refused(detail, Condition.IMPROPER_ADDRESSING)
+        raise body.refused(detail, BoshCondition.IMPROPER_ADDRESSING)
     wait, hold = body.number("wait"), body.number("hold")
     # [C15] Without `wait` or `hold` the client leaves them to the server, as with ejabberd.
     wait = policy.wait if wait is None else min(wait, policy.wait)  # [C5] [D3]
     hold = min(1 if hold is None else hold, policy.hold)  # [C6] [D5]
     polls = wait == 0 or hold == 0
-    return Terms(
+    return Negotiation(
         wait=wait,
         hold=hold,
         # [I2] The increase exceeds `polling`.
@@ -105,7 +105,7 @@ def negotiate(body: Body, policy: Policy) -> Terms:
     )
 
 
-def opening(body: Body, terms: Terms, policy: Policy, sid: str) -> bytes:
+def opening(body: BoshBody, terms: Negotiation, policy: BoshPolicy, sid: str) -> bytes:
     """The attributes of the creation response [D2] [D5], each named once [I5]."""
     attributes: list[tuple[str, object]] = [
         ("sid", sid),
@@ -134,7 +134,7 @@ def opening(body: Body, terms: Terms, policy: Policy, sid: str) -> bytes:
     return lines(attributes)
 
 
-def _version(body: Body) -> tuple[int, int] | None:
+def _version(body: BoshBody) -> tuple[int, int] | None:
     """The client's version as two numbers [C4]; None for a legacy client, that gives none."""
     text = body.get("ver")
     if text is None:
@@ -145,7 +145,7 @@ def _version(body: Body) -> tuple[int, int] | None:
     return int(found[1]), int(found[2] or 0)
 
 
-def _content(body: Body) -> str:
+def _content(body: BoshBody) -> str:
     """How answers are labelled: as the client wants it, if that is harmless [C11]."""
     content = body.get("content")
     if content is None:

@@ -28,14 +28,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pushhub import xml
-from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
-from pushhub.bosh.body import EMPTY, Body, lines, payload, terminate, write
-from pushhub.bosh.checks import Admission, mark_of
-from pushhub.bosh.condition import LEGACY_STATUS, BindingError, Condition
+from pushhub.bosh.action import Action, Deliver, Ended, Respond, Restart
+from pushhub.bosh.body import EMPTY, BoshBody, lines, payload, terminate, write
+from pushhub.bosh.checks import Checks, mark_of
+from pushhub.bosh.condition import LEGACY_STATUS, BindingError, BoshCondition
 from pushhub.bosh.keys import KeySequence, key_of
-from pushhub.bosh.negotiation import Policy, Terms, negotiate, opening
+from pushhub.bosh.negotiation import BoshPolicy, Negotiation, negotiate, opening
 from pushhub.bosh.outbox import Outbox
-from pushhub.bosh.window import MAX_UNACKNOWLEDGED, Entry, Window
+from pushhub.bosh.window import MAX_UNACKNOWLEDGED, OpenRequest, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ TERMINATED = "terminated"
 INACTIVITY = "inactivity"
 
 
-class Session:
+class BoshSession:
     """A session and its requests. `now` is in seconds, of one clock that never goes back.
 
     Args:
@@ -73,13 +73,15 @@ class Session:
         "terms",
     )
 
-    def __init__(self, sid: str, terms: Terms, rid: int, now: float, greeting: bytes = b"") -> None:
+    def __init__(
+        self, sid: str, terms: Negotiation, rid: int, now: float, greeting: bytes = b""
+    ) -> None:
         self.sid = sid
         self.terms = terms
         self.ended = False
         self.paused_rid = 0
         self._window = Window(rid - 1)
-        self._admission = Admission(terms)
+        self._admission = Checks(terms)
         self._outbox = Outbox()
         self._greeting: bytes | None = greeting
         self._farewell: bytes | None = None
@@ -94,8 +96,8 @@ class Session:
 
     @classmethod
     def create(
-        cls, sid: str, body: Body, raw: bytes, policy: Policy, now: float, handle: object
-    ) -> tuple[Session, list[Action]]:
+        cls, sid: str, body: BoshBody, raw: bytes, policy: BoshPolicy, now: float, handle: object
+    ) -> tuple[BoshSession, list[Action]]:
         """The session that a creation request asks for. Its answer waits for the stream's features
         [D13].
 
@@ -111,11 +113,13 @@ class Session:
 
     # Requests
 
-    def request(self, rid: int, body: Body, raw: bytes, now: float, handle: object) -> list[Action]:
+    def request(
+        self, rid: int, body: BoshBody, raw: bytes, now: float, handle: object
+    ) -> list[Action]:
         """Take a request, with the `raw` bytes that the `body` was parsed from."""
         window = self._window
         if self.ended:
-            return [Answer(handle, terminate(Condition.ITEM_NOT_FOUND))]
+            return [Respond(handle, terminate(BoshCondition.ITEM_NOT_FOUND))]
         self._seen = now
         if window.answered:
             self._heard = window.answered[-1].rid
@@ -123,10 +127,10 @@ class Session:
             return self._repeat(window.find(rid), rid, body, raw, now, handle)
         actions: list[Action] = []
         if rid > window.last + self.terms.requests:
-            self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K3] [K8] [K10]
+            self._fail(BoshCondition.ITEM_NOT_FOUND, handle, actions)  # [K3] [K8] [K10]
             return actions
         key = key_of(body) if self._admission.keys is not None else ""
-        entry = Entry(rid, handle, now, mark_of(body, raw), key, body)
+        entry = OpenRequest(rid, handle, now, mark_of(body, raw), key, body)
         if rid != window.last + 1:
             if older := window.find(rid):
                 return self._repeat(older, rid, body, raw, now, handle)
@@ -143,7 +147,7 @@ class Session:
             self._since = now
         return actions
 
-    def _process(self, entry: Entry, now: float, actions: list[Action]) -> None:
+    def _process(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
         """It is the entry's turn."""
         body, terms = entry.body, self.terms
         assert body is not None
@@ -169,7 +173,13 @@ class Session:
             self._pause(entry.rid, pause, now, actions)
 
     def _repeat(
-        self, entry: Entry | None, rid: int, body: Body, raw: bytes, now: float, handle: object
+        self,
+        entry: OpenRequest | None,
+        rid: int,
+        body: BoshBody,
+        raw: bytes,
+        now: float,
+        handle: object,
     ) -> list[Action]:
         """A rid that was here before: its connection broke, or the client thinks so [K9]."""
         actions: list[Action] = []
@@ -180,15 +190,15 @@ class Session:
             return actions
         if entry is None:
             if rid == self.paused_rid:
-                actions.append(Answer(handle, EMPTY))
+                actions.append(Respond(handle, EMPTY))
             else:
-                self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K8]
+                self._fail(BoshCondition.ITEM_NOT_FOUND, handle, actions)  # [K8]
         elif entry.answer:
-            actions.append(Answer(handle, entry.answer))  # [K5]
+            actions.append(Respond(handle, entry.answer))  # [K5]
         else:
             # [K6] Not an error, for which Strophe.js would forget the request.
             if entry.handle is not None:
-                actions.append(Answer(entry.handle, EMPTY))
+                actions.append(Respond(entry.handle, EMPTY))
             entry.handle = handle
             entry.at = now
         return actions
@@ -209,7 +219,7 @@ class Session:
         while window.open:
             entry = window.open[0]
             if entry.handle is not None:
-                actions.append(Answer(entry.handle, EMPTY))
+                actions.append(Respond(entry.handle, EMPTY))
             window.pass_by(now)
         window.answered.pop()  # [G10] But a repeat of it is answered.
         window.keep(self._kept)
@@ -248,7 +258,7 @@ class Session:
             else:
                 break
         if outbox.payloads and outbox.overflows:
-            self._end(Condition.UNDEFINED_CONDITION, actions, lost=True)
+            self._end(BoshCondition.UNDEFINED_CONDITION, actions, lost=True)
         return actions
 
     @property
@@ -256,7 +266,7 @@ class Session:
         """How many answers are kept for a repeat [K4] [F7]."""
         return MAX_UNACKNOWLEDGED if self.terms.acks else self.terms.requests
 
-    def _answer(self, entry: Entry, now: float, actions: list[Action]) -> None:
+    def _answer(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
         """Answer the lowest open request with as much as there is."""
         attributes = self._report
         if attributes:
@@ -267,7 +277,7 @@ class Session:
             attributes += lines((("ack", self._window.last),))  # [F2]
         taken = self._outbox.take()
         answer = write(taken, attributes) if taken or attributes else EMPTY  # [E6]
-        actions.append(Answer(entry.handle, answer))
+        actions.append(Respond(entry.handle, answer))
         self._window.settle(entry, answer, now)
         self._window.keep(self._kept)
         self._seen = now
@@ -293,7 +303,7 @@ class Session:
         if window.early is not None and now >= self._since + terms.inactivity:
             # A request was lost on its way, and its client does not repeat it: a page was reloaded
             # while it left. Those after it cannot be processed [K2].
-            self._end(Condition.ITEM_NOT_FOUND, actions)
+            self._end(BoshCondition.ITEM_NOT_FOUND, actions)
             return actions
         while any(e.handle is not None and now >= e.at + terms.wait for e in window.open):
             entry = window.open[0]
@@ -308,7 +318,7 @@ class Session:
     # Ends
 
     def terminate(
-        self, condition: Condition | None, payloads: Iterable[Element | bytes], now: float
+        self, condition: BoshCondition | None, payloads: Iterable[Element | bytes], now: float
     ) -> list[Action]:
         """The stream is over. If nobody is there to be told, the next request is told [N1].
 
@@ -348,8 +358,8 @@ class Session:
         farewell = self._farewell
         assert farewell is not None
         for handle in self._window.clients():
-            actions.append(Answer(handle, farewell))
-            farewell = terminate(Condition.OTHER_REQUEST)
+            actions.append(Respond(handle, farewell))
+            farewell = terminate(BoshCondition.OTHER_REQUEST)
         self._outbox.clear()
         self._over(TERMINATED, actions)
 
@@ -357,28 +367,28 @@ class Session:
         """The client ends the session: the oldest request is told, the others get nothing [J2]."""
         answer = terminate()
         for handle in self._window.clients():
-            actions.append(Answer(handle, answer))
+            actions.append(Respond(handle, answer))
             answer = EMPTY
         self._over(TERMINATED, actions)
 
-    def _fail(self, condition: Condition, handle: object, actions: list[Action]) -> None:
+    def _fail(self, condition: BoshCondition, handle: object, actions: list[Action]) -> None:
         """A request broke the rules, and with them the session [N1]."""
         if handle is not None:
             self._refuse(condition, handle, actions)
         for other in self._window.clients():
             if other is not handle:
-                self._refuse(Condition.OTHER_REQUEST, other, actions)
+                self._refuse(BoshCondition.OTHER_REQUEST, other, actions)
         self._over(condition, actions)
 
-    def _end(self, condition: Condition, actions: list[Action], *, lost: bool = False) -> None:
+    def _end(self, condition: BoshCondition, actions: list[Action], *, lost: bool = False) -> None:
         """Nobody broke a rule, and the session ends all the same."""
         for handle in self._window.clients():
             self._refuse(condition, handle, actions)
         self._over(condition, actions, lost=lost)
 
-    def _refuse(self, condition: Condition, handle: object, actions: list[Action]) -> None:
+    def _refuse(self, condition: BoshCondition, handle: object, actions: list[Action]) -> None:
         status = LEGACY_STATUS.get(condition, 200) if self.terms.legacy else 200
-        actions.append(Answer(handle, terminate(condition), status))
+        actions.append(Respond(handle, terminate(condition), status))
 
     def _over(self, reason: str, actions: list[Action], *, lost: bool = False) -> None:
         """`lost` is whether the client went without a word, perhaps before the last answers."""
@@ -404,7 +414,7 @@ class Session:
                 self._answer(entry, now, actions)
             else:
                 window.pass_by(now)
-        actions += [Answer(handle, b"", 503) for handle in window.clients()]
+        actions += [Respond(handle, b"", 503) for handle in window.clients()]
         window.early = None
         return actions
 
@@ -427,10 +437,10 @@ class Session:
         }
 
     @classmethod
-    def load(cls, data: Mapping[str, Any], now: float) -> Session:
+    def load(cls, data: Mapping[str, Any], now: float) -> BoshSession:
         """The session that was dumped."""
-        session = cls(data["sid"], Terms(**data["terms"]), data["last"] + 1, now)
-        session._window.answered = [Entry.load(record, now) for record in data["answered"]]
+        session = cls(data["sid"], Negotiation(**data["terms"]), data["last"] + 1, now)
+        session._window.answered = [OpenRequest.load(record, now) for record in data["answered"]]
         greeting, farewell = data["greeting"], data["farewell"]
         session._greeting = None if greeting is None else greeting.encode()
         session._farewell = None if farewell is None else farewell.encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from pushhub.bosh.body import Body
+    from pushhub.bosh.body import BoshBody
 
 
 class Caller(Protocol):
@@ -20,17 +20,17 @@ class Caller(Protocol):
         """Answer it; `content` is the Content-Type that the session's client wants [C11]."""
 
 
-class Sessions(Protocol):
+class BoshEndpoint(Protocol):
     """All sessions of a server, whichever node has them."""
 
-    def open(self, body: Body, raw: bytes, caller: Caller) -> None:
+    def open(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         """Begin the session that a creation request asks for.
 
         Raises:
             BindingError: there is none; the caller is answered with that.
         """
 
-    def request(self, body: Body, raw: bytes, caller: Caller) -> None:
+    def request(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         """Take a request of the session `body.sid`. If there is none, it is answered
         item-not-found [K8].
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.bosh.body import EMPTY, Body, lines
+from pushhub.bosh.body import EMPTY, BoshBody, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ REPORT_SECONDS = 1.0
 MAX_TIME = 65535  # [B9]
 
 
-class Entry:
+class OpenRequest:
     """One rid. It is early until it is processed, then open until it is answered.
 
     `handle` is the HTTP request that waits, None if its client has gone. `answer` is what was
@@ -30,7 +30,7 @@ class Entry:
     __slots__ = ("answer", "at", "body", "handle", "key", "mark", "rid")
 
     def __init__(
-        self, rid: int, handle: object, at: float, mark: int, key: str, body: Body | None
+        self, rid: int, handle: object, at: float, mark: int, key: str, body: BoshBody | None
     ) -> None:
         self.rid = rid
         self.handle = handle
@@ -47,7 +47,7 @@ class Entry:
         return [self.rid, self.answer.decode(), self.mark, self.key, now - self.at]
 
     @classmethod
-    def load(cls, record: list[Any], now: float) -> Entry:
+    def load(cls, record: list[Any], now: float) -> OpenRequest:
         """The one that was dumped."""
         rid, answer, mark, key, age = record
         entry = cls(rid, None, now - age, mark, key, None)
@@ -63,14 +63,14 @@ class Window:
     def __init__(self, last: int) -> None:
         self.last = last
         """The highest rid that is processed; there is no gap below."""
-        self.open: list[Entry] = []
+        self.open: list[OpenRequest] = []
         """Processed and not answered, lowest first. Every answered rid is lower [E5]."""
-        self.answered: list[Entry] = []
+        self.answered: list[OpenRequest] = []
         """Lowest first."""
-        self.early: dict[int, Entry] | None = None
+        self.early: dict[int, OpenRequest] | None = None
         """Above a gap. None if there are none, as almost always: a dict takes some memory."""
 
-    def find(self, rid: int) -> Entry | None:
+    def find(self, rid: int) -> OpenRequest | None:
         """The entry of a rid, if there still is, or already is, one."""
         # Two lists of one or two.
         for entry in self.open:
@@ -81,7 +81,7 @@ class Window:
                 return entry
         return self.early.get(rid) if self.early is not None else None
 
-    def waiting(self) -> Iterator[Entry]:
+    def waiting(self) -> Iterator[OpenRequest]:
         """All that are not answered, in rid order."""
         yield from self.open
         if self.early is not None:
@@ -92,13 +92,13 @@ class Window:
         """The handles of those whose client is there to be answered, in rid order."""
         return [entry.handle for entry in self.waiting() if entry.handle is not None]
 
-    def defer(self, entry: Entry) -> None:
+    def defer(self, entry: OpenRequest) -> None:
         """Keep an early one until those before it have come [K2]."""
         if self.early is None:
             self.early = {}
         self.early[entry.rid] = entry
 
-    def next(self) -> Entry | None:
+    def next(self) -> OpenRequest | None:
         """The early one whose turn it is, if it is there."""
         if self.early is None:
             return None
@@ -107,13 +107,13 @@ class Window:
             self.early = None
         return entry
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: OpenRequest) -> None:
         """The next one is processed."""
         self.last = entry.rid
         entry.body = None
         self.open.append(entry)
 
-    def settle(self, entry: Entry, answer: bytes, now: float) -> None:
+    def settle(self, entry: OpenRequest, answer: bytes, now: float) -> None:
         """The lowest open one has its answer, which may be repeated [K4]."""
         assert entry is self.open[0]
         del self.open[0]
@@ -132,7 +132,7 @@ class Window:
         if excess > 0:
             del self.answered[:excess]
 
-    def acknowledge(self, body: Body, now: float) -> bytes:
+    def acknowledge(self, body: BoshBody, now: float) -> bytes:
         """The client says what it has, and need not be kept [F4] [F7]: without `ack`, everything
         before this request. What it is to be told of an answer that it may have lost, as attributes
         of the next one.

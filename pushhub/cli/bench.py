@@ -103,7 +103,7 @@ def target_of(
     url: str, key: str | None, token: str | None, pid: int | None, *, remote: bool
 ) -> "Target":
     """What is at an address; an address that cannot be used ends the command."""
-    from pushhub.bench.dialect import Feed, bearer
+    from pushhub.bench.dialect import FeedDialect, bearer
     from pushhub.bench.processes import Processes
     from pushhub.bench.target import Target
 
@@ -122,7 +122,7 @@ def target_of(
     if pid is not None and not Path(f"/proc/{pid}/stat").exists():
         fail(f"There is no process {pid} here, or no /proc to read about it.", code=USAGE)
     prefix = parts.path.rstrip("/")
-    dialect = Feed(parts.netloc, token or key or "", key or "", prefix=prefix)
+    dialect = FeedDialect(parts.netloc, token or key or "", key or "", prefix=prefix)
     metrics = f"GET {prefix}/metrics HTTP/1.1\r\nHost: {parts.netloc}\r\n{bearer(key or '')}\r\n"
     return Target(
         parts.hostname,

@@ -38,7 +38,7 @@ class ClientError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class CliResponse:
     """A complete response; header names are in lower case."""
 
     status: int
@@ -109,7 +109,7 @@ class HubClient:
         body: bytes | None = None,
         *,
         timeout: float = 30.0,
-    ) -> Response:
+    ) -> CliResponse:
         """Send a request and wait at most `timeout` seconds between two pieces of its response.
 
         Raises:
@@ -135,7 +135,7 @@ class HubClient:
         headers: dict[str, str | bytes],
         body: bytes | None,
         timeout: float,
-    ) -> Response:
+    ) -> CliResponse:
         connection = self._connection or self._connect(timeout)
         connection.timeout = timeout
         if connection.sock is not None:
@@ -154,7 +154,7 @@ class HubClient:
             connection.close()
             raise
         self._connection = connection
-        return Response(got.status, {k.lower(): v for k, v in got.getheaders()}, content)
+        return CliResponse(got.status, {k.lower(): v for k, v in got.getheaders()}, content)
 
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
         if self._tls is not None:

@@ -19,7 +19,7 @@ def doctor(loaded: Loaded, as_json: Json = False) -> None:
     Exit code 1: something is bad.
     """
     # Only here, so that every other command starts without it.
-    from pushhub.doctor import Finding, Level, examine
+    from pushhub.doctor import Finding, Severity, examine
 
     findings = []
 
@@ -32,13 +32,13 @@ def doctor(loaded: Loaded, as_json: Json = False) -> None:
     wrong = why_not(loaded.settings)
     where = loaded.file or "no file"
     tell(
-        Finding("settings", Level.BAD, wrong)
+        Finding("settings", Severity.BAD, wrong)
         if wrong
-        else Finding("settings", Level.OK, f"A server would start with these settings ({where}).")
+        else Finding("settings", Severity.OK, f"A server starts with these settings ({where}).")
     )
     for finding in examine(loaded.settings):
         tell(finding)
-    is_good = all(finding.level is not Level.BAD for finding in findings)
+    is_good = all(finding.level is not Severity.BAD for finding in findings)
     if as_json:
         told = [
             {"check": one.check, "level": one.level, "sentence": one.sentence} for one in findings

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from pushhub.cli.client import TROUBLE, ClientError, HubClient, Response, why
+from pushhub.cli.client import TROUBLE, ClientError, CliResponse, HubClient, why
 from pushhub.log.json_body import JsonError, raw_members
 
 # The hub may end a hold up to a fifth early, never late; the rest is for slow networks.
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class TailGap:
     """Events may have been lost. `reason` is the hub's, `oldest` is where it goes on."""
 
     reason: str
@@ -41,18 +41,18 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class TailError:
     """The hub cannot be reached at the moment, or asks for patience; it is tried again."""
 
     reason: str
     pause: float
 
 
-Told = dict[str, Any] | Gap | Trouble
+Told = dict[str, Any] | TailGap | TailError
 
 
 @dataclass(slots=True)
-class Follower:
+class TailFollower:
     """A reader's place in one channel.
 
     Args:
@@ -104,7 +104,7 @@ class Follower:
                 return
             self._rest(answer, self.clock() - began)
 
-    def _ask(self, wait: int) -> Response:
+    def _ask(self, wait: int) -> CliResponse:
         headers = {"Accept": "application/json"}
         if wait:
             headers["Prefer"] = f"wait={wait}"
@@ -113,19 +113,19 @@ class Follower:
             "GET", f"{self.path}?{query}", headers, timeout=wait + _GRACE_SECONDS
         )
 
-    def _skip(self, response: Response) -> Gap:
+    def _skip(self, response: CliResponse) -> TailGap:
         fields = response.json()
         oldest = fields.get("oldest")
         if not isinstance(oldest, str) or oldest == self.since:
             raise Refused(response.problem)
         self.since = oldest
-        return Gap(str(fields.get("reason", "unknown")), oldest)
+        return TailGap(str(fields.get("reason", "unknown")), oldest)
 
-    def _pause(self, reason: str, at_least: float) -> Iterator[Trouble]:
+    def _pause(self, reason: str, at_least: float) -> Iterator[TailError]:
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._failures, 16))
         self._failures += 1
         pause = at_least + self.jitter(0, longest)
-        yield Trouble(reason, pause)
+        yield TailError(reason, pause)
         self.sleep(pause)
 
     def _rest(self, answer: dict[str, Any], took: float) -> None:
@@ -138,7 +138,7 @@ class Follower:
             self.sleep(min(pause, _LONGEST_PAUSE))
 
 
-def _answer(response: Response) -> dict[str, Any]:
+def _answer(response: CliResponse) -> dict[str, Any]:
     answer = response.json()
     if not isinstance(answer.get("cursor"), str) or not isinstance(answer.get("events"), list):
         raise ClientError("The answer is not a feed's; is the address right?")

@@ -13,12 +13,12 @@ from pushhub.cli.help import GroupedCommand
 from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
 from pushhub.http.problem import Problem
-from pushhub.origin.client.pool import Client
-from pushhub.origin.explain import Forecast, forecast, has
+from pushhub.origin.client.pool import OriginClient
+from pushhub.origin.explain import Explanation, explain, has
 from pushhub.origin.headers import to_origin
-from pushhub.origin.request import Asked
+from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.routes import Routes, Row
-from pushhub.origin.shared.fetcher import Alone, Failed, Fetching, Found
+from pushhub.origin.shared.fetcher import Alone, Fetched, Fetcher, FetchFailed
 from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.steadiness import difference
 from pushhub.settings import Loaded, Settings
@@ -73,7 +73,7 @@ def check(
     asked = _asked(url, method, header or [])
     if asked.path.startswith(settings.prefix + "/"):
         fail(f"What is under {settings.prefix}/ is pushhub's own, and never asked of the origin.")
-    told = forecast(routes, asked, settings.max_wait)
+    told = explain(routes, asked, settings.max_wait)
     answer = None
     if told.found is not None and not dry and asked.method in _SAFE:
         answer = asyncio.run(_ask(settings, told, asked))
@@ -100,7 +100,7 @@ def _routes(settings: Settings) -> Routes:
     return routes
 
 
-def _asked(url: str, method: str, headers: list[str]) -> Asked:
+def _asked(url: str, method: str, headers: list[str]) -> ProxiedRequest:
     """The request as a client would send it; what cannot be one ends the command."""
     try:
         parts = urlsplit(url)
@@ -126,15 +126,15 @@ def _asked(url: str, method: str, headers: list[str]) -> Asked:
     if not any(name.lower() == b"host" for name, _ in pairs):
         host = "localhost" if url.startswith("/") else host.rpartition("@")[2]
         pairs.insert(0, (b"Host", host.encode("idna") if not host.isascii() else host.encode()))
-    return Asked(method.upper(), target, tuple(pairs), client="127.0.0.1")
+    return ProxiedRequest(method.upper(), target, tuple(pairs), client="127.0.0.1")
 
 
 # -- asking ----------------------------------------------------------------------------------------
 
 
-async def _ask(settings: Settings, told: Forecast, asked: Asked) -> dict[str, Any]:
+async def _ask(settings: Settings, told: Explanation, asked: ProxiedRequest) -> dict[str, Any]:
     """What the origin answers, as a member of the JSON."""
-    client = Client(settings.origin_connect_seconds, settings.origin_seconds, 1)
+    client = OriginClient(settings.origin_connect_seconds, settings.origin_seconds, 1)
     client.open()
     try:
         if told.is_shared:
@@ -146,13 +146,15 @@ async def _ask(settings: Settings, told: Forecast, asked: Asked) -> dict[str, An
         client.close()
 
 
-async def _look(client: Client, settings: Settings, told: Forecast, asked: Asked) -> dict[str, Any]:
+async def _look(
+    client: OriginClient, settings: Settings, told: Explanation, asked: ProxiedRequest
+) -> dict[str, Any]:
     """As a look for all who wait would ask."""
     key = told.key(asked)
     assert key is not None
-    fetching = Fetching(client, settings.forwarded, 1)
+    fetching = Fetcher(client, settings.forwarded, 1)
     match await fetching.look(key, fetching.pairs(key, asked), None):
-        case Found(representation, vary):
+        case Fetched(representation, vary):
             shared: dict[str, Any] = {"shared": True, "varies_by": sorted(vary)}
             if representation.succeeded:
                 shared["differs"] = await difference(fetching, told, asked)
@@ -161,7 +163,7 @@ async def _look(client: Client, settings: Settings, told: Forecast, asked: Asked
             # What it answered is not kept; whoever passes through gets it.
             passed = await _pass(client, settings, told, asked)
             return passed | {"shared": False, "why_not": reason}
-        case Failed(problem, representation):
+        case FetchFailed(problem, representation):
             if representation is not None:
                 return _answer(representation) | {"shared": False, "why_not": "it is an error"}
             assert problem is not None
@@ -169,7 +171,9 @@ async def _look(client: Client, settings: Settings, told: Forecast, asked: Asked
     raise AssertionError("nothing was known before, so nothing can be unchanged")
 
 
-async def _pass(client: Client, settings: Settings, told: Forecast, asked: Asked) -> dict[str, Any]:
+async def _pass(
+    client: OriginClient, settings: Settings, told: Explanation, asked: ProxiedRequest
+) -> dict[str, Any]:
     """As the request itself would ask; its body is not read."""
     assert told.found is not None
     url = told.found.target + asked.target
@@ -217,7 +221,7 @@ def _where(row: Row) -> str:
     return row.route.path if row.route.host == "*" else f"{row.route.host} {row.route.path}"
 
 
-def _fields(told: Forecast, asked: Asked) -> dict[str, Any]:
+def _fields(told: Explanation, asked: ProxiedRequest) -> dict[str, Any]:
     """Everything, for programs."""
     fields: dict[str, Any] = {
         "method": asked.method,
@@ -247,7 +251,7 @@ def _fields(told: Forecast, asked: Asked) -> dict[str, Any]:
     return fields
 
 
-def _tell(told: Forecast, asked: Asked, fields: dict[str, Any]) -> None:
+def _tell(told: Explanation, asked: ProxiedRequest, fields: dict[str, Any]) -> None:
     """The same, for people."""
     say(typer.style(f"{asked.method} {asked.headers.get('host', '')}{asked.target}", bold=True))
     for missed in told.missed:
@@ -280,7 +284,7 @@ def _tell(told: Forecast, asked: Asked, fields: dict[str, Any]) -> None:
         _tell_answer(told, fields["answer"])
 
 
-def _looks(told: Forecast) -> str:
+def _looks(told: Explanation) -> str:
     assert told.found is not None
     route = told.found.route
     if route.step == "notify":
@@ -294,7 +298,7 @@ def _looks(told: Forecast) -> str:
     return f"every {route.interval:g} s{slower}, and never while nobody waits"
 
 
-def _tell_answer(told: Forecast, answer: dict[str, Any]) -> None:
+def _tell_answer(told: Explanation, answer: dict[str, Any]) -> None:
     if (problem := answer.get("problem")) is not None:
         _line("answer", "", f"{problem['status']} {problem['detail']}", "red")
         return
@@ -318,7 +322,7 @@ def _tell_answer(told: Forecast, answer: dict[str, Any]) -> None:
         _line("can be", f": {answer['why_not']}", "not shared", "yellow")
 
 
-def _known(told: Forecast) -> set[str]:
+def _known(told: Explanation) -> set[str]:
     assert told.found is not None
     return {*told.found.route.vary, *told.found.route.identity}
 

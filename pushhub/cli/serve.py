@@ -5,7 +5,7 @@ import time
 import typer
 
 from pushhub import telemetry
-from pushhub.auth import Authority, TokenKeyError
+from pushhub.auth import Authenticator, TokenKeyError
 from pushhub.auth.grip_signature import grip_key
 from pushhub.cli.flags import with_settings
 from pushhub.cli.terminal import FAILED, USAGE, fail
@@ -29,7 +29,7 @@ def serve(loaded: Loaded) -> None:
 def why_not(settings: Settings) -> str | None:
     """Why a server would not start with settings that are good one by one; None if it would."""
     try:
-        Authority(settings, time.time)
+        Authenticator(settings, time.time)
         grip_key(settings, time.time)
     except TokenKeyError as error:
         return str(error)

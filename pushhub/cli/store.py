@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -13,9 +13,6 @@ from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, say, say_json
 from pushhub.store.base import StoreError
 from pushhub.store.urls import sqlite_file
-
-if TYPE_CHECKING:
-    from pushhub.store.sqlite.backup import Report
 
 _HELP = "Back up, restore, check and compact the log in SQLite; fence it in Redis."
 app = typer.Typer(help=_HELP, no_args_is_help=True)
@@ -150,5 +147,5 @@ def _run(work: Callable[[], T]) -> T:
         fail(str(error))
 
 
-def _counts(report: "Report") -> str:
+def _counts(report: "CheckReport") -> str:
     return f"{report.events:,} events of {report.channels:,} channels"

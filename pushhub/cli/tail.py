@@ -7,7 +7,7 @@ import typer
 
 from pushhub.cli.client import DEFAULT_URL, ClientError, HubClient, Key, Url
 from pushhub.cli.config import Json
-from pushhub.cli.follow import Follower, Gap, Refused, Trouble
+from pushhub.cli.follow import Refused, TailError, TailFollower, TailGap
 from pushhub.cli.publish import channel_path
 from pushhub.cli.terminal import USAGE, fail, note, say, say_json
 from pushhub.log.cursor import CursorError, parse_since
@@ -40,7 +40,7 @@ def tail(
         fail(str(error), code=USAGE)
     try:
         with HubClient(url, key) as hub:
-            follow(Follower(hub, path, since, wait), as_json=as_json, count=count, once=once)
+            follow(TailFollower(hub, path, since, wait), as_json=as_json, count=count, once=once)
     except ClientError as error:
         fail(str(error), code=USAGE)
     except Refused as error:
@@ -49,14 +49,14 @@ def tail(
         raise typer.Exit from None
 
 
-def follow(follower: Follower, *, as_json: bool, count: int | None, once: bool) -> None:
+def follow(follower: TailFollower, *, as_json: bool, count: int | None, once: bool) -> None:
     """Print what the follower tells, `count` events at most."""
     printed, down = 0, False
     for told in follower.follow(once=once):
         match told:
-            case Gap():
+            case TailGap():
                 note(f"GAP ({told.reason}): events may be missing; going on from {told.oldest}")
-            case Trouble():
+            case TailError():
                 if not down:
                     note(f"{told.reason}. Trying again.")
                 down = True

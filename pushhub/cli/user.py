@@ -145,13 +145,13 @@ def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
     from pushhub.store.urls import open_store_url
     from pushhub.xmpp.model.jid import JidError
     from pushhub.xmpp.storage.accounts import AccountError, Accounts
-    from pushhub.xmpp.storage.key_value import Registers
+    from pushhub.xmpp.storage.key_value import KeyValueStore
 
     async def run() -> T:
         hub = Hub(open_store_url(settings.store, may_evict=settings.store_may_evict))
         await hub.open()
         try:
-            return await work(Accounts(Registers(hub), secrets.token_bytes))
+            return await work(Accounts(KeyValueStore(hub), secrets.token_bytes))
         finally:
             await hub.close()
 

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from pushhub.console.endpoint_trace import Witness
+from pushhub.console.endpoint_trace import EndpointTrace
 from pushhub.console.snapshot import FEED, WISHES, figures
-from pushhub.console.trace import Note, Target, Tracer
+from pushhub.console.trace import Note, Tracer, TraceTarget
 from pushhub.hub.readers import holders, readers_on
-from pushhub.hub.subscription import Follow, Untallied
+from pushhub.hub.subscription import Subscription, Untallied
 from pushhub.hub.wheel import OFF
 from pushhub.log.event import Draft
 from pushhub.origin.report import report
 from pushhub.store.base import Append, Retention, StoreError, append
 
 if TYPE_CHECKING:
-    from pushhub.api.endpoints import Faces
+    from pushhub.api.endpoints import Endpoints
     from pushhub.api.service import Service
     from pushhub.log.event import Event
     from pushhub.store.base import Outcome
@@ -53,14 +53,14 @@ MAX_TRACES = 8
 MAX_HOLDERS = 50
 
 
-class Desk:
+class ConsoleAgent:
     """What one process is asked for, and tells."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._tracer = Tracer(service.hub, self._note)
-        self._witness: Witness | None = None
-        self._follow = Follow(service.hub, WISHES, self._hear, make=Untallied)
+        self._witness: EndpointTrace | None = None
+        self._follow = Subscription(service.hub, WISHES, self._hear, make=Untallied)
         # What is asked for → until when, on the hub's clock; "" is the figures, others are traces.
         self._until: dict[str, float] = {}
         self._lines: dict[str, list[Note]] = {}
@@ -73,9 +73,9 @@ class Desk:
         }
         self.tick = OFF
 
-    def open(self, faces: Faces) -> None:
+    def open(self, faces: Endpoints) -> None:
         """Begin to hear what operators wish. `faces` know whose requests are."""
-        self._witness = Witness(faces, self._tracer)
+        self._witness = EndpointTrace(faces, self._tracer)
         self._follow.start()
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class Desk:
         elif id := wish.get("trace"):
             if id not in self._until and len(self._until.keys() - {""}) < MAX_TRACES:
                 self._until[id] = until
-                self._begin(id, Target(wish.get("channel", ""), wish.get("client", "")))
+                self._begin(id, TraceTarget(wish.get("channel", ""), wish.get("client", "")))
             elif id in self._until:
                 self._until[id] = until
         elif wish.get("figures"):
@@ -124,7 +124,7 @@ class Desk:
         if self._until and not self.tick:
             self.expire()
 
-    def _begin(self, id: str, target: Target) -> None:
+    def _begin(self, id: str, target: TraceTarget) -> None:
         assert self._witness is not None, "wishes are heard once the desk is open"
         self._witness.start()
         self._tracer.start(id, target)

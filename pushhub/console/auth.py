@@ -35,7 +35,7 @@ MAX_ADDRESSES = 10_000
 MAX_KNOWN = 1_000
 
 
-class Throttle:
+class LoginThrottle:
     """How many wrong credentials each address, of IPv6 each network, may still send. `now` gives
     seconds."""
 
@@ -63,13 +63,13 @@ class Throttle:
         return f"<Throttle of {len(self._spent)} addresses>"
 
 
-class Door:
+class ConsoleAuth:
     """Lets operators in."""
 
     __slots__ = ("_known", "_throttle")
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._throttle = Throttle(now)
+        self._throttle = LoginThrottle(now)
         self._known: dict[bytes, None] = {}
 
     def admit(self, service: Service, request: Request) -> Grant:

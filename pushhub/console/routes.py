@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub import __version__
-from pushhub.api.endpoints import Face, Route
+from pushhub.api.endpoints import Endpoint, EndpointRoute
 from pushhub.api.read import wait
 from pushhub.console.settings import shown
 from pushhub.console.snapshot import FEED, bounds
 from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer, Part
+from pushhub.http.response import Part, Response
 from pushhub.hub.hold import ConsoleHold
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.event import check_label
 from pushhub.log.json_body import load
 from pushhub.polls.base import parse_limit
-from pushhub.polls.feed import JSON, Feed
+from pushhub.polls.feed import JSON, FeedPoll
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
@@ -48,7 +48,7 @@ def admit(service: Service, request: Request) -> Grant:
     return service.door.admit(service, request)
 
 
-def session(service: Service, request: Request, grant: Grant) -> Answer:
+def session(service: Service, request: Request, grant: Grant) -> Response:
     """Who this is, and what the page must know to read the figures."""
     return _json(
         {
@@ -63,34 +63,34 @@ def session(service: Service, request: Request, grant: Grant) -> Answer:
     )
 
 
-def now(service: Service, request: Request, grant: Grant) -> Answer:
+def now(service: Service, request: Request, grant: Grant) -> Response:
     """The figures of the process that answers."""
     return _json(service.desk.now())
 
 
-def settings(service: Service, request: Request, grant: Grant) -> Answer:
+def settings(service: Service, request: Request, grant: Grant) -> Response:
     """Every setting without its secrets."""
     return _json({"settings": shown(service.settings)})
 
 
-def feed(service: Service, request: Request, grant: Grant) -> Answer | Hold:
+def feed(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """What the processes tell, of all consoles together."""
     return _read(service, request, FEED)
 
 
-def events(service: Service, request: Request, grant: Grant) -> Answer | Hold:
+def events(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """The events of the channel `channel`, as its own feed gives them. The console reads them here,
     so that its requests can be told from those of clients.
     """
     return _read(service, request, _channel(request.query.get("channel", "")))
 
 
-def _read(service: Service, request: Request, channel: str) -> Answer | Hold:
+def _read(service: Service, request: Request, channel: str) -> Response | Hold:
     try:
         since = parse_since(request.query["since"]) if "since" in request.query else Start.NOW
     except CursorError as error:
         raise Problem("bad-cursor", str(error)) from None
-    poll = Feed(channel, since, parse_limit(request), wait(service, request))
+    poll = FeedPoll(channel, since, parse_limit(request), wait(service, request))
     held = service.hub.hold(poll, ConsoleHold)
     assert not isinstance(held, Part), "only a stream's polls are answered with parts"
     return held
@@ -101,9 +101,9 @@ def wish(service: Service, request: Request, grant: Grant) -> Hold:
     for a trace."""
     asked = _wish(request.body)
 
-    async def work() -> Answer:
+    async def work() -> Response:
         await service.desk.wish(asked)
-        return Answer(202, (JSON, NO_STORE), b"{}")
+        return Response(202, (JSON, NO_STORE), b"{}")
 
     return service.later(work())
 
@@ -149,15 +149,15 @@ def _channel(name: str) -> str:
         raise Problem("bad-channel", str(error)) from None
 
 
-def _json(document: dict[str, Any]) -> Answer:
-    return Answer(200, (JSON, NO_STORE), orjson.dumps(document))
+def _json(document: dict[str, Any]) -> Response:
+    return Response(200, (JSON, NO_STORE), orjson.dumps(document))
 
 
 CONSOLE_ROUTES = (
-    Route("/console/session", {"POST": Face(session, admit=admit)}),
-    Route("/console/wish", {"POST": Face(wish, MAX_WISH_BYTES, admit=admit)}),
-    Route("/console/feed", {"GET": Face(feed, admit=admit)}),
-    Route("/console/events", {"GET": Face(events, admit=admit)}),
-    Route("/console/now", {"GET": Face(now, admit=admit)}),
-    Route("/console/settings", {"GET": Face(settings, admit=admit)}),
+    EndpointRoute("/console/session", {"POST": Endpoint(session, admit=admit)}),
+    EndpointRoute("/console/wish", {"POST": Endpoint(wish, MAX_WISH_BYTES, admit=admit)}),
+    EndpointRoute("/console/feed", {"GET": Endpoint(feed, admit=admit)}),
+    EndpointRoute("/console/events", {"GET": Endpoint(events, admit=admit)}),
+    EndpointRoute("/console/now", {"GET": Endpoint(now, admit=admit)}),
+    EndpointRoute("/console/settings", {"GET": Endpoint(settings, admit=admit)}),
 )

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from pushhub.http.response import Answer
-from pushhub.hub.hold import Parked
-from pushhub.hub.readers import NOBODY, Client, client_of
+from pushhub.http.response import Response
+from pushhub.hub.hold import ChannelHold
+from pushhub.hub.readers import NOBODY, ClientInfo, client_of
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Start
 from pushhub.store.base import Append, Appended, Outcome
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pushhub.http.response import Part, Reply
     from pushhub.hub.hold import Driver
     from pushhub.hub.hub import Hub
-    from pushhub.hub.stream import Stream
+    from pushhub.hub.stream import EventStream
     from pushhub.log.event import Event
     from pushhub.polls.base import Poll, Positions
 
@@ -41,13 +41,13 @@ Note = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TraceTarget:
     """What is traced: a channel, or a client by its address or by its token's subject."""
 
     channel: str = ""
     client: str = ""
 
-    def is_of(self, client: Client) -> bool:
+    def is_of(self, client: ClientInfo) -> bool:
         """Whether this client is meant."""
         return bool(self.client) and self.client in (client.address, client.subject)
 
@@ -65,7 +65,7 @@ class Life:
         self.notes: list[Note] | None = []
 
 
-class Traced(Parked):
+class Traced(ChannelHold):
     """A hold that tells what happens to it."""
 
     # None of its own, so that a hold that waits already can become one.
@@ -88,7 +88,7 @@ class Traced(Parked):
             self.hub.tracer.attached(self, driver)
         super().attach(driver)
 
-    def complete(self, reply: Answer | Part | Stream) -> bool:
+    def complete(self, reply: Response | Part | EventStream) -> bool:
         if not self.done:
             self._note("answer", **_described(reply))
             self._end()
@@ -110,7 +110,7 @@ class Traced(Parked):
 
 
 # The slot that `Traced.at` stands in front of.
-_at: Any = Parked.__dict__["at"]
+_at: Any = ChannelHold.__dict__["at"]
 
 
 class Tracer:
@@ -124,15 +124,15 @@ class Tracer:
     def __init__(self, hub: Hub, tell: Callable[[str, Note], None]) -> None:
         self._hub = hub
         self._tell = tell
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[str, TraceTarget] = {}
         self._channels: dict[str, tuple[str, ...]] = {}
-        self._clients: tuple[tuple[str, Target], ...] = ()
-        self._lives: dict[Parked, Life] = {}
+        self._clients: tuple[tuple[str, TraceTarget], ...] = ()
+        self._lives: dict[ChannelHold, Life] = {}
         self._numbers = count(1)
-        self._made: Parked | None = None
+        self._made: ChannelHold | None = None
         # Whose request is being looked at, and whose the last poll is, where somebody tells.
         self.asker = NOBODY
-        self.asked: tuple[Poll, Client] | None = None
+        self.asked: tuple[Poll, ClientInfo] | None = None
 
     def __contains__(self, id: str) -> bool:
         return id in self._targets
@@ -140,7 +140,7 @@ class Tracer:
     def __bool__(self) -> bool:
         return bool(self._targets)
 
-    def start(self, id: str, target: Target) -> None:
+    def start(self, id: str, target: TraceTarget) -> None:
         """Begin to tell of a target."""
         hub = self._hub
         if not self._targets:
@@ -169,7 +169,7 @@ class Tracer:
         self._channels = channels
         self._clients = tuple((id, t) for id, t in self._targets.items() if t.client)
 
-    def _dress(self, id: str, target: Target) -> None:
+    def _dress(self, id: str, target: TraceTarget) -> None:
         """Follow who waits already."""
         for channel in self._hub.shelf:
             if channel.name.startswith(PRIVATE_MARK):
@@ -177,7 +177,7 @@ class Tracer:
             for hold in channel.holds:
                 who = client_of(hold)
                 wanted = channel.name == target.channel or target.is_of(who)
-                if hold.done or not wanted or type(hold) not in (Parked, Traced):
+                if hold.done or not wanted or type(hold) not in (ChannelHold, Traced):
                     continue
                 if (known := self._lives.get(hold)) is not None:
                     known.traces = tuple({**dict.fromkeys(known.traces), id: None})
@@ -191,30 +191,32 @@ class Tracer:
 
     # In front of the hub
 
-    def _hold(self, poll: Poll, make: Callable[[Hub, Poll], Parked] = Parked) -> Reply | Parked:
+    def _hold(
+        self, poll: Poll, make: Callable[[Hub, Poll], ChannelHold] = ChannelHold
+    ) -> Reply | ChannelHold:
         hub = self._hub
         plain = type(hub).hold
         names = [want.channel for want in poll.wants]
         traces = tuple({id: None for name in names for id in self._channels.get(name, ())})
         wanted = (traces or self._clients) and not names[0].startswith(PRIVATE_MARK)
-        if not wanted or make is not Parked or len(self._lives) >= MAX_LIVES:
+        if not wanted or make is not ChannelHold or len(self._lives) >= MAX_LIVES:
             # Holds that are made otherwise are pushhub's own, and answer no client.
             return plain(hub, poll, make)
         reply = plain(hub, poll, self._making(traces))
-        if isinstance(reply, Parked):
+        if isinstance(reply, ChannelHold):
             return reply
         hold, self._made = self._made, None
         assert hold is not None
         self.note(hold, "answer", **_described(reply))
-        if isinstance(reply, Answer):
+        if isinstance(reply, Response):
             hold.reply = reply
             return hold
         self._flush(self._lives[hold], self._asking(poll))
         self.forget(hold)
         return reply
 
-    def _making(self, traces: tuple[str, ...]) -> Callable[[Hub, Poll], Parked]:
-        def make(hub: Hub, poll: Poll) -> Parked:
+    def _making(self, traces: tuple[str, ...]) -> Callable[[Hub, Poll], ChannelHold]:
+        def make(hub: Hub, poll: Poll) -> ChannelHold:
             hold = self._made = Traced(hub, poll)
             self._lives[hold] = Life(next(self._numbers), self._hub.now(), traces)
             self.note(hold, "poll", **_asked_for(poll))
@@ -256,13 +258,13 @@ class Tracer:
 
         type(hub).publish(hub, appends, settled)
 
-    def _of_publish(self, channel: str, who: Client) -> tuple[str, ...]:
+    def _of_publish(self, channel: str, who: ClientInfo) -> tuple[str, ...]:
         clients = tuple(id for id, target in self._clients if target.is_of(who))
         return self._channels.get(channel, ()) + clients
 
     # What holds tell
 
-    def attached(self, hold: Parked, driver: Driver) -> None:
+    def attached(self, hold: ChannelHold, driver: Driver) -> None:
         """It is known whom a hold answers: what was noted so far is told, or is nobody's."""
         life = self._lives.get(hold)
         if life is None or life.notes is None:
@@ -273,18 +275,18 @@ class Tracer:
         if hold.done or not life.traces:
             self.forget(hold)
 
-    def _asking(self, poll: Poll) -> Client | None:
+    def _asking(self, poll: Poll) -> ClientInfo | None:
         asked, self.asked = self.asked, None
         return asked[1] if asked is not None and asked[0] is poll else None
 
-    def _flush(self, life: Life, who: Client | None) -> None:
+    def _flush(self, life: Life, who: ClientInfo | None) -> None:
         life.client = who or NOBODY
         notes, life.notes = life.notes, None
         for note in notes or ():
             for id in life.traces:
                 self._tell(id, note | _named(life.client))
 
-    def note(self, hold: Parked, what: str, **more: Any) -> None:
+    def note(self, hold: ChannelHold, what: str, **more: Any) -> None:
         """Something has happened to a hold."""
         life = self._lives.get(hold)
         if life is None:
@@ -302,7 +304,7 @@ class Tracer:
             if id in self._targets:
                 self._tell(id, {"what": what, "time": self._hub.clock(), **more})
 
-    def forget(self, hold: Parked) -> None:
+    def forget(self, hold: ChannelHold) -> None:
         """A hold has ended; one that nobody was named for keeps what it has to say until it is."""
         life = self._lives.get(hold)
         if life is not None and life.notes is None:
@@ -320,14 +322,14 @@ def _asked_for(poll: Poll) -> Note:
     return {"kind": poll.kind, "since": named, "channels": len(poll.wants), "wait": poll.wait}
 
 
-def _described(reply: Answer | Part | Stream) -> Note:
-    if isinstance(reply, Answer):
+def _described(reply: Response | Part | EventStream) -> Note:
+    if isinstance(reply, Response):
         return {"status": reply.status, "events": reply.events, "bytes": len(reply.body)}
     body = getattr(reply, "body", b"")
     return {"part": True, "events": getattr(reply, "events", 0), "bytes": len(body)}
 
 
-def _named(who: Client) -> Note:
+def _named(who: ClientInfo) -> Note:
     return {key: text for key, text in (("client", who.address), ("subject", who.subject)) if text}
 
 

@@ -4,6 +4,6 @@ It looks and measures, and changes nothing that stays.
 """
 
 from pushhub.doctor.examine import examine
-from pushhub.doctor.finding import Finding, Level
+from pushhub.doctor.finding import Finding, Severity
 
-__all__ = ["Finding", "Level", "examine"]
+__all__ = ["Finding", "Severity", "examine"]

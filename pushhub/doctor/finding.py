@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How much it matters."""
 
     OK = "ok"
@@ -21,17 +21,17 @@ class Finding:
     """`check` is stable, for programs; the sentences are for a person, and say what to do."""
 
     check: str
-    level: Level
+    level: Severity
     sentence: str
 
 
 def ok(check: str, sentence: str) -> Finding:
-    return Finding(check, Level.OK, sentence)
+    return Finding(check, Severity.OK, sentence)
 
 
 def warn(check: str, sentence: str) -> Finding:
-    return Finding(check, Level.WARN, sentence)
+    return Finding(check, Severity.WARN, sentence)
 
 
 def bad(check: str, sentence: str) -> Finding:
-    return Finding(check, Level.BAD, sentence)
+    return Finding(check, Severity.BAD, sentence)

@@ -14,20 +14,20 @@ from typing import Any, NoReturn
 from pushhub.grip.fields import GripError
 from pushhub.grip.instruct import (
     DEFAULT_TIMEOUT,
+    GripSubscription,
+    HoldMode,
     Instruct,
     KeepAlive,
-    Mode,
-    Subscription,
     check_meta,
     decode64,
     status_code,
 )
 from pushhub.grip.json_headers import read_headers
-from pushhub.http.raw_response import Verbatim
+from pushhub.http.raw_response import RawResponse
 from pushhub.log.json_body import JsonError, load
 
 
-def read_document(response: Verbatim, instruct: Instruct) -> Instruct:
+def read_document(response: RawResponse, instruct: Instruct) -> Instruct:
     """The instruct of a response's body, over the one of its headers.
 
     Raises:
@@ -57,11 +57,11 @@ def read_document(response: Verbatim, instruct: Instruct) -> Instruct:
     )
 
 
-def _response(document: dict[str, Any]) -> Verbatim:
+def _response(document: dict[str, Any]) -> RawResponse:
     """What the client gets; without a `response`, 200 and nothing."""
     given = _object(document, "response")
     if given is None:
-        return Verbatim(200)
+        return RawResponse(200)
     status = status_code(given.get("code", 200), "'code'")
     reason = _text(given, "reason")
     if reason and not reason.isprintable():
@@ -72,18 +72,18 @@ def _response(document: dict[str, Any]) -> Verbatim:
         body = decode64(_text(given, "body-bin") or "", "'body-bin'")
     else:
         body = (_text(given, "body") or "").encode()
-    return Verbatim(status, headers, body, reason=reason.encode() if reason else None)
+    return RawResponse(status, headers, body, reason=reason.encode() if reason else None)
 
 
-def _mode(hold: dict[str, Any]) -> Mode:
+def _mode(hold: dict[str, Any]) -> HoldMode:
     text = _text(hold, "mode")
     try:
-        return Mode.RESPONSE if text is None else Mode(text)
+        return HoldMode.RESPONSE if text is None else HoldMode(text)
     except ValueError:
         _refuse("The 'mode' of a hold is 'response' or 'stream'.")
 
 
-def _channels(hold: dict[str, Any]) -> tuple[Subscription, ...]:
+def _channels(hold: dict[str, Any]) -> tuple[GripSubscription, ...]:
     listed = hold.get("channels")
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         _refuse("'channels' of a hold is a list of objects.")
@@ -95,7 +95,7 @@ def _channels(hold: dict[str, Any]) -> tuple[Subscription, ...]:
         filters = one.get("filters", [])
         if not isinstance(filters, list) or not all(isinstance(each, str) for each in filters):
             _refuse("'filters' of a channel is a list of texts.")
-        subscriptions.append(Subscription(name, _text(one, "prev-id"), tuple(filters)))
+        subscriptions.append(GripSubscription(name, _text(one, "prev-id"), tuple(filters)))
     return tuple(subscriptions)
 
 

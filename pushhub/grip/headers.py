@@ -16,28 +16,28 @@ from pushhub.grip.instruct import (
     DEFAULT_TIMEOUT,
     MAX_LINK_BYTES,
     MIN_TIMEOUT,
+    GripSubscription,
+    HoldMode,
     Instruct,
     KeepAlive,
-    Mode,
     NextLink,
-    Subscription,
     check,
     check_meta,
     decode64,
     status_code,
 )
-from pushhub.http.raw_response import Verbatim
+from pushhub.http.raw_response import RawResponse
 
 INSTRUCT = "application/grip-instruct"
 PREFIX = b"grip-"
 
 
-def is_instruct(response: Verbatim) -> bool:
+def is_instruct(response: RawResponse) -> bool:
     """Whether a response has anything of GRIP."""
     return any(name[:5].lower() == PREFIX for name, _ in response.headers) or is_document(response)
 
 
-def parse_instruct(response: Verbatim, min_timeout: int = MIN_TIMEOUT) -> Instruct | None:
+def parse_instruct(response: RawResponse, min_timeout: int = MIN_TIMEOUT) -> Instruct | None:
     """Read a response's GRIP; None where the client gets the response as it is.
 
     A timeout below `min_timeout` seconds is raised to it.
@@ -67,7 +67,7 @@ class _Headers:
 
     __slots__ = ("_values",)
 
-    def __init__(self, response: Verbatim) -> None:
+    def __init__(self, response: RawResponse) -> None:
         self._values: dict[str, list[str]] = {}
         for name, value in response.headers:
             if name[:5].lower() == PREFIX:
@@ -82,7 +82,7 @@ class _Headers:
         return self._values.get(name.lower(), [])
 
 
-def _plain(response: Verbatim, headers: _Headers) -> Verbatim:
+def _plain(response: RawResponse, headers: _Headers) -> RawResponse:
     """The response as the client may see it: without GRIP, and with `Grip-Status`."""
     exposed = {
         name.strip().lower().encode()
@@ -100,22 +100,22 @@ def _plain(response: Verbatim, headers: _Headers) -> Verbatim:
         code, _, phrase = text.partition(" ")
         status = status_code(code, "'Grip-Status'")
         reason = phrase.strip().encode()
-        return Verbatim(status, kept, response.body, reason=reason or None)
-    return Verbatim(status, kept, response.body, reason=reason)
+        return RawResponse(status, kept, response.body, reason=reason or None)
+    return RawResponse(status, kept, response.body, reason=reason)
 
 
-def _mode(text: str | None) -> Mode | None:
+def _mode(text: str | None) -> HoldMode | None:
     if text is None:
         return None
     try:
-        return Mode(text)
+        return HoldMode(text)
     except ValueError:
         _refuse("'Grip-Hold' is 'response' or 'stream'.")
 
 
-def _subscriptions(headers: _Headers) -> tuple[Subscription, ...]:
+def _subscriptions(headers: _Headers) -> tuple[GripSubscription, ...]:
     found = [
-        Subscription(one.value, one.get("prev-id"), one.all("filter"))
+        GripSubscription(one.value, one.get("prev-id"), one.all("filter"))
         for value in headers.all("Grip-Channel")
         for one in parse_fields(value, "Grip-Channel")
     ]
@@ -195,7 +195,7 @@ def _whole(text: str | None, what: str, default: int) -> int:
     return int(text)
 
 
-def is_document(response: Verbatim) -> bool:
+def is_document(response: RawResponse) -> bool:
     """Whether the body is the instruct."""
     value = response.header(b"content-type") or b""
     return value.partition(b";")[0].strip().lower() == INSTRUCT.encode()

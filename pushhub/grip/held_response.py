@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 
 from pushhub.grip.fields import GripError
 from pushhub.grip.filters import Sight, apply_filters
-from pushhub.grip.item import Action, item_of
+from pushhub.grip.item import DeliveryAction, item_of
 from pushhub.grip.patch import apply_patch
 from pushhub.http.problem import Problem
-from pushhub.http.raw_response import Verbatim, reason_of
-from pushhub.http.response import Answer
+from pushhub.http.raw_response import RawResponse, reason_of
+from pushhub.http.response import Response
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from pushhub.grip.instruct import Instruct, Subscription
+    from pushhub.grip.instruct import GripSubscription, Instruct
     from pushhub.grip.item import Item, ResponseFormat
-    from pushhub.grip.sequence import Orders
+    from pushhub.grip.sequence import ItemSequences
     from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
 
@@ -41,7 +41,7 @@ class Then(Enum):
     """Go on waiting, as the poll of the turn."""
 
 
-class Turn(Answer):
+class Turn(Response):
     """What becomes of a hold instead of an answer. It is never written."""
 
     __slots__ = ("last", "poll", "then")
@@ -49,7 +49,7 @@ class Turn(Answer):
     def __init__(
         self,
         then: Then,
-        poll: GripResponse | None = None,
+        poll: HeldResponse | None = None,
         last: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(502)
@@ -64,9 +64,9 @@ class Held:
     """An instruct that holds a response, and its channels by name. Two are never equal."""
 
     instruct: Instruct
-    subscriptions: Mapping[str, Subscription]
+    subscriptions: Mapping[str, GripSubscription]
 
-    def sight(self, item: Item, orders: Orders) -> Sight:
+    def sight(self, item: Item, orders: ItemSequences) -> Sight:
         """What filters see of an item."""
         prev_ids = {name: orders[name].last for name in self.subscriptions}
         return Sight(self.instruct.meta, item.meta, prev_ids)
@@ -77,7 +77,7 @@ def held(instruct: Instruct) -> Held:
     return Held(instruct, {one.channel: one for one in instruct.subscriptions})
 
 
-class GripResponse:
+class HeldResponse:
     """One wait of a held response.
 
     With `window` it waits, for as long, for the predecessor of an item that came too early.
@@ -91,24 +91,24 @@ class GripResponse:
         self,
         held: Held,
         cursors: Mapping[str, Cursor],
-        orders: Orders,
+        orders: ItemSequences,
         wait: int | None = None,
         *,
         window: bool = False,
     ) -> None:
         self.held = held
         self.orders = orders
-        self.wants = tuple(Want(name, at, DEFAULT_LIMIT) for name, at in cursors.items())
+        self.wants = tuple(ChannelRead(name, at, DEFAULT_LIMIT) for name, at in cursors.items())
         self.wait = wait
         self.window = window
         self.variant: Hashable = (held, orders, window)
 
-    def for_seconds(self, wait: int, *, window: bool = False) -> GripResponse:
+    def for_seconds(self, wait: int, *, window: bool = False) -> HeldResponse:
         """The same poll with another wait."""
         cursors = {want.channel: want.since for want in self.wants}
-        return GripResponse(self.held, cursors, self.orders, wait, window=window)  # type: ignore[arg-type]
+        return HeldResponse(self.held, cursors, self.orders, wait, window=window)  # type: ignore[arg-type]
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
         if any(isinstance(read, Gap) for read in reads.values()):
             return self._ask()
         events = [
@@ -136,7 +136,7 @@ class GripResponse:
         self.orders[channel].pass_over(read.events)
         return read.cursor
 
-    def nothing(self, at: Positions, hint: Hint) -> Answer:
+    def nothing(self, at: Positions, hint: Hint) -> Response:
         if self.window and hint.retry_ms is None:
             orders = self.orders.copy()
             first = min(
@@ -148,13 +148,13 @@ class GripResponse:
             )
         return self.held.instruct.response
 
-    def refuse(self, problem: Problem) -> Answer:
+    def refuse(self, problem: Problem) -> Response:
         # A channel that is deleted, or a log that cannot be read: the origin's answer still holds.
         return self.held.instruct.response
 
-    def _later(self, orders: Orders, moved: Mapping[str, Cursor]) -> Turn:
+    def _later(self, orders: ItemSequences, moved: Mapping[str, Cursor]) -> Turn:
         cursors = {want.channel: moved.get(want.channel, want.since) for want in self.wants}
-        return Turn(Then.WAIT, GripResponse(self.held, cursors, orders))  # type: ignore[arg-type]
+        return Turn(Then.WAIT, HeldResponse(self.held, cursors, orders))  # type: ignore[arg-type]
 
     def _ask(self) -> Turn:
         return Turn(Then.ASK, last=self.last_ids())
@@ -171,14 +171,14 @@ class GripResponse:
         """Whether the origin can tell what comes after an item: it named one itself."""
         return self.held.subscriptions[channel].prev_id is not None
 
-    def _first(self, due: Iterable[Event], orders: Orders) -> Answer | None:
+    def _first(self, due: Iterable[Event], orders: ItemSequences) -> Response | None:
         """What the first event that concerns this hold gives it."""
         for event in due:
             item = item_of(event)
             pushed = item.response
-            if pushed is None or pushed.action is Action.CLOSE:
+            if pushed is None or pushed.action is DeliveryAction.CLOSE:
                 continue
-            if pushed.action is Action.HINT:
+            if pushed.action is DeliveryAction.HINT:
                 return self._ask()
             told = self._push(event, item, pushed, orders)
             if told is not None:
@@ -186,8 +186,8 @@ class GripResponse:
         return None
 
     def _push(
-        self, event: Event, item: Item, pushed: ResponseFormat, orders: Orders
-    ) -> Answer | None:
+        self, event: Event, item: Item, pushed: ResponseFormat, orders: ItemSequences
+    ) -> Response | None:
         """The pushed response, over the headers of the held one; None if filters drop it."""
         base = self.held.instruct.response
         body = pushed.body
@@ -206,7 +206,7 @@ class GripResponse:
             return None
         given = {name.lower() for name, _ in pushed.headers}
         headers = tuple(pair for pair in base.headers if pair[0].lower() not in given)
-        return Verbatim(
+        return RawResponse(
             pushed.status,
             (*headers, *pushed.headers),
             content,

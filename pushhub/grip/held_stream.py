@@ -11,16 +11,16 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from pushhub.grip.filters import apply_filters
-from pushhub.grip.item import Action, item_of
+from pushhub.grip.item import DeliveryAction, item_of
 from pushhub.http.response import Part
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
     from pushhub.grip.held_response import Held
-    from pushhub.grip.sequence import Orders
+    from pushhub.grip.sequence import ItemSequences
     from pushhub.http.problem import Problem
     from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
@@ -36,7 +36,7 @@ class For(Enum):
     """The predecessor of an item that came too early."""
 
 
-class Next(Enum):
+class NextTurn(Enum):
     """What a stream does after a part."""
 
     GO_ON = "go-on"
@@ -45,7 +45,7 @@ class Next(Enum):
     END = "end"
 
 
-class GripStream:
+class HeldStream:
     """One stream's poll. It belongs to one reader and moves on with what it reads."""
 
     __slots__ = ("active", "held", "orders", "stirred", "then", "wait", "waits_for", "wants")
@@ -53,13 +53,13 @@ class GripStream:
     kind = "stream of GRIP"
     variant: Hashable = None
 
-    def __init__(self, held: Held, cursors: Mapping[str, Cursor], orders: Orders) -> None:
+    def __init__(self, held: Held, cursors: Mapping[str, Cursor], orders: ItemSequences) -> None:
         self.held = held
         self.orders = orders
         self.wants = _wants(cursors)
         self.wait: int | None = None
         self.waits_for = For.KEEP_ALIVE
-        self.then = Next.GO_ON
+        self.then = NextTurn.GO_ON
         # The channels that had something since the next link was fetched.
         self.active: set[str] = set()
         # Whether something was written since somebody looked: whatever keeps it alive begins anew.
@@ -76,7 +76,7 @@ class GripStream:
         due = [ready for event in events for ready in self.orders[event.channel].take(event)]
         if self._recovers() and any(order.parked for order in self.orders.values()):
             # The log is whole up to here and does not have what should stand before.
-            self.then = Next.FETCH
+            self.then = NextTurn.FETCH
         return self._part(due, moved)
 
     def position(self, channel: str, read: Read) -> Cursor:
@@ -87,7 +87,7 @@ class GripStream:
             return Part(b"", last=True)
         match self.waits_for:
             case For.NEXT:
-                self.then = Next.FETCH
+                self.then = NextTurn.FETCH
                 return Part(b"")
             case For.WINDOW:
                 waiting = [order for order in self.orders.values() if order.parked]
@@ -98,19 +98,19 @@ class GripStream:
         return Part(beat.content if beat else b"")
 
     def refuse(self, problem: Problem) -> Part:
-        self.then = Next.END
+        self.then = NextTurn.END
         return Part(b"", last=True)
 
-    def turn(self, part: Part) -> GripStream:
+    def turn(self, part: Part) -> HeldStream:
         """The next turn: this one has moved on by itself."""
         return self
 
     def _lost(self, reads: Mapping[str, Read]) -> Part:
         """Something may be lost: the origin fills it in, or the reader is sent away to ask anew."""
         if not self._recovers():
-            self.then = Next.END
+            self.then = NextTurn.END
             return Part(b"", last=True)
-        self.then = Next.FETCH
+        self.then = NextTurn.FETCH
         moved = {n: r.oldest if isinstance(r, Gap) else r.cursor for n, r in reads.items()}
         return self._part((), moved)
 
@@ -121,12 +121,12 @@ class GripStream:
             pushed = item.stream
             if pushed is None:
                 continue
-            if pushed.action is Action.HINT:
+            if pushed.action is DeliveryAction.HINT:
                 if self._recovers():
-                    self.then = Next.FETCH
+                    self.then = NextTurn.FETCH
                 continue
-            if pushed.action is Action.CLOSE:
-                self.then = Next.END
+            if pushed.action is DeliveryAction.CLOSE:
+                self.then = NextTurn.END
                 break
             content = apply_filters(
                 self.held.subscriptions[event.channel].filters,
@@ -142,7 +142,7 @@ class GripStream:
         cursors = {want.channel: want.since for want in self.wants}
         self.wants = _wants({**cursors, **moved})  # type: ignore[dict-item]
         return Part(
-            b"".join(pieces), tuple(moved.items()), self.then is Next.END, events=len(pieces)
+            b"".join(pieces), tuple(moved.items()), self.then is NextTurn.END, events=len(pieces)
         )
 
     def last_ids(self) -> tuple[tuple[str, str], ...]:
@@ -157,5 +157,5 @@ class GripStream:
         return self.held.instruct.next is not None
 
 
-def _wants(cursors: Mapping[str, Cursor]) -> tuple[Want, ...]:
-    return tuple(Want(name, at, DEFAULT_LIMIT) for name, at in cursors.items())
+def _wants(cursors: Mapping[str, Cursor]) -> tuple[ChannelRead, ...]:
+    return tuple(ChannelRead(name, at, DEFAULT_LIMIT) for name, at in cursors.items())

@@ -19,7 +19,7 @@ from pushhub.log.event import DraftError, check_label
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.http.raw_response import Verbatim
+    from pushhub.http.raw_response import RawResponse
 
 # Pushpin's: MINIMUM_RESPONSE_TIMEOUT, DEFAULT_RESPONSE_TIMEOUT and DEFAULT_NEXTLINK_TIMEOUT.
 MIN_TIMEOUT = 5
@@ -39,7 +39,7 @@ MAX_HOLD_BODY_BYTES = 100_000
 MAX_KEEP_ALIVE_BYTES = 4096
 
 
-class Mode(StrEnum):
+class HoldMode(StrEnum):
     """How the response is held."""
 
     RESPONSE = "response"
@@ -47,7 +47,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
+class GripSubscription:
     """A channel that a hold waits on. `prev_id` is the last item that the origin knew of."""
 
     channel: str
@@ -82,9 +82,9 @@ class Instruct:
     Without a `mode` there is a `next` link: its response is appended to this one.
     """
 
-    response: Verbatim
-    mode: Mode | None = None
-    subscriptions: tuple[Subscription, ...] = ()
+    response: RawResponse
+    mode: HoldMode | None = None
+    subscriptions: tuple[GripSubscription, ...] = ()
     timeout: int = DEFAULT_TIMEOUT
     keep_alive: KeepAlive | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
@@ -114,10 +114,10 @@ def check(instruct: Instruct, min_timeout: int = MIN_TIMEOUT) -> Instruct:
         _refuse(f"A connection has at most {MAX_META} values of meta.")
     if instruct.keep_alive and len(instruct.keep_alive.content) > MAX_KEEP_ALIVE_BYTES:
         _refuse(f"What keeps a stream alive has at most {MAX_KEEP_ALIVE_BYTES} bytes.")
-    if instruct.mode is Mode.RESPONSE and len(instruct.response.body) > MAX_HOLD_BODY_BYTES:
+    if instruct.mode is HoldMode.RESPONSE and len(instruct.response.body) > MAX_HOLD_BODY_BYTES:
         _refuse(f"A response that is held has a body of at most {MAX_HOLD_BODY_BYTES} bytes.")
     if (
-        instruct.mode is Mode.STREAM
+        instruct.mode is HoldMode.STREAM
         and instruct.next is None
         and any(one.prev_id is not None for one in subscriptions.values())
     ):

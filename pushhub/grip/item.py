@@ -43,7 +43,7 @@ _OWN = ("id", "prev-id", "meta", "no-seq", "size")
 MAX_META = 64
 
 
-class Action(StrEnum):
+class DeliveryAction(StrEnum):
     """What an item does to a hold."""
 
     SEND = "send"
@@ -54,7 +54,7 @@ class Action(StrEnum):
 
 
 # What `ws-message` may say beside them; there are no WebSockets here for it to concern.
-_WS_ACTIONS = frozenset({*Action, "refresh"})
+_WS_ACTIONS = frozenset({*DeliveryAction, "refresh"})
 _WS_TYPES = frozenset({"text", "binary", "ping", "pong"})
 
 
@@ -65,7 +65,7 @@ class ResponseFormat:
     `content_filters`, where given, are the ones a subscription must have, or it is left out.
     """
 
-    action: Action = Action.SEND
+    action: DeliveryAction = DeliveryAction.SEND
     status: int = 200
     reason: bytes | None = None
     headers: Headers = ()
@@ -78,7 +78,7 @@ class ResponseFormat:
 class StreamFormat:
     """What is written to a stream."""
 
-    action: Action = Action.SEND
+    action: DeliveryAction = DeliveryAction.SEND
     content: bytes = b""
     content_filters: tuple[str, ...] | None = None
 
@@ -209,7 +209,7 @@ def item_of(event: Event) -> Item:
 
 def _response(given: dict[str, Any]) -> ResponseFormat:
     action = _action(given)
-    if action is not Action.SEND:
+    if action is not DeliveryAction.SEND:
         return ResponseFormat(action)
     body, patch = b"", None
     if "body-bin" in given:
@@ -237,7 +237,7 @@ def _response(given: dict[str, Any]) -> ResponseFormat:
 
 def _stream(given: dict[str, Any]) -> StreamFormat:
     action = _action(given)
-    if action is not Action.SEND:
+    if action is not DeliveryAction.SEND:
         return StreamFormat(action)
     if "content-bin" in given:
         content = decode64(_text(given, "content-bin") or "", "'content-bin'")
@@ -264,9 +264,9 @@ def _check_message(given: dict[str, Any]) -> None:
         _refuse("A 'ws-message' has 'content' or 'content-bin'.")
 
 
-def _action(given: dict[str, Any]) -> Action:
+def _action(given: dict[str, Any]) -> DeliveryAction:
     try:
-        return Action(_text(given, "action") or "send")
+        return DeliveryAction(_text(given, "action") or "send")
     except ValueError:
         _refuse("An 'action' is send, hint or close.")
 

@@ -19,7 +19,7 @@ from pushhub.log.cursor import Cursor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pushhub.grip.instruct import Subscription
+    from pushhub.grip.instruct import GripSubscription
     from pushhub.log.event import Event
     from pushhub.log.read import Page
 
@@ -30,7 +30,7 @@ MAX_PARKED = 100
 MAX_KNOWN = 100
 
 
-class Order:
+class ItemSequence:
     """What one reader of one channel has seen, and what waits for its predecessor.
 
     `window` is for how many seconds the first of the parked may still wait, counted from when it
@@ -45,9 +45,9 @@ class Order:
         self.parked: list[Event] = []
         self.window = WINDOW_SECONDS
 
-    def copy(self) -> Order:
+    def copy(self) -> ItemSequence:
         """The same, to try something out on."""
-        order = Order(self.known)
+        order = ItemSequence(self.known)
         order.parked = list(self.parked)
         order.window = self.window
         return order
@@ -112,13 +112,13 @@ class Order:
         return f"<Order after {self.last}, {len(self.parked)} parked>"
 
 
-class Orders(dict[str, Order]):
+class ItemSequences(dict[str, ItemSequence]):
     """The orders of a reader's channels, by name. Each is only itself: it can be a key."""
 
     __slots__ = ()
 
-    def copy(self) -> Orders:
-        return Orders({name: order.copy() for name, order in self.items()})
+    def copy(self) -> ItemSequences:
+        return ItemSequences({name: order.copy() for name, order in self.items()})
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -128,7 +128,7 @@ class Orders(dict[str, Order]):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SequencePosition:
     """Where a hold begins to read a channel, and what it has seen by then.
 
     With a `gap` the origin speaks of an item that the log does not know: what lies between, only
@@ -140,7 +140,9 @@ class Standing:
     gap: bool = False
 
 
-def stand(subscription: Subscription, page: Page, began: int, *, trusted: bool) -> Standing:
+def stand(
+    subscription: GripSubscription, page: Page, began: int, *, trusted: bool
+) -> SequencePosition:
     """Where a hold stands in a channel, so that nothing published while its origin was being asked
     is missed.
 
@@ -170,7 +172,7 @@ def stand(subscription: Subscription, page: Page, began: int, *, trusted: bool) 
     if gap and subscription.prev_id is not None:
         known = (*known, subscription.prev_id)
     offset = events[after + 1].offset - 1 if after + 1 < len(events) else page.cursor.offset
-    return Standing(Cursor(page.cursor.epoch, offset), known, gap and not trusted)
+    return SequencePosition(Cursor(page.cursor.epoch, offset), known, gap and not trusted)
 
 
 def _last(events: tuple[Event, ...], item_id: str) -> int:

@@ -16,7 +16,7 @@ MAX_CHUNK_LINE_BYTES = 256
 MAX_TRAILER_BYTES = 8 * 1024
 
 
-class Body:
+class RequestBody:
     """Takes in what follows a head, and knows where the body ends.
 
     `feed` takes the bytes that are the body's and returns how many that were; `payload` has what
@@ -38,7 +38,7 @@ class Body:
         raise AssertionError("a body is of a length, or chunked")
 
 
-class OfLength(Body):
+class SizedBody(RequestBody):
     """A body of `Content-Length` bytes."""
 
     __slots__ = ("_left",)
@@ -55,7 +55,7 @@ class OfLength(Body):
         return len(taken)
 
 
-class Chunked(Body):
+class ChunkedBody(RequestBody):
     """A body in chunks (RFC 9112 §7.1). Trailers are read over: nothing here may come from them."""
 
     __slots__ = ("_left", "_line", "_trailer")

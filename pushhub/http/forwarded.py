@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_HOPS = 32
 
 
-class Proxies:
+class TrustedProxies:
     """The networks of our own proxies.
 
     Raises:

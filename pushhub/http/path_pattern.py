@@ -29,7 +29,7 @@ class PatternError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Segment:
     """A segment of a pattern, decoded: a text, or with a `name` whatever stands between `before`
     and `after`, which is at least one character.
     """
@@ -53,7 +53,7 @@ class Part:
         """What the name stands for in a segment that matches."""
         return segment[len(self.before) : len(segment) - len(self.after)]
 
-    def covers(self, other: Part) -> bool:
+    def covers(self, other: Segment) -> bool:
         """Whether every segment that `other` matches is matched by this part."""
         if self.name is None:
             return other.name is None and self.before == other.before
@@ -63,12 +63,12 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class PathPattern:
     """The path of a route. `rest` is what the segment after the parts begins with, where anything
     may follow (the final `*`); None if the parts are all.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[Segment, ...]
     rest: str | None
 
     @property
@@ -84,7 +84,7 @@ class Pattern:
                 return None
         elif len(segments) <= count or not segments[count].startswith(self.rest):
             return None
-        if not all(map(Part.matches, self.parts, segments)):
+        if not all(map(Segment.matches, self.parts, segments)):
             return None
         return {
             part.name: part.value(segment)
@@ -92,7 +92,7 @@ class Pattern:
             if part.name is not None
         }
 
-    def covers(self, other: Pattern) -> bool:
+    def covers(self, other: PathPattern) -> bool:
         """Whether every path that `other` matches is matched by this pattern. A `{name}` that the
         other's prefix may or may not fill counts as not covered.
         """
@@ -101,16 +101,16 @@ class Pattern:
             return (
                 other.rest is None
                 and len(other.parts) == count
-                and all(map(Part.covers, self.parts, other.parts))
+                and all(map(Segment.covers, self.parts, other.parts))
             )
-        if len(other.parts) < count or not all(map(Part.covers, self.parts, other.parts)):
+        if len(other.parts) < count or not all(map(Segment.covers, self.parts, other.parts)):
             return False
         if len(other.parts) > count:
             return other.parts[count].before.startswith(self.rest)
         return other.rest is not None and other.rest.startswith(self.rest)
 
 
-def parse_pattern(text: str) -> Pattern:
+def parse_pattern(text: str) -> PathPattern:
     """Read the path of a route: `/orders`, `/orders/{id}`, `/orders/{id}.json` or `/orders/*`.
 
     Raises:
@@ -140,7 +140,7 @@ def parse_pattern(text: str) -> Pattern:
                 f"{text!r}."
             )
         rest = last.before
-    pattern = Pattern(tuple(parts), rest)
+    pattern = PathPattern(tuple(parts), rest)
     if len(set(pattern.names)) < len(pattern.names):
         raise PatternError(f"Each {{name}} of a path is another; not so in {text!r}.")
     # With a letter in place of what is open, it must be a path that has one reading.
@@ -153,16 +153,16 @@ def parse_pattern(text: str) -> Pattern:
     return pattern
 
 
-def _part(segment: str, text: str) -> Part:
+def _part(segment: str, text: str) -> Segment:
     if "{" not in segment and "}" not in segment:
-        return Part(decoded(segment))
+        return Segment(decoded(segment))
     found = _NAMED.fullmatch(segment)
     if found is None:
         raise PatternError(
             f"A segment has at most one {{name}}, of letters, digits and '_'; not so in {text!r}. "
             f"A brace itself is %7B or %7D."
         )
-    return Part(decoded(found[1]), found[2], decoded(found[3]))
+    return Segment(decoded(found[1]), found[2], decoded(found[3]))
 
 
 def decoded(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pushhub.http.response import Answer, Headers
+from pushhub.http.response import Headers, Response
 
 TYPE_PREFIX = "urn:pushhub:problem:"
 
@@ -69,9 +69,11 @@ class Problem(Exception):
             **self.members,
         }
 
-    def answer(self) -> Answer:
+    def answer(self) -> Response:
         """The problem as a response."""
-        return Answer(self.status, (_JSON, _NO_STORE, *self.headers), orjson.dumps(self.to_dict()))
+        return Response(
+            self.status, (_JSON, _NO_STORE, *self.headers), orjson.dumps(self.to_dict())
+        )
 
     def __repr__(self) -> str:
         return f"<Problem {self.slug}: {self.detail}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from pushhub.http.response import BODILESS, Answer
+from pushhub.http.response import BODILESS, Response
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
@@ -32,7 +32,7 @@ def reason_of(status: int) -> bytes:
     return _REASONS.get(status, b"")
 
 
-class Verbatim(Answer):
+class RawResponse(Response):
     """A response whose headers keep their names as they were sent, in their order.
 
     It has its own `Date` and its own CORS headers, or none: of what a driver adds it takes the
@@ -66,14 +66,14 @@ class Verbatim(Answer):
         lines += (_connection(tail), b"\r\n")
         return b"".join(lines)
 
-    def with_headers(self, *headers: tuple[bytes, bytes]) -> Verbatim:
-        return Verbatim(
+    def with_headers(self, *headers: tuple[bytes, bytes]) -> RawResponse:
+        return RawResponse(
             self.status, self.headers + headers, self.body, reason=self.reason, events=self.events
         )
 
-    def with_body(self, body: bytes) -> Verbatim:
+    def with_body(self, body: bytes) -> RawResponse:
         """The same response with another body."""
-        return Verbatim(self.status, self.headers, body, reason=self.reason, events=self.events)
+        return RawResponse(self.status, self.headers, body, reason=self.reason, events=self.events)
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of this lower-case name."""

@@ -1,4 +1,4 @@
-"""What is written back: an `Answer` once, or the `Part`s of a stream after one."""
+"""What is written back: an `Response` once, or the `Part`s of a stream after one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BODILESS = frozenset({204, 304})
 LARGE_BYTES = 64 * 1024
 
 
-class Answer:
+class Response:
     """A complete response. It is immutable, and shared by all who are told the same.
 
     `headers` have lower-case names and leave out what the driver knows better: the length, the
@@ -86,15 +86,15 @@ class Answer:
         """Whether the response says a Content-Length."""
         return self.status not in BODILESS
 
-    def with_headers(self, *headers: tuple[bytes, bytes]) -> Answer:
+    def with_headers(self, *headers: tuple[bytes, bytes]) -> Response:
         """The same answer with more headers."""
-        return Answer(self.status, self.headers + headers, self.body, self.events)
+        return Response(self.status, self.headers + headers, self.body, self.events)
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} {len(self.body)} bytes>"
 
 
-class StreamHead(Answer):
+class StreamHead(Response):
     """The response to HEAD where GET opens a stream: its headers without a length."""
 
     __slots__ = ()
@@ -117,4 +117,4 @@ class Part:
     events: int = 0
 
 
-Reply = Answer | Part
+Reply = Response | Part

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from pushhub.http.caching import NO_TRANSFORM, VARY
-from pushhub.http.response import Answer, StreamHead
+from pushhub.http.response import Response, StreamHead
 
-OPENING = Answer(
+OPENING = Response(
     200,
     (
         (b"content-type", b"text/event-stream; charset=utf-8"),

@@ -9,11 +9,11 @@ from pushhub.log.cursor import Cursor
 from pushhub.polls.base import At
 
 if TYPE_CHECKING:
-    from pushhub.hub.hold import Parked
+    from pushhub.hub.hold import ChannelHold
     from pushhub.log.cursor import Since
     from pushhub.log.event import Event
     from pushhub.log.read import Page
-    from pushhub.polls.base import Want
+    from pushhub.polls.base import ChannelRead
 
 
 def _reaches(end: Cursor, cursor: Cursor) -> bool:
@@ -35,7 +35,7 @@ class Channel:
         self.name = name
         self.tail: Tail | None = None
         self.at: At | None = None
-        self.holds: dict[Parked, None] = {}
+        self.holds: dict[ChannelHold, None] = {}
         self.early: list[Event] | None = None
         # When the log was last asked whether it had more than the tail, and had not: seconds.
         self.checked = 0.0
@@ -106,7 +106,7 @@ class Channel:
         tail = self.tail
         return tail is not None and isinstance(since, Cursor) and since.epoch != tail.cursor.epoch
 
-    def read(self, want: Want) -> Page | None:
+    def read(self, want: ChannelRead) -> Page | None:
         """The answer to a new request; None when the store must be asked, also because the log is
         known to go on after the tail.
         """
@@ -115,13 +115,13 @@ class Channel:
             return None
         return tail.read(want.since, want.limit)
 
-    def remembered(self, want: Want) -> Page | None:
+    def remembered(self, want: ChannelRead) -> Page | None:
         """The answer to a request that the log was asked for already; None when it must be asked
         again.
         """
         return None if self.tail is None else self.tail.read(want.since, want.limit)
 
-    def _lacks(self, tail: Tail, want: Want) -> bool:
+    def _lacks(self, tail: Tail, want: ChannelRead) -> bool:
         """Whether a client has a newer value than the tail, or one of which the tail cannot say
         which is newer. An event keeps the epoch that it was born in, so the last one's may be old.
         """

@@ -9,7 +9,7 @@ from pushhub.hub.channel import Channel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pushhub.hub.hold import Parked
+    from pushhub.hub.hold import ChannelHold
     from pushhub.log.event import Event
     from pushhub.log.read import Page
 
@@ -26,7 +26,7 @@ MAX_TAILS_BYTES = 64 * 1024 * 1024
 LINGER_SECONDS = 60.0
 
 
-class Shelf:
+class ChannelTable:
     """Channels by name. One with holds stays; of the others, when too many, the oldest go."""
 
     __slots__ = ("_channels", "_idle", "_left", "_now", "tail_bytes")
@@ -52,7 +52,7 @@ class Shelf:
         """Whether this very object is still the one of its name."""
         return self._channels.get(channel.name) is channel
 
-    def register(self, hold: Parked, name: str) -> Channel:
+    def register(self, hold: ChannelHold, name: str) -> Channel:
         """Put a hold on a channel: from now on nothing that happens there passes it by."""
         channel = self._channels.get(name)
         if channel is None:
@@ -62,7 +62,7 @@ class Shelf:
         channel.holds[hold] = None
         return channel
 
-    def leave(self, hold: Parked, name: str) -> None:
+    def leave(self, hold: ChannelHold, name: str) -> None:
         """Take a hold off a channel; harmless if it is not on."""
         channel = self._channels.get(name)
         if channel is not None:

@@ -7,17 +7,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pushhub.polls.base import Positions, Want, resume, unreadable
+from pushhub.polls.base import ChannelRead, Positions, resume, unreadable
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from pushhub.hub.hold import Parked
+    from pushhub.hub.hold import ChannelHold
     from pushhub.hub.hub import Hub
     from pushhub.log.cursor import Cursor
     from pushhub.log.read import Read
 
 
-class Gathering:
+class ColdRead:
     """Collects the reads of one hold, from tails and from the store.
 
     The hold is registered on its channels all the while, so that no event can pass by. When all
@@ -27,13 +27,13 @@ class Gathering:
 
     __slots__ = ("at", "hold", "hub", "missing", "reads", "wants")
 
-    def __init__(self, hub: Hub, hold: Parked, at: Positions | None = None) -> None:
+    def __init__(self, hub: Hub, hold: ChannelHold, at: Positions | None = None) -> None:
         self.hub = hub
         self.hold = hold
         self.reads: dict[str, Read] = {}
         self.missing = 0
         self.at = at
-        self.wants: tuple[Want, ...] = hold.poll.wants
+        self.wants: tuple[ChannelRead, ...] = hold.poll.wants
         if at is not None:
             self.wants = tuple(resume(want, at[want.channel]) for want in self.wants)
 
@@ -55,14 +55,14 @@ class Gathering:
                 self._read(want)
         self._arrived()
 
-    def _loaded(self, want: Want, error: StoreError | None) -> None:
+    def _loaded(self, want: ChannelRead, error: StoreError | None) -> None:
         if error is not None:
             self._fail()
         elif not self.hold.done:
             self._read(want)
             self._arrived()
 
-    def _read(self, want: Want) -> None:
+    def _read(self, want: ChannelRead) -> None:
         channel = self.hub.shelf.register(self.hold, want.channel)
         read = channel.read(want)
         if read is not None:
@@ -71,7 +71,7 @@ class Gathering:
             self.missing += 1
             self.hub.ask_events(want, partial(self._took, want))
 
-    def _took(self, want: Want, result: Read | StoreError) -> None:
+    def _took(self, want: ChannelRead, result: Read | StoreError) -> None:
         if isinstance(result, StoreError):
             self._fail()
         else:
@@ -104,7 +104,7 @@ class Gathering:
                     hub.doubt.reread(channel)
                 read = channel.remembered(want)
                 if read is None:
-                    Gathering(hub, hold, at).start()
+                    ColdRead(hub, hold, at).start()
                     return
                 reads[want.channel] = read
             reply = hub.settle(hold, reads)

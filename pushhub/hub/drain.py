@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.hub.hold import Parked
+from pushhub.hub.hold import ChannelHold
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
@@ -20,7 +20,7 @@ async def let_go(hub: Hub, until: float) -> None:
     """
     while True:
         left = until - hub.now()
-        holds = [entry for entry in hub.wheel.entries() if isinstance(entry, Parked)]
+        holds = [entry for entry in hub.wheel.entries() if isinstance(entry, ChannelHold)]
         if not holds:
             return
         steps = max(1, int(left / STEP_SECONDS))

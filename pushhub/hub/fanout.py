@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
-    from pushhub.hub.hold import Parked
+    from pushhub.hub.hold import ChannelHold
     from pushhub.hub.stats import Stats
     from pushhub.log.read import Read
-    from pushhub.polls.base import Want
+    from pushhub.polls.base import ChannelRead
 
 # A slice ends after this long, or after so many holds: what they are written, and the polls that
 # come back for it, take the loop another 15 to 20 µs each.
@@ -37,7 +37,7 @@ class Job:
 
     def __init__(self, channel: Channel, begun: float) -> None:
         self.channel = channel
-        self.holds: Iterator[Parked] = iter(channel.holds)
+        self.holds: Iterator[ChannelHold] = iter(channel.holds)
         self.begun = begun
         # The answers of this position, by what the polls share and where they stand. Each keeps its
         # position alive, so that no other can come to have the same identity.
@@ -45,7 +45,7 @@ class Job:
         self.memo_at: object = None
         channel.holds = {}
 
-    def reply(self, hold: Parked) -> Reply | None:
+    def reply(self, hold: ChannelHold) -> Reply | None:
         """What `hold` is told; None if the event is nothing to it."""
         poll, channel, at = hold.poll, self.channel, hold.at
         assert at is not None
@@ -66,7 +66,7 @@ class Job:
             self.memo[key] = (at, reply)
         return reply
 
-    def _reads(self, wants: tuple[Want, ...], at: Positions) -> dict[str, Read] | None:
+    def _reads(self, wants: tuple[ChannelRead, ...], at: Positions) -> dict[str, Read] | None:
         """What moved for a hold; and where it stands in channels it was given no cursor of yet."""
         name, tail = self.channel.name, self.channel.tail
         assert tail is not None

@@ -18,11 +18,11 @@ from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
-    from pushhub.hub.hold import Parked
+    from pushhub.hub.hold import ChannelHold
     from pushhub.hub.hub import Hub
     from pushhub.log.cursor import Cursor
     from pushhub.log.read import Read
-    from pushhub.polls.base import Want
+    from pushhub.polls.base import ChannelRead
 
 # How long a tail may stand still behind a receipt before a message counts as lost. A working feed
 # is milliseconds late; a feed that stands still is cut after 4 s.
@@ -31,7 +31,7 @@ OVERDUE_SECONDS = 1.0
 UNSURE = Hint(sure=False)
 
 
-class Doubt:
+class FeedMonitor:
     """Whether the hub hears what happens, and how it makes sure."""
 
     __slots__ = ("_hub", "deaf")
@@ -96,7 +96,7 @@ class Doubt:
             self._hub.stats.repaired += 1
             self.reread(channel)
 
-    def expire(self, hold: Parked) -> None:
+    def expire(self, hold: ChannelHold) -> None:
         """A wait has ended: say so, once it is sure that nothing was missed."""
         if self._hub.store.certain and self._is_read(hold):
             self._end(hold, AT_ONCE)
@@ -105,7 +105,7 @@ class Doubt:
         else:
             Check(self._hub, hold).start()
 
-    def _is_read(self, hold: Parked) -> bool:
+    def _is_read(self, hold: ChannelHold) -> bool:
         """Whether the log was read for all of its channels: not for one that was parked because a
         read failed.
         """
@@ -116,7 +116,7 @@ class Doubt:
                 return False
         return True
 
-    def _end(self, hold: Parked, hint: Hint) -> None:
+    def _end(self, hold: ChannelHold, hint: Hint) -> None:
         self._hub.end(hold, hint)
 
 
@@ -128,7 +128,7 @@ class Check:
 
     __slots__ = ("_asked", "_failed", "_hold", "_hub", "_missing", "_moved")
 
-    def __init__(self, hub: Hub, hold: Parked) -> None:
+    def __init__(self, hub: Hub, hold: ChannelHold) -> None:
         self._hub = hub
         self._hold = hold
         self._asked = hub.now()
@@ -150,7 +150,7 @@ class Check:
             self._hub.ask_events(wanted, partial(self._took, wanted))
         self._arrived()
 
-    def _took(self, want: Want, result: Read | StoreError) -> None:
+    def _took(self, want: ChannelRead, result: Read | StoreError) -> None:
         channel = self._hub.shelf.get(want.channel)
         if isinstance(result, StoreError):
             self._failed = True
@@ -161,7 +161,7 @@ class Check:
                 self._moved.append(want.channel)
         self._arrived()
 
-    def _nothing_in(self, want: Want, result: Read) -> bool:
+    def _nothing_in(self, want: ChannelRead, result: Read) -> bool:
         at = self._hold.at
         if isinstance(result, Gap):
             return False

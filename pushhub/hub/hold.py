@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 from pushhub.hub.wheel import OFF
 
 if TYPE_CHECKING:
-    from pushhub.http.response import Answer, Part
+    from pushhub.http.response import Part, Response
     from pushhub.hub.hub import Hub
-    from pushhub.hub.stream import Stream
+    from pushhub.hub.stream import EventStream
     from pushhub.polls.base import Poll, Positions
 
 
 class Driver(Protocol):
     """Who writes what a hold is completed with."""
 
-    def deliver(self, reply: Answer | Part | Stream) -> None:
+    def deliver(self, reply: Response | Part | EventStream) -> None:
         """Write it. Called once for each hold, on the loop's thread; it must not raise."""
 
 
@@ -32,7 +32,7 @@ class Hold:
     def __init__(self) -> None:
         self.done = False
         self.driver: Driver | None = None
-        self.reply: Answer | Part | Stream | None = None
+        self.reply: Response | Part | EventStream | None = None
 
     def attach(self, driver: Driver) -> None:
         """Name who writes the answer. If it is there already, it is written at once."""
@@ -42,7 +42,7 @@ class Hold:
         elif not self.done:
             self.driver = driver
 
-    def complete(self, reply: Answer | Part | Stream) -> bool:
+    def complete(self, reply: Response | Part | EventStream) -> bool:
         """Answer the request; False if that was done before, or the client is gone."""
         if self.done:
             return False
@@ -78,7 +78,7 @@ class Hold:
         return False
 
 
-class Follower(Hold):
+class ChainedHold(Hold):
     """A hold that first waits for leave to run a face, and then for what the face returns."""
 
     __slots__ = ("_leader",)
@@ -87,7 +87,7 @@ class Follower(Hold):
         super().__init__()
         self._leader: Hold | None = None
 
-    def follow(self, outcome: Answer | Hold | Stream) -> None:
+    def follow(self, outcome: Response | Hold | EventStream) -> None:
         """Be completed with what a face returned: now, or when that is."""
         if isinstance(outcome, Hold):
             self._leader = outcome
@@ -95,7 +95,7 @@ class Follower(Hold):
         else:
             self.complete(outcome)
 
-    def deliver(self, reply: Answer | Part | Stream) -> None:
+    def deliver(self, reply: Response | Part | EventStream) -> None:
         """The face's own hold has its answer: a follower is a driver too."""
         self._leader = None
         self.complete(reply)
@@ -106,7 +106,7 @@ class Follower(Hold):
             leader.drop()
 
 
-class Parked(Hold):
+class ChannelHold(Hold):
     """A poll that waits on its channels. `at` is where it stands in each; None until it has been
     read for.
     """
@@ -150,7 +150,7 @@ class Parked(Hold):
         return f"<Parked {state} on {', '.join(want.channel for want in self.poll.wants[:3])}>"
 
 
-class Inner(Parked):
+class InternalHold(ChannelHold):
     """A hold of pushhub's own, which is nobody's request."""
 
     __slots__ = ()
@@ -158,7 +158,7 @@ class Inner(Parked):
     counted = False
 
 
-class ConsoleHold(Parked):
+class ConsoleHold(ChannelHold):
     """A read by the operator's console. The statistics leave it out: the console would measure
     itself.
     """

@@ -21,21 +21,21 @@ import time
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from pushhub.hub.channels import Shelf
-from pushhub.hub.cold_read import Gathering
+from pushhub.hub.channels import ChannelTable
+from pushhub.hub.cold_read import ColdRead
 from pushhub.hub.drain import let_go
 from pushhub.hub.fanout import Fanout
-from pushhub.hub.feed_monitor import Doubt
+from pushhub.hub.feed_monitor import FeedMonitor
 from pushhub.hub.health import Health
-from pushhub.hub.hold import Parked
+from pushhub.hub.hold import ChannelHold
 from pushhub.hub.publishing import Publishing
 from pushhub.hub.stats import Stats
-from pushhub.hub.store_reads import Reading
+from pushhub.hub.store_reads import StoreReads
 from pushhub.hub.tail_read import TailRead
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.log.cursor import Cursor
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, At, Hint, Poll, Positions, Want, deleted, resume
+from pushhub.polls.base import AT_ONCE, At, ChannelRead, Hint, Poll, Positions, deleted, resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,10 +91,10 @@ class Hub:
         self.uniform = uniform
         # Drawn once, and gone through again and again: nobody can tell, and each wait needs one.
         self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
-        self.shelf = Shelf(store.leave, lambda: self.now())
-        self.doubt = Doubt(self)
+        self.shelf = ChannelTable(store.leave, lambda: self.now())
+        self.doubt = FeedMonitor(self)
         self.health = Health(store)
-        self.reading = Reading(store, self.stats, self.health)
+        self.reading = StoreReads(store, self.stats, self.health)
         self.publishing = Publishing(store, self.stats, self.health, lambda: self.now())
         self.tracer: Tracer | None = None
         self._drained_at = 0.0
@@ -126,7 +126,9 @@ class Hub:
 
     # Polls
 
-    def hold(self, poll: Poll, make: Callable[[Hub, Poll], Parked] = Parked) -> Reply | Parked:
+    def hold(
+        self, poll: Poll, make: Callable[[Hub, Poll], ChannelHold] = ChannelHold
+    ) -> Reply | ChannelHold:
         """Answer a poll now, or return the hold that will be completed with its answer. `make` is
         for a trace, whose holds tell what happens to them.
         """
@@ -139,7 +141,7 @@ class Hub:
         self._count_read(hold, reply)
         return reply
 
-    def _begin(self, hold: Parked) -> Reply | None:
+    def _begin(self, hold: ChannelHold) -> Reply | None:
         """Register a hold and read for it: its answer, or None if it waits."""
         poll = hold.poll
         wants = poll.wants
@@ -156,12 +158,12 @@ class Hub:
         for want in wants:
             read = self.shelf[want.channel].read(want)
             if read is None:
-                Gathering(self, hold).start()
+                ColdRead(self, hold).start()
                 return None
             reads[want.channel] = read
         return self.settle(hold, reads)
 
-    def settle(self, hold: Parked, reads: Mapping[str, Read]) -> Reply | None:
+    def settle(self, hold: ChannelHold, reads: Mapping[str, Read]) -> Reply | None:
         """Decide on a registered hold whose reads are current: its answer, or None after parking
         it.
         """
@@ -174,7 +176,7 @@ class Hub:
         assert poll.wait is not None, "a poll that may not wait has an answer"
         return self._park(hold, poll.wait, self._position(poll, reads))
 
-    def _park(self, hold: Parked, wait: int, at: Positions) -> Reply | None:
+    def _park(self, hold: ChannelHold, wait: int, at: Positions) -> Reply | None:
         """Let a hold wait where it stands; its answer if it may not, None when it does."""
         now = self.now()
         # One that had to be read for again does not begin its wait anew.
@@ -206,11 +208,11 @@ class Hub:
             return shared if shared is not None and shared.cursor == cursor else At(cursor)
         return {name: poll.position(name, read) for name, read in reads.items()}
 
-    def _register(self, hold: Parked) -> None:
+    def _register(self, hold: ChannelHold) -> None:
         for want in hold.poll.wants:
             self.shelf.register(hold, want.channel)
 
-    def leave(self, hold: Parked) -> None:
+    def leave(self, hold: ChannelHold) -> None:
         """Take a hold off its channels and off the wheel. Safe to call for one that is on none."""
         if hold.at is not None:
             hold.at = None
@@ -227,24 +229,24 @@ class Hub:
             if isinstance(read, Gap):
                 self.stats.gaps[read.reason] += 1
 
-    def _count_read(self, hold: Parked, reply: Reply) -> None:
+    def _count_read(self, hold: ChannelHold, reply: Reply) -> None:
         if not hold.tallied:
             return
         self.stats.delivered += reply.events
         if reply.events and isinstance(hold.poll.wants[0].since, Cursor):
             self.stats.recovered += 1
 
-    def answered(self, hold: Parked, reply: Reply) -> None:
+    def answered(self, hold: ChannelHold, reply: Reply) -> None:
         """Complete a hold with what a read from the store gave."""
         if hold.complete(reply):
             self._count_read(hold, reply)
 
     def dropped(self, hold: Hold) -> None:
         """Count a client that disconnected before `hold` was answered."""
-        if not (isinstance(hold, Parked) and not hold.tallied):
+        if not (isinstance(hold, ChannelHold) and not hold.tallied):
             self.stats.dropped += 1
 
-    def expire(self, hold: Parked) -> None:
+    def expire(self, hold: ChannelHold) -> None:
         """The wait has ended: the ordinary empty answer."""
         if hold.at is None:
             return  # Completed by what another one's deadline set off.
@@ -253,7 +255,7 @@ class Hub:
         else:
             self.doubt.expire(hold)
 
-    def end(self, hold: Parked, hint: Hint) -> None:
+    def end(self, hold: ChannelHold, hint: Hint) -> None:
         """Answer a parked hold that there is nothing new."""
         assert hold.at is not None
         if hold.complete(hold.poll.nothing(hold.at, hint)):
@@ -262,13 +264,13 @@ class Hub:
             else:
                 self.stats.completed_by_deadline += hold.tallied
 
-    def release(self, hold: Parked) -> None:
+    def release(self, hold: ChannelHold) -> None:
         """Its client asks for something else: the empty answer at once."""
         assert hold.at is not None
         if hold.complete(hold.poll.nothing(hold.at, AT_ONCE)):
             self.stats.completed_by_newer += hold.tallied
 
-    def resume(self, hold: Parked, channel: Channel) -> None:
+    def resume(self, hold: ChannelHold, channel: Channel) -> None:
         """Put a hold that an event did not answer back to waiting; through the store, if the tail
         was lost, or has moved on too far to tell.
         """
@@ -280,7 +282,7 @@ class Hub:
             return
         self.reread(hold)
 
-    def reread(self, hold: Parked) -> None:
+    def reread(self, hold: ChannelHold) -> None:
         """Take a hold out of its wait and read the log for it. Its wait does not begin anew."""
         at = hold.at
         assert at is not None
@@ -288,9 +290,9 @@ class Hub:
         hold.at = None
         self.wheel.clear(hold)
         self._register(hold)
-        Gathering(self, hold, at).start()
+        ColdRead(self, hold, at).start()
 
-    def park_unsure(self, hold: Parked, at: Positions) -> None:
+    def park_unsure(self, hold: ChannelHold, at: Positions) -> None:
         """Let a hold wait while nobody can say what the log has: for the feed to be whole again."""
         assert hold.poll.wait is not None
         reply = self._park(hold, hold.poll.wait, at)
@@ -341,7 +343,7 @@ class Hub:
         """Load a channel's tail from the store; `done` gets what failed, or None."""
         TailRead(self.reading, self.shelf, self.stats, channel, done).start()
 
-    def ask_events(self, want: Want, done: Callable[[Read | StoreError], None]) -> None:
+    def ask_events(self, want: ChannelRead, done: Callable[[Read | StoreError], None]) -> None:
         """Read from the store what a tail does not hold."""
         channel = self.shelf[want.channel]
         if channel.due is not None:

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pushhub.hub.hold import ConsoleHold, Hold
-from pushhub.polls.feed import Feed
-from pushhub.polls.value import Value
+from pushhub.polls.feed import FeedPoll
+from pushhub.polls.value import ValuePoll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.hub.hold import Driver, Parked
+    from pushhub.hub.hold import ChannelHold, Driver
     from pushhub.hub.hub import Hub
 
 # What is shown of a subject; a token may have any.
 MAX_SUBJECT = 255
 
 
-class Client(NamedTuple):
+class ClientInfo(NamedTuple):
     """Who asks, as far as it is known: the address that the connection comes from, and the subject
     of the token or the name of the key.
     """
@@ -28,7 +28,7 @@ class Client(NamedTuple):
     subject: str = ""
 
 
-NOBODY = Client()
+NOBODY = ClientInfo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Reader:
     """Where its requests come from now."""
 
     @property
-    def client(self) -> Client:
+    def client(self) -> ClientInfo:
         """The reader as it is shown: several addresses in one text."""
-        return Client(", ".join(sorted(self.addresses())), self.subject[:MAX_SUBJECT])
+        return ClientInfo(", ".join(sorted(self.addresses())), self.subject[:MAX_SUBJECT])
 
 
-def client_of(hold: Parked, driver: Driver | None = None) -> Client:
+def client_of(hold: ChannelHold, driver: Driver | None = None) -> ClientInfo:
     """Whom a hold answers, through the `driver` that writes it.
 
     A driver with a `transport` or an `address` tells the address, one with a `reader` all. Its
@@ -64,12 +64,12 @@ def client_of(hold: Parked, driver: Driver | None = None) -> Client:
     peer = transport.get_extra_info("peername") if transport is not None else None
     address = str(peer[0]) if isinstance(peer, tuple) else getattr(found, "address", "")
     manner = getattr(found, "manner", None)
-    if manner is None or not isinstance(hold.poll, Feed | Value):
-        return Client(address)
-    return Client(address, manner.grant.subject[:MAX_SUBJECT])
+    if manner is None or not isinstance(hold.poll, FeedPoll | ValuePoll):
+        return ClientInfo(address)
+    return ClientInfo(address, manner.grant.subject[:MAX_SUBJECT])
 
 
-def _last_driver(hold: Parked, driver: Driver | None = None) -> Any:
+def _last_driver(hold: ChannelHold, driver: Driver | None = None) -> Any:
     """The driver that writes to the client: holds that wait for other holds are drivers, too."""
     found: Any = hold.driver if driver is None else driver
     while isinstance(found, Hold):

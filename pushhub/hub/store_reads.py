@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Taker = Callable[["Read | StoreError"], None]
 
 
-class Reading:
+class StoreReads:
     """Shared reads under way. Each is one short task, however many wait for its result."""
 
     __slots__ = ("_answers", "_health", "_stats", "_store", "_takers", "_tasks")

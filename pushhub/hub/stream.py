@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.http.response import Answer, Part
+from pushhub.http.response import Part, Response
 from pushhub.polls.base import Poll
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Turning(Poll, Protocol):
         """The poll that goes on where `part` left the reader."""
 
 
-class Stream:
+class EventStream:
     """What a driver needs to stream: write `opening`, then ask for one step after the other.
 
     The driver asks when the last part has left its buffer, so a slow reader is read for slowly and
@@ -31,7 +31,7 @@ class Stream:
     __slots__ = ("begun", "expires", "hub", "opening", "poll")
 
     def __init__(
-        self, hub: Hub, opening: Answer, poll: Turning, expires: float | None = None
+        self, hub: Hub, opening: Response, poll: Turning, expires: float | None = None
     ) -> None:
         self.hub = hub
         # Each turn is a hold of its own; the reader has been here since then.
@@ -58,5 +58,5 @@ class Stream:
             # one.
             return None
         step = self.hub.hold(self.poll)
-        assert not isinstance(step, Answer), "a poll of a stream is answered with parts"
+        assert not isinstance(step, Response), "a poll of a stream is answered with parts"
         return step

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushhub.http.response import Part
-from pushhub.hub.hold import Hold, Inner
+from pushhub.hub.hold import Hold, InternalHold
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, At, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, At, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushhub.http.problem import Problem
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.hub.readers import Reader
-    from pushhub.hub.stream import Stream
+    from pushhub.hub.stream import EventStream
     from pushhub.log.event import Event
 
 # The longest that the hub grants; the wait begins anew when it ends.
@@ -50,7 +50,7 @@ class Next:
     variant = None
 
     def __init__(self, channel: str, since: Since) -> None:
-        self.wants = (Want(channel, since, LIMIT),)
+        self.wants = (ChannelRead(channel, since, LIMIT),)
 
     def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Told | None:
         read = reads[self.wants[0].channel]
@@ -67,7 +67,7 @@ class Next:
         return Told(b"", problem=problem)
 
 
-class Standing(Inner):
+class Standing(InternalHold):
     """A follower's hold. It takes what an event brings and stays on its channel, which is a third
     of the work of leaving and coming back; only an end of its wait, a doubt of the hub or a deleted
     channel completes it.
@@ -75,10 +75,10 @@ class Standing(Inner):
 
     __slots__ = ()
 
-    def complete(self, reply: Answer | Part | Stream) -> bool:
+    def complete(self, reply: Response | Part | EventStream) -> bool:
         follow = self.driver
         page = reply.read if isinstance(reply, Told) else None
-        if self.at is None or not isinstance(page, Page) or not isinstance(follow, Follow):
+        if self.at is None or not isinstance(page, Page) or not isinstance(follow, Subscription):
             return super().complete(reply)
         if not page.events or not page.up_to_date:
             return super().complete(reply)
@@ -97,7 +97,7 @@ class Untallied(Standing):
     tallied = False
 
 
-class Follow:
+class Subscription:
     """Reads a channel from `since` on, and hands each event to `take`, in order, until stopped.
 
     Args:
@@ -174,13 +174,13 @@ class Follow:
             if not self._took(reply):
                 return
 
-    def deliver(self, reply: Answer | Part | Stream) -> None:
+    def deliver(self, reply: Response | Part | EventStream) -> None:
         """The hold was completed: a follower is a driver."""
         self._hold = None
         if not self.stopped and self._took(reply):
             self.start()
 
-    def _took(self, reply: Answer | Part | Stream) -> bool:
+    def _took(self, reply: Response | Part | EventStream) -> bool:
         """Take in what was read; whether to go on at once."""
         assert isinstance(reply, Told)
         read = reply.read

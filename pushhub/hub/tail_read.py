@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.hub.channel import Channel
-    from pushhub.hub.channels import Shelf
+    from pushhub.hub.channels import ChannelTable
     from pushhub.hub.stats import Stats
-    from pushhub.hub.store_reads import Reading
+    from pushhub.hub.store_reads import StoreReads
     from pushhub.log.read import Read
 
 # How often the end of a log is read again because events or a delete that came meanwhile do not fit
@@ -32,8 +32,8 @@ class TailRead:
 
     def __init__(
         self,
-        reading: Reading,
-        shelf: Shelf,
+        reading: StoreReads,
+        shelf: ChannelTable,
         stats: Stats,
         channel: Channel,
         done: Callable[[StoreError | None], None],

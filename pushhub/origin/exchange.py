@@ -1,7 +1,7 @@
 """One request on its way through to the origin, and the response on its way back.
 
 Nothing is added and nothing taken off but what RFC 9110 §7.6 says is for one connection only: the
-client cannot tell that pushhub is there. A driver lends its connection as a `Sink`.
+client cannot tell that pushhub is there. A driver lends its connection as a `ClientWriter`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pushhub.origin.misdirected import UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
-    from pushhub.hub.stream import Stream
-    from pushhub.origin.client.response import Response
-    from pushhub.origin.grip.gateway import Grip
+    from pushhub.hub.stream import EventStream
+    from pushhub.origin.client.response import UpstreamResponse
+    from pushhub.origin.grip.gateway import GripGateway
     from pushhub.origin.origin import Origin
-    from pushhub.origin.request import Asked, Pairs
-    from pushhub.origin.routes import Found
+    from pushhub.origin.request import Pairs, ProxiedRequest
+    from pushhub.origin.routes import RouteMatch
     from pushhub.origin.shared.table import Meaning
 
 
-class Sink(Protocol):
+class ClientWriter(Protocol):
     """Where a response is written to, by whichever driver has the connection."""
 
     @property
@@ -36,7 +36,7 @@ class Sink(Protocol):
     def inform(self, head: bytes) -> None:
         """Write a response of 1xx, which comes before the one that counts."""
 
-    def open(self, response: Response) -> None:
+    def open(self, response: UpstreamResponse) -> None:
         """Write the head."""
 
     async def write(self, piece: bytes) -> None:
@@ -45,22 +45,24 @@ class Sink(Protocol):
     def end(self) -> None:
         """The response is complete."""
 
-    def switch(self, response: Response) -> None:
+    def switch(self, response: UpstreamResponse) -> None:
         """The connection speaks another protocol from now on, as does the origin's."""
 
     def refuse(self, problem: Problem) -> None:
         """Answer a problem; or, in the middle of a response, break off so that it shows."""
 
-    def become(self, outcome: Answer | Hold | Stream) -> None:
+    def become(self, outcome: Response | Hold | EventStream) -> None:
         """The response is another one than the origin's: now, or when that is completed."""
 
 
-class Passage:
+class ProxyExchange:
     """One request, from the moment its head is there."""
 
     __slots__ = ("_shared", "asked", "found", "origin", "sink")
 
-    def __init__(self, origin: Origin, found: Found, asked: Asked, sink: Sink) -> None:
+    def __init__(
+        self, origin: Origin, found: RouteMatch, asked: ProxiedRequest, sink: ClientWriter
+    ) -> None:
         self.origin = origin
         self.found = found
         self.asked = asked
@@ -68,7 +70,7 @@ class Passage:
         sharing = origin.sharing
         self._shared = None if sharing is None else sharing.shared(found, asked)
 
-    def at_once(self) -> Answer | Hold | None:
+    def at_once(self) -> Response | Hold | None:
         """What answers the request, now or later, without a question to the origin; None where
         there must be one.
         """
@@ -105,7 +107,7 @@ class Passage:
             response.close()
 
     async def _instructed(
-        self, grip: Grip, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
+        self, grip: GripGateway, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
     ) -> None:
         found, asked = self.found, self.asked
         key = grip.shares.key(found, asked, pairs) if body is None else None
@@ -133,7 +135,9 @@ class Passage:
             # Without an answer, who waits for it may try by themselves.
             question.settle(None, again=True)
 
-    async def _ask(self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None) -> Response:
+    async def _ask(
+        self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
+    ) -> UpstreamResponse:
         asked = self.asked
         response = await self.origin.client.ask(
             asked.method, self.found.target + asked.target, pairs, body, self.sink.inform
@@ -145,7 +149,7 @@ class Passage:
             raise Problem("bad-gateway", "The origin changes to what nobody asked for.")
         return response
 
-    async def _write(self, response: Response) -> None:
+    async def _write(self, response: UpstreamResponse) -> None:
         sink = self.sink
         sink.open(response)
         read = response.wired if sink.framed else response.piece

@@ -13,13 +13,13 @@ from pushhub.http.path_pattern import readings
 from pushhub.http.problem import Problem
 from pushhub.origin.shared.condition import Modified, Since, Tags, Version
 from pushhub.origin.shared.key import Key
-from pushhub.origin.shared.wait_request import wants_more, wish_of
+from pushhub.origin.shared.wait_request import wait_request, wants_more
 
 if TYPE_CHECKING:
-    from pushhub.origin.request import Asked
-    from pushhub.origin.routes import Found, Routes, Row
-    from pushhub.origin.shared.condition import Condition
-    from pushhub.origin.shared.wait_request import Wish
+    from pushhub.origin.request import ProxiedRequest
+    from pushhub.origin.routes import RouteMatch, Routes, Row
+    from pushhub.origin.shared.condition import WaitCondition
+    from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.settings.origin import Route
 
 Outcome = Literal["refused", "passed", "grip", "read", "at-once", "held"]
@@ -34,7 +34,7 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class Explanation:
     """What becomes of a request.
 
     `outcome` is `refused` (a `problem` says why), `passed` (through, byte for byte), `grip` (passed
@@ -46,8 +46,8 @@ class Forecast:
     because: str
     missed: tuple[Missed, ...]
     row: Row | None = None
-    found: Found | None = None
-    wish: Wish | None = None
+    found: RouteMatch | None = None
+    wish: WaitRequest | None = None
     problem: Problem | None = None
 
     @property
@@ -55,12 +55,12 @@ class Forecast:
         """Whether others with the same request get the same answer from one look."""
         return self.outcome in ("read", "at-once", "held")
 
-    def key(self, asked: Asked) -> Key | None:
+    def key(self, asked: ProxiedRequest) -> Key | None:
         """What makes requests the same one, where they are shared."""
         return Key(self.found, asked) if self.is_shared and self.found is not None else None
 
 
-def forecast(routes: Routes, asked: Asked, max_wait: int) -> Forecast:
+def explain(routes: Routes, asked: ProxiedRequest, max_wait: int) -> Explanation:
     """Say what would become of a request; `max_wait` is the longest wait that is granted."""
     try:
         found = routes.find(asked.host, asked.path)
@@ -78,16 +78,16 @@ def forecast(routes: Routes, asked: Asked, max_wait: int) -> Forecast:
             "it is only passed through."
         )
     else:
-        wish = wish_of(found.route, asked, max_wait)
+        wish = wait_request(found.route, asked, max_wait)
         outcome, because = _what(found.route, asked, wish)
-    return Forecast(outcome, because, missed, row, found, wish)
+    return Explanation(outcome, because, missed, row, found, wish)
 
 
-def _refused(routes: Routes, asked: Asked, problem: Problem) -> Forecast:
-    return Forecast("refused", problem.detail, _missed(routes, None, asked), problem=problem)
+def _refused(routes: Routes, asked: ProxiedRequest, problem: Problem) -> Explanation:
+    return Explanation("refused", problem.detail, _missed(routes, None, asked), problem=problem)
 
 
-def _what(route: Route, asked: Asked, wish: Wish) -> tuple[Outcome, str]:
+def _what(route: Route, asked: ProxiedRequest, wish: WaitRequest) -> tuple[Outcome, str]:
     if route.step == "grip":
         return "grip", "It is passed through; if the answer has a Grip-Hold it is held."
     if route.step == "pass":
@@ -116,7 +116,7 @@ def _what(route: Route, asked: Asked, wish: Wish) -> tuple[Outcome, str]:
     )
 
 
-def has(condition: Condition | None) -> str:
+def has(condition: WaitCondition | None) -> str:
     """What a request says that its client has; empty for nothing."""
     match condition:
         case Tags(tags):
@@ -154,13 +154,13 @@ def _nothing(route: Route) -> str:
     return "the same answer again" if route.nothing == "same" else route.nothing
 
 
-def _missed(routes: Routes, taken: Row | None, asked: Asked) -> tuple[Missed, ...]:
+def _missed(routes: Routes, taken: Row | None, asked: ProxiedRequest) -> tuple[Missed, ...]:
     """The routes before the one that is taken; all of them, if none is."""
     earlier = routes.rows if taken is None else routes.rows[: taken.index]
     return tuple(Missed(row, _why_not(row, asked)) for row in earlier)
 
 
-def _why_not(row: Row, asked: Asked) -> str:
+def _why_not(row: Row, asked: ProxiedRequest) -> str:
     if not row.takes(asked.host.removesuffix(".")):
         return f"the host {asked.host or '(none)'} is not {row.route.host}"
     if any(row.pattern.values(meaning) is not None for meaning in readings(asked.path)):

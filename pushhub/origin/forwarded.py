@@ -26,7 +26,7 @@ _VALUE = re.compile(rb"[0-9A-Za-z.:\[\]_,;=/+ -]{0,512}")
 _HOP = re.compile(rb'\b(?:for|by)=(?:"[0-9A-Za-z.:\[\]_-]*"|[0-9A-Za-z._-]*)', re.IGNORECASE)
 
 
-def without_way(pairs: Pairs, route: Route) -> Pairs:
+def strip_forwarding(pairs: Pairs, route: Route) -> Pairs:
     """The headers of a request but for the way it came, unless the route says that they count."""
     counting = {name.encode() for name in (*route.vary, *route.identity)}
     kept = []

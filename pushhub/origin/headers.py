@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from pushhub.origin.request import Asked, Pairs
+    from pushhub.origin.request import Pairs, ProxiedRequest
 
 # RFC 9110 §7.6.1, and the older names that stand for the same.
 HOP_BY_HOP = frozenset(
@@ -42,7 +42,7 @@ def end_to_end(pairs: Pairs, *, framed: bool = False) -> Pairs:
 _OUR_TAG = re.compile(rb'(?:W/)?"ph-[0-9a-f]{32}[a-z-]*"[ \t]*,?[ \t]*')
 
 
-def to_origin(asked: Asked, manner: Manner) -> Pairs:
+def to_origin(asked: ProxiedRequest, manner: Manner) -> Pairs:
     """The headers that the origin is sent: the client's, and who the client is.
 
     What the client says of those before it is kept where it is a list to which we add, and replaced
@@ -83,7 +83,7 @@ def _named(pairs: Pairs) -> frozenset[bytes]:
     )
 
 
-def _hop(asked: Asked) -> Pairs:
+def _hop(asked: ProxiedRequest) -> Pairs:
     """What we say for our own connection: that it is to be upgraded, or may bring trailers, which
     the client must want (RFC 9110 §7.8, §10.1.4).
     """
@@ -99,7 +99,7 @@ def _hop(asked: Asked) -> Pairs:
 
 
 def _forwarding(
-    asked: Asked, ours: frozenset[bytes], before: dict[bytes, list[bytes]]
+    asked: ProxiedRequest, ours: frozenset[bytes], before: dict[bytes, list[bytes]]
 ) -> list[tuple[bytes, bytes]]:
     """Who the client is, and what it asked."""
     added: list[tuple[bytes, bytes]] = []
@@ -117,13 +117,15 @@ def _forwarding(
     return [pair for pair in added if pair[1]]
 
 
-def _said(asked: Asked, before: dict[bytes, list[bytes]], name: bytes, else_: str) -> bytes:
+def _said(
+    asked: ProxiedRequest, before: dict[bytes, list[bytes]], name: bytes, else_: str
+) -> bytes:
     """What a proxy of ours says that its client asked for; else what we see."""
     said = before.get(name) if asked.trusted else None
     return said[-1] if said else else_.encode("latin-1")
 
 
-def _forwarded(asked: Asked) -> bytes:
+def _forwarded(asked: ProxiedRequest) -> bytes:
     """One hop of `Forwarded` (RFC 7239 §4); an IPv6 address needs brackets and quotes (§6)."""
     client = asked.client or "unknown"
     node = f'"[{client}]"' if ":" in client else client

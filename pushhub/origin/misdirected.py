@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from pushhub.origin.request import Asked
+    from pushhub.origin.request import ProxiedRequest
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class Misdirected:
         self._prefix = prefix
         self._told: set[str] = set()
 
-    def refused(self, asked: Asked, status: int) -> None:
+    def refused(self, asked: ProxiedRequest, status: int) -> None:
         """The origin has refused a request with `status`."""
         path = asked.path
         if asked.method != "POST":

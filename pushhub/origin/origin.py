@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.http.forwarded import Proxies
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem
-from pushhub.origin.client.pool import Client
+from pushhub.origin.client.pool import OriginClient
 from pushhub.origin.misdirected import Misdirected
-from pushhub.origin.routes import Found, Routes
-from pushhub.origin.shared.notifications import Notices
-from pushhub.origin.shared.table import Sharing
+from pushhub.origin.routes import RouteMatch, Routes
+from pushhub.origin.shared.notifications import Notifications
+from pushhub.origin.shared.table import ResourceTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
-    from pushhub.origin.grip.gateway import Grip
-    from pushhub.origin.request import Asked
+    from pushhub.origin.grip.gateway import GripGateway
+    from pushhub.origin.request import ProxiedRequest
     from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -34,30 +34,30 @@ class Origin:
     def __init__(self, settings: Settings) -> None:
         self.routes = Routes(settings)
         self.forwarded = settings.forwarded
-        self.proxies = Proxies(settings.trusted_proxies)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
         self.connect_seconds = settings.origin_connect_seconds
         self._prefix = settings.prefix + "/"
         self.misdirected = Misdirected(settings.prefix)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.client = Client(
+        self.client = OriginClient(
             settings.origin_connect_seconds, settings.origin_seconds, settings.origin_connections
         )
-        self.grip: Grip | None = None
-        self.sharing: Sharing | None = None
-        self.notices: Notices | None = None
+        self.grip: GripGateway | None = None
+        self.sharing: ResourceTable | None = None
+        self.notices: Notifications | None = None
 
     def share(
         self,
         hub: Hub,
         settings: Settings,
-        refuse: Callable[[Problem], Answer],
+        refuse: Callable[[Problem], Response],
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         """Let requests wait on resources, through `hub`. `refuse` makes an answer of a problem."""
-        self.sharing = Sharing(self, hub, settings, refuse, uniform)
-        self.notices = Notices(hub, self.sharing)
+        self.sharing = ResourceTable(self, hub, settings, refuse, uniform)
+        self.notices = Notifications(hub, self.sharing)
 
-    def find(self, asked: Asked) -> Found:
+    def find(self, asked: ProxiedRequest) -> RouteMatch:
         """The route that a request takes.
 
         Raises:

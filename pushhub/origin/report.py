@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pushhub.origin.routes import Row
-    from pushhub.origin.shared.poll_interval import Pace
+    from pushhub.origin.shared.poll_interval import PollInterval
     from pushhub.origin.shared.resource import Resource
-    from pushhub.origin.shared.table import Sharing
+    from pushhub.origin.shared.table import ResourceTable
 
 # About 20 KiB of JSON for each process: the longest table that a person reads through.
 MAX_ROUTES = 100
@@ -33,7 +33,7 @@ class Facts(NamedTuple):
     """How often it was fetched since it is known here."""
     verified: float
     """When the origin last said that its state is current; minus infinity if that is not known."""
-    pace: Pace
+    pace: PollInterval
     """The pause between two fetches, and what is wrong with the origin's responses."""
 
 
@@ -45,7 +45,7 @@ class NotShared(NamedTuple):
     at: float
 
 
-def report(sharing: Sharing) -> dict[str, Any]:
+def report(sharing: ResourceTable) -> dict[str, Any]:
     """Routes, resources and fetches of this process, as JSON."""
     origin, hub, now = sharing.origin, sharing.hub, sharing.hub.now()
     rows = origin.routes.rows
@@ -84,7 +84,7 @@ def report(sharing: Sharing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fetch_figures(sharing: Sharing) -> dict[str, int]:
+def fetch_figures(sharing: ResourceTable) -> dict[str, int]:
     """The counters of the console's plots, since the start; and what is there now."""
     results = sharing.fetching.results
     return {

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[bytes, bytes], ...]
 
 
-class Asked:
+class ProxiedRequest:
     """What a client asked of the origin: everything but the body.
 
     `target` is the path and the query as on the wire; `pairs` are the headers with their names as

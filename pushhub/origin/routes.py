@@ -18,14 +18,14 @@ from pushhub.settings.origin import Route
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pushhub.http.path_pattern import Part, Pattern, Segments
+    from pushhub.http.path_pattern import PathPattern, Segment, Segments
     from pushhub.settings import Settings
 
 ANY_HOST = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RouteMatch:
     """A route, where it leads, and what its path's `{names}` were, percent-decoded.
 
     `doubtful` says that the path can be read in several ways and the route is not the one that is
@@ -44,7 +44,7 @@ class Row:
 
     index: int
     route: Route
-    pattern: Pattern
+    pattern: PathPattern
     target: str
 
     def takes(self, host: str) -> bool:
@@ -90,7 +90,7 @@ class Routes:
             for row in self.rows
         }
 
-    def find(self, host: str, path: str) -> Found | None:
+    def find(self, host: str, path: str) -> RouteMatch | None:
         """The route of a request, None if there is none.
 
         Args:
@@ -108,7 +108,7 @@ class Routes:
         if len(means) == 1:
             if first is None:
                 return None
-            return Found(first.route, first.target, first.pattern.values(means[0]) or {})
+            return RouteMatch(first.route, first.target, first.pattern.values(means[0]) or {})
         rows = [first, *(self._first(trees, meaning) for meaning in means[1:])]
         targets = {row.target if row is not None else None for row in rows}
         if len(targets) > 1:
@@ -123,11 +123,11 @@ class Routes:
             row.pattern.values(meaning) for row, meaning in zip(rows, means, strict=True) if row
         ]
         if all(row is first for row in rows) and all(name == names[0] for name in names):
-            return Found(first.route, first.target, names[0] or {})
+            return RouteMatch(first.route, first.target, names[0] or {})
         if all(row is not None and row.route.step == "grip" for row in rows):
             # The origin decides, and it has its own way of reading.
-            return Found(first.route, first.target, names[0] or {})
-        return Found(self._passing[first.target], first.target, {}, doubtful=True)
+            return RouteMatch(first.route, first.target, names[0] or {})
+        return RouteMatch(self._passing[first.target], first.target, {}, doubtful=True)
 
     def unreached(self, row: Row) -> Row | None:
         """The earlier route that leaves nothing to one, if there is one."""
@@ -170,7 +170,7 @@ class _Node:
         """The routes that end in `*`, by what stands before it in its segment."""
         self._lengths: list[int] = []
         self._texts: dict[str, _Node] = {}
-        self._named: dict[tuple[str, str], tuple[Part, _Node]] = {}
+        self._named: dict[tuple[str, str], tuple[Segment, _Node]] = {}
 
     def add(self, row: Row) -> None:
         """Take in a route; they come in their order, so the first to come to a place has it."""

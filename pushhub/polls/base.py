@@ -30,7 +30,7 @@ MAX_LIMIT = 1000
 UNKNOWN = Cursor("", 0)
 
 
-class Want(NamedTuple):
+class ChannelRead(NamedTuple):
     """A channel that a poll reads, from where, and how many events at most. One is made for each
     request, and a NamedTuple in a third of the time of a frozen dataclass.
     """
@@ -102,7 +102,7 @@ class Poll(Protocol):
     """What the hub asks of a poll."""
 
     @property
-    def wants(self) -> tuple[Want, ...]:
+    def wants(self) -> tuple[ChannelRead, ...]:
         """What it reads; never empty."""
 
     @property
@@ -171,6 +171,6 @@ def unreadable() -> Problem:
     )
 
 
-def resume(want: Want, at: Cursor) -> Want:
+def resume(want: ChannelRead, at: Cursor) -> ChannelRead:
     """The want of a poll that has come to stand `at` a cursor. A value is always read anew."""
-    return want if want.since is Start.LAST else Want(want.channel, at, want.limit)
+    return want if want.since is Start.LAST else ChannelRead(want.channel, at, want.limit)

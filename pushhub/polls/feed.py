@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer, Headers
+from pushhub.http.response import Headers, Response
 from pushhub.log.event import enlist
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -50,14 +50,14 @@ def gap_problem(channel: str, gap: Gap) -> Problem:
     )
 
 
-class Feed:
+class FeedPoll:
     """A poll of one channel's events."""
 
     __slots__ = ("channel", "variant", "wait", "wants")
 
     def __init__(self, channel: str, since: Since, limit: int, wait: int | None = None) -> None:
         self.channel = channel
-        self.wants = (Want(channel, since, limit),)
+        self.wants = (ChannelRead(channel, since, limit),)
         self.wait = wait
         self.variant: Hashable = (wait, limit)
 
@@ -66,7 +66,7 @@ class Feed:
         """`long-poll`, or `poll` of who does not wait."""
         return "long-poll" if self.wait else "poll"
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
             problem = gap_problem(self.channel, read).answer()
@@ -78,13 +78,13 @@ class Feed:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.latest
 
-    def nothing(self, at: Positions, hint: Hint) -> Answer:
+    def nothing(self, at: Positions, hint: Hint) -> Response:
         return self._page(Page((), at[self.channel], up_to_date=hint.sure), hint)
 
-    def refuse(self, problem: Problem) -> Answer:
+    def refuse(self, problem: Problem) -> Response:
         return problem.answer()
 
-    def _page(self, page: Page, hint: Hint) -> Answer:
+    def _page(self, page: Page, hint: Hint) -> Response:
         tail = b'],"cursor":"%b"%b%b}' % (
             str(page.cursor).encode(),
             b',"up_to_date":true' if page.up_to_date else b"",
@@ -92,6 +92,6 @@ class Feed:
         )
         epoch = page.cursor.epoch
         body = enlist(b'{"events":[', [event.json_in(epoch) for event in page.events], tail)
-        return Answer(
+        return Response(
             200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), body, len(page.events)
         )

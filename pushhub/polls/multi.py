@@ -10,7 +10,7 @@ import orjson
 from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.prefer import MAX_WAIT, grant
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import Cursor, CursorError, parse_since
 from pushhub.log.event import enlist
@@ -20,9 +20,9 @@ from pushhub.polls.base import (
     AT_ONCE,
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    ChannelRead,
     Hint,
     Positions,
-    Want,
     bad_limit,
 )
 from pushhub.polls.feed import JSON, applied
@@ -38,15 +38,15 @@ _FIELDS = frozenset({"channels", "wait", "limit"})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MultiRequest:
     """The body of `POST /v1/poll`, read."""
 
-    wants: tuple[Want, ...]
+    wants: tuple[ChannelRead, ...]
     wait: int | None
     limit: int
 
 
-def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNELS) -> Asked:
+def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNELS) -> MultiRequest:
     """Read `{"channels": {"a": "<cursor>|now|earliest"}, "wait": 25, "limit": 100}`.
 
     Raises:
@@ -81,10 +81,10 @@ def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNEL
     if isinstance(wait, bool) or not isinstance(wait, int | float) or wait < 0:
         raise Problem("bad-body", f"'wait' is a number of seconds, 0 to {cap}.", limit=cap)
     wants = tuple(_want(name, since, limit) for name, since in channels.items())
-    return Asked(wants, grant(wait, cap), limit)
+    return MultiRequest(wants, grant(wait, cap), limit)
 
 
-def _want(name: str, since: object, limit: int) -> Want:
+def _want(name: str, since: object, limit: int) -> ChannelRead:
     try:
         public_name(name)
     except ChannelNameError as error:
@@ -94,7 +94,7 @@ def _want(name: str, since: object, limit: int) -> Want:
             "bad-cursor", "A channel's position is a cursor, 'now' or 'earliest'.", channel=name
         )
     try:
-        return Want(name, parse_since(since), limit)
+        return ChannelRead(name, parse_since(since), limit)
     except CursorError as error:
         raise Problem("bad-cursor", str(error), channel=name) from None
 
@@ -108,7 +108,7 @@ class Merged:
     gaps: dict[str, Gap]
 
 
-def merge(wants: tuple[Want, ...], reads: Mapping[str, Read], limit: int) -> Merged:
+def merge(wants: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int) -> Merged:
     """Share one answer among the channels that have something: a busy one starves no other.
 
     A channel whose events are cut short moves only as far as they go. One with a gap moves to the
@@ -116,7 +116,7 @@ def merge(wants: tuple[Want, ...], reads: Mapping[str, Read], limit: int) -> Mer
     that this meant.
     """
     merged = Merged([], {}, {})
-    busy: list[tuple[Want, Page]] = []
+    busy: list[tuple[ChannelRead, Page]] = []
     for want in wants:
         read = reads.get(want.channel)
         if isinstance(read, Gap):
@@ -163,7 +163,7 @@ def encode(merged: Merged, hint: Hint) -> bytes:
     return enlist(b'{"events":[', texts, tail)
 
 
-class Many:
+class MultiPoll:
     """A poll of many channels. `limit` bounds the whole answer."""
 
     __slots__ = ("limit", "wait", "wants")
@@ -172,12 +172,12 @@ class Many:
     kind = "many channels"
     variant = None
 
-    def __init__(self, wants: tuple[Want, ...], limit: int, wait: int | None = None) -> None:
+    def __init__(self, wants: tuple[ChannelRead, ...], limit: int, wait: int | None = None) -> None:
         self.wants = wants
         self.limit = limit
         self.wait = wait
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
         merged = merge(self.wants, reads, self.limit)
         if self.wait and not merged.events and not merged.gaps:
             return None
@@ -186,7 +186,7 @@ class Many:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Positions, hint: Hint) -> Answer:
+    def nothing(self, at: Positions, hint: Hint) -> Response:
         begun = {
             want.channel: at[want.channel]
             for want in self.wants
@@ -194,9 +194,9 @@ class Many:
         }
         return self._answer(Merged([], begun, {}), hint)
 
-    def refuse(self, problem: Problem) -> Answer:
+    def refuse(self, problem: Problem) -> Response:
         return problem.answer()
 
-    def _answer(self, merged: Merged, hint: Hint) -> Answer:
+    def _answer(self, merged: Merged, hint: Hint) -> Response:
         headers = (JSON, NO_STORE, VARY, *applied(self.wait, hint))
-        return Answer(200, headers, encode(merged, hint), len(merged.events))
+        return Response(200, headers, encode(merged, hint), len(merged.events))

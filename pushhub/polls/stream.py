@@ -10,7 +10,7 @@ from pushhub.http.response import Part
 from pushhub.http.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS, RETRY_MS, farewell, message, position
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
 from pushhub.polls.multi import Merged, encode, merge
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class FeedStream:
         self.channel = channel
         self.retry_ms = retry_ms
         self.envelope = envelope
-        self.wants = (Want(channel, since, limit),)
+        self.wants = (ChannelRead(channel, since, limit),)
         self.first = first
         self.beat = wait
         # The first turn is answered at once, even if with no more than a position.
@@ -106,7 +106,7 @@ class FeedStream:
         return message(event.text, event=event.type, id=id, encoding=event.encoding)
 
 
-class ManyStream:
+class MultiStream:
     """One turn of a stream of many channels.
 
     Each message is one answer of `/v1/poll`; one with gaps is of the type `gap`.
@@ -119,7 +119,7 @@ class ManyStream:
 
     def __init__(
         self,
-        wants: tuple[Want, ...],
+        wants: tuple[ChannelRead, ...],
         limit: int,
         *,
         first: bool,
@@ -149,16 +149,16 @@ class ManyStream:
     def refuse(self, problem: Problem) -> Part:
         return Part(farewell(None), last=True)
 
-    def turn(self, part: Part) -> ManyStream:
+    def turn(self, part: Part) -> MultiStream:
         """The next turn, after `part` was written."""
         if not (part.moved or self.first):
             return self
         moved = dict(part.moved)
         wants = tuple(
-            Want(want.channel, moved.get(want.channel, want.since), want.limit)
+            ChannelRead(want.channel, moved.get(want.channel, want.since), want.limit)
             for want in self.wants
         )
-        return ManyStream(wants, self.limit, first=False, wait=self.beat)
+        return MultiStream(wants, self.limit, first=False, wait=self.beat)
 
     def _part(self, merged: Merged, hint: Hint) -> Part:
         told = self.retry_ms if self.first else None

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.etag import ANY
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer, Headers
+from pushhub.http.response import Headers, Response
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Event, rfc3339
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, UNKNOWN, Hint, Positions, Want, unreadable
+from pushhub.polls.base import AT_ONCE, UNKNOWN, ChannelRead, Hint, Positions, unreadable
 from pushhub.polls.feed import applied, poll_interval
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REVALIDATE = (b"cache-control", b"private, no-cache")
 
 
-class Value:
+class ValuePoll:
     """A poll of one channel's last event; `tags` are `If-None-Match`, read by `parse_tags`."""
 
     __slots__ = ("channel", "tags", "variant", "wait", "wants")
@@ -31,11 +31,11 @@ class Value:
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags
-        self.wants = (Want(channel, Start.LAST, 1, tags if tags or wait else None),)
+        self.wants = (ChannelRead(channel, Start.LAST, 1, tags if tags or wait else None),)
         self.wait = wait
         self.variant: Hashable = (wait, tags)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
         read = reads[self.channel]
         events = () if isinstance(read, Gap) else read.events
         if not events:
@@ -46,7 +46,7 @@ class Value:
         event = events[-1]
         if self._has(event):
             return None if self.wait else self._unchanged(event.cursor, hint)
-        return Answer(
+        return Response(
             200,
             (
                 (b"content-type", event.content_type.encode("latin-1")),
@@ -65,23 +65,23 @@ class Value:
             return read.latest
         return read.events[-1].cursor if read.events else Cursor(read.cursor.epoch, 0)
 
-    def nothing(self, at: Positions, hint: Hint) -> Answer:
+    def nothing(self, at: Positions, hint: Hint) -> Response:
         cursor = at[self.channel]
         if cursor == UNKNOWN:
             # Neither 304 nor 404 would be true.
             return self.refuse(unreadable())
         return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
 
-    def refuse(self, problem: Problem) -> Answer:
+    def refuse(self, problem: Problem) -> Response:
         return problem.answer()
 
     def _has(self, event: Event) -> bool:
         return bool(self.tags) and (str(event.cursor) in self.tags or ANY in self.tags)
 
-    def _unchanged(self, cursor: Cursor, hint: Hint) -> Answer:
-        return Answer(304, ((b"etag", cursor.etag.encode()), *self._cache(hint)))
+    def _unchanged(self, cursor: Cursor, hint: Hint) -> Response:
+        return Response(304, ((b"etag", cursor.etag.encode()), *self._cache(hint)))
 
-    def _missing(self, hint: Hint) -> Answer:
+    def _missing(self, hint: Hint) -> Response:
         problem = Problem(
             "no-value",
             "Nothing was published to this channel yet. Ask with 'Prefer: wait=25' to get the first"

@@ -20,8 +20,8 @@ from pushhub.server import taken
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
 from pushhub.server.descriptors import Descriptors
-from pushhub.server.http1.context import Lobby
-from pushhub.server.http1.handoff import Lending
+from pushhub.server.http1.context import ConnectionContext
+from pushhub.server.http1.handoff import Handoff
 from pushhub.server.reload import HANGUP
 from pushhub.server.sockets import port_of
 from pushhub.store.base import StoreError
@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
         self._when_started = started
         self._controls = controls
         config = _config(app)
-        self.lobby = cast("Lobby", config.http)
+        self.lobby = cast("ConnectionContext", config.http)
         super().__init__(config)
         self.collector = Collector(app.service.hub, self.server_state.connections)
 
@@ -123,10 +123,10 @@ class Server(uvicorn.Server):
         config = _config(control)
         config.load()
         # Its connections are among ours: they are drained and counted with them.
-        await self._listen(config, Lobby(control), self._controls)
+        await self._listen(config, ConnectionContext(control), self._controls)
 
     async def _listen(
-        self, config: uvicorn.Config, lobby: Lobby, sockets: Sequence[socket.socket]
+        self, config: uvicorn.Config, lobby: ConnectionContext, sockets: Sequence[socket.socket]
     ) -> None:
         loop = asyncio.get_running_loop()
 
@@ -167,7 +167,7 @@ class Server(uvicorn.Server):
         await service.hub.drain(0)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
-            if isinstance(connection, Lending):
+            if isinstance(connection, Handoff):
                 connection.cut()
         await self.app.close()
         self.collector.stop()
@@ -197,7 +197,7 @@ def _config(app: App | Control) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=Lobby(app),  # type: ignore[arg-type]
+        http=ConnectionContext(app),  # type: ignore[arg-type]
         ws="auto",
         lifespan="off",  # the store is opened and closed here, where its sentence is heard
         proxy_headers=False,

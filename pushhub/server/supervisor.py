@@ -27,7 +27,7 @@ from pushhub.server.banner import banner
 from pushhub.server.reload import HANGUP
 from pushhub.server.server import GRACE_SECONDS
 from pushhub.server.sockets import SHARES, bound, port_of
-from pushhub.server.worker import Beat, Failed, Hurry, Ready, Reroute, work, written_routes
+from pushhub.server.worker import Beat, Hurry, Ready, Reroute, WorkerFailed, work, written_routes
 
 if TYPE_CHECKING:
     import socket
@@ -92,7 +92,7 @@ class Worker:
         if isinstance(said, Ready):
             self.ready = True
             log.info("worker.ready", worker=self.index, pid=self.process.pid)
-        elif isinstance(said, Failed):
+        elif isinstance(said, WorkerFailed):
             self.failed = said.sentence
         elif isinstance(said, Beat):
             self.owes_since = None

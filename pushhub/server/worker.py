@@ -13,7 +13,7 @@ import orjson
 from pushhub import telemetry as logs
 from pushhub.app import create_app
 from pushhub.server.server import CannotListen, Server
-from pushhub.server.worker_metrics import Peers
+from pushhub.server.worker_metrics import WorkerMetrics
 from pushhub.settings import Route
 from pushhub.store.base import StoreError
 
@@ -33,7 +33,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class WorkerFailed:
     """What a worker says that cannot serve, before it ends."""
 
     sentence: str
@@ -92,7 +92,7 @@ def work(
     """
     logs.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
     supervisor = os.getppid()
-    peers = Peers(folder, index, settings.workers)
+    peers = WorkerMetrics(folder, index, settings.workers)
     server: WorkerServer
 
     def started(*ports: int) -> None:
@@ -123,7 +123,7 @@ def work(
         server = WorkerServer(app, started, controls=sockets[1:])
         server.run(sockets=sockets[:1])
     except (StoreError, CannotListen) as error:
-        line.send(Failed(str(error)))
+        line.send(WorkerFailed(str(error)))
         sys.exit(1)
     finally:
         peers.close(last=os.getppid() != supervisor)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 1.0
 
 
-class Peers:
+class WorkerMetrics:
     """A unix socket for each worker, in a folder of the supervisor's. Whoever connects is told the
     worker's metrics.
     """

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pushhub.http.forwarded import Proxies
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.path_pattern import parse_pattern
 from pushhub.log.channel import check_name
 from pushhub.settings.field import ORIGIN, SERVER, setting
@@ -36,7 +36,7 @@ def _header(name: str) -> str:
 
 def _network(text: str) -> str:
     try:
-        Proxies([text])
+        TrustedProxies([text])
     except ValueError:
         raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8.") from None
     return text

@@ -29,7 +29,7 @@ from pushhub.store.base import (
     StoreUnavailable,
 )
 from pushhub.store.epoch import draw_epoch, fingerprint
-from pushhub.store.read_range import Span, raised
+from pushhub.store.read_range import ReadRange, raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +60,8 @@ class _Channel:
             while len(events) > 1 and events[0].time < cutoff:
                 events.popleft()
 
-    def span(self, epoch: str) -> Span:
-        return Span(epoch, self.top - len(self.events) + 1, self.top)
+    def span(self, epoch: str) -> ReadRange:
+        return ReadRange(epoch, self.top - len(self.events) + 1, self.top)
 
 
 class MemoryStore:

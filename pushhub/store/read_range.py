@@ -29,13 +29,13 @@ def raised(floor: int, top: int) -> int:
     return max(LEAST_FLOOR, 1 << (top - 1).bit_length())
 
 
-def absent(epoch: str, floor: int) -> Span:
+def absent(epoch: str, floor: int) -> ReadRange:
     """The span of a channel that is not there."""
-    return Span(epoch, floor + 1, floor)
+    return ReadRange(epoch, floor + 1, floor)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ReadRange:
     """A channel keeps the offsets `oldest` to `top`; nothing when `oldest` is `top + 1`.
 
     `epoch` is the store's present one, not that of the events.

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 Record = Mapping[str, Any]
 
 
-class Place(NamedTuple):
+class HistoryPosition(NamedTuple):
     """A position in a channel. Epochs count from 0 in the order in which the history meets them."""
 
     epoch: int
@@ -39,10 +39,10 @@ class Place(NamedTuple):
 
 
 # Before everything: where a reader stands that began at the oldest event.
-BEGINNING = Place(-1, -1)
+BEGINNING = HistoryPosition(-1, -1)
 
 
-class Finding(NamedTuple):
+class HistoryFinding(NamedTuple):
     """A promise that was broken."""
 
     kind: str
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
 
 
 @dataclass(slots=True)
-class Report:
+class HistoryReport:
     """What a history comes to. Delivered, told and lost count each event once for each reader."""
 
     acknowledged: int = 0
@@ -71,7 +71,7 @@ class Report:
     recovery: float = 0.0
     """The longest time from a heal to a reader's first event that was published after it: seconds,
     infinite if one got none."""
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[HistoryFinding] = field(default_factory=list)
 
     def __str__(self) -> str:
         line = (
@@ -87,20 +87,20 @@ class Report:
 class Ack:
     """An event that a publisher was told is in the log."""
 
-    place: Place
+    place: HistoryPosition
     id: str
     at: float
 
 
 @dataclass(slots=True)
-class Told:
+class HistoryDelivery:
     """A gap that a reader was told: from where, where it goes on, after how many deliveries."""
 
-    since: Place
-    until: Place
+    since: HistoryPosition
+    until: HistoryPosition
     after: int
 
-    def covers(self, place: Place) -> bool:
+    def covers(self, place: HistoryPosition) -> bool:
         """Whether the gap says that the event there may be lost."""
         if place.epoch == self.until.epoch:
             return place.offset <= self.until.offset and place > self.since
@@ -114,14 +114,14 @@ class Told:
 class Trail:
     """One reader's way through one channel."""
 
-    start: Place
-    at: Place
-    got: dict[Place, float] = field(default_factory=dict)
+    start: HistoryPosition
+    at: HistoryPosition
+    got: dict[HistoryPosition, float] = field(default_factory=dict)
     # After each delivery: the latest event so far.
-    latest: list[Place] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    latest: list[HistoryPosition] = field(default_factory=list)
+    told: list[HistoryDelivery] = field(default_factory=list)
 
-    def knows(self, place: Place) -> bool | None:
+    def knows(self, place: HistoryPosition) -> bool | None:
         """Whether a gap told of a missing event in time; None if there is nothing later yet."""
         later = bisect.bisect_right(self.latest, place)
         if any(gap.after <= later and gap.covers(place) for gap in self.told):
@@ -133,16 +133,16 @@ class Checker:
     """Takes in a history line by line; `report` says what it comes to."""
 
     def __init__(self) -> None:
-        self._report = Report()
+        self._report = HistoryReport()
         self._epochs: dict[str, int] = {}
         self._born: list[float] = []
         self._invoked: dict[str, float] = {}
         self._keyed: set[str] = set()
         self._acks: dict[str, list[Ack]] = defaultdict(list)
-        self._contents: dict[tuple[str, Place], str] = {}
-        self._places: dict[str, set[tuple[str, Place]]] = defaultdict(set)
+        self._contents: dict[tuple[str, HistoryPosition], str] = {}
+        self._places: dict[str, set[tuple[str, HistoryPosition]]] = defaultdict(set)
         self._trails: dict[tuple[str, str], Trail] = {}
-        self._values: dict[tuple[str, str], tuple[Place, float]] = {}
+        self._values: dict[tuple[str, str], tuple[HistoryPosition, float]] = {}
         self._fresh: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
         # When something that may lose events was broken, and until when.
         self._faults: list[list[float]] = []
@@ -164,7 +164,7 @@ class Checker:
 
     def _take_ok(self, record: Record) -> None:
         self._report.acknowledged += 1
-        place = Place(self._rank(record["epoch"]), record["offset"])
+        place = HistoryPosition(self._rank(record["epoch"]), record["offset"])
         self._saw(record["channel"], place, record["id"], "")
         self._acks[record["channel"]].append(Ack(place, record["id"], self._at))
 
@@ -178,7 +178,7 @@ class Checker:
         since, cursor = trail.at, self._place(record["cursor"])
         expected = since.offset + 1 if since != BEGINNING else None
         for epoch, offset, id_ in record["events"]:
-            place = Place(self._rank(epoch), offset)
+            place = HistoryPosition(self._rank(epoch), offset)
             self._saw(channel, place, id_, reader)
             if expected is not None and offset != expected:
                 kind = "hole" if offset > expected else "order"
@@ -198,7 +198,7 @@ class Checker:
         if record.get("up_to_date") and "asked" in record:
             self._check_claim(record, cursor)
 
-    def _check_claim(self, record: Record, cursor: Place) -> None:
+    def _check_claim(self, record: Record, cursor: HistoryPosition) -> None:
         for ack in reversed(self._acks[record["channel"]]):
             if ack.at < record["asked"] and ack.place > cursor:
                 text = f"{record['cursor']} is said to be up to date, but {ack.id} came before"
@@ -211,7 +211,7 @@ class Checker:
         channel, reader, trail = self._come(record)
         self._report.gaps += 1
         since, until = trail.at, self._place(record["cursor"])
-        trail.told.append(Told(since, until, len(trail.latest)))
+        trail.told.append(HistoryDelivery(since, until, len(trail.latest)))
         trail.at = until
         born = self._born[since.epoch] if since != BEGINNING else 0.0
         if not any(begin <= self._at and end >= born for begin, end in self._faults):
@@ -233,7 +233,7 @@ class Checker:
 
     def _take_value(self, record: Record) -> None:
         channel, reader = record["channel"], record["reader"]
-        place = Place(self._rank(record["epoch"]), record["offset"])
+        place = HistoryPosition(self._rank(record["epoch"]), record["offset"])
         self._saw(channel, place, record["id"], reader)
         before, seen = self._values.get((channel, reader), (BEGINNING, self._at))
         if place < before and not any(
@@ -258,7 +258,7 @@ class Checker:
 
     # What follows from it
 
-    def report(self) -> Report:
+    def report(self) -> HistoryReport:
         """What the history comes to; to be asked once."""
         report = self._report
         for (channel, reader), trail in self._trails.items():
@@ -313,16 +313,16 @@ class Checker:
             - heal
         )
 
-    def _saw(self, channel: str, place: Place, id_: str, reader: str) -> None:
+    def _saw(self, channel: str, place: HistoryPosition, id_: str, reader: str) -> None:
         known = self._contents.setdefault((channel, place), id_)
         if known != id_:
             text = f"offset {place.offset} is {known}, and it is {id_}"
             self._find("content", channel, reader, text)
         self._places[id_].add((channel, place))
 
-    def _place(self, cursor: str) -> Place:
+    def _place(self, cursor: str) -> HistoryPosition:
         epoch, _, offset = cursor.rpartition("-")
-        return Place(self._rank(epoch), int(offset))
+        return HistoryPosition(self._rank(epoch), int(offset))
 
     def _rank(self, epoch: str) -> int:
         rank = self._epochs.setdefault(epoch, len(self._epochs))
@@ -331,10 +331,10 @@ class Checker:
         return rank
 
     def _find(self, kind: str, channel: str, reader: str, text: str) -> None:
-        self._report.findings.append(Finding(kind, channel, reader, text))
+        self._report.findings.append(HistoryFinding(kind, channel, reader, text))
 
 
-def check(records: Iterable[Record]) -> Report:
+def check(records: Iterable[Record]) -> HistoryReport:
     """What a whole history comes to."""
     checker = Checker()
     for record in records:

@@ -14,7 +14,7 @@ import orjson
 
 from pushhub.runtime import Runtime
 from pushhub.settings import Settings
-from pushhub.testing.simulation.http import Client, Response
+from pushhub.testing.simulation.http import SimulatedClient, SimulatedResponse
 from pushhub.testing.simulation.loop import SimulatedLoop
 from pushhub.testing.simulation.network import Network
 from pushhub.testing.simulation.node import Node
@@ -27,10 +27,12 @@ NAME = "hub"
 EPOCH_SECONDS = 1_800_000_000.0
 
 
-class Exchange:
+class VirtualRequest:
     """A request that was sent; its response may come later."""
 
-    def __init__(self, hub: VirtualHub, task: asyncio.Task[Response], client: Client) -> None:
+    def __init__(
+        self, hub: VirtualHub, task: asyncio.Task[SimulatedResponse], client: SimulatedClient
+    ) -> None:
         self._hub = hub
         self._task = task
         self._client = client
@@ -40,17 +42,17 @@ class Exchange:
         """Whether the response is there."""
         return self._task.done()
 
-    def response(self) -> Response:
+    def response(self) -> SimulatedResponse:
         """The response, after as much virtual time as it takes.
 
         Raises:
             OSError: the connection broke before the response was whole.
             TimeoutError: there was none within two minutes of virtual time.
         """
-        response: Response = self._hub.run(self._wait())
+        response: SimulatedResponse = self._hub.run(self._wait())
         return response
 
-    async def _wait(self) -> Response:
+    async def _wait(self) -> SimulatedResponse:
         return await self._task
 
     def disconnect(self) -> None:
@@ -90,12 +92,12 @@ class VirtualHub:
         target: str,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-    ) -> Exchange:
+    ) -> VirtualRequest:
         """Send a request on a connection of its own, and let it wait."""
-        client = Client(self._network, NAME)
+        client = SimulatedClient(self._network, NAME)
         task = self._loop.create_task(client.ask(method, target, headers, body))
         self.run(asyncio.sleep(0.01))
-        return Exchange(self, task, client)
+        return VirtualRequest(self, task, client)
 
     def ask(
         self,
@@ -103,7 +105,7 @@ class VirtualHub:
         target: str,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-    ) -> Response:
+    ) -> SimulatedResponse:
         """Send a request, and wait for its response."""
         return self.begin(method, target, headers, body).response()
 

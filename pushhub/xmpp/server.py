@@ -11,23 +11,23 @@ import structlog
 from pushhub.auth.tokens import Tokens
 from pushhub.log.grant import EVERYTHING, Grant
 from pushhub.store.base import StoreError
-from pushhub.xmpp.cluster.membership import Nodes
+from pushhub.xmpp.cluster.membership import Membership
 from pushhub.xmpp.cluster.serialize import load_session, resume_feeds
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.model.jid import Jid, parse_jid
 from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure, may_fail
-from pushhub.xmpp.routing.iq import Queries
-from pushhub.xmpp.routing.local_user import Home
-from pushhub.xmpp.routing.messages import Messages
-from pushhub.xmpp.routing.presence import Presences
-from pushhub.xmpp.routing.session import Session
-from pushhub.xmpp.sasl import Identity, Mechanism, mechanisms
-from pushhub.xmpp.sasl.credentials import Gate
+from pushhub.xmpp.routing.iq import IqRouter
+from pushhub.xmpp.routing.local_user import LocalUser
+from pushhub.xmpp.routing.messages import MessageRouter
+from pushhub.xmpp.routing.presence import PresenceRouter
+from pushhub.xmpp.routing.session import XmppSession
+from pushhub.xmpp.sasl import Mechanism, SaslIdentity, mechanisms
+from pushhub.xmpp.sasl.credentials import AccountCredentials
 from pushhub.xmpp.storage.accounts import Accounts
 from pushhub.xmpp.storage.archive import archived_as
-from pushhub.xmpp.storage.key_value import Registers
+from pushhub.xmpp.storage.key_value import KeyValueStore
 from pushhub.xmpp.storage.roster import Rosters
-from pushhub.xmpp.transport.stream import Stream, Transport
+from pushhub.xmpp.transport.stream import Transport, XmppStream
 from pushhub.xmpp.xep import EXTENSIONS
 from pushhub.xmpp.xep.caps import version_of
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pushhub.hub.hub import Hub
     from pushhub.xml import Element
-    from pushhub.xmpp.model.policy import Policy
+    from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.xep.pubsub.feeds import Feeds
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ PUBSUB_HOST = "pubsub"
 TOKEN_MECHANISMS = frozenset({"OAUTHBEARER", "X-OAUTH2"})
 
 
-class Server:
+class XmppServer:
     """Serves the domains of the settings, on one hub.
 
     Args:
@@ -63,7 +63,7 @@ class Server:
     def __init__(
         self,
         hub: Hub,
-        settings: Policy,
+        settings: XmppPolicy,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -84,18 +84,18 @@ class Server:
         self._secret = random_bytes(32)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self.homes: dict[str, Home] = {}
+        self.homes: dict[str, LocalUser] = {}
         # Those whose last session has gone, until it is written down what it got.
-        self._closing: dict[str, Home] = {}
+        self._closing: dict[str, LocalUser] = {}
         self.feeds: Feeds
-        self.registers = Registers(hub)
+        self.registers = KeyValueStore(hub)
         self.accounts = Accounts(self.registers, random_bytes)
-        self.nodes = Nodes(self)
+        self.nodes = Membership(self)
         self.rosters = Rosters(self.registers, self.nodes, settings.xmpp_roster_items)
-        self.messages = Messages(self)
-        self.presences = Presences(self)
+        self.messages = MessageRouter(self)
+        self.presences = PresenceRouter(self)
         self.extensions = EXTENSIONS
-        self.queries = Queries(self)
+        self.queries = IqRouter(self)
         for extension in self.extensions:
             if extension.begin is not None:
                 extension.begin(self)
@@ -142,10 +142,10 @@ class Server:
 
     # For transports
 
-    def stream(self, domain: str, transport: Transport) -> Stream | None:
+    def stream(self, domain: str, transport: Transport) -> XmppStream | None:
         """A new stream of a client to `domain`, to be opened; None if that is not served here."""
         domain = domain.lower().removesuffix(".")
-        return Stream(self, domain, transport) if domain in self.domains else None
+        return XmppStream(self, domain, transport) if domain in self.domains else None
 
     # For streams
 
@@ -163,11 +163,11 @@ class Server:
         """The mechanism of a name, if it is offered."""
         return self._mechanisms.get(name)
 
-    def gate(self, domain: str) -> Gate:
+    def gate(self, domain: str) -> AccountCredentials:
         """What a login at `domain` can ask."""
-        return Gate(self, domain, self._tokens, self._secret)
+        return AccountCredentials(self, domain, self._tokens, self._secret)
 
-    async def join(self, stream: Stream, identity: Identity, resource: str) -> Session:
+    async def join(self, stream: XmppStream, identity: SaslIdentity, resource: str) -> XmppSession:
         """Bind a resource; "" draws one. Whoever has it now is sent away (RFC 6120 §7.7.2.2).
 
         Raises:
@@ -183,7 +183,7 @@ class Server:
         if old is None and len(home.sessions) >= self.settings.xmpp_resources:
             text = f"An account has at most {self.settings.xmpp_resources} sessions."
             raise StanzaError("resource-constraint", text)
-        session = Session(self, stream, home, jid, identity)
+        session = XmppSession(self, stream, home, jid, identity)
         home.sessions[jid.resource] = session
         if old is not None:
             old.stream.fail(_conflict())
@@ -196,16 +196,16 @@ class Server:
             raise
         return session
 
-    def _home(self, jid: Jid, identity: Identity) -> Home:
+    def _home(self, jid: Jid, identity: SaslIdentity) -> LocalUser:
         home = self.homes.get(jid.bare)
         if home is None:
             bare = jid.with_resource("")
-            home = self.homes[jid.bare] = Home(self, bare, anonymous=identity.anonymous)
+            home = self.homes[jid.bare] = LocalUser(self, bare, anonymous=identity.anonymous)
             if self._timer is None:
                 self._later()
         return home
 
-    async def adopt(self, stream: Stream, identity: Identity, record: Any) -> Session:
+    async def adopt(self, stream: XmppStream, identity: SaslIdentity, record: Any) -> XmppSession:
         """Go on with a session that another node has left.
 
         Raises:
@@ -238,7 +238,7 @@ class Server:
                 home.go_on()
         return session
 
-    def suspend(self, session: Session) -> None:
+    def suspend(self, session: XmppSession) -> None:
         """A session goes on elsewhere: it is not here any more, and nobody is told of an end."""
         self._forget(session)
         self.feeds.left(session)
@@ -250,7 +250,7 @@ class Server:
         if (home := self._closing.get(bare)) is not None:
             await home.remember()
 
-    async def _close(self, home: Home) -> None:
+    async def _close(self, home: LocalUser) -> None:
         await home.remember()
         if self._closing.get(home.jid.bare) is home:
             del self._closing[home.jid.bare]
@@ -262,7 +262,7 @@ class Server:
 
     def leave(
         self,
-        session: Session,
+        session: XmppSession,
         undelivered: Sequence[Element] = (),
         unconfirmed: Sequence[Element] = (),
     ) -> None:
@@ -281,7 +281,7 @@ class Server:
         if session is not None:
             session.stream.fail(_conflict())
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: XmppSession) -> None:
         home = session.home
         del home.sessions[session.jid.resource]
         if not home.sessions:
@@ -291,7 +291,7 @@ class Server:
             if not home.anonymous:
                 self._closing[home.jid.bare] = home
 
-    async def _left(self, session: Session, undelivered: Sequence[Element]) -> None:
+    async def _left(self, session: XmppSession, undelivered: Sequence[Element]) -> None:
         if not session.home.sessions:
             await self._close(session.home)
         await self.presences.withdraw(session)
@@ -299,7 +299,7 @@ class Server:
         for stanza in undelivered:
             await self._bounce(session, stanza)
 
-    async def _bounce(self, session: Session, stanza: Element) -> None:
+    async def _bounce(self, session: XmppSession, stanza: Element) -> None:
         """XEP-0206 §12: who sent something to a client that is gone hears of it. What is in an
         archive is not lost, and comes again."""
         if stanza.name == "presence" or not may_fail(stanza):
@@ -338,7 +338,7 @@ class Server:
         """An id that nobody can guess: of a resource, of a request."""
         return self.random_bytes(9).hex()
 
-    def grant(self, session: Session) -> Grant:
+    def grant(self, session: XmppSession) -> Grant:
         """What a session may do with channels."""
         return EVERYTHING if self.settings.dev else session.identity.grant
 
@@ -353,7 +353,7 @@ class Server:
         if self.homes:
             self._later()
 
-    async def _remember_all(self, homes: list[Home]) -> None:
+    async def _remember_all(self, homes: list[LocalUser]) -> None:
         for home in homes:
             await home.inherit()
             await home.remember()

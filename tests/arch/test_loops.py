@@ -15,29 +15,29 @@ _OUT = ("pushhub/bench/", "pushhub/testing/")
 
 # module:function → what a round waits for; what ends the loop.
 LOOPS = {
-    "cli/follow.py:Follower.follow": "a poll or a backoff; the user ends it",
+    "cli/follow.py:TailFollower.follow": "a poll or a backoff; the user ends it",
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
     "hub/drain.py:let_go": "a step, or a turn of the loop when time is up; no hold is left",
-    "hub/subscription.py:Follow.start": "a hold or 1 s; each round reads on, a drain or "
+    "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",
-    "origin/client/pool.py:Client.ask": "a connection; sent again once",
-    "origin/shared/fetcher.py:Fetching._ask": "bytes; the body's end, 240 KiB or the "
+    "origin/client/pool.py:OriginClient.ask": "a connection; sent again once",
+    "origin/shared/fetcher.py:Fetcher._ask": "bytes; the body's end, 240 KiB or the "
     "origin's silence",
-    "origin/grip/gateway.py:Grip._answered": "2**n s and a random part; the hold's end cancels it",
+    "origin/grip/gateway.py:GripGateway._answered": "2**n s and a random part; the hold's end cancels it",
     "origin/grip/gateway.py:read_body": "bytes; the body's end, a size or the origin's silence",
-    "origin/grip/stream.py:Course._first": "bytes; the body's end or the origin's silence",
-    "origin/client/connection.py:Link.ask": "news of the connection; the response, its end or "
+    "origin/grip/stream.py:GripResponseStream._first": "bytes; the body's end or the origin's silence",
+    "origin/client/connection.py:UpstreamConnection.ask": "news of the connection; the response, its end or "
     "its silence",
-    "origin/client/connection.py:Link.piece": "news of the connection; a piece, its end or "
+    "origin/client/connection.py:UpstreamConnection.piece": "news of the connection; a piece, its end or "
     "its silence",
-    "origin/client/connection.py:Link.wired": "news of the connection; a piece, its end or "
+    "origin/client/connection.py:UpstreamConnection.wired": "news of the connection; a piece, its end or "
     "its silence",
-    "origin/exchange.py:Passage._write": "bytes and room; the body's end or either side's silence",
+    "origin/exchange.py:ProxyExchange._write": "bytes and room; the body's end or either side's silence",
     "origin/shared/resource.py:Resource._looks": "a fetch; each round decides all requests from "
     "before it, and one that decides none is given up and told",
-    "origin/shared/table.py:Sharing._clear": "30 s; no channel is left to delete",
-    "origin/client/response.py:Response.body": "bytes; the body's end or the origin's silence",
-    "grip/sequence.py:Order._settle": "nothing; each round takes an item",
+    "origin/shared/table.py:ResourceTable._clear": "30 s; no channel is left to delete",
+    "origin/client/response.py:UpstreamResponse.body": "bytes; the body's end or the origin's silence",
+    "grip/sequence.py:ItemSequence._settle": "nothing; each round takes an item",
     "server/http1/proxy.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
     "server/server.py:Server._reroute": "the reading of routes; one round for each SIGHUP",
     "server/server.py:Server._unless_forced": "the task, or a tick; the task's end",
@@ -47,24 +47,24 @@ LOOPS = {
     "store/redis/idle.py:IdleWalk._remove": "a reply for each slice; the last channel of the SCAN",
     "store/redis/idle.py:IdleWalk._walk": "a pause for each SCAN; the last key, or another's claim",
     "store/redis/idle.py:IdleWalk.run": "a pause between walks; the store's end cancels it",
-    "store/redis/link.py:Link.close": "the tasks' end",
-    "store/redis/link.py:Link._keep": "a loss, then pauses that double; the link's end cancels it",
-    "store/redis/link.py:Link._watch": "a sleep; the link's end cancels it",
+    "store/redis/link.py:RedisLink.close": "the tasks' end",
+    "store/redis/link.py:RedisLink._keep": "a loss, then pauses that double; the link's end cancels it",
+    "store/redis/link.py:RedisLink._watch": "a sleep; the link's end cancels it",
     "store/redis/sentinel.py:Sentinels.close": "the tasks' end, which are cancelled in each round",
     "store/redis/sentinel.py:Sentinels._listen": "a message or a second, and pauses that double "
     "after a loss; the link's end cancels it",
     "store/sqlite/store.py:SqliteStore._sweep": "a turn of the writer for each slice; the last "
     "channel",
     "store/sqlite/store.py:SqliteStore._write": "a job of the queue; the last job ends it",
-    "api/asgi.py:Exchange._body": "a message of the server; the body's end",
-    "api/asgi.py:Exchange._completed": "a message of the server; the client's end",
-    "api/asgi.py:Exchange._stream": "a step of the stream; its end",
+    "api/asgi.py:AsgiExchange._body": "a message of the server; the body's end",
+    "api/asgi.py:AsgiExchange._completed": "a message of the server; the client's end",
+    "api/asgi.py:AsgiExchange._stream": "a step of the stream; its end",
     "api/channels.py:delete_many.work": "a page of names; the last, or 10,000 channels",
-    "api/asgi_proxy.py:Passing._body": "a message of the server; the body's end",
-    "api/asgi_proxy.py:Passing._gone": "a message of the server; the client's end",
-    "xmpp/routing/local_user.py:Home.bring": "a page of the archive; each round reads on",
-    "xmpp/routing/local_user.py:Home._flush": "a page of the archive; each round reads on",
-    "xmpp/server.py:Server.settle": "the tasks' end",
+    "api/asgi_proxy.py:AsgiProxy._body": "a message of the server; the body's end",
+    "api/asgi_proxy.py:AsgiProxy._gone": "a message of the server; the client's end",
+    "xmpp/routing/local_user.py:LocalUser.bring": "a page of the archive; each round reads on",
+    "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",
+    "xmpp/server.py:XmppServer.settle": "the tasks' end",
     "xmpp/transport/sessions.py:BoshSessions._hand_over": "a sleep; a deadline",
     "xmpp/xep/mam.py:Archive.first_since": "a read; each round halves the span",
     "xmpp/xep/mam.py:Archive.forward": "a page of the archive; each round reads on",
@@ -104,5 +104,7 @@ def test_every_loop_that_waits_says_what_ends_it() -> None:
         for where in loops(name)
     }
     assert found - LOOPS.keys() == set(), "say what makes these pause, and what ends them"
-    unlisted = {"hub/subscription.py:Follow.start"}  # It waits for a hold, and so without `await`.
+    unlisted = {
+        "hub/subscription.py:Subscription.start"
+    }  # It waits for a hold, and so without `await`.
     assert LOOPS.keys() - found - unlisted == set(), "these are no more"

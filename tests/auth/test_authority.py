@@ -3,7 +3,7 @@ import base64
 import pytest
 from pydantic import SecretStr
 
-from pushhub.auth import Authority
+from pushhub.auth import Authenticator
 from pushhub.auth.api_keys import new_secret, secret_hash
 from pushhub.http.problem import Problem
 from pushhub.http.request import Request
@@ -22,8 +22,8 @@ SETTINGS = Settings(
 TOKEN = sign(sub="ann", pushhub=CLAIM)
 
 
-def authority(settings: Settings = SETTINGS) -> Authority:
-    return Authority(settings, lambda: NOW)
+def authority(settings: Settings = SETTINGS) -> Authenticator:
+    return Authenticator(settings, lambda: NOW)
 
 
 def ask(**headers: str) -> Grant:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.servers.naive import Plain
 from pushhub.bench.crew import Crew
 from pushhub.bench.response import payload
-from pushhub.bench.tally import Report
+from pushhub.bench.tally import BenchReport
 
 NEVER = None
 
@@ -80,8 +80,8 @@ def run(
     script: list[bytes],
     clients: int = 1,
     published: int = 3,
-    until: Callable[[Report], bool] = lambda report: report.received == 3,
-) -> tuple[Report, list[str]]:
+    until: Callable[[BenchReport], bool] = lambda report: report.received == 3,
+) -> tuple[BenchReport, list[str]]:
     """What a generator makes of a script, and the cursors that it asked with."""
     asked: list[str] = []
     with (

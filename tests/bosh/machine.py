@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pushhub import xml
-from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
-from pushhub.bosh.body import HTTPBIND, Body, parse, terminate
-from pushhub.bosh.condition import BindingError, Condition
-from pushhub.bosh.negotiation import DEFAULT_CONTENT, Policy
-from pushhub.bosh.session import Session
+from pushhub.bosh.action import Action, Deliver, Ended, Respond, Restart
+from pushhub.bosh.body import HTTPBIND, BoshBody, parse, terminate
+from pushhub.bosh.condition import BindingError, BoshCondition
+from pushhub.bosh.negotiation import DEFAULT_CONTENT, BoshPolicy
+from pushhub.bosh.session import BoshSession
 from pushhub.xml import Element
 from tests.bosh.echo import JID, Echo, StreamError
 
@@ -32,7 +32,7 @@ class Reply:
 class Member:
     """A session with its stream."""
 
-    session: Session
+    session: BoshSession
     stream: Echo = field(default_factory=Echo)
     ended: Ended | None = None
 
@@ -40,8 +40,8 @@ class Member:
 class Machine:
     """A server with one domain. `policy` is what it grants."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
-        self.policy = policy or Policy()
+    def __init__(self, policy: BoshPolicy | None = None) -> None:
+        self.policy = policy or BoshPolicy()
         self.now = 1000.0
         self.members: dict[str, Member] = {}
         self.forgotten: list[Member] = []
@@ -68,7 +68,7 @@ class Machine:
             if body.sid:
                 member = self.members.get(body.sid)
                 if member is None:
-                    self._reply(name, terminate(Condition.ITEM_NOT_FOUND))
+                    self._reply(name, terminate(BoshCondition.ITEM_NOT_FOUND))
                     return
                 self.waiting[name] = body.sid
                 actions = member.session.request(body.rid, body, raw, self.now, name)
@@ -79,12 +79,12 @@ class Machine:
             return
         self.do(member, actions)
 
-    def _open(self, name: str, body: Body, raw: bytes) -> tuple[Member, list[Action]]:
+    def _open(self, name: str, body: BoshBody, raw: bytes) -> tuple[Member, list[Action]]:
         self._sids += 1
         sid = f"sid{self._sids}"
-        session, actions = Session.create(sid, body, raw, self.policy, self.now, name)
+        session, actions = BoshSession.create(sid, body, raw, self.policy, self.now, name)
         if body.get("to") != HOST:
-            raise body.refused("Another host.", Condition.HOST_UNKNOWN)
+            raise body.refused("Another host.", BoshCondition.HOST_UNKNOWN)
         member = self.members[sid] = Member(session)
         self.waiting[name] = sid
         session.put(member.stream.features())
@@ -96,7 +96,7 @@ class Machine:
         content = session.terms.content
         for action in actions:
             match action:
-                case Answer(handle, body, status):
+                case Respond(handle, body, status):
                     self._reply(str(handle), body, status, content)
                 case Deliver(elements):
                     self._deliver(member, elements)
@@ -117,7 +117,7 @@ class Machine:
             try:
                 member.session.put(*member.stream.receive(element))
             except StreamError as error:
-                condition = Condition.REMOTE_STREAM_ERROR
+                condition = BoshCondition.REMOTE_STREAM_ERROR
                 self.do(member, member.session.terminate(condition, [error.element], self.now))
                 return
 

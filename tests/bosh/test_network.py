@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pushhub import xml
-from pushhub.bosh.action import Action, Answer, Deliver, Ended
+from pushhub.bosh.action import Action, Deliver, Ended, Respond
 from pushhub.bosh.body import CLIENT, parse
-from pushhub.bosh.negotiation import Policy
-from pushhub.bosh.session import Session
+from pushhub.bosh.negotiation import BoshPolicy
+from pushhub.bosh.session import BoshSession
 from pushhub.xml import Element
 from tests.bosh.machine import body
 
@@ -64,8 +64,8 @@ class Network(RuleBasedStateMachine):
         self.acks = acks
         more: dict[str, Any] = {"ack": 1} if acks else {}
         raw = body(FIRST, to="localhost", ver="1.6", wait=30, hold=hold, **more)
-        policy = Policy(hold=3, inactivity=10_000)
-        self.session, actions = Session.create("s", parse(raw), raw, policy, self.now, None)
+        policy = BoshPolicy(hold=3, inactivity=10_000)
+        self.session, actions = BoshSession.create("s", parse(raw), raw, policy, self.now, None)
         self.requests = hold + 1
         self.rid = self.processed = FIRST
         attempt = Attempt(FIRST, raw, arrived=True)
@@ -77,7 +77,7 @@ class Network(RuleBasedStateMachine):
     def do(self, actions: list[Action]) -> None:
         for action in [*actions, *self.session.flush(self.now)]:
             match action:
-                case Answer(handle, answer, status):
+                case Respond(handle, answer, status):
                     assert status == 200
                     assert isinstance(handle, Attempt)
                     assert handle.answer is None, "answered twice"
@@ -205,7 +205,7 @@ class Network(RuleBasedStateMachine):
         waiting = list(self.session._window.waiting())
         self.do(self.session.release(self.now))
         assert all(entry.handle is None for entry in waiting)
-        self.session = Session.load(self.session.dump(self.now), self.now)
+        self.session = BoshSession.load(self.session.dump(self.now), self.now)
 
     # What must be true
 

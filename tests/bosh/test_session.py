@@ -5,13 +5,13 @@ import tracemalloc
 
 import pytest
 
-from pushhub.bosh.action import Answer, Ended
+from pushhub.bosh.action import Ended, Respond
 from pushhub.bosh.body import EMPTY, parse
 from pushhub.bosh.checks import MAX_REPEATS
-from pushhub.bosh.condition import Condition
-from pushhub.bosh.negotiation import Policy
+from pushhub.bosh.condition import BoshCondition
+from pushhub.bosh.negotiation import BoshPolicy
 from pushhub.bosh.outbox import MAX_ANSWER_BYTES, MAX_QUEUED
-from pushhub.bosh.session import Session
+from pushhub.bosh.session import BoshSession
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED
 from pushhub.xml import MAX_DEPTH, Element
 from tests.bosh.machine import Machine, Member, body
@@ -109,7 +109,7 @@ def test_who_is_not_there_is_told_of_the_end_with_the_next_request(
     error = b"<stream:error xmlns:stream='http://etherx.jabber.org/streams'/>"
     machine.put(MESSAGE)
     machine.do(
-        member, member.session.terminate(Condition.REMOTE_STREAM_ERROR, [error], machine.now)
+        member, member.session.terminate(BoshCondition.REMOTE_STREAM_ERROR, [error], machine.now)
     )
     assert member.ended is None
     player.do_send("a : MESSAGE(lost)")
@@ -122,7 +122,7 @@ def test_who_is_not_there_is_told_of_the_end_with_the_next_request(
 
 def test_who_never_comes_for_the_end_is_given_up(machine: Machine, player: Player) -> None:
     member = machine.last
-    machine.do(member, member.session.terminate(Condition.SYSTEM_SHUTDOWN, [], machine.now))
+    machine.do(member, member.session.terminate(BoshCondition.SYSTEM_SHUTDOWN, [], machine.now))
     machine.turn(151)
     assert ended(machine).reason == "inactivity"
 
@@ -131,7 +131,7 @@ def test_the_server_ends_a_session_that_waits(machine: Machine, player: Player) 
     player.do_send("a")
     player.do_send("early +3")
     member = machine.last
-    machine.do(member, member.session.terminate(Condition.SYSTEM_SHUTDOWN, [], machine.now))
+    machine.do(member, member.session.terminate(BoshCondition.SYSTEM_SHUTDOWN, [], machine.now))
     player.see_ends("a", "system-shutdown")
     player.see_ends("early", "other-request")
     assert member.session.send(b"x", now=machine.now) == []
@@ -139,7 +139,7 @@ def test_the_server_ends_a_session_that_waits(machine: Machine, player: Player) 
     assert member.session.expire(machine.now) == []
     raw = body(1, "s")
     (answer,) = member.session.request(1, parse(raw), raw, machine.now, "late")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Respond)
     assert b"item-not-found" in answer.body
 
 
@@ -294,7 +294,7 @@ def test_a_bad_ack_ends_the_session(machine: Machine) -> None:
 
 
 def test_two_are_held_where_that_is_granted() -> None:
-    machine = Machine(Policy(hold=2))
+    machine = Machine(BoshPolicy(hold=2))
     player = Player(machine)
     player.do_login("hold=2")
     for name in ("a", "b"):
@@ -309,7 +309,7 @@ def test_two_are_held_where_that_is_granted() -> None:
 
 
 def test_answers_are_due_in_rid_order_though_one_was_repeated() -> None:
-    machine = Machine(Policy(hold=2))
+    machine = Machine(BoshPolicy(hold=2))
     player = Player(machine)
     player.do_login("hold=2 wait=10")
     player.do_send("a")
@@ -323,7 +323,7 @@ def test_answers_are_due_in_rid_order_though_one_was_repeated() -> None:
 
 
 def test_pauses_may_be_forbidden() -> None:
-    machine = Machine(Policy(maxpause=0))
+    machine = Machine(BoshPolicy(maxpause=0))
     player = Player(machine)
     player.do_login("")
     player.see_attributes("login1.open", "!maxpause")
@@ -332,7 +332,7 @@ def test_pauses_may_be_forbidden() -> None:
 
 
 def test_what_is_not_granted_is_not_announced() -> None:
-    machine = Machine(Policy(polling=0, compression=False))
+    machine = Machine(BoshPolicy(polling=0, compression=False))
     player = Player(machine)
     player.do_login("wait=0")
     player.see_attributes("login1.open", "!polling !accept !ack !stream !charsets inactivity=151")
@@ -379,7 +379,7 @@ def moved(machine: Machine) -> None:
     machine.do(member, member.session.release(machine.now))
     dumped = json.dumps(member.session.dump(machine.now))
     machine.now += 5000
-    member.session = Session.load(json.loads(dumped), machine.now)
+    member.session = BoshSession.load(json.loads(dumped), machine.now)
 
 
 def test_a_session_moves_and_its_client_does_not_notice(machine: Machine, player: Player) -> None:
@@ -424,7 +424,7 @@ def test_keys_pauses_and_terms_move_along(machine: Machine) -> None:
 
 def test_a_farewell_moves_along(machine: Machine, player: Player) -> None:
     member = machine.last
-    machine.do(member, member.session.terminate(Condition.SYSTEM_SHUTDOWN, [], machine.now))
+    machine.do(member, member.session.terminate(BoshCondition.SYSTEM_SHUTDOWN, [], machine.now))
     moved(machine)
     player.do_send("a")
     player.see_ends("a", "system-shutdown")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pushhub.doctor import Finding, Level, machine, redis_setup, sqlite
+from pushhub.doctor import Finding, Severity, machine, redis_setup, sqlite
 from pushhub.doctor import redis as asked
 from pushhub.doctor.redis_setup import Setup, judge
 from pushhub.settings import Settings
@@ -217,23 +217,23 @@ def judged(
 
 
 def test_nothing_is_wrong_with_a_good_one() -> None:
-    assert {one.level for one in judged().values()} == {Level.OK}
+    assert {one.level for one in judged().values()} == {Severity.OK}
 
 
 @pytest.mark.parametrize(
     ("versions", "level", "told"),
     [
-        ({"redis_version": "6.0.16"}, Level.BAD, "Redis 6.0.16 is too old"),
-        ({"redis_version": "6.2.0"}, Level.OK, "Redis 6.2.0"),
-        ({"redis_version": "7.4.1"}, Level.OK, "Redis 7.4.1"),
-        ({"redis_version": "8.0.0"}, Level.WARN, "newer"),
-        ({"redis_version": "7.2.4", "valkey_version": "7.2.5"}, Level.WARN, "older"),
-        ({"redis_version": "7.2.4", "valkey_version": "8.0.0"}, Level.OK, "Valkey 8.0.0"),
-        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, Level.OK, "Valkey 9.1.2"),
-        ({"redis_version": "7.2.4", "valkey_version": "10.0.0"}, Level.WARN, "newer"),
+        ({"redis_version": "6.0.16"}, Severity.BAD, "Redis 6.0.16 is too old"),
+        ({"redis_version": "6.2.0"}, Severity.OK, "Redis 6.2.0"),
+        ({"redis_version": "7.4.1"}, Severity.OK, "Redis 7.4.1"),
+        ({"redis_version": "8.0.0"}, Severity.WARN, "newer"),
+        ({"redis_version": "7.2.4", "valkey_version": "7.2.5"}, Severity.WARN, "older"),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.0"}, Severity.OK, "Valkey 8.0.0"),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, Severity.OK, "Valkey 9.1.2"),
+        ({"redis_version": "7.2.4", "valkey_version": "10.0.0"}, Severity.WARN, "newer"),
     ],
 )
-def test_versions(versions: dict[str, str], level: Level, told: str) -> None:
+def test_versions(versions: dict[str, str], level: Severity, told: str) -> None:
     finding = judged(versions)["version"]
     assert (finding.level, told in finding.sentence) == (level, True)
 
@@ -245,38 +245,38 @@ SYNCING = {"connected_slaves": 1, "slave0": {"state": "wait_bgsave"}}
 @pytest.mark.parametrize(
     ("info", "config", "settings", "check", "level", "told"),
     [
-        ({"cluster_enabled": 1}, {}, {}, "role", Level.BAD, "cluster"),
-        ({"role": "slave"}, {}, {}, "role", Level.BAD, "replica"),
-        ({"maxmemory_policy": "volatile-ttl"}, {}, {}, "eviction", Level.BAD, "noeviction"),
-        ({"maxmemory": 0}, {}, {}, "memory", Level.WARN, "no limit"),
-        ({"used_memory": 90 << 20}, {}, {}, "memory", Level.WARN, "90 of 100 MiB"),
-        ({"aof_last_write_status": "err"}, {}, {}, "persistence", Level.BAD, "failed"),
-        ({}, {"appendfsync": "everysec"}, {}, "persistence", Level.OK, "about a second"),
-        ({}, {"appendfsync": "no"}, {}, "persistence", Level.WARN, "30 s"),
-        ({"aof_enabled": 0}, {}, {}, "persistence", Level.WARN, "the whole log"),
-        ({"aof_enabled": 0}, {"save": "60 1"}, {}, "persistence", Level.WARN, "save 60 1"),
+        ({"cluster_enabled": 1}, {}, {}, "role", Severity.BAD, "cluster"),
+        ({"role": "slave"}, {}, {}, "role", Severity.BAD, "replica"),
+        ({"maxmemory_policy": "volatile-ttl"}, {}, {}, "eviction", Severity.BAD, "noeviction"),
+        ({"maxmemory": 0}, {}, {}, "memory", Severity.WARN, "no limit"),
+        ({"used_memory": 90 << 20}, {}, {}, "memory", Severity.WARN, "90 of 100 MiB"),
+        ({"aof_last_write_status": "err"}, {}, {}, "persistence", Severity.BAD, "failed"),
+        ({}, {"appendfsync": "everysec"}, {}, "persistence", Severity.OK, "about a second"),
+        ({}, {"appendfsync": "no"}, {}, "persistence", Severity.WARN, "30 s"),
+        ({"aof_enabled": 0}, {}, {}, "persistence", Severity.WARN, "the whole log"),
+        ({"aof_enabled": 0}, {"save": "60 1"}, {}, "persistence", Severity.WARN, "save 60 1"),
         (
             {"aof_enabled": 0, "rdb_last_bgsave_status": "err"},
-            *({"save": "60 1"}, {}, "persistence", Level.BAD, "snapshot failed"),
+            *({"save": "60 1"}, {}, "persistence", Severity.BAD, "snapshot failed"),
         ),
-        ({"aof_enabled": 0}, {}, {"ack": "fsync"}, "persistence", Level.BAD, "appendonly yes"),
-        ({}, {}, {"ack": "replicated"}, "replication", Level.BAD, "there are 0"),
-        (SYNCING, {}, {"ack": "replicated"}, "replication", Level.BAD, "there are 0"),
-        (ONLINE, {}, {"ack": "replicated"}, "replication", Level.WARN, "Of 1 replicas 1"),
+        ({"aof_enabled": 0}, {}, {"ack": "fsync"}, "persistence", Severity.BAD, "appendonly yes"),
+        ({}, {}, {"ack": "replicated"}, "replication", Severity.BAD, "there are 0"),
+        (SYNCING, {}, {"ack": "replicated"}, "replication", Severity.BAD, "there are 0"),
+        (ONLINE, {}, {"ack": "replicated"}, "replication", Severity.WARN, "Of 1 replicas 1"),
         (
             *(ONLINE, {}, {"ack": "replicated", "ack_replicas": 2}),
-            *("replication", Level.BAD, "there is 1"),
+            *("replication", Severity.BAD, "there is 1"),
         ),
-        (ONLINE, {"min-replicas-to-write": "1"}, {}, "replication", Level.OK, "write 1"),
+        (ONLINE, {"min-replicas-to-write": "1"}, {}, "replication", Severity.OK, "write 1"),
         (
             {},
             {"client-output-buffer-limit": "normal 0 0 0 slave 1 1 60 pubsub 1048576 0 0"},
-            *({}, "feed", Level.WARN, "1.0 MiB behind"),
+            *({}, "feed", Severity.WARN, "1.0 MiB behind"),
         ),
         (
             {},
             {"client-output-buffer-limit": "normal 0 0 0 slave 1 1 60 pubsub 0 0 0"},
-            *({}, "feed", Level.OK, "room"),
+            *({}, "feed", Severity.OK, "room"),
         ),
     ],
 )
@@ -285,7 +285,7 @@ def test_what_a_setting_means(
     config: dict[str, str],
     settings: dict[str, Any],
     check: str,
-    level: Level,
+    level: Severity,
     told: str,
 ) -> None:
     finding = judged(info, config, settings)[check]
@@ -295,7 +295,7 @@ def test_what_a_setting_means(
 def test_without_the_right_to_see_the_configuration_nothing_is_invented() -> None:
     setup = Setup(GOOD_INFO, None)
     found = {one.check: one for one in judge(setup, Settings(dev=True))}
-    assert found["config"].level is Level.WARN
+    assert found["config"].level is Severity.WARN
     assert "unknown" in found["persistence"].sentence
     assert "feed" not in found
     assert redis_setup.FULL < 1
@@ -364,27 +364,27 @@ def listening(port: int, host: str = "127.0.0.1") -> Finding:
 
 def test_a_port_that_is_free() -> None:
     port = free_port()
-    assert listening(port) == Finding("listen", Level.OK, f"127.0.0.1:{port} is free.")
+    assert listening(port) == Finding("listen", Severity.OK, f"127.0.0.1:{port} is free.")
 
 
 def test_a_port_with_another_program() -> None:
     with scripted(answer(200, {"hello": 1}), answer(200, b"hello"), answer(200, [])) as other:
         for _ in range(3):
             finding = listening(int(other.url.rpartition(":")[2]))
-            assert finding.level is Level.BAD
+            assert finding.level is Severity.BAD
             assert "Another program" in finding.sentence
 
 
 @pytest.mark.parametrize(
     ("status", "leaving", "store", "level", "told"),
     [
-        (200, False, True, Level.OK, "is ready"),
-        (503, True, True, Level.WARN, "about to leave"),
-        (503, False, False, Level.BAD, "its store cannot be used"),
+        (200, False, True, Severity.OK, "is ready"),
+        (503, True, True, Severity.WARN, "about to leave"),
+        (503, False, False, Severity.BAD, "its store cannot be used"),
     ],
 )
 def test_a_port_with_a_hub(
-    status: int, leaving: bool, store: bool, level: Level, told: str
+    status: int, leaving: bool, store: bool, level: Severity, told: str
 ) -> None:
     body = {"ready": status == 200, "leaving": leaving, "store": store}
     with scripted(answer(status, body)) as hub:
@@ -394,13 +394,13 @@ def test_a_port_with_a_hub(
 
 def test_a_real_hub_is_known(hub_url: str) -> None:
     finding = listening(int(hub_url.rpartition(":")[2]))
-    assert finding.level is Level.OK
+    assert finding.level is Severity.OK
     assert "is ready" in finding.sentence
 
 
 def test_an_address_of_another_machine() -> None:
     finding = machine.listening(Settings(host="192.0.2.1", port=free_port()))
-    assert finding.level is Level.BAD
+    assert finding.level is Severity.BAD
     assert "none of this machine's" in finding.sentence
 
 

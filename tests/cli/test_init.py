@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from pushhub.auth import Authority
+from pushhub.auth import Authenticator
 from pushhub.http.request import Request
 from pushhub.log.grant import Action
 from pushhub.settings import load
@@ -22,11 +22,11 @@ def test_a_server_starts_with_the_file_and_takes_its_key_and_tokens() -> None:
     assert pushhub("config", "check").exit_code == 0
     settings = load({}, {}, file).settings
     assert settings.store == f"sqlite:///{Path.cwd()}/pushhub.db", "whatever folder serve runs in"
-    grant = Authority(settings, time.time).grant(bearer(secret))
+    grant = Authenticator(settings, time.time).grant(bearer(secret))
     assert grant.allows(Action.PUBLISH, "orders:7")
     assert not grant.allows(Action.READ, "orders:7")
     token = pushhub("token", "new", "--read", "orders:*").stdout.strip()
-    grant = Authority(settings, time.time).grant(bearer(token))
+    grant = Authenticator(settings, time.time).grant(bearer(token))
     assert grant.allows(Action.READ, "orders:7")
     assert not grant.allows(Action.READ, "other")
 

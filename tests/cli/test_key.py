@@ -2,7 +2,7 @@ import json
 import shlex
 from pathlib import Path
 
-from pushhub.auth import Authority
+from pushhub.auth import Authenticator
 from pushhub.http.request import Request
 from pushhub.log.grant import Action
 from pushhub.settings import load
@@ -19,7 +19,7 @@ def test_what_is_printed_can_be_pasted() -> None:
     from_env = load({}, {"PUSHHUB_API_KEYS": shlex.split(env)[0]}).settings
     assert from_file.api_keys == from_env.api_keys
     request = Request("POST", "/", headers={"authorization": f"Bearer {secret}"})
-    grant = Authority(from_file, lambda: 0.0).grant(request)
+    grant = Authenticator(from_file, lambda: 0.0).grant(request)
     assert grant.subject == 'it\'s "me"'
     assert grant.allows(Action.PUBLISH, "news:1")
     assert grant.allows(Action.PUBLISH, "a")

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from pushhub.cli.client import HubClient
-from pushhub.cli.follow import Follower, Gap, Refused, Trouble
+from pushhub.cli.follow import Refused, TailError, TailFollower, TailGap
 from pushhub.cli.tail import pretty, printable
 from tests.cli.running import CLOSE, answer, pushhub, scripted
 
@@ -138,7 +138,7 @@ def longest(low: float, high: float) -> float:
     return high
 
 
-Following = Callable[..., Follower]
+Following = Callable[..., TailFollower]
 
 
 @pytest.fixture
@@ -151,11 +151,11 @@ def following(time: Time) -> Iterator[Following]:
     """Makes followers whose time is made up, and closes their connections in the end."""
     with ExitStack() as stack:
 
-        def make(url: str, since: str = "earliest", **options: Any) -> Follower:
+        def make(url: str, since: str = "earliest", **options: Any) -> TailFollower:
             clock = options.pop("clock", time.clock)
             hub = stack.enter_context(HubClient(url, **options))
             path = "/v1/channels/a/events"
-            return Follower(hub, path, since, 25, time.sleep, clock, longest)
+            return TailFollower(hub, path, since, 25, time.sleep, clock, longest)
 
         yield make
 
@@ -179,7 +179,7 @@ def test_a_gap_is_told_and_gone_on_from_the_oldest(following: Following) -> None
     gap = answer(410, {"title": "Gone", "reason": "trimmed", "oldest": "e-5", "latest": "e-9"})
     with scripted(gap, page(event(6), cursor="e-6")) as hub:
         told = following(hub.url, "e-1").follow()
-        assert next(told) == Gap("trimmed", "e-5")
+        assert next(told) == TailGap("trimmed", "e-5")
         assert next(told) == event(6)
         assert hub.asked[1][0].endswith("since=e-5")
 
@@ -200,7 +200,7 @@ def test_trouble_is_waited_out_longer_and_longer(following: Following, time: Tim
     with scripted(*broken, page(event(1), cursor="e-1"), answer(500, b"")) as hub:
         told = following(hub.url).follow()
         got = [next(told) for _ in range(6)]
-    assert [type(item) for item in got] == [Trouble] * 4 + [dict, Trouble]
+    assert [type(item) for item in got] == [TailError] * 4 + [dict, TailError]
     assert time.slept[:4] == [0.5, 1.0, 2.0, 4.0]
     assert got[-1].pause == 0.5  # type: ignore[union-attr]  # success starts over
     assert time.slept == [0.5, 1.0, 2.0, 4.0]
@@ -219,7 +219,7 @@ def test_the_hub_is_left_alone_as_long_as_it_asks(following: Following, time: Ti
     hint = page(event(1), cursor="e-1", retry_ms=1500)
     with scripted(busy, hint, page(event(2), cursor="e-2")) as hub:
         told = following(hub.url).follow()
-        assert next(told) == Trouble("Slow down (429)", 7.5)
+        assert next(told) == TailError("Slow down (429)", 7.5)
         assert next(told) == event(1)
         assert next(told) == event(2)
     assert time.slept == [7.5, 1.5]

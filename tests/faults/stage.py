@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pushhub.testing.history import Finding, Report, check
+from pushhub.testing.history import HistoryFinding, HistoryReport, check
 from tests.faults.book import Book, place_of
 from tests.faults.clients import (
     FeedReader,
@@ -122,7 +122,7 @@ class Stage:
 
     # The run
 
-    async def run(self, seconds: float) -> Report:
+    async def run(self, seconds: float) -> HistoryReport:
         """Strike at least once, and for `seconds`; the verdict."""
         try:
             url = await self.scenario.prepare(self)
@@ -238,28 +238,28 @@ class Stage:
                 raise result
         tasks.clear()
 
-    def promptly(self) -> Report:
+    def promptly(self) -> HistoryReport:
         """The history without the readers that are away on purpose: the times are the hub's own."""
         away = [
             reader.name for reader in self.readers if reader.name.startswith(("late", "sleeper"))
         ]
         return check(line for line in self.book.records if line.get("reader") not in away)
 
-    def at_last(self) -> Report:
+    def at_last(self) -> HistoryReport:
         """The history with its last heal alone."""
         records = self.book.records
         last = max((n for n, line in enumerate(records) if line["type"] == "heal"), default=0)
         return check(line for n, line in enumerate(records) if line["type"] != "heal" or n == last)
 
-    async def _verdict(self) -> Report:
+    async def _verdict(self) -> HistoryReport:
         report = check(self.book.records)
         torn = sum(reader.session.torn for reader in self.readers)
         if torn and self.scenario.leaves_well:
             self.book.complaints.append(f"{torn} requests were held and got no whole answer")
         for text in self.book.complaints:
-            report.findings.append(Finding("complaint", "", "", text))
+            report.findings.append(HistoryFinding("complaint", "", "", text))
         for text in await self._broken_acks():
-            report.findings.append(Finding("ack", "", "", text))
+            report.findings.append(HistoryFinding("ack", "", "", text))
         return report
 
     async def _broken_acks(self) -> list[str]:

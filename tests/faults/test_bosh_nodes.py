@@ -19,7 +19,7 @@ from pushhub.store.urls import open_store_url
 from pushhub.xml import XBOSH
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.accounts import Accounts
-from pushhub.xmpp.storage.key_value import Registers
+from pushhub.xmpp.storage.key_value import KeyValueStore
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, rack
 from tests.wire import Client
@@ -115,7 +115,7 @@ async def hub(rack: Rack) -> AsyncIterator[Hub]:
     """One that looks into the nodes' store."""
     hub = Hub(open_store_url(rack.start(KINDS["valkey9"]).url(), time.time))
     await hub.open()
-    accounts = Accounts(Registers(hub), secrets.token_bytes)
+    accounts = Accounts(KeyValueStore(hub), secrets.token_bytes)
     for name in ("romeo", "juliet"):
         await accounts.add(name, "localhost", PASSWORD)
     yield hub
@@ -168,7 +168,7 @@ async def test_a_process_is_killed(nodes: list[Node], hub: Hub) -> None:
 
 async def _unconfirmed(hub: Hub) -> list[int]:
     """What the store knows to be on its way to Juliet."""
-    marker = await Registers(hub).json("$xmpp:read:juliet@localhost") or {}
+    marker = await KeyValueStore(hub).json("$xmpp:read:juliet@localhost") or {}
     return [offset for offsets in marker.get("pending", {}).values() for offset in offsets]
 
 

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from pushhub.api.endpoints import Decision, Match
 from pushhub.app import create_app
 from pushhub.http.request import Request
-from pushhub.server.http1.context import Lobby
+from pushhub.server.http1.context import ConnectionContext
 from pushhub.server.http1.head import Head
 from pushhub.settings import Settings
 from tests.front.exchange import parse
@@ -74,7 +74,7 @@ class Front:
         config = uvicorn.Config(self.app, log_config=None, lifespan="off")
         config.load()
         state = ServerState()
-        self.lobby = Lobby(self.app)
+        self.lobby = ConnectionContext(self.app)
         self._watch(recall)
         listening = socket.create_server(("127.0.0.1", 0))
         self.address = listening.getsockname()

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.http.body import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES, Body, Chunked, OfLength
+from pushhub.http.body import (
+    MAX_CHUNK_LINE_BYTES,
+    MAX_TRAILER_BYTES,
+    ChunkedBody,
+    RequestBody,
+    SizedBody,
+)
 from pushhub.http.problem import Problem
 
 EXTENSIONS = st.sampled_from([b"", b";a", b";a=b", b' ; a="b c"', b"\t;"])
@@ -26,7 +32,7 @@ def chunked_bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return raw, b"".join(pieces)
 
 
-def feed(body: Body, data: bytes, cuts: list[int]) -> bytes:
+def feed(body: RequestBody, data: bytes, cuts: list[int]) -> bytes:
     """Feed data cut at those places; return what the body did not take."""
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     rest = b""
@@ -44,7 +50,7 @@ def test_any_split_of_a_chunked_body_is_the_same_body(
     made: tuple[bytes, bytes], after: bytes, cuts: list[int]
 ) -> None:
     raw, payload = made
-    body = Chunked()
+    body = ChunkedBody()
     assert feed(body, raw + after, cuts) == after
     assert body.done
     assert bytes(body.payload) == payload
@@ -52,7 +58,7 @@ def test_any_split_of_a_chunked_body_is_the_same_body(
 
 @given(st.binary(max_size=60), st.binary(max_size=30), CUTS)
 def test_any_split_of_a_body_of_a_length(payload: bytes, after: bytes, cuts: list[int]) -> None:
-    body = OfLength(len(payload))
+    body = SizedBody(len(payload))
     assert feed(body, payload + after, cuts) == after
     assert body.done or not payload
     assert bytes(body.payload) == payload
@@ -63,7 +69,7 @@ def test_any_split_of_rubbish_is_the_same_rubbish(text: str, cuts: list[int]) ->
     raw = text.encode()
     results = []
     for places in ([], cuts, list(range(len(raw)))):
-        body = Chunked()
+        body = ChunkedBody()
         try:
             rest = feed(body, raw, places)
         except Problem:
@@ -76,7 +82,7 @@ def test_any_split_of_rubbish_is_the_same_rubbish(text: str, cuts: list[int]) ->
 @given(st.text("058a;= \t\r\n", max_size=30).map(str.encode))
 def test_what_we_and_h11_both_take_is_the_same(raw: bytes) -> None:
     raw = b"5\r\nhello\r\n" + raw + b"\r\n0\r\n\r\n"
-    body = Chunked()
+    body = ChunkedBody()
     try:
         taken = body.feed(raw)
     except Problem:
@@ -110,13 +116,13 @@ def test_what_we_and_h11_both_take_is_the_same(raw: bytes) -> None:
 )
 def test_what_is_no_body(raw: bytes) -> None:
     with pytest.raises(Problem) as caught:
-        Chunked().feed(raw)
+        ChunkedBody().feed(raw)
     assert caught.value.status == 400
 
 
 def test_trailers_have_an_end() -> None:
     line = b"X: " + b"y" * 95 + b"\r\n"
-    body = Chunked()
+    body = ChunkedBody()
     with pytest.raises(Problem) as caught:
         body.feed(b"0\r\n" + line * (MAX_TRAILER_BYTES // 95 + 1))
     assert caught.value.status == 431
@@ -124,7 +130,7 @@ def test_trailers_have_an_end() -> None:
 
 
 def test_half_a_chunk_is_no_body_yet() -> None:
-    body = Chunked()
+    body = ChunkedBody()
     assert body.feed(b"5\r\nhel") == 6
     assert not body.done
     assert body.feed(b"lo\r\n0\r\n\r\nGET") == 9
@@ -133,4 +139,4 @@ def test_half_a_chunk_is_no_body_yet() -> None:
 
 def test_a_body_is_one_of_the_two() -> None:
     with pytest.raises(AssertionError):
-        Body().feed(b"")
+        RequestBody().feed(b"")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushhub.http.forwarded import Proxies
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem
 from pushhub.server.http1.head import MAX_HEAD_BYTES, Head, HeadParser, check_start
 from tests.front.table import CASES, get, post
@@ -24,7 +24,7 @@ def test_the_parts() -> None:
         "x-two": "ol\xe9",
     }
     assert (head.keep, head.length, head.expects, head.http_1_0) == (True, 0, False, False)
-    request = head.request(b"body", "1.2.3.4", Proxies([]))
+    request = head.request(b"body", "1.2.3.4", TrustedProxies([]))
     assert (request.method, request.path, request.query_string) == ("GET", "/a", "b=c")
     assert (request.body, request.client) == (b"body", "1.2.3.4")
 

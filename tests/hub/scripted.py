@@ -10,17 +10,17 @@ from typing import Any
 
 import orjson
 
-from pushhub.http.response import Answer, Part
-from pushhub.hub.hold import Hold, Parked
+from pushhub.http.response import Part, Response
+from pushhub.hub.hold import ChannelHold, Hold
 from pushhub.hub.hub import Hub
-from pushhub.hub.stream import Stream
+from pushhub.hub.stream import EventStream
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Page, Read
-from pushhub.polls.base import Poll, Want
-from pushhub.polls.feed import Feed
-from pushhub.polls.multi import Many
-from pushhub.polls.value import Value
+from pushhub.polls.base import ChannelRead, Poll
+from pushhub.polls.feed import FeedPoll
+from pushhub.polls.multi import MultiPoll
+from pushhub.polls.value import ValuePoll
 from pushhub.store.base import Append, Retention, StoreUnavailable
 from pushhub.store.memory import MemoryStore
 
@@ -70,10 +70,10 @@ class Recorder:
     """A driver that notes what it is given."""
 
     def __init__(self) -> None:
-        self.replies: list[Answer | Part | Stream] = []
+        self.replies: list[Response | Part | EventStream] = []
         self._written = asyncio.Event()
 
-    def deliver(self, reply: Answer | Part | Stream) -> None:
+    def deliver(self, reply: Response | Part | EventStream) -> None:
         self.replies.append(reply)
         self._written.set()
 
@@ -82,9 +82,9 @@ class Recorder:
         await self._written.wait()
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> Response:
         (reply,) = self.replies
-        assert isinstance(reply, Answer)
+        assert isinstance(reply, Response)
         return reply
 
     @property
@@ -129,11 +129,11 @@ def ask(hub: Hub, poll: Poll) -> Recorder:
     return recorder
 
 
-def park(hub: Hub, poll: Poll) -> tuple[Parked, Recorder]:
+def park(hub: Hub, poll: Poll) -> tuple[ChannelHold, Recorder]:
     """Send a poll that must be held."""
     recorder = Recorder()
     hold = hub.hold(poll)
-    assert isinstance(hold, Parked)
+    assert isinstance(hold, ChannelHold)
     hold.attach(recorder)
     return hold, recorder
 
@@ -145,16 +145,16 @@ def publish(hub: Hub, channel: str, *data: Any, events: int = 1000) -> None:
     hub.publish(appends, lambda outcomes: None)
 
 
-def feed(since: Since = Start.NOW, wait: int | None = 30, channel: str = "a") -> Feed:
-    return Feed(channel, since, 100, wait)
+def feed(since: Since = Start.NOW, wait: int | None = 30, channel: str = "a") -> FeedPoll:
+    return FeedPoll(channel, since, 100, wait)
 
 
-def value(*tags: str, wait: int | None = 30, channel: str = "a") -> Value:
-    return Value(channel, frozenset(tags), wait)
+def value(*tags: str, wait: int | None = 30, channel: str = "a") -> ValuePoll:
+    return ValuePoll(channel, frozenset(tags), wait)
 
 
-def many(*channels: str, since: Since = Start.NOW, wait: int | None = 30) -> Many:
-    return Many(tuple(Want(channel, since, 100) for channel in channels), 100, wait)
+def many(*channels: str, since: Since = Start.NOW, wait: int | None = 30) -> MultiPoll:
+    return MultiPoll(tuple(ChannelRead(channel, since, 100) for channel in channels), 100, wait)
 
 
 def cursor(hub: Hub, offset: int) -> Cursor:

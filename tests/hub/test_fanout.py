@@ -1,6 +1,6 @@
 """One event to everybody who waits, whatever those who are told do about it."""
 
-from pushhub.hub.subscription import Follow
+from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Start
 from pushhub.log.event import Event
 from tests.hub.scripted import ask, feed, opened, park, publish, settled
@@ -14,7 +14,7 @@ async def test_who_is_told_may_publish_at_once() -> None:
             for channel in ("b", "c"):
                 publish(hub, channel, event.offset)
 
-        follow = Follow(hub, "a", tell)
+        follow = Subscription(hub, "a", tell)
         follow.start()
         for channel in "abc":
             ask(hub, feed(wait=None, channel=channel))

@@ -1,10 +1,10 @@
 """A hold completes exactly once."""
 
-from pushhub.http.response import Answer
-from pushhub.hub.hold import Follower, Hold
+from pushhub.http.response import Response
+from pushhub.hub.hold import ChainedHold, Hold
 from tests.hub.scripted import Recorder
 
-FIRST, SECOND = Answer(200), Answer(204)
+FIRST, SECOND = Response(200), Response(204)
 
 
 def test_whoever_comes_first_answers_and_nobody_else() -> None:
@@ -62,7 +62,7 @@ def test_a_driver_that_completes_it_again_while_it_is_written_to_changes_nothing
 
 
 def test_a_hold_that_follows_another_is_completed_with_it() -> None:
-    leader, follower, driver = Hold(), Follower(), Recorder()
+    leader, follower, driver = Hold(), ChainedHold(), Recorder()
     follower.attach(driver)
     follower.follow(leader)
     leader.complete(FIRST)
@@ -70,7 +70,7 @@ def test_a_hold_that_follows_another_is_completed_with_it() -> None:
 
 
 def test_a_follower_that_is_dropped_drops_whom_it_follows() -> None:
-    leader, follower = Hold(), Follower()
+    leader, follower = Hold(), ChainedHold()
     follower.attach(Recorder())
     follower.follow(leader)
     follower.drop()
@@ -78,7 +78,7 @@ def test_a_follower_that_is_dropped_drops_whom_it_follows() -> None:
 
 
 def test_a_hold_that_follows_an_answer_is_completed_at_once() -> None:
-    follower, driver = Follower(), Recorder()
+    follower, driver = ChainedHold(), Recorder()
     follower.attach(driver)
     follower.follow(FIRST)
     assert driver.replies == [FIRST]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pushhub.http.response import Answer, Part
+from pushhub.http.response import Part, Response
 from pushhub.http.sse import OPENING
-from pushhub.hub.hold import Hold, Parked
+from pushhub.hub.hold import ChannelHold, Hold
 from pushhub.hub.hub import Hub
-from pushhub.hub.stream import Stream
+from pushhub.hub.stream import EventStream
 from pushhub.hub.tail_read import MAX_TAIL_READS
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Page
@@ -95,7 +95,7 @@ async def test_without_a_wait_nobody_is_held() -> None:
     async with opened() as hub:
         await warm(hub)
         for poll in (feed(wait=None), value(wait=None), many("a", wait=None)):
-            assert isinstance(hub.hold(poll), Answer)
+            assert isinstance(hub.hold(poll), Response)
         assert hub.parked == 0
 
 
@@ -120,7 +120,7 @@ async def test_a_driver_that_fails_does_not_stop_the_clock() -> None:
     async with opened() as hub:
         await warm(hub)
         hold = hub.hold(feed(wait=1))
-        assert isinstance(hold, Parked)
+        assert isinstance(hold, ChannelHold)
         hold.attach(Failing())
         _, later = park(hub, feed(wait=5))
         await asyncio.sleep(6)
@@ -345,7 +345,7 @@ async def test_more_events_at_once_than_memory_keeps_leave_nobody_behind() -> No
         slow = SlowDriver()
         for _ in range(200):
             hold = hub.hold(feed(cursor(hub, 0)))
-            assert isinstance(hold, Parked)
+            assert isinstance(hold, ChannelHold)
             hold.attach(slow)
         publish(hub, "a", *range(150))
         for _ in range(50):
@@ -369,7 +369,7 @@ async def test_a_long_fan_out_lets_others_have_their_turn() -> None:
         slow = SlowDriver()
         for _ in range(500):
             hold = hub.hold(feed())
-            assert isinstance(hold, Parked)
+            assert isinstance(hold, ChannelHold)
             hold.attach(slow)
         publish(hub, "a", 1)
         assert 0 < len(slow.replies) < 100
@@ -385,13 +385,13 @@ async def test_who_is_left_between_two_slices_is_told_both_events() -> None:
         slow = SlowDriver()
         for _ in range(100):
             hold = hub.hold(feed())
-            assert isinstance(hold, Parked)
+            assert isinstance(hold, ChannelHold)
             hold.attach(slow)
         publish(hub, "a", 1)
         publish(hub, "a", 2)
         for _ in range(5):
             await settled()
-        counts = [reply.events for reply in slow.replies if isinstance(reply, Answer)]
+        counts = [reply.events for reply in slow.replies if isinstance(reply, Response)]
         assert len(counts) == 100
         assert set(counts) == {1, 2}
 
@@ -545,8 +545,8 @@ async def step(turn: Part | Hold | None) -> Part:
     return part
 
 
-def stream(hub: Hub, expires: float | None = None) -> Stream:
-    return Stream(hub, OPENING, FeedStream("a", Start.NOW, 100, first=True), expires)
+def stream(hub: Hub, expires: float | None = None) -> EventStream:
+    return EventStream(hub, OPENING, FeedStream("a", Start.NOW, 100, first=True), expires)
 
 
 async def test_a_silent_stream_gets_a_comment_every_quarter_of_a_minute() -> None:

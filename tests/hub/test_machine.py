@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pushhub.hub.hub import Hub
 from pushhub.log.cursor import Cursor, Start, parse_cursor
-from pushhub.polls.base import Want
-from pushhub.polls.feed import Feed
-from pushhub.polls.multi import Many
+from pushhub.polls.base import ChannelRead
+from pushhub.polls.feed import FeedPoll
+from pushhub.polls.multi import MultiPoll
 from tests.hub.scripted import Recorder, ScriptedStore, ask, publish, settled
 from tests.hub.virtual import VirtualLoop
 
@@ -93,14 +93,14 @@ class HubMachine(RuleBasedStateMachine):
         if who.waiting is not None:
             return
         since = {channel: who.at.get(channel, Start.EARLIEST) for channel in channels}
-        wants = tuple(Want(channel, since[channel], limit) for channel in channels)
+        wants = tuple(ChannelRead(channel, since[channel], limit) for channel in channels)
         who.asked = channels
 
         async def work() -> None:
             if len(channels) == 1:
-                poll: Any = Feed(channels[0], since[channels[0]], limit, wait)
+                poll: Any = FeedPoll(channels[0], since[channels[0]], limit, wait)
             else:
-                poll = Many(wants, limit, wait)
+                poll = MultiPoll(wants, limit, wait)
             who.waiting = ask(self.hub, poll)
             await settled()
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pushhub.hub import channels as module
-from pushhub.hub.hold import Parked
+from pushhub.hub.hold import ChannelHold
 from tests.hub.scripted import (
     ScriptedStore,
     ask,
@@ -109,7 +109,7 @@ async def test_a_channel_that_goes_during_a_fan_out_takes_nobody_with_it() -> No
         slow = SlowDriver()
         for _ in range(100):
             hold = hub.hold(feed())
-            assert isinstance(hold, Parked)
+            assert isinstance(hold, ChannelHold)
             hold.attach(slow)
         store.slow = True
         reading = ask(hub, feed(cursor(hub, 0), channel="a"))

@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 import pytest
 
-from pushhub.console.trace import MAX_LIVES, Note, Target, Traced, Tracer
+from pushhub.console.trace import MAX_LIVES, Note, Traced, Tracer, TraceTarget
 from pushhub.http.response import Part
 from pushhub.http.sse import OPENING
-from pushhub.hub.hold import Follower, Hold, Parked
+from pushhub.hub.hold import ChainedHold, ChannelHold, Hold
 from pushhub.hub.hub import Hub
-from pushhub.hub.readers import Client, client_of, holders
-from pushhub.hub.stream import Stream
+from pushhub.hub.readers import ClientInfo, client_of, holders
+from pushhub.hub.stream import EventStream
 from pushhub.log.event import Draft
 from pushhub.polls.stream import FeedStream
 from pushhub.store.base import Append, Retention
@@ -66,7 +66,7 @@ async def warm(hub: Hub, channel: str = "a") -> None:
 def traced(hub: Hub, **target: str) -> tuple[Tracer, Notes]:
     notes = Notes()
     tracer = Tracer(hub, notes.take)
-    tracer.start(CHANNEL if "channel" in target else CLIENT, Target(**target))
+    tracer.start(CHANNEL if "channel" in target else CLIENT, TraceTarget(**target))
     return tracer, notes
 
 
@@ -84,13 +84,13 @@ async def test_a_hub_that_is_not_traced_is_as_it_was_made() -> None:
         assert set(vars(hub)) == before
         assert hub.tracer is None
         assert not tracer
-        assert type(hub.hold(feed())) is Parked
+        assert type(hub.hold(feed())) is ChannelHold
 
 
 async def test_the_last_of_several_traces_takes_it_away() -> None:
     async with opened() as hub:
         tracer, notes = traced(hub, channel="a")
-        tracer.start("another1", Target(channel="a"))
+        tracer.start("another1", TraceTarget(channel="a"))
         tracer.stop(CHANNEL)
         tracer.stop("unknown1")
         await warm(hub)
@@ -200,14 +200,14 @@ async def test_other_channels_are_left_alone() -> None:
         await warm(hub)
         _, notes = traced(hub, channel="b")
         hold, recorder = park(hub, feed())
-        assert type(hold) is Parked
+        assert type(hold) is ChannelHold
         publish(hub, "a", 1)
         assert recorder.data == [1]
         assert notes == []
 
 
 async def test_holds_of_pushhubs_own_are_left_alone() -> None:
-    class Inner(Parked):
+    class Inner(ChannelHold):
         __slots__ = ("own",)
 
     async with opened() as hub:
@@ -238,12 +238,12 @@ async def test_a_stream_is_told_turn_by_turn() -> None:
         publish(hub, "a", *range(90))
         await warm(hub)
         tracer, notes = traced(hub, channel="a")
-        stream = Stream(hub, OPENING, FeedStream("a", cursor(hub, 0), 30, first=True))
+        stream = EventStream(hub, OPENING, FeedStream("a", cursor(hub, 0), 30, first=True))
         parts, step = 0, stream.next(None)
         while isinstance(step, Part):
             parts += 1
             step = stream.next(step)
-        assert isinstance(step, Parked)
+        assert isinstance(step, ChannelHold)
         wire = Wire()
         step.attach(wire)
         assert notes.of().count("answer") == parts > 2
@@ -285,8 +285,8 @@ async def test_a_client_is_found_by_its_address_once_it_is_known() -> None:
         await warm(hub)
         tracer, notes = traced(hub, client="10.0.0.1")
         mine, other = hub.hold(feed()), hub.hold(feed())
-        assert isinstance(mine, Parked)
-        assert isinstance(other, Parked)
+        assert isinstance(mine, ChannelHold)
+        assert isinstance(other, ChannelHold)
         assert notes == []
         mine.attach(Wire())
         other.attach(Wire("10.0.0.2"))
@@ -301,7 +301,7 @@ async def test_a_client_is_found_by_its_subject_if_somebody_tells() -> None:
         await warm(hub)
         tracer, notes = traced(hub, client="alice")
         poll = feed()
-        tracer.asked = (poll, Client("10.0.0.9", "alice"))
+        tracer.asked = (poll, ClientInfo("10.0.0.9", "alice"))
         ask(hub, poll)
         assert notes.of(CLIENT) == ["poll", "park"]
         assert notes.last("park")["subject"] == "alice"
@@ -313,9 +313,9 @@ async def test_a_client_is_found_by_its_subject_if_somebody_tells() -> None:
 async def test_a_clients_publishes_are_its_own() -> None:
     async with opened() as hub:
         tracer, notes = traced(hub, client="10.0.0.9")
-        tracer.asker = Client("10.0.0.9")
+        tracer.asker = ClientInfo("10.0.0.9")
         publish(hub, "a", 1)
-        tracer.asker = Client("10.0.0.8")
+        tracer.asker = ClientInfo("10.0.0.8")
         publish(hub, "a", 1)
         assert notes.of(CLIENT) == ["publish", "logged"]
 
@@ -327,7 +327,7 @@ async def test_pushhubs_own_channels_are_never_traced() -> None:
         hold, _ = park(hub, feed(channel="$console:feed"))
         _, notes = traced(hub, client="10.0.0.1")
         again, _ = park(hub, feed(channel="$console:feed"))
-        assert type(hold) is type(again) is Parked
+        assert type(hold) is type(again) is ChannelHold
         assert notes == []
 
 
@@ -352,7 +352,7 @@ async def test_holders_says_who_waits_how_and_for_how_long() -> None:
         assert holders(hub, "unknown", 10) == []
         for poll in (feed(), value(), many("a", "b")):
             hold = hub.hold(poll)
-            assert isinstance(hold, Parked)
+            assert isinstance(hold, ChannelHold)
             hold.attach(Wire())
         await settled()
         await asyncio.sleep(2)
@@ -368,9 +368,9 @@ async def test_a_follower_is_asked_whom_it_answers() -> None:
     async with opened() as hub:
         await warm(hub)
         hold = hub.hold(feed())
-        assert isinstance(hold, Parked)
-        follower = Follower()
+        assert isinstance(hold, ChannelHold)
+        follower = ChainedHold()
         follower.follow(hold)
-        assert client_of(hold) == Client()
+        assert client_of(hold) == ClientInfo()
         follower.attach(Wire())
-        assert client_of(hold) == Client("10.0.0.1")
+        assert client_of(hold) == ClientInfo("10.0.0.1")

@@ -2,18 +2,18 @@
 
 import asyncio
 
-from pushhub.origin.grip.coalescer import MAX_JOINS, Shares
+from pushhub.origin.grip.coalescer import MAX_JOINS, Coalescer
 from pushhub.origin.origin import Origin
-from pushhub.origin.request import Asked
+from pushhub.origin.request import ProxiedRequest
 from pushhub.settings import Settings
 from tests.hub.scripted import opened, settled
 
 
 async def test_a_request_waits_for_a_few_failing_questions_and_no_more() -> None:
-    asked = Asked("GET", "/x", ((b"Host", b"x"),))
+    asked = ProxiedRequest("GET", "/x", ((b"Host", b"x"),))
     found = Origin(Settings(dev=True, origin="http://127.0.0.1:1")).find(asked)
     async with opened() as hub:
-        shares = Shares(hub)
+        shares = Coalescer(hub)
         key = shares.key(found, asked, asked.pairs)
         question = shares.ask(key, found, asked)
         joiner = asyncio.create_task(shares.join(key))

@@ -13,8 +13,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from pushhub.app import create_app
-from pushhub.origin.shared.table import Sharing
-from pushhub.server.http1.context import Lobby
+from pushhub.origin.shared.table import ResourceTable
+from pushhub.server.http1.context import ConnectionContext
 from pushhub.server.http1.head import Head
 from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES
 from pushhub.settings import Settings
@@ -53,7 +53,7 @@ class Front:
         config = uvicorn.Config(self.app, log_config=None, lifespan="off")
         config.load()
         state = ServerState()
-        self.lobby = Lobby(self.app)
+        self.lobby = ConnectionContext(self.app)
         parse = self.lobby.head
 
         def parsed(raw: bytes) -> Head:
@@ -77,7 +77,7 @@ class Front:
         await self.app.close()
 
     @property
-    def sharing(self) -> Sharing:
+    def sharing(self) -> ResourceTable:
         assert self.app.origin is not None
         assert self.app.origin.sharing is not None
         return self.app.origin.sharing

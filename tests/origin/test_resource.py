@@ -14,15 +14,15 @@ import pytest
 import structlog.testing
 
 from pushhub.http.etag import parse_tags
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
-from pushhub.origin.client.response import Response
+from pushhub.origin.client.response import UpstreamResponse
 from pushhub.origin.origin import Origin
-from pushhub.origin.request import Asked
+from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.shared.condition import Tags
 from pushhub.origin.shared.representation import Representation
-from pushhub.origin.shared.table import Sharing
+from pushhub.origin.shared.table import ResourceTable
 from pushhub.settings import Settings
 from pushhub.store.base import Append, Mismatch, Outcome
 from pushhub.store.epoch import draw_epoch
@@ -67,14 +67,14 @@ class Client:
         self.times: list[float] = []
         """When it was asked."""
 
-    async def ask(self, method: str, url: str, pairs: Any, *_: Any) -> Response:
+    async def ask(self, method: str, url: str, pairs: Any, *_: Any) -> UpstreamResponse:
         self.times.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self.seconds)
         tag = f'"{self.state}"'
         if (b"If-None-Match", tag.encode()) in pairs and self.status == 200:
-            return Response(f"HTTP/1.1 304 -\r\nETag: {tag}\r\n\r\n".encode(), method)
+            return UpstreamResponse(f"HTTP/1.1 304 -\r\nETag: {tag}\r\n\r\n".encode(), method)
         head = f"HTTP/1.1 {self.status} -\r\nETag: {tag}\r\n{self.headers}\r\n"
-        response = Response(head.encode(), method)
+        response = UpstreamResponse(head.encode(), method)
         response.link = Body(b"%d" % self.state)  # type: ignore[assignment]
         return response
 
@@ -85,7 +85,7 @@ class Client:
 class Front:
     """The hub's part that shares resources."""
 
-    def __init__(self, hub: Hub, sharing: Sharing, client: Client) -> None:
+    def __init__(self, hub: Hub, sharing: ResourceTable, client: Client) -> None:
         self.hub = hub
         self.sharing = sharing
         self.client = client
@@ -99,7 +99,7 @@ class Front:
         headers += [("Prefer", f"wait={wait}")] if wait is not None else []
         headers += [("If-None-Match", tag)] if tag is not None else []
         pairs = tuple((name.encode(), value.encode()) for name, value in headers)
-        asked = Asked("GET", "/orders", pairs)
+        asked = ProxiedRequest("GET", "/orders", pairs)
         shared = self.sharing.shared(self.sharing.origin.find(asked), asked)
         assert shared is not None
         recorder = Recorder()
@@ -115,14 +115,14 @@ class Front:
     async def _outcome(self, shared: Any, recorder: Recorder) -> None:
         self._give(await shared.outcome(), recorder)
 
-    def _give(self, outcome: Answer | Hold | None, recorder: Recorder) -> None:
+    def _give(self, outcome: Response | Hold | None, recorder: Recorder) -> None:
         if isinstance(outcome, Hold):
             outcome.attach(recorder)
         else:
             assert outcome is not None, "it was to be passed through"
             recorder.deliver(outcome)
 
-    async def answer(self, *asked: Any, **more: Any) -> Answer:
+    async def answer(self, *asked: Any, **more: Any) -> Response:
         recorder = self.ask(*asked, **more)
         await recorder.written()
         return recorder.answer
@@ -147,7 +147,7 @@ async def opened(store: MemoryStore | None = None, **route: Any) -> AsyncIterato
         await hub.close()
 
 
-def header(answer: Answer, name: bytes) -> bytes | None:
+def header(answer: Response, name: bytes) -> bytes | None:
     return next((value for key, value in answer.headers if key.lower() == name), None)
 
 
@@ -461,7 +461,7 @@ async def test_without_a_date_of_the_origin_no_request_waits_by_one() -> None:
 )
 def test_one_validator_whatever_the_origin_gave(etag: str) -> None:
     head = f"HTTP/1.1 200 OK\r\nETag: {etag}\r\n\r\n".encode("latin-1")
-    response = Response(head, "GET")
+    response = UpstreamResponse(head, "GET")
     representation = Representation(200, b"OK", response.pairs, b"1")
     for answer in (representation.answer(25), representation.unchanged(25)):
         (given,) = [value for name, value in answer.headers if name.lower() == b"etag"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pushhub.http.problem import Problem
-from pushhub.origin.routes import Found, Routes
+from pushhub.origin.routes import RouteMatch, Routes
 from pushhub.settings import Route, Settings
 
 API, ADMIN = "http://api:8000", "http://admin:9000"
@@ -20,7 +20,7 @@ def routes(*given: dict[str, Any], origin: str | None = API) -> Routes:
     return Routes(Settings(origin=origin, routes=[Route(**fields) for fields in given]))
 
 
-def path_of(found: Found | None) -> str | None:
+def path_of(found: RouteMatch | None) -> str | None:
     return None if found is None else found.route.path
 
 
@@ -43,7 +43,7 @@ def test_an_earlier_pattern_goes_before_a_later_exact_path() -> None:
 
 def test_the_origin_has_the_rest_and_decides_there_itself() -> None:
     found = routes({"path": "/orders"}).find("h", "/elsewhere")
-    assert found == Found(Route(), API, {})
+    assert found == RouteMatch(Route(), API, {})
     assert found.route.step == "grip"
 
 

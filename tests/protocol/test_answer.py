@@ -3,7 +3,7 @@ from http import HTTPStatus
 import h11
 import pytest
 
-from pushhub.http.response import BODILESS, STATUS_LINES, Answer, Part
+from pushhub.http.response import BODILESS, STATUS_LINES, Part, Response
 
 
 def read(wire: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
@@ -24,7 +24,7 @@ def read(wire: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
 
 @pytest.mark.parametrize("status", STATUS_LINES)
 def test_every_status_is_read(status: int) -> None:
-    response, body = read(Answer(status, ((b"x-a", b"1"),), b"body").wire(b"date: now\r\n"))
+    response, body = read(Response(status, ((b"x-a", b"1"),), b"body").wire(b"date: now\r\n"))
     assert response.status_code == status
     assert bytes(response.reason) == HTTPStatus(status).phrase.encode()
     headers = dict(response.headers)
@@ -36,19 +36,19 @@ def test_every_status_is_read(status: int) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"x", bytes(100_000)], ids=["empty", "one", "100 kB"])
 def test_the_length(body: bytes) -> None:
-    response, got = read(Answer(200, (), body).wire())
+    response, got = read(Response(200, (), body).wire())
     assert got == body
     assert dict(response.headers) == {b"content-length": b"%d" % len(body)}
 
 
 def test_head_has_the_length_and_no_body() -> None:
-    response, body = read(Answer(200, (), b"four").head(), "HEAD")
+    response, body = read(Response(200, (), b"four").head(), "HEAD")
     assert dict(response.headers)[b"content-length"] == b"4"
     assert body == b""
 
 
 def test_the_wire_follows_the_tail() -> None:
-    answer = Answer(200, (), b"x")
+    answer = Response(200, (), b"x")
     first = answer.wire(b"a: 1\r\n")
     assert answer.wire(b"a: 1\r\n") is first
     assert b"a: 2\r\n" in answer.wire(b"a: 2\r\n")
@@ -57,7 +57,7 @@ def test_the_wire_follows_the_tail() -> None:
 
 
 def test_more_headers_make_another_answer() -> None:
-    answer = Answer(200, ((b"a", b"1"),), b"x", 3)
+    answer = Response(200, ((b"a", b"1"),), b"x", 3)
     more = answer.with_headers((b"b", b"2"), (b"c", b"3"))
     assert answer.headers == ((b"a", b"1"),)
     assert more.headers == ((b"a", b"1"), (b"b", b"2"), (b"c", b"3"))

@@ -1,6 +1,6 @@
 import pytest
 
-from pushhub.origin.shared.condition import Condition, Modified, Since, Tags, Version
+from pushhub.origin.shared.condition import Modified, Since, Tags, Version, WaitCondition
 from pushhub.origin.shared.representation import Representation
 
 JSON = ((b"Content-Type", b"application/json"),)
@@ -53,7 +53,7 @@ def test_the_origins_own_nothing(status: int) -> None:
         (Version("4", "meta.v"), b"[]", True),
     ],
 )
-def test_cursors_and_versions(condition: Condition, body: bytes, new: bool) -> None:
+def test_cursors_and_versions(condition: WaitCondition, body: bytes, new: bool) -> None:
     assert condition.is_new(rep(body)) is new
 
 

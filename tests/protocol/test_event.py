@@ -22,7 +22,7 @@ from pushhub.log.event import (
     media_type,
     rfc3339,
 )
-from pushhub.polls.feed import Feed
+from pushhub.polls.feed import FeedPoll
 from tests.protocol.sample import at, event, page
 
 FORM = "application/x-www-form-urlencoded"
@@ -209,7 +209,7 @@ def test_json_that_is_taken_can_be_read_in_a_feed(depth: int) -> None:
         assert depth > 60
         return
     assert depth <= 60
-    answer = Feed("news", at(0), 100).answer({"news": page(event(1, draft.data))})
+    answer = FeedPoll("news", at(0), 100).answer({"news": page(event(1, draft.data))})
     assert answer is not None
     orjson.loads(answer.body)
 

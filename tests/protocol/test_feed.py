@@ -3,16 +3,16 @@ from typing import Any
 import orjson
 import pytest
 
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.log.cursor import Start
 from pushhub.log.read import Gap, Read, Reason
-from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
-from pushhub.polls.feed import Feed, applied, gap_problem, poll_interval
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, deleted
+from pushhub.polls.feed import FeedPoll, applied, gap_problem, poll_interval
 from pushhub.polls.multi import encode, merge
 from tests.protocol.sample import GAP, at, event, page
 
 
-def told(reply: Answer | None) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+def told(reply: Response | None) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     assert reply is not None
     headers = dict(reply.headers)
     assert len(headers) == len(reply.headers)
@@ -21,8 +21,8 @@ def told(reply: Answer | None) -> tuple[dict[str, Any], dict[bytes, bytes]]:
 
 def test_a_page_of_events() -> None:
     first, second = event(4, b"1"), event(5, b'"two"', type="t")
-    feed = Feed("news", at(3), 100)
-    assert feed.wants == (Want("news", at(3), 100),)
+    feed = FeedPoll("news", at(3), 100)
+    assert feed.wants == (ChannelRead("news", at(3), 100),)
     answer = feed.answer({"news": page(first, second)})
     body, headers = told(answer)
     assert answer is not None
@@ -40,18 +40,18 @@ def test_a_page_of_events() -> None:
 
 
 def test_up_to_date_is_left_out_until_it_is_true() -> None:
-    body, _ = told(Feed("news", at(3), 1).answer({"news": page(event(4), up_to_date=False)}))
+    body, _ = told(FeedPoll("news", at(3), 1).answer({"news": page(event(4), up_to_date=False)}))
     assert "up_to_date" not in body
 
 
 def test_every_cursor_is_of_the_present_epoch_and_an_older_event_tells_its_own() -> None:
     old = event(4, epoch="e0")
-    body, _ = told(Feed("news", at(3), 9).answer({"news": page(old, cursor=at(4))}))
+    body, _ = told(FeedPoll("news", at(3), 9).answer({"news": page(old, cursor=at(4))}))
     assert body["cursor"] == "e1-4"
     (listed,) = body["events"]
     assert (listed["cursor"], listed["epoch"]) == ("e1-4", "e0")
     assert listed["id"] == old.id
-    merged = merge((Want("news", at(3), 9),), {"news": page(old, cursor=at(4))}, 9)
+    merged = merge((ChannelRead("news", at(3), 9),), {"news": page(old, cursor=at(4))}, 9)
     (listed,) = orjson.loads(encode(merged, AT_ONCE))["events"]
     assert (listed["channel"], listed["cursor"], listed["epoch"]) == ("news", "e1-4", "e0")
     # In the epoch that it was published in there is nothing to tell apart.
@@ -63,25 +63,25 @@ def test_every_cursor_is_of_the_present_epoch_and_an_older_event_tells_its_own()
 
 @pytest.mark.parametrize("since", [at(0), Start.NOW, Start.EARLIEST])
 def test_nothing_new_is_answered_at_once_without_a_wait(since: Any) -> None:
-    body, headers = told(Feed("news", since, 9).answer({"news": page()}))
+    body, headers = told(FeedPoll("news", since, 9).answer({"news": page()}))
     assert body == {"events": [], "cursor": "e1-0", "up_to_date": True}
     assert b"preference-applied" not in headers
 
 
 def test_nothing_new_is_waited_on() -> None:
-    feed = Feed("news", at(3), 9, 25)
+    feed = FeedPoll("news", at(3), 9, 25)
     assert feed.wait == 25
     assert feed.answer({"news": page(cursor=at(3))}) is None
     assert feed.position("news", page(cursor=at(3))) == at(3)
 
 
 def test_an_event_ends_the_wait() -> None:
-    _, headers = told(Feed("news", at(3), 9, 25).answer({"news": page(event(4))}))
+    _, headers = told(FeedPoll("news", at(3), 9, 25).answer({"news": page(event(4))}))
     assert headers[b"preference-applied"] == b"wait=25"
 
 
 def test_the_end_of_the_wait_is_a_success() -> None:
-    answer = Feed("news", Start.NOW, 9, 25).nothing({"news": at(3)}, AT_ONCE)
+    answer = FeedPoll("news", Start.NOW, 9, 25).nothing({"news": at(3)}, AT_ONCE)
     body, headers = told(answer)
     assert (answer.status, answer.events) == (200, 0)
     assert body == {"events": [], "cursor": "e1-3", "up_to_date": True}
@@ -89,7 +89,7 @@ def test_the_end_of_the_wait_is_a_success() -> None:
 
 
 def test_what_the_hub_hints() -> None:
-    feed = Feed("news", at(3), 9, 25)
+    feed = FeedPoll("news", at(3), 9, 25)
     body, headers = told(feed.nothing({"news": at(3)}, Hint(1500, sure=False)))
     assert body == {"events": [], "cursor": "e1-3", "retry_ms": 1500}
     assert headers[b"preference-applied"] == b"wait=25"
@@ -97,7 +97,7 @@ def test_what_the_hub_hints() -> None:
 
 
 def test_a_wait_without_room_was_not_applied() -> None:
-    feed = Feed("news", at(3), 9, 25)
+    feed = FeedPoll("news", at(3), 9, 25)
     body, headers = told(feed.nothing({"news": at(3)}, Hint(2600, waited=False)))
     assert body["retry_ms"] == 2600
     assert b"preference-applied" not in headers
@@ -108,7 +108,7 @@ def test_a_wait_without_room_was_not_applied() -> None:
 @pytest.mark.parametrize("wait", [None, 25])
 def test_a_gap_is_told(reason: Reason, wait: int | None) -> None:
     gap: Read = Gap(reason, at(3), at(9))
-    feed = Feed("news", at(1, "e0"), 9, wait)
+    feed = FeedPoll("news", at(1, "e0"), 9, wait)
     answer = feed.answer({"news": gap})
     body, headers = told(answer)
     assert answer is not None
@@ -129,7 +129,7 @@ def test_the_words_of_a_gap() -> None:
 
 
 def test_a_deleted_channel() -> None:
-    body, _ = told(Feed("news", at(3), 9, 25).refuse(deleted("news")))
+    body, _ = told(FeedPoll("news", at(3), 9, 25).refuse(deleted("news")))
     assert (body["status"], body["type"]) == (404, "urn:pushhub:problem:deleted")
 
 

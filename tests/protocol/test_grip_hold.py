@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from pushhub.grip.held_response import GripResponse, Then, Turn, held
-from pushhub.grip.held_stream import For, GripStream, Next
+from pushhub.grip.held_response import HeldResponse, Then, Turn, held
+from pushhub.grip.held_stream import For, HeldStream, NextTurn
 from pushhub.grip.instruct import (
+    GripSubscription,
+    HoldMode,
     Instruct,
     KeepAlive,
-    Mode,
     NextLink,
-    Subscription,
 )
 from pushhub.grip.item import CONTENT_TYPE
-from pushhub.grip.sequence import MAX_PARKED, Order, Orders, Standing, stand
+from pushhub.grip.sequence import MAX_PARKED, ItemSequence, ItemSequences, SequencePosition, stand
 from pushhub.http.problem import Problem
-from pushhub.http.raw_response import Verbatim, reason_of
-from pushhub.http.response import Answer, Part
+from pushhub.http.raw_response import RawResponse, reason_of
+from pushhub.http.response import Part, Response
 from pushhub.log.cursor import Cursor
 from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Reason
@@ -68,7 +68,7 @@ def ids(events: list[Event]) -> list[str]:
 
 
 def test_an_item_waits_for_the_one_before_it() -> None:
-    log, order = Log(), Order(["0"])
+    log, order = Log(), ItemSequence(["0"])
     one, three, two = (log.add(id=n, prev_id=p) for n, p in (("1", "0"), ("3", "2"), ("2", "1")))
     assert ids(order.take(one)) == ["1"]
     assert order.take(three) == []
@@ -79,16 +79,16 @@ def test_an_item_waits_for_the_one_before_it() -> None:
 
 @pytest.mark.parametrize("members", [{}, {"prev_id": "8", "no_seq": True}, {"prev_id": "0"}])
 def test_these_wait_for_nothing(members: dict[str, Any]) -> None:
-    assert Order(["0", "1"]).take(Log().add(**members))
+    assert ItemSequence(["0", "1"]).take(Log().add(**members))
 
 
 def test_where_nothing_is_known_nothing_is_missing() -> None:
-    assert Order().take(Log().add(id="5", prev_id="4"))
-    assert Order().last is None
+    assert ItemSequence().take(Log().add(id="5", prev_id="4"))
+    assert ItemSequence().last is None
 
 
 def test_what_has_waited_long_enough_comes_all_the_same() -> None:
-    log, order = Log(), Order(["0"])
+    log, order = Log(), ItemSequence(["0"])
     log.add(id="5", prev_id="4", time=1000)
     log.add(id="6", prev_id="5", time=1500)
     log.add(prev_id="6", time=1600)
@@ -103,7 +103,7 @@ def test_what_has_waited_long_enough_comes_all_the_same() -> None:
 
 
 def test_no_more_are_parked_than_there_is_room_for() -> None:
-    log, order = Log(), Order(["0"])
+    log, order = Log(), ItemSequence(["0"])
     for n in range(MAX_PARKED):
         assert order.take(log.add(id=f"x{n}", prev_id=f"y{n}")) == []
     assert ids(order.take(log.add(id="z", prev_id="w"))) == ["x0"]
@@ -112,7 +112,7 @@ def test_no_more_are_parked_than_there_is_room_for() -> None:
 
 
 def test_orders_are_keys() -> None:
-    orders = Orders({"a": Order(["1"])})
+    orders = ItemSequences({"a": ItemSequence(["1"])})
     assert orders == orders
     assert orders != orders.copy()
     assert len({orders, orders.copy()}) == 2
@@ -124,18 +124,18 @@ def test_orders_are_keys() -> None:
 
 def standing(
     log: Log, prev_id: str | None = None, began: int = 0, trusted: bool = False
-) -> Standing:
-    return stand(Subscription("a", prev_id), log.page(), began, trusted=trusted)
+) -> SequencePosition:
+    return stand(GripSubscription("a", prev_id), log.page(), began, trusted=trusted)
 
 
 def test_what_came_while_the_origin_was_asked_is_behind_the_position() -> None:
     log = Log()
     for n, time in enumerate((100, 200, 300)):
         log.add(id=str(n), time=time)
-    assert standing(log, began=200) == Standing(log.at(1), ("0",))
-    assert standing(log, began=301) == Standing(log.at(3), ("0", "1", "2"))
+    assert standing(log, began=200) == SequencePosition(log.at(1), ("0",))
+    assert standing(log, began=301) == SequencePosition(log.at(3), ("0", "1", "2"))
     assert standing(Log(), began=5).cursor.offset == 0
-    assert standing(log, began=50) == Standing(log.at(0), ())
+    assert standing(log, began=50) == SequencePosition(log.at(0), ())
 
 
 def test_a_prev_id_says_it_exactly() -> None:
@@ -143,16 +143,16 @@ def test_a_prev_id_says_it_exactly() -> None:
     log.add(id="1", time=100)
     log.add(time=150)
     log.add(id="2", time=200)
-    assert standing(log, "1", began=999) == Standing(log.at(1), ("1",))
-    assert standing(log, "2", began=0) == Standing(log.at(3), ("1", "2"))
+    assert standing(log, "1", began=999) == SequencePosition(log.at(1), ("1",))
+    assert standing(log, "2", began=0) == SequencePosition(log.at(3), ("1", "2"))
 
 
 def test_a_prev_id_that_the_log_does_not_know() -> None:
     log = Log()
     log.add(id="2", time=100)
-    assert standing(log, "1", began=200) == Standing(log.at(1), ("2", "1"), gap=True)
+    assert standing(log, "1", began=200) == SequencePosition(log.at(1), ("2", "1"), gap=True)
     # Asked again, the origin says the same: it is believed.
-    assert standing(log, "1", began=200, trusted=True) == Standing(log.at(1), ("2", "1"))
+    assert standing(log, "1", began=200, trusted=True) == SequencePosition(log.at(1), ("2", "1"))
     # A channel whose items have no ids, or that is empty, proves nothing.
     assert not standing(Log(), "1").gap
     other = Log()
@@ -165,8 +165,8 @@ def test_more_than_memory_holds_is_a_gap() -> None:
     log.add(time=100)
     log.add(time=200)
     page = Page(tuple(log.events[1:]), log.at(2), up_to_date=True)
-    assert stand(Subscription("a"), page, 150, trusted=False).gap
-    assert not stand(Subscription("a"), page, 201, trusted=False).gap
+    assert stand(GripSubscription("a"), page, 150, trusted=False).gap
+    assert not stand(GripSubscription("a"), page, 201, trusted=False).gap
 
 
 # Held responses
@@ -174,24 +174,24 @@ def test_more_than_memory_holds_is_a_gap() -> None:
 BASE = ((b"X-Base", b"b"), (b"ETag", b'"1"'))
 
 
-def instruct(*subscriptions: Subscription, body: bytes = b"nothing", **more: Any) -> Instruct:
-    response = Verbatim(200, BASE, body)
-    return Instruct(response, more.pop("mode", Mode.RESPONSE), subscriptions, **more)
+def instruct(*subscriptions: GripSubscription, body: bytes = b"nothing", **more: Any) -> Instruct:
+    response = RawResponse(200, BASE, body)
+    return Instruct(response, more.pop("mode", HoldMode.RESPONSE), subscriptions, **more)
 
 
 def polled(
     log: Log, *, known: tuple[str, ...] = (), prev_id: str | None = None, **more: Any
-) -> GripResponse:
+) -> HeldResponse:
     filters = more.pop("filters", ())
-    one = instruct(Subscription("a", prev_id, filters), **more)
-    return GripResponse(held(one), {"a": log.at(0)}, Orders({"a": Order(known)}), 25)
+    one = instruct(GripSubscription("a", prev_id, filters), **more)
+    return HeldResponse(held(one), {"a": log.at(0)}, ItemSequences({"a": ItemSequence(known)}), 25)
 
 
-def told(poll: GripResponse, log: Log, after: int = 0) -> Answer | None:
+def told(poll: HeldResponse, log: Log, after: int = 0) -> Response | None:
     return poll.answer({"a": log.page(after)})
 
 
-def turned(poll: GripResponse, log: Log) -> Turn:
+def turned(poll: HeldResponse, log: Log) -> Turn:
     reply = told(poll, log)
     assert isinstance(reply, Turn)
     return reply
@@ -203,7 +203,7 @@ def test_a_push_goes_over_the_headers_of_the_held_response() -> None:
     fmt = {"code": 201, "reason": "Fine", "headers": headers, "body": "made"}
     log.add(formats={"http-response": fmt})
     reply = told(polled(log), log)
-    assert isinstance(reply, Verbatim)
+    assert isinstance(reply, RawResponse)
     assert (reply.status, reply.reason, reply.body) == (201, b"Fine", b"made")
     assert reply.headers == (BASE[0], (b"etag", b'"2"'), (b"X-New", b"n"))
     assert reply.events == 1
@@ -319,9 +319,9 @@ def test_events_of_several_channels_come_by_their_time() -> None:
     one, two = Log("a"), Log("b")
     one.add("later", time=20)
     two.add("sooner", time=10)
-    orders = Orders({"a": Order(), "b": Order()})
-    hold = held(instruct(Subscription("a"), Subscription("b")))
-    poll = GripResponse(hold, {"a": one.at(0), "b": two.at(0)}, orders)
+    orders = ItemSequences({"a": ItemSequence(), "b": ItemSequence()})
+    hold = held(instruct(GripSubscription("a"), GripSubscription("b")))
+    poll = HeldResponse(hold, {"a": one.at(0), "b": two.at(0)}, orders)
     reply = poll.answer({"a": one.page(), "b": two.page()})
     assert reply is not None
     assert reply.body == b"sooner"
@@ -332,9 +332,11 @@ def test_events_of_several_channels_come_by_their_time() -> None:
 
 def streamed(
     log: Log, *, known: tuple[str, ...] = (), prev_id: str | None = None, **more: Any
-) -> GripStream:
-    one = instruct(Subscription("a", prev_id, more.pop("filters", ())), mode=Mode.STREAM, **more)
-    return GripStream(held(one), {"a": log.at(0)}, Orders({"a": Order(known)}))
+) -> HeldStream:
+    one = instruct(
+        GripSubscription("a", prev_id, more.pop("filters", ())), mode=HoldMode.STREAM, **more
+    )
+    return HeldStream(held(one), {"a": log.at(0)}, ItemSequences({"a": ItemSequence(known)}))
 
 
 LINK = NextLink("/n")
@@ -372,11 +374,11 @@ def test_a_stream_is_closed() -> None:
     poll = streamed(log)
     part = poll.answer({"a": log.page()})
     assert part is not None
-    assert (part.body, part.last, poll.then) == (b"last", True, Next.END)
+    assert (part.body, part.last, poll.then) == (b"last", True, NextTurn.END)
 
 
-@pytest.mark.parametrize(("link", "then"), [(None, Next.GO_ON), (LINK, Next.FETCH)])
-def test_a_hint_has_the_link_followed(link: NextLink | None, then: Next) -> None:
+@pytest.mark.parametrize(("link", "then"), [(None, NextTurn.GO_ON), (LINK, NextTurn.FETCH)])
+def test_a_hint_has_the_link_followed(link: NextLink | None, then: NextTurn) -> None:
     log = Log()
     log.add(formats={"http-stream": {"action": "hint"}})
     poll = streamed(log, next=link)
@@ -390,7 +392,7 @@ def test_a_missing_item_has_the_link_followed() -> None:
     poll = streamed(log, known=("1",), prev_id="1", next=LINK)
     part = poll.answer({"a": log.page()})
     assert part is not None
-    assert (part.body, poll.then) == (b"", Next.FETCH)
+    assert (part.body, poll.then) == (b"", NextTurn.FETCH)
     assert poll.last_ids() == (("a", "1"),)
     assert streamed(log, prev_id="9", next=LINK).last_ids() == (("a", "9"),)
     assert streamed(log, known=("1",)).last_ids() == ()
@@ -411,10 +413,10 @@ def test_a_gap_is_filled_by_the_link_or_ends_the_stream() -> None:
     poll = streamed(log, next=LINK)
     part = poll.answer({"a": log.gap(), "b": other.page()})
     assert part is not None
-    assert (dict(part.moved)["a"], poll.then) == (log.at(1), Next.FETCH)
+    assert (dict(part.moved)["a"], poll.then) == (log.at(1), NextTurn.FETCH)
     lost = streamed(log)
     assert lost.answer({"a": log.gap()}) == Part(b"", last=True)
-    assert lost.then is Next.END
+    assert lost.then is NextTurn.END
 
 
 def test_what_keeps_a_stream_alive() -> None:
@@ -425,7 +427,7 @@ def test_what_keeps_a_stream_alive() -> None:
     assert streamed(log).nothing({"a": log.at(0)}, AT_ONCE) == Part(b"")
     poll.waits_for = For.NEXT
     assert poll.nothing({"a": log.at(0)}, AT_ONCE) == Part(b"")
-    assert poll.then is Next.FETCH
+    assert poll.then is NextTurn.FETCH
     assert poll.nothing({"a": log.at(0)}, Hint(500)) == Part(b"", last=True)
     assert poll.refuse(Problem("deleted", "Gone.")) == Part(b"", last=True)
 
@@ -435,19 +437,19 @@ def test_what_keeps_a_stream_alive() -> None:
 
 def test_a_verbatim_response_is_written_as_it_was_said() -> None:
     headers = ((b"X-MiXed", b"1"), (b"Content-Length", b"9"), (b"date", b"then"), (b"TE", b"x"))
-    answer = Verbatim(299, headers, b"body", reason=b"Quite Fine")
+    answer = RawResponse(299, headers, b"body", reason=b"Quite Fine")
     tail = b"date: now\r\naccess-control-allow-origin: *\r\nconnection: close\r\n"
     assert answer.wire(tail) == (
         b"HTTP/1.1 299 Quite Fine\r\nX-MiXed: 1\r\ndate: then\r\nTE: x\r\n"
         b"content-length: 4\r\nconnection: close\r\n\r\nbody"
     )
     assert answer.head() == answer.wire()[: -len(b"body")]
-    assert Verbatim(304, (), b"x").wire() == b"HTTP/1.1 304 Not Modified\r\n\r\n"
+    assert RawResponse(304, (), b"x").wire() == b"HTTP/1.1 304 Not Modified\r\n\r\n"
     assert reason_of(299) == b""
 
 
 def test_a_verbatim_response_can_be_changed() -> None:
-    answer = Verbatim(299, ((b"A", b"1"),), b"body", reason=b"Fine")
+    answer = RawResponse(299, ((b"A", b"1"),), b"body", reason=b"Fine")
     assert answer.header(b"a") == b"1"
     assert answer.header(b"b") is None
     changed = answer.with_headers((b"B", b"2")).with_body(b"new")

@@ -10,22 +10,22 @@ from pushhub.grip.headers import is_instruct, parse_instruct
 from pushhub.grip.instruct import (
     MAX_CHANNELS,
     MAX_HOLD_BODY_BYTES,
+    GripSubscription,
+    HoldMode,
     Instruct,
     KeepAlive,
-    Mode,
     NextLink,
-    Subscription,
 )
-from pushhub.http.raw_response import Verbatim
+from pushhub.http.raw_response import RawResponse
 
 
 def sent(
     *lines: str, status: int = 200, body: bytes = b"", reason: bytes | None = None
-) -> Verbatim:
+) -> RawResponse:
     """A response with these header lines."""
     pairs = (line.split(": ", 1) for line in lines)
     headers = tuple((name.encode(), value.encode()) for name, value in pairs)
-    return Verbatim(status, headers, body, reason=reason)
+    return RawResponse(status, headers, body, reason=reason)
 
 
 def read(*lines: str, **more: Any) -> Instruct:
@@ -121,11 +121,11 @@ def test_every_header() -> None:
         "X-Base: b",
         body=b"nothing",
     )
-    assert instruct.mode is Mode.RESPONSE
+    assert instruct.mode is HoldMode.RESPONSE
     assert instruct.subscriptions == (
-        Subscription("a", "7", ("skip-self", "var-subst")),
-        Subscription("b"),
-        Subscription("c"),
+        GripSubscription("a", "7", ("skip-self", "var-subst")),
+        GripSubscription("b"),
+        GripSubscription("c"),
     )
     assert (instruct.timeout, instruct.meta) == (25, {"user": 'al"ice', "n": "1"})
     assert (instruct.next, instruct.gone) == (None, "/gone")
@@ -179,7 +179,7 @@ def test_a_next_link() -> None:
 
 def test_of_a_channel_that_is_named_twice_the_last_counts() -> None:
     instruct = read("Grip-Hold: response", "Grip-Channel: a; prev-id=1, a; prev-id=2")
-    assert instruct.subscriptions == (Subscription("a", "2"),)
+    assert instruct.subscriptions == (GripSubscription("a", "2"),)
 
 
 def test_a_hold_without_channels_is_a_timer() -> None:
@@ -253,8 +253,11 @@ def test_a_document() -> None:
             "body-bin": "AAE=",
         },
     )
-    assert instruct.mode is Mode.STREAM
-    assert instruct.subscriptions == (Subscription("a", None, ("skip-self",)), Subscription("b"))
+    assert instruct.mode is HoldMode.STREAM
+    assert instruct.subscriptions == (
+        GripSubscription("a", None, ("skip-self",)),
+        GripSubscription("b"),
+    )
     assert (instruct.timeout, instruct.meta) == (9, {"user": "u"})
     assert instruct.keep_alive == KeepAlive(b"hi", 3)
     told = instruct.response
@@ -264,7 +267,7 @@ def test_a_document() -> None:
 
 def test_a_document_has_defaults() -> None:
     instruct = document(hold={"channels": [], "keep-alive": {"content": "."}})
-    assert (instruct.mode, instruct.timeout) == (Mode.RESPONSE, 55)
+    assert (instruct.mode, instruct.timeout) == (HoldMode.RESPONSE, 55)
     assert instruct.keep_alive == KeepAlive(b".")
     assert (instruct.response.status, instruct.response.body) == (200, b"")
     plain = document(response={"body": "b", "headers": {"X-A": "1"}})

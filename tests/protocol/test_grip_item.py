@@ -8,7 +8,7 @@ from pushhub.grip.fields import GripError
 from pushhub.grip.filters import Sight, apply_filters
 from pushhub.grip.item import (
     CONTENT_TYPE,
-    Action,
+    DeliveryAction,
     Item,
     ItemError,
     ResponseFormat,
@@ -79,16 +79,18 @@ def test_every_member() -> None:
     )
     assert (item.id, item.prev_id, item.no_seq, item.meta) == ("8", "7", True, {"sender": "al"})
     assert item.response == ResponseFormat(
-        Action.SEND, 201, b"Made", ((b"X-A", b"1"),), b"\0\1", None, ("var-subst",)
+        DeliveryAction.SEND, 201, b"Made", ((b"X-A", b"1"),), b"\0\1", None, ("var-subst",)
     )
-    assert item.stream == StreamFormat(Action.SEND, b"\0\1", ("build-id",))
+    assert item.stream == StreamFormat(DeliveryAction.SEND, b"\0\1", ("build-id",))
 
 
 def test_actions() -> None:
     item = one(**{"http-response": {"action": "hint"}, "http-stream": {"action": "close"}})
-    assert item.response == ResponseFormat(Action.HINT)
-    assert item.stream == StreamFormat(Action.CLOSE)
-    assert one(**{"http-response": {"action": "close"}}).response == ResponseFormat(Action.CLOSE)
+    assert item.response == ResponseFormat(DeliveryAction.HINT)
+    assert item.stream == StreamFormat(DeliveryAction.CLOSE)
+    assert one(**{"http-response": {"action": "close"}}).response == ResponseFormat(
+        DeliveryAction.CLOSE
+    )
 
 
 @pytest.mark.parametrize(

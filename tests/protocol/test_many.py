@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.event import MAX_EVENT_BYTES
 from pushhub.log.read import MAX_ANSWER_BYTES, Page, Read
-from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
-from pushhub.polls.multi import MAX_CHANNELS, Asked, Many, encode, merge, parse_many
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, deleted
+from pushhub.polls.multi import MAX_CHANNELS, MultiPoll, MultiRequest, encode, merge, parse_many
 from tests.protocol.sample import GAP, at, page, run_of
 
 BIG = b'"' + b"x" * (MAX_EVENT_BYTES - 2) + b'"'
@@ -21,11 +21,11 @@ def body(**fields: Any) -> bytes:
     return orjson.dumps({"channels": {"a": "now"}} | fields)
 
 
-def wants(*names: str, since: Since | None = None) -> tuple[Want, ...]:
-    return tuple(Want(name, since or at(0), 100) for name in names)
+def wants(*names: str, since: Since | None = None) -> tuple[ChannelRead, ...]:
+    return tuple(ChannelRead(name, since or at(0), 100) for name in names)
 
 
-def told(reply: Answer | None) -> dict[str, Any]:
+def told(reply: Response | None) -> dict[str, Any]:
     assert reply is not None
     assert reply.status == 200
     parsed = orjson.loads(reply.body)
@@ -39,13 +39,19 @@ def told(reply: Answer | None) -> dict[str, Any]:
 def test_a_poll() -> None:
     channels = {"a": "now", "b": "earliest", "c/d": "e1-5"}
     asked = parse_many(body(channels=channels, wait=25, limit=7))
-    assert asked == Asked(
-        (Want("a", Start.NOW, 7), Want("b", Start.EARLIEST, 7), Want("c/d", at(5), 7)), 25, 7
+    assert asked == MultiRequest(
+        (
+            ChannelRead("a", Start.NOW, 7),
+            ChannelRead("b", Start.EARLIEST, 7),
+            ChannelRead("c/d", at(5), 7),
+        ),
+        25,
+        7,
     )
 
 
 def test_defaults() -> None:
-    assert parse_many(body()) == Asked((Want("a", Start.NOW, 100),), None, 100)
+    assert parse_many(body()) == MultiRequest((ChannelRead("a", Start.NOW, 100),), None, 100)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +233,9 @@ def test_whoever_polls_on_gets_every_event_once_and_in_order(
             )
             for name, log in logs.items()
         }
-        merged = merge(tuple(Want(name, at(position[name]), limit) for name in logs), reads, limit)
+        merged = merge(
+            tuple(ChannelRead(name, at(position[name]), limit) for name in logs), reads, limit
+        )
         assert len(merged.events) <= limit
         for one in merged.events:
             got[one.channel].append(one.offset)
@@ -254,7 +262,9 @@ def test_nobody_starves(limit: int) -> None:
             )
             for name, offset in position.items()
         }
-        merged = merge(tuple(Want(name, at(n), 9) for name, n in position.items()), reads, limit)
+        merged = merge(
+            tuple(ChannelRead(name, at(n), 9) for name, n in position.items()), reads, limit
+        )
         position |= {name: cursor.offset for name, cursor in merged.cursors.items()}
     assert max(position.values()) - min(position.values()) <= 1
 
@@ -275,7 +285,7 @@ def test_encode() -> None:
 
 
 def test_a_plain_poll_is_answered_at_once() -> None:
-    answer = Many(wants("a", since=Start.NOW), 10).answer({"a": page(cursor=at(7))})
+    answer = MultiPoll(wants("a", since=Start.NOW), 10).answer({"a": page(cursor=at(7))})
     assert told(answer) == {"events": [], "cursors": {"a": "e1-7"}}
     assert answer is not None
     assert b"preference-applied" not in dict(answer.headers)
@@ -283,7 +293,7 @@ def test_a_plain_poll_is_answered_at_once() -> None:
 
 
 def test_a_waiting_poll_parks_and_then_says_where_it_stood() -> None:
-    poll = Many((Want("a", Start.NOW, 9), Want("b", at(4), 9)), 10, 25)
+    poll = MultiPoll((ChannelRead("a", Start.NOW, 9), ChannelRead("b", at(4), 9)), 10, 25)
     assert poll.answer({"a": page(cursor=at(7)), "b": page(cursor=at(4))}) is None
     answer = poll.nothing({"a": at(7), "b": at(4)}, Hint(900))
     assert told(answer) == {"events": [], "cursors": {"a": "e1-7"}, "retry_ms": 900}
@@ -294,7 +304,7 @@ def test_a_waiting_poll_parks_and_then_says_where_it_stood() -> None:
 
 @pytest.mark.parametrize("read", [GAP, run_of("a", 1, 1)], ids=["gap", "event"])
 def test_news_of_one_channel_end_the_wait(read: Read) -> None:
-    poll = Many(wants("a", "b"), 10, 25)
+    poll = MultiPoll(wants("a", "b"), 10, 25)
     answer = poll.answer({"a": read})
     assert list(told(answer)["cursors"]) == ["a"]
     assert answer is not None
@@ -302,13 +312,13 @@ def test_news_of_one_channel_end_the_wait(read: Read) -> None:
 
 
 def test_positions() -> None:
-    poll = Many(wants("a"), 10, 25)
+    poll = MultiPoll(wants("a"), 10, 25)
     assert poll.position("a", page(cursor=at(7))) == Cursor("e1", 7)
     assert poll.position("a", GAP) == at(3)
     assert poll.variant is None
 
 
 def test_a_deleted_channel() -> None:
-    answer = Many(wants("a", "b"), 10, 25).refuse(deleted("b"))
+    answer = MultiPoll(wants("a", "b"), 10, 25).refuse(deleted("b"))
     assert answer.status == 404
     assert orjson.loads(answer.body)["channel"] == "b"

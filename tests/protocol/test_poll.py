@@ -2,14 +2,14 @@ import pytest
 
 from pushhub.http.problem import Problem
 from pushhub.log.cursor import Start
-from pushhub.polls.base import AT_ONCE, Poll, Want, deleted, parse_limit, resume
-from pushhub.polls.feed import Feed
-from pushhub.polls.multi import Many
-from pushhub.polls.stream import FeedStream, ManyStream
-from pushhub.polls.value import Value
+from pushhub.polls.base import AT_ONCE, ChannelRead, Poll, deleted, parse_limit, resume
+from pushhub.polls.feed import FeedPoll
+from pushhub.polls.multi import MultiPoll
+from pushhub.polls.stream import FeedStream, MultiStream
+from pushhub.polls.value import ValuePoll
 from tests.protocol.sample import at, event, get, page
 
-WANT = Want("news", Start.NOW, 100)
+WANT = ChannelRead("news", Start.NOW, 100)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_no_limit(text: str) -> None:
 
 
 def test_resume() -> None:
-    assert resume(WANT, at(7)) == Want("news", at(7), 100)
-    last = Want("news", Start.LAST, 1)
+    assert resume(WANT, at(7)) == ChannelRead("news", at(7), 100)
+    last = ChannelRead("news", Start.LAST, 1)
     assert resume(last, at(7)) is last
 
 
@@ -59,11 +59,11 @@ def test_deleted() -> None:
 
 
 POLLS: list[Poll] = [
-    Feed("news", Start.NOW, 100, 25),
-    Value("news", frozenset({"e1-0"}), 25),
-    Many((WANT,), 100, 25),
+    FeedPoll("news", Start.NOW, 100, 25),
+    ValuePoll("news", frozenset({"e1-0"}), 25),
+    MultiPoll((WANT,), 100, 25),
     FeedStream("news", Start.NOW, 100, first=False),
-    ManyStream((WANT,), 100, first=False),
+    MultiStream((WANT,), 100, first=False),
 ]
 
 
@@ -82,15 +82,15 @@ def test_whatever_can_wait_is_a_poll(poll: Poll) -> None:
 
 def test_polls_that_are_answered_differently_differ() -> None:
     variants = [
-        Feed("news", at(1), 100, 25).variant,
-        Feed("news", at(1), 50, 25).variant,
-        Feed("news", at(1), 100, 20).variant,
-        Value("news", frozenset({"e1-1"}), 25).variant,
-        Value("news", frozenset({"e1-2"}), 25).variant,
-        Value("news", frozenset(), 25).variant,
+        FeedPoll("news", at(1), 100, 25).variant,
+        FeedPoll("news", at(1), 50, 25).variant,
+        FeedPoll("news", at(1), 100, 20).variant,
+        ValuePoll("news", frozenset({"e1-1"}), 25).variant,
+        ValuePoll("news", frozenset({"e1-2"}), 25).variant,
+        ValuePoll("news", frozenset(), 25).variant,
         FeedStream("news", at(1), 100, first=True).variant,
         FeedStream("news", at(1), 100, first=False).variant,
         FeedStream("news", at(1), 50, first=False).variant,
     ]
     assert len(set(variants)) == len(variants)
-    assert Feed("old", at(2), 100, 25).variant == variants[0]
+    assert FeedPoll("old", at(2), 100, 25).variant == variants[0]

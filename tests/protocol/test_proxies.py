@@ -1,8 +1,8 @@
 import pytest
 
-from pushhub.http.forwarded import Proxies
+from pushhub.http.forwarded import TrustedProxies
 
-OURS = Proxies(["127.0.0.1", "10.0.0.0/8", "::1"])
+OURS = TrustedProxies(["127.0.0.1", "10.0.0.0/8", "::1"])
 
 
 @pytest.mark.parametrize(
@@ -51,5 +51,5 @@ def test_who_came_over_tls() -> None:
 
 def test_what_is_no_network() -> None:
     with pytest.raises(ValueError, match="does not appear to be"):
-        Proxies(["somewhere"])
+        TrustedProxies(["somewhere"])
     assert repr(OURS) == "<Proxies 127.0.0.1/32, 10.0.0.0/8, ::1/128>"

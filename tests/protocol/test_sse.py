@@ -11,8 +11,8 @@ from pushhub.http.response import Part
 from pushhub.http.sse import KEEP_ALIVE, OPENING, farewell, message, position
 from pushhub.log.cursor import Since, Start
 from pushhub.log.event import BINARY, TEXT, Draft
-from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
-from pushhub.polls.stream import FeedStream, ManyStream
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, deleted
+from pushhub.polls.stream import FeedStream, MultiStream
 from tests.protocol.sample import GAP, at, event, page, run_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def test_the_first_write_is_a_position(since: Since, id: str) -> None:
 
 def test_later_there_are_only_events() -> None:
     turn = stream(at(3))
-    assert turn.wants == (Want("news", at(3), 100),)
+    assert turn.wants == (ChannelRead("news", at(3), 100),)
     assert turn.answer({"news": page(cursor=at(3))}) is None
     reader = read(turn.answer({"news": page(event(4, b"[1,\n2]", type="t", id="x"))}))
     assert reader.events == [("t", "[1,\n2]", "e1-4")]
@@ -169,19 +169,19 @@ def test_a_gap_is_an_event_and_the_stream_goes_on_from_the_oldest(first: bool) -
     assert orjson.loads(data) == {"reason": "trimmed", "oldest": "e1-3", "latest": "e1-9"}
     assert part.moved == (("news", at(3)),)
     assert not part.last
-    assert turn.turn(part).wants == (Want("news", at(3), 100),)
+    assert turn.turn(part).wants == (ChannelRead("news", at(3), 100),)
 
 
 def test_turns() -> None:
     turn = FeedStream("news", Start.NOW, 7, first=True, wait=9)
     after = turn.turn(Part(b"", (("news", at(5)),)))
-    assert (after.wants, after.first, after.wait) == ((Want("news", at(5), 7),), False, 9)
+    assert (after.wants, after.first, after.wait) == ((ChannelRead("news", at(5), 7),), False, 9)
     assert after.turn(Part(KEEP_ALIVE)) is after
 
 
 STREAMS: list[Any] = [
     FeedStream("news", Start.NOW, 100, first=True),
-    ManyStream((Want("news", Start.NOW, 100),), 100, first=True),
+    MultiStream((ChannelRead("news", Start.NOW, 100),), 100, first=True),
 ]
 
 
@@ -199,8 +199,10 @@ def test_silence_and_ends(turn: Any) -> None:
 # -- many channels -------------------------------------------------------------
 
 
-def many(*, first: bool = False) -> ManyStream:
-    return ManyStream((Want("a", Start.NOW, 9), Want("b", at(4), 9)), 10, first=first)
+def many(*, first: bool = False) -> MultiStream:
+    return MultiStream(
+        (ChannelRead("a", Start.NOW, 9), ChannelRead("b", at(4), 9)), 10, first=first
+    )
 
 
 def test_a_message_is_an_answer() -> None:
@@ -231,13 +233,13 @@ def test_a_gap_among_many() -> None:
     assert body["gaps"] == {"a": {"reason": "trimmed", "oldest": "e1-3", "latest": "e1-9"}}
     assert body["cursors"] == {"a": "e1-3", "b": "e1-5"}
     after = many().turn(part)
-    assert after.wants == (Want("a", at(3), 9), Want("b", at(5), 9))
+    assert after.wants == (ChannelRead("a", at(3), 9), ChannelRead("b", at(5), 9))
 
 
 def test_turns_of_many() -> None:
     first = many(first=True)
     second = first.turn(Part(b"", (("a", at(7)),)))
-    assert second.wants == (Want("a", at(7), 9), Want("b", at(4), 9))
+    assert second.wants == (ChannelRead("a", at(7), 9), ChannelRead("b", at(4), 9))
     assert not second.first
     assert not first.turn(Part(b"")).first
     assert second.turn(Part(KEEP_ALIVE)) is second

@@ -2,29 +2,29 @@ import orjson
 import pytest
 
 from pushhub.http.etag import parse_tags
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.log.cursor import Start
 from pushhub.log.event import TEXT, Draft
-from pushhub.polls.base import AT_ONCE, Hint, Want, deleted
-from pushhub.polls.value import Value
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, deleted
+from pushhub.polls.value import ValuePoll
 from tests.protocol.sample import GAP, at, event, page
 
 NOTHING_YET = page(cursor=at(0))
 LAST = page(event(7, "né".encode(), TEXT, time=5))
 
 
-def value(condition: str = "", wait: int | None = None) -> Value:
-    return Value("news", parse_tags(condition), wait)
+def value(condition: str = "", wait: int | None = None) -> ValuePoll:
+    return ValuePoll("news", parse_tags(condition), wait)
 
 
-def headers(answer: Answer | None) -> dict[bytes, bytes]:
+def headers(answer: Response | None) -> dict[bytes, bytes]:
     assert answer is not None
     assert len(dict(answer.headers)) == len(answer.headers)
     return dict(answer.headers)
 
 
 def test_it_reads_the_last_event() -> None:
-    assert value().wants == (Want("news", Start.LAST, 1),)
+    assert value().wants == (ChannelRead("news", Start.LAST, 1),)
 
 
 def test_the_value_as_published() -> None:

@@ -11,7 +11,7 @@ import pytest
 from pushhub.app import create_app
 from pushhub.http.request import Request
 from pushhub.hub import channels as channel_table
-from pushhub.hub.cold_read import Gathering
+from pushhub.hub.cold_read import ColdRead
 from pushhub.log.read import Page
 from pushhub.settings import Settings
 from pushhub.store.base import append
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 CHANNELS = 25
 
 
-def held() -> list[Gathering | Page]:
+def held() -> list[ColdRead | Page]:
     """All pages of this process; other test modules have some, too."""
-    return [one for one in gc.get_objects() if isinstance(one, Gathering | Page)]
+    return [one for one in gc.get_objects() if isinstance(one, ColdRead | Page)]
 
 
 @pytest.mark.parametrize("store", ["memory", "sqlite", "valkey9"])

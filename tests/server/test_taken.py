@@ -15,7 +15,7 @@ import pytest
 
 from pushhub.server import taken
 from pushhub.server.sockets import bind_one, bound, port_of
-from pushhub.server.worker import Failed, work
+from pushhub.server.worker import WorkerFailed, work
 from pushhub.settings import Settings
 from tests.serving import serve
 
@@ -103,7 +103,7 @@ def test_another_process_was_faster_to_listen(
         said = ours.recv()
         process.join(60)
     assert process.exitcode == 1
-    assert isinstance(said, Failed)
+    assert isinstance(said, WorkerFailed)
     assert said.sentence.startswith(f"127.0.0.1:{settings.port} is in use by another program.")
     assert capfd.readouterr().err == "", "no log line, and no traceback"
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub import hub as hub_module
-from pushhub.hub.channels import Shelf
-from pushhub.hub.hold import Hold, Parked
+from pushhub.hub.channels import ChannelTable
+from pushhub.hub.hold import ChannelHold, Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
@@ -21,9 +21,9 @@ from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Page
 from pushhub.origin.shared.resource import Resource
 from pushhub.origin.shared.resource_channel import ResourceChannel
-from pushhub.origin.shared.table import Sharing
+from pushhub.origin.shared.table import ResourceTable
 from pushhub.store.base import Expect
-from pushhub.store.read_range import Span
+from pushhub.store.read_range import ReadRange
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event
@@ -51,10 +51,10 @@ def leaked_hold(patch: pytest.MonkeyPatch) -> None:
     never counted off.
     """
 
-    def drop(self: Parked) -> None:
+    def drop(self: ChannelHold) -> None:
         self.done = True
 
-    patch.setattr(Parked, "drop", drop)
+    patch.setattr(ChannelHold, "drop", drop)
 
 
 def missed_wake(patch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def missed_wake(patch: pytest.MonkeyPatch) -> None:
 
 def channel_for_ever(patch: pytest.MonkeyPatch) -> None:
     """A channel that was left is never let go of."""
-    patch.setattr(Shelf, "sweep", lambda self: None)
+    patch.setattr(ChannelTable, "sweep", lambda self: None)
 
 
 def endless_linger(patch: pytest.MonkeyPatch) -> None:
@@ -84,10 +84,10 @@ def endless_linger(patch: pytest.MonkeyPatch) -> None:
 def register_left(patch: pytest.MonkeyPatch) -> None:
     """A forgotten resource's register stays in the store."""
 
-    async def nothing(self: Sharing, channel: str) -> None:
+    async def nothing(self: ResourceTable, channel: str) -> None:
         return None
 
-    patch.setattr(Sharing, "_delete", nothing)
+    patch.setattr(ResourceTable, "_delete", nothing)
 
 
 def skipped_event(patch: pytest.MonkeyPatch) -> None:
@@ -120,26 +120,26 @@ def late_end(patch: pytest.MonkeyPatch) -> None:
 
 def swallowed_gap(patch: pytest.MonkeyPatch) -> None:
     """A cursor of an older epoch is taken for one of the present epoch."""
-    locate = Span.locate
+    locate = ReadRange.locate
 
-    def careless(self: Span, since: Since) -> Any:
+    def careless(self: ReadRange, since: Since) -> Any:
         if isinstance(since, Cursor) and since.offset <= self.top:
             since = Cursor(self.epoch, since.offset)
         return locate(self, since)
 
-    patch.setattr(Span, "locate", careless)
+    patch.setattr(ReadRange, "locate", careless)
 
 
 def false_gap(patch: pytest.MonkeyPatch) -> None:
     """The oldest position from which nothing is missing counts as trimmed."""
-    locate = Span.locate
+    locate = ReadRange.locate
 
-    def strict(self: Span, since: Since) -> Any:
+    def strict(self: ReadRange, since: Since) -> Any:
         if isinstance(since, Cursor) and since.offset == self.oldest - 1 and self.oldest > 1:
             since = Cursor(since.epoch, self.oldest - 2)
         return locate(self, since)
 
-    patch.setattr(Span, "locate", strict)
+    patch.setattr(ReadRange, "locate", strict)
 
 
 def silent_drain(patch: pytest.MonkeyPatch) -> None:

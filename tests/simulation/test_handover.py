@@ -5,8 +5,8 @@ from __future__ import annotations
 from pushhub.hub.hub import Hub
 from pushhub.testing.simulation.log import SharedLog, View
 from pushhub.testing.simulation.loop import SimulatedLoop
-from pushhub.xmpp.cluster.migration import Moved
-from pushhub.xmpp.storage.key_value import Registers
+from pushhub.xmpp.cluster.migration import Migration
+from pushhub.xmpp.storage.key_value import KeyValueStore
 
 SID = "s1.aaaaaaaa"
 LATENCY_SECONDS, FEED_SECONDS = 0.001, 0.05
@@ -24,7 +24,7 @@ def test_a_session_is_taken_though_the_news_of_it_is_late() -> None:
         ]
         for hub in hubs:
             await hub.open()
-        first, second = (Moved(Registers(hub)) for hub in hubs)
+        first, second = (Migration(KeyValueStore(hub)) for hub in hubs)
         await first.leave(SID, b'{"n":1}', "k1")
         assert await first.take(SID, "one") == ({"n": 1}, "one")
         assert await second.take(SID, "two") == (None, "one")

@@ -10,12 +10,12 @@ import pytest
 
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, StoreError, append
-from pushhub.store.redis.acks import Acks, Level
+from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
 from tests.store.conftest import Recorder, insist, item, opened, publish, until
 
-REPLICATED = Acks(Level.REPLICATED, 1, 300)
+REPLICATED = Acks(AckLevel.REPLICATED, 1, 300)
 # Where it is to be reached, however long another process takes.
 PATIENT = 15_000
 
@@ -51,7 +51,7 @@ async def test_memory_is_the_default(kind: Kind, rack: Rack) -> None:
 
 async def test_replicas(kind: Kind, rack: Rack) -> None:
     master, replica = pair(rack, kind)
-    patient = RedisStore(master.url(), acks=Acks(Level.REPLICATED, 1, PATIENT))
+    patient = RedisStore(master.url(), acks=Acks(AckLevel.REPLICATED, 1, PATIENT))
     async with opened(patient), opened(RedisStore(master.url(), acks=REPLICATED)) as store:
         outcomes = await publish(patient, item("1"), item("2", "b"))
         assert [outcome.reached for outcome in outcomes] == ["replicated"] * 2
@@ -72,7 +72,7 @@ async def test_replicas(kind: Kind, rack: Rack) -> None:
 
 async def test_more_replicas_than_there_are(kind: Kind, rack: Rack) -> None:
     master, _ = pair(rack, kind)
-    async with opened(RedisStore(master.url(), acks=Acks(Level.REPLICATED, 2, 50))) as store:
+    async with opened(RedisStore(master.url(), acks=Acks(AckLevel.REPLICATED, 2, 50))) as store:
         assert [o.reached for o in await publish(store, item())] == ["memory"]
 
 
@@ -86,7 +86,9 @@ async def test_a_retry_on_another_connection_waits_for_the_event_of_then(
             [outcome] = await publish(store, keyed("1"))
             assert (outcome.duplicate, outcome.reached) == (duplicate, "memory")
     replica.signal(signal.SIGCONT)
-    async with opened(RedisStore(master.url(), acks=Acks(Level.REPLICATED, 1, PATIENT))) as store:
+    async with opened(
+        RedisStore(master.url(), acks=Acks(AckLevel.REPLICATED, 1, PATIENT))
+    ) as store:
         [outcome] = await publish(store, keyed("1"))
         assert (outcome.duplicate, outcome.reached) == (True, "replicated")
 
@@ -94,7 +96,7 @@ async def test_a_retry_on_another_connection_waits_for_the_event_of_then(
 async def test_a_master_that_dies_meanwhile(kind: Kind, rack: Rack) -> None:
     master, replica = pair(rack, kind)
     replica.signal(signal.SIGSTOP)
-    acks = Acks(Level.REPLICATED, 1, PATIENT)
+    acks = Acks(AckLevel.REPLICATED, 1, PATIENT)
     async with opened(RedisStore(master.url(), acks=acks)) as store:
         tries = [asyncio.ensure_future(append(store, item(str(n)))) for n in range(3)]
         late = asyncio.ensure_future(append(store, item("late")))
@@ -108,7 +110,7 @@ async def test_a_master_that_dies_meanwhile(kind: Kind, rack: Rack) -> None:
 
 async def test_disks(kind: Kind, rack: Rack) -> None:
     server = rack.start(kind, appendonly="yes", appendfsync="always")
-    acks, hasty = Acks(Level.FSYNC, 1, PATIENT), Acks(Level.FSYNC, 1, 100)
+    acks, hasty = Acks(AckLevel.FSYNC, 1, PATIENT), Acks(AckLevel.FSYNC, 1, 100)
     if not kind.has_waitaof:
         with pytest.raises(StoreError, match=r"cannot say what is on its disk.*Redis 7\.2"):
             await RedisStore(server.url(), acks=acks).open(Recorder())
@@ -129,4 +131,4 @@ async def test_a_server_whose_word_on_its_disk_is_worth_nothing(
 ) -> None:
     server = rack.start(KINDS["valkey9"], appendonly=appendonly, appendfsync=appendfsync)
     with pytest.raises(StoreError, match=advice):
-        await RedisStore(server.url(), acks=Acks(Level.FSYNC)).open(Recorder())
+        await RedisStore(server.url(), acks=Acks(AckLevel.FSYNC)).open(Recorder())

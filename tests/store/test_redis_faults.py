@@ -240,7 +240,7 @@ async def test_a_connection_that_is_lost_when_it_has_just_been_prepared(rack: Ra
                 proxy.cut()
                 await until(lambda: len(lost) > count)
 
-        link = redis_link.Link(
+        link = redis_link.RedisLink(
             Opener(f"redis://127.0.0.1:{proxy.port}"), prepare, lambda: lost.append(True)
         )
         await link.open(Recorder())

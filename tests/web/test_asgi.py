@@ -8,7 +8,7 @@ import orjson
 from pushhub.app import App, create_app
 from pushhub.hub.hub import Hub
 from pushhub.log.cursor import Start
-from pushhub.polls.feed import Feed
+from pushhub.polls.feed import FeedPoll
 from pushhub.settings import Settings
 from tests.hub.scripted import ask, settled
 from tests.hub.virtual import VirtualLoop
@@ -33,7 +33,7 @@ async def opened() -> App:
 
 
 async def count(hub: Hub) -> int:
-    recorder = ask(hub, Feed("a", Start.EARLIEST, 100))
+    recorder = ask(hub, FeedPoll("a", Start.EARLIEST, 100))
     await settled()
     return len(recorder.data)
 

@@ -15,7 +15,7 @@ import pytest
 
 from pushhub.api.bosh import Bound, bind
 from pushhub.app import App
-from pushhub.bosh.body import EMPTY, HTTPBIND, Body
+from pushhub.bosh.body import EMPTY, HTTPBIND, BoshBody
 from pushhub.bosh.sessions import Caller
 from pushhub.http.request import Request
 from pushhub.log.grant import Grant
@@ -284,7 +284,7 @@ class Broken:
         self.answers = answers
         self.left: list[Caller] = []
 
-    def open(self, body: Body, raw: bytes, caller: Caller) -> None:
+    def open(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         if self.answers:
             caller.answer(b"<body/>", 200, XML)
         raise RuntimeError("a mistake")

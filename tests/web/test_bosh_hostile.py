@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from pushhub.app import create_app
 from pushhub.bosh.body import HTTPBIND
-from pushhub.server.http1.context import Lobby
+from pushhub.server.http1.context import ConnectionContext
 from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
 from pushhub.xml import XBOSH
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pushhub.app import App
-    from pushhub.xmpp.transport.carrier import Carrier
+    from pushhub.xmpp.transport.carrier import BoshTransport
 
 BOSH = "/http-bind"
 ANONYMOUS = f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>"
@@ -92,7 +92,7 @@ async def house(**settings: Any) -> AsyncIterator[House]:
     await app.open()
     config = uvicorn.Config(app, log_config=None, lifespan="off")
     config.load()
-    state, lobby = ServerState(), Lobby(app)
+    state, lobby = ServerState(), ConnectionContext(app)
     listening = socket.create_server(("127.0.0.1", 0), backlog=1000)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: lobby(config, state, {}), sock=listening)
@@ -111,7 +111,7 @@ async def hub() -> AsyncIterator[House]:
         yield running
 
 
-def vanish(carrier: Carrier) -> None:
+def vanish(carrier: BoshTransport) -> None:
     """Let the inactivity of a session pass, and a second."""
     carrier.session._seen -= carrier.session.terms.inactivity + 1
     carrier.expire()

@@ -144,10 +144,10 @@ async def test_wrong_keys_are_throttled_and_who_is_in_stays_in(fresh_door: Serve
 
 
 async def test_the_throttle_forgives() -> None:
-    from pushhub.console.auth import BURST, MAX_ADDRESSES, SECONDS_A_TRY, Throttle
+    from pushhub.console.auth import BURST, MAX_ADDRESSES, SECONDS_A_TRY, LoginThrottle
 
     now = [1000.0]
-    throttle = Throttle(lambda: now[0])
+    throttle = LoginThrottle(lambda: now[0])
     for _ in range(BURST):
         assert throttle.wait("a") == 0
         throttle.failed("a")

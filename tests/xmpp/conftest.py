@@ -13,7 +13,7 @@ from pushhub.hub.hub import Hub
 from pushhub.settings import Settings
 from pushhub.xml import STREAMS, Element, parse
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.server import Server
+from pushhub.xmpp.server import XmppServer
 from pushhub.xmpp.transport.sessions import BoshSessions
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, Clock
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.store.base import Store
-    from pushhub.xmpp.transport.stream import Stream
+    from pushhub.xmpp.transport.stream import XmppStream
     from tests import redis_servers
 
 # How long what is to come may take, on a machine that does much else.
@@ -40,7 +40,7 @@ STORES = ("memory", "sqlite", "valkey9")
 class Client:
     """A client, as its transport: what it was sent, and whether its stream has ended."""
 
-    def __init__(self, world: World, server: Server, domain: str = DOMAIN) -> None:
+    def __init__(self, world: World, server: XmppServer, domain: str = DOMAIN) -> None:
         self.world = world
         self.server = server
         self.seen: list[Element] = []
@@ -51,7 +51,7 @@ class Client:
         self._news = asyncio.Event()
         stream = server.stream(domain, self)
         assert stream is not None
-        self.stream: Stream = stream
+        self.stream: XmppStream = stream
 
     # The transport
 
@@ -191,13 +191,13 @@ class World:
         self.settings = Settings(**{"dev": True, **settings})
         self.clock = Clock()
         """The store's, in a small world."""
-        self.servers: list[Server] = []
+        self.servers: list[XmppServer] = []
         self.sessions: list[BoshSessions] = []
 
-    async def node(self) -> Server:
+    async def node(self) -> XmppServer:
         hub = Hub(self._make())
         await hub.open()
-        server = Server(hub, self.settings)
+        server = XmppServer(hub, self.settings)
         sessions = BoshSessions(server)
         await sessions.begin()
         self.servers.append(server)
@@ -205,7 +205,7 @@ class World:
         return server
 
     @property
-    def server(self) -> Server:
+    def server(self) -> XmppServer:
         return self.servers[0]
 
     async def account(self, name: str, password: str = PASSWORD) -> str:

@@ -9,13 +9,13 @@ import pytest
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.routing.local_user import Home
+from pushhub.xmpp.routing.local_user import LocalUser
 from tests.store.conftest import until
 from tests.xmpp.conftest import body, condition
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from pushhub.xmpp.routing.session import Session
+    from pushhub.xmpp.routing.session import XmppSession
     from tests.xmpp.conftest import Client, World
 
 
@@ -158,16 +158,16 @@ async def test_what_comes_while_it_catches_up(
     world: World, romeo: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message that reaches the archive between its last page and the first live one."""
-    flush = Home._flush
+    flush = LocalUser._flush
 
-    async def flush_and_more(home: Home, session: Session) -> int:
+    async def flush_and_more(home: LocalUser, session: XmppSession) -> int:
         last = await flush(home, session)
         romeo.chat("juliet@localhost", "late")
         await romeo.settled()
         await until(lambda: home._late)
         return last
 
-    monkeypatch.setattr(Home, "_flush", flush_and_more)
+    monkeypatch.setattr(LocalUser, "_flush", flush_and_more)
     romeo.chat("juliet@localhost", "early")
     await romeo.settled()
     juliet = await juliets(world, "balcony")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.hub.subscription import LIMIT, Follow
+from pushhub.hub.subscription import LIMIT, Subscription
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
 from tests.store.conftest import until
@@ -24,7 +24,7 @@ async def test_everything_in_order(world: World) -> None:
     store = world.server.hub.store
     await append(store, item("before"))
     seen: list[bytes] = []
-    follow = Follow(world.server.hub, NAME, lambda event: seen.append(event.data))
+    follow = Subscription(world.server.hub, NAME, lambda event: seen.append(event.data))
     await follow.begin()
     for number in range(3 * LIMIT):
         store.append([item(str(number))], lambda outcomes: None)
@@ -45,7 +45,7 @@ async def test_what_is_appended_while_an_event_is_taken(world: World) -> None:
             for number in range(2 * LIMIT):
                 store.append([item(str(number))], lambda outcomes: None)
 
-    follow = Follow(world.server.hub, NAME, take)
+    follow = Subscription(world.server.hub, NAME, take)
     await follow.begin()
     await append(store, item("first"))
     await until(lambda: len(seen) > 2 * LIMIT)
@@ -56,7 +56,7 @@ async def test_what_is_appended_while_an_event_is_taken(world: World) -> None:
 async def test_a_wait_that_ends_begins_again(world: World) -> None:
     hub = world.server.hub
     seen: list[bytes] = []
-    follow = Follow(hub, NAME, lambda event: seen.append(event.data))
+    follow = Subscription(hub, NAME, lambda event: seen.append(event.data))
     await follow.begin()
     for text in ("one", "two"):
         await append(hub.store, item(text))
@@ -73,7 +73,7 @@ async def test_a_deleted_channel_is_told_and_followed_on(world: World) -> None:
     store = world.server.hub.store
     seen: list[bytes] = []
     gone: list[int] = []
-    follow = Follow(
+    follow = Subscription(
         world.server.hub,
         NAME,
         lambda event: seen.append(event.data),

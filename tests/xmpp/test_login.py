@@ -15,7 +15,7 @@ from scramp import ScramClient  # type: ignore[import-untyped]
 from pushhub.log.grant import Action
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.model.jid import JidError
-from pushhub.xmpp.sasl import Identity, Step, mechanisms
+from pushhub.xmpp.sasl import SaslIdentity, Step, mechanisms
 from pushhub.xmpp.sasl.saslprep import saslprep
 from pushhub.xmpp.storage.accounts import HASHES
 from tests.auth.signing import SECRET
@@ -393,7 +393,7 @@ async def test_a_mechanism_of_ones_own(
         def __init__(self, gate: object) -> None: ...
 
         async def step(self, data: bytes) -> Step:
-            return Step(identity=Identity("doorman"))
+            return Step(identity=SaslIdentity("doorman"))
 
     class Entry:
         def load(self) -> type[Door]:

@@ -10,9 +10,9 @@ import pytest
 
 from pushhub.store.base import Appended, Expect, Mismatch, StoreUnavailable
 from pushhub.xmpp.cluster import forwarding, migration
-from pushhub.xmpp.cluster.migration import Moved, moved_name
+from pushhub.xmpp.cluster.migration import Migration, moved_name
 from pushhub.xmpp.storage import key_value
-from pushhub.xmpp.storage.key_value import Registers
+from pushhub.xmpp.storage.key_value import KeyValueStore
 from tests.redis_servers import rack, redis_shelf
 from tests.xmpp.browser import Browser
 from tests.xmpp.test_nodes import pair
@@ -28,7 +28,7 @@ NAME = "$xmpp:test:value"
 class Pauses:
     """What a loop waits for, drawn as the longest that it may be."""
 
-    def __init__(self, registers: Registers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, registers: KeyValueStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.drawn: list[float] = []
         monkeypatch.setattr(registers.hub, "uniform", self._draw)
 
@@ -56,13 +56,13 @@ async def test_a_condition_that_never_holds_is_given_up_and_told(
     await server.registers.set(NAME, b"0")
     tried = 0
 
-    async def never(self: Registers, name: str, data: bytes, expect: Expect) -> Mismatch:
+    async def never(self: KeyValueStore, name: str, data: bytes, expect: Expect) -> Mismatch:
         nonlocal tried
         tried += 1
         return Mismatch(None)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Registers, "set", never)
+        patched.setattr(KeyValueStore, "set", never)
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
                 await server.registers.change(NAME, lambda old: b"1")
@@ -77,14 +77,16 @@ async def test_a_value_that_others_keep_changing_is_given_up_after_pauses(
 ) -> None:
     server = small.server
     pauses = Pauses(server.registers, monkeypatch)
-    write = Registers.set
+    write = KeyValueStore.set
 
-    async def later(self: Registers, name: str, data: bytes, expect: Expect) -> Appended | Mismatch:
+    async def later(
+        self: KeyValueStore, name: str, data: bytes, expect: Expect
+    ) -> Appended | Mismatch:
         await write(self, name, b"somebody else's")
         return await write(self, name, data, expect)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Registers, "set", later)
+        patched.setattr(KeyValueStore, "set", later)
         with pytest.raises(StoreUnavailable):
             await server.registers.change(NAME, lambda old: b"mine")
     assert len(pauses.drawn) == key_value.MAX_TRIES
@@ -107,16 +109,16 @@ async def test_a_session_that_changes_hands_for_ever_is_given_up(
 ) -> None:
     server = small.server
     pauses = Pauses(server.registers, monkeypatch)
-    sessions = Moved(server.registers)
+    sessions = Migration(server.registers)
     await sessions.leave("sid", b"0", "k")
     number = 0
 
-    async def moves(self: Registers, name: str, make: object) -> None:
+    async def moves(self: KeyValueStore, name: str, make: object) -> None:
         nonlocal number
         number += 1
         await self.set(moved_name("sid"), orjson.dumps({"state": number}))
 
-    monkeypatch.setattr(Registers, "change_json", moves)
+    monkeypatch.setattr(KeyValueStore, "change_json", moves)
     with pytest.raises(StoreUnavailable):
         await sessions.take("sid", "node")
     assert (number, len(pauses.drawn)) == (migration.MAX_TAKES, migration.MAX_TAKES)

@@ -16,7 +16,7 @@ from pushhub.xmpp.cluster import gc
 from pushhub.xmpp.cluster.migration import moved_name
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.archive import archive_name
-from pushhub.xmpp.storage.key_value import Registers
+from pushhub.xmpp.storage.key_value import KeyValueStore
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
@@ -308,16 +308,16 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The registers of sessions that were handed over, as they are written; from the fifth on the
     store fails if the list begins with `broken`."""
     ns: list[str] = []
-    setting = Registers.set
+    setting = KeyValueStore.set
 
-    async def noted(self: Registers, name: str, *args: Any) -> Any:
+    async def noted(self: KeyValueStore, name: str, *args: Any) -> Any:
         if ":moved:" in name:
             if ns[:1] == ["broken"] and len(ns) > 3:
                 raise StoreUnavailable("The store has just gone.")
             ns.append(name)
         return await setting(self, name, *args)
 
-    monkeypatch.setattr(Registers, "set", noted)
+    monkeypatch.setattr(KeyValueStore, "set", noted)
     return ns
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.log.channel import Patterns
 from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.log.grant import Grant
 from pushhub.log.read import Page
-from pushhub.polls.feed import Feed
+from pushhub.polls.feed import FeedPoll
 from pushhub.store.base import Append, append
 from pushhub.xmpp.model import namespaces as ns
 from tests.xmpp.conftest import World, condition
@@ -94,13 +94,13 @@ async def test_what_rest_publishes_is_notified(world: World) -> None:
 
 async def test_what_is_published_here_answers_a_long_poll(world: World) -> None:
     client = await world.user()
-    held = world.server.hub.hold(Feed("news", Start.NOW, 100, 20))
+    held = world.server.hub.hold(FeedPoll("news", Start.NOW, 100, 20))
     assert isinstance(held, Hold)
-    answers: asyncio.Queue[Answer] = asyncio.Queue()
+    answers: asyncio.Queue[Response] = asyncio.Queue()
 
     class Driver:
         def deliver(self, reply: object) -> None:
-            assert isinstance(reply, Answer)
+            assert isinstance(reply, Response)
             answers.put_nowait(reply)
 
     held.attach(Driver())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from annotated_types import Le
 
 from pushhub.bosh.body import HTTPBIND, parse
-from pushhub.bosh.negotiation import Policy, negotiate
+from pushhub.bosh.negotiation import BoshPolicy, negotiate
 from pushhub.settings import Settings
 from pushhub.store.redis.store import RedisStore
 from pushhub.xmpp.cluster import gc
@@ -87,7 +87,7 @@ def test_who_may_come_back_is_not_forgotten() -> None:
         assert isinstance(bound, int)
         return bound
 
-    policy = Policy(inactivity=most("bosh_inactivity"), polling=most("bosh_polling"))
+    policy = BoshPolicy(inactivity=most("bosh_inactivity"), polling=most("bosh_polling"))
     polls = parse(f"<body xmlns='{HTTPBIND}' rid='1' to='localhost' wait='0'/>".encode())
     assert negotiate(polls, policy).inactivity < gc.FORGET_SECONDS
     assert most("bosh_maxpause") < gc.FORGET_SECONDS

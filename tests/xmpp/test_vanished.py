@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.transport.carrier import Carrier
+    from pushhub.xmpp.transport.carrier import BoshTransport
     from tests import redis_servers
     from tests.xmpp.conftest import Client
 
@@ -244,7 +244,7 @@ async def test_a_moved_guest_leaves_no_register(pair: World) -> None:
     assert await registers.stored_json(f"$xmpp:where:{bare}") is None
 
 
-def has_two(carrier: Carrier) -> bool:
+def has_two(carrier: BoshTransport) -> bool:
     """Whether two messages wait for a client."""
     return len([e for e in carrier.session.pending()[0] if e.name == "message"]) == 2
 

@@ -14,8 +14,8 @@ from pushhub.bench.target import Figures, Load, Target, fresh_channels
 
 if TYPE_CHECKING:
     from pushhub.bench.crew import Crew
-    from pushhub.bench.publishing import Publisher
-    from pushhub.bench.tally import Report
+    from pushhub.bench.publishing import BenchPublisher
+    from pushhub.bench.tally import BenchReport
 
 # The first rounds fill caches, and grow what grows once.
 WARM_UP = 3
@@ -55,7 +55,7 @@ def fan_out(target: Target, load: Load, *, tokens: bool = False, pages: bool = F
 def rounds(
     target: Target,
     crew: Crew,
-    publisher: Publisher,
+    publisher: BenchPublisher,
     channels: list[str],
     count: int,
     load: Load | None = None,
@@ -74,7 +74,7 @@ def rounds(
     return seconds
 
 
-def delivery_figures(report: Report, cpu: float, seconds: float) -> Figures:
+def delivery_figures(report: BenchReport, cpu: float, seconds: float) -> Figures:
     """What every scenario that delivers events reports."""
     received = max(1, report.received)
     return {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pushhub.bench.scenarios.fan_out import delivery_figures
 
 if TYPE_CHECKING:
-    from pushhub.bench.publishing import Publisher
+    from pushhub.bench.publishing import BenchPublisher
     from pushhub.bench.target import Figures, Load, Target
 
 # Events a second, over so many connections, of which each waits for one receipt at a time.
@@ -58,7 +58,7 @@ def steady(target: Target, load: Load) -> Figures:
 
 
 def _pace(
-    publisher: Publisher, channels: list[str], count: int, begun: float, load: Load | None
+    publisher: BenchPublisher, channels: list[str], count: int, begun: float, load: Load | None
 ) -> float:
     """Publish `count` events at this connection's share of the pace; how late the last one was."""
     late = 0.0

@@ -17,10 +17,10 @@ import asyncio
 import select
 from typing import TYPE_CHECKING, cast
 
-from pushhub.http.body import Chunked
+from pushhub.http.body import ChunkedBody
 from pushhub.http.problem import Problem
-from pushhub.origin.client.early_response import Parting
-from pushhub.origin.client.response import Response, garbage, may_begin
+from pushhub.origin.client.early_response import EarlyResponse
+from pushhub.origin.client.response import UpstreamResponse, garbage, may_begin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
@@ -36,7 +36,7 @@ MAX_INTERIM = 16
 AHEAD_BYTES = 64 * 1024
 
 
-class Link(asyncio.Protocol):
+class UpstreamConnection(asyncio.Protocol):
     """A connection. `used` is how many responses it has brought; `since` when something last
     happened on it, on the loop's clock.
     """
@@ -47,7 +47,7 @@ class Link(asyncio.Protocol):
         "_watch", "_wired", "doubtful", "phase", "since", "transport", "untouched", "used",
     )  # fmt: skip
 
-    def __init__(self, over: Callable[[Link], None]) -> None:
+    def __init__(self, over: Callable[[UpstreamConnection], None]) -> None:
         self._loop = asyncio.get_running_loop()
         # Called once for each use, when it is over.
         self._over = over
@@ -63,11 +63,11 @@ class Link(asyncio.Protocol):
         self._buffer = b""
         self._inform: Callable[[bytes], None] | None = None
         self._interim = 0
-        self._response: Response | None = None
+        self._response: UpstreamResponse | None = None
         self._problem: Problem | None = None
         self._reusable = False
         # Of the body: its end, and what has come and was not read yet.
-        self._body: Chunked | None = None
+        self._body: ChunkedBody | None = None
         self._left: int | None = 0
         self._pieces: list[bytes] = []
         self._wired: list[bytes] = []
@@ -76,7 +76,7 @@ class Link(asyncio.Protocol):
         self._news: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._sending: asyncio.Task[None] | None = None
-        self._parting: Parting | None = None
+        self._parting: EarlyResponse | None = None
         # Asks the kernel what has arrived; made when the connection is used for a second time.
         self._watch: select.poll | None = None
 
@@ -90,7 +90,7 @@ class Link(asyncio.Protocol):
         inform: Callable[[bytes], None] | None,
         *,
         chunked: bool,
-    ) -> Response:
+    ) -> UpstreamResponse:
         """Send a request; its response is there when its head is.
 
         Raises:
@@ -111,7 +111,7 @@ class Link(asyncio.Protocol):
                 (head, *_framed(body, last=True)) if chunked else (head, body)
             )
         else:
-            self._parting = Parting(self.transport)
+            self._parting = EarlyResponse(self.transport)
             self.transport.write(head)
             self._sending = self._loop.create_task(self._send(body, chunked=chunked))
         while self._response is None:
@@ -317,14 +317,14 @@ class Link(asyncio.Protocol):
                         raise garbage("it does not begin as HTTP/1 does")
                     return
                 raw, self._buffer = self._buffer[: end + 4], self._buffer[end + 4 :]
-                self._head(Response(raw, self._method))
+                self._head(UpstreamResponse(raw, self._method))
         except Problem as problem:
             # On a connection that was used before, what begins as no response is what the origin
             # still had to say to an earlier request.
             self.untouched = self.used > 0 and not self._interim and not may_begin(said)
             self.fail(problem)
 
-    def _head(self, response: Response) -> None:
+    def _head(self, response: UpstreamResponse) -> None:
         if response.status < 200 and response.status != 101:
             self._interim += 1
             if self._interim > MAX_INTERIM:
@@ -341,7 +341,7 @@ class Link(asyncio.Protocol):
             self._finish(self._buffer)
         else:
             self.phase = BODY
-            self._body = Chunked() if response.chunked else None
+            self._body = ChunkedBody() if response.chunked else None
             self._left = response.length
             rest, self._buffer = self._buffer, b""
             if rest:
@@ -366,7 +366,7 @@ class Link(asyncio.Protocol):
             self.transport.pause_reading()
         self._wake()
 
-    def _unchunk(self, body: Chunked, data: bytes) -> None:
+    def _unchunk(self, body: ChunkedBody, data: bytes) -> None:
         try:
             taken = body.feed(data)
         except Problem:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 1024
 
 
-class Parting:
+class EarlyResponse:
     """A second handle of a connection's socket, from when a body is sent on it in pieces until its
     response was read. Over TLS there is none: what the kernel has is encrypted, and its keys go
     with the transport. Nor is there one when the process may open no more files: the body goes out

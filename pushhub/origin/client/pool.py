@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pushhub.http.problem import Problem
-from pushhub.origin.client.connection import IDLE, Link
-from pushhub.origin.client.response import Response
+from pushhub.origin.client.connection import IDLE, UpstreamConnection
+from pushhub.origin.client.response import UpstreamResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
 
     from pushhub.origin.request import Pairs
 
-__all__ = ["Client", "Response"]
+__all__ = ["OriginClient", "UpstreamResponse"]
 
 # Ours stay below what origins close at (uvicorn 5 s, Node 5 s, nginx 75 s), or a request would
 # meet a connection that is just being closed.
@@ -47,12 +47,12 @@ class Pool:
         self.host = url.hostname or ""
         self.port = url.port or (443 if secure else 80)
         self.tls = ssl.create_default_context() if secure else None
-        self.idle: list[Link] = []
-        self.links: set[Link] = set()
+        self.idle: list[UpstreamConnection] = []
+        self.links: set[UpstreamConnection] = set()
         # Who finds all of them in use waits here, first come first served.
         self.room = asyncio.Semaphore(most)
 
-    def over(self, link: Link) -> None:
+    def over(self, link: UpstreamConnection) -> None:
         """A use of a connection is over, or it was closed while nobody used it."""
         if link.phase == IDLE:
             self.idle.append(link)
@@ -68,12 +68,12 @@ class Pool:
             return
         self.room.release()
 
-    def unused(self, now: float, seconds: float) -> Link | None:
+    def unused(self, now: float, seconds: float) -> UpstreamConnection | None:
         """A connection that waits in the pool for less than that, the last one used first. One on
         which something has arrived meanwhile is closed, be it bytes or the end: it would be taken
         for the response to the next request.
         """
-        resting: list[Link] = []
+        resting: list[UpstreamConnection] = []
         found = None
         while found is None and self.idle and now - self.idle[-1].since < seconds:
             link = self.idle.pop()
@@ -102,7 +102,7 @@ class Pool:
         return f"<Pool {self.host}:{self.port} {len(self.links)} open, {len(self.idle)} unused>"
 
 
-class Client:
+class OriginClient:
     """The connections of one process to its origins.
 
     Args:
@@ -140,7 +140,7 @@ class Client:
         pairs: Pairs,
         body: AsyncIterable[bytes] | bytes | None = None,
         inform: Callable[[bytes], None] | None = None,
-    ) -> Response:
+    ) -> UpstreamResponse:
         """Send a request; its response is there when its head is, and must be closed. Redirects
         are the client's.
 
@@ -192,7 +192,7 @@ class Client:
             pool = self._pools[address] = Pool(address, self._connections)
         return pool, url[end:] or "/"
 
-    async def _link(self, pool: Pool, seconds: float) -> Link:
+    async def _link(self, pool: Pool, seconds: float) -> UpstreamConnection:
         """A connection that is unused for less than `seconds`, or a new one; it is in use from now
         on.
         """
@@ -216,11 +216,11 @@ class Client:
             raise
         return link
 
-    async def _connect(self, pool: Pool) -> Link:
+    async def _connect(self, pool: Pool) -> UpstreamConnection:
         try:
             async with asyncio.timeout(self._connect_seconds):
                 _, link = await self._loop.create_connection(
-                    lambda: Link(pool.over), pool.host, pool.port, ssl=pool.tls
+                    lambda: UpstreamConnection(pool.over), pool.host, pool.port, ssl=pool.tls
                 )
         except TimeoutError:
             raise Problem(

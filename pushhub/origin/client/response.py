@@ -15,7 +15,7 @@ from pushhub.origin.request import pairs_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushhub.origin.client.connection import Link
+    from pushhub.origin.client.connection import UpstreamConnection
     from pushhub.origin.request import Pairs
 
 # Any token, any bytes that end no line (RFC 9110 §5.1, §5.5); many origins send UTF-8, or Latin-1.
@@ -37,7 +37,7 @@ _LENGTH = re.compile(rb"\d{1,18}")
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
-class Response:
+class UpstreamResponse:
     """The head of a response, and its body as it comes in.
 
     `pairs` are its headers as sent. `length` is what Content-Length says, 0 where there is no body
@@ -58,7 +58,7 @@ class Response:
             start = _START.match(head)
             if start is None or _LINES.fullmatch(head, start.end()) is None:
                 raise garbage("its headers are none")
-        self.link: Link | None = None
+        self.link: UpstreamConnection | None = None
         self.kept = False
         """Whether somebody goes on reading it when its passage has ended, and will close it."""
         self.status = int(start[2])

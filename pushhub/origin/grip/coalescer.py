@@ -25,18 +25,18 @@ from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pushhub.origin.forwarded import without_hops, without_way
+from pushhub.origin.forwarded import strip_forwarding, without_hops
 from pushhub.origin.shared.fetcher import shared
 from pushhub.origin.shared.key import counts
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from pushhub.grip.held_response import GripResponse
+    from pushhub.grip.held_response import HeldResponse
     from pushhub.grip.instruct import Instruct
     from pushhub.hub.hub import Hub
-    from pushhub.origin.request import Asked, Pairs
-    from pushhub.origin.routes import Found
+    from pushhub.origin.request import Pairs, ProxiedRequest
+    from pushhub.origin.routes import RouteMatch
     from pushhub.settings.origin import Route
 
 # Pushpin's shortest hold.
@@ -74,7 +74,7 @@ _CONDITIONS = frozenset(
 )
 
 
-class Question:
+class InFlight:
     """What is asked of an origin, and the poll that came of it: that of a held response, or None.
 
     `again` then says whether somebody else may try for all: the one who asked has gone.
@@ -83,17 +83,22 @@ class Question:
     __slots__ = ("_personal", "_route", "_shares", "again", "began", "key", "poll")
 
     def __init__(
-        self, shares: Shares, key: Hashable, began: float, found: Found, asked: Asked
+        self,
+        shares: Coalescer,
+        key: Hashable,
+        began: float,
+        found: RouteMatch,
+        asked: ProxiedRequest,
     ) -> None:
         self.key = key
         self.began = began
         self.again = False
-        self.poll: asyncio.Future[GripResponse | None] = asyncio.get_running_loop().create_future()
+        self.poll: asyncio.Future[HeldResponse | None] = asyncio.get_running_loop().create_future()
         self._shares = shares
         self._route = found.route
         self._personal = any(asked.headers.get(name) for name in found.route.identity)
 
-    def settle(self, poll: GripResponse | None, *, again: bool = False) -> None:
+    def settle(self, poll: HeldResponse | None, *, again: bool = False) -> None:
         """Tell who waits; the first word counts."""
         if not self.poll.done():
             if poll is not None and not self._is_for_all(poll.held.instruct):
@@ -114,18 +119,18 @@ class Question:
         )
 
 
-class Shares:
+class Coalescer:
     """The questions under way, and those of the last seconds that were answered with a hold."""
 
     __slots__ = ("_asked", "_held", "_hub", "_plain")
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._asked: dict[Hashable, Question] = {}
-        self._held: OrderedDict[Hashable, Question] = OrderedDict()
+        self._asked: dict[Hashable, InFlight] = {}
+        self._held: OrderedDict[Hashable, InFlight] = OrderedDict()
         self._plain: OrderedDict[int, None] = OrderedDict()
 
-    def key(self, found: Found, asked: Asked, pairs: Pairs) -> Hashable | None:
+    def key(self, found: RouteMatch, asked: ProxiedRequest, pairs: Pairs) -> Hashable | None:
         """What identical requests have in common; None for one that is not shared.
 
         Args:
@@ -140,17 +145,17 @@ class Shares:
         else:
             # The signature changes by the minute.
             same = tuple(pair for pair in pairs if pair[0].lower() != b"grip-sig")
-            same = without_way(same, route) if route.share_addresses else same
+            same = strip_forwarding(same, route) if route.share_addresses else same
         return found.target, asked.target, same
 
-    def ask(self, key: Hashable | None, found: Found, asked: Asked) -> Question:
+    def ask(self, key: Hashable | None, found: RouteMatch, asked: ProxiedRequest) -> InFlight:
         """Begin a question, which is to be settled whatever comes; who comes next may join it."""
-        question = Question(self, key, self._hub.now(), found, asked)
+        question = InFlight(self, key, self._hub.now(), found, asked)
         if key is not None and hash(key) not in self._plain:
             self._asked[key] = question
         return question
 
-    async def join(self, key: Hashable | None) -> GripResponse | None:
+    async def join(self, key: Hashable | None) -> HeldResponse | None:
         """The poll of an identical request; None if there is none: the origin is to be asked."""
         if key is None:
             return None
@@ -170,7 +175,7 @@ class Shares:
             self.forget(question)
         return None
 
-    def settled(self, question: Question) -> None:
+    def settled(self, question: InFlight) -> None:
         """It is known what came of a question."""
         key, poll = question.key, question.poll.result()
         if self._asked.get(key) is question:
@@ -189,7 +194,7 @@ class Shares:
             if len(self._held) > MAX_HELD or oldest.began + SHARED_SECONDS < self._hub.now():
                 del self._held[oldest.key]
 
-    def _is_at_end(self, poll: GripResponse) -> bool:
+    def _is_at_end(self, poll: HeldResponse) -> bool:
         """Whether nothing was published on its channels since it stands there."""
         shelf = self._hub.shelf
         for want in poll.wants:
@@ -203,7 +208,7 @@ class Shares:
         self._asked.clear()
         self._held.clear()
 
-    def forget(self, question: Question) -> None:
+    def forget(self, question: InFlight) -> None:
         """Its answer is out of date."""
         for questions in (self._asked, self._held):
             if questions.get(question.key) is question:

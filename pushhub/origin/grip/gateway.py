@@ -18,35 +18,35 @@ import structlog
 from pushhub.grip.fields import GripError
 from pushhub.grip.filters import FEATURES
 from pushhub.grip.headers import INSTRUCT, PREFIX, is_document, parse_instruct
-from pushhub.grip.held_response import GripResponse, held
-from pushhub.grip.instruct import MAX_HOLD_BODY_BYTES, Instruct, Mode
+from pushhub.grip.held_response import HeldResponse, held
+from pushhub.grip.instruct import MAX_HOLD_BODY_BYTES, HoldMode, Instruct
 from pushhub.grip.item import RECOVER_CHANNEL
 from pushhub.http.problem import Problem
-from pushhub.http.raw_response import Verbatim
+from pushhub.http.raw_response import RawResponse
 from pushhub.http.response import BODILESS
-from pushhub.hub.subscription import Follow
+from pushhub.hub.subscription import Subscription
 from pushhub.log.read import MAX_ANSWER_BYTES
-from pushhub.origin.client.response import Response
-from pushhub.origin.grip.coalescer import Shares
+from pushhub.origin.client.response import UpstreamResponse
+from pushhub.origin.grip.coalescer import Coalescer
 from pushhub.origin.grip.hold import ResponseHold
 from pushhub.origin.grip.link import headers as link_headers
 from pushhub.origin.grip.link import target
 from pushhub.origin.grip.position import look
-from pushhub.origin.grip.stream import Course
+from pushhub.origin.grip.stream import GripResponseStream
 from pushhub.origin.headers import end_to_end, to_origin
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from pushhub.auth.grip_signature import GripKey
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
-    from pushhub.hub.stream import Stream
-    from pushhub.origin.grip.coalescer import Question
+    from pushhub.hub.stream import EventStream
+    from pushhub.origin.grip.coalescer import InFlight
     from pushhub.origin.grip.position import Stand
     from pushhub.origin.origin import Origin
-    from pushhub.origin.request import Asked, Pairs
-    from pushhub.origin.routes import Found
+    from pushhub.origin.request import Pairs, ProxiedRequest
+    from pushhub.origin.routes import RouteMatch
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ _CONCERNS = re.compile(
 )
 
 
-class Grip:
+class GripGateway:
     """What GRIP makes of passages.
 
     Args:
@@ -75,10 +75,12 @@ class Grip:
         self._key = key
         self._min_timeout = min_timeout
         self._turns = asyncio.Semaphore(at_once)
-        self.shares = Shares(hub)
+        self.shares = Coalescer(hub)
         self.holds: set[ResponseHold] = set()
         # Where a wish to recover may have been lost, there was one.
-        self._follow = Follow(hub, RECOVER_CHANNEL, lambda _: self._recover(), lost=self._recover)
+        self._follow = Subscription(
+            hub, RECOVER_CHANNEL, lambda _: self._recover(), lost=self._recover
+        )
 
     def open(self) -> None:
         """Listen to what the nodes tell each other."""
@@ -100,11 +102,11 @@ class Grip:
         added += [(b"Grip-Last", f"{name}; last-id={item}".encode()) for name, item in last]
         return (*kept, *added)
 
-    def concerns(self, response: Response) -> bool:
+    def concerns(self, response: UpstreamResponse) -> bool:
         """Whether a response has anything of GRIP."""
         return _CONCERNS.search(response.raw) is not None
 
-    def head(self, response: Response) -> Response:
+    def head(self, response: UpstreamResponse) -> UpstreamResponse:
         """The response to HEAD, which is never held: without GRIP, and with the length that it says
         a GET's has.
 
@@ -119,7 +121,7 @@ class Grip:
                 for name, value in plain.headers
                 if name.lower() != b"content-type" and name[:5].lower() != PREFIX
             )
-            plain, length = Verbatim(plain.status, kept, reason=plain.reason), None
+            plain, length = RawResponse(plain.status, kept, reason=plain.reason), None
         else:
             try:
                 instruct = parse_instruct(plain, self._min_timeout)
@@ -128,20 +130,24 @@ class Grip:
             plain = plain if instruct is None else instruct.response
         told = any(name.lower() == b"content-length" for name, _ in response.pairs)
         line = b"content-length: %d\r\n" % length if told and length is not None else b""
-        head = Response(plain.opening(line), "HEAD")
+        head = UpstreamResponse(plain.opening(line), "HEAD")
         head.link, response.link = response.link, None
         return head
 
     async def outcome(
-        self, found: Found, asked: Asked, response: Response, question: Question
-    ) -> Answer | Hold | Stream:
+        self,
+        found: RouteMatch,
+        asked: ProxiedRequest,
+        response: UpstreamResponse,
+        question: InFlight,
+    ) -> Response | Hold | EventStream:
         """What the client gets instead of the response.
 
         Raises:
             Problem: the instruct makes no sense, or the log cannot be read.
         """
         instruct = await self.read(response)
-        if instruct.mode is Mode.RESPONSE:
+        if instruct.mode is HoldMode.RESPONSE:
             stand = await self.look(instruct, question.began)
             if not stand.gap:
                 poll = self._poll(instruct, stand)
@@ -157,22 +163,27 @@ class Grip:
         question.settle(None)
         return self._plain(found, asked, instruct, response, question.began)
 
-    def hold(self, found: Found, asked: Asked, poll: GripResponse) -> ResponseHold:
+    def hold(self, found: RouteMatch, asked: ProxiedRequest, poll: HeldResponse) -> ResponseHold:
         """A client that waits as a poll says."""
         hold = ResponseHold(self, found, asked, poll)
         hold.wait_on(poll)
         return hold
 
     def _plain(
-        self, found: Found, asked: Asked, instruct: Instruct, response: Response, began: float
-    ) -> Answer | Stream:
+        self,
+        found: RouteMatch,
+        asked: ProxiedRequest,
+        instruct: Instruct,
+        response: UpstreamResponse,
+        began: float,
+    ) -> Response | EventStream:
         """What is not held: the response itself, and, where the instruct says so, what follows."""
         if instruct.response.status in BODILESS:
             return instruct.response
-        return Course(self, found, asked, instruct, response, began)
+        return GripResponseStream(self, found, asked, instruct, response, began)
 
-    def _poll(self, instruct: Instruct, stand: Stand) -> GripResponse:
-        return GripResponse(held(instruct), stand.cursors, stand.orders, instruct.timeout)
+    def _poll(self, instruct: Instruct, stand: Stand) -> HeldResponse:
+        return HeldResponse(held(instruct), stand.cursors, stand.orders, instruct.timeout)
 
     async def look(self, instruct: Instruct, began: float, *, trusted: bool = False) -> Stand:
         """Where a hold stands.
@@ -190,8 +201,8 @@ class Grip:
     async def ask_again(
         self,
         hold: ResponseHold,
-        found: Found,
-        asked: Asked,
+        found: RouteMatch,
+        asked: ProxiedRequest,
         last: tuple[tuple[str, str], ...],
     ) -> None:
         """Ask the origin anew for one that is held, and go on with what it says."""
@@ -206,8 +217,8 @@ class Grip:
     async def _ask_again(
         self,
         hold: ResponseHold,
-        found: Found,
-        asked: Asked,
+        found: RouteMatch,
+        asked: ProxiedRequest,
         last: tuple[tuple[str, str], ...],
     ) -> None:
         pairs = self.request(to_origin(asked, self.origin.forwarded), last)
@@ -221,7 +232,7 @@ class Grip:
         try:
             response = await self._answered(hold, found.target + asked.target, pairs)
             instruct = await self.read(response)
-            if instruct.mode is Mode.RESPONSE:
+            if instruct.mode is HoldMode.RESPONSE:
                 stand = await self.look(instruct, question.began, trusted=True)
                 poll = self._poll(instruct, stand)
                 question.settle(poll)
@@ -229,14 +240,14 @@ class Grip:
             else:
                 question.settle(None)
                 told = self._plain(found, asked, instruct, response, question.began)
-                if not hold.complete(told) and isinstance(told, Course):
+                if not hold.complete(told) and isinstance(told, GripResponseStream):
                     told.close()
         finally:
             question.settle(None, again=True)
             if response is not None and not response.kept:
                 response.close()
 
-    async def _answered(self, hold: ResponseHold, url: str, pairs: Pairs) -> Response:
+    async def _answered(self, hold: ResponseHold, url: str, pairs: Pairs) -> UpstreamResponse:
         """Ask until the origin answers, for as long as its client waits: it restarts, perhaps."""
         for tries in count():
             try:
@@ -249,11 +260,11 @@ class Grip:
         hold.problem = None
         return response
 
-    def tell_gone(self, found: Found, asked: Asked, uri: str) -> None:
+    def tell_gone(self, found: RouteMatch, asked: ProxiedRequest, uri: str) -> None:
         """Tell the origin that a client has gone, as well as that can be."""
         self.origin.keep(self._tell_gone(found, asked, uri))
 
-    async def _tell_gone(self, found: Found, asked: Asked, uri: str) -> None:
+    async def _tell_gone(self, found: RouteMatch, asked: ProxiedRequest, uri: str) -> None:
         try:
             (await self.follow("POST", found, asked, asked.target, uri)).close()
         except Problem as problem:
@@ -262,12 +273,12 @@ class Grip:
     async def follow(
         self,
         method: str,
-        found: Found,
-        asked: Asked,
+        found: RouteMatch,
+        asked: ProxiedRequest,
         base: str,
         uri: str,
         last: tuple[tuple[str, str], ...] = (),
-    ) -> Response:
+    ) -> UpstreamResponse:
         """Ask where a link leads.
 
         Raises:
@@ -285,7 +296,7 @@ class Grip:
 
     # Reading responses
 
-    async def read(self, response: Response) -> Instruct:
+    async def read(self, response: UpstreamResponse) -> Instruct:
         """The instruct of a response; one without GRIP is its own.
 
         A body that has to be known is read here. Another one stays where it is.
@@ -298,7 +309,7 @@ class Grip:
             if is_document(plain):
                 plain = plain.with_body(await read_body(response, MAX_ANSWER_BYTES))
             instruct = parse_instruct(plain, self._min_timeout) or Instruct(plain)
-            if instruct.mode is Mode.RESPONSE and not is_document(plain):
+            if instruct.mode is HoldMode.RESPONSE and not is_document(plain):
                 body = await read_body(response, MAX_HOLD_BODY_BYTES)
                 instruct = replace(instruct, response=instruct.response.with_body(body))
         except GripError as error:
@@ -320,8 +331,8 @@ class Grip:
         return f"<Grip {len(self.holds)} held responses, {self.shares!r}>"
 
 
-def _head(response: Response) -> Verbatim:
-    return Verbatim(response.status, end_to_end(response.pairs), reason=response.reason)
+def _head(response: UpstreamResponse) -> RawResponse:
+    return RawResponse(response.status, end_to_end(response.pairs), reason=response.reason)
 
 
 def _refused(error: GripError) -> Problem:
@@ -329,7 +340,7 @@ def _refused(error: GripError) -> Problem:
     return Problem("bad-gateway", f"The origin's instruct: {error}")
 
 
-async def read_body(response: Response, limit: int) -> bytes:
+async def read_body(response: UpstreamResponse, limit: int) -> bytes:
     """The whole body.
 
     Raises:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pushhub.grip.held_response import GripResponse, Then, Turn
-from pushhub.grip.sequence import Orders
+from pushhub.grip.held_response import HeldResponse, Then, Turn
+from pushhub.grip.sequence import ItemSequences
 from pushhub.hub.hold import Hold
 
 if TYPE_CHECKING:
     import asyncio
 
     from pushhub.http.problem import Problem
-    from pushhub.http.response import Answer, Part
-    from pushhub.hub.hold import Parked
-    from pushhub.hub.stream import Stream
-    from pushhub.origin.grip.gateway import Grip
-    from pushhub.origin.request import Asked
-    from pushhub.origin.routes import Found
+    from pushhub.http.response import Part, Response
+    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.stream import EventStream
+    from pushhub.origin.grip.gateway import GripGateway
+    from pushhub.origin.request import ProxiedRequest
+    from pushhub.origin.routes import RouteMatch
 
 # An origin that is asked again is believed the second time; after so many times in one hold its
 # client is told what there is.
@@ -31,12 +31,14 @@ class ResponseHold(Hold):
     __slots__ = ("_asked", "_found", "_grip", "_leader", "_poll", "_rounds", "_task", "_until",
                  "problem")  # fmt: skip
 
-    def __init__(self, grip: Grip, found: Found, asked: Asked, poll: GripResponse) -> None:
+    def __init__(
+        self, grip: GripGateway, found: RouteMatch, asked: ProxiedRequest, poll: HeldResponse
+    ) -> None:
         super().__init__()
         self._grip = grip
         self._found = found
         self._asked = asked
-        self._leader: Parked | None = None
+        self._leader: ChannelHold | None = None
         self._task: asyncio.Task[None] | None = None
         self._rounds = 0
         self._poll = poll
@@ -45,7 +47,7 @@ class ResponseHold(Hold):
         """Why the origin does not answer, while it is asked again."""
         grip.holds.add(self)
 
-    def wait_on(self, poll: GripResponse) -> None:
+    def wait_on(self, poll: HeldResponse) -> None:
         """Wait as long as the instruct says, from now on."""
         self._task = None
         if self.done:
@@ -54,11 +56,11 @@ class ResponseHold(Hold):
         self._until = self._grip.hub.now() + poll.held.instruct.timeout
         self._hold(poll)
 
-    def _hold(self, poll: GripResponse) -> None:
+    def _hold(self, poll: HeldResponse) -> None:
         self._poll = poll
         self._follow(poll)
 
-    def _follow(self, poll: GripResponse) -> None:
+    def _follow(self, poll: HeldResponse) -> None:
         step = self._grip.hub.hold(poll)
         if isinstance(step, Turn):
             self._turn(step)
@@ -68,7 +70,7 @@ class ResponseHold(Hold):
         else:
             self.complete(step)
 
-    def deliver(self, reply: Answer | Part | Stream) -> None:
+    def deliver(self, reply: Response | Part | EventStream) -> None:
         """The poll has come to an end."""
         self._leader = None
         if isinstance(reply, Turn):
@@ -107,7 +109,7 @@ class ResponseHold(Hold):
             return
         # Whatever the origin does, the wait ends in time, or with a drain.
         left = max(1, math.ceil(self._until - self._grip.hub.now()))
-        self._follow(GripResponse(self._poll.held, {}, Orders(), left))
+        self._follow(HeldResponse(self._poll.held, {}, ItemSequences(), left))
         if self.done:
             return
         self._task = self._grip.origin.keep(

@@ -13,8 +13,8 @@ from urllib.parse import urljoin, urlsplit
 from pushhub.http.problem import Problem
 
 if TYPE_CHECKING:
-    from pushhub.origin.request import Asked, Pairs
-    from pushhub.origin.routes import Found
+    from pushhub.origin.request import Pairs, ProxiedRequest
+    from pushhub.origin.routes import RouteMatch
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -38,7 +38,7 @@ _OWN = frozenset(
 )
 
 
-def target(found: Found, asked: Asked, base: str, uri: str) -> str:
+def target(found: RouteMatch, asked: ProxiedRequest, base: str, uri: str) -> str:
     """Where a link leads: a path and query of the route's own origin.
 
     Args:

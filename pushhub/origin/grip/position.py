@@ -22,11 +22,11 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from pushhub.grip.sequence import Order, Orders, Standing, stand
-from pushhub.http.response import Answer, Part
+from pushhub.grip.sequence import ItemSequence, ItemSequences, SequencePosition, stand
+from pushhub.http.response import Part, Response
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from pushhub.grip.instruct import Instruct
     from pushhub.http.problem import Problem
     from pushhub.hub.hub import Hub
-    from pushhub.hub.stream import Stream
+    from pushhub.hub.stream import EventStream
 
 
-class Look:
+class HoldPosition:
     """A poll of many channels' recent events, which keeps what it read."""
 
     __slots__ = ("problem", "reads", "wants")
@@ -47,7 +47,7 @@ class Look:
     variant: Hashable = None
 
     def __init__(self, channels: list[str]) -> None:
-        self.wants = tuple(Want(name, Start.RECENT, RECENT_EVENTS) for name in channels)
+        self.wants = tuple(ChannelRead(name, Start.RECENT, RECENT_EVENTS) for name in channels)
         self.reads: dict[str, Read] = {}
         self.problem: Problem | None = None
 
@@ -74,7 +74,7 @@ class _Seen:
     def __init__(self) -> None:
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def deliver(self, reply: Answer | Part | Stream) -> None:
+    def deliver(self, reply: Response | Part | EventStream) -> None:
         if not self.future.done():
             self.future.set_result(None)
 
@@ -84,9 +84,11 @@ class Stand:
 
     __slots__ = ("cursors", "gap", "orders")
 
-    def __init__(self, standings: Mapping[str, Standing]) -> None:
+    def __init__(self, standings: Mapping[str, SequencePosition]) -> None:
         self.cursors = {name: one.cursor for name, one in standings.items()}
-        self.orders = Orders({name: Order(one.known) for name, one in standings.items()})
+        self.orders = ItemSequences(
+            {name: ItemSequence(one.known) for name, one in standings.items()}
+        )
         self.gap = any(one.gap for one in standings.values())
 
 
@@ -102,15 +104,15 @@ async def look(hub: Hub, instruct: Instruct, began: float, *, trusted: bool) -> 
     """
     if not instruct.subscriptions:
         return Stand({})
-    poll = Look([one.channel for one in instruct.subscriptions])
+    poll = HoldPosition([one.channel for one in instruct.subscriptions])
     step = hub.hold(poll)
     seen = _Seen()
-    if not isinstance(step, Answer | Part):
+    if not isinstance(step, Response | Part):
         step.attach(seen)
     now = await hub.store.time()
     # By the store's clock, and not later than it was: asking took some of the time since.
     asked = math.floor(now - (hub.now() - began) * 1000)
-    if not isinstance(step, Answer | Part):
+    if not isinstance(step, Response | Part):
         try:
             await seen.future
         finally:

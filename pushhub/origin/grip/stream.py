@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.grip.held_response import held
-from pushhub.grip.held_stream import For, GripStream, Next
-from pushhub.grip.instruct import Mode
+from pushhub.grip.held_stream import For, HeldStream, NextTurn
+from pushhub.grip.instruct import HoldMode
 from pushhub.http.accept import directives
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer, Part
-from pushhub.hub.hold import Follower, Hold
-from pushhub.hub.stream import Stream
+from pushhub.http.response import Part, Response
+from pushhub.hub.hold import ChainedHold, Hold
+from pushhub.hub.stream import EventStream
 from pushhub.origin.grip.link import target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from pushhub.grip.instruct import Instruct
-    from pushhub.http.raw_response import Verbatim
-    from pushhub.origin.client.response import Response
-    from pushhub.origin.grip.gateway import Grip
+    from pushhub.http.raw_response import RawResponse
+    from pushhub.origin.client.response import UpstreamResponse
+    from pushhub.origin.grip.gateway import GripGateway
     from pushhub.origin.origin import Origin
-    from pushhub.origin.request import Asked
-    from pushhub.origin.routes import Found
+    from pushhub.origin.request import ProxiedRequest
+    from pushhub.origin.routes import RouteMatch
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ EMPTY_SECONDS = 1
 IDLE_SECONDS = 3600
 
 
-def _untransformed(opening: Verbatim) -> Verbatim:
+def _untransformed(opening: RawResponse) -> RawResponse:
     """The origin's headers, and `no-transform`: a proxy that compresses a stream would keep its
     parts until a block is full.
     """
@@ -65,7 +65,7 @@ class Doing(Enum):
     OVER = "over"
 
 
-class Course(Stream):
+class GripResponseStream(EventStream):
     """One client's response."""
 
     __slots__ = (
@@ -87,11 +87,11 @@ class Course(Stream):
 
     def __init__(
         self,
-        grip: Grip,
-        found: Found,
-        asked: Asked,
+        grip: GripGateway,
+        found: RouteMatch,
+        asked: ProxiedRequest,
         instruct: Instruct,
-        response: Response,
+        response: UpstreamResponse,
         began: float,
     ) -> None:
         self.hub = grip.hub
@@ -104,10 +104,10 @@ class Course(Stream):
         # Where links are resolved against: what the instruct came from.
         self._base = asked.target
         self._gone = instruct.gone
-        self._response: Response | None = response
+        self._response: UpstreamResponse | None = response
         self._body: AsyncIterator[bytes] | None = None
         self._began = began
-        self._turns: GripStream | None = None
+        self._turns: HeldStream | None = None
         self._doing = Doing.BODY
         self._empty = False
         self.begun = self._fetched = self._beat = grip.hub.now()
@@ -144,7 +144,7 @@ class Course(Stream):
         poll = self._turns
         assert poll is not None
         now = self.hub.now()
-        if poll.then is Next.FETCH:
+        if poll.then is NextTurn.FETCH:
             self._doing = Doing.FETCH
             return Pull(self, self._grip.origin, self._piece)
         beat = self._instruct.keep_alive
@@ -165,7 +165,7 @@ class Course(Stream):
         due, poll.waits_for = min(waits, key=lambda wait: wait[0])
         poll.wait = max(1, math.ceil(due - now))
         step = self.hub.hold(poll)
-        assert not isinstance(step, Answer), "a poll of a stream is answered with parts"
+        assert not isinstance(step, Response), "a poll of a stream is answered with parts"
         return step
 
     # What the origin is asked for
@@ -189,7 +189,7 @@ class Course(Stream):
             self.close()
             return Part(b"", last=True)
 
-    async def _first(self, response: Response) -> AsyncIterator[bytes]:
+    async def _first(self, response: UpstreamResponse) -> AsyncIterator[bytes]:
         if self._instruct.response.body:
             # It came in a document, which was read already.
             yield self._instruct.response.body
@@ -200,7 +200,7 @@ class Course(Stream):
     async def _after(self) -> Part:
         """What comes when a body has ended."""
         instruct = self._instruct
-        if instruct.mode is not Mode.STREAM:
+        if instruct.mode is not HoldMode.STREAM:
             if instruct.next is None:
                 return Part(b"", last=True)
             self._doing = Doing.FETCH
@@ -216,10 +216,10 @@ class Course(Stream):
                     # The origin does not say what it knows; so the reader goes on where it was.
                     cursors[want.channel] = want.since  # type: ignore[assignment]
                     orders[want.channel] = self._turns.orders[want.channel]
-        self._turns = GripStream(held(instruct), cursors, orders)
+        self._turns = HeldStream(held(instruct), cursors, orders)
         self._doing = Doing.HOLD
         if stand.gap:
-            self._turns.then = Next.FETCH
+            self._turns.then = NextTurn.FETCH
         return Part(b"")
 
     async def _fetch(self) -> None:
@@ -251,7 +251,7 @@ class Course(Stream):
             raise Problem("bad-gateway", "The origin's next link answers no success.")
         self._response = response
         self._instruct = await self._grip.read(response)
-        if self._instruct.mode is Mode.RESPONSE:
+        if self._instruct.mode is HoldMode.RESPONSE:
             raise Problem("bad-gateway", "A next link of a stream cannot hold a response.")
         self._body = self._first(response)
         self._base = target(self._found, self._asked, self._base, link.uri)
@@ -272,7 +272,7 @@ class Pull(Hold):
     __slots__ = ("_course", "_task")
 
     def __init__(
-        self, course: Course, origin: Origin, piece: Callable[[], Awaitable[Part]]
+        self, course: GripResponseStream, origin: Origin, piece: Callable[[], Awaitable[Part]]
     ) -> None:
         super().__init__()
         self._course = course
@@ -293,12 +293,12 @@ class Pull(Hold):
         self._course.close()
 
 
-class Watched(Follower):
+class Watched(ChainedHold):
     """A step of a course whose origin wants to know when the client goes."""
 
     __slots__ = ("_course",)
 
-    def __init__(self, course: Course, step: Hold) -> None:
+    def __init__(self, course: GripResponseStream, step: Hold) -> None:
         super().__init__()
         self._course = course
         self.follow(step)

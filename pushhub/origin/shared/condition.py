@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.representation import Representation
 
 
-class Condition(Protocol):
+class WaitCondition(Protocol):
     """Equal conditions are met by the same representations."""
 
     def is_new(self, representation: Representation) -> bool:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from pushhub.http.accept import directives
 from pushhub.http.problem import Problem
 from pushhub.origin.headers import end_to_end, to_origin
-from pushhub.origin.request import Asked
+from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.shared.key import vary_of
 from pushhub.origin.shared.representation import MAX_BODY_BYTES, Representation
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
-    from pushhub.origin.client.pool import Client
+    from pushhub.origin.client.pool import OriginClient
     from pushhub.origin.headers import Manner
     from pushhub.origin.request import Pairs
     from pushhub.origin.shared.key import Key
@@ -29,7 +29,7 @@ MAX_RETRY_AFTER = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Fetched:
     """What the origin has now. `vary` are the headers that it varies by."""
 
     representation: Representation
@@ -49,7 +49,7 @@ class Alone:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FetchFailed:
     """The origin could not say: a 5xx or a 429, or no answer at all."""
 
     problem: Problem | None
@@ -57,13 +57,13 @@ class Failed:
     retry_after: float = 0.0
 
 
-Look = Found | Unchanged | Alone | Failed
+Look = Fetched | Unchanged | Alone | FetchFailed
 
 
-class Fetching:
+class Fetcher:
     """Looks of one process at its origins, of which so many are under way at one time."""
 
-    def __init__(self, client: Client, manner: Manner, at_once: int) -> None:
+    def __init__(self, client: OriginClient, manner: Manner, at_once: int) -> None:
         self._client = client
         self._manner = manner
         self._turns = asyncio.Semaphore(at_once)
@@ -81,7 +81,7 @@ class Fetching:
             try:
                 look = await self._ask(key, pairs, known)
             except Problem as problem:
-                look = Failed(problem)
+                look = FetchFailed(problem)
         self.results[type(look).__name__.lower()] += 1
         return look
 
@@ -102,14 +102,14 @@ class Fetching:
             # All who ask hear of it, and a cookie is for one client.
             headers = tuple(pair for pair in headers if pair[0].lower() != b"set-cookie")
             error = Representation(response.status, response.reason, headers, bytes(body))
-            return Failed(None, error, _retry_after(error))
+            return FetchFailed(None, error, _retry_after(error))
         found = Representation(response.status, response.reason, headers, bytes(body))
         vary = shared(headers, personal=key.personal)
         if not isinstance(vary, str) and not found.fits:
             vary = "its headers are larger than 16 KiB"
-        return Alone(vary) if isinstance(vary, str) else Found(found, vary)
+        return Alone(vary) if isinstance(vary, str) else Fetched(found, vary)
 
-    def pairs(self, key: Key, asked: Asked) -> Pairs:
+    def pairs(self, key: Key, asked: ProxiedRequest) -> Pairs:
         """The headers of a look at what `key` names: those of the request that are part of the key,
         and ours. It names no client, since it is for all of them.
         """
@@ -117,7 +117,7 @@ class Fetching:
         kept = tuple(pair for pair in asked.pairs if pair[0].lower() in names)
         if b"user-agent" not in names:
             kept += (_WHO,)
-        look = Asked("GET", asked.target, kept, trusted=asked.trusted, scheme=asked.scheme)
+        look = ProxiedRequest("GET", asked.target, kept, trusted=asked.trusted, scheme=asked.scheme)
         return to_origin(look, self._manner)
 
 

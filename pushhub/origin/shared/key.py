@@ -15,13 +15,13 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from pushhub.http.accept import accepted_codings
-from pushhub.origin.shared.wait_request import without_wish
+from pushhub.origin.shared.wait_request import without_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pushhub.origin.request import Asked
-    from pushhub.origin.routes import Found
+    from pushhub.origin.request import ProxiedRequest
+    from pushhub.origin.routes import RouteMatch
     from pushhub.settings.origin import Route
 
 # Pushhub's own channels are out of everybody's reach.
@@ -71,12 +71,12 @@ class Key:
 
     __slots__ = ("channel", "codings", "names", "path", "personal", "query", "target", "trusted")
 
-    def __init__(self, found: Found, asked: Asked, more: Iterable[str] = ()) -> None:
+    def __init__(self, found: RouteMatch, asked: ProxiedRequest, more: Iterable[str] = ()) -> None:
         """`more` are header names that the resource is known to vary by, beside the route's."""
         route = found.route
         self.target = found.target
         self.path = asked.path
-        self.query = without_wish(route, asked.query)
+        self.query = without_wait(route, asked.query)
         self.codings = codings(asked.headers.get("accept-encoding", ""))
         # `Connection` may name headers, which are then not sent.
         own = {name for name in asked.headers if counts(name, route)} - {"connection"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pushhub.origin.shared.condition import Modified, Tags, modified_at
 
 if TYPE_CHECKING:
-    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.representation import Representation
 
 # Of how many former states a client may have the tag, and be given the newest that is known.
@@ -31,7 +31,7 @@ class Known:
             self._past = (*self._past, before.tag)[-MAX_PAST:]
         self.representation = representation
 
-    def newer(self, condition: Condition) -> Representation | None:
+    def newer(self, condition: WaitCondition) -> Representation | None:
         """What is known, if it came after what a client has. A tag that was never seen here may be
         of a newer state.
         """
@@ -51,7 +51,7 @@ class Known:
         return f"<Known {self.representation!r}>"
 
 
-def waits_by(condition: Condition | None, representation: Representation) -> bool:
+def waits_by(condition: WaitCondition | None, representation: Representation) -> bool:
     """Whether a client that has this representation can say so by the means of its condition. A
     date of which the origin says nothing is no means.
     """

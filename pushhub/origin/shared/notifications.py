@@ -8,7 +8,7 @@ import orjson
 
 from pushhub.http.path_pattern import PatternError, parse_pattern
 from pushhub.http.problem import Problem
-from pushhub.hub.subscription import Follow
+from pushhub.hub.subscription import Subscription
 from pushhub.log.event import Draft
 from pushhub.log.json_body import JsonError, load
 from pushhub.store.base import Append, Retention
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pushhub.hub.hub import Hub
     from pushhub.log.event import Event
-    from pushhub.origin.shared.table import Sharing
+    from pushhub.origin.shared.table import ResourceTable
     from pushhub.store.base import Outcome
 
 CHANNEL = "$origin:notices"
@@ -30,13 +30,13 @@ MAX_RESOURCES = 100
 MAX_PATH = 8 * 1024
 
 
-class Notices:
+class Notifications:
     """The channel on which nodes tell each other of notifications."""
 
-    def __init__(self, hub: Hub, sharing: Sharing) -> None:
+    def __init__(self, hub: Hub, sharing: ResourceTable) -> None:
         self._hub = hub
         self.sharing = sharing
-        self._follow = Follow(hub, CHANNEL, self._take, lost=sharing.doubt)
+        self._follow = Subscription(hub, CHANNEL, self._take, lost=sharing.doubt)
 
     def open(self) -> None:
         """Listen from now on."""

@@ -11,7 +11,7 @@ from pushhub.http.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.origin.shared.fetcher import Failed
+    from pushhub.origin.shared.fetcher import FetchFailed
     from pushhub.settings.origin import Route
 
 # How much longer the pause gets after each look that found nothing new.
@@ -28,7 +28,7 @@ MAX_RETRIES = 6
 MAX_BACKOFF_SECONDS = 60.0
 
 
-class Pace:
+class PollInterval:
     """The pause between two looks, in seconds; and what is wrong, if something is."""
 
     __slots__ = ("_errors", "_interval", "_retries", "_slowest", "_uniform", "pause", "problem")
@@ -72,7 +72,7 @@ class Pace:
         self.pause = self._uniform(longest / 2, longest)
         return self._retries <= MAX_RETRIES
 
-    def failed(self, failed: Failed) -> Problem:
+    def failed(self, failed: FetchFailed) -> Problem:
         """A look has failed; what to tell of it. The pause is drawn at random, so that nodes and
         resources do not come back together.
         """

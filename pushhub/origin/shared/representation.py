@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.http.etag import ANY, parse_tags
-from pushhub.http.raw_response import FRAMING, Verbatim
+from pushhub.http.raw_response import FRAMING, RawResponse
 from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
 from pushhub.polls.base import AT_ONCE, Hint
 from pushhub.polls.feed import applied
@@ -105,7 +105,7 @@ class Representation:
 
     # As an answer
 
-    def answer(self, wait: int | None = None, hint: Hint = AT_ONCE, events: int = 0) -> Verbatim:
+    def answer(self, wait: int | None = None, hint: Hint = AT_ONCE, events: int = 0) -> RawResponse:
         """The response for a request that opted in to `wait` seconds; without them, as the origin
         sent it.
 
@@ -116,16 +116,16 @@ class Representation:
         if wait is not None:
             said = applied(wait, hint) if self.status == 200 else ()
             headers = self._waited(headers, said)
-        return Verbatim(self.status, headers, self.body, reason=self.reason, events=events)
+        return RawResponse(self.status, headers, self.body, reason=self.reason, events=events)
 
-    def repeated(self, wait: int, hint: Hint = AT_ONCE) -> Verbatim:
+    def repeated(self, wait: int, hint: Hint = AT_ONCE) -> RawResponse:
         """The same response once more, for a client that has it, at the end of its wait."""
         headers = self._waited(self.headers, applied(wait, hint))
-        return Verbatim(self.status, headers, self.body, reason=self.reason)
+        return RawResponse(self.status, headers, self.body, reason=self.reason)
 
     def unchanged(
         self, wait: int | None = None, hint: Hint = AT_ONCE, status: int = 304
-    ) -> Verbatim:
+    ) -> RawResponse:
         """The response for a client that has it already: 304, or 204 where the API says so. An
         error has no such response (RFC 9110 §13.2.1), and is repeated.
         """
@@ -134,7 +134,7 @@ class Representation:
         headers = tuple(pair for pair in self.headers if _REPEATED.fullmatch(pair[0]))
         if wait is not None:
             headers = self._waited(headers, applied(wait, hint))
-        return Verbatim(status, headers)
+        return RawResponse(status, headers)
 
     def _waited(self, headers: Headers, said: Headers) -> Headers:
         """Headers with one validator, with what keeps a cache from giving the response to

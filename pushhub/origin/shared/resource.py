@@ -10,26 +10,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer, Part
+from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF
 from pushhub.origin.report import Facts
-from pushhub.origin.shared.fetch_waiters import Taker, Takers
-from pushhub.origin.shared.fetcher import Alone, Failed, Found, Unchanged
+from pushhub.origin.shared.fetch_waiters import FetchWaiter, FetchWaiters
+from pushhub.origin.shared.fetcher import Alone, Fetched, FetchFailed, Unchanged
 from pushhub.origin.shared.known import Known, waits_by
-from pushhub.origin.shared.poll_interval import Pace
+from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.resource_channel import ResourceChannel
-from pushhub.origin.shared.resource_poll import Waiting
+from pushhub.origin.shared.resource_poll import ResourcePoll
 from pushhub.polls.base import AT_ONCE
 from pushhub.store.base import Mismatch, StoreError
 
 if TYPE_CHECKING:
     from pushhub.origin.request import Pairs
-    from pushhub.origin.shared.condition import Condition
+    from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.key import Key
-    from pushhub.origin.shared.table import Sharing
-    from pushhub.origin.shared.wait_request import Wish
+    from pushhub.origin.shared.table import ResourceTable
+    from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.polls.base import Hint
     from pushhub.settings.origin import Route
     from pushhub.store.base import Expect
@@ -49,7 +49,7 @@ class Resource:
                  "route", "tick", "told_by")  # fmt: skip
 
     def __init__(
-        self, sharing: Sharing, route: Route, key: Key, pairs: Pairs, told_by: str | None
+        self, sharing: ResourceTable, route: Route, key: Key, pairs: Pairs, told_by: str | None
     ) -> None:
         self._sharing = sharing
         self.route = route
@@ -64,9 +64,9 @@ class Resource:
         self._number = 0
         self._looking = False
         self._again = False
-        self._takers = Takers()
-        self._polls: dict[tuple[Condition, int], Waiting] = {}
-        self._pace = Pace(route, sharing.uniform)
+        self._takers = FetchWaiters()
+        self._polls: dict[tuple[WaitCondition, int], ResourcePoll] = {}
+        self._pace = PollInterval(route, sharing.uniform)
         self.alone_until = 0.0
         # When the last one who waited here has gone.
         self.left = 0.0
@@ -85,13 +85,13 @@ class Resource:
     def reroute(self, route: Route, told_by: str | None) -> None:
         """The routes were read anew. Who waits already waits on; the next look is soon."""
         self.route, self.told_by = route, told_by
-        self._pace = Pace(route, self._sharing.uniform)
+        self._pace = PollInterval(route, self._sharing.uniform)
         self._sharing.hub.wheel.clear(self)
         self._schedule()
 
     # Requests
 
-    def at_once(self, wait: int | None, condition: Condition | None) -> Answer | Hold | None:
+    def at_once(self, wait: int | None, condition: WaitCondition | None) -> Response | Hold | None:
         """What becomes of a request without asking the origin; None if it must be asked."""
         self._listen()
         now = self._sharing.hub.now()
@@ -107,14 +107,14 @@ class Resource:
             return None
         return self._park(condition, wait)
 
-    async def outcome(self, wish: Wish) -> Answer | Hold | None:
+    async def outcome(self, wish: WaitRequest) -> Response | Hold | None:
         """What becomes of a request for which the origin is asked, with others; None if it is to
         pass through.
         """
         hub = self._sharing.hub
         # Who only reads takes a look that began before it came, as any cache would give it.
         number = self._number + (1 if wish.wait is not None or not self._looking else 0)
-        taker = Taker(hub, wish.condition if wish.wait is not None else None, number)
+        taker = FetchWaiter(hub, wish.condition if wish.wait is not None else None, number)
         hold: Hold | None = None
         if wish.wait is not None:
             if wish.condition is not None:
@@ -141,13 +141,13 @@ class Resource:
                 hold.drop()
         if isinstance(verdict, Problem):
             raise verdict
-        if isinstance(verdict, Answer):
+        if isinstance(verdict, Response):
             return verdict
         if isinstance(verdict, Representation):
             return self._given(verdict, wish)
         return None if verdict is False else self._late(wish)
 
-    def _late(self, wish: Wish) -> Answer:
+    def _late(self, wish: WaitRequest) -> Response:
         """The end of a wait in which the origin has not answered."""
         assert wish.wait is not None
         known = self.known
@@ -157,7 +157,7 @@ class Resource:
             return self._sharing.refuse(self._pace.problem or Problem("origin-timeout", LATE))
         return known.answer(wish.wait)
 
-    def _given(self, representation: Representation, wish: Wish) -> Answer:
+    def _given(self, representation: Representation, wish: WaitRequest) -> Response:
         condition = wish.condition
         if wish.wait is None and condition is not None and not condition.is_new(representation):
             return representation.unchanged()
@@ -165,7 +165,7 @@ class Resource:
         waits = not failed and waits_by(condition, representation)
         return representation.answer(wish.wait if waits else None)
 
-    def _park(self, condition: Condition, wait: int) -> Answer | Hold:
+    def _park(self, condition: WaitCondition, wait: int) -> Response | Hold:
         held = self._sharing.hub.hold(self._poll(condition, wait))
         assert not isinstance(held, Part), "only a stream is answered in parts"
         if self.left:
@@ -177,16 +177,16 @@ class Resource:
             self._schedule()
         return held
 
-    def _poll(self, condition: Condition, wait: int) -> Waiting:
+    def _poll(self, condition: WaitCondition, wait: int) -> ResourcePoll:
         """The poll of all who have the same and wait as long."""
         poll = self._polls.get((condition, wait))
         if poll is None:
             if len(self._polls) >= MAX_POLLS:
                 self._polls.pop(next(iter(self._polls)))
-            poll = self._polls[condition, wait] = Waiting(self, condition, wait)
+            poll = self._polls[condition, wait] = ResourcePoll(self, condition, wait)
         return poll
 
-    def nothing(self, condition: Condition, wait: int | None, hint: Hint) -> Answer:
+    def nothing(self, condition: WaitCondition, wait: int | None, hint: Hint) -> Response:
         """The end of a wait that brought nothing: as the API says it; or what is wrong."""
         if self._pace.problem is not None:
             return self._sharing.refuse(self._pace.problem)
@@ -318,15 +318,15 @@ class Resource:
         begun = sharing.hub.now()
         look = await sharing.fetching.look(self.key, self._pairs, self.known)
         match look:
-            case Failed():
+            case FetchFailed():
                 self._failed(look)
             case Alone(reason):
                 sharing.told_alone(self.key, self.route, reason)
                 self._let_pass()
-            case Found(_, vary) if sharing.vary(self.key, self.route, vary):
+            case Fetched(_, vary) if sharing.vary(self.key, self.route, vary):
                 # It depends on headers that the key left out: whoever waits for it asks by another.
                 self._let_pass()
-            case Found(representation):
+            case Fetched(representation):
                 if await self._found(representation, expected, begun, paced=paced):
                     self._takers.found(number, representation)
             case Unchanged():
@@ -361,7 +361,7 @@ class Resource:
                 # A look that began after a request is new enough for it, whichever is newer.
                 return True
             if isinstance(outcome, StoreError):
-                self._failed(Failed(Problem("store-unavailable", str(outcome))))
+                self._failed(FetchFailed(Problem("store-unavailable", str(outcome))))
                 return False
         self._know(representation)
         self._verified = begun
@@ -374,9 +374,9 @@ class Resource:
         if not self._pace.contested():
             self._sharing.stalled(self, "what was found cannot be published")
             why = "The change cannot be published; try later."
-            self._pace.failed(Failed(Problem("store-unavailable", why)))
+            self._pace.failed(FetchFailed(Problem("store-unavailable", why)))
 
-    def _failed(self, failed: Failed) -> None:
+    def _failed(self, failed: FetchFailed) -> None:
         """The origin could not say: who asks hears so; who waits goes on waiting, until the end."""
         problem = self._pace.failed(failed)
         self._takers.all(failed.representation or problem)

@@ -8,21 +8,21 @@ from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap, Read
 from pushhub.origin.shared.condition import Modified
 from pushhub.origin.shared.representation import Representation
-from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from pushhub.http.problem import Problem
-    from pushhub.http.response import Answer
-    from pushhub.origin.shared.condition import Condition
+    from pushhub.http.response import Response
+    from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.resource import Resource
 
 # A representation is the whole of it: of several, the last counts.
 _LIMIT = 10
 
 
-class Waiting:
+class ResourcePoll:
     """A poll of what comes next on a resource's channel, for who has what `condition` says.
 
     On a route with a `channel` of its own it hears that, too: an event there is no answer, but a
@@ -33,16 +33,16 @@ class Waiting:
 
     kind = "resource"
 
-    def __init__(self, resource: Resource, condition: Condition, wait: int) -> None:
+    def __init__(self, resource: Resource, condition: WaitCondition, wait: int) -> None:
         self.resource = resource
         self.condition = condition
         self.wait: int | None = wait
         self.variant: Hashable = (condition, wait)
-        self.wants: tuple[Want, ...] = (Want(resource.channel, Start.NOW, _LIMIT),)
+        self.wants: tuple[ChannelRead, ...] = (ChannelRead(resource.channel, Start.NOW, _LIMIT),)
         if resource.told_by is not None:
-            self.wants += (Want(resource.told_by, Start.NOW, _LIMIT),)
+            self.wants += (ChannelRead(resource.told_by, Start.NOW, _LIMIT),)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Answer | None:
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
         resource = self.resource
         if resource.told_by is not None and (read := reads.get(resource.told_by)) and _moved(read):
             resource.notified(f"{resource.told_by}:{self.position(resource.told_by, read)}")
@@ -62,10 +62,10 @@ class Waiting:
             return read.latest
         return read.events[-1].cursor if read.events else read.cursor
 
-    def nothing(self, at: Positions, hint: Hint) -> Answer:
+    def nothing(self, at: Positions, hint: Hint) -> Response:
         return self.resource.nothing(self.condition, self.wait, hint)
 
-    def refuse(self, problem: Problem) -> Answer:
+    def refuse(self, problem: Problem) -> Response:
         if problem.slug == "deleted":
             # The channel, not the resource: whoever published there thought that nobody waits.
             return self.resource.nothing(self.condition, self.wait, AT_ONCE)

@@ -10,13 +10,13 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
-from pushhub.origin.request import Asked
-from pushhub.origin.shared.fetcher import Found
+from pushhub.origin.request import ProxiedRequest
+from pushhub.origin.shared.fetcher import Fetched
 from pushhub.origin.shared.representation import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from pushhub.origin.explain import Forecast
-    from pushhub.origin.shared.fetcher import Fetching
+    from pushhub.origin.explain import Explanation
+    from pushhub.origin.shared.fetcher import Fetcher
     from pushhub.origin.shared.representation import Representation
 
 # Time stamps count whole seconds, and gzip does (RFC 1952 §2.3.1).
@@ -26,14 +26,16 @@ AROUND = 12
 _GZIP = ((b"Accept-Encoding", b"gzip"),)
 
 
-async def difference(fetching: Fetching, told: Forecast, asked: Asked) -> str | None:
+async def difference(fetching: Fetcher, told: Explanation, asked: ProxiedRequest) -> str | None:
     """What differs between two looks at a shared resource, as a sentence; None if nothing does.
 
     A request that accepts no coding is looked at with gzip, too, as browsers would ask.
     """
     variants = [asked]
     if "accept-encoding" not in asked.headers:
-        variants.append(Asked("GET", asked.target, asked.pairs + _GZIP, client=asked.client))
+        variants.append(
+            ProxiedRequest("GET", asked.target, asked.pairs + _GZIP, client=asked.client)
+        )
     before = [await _look(fetching, told, variant) for variant in variants]
     await asyncio.sleep(APART_SECONDS)
     for variant, first in zip(variants, before, strict=True):
@@ -43,11 +45,13 @@ async def difference(fetching: Fetching, told: Forecast, asked: Asked) -> str | 
     return None
 
 
-async def _look(fetching: Fetching, told: Forecast, asked: Asked) -> Representation | None:
+async def _look(
+    fetching: Fetcher, told: Explanation, asked: ProxiedRequest
+) -> Representation | None:
     key = told.key(asked)
     assert key is not None
     look = await fetching.look(key, fetching.pairs(key, asked), None)
-    return look.representation if isinstance(look, Found) else None
+    return look.representation if isinstance(look, Fetched) else None
 
 
 def _why(first: Representation, second: Representation) -> str:

@@ -13,10 +13,10 @@ from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.event import Draft
 from pushhub.origin.report import NotShared
-from pushhub.origin.shared.fetcher import Fetching
+from pushhub.origin.shared.fetcher import Fetcher
 from pushhub.origin.shared.key import Key, counts
 from pushhub.origin.shared.resource import Resource
-from pushhub.origin.shared.wait_request import wants_more, wish_of
+from pushhub.origin.shared.wait_request import wait_request, wants_more
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     REGISTER,
@@ -29,16 +29,16 @@ from pushhub.store.base import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pushhub.http.path_pattern import Pattern
+    from pushhub.http.path_pattern import PathPattern
     from pushhub.http.problem import Problem
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
     from pushhub.origin.origin import Origin
-    from pushhub.origin.request import Asked
-    from pushhub.origin.routes import Found, Routes
-    from pushhub.origin.shared.condition import Condition
-    from pushhub.origin.shared.wait_request import Wish
+    from pushhub.origin.request import ProxiedRequest
+    from pushhub.origin.routes import RouteMatch, Routes
+    from pushhub.origin.shared.condition import WaitCondition
+    from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.settings import Settings
     from pushhub.settings.origin import Route
 
@@ -76,21 +76,21 @@ class Meaning:
     varying: int
     channel: str
     wait: int | None
-    condition: Condition | None
+    condition: WaitCondition | None
     trusted: bool | None
 
 
-class Shared:
+class SharedRequest:
     """A request for a shared resource."""
 
     __slots__ = ("_resource", "_sharing", "_wish")
 
-    def __init__(self, sharing: Sharing, resource: Resource, wish: Wish) -> None:
+    def __init__(self, sharing: ResourceTable, resource: Resource, wish: WaitRequest) -> None:
         self._sharing = sharing
         self._resource = resource
         self._wish = wish
 
-    def at_once(self) -> Answer | Hold | None:
+    def at_once(self) -> Response | Hold | None:
         """What becomes of it without asking the origin; None if it must be asked."""
         return self._sharing.unasked(self._resource, self._wish.wait, self._wish.condition)
 
@@ -111,7 +111,7 @@ class Shared:
             resource.key.trusted,
         )
 
-    async def outcome(self) -> Answer | Hold | None:
+    async def outcome(self) -> Response | Hold | None:
         """What becomes of it when the origin was asked; None if it is to pass through.
 
         Raises:
@@ -122,7 +122,7 @@ class Shared:
         return outcome
 
 
-class Sharing:
+class ResourceTable:
     """Every shared resource of one node, by its channel."""
 
     def __init__(
@@ -130,14 +130,14 @@ class Sharing:
         origin: Origin,
         hub: Hub,
         settings: Settings,
-        refuse: Callable[[Problem], Answer],
+        refuse: Callable[[Problem], Response],
         uniform: Callable[[float, float], float],
     ) -> None:
         self.origin = origin
         self.hub = hub
         self.refuse = refuse
         self.uniform = uniform
-        self.fetching = Fetching(origin.client, settings.forwarded, settings.origin_fetches)
+        self.fetching = Fetcher(origin.client, settings.forwarded, settings.origin_fetches)
         self.at_once = 0
         """Requests that were held or answered without a question to the origin."""
         self.looked = 0
@@ -164,13 +164,13 @@ class Sharing:
 
     # Requests
 
-    def shared(self, found: Found, asked: Asked) -> Shared | None:
+    def shared(self, found: RouteMatch, asked: ProxiedRequest) -> SharedRequest | None:
         """A request as one for a shared resource; None if it is to pass through."""
         wish = self._wish(found, asked)
         resource = None if wish is None else self._resource(found, asked)
-        return None if wish is None or resource is None else Shared(self, resource, wish)
+        return None if wish is None or resource is None else SharedRequest(self, resource, wish)
 
-    def again(self, meaning: Meaning, condition: Condition | None) -> Answer | Hold | None:
+    def again(self, meaning: Meaning, condition: WaitCondition | None) -> Response | Hold | None:
         """What becomes of a request of known meaning, whose client has what `condition` says,
         without asking the origin. None if it must be asked, or the request understood anew.
         """
@@ -186,8 +186,8 @@ class Sharing:
         return self.unasked(resource, meaning.wait, condition)
 
     def unasked(
-        self, resource: Resource, wait: int | None, condition: Condition | None
-    ) -> Answer | Hold | None:
+        self, resource: Resource, wait: int | None, condition: WaitCondition | None
+    ) -> Response | Hold | None:
         """What becomes of a request without asking the origin; None if it must be asked."""
         outcome = resource.at_once(wait, condition)
         self.at_once += outcome is not None
@@ -197,18 +197,18 @@ class Sharing:
         """Whether there is room for a request that waits so long, or it does not wait at all."""
         return wait is None or self.hub.parked < self.hub.max_holds
 
-    def _wish(self, found: Found, asked: Asked) -> Wish | None:
+    def _wish(self, found: RouteMatch, asked: ProxiedRequest) -> WaitRequest | None:
         route = found.route
         if route.step not in ("poll", "notify") or asked.method != "GET":
             return None
         if wants_more(asked):
             return None
-        wish = wish_of(route, asked, self._max_wait)
+        wish = wait_request(route, asked, self._max_wait)
         if wish.passes or (wish.wait is None and not route.max_age):
             return None
         return wish if self._may_wait(wish.wait) else None
 
-    def _resource(self, found: Found, asked: Asked) -> Resource | None:
+    def _resource(self, found: RouteMatch, asked: ProxiedRequest) -> Resource | None:
         key = Key(found, asked)
         if (more := self._varying.get(key.address)) is not None:
             key = Key(found, asked, more)
@@ -364,12 +364,12 @@ class Sharing:
         return len(self._resources)
 
 
-def _matches(patterns: list[Pattern], path: str) -> bool:
+def _matches(patterns: list[PathPattern], path: str) -> bool:
     segments = readings(path)[0]
     return any(pattern.values(segments) is not None for pattern in patterns)
 
 
-def _told_by(found: Found) -> str | None:
+def _told_by(found: RouteMatch) -> str | None:
     """The public channel that tells of a request's resource, by its route."""
     pattern = found.route.channel
     if pattern is None:

@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl
 from pushhub.http.date import parse_date
 from pushhub.http.etag import parse_tags
 from pushhub.http.prefer import grant, parse_seconds, preferred
-from pushhub.origin.shared.condition import Condition, Modified, Since, Tags, Version
+from pushhub.origin.shared.condition import Modified, Since, Tags, Version, WaitCondition
 
 if TYPE_CHECKING:
-    from pushhub.origin.request import Asked
+    from pushhub.origin.request import ProxiedRequest
     from pushhub.settings.origin import Route
 
 # What `Poll` of restful-react says it has: `Prefer: wait=60s;index=…`, the X-Polling-Index of the
@@ -28,13 +28,13 @@ _MORE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WaitRequest:
     """`wait` is the granted seconds, None if the client did not opt in. `condition` is None where
     it has nothing yet, and takes whatever there is.
     """
 
     wait: int | None
-    condition: Condition | None
+    condition: WaitCondition | None
 
     @property
     def passes(self) -> bool:
@@ -42,20 +42,20 @@ class Wish:
         return self.wait is None and isinstance(self.condition, Modified)
 
 
-def wish_of(route: Route, asked: Asked, cap: int) -> Wish:
+def wait_request(route: Route, asked: ProxiedRequest, cap: int) -> WaitRequest:
     """Read a GET in the terms of its route's API; `cap` is the longest wait that is granted."""
     query = dict(parse_qsl(asked.query, keep_blank_values=True)) if asked.query else {}
-    return Wish(grant(_seconds(route, asked, query), cap), _condition(route, asked, query))
+    return WaitRequest(grant(_seconds(route, asked, query), cap), _condition(route, asked, query))
 
 
-def wants_more(asked: Asked) -> bool:
+def wants_more(asked: ProxiedRequest) -> bool:
     """Whether a GET is for something else than the resource as it is now, which only the origin can
     give.
     """
     return asked.upgrades or not _MORE.isdisjoint(asked.headers)
 
 
-def without_wish(route: Route, query: str) -> str:
+def without_wait(route: Route, query: str) -> str:
     """The query as the origin is to see it: without a parameter that was for us."""
     ours = {name.partition("-")[0] for name in route.opt_in if name.endswith("-param")}
     if not ours:
@@ -63,7 +63,7 @@ def without_wish(route: Route, query: str) -> str:
     return "&".join(part for part in query.split("&") if part.partition("=")[0] not in ours)
 
 
-def _seconds(route: Route, asked: Asked, query: dict[str, str]) -> float | None:
+def _seconds(route: Route, asked: ProxiedRequest, query: dict[str, str]) -> float | None:
     """What the client asks for. A header wins over a parameter, `Prefer` over `Wait`."""
     for name in sorted(route.opt_in, key=("prefer", "wait", "wait-param", "timeout-param").index):
         if name == "prefer" and "prefer" in asked.headers:
@@ -83,7 +83,7 @@ def _seconds(route: Route, asked: Asked, query: dict[str, str]) -> float | None:
     return None
 
 
-def _condition(route: Route, asked: Asked, query: dict[str, str]) -> Condition | None:
+def _condition(route: Route, asked: ProxiedRequest, query: dict[str, str]) -> WaitCondition | None:
     # A tag is understood on every route: it may be one that we gave.
     if tags := parse_tags(asked.headers.get("if-none-match", "")):
         return Tags(tags)

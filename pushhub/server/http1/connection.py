@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from pushhub.http.body import Body, Chunked, OfLength, too_large
+from pushhub.http.body import ChunkedBody, RequestBody, SizedBody, too_large
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer, Part
-from pushhub.hub.hold import Hold, Parked
-from pushhub.hub.stream import Stream
+from pushhub.http.response import Part, Response
+from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.stream import EventStream
 from pushhub.hub.wheel import OFF, TICK_SECONDS
-from pushhub.server.http1.handoff import Lending
+from pushhub.server.http1.handoff import Handoff
 from pushhub.server.http1.head import MAX_HEAD_BYTES, Head, check_start
 from pushhub.server.http1.limits import (
     ASTERISK,
@@ -40,22 +40,22 @@ from pushhub.server.http1.limits import (
     WRITE_HIGH_WATER,
 )
 from pushhub.server.http1.phase import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
-from pushhub.server.http1.proxy import Relay
-from pushhub.server.http1.stream_writer import Outlet
+from pushhub.server.http1.proxy import OriginProxy
+from pushhub.server.http1.stream_writer import StreamWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.api.endpoints import Match, Outcome
-    from pushhub.server.http1.context import Lobby
-    from pushhub.server.http1.request_cache import Manner
+    from pushhub.server.http1.context import ConnectionContext
+    from pushhub.server.http1.request_cache import ClientHeaders
     from pushhub.server.http1.response_headers import Extra
-    from pushhub.server.http1.uvicorn_request import Guest
+    from pushhub.server.http1.uvicorn_request import UvicornRequest
 
 log = structlog.get_logger(__name__)
 
 
-class Connection(Lending):
+class Connection(Handoff):
     """One client's connection."""
 
     __slots__ = (
@@ -69,7 +69,7 @@ class Connection(Lending):
         "peer",
     )
 
-    def __init__(self, lobby: Lobby) -> None:
+    def __init__(self, lobby: ConnectionContext) -> None:
         self.lobby = lobby
         self.phase = IDLE
         self.buffer = b""
@@ -83,13 +83,13 @@ class Connection(Lending):
         # None whenever nothing is under way, so that a parked connection holds on to nothing else.
         self.head: Head | None = None
         self.match: Match | None = None
-        self.body: Body | None = None
+        self.body: RequestBody | None = None
         self.hold: Hold | None = None
-        self.outlet: Outlet | None = None
-        self.guest: Guest | Relay | None = None
+        self.outlet: StreamWriter | None = None
+        self.guest: UvicornRequest | OriginProxy | None = None
         self.peer: str | None = None
         # What its headers meant the last time.
-        self.manner: Manner | None = None
+        self.manner: ClientHeaders | None = None
         self.transport: asyncio.Transport
 
     # The transport's callbacks
@@ -152,7 +152,7 @@ class Connection(Lending):
             page = (
                 self.phase == GUEST
                 and (self.body is None or self.body.done)
-                and type(self.guest) is not Relay
+                and type(self.guest) is not OriginProxy
             )
             stays = page or (self.phase == IDLE and self.buffer != b"")
         self.ended = stays
@@ -202,13 +202,13 @@ class Connection(Lending):
             return self._repeated(data)
         lobby.state.total_requests += 1
         self.extra = manner.extra
-        outcome = poll if isinstance(poll, Answer) else lobby.hub.hold(poll)
-        if isinstance(outcome, Parked):
+        outcome = poll if isinstance(poll, Response) else lobby.hub.hold(poll)
+        if isinstance(outcome, ChannelHold):
             self.phase = HELD
             self.hold = outcome
             outcome.attach(self)
         else:
-            assert isinstance(outcome, Answer)
+            assert isinstance(outcome, Response)
             self._answer(outcome)
         return True
 
@@ -305,7 +305,7 @@ class Connection(Lending):
 
     def _expect_body(self, head: Head) -> None:
         self.phase = BODY
-        self.body = Chunked() if head.length is None else OfLength(head.length)
+        self.body = ChunkedBody() if head.length is None else SizedBody(head.length)
         if not self.buffer or head.length is None or len(self.buffer) < head.length:
             self.since = self.lobby.now()
             self.lobby.wheel.set(self, self.since + self.lobby.body_seconds)
@@ -358,7 +358,7 @@ class Connection(Lending):
             self.phase = HELD
             self.hold = outcome
             outcome.attach(self)
-        elif isinstance(outcome, Answer):
+        elif isinstance(outcome, Response):
             self._answer(outcome)
         else:
             self._open(outcome)
@@ -424,21 +424,21 @@ class Connection(Lending):
 
     # Answers
 
-    def deliver(self, reply: Answer | Part | Stream) -> None:
+    def deliver(self, reply: Response | Part | EventStream) -> None:
         """Write what the hold was completed with, and go on with what has arrived since."""
         self.hold = None
-        if isinstance(reply, Answer):
+        if isinstance(reply, Response):
             self._answer(reply)
         elif isinstance(reply, Part):
             assert self.outlet is not None
             self._write(self.outlet.frame(reply))
             self._turn()
-        elif isinstance(reply, Stream):
+        elif isinstance(reply, EventStream):
             self._open(reply)
         if self.buffer or self.ended:
             self._advance()
 
-    def _answer(self, answer: Answer, *, linger: bool = False) -> None:
+    def _answer(self, answer: Response, *, linger: bool = False) -> None:
         extra, head, lobby = self.extra, self.head, self.lobby
         keep = self.keep and not lobby.hub.draining
         tail = extra.keep if keep else extra.close
@@ -496,10 +496,10 @@ class Connection(Lending):
 
     # Streams
 
-    def _open(self, stream: Stream) -> None:
+    def _open(self, stream: EventStream) -> None:
         head = self.head
         # Of a request whose head was let go of while it was held, that is known.
-        outlet = Outlet(stream, chunked=head is None or not head.http_1_0)
+        outlet = StreamWriter(stream, chunked=head is None or not head.http_1_0)
         self.keep = self.keep and outlet.chunked
         keep = self.keep and not self.lobby.hub.draining
         self.transport.write(outlet.opening(self.extra.keep if keep else self.extra.close))

@@ -10,15 +10,15 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pushhub.api.cors import SAME_ORIGIN
-from pushhub.http.forwarded import Proxies
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.wheel import OFF
 from pushhub.server.http1.connection import Connection
 from pushhub.server.http1.head import HeadParser
-from pushhub.server.http1.proxy import Relay
-from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES, Generations, Recall
-from pushhub.server.http1.resource_cache import Repeats
+from pushhub.server.http1.proxy import OriginProxy
+from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES, Generations, RequestCache
+from pushhub.server.http1.resource_cache import ResourceCache
 from pushhub.server.http1.response_headers import Extras
-from pushhub.server.http1.uvicorn_request import Guest
+from pushhub.server.http1.uvicorn_request import UvicornRequest
 from pushhub.server.unix_socket import LOCAL_ADDRESS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pushhub.api.control import Control
     from pushhub.app import App
-    from pushhub.server.http1.handoff import Lending
+    from pushhub.server.http1.handoff import Handoff
     from pushhub.server.http1.head import Head
 
 log = structlog.get_logger("pushhub.access")
@@ -38,7 +38,7 @@ log = structlog.get_logger("pushhub.access")
 REFRESH_SECONDS = 1.0
 
 
-class Lobby:
+class ConnectionContext:
     """The faces, the hub, the parser, what is remembered, and the header lines that change with
     time.
     """
@@ -48,17 +48,17 @@ class Lobby:
         self.service = app.service
         self.hub = app.service.hub
         self.origin = app.origin
-        self.recall = Recall(app.faces)
+        self.recall = RequestCache(app.faces)
         self._parser = HeadParser(passing=app.origin is not None)
         self._heads: Generations[Head] = Generations()
         self.extras = Extras(self.hub.clock())
         self.extra = self.extras.of(SAME_ORIGIN)
         settings = app.settings
-        self.proxies = Proxies(settings.trusted_proxies)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
         self.access = self._log if settings.access_log else None
         sharing = None if app.origin is None else app.origin.sharing
         # Each request has its line in the log of requests, which says more than is remembered.
-        self.repeats = None if sharing is None or self.access else Repeats(sharing)
+        self.repeats = None if sharing is None or self.access else ResourceCache(sharing)
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
         self.keep_alive_seconds = settings.keep_alive_seconds
@@ -114,11 +114,11 @@ class Lobby:
         self.coarse = self.now()
         self.wheel.set(self, self.coarse + REFRESH_SECONDS)
 
-    def guest(self, host: Lending, head: Head) -> Guest | Relay:
+    def guest(self, host: Handoff, head: Head) -> UvicornRequest | OriginProxy:
         """Who serves a request that no face answers."""
         if self.origin is not None and self.origin.owns(head.path):
-            return Relay(host, self.origin)
-        return Guest(host, self.config, self.state, self.app_state)
+            return OriginProxy(host, self.origin)
+        return UvicornRequest(host, self.config, self.state, self.app_state)
 
     def takes_over(self, head: Head) -> bool:
         """Whether uvicorn speaks what a connection is to be upgraded to. The origin says so by
@@ -128,7 +128,7 @@ class Lobby:
             return False
         return self.config.ws_protocol_class is not None
 
-    def hand_over(self, host: Lending, raw: bytes, rest: bytes) -> None:
+    def hand_over(self, host: Handoff, raw: bytes, rest: bytes) -> None:
         """Give a connection away for good to uvicorn's own protocol, with what has arrived."""
         transport = host.transport
         protocol = HttpToolsProtocol(self.config, self.state, self.app_state)

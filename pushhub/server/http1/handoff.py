@@ -7,23 +7,23 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.http.body import Body, Chunked, OfLength
+from pushhub.http.body import ChunkedBody, RequestBody, SizedBody
 from pushhub.http.problem import Problem
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 from pushhub.server.http1.phase import GUEST, IDLE
 from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
     from pushhub.api.endpoints import Outcome
     from pushhub.origin.shared.table import Meaning
-    from pushhub.server.http1.context import Lobby
+    from pushhub.server.http1.context import ConnectionContext
     from pushhub.server.http1.head import Head
-    from pushhub.server.http1.proxy import Relay
+    from pushhub.server.http1.proxy import OriginProxy
     from pushhub.server.http1.response_headers import Extra
-    from pushhub.server.http1.uvicorn_request import Guest
+    from pushhub.server.http1.uvicorn_request import UvicornRequest
 
 
-class Lending(asyncio.Protocol):
+class Handoff(asyncio.Protocol):
     """The part of a connection that guests see."""
 
     __slots__ = (
@@ -41,7 +41,7 @@ class Lending(asyncio.Protocol):
     )
 
     tick: int
-    lobby: Lobby
+    lobby: ConnectionContext
     transport: asyncio.Transport
     phase: int
     buffer: bytes
@@ -49,8 +49,8 @@ class Lending(asyncio.Protocol):
     since: float
     extra: Extra
     head: Head | None
-    body: Body | None
-    guest: Guest | Relay | None
+    body: RequestBody | None
+    guest: UvicornRequest | OriginProxy | None
 
     if TYPE_CHECKING:
         # What the rest of the connection does (`front.py`).
@@ -61,7 +61,7 @@ class Lending(asyncio.Protocol):
         def _read_on(self) -> None: ...
         def _see_through(self, outcome: Outcome) -> None: ...
         def _refuse(self, problem: Problem) -> None: ...
-        def _answer(self, answer: Answer, *, linger: bool = False) -> None: ...
+        def _answer(self, answer: Response, *, linger: bool = False) -> None: ...
         def _end(self, *, linger: bool) -> None: ...
 
     # Requests for the origin that need no guest
@@ -94,7 +94,7 @@ class Lending(asyncio.Protocol):
         self.phase = GUEST
         self.guest = lobby.guest(self, head)
         if head.length != 0:
-            self.body = Chunked() if head.length is None else OfLength(head.length)
+            self.body = ChunkedBody() if head.length is None else SizedBody(head.length)
             lobby.wheel.set(self, lobby.now() + lobby.body_seconds)
         self.guest.begin(head, raw)
         # It may have been refused by its head.
@@ -149,7 +149,7 @@ class Lending(asyncio.Protocol):
         self._read_on()
         whole = body is None or body.done
         self.keep = self.keep and whole
-        if whole or not isinstance(outcome, Answer):
+        if whole or not isinstance(outcome, Response):
             self._see_through(outcome)
         else:
             # What is still being sent must not reset the connection before the answer is read.
@@ -157,7 +157,7 @@ class Lending(asyncio.Protocol):
         if self.buffer:
             self._advance()
 
-    def refuse(self, problem: Problem) -> Answer:
+    def refuse(self, problem: Problem) -> Response:
         """A problem as the answer to this request."""
         return self.lobby.service.refuse(problem)
 

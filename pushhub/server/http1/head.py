@@ -24,7 +24,7 @@ from pushhub.http.request import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.http.forwarded import Proxies
+    from pushhub.http.forwarded import TrustedProxies
 
 # A request line and its headers, whole.
 MAX_HEAD_BYTES = MAX_TARGET_BYTES + MAX_HEADERS_BYTES
@@ -101,7 +101,7 @@ class Head:
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    def request(self, body: bytes, peer: str, proxies: Proxies) -> Request:
+    def request(self, body: bytes, peer: str, proxies: TrustedProxies) -> Request:
         """The request, now that its body is there; `peer` is who has brought it."""
         headers = self.headers
         client = proxies.client(peer, headers)

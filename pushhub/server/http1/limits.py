@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.api.endpoints import Match, Route
+from pushhub.api.endpoints import EndpointRoute, Match
 
 # How long, and how much, we read on after a last answer, so that the client reads it before a reset
 # hits it.
@@ -20,4 +20,4 @@ MAX_AHEAD_BYTES = 64 * 1024
 SLICE_SECONDS = 0.005
 
 # `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
-ASTERISK = Match(Route("*", {}), None)
+ASTERISK = Match(EndpointRoute("*", {}), None)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pushhub.http.problem import Problem
-from pushhub.origin.exchange import Passage
-from pushhub.origin.request import Asked, pairs_of
+from pushhub.origin.exchange import ProxyExchange
+from pushhub.origin.request import ProxiedRequest, pairs_of
 from pushhub.server.http1.limits import MAX_AHEAD_BYTES
 from pushhub.server.http1.tunnel import join
 from pushhub.server.sockets import reset
@@ -21,10 +21,10 @@ from pushhub.server.sockets import reset
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
-    from pushhub.hub.stream import Stream
-    from pushhub.origin.client.response import Response
+    from pushhub.hub.stream import EventStream
+    from pushhub.origin.client.response import UpstreamResponse
     from pushhub.origin.origin import Origin
     from pushhub.origin.shared.table import Meaning
     from pushhub.server.http1.head import Head
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 SMALL_BYTES = 64 * 1024
 
 
-class Host(Protocol):
+class ProxyHost(Protocol):
     """Whose connection it is."""
 
     keep: bool
@@ -59,26 +59,26 @@ class Host(Protocol):
     def part(self) -> bytes:
         """Leave the connection for good; returns what has arrived after the request."""
 
-    def become(self, outcome: Answer | Hold | Stream) -> None:
+    def become(self, outcome: Response | Hold | EventStream) -> None:
         """Something else than the origin's response answers the request."""
 
-    def refuse(self, problem: Problem) -> Answer:
+    def refuse(self, problem: Problem) -> Response:
         """A problem as an answer, for whoever asked from wherever."""
 
     def passed(self, status: int, size: int) -> None:
         """A response passed through; for the log of requests."""
 
 
-class Relay:
+class OriginProxy:
     """One request that belongs to the origin."""
 
     __slots__ = ("_ahead", "_asked", "_ends", "_host", "_origin", "_response",
                  "_room", "_size", "_status", "_task", "_upload")  # fmt: skip
 
-    def __init__(self, host: Host, origin: Origin) -> None:
+    def __init__(self, host: ProxyHost, origin: Origin) -> None:
         self._host = host
         self._origin = origin
-        self._asked: Asked
+        self._asked: ProxiedRequest
         self._upload: Upload | None = None
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -86,7 +86,7 @@ class Relay:
         self._status = 0
         self._size = 0
         self._ends = False
-        self._response: Response | None = None
+        self._response: UpstreamResponse | None = None
         # What is to be written with what comes next, since that is there already: a system call
         # costs more than all the rest.
         self._ahead: list[bytes] = []
@@ -100,7 +100,7 @@ class Relay:
             # A whole URL says which host is meant, whatever Host says (RFC 9112 §3.2.2).
             host = (b"Host", head.headers["host"].encode("latin-1"))
             pairs = (host, *(pair for pair in pairs if pair[0].lower() != b"host"))
-        self._asked = Asked(
+        self._asked = ProxiedRequest(
             head.method,
             head.target,
             pairs,
@@ -113,7 +113,7 @@ class Relay:
         if head.length != 0:
             self._upload = Upload(self._host.transport)
         try:
-            passage = Passage(self._origin, self._origin.find(self._asked), self._asked, self)
+            passage = ProxyExchange(self._origin, self._origin.find(self._asked), self._asked, self)
             if (meaning := passage.meaning) is not None:
                 self._host.learn(raw, head, meaning)
             outcome = passage.at_once()
@@ -166,7 +166,7 @@ class Relay:
         # HTTP/1.0 has no chunks: there a body ends with its connection (RFC 9112 §6.3).
         return not self._asked.http_1_0
 
-    def open(self, response: Response) -> None:
+    def open(self, response: UpstreamResponse) -> None:
         host, framed = self._host, self.framed
         self._status = response.status
         self._response = response
@@ -202,7 +202,7 @@ class Relay:
         self._host.passed(self._status, self._size)
         self._host.returned()
 
-    def switch(self, response: Response) -> None:
+    def switch(self, response: UpstreamResponse) -> None:
         link, transport = response.link, self._host.transport
         assert link is not None
         response.link = None
@@ -224,10 +224,10 @@ class Relay:
         else:
             reset(transport)
 
-    def become(self, outcome: Answer | Hold | Stream) -> None:
+    def become(self, outcome: Response | Hold | EventStream) -> None:
         self._host.become(outcome)
 
-    async def _run(self, passage: Passage) -> None:
+    async def _run(self, passage: ProxyExchange) -> None:
         try:
             body = None if self._upload is None else self._upload.whole()
             await passage.run(body)

@@ -15,10 +15,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pushhub.http.request import MAX_TARGET_BYTES, Request
-from pushhub.http.response import Answer
+from pushhub.http.response import Response
 
 if TYPE_CHECKING:
-    from pushhub.api.endpoints import Decision, Faces, Match
+    from pushhub.api.endpoints import Decision, Endpoints, Match
     from pushhub.log.grant import Grant
     from pushhub.polls.base import Poll
     from pushhub.server.http1.head import Head
@@ -88,7 +88,7 @@ class Generations(Generic[V]):
         return len(self._young) + len(self._old)
 
 
-class Manner:
+class ClientHeaders:
     """What a client's headers mean, whatever it asks for.
 
     `raw` is everything after the first line. `asks` are the values of `READ_HEADERS`. `expires` is
@@ -119,7 +119,7 @@ def _one_of_a_kind(asks: Asks) -> Asks:
     return asks
 
 
-class Line:
+class RequestLine:
     """What a first line means, with each way of asking."""
 
     __slots__ = ("match", "path", "polls", "query")
@@ -131,23 +131,23 @@ class Line:
         self.polls: dict[Asks, Poll] = {}
 
 
-class Recall:
+class RequestCache:
     """The memory of one process."""
 
     __slots__ = ("_faces", "_lines", "_manners")
 
-    def __init__(self, faces: Faces) -> None:
+    def __init__(self, faces: Endpoints) -> None:
         self._faces = faces
-        self._lines: Generations[Line] = Generations()
-        self._manners: Generations[Manner] = Generations()
+        self._lines: Generations[RequestLine] = Generations()
+        self._manners: Generations[ClientHeaders] = Generations()
 
-    def manner(self, data: bytes) -> Manner | None:
+    def manner(self, data: bytes) -> ClientHeaders | None:
         """What is known of the headers of a request, complete or not."""
         return self._manners.get(data[data.find(b"\r\n") + 2 :])
 
     def learn(
         self, raw: bytes, head: Head, match: Match, decision: Decision, extra: Extra
-    ) -> Manner | None:
+    ) -> ClientHeaders | None:
         """Remember what a request of these bytes came to, if the next of its kind comes to the
         same.
         """
@@ -162,12 +162,12 @@ class Recall:
             return None
         manner = self._manners.get(rest)
         if manner is None:
-            manner = Manner(rest, head, decision.grant, extra)
+            manner = ClientHeaders(rest, head, decision.grant, extra)
             self._manners.put(rest, manner)
         manner.allowed = decision.poll.wants[0].channel
         return manner
 
-    def poll(self, line: bytes, manner: Manner) -> Poll | Answer | None:
+    def poll(self, line: bytes, manner: ClientHeaders) -> Poll | Response | None:
         """The poll that a first line and known headers are; the refusal that they get; or None:
         parse them.
         """
@@ -183,14 +183,14 @@ class Recall:
         decision = self._faces.decide_for(request, known.match, manner.grant)
         poll = decision.poll
         if poll is None:
-            return decision.outcome if isinstance(decision.outcome, Answer) else None
+            return decision.outcome if isinstance(decision.outcome, Response) else None
         manner.allowed = poll.wants[0].channel
         if len(known.polls) >= MAX_WAYS:
             known.polls.clear()
         known.polls[manner.asks] = poll
         return poll
 
-    def _read(self, line: bytes) -> Line | None:
+    def _read(self, line: bytes) -> RequestLine | None:
         found = _LINE.fullmatch(line)
         if found is None or len(line) > MAX_TARGET_BYTES or b"ticket=" in line:
             return None
@@ -198,7 +198,7 @@ class Recall:
         match = self._faces.match(path)
         if match is None or (face := match.face("GET")) is None or not face.remembered:
             return None
-        known = Line(match, path, (found[2] or b"").decode())
+        known = RequestLine(match, path, (found[2] or b"").decode())
         self._lines.put(line, known)
         return known
 

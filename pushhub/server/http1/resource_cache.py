@@ -18,19 +18,19 @@ from pushhub.origin.shared.condition import Tags
 from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES, Generations
 
 if TYPE_CHECKING:
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
-    from pushhub.origin.shared.condition import Condition
-    from pushhub.origin.shared.table import Meaning, Sharing
+    from pushhub.origin.shared.condition import WaitCondition
+    from pushhub.origin.shared.table import Meaning, ResourceTable
     from pushhub.server.http1.head import Head
-    from pushhub.server.http1.proxy import Host
+    from pushhub.server.http1.proxy import ProxyHost
     from pushhub.server.http1.response_headers import Extra
 
 # A value that no two parsers could read differently; it ends no line. Tags are hashes or numbers.
 _TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r\n)")
 
 
-class Repeat:
+class CachedResource:
     """What a request means, and the header lines that go with its answers."""
 
     __slots__ = ("extra", "meaning", "tagged")
@@ -42,16 +42,16 @@ class Repeat:
         self.tagged = tagged
 
 
-class Repeats:
+class ResourceCache:
     """The memory of one process."""
 
     __slots__ = ("_memory", "_sharing")
 
-    def __init__(self, sharing: Sharing) -> None:
+    def __init__(self, sharing: ResourceTable) -> None:
         self._sharing = sharing
-        self._memory: Generations[Repeat] = Generations()
+        self._memory: Generations[CachedResource] = Generations()
 
-    def outcome(self, data: bytes, host: Host) -> tuple[Answer | Hold, Extra] | None:
+    def outcome(self, data: bytes, host: ProxyHost) -> tuple[Response | Hold, Extra] | None:
         """What becomes of a request on a connection of `host`, if it is whole and its like was seen
         before, and the origin need not be asked; None: parse it.
         """
@@ -62,7 +62,7 @@ class Repeats:
         trusted = known.meaning.trusted
         if trusted is not None and trusted is not self._sharing.origin.proxies.trusts(host.client):
             return None
-        condition: Condition | None = known.meaning.condition
+        condition: WaitCondition | None = known.meaning.condition
         if tags is not None:
             condition = _condition(tags[2])
             if condition is None:
@@ -81,7 +81,7 @@ class Repeats:
         if tags is not None and head.headers.get("if-none-match") != tags[2].decode():
             # There are two of them, which count as one.
             return
-        self._memory.put(key, Repeat(meaning, extra, tagged=tags is not None))
+        self._memory.put(key, CachedResource(meaning, extra, tagged=tags is not None))
 
     def __repr__(self) -> str:
         return f"<Repeats {len(self._memory)}>"
@@ -90,7 +90,7 @@ class Repeats:
 def _without(raw: bytes, tags: re.Match[bytes]) -> bytes:
     """A request without the value of its `If-None-Match`. In its place is a NUL, which no request
     that was learned has: one with the name and no value is another. Who sends the NUL itself sends
-    these bytes and no tag, which `Repeat.tagged` tells.
+    these bytes and no tag, which `CachedResource.tagged` tells.
     """
     return b"%b\0%b" % (raw[: tags.end(1)], raw[tags.end() :])
 

@@ -8,12 +8,12 @@ from pushhub.http.response import Part
 
 if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
-    from pushhub.hub.stream import Stream
+    from pushhub.hub.stream import EventStream
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
-class Outlet:
+class StreamWriter:
     """Asks the stream for one step after the other, and remembers what the last one wrote.
 
     HTTP/1.0 has no chunks: there the body ends with the connection (RFC 9112 §6.3).
@@ -21,7 +21,7 @@ class Outlet:
 
     __slots__ = ("_stream", "_written", "chunked")
 
-    def __init__(self, stream: Stream, *, chunked: bool) -> None:
+    def __init__(self, stream: EventStream, *, chunked: bool) -> None:
         self._stream = stream
         self._written: Part | None = None
         self.chunked = chunked

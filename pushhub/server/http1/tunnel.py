@@ -8,7 +8,7 @@ import socket
 from pushhub.server.http1.limits import MAX_AHEAD_BYTES
 
 
-class End(asyncio.Protocol):
+class TunnelEnd(asyncio.Protocol):
     """One of the two connections: what it hears goes to the `other`."""
 
     __slots__ = ("other",)
@@ -47,7 +47,7 @@ def join(near: asyncio.Transport, sent: bytes, far: asyncio.Transport, early: by
     has already said `early`. When one ends, so does the other.
     """
     for transport, other, ahead in ((near, far, early), (far, near, sent)):
-        transport.set_protocol(End(other))
+        transport.set_protocol(TunnelEnd(other))
         transport.set_write_buffer_limits(MAX_AHEAD_BYTES)
         # Nobody else would notice that one of them is gone: a WebSocket may say nothing for hours.
         if (sock := transport.get_extra_info("socket")) is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pushhub.server.http1.head import Head
 
 
-class Host(Protocol):
+class UvicornHost(Protocol):
     """Whose connection it is."""
 
     @property
@@ -40,7 +40,7 @@ class Lent:
 
     __slots__ = ("_closing", "_guest", "_host")
 
-    def __init__(self, host: Host, guest: Guest) -> None:
+    def __init__(self, host: UvicornHost, guest: UvicornRequest) -> None:
         self._host = host
         self._guest = guest
         self._closing = False
@@ -62,14 +62,14 @@ class Lent:
         return getattr(self._host.transport, name)
 
 
-class Guest(HttpToolsProtocol):
+class UvicornRequest(HttpToolsProtocol):
     """uvicorn's protocol for one request."""
 
     def __init__(
-        self, host: Host, config: Config, state: ServerState, app_state: dict[str, Any]
+        self, host: UvicornHost, config: Config, state: ServerState, app_state: dict[str, Any]
     ) -> None:
         super().__init__(config=config, server_state=state, app_state=app_state)
-        self._host: Host | None = host
+        self._host: UvicornHost | None = host
         self.connection_made(Lent(host, self))  # type: ignore[arg-type]
         # The host is in the list of connections; two would make a shutdown wait for one too many.
         self.connections.discard(self)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Done = Callable[[list["Outcome"]], None]
 
 
-class Level(StrEnum):
+class AckLevel(StrEnum):
     """How far an event has come when its publisher is told so."""
 
     MEMORY = "memory"
@@ -37,7 +37,7 @@ class Acks:
     milliseconds.
     """
 
-    level: Level = Level.MEMORY
+    level: AckLevel = AckLevel.MEMORY
     replicas: int = 1
     milliseconds: int = 1000
 
@@ -45,9 +45,9 @@ class Acks:
     def command(self) -> Command | None:
         """What is asked after an append; it answers for all that the connection has written."""
         match self.level:
-            case Level.REPLICATED:
+            case AckLevel.REPLICATED:
                 return (b"WAIT", self.replicas, self.milliseconds)
-            case Level.FSYNC:
+            case AckLevel.FSYNC:
                 return (b"WAITAOF", 1, 0, self.milliseconds)
         return None
 
@@ -57,7 +57,7 @@ class Acks:
         Raises:
             StoreError: it does not.
         """
-        if self.level is not Level.FSYNC:
+        if self.level is not AckLevel.FSYNC:
             return
         reply = await ask((b"WAITAOF", 1, 0, 1))
         if isinstance(reply, Exception):
@@ -77,15 +77,15 @@ class Acks:
     @property
     def seconds(self) -> float:
         """How long a question may keep the connection."""
-        return 0.0 if self.level is Level.MEMORY else self.milliseconds / 1000
+        return 0.0 if self.level is AckLevel.MEMORY else self.milliseconds / 1000
 
-    def level_of(self, reply: Any) -> Level:
+    def level_of(self, reply: Any) -> AckLevel:
         """What an answer says was reached."""
-        if self.level is Level.REPLICATED:
+        if self.level is AckLevel.REPLICATED:
             reached = isinstance(reply, int) and reply >= self.replicas
         else:
             reached = isinstance(reply, list) and bool(reply[0])
-        return self.level if reached else Level.MEMORY
+        return self.level if reached else AckLevel.MEMORY
 
 
 class Receipts:
@@ -131,8 +131,8 @@ class Receipts:
         """The connection is gone. Another one cannot say how far this one's appends have come."""
         batch, self._next = self._next, []
         for outcomes, done in batch:
-            done([_mark(outcome, Level.MEMORY) for outcome in outcomes])
+            done([_mark(outcome, AckLevel.MEMORY) for outcome in outcomes])
 
 
-def _mark(outcome: Outcome, level: Level) -> Outcome:
+def _mark(outcome: Outcome, level: AckLevel) -> Outcome:
     return replace(outcome, reached=level.value) if isinstance(outcome, Appended) else outcome

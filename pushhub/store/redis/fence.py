@@ -22,7 +22,7 @@ from pushhub.store.redis.store import begun
 from pushhub.store.redis.wire import Wire
 
 if TYPE_CHECKING:
-    from pushhub.store.redis.scripts import Script
+    from pushhub.store.redis.scripts import LuaScript
     from pushhub.store.redis.wire import Command, Reply
 
 # The longest that a fence may stand: publishes are refused all the while, and if whoever set it has
@@ -163,7 +163,7 @@ class Fence:
     async def _open(self) -> Wire:
         return await self._opener.open(Wire(asyncio.get_running_loop(), lambda: None))
 
-    async def _run(self, wire: Wire, script: Script, *arguments: bytes | str | int) -> Reply:
+    async def _run(self, wire: Wire, script: LuaScript, *arguments: bytes | str | int) -> Reply:
         reply = await wire.ask((b"SCRIPT", b"LOAD", script.source), COMMAND_SECONDS)
         if reply != script.sha:
             raise StoreError(f"Redis refuses the fence: {reply}.")

@@ -55,7 +55,7 @@ SWITCHING = "Redis is being switched to another master; try again in a moment."
 Ask = Callable[[Command], Awaitable[Reply]]
 
 
-class Link:
+class RedisLink:
     """The connections, and what is on its way on them.
 
     Args:

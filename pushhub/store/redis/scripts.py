@@ -9,7 +9,7 @@ _FOLDER = files("pushhub.store.redis") / "lua"
 _EPOCH = (_FOLDER / "epoch.lua").read_text()
 
 
-class Script:
+class LuaScript:
     """A script by its SHA-1, as EVALSHA wants it (Redis 6.2 has no functions)."""
 
     __slots__ = ("name", "sha", "source")
@@ -29,11 +29,11 @@ class Script:
         return f"<Script {self.name}>"
 
 
-BEGIN = Script("begin")
-APPEND = Script("append")
-READ = Script("read")
-DELETE = Script("delete")
-IDLE = Script("idle")
-FENCE = Script("fence")
-LIFT = Script("lift")
+BEGIN = LuaScript("begin")
+APPEND = LuaScript("append")
+READ = LuaScript("read")
+DELETE = LuaScript("delete")
+IDLE = LuaScript("idle")
+FENCE = LuaScript("fence")
+LIFT = LuaScript("lift")
 SCRIPTS = (BEGIN, APPEND, READ, DELETE, IDLE)

@@ -5,7 +5,7 @@ follow its channel. What Redis loses shows in the epoch (`lua/epoch.lua`), and w
 of an older one is told of a gap.
 
 While Redis cannot be reached publishes are refused at once, and nothing is acknowledged that is not
-in the log (`Link`).
+in the log (`RedisLink`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pushhub.store.base import (
     StoreUnavailable,
 )
 from pushhub.store.epoch import draw_epoch, fingerprint
-from pushhub.store.read_range import Span
+from pushhub.store.read_range import ReadRange
 from pushhub.store.redis.acks import Acks, Receipts
 from pushhub.store.redis.frame import (
     EPOCH_KEY,
@@ -42,7 +42,7 @@ from pushhub.store.redis.frame import (
     used_key,
 )
 from pushhub.store.redis.idle import WALK_SECONDS, IdleWalk
-from pushhub.store.redis.link import Link
+from pushhub.store.redis.link import RedisLink
 from pushhub.store.redis.open import Opener
 from pushhub.store.redis.scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS
 from pushhub.store.redis.server_check import ServerCheck
@@ -94,7 +94,9 @@ class RedisStore:
         self._clock = clock
         self._acks = acks or Acks()
         self._check = ServerCheck(may_evict=may_evict)
-        self._link = Link(opener, self._prepare, self._lost, self._acks.seconds, self._check.look)
+        self._link = RedisLink(
+            opener, self._prepare, self._lost, self._acks.seconds, self._check.look
+        )
         self._receipts = Receipts(self._acks, self._link.send)
         self._topics = topics(opener.database)
         self._epoch = ""
@@ -225,7 +227,7 @@ class RedisStore:
 
     async def _read(
         self, channel: str, place: tuple[bytes, str, int], limit: int
-    ) -> tuple[Span, list[Any]]:
+    ) -> tuple[ReadRange, list[Any]]:
         three = (*keys(channel), EPOCH_KEY)
         command = READ.call(three, *place, limit, MAX_ANSWER_BYTES, self._now())
         for _ in range(MAX_LIVES):
@@ -239,7 +241,9 @@ class RedisStore:
             raise StoreUnavailable("Redis changes faster than it can be read; try again.")
         epoch, oldest, top, entries = reply
         self._epoch = epoch.decode()
-        return Span(self._epoch, oldest, top), [unpack_entry(channel, entry) for entry in entries]
+        return ReadRange(self._epoch, oldest, top), [
+            unpack_entry(channel, entry) for entry in entries
+        ]
 
     async def time(self) -> float:
         if self._clock is not None:

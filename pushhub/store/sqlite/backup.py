@@ -33,7 +33,7 @@ BEFORE = ".before-{}"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckReport:
     """What a check found; `faults` are sentences, none if all is well."""
 
     path: str
@@ -45,7 +45,7 @@ class Report:
     faults: tuple[str, ...]
 
 
-def backup(path: str, target: str, *, replace: bool = False) -> Report:
+def backup(path: str, target: str, *, replace: bool = False) -> CheckReport:
     """Copy the log at `path` to a new file, while a hub may write it. The copy is checked, forced
     to disk, and has its name only then.
 
@@ -170,7 +170,7 @@ def compact(path: str) -> tuple[int, int]:
     return before, os.path.getsize(path)
 
 
-def check(path: str) -> Report:
+def check(path: str) -> CheckReport:
     """Look at every page and every channel of a log, while a hub may write it.
 
     Raises:
@@ -193,7 +193,7 @@ def check(path: str) -> Report:
             (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     except sqlite3.Error as error:
         raise StoreError(sentence(path, error)) from None
-    return Report(
+    return CheckReport(
         path, schema, channels, events, pages * page_bytes, free * page_bytes, tuple(faults)
     )
 

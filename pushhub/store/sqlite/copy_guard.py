@@ -68,7 +68,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class FileIdentity:
     """What tells a file from a copy of it. `changed` is the inode's ctime in nanoseconds, `counter`
     SQLite's change counter.
 
@@ -81,7 +81,7 @@ class Identity:
     counter: int
     checkpointing: bool = False
 
-    def differs(self, left: Identity) -> str:
+    def differs(self, left: FileIdentity) -> str:
         """Why this is not the file that was left; empty if it is."""
         if self.inode != left.inode:
             return "inode"
@@ -99,7 +99,7 @@ class Left:
     """What a sidecar says. An earlier version noted no identity."""
 
     mark: Mark
-    identity: Identity | None
+    identity: FileIdentity | None
 
 
 class Sidecar:
@@ -137,9 +137,9 @@ class Sidecar:
         if found[3] is None:
             return Left(mark, None)
         inode, size, changed, counter = (int(found[index]) for index in range(4, 8))
-        return Left(mark, Identity(inode, size, changed, counter, found[3] == b"c"))
+        return Left(mark, FileIdentity(inode, size, changed, counter, found[3] == b"c"))
 
-    def write(self, mark: Mark, identity: Identity) -> None:
+    def write(self, mark: Mark, identity: FileIdentity) -> None:
         """Replace what was written; it survives this process, but perhaps not a power cut."""
         text = b"%s %020d\n%s %020d %020d %020d %020d\n" % (
             mark.lineage.encode(),

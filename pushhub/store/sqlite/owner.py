@@ -17,7 +17,7 @@ import os
 import struct
 
 from pushhub.store.base import StoreError, StoreUnavailable
-from pushhub.store.sqlite.copy_guard import Identity, in_use
+from pushhub.store.sqlite.copy_guard import FileIdentity, in_use
 
 # SQLite's lock bytes lie at 2^30 (os.h, PENDING_BYTE), and a file has at most 2^48 bytes.
 LOCK_BYTE = 1 << 60
@@ -65,11 +65,11 @@ class Owner:
             lock = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, LOCK_BYTE, 1, 0)
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, lock)
 
-    def identity(self, *, checkpointing: bool = False) -> Identity:
+    def identity(self, *, checkpointing: bool = False) -> FileIdentity:
         """What the file system and the header say of the file now."""
         stat = os.fstat(self._fd)
         header = os.pread(self._fd, 4, _COUNTER_AT)
-        return Identity(
+        return FileIdentity(
             stat.st_ino, stat.st_size, stat.st_ctime_ns, int.from_bytes(header), checkpointing
         )
 

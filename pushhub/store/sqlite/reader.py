@@ -9,7 +9,7 @@ from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Read
 from pushhub.store.base import ChannelInfo
-from pushhub.store.read_range import Span, absent
+from pushhub.store.read_range import ReadRange, absent
 from pushhub.store.sqlite.channel import oldest_fresh
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class SqliteReader:
             (count,) = self._connection.execute("SELECT count(*) FROM channels").fetchone()
         return int(count)
 
-    def _find(self, channel: str) -> tuple[int, Span]:
+    def _find(self, channel: str) -> tuple[int, ReadRange]:
         row = self._connection.execute(
             "SELECT id, oldest, top, keep_seconds FROM channels WHERE name = ?", (channel,)
         ).fetchone()
@@ -92,9 +92,11 @@ class SqliteReader:
         (floor,) = self._connection.execute("SELECT floor FROM log").fetchone()
         return 0, absent(self._epoch, floor)
 
-    def _span(self, id: int, oldest: int, top: int, age: float | None) -> Span:
+    def _span(self, id: int, oldest: int, top: int, age: float | None) -> ReadRange:
         now = int(self._clock() * 1000)
-        return Span(self._epoch, oldest_fresh(self._connection, id, oldest, top, age, now), top)
+        return ReadRange(
+            self._epoch, oldest_fresh(self._connection, id, oldest, top, age, now), top
+        )
 
     @contextmanager
     def _snapshot(self) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import contextvars
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from pushhub.testing.simulation.http import Response
+from pushhub.testing.simulation.http import SimulatedResponse
 from pushhub.testing.simulation.network import LATENCY_SECONDS
 from pushhub.testing.simulation.node import PORT
 
@@ -40,7 +40,7 @@ class AsgiClient:
         body: bytes = b"",
         *,
         patience: float = 120.0,
-    ) -> Response:
+    ) -> SimulatedResponse:
         """Send a request, and wait for its whole response.
 
         Raises:
@@ -89,7 +89,7 @@ class AsgiClient:
         self._exchange = _Exchange(node, body)
         node.serve(self._exchange, scope)
 
-    async def head(self) -> Response:
+    async def head(self) -> SimulatedResponse:
         """Wait for the head of a stream's response."""
         assert self._exchange is not None
         while not self._exchange.headed:
@@ -116,7 +116,7 @@ class _Exchange:
     """One request and its response."""
 
     def __init__(self, node: Node, body: bytes) -> None:
-        self.response = Response()
+        self.response = SimulatedResponse()
         self.body = bytearray()
         self.headed = self.done = False
         self._node = node

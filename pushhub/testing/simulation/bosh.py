@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from pushhub.testing.simulation.asgi import AsgiClient
-    from pushhub.testing.simulation.http import Client, Response
+    from pushhub.testing.simulation.http import SimulatedClient, SimulatedResponse
     from pushhub.testing.simulation.node import Node
     from pushhub.testing.simulation.world import World
 
@@ -37,7 +37,7 @@ DEAD_SECONDS = 30.0
 PATIENCE_SECONDS = 120.0
 
 
-class Ended(Exception):
+class SessionEnded(Exception):
     """The session is over; the text is the condition."""
 
 
@@ -77,8 +77,8 @@ class BoshClient:
         self._open: dict[int, bytes] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._responses: dict[int, Element] = {}
-        self._clients: list[Client | AsgiClient] = []
-        self._idle: dict[str, list[Client | AsgiClient]] = {}
+        self._clients: list[SimulatedClient | AsgiClient] = []
+        self._idle: dict[str, list[SimulatedClient | AsgiClient]] = {}
         self._steps: list[Element] = []
         self._news = asyncio.Event()
         self._polled = 0.0
@@ -105,7 +105,7 @@ class BoshClient:
         )
         features = await self.step()
         if features.name != "features":
-            raise Ended(f"{features.name} in place of features")
+            raise SessionEnded(f"{features.name} in place of features")
         self._pump = asyncio.ensure_future(self._keep())
 
     def restart(self) -> None:
@@ -121,7 +121,7 @@ class BoshClient:
         until = self.world.now() + PATIENCE_SECONDS
         while not self._steps:
             if self.condition is not None:
-                raise Ended(self.condition)
+                raise SessionEnded(self.condition)
             await self._wait(until)
         return self._steps.pop(0)
 
@@ -131,7 +131,7 @@ class BoshClient:
             async with asyncio.timeout_at(until):
                 await self._news.wait()
         except TimeoutError:
-            raise Ended("no element came") from None
+            raise SessionEnded("no element came") from None
 
     # What it says
 
@@ -160,7 +160,7 @@ class BoshClient:
         except TimeoutError:
             if self.condition is None and not self.world.troubled_any(begun, self.world.now()):
                 self.world.oracle.find("silent", self.name, f"no result of {payload}")
-            raise Ended("no result came") from None
+            raise SessionEnded("no result came") from None
         finally:
             self._waiting.pop(id, None)
 
@@ -178,7 +178,7 @@ class BoshClient:
                 until = self.world.now() + PATIENCE_SECONDS
                 while self.condition is None:
                     await self._wait(until)
-            except Ended:
+            except SessionEnded:
                 pass
         self.vanish()
 
@@ -198,7 +198,7 @@ class BoshClient:
             until = self.world.now() + PATIENCE_SECONDS
             while self._open and self.condition is None:
                 await self._wait(until)
-        except Ended:
+        except SessionEnded:
             self.sleep()
             return False
         self.sleep()
@@ -239,7 +239,7 @@ class BoshClient:
             self.condition = condition
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(Ended(condition))
+                    future.set_exception(SessionEnded(condition))
             self._news.set()
 
     # Requests
@@ -304,7 +304,7 @@ class BoshClient:
             self._answered(rid, body, self.world.now() - begun)
             return
 
-    async def _ask(self, rid: int, raw: bytes) -> Response | None:
+    async def _ask(self, rid: int, raw: bytes) -> SimulatedResponse | None:
         world, node = self.world, self._pick()
         if node is None:
             return None

@@ -26,7 +26,7 @@ def is_exact(topic: str) -> bool:
     return int(topic[1:]) % 2 == 1
 
 
-class Script:
+class GripScript:
     """What the origin has. Publishers write here before they publish."""
 
     def __init__(self) -> None:

@@ -13,10 +13,10 @@ from pushhub.testing.simulation.node import PORT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.testing.simulation.network import End, Network
+    from pushhub.testing.simulation.network import Network, SimulatedEnd
 
 
-class Response:
+class SimulatedResponse:
     """A response, whole."""
 
     def __init__(self) -> None:
@@ -32,20 +32,20 @@ class Response:
         return f"<Response {self.status} {self.body[:200]!r}>"
 
 
-class Client(asyncio.Protocol):
+class SimulatedClient(asyncio.Protocol):
     """A connection to a node. What fails raises OSError, as with a socket."""
 
     def __init__(self, network: Network, host: str, address: str = "127.0.0.1") -> None:
         self._network = network
         self._host = host
         self._address = address
-        self._end: End | None = None
+        self._end: SimulatedEnd | None = None
         self._fresh()
         self._news: asyncio.Future[None] | None = None
 
     def _fresh(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self.response = Response()
+        self.response = SimulatedResponse()
         self._body = bytearray()
         self._done = self._headed = False
 
@@ -93,7 +93,7 @@ class Client(asyncio.Protocol):
         body: bytes = b"",
         *,
         patience: float = 120.0,
-    ) -> Response:
+    ) -> SimulatedResponse:
         """Send a request, and wait for its whole response.
 
         Raises:
@@ -125,7 +125,7 @@ class Client(asyncio.Protocol):
             lines.append(f"content-length: {len(body)}")
         self._end.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
-    async def head(self) -> Response:
+    async def head(self) -> SimulatedResponse:
         """Wait for the head of a stream's response."""
         while not self._headed:
             await self._wait()
@@ -146,7 +146,7 @@ class Client(asyncio.Protocol):
         await self._news
 
     @property
-    def end(self) -> End | None:
+    def end(self) -> SimulatedEnd | None:
         """The connection, if there is one."""
         return self._end
 

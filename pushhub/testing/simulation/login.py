@@ -8,7 +8,7 @@ import hmac
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pushhub.testing.simulation.bosh import BoshClient, Ended
+from pushhub.testing.simulation.bosh import BoshClient, SessionEnded
 
 if TYPE_CHECKING:
     from random import Random
@@ -33,14 +33,14 @@ async def log_in(client: BoshClient, random: Random, user: str, password: str) -
         await _scram(client, random, user, password)
     success = await client.step()
     if success.name != "success":
-        raise Ended(f"login: {success.xml()}")
+        raise SessionEnded(f"login: {success.xml()}")
     client.restart()
     await client.step()
     bound = await client.iq("set", f"<bind xmlns='{BIND}'/>")
     bind = bound.find("bind", BIND)
     jid = bind.find("jid") if bind is not None else None
     if jid is None:
-        raise Ended(f"bind: {bound.xml()}")
+        raise SessionEnded(f"bind: {bound.xml()}")
     client.jid = jid.text
 
 
@@ -49,7 +49,7 @@ async def _scram(client: BoshClient, random: Random, user: str, password: str) -
     _say(client, "auth", f"n,,{first}", " mechanism='SCRAM-SHA-1'")
     challenge = await client.step()
     if challenge.name != "challenge":
-        raise Ended(f"login: {challenge.xml()}")
+        raise SessionEnded(f"login: {challenge.xml()}")
     text = base64.b64decode(challenge.text).decode()
     fields = dict(part.split("=", 1) for part in text.split(","))
     salted = _salted(password, base64.b64decode(fields["s"]), int(fields["i"]))

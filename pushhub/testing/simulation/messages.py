@@ -44,7 +44,7 @@ class Block:
     end: float = float("inf")
 
 
-class Messages:
+class MessageOracle:
     """All messages of a run, and the checks on them."""
 
     def __init__(self, world: World) -> None:

@@ -20,14 +20,14 @@ BUFFER_BYTES = 128 * 1024
 LATENCY_SECONDS = 0.001
 
 
-class Listener:
+class SimulatedListener:
     """A server's address. `accept` makes the protocol of each connection."""
 
     def __init__(self, accept: Callable[[], asyncio.BaseProtocol], process: Process | None) -> None:
         self.accept = accept
         self.process = process
         self.context = contextvars.copy_context()
-        self.open: dict[End, None] = {}
+        self.open: dict[SimulatedEnd, None] = {}
 
 
 class Network:
@@ -37,12 +37,14 @@ class Network:
         self._loop = loop
         loop.network = self
         self.latency = LATENCY_SECONDS
-        self._listeners: dict[tuple[str, int], Listener] = {}
+        self._listeners: dict[tuple[str, int], SimulatedListener] = {}
         self.made = 0
 
-    def listen(self, host: str, port: int, accept: Callable[[], asyncio.BaseProtocol]) -> Listener:
+    def listen(
+        self, host: str, port: int, accept: Callable[[], asyncio.BaseProtocol]
+    ) -> SimulatedListener:
         """Accept connections at an address, in the present process."""
-        listener = self._listeners[host, port] = Listener(accept, PROCESS.get())
+        listener = self._listeners[host, port] = SimulatedListener(accept, PROCESS.get())
         return listener
 
     def unlisten(self, host: str, port: int) -> None:
@@ -56,7 +58,7 @@ class Network:
         port: int,
         *,
         address: str = "127.0.0.1",
-    ) -> tuple[End, Any]:
+    ) -> tuple[SimulatedEnd, Any]:
         """Make a connection to an address, from another.
 
         Raises:
@@ -67,7 +69,7 @@ class Network:
         if listener is None:
             raise ConnectionRefusedError(f"{host}:{port} refuses connections")
         self.made += 1
-        near, far = End(self._loop, self.latency), End(self._loop, self.latency)
+        near, far = SimulatedEnd(self._loop, self.latency), SimulatedEnd(self._loop, self.latency)
         near.extra = {"peername": (host, port), "sockname": (address, self.made)}
         far.extra = {"peername": (address, self.made), "sockname": (host, port)}
         near.peer, far.peer = far, near
@@ -83,15 +85,15 @@ _END = object()
 _RESET = object()
 
 
-class End(asyncio.Transport):
+class SimulatedEnd(asyncio.Transport):
     """One end of a connection, as its protocol sees it."""
 
-    peer: End
+    peer: SimulatedEnd
 
     def __init__(self, loop: SimulatedLoop, latency: float) -> None:
         super().__init__()
         self.extra: dict[str, Any] = {}
-        self.listener: Listener | None = None
+        self.listener: SimulatedListener | None = None
         self.dead = False
         """Whether whatever is sent from here vanishes: a cable that was pulled."""
         self._loop = loop

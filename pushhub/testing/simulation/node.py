@@ -10,7 +10,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from pushhub.app import App
-from pushhub.server.http1.context import Lobby
+from pushhub.server.http1.context import ConnectionContext
 from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pushhub.runtime import Runtime
     from pushhub.settings import Settings
     from pushhub.store.base import Store
-    from pushhub.testing.simulation.network import End, Listener, Network
+    from pushhub.testing.simulation.network import Network, SimulatedEnd, SimulatedListener
 
     class Exchange(Protocol):
         """A request that is answered by the ASGI driver."""
@@ -51,7 +51,7 @@ class Node:
         self.app: App
         self._network = network
         self._runtime = runtime
-        self._listener: Listener
+        self._listener: SimulatedListener
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
         self._context.run(PROCESS.set, self.process)
@@ -65,7 +65,7 @@ class Node:
         # What the console says of a process must not depend on this one.
         self.app.service.desk.process |= {"node": self.name, "pid": 1}
         await self.app.open()
-        lobby = Lobby(self.app)
+        lobby = ConnectionContext(self.app)
         # `Any`: uvicorn calls what it is given, and asks for a class.
         http: Any = lobby
         config = Config(self.app, http=http, ws="none", lifespan="off", log_config=None)
@@ -87,7 +87,7 @@ class Node:
         task.result()
 
     @property
-    def connections(self) -> list[End]:
+    def connections(self) -> list[SimulatedEnd]:
         """The server's ends of its connections."""
         return list(self._listener.open)
 

@@ -7,10 +7,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pushhub.testing.simulation.grip import Script
+from pushhub.testing.simulation.grip import GripScript
 
 if TYPE_CHECKING:
-    from pushhub.testing.simulation.network import End, Network
+    from pushhub.testing.simulation.network import Network, SimulatedEnd
 
 HOST, PORT = "origin", 80
 # Paths of which the origin decides who waits.
@@ -18,7 +18,7 @@ GRIP = "/grip/"
 
 
 @dataclass(slots=True)
-class Resource:
+class ScriptedResource:
     """What the origin has at a path."""
 
     version: int = 1
@@ -42,24 +42,24 @@ class Resource:
         return f'"v{self.version}"'
 
 
-class Origin:
+class ScriptedOrigin:
     """An origin at `http://origin:80`."""
 
     def __init__(self, network: Network) -> None:
-        self.resources: dict[str, Resource] = defaultdict(Resource)
+        self.resources: dict[str, ScriptedResource] = defaultdict(ScriptedResource)
         self.latency = 0.02
         """Seconds between a request and its response."""
         self.status = 200
         """What every request is answered with; 0 is no response at all."""
         self._network = network
         self.requests = 0
-        self.script = Script()
+        self.script = GripScript()
         """What is said to requests below `/grip/`."""
         self.start()
 
     def start(self) -> None:
         """Listen."""
-        self._listener = self._network.listen(HOST, PORT, lambda: _Exchange(self))
+        self._listener = self._network.listen(HOST, PORT, lambda: _OriginExchange(self))
 
     def stop(self) -> None:
         """Be down: connections are refused, those that are there are reset."""
@@ -88,13 +88,13 @@ class Origin:
         return head.encode() + b"content-length: %d\r\n\r\n%b" % (len(body), body)
 
 
-class _Exchange(asyncio.Protocol):
+class _OriginExchange(asyncio.Protocol):
     """One connection to the origin."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: ScriptedOrigin) -> None:
         self._origin = origin
         self._buffer = b""
-        self._transport: End
+        self._transport: SimulatedEnd
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]

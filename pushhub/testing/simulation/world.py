@@ -22,14 +22,14 @@ from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
 from pushhub.testing.simulation.asgi import AsgiClient
-from pushhub.testing.simulation.http import Client
+from pushhub.testing.simulation.http import SimulatedClient
 from pushhub.testing.simulation.log import Log, SharedLog, View
 from pushhub.testing.simulation.loop import BusyLoop
-from pushhub.testing.simulation.messages import Messages
+from pushhub.testing.simulation.messages import MessageOracle
 from pushhub.testing.simulation.network import Network
 from pushhub.testing.simulation.node import Node
 from pushhub.testing.simulation.oracle import Oracle
-from pushhub.testing.simulation.origin import Origin
+from pushhub.testing.simulation.origin import ScriptedOrigin
 from pushhub.testing.simulation.registers import unexpected
 from pushhub.xmpp.storage.accounts import AccountError
 
@@ -90,9 +90,9 @@ class World:
         self.plan = plan
         self.random = Random(f"{plan.seed}:world")
         self.network = Network(loop)
-        self.origin = Origin(self.network)
+        self.origin = ScriptedOrigin(self.network)
         self.oracle = Oracle(self)
-        self.messages = Messages(self)
+        self.messages = MessageOracle(self)
         self.routes = list(ROUTES)
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
@@ -230,11 +230,13 @@ class World:
         }
         return jwt.encode(claims, TOKEN_KEY, "HS256")
 
-    def client(self, host: str, address: str, *, asgi: bool = False) -> Client | AsgiClient:
+    def client(
+        self, host: str, address: str, *, asgi: bool = False
+    ) -> SimulatedClient | AsgiClient:
         """A client of a node, by one driver or the other."""
         if asgi:
             return AsgiClient(lambda: self._named(host), host, address)
-        return Client(self.network, host, address)
+        return SimulatedClient(self.network, host, address)
 
     def _named(self, host: str) -> Node | None:
         return next((node for node in self.nodes if node.name == host and node.is_up), None)

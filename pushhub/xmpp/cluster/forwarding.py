@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from pushhub.bosh.body import parse, terminate
-from pushhub.bosh.condition import BindingError, Condition
+from pushhub.bosh.condition import BindingError, BoshCondition
 from pushhub.bosh.negotiation import DEFAULT_CONTENT
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.bosh.body import Body
+    from pushhub.bosh.body import BoshBody
     from pushhub.bosh.sessions import Caller
     from pushhub.xmpp.transport.sessions import BoshSessions
 
@@ -61,7 +61,7 @@ class Forwarding:
         self._numbers = itertools.count(1)
         # Number → who waits, at which node, and with what: to be sent once more if it has moved.
         # The last is how often it has been sent.
-        self._sent: dict[int, tuple[Caller, str, Body, bytes, int]] = {}
+        self._sent: dict[int, tuple[Caller, str, BoshBody, bytes, int]] = {}
         self._strangers: dict[tuple[str, int], Stranger] = {}
         self._timer: asyncio.TimerHandle | None = None
         # Two requests of a session may come at once, and only the first takes it up.
@@ -72,11 +72,11 @@ class Forwarding:
 
     # This node asks
 
-    def send(self, body: Body, raw: bytes, caller: Caller) -> None:
+    def send(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         """Bring a request to whoever has its session."""
         self._server.spawn(self._find(body, raw, caller))
 
-    async def _find(self, body: Body, raw: bytes, caller: Caller) -> None:
+    async def _find(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         try:
             node = self._nodes.of(body.sid)
             if node is not None and await self._nodes.alive(node):
@@ -86,7 +86,7 @@ class Forwarding:
         except StoreError:
             caller.answer(b"", 503, DEFAULT_CONTENT)
 
-    async def _take_up(self, body: Body, raw: bytes, caller: Caller, times: int = 1) -> None:
+    async def _take_up(self, body: BoshBody, raw: bytes, caller: Caller, times: int = 1) -> None:
         """Its node has left: take up the session if it was handed over, and nobody has yet."""
         lock = self._locks.setdefault(body.sid, asyncio.Lock())
         async with lock:
@@ -110,7 +110,7 @@ class Forwarding:
         return node
 
     async def _post(
-        self, node: str, body: Body, raw: bytes, caller: Caller, times: int = 1
+        self, node: str, body: BoshBody, raw: bytes, caller: Caller, times: int = 1
     ) -> None:
         number = next(self._numbers)
         self._sent[number] = (caller, node, body, raw, times)
@@ -143,7 +143,7 @@ class Forwarding:
         else:
             self._server.spawn(self._once_more(body, raw, caller, times + 1))
 
-    async def _once_more(self, body: Body, raw: bytes, caller: Caller, times: int) -> None:
+    async def _once_more(self, body: BoshBody, raw: bytes, caller: Caller, times: int) -> None:
         """The node that a request was sent to does not have its session."""
         stalls = self._server.registers.stalls
         if times > MAX_SENT:
@@ -225,7 +225,7 @@ class Forwarding:
 
 
 def _lost(caller: Caller) -> None:
-    caller.answer(terminate(Condition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
+    caller.answer(terminate(BoshCondition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
 
 
 def _packed(about: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:

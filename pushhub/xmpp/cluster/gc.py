@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pushhub.bosh.session import Session
+from pushhub.bosh.session import BoshSession
 from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Page
@@ -27,8 +27,8 @@ from pushhub.xmpp.storage.key_value import PREFIX, register_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pushhub.xmpp.cluster.migration import Moved
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.cluster.migration import Migration
+    from pushhub.xmpp.server import XmppServer
 
 NODES = f"{PREFIX}nodes"
 
@@ -39,10 +39,10 @@ FORGET_SECONDS = 600.0
 LEFT = Retention(events=1000, age=None)
 
 
-class Sweep:
+class GarbageCollector:
     """Clears away what dead nodes have left."""
 
-    def __init__(self, server: Server, moved: Moved) -> None:
+    def __init__(self, server: XmppServer, moved: Migration) -> None:
         self._server = server
         self._moved = moved
         self._timer: asyncio.TimerHandle | None = None
@@ -128,7 +128,7 @@ class Sweep:
         session = state["stream"]["session"] if state is not None else None
         if session is not None:
             bare = parse_jid(session["jid"]).bare
-            waiting, unconfirmed = Session.load(state["bosh"], self._server.hub.now()).pending()
+            waiting, unconfirmed = BoshSession.load(state["bosh"], self._server.hub.now()).pending()
             found = (archived_as(stanza, bare) for stanza in (*waiting, *unconfirmed))
             offsets = [cursor.offset for cursor in found if cursor is not None]
             await self._give_back(bare, offsets)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from pushhub.hub.subscription import Follow
+from pushhub.hub.subscription import Subscription
 from pushhub.log.event import Draft, DraftError
 from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.store.base import append as settle
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.xml import Element
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.local_user import Home
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.local_user import LocalUser
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
-    Notice = Callable[[Home, Mapping[str, str]], None]
+    Notice = Callable[[LocalUser, Mapping[str, str]], None]
     Letter = Callable[[str, Mapping[str, Any], bytes], None]
 
 log = structlog.get_logger(__name__)
@@ -54,15 +54,15 @@ ID_BYTES = 5
 _MARKED = re.compile(r".*[.]([a-z2-7]{8})", re.DOTALL)
 
 
-class Nodes:
+class Membership:
     """This node, and what it knows of the others."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: XmppServer) -> None:
         self._server = server
         self._notices: dict[str, Notice] = {}
         self._letters: dict[str, Letter] = {"stanza": self._stanza, "message": self._message}
         self._letters |= {"notice": self._notice, "conflict": self._conflict}
-        self._follow: Follow | None = None
+        self._follow: Subscription | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.id = b32encode(server.random_bytes(ID_BYTES)).decode().lower()
         # A store that is certain of its silence has one process alone.
@@ -89,7 +89,7 @@ class Nodes:
         """
         if self.shared:
             channel = letters_name(self.id)
-            self._follow = Follow(self._server.hub, channel, self._take)
+            self._follow = Subscription(self._server.hub, channel, self._take)
             await self._follow.begin()
             await self._sign()
             self._later()
@@ -126,7 +126,7 @@ class Nodes:
 
     # Sessions
 
-    async def join(self, session: Session, *, moved: bool = False) -> None:
+    async def join(self, session: XmppSession, *, moved: bool = False) -> None:
         """A session is here now; another of its address, on another node, is sent away. One that
         has `moved` was on another before.
 
@@ -149,7 +149,7 @@ class Nodes:
         if any(node != self.id for node in where.values()):
             await self._clear(session.jid.bare, where)
 
-    async def leave(self, session: Session) -> None:
+    async def leave(self, session: XmppSession) -> None:
         """A session has ended.
 
         Raises:

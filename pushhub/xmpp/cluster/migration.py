@@ -25,7 +25,7 @@ from pushhub.xmpp.storage.key_value import register_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pushhub.xmpp.storage.key_value import Registers
+    from pushhub.xmpp.storage.key_value import KeyValueStore
 
 # What waits for a client is at most 1 MiB, and what is kept for a repeat 256 KiB for each of 20
 # answers; in JSON that may be twice as much.
@@ -59,12 +59,12 @@ def _guest(state: Any) -> dict[str, str]:
     return {"guest": parse_jid(session["jid"]).bare}
 
 
-class Moved:
+class Migration:
     """The sessions that nodes have handed over."""
 
     __slots__ = ("_registers",)
 
-    def __init__(self, registers: Registers) -> None:
+    def __init__(self, registers: KeyValueStore) -> None:
         self._registers = registers
 
     async def leave(self, sid: str, state: bytes, key: str) -> None:

@@ -8,17 +8,17 @@ from pushhub.log.cursor import parse_cursor
 from pushhub.log.grant import Grant, grant_from_claim
 from pushhub.xml import parse
 from pushhub.xmpp.model.jid import parse_jid
-from pushhub.xmpp.routing.session import Session
-from pushhub.xmpp.sasl import Identity
+from pushhub.xmpp.routing.session import XmppSession
+from pushhub.xmpp.sasl import SaslIdentity
 
 if TYPE_CHECKING:
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.local_user import Home
-    from pushhub.xmpp.server import Server
-    from pushhub.xmpp.transport.stream import Stream
+    from pushhub.xmpp.routing.local_user import LocalUser
+    from pushhub.xmpp.server import XmppServer
+    from pushhub.xmpp.transport.stream import XmppStream
 
 
-def dump_identity(identity: Identity | None) -> dict[str, Any] | None:
+def dump_identity(identity: SaslIdentity | None) -> dict[str, Any] | None:
     """Who has logged in, as JSON takes it."""
     if identity is None:
         return None
@@ -32,15 +32,15 @@ def dump_identity(identity: Identity | None) -> dict[str, Any] | None:
     }
 
 
-def load_identity(record: Any) -> Identity | None:
+def load_identity(record: Any) -> SaslIdentity | None:
     """Who has logged in."""
     if record is None:
         return None
     grant: Grant = grant_from_claim(record["grant"], record["subject"], record["expires"])
-    return Identity(record["local"], grant, record["anonymous"])
+    return SaslIdentity(record["local"], grant, record["anonymous"])
 
 
-def dump_session(session: Session | None) -> dict[str, Any] | None:
+def dump_session(session: XmppSession | None) -> dict[str, Any] | None:
     """A session, as JSON takes it."""
     if session is None:
         return None
@@ -61,10 +61,15 @@ def dump_session(session: Session | None) -> dict[str, Any] | None:
 
 
 def load_session(
-    server: Server, stream: Stream, home: Home, jid: Jid, identity: Identity, record: Any
-) -> Session:
+    server: XmppServer,
+    stream: XmppStream,
+    home: LocalUser,
+    jid: Jid,
+    identity: SaslIdentity,
+    record: Any,
+) -> XmppSession:
     """A session that was dumped, of the home that it now has."""
-    session = Session(server, stream, home, jid, identity)
+    session = XmppSession(server, stream, home, jid, identity)
     if record["presence"] is not None:
         session.presence = parse(record["presence"].encode())
     session.priority = record["priority"]
@@ -78,7 +83,7 @@ def load_session(
     return session
 
 
-async def resume_feeds(session: Session, record: Any) -> None:
+async def resume_feeds(session: XmppSession, record: Any) -> None:
     """Follow channels from where the session stood.
 
     Raises:

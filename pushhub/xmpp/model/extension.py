@@ -11,11 +11,11 @@ from pushhub.xml import Element
 
 if TYPE_CHECKING:
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
 
-class Place(Enum):
+class IqTarget(Enum):
     """What an iq is addressed to."""
 
     DOMAIN = "the domain"
@@ -25,20 +25,20 @@ class Place(Enum):
     REMOTE = "a domain that is not served here"
 
 
-DOMAIN = (Place.DOMAIN,)
-ACCOUNT = (Place.ACCOUNT,)
-PUBSUB = (Place.PUBSUB,)
-ACCOUNTS = (Place.ACCOUNT, Place.OTHER)
-SERVER = (Place.DOMAIN, Place.ACCOUNT)
-ANYWHERE = (Place.DOMAIN, Place.ACCOUNT, Place.OTHER, Place.PUBSUB)
+DOMAIN = (IqTarget.DOMAIN,)
+ACCOUNT = (IqTarget.ACCOUNT,)
+PUBSUB = (IqTarget.PUBSUB,)
+ACCOUNTS = (IqTarget.ACCOUNT, IqTarget.OTHER)
+SERVER = (IqTarget.DOMAIN, IqTarget.ACCOUNT)
+ANYWHERE = (IqTarget.DOMAIN, IqTarget.ACCOUNT, IqTarget.OTHER, IqTarget.PUBSUB)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """An iq of type get or set, and who asks what."""
 
-    server: Server
-    session: Session
+    server: XmppServer
+    session: XmppSession
     iq: Element
     payload: Element
     to: Jid | None
@@ -55,7 +55,7 @@ Answered = Element | None
 Handler = Callable[[Query], Answered | Coroutine[None, None, Answered]]
 """Answers an iq. Raises `StanzaError` to answer it with an error."""
 
-Key = tuple[tuple[Place, ...], str, str, str]
+Key = tuple[tuple[IqTarget, ...], str, str, str]
 """Where, and the iq's type, and its element's namespace and name."""
 
 
@@ -66,5 +66,5 @@ class Extension:
     handlers: Mapping[Key, Handler] = field(default_factory=dict)
     domain_features: tuple[str, ...] = ()
     account_features: tuple[str, ...] = ()
-    begin: Callable[[Server], None] | None = None
+    begin: Callable[[XmppServer], None] | None = None
     """Called once with the server, for what is more than answering."""

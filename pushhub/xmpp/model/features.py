@@ -10,11 +10,11 @@ from pushhub.xmpp.model.namespaces import BIND, CAPS, ROSTER_VERSIONS, SASL
 from pushhub.xmpp.model.stanza import leaf
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.server import XmppServer
     from pushhub.xmpp.transport.stream import State
 
 
-def features(server: Server, state: State) -> Element:
+def features(server: XmppServer, state: State) -> Element:
     """The features of a stream that has come so far. The obsolete `<session/>` is not among them,
     which saves clients a round trip; who asks for one gets it.
     """

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pushhub.store.base import Retention
 
 
-class Policy(Protocol):
+class XmppPolicy(Protocol):
     """What a server must know; `Settings` is one."""
 
     @property

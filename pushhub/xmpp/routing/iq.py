@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
-from pushhub.xmpp.model.extension import Place, Query
+from pushhub.xmpp.model.extension import IqTarget, Query
 from pushhub.xmpp.model.stanza import IQ_TYPES, StanzaError, result
 from pushhub.xmpp.storage.blocklist import block_name, blocks, own_block
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from pushhub.xml import Element
     from pushhub.xmpp.model.extension import Answered, Handler
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
 
 # Where somebody else is asked: an account cannot block itself, or its own server.
-_OTHERS = frozenset({Place.OTHER, Place.PUBSUB})
+_OTHERS = frozenset({IqTarget.OTHER, IqTarget.PUBSUB})
 
 
-class Queries:
+class IqRouter:
     """Routes iqs."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: XmppServer) -> None:
         self._server = server
-        self._handlers: dict[tuple[Place, str, str, str], Handler] = {}
+        self._handlers: dict[tuple[IqTarget, str, str, str], Handler] = {}
         for extension in server.extensions:
             for (places, *key), handler in extension.handlers.items():
                 for place in places:
@@ -36,7 +36,7 @@ class Queries:
                     self._handlers[place, kind, namespace, name] = handler
 
     def receive(
-        self, session: Session, iq: Element, to: Jid | None
+        self, session: XmppSession, iq: Element, to: Jid | None
     ) -> Coroutine[None, None, None] | None:
         """Handle a client's iq, whose `from` is stamped.
 
@@ -59,7 +59,7 @@ class Queries:
         query = Query(self._server, session, iq, payload, to)
         if place in _OTHERS:
             return self._ask(query, handler)
-        if place is Place.REMOTE:
+        if place is IqTarget.REMOTE:
             raise StanzaError("remote-server-not-found", "This server talks to no others.")
         return self._handle(query, handler)
 
@@ -87,18 +87,18 @@ class Queries:
         children = () if answered is None else (answered,)
         query.session.send(result(query.iq, *children))
 
-    def _place(self, session: Session, to: Jid | None) -> Place:
+    def _place(self, session: XmppSession, to: Jid | None) -> IqTarget:
         server = self._server
         if to is None or to.bare == session.jid.bare:
-            return Place.ACCOUNT
+            return IqTarget.ACCOUNT
         if to.domain in server.services:
-            return Place.PUBSUB
+            return IqTarget.PUBSUB
         if to.domain not in server.domains:
-            return Place.REMOTE
-        return Place.OTHER if to.local else Place.DOMAIN
+            return IqTarget.REMOTE
+        return IqTarget.OTHER if to.local else IqTarget.DOMAIN
 
     def _pass_on(
-        self, session: Session, iq: Element, to: Jid
+        self, session: XmppSession, iq: Element, to: Jid
     ) -> Coroutine[None, None, None] | None:
         """Bring an iq to another session; whoever it is for answers."""
         server = self._server
@@ -108,7 +108,7 @@ class Queries:
             return None
         return self._unless_blocked(session, iq, to)
 
-    async def _unless_blocked(self, session: Session, iq: Element, to: Jid) -> None:
+    async def _unless_blocked(self, session: XmppSession, iq: Element, to: Jid) -> None:
         asks = iq.get("type") in ("get", "set")
         try:
             await self._check_blocks(session, to)
@@ -119,7 +119,7 @@ class Queries:
         if not await self._server.nodes.stanza(to, iq) and asks:
             raise StanzaError("service-unavailable")
 
-    async def _check_blocks(self, session: Session, to: Jid) -> None:
+    async def _check_blocks(self, session: XmppSession, to: Jid) -> None:
         """Return if neither side has blocked the other (XEP-0191 §3.3).
 
         Raises:

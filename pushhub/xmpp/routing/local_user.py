@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pushhub.hub.subscription import Follow
+from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap
 from pushhub.store.base import StoreError
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.xml import Element
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ PAGE_EVENTS = 100
 MAX_AGAIN = 1000
 
 
-class Home:
+class LocalUser:
     """An account with sessions here. `jid` is its bare address."""
 
     __slots__ = (
@@ -56,11 +56,11 @@ class Home:
         "sessions",
     )
 
-    def __init__(self, server: Server, jid: Jid, *, anonymous: bool) -> None:
+    def __init__(self, server: XmppServer, jid: Jid, *, anonymous: bool) -> None:
         self.server = server
         self.jid = jid
         self.anonymous = anonymous
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, XmppSession] = {}
         self.delivered: Cursor | None = None
         """Every message up to here was brought to somebody. Its epoch is the store's of then."""
         self.caught_up = False
@@ -70,7 +70,7 @@ class Home:
         self._direct: set[int] = set()
         self._late: list[Event] | None = None
         # Who was brought last what nobody had got, and up to where.
-        self._flushed: tuple[Session, Cursor] | None = None
+        self._flushed: tuple[XmppSession, Cursor] | None = None
         self._dirty = False
         # What other nodes have written to sessions of theirs, and those may not have.
         self._foreign: dict[str, list[int]] = {}
@@ -78,7 +78,7 @@ class Home:
         # What is written down as to be brought again, and known here.
         self._taken: set[int] = set()
         self._remembering = asyncio.Lock()
-        self.follow: Follow | None = None
+        self.follow: Subscription | None = None
         """Of the archive; an anonymous account has none."""
 
     async def open(self) -> None:
@@ -102,7 +102,7 @@ class Home:
             self._foreign = dict(marker.get("pending", {}))
             self._known = frozenset(self._foreign)
             await self.inherit()
-        self.follow = Follow(self.server.hub, archive_name(bare), self.take)
+        self.follow = Subscription(self.server.hub, archive_name(bare), self.take)
         try:
             await self.follow.begin()
         except StoreError:
@@ -170,7 +170,9 @@ class Home:
             self.copy("received", payload, message, targets)
         return bool(targets)
 
-    def copy(self, which: str, payload: bytes, message: Kept, but: Iterable[Session] = ()) -> None:
+    def copy(
+        self, which: str, payload: bytes, message: Kept, but: Iterable[XmppSession] = ()
+    ) -> None:
         """Bring carbon copies to the sessions that want them: `sent` ones not to the sender."""
         for session in self.sessions.values():
             if not session.carbons or session in but:
@@ -193,7 +195,7 @@ class Home:
         for event in late or ():
             self.take(event)
 
-    async def catch_up(self, session: Session, *, paused: bool = False) -> None:
+    async def catch_up(self, session: XmppSession, *, paused: bool = False) -> None:
         """Bring a session, the first that takes messages, what nobody has got yet. It was `paused`
         for this.
 
@@ -217,7 +219,7 @@ class Home:
         self._dirty = True
         await self.remember()
 
-    async def bring(self, session: Session, since: int, upto: int) -> None:
+    async def bring(self, session: XmppSession, since: int, upto: int) -> None:
         """Bring a session what came after the offset `since`, up to `upto`.
 
         Raises:
@@ -236,7 +238,7 @@ class Home:
                     session.write(await late.payload(event))
             since = read.cursor.offset
 
-    async def _flush(self, session: Session) -> int:
+    async def _flush(self, session: XmppSession) -> int:
         """Send what is in the archive after `delivered`; return the last offset."""
         store, name = self.server.hub.store, archive_name(self.jid.bare)
         late = Late(store, self.jid.bare)

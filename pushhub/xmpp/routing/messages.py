@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pushhub.store.base import Outcome
     from pushhub.xml import Element
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
 # XEP-0334: what a sender says about keeping a message.
 _NOT_KEPT = frozenset({"no-store", "no-permanent-store"})
@@ -38,16 +38,16 @@ _NOT_KEPT = frozenset({"no-store", "no-permanent-store"})
 _KEPT = frozenset({("body", ns.CLIENT), ("received", ns.RECEIPTS)})
 
 
-class Messages:
+class MessageRouter:
     """Sends messages."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: XmppServer) -> None:
         self._server = server
         settings = server.settings
         self._retention = Retention(settings.xmpp_archive_events, settings.xmpp_archive_age or None)
 
     def send(
-        self, session: Session, stanza: Element, to: Jid
+        self, session: XmppSession, stanza: Element, to: Jid
     ) -> Coroutine[None, None, None] | None:
         """Send a client's message. Its `from` is stamped.
 
@@ -82,13 +82,15 @@ class Messages:
         self._checked(session, stanza, to, dict(zip(wanted, found, strict=True)))
         return None
 
-    async def _after(self, session: Session, stanza: Element, to: Jid, wanted: list[str]) -> None:
+    async def _after(
+        self, session: XmppSession, stanza: Element, to: Jid, wanted: list[str]
+    ) -> None:
         """`send`, of what must be looked up in the store first."""
         facts = {name: await self._server.registers.event(name) for name in wanted}
         self._checked(session, stanza, to, facts)
 
     def _checked(
-        self, session: Session, stanza: Element, to: Jid, facts: dict[str, Event | None]
+        self, session: XmppSession, stanza: Element, to: Jid, facts: dict[str, Event | None]
     ) -> None:
         home = self._server.homes.get(to.bare)
         known = home is not None or facts.get(account_name(to)) is not None
@@ -121,7 +123,7 @@ class Messages:
             raise StanzaError("service-unavailable", "Nobody reads messages to this address.")
         raise StanzaError("remote-server-not-found", "This server talks to no others.")
 
-    def _archive(self, session: Session, stanza: Element, to: Jid) -> None:
+    def _archive(self, session: XmppSession, stanza: Element, to: Jid) -> None:
         """Put a message into the archives of both sides; the rest comes from there."""
         sender = session.jid
         clean = without_ids(stanza, to.bare)
@@ -156,7 +158,7 @@ class Messages:
 
         self._server.hub.publish(appends, done)
 
-    def _pass_on(self, session: Session, stanza: Element, to: Jid, *, kept: bool) -> None:
+    def _pass_on(self, session: XmppSession, stanza: Element, to: Jid, *, kept: bool) -> None:
         """Bring a message to the sessions that there are, and keep nothing.
 
         Raises:

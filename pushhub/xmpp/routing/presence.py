@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.routing.local_user import Home
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.local_user import LocalUser
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
 MAX_PRIORITY = 127
 _NUMBER = re.compile(r"[+-]?[0-9]{1,3}", re.ASCII)
 
 
-class Presences:
+class PresenceRouter:
     """Takes presence from sessions, and tells others."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: XmppServer) -> None:
         self._server = server
         self.subscriptions = Subscriptions(server)
         server.nodes.on("presence", _tell)
@@ -37,7 +37,7 @@ class Presences:
         server.nodes.on("hide", self._hide)
 
     def receive(
-        self, session: Session, stanza: Element, to: Jid | None
+        self, session: XmppSession, stanza: Element, to: Jid | None
     ) -> Coroutine[None, None, None] | None:
         """Handle a client's presence, whose `from` is stamped.
 
@@ -59,7 +59,7 @@ class Presences:
             return self.withdraw(session, stanza)
         return self._announce(session, stanza)
 
-    async def _announce(self, session: Session, stanza: Element) -> None:
+    async def _announce(self, session: XmppSession, stanza: Element) -> None:
         """Available presence: everybody who may know is told (RFC 6121 §4.2, §4.4)."""
         begins, delivered = session.presence is None, session.home.delivered
         if not session.takes_messages and delivered is not None:
@@ -76,7 +76,7 @@ class Presences:
         if begins:
             await self._look_around(session)
 
-    async def withdraw(self, session: Session, stanza: Element | None = None) -> None:
+    async def withdraw(self, session: XmppSession, stanza: Element | None = None) -> None:
         """Unavailable presence: whoever was told of the session is told of its end (RFC 6121
         §4.5)."""
         if stanza is None:
@@ -98,7 +98,7 @@ class Presences:
         else:
             await self._broadcast(session, presence)
 
-    async def _broadcast(self, session: Session, presence: Element) -> None:
+    async def _broadcast(self, session: XmppSession, presence: Element) -> None:
         bare, server = session.jid.bare, self._server
         roster = await server.rosters.get(bare)
         blocked = await server.registers.event(block_name(bare))
@@ -116,7 +116,7 @@ class Presences:
             return True
         return blocks(await self._server.registers.event(block_name(other.bare)), own)
 
-    async def _look_around(self, session: Session) -> None:
+    async def _look_around(self, session: XmppSession) -> None:
         """A session has come: it is told who is there, and what is asked of it."""
         bare, server = session.jid.bare, self._server
         roster = await server.rosters.get(bare)
@@ -127,7 +127,7 @@ class Presences:
                 session.write(entry.wanted.encode())
         await server.nodes.notify(bare, "probe", by=session.jid.text)
 
-    def _show(self, home: Home, data: Mapping[str, str]) -> None:
+    def _show(self, home: LocalUser, data: Mapping[str, str]) -> None:
         """Tell an account the presence of all sessions of another."""
         to = data["to"]
         self._server.spawn(
@@ -136,7 +136,7 @@ class Presences:
             )
         )
 
-    def _hide(self, home: Home, data: Mapping[str, str]) -> None:
+    def _hide(self, home: LocalUser, data: Mapping[str, str]) -> None:
         """Tell an account that it sees the sessions of another no longer."""
         to = data["to"]
         gone = [
@@ -150,7 +150,7 @@ class Presences:
         for presence in presences:
             await self._server.nodes.notify(to, "presence", xml=presence.xml())
 
-    def _probed(self, home: Home, data: Mapping[str, str]) -> None:
+    def _probed(self, home: LocalUser, data: Mapping[str, str]) -> None:
         """Somebody asks who is there (RFC 6121 §4.3)."""
         by = parse_jid(data["by"])
         shown = [
@@ -168,7 +168,7 @@ class Presences:
         for presence in presences:
             await self._server.nodes.stanza(by, presence)
 
-    async def _direct(self, session: Session, stanza: Element, to: Jid) -> None:
+    async def _direct(self, session: XmppSession, stanza: Element, to: Jid) -> None:
         """Presence for one address, whoever may know (RFC 6121 §4.6)."""
         server = self._server
         if to.domain not in server.domains:
@@ -187,7 +187,7 @@ class Presences:
             session.directed[to.text] = to
         await self._one(to, stanza.having({"to": to.text}))
 
-    async def _return(self, session: Session, stanza: Element, to: Jid | None) -> None:
+    async def _return(self, session: XmppSession, stanza: Element, to: Jid | None) -> None:
         """A client refuses a presence: the error is for the session that sent it (RFC 6121
         §8.5.3.1), and is dropped if that is not there."""
         if to is not None and to.resource and to.domain in self._server.domains:
@@ -202,7 +202,7 @@ class Presences:
             await self._server.nodes.notify(to.bare, "presence", xml=stanza.xml())
 
 
-def _tell(home: Home, data: Mapping[str, str]) -> None:
+def _tell(home: LocalUser, data: Mapping[str, str]) -> None:
     """Bring presence to the available sessions of an account."""
     payload = data["xml"].encode()
     if "own" in data:
@@ -213,7 +213,7 @@ def _tell(home: Home, data: Mapping[str, str]) -> None:
             session.write(payload)
 
 
-def _tell_own(home: Home, presence: Element) -> None:
+def _tell_own(home: LocalUser, presence: Element) -> None:
     """Bring a session's presence to the available sessions of its own account. Between these a
     client wants to know which one it is for."""
     for session in list(home.sessions.values()):

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.local_user import Home
-    from pushhub.xmpp.sasl import Identity
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.local_user import LocalUser
+    from pushhub.xmpp.sasl import SaslIdentity
+    from pushhub.xmpp.server import XmppServer
     from pushhub.xmpp.storage.archive import Kept
-    from pushhub.xmpp.transport.stream import Stream
+    from pushhub.xmpp.transport.stream import XmppStream
 
 # Addresses that were sent presence directly, and are told of its end (RFC 6121 §4.6). A client in
 # that many rooms is none.
@@ -27,7 +27,7 @@ MAX_DIRECTED = 1000
 MAX_BROUGHT = 1000
 
 
-class Session:
+class XmppSession:
     """A session of an account. Its stream gives it stanzas, and writes what others send it."""
 
     __slots__ = (
@@ -48,7 +48,12 @@ class Session:
     )
 
     def __init__(
-        self, server: Server, stream: Stream, home: Home, jid: Jid, identity: Identity
+        self,
+        server: XmppServer,
+        stream: XmppStream,
+        home: LocalUser,
+        jid: Jid,
+        identity: SaslIdentity,
     ) -> None:
         self.server = server
         self.stream = stream

@@ -15,14 +15,14 @@ from pushhub.xmpp.model.namespaces import CLIENT
 from pushhub.xmpp.model.stanza import StanzaError
 from pushhub.xmpp.routing.messages import account_name
 from pushhub.xmpp.storage.blocklist import block_name, blocks, own_block
-from pushhub.xmpp.storage.roster import Entry
+from pushhub.xmpp.storage.roster import RosterItem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
 TYPES = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
 
@@ -30,7 +30,7 @@ TYPES = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
 MAX_REQUEST = 2000
 
 # RFC 6121 appendix A.2: what sending does with the sender's own entry. None: nothing is sent.
-SENDING: dict[str, Callable[[Entry], Entry]] = {
+SENDING: dict[str, Callable[[RosterItem], RosterItem]] = {
     "subscribe": lambda e: replace(e, ask=not e.to, listed=True),
     "unsubscribe": lambda e: replace(e, to=False, ask=False),
     "subscribed": lambda e: replace(e, of=True, wanted="", listed=True) if e.wanted else e,
@@ -38,7 +38,7 @@ SENDING: dict[str, Callable[[Entry], Entry]] = {
 }
 
 # Appendix A.3: what receiving does with the receiver's entry.
-RECEIVING: dict[str, Callable[[Entry], Entry]] = {
+RECEIVING: dict[str, Callable[[RosterItem], RosterItem]] = {
     "unsubscribe": lambda e: replace(e, of=False, wanted=""),
     "subscribed": lambda e: replace(e, to=True, ask=False) if e.ask else e,
     "unsubscribed": lambda e: replace(e, to=False, ask=False),
@@ -48,11 +48,11 @@ RECEIVING: dict[str, Callable[[Entry], Entry]] = {
 class Subscriptions:
     """Handles the four types of presence that subscribe and unsubscribe."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: XmppServer) -> None:
         self._server = server
 
     def send(
-        self, session: Session, kind: str, stanza: Element, to: Jid | None
+        self, session: XmppSession, kind: str, stanza: Element, to: Jid | None
     ) -> Coroutine[None, None, None]:
         """Handle what a session sends.
 
@@ -101,7 +101,7 @@ class Subscriptions:
         before, after = await server.rosters.change(
             to, sender, lambda entry: _kept(RECEIVING[kind](entry))
         )
-        if before == (after or Entry(listed=False)):
+        if before == (after or RosterItem(listed=False)):
             return  # It changes nothing, so nobody is told.
         await server.nodes.notify(to, "presence", xml=stanza.xml())
         if kind == "unsubscribe" and before.of:
@@ -114,7 +114,7 @@ class Subscriptions:
             # A stranger must not fill somebody's roster, which is one register.
             xml = stanza.holding().xml()
 
-        def make(entry: Entry) -> Entry:
+        def make(entry: RosterItem) -> RosterItem:
             return entry if entry.of else replace(entry, wanted=xml)
 
         before, _ = await server.rosters.change(to, sender, make)
@@ -125,7 +125,7 @@ class Subscriptions:
         elif not before.wanted:
             await server.nodes.notify(to, "presence", xml=xml)
 
-    async def forget(self, session: Session, bare: str) -> None:
+    async def forget(self, session: XmppSession, bare: str) -> None:
         """Remove somebody from the roster (RFC 6121 §2.5): what there was in either direction ends.
 
         Raises:
@@ -149,6 +149,6 @@ def _presence(kind: str, sender: str, to: str) -> Element:
     return Element("presence", CLIENT, {"type": kind, "from": sender, "to": to})
 
 
-def _kept(entry: Entry) -> Entry | None:
+def _kept(entry: RosterItem) -> RosterItem | None:
     """An entry, or None if it says nothing any more."""
-    return None if entry == Entry(listed=False) else entry
+    return None if entry == RosterItem(listed=False) else entry

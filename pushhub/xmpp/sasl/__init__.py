@@ -9,13 +9,13 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from pushhub.xmpp.sasl.anonymous import Anonymous
-from pushhub.xmpp.sasl.mechanism import Failure, Gate, Identity, Mechanism, Step
+from pushhub.xmpp.sasl.mechanism import CredentialBackend, Failure, Mechanism, SaslIdentity, Step
 from pushhub.xmpp.sasl.oauthbearer import OAuthBearer
 from pushhub.xmpp.sasl.plain import Plain
 from pushhub.xmpp.sasl.scram import ScramSha1, ScramSha256, ScramSha512
 from pushhub.xmpp.sasl.xoauth2 import XOAuth2
 
-__all__ = ["Failure", "Gate", "Identity", "Mechanism", "Step", "mechanisms"]
+__all__ = ["CredentialBackend", "Failure", "Mechanism", "SaslIdentity", "Step", "mechanisms"]
 
 GROUP = "pushhub.sasl"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pushhub.xmpp.sasl.mechanism import Identity, Step
+from pushhub.xmpp.sasl.mechanism import SaslIdentity, Step
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.sasl.mechanism import Gate
+    from pushhub.xmpp.sasl.mechanism import CredentialBackend
 
 
 class Anonymous:
@@ -17,9 +17,9 @@ class Anonymous:
     # COMPAT: Strophe.js begins without data and expects no challenge.
     client_first: ClassVar[bool] = False
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: CredentialBackend) -> None:
         self._gate = gate
 
     async def step(self, data: bytes) -> Step:
         # As unpredictable as a UUID of version 4, which XEP-0175 §3 proposes.
-        return Step(identity=Identity(self._gate.random_bytes(16).hex(), anonymous=True))
+        return Step(identity=SaslIdentity(self._gate.random_bytes(16).hex(), anonymous=True))

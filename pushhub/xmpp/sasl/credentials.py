@@ -11,16 +11,16 @@ from pushhub.xmpp.sasl import Failure
 
 if TYPE_CHECKING:
     from pushhub.log.grant import Grant
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.server import XmppServer
     from pushhub.xmpp.storage.accounts import Account
 
 
-class Gate:
+class AccountCredentials:
     """What a login can ask of the server; see `sasl.Gate`."""
 
     __slots__ = ("_secret", "_server", "_tokens", "domain")
 
-    def __init__(self, server: Server, domain: str, tokens: Tokens, secret: bytes) -> None:
+    def __init__(self, server: XmppServer, domain: str, tokens: Tokens, secret: bytes) -> None:
         self._server = server
         self._tokens = tokens
         self._secret = secret

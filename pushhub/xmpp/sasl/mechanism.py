@@ -21,7 +21,7 @@ class Failure(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class SaslIdentity:
     """Who has logged in: a bare address's localpart, prepared, and what they may do on the hub."""
 
     local: str
@@ -34,10 +34,10 @@ class Step:
     """What to send: a challenge, or with an `identity` the success and its additional data."""
 
     data: bytes | None = None
-    identity: Identity | None = None
+    identity: SaslIdentity | None = None
 
 
-class Gate(Protocol):
+class CredentialBackend(Protocol):
     """What a mechanism can ask of the server."""
 
     @property
@@ -75,7 +75,7 @@ class Mechanism(Protocol):
     """Whether `step` needs data from the client at once: a login that begins without any is given
     an empty challenge first (RFC 4422 §3, RFC 6120 §6.4.3)."""
 
-    def __init__(self, gate: Gate) -> None: ...
+    def __init__(self, gate: CredentialBackend) -> None: ...
 
     async def step(self, data: bytes) -> Step:
         """Take what the client sent, decoded; nothing at all is b"".

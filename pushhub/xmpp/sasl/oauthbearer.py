@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pushhub.xmpp.model.jid import JidError, parse_jid
-from pushhub.xmpp.sasl.mechanism import Failure, Identity, Step
+from pushhub.xmpp.sasl.mechanism import Failure, SaslIdentity, Step
 from pushhub.xmpp.sasl.plain import check_authzid
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.sasl.mechanism import Gate
+    from pushhub.xmpp.sasl.mechanism import CredentialBackend
 
 # RFC 7628 §3.2.2: what the client is told before the failure.
 REFUSED = b'{"status":"invalid_token"}'
@@ -21,7 +21,7 @@ class OAuthBearer:
     name: ClassVar[str] = "OAUTHBEARER"
     client_first: ClassVar[bool] = True
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: CredentialBackend) -> None:
         self._gate = gate
         self._refused: Failure | None = None
 
@@ -46,7 +46,7 @@ class OAuthBearer:
             return Step(REFUSED)
 
 
-async def bearer(gate: Gate, authzid: str, token: str) -> Identity:
+async def bearer(gate: CredentialBackend, authzid: str, token: str) -> SaslIdentity:
     """Whom a token lets in: its `sub`, a localpart or a bare address of the domain.
 
     Raises:
@@ -62,4 +62,4 @@ async def bearer(gate: Gate, authzid: str, token: str) -> Identity:
         raise Failure(text="The token's 'sub' is no account here.")
     check_authzid(authzid, jid.local, jid.domain)
     await gate.admit(jid.local)
-    return Identity(jid.local, grant)
+    return SaslIdentity(jid.local, grant)

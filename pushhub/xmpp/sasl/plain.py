@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from pushhub.xmpp.model.jid import JidError, parse_jid, prepare_local, prepare_password
-from pushhub.xmpp.sasl.mechanism import Failure, Identity, Step
+from pushhub.xmpp.sasl.mechanism import Failure, SaslIdentity, Step
 from pushhub.xmpp.storage.accounts import HASHES, ITERATIONS, SALT_BYTES, Keys
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.sasl.mechanism import Gate
+    from pushhub.xmpp.sasl.mechanism import CredentialBackend
 
 # The keys that a password is checked against: the hash that is cheapest of those that are safe.
 CHECKED = "SCRAM-SHA-256"
@@ -22,7 +22,7 @@ class Plain:
     name: ClassVar[str] = "PLAIN"
     client_first: ClassVar[bool] = True
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: CredentialBackend) -> None:
         self._gate = gate
 
     async def step(self, data: bytes) -> Step:
@@ -41,7 +41,7 @@ class Plain:
         good = await loop.run_in_executor(None, checked.verifies, password, HASHES[CHECKED])
         if account is None or keys is None or not good:
             raise Failure
-        return Step(identity=Identity(local, account.grant))
+        return Step(identity=SaslIdentity(local, account.grant))
 
 
 def check_authzid(authzid: str, local: str, domain: str) -> None:

@@ -12,12 +12,12 @@ import hmac
 from typing import TYPE_CHECKING, ClassVar
 
 from pushhub.xmpp.model.jid import JidError, prepare_local
-from pushhub.xmpp.sasl.mechanism import Failure, Identity, Step
+from pushhub.xmpp.sasl.mechanism import Failure, SaslIdentity, Step
 from pushhub.xmpp.sasl.plain import check_authzid
 from pushhub.xmpp.storage.accounts import HASHES, ITERATIONS, SALT_BYTES, Account, Keys
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.sasl.mechanism import Gate
+    from pushhub.xmpp.sasl.mechanism import CredentialBackend
 
 # 18 bytes are 24 characters of base64 and cannot be guessed.
 NONCE_BYTES = 18
@@ -29,7 +29,7 @@ class _Scram:
     name: ClassVar[str]
     client_first: ClassVar[bool] = True
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: CredentialBackend) -> None:
         self._gate = gate
         self._hash = HASHES[self.name]
         self._local = ""
@@ -90,7 +90,7 @@ class _Scram:
         server = self._proven(keys, messages, proof)
         # COMPAT: Strophe 5 waits for ever for a success without it; it is never one more challenge.
         verifier = base64.b64encode(hmac.digest(server, messages, self._hash))
-        return Step(b"v=" + verifier, Identity(self._local, account.grant))
+        return Step(b"v=" + verifier, SaslIdentity(self._local, account.grant))
 
     def _proven(self, keys: Keys, messages: bytes, proof: bytes) -> bytes:
         """The server key of the form of the password that the client has proven to know.

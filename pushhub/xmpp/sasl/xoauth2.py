@@ -8,7 +8,7 @@ from pushhub.xmpp.sasl.mechanism import Failure, Step
 from pushhub.xmpp.sasl.oauthbearer import bearer
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.sasl.mechanism import Gate
+    from pushhub.xmpp.sasl.mechanism import CredentialBackend
 
 
 class XOAuth2:
@@ -17,7 +17,7 @@ class XOAuth2:
     name: ClassVar[str] = "X-OAUTH2"
     client_first: ClassVar[bool] = True
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: CredentialBackend) -> None:
         self._gate = gate
 
     async def step(self, data: bytes) -> Step:

@@ -21,7 +21,7 @@ from pushhub.xmpp.storage.key_value import register_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pushhub.xmpp.storage.key_value import Registers
+    from pushhub.xmpp.storage.key_value import KeyValueStore
 
 # OWASP's advice for stored passwords is 600,000 for SHA-256, but a client must do as many hashes at
 # each login, in JavaScript on a phone; RFC 7677 §4 asks for 4,096 at least, Prosody and ejabberd
@@ -100,7 +100,7 @@ class Accounts:
         random_bytes: draws that many unpredictable bytes.
     """
 
-    def __init__(self, registers: Registers, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, registers: KeyValueStore, random_bytes: Callable[[int], bytes]) -> None:
         self._registers = registers
         self._random_bytes = random_bytes
 

@@ -20,7 +20,7 @@ from pushhub.log.channel import MAX_NAME_BYTES
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.log.read import Gap, Page
-from pushhub.polls.base import AT_ONCE, Hint, Positions, Want
+from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
 from pushhub.store.base import (
     NO_VALUE,
     REGISTER,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushhub.http.problem import Problem
-    from pushhub.http.response import Answer
+    from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.log.event import Event
     from pushhub.log.read import Read
@@ -61,14 +61,14 @@ def register_name(kind: str, *parts: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Part):
+class StoredValue(Part):
     """What a read of the hub gave: a page, or why there is none."""
 
     page: Page | None = None
     problem: Problem | None = None
 
 
-class Look:
+class ValueRead:
     """A poll that reads the last event of one channel, and never waits."""
 
     __slots__ = ("wants",)
@@ -77,21 +77,21 @@ class Look:
     variant = None
 
     def __init__(self, channel: str) -> None:
-        self.wants = (Want(channel, Start.LAST, 1),)
+        self.wants = (ChannelRead(channel, Start.LAST, 1),)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Found:
+    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> StoredValue:
         read = reads[self.wants[0].channel]
         assert not isinstance(read, Gap), "the last event of a log is never a gap"
-        return Found(b"", page=read)
+        return StoredValue(b"", page=read)
 
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.latest
 
-    def nothing(self, at: Positions, hint: Hint) -> Found:
-        return Found(b"", page=Page((), at[self.wants[0].channel], up_to_date=hint.sure))
+    def nothing(self, at: Positions, hint: Hint) -> StoredValue:
+        return StoredValue(b"", page=Page((), at[self.wants[0].channel], up_to_date=hint.sure))
 
-    def refuse(self, problem: Problem) -> Found:
-        return Found(b"", problem=problem)
+    def refuse(self, problem: Problem) -> StoredValue:
+        return StoredValue(b"", problem=problem)
 
 
 class _Taker:
@@ -107,7 +107,7 @@ class _Taker:
             self.future.set_result(reply)
 
 
-class Registers:
+class KeyValueStore:
     """The registers of one hub."""
 
     __slots__ = ("hub", "stalls")
@@ -120,10 +120,10 @@ class Registers:
         """The register's event, None if it has none; or a hold, if the store must be asked."""
         channel = self.hub.shelf.get(name)
         if channel is not None and channel.tail is not None:
-            # What `Look` would read, in a tenth of the time: every message asks for block lists.
+            # What `ValueRead` reads, in a tenth of the time: every message needs block lists.
             events = channel.tail.events
             return events[-1] if events else None
-        reply = self.hub.hold(Look(name))
+        reply = self.hub.hold(ValueRead(name))
         return reply if isinstance(reply, Hold) else _event(reply)
 
     async def event(self, name: str) -> Event | None:
@@ -244,8 +244,8 @@ def _same(one: Event | None, other: Event | None) -> bool:
     return one.cursor == other.cursor
 
 
-def _event(reply: Answer | Part) -> Event | None:
-    assert isinstance(reply, Found)
+def _event(reply: Response | Part) -> Event | None:
+    assert isinstance(reply, StoredValue)
     if reply.page is None:
         raise StoreUnavailable("The store cannot be read at the moment.")
     return reply.page.events[-1] if reply.page.events else None

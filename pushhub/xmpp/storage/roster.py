@@ -18,9 +18,9 @@ from pushhub.xmpp.storage.key_value import register_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pushhub.xmpp.cluster.membership import Nodes
-    from pushhub.xmpp.routing.local_user import Home
-    from pushhub.xmpp.storage.key_value import Registers
+    from pushhub.xmpp.cluster.membership import Membership
+    from pushhub.xmpp.routing.local_user import LocalUser
+    from pushhub.xmpp.storage.key_value import KeyValueStore
 
 # Prosody's `max_name_len` and `max_group_len` of rosters, and more groups than anybody has.
 MAX_NAME = 1023
@@ -28,7 +28,7 @@ MAX_GROUPS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RosterItem:
     """What an account knows of another. `to`: it sees the other's presence; `of` the other way
     round, which the RFC calls `from`."""
 
@@ -63,15 +63,15 @@ class Entry:
 class Roster:
     """An account's entries by bare address, and the version of what clients see."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, RosterItem] = field(default_factory=dict)
     version: int = 0
 
-    def get(self, bare: str) -> Entry:
+    def get(self, bare: str) -> RosterItem:
         """The entry of an address; one that says nothing if there is none."""
-        return self.entries.get(bare) or Entry(listed=False)
+        return self.entries.get(bare) or RosterItem(listed=False)
 
     @property
-    def listed(self) -> dict[str, Entry]:
+    def listed(self) -> dict[str, RosterItem]:
         """What clients see."""
         return {bare: entry for bare, entry in self.entries.items() if entry.listed}
 
@@ -83,7 +83,7 @@ class Rosters:
         most: how many entries a roster may have.
     """
 
-    def __init__(self, registers: Registers, nodes: Nodes, most: int) -> None:
+    def __init__(self, registers: KeyValueStore, nodes: Membership, most: int) -> None:
         self._registers = registers
         self._nodes = nodes
         self._most = most
@@ -98,8 +98,8 @@ class Rosters:
         return _roster(await self._registers.json(_register(bare)))
 
     async def change(
-        self, bare: str, other: str, make: Callable[[Entry], Entry | None]
-    ) -> tuple[Entry, Entry | None]:
+        self, bare: str, other: str, make: Callable[[RosterItem], RosterItem | None]
+    ) -> tuple[RosterItem, RosterItem | None]:
         """Replace the entry of `other` by what `make` makes of it, None to remove it; return it as
         it was, and as it is. The account's sessions are told.
 
@@ -107,8 +107,8 @@ class Rosters:
             StanzaError: the roster is full.
             StoreError: the store cannot be written now.
         """
-        before = Entry()
-        after: Entry | None = None
+        before = RosterItem()
+        after: RosterItem | None = None
 
         def remake(record: Any) -> Any:
             nonlocal before, after
@@ -140,7 +140,7 @@ class Rosters:
         return before, after
 
 
-def _push(home: Home, data: Mapping[str, str]) -> None:
+def _push(home: LocalUser, data: Mapping[str, str]) -> None:
     """Tell the sessions that have asked for the roster of a change (RFC 6121 §2.1.6)."""
     query = parse(data["query"].encode())
     for session in list(home.sessions.values()):
@@ -174,7 +174,7 @@ def read_item(query: Element) -> tuple[str, bool, str, tuple[str, ...]]:
     return bare, item.get("subscription") == "remove", name, groups
 
 
-def named(entry: Entry, name: str, groups: tuple[str, ...]) -> Entry:
+def named(entry: RosterItem, name: str, groups: tuple[str, ...]) -> RosterItem:
     """An entry with another name and other groups, and to be seen."""
     return replace(entry, name=name, groups=groups, listed=True)
 
@@ -187,7 +187,7 @@ def _roster(record: Any) -> Roster:
     if record is None:
         return Roster()
     entries = {
-        bare: Entry(
+        bare: RosterItem(
             item.get("name", ""),
             tuple(item.get("groups", ())),
             item.get("to", False),
@@ -201,14 +201,14 @@ def _roster(record: Any) -> Roster:
     return Roster(entries, record["version"])
 
 
-_USUAL = Entry()
+_USUAL = RosterItem()
 
 
 def _record(roster: Roster) -> dict[str, Any]:
     entries = {
         bare: {
             name: value
-            for name in Entry.__dataclass_fields__
+            for name in RosterItem.__dataclass_fields__
             if (value := getattr(entry, name)) != getattr(_USUAL, name)
         }
         for bare, entry in roster.entries.items()

@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pushhub.bosh.action import Action, Answer, Deliver, Ended
-from pushhub.bosh.condition import Condition
+from pushhub.bosh.action import Action, Deliver, Ended, Respond
+from pushhub.bosh.condition import BoshCondition
 from pushhub.hub.wheel import OFF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pushhub.bosh.body import Body
-    from pushhub.bosh.session import Session
+    from pushhub.bosh.body import BoshBody
+    from pushhub.bosh.session import BoshSession
     from pushhub.bosh.sessions import Caller
     from pushhub.xml import Element
     from pushhub.xmpp.transport.sessions import BoshSessions
-    from pushhub.xmpp.transport.stream import Stream
+    from pushhub.xmpp.transport.stream import XmppStream
 
 
-class Carrier:
+class BoshTransport:
     """A session of BOSH, as the transport of its stream."""
 
     __slots__ = ("_doing", "_flushing", "client", "owner", "session", "stream", "tick")
 
-    def __init__(self, owner: BoshSessions, session: Session) -> None:
+    def __init__(self, owner: BoshSessions, session: BoshSession) -> None:
         self.owner = owner
         self.session = session
-        self.stream: Stream
+        self.stream: XmppStream
         # The address that the last request came from.
         self.client = ""
         self.tick = OFF
@@ -40,7 +40,7 @@ class Carrier:
 
     # What HTTP says
 
-    def request(self, body: Body, raw: bytes, caller: Caller) -> None:
+    def request(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         """Take a request."""
         self.client = caller.client
         self.do(self.session.request(body.rid, body, raw, self.owner.now(), caller))
@@ -78,7 +78,7 @@ class Carrier:
 
     def end(self, error: Element | None) -> None:
         """The stream is over."""
-        condition = None if error is None else Condition.REMOTE_STREAM_ERROR  # [N2]
+        condition = None if error is None else BoshCondition.REMOTE_STREAM_ERROR  # [N2]
         payloads = () if error is None else (error,)  # [P13]
         self._do_all(self.session.terminate(condition, payloads, self.owner.now()))
         self._set_deadline()
@@ -111,7 +111,7 @@ class Carrier:
 
     def _do_all(self, actions: list[Action]) -> None:
         for action in actions:
-            if isinstance(action, Answer):
+            if isinstance(action, Respond):
                 caller: Caller = action.handle  # type: ignore[assignment]
                 self.owner.answered(caller)
                 caller.answer(action.body, action.status, self.session.terms.content)

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from pushhub.bosh.body import terminate
-from pushhub.bosh.condition import Condition
-from pushhub.bosh.negotiation import DEFAULT_CONTENT, Policy
-from pushhub.bosh.session import Session
+from pushhub.bosh.condition import BoshCondition
+from pushhub.bosh.negotiation import DEFAULT_CONTENT, BoshPolicy
+from pushhub.bosh.session import BoshSession
 from pushhub.http.client_address import counted_as
 from pushhub.store.base import StoreError
 from pushhub.xmpp.cluster.forwarding import Forwarding
-from pushhub.xmpp.cluster.gc import Sweep
-from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES, Moved
+from pushhub.xmpp.cluster.gc import GarbageCollector
+from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES, Migration
 from pushhub.xmpp.model.stanza import StreamError
-from pushhub.xmpp.transport.carrier import Carrier
+from pushhub.xmpp.transport.carrier import BoshTransport
 
 if TYPE_CHECKING:
-    from pushhub.bosh.body import Body
+    from pushhub.bosh.body import BoshBody
     from pushhub.bosh.sessions import Caller
     from pushhub.hub.wheel import Wheel
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.server import XmppServer
 
 log = structlog.get_logger(__name__)
 
@@ -45,25 +45,25 @@ BUSY_SECONDS = 0.005
 class BoshSessions:
     """The sessions of one process; see `bosh.sessions.Sessions`."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: XmppServer) -> None:
         settings = server.settings
         self.server = server
-        self.policy = Policy(
+        self.policy = BoshPolicy(
             wait=settings.max_wait,
             inactivity=settings.bosh_inactivity,
             maxpause=settings.bosh_maxpause,
             polling=settings.bosh_polling,
         )
-        self.carriers: dict[str, Carrier] = {}
-        self.throttle = Throttle(settings.bosh_rate)
+        self.carriers: dict[str, BoshTransport] = {}
+        self.throttle = SessionThrottle(settings.bosh_rate)
         # Requests that wait for their answer.
-        self._held: dict[Caller, Carrier] = {}
+        self._held: dict[Caller, BoshTransport] = {}
         self._leaving = False
         # What is being handed over; until that is done no other node can take it up.
         self.moving: dict[str, asyncio.Future[None]] = {}
-        self.moved = Moved(server.registers)
+        self.moved = Migration(server.registers)
         self.forwarding = Forwarding(self)
-        self.sweep = Sweep(server, self.moved)
+        self.sweep = GarbageCollector(server, self.moved)
 
     @property
     def wheel(self) -> Wheel:
@@ -74,32 +74,32 @@ class BoshSessions:
         """The hub's clock, in seconds."""
         return self.server.hub.now()
 
-    def open(self, body: Body, raw: bytes, caller: Caller) -> None:
+    def open(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         """Begin a session.
 
         Raises:
             BindingError: why not.
         """
         if self._leaving:
-            raise body.refused("This server is on its way out.", Condition.SYSTEM_SHUTDOWN)
+            raise body.refused("This server is on its way out.", BoshCondition.SYSTEM_SHUTDOWN)
         if not self.throttle.admits(caller.client, self.now()):
-            raise body.refused("Too many sessions begin here.", Condition.POLICY_VIOLATION)
+            raise body.refused("Too many sessions begin here.", BoshCondition.POLICY_VIOLATION)
         if len(self.carriers) >= self.server.settings.bosh_sessions:
-            raise body.refused("There is no room for more.", Condition.POLICY_VIOLATION)
+            raise body.refused("There is no room for more.", BoshCondition.POLICY_VIOLATION)
         sid = self.server.nodes.mark(self._draw())
-        session, actions = Session.create(sid, body, raw, self.policy, self.now(), caller)
-        carrier = Carrier(self, session)
+        session, actions = BoshSession.create(sid, body, raw, self.policy, self.now(), caller)
+        carrier = BoshTransport(self, session)
         carrier.client = caller.client
         stream = self.server.stream((body.get("to") or "").strip(), carrier)
         if stream is None:
-            raise body.refused("'to' names no domain of this server.", Condition.HOST_UNKNOWN)
+            raise body.refused("'to' names no domain of this server.", BoshCondition.HOST_UNKNOWN)
         carrier.stream = stream
         self.carriers[sid] = carrier
         self._held[caller] = carrier
         stream.open()
         carrier.do(actions)
 
-    def request(self, body: Body, raw: bytes, caller: Caller) -> None:
+    def request(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         """Take a request of a session."""
         carrier = self.carriers.get(body.sid)
         if carrier is not None:
@@ -108,7 +108,7 @@ class BoshSessions:
         else:
             self._elsewhere(body, raw, caller)
 
-    def _elsewhere(self, body: Body, raw: bytes, caller: Caller) -> None:
+    def _elsewhere(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
         """A request of a session that is not here."""
         if self._leaving:
             # A client sends the same request again, on another connection, to another node.
@@ -116,7 +116,7 @@ class BoshSessions:
         elif self.server.nodes.shared:
             self.forwarding.send(body, raw, caller)
         else:
-            caller.answer(terminate(Condition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
+            caller.answer(terminate(BoshCondition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
 
     def gone(self, caller: Caller) -> None:
         """A request's client has gone."""
@@ -130,7 +130,7 @@ class BoshSessions:
         """A request is about to be answered."""
         self._held.pop(caller, None)
 
-    def ended(self, carrier: Carrier) -> None:
+    def ended(self, carrier: BoshTransport) -> None:
         """A session is over."""
         sid = carrier.session.sid
         if self.carriers.pop(sid, None) is not None and self.server.nodes.of(sid) is not None:
@@ -209,8 +209,8 @@ class BoshSessions:
         Raises:
             StoreError: the store cannot be used now.
         """
-        session = Session.load(state["bosh"], self.now())
-        carrier = Carrier(self, session)
+        session = BoshSession.load(state["bosh"], self.now())
+        carrier = BoshTransport(self, session)
         stream = self.server.stream(state["stream"]["domain"], carrier)
         if stream is None:
             return  # The settings of the nodes differ.
@@ -233,7 +233,7 @@ class BoshSessions:
         return f"<BoshSessions {len(self.carriers)} sessions, {len(self._held)} requests>"
 
 
-class Throttle:
+class SessionThrottle:
     """How many sessions one address, of IPv6 one network, may begin: `rate` a second, and ten times
     as many at once.
 

@@ -36,9 +36,9 @@ from pushhub.xmpp.storage.key_value import TooLarge
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.sasl import Identity, Mechanism
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.sasl import Mechanism, SaslIdentity
+    from pushhub.xmpp.server import XmppServer
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class Stream:
+class XmppStream:
     """A stream of one client to `domain`, which the server serves."""
 
     __slots__ = (
@@ -102,7 +102,7 @@ class Stream:
         "state",
     )
 
-    def __init__(self, server: Server, domain: str, transport: Transport) -> None:
+    def __init__(self, server: XmppServer, domain: str, transport: Transport) -> None:
         self._server = server
         self._transport = transport
         self._queue: deque[Element] = deque()
@@ -112,8 +112,8 @@ class Stream:
         self.domain = domain
         self.state = State.CONNECTED
         self.busy = False
-        self.identity: Identity | None = None
-        self.session: Session | None = None
+        self.identity: SaslIdentity | None = None
+        self.session: XmppSession | None = None
         self.login_by = server.hub.now() + server.settings.xmpp_login_seconds
         """When the transport is to call `expire`, by the hub's clock; `NEVER` once the client has
         bound a resource."""

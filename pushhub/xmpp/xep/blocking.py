@@ -14,8 +14,8 @@ from pushhub.xmpp.storage.blocklist import block_name, is_named
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.xmpp.routing.local_user import Home
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.local_user import LocalUser
+    from pushhub.xmpp.server import XmppServer
 
 # Prosody has no limit; a register holds about so many.
 MAX_BLOCKED = 1000
@@ -90,7 +90,7 @@ async def show(query: Query, jid: str, how: str) -> None:
         await query.server.nodes.notify(bare, how, to=other)
 
 
-def _push(home: Home, data: Mapping[str, str]) -> None:
+def _push(home: LocalUser, data: Mapping[str, str]) -> None:
     home.server.feeds.mute(home, on=bool(data.get("deaf")))
     payload = parse(data["xml"].encode())
     for session in list(home.sessions.values()):
@@ -99,7 +99,7 @@ def _push(home: Home, data: Mapping[str, str]) -> None:
             session.send(Element("iq", CLIENT, attributes, (payload,)))
 
 
-def begin(server: Server) -> None:
+def begin(server: XmppServer) -> None:
     server.nodes.on("blocks", _push)
 
 

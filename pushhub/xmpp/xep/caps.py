@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from pushhub.xmpp.xep.disco import IDENTITY, domain_features
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.server import XmppServer
 
 
-def version_of(server: Server) -> str:
+def version_of(server: XmppServer) -> str:
     """The verification string (XEP-0115 §5.1): SHA-1, as everybody computes it."""
     category, kind, name = IDENTITY
     text = f"{category}/{kind}//{name}<" + "".join(f"{f}<" for f in domain_features(server))

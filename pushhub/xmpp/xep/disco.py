@@ -13,7 +13,7 @@ from pushhub.xmpp.routing.messages import account_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.server import XmppServer
 
 
 def info(
@@ -38,7 +38,7 @@ def items(listed: Iterable[dict[str, str]], node: str | None = None, *more: Elem
 IDENTITY = ("server", "im", "pushhub")
 
 
-def domain_features(server: Server) -> list[str]:
+def domain_features(server: XmppServer) -> list[str]:
     """What a domain can do, sorted."""
     of_all = [feature for each in server.extensions for feature in each.domain_features]
     return sorted({DISCO_INFO, DISCO_ITEMS, *of_all})

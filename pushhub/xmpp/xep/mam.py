@@ -11,7 +11,7 @@ from pushhub.log.event import rfc3339
 from pushhub.log.read import Gap, Page
 from pushhub.xml import Element, quote
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.model.extension import ACCOUNT, Extension, Place, Query
+from pushhub.xmpp.model.extension import ACCOUNT, Extension, IqTarget, Query
 from pushhub.xmpp.model.jid import JidError, parse_jid
 from pushhub.xmpp.model.stanza import StanzaError
 from pushhub.xmpp.storage.archive import archive_name, kept
@@ -36,7 +36,7 @@ FIELDS = ("with", "start", "end", "before-id", "after-id", "ids")
 
 
 @dataclass(slots=True)
-class Span:
+class ArchiveSpan:
     """The offsets after `low`, up to and with `high`."""
 
     low: int
@@ -75,14 +75,14 @@ class Archive:
         self._name = archive_name(bare)
         self.stamps = Stamps(store, self._name)
 
-    async def span(self) -> Span:
+    async def span(self) -> ArchiveSpan:
         """What is kept."""
         latest = await self._store.read(self._name, Start.LAST, 1)
         first = await self._store.read(self._name, Start.EARLIEST, 1)
         assert isinstance(latest, Page)
         assert isinstance(first, Page)
         low = first.events[0].offset - 1 if first.events else first.cursor.offset
-        return Span(low, latest.cursor.offset)
+        return ArchiveSpan(low, latest.cursor.offset)
 
     async def read(self, after: int, count: int) -> tuple[Event, ...]:
         """At most so many messages after an offset."""
@@ -106,7 +106,7 @@ class Archive:
             raise StanzaError("item-not-found", "There is no such message in the archive.")
         return events[0]
 
-    async def first_since(self, span: Span, time: int) -> int:
+    async def first_since(self, span: ArchiveSpan, time: int) -> int:
         """The offset before the first message whose stamp is not before `time`, in milliseconds.
         Stamps grow with offsets, so halves are looked at."""
         low, high = span.low, span.high
@@ -120,7 +120,7 @@ class Archive:
                 high = middle
         return low
 
-    async def forward(self, span: Span) -> AsyncIterator[Stamped]:
+    async def forward(self, span: ArchiveSpan) -> AsyncIterator[Stamped]:
         """The messages of a span, oldest first."""
         at = span.low
         while at < span.high:
@@ -131,7 +131,7 @@ class Archive:
                 yield event, await self.stamps.of(event)
             at = events[-1].offset
 
-    async def backward(self, span: Span) -> AsyncIterator[Stamped]:
+    async def backward(self, span: ArchiveSpan) -> AsyncIterator[Stamped]:
         """The messages of a span, newest first."""
         high = span.high
         while high > span.low:
@@ -170,7 +170,7 @@ async def search(query: Query) -> Element:
     return Element("fin", ns.MAM, attributes, (page_set(first, last, count),))
 
 
-async def _narrowed(archive: Archive, wanted: Filter, page: Wanted) -> Span:
+async def _narrowed(archive: Archive, wanted: Filter, page: Wanted) -> ArchiveSpan:
     span = await archive.span()
     if wanted.start is not None:
         span.low = await archive.first_since(span, wanted.start)
@@ -186,7 +186,7 @@ async def _narrowed(archive: Archive, wanted: Filter, page: Wanted) -> Span:
 
 
 async def _page(
-    archive: Archive, span: Span, wanted: Filter, page: Wanted
+    archive: Archive, span: ArchiveSpan, wanted: Filter, page: Wanted
 ) -> tuple[list[Stamped], bool]:
     """The messages of a page, oldest first, and whether there are no more beyond it."""
     backward = page.before is not None
@@ -293,7 +293,7 @@ EXTENSION = Extension(
         (ACCOUNT, "set", ns.MAM, "query"): search,
         (ACCOUNT, "get", ns.MAM, "query"): fields,
         (ACCOUNT, "get", ns.MAM, "metadata"): metadata,
-        ((Place.OTHER,), "set", ns.MAM, "query"): others,
+        ((IqTarget.OTHER,), "set", ns.MAM, "query"): others,
     },
     domain_features=(ns.MAM,),
     account_features=(ns.MAM, ns.MAM_EXTENDED, ns.STANZA_ID),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.xmpp.model.extension import Extension, Place, Query
+from pushhub.xmpp.model.extension import Extension, IqTarget, Query
 from pushhub.xmpp.model.namespaces import PING
 
 
@@ -11,7 +11,7 @@ def answer(query: Query) -> None:
 
 
 EXTENSION = Extension(
-    {((Place.DOMAIN, Place.ACCOUNT, Place.PUBSUB), "get", PING, "ping"): answer},
+    {((IqTarget.DOMAIN, IqTarget.ACCOUNT, IqTarget.PUBSUB), "get", PING, "ping"): answer},
     domain_features=(PING,),
     account_features=(PING,),
 )

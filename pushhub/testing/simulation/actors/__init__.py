@@ -22,7 +22,7 @@ from pushhub.testing.simulation.actors.publishers import (
     IdempotentPublisher,
     Publisher,
 )
-from pushhub.testing.simulation.actors.resources import Changer, Waiter
+from pushhub.testing.simulation.actors.resources import Changer, ResourceWaiter
 from pushhub.testing.simulation.actors.rude import HalfSender, SlowReader
 from pushhub.testing.simulation.actors.values import ValueReader
 
@@ -40,7 +40,7 @@ KINDS: dict[str, type[Actor]] = {
     "token": TokenReader,
     "stream": StreamReader,
     "value": ValueReader,
-    "waiter": Waiter,
+    "waiter": ResourceWaiter,
     "changer": Changer,
     "operator": Operator,
     "chatter": Chatter,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pushhub.testing.simulation.asgi import AsgiClient
-    from pushhub.testing.simulation.http import Client, Response
+    from pushhub.testing.simulation.http import SimulatedClient, SimulatedResponse
     from pushhub.testing.simulation.node import Node
     from pushhub.testing.simulation.world import World
 
@@ -42,7 +42,7 @@ class Actor:
         self.keeps = self.random.random() < 0.7
         # Which driver its requests go through.
         self.is_asgi = self.random.random() < 0.3
-        self._client: Client | AsgiClient | None = None
+        self._client: SimulatedClient | AsgiClient | None = None
         self._node = ""
 
     async def run(self) -> None:
@@ -84,7 +84,7 @@ class Actor:
         """The headers that say who asks."""
         return {}
 
-    def connect(self) -> Client | AsgiClient | None:
+    def connect(self) -> SimulatedClient | AsgiClient | None:
         """A client of a node that is up."""
         node = self.pick()
         if node is None:
@@ -101,7 +101,7 @@ class Actor:
         target: str,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-    ) -> Response | None:
+    ) -> SimulatedResponse | None:
         """A request and its response; None if there was none, for a reason that may happen."""
         client = self.connect()
         if client is None:
@@ -131,7 +131,7 @@ class Actor:
 
     async def ask_json(
         self, method: str, target: str, headers: Mapping[str, str], body: Any
-    ) -> Response | None:
+    ) -> SimulatedResponse | None:
         """The same, with a JSON body."""
         import orjson
 
@@ -146,7 +146,7 @@ class Actor:
             self._client = None
 
 
-def excuse(response: Response) -> bool:
+def excuse(response: SimulatedResponse) -> bool:
     """Whether a response says why it is earlier than its wait."""
     hints = ("x-poll-interval", "retry-after")
     closing = response.headers.get("connection", "") == "close"

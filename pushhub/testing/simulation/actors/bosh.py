@@ -9,7 +9,7 @@ import orjson
 
 from pushhub.testing.simulation import pauses
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor
-from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, Ended
+from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, SessionEnded
 from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
 from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
@@ -80,7 +80,7 @@ class Chatter(Actor):
                     break
             if session.condition is None:
                 await self._part(session)
-        except Ended:
+        except SessionEnded:
             pass
         if session.condition is not None:
             self._ended(session)
@@ -91,7 +91,7 @@ class Chatter(Actor):
             session = self._session
             try:
                 await self._wake(session)
-            except Ended:
+            except SessionEnded:
                 self._ended(session)
                 return None
             return session
@@ -120,7 +120,7 @@ class Chatter(Actor):
             session.send("<presence xmlns='jabber:client'/>")
             await session.ping()
             self._available = world.now()
-        except Ended as ended:
+        except SessionEnded as ended:
             self.tell(f"no session: {ended}")
             if not world.troubled_any(begun, world.now()):
                 world.oracle.find("login", self.name, str(ended))
@@ -394,6 +394,6 @@ class Chatter(Actor):
             archive = await self._read_archive(session)
             self.world.messages.check_account(self.name, self.account, archive)
             await session.terminate()
-        except Ended as ended:
+        except SessionEnded as ended:
             self.world.oracle.find("login", self.name, f"at the end: {ended}")
         self._forget(session)

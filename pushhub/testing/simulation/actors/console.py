@@ -9,7 +9,7 @@ from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
 from pushhub.testing.simulation.world import API_KEY
 
 if TYPE_CHECKING:
-    from pushhub.testing.simulation.http import Response
+    from pushhub.testing.simulation.http import SimulatedResponse
 
 BASE = "/_pushhub/console"
 # A process tells its figures once a second, as long as somebody wishes it.
@@ -84,6 +84,6 @@ class Console(Actor):
         await self.world.loop_sleep(RETRY_SECONDS)
         return False
 
-    def _refused(self, response: Response | None, asked: float) -> None:
+    def _refused(self, response: SimulatedResponse | None, asked: float) -> None:
         if response is not None and not self.world.troubled_any(asked, self.world.now()):
             self.world.oracle.find("refused", self.name, f"{response}")

@@ -12,7 +12,7 @@ from pushhub.testing.simulation.world import API_KEY
 
 if TYPE_CHECKING:
     from pushhub.testing.simulation.asgi import AsgiClient
-    from pushhub.testing.simulation.http import Client
+    from pushhub.testing.simulation.http import SimulatedClient
     from pushhub.testing.simulation.world import World
 
 TOPICS = ("t0", "t1")
@@ -151,7 +151,7 @@ class GripStreamReader(GripReader):
             pass
         self.leave()
 
-    async def _read(self, client: Client | AsgiClient) -> None:
+    async def _read(self, client: SimulatedClient | AsgiClient) -> None:
         world, text, heard = self.world, "", self.world.now()
         while True:
             try:

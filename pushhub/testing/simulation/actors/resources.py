@@ -15,7 +15,7 @@ PATHS = ("/poll/1", "/poll/2", "/notify/1")
 POLL_SECONDS = 2.0 * ROUTES[0].interval + 1.0
 
 
-class Waiter(Actor):
+class ResourceWaiter(Actor):
     """Waits until a resource is another than it has."""
 
     longest = 45.0

@@ -10,7 +10,7 @@ from pushhub.testing.simulation.actors.publishers import events_of
 from pushhub.testing.simulation.node import PORT
 
 if TYPE_CHECKING:
-    from pushhub.testing.simulation.network import End
+    from pushhub.testing.simulation.network import SimulatedEnd
 
 # How late a deadline may be: the wheel's tick, the way, and a coarse clock.
 SLACK_SECONDS = 5.0
@@ -54,7 +54,7 @@ class Rude(Actor):
         finally:
             end.close()
 
-    async def misbehave(self, end: End, line: _Line) -> None:
+    async def misbehave(self, end: SimulatedEnd, line: _Line) -> None:
         """Do it on a connection."""
 
     async def expect_end(self, line: _Line, seconds: float, what: str) -> None:
@@ -72,7 +72,7 @@ class Rude(Actor):
 class HalfSender(Rude):
     """Sends a part of a request, and waits; or nothing at all."""
 
-    async def misbehave(self, end: End, line: _Line) -> None:
+    async def misbehave(self, end: SimulatedEnd, line: _Line) -> None:
         settings = self.world.settings()
         head = f"POST {events_of('news:1')} HTTP/1.1\r\nhost: {self.node}\r\n"
         kind = self.random.choice(("silent", "head", "body", "idle"))
@@ -95,7 +95,7 @@ class HalfSender(Rude):
 class SlowReader(Rude):
     """Asks for much, and reads nothing of it."""
 
-    async def misbehave(self, end: End, line: _Line) -> None:
+    async def misbehave(self, end: SimulatedEnd, line: _Line) -> None:
         end.pause_reading()
         request = f"GET {events_of('news:1')}?since=earliest&limit=1000 HTTP/1.1\r\n"
         end.write(f"{request}host: {self.node}\r\n\r\n".encode() * PIPELINED)

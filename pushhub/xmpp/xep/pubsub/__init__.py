@@ -21,7 +21,7 @@ from pushhub.xmpp.xep.pubsub.feeds import Feeds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.server import XmppServer
 
 # What the first element in `<pubsub/>` says is to be done, by the iq's type.
 ACTIONS: Mapping[tuple[str, str], Handler] = {
@@ -62,7 +62,7 @@ def _dispatch(actions: Mapping[tuple[str, str], Handler]) -> Handler:
     return act
 
 
-def begin(server: Server) -> None:
+def begin(server: XmppServer) -> None:
     server.feeds = Feeds(server)
 
 

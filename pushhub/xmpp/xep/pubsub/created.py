@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from pushhub.xmpp.storage.key_value import register_name
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.storage.key_value import Registers
+    from pushhub.xmpp.storage.key_value import KeyValueStore
 
 # The index lies in so many registers, so that none grows beyond what one holds (256 KiB): about
 # 100,000 nodes.
 SHARDS = 16
 
 
-async def created(registers: Registers) -> set[str]:
+async def created(registers: KeyValueStore) -> set[str]:
     """The names of all of them.
 
     Raises:
@@ -26,7 +26,7 @@ async def created(registers: Registers) -> set[str]:
     return {node for shard in shards for node in shard or ()}
 
 
-async def index(registers: Registers, node: str, *, present: bool) -> None:
+async def index(registers: KeyValueStore, node: str, *, present: bool) -> None:
     """Add a node to the index, or take it out.
 
     Raises:

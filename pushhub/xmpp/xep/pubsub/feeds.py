@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushhub.hub.readers import Reader
-from pushhub.hub.subscription import Follow
+from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.grant import Action
 from pushhub.store.base import StoreError
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.routing.local_user import Home
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.local_user import LocalUser
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
 # Subscriptions of an account, or of a session; each is a hold.
 MAX_SUBSCRIPTIONS = 1000
@@ -37,10 +37,10 @@ def subscriptions_name(bare: str) -> str:
 class Feeds:
     """The subscriptions of the sessions of this node."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: XmppServer) -> None:
         self._server = server
         # Address → channel → what follows it. A bare address is told on all its sessions.
-        self._follows: dict[str, dict[str, Follow]] = {}
+        self._follows: dict[str, dict[str, Subscription]] = {}
         # Accounts that have blocked the service. They follow what they did, and are told nothing.
         self._muted: set[str] = set()
         # What was last told, to the next of many subscribers too.
@@ -62,7 +62,7 @@ class Feeds:
         }
 
     async def follow(
-        self, home: Home, address: str, channel: str, since: Since = Start.NOW
+        self, home: LocalUser, address: str, channel: str, since: Since = Start.NOW
     ) -> None:
         """Tell an address of this node of a channel's events from now on, or after a position.
 
@@ -76,7 +76,7 @@ class Feeds:
             where = partial(self._addresses, home, address)
             reader = Reader("BOSH", address, self._server.hub.now(), where)
             hub = self._server.hub
-            follow = Follow(hub, channel, take, since, gone=gone, reader=reader)
+            follow = Subscription(hub, channel, take, since, gone=gone, reader=reader)
             follows[channel] = follow
             try:
                 await follow.begin()
@@ -95,7 +95,7 @@ class Feeds:
             del self._follows[address]
         return True
 
-    async def arrived(self, session: Session) -> None:
+    async def arrived(self, session: XmppSession) -> None:
         """A session of an account is here: follow what the account has subscribed to.
 
         Raises:
@@ -112,14 +112,14 @@ class Feeds:
             if may(server, session, Action.READ, channel, record):
                 await self.follow(home, bare, channel)
 
-    def left(self, session: Session) -> None:
+    def left(self, session: XmppSession) -> None:
         """A session has ended."""
         self._drop(session.jid.text)
         if not session.home.sessions:
             self._drop(session.jid.bare)
             self._muted.discard(session.jid.bare)
 
-    def mute(self, home: Home, *, on: bool) -> None:
+    def mute(self, home: LocalUser, *, on: bool) -> None:
         """An account has blocked the service, or does not any more (XEP-0191 §3.3, §3.4)."""
         if on:
             self._muted.add(home.jid.bare)
@@ -130,22 +130,22 @@ class Feeds:
         for follow in self._follows.pop(address, {}).values():
             follow.stop()
 
-    def _subscribed(self, home: Home, data: Mapping[str, str]) -> None:
+    def _subscribed(self, home: LocalUser, data: Mapping[str, str]) -> None:
         self._server.spawn(self.follow(home, home.jid.bare, data["channel"]))
 
-    def _unsubscribed(self, home: Home, data: Mapping[str, str]) -> None:
+    def _unsubscribed(self, home: LocalUser, data: Mapping[str, str]) -> None:
         self.unfollow(home.jid.bare, data["channel"])
 
-    def _take(self, home: Home, address: str, event: Event) -> None:
+    def _take(self, home: LocalUser, address: str, event: Event) -> None:
         if self._last is None or self._last[0] is not event:
             self._last = (event, notification(event))
         self.tell(home, address, self._last[1], event.channel)
 
-    def _gone(self, home: Home, address: str, channel: str) -> None:
+    def _gone(self, home: LocalUser, address: str, channel: str) -> None:
         self.tell(home, address, deleted(channel), channel)
 
     def tell(
-        self, home: Home, address: str, inside: str, channel: str, event: Event | None = None
+        self, home: LocalUser, address: str, inside: str, channel: str, event: Event | None = None
     ) -> None:
         """Send a notification to an address: a session, or all of an account that want messages.
         With `event`, it was published some time ago."""
@@ -157,13 +157,13 @@ class Feeds:
             if expires is None or self._server.hub.clock() < expires:
                 session.write(message(service, session.jid.text, inside, event))
 
-    def _sessions(self, home: Home, address: str) -> list[Session]:
+    def _sessions(self, home: LocalUser, address: str) -> list[XmppSession]:
         """The sessions that notifications to an address reach."""
         if address == home.jid.bare:
             return [s for s in home.sessions.values() if s.priority >= 0]
         return [s for s in home.sessions.values() if s.jid.text == address]
 
-    def _addresses(self, home: Home, address: str) -> set[str]:
+    def _addresses(self, home: LocalUser, address: str) -> set[str]:
         """The IP addresses of those sessions' clients, for the console."""
         return {s.stream.client for s in self._sessions(home, address) if s.stream.client}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pushhub.log.event import Event
     from pushhub.xmpp.model.extension import Query
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.server import XmppServer
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -55,7 +55,7 @@ def most_items(record: Mapping[str, Any]) -> int:
     return items_of(record.get("max_items", MAX)) or MAX_LOOKED_THROUGH
 
 
-async def kept(server: Server, node: str, most: int) -> list[Event]:
+async def kept(server: XmppServer, node: str, most: int) -> list[Event]:
     """The last items of a channel that were not retracted, oldest first."""
     store = server.hub.store
     last = await store.read(node, Start.LAST, 1)

@@ -12,8 +12,8 @@ from pushhub.xmpp.xep.pubsub.errors import error
 
 if TYPE_CHECKING:
     from pushhub.xmpp.model.extension import Query
-    from pushhub.xmpp.routing.session import Session
-    from pushhub.xmpp.server import Server
+    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.server import XmppServer
 
 # XEP-0060 §4.1. What each affiliation adds to a grant.
 GIVES: dict[str, frozenset[Action]] = {
@@ -30,7 +30,7 @@ def node_name(node: str) -> str:
     return register_name("node", node)
 
 
-async def record_of(server: Server, node: str) -> dict[str, Any]:
+async def record_of(server: XmppServer, node: str) -> dict[str, Any]:
     """What owners have said: `title`, `description`, `access`, `last`, and `affiliations`."""
     return await server.registers.json(node_name(node)) or {}
 
@@ -73,7 +73,7 @@ async def require(query: Query, action: Action, node: str) -> dict[str, Any]:
 
 
 def may(
-    server: Server, session: Session, action: Action, node: str, record: dict[str, Any]
+    server: XmppServer, session: XmppSession, action: Action, node: str, record: dict[str, Any]
 ) -> bool:
     """Whether a session may do that with a channel."""
     affiliation = record.get("affiliations", {}).get(session.jid.bare, "none")
