@@ -23,20 +23,27 @@ LOOPS = {
     "origin/client/pool.py:OriginClient.ask": "a connection; sent again once",
     "origin/shared/fetcher.py:Fetcher._ask": "bytes; the body's end, 240 KiB or the "
     "origin's silence",
-    "origin/grip/gateway.py:GripGateway._answered": "2**n s and a random part; the hold's end cancels it",
+    "origin/grip/gateway.py:GripGateway._answered": "2**n s and a random part; the hold's end "
+    "cancels it",
     "origin/grip/gateway.py:read_body": "bytes; the body's end, a size or the origin's silence",
-    "origin/grip/stream.py:GripResponseStream._first": "bytes; the body's end or the origin's silence",
-    "origin/client/connection.py:UpstreamConnection.ask": "news of the connection; the response, its end or "
+    "origin/grip/stream.py:GripResponseStream._first": "bytes; the body's end or the origin's "
+    "silence",
+    "origin/client/connection.py:UpstreamConnection.ask": "news of the connection; the response, "
+    "its end or "
     "its silence",
-    "origin/client/connection.py:UpstreamConnection.piece": "news of the connection; a piece, its end or "
+    "origin/client/connection.py:UpstreamConnection.piece": "news of the connection; a piece, its "
+    "end or "
     "its silence",
-    "origin/client/connection.py:UpstreamConnection.wired": "news of the connection; a piece, its end or "
+    "origin/client/connection.py:UpstreamConnection.wired": "news of the connection; a piece, its "
+    "end or "
     "its silence",
-    "origin/exchange.py:ProxyExchange._write": "bytes and room; the body's end or either side's silence",
+    "origin/exchange.py:ProxyExchange._write": "bytes and room; the body's end or either side's "
+    "silence",
     "origin/shared/resource.py:Resource._looks": "a fetch; each round decides all requests from "
     "before it, and one that decides none is given up and told",
     "origin/shared/table.py:ResourceTable._clear": "30 s; no channel is left to delete",
-    "origin/client/response.py:UpstreamResponse.body": "bytes; the body's end or the origin's silence",
+    "origin/client/response.py:UpstreamResponse.body": "bytes; the body's end or the origin's "
+    "silence",
     "grip/sequence.py:ItemSequence._settle": "nothing; each round takes an item",
     "server/http1/proxy.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
     "server/server.py:Server._reroute": "the reading of routes; one round for each SIGHUP",
@@ -48,7 +55,8 @@ LOOPS = {
     "store/redis/idle.py:IdleWalk._walk": "a pause for each SCAN; the last key, or another's claim",
     "store/redis/idle.py:IdleWalk.run": "a pause between walks; the store's end cancels it",
     "store/redis/link.py:RedisLink.close": "the tasks' end",
-    "store/redis/link.py:RedisLink._keep": "a loss, then pauses that double; the link's end cancels it",
+    "store/redis/link.py:RedisLink._keep": "a loss, then pauses that double; the link's end "
+    "cancels it",
     "store/redis/link.py:RedisLink._watch": "a sleep; the link's end cancels it",
     "store/redis/sentinel.py:Sentinels.close": "the tasks' end, which are cancelled in each round",
     "store/redis/sentinel.py:Sentinels._listen": "a message or a second, and pauses that double "

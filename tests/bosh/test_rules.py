@@ -27,7 +27,7 @@ ROWS = {found[1]: found for found in ROW.finditer(PAGE.read_text())}
 # Rules that no test of ours can show: what is not there, or what a proxy does.
 UNSHOWN = {"O4", "P4"}
 
-CODE = [*sorted((ROOT / "pushhub" / "bosh").glob("*.py")), ROOT / "pushhub" / "web" / "bosh.py"]
+CODE = [*sorted((ROOT / "pushhub" / "bosh").glob("*.py")), ROOT / "pushhub" / "api" / "bosh.py"]
 CASES = {case.name for case in every()}
 MARKS = {mark for path in CODE for mark in re.findall(r"\[([A-Q]\d+)\]", path.read_text())}
 

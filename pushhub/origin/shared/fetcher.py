@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pushhub.http.accept import directives
 from pushhub.http.problem import Problem
@@ -32,6 +32,7 @@ MAX_RETRY_AFTER = 300.0
 class Fetched:
     """What the origin has now. `vary` are the headers that it varies by."""
 
+    result: ClassVar = "found"
     representation: Representation
     vary: frozenset[str]
 
@@ -40,11 +41,14 @@ class Fetched:
 class Unchanged:
     """The origin has what we had: 304."""
 
+    result: ClassVar = "unchanged"
+
 
 @dataclass(frozen=True, slots=True)
 class Alone:
     """This can be given to nobody else, for a reason that the log and `routes check` tell."""
 
+    result: ClassVar = "alone"
     reason: str
 
 
@@ -52,6 +56,7 @@ class Alone:
 class FetchFailed:
     """The origin could not say: a 5xx or a 429, or no answer at all."""
 
+    result: ClassVar = "failed"
     problem: Problem | None
     representation: Representation | None = None
     retry_after: float = 0.0
@@ -82,7 +87,7 @@ class Fetcher:
                 look = await self._ask(key, pairs, known)
             except Problem as problem:
                 look = FetchFailed(problem)
-        self.results[type(look).__name__.lower()] += 1
+        self.results[look.result] += 1
         return look
 
     async def _ask(self, key: Key, pairs: Pairs, known: Representation | None) -> Look:
