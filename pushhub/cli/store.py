@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,6 +13,9 @@ from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, say, say_json
 from pushhub.store.base import StoreError
 from pushhub.store.urls import sqlite_file
+
+if TYPE_CHECKING:
+    from pushhub.store.sqlite.backup import CheckReport
 
 _HELP = "Back up, restore, check and compact the log in SQLite; fence it in Redis."
 app = typer.Typer(help=_HELP, no_args_is_help=True)
