@@ -60,8 +60,3 @@ def pushhub(
     ),
 ) -> None:
     """A realtime push service for HTTP: a poll is a read of a log that is allowed to wait."""
-
-
-def main() -> None:
-    """What the `pushhub` command runs."""
-    app()

@@ -36,7 +36,7 @@ CHANNELS = 25
 TAILS_BYTES = 2 * 2**20
 LIGHT = (
     "import pushhub.hub.channels as shelf; import pushhub.server.collector as collector; "
-    "from pushhub.cli.app import main; "
+    "from pushhub.cli import main; "
     # No collection but those before a freeze, wherever in its count the process is.
     f"shelf.MAX_TAILS_BYTES = {TAILS_BYTES}; collector.THRESHOLDS = (10**9, 50, 100); main()"
 )
