@@ -20,8 +20,8 @@ from pushhub.server import taken
 from pushhub.server.banner import banner
 from pushhub.server.collector import Collector
 from pushhub.server.descriptors import Descriptors
-from pushhub.server.http1.context import ConnectionContext
-from pushhub.server.http1.handoff import Handoff
+from pushhub.server.http1.connection import Connection
+from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.server.reload import HANGUP
 from pushhub.server.sockets import port_of
 from pushhub.store.base import StoreError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pushhub.api.control import Control
-    from pushhub.server.http1.connection import Connection
     from pushhub.server.reload import Reload
     from pushhub.settings import Settings
 
@@ -70,7 +69,7 @@ class Server(uvicorn.Server):
         self._when_started = started
         self._controls = controls
         config = _config(app)
-        self.lobby = cast("ConnectionContext", config.http)
+        self.connections = cast("ConnectionFactory", config.http)
         super().__init__(config)
         self.collector = Collector(app.service.hub, self.server_state.connections)
 
@@ -90,7 +89,7 @@ class Server(uvicorn.Server):
         if settings.control_address is not None:
             await self._claim(self._controls, *settings.control_address, "--control")
         await super().startup(tcp)
-        await self._listen(self.config, self.lobby, unix)
+        await self._listen(self.config, self.connections, unix)
         public = port_of(self.servers[0].sockets[0])
         self.collector.start()
         Descriptors(self.app.service.hub).start()
@@ -123,15 +122,15 @@ class Server(uvicorn.Server):
         config = _config(control)
         config.load()
         # Its connections are among ours: they are drained and counted with them.
-        await self._listen(config, ConnectionContext(control), self._controls)
+        await self._listen(config, ConnectionFactory(control), self._controls)
 
     async def _listen(
-        self, config: uvicorn.Config, lobby: ConnectionContext, sockets: Sequence[socket.socket]
+        self, config: uvicorn.Config, factory: ConnectionFactory, sockets: Sequence[socket.socket]
     ) -> None:
         loop = asyncio.get_running_loop()
 
         def accepted() -> Connection:
-            return lobby(config, self.server_state, self.lifespan.state)
+            return factory(config, self.server_state, self.lifespan.state)
 
         for sock in sockets:
             create = loop.create_unix_server if sock.family == UNIX else loop.create_server
@@ -167,7 +166,7 @@ class Server(uvicorn.Server):
         await service.hub.drain(0)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
-            if isinstance(connection, Handoff):
+            if isinstance(connection, Connection):
                 connection.cut()
         await self.app.close()
         self.collector.stop()
@@ -197,7 +196,7 @@ def _config(app: App | Control) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=ConnectionContext(app),  # type: ignore[arg-type]
+        http=ConnectionFactory(app),  # type: ignore[arg-type]
         ws="auto",
         lifespan="off",  # the store is opened and closed here, where its sentence is heard
         proxy_headers=False,

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from pushhub.api.endpoints import Decision, Match
 from pushhub.app import create_app
 from pushhub.http.request import Request
-from pushhub.server.http1.context import ConnectionContext
+from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.server.http1.head import Head
 from pushhub.settings import Settings
 from tests.front.exchange import parse
@@ -43,7 +43,7 @@ class Taken:
 class Forgetful:
     """What remembers nothing."""
 
-    def manner(self, *_: object) -> None: ...
+    def headers(self, *_: object) -> None: ...
     def learn(self, *_: object) -> None: ...
 
 
@@ -74,19 +74,20 @@ class Front:
         config = uvicorn.Config(self.app, log_config=None, lifespan="off")
         config.load()
         state = ServerState()
-        self.lobby = ConnectionContext(self.app)
+        factory = ConnectionFactory(self.app)
+        self.context = factory.context
         self._watch(recall)
         listening = socket.create_server(("127.0.0.1", 0))
         self.address = listening.getsockname()
         self.connections = state.connections
         self.server = await self.loop.create_server(
-            lambda: self.lobby(config, state, {}), sock=listening
+            lambda: factory(config, state, {}), sock=listening
         )
 
     def _watch(self, recall: bool) -> None:
         """Write down every head that is parsed, and every body that reaches a face."""
-        lobby = self.lobby
-        parse_head, decide = lobby.head, lobby.faces.decide
+        context = self.context
+        parse_head, decide = context.head, context.endpoints.decide
 
         def parsed(head: bytes) -> Head:
             found = parse_head(head)
@@ -98,10 +99,10 @@ class Front:
                 self.taken[-1].body = request.body
             return decide(request, match)
 
-        lobby.head = parsed  # type: ignore[method-assign, assignment]
-        lobby.faces.decide = decided  # type: ignore[method-assign]
+        context.head = parsed  # type: ignore[method-assign, assignment]
+        context.endpoints.decide = decided  # type: ignore[method-assign]
         if not recall:
-            lobby.recall = Forgetful()  # type: ignore[assignment]
+            context.request_cache = Forgetful()  # type: ignore[assignment]
 
     def close(self) -> None:
         async def close() -> None:
@@ -182,10 +183,10 @@ class Front:
 
     async def _let_go(self) -> None:
         for _ in range(200):
-            if not self.lobby.hub.parked:
+            if not self.context.hub.parked:
                 return
             await asyncio.sleep(0.005)
-        raise AssertionError(f"{self.lobby.hub.parked} requests are held for nobody")
+        raise AssertionError(f"{self.context.hub.parked} requests are held for nobody")
 
 
 def h11_requests(raw: bytes) -> list[tuple[str, str, bytes | None]]:

@@ -110,7 +110,7 @@ def test_a_body_that_is_none_is_refused_while_the_page_waits_for_it() -> None:
 def test_a_body_that_never_ends(ended: bool) -> None:
     """Who stops in the middle of a page's body is let go after a while; who has gone, at once."""
     front = Front()
-    front.lobby.body_seconds = 60.0 if ended else 0.3
+    front.context.body_seconds = 60.0 if ended else 0.3
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await echoes(receive, send)

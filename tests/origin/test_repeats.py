@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from pushhub.app import create_app
 from pushhub.origin.shared.table import ResourceTable
-from pushhub.server.http1.context import ConnectionContext
+from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.server.http1.head import Head
 from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES
 from pushhub.settings import Settings
@@ -53,20 +53,19 @@ class Front:
         config = uvicorn.Config(self.app, log_config=None, lifespan="off")
         config.load()
         state = ServerState()
-        self.lobby = ConnectionContext(self.app)
-        parse = self.lobby.head
+        factory = ConnectionFactory(self.app)
+        self.context = factory.context
+        parse = self.context.head
 
         def parsed(raw: bytes) -> Head:
             self.parsed += 1
             return parse(raw)
 
-        self.lobby.head = parsed  # type: ignore[method-assign]
+        self.context.head = parsed  # type: ignore[method-assign]
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(
-            lambda: self.lobby(config, state, {}), sock=listening
-        )
+        self.server = await loop.create_server(lambda: factory(config, state, {}), sock=listening)
         self.connections = state.connections
         return self
 
@@ -284,4 +283,4 @@ async def test_what_turns_out_to_vary_is_understood_anew(front: Front, api: Mirr
 
 async def test_a_log_of_requests_has_every_one(api: Mirror) -> None:
     async with Front(origin=api.url, access_log=True) as front:
-        assert front.lobby.repeats is None
+        assert front.context.resource_cache is None

@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from pushhub.app import create_app
 from pushhub.bosh.body import HTTPBIND
-from pushhub.server.http1.context import ConnectionContext
+from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.settings import Settings
 from pushhub.store.memory import MemoryStore
 from pushhub.xml import XBOSH
@@ -92,10 +92,10 @@ async def house(**settings: Any) -> AsyncIterator[House]:
     await app.open()
     config = uvicorn.Config(app, log_config=None, lifespan="off")
     config.load()
-    state, lobby = ServerState(), ConnectionContext(app)
+    state, factory = ServerState(), ConnectionFactory(app)
     listening = socket.create_server(("127.0.0.1", 0), backlog=1000)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: lobby(config, state, {}), sock=listening)
+    server = await loop.create_server(lambda: factory(config, state, {}), sock=listening)
     try:
         yield House(app, listening.getsockname()[1])
     finally:

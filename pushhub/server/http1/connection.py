@@ -1,19 +1,11 @@
-"""The task-less driver: HTTP/1.1 connections whose held requests cost a few slotted objects.
+"""One client's HTTP/1.1 connection, without a task: a held request costs a few slotted objects.
 
-It is given to uvicorn as `http=`, and stays the connection's protocol. It parses one request at a
-time, whole, runs its face, and writes the answer, or waits for the hold to be completed. What no
-face answers it lends to uvicorn's own protocol (`guest.py`), one request at a time.
+uvicorn gets it as `http=`. It reads one whole request at a time, runs its endpoint, and writes the
+response, or waits until the hold is completed. Requests that belong to no endpoint go to a guest
+(`handoff.py`): uvicorn's own protocol, or the origin.
 
-A connection is in one of seven phases, and only `data_received`, `deliver`, `expire` and the
-transport's callbacks move it:
-
-    IDLE    between requests
-    HEAD    `buffer` has the start of a head
-    BODY    a body is arriving for `head`
-    HELD    `hold` will be completed with the answer
-    STREAM  `outlet` is being written to; `hold` is its present turn, if it waits
-    GUEST   uvicorn's protocol serves a request
-    LINGER  the last answer is written; what still comes is read and thrown away
+Its states and what moves it are in `states.py`. The connection moves in its transport's callbacks,
+in `deliver` and in `expire`; reader and writer do the work of these.
 """
 
 from __future__ import annotations
@@ -23,558 +15,374 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from pushhub.http.body import ChunkedBody, RequestBody, SizedBody, too_large
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
-from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.hold import Hold
 from pushhub.hub.stream import EventStream
 from pushhub.hub.wheel import OFF, TICK_SECONDS
 from pushhub.server.http1.handoff import Handoff
-from pushhub.server.http1.head import MAX_HEAD_BYTES, Head, check_start
+from pushhub.server.http1.head import MAX_HEAD_BYTES
 from pushhub.server.http1.limits import (
-    ASTERISK,
     LINGER_BYTES,
     LINGER_SECONDS,
     MAX_AHEAD_BYTES,
     SLICE_SECONDS,
     WRITE_HIGH_WATER,
 )
-from pushhub.server.http1.phase import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
-from pushhub.server.http1.proxy import OriginProxy
-from pushhub.server.http1.stream_writer import StreamWriter
+from pushhub.server.http1.states import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
+from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.api.endpoints import Match, Outcome
+    from pushhub.http.body import RequestBody
     from pushhub.server.http1.context import ConnectionContext
+    from pushhub.server.http1.head import Head
+    from pushhub.server.http1.header_lines import HeaderLines
     from pushhub.server.http1.request_cache import ClientHeaders
-    from pushhub.server.http1.response_headers import Extra
-    from pushhub.server.http1.uvicorn_request import UvicornRequest
+    from pushhub.server.http1.stream_framing import StreamFraming
 
 log = structlog.get_logger(__name__)
 
 
-class Connection(Handoff):
-    """One client's connection."""
+class Connection(asyncio.Protocol):
+    """The state of one connection."""
 
     __slots__ = (
         "advancing",
-        "ended",
+        "body",
+        "buffer",
+        "client_headers",
+        "context",
+        "framing",
+        "half_closed",
+        "handoff",
+        "head",
         "hold",
-        "manner",
+        "keep",
+        "lines",
         "match",
-        "outlet",
         "paused",
         "peer",
+        "since",
+        "state",
+        "tick",
+        "transport",
     )
 
-    def __init__(self, lobby: ConnectionContext) -> None:
-        self.lobby = lobby
-        self.phase = IDLE
+    def __init__(self, context: ConnectionContext) -> None:
+        self.context = context
+        self.state = IDLE
         self.buffer = b""
-        self.extra: Extra = lobby.extra
+        self.lines: HeaderLines = context.lines
         self.keep = True
         self.advancing = False
-        self.ended = False
+        self.half_closed = False
         self.paused = False
         self.tick = OFF
         self.since = 0.0
-        # None whenever nothing is under way, so that a parked connection holds on to nothing else.
+        # None between two requests, so that an idle connection keeps nothing else in memory.
         self.head: Head | None = None
         self.match: Match | None = None
         self.body: RequestBody | None = None
         self.hold: Hold | None = None
-        self.outlet: StreamWriter | None = None
-        self.guest: UvicornRequest | OriginProxy | None = None
+        self.framing: StreamFraming | None = None
+        self.handoff: Handoff | None = None
         self.peer: str | None = None
-        # What its headers meant the last time.
-        self.manner: ClientHeaders | None = None
+        # The meaning of its last headers.
+        self.client_headers: ClientHeaders | None = None
         self.transport: asyncio.Transport
 
     # The transport's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no asyncio.Transport, though they are all that one is.
+        # uvloop's transports do not inherit from asyncio.Transport.
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(WRITE_HIGH_WATER)
-        lobby = self.lobby
-        lobby.state.connections.add(self)  # type: ignore[arg-type]
-        self.since = lobby.now()
-        lobby.wheel.set(self, self.since + lobby.keep_alive_seconds)
+        context = self.context
+        context.server_state.connections.add(self)  # type: ignore[arg-type]
+        self.since = context.now()
+        context.wheel.set(self, self.since + context.keep_alive_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lobby.state.connections.discard(self)
-        self.lobby.wheel.clear(self)
+        context = self.context
+        context.server_state.connections.discard(self)
+        context.wheel.clear(self)
         hold, self.hold = self.hold, None
         if hold is not None and not hold.done:
             hold.drop()
-            self.lobby.hub.dropped(hold)
-        elif hold is None and self.outlet is not None:
-            self.outlet.leave()
-        if self.guest is not None:
-            self.guest.connection_lost(exc)
-            self.guest = None
-        self.outlet = self.body = self.head = self.match = None
+            context.hub.dropped(hold)
+        elif hold is None and self.framing is not None:
+            self.framing.leave()
+        if self.handoff is not None:
+            self.handoff.guest.connection_lost(exc)
+            self.handoff = None
+        self.framing = self.body = self.head = self.match = None
         self.buffer = b""
         self.keep = False
 
     def data_received(self, data: bytes) -> None:
-        phase = self.phase
-        if phase == IDLE and not self.buffer:
-            if not self.paused and self._recalled(data):
+        state = self.state
+        if state == IDLE and not self.buffer:
+            if not self.paused and self.context.reader.remembered(self, data):
                 return
             self.buffer = data
-            self._advance()
-        elif phase <= BODY:
+            self.advance()
+        elif state <= BODY:
             self.buffer += data
             if not self.paused:
-                self._advance()
+                self.advance()
             elif len(self.buffer) > MAX_AHEAD_BYTES:
                 self.transport.pause_reading()
-        elif phase == LINGER:
+        elif state == LINGER:
             self.since -= len(data) * LINGER_SECONDS / LINGER_BYTES
-            if self.lobby.now() - self.since > LINGER_SECONDS:
+            if self.context.now() - self.since > LINGER_SECONDS:
                 self.transport.abort()
         else:
-            self._ahead(data)
+            self._keep_ahead(data)
 
     def eof_received(self) -> bool:
-        # The client sends nothing more, and may still listen, as `nc` does: what it asked for
-        # before is answered. A wait is given up: whoever stops sending in the middle of one has
-        # gone, as nginx sees it too.
+        # A client that sends nothing more may still read, as `nc` does: earlier requests get their
+        # responses. A wait ends: nginx, too, takes a client that stops sending in a wait for one
+        # that has disconnected.
         hold = self.hold
-        if self.phase == HELD:
+        if self.state == HELD:
             stays = hold is None or not hold.waits
         else:
-            # A page that still reads its body would wait for what cannot come. An origin is not
-            # kept busy for a client that has probably gone, as nginx and Go see it too.
+            # A page that still reads its body would wait for what cannot come. The origin is not
+            # kept busy for a client that has probably disconnected; nginx and Go do the same.
             page = (
-                self.phase == GUEST
+                self.state == GUEST
                 and (self.body is None or self.body.done)
-                and type(self.guest) is not OriginProxy
+                and self.handoff is not None
+                and not self.handoff.is_proxy
             )
-            stays = page or (self.phase == IDLE and self.buffer != b"")
-        self.ended = stays
+            stays = page or (self.state == IDLE and self.buffer != b"")
+        self.half_closed = stays
         if not self.buffer:
             self.keep = False
         return stays
 
     def pause_writing(self) -> None:
         self.paused = True
-        self.since = self.lobby.now()
-        self.lobby.wheel.set(self, self.since + self.lobby.write_seconds)
-        if self.guest is not None:
-            self.guest.pause_writing()
+        self.since = self.context.now()
+        self.context.wheel.set(self, self.since + self.context.write_seconds)
+        if self.handoff is not None:
+            self.handoff.guest.pause_writing()
 
     def resume_writing(self) -> None:
         self.paused = False
         self.transport.set_write_buffer_limits(WRITE_HIGH_WATER)
-        if self.guest is not None:
-            self.guest.resume_writing()
+        if self.handoff is not None:
+            self.handoff.guest.resume_writing()
         else:
-            if self.phase == STREAM and self.hold is None:
-                self._turn()
-            self._advance()
+            if self.state == STREAM and self.hold is None:
+                self.context.writer.continue_stream(self)
+            self.advance()
 
     def shutdown(self) -> None:
-        """The server is leaving: close when nothing is under way."""
+        """The server leaves: close when no request is being served."""
         self.keep = False
-        if self.phase == IDLE:
+        if self.state == IDLE:
             self.transport.close()
-        elif self.guest is not None:
-            self.guest.shutdown()
+        elif self.handoff is not None:
+            self.handoff.guest.shutdown()
+
+    def cut(self) -> None:
+        """The process ends, whatever the connection is doing."""
+        if self.handoff is not None:
+            self.handoff.guest.cut()
+        elif self.transport.is_closing() and self.transport.get_write_buffer_size():
+            # The rest of a last response is lost: its end must not look like one.
+            reset(self.transport)
 
     # Requests
 
-    def _recalled(self, data: bytes) -> bool:
-        """Answer a request that is understood without being parsed; False if it is not."""
-        lobby, manner = self.lobby, self.manner
-        if manner is None or not data.endswith(manner.raw):
-            manner = lobby.recall.manner(data)
-            if manner is None:
-                return self._repeated(data)
-            self.manner = manner
-        if manner.expires is not None and lobby.hub.clock() >= manner.expires:
-            return False
-        poll = lobby.recall.poll(data[: -len(manner.raw)], manner)
-        if poll is None:
-            return self._repeated(data)
-        lobby.state.total_requests += 1
-        self.extra = manner.extra
-        outcome = poll if isinstance(poll, Response) else lobby.hub.hold(poll)
-        if isinstance(outcome, ChannelHold):
-            self.phase = HELD
-            self.hold = outcome
-            outcome.attach(self)
-        else:
-            assert isinstance(outcome, Response)
-            self._answer(outcome)
-        return True
-
-    def _advance(self) -> None:
-        """Go through what has arrived, as far as it goes. Answers are written in the order of the
+    def advance(self) -> None:
+        """Take what has arrived as far as it goes. Responses are written in the order of their
         requests.
         """
         if self.advancing:
             return
         self.advancing = True
-        end = self.lobby.now() + SLICE_SECONDS
+        context = self.context
+        end = context.now() + SLICE_SECONDS
         try:
             while self.buffer and not self.paused and not self.transport.is_closing():
-                if self.lobby.now() > end:
+                if context.now() > end:
                     if len(self.buffer) > MAX_AHEAD_BYTES:
                         self.transport.pause_reading()
-                    asyncio.get_running_loop().call_soon(self._advance)
+                    asyncio.get_running_loop().call_soon(self.advance)
                     return
-                if self.phase <= HEAD:
-                    if not self._take_head():
+                if self.state <= HEAD:
+                    if not context.reader.read_head(self):
                         break
-                elif self.phase == BODY:
-                    if not self._take_body():
+                elif self.state == BODY:
+                    if not context.reader.read_body(self):
                         break
-                elif not self._hurry():
+                elif not self._release():
                     break
         except Problem as problem:
-            self._refuse(problem)
+            self.refuse(problem)
         except Exception:
             # This may run in the middle of a fan-out, whose other readers must not suffer.
             log.exception("connection.failed")
             self.transport.abort()
         finally:
             self.advancing = False
-        if self.ended and self.phase <= BODY and not self.paused:
-            self._end(linger=False)
+        if self.half_closed and self.state <= BODY and not self.paused:
+            context.writer.end(self, linger=False)
         elif not self.transport.is_reading() and len(self.buffer) <= MAX_AHEAD_BYTES:
-            self._read_on()
+            self.resume_reading()
 
-    def _read_on(self) -> None:
-        if not self.ended and not self.transport.is_closing():
+    def resume_reading(self) -> None:
+        """Read from the transport again, unless the client has sent its last byte."""
+        if not self.half_closed and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def _take_head(self) -> bool:
-        """Begin the next request; False if its head is not all there."""
-        buffer = self.buffer
-        if buffer[0] in b"\r\n":
-            # An empty line before a request is to be ignored (RFC 9112 §2.2).
-            buffer = self.buffer = buffer.lstrip(b"\r\n")
-            if not buffer:
-                self.phase = IDLE
-                return False
-        end = buffer.find(b"\r\n\r\n")
-        if end < 0:
-            self._await_head(buffer)
-            return False
-        if end > MAX_HEAD_BYTES:
-            check_start(buffer)
-        raw = buffer[: end + 4]
-        self.buffer = buffer[end + 4 :]
-        self.phase = IDLE
-        self._begin(self.lobby.head(raw), raw)
-        return True
-
-    def _await_head(self, buffer: bytes) -> None:
-        check_start(buffer)
-        if self.phase == IDLE:
-            self.phase = HEAD
-            self.since = self.lobby.now()
-            self.lobby.wheel.set(self, self.since + self.lobby.head_seconds)
-
-    def _begin(self, head: Head, raw: bytes) -> None:
-        lobby = self.lobby
-        lobby.state.total_requests += 1
-        self.keep = self.keep and head.keep
-        match = lobby.faces.match(head.path)
-        self.head = head
-        self.extra = lobby.extras.of(lobby.faces.cors.variant(head.headers.get("origin")))
-        if match is None:
-            if head.path != "*" or lobby.origin is not None:
-                self._lend(head, raw)
-                return
-            match = ASTERISK
-        self.match = match
-        if head.length == 0:
-            self._run(b"", raw)
-            return
-        limit = match.max_body(head.method)
-        if head.length is not None and head.length > limit:
-            raise too_large(limit)
-        self._expect_body(head)
-        if head.expects and not self.buffer:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _expect_body(self, head: Head) -> None:
-        self.phase = BODY
-        self.body = ChunkedBody() if head.length is None else SizedBody(head.length)
-        if not self.buffer or head.length is None or len(self.buffer) < head.length:
-            self.since = self.lobby.now()
-            self.lobby.wheel.set(self, self.since + self.lobby.body_seconds)
-
-    def _take_body(self) -> bool:
-        """Take what has arrived of the body, and run the request when that is all; False if more
-        must come.
-        """
-        body, head, match = self.body, self.head, self.match
-        assert body is not None
-        taken = body.feed(self.buffer)
-        self.buffer = self.buffer[taken:]
-        assert head is not None
-        assert match is not None
-        limit = match.max_body(head.method)
-        if len(body.payload) > limit:
-            raise too_large(limit)
-        if not body.done:
-            return False
-        self.body = None
-        self._run(bytes(body.payload), None)
-        return True
-
-    def _run(self, body: bytes, raw: bytes | None) -> None:
-        """Run the request's face, and see its outcome through."""
-        lobby, head, match = self.lobby, self.head, self.match
-        assert head is not None
-        assert match is not None
-        decision = lobby.faces.decide(head.request(body, self.client, lobby.proxies), match)
-        poll = decision.poll
-        if poll is None:
-            outcome = decision.outcome
-            assert outcome is not None
-        else:
-            if raw is not None and lobby.access is None:
-                self.manner = lobby.recall.learn(raw, head, match, decision, self.extra)
-            held = lobby.hub.hold(poll)
-            assert not isinstance(held, Part)
-            outcome = held
-        self._see_through(outcome)
-
-    def _see_through(self, outcome: Outcome) -> None:
+    def conclude(self, outcome: Outcome) -> None:
+        """Write a response, park a hold or open a stream."""
         if isinstance(outcome, Hold):
             head = self.head
-            if outcome.waits and head is not None and self.lobby.access is None:
+            if outcome.waits and head is not None and self.context.access is None:
                 plain = head.keep and not head.http_1_0 and head.method != "HEAD"
                 if plain:
-                    # Nothing of the request is needed for its answer.
+                    # The response depends on nothing in the head.
                     self.head = self.match = None
-            self.phase = HELD
+            self.state = HELD
             self.hold = outcome
             outcome.attach(self)
         elif isinstance(outcome, Response):
-            self._answer(outcome)
+            self.context.writer.respond(self, outcome)
         else:
-            self._open(outcome)
+            self.context.writer.open_stream(self, outcome)
+
+    def hand_off(self, head: Head, raw: bytes) -> None:
+        """Have a guest serve the request."""
+        context = self.context
+        if head.upgrades and context.takes_over(head):
+            # Another protocol than HTTP comes next.
+            context.give_away(self, raw)
+            return
+        self.state = GUEST
+        self.handoff = Handoff(self, head)
+        self.handoff.begin(head, raw)
 
     @property
     def begun(self) -> float | None:
         """When the stream that is being written began; None without one."""
-        return None if self.outlet is None else self.outlet.begun
+        return None if self.framing is None else self.framing.begun
 
     @property
     def client(self) -> str:
-        """The address of the peer."""
+        """The address of the client."""
         if self.peer is None:
             peer = self.transport.get_extra_info("peername")
-            local = self.lobby.local_address
+            local = self.context.local_address
             self.peer = str(peer[0]) if isinstance(peer, tuple) else local(self.transport)
         return self.peer
 
-    def _ahead(self, data: bytes) -> None:
-        """More bytes while a request is being answered."""
+    def _keep_ahead(self, data: bytes) -> None:
+        """Keep bytes that arrive while a request is being served."""
         self.buffer += data
-        if self.phase != GUEST:
-            self._hurry()
-        elif self.body is not None and not self.body.done:
-            try:
-                self._forward()
-            except Problem:
-                # The guest may be in the middle of its answer; nothing of ours fits in there.
-                self.transport.abort()
+        if self.handoff is None:
+            self._release()
+        else:
+            self.handoff.received()
         if len(self.buffer) > MAX_AHEAD_BYTES and not self.transport.is_closing():
             self.transport.pause_reading()
 
-    def _hurry(self) -> bool:
-        """A whole next request releases a held one, for it is newer; False if it does not."""
+    def _release(self) -> bool:
+        """A whole newer request releases a held one; False if it does not."""
         hold = self.hold
-        if self.phase not in (HELD, STREAM) or not (
+        if self.state not in (HELD, STREAM) or not (
             b"\r\n\r\n" in self.buffer or len(self.buffer) > MAX_HEAD_BYTES
         ):
             return False
-        if self.phase == STREAM:
+        if self.state == STREAM:
             if hold is None:
                 return False
             self.hold = None
             hold.drop()
-            self._close_stream()
+            self.context.writer.close_stream(self)
             return True
-        hurried = None if hold is None else hold.hurry()
-        if hurried is False:
-            self.lobby.wheel.set(self, self.lobby.now() + TICK_SECONDS)
-        return bool(hurried)
+        released = None if hold is None else hold.hurry()
+        if released is False:
+            self.context.wheel.set(self, self.context.now() + TICK_SECONDS)
+        return bool(released)
 
-    def _refuse(self, problem: Problem) -> None:
-        """Answer what cannot go on, and part: the bytes after it cannot be told apart."""
-        hold, guest = self.hold, self.guest
-        self.hold = self.guest = self.outlet = self.body = None
+    def refuse(self, problem: Problem) -> None:
+        """Respond with a problem, and close: the bytes after it cannot be told apart."""
+        hold, handoff = self.hold, self.handoff
+        self.hold = self.handoff = self.framing = self.body = None
         if hold is not None:
             hold.drop()
         self.keep = False
         self.buffer = b""
-        if guest is not None:
-            guest.connection_lost(None)
-        self._answer(self.lobby.service.refuse(problem), linger=True)
+        if handoff is not None:
+            handoff.guest.connection_lost(None)
+        response = self.context.service.refuse(problem)
+        self.context.writer.respond(self, response, linger=True)
 
-    # Answers
+    # Delivery
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
         """Write what the hold was completed with, and go on with what has arrived since."""
         self.hold = None
+        writer = self.context.writer
         if isinstance(reply, Response):
-            self._answer(reply)
+            writer.respond(self, reply)
         elif isinstance(reply, Part):
-            assert self.outlet is not None
-            self._write(self.outlet.frame(reply))
-            self._turn()
+            assert self.framing is not None
+            writer.write(self, self.framing.frame(reply))
+            writer.continue_stream(self)
         elif isinstance(reply, EventStream):
-            self._open(reply)
-        if self.buffer or self.ended:
-            self._advance()
-
-    def _answer(self, answer: Response, *, linger: bool = False) -> None:
-        extra, head, lobby = self.extra, self.head, self.lobby
-        keep = self.keep and not lobby.hub.draining
-        tail = extra.keep if keep else extra.close
-        self.phase = IDLE
-        self.since = lobby.coarse
-        if head is None:
-            pieces = answer.pieces(tail)
-        else:
-            self.head = self.match = None
-            if keep and head.http_1_0:
-                tail = extra.stay
-            pieces = answer.pieces(tail) if head.method != "HEAD" else (answer.head(tail),)
-            if lobby.access is not None:
-                lobby.access(self.client, head, answer.status, sum(map(len, pieces)))
-        self._write(pieces)
-        if not keep:
-            self._end(linger=linger or bool(self.buffer))
-
-    def _write(self, pieces: tuple[bytes, ...]) -> None:
-        """Write what belongs together. A large piece stays in memory whole while a byte of it is
-        unsent, so nothing may be left of one when another is made.
-        """
-        transport = self.transport
-        body = pieces[1] if len(pieces) > 1 else pieces[0]
-        if len(body) <= WRITE_HIGH_WATER:
-            transport.writelines(pieces)
-            return
-        transport.set_write_buffer_limits(0)
-        transport.writelines(pieces)
-        if not self.paused:
-            transport.set_write_buffer_limits(WRITE_HIGH_WATER)
-
-    def _end(self, *, linger: bool) -> None:
-        """Close when what was written has left; `linger` when what still comes would reset it."""
-        transport = self.transport
-        self.keep = False
-        self.buffer = b""
-        if linger and transport.can_write_eof():
-            self.phase = LINGER
-            transport.write_eof()
-            self.since = self.lobby.now()
-            self.lobby.wheel.set(self, self.since + LINGER_SECONDS)
-        else:
-            self._close()
-
-    def _close(self) -> None:
-        """Close when what was written has left. A reader that does not take it is cut off: the
-        kernel would wait for it without end.
-        """
-        transport, now = self.transport, self.lobby.now()
-        transport.close()
-        if transport.get_write_buffer_size():
-            self.phase, self.since = LINGER, now
-            self.lobby.wheel.set(self, now + self.lobby.write_seconds)
-
-    # Streams
-
-    def _open(self, stream: EventStream) -> None:
-        head = self.head
-        # Of a request whose head was let go of while it was held, that is known.
-        outlet = StreamWriter(stream, chunked=head is None or not head.http_1_0)
-        self.keep = self.keep and outlet.chunked
-        keep = self.keep and not self.lobby.hub.draining
-        self.transport.write(outlet.opening(self.extra.keep if keep else self.extra.close))
-        if self.lobby.access is not None and head is not None:
-            self.lobby.access(self.client, head, stream.opening.status, 0)
-        self.phase = STREAM
-        self.outlet = outlet
-        self.head = self.match = None
-        self._turn()
-
-    def _turn(self) -> None:
-        """Write what the stream has, until it waits, ends, or the reader is behind."""
-        outlet = self.outlet
-        while outlet is not None and not self.paused and not self.transport.is_closing():
-            step = outlet.next()
-            if step is None:
-                self._close_stream()
-                return
-            if isinstance(step, Part):
-                self._write(outlet.frame(step))
-            else:
-                self.hold = step
-                step.attach(self)
-                return
-
-    def _close_stream(self) -> None:
-        outlet, self.outlet = self.outlet, None
-        assert outlet is not None
-        self.phase = IDLE
-        self.since = self.lobby.coarse
-        if outlet.chunked:
-            self.transport.write(outlet.end)
-        if not self.keep or self.lobby.hub.draining:
-            self._end(linger=False)
-        else:
-            self._advance()
+            writer.open_stream(self, reply)
+        if self.buffer or self.half_closed:
+            self.advance()
 
     # Time
 
     def expire(self) -> None:
         """A deadline of the connection has passed, or did not matter after all."""
-        lobby = self.lobby
-        now = lobby.now()
+        context = self.context
+        now = context.now()
         if self.paused:
-            self._due(now, lobby.write_seconds, self.transport.abort)
-        elif self.phase == LINGER:
+            self._due(now, context.write_seconds, self.transport.abort)
+        elif self.state == LINGER:
             self.transport.abort()
-        elif self.phase == BODY:
-            self._due(now, lobby.body_seconds, self._too_slow)
-        elif self.phase == HEAD:
-            self._due(now, lobby.head_seconds, self._too_slow)
-        elif self.phase == IDLE:
-            self._due(now, lobby.keep_alive_seconds, self._close)
+        elif self.state == BODY:
+            self._due(now, context.body_seconds, self._too_slow)
+        elif self.state == HEAD:
+            self._due(now, context.head_seconds, self._too_slow)
+        elif self.state == IDLE:
+            self._due(now, context.keep_alive_seconds, self._close)
         elif (
-            self.phase == GUEST
+            self.state == GUEST
             and self.body is not None
             and not self.body.done
             and self.transport.is_reading()
         ):
             # A page may take long; its client may not stop in the middle of a body.
-            self._due(now, lobby.body_seconds, self.transport.abort)
+            self._due(now, context.body_seconds, self.transport.abort)
         else:
-            lobby.wheel.set(self, now + lobby.keep_alive_seconds)
-            self._hurry()
+            context.wheel.set(self, now + context.keep_alive_seconds)
+            self._release()
 
     def _due(self, now: float, seconds: float, end: Callable[[], None]) -> None:
         if now - self.since >= seconds:
             end()
         else:
-            self.lobby.wheel.set(self, self.since + seconds)
+            self.context.wheel.set(self, self.since + seconds)
+
+    def _close(self) -> None:
+        self.context.writer.close(self)
 
     def _too_slow(self) -> None:
-        lobby = self.lobby
-        seconds = lobby.body_seconds if self.phase == BODY else lobby.head_seconds
-        self._refuse(Problem("timeout", f"This part of a request arrives in {seconds:g} seconds."))
+        context = self.context
+        seconds = context.body_seconds if self.state == BODY else context.head_seconds
+        self.refuse(Problem("timeout", f"This part of a request arrives in {seconds:g} seconds."))
 
     def __repr__(self) -> str:
-        return f"<Connection {NAMES[self.phase]}>"
+        return f"<Connection {NAMES[self.state]}>"

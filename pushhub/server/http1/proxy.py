@@ -1,7 +1,6 @@
-"""The origin as a guest on our connection: one request passes through, and we go on.
+"""The proxy to the origin as the guest of a connection, for one request.
 
-It stands where uvicorn's protocol stands for pages (`guest.py`), and writes the origin's response
-byte for byte: no date, no server, no other case of names.
+It writes the origin's response byte for byte: no date, no server, no other case of header names.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pushhub.log.grant import Grant
     from pushhub.polls.base import Poll
     from pushhub.server.http1.head import Head
-    from pushhub.server.http1.response_headers import Extra
+    from pushhub.server.http1.header_lines import HeaderLines
 
 # The headers that a reading face looks at, beside who asks. `tests/front/test_recall.py` holds it
 # to that.
@@ -95,14 +95,14 @@ class ClientHeaders:
     when the grant ends, in seconds since 1970.
     """
 
-    __slots__ = ("allowed", "asks", "expires", "extra", "grant", "raw")
+    __slots__ = ("allowed", "asks", "expires", "grant", "lines", "raw")
 
-    def __init__(self, raw: bytes, head: Head, grant: Grant, extra: Extra) -> None:
+    def __init__(self, raw: bytes, head: Head, grant: Grant, lines: HeaderLines) -> None:
         self.raw = raw
         self.asks = _one_of_a_kind(tuple(map(head.headers.get, READ_HEADERS)))
         self.grant = grant
         self.expires = grant.expires
-        self.extra = extra
+        self.lines = lines
         # The channel that the grant was last found to allow; most clients read one.
         self.allowed = ""
 
@@ -134,19 +134,19 @@ class RequestLine:
 class RequestCache:
     """The memory of one process."""
 
-    __slots__ = ("_faces", "_lines", "_manners")
+    __slots__ = ("_faces", "_headers", "_lines")
 
     def __init__(self, faces: Endpoints) -> None:
         self._faces = faces
         self._lines: Generations[RequestLine] = Generations()
-        self._manners: Generations[ClientHeaders] = Generations()
+        self._headers: Generations[ClientHeaders] = Generations()
 
-    def manner(self, data: bytes) -> ClientHeaders | None:
+    def headers(self, data: bytes) -> ClientHeaders | None:
         """What is known of the headers of a request, complete or not."""
-        return self._manners.get(data[data.find(b"\r\n") + 2 :])
+        return self._headers.get(data[data.find(b"\r\n") + 2 :])
 
     def learn(
-        self, raw: bytes, head: Head, match: Match, decision: Decision, extra: Extra
+        self, raw: bytes, head: Head, match: Match, decision: Decision, lines: HeaderLines
     ) -> ClientHeaders | None:
         """Remember what a request of these bytes came to, if the next of its kind comes to the
         same.
@@ -160,14 +160,14 @@ class RequestCache:
         rest = raw[end:]
         if len(rest) > MAX_HEADERS_BYTES:
             return None
-        manner = self._manners.get(rest)
-        if manner is None:
-            manner = ClientHeaders(rest, head, decision.grant, extra)
-            self._manners.put(rest, manner)
-        manner.allowed = decision.poll.wants[0].channel
-        return manner
+        headers = self._headers.get(rest)
+        if headers is None:
+            headers = ClientHeaders(rest, head, decision.grant, lines)
+            self._headers.put(rest, headers)
+        headers.allowed = decision.poll.wants[0].channel
+        return headers
 
-    def poll(self, line: bytes, manner: ClientHeaders) -> Poll | Response | None:
+    def poll(self, line: bytes, headers: ClientHeaders) -> Poll | Response | None:
         """The poll that a first line and known headers are; the refusal that they get; or None:
         parse them.
         """
@@ -176,18 +176,18 @@ class RequestCache:
             known = self._read(line)
             if known is None:
                 return None
-        poll = known.polls.get(manner.asks)
-        if poll is not None and poll.wants[0].channel == manner.allowed:
+        poll = known.polls.get(headers.asks)
+        if poll is not None and poll.wants[0].channel == headers.allowed:
             return poll
-        request = manner.request(known.path, known.query)
-        decision = self._faces.decide_for(request, known.match, manner.grant)
+        request = headers.request(known.path, known.query)
+        decision = self._faces.decide_for(request, known.match, headers.grant)
         poll = decision.poll
         if poll is None:
             return decision.outcome if isinstance(decision.outcome, Response) else None
-        manner.allowed = poll.wants[0].channel
+        headers.allowed = poll.wants[0].channel
         if len(known.polls) >= MAX_WAYS:
             known.polls.clear()
-        known.polls[manner.asks] = poll
+        known.polls[headers.asks] = poll
         return poll
 
     def _read(self, line: bytes) -> RequestLine | None:
@@ -203,4 +203,4 @@ class RequestCache:
         return known
 
     def __repr__(self) -> str:
-        return f"<Recall {len(self._lines)} lines, {len(self._manners)} manners>"
+        return f"<Recall {len(self._lines)} lines, {len(self._headers)} headers>"

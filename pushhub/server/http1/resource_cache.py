@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.table import Meaning, ResourceTable
     from pushhub.server.http1.head import Head
-    from pushhub.server.http1.proxy import ProxyHost
-    from pushhub.server.http1.response_headers import Extra
+    from pushhub.server.http1.header_lines import HeaderLines
+    from pushhub.server.http1.interfaces import ClientConnection
 
 # A value that no two parsers could read differently; it ends no line. Tags are hashes or numbers.
 _TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r\n)")
@@ -33,11 +33,11 @@ _TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r
 class CachedResource:
     """What a request means, and the header lines that go with its answers."""
 
-    __slots__ = ("extra", "meaning", "tagged")
+    __slots__ = ("lines", "meaning", "tagged")
 
-    def __init__(self, meaning: Meaning, extra: Extra, *, tagged: bool) -> None:
+    def __init__(self, meaning: Meaning, lines: HeaderLines, *, tagged: bool) -> None:
         self.meaning = meaning
-        self.extra = extra
+        self.lines = lines
         # Whether the value of its `If-None-Match` was taken out.
         self.tagged = tagged
 
@@ -51,16 +51,20 @@ class ResourceCache:
         self._sharing = sharing
         self._memory: Generations[CachedResource] = Generations()
 
-    def outcome(self, data: bytes, host: ProxyHost) -> tuple[Response | Hold, Extra] | None:
-        """What becomes of a request on a connection of `host`, if it is whole and its like was seen
-        before, and the origin need not be asked; None: parse it.
+    def outcome(
+        self, data: bytes, connection: ClientConnection
+    ) -> tuple[Response | Hold, HeaderLines] | None:
+        """The outcome of a request, if it is whole, its like was seen before and it needs no fetch;
+        None: parse it.
         """
         tags = _TAGS.search(data)
         known = self._memory.get(data if tags is None else _without(data, tags))
         if known is None or known.tagged is (tags is None):
             return None
         trusted = known.meaning.trusted
-        if trusted is not None and trusted is not self._sharing.origin.proxies.trusts(host.client):
+        if trusted is not None and trusted is not self._sharing.origin.proxies.trusts(
+            connection.client
+        ):
             return None
         condition: WaitCondition | None = known.meaning.condition
         if tags is not None:
@@ -68,9 +72,9 @@ class ResourceCache:
             if condition is None:
                 return None
         outcome = self._sharing.again(known.meaning, condition)
-        return None if outcome is None else (outcome, known.extra)
+        return None if outcome is None else (outcome, known.lines)
 
-    def learn(self, raw: bytes, head: Head, meaning: Meaning, extra: Extra) -> None:
+    def learn(self, raw: bytes, head: Head, meaning: Meaning, lines: HeaderLines) -> None:
         """Remember what a request of these bytes means, if the next of its kind means the same."""
         if head.method != "GET" or head.http_1_0 or not head.keep or head.length != 0:
             return
@@ -81,7 +85,7 @@ class ResourceCache:
         if tags is not None and head.headers.get("if-none-match") != tags[2].decode():
             # There are two of them, which count as one.
             return
-        self._memory.put(key, CachedResource(meaning, extra, tagged=tags is not None))
+        self._memory.put(key, CachedResource(meaning, lines, tagged=tags is not None))
 
     def __repr__(self) -> str:
         return f"<Repeats {len(self._memory)}>"

@@ -10,7 +10,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from pushhub.app import App
-from pushhub.server.http1.context import ConnectionContext
+from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class Node:
         # What the console says of a process must not depend on this one.
         self.app.service.desk.process |= {"node": self.name, "pid": 1}
         await self.app.open()
-        lobby = ConnectionContext(self.app)
+        factory = ConnectionFactory(self.app)
         # `Any`: uvicorn calls what it is given, and asks for a class.
-        http: Any = lobby
+        http: Any = factory
         config = Config(self.app, http=http, ws="none", lifespan="off", log_config=None)
         config.load()
         state = ServerState()
-        self._listener = self._network.listen(self.name, PORT, lambda: lobby(config, state, {}))
+        self._listener = self._network.listen(self.name, PORT, lambda: factory(config, state, {}))
         self.is_up = self.accepts = True
 
     def serve(self, exchange: Exchange, scope: dict[str, Any]) -> None:

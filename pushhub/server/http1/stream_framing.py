@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
-class StreamWriter:
+class StreamFraming:
     """Asks the stream for one step after the other, and remembers what the last one wrote.
 
     HTTP/1.0 has no chunks: there the body ends with the connection (RFC 9112 §6.3).

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pushhub.api.cors import Variant
 
 
-class Extra:
+class HeaderLines:
     """The lines of one CORS variant. Connections share it, and it is made anew every second."""
 
     __slots__ = ("close", "keep", "stay", "variant")
@@ -28,25 +28,25 @@ class Extra:
         self.stay = self.keep + b"connection: keep-alive\r\n"
 
 
-class Extras:
-    """An Extra for each variant that was asked for."""
+class HeaderLinesTable:
+    """An HeaderLines for each variant that was asked for."""
 
     def __init__(self, now: float) -> None:
-        self._extras: dict[Variant, Extra] = {}
+        self._lines: dict[Variant, HeaderLines] = {}
         self._date = _line(now)
 
-    def of(self, variant: Variant) -> Extra:
+    def of(self, variant: Variant) -> HeaderLines:
         """The lines of a variant."""
-        extra = self._extras.get(variant)
-        if extra is None:
-            extra = self._extras[variant] = Extra(variant, self._date)
-        return extra
+        lines = self._lines.get(variant)
+        if lines is None:
+            lines = self._lines[variant] = HeaderLines(variant, self._date)
+        return lines
 
     def refresh(self, now: float) -> None:
         """Write the date anew; to be called every second. `now` is in seconds since 1970."""
         self._date = _line(now)
-        for extra in self._extras.values():
-            extra.refresh(self._date)
+        for lines in self._lines.values():
+            lines.refresh(self._date)
 
 
 def _line(now: float) -> bytes:

@@ -1,0 +1,136 @@
+"""Writes responses and streams, and closes connections when they are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushhub.http.response import Part
+from pushhub.server.http1.limits import LINGER_SECONDS, WRITE_HIGH_WATER
+from pushhub.server.http1.states import IDLE, LINGER, STREAM
+from pushhub.server.http1.stream_framing import StreamFraming
+
+if TYPE_CHECKING:
+    from pushhub.http.response import Response
+    from pushhub.hub.stream import EventStream
+    from pushhub.server.http1.context import ConnectionContext
+    from pushhub.server.http1.interfaces import ClientConnection
+
+
+class ResponseWriter:
+    """The writer of all connections of a process."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: ConnectionContext) -> None:
+        self._context = context
+
+    # Responses
+
+    def respond(
+        self, connection: ClientConnection, response: Response, *, linger: bool = False
+    ) -> None:
+        """Write a response; the connection is idle after it, or ends."""
+        lines, head, context = connection.lines, connection.head, self._context
+        keep = connection.keep and not context.hub.draining
+        tail = lines.keep if keep else lines.close
+        connection.state = IDLE
+        connection.since = context.coarse
+        if head is None:
+            pieces = response.pieces(tail)
+        else:
+            connection.head = connection.match = None
+            if keep and head.http_1_0:
+                tail = lines.stay
+            pieces = response.pieces(tail) if head.method != "HEAD" else (response.head(tail),)
+            if context.access is not None:
+                context.access(connection.client, head, response.status, sum(map(len, pieces)))
+        self.write(connection, pieces)
+        if not keep:
+            self.end(connection, linger=linger or bool(connection.buffer))
+
+    def write(self, connection: ClientConnection, pieces: tuple[bytes, ...]) -> None:
+        """Write what belongs together. A large piece stays in memory whole while a byte of it is
+        unsent, so nothing may be left of one when another is made.
+        """
+        transport = connection.transport
+        body = pieces[1] if len(pieces) > 1 else pieces[0]
+        if len(body) <= WRITE_HIGH_WATER:
+            transport.writelines(pieces)
+            return
+        transport.set_write_buffer_limits(0)
+        transport.writelines(pieces)
+        if not connection.paused:
+            transport.set_write_buffer_limits(WRITE_HIGH_WATER)
+
+    # Streams
+
+    def open_stream(self, connection: ClientConnection, stream: EventStream) -> None:
+        """Write the head of a stream, and its first parts."""
+        head, lines, context = connection.head, connection.lines, self._context
+        # A hold keeps no head of a request that is known to take chunks.
+        framing = StreamFraming(stream, chunked=head is None or not head.http_1_0)
+        connection.keep = connection.keep and framing.chunked
+        keep = connection.keep and not context.hub.draining
+        connection.transport.write(framing.opening(lines.keep if keep else lines.close))
+        if context.access is not None and head is not None:
+            context.access(connection.client, head, stream.opening.status, 0)
+        connection.state = STREAM
+        connection.framing = framing
+        connection.head = connection.match = None
+        self.continue_stream(connection)
+
+    def continue_stream(self, connection: ClientConnection) -> None:
+        """Write what the stream has, until it waits, ends, or the client reads too slowly."""
+        framing, transport = connection.framing, connection.transport
+        while framing is not None and not connection.paused and not transport.is_closing():
+            step = framing.next()
+            if step is None:
+                self.close_stream(connection)
+                return
+            if isinstance(step, Part):
+                self.write(connection, framing.frame(step))
+            else:
+                connection.hold = step
+                step.attach(connection)
+                return
+
+    def close_stream(self, connection: ClientConnection) -> None:
+        """Write the end of a stream."""
+        framing, connection.framing = connection.framing, None
+        assert framing is not None
+        connection.state = IDLE
+        connection.since = self._context.coarse
+        if framing.chunked:
+            connection.transport.write(framing.end)
+        if not connection.keep or self._context.hub.draining:
+            self.end(connection, linger=False)
+        else:
+            connection.advance()
+
+    # Ends
+
+    def end(self, connection: ClientConnection, *, linger: bool) -> None:
+        """Close when everything is written; `linger` if unread bytes would reset it before the
+        client has read the response.
+        """
+        transport, context = connection.transport, self._context
+        connection.keep = False
+        connection.buffer = b""
+        if linger and transport.can_write_eof():
+            connection.state = LINGER
+            transport.write_eof()
+            connection.since = context.now()
+            context.wheel.set(connection, connection.since + LINGER_SECONDS)
+        else:
+            self.close(connection)
+
+    def close(self, connection: ClientConnection) -> None:
+        """Close when everything is written. A client that does not read it is cut off: the kernel
+        would wait for it without end.
+        """
+        transport, context = connection.transport, self._context
+        now = context.now()
+        transport.close()
+        if transport.get_write_buffer_size():
+            connection.state, connection.since = LINGER, now
+            context.wheel.set(connection, now + context.write_seconds)
