@@ -1,4 +1,4 @@
-"""The composition root: everything is put together here, once, and nowhere else."""
+"""The composition root: the application is put together here."""
 
 from __future__ import annotations
 

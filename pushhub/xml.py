@@ -1,4 +1,4 @@
-"""XML as XMPP uses it (RFC 6120 §11): elements, text and namespaces, and nothing else.
+"""XML for XMPP (RFC 6120 §11): elements, text and namespaces, and nothing else.
 
 An `Element` is what was parsed or what is to be written; it is immutable, and may be shared. What
 is parsed comes from strangers, so there is no document type, entity, comment or processing

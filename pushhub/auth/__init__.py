@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do: API keys, tokens and tickets.
+"""Credentials and the grants that they give: API keys, tokens and tickets.
 
 Everything here is synchronous, and the clock is passed in.
 """

@@ -1,4 +1,4 @@
-"""The load that `pushhub bench` and the project's own benchmarks put on a server.
+"""The load generator of `pushhub bench` and of the project's benchmarks.
 
 A run is driven from one synchronous process (`crew`, `target`, `scenarios`), while the clients live
 in generator processes of their own (`generator`, `poller`), so that measuring does not disturb what

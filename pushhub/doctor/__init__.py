@@ -1,4 +1,4 @@
-"""What may be wrong with a deployment: the settings, this machine, and the store that they name.
+"""Checks of a deployment: its settings, its machine and its store.
 
 It looks and measures, and changes nothing that stays.
 """

@@ -1,1 +1,1 @@
-"""The hub: who waits on what, and how the news reaches them."""
+"""The hub: channels in memory, holds, and the delivery of events to them."""

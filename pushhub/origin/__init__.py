@@ -1,1 +1,1 @@
-"""The user's REST server behind pushhub: requests on their way to it, and what it takes part in."""
+"""The REST server behind pushhub: proxying, shared resources and GRIP."""

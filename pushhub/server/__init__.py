@@ -1,4 +1,4 @@
-"""The process: listening, draining and leaving; or several of them, on one address."""
+"""The process: sockets, start, drain, workers, and HTTP/1.1 connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting of pushhub: one model, filled from flags, the environment and a TOML file."""
+"""The settings: one model, filled from flags, environment and TOML."""
 
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.model import Settings

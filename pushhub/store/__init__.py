@@ -1,1 +1,1 @@
-"""Where the log lives: in memory, in one SQLite file, or in Redis."""
+"""The stores of the log: memory, SQLite and Redis, behind one interface."""

@@ -1,4 +1,4 @@
-"""A small XMPP server that lives on the hub: accounts, chat, presence, archives and PubSub.
+"""An XMPP server on the hub: accounts, chat, presence, archives and PubSub.
 
 It knows no transport. A transport (BOSH, later WebSocket) opens a `Stream`, gives it elements and
 writes those that come back.

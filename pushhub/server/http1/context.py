@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from pushhub.api.control import Control
     from pushhub.app import App
     from pushhub.server.http1.head import Head
-    from pushhub.server.http1.interfaces import ClientConnection, Guest, Reader, Writer
+    from pushhub.server.http1.interfaces import (
+        ClientConnection,
+        Guest,
+        ReaderInterface,
+        WriterInterface,
+    )
     from pushhub.server.http1.proxy import ProxyHost
     from pushhub.server.http1.uvicorn_request import UvicornHost
 
@@ -45,8 +50,8 @@ REFRESH_SECONDS = 1.0
 class ConnectionContext:
     """What a listener gives to its connections. One reader and one writer serve all of them."""
 
-    reader: Reader
-    writer: Writer
+    reader: ReaderInterface
+    writer: WriterInterface
     config: Config
     server_state: ServerState
     app_state: dict[str, Any]

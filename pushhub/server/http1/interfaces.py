@@ -91,7 +91,7 @@ class ClientConnection(Protocol):
         """Have a guest serve the request."""
 
 
-class Reader(Protocol):
+class ReaderInterface(Protocol):
     """Reads requests from the buffer of a connection."""
 
     def remembered(self, connection: ClientConnection, data: bytes) -> bool:
@@ -104,7 +104,7 @@ class Reader(Protocol):
         """Read the body and run the request; False if the body is incomplete."""
 
 
-class Writer(Protocol):
+class WriterInterface(Protocol):
     """Writes responses and streams, and closes connections."""
 
     def respond(

@@ -15,8 +15,8 @@ MEANINGS = {
     LINGER: "the last response is written; bytes that still arrive are discarded",
 }
 
-# State → event → next state. ARCHITECTURE.md draws this table, and
-# `tests/server/test_states.py` compares it with what connections do.
+# State → event → next state. ARCHITECTURE.md draws this table, and `tests/server/test_states.py`
+# compares it with what connections do.
 TRANSITIONS = {
     IDLE: {
         "part of a head": HEAD,
@@ -24,31 +24,23 @@ TRANSITIONS = {
         "a request that waits": HELD,
         "a request for a stream": STREAM,
         "a page, or a request for the origin": GUEST,
-        "a last response, or a malformed request": LINGER,
+        "the last response is written": LINGER,
     },
-    HEAD: {
-        "the rest of the head": IDLE,
-        "a malformed head, or its deadline": LINGER,
-    },
+    HEAD: {"the rest of the head, or a refusal": IDLE},
     BODY: {
-        "the whole body, and its response": IDLE,
-        "the whole body of a request that waits": HELD,
-        "a malformed body, or its deadline": LINGER,
+        "the response, or a refusal": IDLE,
+        "the body of a request that waits": HELD,
     },
     HELD: {
-        "a response": IDLE,
+        "the response": IDLE,
         "the opening of a stream": STREAM,
-        "a last response": LINGER,
     },
-    STREAM: {
-        "the end of the stream, or a newer request": IDLE,
-        "a slow reader at the end": LINGER,
-    },
+    STREAM: {"its end, or a newer request": IDLE},
     GUEST: {
         "the end of its response": IDLE,
         "a request that waits": HELD,
         "a GRIP stream": STREAM,
-        "a body that is not read": LINGER,
+        "a response before the end of the body": LINGER,
     },
     LINGER: {},
 }

@@ -21,7 +21,7 @@ SLACK_SECONDS = 0.5
 DELIVERY_SECONDS = 2.0
 
 
-class Finding(NamedTuple):
+class BrokenPromise(NamedTuple):
     """A promise that was broken."""
 
     at: float
@@ -50,7 +50,7 @@ class Oracle:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.findings: list[Finding] = []
+        self.findings: list[BrokenPromise] = []
         self.acknowledged: dict[str, list[Acknowledged]] = defaultdict(list)
         self._places: dict[tuple[str, str, int], Acknowledged] = {}
         # Channel and node → the values that were seen there, each with when.
@@ -59,7 +59,7 @@ class Oracle:
 
     def find(self, kind: str, actor: str, text: str) -> None:
         """A promise was broken."""
-        finding = Finding(self._world.now(), kind, actor, text)
+        finding = BrokenPromise(self._world.now(), kind, actor, text)
         self.findings.append(finding)
         self._world.tell(actor, f"!! {kind}: {text}")
 

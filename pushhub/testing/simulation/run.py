@@ -13,7 +13,7 @@ from pushhub.testing.simulation.loop import BusyLoop, Deadlock, SimulatedLoop
 from pushhub.testing.simulation.world import World, capture_log
 
 if TYPE_CHECKING:
-    from pushhub.testing.simulation.oracle import Finding
+    from pushhub.testing.simulation.oracle import BrokenPromise
     from pushhub.testing.simulation.plan import Plan
 
 # After the last client has left: longer than every linger, sweep and retention of what pushhub
@@ -27,7 +27,7 @@ class Verdict:
     """What a run came to."""
 
     plan: Plan
-    findings: list[Finding]
+    findings: list[BrokenPromise]
     story: list[str]
     virtual_seconds: float = 0.0
     requests: int = 0

@@ -1,0 +1,60 @@
+"""One vocabulary: each class has a name of its own, and words of the old dialect do not return."""
+
+import ast
+import re
+from collections import defaultdict
+
+from tests.arch.test_structure import MODULES, ROOT, tree
+
+GLOSSARY = ROOT / "docs" / "glossary.md"
+MOST_TERMS = 40
+
+# Word of a name → the field's term.
+BANNED = {
+    "answer": "response",
+    "face": "endpoint",
+    "wish": "request",
+    "lobby": "context",
+    "shelf": "channels",
+    "doubt": "feed monitor",
+    "passage": "exchange",
+    "taker": "waiter",
+    "verbatim": "raw response",
+    "witness": "observer",
+    "recall": "cache",
+    "manner": "headers",
+}
+
+
+def words(name: str) -> set[str]:
+    """The words of a name in snake or camel case, in lower case and without a plural's s."""
+    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    return {part.lower().removesuffix("s") for part in parts} | {part.lower() for part in parts}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places = defaultdict(list)
+    for name, path in MODULES.items():
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(name)
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_names_of_classes_and_modules_are_the_fields_terms() -> None:
+    found = [
+        f"{name}: {one}"
+        for name, path in MODULES.items()
+        for one in (
+            path.stem,
+            *(node.name for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)),
+        )
+        if words(one) & BANNED.keys()
+    ]
+    assert not found
+
+
+def test_the_glossary_is_short() -> None:
+    terms = re.findall(r"^\| \*\*(.+?)\*\* \|", GLOSSARY.read_text(), re.MULTILINE)
+    assert 20 <= len(terms) <= MOST_TERMS
+    assert len(set(terms)) == len(terms)
