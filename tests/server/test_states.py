@@ -23,7 +23,7 @@ class Recorded(Connection):
     __slots__ = ("_state",)
 
     @property
-    def state(self) -> int:  # type: ignore[override]
+    def state(self) -> int:
         return self._state
 
     @state.setter
