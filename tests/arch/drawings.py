@@ -52,7 +52,7 @@ def drawn(page: str) -> str:
     for name, drawing in (("rooms", rooms()), ("states", states())):
         page, count = re.subn(
             rf"(<!-- drawing: {name} -->\n```text\n).*?(```)",
-            lambda found, drawing=drawing: found[1] + drawing + "\n" + found[2],
+            lambda found: f"{found[1]}{drawing}\n{found[2]}",  # noqa: B023
             page,
             flags=re.DOTALL,
         )
