@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -137,6 +137,19 @@ class Decision:
     grant: Grant | None = None
 
 
+class EndpointObserver(Protocol):
+    """The methods that `Endpoints` calls on its `observer`, around each request that it decides.
+
+    Repeated polls are decided from a cache, and are not seen.
+    """
+
+    def asked(self, request: Request) -> None:
+        """A request is about to be decided."""
+
+    def decided(self, request: Request, decision: Decision) -> None:
+        """A request was decided."""
+
+
 class Endpoints:
     """The faces of one service, under `prefix`. Whom it `trusts` needs no key."""
 
@@ -151,6 +164,7 @@ class Endpoints:
     ) -> None:
         self.service = service
         self._trusts = trusts
+        self.observer: EndpointObserver | None = None
         self.cors = cors
         self._fixed = {
             prefix + path: Match(route, None)
@@ -182,31 +196,40 @@ class Endpoints:
         """Run a face up to the point where the hub is asked: the poll that it made of the request,
         or what it is answered with.
         """
-        service = self.service
+        observer = self.observer
+        if observer is not None:
+            observer.asked(request)
         try:
-            if request.method == "OPTIONS":
-                return Decision(self.cors.preflight(match.route.methods))
-            face = match.face(request.method)
-            if face is None:
-                allowed = ", ".join(match.route.methods)
-                raise Problem(
-                    "method-not-allowed",
-                    f"This address answers {allowed}.",
-                    headers=((b"allow", allowed.encode()),),
-                )
-            if ticket := _ticket(request, face):
-
-                def run(grant: Grant) -> Outcome:
-                    return self._held(self.decide_for(request, match, grant))
-
-                return Decision(redeem(service, ticket, run))
-            if self._trusts is not None:
-                request.trusted = self._trusts(request)
-            admit = face.admit
-            grant = admit(service, request) if admit else service.authority.grant(request)
-            return self._run(face, request, match, grant)
+            decision = self._decide(request, match)
         except Exception as error:
-            return self._refused(error, request, match)
+            decision = self._refused(error, request, match)
+        if observer is not None:
+            observer.decided(request, decision)
+        return decision
+
+    def _decide(self, request: Request, match: Match) -> Decision:
+        service = self.service
+        if request.method == "OPTIONS":
+            return Decision(self.cors.preflight(match.route.methods))
+        face = match.face(request.method)
+        if face is None:
+            allowed = ", ".join(match.route.methods)
+            raise Problem(
+                "method-not-allowed",
+                f"This address answers {allowed}.",
+                headers=((b"allow", allowed.encode()),),
+            )
+        if ticket := _ticket(request, face):
+
+            def run(grant: Grant) -> Outcome:
+                return self._held(self.decide_for(request, match, grant))
+
+            return Decision(redeem(service, ticket, run))
+        if self._trusts is not None:
+            request.trusted = self._trusts(request)
+        admit = face.admit
+        grant = admit(service, request) if admit else service.authority.grant(request)
+        return self._run(face, request, match, grant)
 
     def decide_for(self, request: Request, match: Match, grant: Grant) -> Decision:
         """`decide`, for somebody whose grant is known."""

@@ -24,7 +24,7 @@ from pushhub.console.snapshot import FEED, bounds
 from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
-from pushhub.hub.hold import ConsoleHold
+from pushhub.hub.channel_hold import ConsoleHold
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.event import check_label

@@ -9,7 +9,7 @@ from pushhub.log.cursor import Cursor
 from pushhub.polls.base import At
 
 if TYPE_CHECKING:
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
     from pushhub.log.cursor import Since
     from pushhub.log.event import Event
     from pushhub.log.read import Page

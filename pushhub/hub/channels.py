@@ -9,7 +9,7 @@ from pushhub.hub.channel import Channel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
     from pushhub.log.event import Event
     from pushhub.log.read import Page
 

@@ -11,7 +11,7 @@ from pushhub.polls.base import ChannelRead, Positions, resume, unreadable
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
     from pushhub.hub.hub import Hub
     from pushhub.log.cursor import Cursor
     from pushhub.log.read import Read

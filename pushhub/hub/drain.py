@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.hub.hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub

@@ -13,11 +13,12 @@ from pushhub.polls.base import Positions, resume
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
+    from pushhub.hub.channels import ChannelTable
     from pushhub.hub.stats import Stats
     from pushhub.log.read import Read
     from pushhub.polls.base import ChannelRead
@@ -86,11 +87,20 @@ class Job:
 class Fanout:
     """The jobs under way, in the order of their events."""
 
-    __slots__ = ("_busy", "_jobs", "_loop", "_stats")
+    __slots__ = ("_busy", "_channels", "_jobs", "_loop", "_resume", "_stats")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stats: Stats) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        stats: Stats,
+        channels: ChannelTable,
+        resume: Callable[[ChannelHold, Channel], None],
+    ) -> None:
+        """`resume` lets a hold wait on, when the event was nothing to it."""
         self._loop = loop
         self._stats = stats
+        self._channels = channels
+        self._resume = resume
         self._jobs: deque[Job] = deque()
         # A slice is under way, or will be.
         self._busy = False
@@ -122,11 +132,11 @@ class Fanout:
             for hold in job.holds:
                 if not hold.done and hold.at is None:
                     # It is still being read for, and will see the event in the log.
-                    hold.hub.shelf.register(hold, job.channel.name)
+                    self._channels.register(hold, job.channel.name)
                 elif not hold.done:
                     reply = job.reply(hold)
                     if reply is None:
-                        hold.hub.resume(hold, job.channel)
+                        self._resume(hold, job.channel)
                     elif hold.complete(reply) and hold.tallied:
                         count += 1
                         delivered += reply.events

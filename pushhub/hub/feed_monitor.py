@@ -18,7 +18,7 @@ from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
     from pushhub.hub.hub import Hub
     from pushhub.log.cursor import Cursor
     from pushhub.log.read import Read

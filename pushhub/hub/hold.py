@@ -6,13 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.hub.wheel import OFF
-
 if TYPE_CHECKING:
     from pushhub.http.response import Part, Response
-    from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
-    from pushhub.polls.base import Poll, Positions
 
 
 class Driver(Protocol):
@@ -47,7 +43,7 @@ class Hold:
         if self.done:
             return False
         self.done = True
-        self.release()
+        self.release(reply)
         driver = self.driver
         if driver is None:
             self.reply = reply
@@ -67,10 +63,12 @@ class Hold:
         if not self.done:
             self.done = True
             self.driver = None
-            self.release()
+            self.release(None)
 
-    def release(self) -> None:
-        """Let go of whatever would have completed it."""
+    def release(self, reply: Response | Part | EventStream | None) -> None:
+        """Let go of whatever would have completed it. `reply` is None when the client has
+        disconnected.
+        """
 
     @property
     def waits(self) -> bool:
@@ -100,70 +98,7 @@ class ChainedHold(Hold):
         self._leader = None
         self.complete(reply)
 
-    def release(self) -> None:
+    def release(self, reply: Response | Part | EventStream | None) -> None:
         leader, self._leader = self._leader, None
         if leader is not None:
             leader.drop()
-
-
-class ChannelHold(Hold):
-    """A poll that waits on its channels. `at` is where it stands in each; None until it has been
-    read for.
-    """
-
-    __slots__ = ("at", "hub", "parked", "poll", "tick")
-
-    counted = True
-    """Whether it is a request, and so one of those of which there may be so many."""
-    tallied = True
-    """Whether its end and its events are part of the statistics."""
-
-    def __init__(self, hub: Hub, poll: Poll) -> None:
-        self.done = False
-        self.driver = None
-        self.reply = None
-        self.hub = hub
-        self.poll = poll
-        self.at: Positions | None = None
-        self.tick = OFF
-        self.parked = 0.0
-
-    def release(self) -> None:
-        self.hub.leave(self)
-
-    def hurry(self) -> bool:
-        if self.at is None:
-            # Its first read is not back yet, so there is nothing to release it with.
-            return False
-        self.hub.release(self)
-        return True
-
-    def expire(self) -> None:
-        self.hub.expire(self)
-
-    @property
-    def waits(self) -> bool:
-        return self.poll.wait is not None
-
-    def __repr__(self) -> str:
-        state = "done" if self.done else "parked" if self.at else "reading"
-        return f"<Parked {state} on {', '.join(want.channel for want in self.poll.wants[:3])}>"
-
-
-class InternalHold(ChannelHold):
-    """A hold of pushhub's own, which is nobody's request."""
-
-    __slots__ = ()
-
-    counted = False
-
-
-class ConsoleHold(ChannelHold):
-    """A read by the operator's console. The statistics leave it out: the console would measure
-    itself.
-    """
-
-    __slots__ = ()
-
-    counted = False
-    tallied = False

@@ -21,13 +21,13 @@ import time
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+from pushhub.hub.channel_hold import ChannelHold
 from pushhub.hub.channels import ChannelTable
 from pushhub.hub.cold_read import ColdRead
 from pushhub.hub.drain import let_go
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.feed_monitor import FeedMonitor
 from pushhub.hub.health import Health
-from pushhub.hub.hold import ChannelHold
 from pushhub.hub.publishing import Publishing
 from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
@@ -40,10 +40,10 @@ from pushhub.polls.base import AT_ONCE, At, ChannelRead, Hint, Poll, Positions, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pushhub.console.trace import Tracer
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Hold
+    from pushhub.hub.observer import HubObserver
     from pushhub.log.event import Event
     from pushhub.store.base import Append, Outcome, Store, StoreError
 
@@ -96,7 +96,7 @@ class Hub:
         self.health = Health(store)
         self.reading = StoreReads(store, self.stats, self.health)
         self.publishing = Publishing(store, self.stats, self.health, lambda: self.now())
-        self.tracer: Tracer | None = None
+        self.observer: HubObserver | None = None
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -110,7 +110,7 @@ class Hub:
         self.now = self._loop.time
         self.wheel = Wheel(self.now())
         self._due = self.now()
-        self._fanout = Fanout(self._loop, self.stats)
+        self._fanout = Fanout(self._loop, self.stats, self.shelf, self.resume)
         self.health.open(self.wheel, self.now)
         await self.store.open(self)
         self._tick()
@@ -126,19 +126,21 @@ class Hub:
 
     # Polls
 
-    def hold(
-        self, poll: Poll, make: Callable[[Hub, Poll], ChannelHold] = ChannelHold
-    ) -> Reply | ChannelHold:
-        """Answer a poll now, or return the hold that will be completed with its answer. `make` is
-        for a trace, whose holds tell what happens to them.
-        """
-        hold = make(self, poll)
+    def hold(self, poll: Poll, kind: type[ChannelHold] = ChannelHold) -> Reply | ChannelHold:
+        """Answer a poll now, or return a hold of this `kind`, which the reply will complete."""
+        hold = kind(self, poll)
+        observer = self.observer
+        if observer is not None:
+            observer.polled(hold)
         reply = self._begin(hold)
         if reply is None:
             return hold
         hold.done = True
         self.leave(hold)
         self._count_read(hold, reply)
+        if observer is not None and observer.answered(hold, reply):
+            hold.reply = reply
+            return hold
         return reply
 
     def _begin(self, hold: ChannelHold) -> Reply | None:
@@ -197,6 +199,8 @@ class Hub:
         if self.parked > self.most_parked:
             self.most_parked = self.parked
         self.wheel.set(hold, deadline)
+        if self.observer is not None:
+            self.observer.parked(hold)
         return None
 
     def _position(self, poll: Poll, reads: Mapping[str, Read]) -> Positions:
@@ -304,6 +308,8 @@ class Hub:
     def wake(self, event: Event) -> None:
         """An event is in the log: answer whoever waits for it."""
         channel = self.shelf.get(event.channel)
+        if self.observer is not None:
+            self.observer.woken(event, len(channel.holds) if channel else 0)
         if channel is None:
             return
         self.shelf.push(channel, event)
@@ -335,6 +341,8 @@ class Hub:
 
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         """Append events; `done` gets their outcomes, in order, when the store settled all."""
+        if self.observer is not None:
+            done = self.observer.published(appends, done)
         self.publishing.publish(appends, done)
 
     # Cold channels

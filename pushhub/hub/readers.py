@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pushhub.hub.hold import ConsoleHold, Hold
+from pushhub.hub.channel_hold import ConsoleHold
+from pushhub.hub.hold import Hold
 from pushhub.polls.feed import FeedPoll
 from pushhub.polls.value import ValuePoll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.hub.hold import ChannelHold, Driver
+    from pushhub.hub.channel_hold import ChannelHold
+    from pushhub.hub.hold import Driver
     from pushhub.hub.hub import Hub
 
 # What is shown of a subject; a token may have any.

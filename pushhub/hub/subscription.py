@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushhub.http.response import Part
-from pushhub.hub.hold import Hold, InternalHold
+from pushhub.hub.channel_hold import InternalHold
+from pushhub.hub.hold import Hold
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.read import Gap, Page, Read
 from pushhub.polls.base import AT_ONCE, At, ChannelRead, Hint, Positions
@@ -82,7 +83,7 @@ class Standing(InternalHold):
             return super().complete(reply)
         if not page.events or not page.up_to_date:
             return super().complete(reply)
-        channel = self.hub.shelf.register(self, self.poll.wants[0].channel)
+        channel = follow.hub.shelf.register(self, self.poll.wants[0].channel)
         at = channel.at
         self.at = at if at is not None and at.cursor == page.cursor else At(page.cursor)
         follow.take(page)
@@ -113,11 +114,11 @@ class Subscription:
         "_channel",
         "_gone",
         "_hold",
-        "_hub",
         "_lost",
         "_make",
         "_take",
         "_timer",
+        "hub",
         "reader",
         "since",
         "stopped",
@@ -137,7 +138,7 @@ class Subscription:
     ) -> None:
         self.reader = reader
         self._make = make
-        self._hub = hub
+        self.hub = hub
         self._channel = channel
         self._take = take
         self._lost = lost
@@ -157,7 +158,7 @@ class Subscription:
             StoreError: the store cannot be read now.
         """
         if not isinstance(self.since, Cursor):
-            read = await self._hub.store.read(self._channel, self.since, 1)
+            read = await self.hub.store.read(self._channel, self.since, 1)
             self.since = read.cursor if isinstance(read, Page) else read.latest
         if not self.stopped:
             self.start()
@@ -165,8 +166,8 @@ class Subscription:
     def start(self) -> None:
         """Begin, or go on."""
         self._timer = None
-        while not self.stopped and not self._hub.draining:
-            reply = self._hub.hold(Next(self._channel, self.since), self._make)
+        while not self.stopped and not self.hub.draining:
+            reply = self.hub.hold(Next(self._channel, self.since), self._make)
             if isinstance(reply, Hold):
                 self._hold = reply
                 reply.attach(self)
@@ -213,7 +214,7 @@ class Subscription:
         """Call `do` once what was appended up to `cursor` has been handed on: at once if it was, or
         if nobody can say when it will be, because nothing is told now.
         """
-        since, hub = self.since, self._hub
+        since, hub = self.since, self.hub
         behind = (
             isinstance(since, Cursor)
             and since.epoch == cursor.epoch
@@ -230,7 +231,7 @@ class Subscription:
             self.after(cursor, do)
 
     def _later(self) -> None:
-        if not self.stopped and not self._hub.draining:
+        if not self.stopped and not self.hub.draining:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(RETRY_SECONDS, self.start)
 

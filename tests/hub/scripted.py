@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from pushhub.http.response import Part, Response
-from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import EventStream
 from pushhub.log.cursor import Cursor, Since, Start

@@ -8,7 +8,8 @@ import pytest
 
 from pushhub.http.response import Part, Response
 from pushhub.http.sse import OPENING
-from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import EventStream
 from pushhub.hub.tail_read import MAX_TAIL_READS

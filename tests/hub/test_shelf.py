@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pushhub.hub import channels as module
-from pushhub.hub.hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold
 from tests.hub.scripted import (
     ScriptedStore,
     ask,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub import hub as hub_module
+from pushhub.hub.channel_hold import ChannelHold
 from pushhub.hub.channels import ChannelTable
-from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel

@@ -26,7 +26,8 @@ import structlog
 from pushhub.http.body import ChunkedBody, RequestBody, SizedBody, too_large
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
-from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.hold import Hold
 from pushhub.hub.stream import EventStream
 from pushhub.hub.wheel import OFF, TICK_SECONDS
 from pushhub.server.http1.handoff import Handoff
