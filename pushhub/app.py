@@ -16,14 +16,14 @@ from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
 from pushhub.api.cors import EXPOSED, Cors
 from pushhub.api.endpoints import ROUTES, Endpoints
-from pushhub.api.grip import GRIP_ROUTES
+from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
-from pushhub.console.routes import CONSOLE_ROUTES
+from pushhub.console.console import Console
 from pushhub.hub.hub import Hub
 from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
@@ -87,17 +87,23 @@ class App:
                 XmppServer(hub, settings, random_bytes=runtime.random_bytes)
             )
             self.service.sessions = self.sessions.__len__
+        self.console = Console(self.service)
+        routes = ROUTES + self.console.routes + GRIP_ROUTES
         prefix = settings.prefix if self.origin is not None else ""
         self.faces = Endpoints(
             self.service,
             Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
-            ROUTES + CONSOLE_ROUTES + GRIP_ROUTES,
+            routes,
             prefix=prefix,
         )
         self.control = (
-            Control(self.service, settings, self.faces.cors) if settings.control else None
+            Control(
+                self.service, settings, self.faces.cors, (*routes, GRIP_ROOT), self.console.pages
+            )
+            if settings.control
+            else None
         )
-        own = pages(self.service)
+        own = [*pages(self.service), *self.console.pages]
         self.pages = Starlette(
             routes=[Mount(prefix, Router(own, redirect_slashes=False))] if prefix else own,
             middleware=[
@@ -135,7 +141,7 @@ class App:
         )
         if self.sessions is not None:
             await self.sessions.begin()
-        self.service.desk.open(self.faces)
+        self.console.open(self.faces)
 
     async def hand_over(self) -> None:
         """Give up the XMPP sessions: to other nodes, if there can be some. Safe to call again."""
@@ -147,7 +153,7 @@ class App:
         self.service.leaving = True
         await self.hand_over()
         await self.service.hub.drain(0)
-        self.service.desk.close()
+        self.console.close()
         await self.service.close()
         if self.origin is not None:
             await self.origin.close()

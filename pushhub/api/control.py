@@ -13,22 +13,21 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 
 from pushhub.api.asgi import answered
-from pushhub.api.endpoints import ROUTES, Endpoints
-from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
+from pushhub.api.endpoints import Endpoints
 from pushhub.api.pages import pages, problem_handlers
-from pushhub.console.routes import CONSOLE_ROUTES
 from pushhub.settings.model import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.routing import Route
     from starlette.types import Receive, Scope, Send
 
     from pushhub.api.cors import Cors
+    from pushhub.api.endpoints import EndpointRoute
     from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.settings import Settings
-
-# Beside those that every listener of pushhub has.
-CONTROL_ROUTES = (*CONSOLE_ROUTES, *GRIP_ROUTES, GRIP_ROOT)
 
 
 class Control:
@@ -36,13 +35,21 @@ class Control:
 
     origin = None
 
-    def __init__(self, service: Service, settings: Settings, cors: Cors) -> None:
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        cors: Cors,
+        routes: tuple[EndpointRoute, ...],
+        page_routes: Sequence[Route],
+    ) -> None:
         trusts = trusted if settings.is_control_open else None
         self.service = service
         self.settings = settings
-        self.faces = Endpoints(service, cors, ROUTES + CONTROL_ROUTES, trusts=trusts)
+        self.faces = Endpoints(service, cors, routes, trusts=trusts)
         self.pages = Starlette(
-            routes=pages(service, trusts), exception_handlers=problem_handlers(service)
+            routes=[*pages(service, trusts), *page_routes],
+            exception_handlers=problem_handlers(service),
         )
         self.pages.router.redirect_slashes = False
 

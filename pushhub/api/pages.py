@@ -1,4 +1,4 @@
-"""What needs no speed: health, metrics, the API's description, the demo, the console.
+"""What needs no speed: health, metrics, the API's description, the and the demo.
 Ordinary Starlette.
 """
 
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from pushhub.api import metrics
-from pushhub.api.assets import CONSOLE_HEADERS, DEMO_MARK, asset, folder, static
+from pushhub.api.assets import DEMO_MARK, asset, folder, static
 from pushhub.api.host_meta import host_meta
 from pushhub.api.metrics_sum import add_up
 from pushhub.api.openapi.document import document
@@ -51,8 +51,6 @@ def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> li
         *(Route(f"/{name}", asset(name)) for name in CLIENT),
         Route("/page.css", asset("page.css")),
         *(_demo(service) if demo else ()),
-        Route("/console", asset("console.html", CONSOLE_HEADERS, left_out=left_out)),
-        Route("/console/{file}", folder("console", CONSOLE_HEADERS)),
     ]
 
 

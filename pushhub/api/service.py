@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from pushhub.console.agent import ConsoleAgent
-from pushhub.console.auth import ConsoleAuth
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
 from pushhub.store.base import StoreError
+from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -74,24 +72,16 @@ class Service:
     """Whether the process is on its way out: readyz says so before the first hold is answered."""
     retention: Callable[[str], Retention] = field(init=False)
     """How much of a channel is kept, by its name."""
-    door: ConsoleAuth = field(init=False)
-    """Who may use the console."""
-    desk: ConsoleAgent = field(init=False)
-    """What this process tells in the console."""
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: TaskSet = field(default_factory=TaskSet)
 
     def __post_init__(self) -> None:
         # pydantic finds private attributes slowly, and every publish asks.
         self.retention = self.settings.retentions()
-        self.door = ConsoleAuth(lambda: self.hub.now())
-        self.desk = ConsoleAgent(self)
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store: rare ones, such as a list or a delete."""
         hold = Hold()
-        task = asyncio.get_running_loop().create_task(self._finish(hold, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._finish(hold, work))
         return hold
 
     async def _finish(self, hold: Hold, work: Coroutine[None, None, Response]) -> None:
@@ -113,5 +103,4 @@ class Service:
 
     async def close(self) -> None:
         """Wait for the requests that still await the store."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.wait()

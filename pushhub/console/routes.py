@@ -34,6 +34,8 @@ from pushhub.polls.feed import JSON, FeedPoll
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
+    from pushhub.console.agent import ConsoleAgent
+    from pushhub.console.auth import ConsoleAuth
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
@@ -41,11 +43,6 @@ if TYPE_CHECKING:
 # A wish names one channel or one client.
 MAX_WISH_BYTES = 4 * 1024
 _ID = re.compile(r"[a-z0-9]{8,32}")
-
-
-def admit(service: Service, request: Request) -> Grant:
-    """Let an operator in."""
-    return service.door.admit(service, request)
 
 
 def session(service: Service, request: Request, grant: Grant) -> Response:
@@ -61,11 +58,6 @@ def session(service: Service, request: Request, grant: Grant) -> Response:
             "grants": grant.claim(),
         }
     )
-
-
-def now(service: Service, request: Request, grant: Grant) -> Response:
-    """The figures of the process that answers."""
-    return _json(service.desk.now())
 
 
 def settings(service: Service, request: Request, grant: Grant) -> Response:
@@ -94,18 +86,6 @@ def _read(service: Service, request: Request, channel: str) -> Response | Hold:
     held = service.hub.hold(poll, ConsoleHold)
     assert not isinstance(held, Part), "only a stream's polls are answered with parts"
     return held
-
-
-def wish(service: Service, request: Request, grant: Grant) -> Hold:
-    """Ask every process for figures, for the state of the origin, for who waits on a channel, or
-    for a trace."""
-    asked = _wish(request.body)
-
-    async def work() -> Response:
-        await service.desk.wish(asked)
-        return Response(202, (JSON, NO_STORE), b"{}")
-
-    return service.later(work())
 
 
 def _wish(body: bytes) -> dict[str, Any]:
@@ -153,11 +133,31 @@ def _json(document: dict[str, Any]) -> Response:
     return Response(200, (JSON, NO_STORE), orjson.dumps(document))
 
 
-CONSOLE_ROUTES = (
-    EndpointRoute("/console/session", {"POST": Endpoint(session, admit=admit)}),
-    EndpointRoute("/console/wish", {"POST": Endpoint(wish, MAX_WISH_BYTES, admit=admit)}),
-    EndpointRoute("/console/feed", {"GET": Endpoint(feed, admit=admit)}),
-    EndpointRoute("/console/events", {"GET": Endpoint(events, admit=admit)}),
-    EndpointRoute("/console/now", {"GET": Endpoint(now, admit=admit)}),
-    EndpointRoute("/console/settings", {"GET": Endpoint(settings, admit=admit)}),
-)
+def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRoute, ...]:
+    """The console's endpoints."""
+
+    def now(service: Service, request: Request, grant: Grant) -> Response:
+        """The figures of the process that answers."""
+        return _json(agent.now())
+
+    def wish(service: Service, request: Request, grant: Grant) -> Hold:
+        """Ask every process for figures, for the state of the origin, for the holds of a channel,
+        or for a trace.
+        """
+        wished = _wish(request.body)
+
+        async def work() -> Response:
+            await agent.wish(wished)
+            return Response(202, (JSON, NO_STORE), b"{}")
+
+        return service.later(work())
+
+    admit = auth.admit
+    return (
+        EndpointRoute("/console/session", {"POST": Endpoint(session, admit=admit)}),
+        EndpointRoute("/console/wish", {"POST": Endpoint(wish, MAX_WISH_BYTES, admit=admit)}),
+        EndpointRoute("/console/feed", {"GET": Endpoint(feed, admit=admit)}),
+        EndpointRoute("/console/events", {"GET": Endpoint(events, admit=admit)}),
+        EndpointRoute("/console/now", {"GET": Endpoint(now, admit=admit)}),
+        EndpointRoute("/console/settings", {"GET": Endpoint(settings, admit=admit)}),
+    )

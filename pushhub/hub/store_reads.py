@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.tail import MAX_TAIL_EVENTS
 from pushhub.store.base import StoreError
+from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -34,7 +35,7 @@ class StoreReads:
         self._store = store
         self._stats = stats
         self._takers: dict[Hashable, list[Taker]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         # While the takers of a read are told: its answers, by what the polls share. Each keeps its
         # read alive, so that no other can come to have the same identity.
         self._answers: dict[Hashable, tuple[Read, Reply | None]] | None = None
@@ -67,9 +68,7 @@ class StoreReads:
         return len(takers) == 1
 
     def _run(self, key: Hashable, read: Coroutine[None, None, Read]) -> None:
-        task = asyncio.get_running_loop().create_task(self._settle(key, read))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._settle(key, read))
 
     async def _settle(self, key: Hashable, read: Coroutine[None, None, Read]) -> None:
         result: Read | StoreError
@@ -103,8 +102,7 @@ class StoreReads:
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.wait()
 
     def __len__(self) -> int:
         return len(self._takers)

@@ -63,7 +63,7 @@ class Node:
     async def _start(self) -> None:
         self.app = App(self.settings, store=self.store, runtime=self._runtime)
         # What the console says of a process must not depend on this one.
-        self.app.service.desk.process |= {"node": self.name, "pid": 1}
+        self.app.console.agent.process |= {"node": self.name, "pid": 1}
         await self.app.open()
         lobby = ConnectionContext(self.app)
         # `Any`: uvicorn calls what it is given, and asks for a class.
