@@ -72,3 +72,24 @@ class Stats:
     """How late the wheel's timer fires, ten times a second."""
     gc_pauses: Histogram = field(default_factory=Histogram)
     """What the garbage collector stopped everything for."""
+
+    @property
+    def completed(self) -> dict[str, int]:
+        """Answered holds, by the end of their wait."""
+        return {
+            "event": self.completed_by_event,
+            "deadline": self.completed_by_deadline,
+            "delete": self.completed_by_delete,
+            "drain": self.completed_by_drain,
+            "newer": self.completed_by_newer,
+        }
+
+    @property
+    def published(self) -> dict[str, int]:
+        """Publishes, by their result."""
+        return {
+            "ok": self.publish_ok,
+            "duplicate": self.publish_duplicate,
+            "refused": self.publish_refused,
+            "failed": self.publish_failed,
+        }
