@@ -85,7 +85,7 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
                 "channel": info.channel,
                 "events": info.events,
                 "cursor": str(info.latest),
-                "holds": readers_on(service.hub, info.channel),
+                "holds": readers_on(service.hub.channels, info.channel),
             }
             for info in infos
             if not grant.manage or grant.allows(Action.MANAGE, info.channel)

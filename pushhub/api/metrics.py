@@ -89,7 +89,7 @@ METRICS: tuple[Metric, ...] = (
         "pushhub_channels",
         "Channels in memory now.",
         "gauge",
-        lambda service: len(service.hub.shelf),
+        lambda service: len(service.hub.channels),
     ),
     Metric(
         "pushhub_stored_channels",
@@ -101,7 +101,7 @@ METRICS: tuple[Metric, ...] = (
         "pushhub_tail_bytes",
         "Bytes of events kept in memory.",
         "gauge",
-        lambda service: service.hub.shelf.tail_bytes,
+        lambda service: service.hub.channels.tail_bytes,
     ),
     Metric(
         "pushhub_bosh_sessions",

@@ -106,8 +106,8 @@ class ConsoleAgent:
             return
         until = hub.now() + WISH_SECONDS
         if channel := wish.get("presence"):
-            told = {"presence": channel, "holds": readers_on(hub, channel)}
-            self._tell(told | {"holders": holders(hub, channel, MAX_HOLDERS)})
+            told = {"presence": channel, "holds": readers_on(hub.channels, channel)}
+            self._tell(told | {"holders": holders(hub.channels, hub.now(), channel, MAX_HOLDERS)})
         elif wish.get("origin"):
             if self._service.notices is not None:
                 self._tell({"origin": report(self._service.notices.sharing)})

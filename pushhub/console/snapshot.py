@@ -30,20 +30,20 @@ _STATM = Path("/proc/self/statm")
 def figures(service: Service) -> dict[str, Any]:
     """The sample of this moment."""
     hub, stats = service.hub, service.hub.stats
-    own = [found for name in _OWN if (found := hub.shelf.get(name)) is not None]
+    own = [found for name in _OWN if (found := hub.channels.get(name)) is not None]
     own_bytes = sum(channel.tail.size for channel in own if channel.tail is not None)
     return {
         "time": round(hub.clock(), 3),
         "holds": hub.parked,
-        "channels": len(hub.shelf) - len(own),
+        "channels": len(hub.channels) - len(own),
         "sessions": service.sessions() if service.sessions else None,
-        "tail_bytes": hub.shelf.tail_bytes - own_bytes,
+        "tail_bytes": hub.channels.tail_bytes - own_bytes,
         "memory": _resident(),
         "cpu": round(time.process_time(), 3),
         "draining": hub.draining or service.leaving,
         "store": {
             "ready": hub.store.ready,
-            "hears": not hub.doubt.deaf,
+            "hears": not hub.feed_monitor.disconnected,
             "lag": round(hub.publishing.lag(), 3),
             "read_failed": stats.read_failed,
             "repaired": stats.repaired,

@@ -117,7 +117,7 @@ class Tracer:
 
     def _adopt(self, id: str, target: TraceTarget) -> None:
         """Follow the holds of a target that wait already."""
-        for channel in self._hub.shelf:
+        for channel in self._hub.channels:
             if channel.name.startswith(PRIVATE_MARK):
                 continue
             for hold in channel.holds:

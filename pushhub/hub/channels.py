@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.hub.channel import Channel
+from pushhub.polls.base import At
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pushhub.hub.channel_hold import ChannelHold
     from pushhub.log.event import Event
-    from pushhub.log.read import Page
+    from pushhub.log.read import Page, Read
+    from pushhub.polls.base import Poll, Positions
 
 # Channels that nobody waits on now. Their tails save the store a read at the next poll, which a
 # reader sends as soon as it has its answer.
@@ -61,6 +63,16 @@ class ChannelTable:
             self._idle.pop(name, None)
         channel.holds[hold] = None
         return channel
+
+    def positions(self, poll: Poll, reads: Mapping[str, Read]) -> Positions:
+        """Where a poll stands after reads that gave it nothing."""
+        if len(reads) == 1:
+            ((name, read),) = reads.items()
+            cursor = poll.position(name, read)
+            shared = self._channels[name].at
+            # Holds that stand at the end of a channel share one object for it: eight bytes each.
+            return shared if shared is not None and shared.cursor == cursor else At(cursor)
+        return {name: poll.position(name, read) for name, read in reads.items()}
 
     def leave(self, hold: ChannelHold, name: str) -> None:
         """Take a hold off a channel; harmless if it is not on."""
@@ -132,4 +144,6 @@ class ChannelTable:
         return len(self._channels)
 
     def __repr__(self) -> str:
-        return f"<Shelf {len(self)} channels, {len(self._idle)} idle, {self.tail_bytes} bytes>"
+        return (
+            f"<ChannelTable {len(self)} channels, {len(self._idle)} idle, {self.tail_bytes} bytes>"
+        )

@@ -18,24 +18,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 from pushhub.hub.channel_hold import ChannelHold
 from pushhub.hub.channels import ChannelTable
-from pushhub.hub.cold_read import ColdRead
-from pushhub.hub.drain import let_go
+from pushhub.hub.cold_read import ColdReads, ColdResult
+from pushhub.hub.drain import complete_holds
 from pushhub.hub.fanout import Fanout
-from pushhub.hub.feed_monitor import FeedMonitor
+from pushhub.hub.feed_monitor import Check, FeedMonitor
 from pushhub.hub.health import Health
+from pushhub.hub.jitter import Jitter
 from pushhub.hub.publishing import Publishing
 from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
-from pushhub.hub.tail_read import TailRead
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
-from pushhub.log.cursor import Cursor
-from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, At, ChannelRead, Hint, Poll, Positions, deleted, resume
+from pushhub.polls.base import AT_ONCE, Hint, Poll, Positions, deleted, resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,16 +41,12 @@ if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Hold
     from pushhub.hub.observer import HubObserver
+    from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
-    from pushhub.store.base import Append, Outcome, Store, StoreError
+    from pushhub.log.read import Read
+    from pushhub.store.base import Append, Outcome, Store
 
 DEFAULT_MAX_HOLDS = 100_000
-
-# The real end of a wait is up to this part earlier, so that holds that began together do not end
-# together.
-JITTER = 0.2
-# A prime, so that a crowd of any usual size does not meet the same ones in step.
-JITTERS = 1021
 
 # Full or leaving: when a client should ask again, drawn from this range of milliseconds.
 RETRY_MS = (200, 1000)
@@ -89,12 +82,17 @@ class Hub:
         self.draining = False
         self.now: Callable[[], float]
         self.uniform = uniform
-        # Drawn once, and gone through again and again: nobody can tell, and each wait needs one.
-        self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
-        self.shelf = ChannelTable(store.leave, lambda: self.now())
-        self.doubt = FeedMonitor(self)
+        self._jitter = Jitter(uniform)
+        self._factors = self._jitter.factors
+        self.channels = ChannelTable(store.leave, lambda: self.now())
+        self.feed_monitor = FeedMonitor(self.channels, lambda: self.now())
         self.health = Health(store)
-        self.reading = StoreReads(store, self.stats, self.health)
+        self.store_reads = StoreReads(
+            store, self.channels, self.feed_monitor, self.stats, self.health, self._reread_all
+        )
+        self._cold = ColdReads(
+            self.channels, self.feed_monitor, self.store_reads, self._cold_read, self._reread_all
+        )
         self.publishing = Publishing(store, self.stats, self.health, lambda: self.now())
         self.observer: HubObserver | None = None
         self._drained_at = 0.0
@@ -110,7 +108,7 @@ class Hub:
         self.now = self._loop.time
         self.wheel = Wheel(self.now())
         self._due = self.now()
-        self._fanout = Fanout(self._loop, self.stats, self.shelf, self.resume)
+        self._fanout = Fanout(self._loop, self.stats, self.channels, self.resume)
         self.health.open(self.wheel, self.now)
         await self.store.open(self)
         self._tick()
@@ -120,7 +118,7 @@ class Hub:
         await self.drain(0)
         if self._timer is not None:
             self._timer.cancel()
-        await self.reading.close()
+        await self.store_reads.close()
         await self.health.close()
         await self.store.close()
 
@@ -137,7 +135,8 @@ class Hub:
             return hold
         hold.done = True
         self.leave(hold)
-        self._count_read(hold, reply)
+        if hold.tallied:
+            self.stats.count_read(hold.poll, reply)
         if observer is not None and observer.answered(hold, reply):
             hold.reply = reply
             return hold
@@ -149,7 +148,7 @@ class Hub:
         wants = poll.wants
         if len(wants) == 1 and poll.wait:
             want = wants[0]
-            channel = self.shelf.register(hold, want.channel)
+            channel = self.channels.register(hold, want.channel)
             if channel.ends_at(want.since):
                 # What nearly every poll of a live reader comes to: there is nothing to read yet.
                 assert channel.at is not None
@@ -158,39 +157,39 @@ class Hub:
             self._register(hold)
         reads: dict[str, Read] = {}
         for want in wants:
-            read = self.shelf[want.channel].read(want)
+            read = self.channels[want.channel].read(want)
             if read is None:
-                ColdRead(self, hold).start()
+                self._cold.start(hold)
                 return None
             reads[want.channel] = read
-        return self.settle(hold, reads)
+        return self._settle(hold, reads)
 
-    def settle(self, hold: ChannelHold, reads: Mapping[str, Read]) -> Reply | None:
+    def _settle(self, hold: ChannelHold, reads: Mapping[str, Read]) -> Reply | None:
         """Decide on a registered hold whose reads are current: its answer, or None after parking
         it.
         """
         poll = hold.poll
         if hold.tallied:
-            self.count_gaps(reads)
+            self.stats.count_gaps(reads)
         reply = poll.answer(reads, AT_ONCE)
         if reply is not None:
             return reply
         assert poll.wait is not None, "a poll that may not wait has an answer"
-        return self._park(hold, poll.wait, self._position(poll, reads))
+        return self._park(hold, poll.wait, self.channels.positions(poll, reads))
 
     def _park(self, hold: ChannelHold, wait: int, at: Positions) -> Reply | None:
         """Let a hold wait where it stands; its answer if it may not, None when it does."""
         now = self.now()
         # One that had to be read for again does not begin its wait anew.
         begun = hold.parked or now
-        deadline = begun + wait * next(self._jitter)
+        deadline = begun + wait * next(self._factors)
         if hold.counted and self.parked >= self.max_holds:
             self.stats.refused_holds += 1
-            return hold.poll.nothing(at, Hint(self._draw(FULL_RETRY_MS), waited=False))
+            return hold.poll.nothing(at, Hint(self._jitter.draw(FULL_RETRY_MS), waited=False))
         if self.draining:
             deadline = min(deadline, self._drained_at)
             if deadline <= now:
-                return hold.poll.nothing(at, Hint(self._draw(RETRY_MS)))
+                return hold.poll.nothing(at, Hint(self._jitter.draw(RETRY_MS)))
         if hold.at is None:
             # Else a former read for it has failed late, while it was read for again.
             self.parked += hold.counted
@@ -203,18 +202,9 @@ class Hub:
             self.observer.parked(hold)
         return None
 
-    def _position(self, poll: Poll, reads: Mapping[str, Read]) -> Positions:
-        if len(reads) == 1:
-            ((name, read),) = reads.items()
-            cursor = poll.position(name, read)
-            shared = self.shelf[name].at
-            # Holds that stand at the end of a channel share one object for it: eight bytes each.
-            return shared if shared is not None and shared.cursor == cursor else At(cursor)
-        return {name: poll.position(name, read) for name, read in reads.items()}
-
     def _register(self, hold: ChannelHold) -> None:
         for want in hold.poll.wants:
-            self.shelf.register(hold, want.channel)
+            self.channels.register(hold, want.channel)
 
     def leave(self, hold: ChannelHold) -> None:
         """Take a hold off its channels and off the wheel. Safe to call for one that is on none."""
@@ -225,25 +215,12 @@ class Hub:
                 self.parked -= 1
                 self.stats.hold_seconds.observe(self.now() - hold.parked)
         for want in hold.poll.wants:
-            self.shelf.leave(hold, want.channel)
+            self.channels.leave(hold, want.channel)
 
-    def count_gaps(self, reads: Mapping[str, Read]) -> None:
-        """Count the gaps that somebody is about to be told of."""
-        for read in reads.values():
-            if isinstance(read, Gap):
-                self.stats.gaps[read.reason] += 1
-
-    def _count_read(self, hold: ChannelHold, reply: Reply) -> None:
-        if not hold.tallied:
-            return
-        self.stats.delivered += reply.events
-        if reply.events and isinstance(hold.poll.wants[0].since, Cursor):
-            self.stats.recovered += 1
-
-    def answered(self, hold: ChannelHold, reply: Reply) -> None:
+    def _answer(self, hold: ChannelHold, reply: Reply) -> None:
         """Complete a hold with what a read from the store gave."""
-        if hold.complete(reply):
-            self._count_read(hold, reply)
+        if hold.complete(reply) and hold.tallied:
+            self.stats.count_read(hold.poll, reply)
 
     def dropped(self, hold: Hold) -> None:
         """Count a client that disconnected before `hold` was answered."""
@@ -255,9 +232,23 @@ class Hub:
         if hold.at is None:
             return  # Completed by what another one's deadline set off.
         if self.draining:
-            self.end(hold, Hint(self._draw(RETRY_MS)))
+            self.end(hold, Hint(self._jitter.draw(RETRY_MS)))
         else:
-            self.doubt.expire(hold)
+            hint = self.feed_monitor.hint(hold, self.store.certain)
+            if hint is not None:
+                self.end(hold, hint)
+            else:
+                ask, now = self.store_reads.events, self.now()
+                Check(hold, self.channels, now, ask, self._checked).start()
+
+    def _checked(self, hold: ChannelHold, moved: list[Channel], hint: Hint) -> None:
+        """The log was read for a hold that is about to end."""
+        if not moved:
+            self.end(hold, hint)
+            return
+        self.stats.repaired += 1
+        for channel in moved:
+            self._reread_all(channel)
 
     def end(self, hold: ChannelHold, hint: Hint) -> None:
         """Answer a parked hold that there is nothing new."""
@@ -281,8 +272,8 @@ class Hub:
         at, name = hold.at, channel.name
         assert at is not None
         wants = (resume(want, at[name]) for want in hold.poll.wants if want.channel == name)
-        if channel in self.shelf and all(map(channel.remembered, wants)):
-            self.shelf.register(hold, name)
+        if channel in self.channels and all(map(channel.remembered, wants)):
+            self.channels.register(hold, name)
             return
         self.reread(hold)
 
@@ -294,9 +285,27 @@ class Hub:
         hold.at = None
         self.wheel.clear(hold)
         self._register(hold)
-        ColdRead(self, hold, at).start()
+        self._cold.start(hold, at)
 
-    def park_unsure(self, hold: ChannelHold, at: Positions) -> None:
+    def _reread_all(self, channel: Channel) -> None:
+        """Read the log for every hold that waits on a channel."""
+        self.channels.drop_tail(channel)
+        for hold in list(channel.holds):
+            if hold.at is not None and not hold.done:
+                self.reread(hold)
+
+    def _cold_read(self, hold: ChannelHold, result: ColdResult) -> None:
+        """A hold was read for."""
+        if result.at is not None:
+            self._park_unsure(hold, result.at)
+        elif result.reply is not None:
+            if hold.tallied:
+                self.stats.count_gaps(result.reads)
+            self._answer(hold, result.reply)
+        elif (reply := self._settle(hold, result.reads)) is not None:
+            self._answer(hold, reply)
+
+    def _park_unsure(self, hold: ChannelHold, at: Positions) -> None:
         """Let a hold wait while nobody can say what the log has: for the feed to be whole again."""
         assert hold.poll.wait is not None
         reply = self._park(hold, hold.poll.wait, at)
@@ -307,25 +316,25 @@ class Hub:
 
     def wake(self, event: Event) -> None:
         """An event is in the log: answer whoever waits for it."""
-        channel = self.shelf.get(event.channel)
+        channel = self.channels.get(event.channel)
         if self.observer is not None:
             self.observer.woken(event, len(channel.holds) if channel else 0)
         if channel is None:
             return
-        self.shelf.push(channel, event)
+        self.channels.push(channel, event)
         if channel.holds:
             self._fanout.start(channel)
 
     def receipt(self, name: str, cursor: Cursor | None) -> None:
         """This process has a receipt for `cursor`, or for a delete."""
-        self.doubt.receipt(name, cursor)
+        self.feed_monitor.receipt(name, cursor)
 
     def forget(self, name: str) -> None:
         """A channel was deleted: whoever waits on it is told at once."""
-        channel = self.shelf.get(name)
+        channel = self.channels.get(name)
         if channel is None:
             return
-        self.shelf.drop_tail(channel)
+        self.channels.drop_tail(channel)
         channel.early = None
         for hold in list(channel.holds):
             if hold.at is not None and hold.complete(hold.poll.refuse(deleted(name))):
@@ -333,33 +342,19 @@ class Hub:
 
     def lost(self) -> None:
         """The store may not tell of events any more."""
-        self.doubt.lost()
+        self.feed_monitor.lost()
 
     def restored(self) -> None:
         """The store tells of events again."""
-        self.doubt.restored()
+        self.feed_monitor.restored()
+        for channel in self.channels:
+            self._reread_all(channel)
 
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         """Append events; `done` gets their outcomes, in order, when the store settled all."""
         if self.observer is not None:
             done = self.observer.published(appends, done)
         self.publishing.publish(appends, done)
-
-    # Cold channels
-
-    def ask_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
-        """Load a channel's tail from the store; `done` gets what failed, or None."""
-        TailRead(self.reading, self.shelf, self.stats, channel, done).start()
-
-    def ask_events(self, want: ChannelRead, done: Callable[[Read | StoreError], None]) -> None:
-        """Read from the store what a tail does not hold."""
-        channel = self.shelf[want.channel]
-        if channel.due is not None:
-            self.doubt.overdue(channel)
-        tail = channel.tail
-        # Who knows of an event shares no read that may have begun before it.
-        known = (tail, tail.cursor if tail else None, channel.due, want.tags)
-        self.reading.events(want.channel, want.since, want.limit, done, known)
 
     # Time
 
@@ -371,14 +366,11 @@ class Hub:
         self._timer = self._loop.call_at(self._due, self._tick)
         for entry in self.wheel.turn(now):
             entry.expire()
-        self.shelf.sweep()
+        self.channels.sweep()
 
     def pick(self, choices: Sequence[int]) -> int:
         """One of the choices, at random: what spreads a crowd."""
-        return choices[min(int(self.uniform(0, len(choices))), len(choices) - 1)]
-
-    def _draw(self, bounds: tuple[int, int]) -> int:
-        return round(self.uniform(*bounds))
+        return self._jitter.pick(choices)
 
     async def drain(self, seconds: float) -> None:
         """Answer every hold over about `seconds`, with a jittered hint of when to come back. New
@@ -388,13 +380,13 @@ class Hub:
         """
         self.draining = True
         self._drained_at = self.now() + seconds
-        await let_go(self, self._drained_at)
+        await complete_holds(self.wheel, self.now, self._drained_at)
 
     def holds_on(self, name: str) -> int:
         """How many requests wait on a channel."""
-        channel = self.shelf.get(name)
+        channel = self.channels.get(name)
         return len(channel.holds) if channel else 0
 
     def __repr__(self) -> str:
         draining = ", draining" if self.draining else ""
-        return f"<Hub {self.parked} holds, {self.shelf!r}{draining}>"
+        return f"<Hub {self.parked} holds, {self.channels!r}{draining}>"

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.hub.channel_hold import ChannelHold
+    from pushhub.hub.channels import ChannelTable
     from pushhub.hub.hold import Driver
-    from pushhub.hub.hub import Hub
 
 # What is shown of a subject; a token may have any.
 MAX_SUBJECT = 255
@@ -79,23 +79,22 @@ def _last_driver(hold: ChannelHold, driver: Driver | None = None) -> Any:
     return found
 
 
-def readers_on(hub: Hub, channel: str) -> int:
+def readers_on(channels: ChannelTable, channel: str) -> int:
     """How many requests wait on a channel. Those of consoles are left out."""
-    found = hub.shelf.get(channel)
+    found = channels.get(channel)
     if found is None:
         return 0
     return len(found.holds) - sum(type(hold) is ConsoleHold for hold in found.holds)
 
 
-def holders(hub: Hub, channel: str, limit: int) -> list[dict[str, Any]]:
+def holders(channels: ChannelTable, now: float, channel: str, limit: int) -> list[dict[str, Any]]:
     """At most `limit` of the holds that wait on a channel: client, kind, and for how many seconds
     it has been reading. A stream has been reading since it began, however many events it got. The
     requests of consoles are left out.
     """
-    found = hub.shelf.get(channel)
+    found = channels.get(channel)
     if found is None:
         return []
-    now = hub.now()
     listed: list[dict[str, Any]] = []
     for hold in found.holds:
         if len(listed) == limit:

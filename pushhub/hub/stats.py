@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pushhub.log.cursor import Cursor
+from pushhub.log.read import Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushhub.http.response import Reply
+    from pushhub.log.read import Read
+    from pushhub.polls.base import Poll
 
 # Seconds: from one delivery on an idle box to a fan-out of tens of thousands.
 LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -93,3 +104,15 @@ class Stats:
             "refused": self.publish_refused,
             "failed": self.publish_failed,
         }
+
+    def count_gaps(self, reads: Mapping[str, Read]) -> None:
+        """Count the gaps that a reader is about to receive."""
+        for read in reads.values():
+            if isinstance(read, Gap):
+                self.gaps[read.reason] += 1
+
+    def count_read(self, poll: Poll, reply: Reply) -> None:
+        """Count what a read, not an event, gave to a poll."""
+        self.delivered += reply.events
+        if reply.events and isinstance(poll.wants[0].since, Cursor):
+            self.recovered += 1

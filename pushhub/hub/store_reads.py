@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from pushhub.hub.tail import MAX_TAIL_EVENTS
+from pushhub.hub.tail_read import TailRead
 from pushhub.store.base import StoreError
 from pushhub.tasks import TaskSet
 
@@ -15,22 +16,47 @@ if TYPE_CHECKING:
 
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
+    from pushhub.hub.channels import ChannelTable
+    from pushhub.hub.feed_monitor import FeedMonitor
     from pushhub.hub.health import Health
     from pushhub.hub.stats import Stats
-    from pushhub.log.cursor import Since
     from pushhub.log.read import Read
-    from pushhub.polls.base import Poll
+    from pushhub.polls.base import ChannelRead, Poll
     from pushhub.store.base import Store
 
 Taker = Callable[["Read | StoreError"], None]
 
 
 class StoreReads:
-    """Shared reads under way. Each is one short task, however many wait for its result."""
+    """Shared reads under way. Each is one short task, however many wait for its result.
 
-    __slots__ = ("_answers", "_health", "_stats", "_store", "_takers", "_tasks")
+    `outdated` reads the log for all holds of a channel whose tail missed events.
+    """
 
-    def __init__(self, store: Store, stats: Stats, health: Health) -> None:
+    __slots__ = (
+        "_answers",
+        "_channels",
+        "_feed_monitor",
+        "_health",
+        "_outdated",
+        "_stats",
+        "_store",
+        "_takers",
+        "_tasks",
+    )
+
+    def __init__(
+        self,
+        store: Store,
+        channels: ChannelTable,
+        feed_monitor: FeedMonitor,
+        stats: Stats,
+        health: Health,
+        outdated: Callable[[Channel], None],
+    ) -> None:
+        self._channels = channels
+        self._feed_monitor = feed_monitor
+        self._outdated = outdated
         self._health = health
         self._store = store
         self._stats = stats
@@ -40,15 +66,23 @@ class StoreReads:
         # read alive, so that no other can come to have the same identity.
         self._answers: dict[Hashable, tuple[Read, Reply | None]] | None = None
 
-    def events(
-        self, channel: str, since: Since, limit: int, take: Taker, known: Hashable = None
-    ) -> None:
-        """Read events after `since`. `known` is what memory says of the channel: who knows of an
-        event, or of a delete, does not share a read that may have begun before it.
-        """
-        key = (channel, since, limit, known)
+    def load_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
+        """Load a channel's tail from the store; `done` gets the error, or None."""
+        TailRead(self, self._channels, self._stats, channel, done).start()
+
+    def events(self, want: ChannelRead, take: Taker) -> None:
+        """Read from the store what a tail does not hold."""
+        channel = self._channels[want.channel]
+        if channel.due is not None and self._feed_monitor.is_overdue(channel):
+            self._stats.repaired += 1
+            self._outdated(channel)
+        tail = channel.tail
+        # A reader that knows of an event, or of a delete, shares no read that may have begun before
+        # it.
+        known = (tail, tail.cursor if tail else None, channel.due, want.tags)
+        key = (want.channel, want.since, want.limit, known)
         if self._first(key, take):
-            self._run(key, self._store.read(channel, since, limit))
+            self._run(key, self._store.read(want.channel, want.since, want.limit))
 
     def tail(self, channel: Channel, take: Taker) -> None:
         """Read the end of a channel's log. Events that come meanwhile are kept beside it as

@@ -10,8 +10,10 @@ from pushhub.http.response import Part, Response
 from pushhub.polls.base import Poll
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.http.response import Reply
     from pushhub.hub.hold import Hold
-    from pushhub.hub.hub import Hub
 
 
 class Turning(Poll, Protocol):
@@ -19,6 +21,16 @@ class Turning(Poll, Protocol):
 
     def turn(self, part: Part) -> Turning:
         """The poll that goes on where `part` left the reader."""
+
+
+class PollReader(Protocol):
+    """The part of the hub that a stream calls."""
+
+    clock: Callable[[], float]
+    now: Callable[[], float]
+
+    def hold(self, poll: Poll) -> Reply | Hold:
+        """Answer a poll now, or return the hold that the reply will complete."""
 
 
 class EventStream:
@@ -31,7 +43,7 @@ class EventStream:
     __slots__ = ("begun", "expires", "hub", "opening", "poll")
 
     def __init__(
-        self, hub: Hub, opening: Response, poll: Turning, expires: float | None = None
+        self, hub: PollReader, opening: Response, poll: Turning, expires: float | None = None
     ) -> None:
         self.hub = hub
         # Each turn is a hold of its own; the reader has been here since then.

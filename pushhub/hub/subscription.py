@@ -83,7 +83,7 @@ class Standing(InternalHold):
             return super().complete(reply)
         if not page.events or not page.up_to_date:
             return super().complete(reply)
-        channel = follow.hub.shelf.register(self, self.poll.wants[0].channel)
+        channel = follow.hub.channels.register(self, self.poll.wants[0].channel)
         at = channel.at
         self.at = at if at is not None and at.cursor == page.cursor else At(page.cursor)
         follow.take(page)

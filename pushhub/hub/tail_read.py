@@ -28,18 +28,18 @@ class TailRead:
     the pages that it was given.
     """
 
-    __slots__ = ("_channel", "_done", "_reading", "_shelf", "_stats", "_tries")
+    __slots__ = ("_channel", "_channels", "_done", "_reads", "_stats", "_tries")
 
     def __init__(
         self,
-        reading: StoreReads,
-        shelf: ChannelTable,
+        reads: StoreReads,
+        channels: ChannelTable,
         stats: Stats,
         channel: Channel,
         done: Callable[[StoreError | None], None],
     ) -> None:
-        self._reading = reading
-        self._shelf = shelf
+        self._reads = reads
+        self._channels = channels
         self._stats = stats
         self._channel = channel
         self._done = done
@@ -47,7 +47,7 @@ class TailRead:
 
     def start(self) -> None:
         """Ask the store; with others, if they ask already."""
-        self._reading.tail(self._channel, self._take)
+        self._reads.tail(self._channel, self._take)
 
     def _take(self, result: Read | StoreError) -> None:
         channel = self._channel
@@ -67,4 +67,4 @@ class TailRead:
     def _loads(self, read: Read) -> bool:
         """Whether the read became the tail. A read that is repeated already was not good enough."""
         assert not isinstance(read, Gap), "the end of a log is never a gap"
-        return not self._reading.asks(self._channel) and self._shelf.load(self._channel, read)
+        return not self._reads.asks(self._channel) and self._channels.load(self._channel, read)

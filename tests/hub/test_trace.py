@@ -350,18 +350,18 @@ async def test_what_is_followed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_holders_says_who_waits_how_and_for_how_long() -> None:
     async with opened() as hub:
         await warm(hub)
-        assert holders(hub, "unknown", 10) == []
+        assert holders(hub.channels, hub.now(), "unknown", 10) == []
         for poll in (feed(), value(), many("a", "b")):
             hold = hub.hold(poll)
             assert isinstance(hold, ChannelHold)
             hold.attach(Wire())
         await settled()
         await asyncio.sleep(2)
-        listed = holders(hub, "a", 10)
+        listed = holders(hub.channels, hub.now(), "a", 10)
         assert [one["kind"] for one in listed] == ["long-poll", "value", "many channels"]
         assert {one["client"] for one in listed} == {"10.0.0.1"}
         assert all(1.9 <= one["waited"] <= 2.2 for one in listed)
-        assert len(holders(hub, "a", 2)) == 2
+        assert len(holders(hub.channels, hub.now(), "a", 2)) == 2
         assert feed(wait=None).kind == "poll"
 
 

@@ -56,7 +56,7 @@ async def test_no_page_outlives_its_answer(
             assert match is not None
             app.faces.handle(Request("GET", path, query, {}, b"", ""), match)
             async with asyncio.timeout(10):
-                while len(app.service.hub.reading):  # noqa: ASYNC110
+                while len(app.service.hub.store_reads):  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
         known = set(map(id, before))
         kept = [one for one in held() if id(one) not in known]

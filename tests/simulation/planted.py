@@ -63,11 +63,11 @@ def missed_wake(patch: pytest.MonkeyPatch) -> None:
     wake, numbers = Hub.wake, count(1)
 
     def some(self: Hub, event: Event) -> None:
-        channel = self.shelf.get(event.channel)
+        channel = self.channels.get(event.channel)
         if next(numbers) % 40 or channel is None:
             wake(self, event)
         else:
-            self.shelf.push(channel, event)
+            self.channels.push(channel, event)
 
     patch.setattr(Hub, "wake", some)
 

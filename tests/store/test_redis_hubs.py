@@ -280,7 +280,7 @@ async def test_a_deaf_node_reads_the_log_and_keeps_who_waits(
     short, long = await parked(near, feed(wait=1), feed(wait=30))
     proxy.accepts = False
     proxy.passages[1].cut()
-    await until(lambda: near.doubt.deaf)
+    await until(lambda: near.feed_monitor.disconnected)
     await publish(far, 1)
     # Plain reads, and whoever is behind, are answered from the log.
     assert (await got(near, feed(start, None))).data == [1]
@@ -303,7 +303,7 @@ async def test_a_node_that_is_cut_off(near: Hub, far: Hub, proxy: Proxy) -> None
     short, long, other = await parked(near, feed(wait=1), feed(wait=30), value(channel="v"))
     proxy.accepts = False
     proxy.cut()
-    await until(lambda: near.doubt.deaf and not near.store.ready)
+    await until(lambda: near.feed_monitor.disconnected and not near.store.ready)
     await publish(far, 1)
     await publish(far, "v", channel="v")
     plain = await got(near, feed(start, None))
@@ -330,7 +330,7 @@ async def test_value_waits_that_begin_in_an_outage_are_held(
     has = await publish(far, "old", channel="v")
     proxy.accepts = False
     proxy.cut()
-    await until(lambda: near.doubt.deaf and not near.store.ready)
+    await until(lambda: near.feed_monitor.disconnected and not near.store.ready)
     same, changes, first, several, star = (
         ask(near, value(str(has), channel="v")),
         ask(near, value(str(has), channel="v")),
@@ -370,7 +370,7 @@ async def test_a_reader_who_came_while_commands_were_away_does_not_wait_for_noth
     proxy.accepts = False
     proxy.passages[0].cut()
     await until(lambda: not near.store.ready)
-    assert not near.doubt.deaf
+    assert not near.feed_monitor.disconnected
     behind = ask(near, feed(start))
     await until(lambda: near.parked == 2)
     proxy.accepts = True
@@ -384,7 +384,7 @@ async def test_after_a_break_everybody_gets_what_they_missed(
     held = await parked(near, *[feed(channel=name) for name in names])
     proxy.accepts = False
     proxy.passages[1].cut()
-    await until(lambda: near.doubt.deaf)
+    await until(lambda: near.feed_monitor.disconnected)
     for name in names[::2]:
         await publish(far, name, channel=name)
     proxy.accepts = True

@@ -68,7 +68,9 @@ class House:
             "tasks": len(server._tasks),
             "holds": hub.parked,
             # What a process listens to itself, such as what consoles wish, is nobody's session.
-            "waiting": sum(bool(c.holds) for c in hub.shelf if not c.name.startswith("$console:")),
+            "waiting": sum(
+                bool(c.holds) for c in hub.channels if not c.name.startswith("$console:")
+            ),
             "deadlines": sum(type(entry).__name__ == "Carrier" for entry in hub.wheel.entries()),
         }
 

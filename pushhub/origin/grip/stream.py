@@ -234,7 +234,7 @@ class GripResponseStream(EventStream):
         self._empty = True
         for tries in range(MAX_TRIES + 1):
             if tries:
-                await asyncio.sleep(2 ** (tries - 1) + self.hub.uniform(0, 1))
+                await asyncio.sleep(2 ** (tries - 1) + self._grip.hub.uniform(0, 1))
             self._began = self.hub.now()
             try:
                 response = await self._grip.follow(

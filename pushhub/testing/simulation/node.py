@@ -148,7 +148,7 @@ class Node:
         app, hub = self.app, self.app.service.hub
         weight = {
             "holds": hub.parked,
-            "channels": len(hub.shelf),
+            "channels": len(hub.channels),
             "deadlines": len(hub.wheel),
             "tasks": sum(not task.done() for task in self.process.tasks),
             "connections": len(self._listener.open),

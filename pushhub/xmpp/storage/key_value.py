@@ -118,7 +118,7 @@ class KeyValueStore:
 
     def begin(self, name: str) -> Event | Hold | None:
         """The register's event, None if it has none; or a hold, if the store must be asked."""
-        channel = self.hub.shelf.get(name)
+        channel = self.hub.channels.get(name)
         if channel is not None and channel.tail is not None:
             # What `ValueRead` reads, in a tenth of the time: every message needs block lists.
             events = channel.tail.events
@@ -219,10 +219,10 @@ class KeyValueStore:
 
     def _know(self, name: str, cursor: Cursor) -> None:
         """Whoever has written a register reads what he wrote: the news of it may be on its way."""
-        shelf = self.hub.shelf
-        channel = shelf.get(name)
+        channels = self.hub.channels
+        channel = channels.get(name)
         if channel is not None and not channel.ends_at(cursor):
-            shelf.drop_tail(channel)
+            channels.drop_tail(channel)
 
     async def delete(self, name: str) -> None:
         """Forget a register, or any channel of ours."""
