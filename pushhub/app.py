@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 class App:
-    """pushhub as an ASGI application. `service` and `faces` are there for drivers that need no
+    """pushhub as an ASGI application. `service` and `endpoints` are there for drivers that need no
     ASGI.
     """
 
@@ -90,7 +90,7 @@ class App:
         self.console = Console(self.service)
         routes = ROUTES + self.console.routes + GRIP_ROUTES
         prefix = settings.prefix if self.origin is not None else ""
-        self.faces = Endpoints(
+        self.endpoints = Endpoints(
             self.service,
             Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
             routes,
@@ -98,7 +98,11 @@ class App:
         )
         self.control = (
             Control(
-                self.service, settings, self.faces.cors, (*routes, GRIP_ROOT), self.console.pages
+                self.service,
+                settings,
+                self.endpoints.cors,
+                (*routes, GRIP_ROOT),
+                self.console.pages,
             )
             if settings.control
             else None
@@ -111,7 +115,7 @@ class App:
                     CORSMiddleware,
                     allow_origins=["*"] if settings.dev else settings.cors_origins,
                     allow_credentials=settings.cors_credentials,
-                    allow_headers=self.faces.cors.allowed.split(", "),
+                    allow_headers=self.endpoints.cors.allowed.split(", "),
                     expose_headers=EXPOSED.split(", "),
                 )
             ],
@@ -141,7 +145,7 @@ class App:
         )
         if self.sessions is not None:
             await self.sessions.begin()
-        self.console.open(self.faces)
+        self.console.open(self.endpoints)
 
     async def hand_over(self) -> None:
         """Give up the XMPP sessions: to other nodes, if there can be some. Safe to call again."""
@@ -172,11 +176,11 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if await answered(self.faces, scope, receive, send):
+            if await answered(self.endpoints, scope, receive, send):
                 return
             path = scope.get("raw_path") or scope["path"].encode()
             if self.origin is not None and self.origin.owns(path.decode("latin-1")):
-                await AsgiProxy(self.origin, self.faces, scope, receive, send).run()
+                await AsgiProxy(self.origin, self.endpoints, scope, receive, send).run()
                 return
         await self.pages(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""The ASGI driver: runs the faces on any ASGI server, with one task for each request.
+"""The ASGI driver: runs the endpoints on any ASGI server, with one task for each request.
 
 `server/http1/connection.py` does the same without tasks. This one is for embedding, and for servers
 other than uvicorn.
@@ -34,11 +34,11 @@ BODY_SECONDS = 20
 _CLOSE = (b"connection", b"close")
 
 
-async def answered(faces: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answer a request that is a face's; False if it is none's."""
-    match = faces.match(route_path(scope))
+async def answered(endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answer a request that is an endpoint's; False if it is none's."""
+    match = endpoints.match(route_path(scope))
     if match is not None:
-        await AsgiExchange(faces, scope, receive, send).run(match)
+        await AsgiExchange(endpoints, scope, receive, send).run(match)
     return match is not None
 
 
@@ -77,30 +77,32 @@ class AsgiWaiter:
 class AsgiExchange:
     """One request and its response."""
 
-    def __init__(self, faces: Endpoints, scope: Scope, receive: Receive, send: Send) -> None:
-        self.faces = faces
+    def __init__(self, endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> None:
+        self.endpoints = endpoints
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.variant: Variant = faces.cors.variant(None)
+        self.variant: Variant = endpoints.cors.variant(None)
 
     async def run(self, match: Match) -> None:
-        """Read the request, run its face, write what it gives."""
+        """Read the request, run its endpoint, write what it gives."""
         try:
             try:
                 request = await self._request(match)
             except Problem as problem:
-                answer = self.faces.service.refuse(problem)
+                answer = self.endpoints.service.refuse(problem)
                 await self._answer(answer.with_headers(_CLOSE))
                 return
-            await self._write(self.faces.handle(request, match))
+            await self._write(self.endpoints.handle(request, match))
         except Gone:
             pass
 
     async def see_through(self, outcome: Response | Hold | EventStream) -> None:
         """Write an outcome that somebody else decided on."""
         origin = dict(self.scope["headers"]).get(b"origin")
-        self.variant = self.faces.cors.variant(None if origin is None else origin.decode("latin-1"))
+        self.variant = self.endpoints.cors.variant(
+            None if origin is None else origin.decode("latin-1")
+        )
         try:
             await self._write(outcome)
         except Gone:
@@ -109,7 +111,7 @@ class AsgiExchange:
     async def _request(self, match: Match) -> Request:
         scope = self.scope
         headers = self._headers(scope["headers"])
-        self.variant = self.faces.cors.variant(headers.get("origin"))
+        self.variant = self.endpoints.cors.variant(headers.get("origin"))
         path = route_path(scope)
         query = scope["query_string"].decode("latin-1")
         if len(path) + len(query) > MAX_TARGET_BYTES:
@@ -188,7 +190,7 @@ class AsgiExchange:
                 if waiter.future.done():
                     return waiter.future.result()
                 if gone.result()["type"] == "http.disconnect":
-                    self.faces.service.hub.dropped(hold)
+                    self.endpoints.service.hub.dropped(hold)
                     raise Gone
                 gone = self._receiving()
         finally:
@@ -238,7 +240,7 @@ class AsgiExchange:
             headers = [(name.lower(), value) for name, value in answer.headers]
         else:
             headers = [*answer.headers, *self.variant.headers]
-        if self.faces.service.hub.draining:
+        if self.endpoints.service.hub.draining:
             headers.append(_CLOSE)
         return headers
 

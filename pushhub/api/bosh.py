@@ -1,4 +1,4 @@
-"""`/http-bind`: BOSH (XEP-0124) as a face. A request is a hold, which its session completes."""
+"""`/http-bind`: BOSH (XEP-0124) as an endpoint. A session completes the hold of each request."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """The listener's faces and pages; an ASGI application as `App` is, but nothing's origin."""
+    """The listener's endpoints and pages; an ASGI application as `App` is, but nothing's origin."""
 
     origin = None
 
@@ -46,7 +46,7 @@ class Control:
         trusts = trusted if settings.is_control_open else None
         self.service = service
         self.settings = settings
-        self.faces = Endpoints(service, cors, routes, trusts=trusts)
+        self.endpoints = Endpoints(service, cors, routes, trusts=trusts)
         self.pages = Starlette(
             routes=[*pages(service, trusts), *page_routes],
             exception_handlers=problem_handlers(service),
@@ -54,7 +54,7 @@ class Control:
         self.pages.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and await answered(self.faces, scope, receive, send):
+        if scope["type"] == "http" and await answered(self.endpoints, scope, receive, send):
             return
         await self.pages(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""Cross-origin access (WHATWG Fetch §3.2), answered here, for every face and on every status.
+"""Cross-origin access (WHATWG Fetch §3.2), answered here, for every endpoint and on every status.
 
 A browser hides an answer without these headers from its page, an error's reason included.
 """

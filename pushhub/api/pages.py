@@ -57,7 +57,7 @@ def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> li
 def _demo(service: Service) -> tuple[Route, ...]:
     return (
         Route("/demo", asset("demo.html")),
-        Route("/demo/faces.json", _faces(service)),
+        Route("/demo/faces.json", _endpoints(service)),
         Route("/demo/{file}", folder("demo")),
     )
 
@@ -105,8 +105,8 @@ def _works(error: StoreError | None) -> dict[str, object]:
     return {"ok": False, "reason": error.reason, "detail": str(error)}
 
 
-def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
-    async def faces(request: Request) -> Response:
+def _endpoints(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoints(request: Request) -> Response:
         """What the demo has to show beside what every hub has: the XMPP domain whose channels
         anybody may read over BOSH.
         """
@@ -116,7 +116,7 @@ def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
         body = {"bosh": domain if served else None}
         return JSONResponse(body, headers={"cache-control": "no-store"})
 
-    return faces
+    return endpoints
 
 
 def _metrics(

@@ -1,7 +1,7 @@
 """One-use tickets: a read grant in an address, for `EventSource`, which cannot send headers.
 
 Addresses end up in logs and histories, so a ticket lives for seconds and only reads. That it is
-used once is the web face's part: it registers the ticket's id in the store.
+used once is the web endpoint's part: it registers the ticket's id in the store.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pushhub.console.endpoint_trace import EndpointTrace
 from pushhub.console.snapshot import FEED, WISHES, figures
 from pushhub.console.trace import Note, Tracer, TraceTarget
 from pushhub.hub.readers import holders, readers_on
-from pushhub.hub.subscription import Subscription, Untallied
+from pushhub.hub.subscription import Subscription, UncountedHold
 from pushhub.hub.wheel import OFF
 from pushhub.log.event import Draft
 from pushhub.origin.report import report
@@ -60,7 +60,7 @@ class ConsoleAgent:
         self._service = service
         self._tracer = Tracer(service.hub, self._note)
         self._witness: EndpointTrace | None = None
-        self._follow = Subscription(service.hub, WISHES, self._hear, make=Untallied)
+        self._follow = Subscription(service.hub, WISHES, self._hear, make=UncountedHold)
         # What is asked for → until when, on the hub's clock; "" is the figures, others are traces.
         self._until: dict[str, float] = {}
         self._lines: dict[str, list[Note]] = {}
@@ -73,9 +73,9 @@ class ConsoleAgent:
         }
         self.tick = OFF
 
-    def open(self, faces: Endpoints) -> None:
-        """Begin to hear what operators wish. `faces` know whose requests are."""
-        self._witness = EndpointTrace(faces, self._tracer)
+    def open(self, endpoints: Endpoints) -> None:
+        """Begin to hear what operators wish. `endpoints` know whose requests are."""
+        self._witness = EndpointTrace(endpoints, self._tracer)
         self._follow.start()
 
     def close(self) -> None:

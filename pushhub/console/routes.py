@@ -1,12 +1,12 @@
-"""The faces behind the console's page. What an operator does to channels is the public API's; here
-is what it has not: figures, presence, traces and settings.
+"""The endpoints of the console's page. Operators change channels through the public API; these
+endpoints add figures, presence, traces and settings.
 
-    POST /console/session   whether the key is an operator's
-    POST /console/wish      what all processes shall tell for a while
-    GET  /console/feed      what they tell: a feed like any other, that is allowed to wait
+    POST /console/session   check the operator's key
+    POST /console/wish      request figures, presence or a trace from all processes for a while
+    GET  /console/feed      the replies of the processes: a feed like any other, which may wait
     GET  /console/events    the events of a channel, as its feed gives them
-    GET  /console/now       this process's figures, even when the store is away
-    GET  /console/settings  the settings, and where each was set
+    GET  /console/now       this process's figures, even without the store
+    GET  /console/settings  the settings, and the origin of each
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
 
-# A wish names one channel or one client.
+# A request to the processes names one channel or one client.
 MAX_WISH_BYTES = 4 * 1024
 _ID = re.compile(r"[a-z0-9]{8,32}")
 
 
 def session(service: Service, request: Request, grant: Grant) -> Response:
-    """Who this is, and what the page must know to read the figures."""
+    """The operator, and the facts that the page needs to read the figures."""
     return _json(
         {
             "name": grant.subject,
@@ -66,13 +66,13 @@ def settings(service: Service, request: Request, grant: Grant) -> Response:
 
 
 def feed(service: Service, request: Request, grant: Grant) -> Response | Hold:
-    """What the processes tell, of all consoles together."""
+    """The replies of all processes to all consoles."""
     return _read(service, request, FEED)
 
 
 def events(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """The events of the channel `channel`, as its own feed gives them. The console reads them here,
-    so that its requests can be told from those of clients.
+    so that statistics and traces leave its requests out.
     """
     return _read(service, request, _channel(request.query.get("channel", "")))
 
@@ -89,16 +89,16 @@ def _read(service: Service, request: Request, channel: str) -> Response | Hold:
 
 
 def _wish(body: bytes) -> dict[str, Any]:
-    """A wish that every process will understand.
+    """A request that every process understands.
 
     Raises:
-        Problem: it is none.
+        Problem: the body is no such request.
     """
     try:
-        asked = load(body)
+        wished = load(body)
     except ValueError:
-        asked = None
-    match asked:
+        wished = None
+    match wished:
         case {"figures": True}:
             return {"figures": True}
         case {"origin": True}:

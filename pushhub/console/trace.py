@@ -138,7 +138,7 @@ class Tracer:
 
     def polled(self, hold: ChannelHold) -> None:
         poll = hold.poll
-        names = [want.channel for want in poll.wants]
+        names = [want.channel for want in poll.reads]
         traces = tuple({id: None for name in names for id in self._channels.get(name, ())})
         wanted = (traces or self._clients) and not names[0].startswith(PRIVATE_MARK)
         # Holds of other types are internal, and answer no client.
@@ -160,7 +160,7 @@ class Tracer:
     def parked(self, hold: ChannelHold) -> None:
         at = hold.at
         if hold in self._lives and at is not None:
-            where = {want.channel: str(at[want.channel]) for want in hold.poll.wants[:MAX_NAMED]}
+            where = {want.channel: str(at[want.channel]) for want in hold.poll.reads[:MAX_NAMED]}
             self._note(hold, "park", at=where)
 
     def answered(self, hold: ChannelHold, reply: Response | Part | EventStream) -> bool:
@@ -254,9 +254,9 @@ class Tracer:
 def _asked_for(poll: Poll) -> Note:
     named = {
         want.channel: want.since.value if isinstance(want.since, Start) else str(want.since)
-        for want in poll.wants[:MAX_NAMED]
+        for want in poll.reads[:MAX_NAMED]
     }
-    return {"kind": poll.kind, "since": named, "channels": len(poll.wants), "wait": poll.wait}
+    return {"kind": poll.kind, "since": named, "channels": len(poll.reads), "wait": poll.wait}
 
 
 def _described(reply: Response | Part | EventStream) -> Note:

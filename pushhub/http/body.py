@@ -138,5 +138,5 @@ def _bad(detail: str) -> Problem:
 
 
 def too_large(limit: int) -> Problem:
-    """The refusal of a body over its face's limit."""
+    """The refusal of a body over its endpoint's limit."""
     return Problem("too-large", f"A body has at most {limit} bytes here.", limit=limit)

@@ -1,4 +1,4 @@
-"""A parsed HTTP request, whichever driver parsed it: all that a face may look at."""
+"""A parsed HTTP request, whichever driver parsed it: all that an endpoint may look at."""
 
 from __future__ import annotations
 

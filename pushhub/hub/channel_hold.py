@@ -89,7 +89,7 @@ class ChannelHold(Hold):
 
     def __repr__(self) -> str:
         state = "done" if self.done else "parked" if self.at else "reading"
-        return f"<ChannelHold {state} on {', '.join(want.channel for want in self.poll.wants[:3])}>"
+        return f"<ChannelHold {state} on {', '.join(want.channel for want in self.poll.reads[:3])}>"
 
 
 class InternalHold(ChannelHold):

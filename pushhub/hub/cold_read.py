@@ -80,7 +80,7 @@ class ColdRead:
         self._reads: dict[str, Read] = {}
         self._missing = 0
         self._at = at
-        self._wants: tuple[ChannelRead, ...] = hold.poll.wants
+        self._wants: tuple[ChannelRead, ...] = hold.poll.reads
         if at is not None:
             self._wants = tuple(resume(want, at[want.channel]) for want in self._wants)
 
@@ -135,7 +135,7 @@ class ColdRead:
 
     def _decide(self) -> None:
         hold, parent, reads = self._hold, self._parent, self._reads
-        reply = parent.store_reads.answer(hold.poll, reads)
+        reply = parent.store_reads.reply(hold.poll, reads)
         if reply is not None:
             parent.decided(hold, ColdResult(reply, reads))
             return
@@ -154,7 +154,7 @@ class ColdRead:
         """The reads from the positions `at`, as the tails give them; None if one does not."""
         channels = self._parent.channels
         recent: dict[str, Read] = {}
-        for want in [resume(want, at[want.channel]) for want in self._hold.poll.wants]:
+        for want in [resume(want, at[want.channel]) for want in self._hold.poll.reads]:
             channel = channels.register(self._hold, want.channel)
             if channel.is_behind(at[want.channel]):
                 # Another process appends too, and its event has not arrived here yet.
@@ -176,7 +176,7 @@ class ColdRead:
         if at is not None and hold.poll.wait:
             self._parent.decided(hold, ColdResult(at=at))
         else:
-            self._parent.decided(hold, ColdResult(hold.poll.refuse(unreadable())))
+            self._parent.decided(hold, ColdResult(hold.poll.error(unreadable())))
 
     def _known_positions(self) -> Positions | None:
         """Where the reader stands, if that is known without the log."""

@@ -61,8 +61,8 @@ class Job:
         key = (variant, id(at))
         if variant is not None and (known := self.memo.get(key)) is not None:
             return known[1]
-        reads = self._reads(poll.wants, at)
-        reply = None if reads is None else poll.answer(reads)
+        reads = self._reads(poll.reads, at)
+        reply = None if reads is None else poll.reply(reads)
         if variant is not None:
             self.memo[key] = (at, reply)
         return reply

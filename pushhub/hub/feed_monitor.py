@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushhub.log.read import Gap
-from pushhub.polls.base import AT_ONCE, Hint, resume
+from pushhub.polls.base import NO_HINT, Hint, resume
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
@@ -95,14 +95,14 @@ class FeedMonitor:
         that the store's feed cannot lose a message.
         """
         if certain and self._is_read(hold):
-            return AT_ONCE
+            return NO_HINT
         return UNSURE if self.disconnected else None
 
     def _is_read(self, hold: ChannelHold) -> bool:
         """Whether the log was read for all channels of a hold. A hold that was parked because a
         read failed has a channel without a tail.
         """
-        for want in hold.poll.wants:
+        for want in hold.poll.reads:
             channel = self._channels.get(want.channel)
             if channel is None or channel.tail is None:
                 return False
@@ -144,7 +144,7 @@ class Check:
         self._ask = ask
         self._ended = ended
         self._missing = 1
-        self._hint = AT_ONCE
+        self._hint = NO_HINT
         self._moved: list[Channel] = []
 
     def start(self) -> None:
@@ -152,7 +152,7 @@ class Check:
         hold = self._hold
         at = hold.at
         assert at is not None
-        for want in hold.poll.wants:
+        for want in hold.poll.reads:
             channel = self._channels.get(want.channel)
             if channel is not None and channel.checked >= hold.parked:
                 continue

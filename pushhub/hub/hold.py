@@ -1,5 +1,5 @@
-"""A parked request. It completes exactly once, whoever comes first, or is dropped when its client
-goes.
+"""A request whose reply comes later. A hold completes exactly once, or is dropped when its client
+disconnects.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class Driver(Protocol):
-    """Who writes what a hold is completed with."""
+    """Writes the reply of a hold."""
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
-        """Write it. Called once for each hold, on the loop's thread; it must not raise."""
+        """Write the reply. The hold calls this once, on the loop's thread; it must not raise."""
 
 
 class Hold:
-    """A request whose answer comes later: from the log, a deadline, a store commit, an auth check
-    or a drain.
+    """A request that waits for the log, a deadline, a commit of the store, an access check or a
+    drain.
     """
 
     __slots__ = ("done", "driver", "reply")
@@ -31,7 +31,7 @@ class Hold:
         self.reply: Response | Part | EventStream | None = None
 
     def attach(self, driver: Driver) -> None:
-        """Name who writes the answer. If it is there already, it is written at once."""
+        """Set the driver. A reply that is there already is written immediately."""
         if self.reply is not None:
             reply, self.reply = self.reply, None
             driver.deliver(reply)
@@ -39,7 +39,7 @@ class Hold:
             self.driver = driver
 
     def complete(self, reply: Response | Part | EventStream) -> bool:
-        """Answer the request; False if that was done before, or the client is gone."""
+        """Reply to the request; False if it had a reply already, or its client disconnected."""
         if self.done:
             return False
         self.done = True
@@ -53,31 +53,31 @@ class Hold:
         return True
 
     def hurry(self) -> bool | None:
-        """Its connection has sent a newer request: be answered with what there is. False if that
-        cannot be said yet, None if this waits for something that must be awaited.
+        """Complete with what there is, because the connection has sent a newer request. False if
+        that is not known yet, None if this waits for an operation that must end first.
         """
         return None
 
     def drop(self) -> None:
-        """The client has gone. Whatever comes now is for nobody."""
+        """The client has disconnected: discard a later reply."""
         if not self.done:
             self.done = True
             self.driver = None
             self.release(None)
 
     def release(self, reply: Response | Part | EventStream | None) -> None:
-        """Let go of whatever would have completed it. `reply` is None when the client has
+        """Free what would have completed the hold. `reply` is None when the client has
         disconnected.
         """
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for news: a client that stops sending in the middle of it has gone."""
+        """Whether it waits for an event: a client that half-closes meanwhile has disconnected."""
         return False
 
 
 class ChainedHold(Hold):
-    """A hold that first waits for leave to run a face, and then for what the face returns."""
+    """A hold that waits for an access check, and then for the outcome of the endpoint."""
 
     __slots__ = ("_leader",)
 
@@ -86,7 +86,7 @@ class ChainedHold(Hold):
         self._leader: Hold | None = None
 
     def follow(self, outcome: Response | Hold | EventStream) -> None:
-        """Be completed with what a face returned: now, or when that is."""
+        """Complete with the outcome of an endpoint, now or when it has one."""
         if isinstance(outcome, Hold):
             self._leader = outcome
             outcome.attach(self)
@@ -94,7 +94,7 @@ class ChainedHold(Hold):
             self.complete(outcome)
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
-        """The face's own hold has its answer: a follower is a driver too."""
+        """The endpoint's own hold has its reply."""
         self._leader = None
         self.complete(reply)
 

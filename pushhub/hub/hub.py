@@ -32,7 +32,7 @@ from pushhub.hub.publishing import Publishing
 from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
-from pushhub.polls.base import AT_ONCE, Hint, Poll, Positions, deleted, resume
+from pushhub.polls.base import NO_HINT, Hint, Poll, Positions, deleted, resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,7 +145,7 @@ class Hub:
     def _begin(self, hold: ChannelHold) -> Reply | None:
         """Register a hold and read for it: its answer, or None if it waits."""
         poll = hold.poll
-        wants = poll.wants
+        wants = poll.reads
         if len(wants) == 1 and poll.wait:
             want = wants[0]
             channel = self.channels.register(hold, want.channel)
@@ -171,7 +171,7 @@ class Hub:
         poll = hold.poll
         if hold.tallied:
             self.stats.count_gaps(reads)
-        reply = poll.answer(reads, AT_ONCE)
+        reply = poll.reply(reads, NO_HINT)
         if reply is not None:
             return reply
         assert poll.wait is not None, "a poll that may not wait has an answer"
@@ -185,11 +185,11 @@ class Hub:
         deadline = begun + wait * next(self._factors)
         if hold.counted and self.parked >= self.max_holds:
             self.stats.refused_holds += 1
-            return hold.poll.nothing(at, Hint(self._jitter.draw(FULL_RETRY_MS), waited=False))
+            return hold.poll.empty(at, Hint(self._jitter.draw(FULL_RETRY_MS), waited=False))
         if self.draining:
             deadline = min(deadline, self._drained_at)
             if deadline <= now:
-                return hold.poll.nothing(at, Hint(self._jitter.draw(RETRY_MS)))
+                return hold.poll.empty(at, Hint(self._jitter.draw(RETRY_MS)))
         if hold.at is None:
             # Else a former read for it has failed late, while it was read for again.
             self.parked += hold.counted
@@ -203,7 +203,7 @@ class Hub:
         return None
 
     def _register(self, hold: ChannelHold) -> None:
-        for want in hold.poll.wants:
+        for want in hold.poll.reads:
             self.channels.register(hold, want.channel)
 
     def leave(self, hold: ChannelHold) -> None:
@@ -214,7 +214,7 @@ class Hub:
             if hold.counted:
                 self.parked -= 1
                 self.stats.hold_seconds.observe(self.now() - hold.parked)
-        for want in hold.poll.wants:
+        for want in hold.poll.reads:
             self.channels.leave(hold, want.channel)
 
     def _answer(self, hold: ChannelHold, reply: Reply) -> None:
@@ -253,7 +253,7 @@ class Hub:
     def end(self, hold: ChannelHold, hint: Hint) -> None:
         """Answer a parked hold that there is nothing new."""
         assert hold.at is not None
-        if hold.complete(hold.poll.nothing(hold.at, hint)):
+        if hold.complete(hold.poll.empty(hold.at, hint)):
             if self.draining:
                 self.stats.completed_by_drain += hold.tallied
             else:
@@ -262,7 +262,7 @@ class Hub:
     def release(self, hold: ChannelHold) -> None:
         """Its client asks for something else: the empty answer at once."""
         assert hold.at is not None
-        if hold.complete(hold.poll.nothing(hold.at, AT_ONCE)):
+        if hold.complete(hold.poll.empty(hold.at, NO_HINT)):
             self.stats.completed_by_newer += hold.tallied
 
     def resume(self, hold: ChannelHold, channel: Channel) -> None:
@@ -271,7 +271,7 @@ class Hub:
         """
         at, name = hold.at, channel.name
         assert at is not None
-        wants = (resume(want, at[name]) for want in hold.poll.wants if want.channel == name)
+        wants = (resume(want, at[name]) for want in hold.poll.reads if want.channel == name)
         if channel in self.channels and all(map(channel.remembered, wants)):
             self.channels.register(hold, name)
             return
@@ -337,7 +337,7 @@ class Hub:
         self.channels.drop_tail(channel)
         channel.early = None
         for hold in list(channel.holds):
-            if hold.at is not None and hold.complete(hold.poll.refuse(deleted(name))):
+            if hold.at is not None and hold.complete(hold.poll.error(deleted(name))):
                 self.stats.completed_by_delete += hold.tallied
 
     def lost(self) -> None:

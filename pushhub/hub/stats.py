@@ -114,5 +114,5 @@ class Stats:
     def count_read(self, poll: Poll, reply: Reply) -> None:
         """Count what a read, not an event, gave to a poll."""
         self.delivered += reply.events
-        if reply.events and isinstance(poll.wants[0].since, Cursor):
+        if reply.events and isinstance(poll.reads[0].since, Cursor):
             self.recovered += 1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pushhub.polls.base import ChannelRead, Poll
     from pushhub.store.base import Store
 
-Taker = Callable[["Read | StoreError"], None]
+ReadCallback = Callable[["Read | StoreError"], None]
 
 
 class StoreReads:
@@ -34,14 +34,14 @@ class StoreReads:
     """
 
     __slots__ = (
-        "_answers",
+        "_callbacks",
         "_channels",
         "_feed_monitor",
         "_health",
         "_outdated",
+        "_replies",
         "_stats",
         "_store",
-        "_takers",
         "_tasks",
     )
 
@@ -60,17 +60,17 @@ class StoreReads:
         self._health = health
         self._store = store
         self._stats = stats
-        self._takers: dict[Hashable, list[Taker]] = {}
+        self._callbacks: dict[Hashable, list[ReadCallback]] = {}
         self._tasks = TaskSet()
         # While the takers of a read are told: its answers, by what the polls share. Each keeps its
         # read alive, so that no other can come to have the same identity.
-        self._answers: dict[Hashable, tuple[Read, Reply | None]] | None = None
+        self._replies: dict[Hashable, tuple[Read, Reply | None]] | None = None
 
     def load_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
         """Load a channel's tail from the store; `done` gets the error, or None."""
         TailRead(self, self._channels, self._stats, channel, done).start()
 
-    def events(self, want: ChannelRead, take: Taker) -> None:
+    def events(self, want: ChannelRead, callback: ReadCallback) -> None:
         """Read from the store what a tail does not hold."""
         channel = self._channels[want.channel]
         if channel.due is not None and self._feed_monitor.is_overdue(channel):
@@ -81,25 +81,25 @@ class StoreReads:
         # it.
         known = (tail, tail.cursor if tail else None, channel.due, want.tags)
         key = (want.channel, want.since, want.limit, known)
-        if self._first(key, take):
+        if self._first(key, callback):
             self._run(key, self._store.read(want.channel, want.since, want.limit))
 
-    def tail(self, channel: Channel, take: Taker) -> None:
+    def tail(self, channel: Channel, callback: ReadCallback) -> None:
         """Read the end of a channel's log. Events that come meanwhile are kept beside it as
         `early`.
         """
-        if self._first(channel, take):
+        if self._first(channel, callback):
             channel.early = []
             self._run(channel, self._store.tail(channel.name, MAX_TAIL_EVENTS))
 
     def asks(self, channel: Channel) -> bool:
         """Whether the end of this channel's log is being read."""
-        return channel in self._takers
+        return channel in self._callbacks
 
-    def _first(self, key: Hashable, take: Taker) -> bool:
-        takers = self._takers.setdefault(key, [])
-        takers.append(take)
-        return len(takers) == 1
+    def _first(self, key: Hashable, callback: ReadCallback) -> bool:
+        callbacks = self._callbacks.setdefault(key, [])
+        callbacks.append(callback)
+        return len(callbacks) == 1
 
     def _run(self, key: Hashable, read: Coroutine[None, None, Read]) -> None:
         self._tasks.spawn(self._settle(key, read))
@@ -116,27 +116,27 @@ class StoreReads:
             self._stats.read_failed += 1
         self._stats.read_seconds.observe(loop.time() - begun)
         self._health.read(result if isinstance(result, StoreError) else None)
-        self._answers = {}
-        for take in self._takers.pop(key):
-            take(result)
-        self._answers = None
+        self._replies = {}
+        for callback in self._callbacks.pop(key):
+            callback(result)
+        self._replies = None
 
-    def answer(self, poll: Poll, reads: Mapping[str, Read]) -> Reply | None:
+    def reply(self, poll: Poll, reads: Mapping[str, Read]) -> Reply | None:
         """What `poll` makes of `reads`; made once for all takers of a read who are told the same,
         for it may be a megabyte.
         """
-        answers = self._answers
-        if answers is None or len(reads) != 1 or poll.variant is None:
-            return poll.answer(reads)
+        replies = self._replies
+        if replies is None or len(reads) != 1 or poll.variant is None:
+            return poll.reply(reads)
         (read,) = reads.values()
         key = (poll.variant, id(read))
-        if key not in answers:
-            answers[key] = (read, poll.answer(reads))
-        return answers[key][1]
+        if key not in replies:
+            replies[key] = (read, poll.reply(reads))
+        return replies[key][1]
 
     async def close(self) -> None:
         """Wait for what is under way."""
         await self._tasks.wait()
 
     def __len__(self) -> int:
-        return len(self._takers)
+        return len(self._callbacks)

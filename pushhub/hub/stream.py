@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
 
 
-class Turning(Poll, Protocol):
+class StreamPoll(Poll, Protocol):
     """A poll of which there is a next one."""
 
-    def turn(self, part: Part) -> Turning:
+    def turn(self, part: Part) -> StreamPoll:
         """The poll that goes on where `part` left the reader."""
 
 
@@ -43,7 +43,7 @@ class EventStream:
     __slots__ = ("begun", "expires", "hub", "opening", "poll")
 
     def __init__(
-        self, hub: PollReader, opening: Response, poll: Turning, expires: float | None = None
+        self, hub: PollReader, opening: Response, poll: StreamPoll, expires: float | None = None
     ) -> None:
         self.hub = hub
         # Each turn is a hold of its own; the reader has been here since then.

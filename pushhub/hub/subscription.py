@@ -14,7 +14,7 @@ from pushhub.hub.channel_hold import InternalHold
 from pushhub.hub.hold import Hold
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, At, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, At, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,40 +35,40 @@ RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Part):
+class SubscriptionReply(Part):
     """What a follower's poll is answered with: a read, or why there was none."""
 
     read: Read | None = None
     problem: Problem | None = None
 
 
-class Next:
+class SubscriptionPoll:
     """A poll of one channel's next events, for a follower."""
 
-    __slots__ = ("wants",)
+    __slots__ = ("reads",)
     kind = "pushhub itself"
     wait = WAIT_SECONDS
     variant = None
 
     def __init__(self, channel: str, since: Since) -> None:
-        self.wants = (ChannelRead(channel, since, LIMIT),)
+        self.reads = (ChannelRead(channel, since, LIMIT),)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Told | None:
-        read = reads[self.wants[0].channel]
-        return Told(b"", read=read) if isinstance(read, Gap) or read.events else None
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> SubscriptionReply | None:
+        read = reads[self.reads[0].channel]
+        return SubscriptionReply(b"", read=read) if isinstance(read, Gap) or read.events else None
 
     def position(self, channel: str, read: Read) -> Cursor:
         return read.latest if isinstance(read, Gap) else read.cursor
 
-    def nothing(self, at: Positions, hint: Hint) -> Told:
-        page = Page((), at[self.wants[0].channel], up_to_date=hint.retry_ms is None)
-        return Told(b"", read=page)
+    def empty(self, at: Positions, hint: Hint) -> SubscriptionReply:
+        page = Page((), at[self.reads[0].channel], up_to_date=hint.retry_ms is None)
+        return SubscriptionReply(b"", read=page)
 
-    def refuse(self, problem: Problem) -> Told:
-        return Told(b"", problem=problem)
+    def error(self, problem: Problem) -> SubscriptionReply:
+        return SubscriptionReply(b"", problem=problem)
 
 
-class Standing(InternalHold):
+class SubscriptionHold(InternalHold):
     """A follower's hold. It takes what an event brings and stays on its channel, which is a third
     of the work of leaving and coming back; only an end of its wait, a doubt of the hub or a deleted
     channel completes it.
@@ -78,19 +78,19 @@ class Standing(InternalHold):
 
     def complete(self, reply: Response | Part | EventStream) -> bool:
         follow = self.driver
-        page = reply.read if isinstance(reply, Told) else None
+        page = reply.read if isinstance(reply, SubscriptionReply) else None
         if self.at is None or not isinstance(page, Page) or not isinstance(follow, Subscription):
             return super().complete(reply)
         if not page.events or not page.up_to_date:
             return super().complete(reply)
-        channel = follow.hub.channels.register(self, self.poll.wants[0].channel)
+        channel = follow.hub.channels.register(self, self.poll.reads[0].channel)
         at = channel.at
         self.at = at if at is not None and at.cursor == page.cursor else At(page.cursor)
         follow.take(page)
         return True
 
 
-class Untallied(Standing):
+class UncountedHold(SubscriptionHold):
     """A follower's hold of which the statistics know nothing: the console's own."""
 
     __slots__ = ()
@@ -134,7 +134,7 @@ class Subscription:
         lost: Callable[[], None] | None = None,
         gone: Callable[[], None] | None = None,
         reader: Reader | None = None,
-        make: type[Standing] = Standing,
+        make: type[SubscriptionHold] = SubscriptionHold,
     ) -> None:
         self.reader = reader
         self._make = make
@@ -167,7 +167,7 @@ class Subscription:
         """Begin, or go on."""
         self._timer = None
         while not self.stopped and not self.hub.draining:
-            reply = self.hub.hold(Next(self._channel, self.since), self._make)
+            reply = self.hub.hold(SubscriptionPoll(self._channel, self.since), self._make)
             if isinstance(reply, Hold):
                 self._hold = reply
                 reply.attach(self)
@@ -183,7 +183,7 @@ class Subscription:
 
     def _took(self, reply: Response | Part | EventStream) -> bool:
         """Take in what was read; whether to go on at once."""
-        assert isinstance(reply, Told)
+        assert isinstance(reply, SubscriptionReply)
         read = reply.read
         if read is None:
             assert reply.problem is not None

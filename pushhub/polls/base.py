@@ -1,7 +1,7 @@
 """A poll: one parsed read request. What it reads, how long it may wait, how it is answered.
 
 A poll knows neither store nor clock nor connection. The hub reads for it and asks it: is this an
-answer, or shall we wait? Every face that waits is a class of this shape, so all of them are
+answer, or shall we wait? Every endpoint that waits is a class of this shape, so all of them are
 delivered to in one way.
 """
 
@@ -74,7 +74,7 @@ class Hint:
     """Whether a wait that was asked for was granted: not while the hub is full."""
 
 
-AT_ONCE = Hint()
+NO_HINT = Hint()
 
 
 class Positions(Protocol):
@@ -102,7 +102,7 @@ class Poll(Protocol):
     """What the hub asks of a poll."""
 
     @property
-    def wants(self) -> tuple[ChannelRead, ...]:
+    def reads(self) -> tuple[ChannelRead, ...]:
         """What it reads; never empty."""
 
     @property
@@ -117,16 +117,16 @@ class Poll(Protocol):
     def variant(self) -> Hashable:
         """Polls of equal variant at the same position share answers; None shares with nobody."""
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Reply | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Reply | None:
         """The answer that these reads give, of all channels or those that moved; None waits on."""
 
     def position(self, channel: str, read: Read) -> Cursor:
         """Where the poll stands in `channel` after a read that gave it nothing."""
 
-    def nothing(self, at: Positions, hint: Hint) -> Reply:
+    def empty(self, at: Positions, hint: Hint) -> Reply:
         """The answer when the wait has ended, and each channel is still `at` its position."""
 
-    def refuse(self, problem: Problem) -> Reply:
+    def error(self, problem: Problem) -> Reply:
         """The answer when a channel that it waits on is deleted, or cannot be read."""
 
 

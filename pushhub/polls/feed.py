@@ -9,7 +9,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Headers, Response
 from pushhub.log.event import enlist
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 JSON = (b"content-type", b"application/json")
 
 
-def applied(wait: int | None, hint: Hint = AT_ONCE) -> Headers:
+def applied(wait: int | None, hint: Hint = NO_HINT) -> Headers:
     """The header that says a wait was honoured (RFC 7240 §3): the granted one, not yet shortened.
 
     Without it a client keeps its old interval, and so it must when the hub had no room; then it
@@ -53,11 +53,11 @@ def gap_problem(channel: str, gap: Gap) -> Problem:
 class FeedPoll:
     """A poll of one channel's events."""
 
-    __slots__ = ("channel", "variant", "wait", "wants")
+    __slots__ = ("channel", "reads", "variant", "wait")
 
     def __init__(self, channel: str, since: Since, limit: int, wait: int | None = None) -> None:
         self.channel = channel
-        self.wants = (ChannelRead(channel, since, limit),)
+        self.reads = (ChannelRead(channel, since, limit),)
         self.wait = wait
         self.variant: Hashable = (wait, limit)
 
@@ -66,7 +66,7 @@ class FeedPoll:
         """`long-poll`, or `poll` of who does not wait."""
         return "long-poll" if self.wait else "poll"
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
             problem = gap_problem(self.channel, read).answer()
@@ -78,10 +78,10 @@ class FeedPoll:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.latest
 
-    def nothing(self, at: Positions, hint: Hint) -> Response:
+    def empty(self, at: Positions, hint: Hint) -> Response:
         return self._page(Page((), at[self.channel], up_to_date=hint.sure), hint)
 
-    def refuse(self, problem: Problem) -> Response:
+    def error(self, problem: Problem) -> Response:
         return problem.answer()
 
     def _page(self, page: Page, hint: Hint) -> Response:

@@ -17,9 +17,9 @@ from pushhub.log.event import enlist
 from pushhub.log.json_body import JsonError, load
 from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Read
 from pushhub.polls.base import (
-    AT_ONCE,
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    NO_HINT,
     ChannelRead,
     Hint,
     Positions,
@@ -41,7 +41,7 @@ _FIELDS = frozenset({"channels", "wait", "limit"})
 class MultiRequest:
     """The body of `POST /v1/poll`, read."""
 
-    wants: tuple[ChannelRead, ...]
+    reads: tuple[ChannelRead, ...]
     wait: int | None
     limit: int
 
@@ -166,19 +166,19 @@ def encode(merged: Merged, hint: Hint) -> bytes:
 class MultiPoll:
     """A poll of many channels. `limit` bounds the whole answer."""
 
-    __slots__ = ("limit", "wait", "wants")
+    __slots__ = ("limit", "reads", "wait")
 
     # Pages differ in their channels; who asks for exactly the same ones is not worth finding out.
     kind = "many channels"
     variant = None
 
     def __init__(self, wants: tuple[ChannelRead, ...], limit: int, wait: int | None = None) -> None:
-        self.wants = wants
+        self.reads = wants
         self.limit = limit
         self.wait = wait
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
-        merged = merge(self.wants, reads, self.limit)
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
+        merged = merge(self.reads, reads, self.limit)
         if self.wait and not merged.events and not merged.gaps:
             return None
         return self._answer(merged, hint)
@@ -186,15 +186,15 @@ class MultiPoll:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Positions, hint: Hint) -> Response:
+    def empty(self, at: Positions, hint: Hint) -> Response:
         begun = {
             want.channel: at[want.channel]
-            for want in self.wants
+            for want in self.reads
             if not isinstance(want.since, Cursor)
         }
         return self._answer(Merged([], begun, {}), hint)
 
-    def refuse(self, problem: Problem) -> Response:
+    def error(self, problem: Problem) -> Response:
         return problem.answer()
 
     def _answer(self, merged: Merged, hint: Hint) -> Response:

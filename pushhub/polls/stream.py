@@ -10,7 +10,7 @@ from pushhub.http.response import Part
 from pushhub.http.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS, RETRY_MS, farewell, message, position
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
 from pushhub.polls.multi import Merged, encode, merge
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class FeedStream:
     `envelope` it is the event as a feed lists it.
     """
 
-    __slots__ = ("beat", "channel", "envelope", "first", "retry_ms", "variant", "wait", "wants")
+    __slots__ = ("beat", "channel", "envelope", "first", "reads", "retry_ms", "variant", "wait")
 
     kind = "stream"
 
@@ -43,14 +43,14 @@ class FeedStream:
         self.channel = channel
         self.retry_ms = retry_ms
         self.envelope = envelope
-        self.wants = (ChannelRead(channel, since, limit),)
+        self.reads = (ChannelRead(channel, since, limit),)
         self.first = first
         self.beat = wait
         # The first turn is answered at once, even if with no more than a position.
         self.wait = None if first else wait
         self.variant: Hashable = ("sse", limit, envelope, retry_ms if first else None)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
             told = self.retry_ms if self.first else None
@@ -65,7 +65,7 @@ class FeedStream:
             )
         epoch = read.cursor.epoch
         parts = [self._message(event, epoch) for event in read.events]
-        if self.first and isinstance(since := self.wants[0].since, Cursor):
+        if self.first and isinstance(since := self.reads[0].since, Cursor):
             parts.insert(0, self._position(since))
         elif self.first:
             parts.insert(0, self._position(Cursor(epoch, read.events[0].offset - 1)))
@@ -74,10 +74,10 @@ class FeedStream:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Positions, hint: Hint) -> Part:
+    def empty(self, at: Positions, hint: Hint) -> Part:
         return _idle(hint)
 
-    def refuse(self, problem: Problem) -> Part:
+    def error(self, problem: Problem) -> Part:
         return Part(farewell(None), last=True)
 
     def turn(self, part: Part) -> FeedStream:
@@ -88,7 +88,7 @@ class FeedStream:
         return FeedStream(
             channel,
             cursor,
-            self.wants[0].limit,
+            self.reads[0].limit,
             first=False,
             wait=self.beat,
             envelope=self.envelope,
@@ -112,7 +112,7 @@ class MultiStream:
     Each message is one answer of `/v1/poll`; one with gaps is of the type `gap`.
     """
 
-    __slots__ = ("beat", "first", "limit", "retry_ms", "wait", "wants")
+    __slots__ = ("beat", "first", "limit", "reads", "retry_ms", "wait")
 
     kind = "stream of many"
     variant = None
@@ -127,15 +127,15 @@ class MultiStream:
         retry_ms: int = RETRY_MS,
     ) -> None:
         self.retry_ms = retry_ms
-        self.wants = wants
+        self.reads = wants
         self.limit = limit
         self.first = first
         self.beat = wait
         # The first turn is answered at once, even if with no more than a position.
         self.wait = None if first else wait
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
-        merged = merge(self.wants, reads, self.limit)
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part | None:
+        merged = merge(self.reads, reads, self.limit)
         if not (merged.events or merged.gaps or self.first):
             return None
         return self._part(merged, hint)
@@ -143,10 +143,10 @@ class MultiStream:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Positions, hint: Hint) -> Part:
+    def empty(self, at: Positions, hint: Hint) -> Part:
         return _idle(hint)
 
-    def refuse(self, problem: Problem) -> Part:
+    def error(self, problem: Problem) -> Part:
         return Part(farewell(None), last=True)
 
     def turn(self, part: Part) -> MultiStream:
@@ -156,7 +156,7 @@ class MultiStream:
         moved = dict(part.moved)
         wants = tuple(
             ChannelRead(want.channel, moved.get(want.channel, want.since), want.limit)
-            for want in self.wants
+            for want in self.reads
         )
         return MultiStream(wants, self.limit, first=False, wait=self.beat)
 

@@ -11,7 +11,7 @@ from pushhub.http.response import Headers, Response
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Event, rfc3339
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, UNKNOWN, ChannelRead, Hint, Positions, unreadable
+from pushhub.polls.base import NO_HINT, UNKNOWN, ChannelRead, Hint, Positions, unreadable
 from pushhub.polls.feed import applied, poll_interval
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ REVALIDATE = (b"cache-control", b"private, no-cache")
 class ValuePoll:
     """A poll of one channel's last event; `tags` are `If-None-Match`, read by `parse_tags`."""
 
-    __slots__ = ("channel", "tags", "variant", "wait", "wants")
+    __slots__ = ("channel", "reads", "tags", "variant", "wait")
 
     kind = "value"
 
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags
-        self.wants = (ChannelRead(channel, Start.LAST, 1, tags if tags or wait else None),)
+        self.reads = (ChannelRead(channel, Start.LAST, 1, tags if tags or wait else None),)
         self.wait = wait
         self.variant: Hashable = (wait, tags)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         read = reads[self.channel]
         events = () if isinstance(read, Gap) else read.events
         if not events:
@@ -65,14 +65,14 @@ class ValuePoll:
             return read.latest
         return read.events[-1].cursor if read.events else Cursor(read.cursor.epoch, 0)
 
-    def nothing(self, at: Positions, hint: Hint) -> Response:
+    def empty(self, at: Positions, hint: Hint) -> Response:
         cursor = at[self.channel]
         if cursor == UNKNOWN:
             # Neither 304 nor 404 would be true.
-            return self.refuse(unreadable())
+            return self.error(unreadable())
         return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
 
-    def refuse(self, problem: Problem) -> Response:
+    def error(self, problem: Problem) -> Response:
         return problem.answer()
 
     def _has(self, event: Event) -> bool:

@@ -84,9 +84,9 @@ class Front:
         )
 
     def _watch(self, recall: bool) -> None:
-        """Write down every head that is parsed, and every body that reaches a face."""
+        """Write down every head that is parsed, and every body that reaches an endpoint."""
         lobby = self.lobby
-        parse_head, decide = lobby.head, lobby.faces.decide
+        parse_head, decide = lobby.head, lobby.endpoints.decide
 
         def parsed(head: bytes) -> Head:
             found = parse_head(head)
@@ -99,7 +99,7 @@ class Front:
             return decide(request, match)
 
         lobby.head = parsed  # type: ignore[method-assign, assignment]
-        lobby.faces.decide = decided  # type: ignore[method-assign]
+        lobby.endpoints.decide = decided  # type: ignore[method-assign]
         if not recall:
             lobby.recall = Forgetful()  # type: ignore[assignment]
 

@@ -83,14 +83,14 @@ class Recorder:
         await self._written.wait()
 
     @property
-    def answer(self) -> Response:
+    def response(self) -> Response:
         (reply,) = self.replies
         assert isinstance(reply, Response)
         return reply
 
     @property
     def document(self) -> Any:
-        return orjson.loads(self.answer.body)
+        return orjson.loads(self.response.body)
 
     @property
     def data(self) -> list[Any]:

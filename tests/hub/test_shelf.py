@@ -139,5 +139,5 @@ async def test_a_hold_that_was_put_back_keeps_its_channel(monkeypatch: pytest.Mo
             await settled()
         assert hub.holds_on("a") == 1
         await hub.store.delete("a")
-        assert put_back.answer.status == 404
+        assert put_back.response.status == 404
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The console's faces: who gets in, what is told, by all processes, and what never is."""
+"""The console's endpoints: who gets in, what is told, by all processes, and what never is."""
 
 import asyncio
 import itertools

@@ -197,7 +197,7 @@ class Coalescer:
     def _is_at_end(self, poll: HeldResponse) -> bool:
         """Whether nothing was published on its channels since it stands there."""
         channels = self._hub.channels
-        for want in poll.wants:
+        for want in poll.reads:
             channel = channels.get(want.channel)
             if channel is None or not channel.ends_at(want.since):
                 return False

@@ -1,8 +1,8 @@
 """The task-less driver: HTTP/1.1 connections whose held requests cost a few slotted objects.
 
 It is given to uvicorn as `http=`, and stays the connection's protocol. It parses one request at a
-time, whole, runs its face, and writes the answer, or waits for the hold to be completed. What no
-face answers it lends to uvicorn's own protocol (`guest.py`), one request at a time.
+time, whole, runs its endpoint, and writes the answer, or waits for the hold to be completed. What
+no endpoint answers it lends to uvicorn's own protocol (`guest.py`), one request at a time.
 
 A connection is in one of seven phases, and only `data_received`, `deliver`, `expire` and the
 transport's callbacks move it:
@@ -285,9 +285,9 @@ class Connection(Handoff):
         lobby = self.lobby
         lobby.state.total_requests += 1
         self.keep = self.keep and head.keep
-        match = lobby.faces.match(head.path)
+        match = lobby.endpoints.match(head.path)
         self.head = head
-        self.extra = lobby.extras.of(lobby.faces.cors.variant(head.headers.get("origin")))
+        self.extra = lobby.extras.of(lobby.endpoints.cors.variant(head.headers.get("origin")))
         if match is None:
             if head.path != "*" or lobby.origin is not None:
                 self._lend(head, raw)
@@ -331,11 +331,11 @@ class Connection(Handoff):
         return True
 
     def _run(self, body: bytes, raw: bytes | None) -> None:
-        """Run the request's face, and see its outcome through."""
+        """Run the request's endpoint, and see its outcome through."""
         lobby, head, match = self.lobby, self.head, self.match
         assert head is not None
         assert match is not None
-        decision = lobby.faces.decide(head.request(body, self.client, lobby.proxies), match)
+        decision = lobby.endpoints.decide(head.request(body, self.client, lobby.proxies), match)
         poll = decision.poll
         if poll is None:
             outcome = decision.outcome

@@ -39,16 +39,16 @@ REFRESH_SECONDS = 1.0
 
 
 class ConnectionContext:
-    """The faces, the hub, the parser, what is remembered, and the header lines that change with
+    """The endpoints, the hub, the parser, what is remembered, and the header lines that change with
     time.
     """
 
     def __init__(self, app: App | Control) -> None:
-        self.faces = app.faces
+        self.endpoints = app.endpoints
         self.service = app.service
         self.hub = app.service.hub
         self.origin = app.origin
-        self.recall = RequestCache(app.faces)
+        self.recall = RequestCache(app.endpoints)
         self._parser = HeadParser(passing=app.origin is not None)
         self._heads: Generations[Head] = Generations()
         self.extras = Extras(self.hub.clock())
@@ -115,7 +115,7 @@ class ConnectionContext:
         self.wheel.set(self, self.coarse + REFRESH_SECONDS)
 
     def guest(self, host: Handoff, head: Head) -> UvicornRequest | OriginProxy:
-        """Who serves a request that no face answers."""
+        """Who serves a request that no endpoint answers."""
         if self.origin is not None and self.origin.owns(head.path):
             return OriginProxy(host, self.origin)
         return UvicornRequest(host, self.config, self.state, self.app_state)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.response_headers import Extra
 
-# The headers that a reading face looks at, beside who asks. `tests/front/test_recall.py` holds it
-# to that.
+# The headers that a reading endpoint reads. `tests/front/test_recall.py` checks that there are no
+# others.
 READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
 
 # Two generations of so many of each. A line with its polls takes about 1 KiB, headers at most 2
@@ -107,7 +107,7 @@ class ClientHeaders:
         self.allowed = ""
 
     def request(self, path: str, query: str) -> Request:
-        """A request as a reading face needs it."""
+        """A request as a reading endpoint needs it."""
         pairs = zip(READ_HEADERS, self.asks, strict=True)
         headers = {name: value for name, value in pairs if value is not None}
         return Request("GET", path, query, headers)
@@ -134,10 +134,10 @@ class RequestLine:
 class RequestCache:
     """The memory of one process."""
 
-    __slots__ = ("_faces", "_lines", "_manners")
+    __slots__ = ("_endpoints", "_lines", "_manners")
 
-    def __init__(self, faces: Endpoints) -> None:
-        self._faces = faces
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
         self._lines: Generations[RequestLine] = Generations()
         self._manners: Generations[ClientHeaders] = Generations()
 
@@ -151,8 +151,13 @@ class RequestCache:
         """Remember what a request of these bytes came to, if the next of its kind comes to the
         same.
         """
-        face = match.face(head.method)
-        if decision.poll is None or decision.grant is None or face is None or not face.remembered:
+        endpoint = match.endpoint(head.method)
+        if (
+            decision.poll is None
+            or decision.grant is None
+            or endpoint is None
+            or not endpoint.remembered
+        ):
             return None
         if head.method != "GET" or head.http_1_0 or not head.keep or b"ticket=" in raw:
             return None
@@ -164,7 +169,7 @@ class RequestCache:
         if manner is None:
             manner = ClientHeaders(rest, head, decision.grant, extra)
             self._manners.put(rest, manner)
-        manner.allowed = decision.poll.wants[0].channel
+        manner.allowed = decision.poll.reads[0].channel
         return manner
 
     def poll(self, line: bytes, manner: ClientHeaders) -> Poll | Response | None:
@@ -177,14 +182,14 @@ class RequestCache:
             if known is None:
                 return None
         poll = known.polls.get(manner.asks)
-        if poll is not None and poll.wants[0].channel == manner.allowed:
+        if poll is not None and poll.reads[0].channel == manner.allowed:
             return poll
         request = manner.request(known.path, known.query)
-        decision = self._faces.decide_for(request, known.match, manner.grant)
+        decision = self._endpoints.decide_for(request, known.match, manner.grant)
         poll = decision.poll
         if poll is None:
             return decision.outcome if isinstance(decision.outcome, Response) else None
-        manner.allowed = poll.wants[0].channel
+        manner.allowed = poll.reads[0].channel
         if len(known.polls) >= MAX_WAYS:
             known.polls.clear()
         known.polls[manner.asks] = poll
@@ -195,8 +200,8 @@ class RequestCache:
         if found is None or len(line) > MAX_TARGET_BYTES or b"ticket=" in line:
             return None
         path = found[1].decode()
-        match = self._faces.match(path)
-        if match is None or (face := match.face("GET")) is None or not face.remembered:
+        match = self._endpoints.match(path)
+        if match is None or (endpoint := match.endpoint("GET")) is None or not endpoint.remembered:
             return None
         known = RequestLine(match, path, (found[2] or b"").decode())
         self._lines.put(line, known)

@@ -20,7 +20,7 @@ from pushhub.log.channel import MAX_NAME_BYTES
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.log.read import Gap, Page
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
 from pushhub.store.base import (
     NO_VALUE,
     REGISTER,
@@ -71,26 +71,26 @@ class StoredValue(Part):
 class ValueRead:
     """A poll that reads the last event of one channel, and never waits."""
 
-    __slots__ = ("wants",)
+    __slots__ = ("reads",)
     kind = "pushhub itself"
     wait = None
     variant = None
 
     def __init__(self, channel: str) -> None:
-        self.wants = (ChannelRead(channel, Start.LAST, 1),)
+        self.reads = (ChannelRead(channel, Start.LAST, 1),)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> StoredValue:
-        read = reads[self.wants[0].channel]
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> StoredValue:
+        read = reads[self.reads[0].channel]
         assert not isinstance(read, Gap), "the last event of a log is never a gap"
         return StoredValue(b"", page=read)
 
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.latest
 
-    def nothing(self, at: Positions, hint: Hint) -> StoredValue:
-        return StoredValue(b"", page=Page((), at[self.wants[0].channel], up_to_date=hint.sure))
+    def empty(self, at: Positions, hint: Hint) -> StoredValue:
+        return StoredValue(b"", page=Page((), at[self.reads[0].channel], up_to_date=hint.sure))
 
-    def refuse(self, problem: Problem) -> StoredValue:
+    def error(self, problem: Problem) -> StoredValue:
         return StoredValue(b"", problem=problem)
 
 
