@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
-from pushhub.api.asgi import answered
+from pushhub.api.asgi import handled
 from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
 from pushhub.api.cors import EXPOSED, Cors
@@ -141,7 +141,7 @@ class App:
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(
-            self.service.hub.store, self.settings.ticket_seconds, self.service.runtime.random_bytes
+            self.service.hub, self.settings.ticket_seconds, self.service.runtime.random_bytes
         )
         if self.sessions is not None:
             await self.sessions.begin()
@@ -176,7 +176,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if await answered(self.endpoints, scope, receive, send):
+            if await handled(self.endpoints, scope, receive, send):
                 return
             path = scope.get("raw_path") or scope["path"].encode()
             if self.origin is not None and self.origin.owns(path.decode("latin-1")):

@@ -34,7 +34,7 @@ BODY_SECONDS = 20
 _CLOSE = (b"connection", b"close")
 
 
-async def answered(endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
+async def handled(endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
     """Answer a request that is an endpoint's; False if it is none's."""
     match = endpoints.match(route_path(scope))
     if match is not None:
@@ -90,8 +90,8 @@ class AsgiExchange:
             try:
                 request = await self._request(match)
             except Problem as problem:
-                answer = self.endpoints.service.refuse(problem)
-                await self._answer(answer.with_headers(_CLOSE))
+                response = self.endpoints.service.refuse(problem)
+                await self._respond(response.with_headers(_CLOSE))
                 return
             await self._write(self.endpoints.handle(request, match))
         except Gone:
@@ -169,7 +169,7 @@ class AsgiExchange:
         if isinstance(outcome, Hold):
             outcome = await self._completed(outcome)
         if isinstance(outcome, Response):
-            await self._answer(outcome)
+            await self._respond(outcome)
         elif isinstance(outcome, EventStream):
             await self._stream(outcome)
 
@@ -203,14 +203,14 @@ class AsgiExchange:
 
         return asyncio.create_task(receive())
 
-    async def _answer(self, answer: Response) -> None:
-        headers = self._headers_of(answer)
-        if answer.has_length:
-            headers.append((b"content-length", b"%d" % len(answer.body)))
+    async def _respond(self, response: Response) -> None:
+        headers = self._headers_of(response)
+        if response.has_length:
+            headers.append((b"content-length", b"%d" % len(response.body)))
         await self.send(
-            {"type": "http.response.start", "status": answer.status, "headers": headers}
+            {"type": "http.response.start", "status": response.status, "headers": headers}
         )
-        body = b"" if self.scope["method"] == "HEAD" else answer.body
+        body = b"" if self.scope["method"] == "HEAD" else response.body
         await self.send({"type": "http.response.body", "body": body})
 
     async def _stream(self, stream: EventStream) -> None:
@@ -234,12 +234,12 @@ class AsgiExchange:
             step = stream.next(part)
         await self.send({"type": "http.response.body", "body": b""})
 
-    def _headers_of(self, answer: Response) -> list[tuple[bytes, bytes]]:
-        if isinstance(answer, RawResponse):
+    def _headers_of(self, response: Response) -> list[tuple[bytes, bytes]]:
+        if isinstance(response, RawResponse):
             # An origin's own, with its own CORS or none; ASGI wants the names in lower case.
-            headers = [(name.lower(), value) for name, value in answer.headers]
+            headers = [(name.lower(), value) for name, value in response.headers]
         else:
-            headers = [*answer.headers, *self.variant.headers]
+            headers = [*response.headers, *self.variant.headers]
         if self.endpoints.service.hub.draining:
             headers.append(_CLOSE)
         return headers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
-from pushhub.api.asgi import answered
+from pushhub.api.asgi import handled
 from pushhub.api.endpoints import Endpoints
 from pushhub.api.pages import pages, problem_handlers
 from pushhub.settings.model import is_loopback
@@ -54,7 +54,7 @@ class Control:
         self.pages.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and await answered(self.endpoints, scope, receive, send):
+        if scope["type"] == "http" and await handled(self.endpoints, scope, receive, send):
             return
         await self.pages(scope, receive, send)
 

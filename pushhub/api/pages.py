@@ -145,9 +145,9 @@ def _metrics(
 
 
 def _problem(service: Service, problem: Problem) -> Response:
-    answer = service.refuse(problem)
-    headers = {name.decode(): value.decode() for name, value in answer.headers}
-    return Response(answer.body, answer.status, headers=headers)
+    response = service.refuse(problem)
+    headers = {name.decode(): value.decode() for name, value in response.headers}
+    return Response(response.body, response.status, headers=headers)
 
 
 def problem_handlers(

@@ -35,7 +35,7 @@ _FEED_TYPES = ("application/json", EVENT_STREAM)
 def feed(
     service: Service, request: Request, grant: Grant, channel: str
 ) -> Poll | EventStream | Response:
-    """`GET /v1/channels/{channel}/events`: the events after a cursor; with SSE, also all later ones."""
+    """`GET /v1/channels/{channel}/events`: the events after a cursor; with SSE also later ones."""
     service.authority.require(grant, Action.READ, channel)
     limit = parse_limit(request)
     streams = wants_stream(request)
@@ -48,7 +48,7 @@ def feed(
             since,
             limit,
             first=True,
-            retry_ms=service.hub.pick(RETRIES_MS),
+            retry_ms=service.hub.jitter.pick(RETRIES_MS),
             envelope=_flag(request, "envelope"),
         )
         return EventStream(service.hub, OPENING, poll, grant.expires)
@@ -69,7 +69,7 @@ def many(service: Service, request: Request, grant: Grant) -> Poll | EventStream
     for want in asked.reads:
         service.authority.require(grant, Action.READ, want.channel)
     if wants_stream(request):
-        retry_ms = service.hub.pick(RETRIES_MS)
+        retry_ms = service.hub.jitter.pick(RETRIES_MS)
         poll = MultiStream(asked.reads, asked.limit, first=True, retry_ms=retry_ms)
         return EventStream(service.hub, OPENING, poll, grant.expires)
     return MultiPoll(asked.reads, asked.limit, wait(service, request) or asked.wait)

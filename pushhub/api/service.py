@@ -99,7 +99,7 @@ class Service:
     def refuse(self, problem: Problem) -> Response:
         """Count a problem, and make its response."""
         self.rejected[problem.slug] = self.rejected.get(problem.slug, 0) + 1
-        return problem.answer()
+        return problem.response()
 
     async def close(self) -> None:
         """Wait for the requests that still await the store."""

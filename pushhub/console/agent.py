@@ -23,7 +23,7 @@ from pushhub.hub.subscription import Subscription, UncountedHold
 from pushhub.hub.wheel import OFF
 from pushhub.log.event import Draft
 from pushhub.origin.report import report
-from pushhub.store.base import Append, Retention, StoreError, append
+from pushhub.store.base import Append, Retention, StoreError
 
 if TYPE_CHECKING:
     from pushhub.api.endpoints import Endpoints
@@ -89,9 +89,7 @@ class ConsoleAgent:
             StoreError: nobody was told.
         """
         hub = self._service.hub
-        (outcome,) = await append(
-            hub.store, Append(WISHES, Draft(orjson.dumps(wish)), WISHES_RETENTION)
-        )
+        (outcome,) = await hub.recorded(Append(WISHES, Draft(orjson.dumps(wish)), WISHES_RETENTION))
         if isinstance(outcome, StoreError):
             raise outcome
 
@@ -173,7 +171,7 @@ class ConsoleAgent:
                 log.debug("console.untold", error=str(outcomes[0]))
 
         draft = Draft(orjson.dumps(self.process | what))
-        self._service.hub.store.append([Append(FEED, draft, FEED_RETENTION)], settled)
+        self._service.hub.record([Append(FEED, draft, FEED_RETENTION)], settled)
 
     def __repr__(self) -> str:
         return f"<Desk {len(self._until)} wishes {self._tracer!r}>"

@@ -195,7 +195,7 @@ class HeldResponse:
             try:
                 body = apply_patch(base.body, pushed.patch)
             except GripError as error:
-                return Problem("bad-gateway", str(error), channel=event.channel).answer()
+                return Problem("bad-gateway", str(error), channel=event.channel).response()
         content = apply_filters(
             self.held.subscriptions[event.channel].filters,
             pushed.content_filters,

@@ -69,7 +69,7 @@ class Problem(Exception):
             **self.members,
         }
 
-    def answer(self) -> Response:
+    def response(self) -> Response:
         """The problem as a response."""
         return Response(
             self.status, (_JSON, _NO_STORE, *self.headers), orjson.dumps(self.to_dict())

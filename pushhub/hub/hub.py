@@ -1,16 +1,16 @@
 """The hub. A poll is a read of a log that is allowed to wait.
 
-Rule 1: register, then read, then park. Whoever reads first and registers then loses the event in
+Rule 1: register, then read, then park. A poll that reads before it registers loses the events in
 between.
 
-Rule 2: the log is the truth. The tail in memory may answer what it holds; it never declares a loss,
-and an event that does not follow the last one makes the hub ask the store.
+Rule 2: the log is the truth. A tail in memory may serve the events that it holds, but it never
+declares a loss. An event that does not follow the last one makes the hub read the store.
 
-Rule 3: nothing is marked as delivered. Only the cursor that a client sends back says what it has.
+Rule 3: the hub marks nothing as delivered. Only the cursor in the next request says what a client
+has.
 
-Everything here runs on one event loop's thread, and all that changes state is synchronous: between
-two awaits the hub is consistent. What must be waited for (a cold read) is one task, shared by all
-who need it.
+The hub runs on the thread of one event loop, and changes state in synchronous methods only: between
+two awaits it is consistent. A cold read is one task, which all polls that need it share.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.polls.base import NO_HINT, Hint, Poll, Positions, deleted, resume
+from pushhub.store.base import append
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
@@ -48,20 +49,21 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_HOLDS = 100_000
 
-# Full or leaving: when a client should ask again, drawn from this range of milliseconds.
+# A client polls again after a random time from this range of milliseconds: after a drain, and while
+# the hub is full.
 RETRY_MS = (200, 1000)
 FULL_RETRY_MS = (2000, 5000)
 
 
 class Hub:
-    """Every channel that somebody reads, every hold, and the one path from an event to its readers.
+    """The channels in memory, the holds, and the one path from an event to its readers.
 
     Args:
-        store: where the log lives; the hub is its listener.
-        clock: seconds since 1970, for what outlives the process (expiry of tokens).
+        store: the log; the hub is its listener.
+        clock: seconds since 1970, for times that outlive the process, such as expiry of tokens.
         uniform: draws a number between two, for jitter.
-        max_holds: parked requests at one time; beyond it a poll is answered at once and told when
-        to come back.
+        max_holds: the limit of parked requests. Beyond it the hub responds to a poll immediately,
+            and says when to poll again.
     """
 
     def __init__(
@@ -77,13 +79,13 @@ class Hub:
         self.stats = Stats()
         self.max_holds = max_holds
         self.parked = 0
-        # The most at one time, until somebody sets it back.
+        # The maximum since a reader of this figure reset it.
         self.most_parked = 0
         self.draining = False
         self.now: Callable[[], float]
         self.uniform = uniform
-        self._jitter = Jitter(uniform)
-        self._factors = self._jitter.factors
+        self.jitter = Jitter(uniform)
+        self._factors = self.jitter.factors
         self.channels = ChannelTable(store.leave, lambda: self.now())
         self.feed_monitor = FeedMonitor(self.channels, lambda: self.now())
         self.health = Health(store)
@@ -114,7 +116,7 @@ class Hub:
         self._tick()
 
     async def close(self) -> None:
-        """Answer whoever still waits, and close the store."""
+        """Complete the holds that are left, and close the store."""
         await self.drain(0)
         if self._timer is not None:
             self._timer.cancel()
@@ -125,7 +127,7 @@ class Hub:
     # Polls
 
     def hold(self, poll: Poll, kind: type[ChannelHold] = ChannelHold) -> Reply | ChannelHold:
-        """Answer a poll now, or return a hold of this `kind`, which the reply will complete."""
+        """Reply to a poll now, or return a hold of this `kind` that a later reply completes."""
         hold = kind(self, poll)
         observer = self.observer
         if observer is not None:
@@ -143,18 +145,18 @@ class Hub:
         return reply
 
     def _begin(self, hold: ChannelHold) -> Reply | None:
-        """Register a hold and read for it: its answer, or None if it waits."""
+        """Register a hold and read for it: its reply, or None if it waits."""
         poll = hold.poll
         wants = poll.reads
         if len(wants) == 1 and poll.wait:
             want = wants[0]
             channel = self.channels.register(hold, want.channel)
             if channel.ends_at(want.since):
-                # What nearly every poll of a live reader comes to: there is nothing to read yet.
+                # Nearly every poll of a live reader ends here: there is nothing to read yet.
                 assert channel.at is not None
                 return self._park(hold, poll.wait, channel.at)
         else:
-            self._register(hold)
+            self.channels.register_all(hold)
         reads: dict[str, Read] = {}
         for want in wants:
             read = self.channels[want.channel].read(want)
@@ -165,33 +167,31 @@ class Hub:
         return self._settle(hold, reads)
 
     def _settle(self, hold: ChannelHold, reads: Mapping[str, Read]) -> Reply | None:
-        """Decide on a registered hold whose reads are current: its answer, or None after parking
-        it.
-        """
+        """Decide on a registered hold with current reads: its reply, or None if it parks."""
         poll = hold.poll
         if hold.tallied:
             self.stats.count_gaps(reads)
         reply = poll.reply(reads, NO_HINT)
         if reply is not None:
             return reply
-        assert poll.wait is not None, "a poll that may not wait has an answer"
+        assert poll.wait is not None, "a poll that may not wait has a reply"
         return self._park(hold, poll.wait, self.channels.positions(poll, reads))
 
     def _park(self, hold: ChannelHold, wait: int, at: Positions) -> Reply | None:
-        """Let a hold wait where it stands; its answer if it may not, None when it does."""
+        """Let a hold wait at its positions: None, or the reply if it may not wait."""
         now = self.now()
-        # One that had to be read for again does not begin its wait anew.
+        # A hold that was read for again does not begin its wait again.
         begun = hold.parked or now
         deadline = begun + wait * next(self._factors)
         if hold.counted and self.parked >= self.max_holds:
             self.stats.refused_holds += 1
-            return hold.poll.empty(at, Hint(self._jitter.draw(FULL_RETRY_MS), waited=False))
+            return hold.poll.empty(at, Hint(self.jitter.draw(FULL_RETRY_MS), waited=False))
         if self.draining:
             deadline = min(deadline, self._drained_at)
             if deadline <= now:
-                return hold.poll.empty(at, Hint(self._jitter.draw(RETRY_MS)))
+                return hold.poll.empty(at, Hint(self.jitter.draw(RETRY_MS)))
         if hold.at is None:
-            # Else a former read for it has failed late, while it was read for again.
+            # Else an earlier read has failed late, while a second one was under way.
             self.parked += hold.counted
         hold.at = at
         hold.parked = begun
@@ -202,12 +202,8 @@ class Hub:
             self.observer.parked(hold)
         return None
 
-    def _register(self, hold: ChannelHold) -> None:
-        for want in hold.poll.reads:
-            self.channels.register(hold, want.channel)
-
     def leave(self, hold: ChannelHold) -> None:
-        """Take a hold off its channels and off the wheel. Safe to call for one that is on none."""
+        """Take a hold off its channels and off the wheel. Safe to call again."""
         if hold.at is not None:
             hold.at = None
             self.wheel.clear(hold)
@@ -218,21 +214,21 @@ class Hub:
             self.channels.leave(hold, want.channel)
 
     def _answer(self, hold: ChannelHold, reply: Reply) -> None:
-        """Complete a hold with what a read from the store gave."""
+        """Complete a hold with the reply of a cold read."""
         if hold.complete(reply) and hold.tallied:
             self.stats.count_read(hold.poll, reply)
 
     def dropped(self, hold: Hold) -> None:
-        """Count a client that disconnected before `hold` was answered."""
+        """Count a client that disconnected before `hold` was completed."""
         if not (isinstance(hold, ChannelHold) and not hold.tallied):
             self.stats.dropped += 1
 
     def expire(self, hold: ChannelHold) -> None:
-        """The wait has ended: the ordinary empty answer."""
+        """The deadline of a hold has passed: complete it with an empty reply."""
         if hold.at is None:
-            return  # Completed by what another one's deadline set off.
+            return  # The deadline of another hold has led to its completion.
         if self.draining:
-            self.end(hold, Hint(self._jitter.draw(RETRY_MS)))
+            self.end(hold, Hint(self.jitter.draw(RETRY_MS)))
         else:
             hint = self.feed_monitor.hint(hold, self.store.certain)
             if hint is not None:
@@ -242,7 +238,7 @@ class Hub:
                 Check(hold, self.channels, now, ask, self._checked).start()
 
     def _checked(self, hold: ChannelHold, moved: list[Channel], hint: Hint) -> None:
-        """The log was read for a hold that is about to end."""
+        """The log was read for a hold whose deadline has passed."""
         if not moved:
             self.end(hold, hint)
             return
@@ -251,7 +247,7 @@ class Hub:
             self._reread_all(channel)
 
     def end(self, hold: ChannelHold, hint: Hint) -> None:
-        """Answer a parked hold that there is nothing new."""
+        """Complete a parked hold with an empty reply."""
         assert hold.at is not None
         if hold.complete(hold.poll.empty(hold.at, hint)):
             if self.draining:
@@ -260,14 +256,14 @@ class Hub:
                 self.stats.completed_by_deadline += hold.tallied
 
     def release(self, hold: ChannelHold) -> None:
-        """Its client asks for something else: the empty answer at once."""
+        """The client has sent another request: complete the hold with an empty reply."""
         assert hold.at is not None
         if hold.complete(hold.poll.empty(hold.at, NO_HINT)):
             self.stats.completed_by_newer += hold.tallied
 
     def resume(self, hold: ChannelHold, channel: Channel) -> None:
-        """Put a hold that an event did not answer back to waiting; through the store, if the tail
-        was lost, or has moved on too far to tell.
+        """Let a hold wait on that an event did not complete. If the tail cannot tell its position,
+        read the store.
         """
         at, name = hold.at, channel.name
         assert at is not None
@@ -278,13 +274,13 @@ class Hub:
         self.reread(hold)
 
     def reread(self, hold: ChannelHold) -> None:
-        """Take a hold out of its wait and read the log for it. Its wait does not begin anew."""
+        """Read the log for a hold that waits. Its deadline stays."""
         at = hold.at
         assert at is not None
         self.parked -= hold.counted
         hold.at = None
         self.wheel.clear(hold)
-        self._register(hold)
+        self.channels.register_all(hold)
         self._cold.start(hold, at)
 
     def _reread_all(self, channel: Channel) -> None:
@@ -295,7 +291,7 @@ class Hub:
                 self.reread(hold)
 
     def _cold_read(self, hold: ChannelHold, result: ColdResult) -> None:
-        """A hold was read for."""
+        """Do what a cold read decided for its hold."""
         if result.at is not None:
             self._park_unsure(hold, result.at)
         elif result.reply is not None:
@@ -306,16 +302,16 @@ class Hub:
             self._answer(hold, reply)
 
     def _park_unsure(self, hold: ChannelHold, at: Positions) -> None:
-        """Let a hold wait while nobody can say what the log has: for the feed to be whole again."""
+        """Let a hold wait until the feed is connected, because the log cannot be read."""
         assert hold.poll.wait is not None
         reply = self._park(hold, hold.poll.wait, at)
         if reply is not None:
             hold.complete(reply)
 
-    # What the store tells
+    # Notifications of the store
 
     def wake(self, event: Event) -> None:
-        """An event is in the log: answer whoever waits for it."""
+        """An event is in the log: complete the holds of its channel."""
         channel = self.channels.get(event.channel)
         if self.observer is not None:
             self.observer.woken(event, len(channel.holds) if channel else 0)
@@ -330,7 +326,7 @@ class Hub:
         self.feed_monitor.receipt(name, cursor)
 
     def forget(self, name: str) -> None:
-        """A channel was deleted: whoever waits on it is told at once."""
+        """A channel was deleted: complete its holds with the problem."""
         channel = self.channels.get(name)
         if channel is None:
             return
@@ -341,49 +337,57 @@ class Hub:
                 self.stats.completed_by_delete += hold.tallied
 
     def lost(self) -> None:
-        """The store may not tell of events any more."""
+        """The store's feed has disconnected."""
         self.feed_monitor.lost()
 
     def restored(self) -> None:
-        """The store tells of events again."""
+        """The store's feed is connected again: read every channel that has holds."""
         self.feed_monitor.restored()
         for channel in self.channels:
             self._reread_all(channel)
 
+    # Publishing
+
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        """Append events; `done` gets their outcomes, in order, when the store settled all."""
+        """Append events, counted and observed; `done` gets their outcomes, in order, when the store
+        has settled all.
+        """
         if self.observer is not None:
             done = self.observer.published(appends, done)
         self.publishing.publish(appends, done)
+
+    def record(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        """Append events of the server itself, such as used tickets. They are no publishes, so they
+        are neither counted nor observed.
+        """
+        self.store.append(appends, done)
+
+    async def recorded(self, *appends: Append) -> list[Outcome]:
+        """Append events of the server itself, and wait for their outcomes."""
+        return await append(self.store, *appends)
 
     # Time
 
     def _tick(self) -> None:
         now = self.now()
         self.stats.loop_lag.observe(max(0.0, now - self._due))
-        # First of all, so that the wheel turns on whatever a driver does.
+        # First, so that the wheel turns on even if a driver raises.
         self._due = now + TICK_SECONDS
         self._timer = self._loop.call_at(self._due, self._tick)
         for entry in self.wheel.turn(now):
             entry.expire()
         self.channels.sweep()
 
-    def pick(self, choices: Sequence[int]) -> int:
-        """One of the choices, at random: what spreads a crowd."""
-        return self._jitter.pick(choices)
-
     async def drain(self, seconds: float) -> None:
-        """Answer every hold over about `seconds`, with a jittered hint of when to come back. New
-        polls are held no longer.
-
-        Safe to call again; a shorter drain hurries a longer one on.
+        """Complete every hold within about `seconds`, with a random time to poll again. New polls
+        wait no longer than that. Safe to call again; a shorter drain replaces a longer one.
         """
         self.draining = True
         self._drained_at = self.now() + seconds
         await complete_holds(self.wheel, self.now, self._drained_at)
 
     def holds_on(self, name: str) -> int:
-        """How many requests wait on a channel."""
+        """The number of holds on a channel."""
         channel = self.channels.get(name)
         return len(channel.holds) if channel else 0
 

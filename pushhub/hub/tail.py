@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Since, Start
-from pushhub.log.read import MAX_ANSWER_BYTES, Page, clip
+from pushhub.log.read import MAX_RESPONSE_BYTES, Page, clip
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event
 
 # A reader that missed more asks the store.
 MAX_TAIL_EVENTS = RECENT_EVENTS
-MAX_TAIL_BYTES = MAX_ANSWER_BYTES
+MAX_TAIL_BYTES = MAX_RESPONSE_BYTES
 
 
 class Tail:

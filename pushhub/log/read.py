@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
 
 # One answer. A phone parses a megabyte of JSON without a visible pause; a proxy buffers it.
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_ANSWER_EVENTS = 1000
 
 
@@ -61,6 +61,6 @@ def clip(events: Sequence[Event], limit: int) -> Sequence[Event]:
     size = 0
     for count, event in enumerate(events):
         size += event.size
-        if count == limit or (size > MAX_ANSWER_BYTES and count):
+        if count == limit or (size > MAX_RESPONSE_BYTES and count):
             return events[:count]
     return events

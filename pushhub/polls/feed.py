@@ -69,7 +69,7 @@ class FeedPoll:
     def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
-            problem = gap_problem(self.channel, read).answer()
+            problem = gap_problem(self.channel, read).response()
             return problem.with_headers(VARY, *applied(self.wait, hint))
         if not read.events and self.wait:
             return None
@@ -82,7 +82,7 @@ class FeedPoll:
         return self._page(Page((), at[self.channel], up_to_date=hint.sure), hint)
 
     def error(self, problem: Problem) -> Response:
-        return problem.answer()
+        return problem.response()
 
     def _page(self, page: Page, hint: Hint) -> Response:
         tail = b'],"cursor":"%b"%b%b}' % (

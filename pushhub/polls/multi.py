@@ -15,7 +15,7 @@ from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import Cursor, CursorError, parse_since
 from pushhub.log.event import enlist
 from pushhub.log.json_body import JsonError, load
-from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Read
+from pushhub.log.read import MAX_RESPONSE_BYTES, Gap, Page, Read
 from pushhub.polls.base import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -135,7 +135,7 @@ def merge(wants: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int)
         at = Cursor(page.cursor.epoch, page.events[0].offset - 1)
         for event in page.events[: min(share, limit - len(merged.events))]:
             size += event.size
-            if size > MAX_ANSWER_BYTES and merged.events:
+            if size > MAX_RESPONSE_BYTES and merged.events:
                 size -= event.size
                 break
             merged.events.append(event)
@@ -195,7 +195,7 @@ class MultiPoll:
         return self._answer(Merged([], begun, {}), hint)
 
     def error(self, problem: Problem) -> Response:
-        return problem.answer()
+        return problem.response()
 
     def _answer(self, merged: Merged, hint: Hint) -> Response:
         headers = (JSON, NO_STORE, VARY, *applied(self.wait, hint))

@@ -73,7 +73,7 @@ class ValuePoll:
         return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
 
     def error(self, problem: Problem) -> Response:
-        return problem.answer()
+        return problem.response()
 
     def _has(self, event: Event) -> bool:
         return bool(self.tags) and (str(event.cursor) in self.tags or ANY in self.tags)
@@ -89,7 +89,7 @@ class ValuePoll:
             channel=self.channel,
             headers=(VARY, *self._waited(hint)),
         )
-        return problem.answer()
+        return problem.response()
 
     def _waited(self, hint: Hint) -> Headers:
         if hint.waited and hint.retry_ms is not None:

@@ -115,9 +115,9 @@ async def test_a_poll_asks_waits_and_is_answered() -> None:
         assert notes.last("poll")["since"] == {"a": "now"}
         assert (notes.last("poll")["kind"], notes.last("poll")["wait"]) == ("long-poll", 30)
         publish(hub, "a", {"x": 1})
-        assert notes.of() == ["poll", "park", "publish", "event", "reply", "logged"]
+        assert notes.of() == ["poll", "park", "publish", "event", "answer", "logged"]
         assert notes.last("event")["waiting"] == 1
-        answer = notes.last("reply")
+        answer = notes.last("answer")
         assert (answer["status"], answer["events"]) == (200, 1)
         assert answer["bytes"] == len(recorder.response.body)
         assert answer["ms"] >= 0
@@ -138,7 +138,7 @@ async def test_an_answer_at_once_is_the_same_answer() -> None:
         recorder = Recorder()
         outcome.attach(recorder)
         assert recorder.response.body == plain.response.body
-        assert notes.of() == ["poll", "reply"]
+        assert notes.of() == ["poll", "answer"]
 
 
 async def test_a_cold_read_is_followed_too() -> None:
@@ -149,7 +149,7 @@ async def test_a_cold_read_is_followed_too() -> None:
         assert notes.of() == ["poll"]
         await settled()
         assert recorder.data == [1]
-        assert notes.of() == ["poll", "reply"]
+        assert notes.of() == ["poll", "answer"]
 
 
 async def test_a_client_that_goes_has_gone() -> None:
@@ -169,8 +169,8 @@ async def test_the_end_of_a_wait_is_an_answer() -> None:
         _, recorder = park(hub, feed(wait=5))
         await asyncio.sleep(6)
         assert recorder
-        assert notes.of() == ["poll", "park", "reply"]
-        assert notes.last("reply")["events"] == 0
+        assert notes.of() == ["poll", "park", "answer"]
+        assert notes.last("answer")["events"] == 0
 
 
 async def test_who_waits_already_is_followed_from_now_on() -> None:
@@ -182,7 +182,7 @@ async def test_who_waits_already_is_followed_from_now_on() -> None:
         publish(hub, "a", 1)
         assert hold.done
         assert recorder.data == [1]
-        assert notes.of() == ["waiting", "publish", "event", "reply", "logged"]
+        assert notes.of() == ["waiting", "publish", "event", "answer", "logged"]
 
 
 async def test_a_hold_outlives_its_trace() -> None:
@@ -230,7 +230,7 @@ async def test_a_poll_of_many_is_traced_by_any_of_its_channels() -> None:
         await settled()
         publish(hub, "b", 1)
         assert recorder
-        assert notes.of() == ["poll", "park", "publish", "event", "reply", "logged"]
+        assert notes.of() == ["poll", "park", "publish", "event", "answer", "logged"]
         assert notes.last("poll")["channels"] == 2
 
 
@@ -247,8 +247,8 @@ async def test_a_stream_is_told_turn_by_turn() -> None:
         assert isinstance(step, ChannelHold)
         wire = Wire()
         step.attach(wire)
-        assert notes.of().count("reply") == parts > 2
-        assert notes.last("reply")["part"]
+        assert notes.of().count("answer") == parts > 2
+        assert notes.last("answer")["part"]
         assert notes.last("park")["client"] == "10.0.0.1"
         publish(hub, "a", 1)
         assert wire.replies
@@ -293,7 +293,7 @@ async def test_a_client_is_found_by_its_address_once_it_is_known() -> None:
         other.attach(Wire("10.0.0.2"))
         assert notes.of(CLIENT) == ["poll", "park"]
         publish(hub, "a", 1)
-        assert notes.of(CLIENT) == ["poll", "park", "reply"]
+        assert notes.of(CLIENT) == ["poll", "park", "answer"]
         assert repr(tracer) == "<Tracer 1 traces, 0 holds>"
 
 

@@ -137,7 +137,7 @@ async def opened(store: MemoryStore | None = None, **route: Any) -> AsyncIterato
     origin = Origin(settings)
     client = Client()
     origin.client = client  # type: ignore[assignment]
-    origin.share(hub, settings, lambda problem: problem.answer(), lambda low, high: high)
+    origin.share(hub, settings, lambda problem: problem.response(), lambda low, high: high)
     assert origin.sharing is not None
     origin.open = lambda: None  # type: ignore[method-assign]
     try:

@@ -9,7 +9,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Response
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.event import MAX_EVENT_BYTES
-from pushhub.log.read import MAX_ANSWER_BYTES, Page, Read
+from pushhub.log.read import MAX_RESPONSE_BYTES, Page, Read
 from pushhub.polls.base import NO_HINT, ChannelRead, Hint, deleted
 from pushhub.polls.multi import MAX_CHANNELS, MultiPoll, MultiRequest, encode, merge, parse_many
 from tests.protocol.sample import GAP, at, page, run_of
@@ -123,7 +123,7 @@ def test_refusals(text: bytes, slug: str) -> None:
         parse_many(text)
     assert refusal.value.slug == slug
     assert refusal.value.status == 400
-    assert orjson.loads(refusal.value.answer().body)["detail"].endswith(".")
+    assert orjson.loads(refusal.value.response().body)["detail"].endswith(".")
 
 
 def test_a_refusal_names_the_channel_and_the_limit() -> None:
@@ -171,7 +171,7 @@ def test_the_cursor_is_of_the_present_epoch() -> None:
 def test_the_bytes() -> None:
     reads: dict[str, Read] = {name: run_of(name, 1, 4, BIG) for name in "abcdef"}
     merged = merge(wants(*"abcdef"), reads, 100)
-    assert sum(one.size for one in merged.events) <= MAX_ANSWER_BYTES
+    assert sum(one.size for one in merged.events) <= MAX_RESPONSE_BYTES
     assert merged.cursors == {"a": at(3)}
     # A small one still fits behind a large one that did not.
     reads["f"] = run_of("f", 1, 4)
@@ -179,7 +179,7 @@ def test_the_bytes() -> None:
 
 
 def test_one_event_always_fits() -> None:
-    huge = run_of("a", 1, 2, bytes(2 * MAX_ANSWER_BYTES))
+    huge = run_of("a", 1, 2, bytes(2 * MAX_RESPONSE_BYTES))
     assert merge(wants("a"), {"a": huge}, 100).cursors == {"a": at(1)}
 
 

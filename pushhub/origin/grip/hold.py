@@ -77,7 +77,7 @@ class ResponseHold(Hold):
             self._turn(reply)
         elif self.problem is not None and not self._grip.hub.draining:
             # Nobody could say whether there is something new.
-            self.complete(self.problem.answer())
+            self.complete(self.problem.response())
         else:
             self.complete(reply)
 

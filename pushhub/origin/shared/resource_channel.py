@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.origin.shared.representation import Representation
-from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mismatch, append
+from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mismatch
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
@@ -82,7 +82,7 @@ class ResourceChannel:
     async def publish(self, representation: Representation, expected: Expect | None) -> Outcome:
         """Tell all who wait, on all nodes, if `expected` still holds."""
         told = Append(self.name, representation.draft(), REGISTER, expected)
-        (outcome,) = await append(self._hub.store, told)
+        (outcome,) = await self._hub.recorded(told)
         if isinstance(outcome, Appended):
             self.position = self._last = outcome.cursor
             self.published = True

@@ -69,7 +69,7 @@ class ResourcePoll:
         if problem.slug == "deleted":
             # The channel, not the resource: whoever published there thought that nobody waits.
             return self.resource.nothing(self.condition, self.wait, NO_HINT)
-        return problem.answer()
+        return problem.response()
 
 
 def _moved(read: Read) -> bool:

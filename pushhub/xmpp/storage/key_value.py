@@ -31,7 +31,6 @@ from pushhub.store.base import (
     StoreError,
     StoreUnavailable,
 )
-from pushhub.store.base import append as settle
 from pushhub.xmpp.cluster.stalls import Stalls
 
 if TYPE_CHECKING:
@@ -209,7 +208,7 @@ class KeyValueStore:
         if len(data) > MAX_EVENT_BYTES:
             raise TooLarge(f"At most {MAX_EVENT_BYTES} bytes are kept in one place.")
         draft = Draft(data, "application/octet-stream")
-        (outcome,) = await settle(self.hub.store, Append(name, draft, REGISTER, expect))
+        (outcome,) = await self.hub.recorded(Append(name, draft, REGISTER, expect))
         if isinstance(outcome, StoreError):
             raise outcome
         assert isinstance(outcome, Appended | Mismatch)
