@@ -60,7 +60,7 @@ class ConsoleAgent:
         self._service = service
         self._tracer = Tracer(service.hub, self._note)
         self._witness: EndpointTrace | None = None
-        self._follow = Subscription(service.hub, WISHES, self._hear, make=UncountedHold)
+        self._follow = Subscription(service.hub, WISHES, self._hear, kind=UncountedHold)
         # What is asked for → until when, on the hub's clock; "" is the figures, others are traces.
         self._until: dict[str, float] = {}
         self._lines: dict[str, list[Note]] = {}

@@ -1,4 +1,4 @@
-"""Streams: the polls that a Server-Sent Events stream is a loop of, one for each turn."""
+"""The polls of a Server-Sent Events stream: the stream is a loop of them, one a turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pushhub.http.response import Part
 from pushhub.http.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS, RETRY_MS, farewell, message, position
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions
 from pushhub.polls.multi import Merged, encode, merge
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
 
 
-class FeedStream:
+class FeedStream(ChannelPoll):
     """One turn of a stream of one channel. `data` is as published, or base64 if no text; with
     `envelope` it is the event as a feed lists it.
     """
 
-    __slots__ = ("beat", "channel", "envelope", "first", "reads", "retry_ms", "variant", "wait")
+    __slots__ = ("beat", "channel", "envelope", "first", "retry_ms", "variant", "wait")
 
     kind = "stream"
 
@@ -46,18 +46,18 @@ class FeedStream:
         self.reads = (ChannelRead(channel, since, limit),)
         self.first = first
         self.beat = wait
-        # The first turn is answered at once, even if with no more than a position.
+        # The first turn gets its reply immediately, even if it is only a position.
         self.wait = None if first else wait
         self.variant: Hashable = ("sse", limit, envelope, retry_ms if first else None)
 
     def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
-            told = self.retry_ms if self.first else None
-            body = message(_gap_json(read), event="gap", id=str(read.oldest), retry_ms=told)
+            retry_ms = self.retry_ms if self.first else None
+            body = message(_gap_json(read), event="gap", id=str(read.oldest), retry_ms=retry_ms)
             return Part(body, ((self.channel, read.oldest),))
         if not read.events:
-            # The first turn tells the reader where it stands, before anything happens.
+            # The first turn gives the reader its position before any event.
             return (
                 Part(self._position(read.cursor), ((self.channel, read.cursor),))
                 if self.first
@@ -109,7 +109,7 @@ class FeedStream:
 class MultiStream:
     """One turn of a stream of many channels.
 
-    Each message is one answer of `/v1/poll`; one with gaps is of the type `gap`.
+    Each message has the body of a response of `/v1/poll`; one with gaps has the type `gap`.
     """
 
     __slots__ = ("beat", "first", "limit", "reads", "retry_ms", "wait")
@@ -131,7 +131,7 @@ class MultiStream:
         self.limit = limit
         self.first = first
         self.beat = wait
-        # The first turn is answered at once, even if with no more than a position.
+        # The first turn gets its reply immediately, even if it is only a position.
         self.wait = None if first else wait
 
     def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part | None:
@@ -161,8 +161,8 @@ class MultiStream:
         return MultiStream(wants, self.limit, first=False, wait=self.beat)
 
     def _part(self, merged: Merged, hint: Hint) -> Part:
-        told = self.retry_ms if self.first else None
-        body = message(encode(merged, hint), event="gap" if merged.gaps else "", retry_ms=told)
+        retry_ms = self.retry_ms if self.first else None
+        body = message(encode(merged, hint), event="gap" if merged.gaps else "", retry_ms=retry_ms)
         return Part(body, tuple(merged.cursors.items()), events=len(merged.events))
 
 

@@ -11,20 +11,28 @@ from pushhub.http.response import Headers, Response
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Event, rfc3339
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import NO_HINT, UNKNOWN, ChannelRead, Hint, Positions, unreadable
+from pushhub.polls.base import (
+    NO_HINT,
+    UNKNOWN,
+    ChannelPoll,
+    ChannelRead,
+    Hint,
+    Positions,
+    unreadable,
+)
 from pushhub.polls.feed import applied, poll_interval
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-# A plain answer may be kept by the reader itself, and revalidated: that is what its ETag is for.
+# A client may store a plain response, and revalidate it with its ETag.
 REVALIDATE = (b"cache-control", b"private, no-cache")
 
 
-class ValuePoll:
+class ValuePoll(ChannelPoll):
     """A poll of one channel's last event; `tags` are `If-None-Match`, read by `parse_tags`."""
 
-    __slots__ = ("channel", "reads", "tags", "variant", "wait")
+    __slots__ = ("channel", "tags", "variant", "wait")
 
     kind = "value"
 
@@ -39,7 +47,8 @@ class ValuePoll:
         read = reads[self.channel]
         events = () if isinstance(read, Gap) else read.events
         if not events:
-            # Who has a value that is gone is told at once, and not that it waited: it would spin.
+            # A client whose value is gone gets the problem immediately, without a sign of a wait:
+            # with one it would poll in a loop.
             if self.tags:
                 return self._missing(Hint(hint.retry_ms, waited=False))
             return None if self.wait else self._missing(hint)

@@ -20,7 +20,7 @@ from pushhub.log.channel import MAX_NAME_BYTES
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.log.read import Gap, Page
-from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions
 from pushhub.store.base import (
     NO_VALUE,
     REGISTER,
@@ -67,10 +67,10 @@ class StoredValue(Part):
     problem: Problem | None = None
 
 
-class ValueRead:
+class ValueRead(ChannelPoll):
     """A poll that reads the last event of one channel, and never waits."""
 
-    __slots__ = ("reads",)
+    __slots__ = ()
     kind = "pushhub itself"
     wait = None
     variant = None
@@ -82,9 +82,6 @@ class ValueRead:
         read = reads[self.reads[0].channel]
         assert not isinstance(read, Gap), "the last event of a log is never a gap"
         return StoredValue(b"", page=read)
-
-    def position(self, channel: str, read: Read) -> Cursor:
-        return read.cursor if isinstance(read, Page) else read.latest
 
     def empty(self, at: Positions, hint: Hint) -> StoredValue:
         return StoredValue(b"", page=Page((), at[self.reads[0].channel], up_to_date=hint.sure))
