@@ -1,4 +1,4 @@
-"""The composition root: everything is put together here, once, and nowhere else."""
+"""The composition root: all components are created and connected here."""
 
 from __future__ import annotations
 
@@ -47,17 +47,15 @@ log = structlog.get_logger(__name__)
 
 
 class App:
-    """pushhub as an ASGI application. `service` and `endpoints` are there for drivers that need no
-    ASGI.
-    """
+    """pushhub as an ASGI application. Drivers without ASGI use `service` and `endpoints`."""
 
     def __init__(
         self, settings: Settings, *, store: Store | None = None, runtime: Runtime | None = None
     ) -> None:
-        """Put everything together.
+        """Create and connect all components.
 
         Args:
-            store: where the log lives; by default what `settings.store` names.
+            store: the log; by default the store of `settings.store`.
             runtime: the clock and the randomness; by default the system's.
         """
         self.settings = settings
@@ -148,12 +146,12 @@ class App:
         self.console.open(self.endpoints)
 
     async def hand_over(self) -> None:
-        """Give up the XMPP sessions: to other nodes, if there can be some. Safe to call again."""
+        """Hand the XMPP sessions over to other nodes, if there are any. Safe to call again."""
         if self.sessions is not None:
             await self.sessions.close()
 
     async def close(self) -> None:
-        """Answer whoever still waits, and close the store."""
+        """Complete the holds that are left, and close the store."""
         self.service.leaving = True
         await self.hand_over()
         await self.service.hub.drain(0)
@@ -164,10 +162,10 @@ class App:
         await self.service.hub.close()
 
     def reroute(self, settings: Settings) -> None:
-        """Take other routes than those of the start. What is under way goes on as it began.
+        """Replace the routes. Requests under way keep theirs.
 
         Args:
-            settings: those of the start, but for the routes.
+            settings: the settings of the start with other routes.
         """
         assert self.origin is not None
         self.settings = self.service.settings = settings

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from pushhub.api.cors import Variant
     from pushhub.api.endpoints import Endpoints, Match
 
-# A phone on a bad line sends a few kilobytes in seconds; who takes longer is stuck, or means harm.
+# A phone on a bad line sends a few kilobytes in seconds; a slower client is stuck, or an attacker.
 BODY_SECONDS = 20
 
 _CLOSE = (b"connection", b"close")
 
 
 async def handled(endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answer a request that is an endpoint's; False if it is none's."""
+    """Handle a request of an endpoint; False if no endpoint has its path."""
     match = endpoints.match(route_path(scope))
     if match is not None:
         await AsgiExchange(endpoints, scope, receive, send).run(match)
@@ -43,9 +43,7 @@ async def handled(endpoints: Endpoints, scope: Scope, receive: Receive, send: Se
 
 
 def route_path(scope: Scope) -> str:
-    """The path, still percent-encoded, without the prefix that the server was told of
-    (`root_path`).
-    """
+    """The path, still percent-encoded, without the server's prefix (`root_path`)."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     path = raw.decode("latin-1").partition("?")[0]
     root = scope.get("root_path", "").rstrip("/")
@@ -53,11 +51,11 @@ def route_path(scope: Scope) -> str:
 
 
 class Gone(Exception):
-    """The client has gone; there is nobody to answer."""
+    """The client has disconnected."""
 
 
 class AsgiWaiter:
-    """A hold's driver for a task: what completes the hold is the result of a future."""
+    """A hold's driver for a task: the reply of the hold is the result of a future."""
 
     __slots__ = ("address", "begun", "future")
 
@@ -98,7 +96,7 @@ class AsgiExchange:
             pass
 
     async def see_through(self, outcome: Response | Hold | EventStream) -> None:
-        """Write an outcome that somebody else decided on."""
+        """Write an outcome that another component decided."""
         origin = dict(self.scope["headers"]).get(b"origin")
         self.variant = self.endpoints.cors.variant(
             None if origin is None else origin.decode("latin-1")
@@ -176,26 +174,26 @@ class AsgiExchange:
     async def _completed(
         self, hold: Hold, begun: float | None = None
     ) -> Response | Part | EventStream:
-        """Wait for the hold, or for the client to go: then the hold is dropped at once."""
+        """Wait for the hold. When the client disconnects first, drop the hold immediately."""
         client = self.scope.get("client")
         waiter = AsgiWaiter(client[0] if client else "", begun)
         hold.attach(waiter)
         if waiter.future.done():
             return waiter.future.result()
-        gone = self._receiving()
+        disconnect = self._receiving()
         try:
             while True:
-                ends: set[asyncio.Future[Any]] = {waiter.future, gone}
+                ends: set[asyncio.Future[Any]] = {waiter.future, disconnect}
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if waiter.future.done():
                     return waiter.future.result()
-                if gone.result()["type"] == "http.disconnect":
+                if disconnect.result()["type"] == "http.disconnect":
                     self.endpoints.service.hub.dropped(hold)
                     raise Gone
-                gone = self._receiving()
+                disconnect = self._receiving()
         finally:
             hold.drop()
-            gone.cancel()
+            disconnect.cancel()
 
     def _receiving(self) -> asyncio.Task[Message]:
         async def receive() -> Message:

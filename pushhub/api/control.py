@@ -1,9 +1,8 @@
-"""A second listener, for publishers and operators: pushhub's own routes, at its root.
+"""A second listener, for publishers and operators, with pushhub's own routes at its root.
 
-On loopback it asks for no key, as GRIP's publishers expect: whoever runs programs on this machine
-may. A browser is no such program, for it runs what other sites say; so what comes from a page is
-trusted only if the page is the listener's own (CWE-352), under a name that is this machine's and
-not one that somebody else's DNS leads here (CWE-350).
+On loopback it needs no key, as GRIP's publishers expect: every program of this machine may publish.
+A browser runs the scripts of other sites. So the listener trusts a request from a page only if the
+page is its own (CWE-352), under a name of this machine: a foreign DNS name may lead here (CWE-350).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """The listener's endpoints and pages; an ASGI application as `App` is, but nothing's origin."""
+    """The listener's endpoints and pages: an ASGI application like `App`, but without an origin."""
 
     origin = None
 

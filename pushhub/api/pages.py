@@ -1,6 +1,4 @@
-"""What needs no speed: health, metrics, the API's description, the and the demo.
-Ordinary Starlette.
-"""
+"""The pages that need no speed: health, metrics, the API's description, and the demo."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
     from pushhub.api.service import Service
 
-# Pages that people open by hand, and may give a slash at the end.
+# Pages that people open by hand, perhaps with a slash at the end.
 _PAGES = ("docs", "demo", "console")
 
 # The browser client, for a script tag and as a module: what `npm run build` in clients/js writes.
@@ -34,7 +32,7 @@ CLIENT = ("client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.
 
 
 def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> list[Route]:
-    """The routes of the pages. Whom `trusts` trusts needs no key for the metrics."""
+    """The routes of the pages. A request that `trusts` accepts needs no key for the metrics."""
     demo = service.settings.shows_demo
     left_out = None if demo else DEMO_MARK
     return [
@@ -57,7 +55,7 @@ def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> li
 def _demo(service: Service) -> tuple[Route, ...]:
     return (
         Route("/demo", asset("demo.html")),
-        Route("/demo/faces.json", _endpoints(service)),
+        Route("/demo/faces.json", _demo_settings(service)),
         Route("/demo/{file}", folder("demo")),
     )
 
@@ -68,7 +66,7 @@ async def _demo_first(request: Request) -> Response:
 
 
 async def _livez(request: Request) -> Response:
-    """The process runs and its loop turns. Fails only for what a restart would mend."""
+    """The process runs and its loop turns. This fails only if a restart would help."""
     return JSONResponse({"live": True}, headers={"cache-control": "no-store"})
 
 
@@ -105,11 +103,9 @@ def _works(error: StoreError | None) -> dict[str, object]:
     return {"ok": False, "reason": error.reason, "detail": str(error)}
 
 
-def _endpoints(service: Service) -> Callable[[Request], Awaitable[Response]]:
+def _demo_settings(service: Service) -> Callable[[Request], Awaitable[Response]]:
     async def endpoints(request: Request) -> Response:
-        """What the demo has to show beside what every hub has: the XMPP domain whose channels
-        anybody may read over BOSH.
-        """
+        """The settings of the demo: the XMPP domain whose channels everybody may read over BOSH."""
         settings = service.settings
         served = service.bosh is not None and (settings.dev or settings.xmpp_anonymous)
         domain = (*settings.xmpp_domains, "localhost")[0]
@@ -132,7 +128,7 @@ def _metrics(
         try:
             service.stored = await service.hub.store.count()
         except StoreError:
-            pass  # The figure of before stays; others tell that the store is away.
+            pass  # The last figure stays; other metrics show that the store is unavailable.
         text = metrics.render(service)
         if service.peers is not None:
             text = add_up([text, *await service.peers.metrics()])

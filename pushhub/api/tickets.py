@@ -1,9 +1,9 @@
-"""`POST /v1/tickets`, and the opening of tickets: how an `EventSource`, which cannot send headers,
-shows who it is.
+"""`POST /v1/tickets`, and the use of tickets: credentials for `EventSource`, which cannot send
+headers.
 
-A ticket is signed and short-lived, and works once. What makes it single-use is the store: its id is
-an idempotency key on one channel of pushhub's own, so that of all workers and nodes only the first
-to append it sees no duplicate.
+A ticket is signed, short-lived, and works once. The store makes it single-use: its id is an
+idempotency key on an internal channel, so of all workers and nodes only the first one that appends
+it gets no duplicate.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def ticket(service: Service, request: Request, grant: Grant) -> Response:
 def redeem(
     service: Service, text: str, run: Callable[[Grant], Response | Hold | EventStream]
 ) -> Hold:
-    """Use a ticket up, then answer the request with what it grants.
+    """Use a ticket up, then run the request with its grant.
 
     Raises:
-        Problem: the ticket is none, or has expired.
+        Problem: the ticket is invalid, or has expired.
     """
     assert service.tickets is not None
     grant, id = service.tickets.open(text, service.hub.clock())

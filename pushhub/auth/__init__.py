@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do: API keys, tokens and tickets.
+"""Authentication and grants: API keys, tokens and tickets.
 
 Everything here is synchronous, and the clock is passed in.
 """

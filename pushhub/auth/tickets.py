@@ -31,7 +31,7 @@ class Tickets:
     """Mints and opens tickets.
 
     Args:
-        secret: at least 32 random bytes, the same for all who share a store.
+        secret: at least 32 random bytes, the same for all processes that share a store.
         seconds: how long a ticket can be used.
         random_bytes: draws so many unpredictable bytes, for ids that no other ticket has.
     """

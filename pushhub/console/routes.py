@@ -147,7 +147,7 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
         wished = _wish(request.body)
 
         async def work() -> Response:
-            await agent.wish(wished)
+            await agent.send(wished)
             return Response(202, (JSON, NO_STORE), b"{}")
 
         return service.later(work())

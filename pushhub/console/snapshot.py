@@ -1,8 +1,8 @@
-"""What one process says of itself in the console, once a second while somebody looks.
+"""The sample of one process for the console, once a second while a console is open.
 
-Counters and histograms are since the start, as in `/metrics`: the console takes differences, adds
-the processes up, and loses nothing when a sample is lost. The console's own channels and requests
-are left out.
+Counters and histograms count since the start, as in `/metrics`. The console takes differences and
+adds the processes up, so a lost sample loses nothing. The console's own channels and requests are
+left out.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def figures(service: Service) -> dict[str, Any]:
         "recovered": stats.recovered,
         "rejected": sum(service.rejected.values()) + stats.refused_holds,
         "origin": _origin(service),
-        # Of each: how many up to each of LATENCY_BOUNDS, and beyond the last.
+        # The counts of each up to each of LATENCY_BOUNDS, and beyond the last.
         "wake": _counts(stats.wake_latency),
         "append": _counts(stats.append_seconds),
         "read": _counts(stats.read_seconds),
@@ -77,7 +77,7 @@ def _counts(histogram: Histogram) -> list[int]:
 
 
 def _resident() -> int | None:
-    """Bytes of resident memory, where the system says (Linux)."""
+    """Bytes of resident memory, where the system tells (Linux)."""
     if not _STATM.exists():
         return None
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

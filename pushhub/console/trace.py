@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.polls.base import Poll
 
-# Holds that are followed at one time, a few hundred bytes each. Nobody reads more lines than that.
+# Holds that are followed at one time, a few hundred bytes each. No operator reads more lines.
 MAX_LIVES = 10_000
 # Channels of a poll that a line names.
 MAX_NAMED = 3
@@ -42,7 +42,7 @@ Note = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TraceTarget:
-    """What is traced: a channel, or a client by its address or by its token's subject."""
+    """The target of a trace: a channel, or a client by its address or by its token's subject."""
 
     channel: str = ""
     client: str = ""
@@ -53,7 +53,7 @@ class TraceTarget:
 
 
 class Life:
-    """One followed hold. Its first notes wait in `notes` until it is known who asks."""
+    """One followed hold. Its first notes wait in `notes` until its client is known."""
 
     __slots__ = ("begun", "client", "notes", "number", "traces")
 

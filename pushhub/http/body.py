@@ -6,7 +6,7 @@ import re
 
 from pushhub.http.problem import Problem
 
-# The size in hexadecimal, and an extension that nobody uses (RFC 9112 §7.1.1). Fifteen digits are
+# The size in hexadecimal, and an unused extension (RFC 9112 §7.1.1). Fifteen digits are
 # an exabyte: more overflows the integers of other parsers, which then read another length.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e]*)?")

@@ -1,1 +1,1 @@
-"""The hub: who waits on what, and how the news reaches them."""
+"""The hub: the requests that wait, and the path of each event to them."""

@@ -31,16 +31,14 @@ class HoldOwner(Protocol):
 
 
 class ChannelHold(Hold):
-    """A poll that waits on its channels. `at` is where it stands in each; None until it has been
-    read for.
-    """
+    """A poll that waits on its channels. `at` has its positions; None until its first read."""
 
     __slots__ = ("at", "hub", "parked", "poll", "tick")
 
     counted = True
-    """Whether it is a request, and so one of those of which there may be so many."""
+    """Whether it counts towards the limit of parked requests."""
     tallied = True
-    """Whether its end and its events are part of the statistics."""
+    """Whether the statistics include its end and its events."""
 
     def __init__(self, hub: HoldOwner, poll: Poll) -> None:
         self.done = False
@@ -75,7 +73,7 @@ class ChannelHold(Hold):
 
     def hurry(self) -> bool:
         if self.at is None:
-            # Its first read is not back yet, so there is nothing to release it with.
+            # The first read is under way, so there is nothing to reply yet.
             return False
         self.hub.release(self)
         return True
@@ -93,7 +91,7 @@ class ChannelHold(Hold):
 
 
 class InternalHold(ChannelHold):
-    """A hold of pushhub's own, which is nobody's request."""
+    """A hold of the server itself, which is no client's request."""
 
     __slots__ = ()
 
@@ -101,7 +99,7 @@ class InternalHold(ChannelHold):
 
 
 class ConsoleHold(ChannelHold):
-    """A read by the operator's console. The statistics leave it out: the console would measure
+    """A read by the operator's console. The statistics leave it out, or the console would measure
     itself.
     """
 

@@ -1,4 +1,4 @@
-"""What the hub counts: plain ints and one histogram, rendered by `/metrics` when somebody asks."""
+"""The hub's counters and histograms, which `/metrics` renders on request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOLD_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
 
 
 class Histogram:
-    """Counts by upper bound, and the sum, as Prometheus wants them."""
+    """Counts by upper bound, and the sum, in the form of Prometheus."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -49,19 +49,19 @@ class Stats:
     completed_by_newer: int = 0
     """Holds whose connection sent another request."""
     dropped: int = 0
-    """Holds whose client went first."""
+    """Holds whose client disconnected first."""
     refused_holds: int = 0
-    """Polls answered at once because the hub was full."""
+    """Polls that got an immediate response because the hub was full."""
     delivered: int = 0
-    """Events in answers and streams, counted for each reader."""
+    """Events in responses and streams, counted for each reader."""
     recovered: int = 0
-    """Polls whose cursor was behind and that were given what they had missed."""
+    """Polls whose cursor was behind and that got the missed events."""
     gaps: dict[str, int] = field(default_factory=lambda: {"epoch": 0, "trimmed": 0, "ahead": 0})
-    """Gaps told, by reason."""
+    """Gaps that clients received, by reason."""
     xmpp_stalls: dict[str, int] = field(
         default_factory=lambda: {"register": 0, "handover": 0, "forwarding": 0}
     )
-    """Loops of the XMPP server that were given up because they made no progress, by loop."""
+    """Loops of the XMPP server that were ended because they made no progress, by loop."""
     publish_ok: int = 0
     publish_duplicate: int = 0
     publish_refused: int = 0
@@ -70,19 +70,19 @@ class Stats:
     descriptors_exhausted: int = 0
     """Seconds in which no file descriptor was left."""
     repaired: int = 0
-    """Holds that were about to end when the log had what the feed had not told."""
+    """Holds that were about to end when the log had events that the feed had lost."""
     hold_seconds: Histogram = field(default_factory=lambda: Histogram(HOLD_BOUNDS))
-    """How long requests were parked, whatever ended it."""
+    """How long requests were parked."""
     wake_latency: Histogram = field(default_factory=Histogram)
-    """From an event's arrival at the hub to the slice in which a hold was answered with it."""
+    """From an event's arrival at the hub to the slice that delivers it to a hold."""
     append_seconds: Histogram = field(default_factory=Histogram)
     """From a publish to its commit."""
     read_seconds: Histogram = field(default_factory=Histogram)
-    """Reads that memory could not answer."""
+    """Reads of the store, for events that are not in memory."""
     loop_lag: Histogram = field(default_factory=Histogram)
     """How late the wheel's timer fires, ten times a second."""
     gc_pauses: Histogram = field(default_factory=Histogram)
-    """What the garbage collector stopped everything for."""
+    """Pauses of the garbage collector."""
 
     @property
     def completed(self) -> dict[str, int]:

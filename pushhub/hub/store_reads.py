@@ -1,4 +1,4 @@
-"""Reads that memory cannot answer: each is put to the store once, for all who ask for it."""
+"""Reads of the store: one read serves all polls that need it at the same time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ReadCallback = Callable[["Read | StoreError"], None]
 
 
 class StoreReads:
-    """Shared reads under way. Each is one short task, however many wait for its result.
+    """Shared reads under way. Each is one short task, for any number of waiting polls.
 
     `outdated` reads the log for all holds of a channel whose tail missed events.
     """
@@ -62,8 +62,8 @@ class StoreReads:
         self._stats = stats
         self._callbacks: dict[Hashable, list[ReadCallback]] = {}
         self._tasks = TaskSet()
-        # While the takers of a read are told: its answers, by what the polls share. Each keeps its
-        # read alive, so that no other can come to have the same identity.
+        # While the callbacks of a read run: its replies, by the variant of the polls. Each keeps
+        # its read alive, so that no other object can get the same identity.
         self._replies: dict[Hashable, tuple[Read, Reply | None]] | None = None
 
     def load_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
@@ -85,9 +85,7 @@ class StoreReads:
             self._run(key, self._store.read(want.channel, want.since, want.limit))
 
     def tail(self, channel: Channel, callback: ReadCallback) -> None:
-        """Read the end of a channel's log. Events that come meanwhile are kept beside it as
-        `early`.
-        """
+        """Read the end of a channel's log. Events that arrive meanwhile are kept as `early`."""
         if self._first(channel, callback):
             channel.early = []
             self._run(channel, self._store.tail(channel.name, MAX_TAIL_EVENTS))
@@ -111,7 +109,7 @@ class StoreReads:
         try:
             result = await read
         except StoreError as error:
-            # Its traceback names this frame, which names the error.
+            # Its traceback refers to this frame, which refers to the error.
             result = error.with_traceback(None)
             self._stats.read_failed += 1
         self._stats.read_seconds.observe(loop.time() - begun)
@@ -122,8 +120,8 @@ class StoreReads:
         self._replies = None
 
     def reply(self, poll: Poll, reads: Mapping[str, Read]) -> Reply | None:
-        """What `poll` makes of `reads`; made once for all takers of a read who are told the same,
-        for it may be a megabyte.
+        """The reply of `poll` to `reads`. All polls of one variant share it, for it may have a
+        megabyte.
         """
         replies = self._replies
         if replies is None or len(reads) != 1 or poll.variant is None:
@@ -135,7 +133,7 @@ class StoreReads:
         return replies[key][1]
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for the reads that are under way."""
         await self._tasks.wait()
 
     def __len__(self) -> int:
