@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.hub.readers import MAX_SUBJECT, NOBODY, ClientInfo
+from pushhub.hub.readers import MAX_SUBJECT, UNKNOWN_CLIENT, ClientInfo
 from pushhub.hub.stream import EventStream
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class EndpointTrace:
         self._endpoints.observer = None
 
     def asked(self, request: Request) -> None:
-        self._tracer.asker = ClientInfo(request.client)
+        self._tracer.client = ClientInfo(request.client)
 
     def decided(self, request: Request, decision: Decision) -> None:
         tracer = self._tracer
-        tracer.asker = NOBODY
+        tracer.client = UNKNOWN_CLIENT
         subject = decision.grant.subject[:MAX_SUBJECT] if decision.grant is not None else ""
         outcome = decision.outcome
         poll = outcome.poll if isinstance(outcome, EventStream) else decision.poll

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.http.response import Response
 from pushhub.hub.channel_hold import ChannelHold
-from pushhub.hub.readers import NOBODY, ClientInfo, client_of
+from pushhub.hub.readers import UNKNOWN_CLIENT, ClientInfo, client_of
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Start
 from pushhub.store.base import Append, Appended, Outcome
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pushhub.polls.base import Poll
 
 # Holds that are followed at one time, a few hundred bytes each. No operator reads more lines.
-MAX_LIVES = 10_000
+MAX_FOLLOWED = 10_000
 # Channels of a poll that a line names.
 MAX_NAMED = 3
 
@@ -52,7 +52,7 @@ class TraceTarget:
         return bool(self.client) and self.client in (client.address, client.subject)
 
 
-class Life:
+class FollowedHold:
     """One followed hold. Its first notes wait in `notes` until its client is known."""
 
     __slots__ = ("begun", "client", "notes", "number", "traces")
@@ -61,7 +61,7 @@ class Life:
         self.number = number
         self.begun = begun
         self.traces = traces
-        self.client = NOBODY
+        self.client = UNKNOWN_CLIENT
         self.notes: list[Note] | None = []
 
 
@@ -79,11 +79,11 @@ class Tracer:
         self._targets: dict[str, TraceTarget] = {}
         self._channels: dict[str, tuple[str, ...]] = {}
         self._clients: tuple[tuple[str, TraceTarget], ...] = ()
-        self._lives: dict[ChannelHold, Life] = {}
+        self._followed: dict[ChannelHold, FollowedHold] = {}
         self._numbers = count(1)
         # The client of the request that is being decided, and the last poll with its client, where
         # `EndpointTrace` tells them.
-        self.asker = NOBODY
+        self.client = UNKNOWN_CLIENT
         self.asked: tuple[Poll, ClientInfo] | None = None
 
     def __contains__(self, id: str) -> bool:
@@ -104,7 +104,7 @@ class Tracer:
         self._targets.pop(id, None)
         self._sort()
         if not self._targets and self._hub.observer is self:
-            self._lives.clear()
+            self._followed.clear()
             self._hub.observer = None
 
     def _sort(self) -> None:
@@ -121,17 +121,17 @@ class Tracer:
             if channel.name.startswith(PRIVATE_MARK):
                 continue
             for hold in channel.holds:
-                who = client_of(hold)
-                wanted = channel.name == target.channel or target.is_of(who)
+                client = client_of(hold)
+                wanted = channel.name == target.channel or target.is_of(client)
                 if hold.done or not wanted or type(hold) is not ChannelHold:
                     continue
-                if (known := self._lives.get(hold)) is not None:
+                if (known := self._followed.get(hold)) is not None:
                     known.traces = tuple({**dict.fromkeys(known.traces), id: None})
-                elif len(self._lives) < MAX_LIVES:
+                elif len(self._followed) < MAX_FOLLOWED:
                     waited = self._hub.now() - hold.parked if hold.parked else 0.0
-                    life = Life(next(self._numbers), self._hub.now() - waited, (id,))
-                    life.client, life.notes = who, None
-                    self._lives[hold] = life
+                    life = FollowedHold(next(self._numbers), self._hub.now() - waited, (id,))
+                    life.client, life.notes = client, None
+                    self._followed[hold] = life
                     self._note(hold, "waiting", **_asked_for(hold.poll))
 
     # Events of the hub
@@ -142,29 +142,29 @@ class Tracer:
         traces = tuple({id: None for name in names for id in self._channels.get(name, ())})
         wanted = (traces or self._clients) and not names[0].startswith(PRIVATE_MARK)
         # Holds of other types are internal, and answer no client.
-        if wanted and type(hold) is ChannelHold and len(self._lives) < MAX_LIVES:
-            self._lives[hold] = Life(next(self._numbers), self._hub.now(), traces)
+        if wanted and type(hold) is ChannelHold and len(self._followed) < MAX_FOLLOWED:
+            self._followed[hold] = FollowedHold(next(self._numbers), self._hub.now(), traces)
             self._note(hold, "poll", **_asked_for(poll))
 
     def attached(self, hold: ChannelHold, driver: Driver) -> None:
         """The client of a hold is known: its first notes are told, or dropped as another's."""
-        life = self._lives.get(hold)
+        life = self._followed.get(hold)
         if life is None or life.notes is None:
             return
-        who = self._asking(hold.poll) or client_of(hold, driver)
-        life.traces += tuple(id for id, target in self._clients if target.is_of(who))
-        self._flush(life, who)
+        client = self._asking(hold.poll) or client_of(hold, driver)
+        life.traces += tuple(id for id, target in self._clients if target.is_of(client))
+        self._flush(life, client)
         if hold.done or not life.traces:
-            del self._lives[hold]
+            del self._followed[hold]
 
     def parked(self, hold: ChannelHold) -> None:
         at = hold.at
-        if hold in self._lives and at is not None:
+        if hold in self._followed and at is not None:
             where = {want.channel: str(at[want.channel]) for want in hold.poll.reads[:MAX_NAMED]}
             self._note(hold, "park", at=where)
 
     def answered(self, hold: ChannelHold, reply: Response | Part | EventStream) -> bool:
-        life = self._lives.get(hold)
+        life = self._followed.get(hold)
         if life is None:
             return False
         self._note(hold, "answer", **_described(reply))
@@ -172,12 +172,12 @@ class Tracer:
             return True
         if life.notes is not None:
             self._flush(life, self._asking(hold.poll))
-        del self._lives[hold]
+        del self._followed[hold]
         return False
 
     def dropped(self, hold: ChannelHold) -> None:
         self._note(hold, "gone")
-        self._lives.pop(hold, None)
+        self._followed.pop(hold, None)
 
     def woken(self, event: Event, holds: int) -> None:
         traces = self._channels.get(event.channel)
@@ -193,12 +193,12 @@ class Tracer:
     def published(
         self, appends: list[Append], done: Callable[[list[Outcome]], None]
     ) -> Callable[[list[Outcome]], None]:
-        who, begun = self.asker, self._hub.now()
-        traces = [(one, self._of_publish(one.channel, who)) for one in appends]
+        client, begun = self.client, self._hub.now()
+        traces = [(one, self._of_publish(one.channel, client)) for one in appends]
         for one, ids in traces:
             if ids:
                 size = len(one.draft.data)
-                self._say(ids, "publish", channel=one.channel, bytes=size, **_named(who))
+                self._say(ids, "publish", channel=one.channel, bytes=size, **_named(client))
 
         def settled(outcomes: list[Outcome]) -> None:
             ms = _ms(self._hub.now() - begun)
@@ -212,8 +212,8 @@ class Tracer:
 
         return settled
 
-    def _of_publish(self, channel: str, who: ClientInfo) -> tuple[str, ...]:
-        clients = tuple(id for id, target in self._clients if target.is_of(who))
+    def _of_publish(self, channel: str, client: ClientInfo) -> tuple[str, ...]:
+        clients = tuple(id for id, target in self._clients if target.is_of(client))
         return self._channels.get(channel, ()) + clients
 
     # Lines of a trace
@@ -222,8 +222,8 @@ class Tracer:
         asked, self.asked = self.asked, None
         return asked[1] if asked is not None and asked[0] is poll else None
 
-    def _flush(self, life: Life, who: ClientInfo | None) -> None:
-        life.client = who or NOBODY
+    def _flush(self, life: FollowedHold, client: ClientInfo | None) -> None:
+        life.client = client or UNKNOWN_CLIENT
         notes, life.notes = life.notes, None
         for note in notes or ():
             for id in life.traces:
@@ -231,7 +231,7 @@ class Tracer:
 
     def _note(self, hold: ChannelHold, what: str, **more: Any) -> None:
         """Something has happened to a hold."""
-        life = self._lives.get(hold)
+        life = self._followed.get(hold)
         if life is None:
             return
         ms = _ms(self._hub.now() - life.begun)
@@ -248,7 +248,7 @@ class Tracer:
                 self._tell(id, {"what": what, "time": self._hub.clock(), **more})
 
     def __repr__(self) -> str:
-        return f"<Tracer {len(self._targets)} traces, {len(self._lives)} holds>"
+        return f"<Tracer {len(self._targets)} traces, {len(self._followed)} holds>"
 
 
 def _asked_for(poll: Poll) -> Note:
@@ -266,8 +266,10 @@ def _described(reply: Response | Part | EventStream) -> Note:
     return {"part": True, "events": getattr(reply, "events", 0), "bytes": len(body)}
 
 
-def _named(who: ClientInfo) -> Note:
-    return {key: text for key, text in (("client", who.address), ("subject", who.subject)) if text}
+def _named(client: ClientInfo) -> Note:
+    return {
+        key: text for key, text in (("client", client.address), ("subject", client.subject)) if text
+    }
 
 
 def _reason(outcome: Outcome) -> str:

@@ -109,7 +109,7 @@ class FeedMonitor:
         return True
 
 
-class Check:
+class ExpiryCheck:
     """Reads the log for a hold that is about to end, to find out whether it has missed an event.
 
     One read serves every hold that was parked before the read began.

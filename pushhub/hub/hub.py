@@ -25,7 +25,7 @@ from pushhub.hub.channels import ChannelTable
 from pushhub.hub.cold_read import ColdReads, ColdResult
 from pushhub.hub.drain import complete_holds
 from pushhub.hub.fanout import Fanout
-from pushhub.hub.feed_monitor import Check, FeedMonitor
+from pushhub.hub.feed_monitor import ExpiryCheck, FeedMonitor
 from pushhub.hub.health import Health
 from pushhub.hub.jitter import Jitter
 from pushhub.hub.publishing import Publishing
@@ -235,7 +235,7 @@ class Hub:
                 self.end(hold, hint)
             else:
                 ask, now = self.store_reads.events, self.now()
-                Check(hold, self.channels, now, ask, self._checked).start()
+                ExpiryCheck(hold, self.channels, now, ask, self._checked).start()
 
     def _checked(self, hold: ChannelHold, moved: list[Channel], hint: Hint) -> None:
         """The log was read for a hold whose deadline has passed."""

@@ -30,7 +30,7 @@ class ClientInfo(NamedTuple):
     subject: str = ""
 
 
-NOBODY = ClientInfo()
+UNKNOWN_CLIENT = ClientInfo()
 
 
 @dataclass(frozen=True, slots=True)

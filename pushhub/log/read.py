@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # One response. A phone parses a megabyte of JSON without a visible pause; a proxy buffers it.
 MAX_RESPONSE_BYTES = 1024 * 1024
-MAX_ANSWER_EVENTS = 1000
+MAX_RESPONSE_EVENTS = 1000
 
 
 class Reason(StrEnum):

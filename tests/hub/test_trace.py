@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pushhub.console.trace import MAX_LIVES, Note, Tracer, TraceTarget
+from pushhub.console.trace import MAX_FOLLOWED, Note, Tracer, TraceTarget
 from pushhub.http.response import Part
 from pushhub.http.sse import OPENING
 from pushhub.hub.channel_hold import ChannelHold
@@ -314,9 +314,9 @@ async def test_a_client_is_found_by_its_subject_if_somebody_tells() -> None:
 async def test_a_clients_publishes_are_its_own() -> None:
     async with opened() as hub:
         tracer, notes = traced(hub, client="10.0.0.9")
-        tracer.asker = ClientInfo("10.0.0.9")
+        tracer.client = ClientInfo("10.0.0.9")
         publish(hub, "a", 1)
-        tracer.asker = ClientInfo("10.0.0.8")
+        tracer.client = ClientInfo("10.0.0.8")
         publish(hub, "a", 1)
         assert notes.of(CLIENT) == ["publish", "logged"]
 
@@ -333,8 +333,8 @@ async def test_pushhubs_own_channels_are_never_traced() -> None:
 
 
 async def test_what_is_followed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MAX_LIVES <= 10_000
-    monkeypatch.setattr("pushhub.console.trace.MAX_LIVES", 3)
+    assert MAX_FOLLOWED <= 10_000
+    monkeypatch.setattr("pushhub.console.trace.MAX_FOLLOWED", 3)
     async with opened() as hub:
         await warm(hub)
         _, notes = traced(hub, channel="a")
