@@ -11,19 +11,19 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
-from pushhub.api.asgi import answered
+from pushhub.api.asgi import handled
 from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
 from pushhub.api.cors import EXPOSED, Cors
 from pushhub.api.endpoints import ROUTES, Endpoints
-from pushhub.api.grip import GRIP_ROUTES
+from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
-from pushhub.console.routes import CONSOLE_ROUTES
+from pushhub.console.console import Console
 from pushhub.hub.hub import Hub
 from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
@@ -47,17 +47,15 @@ log = structlog.get_logger(__name__)
 
 
 class App:
-    """pushhub as an ASGI application. `service` and `faces` are there for drivers that need no
-    ASGI.
-    """
+    """pushhub as an ASGI application. Drivers without ASGI use `service` and `endpoints`."""
 
     def __init__(
         self, settings: Settings, *, store: Store | None = None, runtime: Runtime | None = None
     ) -> None:
-        """Put everything together.
+        """Create and connect all components.
 
         Args:
-            store: where the log lives; by default what `settings.store` names.
+            store: the log; by default the store of `settings.store`.
             runtime: the clock and the randomness; by default the system's.
         """
         self.settings = settings
@@ -87,17 +85,27 @@ class App:
                 XmppServer(hub, settings, random_bytes=runtime.random_bytes)
             )
             self.service.sessions = self.sessions.__len__
+        self.console = Console(self.service)
+        routes = ROUTES + self.console.routes + GRIP_ROUTES
         prefix = settings.prefix if self.origin is not None else ""
-        self.faces = Endpoints(
+        self.endpoints = Endpoints(
             self.service,
             Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
-            ROUTES + CONSOLE_ROUTES + GRIP_ROUTES,
+            routes,
             prefix=prefix,
         )
         self.control = (
-            Control(self.service, settings, self.faces.cors) if settings.control else None
+            Control(
+                self.service,
+                settings,
+                self.endpoints.cors,
+                (*routes, GRIP_ROOT),
+                self.console.pages,
+            )
+            if settings.control
+            else None
         )
-        own = pages(self.service)
+        own = [*pages(self.service), *self.console.pages]
         self.pages = Starlette(
             routes=[Mount(prefix, Router(own, redirect_slashes=False))] if prefix else own,
             middleware=[
@@ -105,7 +113,7 @@ class App:
                     CORSMiddleware,
                     allow_origins=["*"] if settings.dev else settings.cors_origins,
                     allow_credentials=settings.cors_credentials,
-                    allow_headers=self.faces.cors.allowed.split(", "),
+                    allow_headers=self.endpoints.cors.allowed.split(", "),
                     expose_headers=EXPOSED.split(", "),
                 )
             ],
@@ -131,33 +139,33 @@ class App:
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(
-            self.service.hub.store, self.settings.ticket_seconds, self.service.runtime.random_bytes
+            self.service.hub, self.settings.ticket_seconds, self.service.runtime.random_bytes
         )
         if self.sessions is not None:
             await self.sessions.begin()
-        self.service.desk.open(self.faces)
+        self.console.open(self.endpoints)
 
     async def hand_over(self) -> None:
-        """Give up the XMPP sessions: to other nodes, if there can be some. Safe to call again."""
+        """Hand the XMPP sessions over to other nodes, if there are any. Safe to call again."""
         if self.sessions is not None:
             await self.sessions.close()
 
     async def close(self) -> None:
-        """Answer whoever still waits, and close the store."""
+        """Complete the holds that are left, and close the store."""
         self.service.leaving = True
         await self.hand_over()
         await self.service.hub.drain(0)
-        self.service.desk.close()
+        self.console.close()
         await self.service.close()
         if self.origin is not None:
             await self.origin.close()
         await self.service.hub.close()
 
     def reroute(self, settings: Settings) -> None:
-        """Take other routes than those of the start. What is under way goes on as it began.
+        """Replace the routes. Requests under way keep theirs.
 
         Args:
-            settings: those of the start, but for the routes.
+            settings: the settings of the start with other routes.
         """
         assert self.origin is not None
         self.settings = self.service.settings = settings
@@ -166,11 +174,11 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if await answered(self.faces, scope, receive, send):
+            if await handled(self.endpoints, scope, receive, send):
                 return
             path = scope.get("raw_path") or scope["path"].encode()
             if self.origin is not None and self.origin.owns(path.decode("latin-1")):
-                await AsgiProxy(self.origin, self.faces, scope, receive, send).run()
+                await AsgiProxy(self.origin, self.endpoints, scope, receive, send).run()
                 return
         await self.pages(scope, receive, send)
 

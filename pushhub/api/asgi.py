@@ -1,4 +1,4 @@
-"""The ASGI driver: runs the faces on any ASGI server, with one task for each request.
+"""The ASGI driver: runs the endpoints on any ASGI server, with one task for each request.
 
 `server/http1/connection.py` does the same without tasks. This one is for embedding, and for servers
 other than uvicorn.
@@ -28,24 +28,22 @@ if TYPE_CHECKING:
     from pushhub.api.cors import Variant
     from pushhub.api.endpoints import Endpoints, Match
 
-# A phone on a bad line sends a few kilobytes in seconds; who takes longer is stuck, or means harm.
+# A phone on a bad line sends a few kilobytes in seconds; a slower client is stuck, or an attacker.
 BODY_SECONDS = 20
 
 _CLOSE = (b"connection", b"close")
 
 
-async def answered(faces: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answer a request that is a face's; False if it is none's."""
-    match = faces.match(route_path(scope))
+async def handled(endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Handle a request of an endpoint; False if no endpoint has its path."""
+    match = endpoints.match(route_path(scope))
     if match is not None:
-        await AsgiExchange(faces, scope, receive, send).run(match)
+        await AsgiExchange(endpoints, scope, receive, send).run(match)
     return match is not None
 
 
 def route_path(scope: Scope) -> str:
-    """The path, still percent-encoded, without the prefix that the server was told of
-    (`root_path`).
-    """
+    """The path, still percent-encoded, without the server's prefix (`root_path`)."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     path = raw.decode("latin-1").partition("?")[0]
     root = scope.get("root_path", "").rstrip("/")
@@ -53,11 +51,11 @@ def route_path(scope: Scope) -> str:
 
 
 class Gone(Exception):
-    """The client has gone; there is nobody to answer."""
+    """The client has disconnected."""
 
 
 class AsgiWaiter:
-    """A hold's driver for a task: what completes the hold is the result of a future."""
+    """A hold's driver for a task: the reply of the hold is the result of a future."""
 
     __slots__ = ("address", "begun", "future")
 
@@ -77,30 +75,32 @@ class AsgiWaiter:
 class AsgiExchange:
     """One request and its response."""
 
-    def __init__(self, faces: Endpoints, scope: Scope, receive: Receive, send: Send) -> None:
-        self.faces = faces
+    def __init__(self, endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> None:
+        self.endpoints = endpoints
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.variant: Variant = faces.cors.variant(None)
+        self.variant: Variant = endpoints.cors.variant(None)
 
     async def run(self, match: Match) -> None:
-        """Read the request, run its face, write what it gives."""
+        """Read the request, run its endpoint, write what it gives."""
         try:
             try:
                 request = await self._request(match)
             except Problem as problem:
-                answer = self.faces.service.refuse(problem)
-                await self._answer(answer.with_headers(_CLOSE))
+                response = self.endpoints.service.refuse(problem)
+                await self._respond(response.with_headers(_CLOSE))
                 return
-            await self._write(self.faces.handle(request, match))
+            await self._write(self.endpoints.handle(request, match))
         except Gone:
             pass
 
     async def see_through(self, outcome: Response | Hold | EventStream) -> None:
-        """Write an outcome that somebody else decided on."""
+        """Write an outcome that another component decided."""
         origin = dict(self.scope["headers"]).get(b"origin")
-        self.variant = self.faces.cors.variant(None if origin is None else origin.decode("latin-1"))
+        self.variant = self.endpoints.cors.variant(
+            None if origin is None else origin.decode("latin-1")
+        )
         try:
             await self._write(outcome)
         except Gone:
@@ -109,7 +109,7 @@ class AsgiExchange:
     async def _request(self, match: Match) -> Request:
         scope = self.scope
         headers = self._headers(scope["headers"])
-        self.variant = self.faces.cors.variant(headers.get("origin"))
+        self.variant = self.endpoints.cors.variant(headers.get("origin"))
         path = route_path(scope)
         query = scope["query_string"].decode("latin-1")
         if len(path) + len(query) > MAX_TARGET_BYTES:
@@ -167,33 +167,33 @@ class AsgiExchange:
         if isinstance(outcome, Hold):
             outcome = await self._completed(outcome)
         if isinstance(outcome, Response):
-            await self._answer(outcome)
+            await self._respond(outcome)
         elif isinstance(outcome, EventStream):
             await self._stream(outcome)
 
     async def _completed(
         self, hold: Hold, begun: float | None = None
     ) -> Response | Part | EventStream:
-        """Wait for the hold, or for the client to go: then the hold is dropped at once."""
+        """Wait for the hold. When the client disconnects first, drop the hold immediately."""
         client = self.scope.get("client")
         waiter = AsgiWaiter(client[0] if client else "", begun)
         hold.attach(waiter)
         if waiter.future.done():
             return waiter.future.result()
-        gone = self._receiving()
+        disconnect = self._receiving()
         try:
             while True:
-                ends: set[asyncio.Future[Any]] = {waiter.future, gone}
+                ends: set[asyncio.Future[Any]] = {waiter.future, disconnect}
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if waiter.future.done():
                     return waiter.future.result()
-                if gone.result()["type"] == "http.disconnect":
-                    self.faces.service.hub.dropped(hold)
+                if disconnect.result()["type"] == "http.disconnect":
+                    self.endpoints.service.hub.dropped(hold)
                     raise Gone
-                gone = self._receiving()
+                disconnect = self._receiving()
         finally:
             hold.drop()
-            gone.cancel()
+            disconnect.cancel()
 
     def _receiving(self) -> asyncio.Task[Message]:
         async def receive() -> Message:
@@ -201,14 +201,14 @@ class AsgiExchange:
 
         return asyncio.create_task(receive())
 
-    async def _answer(self, answer: Response) -> None:
-        headers = self._headers_of(answer)
-        if answer.has_length:
-            headers.append((b"content-length", b"%d" % len(answer.body)))
+    async def _respond(self, response: Response) -> None:
+        headers = self._headers_of(response)
+        if response.has_length:
+            headers.append((b"content-length", b"%d" % len(response.body)))
         await self.send(
-            {"type": "http.response.start", "status": answer.status, "headers": headers}
+            {"type": "http.response.start", "status": response.status, "headers": headers}
         )
-        body = b"" if self.scope["method"] == "HEAD" else answer.body
+        body = b"" if self.scope["method"] == "HEAD" else response.body
         await self.send({"type": "http.response.body", "body": body})
 
     async def _stream(self, stream: EventStream) -> None:
@@ -232,13 +232,13 @@ class AsgiExchange:
             step = stream.next(part)
         await self.send({"type": "http.response.body", "body": b""})
 
-    def _headers_of(self, answer: Response) -> list[tuple[bytes, bytes]]:
-        if isinstance(answer, RawResponse):
+    def _headers_of(self, response: Response) -> list[tuple[bytes, bytes]]:
+        if isinstance(response, RawResponse):
             # An origin's own, with its own CORS or none; ASGI wants the names in lower case.
-            headers = [(name.lower(), value) for name, value in answer.headers]
+            headers = [(name.lower(), value) for name, value in response.headers]
         else:
-            headers = [*answer.headers, *self.variant.headers]
-        if self.faces.service.hub.draining:
+            headers = [*response.headers, *self.variant.headers]
+        if self.endpoints.service.hub.draining:
             headers.append(_CLOSE)
         return headers
 

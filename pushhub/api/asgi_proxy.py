@@ -38,10 +38,10 @@ class AsgiProxy:
     framed = False
 
     def __init__(
-        self, origin: Origin, faces: Endpoints, scope: Scope, receive: Receive, send: Send
+        self, origin: Origin, endpoints: Endpoints, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._origin = origin
-        self._faces = faces
+        self._endpoints = endpoints
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -61,7 +61,7 @@ class AsgiProxy:
             gone.cancel()
             await asyncio.wait({passage, gone})
         if self._outcome is not None:
-            exchange = AsgiExchange(self._faces, self._scope, self._receive, self._send)
+            exchange = AsgiExchange(self._endpoints, self._scope, self._receive, self._send)
             await exchange.see_through(self._outcome)
         elif self._ended:
             await self._started()
@@ -150,7 +150,7 @@ class AsgiProxy:
 
     def refuse(self, problem: Problem) -> None:
         if self._begun is None:
-            self._outcome = self._faces.service.refuse(problem)
+            self._outcome = self._endpoints.service.refuse(problem)
 
     def become(self, outcome: Response | Hold | EventStream) -> None:
         self._outcome = outcome

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from pushhub.log.grant import Grant
     from pushhub.store.base import Outcome
 
-# Appends of one request: it is one transaction of the store, and nobody should wait long for it.
+# Appends of one request: it is one transaction of the store, and no other publish should wait long
+# for it.
 MAX_APPENDS = 1000
 
 _FIELDS = frozenset(

@@ -1,4 +1,4 @@
-"""`/http-bind`: BOSH (XEP-0124) as a face. A request is a hold, which its session completes."""
+"""`/http-bind`: BOSH (XEP-0124) as an endpoint. A session completes the hold of each request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 _HEADERS: Headers = ((b"content-type", DEFAULT_CONTENT.encode()),)
 _GZIP: Headers = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
-# What most requests are answered with; one object, so that its bytes are made once.
+# The response to most requests; one object, so that its bytes are made once.
 _NOTHING = Response(200, _HEADERS, EMPTY)
 
 _PAGE = Response(
@@ -44,7 +44,7 @@ here, such as Strophe.js and Converse.js: give them this address.</p>
 
 
 class Bound(Hold):
-    """A request that waits for its session's answer. Its session knows it as a caller."""
+    """A request that waits for its session's response. To the session it is a caller."""
 
     __slots__ = ("client", "gzip", "secure", "sessions")
 
@@ -72,7 +72,7 @@ class Bound(Hold):
         return True
 
     def drop(self) -> None:
-        """The client has gone: its session must know, or it would answer nobody."""
+        """The client has disconnected: its session must know, or it would respond to no client."""
         if not self.done:
             super().drop()
             self.sessions.gone(self)
@@ -100,7 +100,7 @@ def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
         hold.answer(terminate(error.condition), error.status)
     except Exception:
         if not hold.done:
-            # A 500, for which clients send the same again. Until then nobody waits for its answer.
+            # A 500 makes clients repeat the request. Until then no request waits for the response.
             hold.drop()
             raise
         log.exception("bosh.failed")
@@ -108,7 +108,7 @@ def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
 
 
 def page(service: Service, request: Request, grant: Grant) -> Response:
-    """Tell whoever opens the address in a browser what it is for."""
+    """A page that explains the URL to a person who opens it in a browser."""
     if service.bosh is None:
         raise Problem("not-found", "No XMPP domain is served here.")
     if request.query_string:

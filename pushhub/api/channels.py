@@ -1,4 +1,4 @@
-"""`GET /v1/channels` and `DELETE /v1/channels/{channel}`: what operators do with channels."""
+"""`GET /v1/channels` and `DELETE /v1/channels/{channel}`: the operators' view of channels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DELETED_AT_A_TIME = 100
 
 
 def delete(service: Service, request: Request, grant: Grant, channel: str) -> Hold:
-    """Forget a channel's events. Whoever waits on it is told; its offsets do not restart."""
+    """Delete a channel's events. Its readers receive a problem; its offsets do not restart."""
     service.authority.require(grant, Action.MANAGE, channel)
 
     async def work() -> Response:
@@ -40,8 +40,8 @@ def delete(service: Service, request: Request, grant: Grant, channel: str) -> Ho
 
 
 def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
-    """Forget the channels whose names begin with `prefix`, as each is forgotten alone. A credential
-    must manage all of them, those too that do not exist.
+    """Delete the channels whose names begin with `prefix`, one by one. A credential must manage all
+    such names, also those that do not exist.
     """
     prefix = request.query.get("prefix", "")
     if not prefix or prefix.startswith(PRIVATE_MARK):
@@ -54,8 +54,8 @@ def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
         while count < MAX_DELETED:
             infos = await store.channels(prefix, after, DELETED_AT_A_TIME)
             # A few together: SQLite commits them as one.
-            gone = await asyncio.gather(*(store.delete(info.channel) for info in infos))
-            count += sum(gone)
+            deleted = await asyncio.gather(*(store.delete(info.channel) for info in infos))
+            count += sum(deleted)
             if len(infos) < DELETED_AT_A_TIME:
                 return _deleted({"deleted": count})
             after = infos[-1].channel
@@ -85,7 +85,7 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
                 "channel": info.channel,
                 "events": info.events,
                 "cursor": str(info.latest),
-                "holds": readers_on(service.hub, info.channel),
+                "holds": readers_on(service.hub.channels, info.channel),
             }
             for info in infos
             if not grant.manage or grant.allows(Action.MANAGE, info.channel)

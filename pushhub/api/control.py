@@ -1,9 +1,8 @@
-"""A second listener, for publishers and operators: pushhub's own routes, at its root.
+"""A second listener, for publishers and operators, with pushhub's own routes at its root.
 
-On loopback it asks for no key, as GRIP's publishers expect: whoever runs programs on this machine
-may. A browser is no such program, for it runs what other sites say; so what comes from a page is
-trusted only if the page is the listener's own (CWE-352), under a name that is this machine's and
-not one that somebody else's DNS leads here (CWE-350).
+On loopback it needs no key, as GRIP's publishers expect: every program of this machine may publish.
+A browser runs the scripts of other sites. So the listener trusts a request from a page only if the
+page is its own (CWE-352), under a name of this machine: a foreign DNS name may lead here (CWE-350).
 """
 
 from __future__ import annotations
@@ -12,42 +11,49 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
-from pushhub.api.asgi import answered
-from pushhub.api.endpoints import ROUTES, Endpoints
-from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
+from pushhub.api.asgi import handled
+from pushhub.api.endpoints import Endpoints
 from pushhub.api.pages import pages, problem_handlers
-from pushhub.console.routes import CONSOLE_ROUTES
 from pushhub.settings.model import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.routing import Route
     from starlette.types import Receive, Scope, Send
 
     from pushhub.api.cors import Cors
+    from pushhub.api.endpoints import EndpointRoute
     from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.settings import Settings
 
-# Beside those that every listener of pushhub has.
-CONTROL_ROUTES = (*CONSOLE_ROUTES, *GRIP_ROUTES, GRIP_ROOT)
-
 
 class Control:
-    """The listener's faces and pages; an ASGI application as `App` is, but nothing's origin."""
+    """The listener's endpoints and pages: an ASGI application like `App`, but without an origin."""
 
     origin = None
 
-    def __init__(self, service: Service, settings: Settings, cors: Cors) -> None:
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        cors: Cors,
+        routes: tuple[EndpointRoute, ...],
+        page_routes: Sequence[Route],
+    ) -> None:
         trusts = trusted if settings.is_control_open else None
         self.service = service
         self.settings = settings
-        self.faces = Endpoints(service, cors, ROUTES + CONTROL_ROUTES, trusts=trusts)
+        self.endpoints = Endpoints(service, cors, routes, trusts=trusts)
         self.pages = Starlette(
-            routes=pages(service, trusts), exception_handlers=problem_handlers(service)
+            routes=[*pages(service, trusts), *page_routes],
+            exception_handlers=problem_handlers(service),
         )
         self.pages.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and await answered(self.faces, scope, receive, send):
+        if scope["type"] == "http" and await handled(self.endpoints, scope, receive, send):
             return
         await self.pages(scope, receive, send)
 

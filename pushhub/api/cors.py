@@ -1,6 +1,6 @@
-"""Cross-origin access (WHATWG Fetch §3.2), answered here, for every face and on every status.
+"""Cross-origin access (WHATWG Fetch §3.2), for every endpoint and every status.
 
-A browser hides an answer without these headers from its page, an error's reason included.
+A browser hides a response without these headers from its page, also the reason of an error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pushhub.http.response import Headers, Response
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What a page may read of an answer, beside the body.
+# The headers of a response that a page may read.
 EXPOSED = (
     "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
 )
@@ -33,7 +33,7 @@ MAX_VARIANTS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What is added to every answer for one origin: as pairs, and as HTTP/1.1 lines."""
+    """The headers of every response to one origin: as pairs, and as HTTP/1.1 lines."""
 
     headers: Headers
     lines: bytes
@@ -47,9 +47,9 @@ SAME_ORIGIN = _variant()
 
 
 class Cors:
-    """Which origins may read answers: exact ones, which may also send cookies, or `*` for any.
+    """The origins that may read responses: exact ones, which may also send cookies, or `*` for any.
 
-    `headers` are what their pages may send beside `ALLOWED`.
+    `headers` are the request headers that their pages may send beside `ALLOWED`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Cors:
         return self._variants.get(origin.lower(), SAME_ORIGIN)
 
     def preflight(self, methods: tuple[str, ...]) -> Response:
-        """The answer to OPTIONS; `variant` adds whether the origin may at all."""
+        """The response to OPTIONS; `variant` adds whether the origin has access."""
         allowed = ", ".join((*methods, "OPTIONS")).encode()
         return Response(
             204,

@@ -1,15 +1,14 @@
-"""The faces, as one table of routes, and the one function that runs them: from a parsed request to
-its outcome.
+"""The table of routes and endpoints, and the function that runs an endpoint for a parsed request.
 
-Drivers call `handle` and write what comes back. It is synchronous, and needs no task, no scope and
-no connection: that is why two drivers can run the same faces.
+Drivers call `handle` and write its outcome. The call is synchronous, and needs no task, no ASGI
+scope and no connection, so two drivers can run the same endpoints.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -53,34 +52,36 @@ MAX_IDLE_BODY_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What answers one method of one address. `run` gets the service, the request, the grant and
-    the path's channel.
+    """One method of one path. `run` gets the service, the request, the grant and the path's
+    channel.
     """
 
     run: Callable[..., Any]
     max_body: int = MAX_IDLE_BODY_BYTES
     remembered: bool = False
-    """Whether a GET of the same address with the same reading headers is the same poll again."""
+    """Whether a GET of the same URL with the same reading headers is the same poll again."""
     admit: Callable[[Service, Request], Grant] | None = None
-    """Who may, where that is not for the authority alone."""
+    """The access check, where the authority alone does not suffice."""
     decodes: bool = True
     """Whether a compressed body is unpacked before `run`; else `run` reads `Content-Encoding`."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointRoute:
-    """An address, and its faces by method."""
+    """A path, and its endpoints by method."""
 
     path: str
-    faces: Mapping[str, Endpoint]
+    endpoints: Mapping[str, Endpoint]
     aliases: tuple[str, ...] = ()
     """Other spellings of a `path` without a channel."""
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What the address answers, beside OPTIONS."""
+        """The methods of the path, beside OPTIONS."""
         return tuple(
-            m for method in self.faces for m in ((method, "HEAD") if method == "GET" else (method,))
+            m
+            for method in self.endpoints
+            for m in ((method, "HEAD") if method == "GET" else (method,))
         )
 
 
@@ -109,27 +110,27 @@ ROUTES = (
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route, and what its path holds: the channel's segment as sent, or None."""
+    """A route, and the channel's segment of the path as sent, or None."""
 
     route: EndpointRoute
     segment: str | None
 
-    def face(self, method: str) -> Endpoint | None:
-        """The face of a method; HEAD is GET without a body."""
-        return self.route.faces.get("GET" if method == "HEAD" else method)
+    def endpoint(self, method: str) -> Endpoint | None:
+        """The endpoint of a method; HEAD is GET without a body."""
+        return self.route.endpoints.get("GET" if method == "HEAD" else method)
 
     def max_body(self, method: str) -> int:
-        """How many bytes a request's body may have."""
-        face = self.face(method)
-        return face.max_body if face else MAX_IDLE_BODY_BYTES
+        """The limit of a request's body in bytes."""
+        endpoint = self.endpoint(method)
+        return endpoint.max_body if endpoint else MAX_IDLE_BODY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a face made of a request: an outcome, or a poll to be put to the hub.
+    """The result of an endpoint: an outcome, or a poll for the hub.
 
-    `grant` is what the poll was allowed by: with it the same request is the same poll again, as
-    long as the grant lasts.
+    `grant` is the grant that allowed the poll. While it lasts, the same request with it is the same
+    poll again.
     """
 
     outcome: Outcome | None
@@ -137,8 +138,21 @@ class Decision:
     grant: Grant | None = None
 
 
+class EndpointObserver(Protocol):
+    """The methods that `Endpoints` calls on its `observer`, around each request that it decides.
+
+    Repeated polls are decided from a cache, and are not seen.
+    """
+
+    def asked(self, request: Request) -> None:
+        """A request is about to be decided."""
+
+    def decided(self, request: Request, decision: Decision) -> None:
+        """A request was decided."""
+
+
 class Endpoints:
-    """The faces of one service, under `prefix`. Whom it `trusts` needs no key."""
+    """The endpoints of one service, under `prefix`. A request that it `trusts` needs no key."""
 
     def __init__(
         self,
@@ -151,6 +165,7 @@ class Endpoints:
     ) -> None:
         self.service = service
         self._trusts = trusts
+        self.observer: EndpointObserver | None = None
         self.cors = cors
         self._fixed = {
             prefix + path: Match(route, None)
@@ -165,7 +180,7 @@ class Endpoints:
         ]
 
     def match(self, path: str) -> Match | None:
-        """The route of a path, still percent-encoded; None if the path is no face's."""
+        """The route of a path, still percent-encoded; None if no endpoint has the path."""
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed
@@ -175,56 +190,63 @@ class Endpoints:
         return None
 
     def handle(self, request: Request, match: Match) -> Outcome:
-        """Run the face that `match` names. Whatever goes wrong comes back as an answer."""
+        """Run the endpoint of a match. Every error comes back as a response."""
         return self._held(self.decide(request, match))
 
     def decide(self, request: Request, match: Match) -> Decision:
-        """Run a face up to the point where the hub is asked: the poll that it made of the request,
-        or what it is answered with.
-        """
-        service = self.service
+        """Run an endpoint up to the call of the hub: its poll, or its outcome."""
+        observer = self.observer
+        if observer is not None:
+            observer.asked(request)
         try:
-            if request.method == "OPTIONS":
-                return Decision(self.cors.preflight(match.route.methods))
-            face = match.face(request.method)
-            if face is None:
-                allowed = ", ".join(match.route.methods)
-                raise Problem(
-                    "method-not-allowed",
-                    f"This address answers {allowed}.",
-                    headers=((b"allow", allowed.encode()),),
-                )
-            if ticket := _ticket(request, face):
-
-                def run(grant: Grant) -> Outcome:
-                    return self._held(self.decide_for(request, match, grant))
-
-                return Decision(redeem(service, ticket, run))
-            if self._trusts is not None:
-                request.trusted = self._trusts(request)
-            admit = face.admit
-            grant = admit(service, request) if admit else service.authority.grant(request)
-            return self._run(face, request, match, grant)
+            decision = self._decide(request, match)
         except Exception as error:
-            return self._refused(error, request, match)
+            decision = self._refused(error, request, match)
+        if observer is not None:
+            observer.decided(request, decision)
+        return decision
+
+    def _decide(self, request: Request, match: Match) -> Decision:
+        service = self.service
+        if request.method == "OPTIONS":
+            return Decision(self.cors.preflight(match.route.methods))
+        endpoint = match.endpoint(request.method)
+        if endpoint is None:
+            allowed = ", ".join(match.route.methods)
+            raise Problem(
+                "method-not-allowed",
+                f"This address answers {allowed}.",
+                headers=((b"allow", allowed.encode()),),
+            )
+        if ticket := _ticket(request, endpoint):
+
+            def run(grant: Grant) -> Outcome:
+                return self._held(self.decide_for(request, match, grant))
+
+            return Decision(redeem(service, ticket, run))
+        if self._trusts is not None:
+            request.trusted = self._trusts(request)
+        admit = endpoint.admit
+        grant = admit(service, request) if admit else service.authority.grant(request)
+        return self._run(endpoint, request, match, grant)
 
     def decide_for(self, request: Request, match: Match, grant: Grant) -> Decision:
-        """`decide`, for somebody whose grant is known."""
-        face = match.face(request.method)
-        assert face is not None
+        """`decide`, for a request whose grant is known."""
+        endpoint = match.endpoint(request.method)
+        assert endpoint is not None
         try:
-            return self._run(face, request, match, grant)
+            return self._run(endpoint, request, match, grant)
         except Exception as error:
             return self._refused(error, request, match)
 
-    def _run(self, face: Endpoint, request: Request, match: Match, grant: Grant) -> Decision:
-        if request.body and face.decodes and "content-encoding" in request.headers:
+    def _run(self, endpoint: Endpoint, request: Request, match: Match, grant: Grant) -> Decision:
+        if request.body and endpoint.decodes and "content-encoding" in request.headers:
             coding = request.headers["content-encoding"]
-            request.body = decoded(request.body, coding, face.max_body)
+            request.body = decoded(request.body, coding, endpoint.max_body)
         if match.segment is None:
-            result = face.run(self.service, request, grant)
+            result = endpoint.run(self.service, request, grant)
         else:
-            result = face.run(self.service, request, grant, decode_segment(match.segment))
+            result = endpoint.run(self.service, request, grant, decode_segment(match.segment))
         if isinstance(result, Response | Hold | EventStream):
             return Decision(result)
         return Decision(None, result, grant)
@@ -249,9 +271,9 @@ class Endpoints:
         return Decision(service.refuse(error))
 
 
-def _ticket(request: Request, face: Endpoint) -> str:
+def _ticket(request: Request, endpoint: Endpoint) -> str:
     """The one-use ticket of a request that cannot send headers; only a feed takes one."""
-    if face.run is not feed or "ticket=" not in request.query_string:
+    if endpoint.run is not feed or "ticket=" not in request.query_string:
         return ""
     if "authorization" in request.headers:
         return ""

@@ -41,7 +41,7 @@ NO_STORE = (b"cache-control", b"no-store")
 
 
 def grip_publish(service: Service, request: Request, grant: Grant) -> Hold:
-    """Append every item of a batch; answered when the log has them, with who was waiting."""
+    """Append every item of a batch. The response follows their commit, and counts the receivers."""
     as_json = accepts_json(request)
     appends = _appends(service, request.body, grant)
     waiting = [service.hub.holds_on(append.channel) for append in appends]
@@ -56,9 +56,9 @@ def grip_publish(service: Service, request: Request, grant: Grant) -> Hold:
             {"channel": append.channel, "receivers": count, "duplicate": _was_there(outcome)}
             for append, count, outcome in zip(appends, waiting, outcomes, strict=True)
         ]
-        # Other nodes have holds of their own. To ask each of them would cost every publish a wait,
-        # and for one that is gone there is no answer; so the number is said to be this one's, as
-        # PUBLISH of a Redis cluster counts the subscribers of one node.
+        # Other nodes have holds too. Asking them would slow every publish, and a node that is down
+        # cannot reply. So the response says that the number is this process's, as PUBLISH of a
+        # Redis cluster counts the subscribers of one node.
         whose = "all" if service.hub.store.certain else "process"
         hold.complete(published(items, whose, as_json=as_json))
 
@@ -67,8 +67,8 @@ def grip_publish(service: Service, request: Request, grant: Grant) -> Hold:
 
 
 def grip_recover(service: Service, request: Request, grant: Grant) -> Hold:
-    """Have every held response asked for anew whose origin named the last item that it knew of:
-    on every node, for they are told through the log.
+    """Repeat the request of every held response whose origin named its last item. All nodes do so,
+    because the notification goes through the log.
     """
     service.authority.require(grant, Action.PUBLISH, "recover")
     as_json = accepts_json(request)
@@ -79,19 +79,19 @@ def grip_recover(service: Service, request: Request, grant: Grant) -> Hold:
         if isinstance(outcome, StoreError):
             hold.complete(service.refuse(store_unavailable(outcome)))
         else:
-            hold.complete(_told({"message": "Updated"}, as_json=as_json))
+            hold.complete(_message({"message": "Updated"}, as_json=as_json))
 
     service.hub.publish([Append(RECOVER_CHANNEL, Draft(b"{}"), REGISTER)], done)
     return hold
 
 
 def grip_root(service: Service, request: Request, grant: Grant) -> Response:
-    """What answers here."""
+    """The name of the server."""
     return Response(200, (TEXT, NO_STORE), b"pushhub\n")
 
 
 def accepts_json(request: Request) -> bool:
-    """Whether the answer is to be JSON, which it is if text is not accepted as well.
+    """Whether the response is JSON: it is, unless the client accepts text as well.
 
     Raises:
         Problem: 406, neither is accepted.
@@ -103,18 +103,18 @@ def accepts_json(request: Request) -> bool:
 
 
 def published(items: list[dict[str, object]], whose: str, *, as_json: bool) -> Response:
-    """The answer to a publish; the number of those who waited is in a header too, for who reads
-    text. `whose` is whose holds were counted.
+    """The response to a publish. A header has the number of receivers too, for clients of the text.
+    `whose` names the processes whose holds were counted.
     """
     receivers = sum(item["receivers"] for item in items if isinstance(item["receivers"], int))
-    told = {"message": "Published", "receivers": receivers, "counted": whose, "items": items}
-    return _told(told, as_json=as_json).with_headers((b"grip-receivers", b"%d" % receivers))
+    body = {"message": "Published", "receivers": receivers, "counted": whose, "items": items}
+    return _message(body, as_json=as_json).with_headers((b"grip-receivers", b"%d" % receivers))
 
 
-def _told(told: dict[str, object], *, as_json: bool) -> Response:
+def _message(body: dict[str, object], *, as_json: bool) -> Response:
     if as_json:
-        return Response(200, (JSON, NO_STORE), orjson.dumps(told))
-    return Response(200, (TEXT, NO_STORE), f"{told['message']}\n".encode())
+        return Response(200, (JSON, NO_STORE), orjson.dumps(body))
+    return Response(200, (TEXT, NO_STORE), f"{body['message']}\n".encode())
 
 
 def _appends(service: Service, body: bytes, grant: Grant) -> list[Append]:
@@ -138,7 +138,7 @@ def _appends(service: Service, body: bytes, grant: Grant) -> list[Append]:
 
 
 def _was_there(outcome: Outcome) -> bool:
-    """Whether an item of the same id was published before: Pushpin looks at nothing but the id."""
+    """Whether an item of the same id was published before: Pushpin compares nothing but the id."""
     return isinstance(outcome, KeyReused) or (isinstance(outcome, Appended) and outcome.duplicate)
 
 

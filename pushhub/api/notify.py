@@ -1,4 +1,4 @@
-"""`POST /v1/notify`: a back end says which resources have changed; whoever waits on them hears."""
+"""`POST /v1/notify`: a back end names changed resources, and their readers are notified."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from pushhub.log.grant import Grant
     from pushhub.store.base import Outcome
 
-# A hundred addresses of the length that people write.
+# A hundred URLs of usual length.
 MAX_NOTIFY_BYTES = 64 * 1024
 
 
 def notify(service: Service, request: Request, grant: Grant) -> Hold:
-    """Tell every node; answered when the store has it, and so no node can miss it."""
+    """Notify every node. The response follows the store's commit, so no node can miss it."""
     if service.notices is None:
         raise Problem("no-route", "There is no origin here; start with --origin or with routes.")
     resources = resources_of(request.body)
@@ -36,7 +36,7 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
         service.authority.require(grant, Action.PUBLISH, resource)
     hold = Hold()
 
-    def told(outcomes: list[Outcome]) -> None:
+    def done(outcomes: list[Outcome]) -> None:
         (outcome,) = outcomes
         if isinstance(outcome, StoreError):
             hold.complete(service.refuse(store_unavailable(outcome)))
@@ -44,5 +44,5 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
             body = orjson.dumps({"notified": len(resources)})
             hold.complete(Response(200, (JSON, NO_STORE), body))
 
-    service.notices.tell(resources, told)
+    service.notices.tell(resources, done)
     return hold

@@ -1,6 +1,4 @@
-"""What needs no speed: health, metrics, the API's description, the demo, the console.
-Ordinary Starlette.
-"""
+"""The pages that need no speed: health, metrics, the API's description, and the demo."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from pushhub.api import metrics
-from pushhub.api.assets import CONSOLE_HEADERS, DEMO_MARK, asset, folder, static
+from pushhub.api.assets import DEMO_MARK, asset, folder, static
 from pushhub.api.host_meta import host_meta
 from pushhub.api.metrics_sum import add_up
 from pushhub.api.openapi.document import document
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
     from pushhub.api.service import Service
 
-# Pages that people open by hand, and may give a slash at the end.
+# Pages that people open by hand, perhaps with a slash at the end.
 _PAGES = ("docs", "demo", "console")
 
 # The browser client, for a script tag and as a module: what `npm run build` in clients/js writes.
@@ -34,7 +32,7 @@ CLIENT = ("client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.
 
 
 def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> list[Route]:
-    """The routes of the pages. Whom `trusts` trusts needs no key for the metrics."""
+    """The routes of the pages. A request that `trusts` accepts needs no key for the metrics."""
     demo = service.settings.shows_demo
     left_out = None if demo else DEMO_MARK
     return [
@@ -51,15 +49,13 @@ def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> li
         *(Route(f"/{name}", asset(name)) for name in CLIENT),
         Route("/page.css", asset("page.css")),
         *(_demo(service) if demo else ()),
-        Route("/console", asset("console.html", CONSOLE_HEADERS, left_out=left_out)),
-        Route("/console/{file}", folder("console", CONSOLE_HEADERS)),
     ]
 
 
 def _demo(service: Service) -> tuple[Route, ...]:
     return (
         Route("/demo", asset("demo.html")),
-        Route("/demo/faces.json", _faces(service)),
+        Route("/demo/faces.json", _demo_settings(service)),
         Route("/demo/{file}", folder("demo")),
     )
 
@@ -70,7 +66,7 @@ async def _demo_first(request: Request) -> Response:
 
 
 async def _livez(request: Request) -> Response:
-    """The process runs and its loop turns. Fails only for what a restart would mend."""
+    """The process runs and its loop turns. This fails only if a restart would help."""
     return JSONResponse({"live": True}, headers={"cache-control": "no-store"})
 
 
@@ -107,18 +103,16 @@ def _works(error: StoreError | None) -> dict[str, object]:
     return {"ok": False, "reason": error.reason, "detail": str(error)}
 
 
-def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
-    async def faces(request: Request) -> Response:
-        """What the demo has to show beside what every hub has: the XMPP domain whose channels
-        anybody may read over BOSH.
-        """
+def _demo_settings(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoints(request: Request) -> Response:
+        """The settings of the demo: the XMPP domain whose channels everybody may read over BOSH."""
         settings = service.settings
         served = service.bosh is not None and (settings.dev or settings.xmpp_anonymous)
         domain = (*settings.xmpp_domains, "localhost")[0]
         body = {"bosh": domain if served else None}
         return JSONResponse(body, headers={"cache-control": "no-store"})
 
-    return faces
+    return endpoints
 
 
 def _metrics(
@@ -134,7 +128,7 @@ def _metrics(
         try:
             service.stored = await service.hub.store.count()
         except StoreError:
-            pass  # The figure of before stays; others tell that the store is away.
+            pass  # The last figure stays; other metrics show that the store is unavailable.
         text = metrics.render(service)
         if service.peers is not None:
             text = add_up([text, *await service.peers.metrics()])
@@ -147,9 +141,9 @@ def _metrics(
 
 
 def _problem(service: Service, problem: Problem) -> Response:
-    answer = service.refuse(problem)
-    headers = {name.decode(): value.decode() for name, value in answer.headers}
-    return Response(answer.body, answer.status, headers=headers)
+    response = service.refuse(problem)
+    headers = {name.decode(): value.decode() for name, value in response.headers}
+    return Response(response.body, response.status, headers=headers)
 
 
 def problem_handlers(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def publish(service: Service, request: Request, grant: Grant, channel: str) -> Hold:
-    """Append one event; answered when the store has it for good."""
+    """Append one event. The response follows the commit of the store."""
     service.authority.require(grant, Action.PUBLISH, channel)
     headers = request.headers
     try:
@@ -63,10 +63,10 @@ def publish(service: Service, request: Request, grant: Grant, channel: str) -> H
 
 
 def receipt(channel: str, appended: Appended) -> dict[str, object]:
-    """The receipt of an event that is in the log. `epoch` is the one of its birth; `cursor` is the
-    one that feeds give for it, and is fit for `since`.
+    """The receipt of an event that is in the log. `epoch` is that of its publish; `cursor` is the
+    one of feeds, and can be used as `since`.
     """
-    told: dict[str, object] = {
+    body: dict[str, object] = {
         "channel": channel,
         "epoch": appended.cursor.epoch,
         "offset": appended.cursor.offset,
@@ -75,12 +75,12 @@ def receipt(channel: str, appended: Appended) -> dict[str, object]:
         "duplicate": appended.duplicate,
     }
     if appended.reached:
-        told["reached"] = appended.reached
-    return told
+        body["reached"] = appended.reached
+    return body
 
 
 def refusal(channel: str, outcome: Mismatch | KeyReused | StoreError) -> Problem:
-    """Why an event is not in the log."""
+    """The reason why an event is not in the log."""
     match outcome:
         case Mismatch(last):
             return Problem(

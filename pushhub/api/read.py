@@ -1,5 +1,5 @@
-"""The reading faces: the feed of a channel, its value, many channels at once; each plain, waiting
-or as a stream.
+"""The endpoints that read: the feed of a channel, its value, and many channels in one request; each
+plain, waiting or as a stream.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ _FEED_TYPES = ("application/json", EVENT_STREAM)
 def feed(
     service: Service, request: Request, grant: Grant, channel: str
 ) -> Poll | EventStream | Response:
-    """`GET /v1/channels/{channel}/events`: the events after a cursor; with SSE, and then all that
-    come.
-    """
+    """`GET /v1/channels/{channel}/events`: the events after a cursor; with SSE also later ones."""
     service.authority.require(grant, Action.READ, channel)
     limit = parse_limit(request)
     streams = wants_stream(request)
@@ -50,7 +48,7 @@ def feed(
             since,
             limit,
             first=True,
-            retry_ms=service.hub.pick(RETRIES_MS),
+            retry_ms=service.hub.jitter.pick(RETRIES_MS),
             envelope=_flag(request, "envelope"),
         )
         return EventStream(service.hub, OPENING, poll, grant.expires)
@@ -68,17 +66,17 @@ def many(service: Service, request: Request, grant: Grant) -> Poll | EventStream
     """`POST /v1/poll`: many channels, a cursor for each; with SSE as one stream."""
     settings = service.settings
     asked = parse_many(request.body, settings.max_wait, settings.max_channels)
-    for want in asked.wants:
+    for want in asked.reads:
         service.authority.require(grant, Action.READ, want.channel)
     if wants_stream(request):
-        retry_ms = service.hub.pick(RETRIES_MS)
-        poll = MultiStream(asked.wants, asked.limit, first=True, retry_ms=retry_ms)
+        retry_ms = service.hub.jitter.pick(RETRIES_MS)
+        poll = MultiStream(asked.reads, asked.limit, first=True, retry_ms=retry_ms)
         return EventStream(service.hub, OPENING, poll, grant.expires)
-    return MultiPoll(asked.wants, asked.limit, wait(service, request) or asked.wait)
+    return MultiPoll(asked.reads, asked.limit, wait(service, request) or asked.wait)
 
 
 def wait(service: Service, request: Request) -> int | None:
-    """The seconds granted; HEAD asks for the head of a plain answer, and never waits."""
+    """The seconds granted. HEAD asks for the head of a plain response, and never waits."""
     if request.method == "HEAD":
         return None
     return granted_wait(request, service.settings.max_wait)
@@ -87,8 +85,8 @@ def wait(service: Service, request: Request) -> int | None:
 def wants_stream(request: Request) -> bool:
     """Whether the request prefers Server-Sent Events to JSON.
 
-    JSON is also the response to a request that accepts neither (RFC 9110 §12.5.1 leaves that to
-    the server): many clients send an `Accept` that they do not mean.
+    JSON is also the response to a request that accepts neither, because many clients send an
+    `Accept` that they do not mean (RFC 9110 §12.5.1 leaves that to the server).
     """
     accept = request.headers.get("accept")
     return accept is not None and negotiate(accept, _FEED_TYPES) == EVENT_STREAM
@@ -102,8 +100,7 @@ def _flag(request: Request, name: str) -> bool:
 
 
 def _since(request: Request, streams: bool) -> Since:
-    # A browser that reconnects sends the URL as it was and the id that it saw last: the id is
-    # newer.
+    # A browser that reconnects sends the original URL and the last id; the id is newer.
     text = _last_event_id(request) if streams else None
     text = text or request.query.get("since")
     if text is None:
@@ -115,10 +112,10 @@ def _since(request: Request, streams: bool) -> Since:
 
 
 def _last_event_id(request: Request) -> str | None:
-    """The last id that a stream's reader has seen: from the header, or from the query string.
+    """The last id that a stream's reader has received: from the header, or from the query string.
 
-    Polyfills of EventSource that may send no header of their own, since it needs a CORS preflight,
-    add a query parameter: `lastEventId` (event-source-polyfill), `lastEventID` and `Last-Event-ID`
+    Some polyfills of EventSource send no header, because it needs a CORS preflight. They add
+    a query parameter: `lastEventId` (event-source-polyfill), `lastEventID` and `Last-Event-ID`
     (Mercure's clients), `evs_last_event_id` (amvtek), `last_event_id` (hand-written ones).
     """
     header = request.headers.get("last-event-id")

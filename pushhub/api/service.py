@@ -1,19 +1,17 @@
-"""What every face is given: the hub, who may do what, and the settings. Made once, by `app.py`."""
+"""The context of every endpoint: the hub, the authority, the settings. `app.py` makes it once."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from pushhub.console.agent import ConsoleAgent
-from pushhub.console.auth import ConsoleAuth
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
 from pushhub.store.base import StoreError
+from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -32,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 def store_unavailable(error: StoreError) -> Problem:
-    """The refusal when the store cannot take or give anything: nothing was acknowledged."""
+    """The problem while the store cannot be used: nothing was acknowledged."""
     return Problem("store-unavailable", str(error), headers=(retry_after(1),))
 
 
@@ -40,78 +38,69 @@ class OtherWorkers(Protocol):
     """The other workers on this machine."""
 
     async def open(self, service: Service) -> None:
-        """Be there for them."""
+        """Listen to them."""
 
     async def metrics(self) -> list[str]:
-        """What each of them would answer to `/metrics` by itself."""
+        """The text of `/metrics` of each worker alone."""
 
 
 @dataclass(slots=True)
 class Service:
-    """One hub and its surroundings. Faces are functions of it and of a request."""
+    """One hub and its surroundings. Endpoints are functions of it and of a request."""
 
     hub: Hub
     authority: Authenticator
     settings: Settings
     runtime: Runtime = field(default_factory=Runtime)
     rejected: dict[str, int] = field(default_factory=dict)
-    """How often each problem was answered, by its slug."""
+    """The number of responses with each problem, by its slug."""
     tickets: Tickets | None = None
-    """Made when the store is open, which keeps the secret that all workers share."""
+    """Set when the store is open. The store keeps the secret that all workers share."""
     peers: OtherWorkers | None = None
     """The other workers on this machine, where there are any."""
     bosh: BoshEndpoint | None = None
     """The XMPP sessions, where a domain is served."""
     notices: Notifications | None = None
-    """Where to tell that a resource changed, where there is an origin."""
+    """Notifications of changed resources, where there is an origin."""
     sessions: Callable[[], int] | None = None
-    """How many sessions there are, where a face has any."""
+    """Counts the sessions, where an endpoint has sessions."""
     replaced: Mapping[str, int] = field(default_factory=lambda: {"died": 0, "hung": 0})
-    """How many workers the supervisor has replaced, by reason; the first worker alone is told."""
+    """The workers that the supervisor has replaced, by reason; only the first worker knows."""
     stored: int = 0
-    """How many channels the store had when the metrics were asked for last."""
+    """The channels of the store at the last request for the metrics."""
     leaving: bool = False
-    """Whether the process is on its way out: readyz says so before the first hold is answered."""
+    """Whether the process is about to end: /readyz says so before the first hold is completed."""
     retention: Callable[[str], Retention] = field(init=False)
-    """How much of a channel is kept, by its name."""
-    door: ConsoleAuth = field(init=False)
-    """Who may use the console."""
-    desk: ConsoleAgent = field(init=False)
-    """What this process tells in the console."""
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """The retention of a channel, by its name."""
+    _tasks: TaskSet = field(default_factory=TaskSet)
 
     def __post_init__(self) -> None:
-        # pydantic finds private attributes slowly, and every publish asks.
+        # pydantic reads private attributes slowly, and every publish needs this.
         self.retention = self.settings.retentions()
-        self.door = ConsoleAuth(lambda: self.hub.now())
-        self.desk = ConsoleAgent(self)
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
-        """The hold of a request that awaits the store: rare ones, such as a list or a delete."""
+        """The hold of a request that awaits the store. Such requests are rare: a list, a delete."""
         hold = Hold()
-        task = asyncio.get_running_loop().create_task(self._finish(hold, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._finish(hold, work))
         return hold
 
     async def _finish(self, hold: Hold, work: Coroutine[None, None, Response]) -> None:
         try:
-            answer = await work
+            response = await work
         except Problem as problem:
-            answer = self.refuse(problem)
+            response = self.refuse(problem)
         except StoreError as error:
-            answer = self.refuse(store_unavailable(error))
+            response = self.refuse(store_unavailable(error))
         except Exception:
             log.exception("request.failed")
-            answer = self.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
-        hold.complete(answer)
+            response = self.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
+        hold.complete(response)
 
     def refuse(self, problem: Problem) -> Response:
-        """Count a problem, and answer it."""
+        """Count a problem, and make its response."""
         self.rejected[problem.slug] = self.rejected.get(problem.slug, 0) + 1
-        return problem.answer()
+        return problem.response()
 
     async def close(self) -> None:
         """Wait for the requests that still await the store."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.wait()

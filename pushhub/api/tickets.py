@@ -1,9 +1,9 @@
-"""`POST /v1/tickets`, and the opening of tickets: how an `EventSource`, which cannot send headers,
-shows who it is.
+"""`POST /v1/tickets`, and the use of tickets: credentials for `EventSource`, which cannot send
+headers.
 
-A ticket is signed and short-lived, and works once. What makes it single-use is the store: its id is
-an idempotency key on one channel of pushhub's own, so that of all workers and nodes only the first
-to append it sees no duplicate.
+A ticket is signed, short-lived, and works once. The store makes it single-use: its id is an
+idempotency key on an internal channel, so of all workers and nodes only the first one that appends
+it gets no duplicate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pushhub.log.cursor import Start
 from pushhub.log.event import BINARY, Draft
 from pushhub.log.read import Page
 from pushhub.polls.feed import JSON
-from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, StoreError, append
+from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
+    from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
     from pushhub.log.grant import Grant
-    from pushhub.store.base import Outcome, Store
+    from pushhub.store.base import Outcome
 
 SECRET_CHANNEL = "$secret:tickets"
 USED_CHANNEL = "$tickets"
@@ -54,10 +55,10 @@ def ticket(service: Service, request: Request, grant: Grant) -> Response:
 def redeem(
     service: Service, text: str, run: Callable[[Grant], Response | Hold | EventStream]
 ) -> Hold:
-    """Use a ticket up, then answer the request with what it grants.
+    """Use a ticket up, then run the request with its grant.
 
     Raises:
-        Problem: the ticket is none, or has expired.
+        Problem: the ticket is invalid, or has expired.
     """
     assert service.tickets is not None
     grant, id = service.tickets.open(text, service.hub.clock())
@@ -75,16 +76,16 @@ def redeem(
             detail = "This ticket was used before. A ticket opens one stream; get another one."
             hold.complete(service.refuse(Problem("unauthorized", detail)))
 
-    service.hub.store.append([Append(USED_CHANNEL, Draft(b"{}"), REGISTER, key=id)], used)
+    service.hub.record([Append(USED_CHANNEL, Draft(b"{}"), REGISTER, key=id)], used)
     return hold
 
 
 async def open_tickets(
-    store: Store, ticket_seconds: int, random_bytes: Callable[[int], bytes]
+    hub: Hub, ticket_seconds: int, random_bytes: Callable[[int], bytes]
 ) -> Tickets:
-    """The tickets of this store: whoever is first makes the secret, and all read it."""
+    """The tickets of this hub's store. The first process makes the secret, and all read it."""
     draft = Draft(random_bytes(SECRET_BYTES), BINARY)
-    await append(store, Append(SECRET_CHANNEL, draft, REGISTER, NO_VALUE))
-    page = await store.read(SECRET_CHANNEL, Start.LAST, 1)
+    await hub.recorded(Append(SECRET_CHANNEL, draft, REGISTER, NO_VALUE))
+    page = await hub.store.read(SECRET_CHANNEL, Start.LAST, 1)
     assert isinstance(page, Page)
     return Tickets(page.events[-1].data, ticket_seconds, random_bytes)

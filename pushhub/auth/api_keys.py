@@ -14,14 +14,14 @@ from pushhub.log.grant import Grant
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-# Says what a leaked string is, to people and to secret scanners, and tells keys from tokens.
+# Identifies a leaked key for people and secret scanners, and distinguishes keys from tokens.
 PREFIX = "phk_"
 SECRET_BYTES = 32
 SECRET_CHARACTERS = len(PREFIX) + 43
 
 
 class KeyEntry(Protocol):
-    """A configured API key: who has it, the hash of its secret, and what it allows."""
+    """A configured API key: its name, the hash of its secret, and its grant."""
 
     @property
     def name(self) -> str: ...

@@ -1,8 +1,8 @@
-"""Who is asking: finds the credential of a request, and says what it allows.
+"""Authentication: finds the credential of a request, and its grant.
 
 A credential is, in this order, `Authorization: Bearer` with an API key or a token, `Authorization:
-Basic` with an API key as the password, or a token in the cookie `pushhub_token`. The first that is
-there counts, and a bad one is refused even where none is needed.
+Basic` with an API key as the password, or a token in the cookie `pushhub_token`. The first
+of these counts, and a bad one is refused even where none is needed.
 
 Browsers send cookies along with requests that other sites make them send (CWE-352). So a cookie
 publishes and manages only if the browser says that the page is of the same site (`Sec-Fetch-Site`,

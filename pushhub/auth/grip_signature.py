@@ -1,4 +1,4 @@
-"""GRIP's signatures: what tells an origin that pushhub is there, and pushhub that a publisher may.
+"""GRIP's signatures: they prove pushhub to an origin, and a publisher to pushhub.
 
 Both are JWTs (RFC 7519) of one secret, `grip_key`: `Grip-Sig` is ours, `iss` and `exp`, and a
 publisher's `Authorization: Bearer` is theirs, as every GRIP library makes it.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Pushpin's; an origin compares with a clock of its own.
 SIG_SECONDS = 3600
-# A signature is made anew when so much of its life is over: making one takes 20 µs.
+# A signature is replaced when so much of its life is over: making one takes 20 µs.
 FRESH_SECONDS = 60
 
 ALGORITHM = "HS256"

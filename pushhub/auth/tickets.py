@@ -1,7 +1,7 @@
 """One-use tickets: a read grant in an address, for `EventSource`, which cannot send headers.
 
 Addresses end up in logs and histories, so a ticket lives for seconds and only reads. That it is
-used once is the web face's part: it registers the ticket's id in the store.
+used once is the web endpoint's part: it registers the ticket's id in the store.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Tickets:
     """Mints and opens tickets.
 
     Args:
-        secret: at least 32 random bytes, the same for all who share a store.
+        secret: at least 32 random bytes, the same for all processes that share a store.
         seconds: how long a ticket can be used.
         random_bytes: draws so many unpredictable bytes, for ids that no other ticket has.
     """

@@ -1,4 +1,4 @@
-"""Tokens: JWTs that somebody else issues and that carry a grant.
+"""Tokens: JWTs of another issuer that carry a grant.
 
 The key decides the algorithm, never the token (RFC 8725 §2.1). PyJWT does the cryptography; what
 depends on the time is checked here, against a clock that is passed in.
@@ -54,7 +54,7 @@ _DECODE_OPTIONS: Any = {
 
 
 class TokenError(ValueError):
-    """The token is refused; the message is a sentence for whoever sent it."""
+    """The token is refused; the message is a sentence for its sender."""
 
 
 class TokenKeyError(ValueError):

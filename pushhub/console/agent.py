@@ -1,9 +1,8 @@
-"""A process's part in every console: it hears what operators wish, and tells them.
+"""The console's agent in each process: it receives the requests of operators, and replies.
 
-Wishes and what is told are events of two channels of pushhub's own, so that workers and nodes that
-share a log are all heard and all tell, and the console reads them by the hub's own long-poll. A
-wish is for seconds, and whoever wishes on says it again: a console that is closed costs nothing
-soon after.
+Requests and replies are events of two internal channels. So all workers and nodes that share a log
+receive and reply, and the console reads the replies by an ordinary long-poll. A request is good for
+some seconds, and an open console repeats it: a closed one soon costs nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from pushhub.console.endpoint_trace import EndpointTrace
 from pushhub.console.snapshot import FEED, WISHES, figures
 from pushhub.console.trace import Note, Tracer, TraceTarget
 from pushhub.hub.readers import holders, readers_on
-from pushhub.hub.subscription import Subscription, Untallied
+from pushhub.hub.subscription import Subscription, UncountedHold
 from pushhub.hub.wheel import OFF
 from pushhub.log.event import Draft
 from pushhub.origin.report import report
-from pushhub.store.base import Append, Retention, StoreError, append
+from pushhub.store.base import Append, Retention, StoreError
 
 if TYPE_CHECKING:
     from pushhub.api.endpoints import Endpoints
@@ -33,35 +32,35 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# For how long a wish is good. A console says it again three times in that time.
+# The time that a request is good for. A console repeats it three times in that time.
 WISH_SECONDS = 15
-# Whoever was deaf for a moment hears what was wished meanwhile.
+# A process whose feed was disconnected for a moment receives the requests of that moment.
 WISHES_RETENTION = Retention(events=100, age=WISH_SECONDS)
-# Five minutes of one process's samples, and less of many: a console that is opened anew shows what
-# another has seen.
+# Five minutes of samples of one process, and less of many: a console that opens shows the samples
+# from before.
 FEED_RETENTION = Retention(events=300, age=300)
 
-# A trace's lines are told together, so often: an operator's eye is no faster.
+# The time between two batches of a trace's lines: an operator's eye is no faster.
 TURN_SECONDS = 0.2
 FIGURES_SECONDS = 1.0
-# Lines of one trace that are told in a turn, of about 200 bytes, or 2 KiB with the longest names;
-# of more only the number.
+# Lines of one trace in a batch, of about 200 bytes, or 2 KiB with the longest names; of more lines
+# only the number is sent.
 MAX_LINES = 60
 # Traces at one time in a process.
 MAX_TRACES = 8
-# Holds of a channel that are named one by one.
+# Holds of a channel that are listed one by one.
 MAX_HOLDERS = 50
 
 
 class ConsoleAgent:
-    """What one process is asked for, and tells."""
+    """Receives the requests of consoles, and sends figures, presence and traces of its process."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._tracer = Tracer(service.hub, self._note)
-        self._witness: EndpointTrace | None = None
-        self._follow = Subscription(service.hub, WISHES, self._hear, make=Untallied)
-        # What is asked for → until when, on the hub's clock; "" is the figures, others are traces.
+        self._endpoint_trace: EndpointTrace | None = None
+        self._subscription = Subscription(service.hub, WISHES, self._receive, kind=UncountedHold)
+        # Request → its end on the hub's clock; "" is the figures, others are ids of traces.
         self._until: dict[str, float] = {}
         self._lines: dict[str, list[Note]] = {}
         self._missed: dict[str, int] = {}
@@ -73,24 +72,24 @@ class ConsoleAgent:
         }
         self.tick = OFF
 
-    def open(self, faces: Endpoints) -> None:
-        """Begin to hear what operators wish. `faces` know whose requests are."""
-        self._witness = EndpointTrace(faces, self._tracer)
-        self._follow.start()
+    def open(self, endpoints: Endpoints) -> None:
+        """Begin to receive requests. Traces learn the clients of requests from `endpoints`."""
+        self._endpoint_trace = EndpointTrace(endpoints, self._tracer)
+        self._subscription.start()
 
     def close(self) -> None:
-        """Hear no more."""
-        self._follow.stop()
+        """Receive no more."""
+        self._subscription.stop()
 
-    async def wish(self, wish: dict[str, Any]) -> None:
-        """Tell every process, this one too, what an operator wants to see.
+    async def send(self, request: dict[str, Any]) -> None:
+        """Send an operator's request to every process, this one too.
 
         Raises:
-            StoreError: nobody was told.
+            StoreError: no process received it.
         """
         hub = self._service.hub
-        (outcome,) = await append(
-            hub.store, Append(WISHES, Draft(orjson.dumps(wish)), WISHES_RETENTION)
+        (outcome,) = await hub.recorded(
+            Append(WISHES, Draft(orjson.dumps(request)), WISHES_RETENTION)
         )
         if isinstance(outcome, StoreError):
             raise outcome
@@ -99,18 +98,18 @@ class ConsoleAgent:
         """This process's figures, whatever the store does."""
         return self.process | {"figures": figures(self._service)}
 
-    def _hear(self, event: Event) -> None:
+    def _receive(self, event: Event) -> None:
         wish = orjson.loads(event.data)
         hub = self._service.hub
         if hub.draining:
             return
         until = hub.now() + WISH_SECONDS
         if channel := wish.get("presence"):
-            told = {"presence": channel, "holds": readers_on(hub, channel)}
-            self._tell(told | {"holders": holders(hub, channel, MAX_HOLDERS)})
+            told = {"presence": channel, "holds": readers_on(hub.channels, channel)}
+            self._reply(told | {"holders": holders(hub.channels, hub.now(), channel, MAX_HOLDERS)})
         elif wish.get("origin"):
             if self._service.notices is not None:
-                self._tell({"origin": report(self._service.notices.sharing)})
+                self._reply({"origin": report(self._service.notices.sharing)})
         elif id := wish.get("end"):
             self._end(id)
         elif id := wish.get("trace"):
@@ -125,8 +124,8 @@ class ConsoleAgent:
             self.expire()
 
     def _begin(self, id: str, target: TraceTarget) -> None:
-        assert self._witness is not None, "wishes are heard once the desk is open"
-        self._witness.start()
+        assert self._endpoint_trace is not None, "requests arrive once the agent is open"
+        self._endpoint_trace.start()
         self._tracer.start(id, target)
 
     def _end(self, id: str) -> None:
@@ -134,11 +133,11 @@ class ConsoleAgent:
             self._tracer.stop(id)
             self._flush(id)
             self._missed.pop(id, None)
-        if self._witness is not None and not self._tracer:
-            self._witness.stop()
+        if self._endpoint_trace is not None and not self._tracer:
+            self._endpoint_trace.stop()
 
     def expire(self) -> None:
-        """A turn: end what nobody wishes any more, and tell the rest."""
+        """A turn: end the requests whose time is over, and reply to the others."""
         hub = self._service.hub
         now = hub.now()
         for id in [id for id, until in self._until.items() if until < now or hub.draining]:
@@ -151,7 +150,7 @@ class ConsoleAgent:
         if "" in self._until and now >= self._figures_at:
             # A hair less than a second, or every other turn of the wheel would miss it.
             self._figures_at = now + FIGURES_SECONDS - TURN_SECONDS / 2
-            self._tell({"figures": figures(self._service)})
+            self._reply({"figures": figures(self._service)})
         if self._until:
             hub.wheel.set(self, now + TURN_SECONDS)
 
@@ -165,15 +164,15 @@ class ConsoleAgent:
     def _flush(self, id: str) -> None:
         lines = self._lines.pop(id, [])
         if lines:
-            self._tell({"trace": id, "lines": lines, "missed": self._missed.pop(id, 0)})
+            self._reply({"trace": id, "lines": lines, "missed": self._missed.pop(id, 0)})
 
-    def _tell(self, what: dict[str, Any]) -> None:
+    def _reply(self, what: dict[str, Any]) -> None:
         def settled(outcomes: list[Outcome]) -> None:
             if isinstance(outcomes[0], StoreError):
                 log.debug("console.untold", error=str(outcomes[0]))
 
         draft = Draft(orjson.dumps(self.process | what))
-        self._service.hub.store.append([Append(FEED, draft, FEED_RETENTION)], settled)
+        self._service.hub.record([Append(FEED, draft, FEED_RETENTION)], settled)
 
     def __repr__(self) -> str:
-        return f"<Desk {len(self._until)} wishes {self._tracer!r}>"
+        return f"<ConsoleAgent {len(self._until)} requests {self._tracer!r}>"

@@ -1,9 +1,9 @@
-"""Who may use the console: the holder of an admin key or token, sent as `Authorization`.
+"""Access to the console, for an admin key or token that is sent as `Authorization`.
 
-No cookie opens it, so no other page's request can be made to carry the right (CWE-352); requests
-that a browser says come from another site are refused besides. Wrong credentials are throttled by
-address (CWE-307). A key has 256 random bits and cannot be guessed; the throttle bounds what trying
-costs, and the log says who tries.
+The console accepts no cookie, so another page's request cannot carry the credential (CWE-352). It
+also refuses requests that a browser marks as coming from another site. Wrong credentials are
+throttled by address (CWE-307). A key has 256 random bits and cannot be guessed; the throttle bounds
+the cost of guessing, and the log has the addresses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.http.client_address import counted_as
+from pushhub.auth.address_limit import AddressLimit
 from pushhub.http.problem import Problem, retry_after
 from pushhub.log.grant import EVERYTHING, Grant
 
@@ -25,51 +25,24 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Slips of somebody who pastes the wrong key, and then one try every so many seconds (OWASP's
-# authentication guide speaks of 3 to 10 tries).
+# Wrong keys that an address may send immediately, such as pasted ones, and then one every so many
+# seconds (OWASP's authentication guide speaks of 3 to 10 tries).
 BURST = 5
 SECONDS_A_TRY = 10.0
-# Addresses that are remembered, 100 bytes each; the oldest is forgotten first.
+# Addresses that are remembered.
 MAX_ADDRESSES = 10_000
-# Credentials that were good lately. They pass whatever others at their address do.
+# Credentials that were accepted recently. The throttle of their address does not stop them.
 MAX_KNOWN = 1_000
 
 
-class LoginThrottle:
-    """How many wrong credentials each address, of IPv6 each network, may still send. `now` gives
-    seconds."""
+class ConsoleAuth:
+    """The check of each request to the console."""
 
-    __slots__ = ("_now", "_spent")
+    __slots__ = ("_known", "_now", "_throttle")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        # Address → when all its tries will be back.
-        self._spent: dict[str, float] = {}
-
-    def wait(self, address: str) -> float:
-        """Seconds until the address may try again; 0 if it may now."""
-        back = self._spent.get(counted_as(address), 0.0) - self._now()
-        return max(0.0, back - (BURST - 1) * SECONDS_A_TRY)
-
-    def failed(self, address: str) -> None:
-        """A try was wrong."""
-        address, now = counted_as(address), self._now()
-        back = max(self._spent.pop(address, now), now) + SECONDS_A_TRY
-        self._spent[address] = back
-        if len(self._spent) > MAX_ADDRESSES:
-            del self._spent[next(iter(self._spent))]
-
-    def __repr__(self) -> str:
-        return f"<Throttle of {len(self._spent)} addresses>"
-
-
-class ConsoleAuth:
-    """Lets operators in."""
-
-    __slots__ = ("_known", "_throttle")
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._throttle = LoginThrottle(now)
+        self._throttle = AddressLimit(BURST, SECONDS_A_TRY, MAX_ADDRESSES)
         self._known: dict[bytes, None] = {}
 
     def admit(self, service: Service, request: Request) -> Grant:
@@ -88,7 +61,7 @@ class ConsoleAuth:
             raise Problem("unauthorized", "The console asks for a key that manages '*'.")
         digest = hashlib.sha256(credential.encode("latin-1", "replace")).digest()
         address = request.client
-        if digest not in self._known and (seconds := self._throttle.wait(address)):
+        if digest not in self._known and (seconds := self._throttle.wait(address, self._now())):
             raise Problem(
                 "too-many-requests",
                 "Too many wrong keys came from your address; wait before you try the next one.",
@@ -109,10 +82,10 @@ class ConsoleAuth:
                     "The console asks for a key that manages '*'; this one does not.",
                 )
         except Problem as problem:
-            self._throttle.failed(address)
+            self._throttle.spend(address, self._now())
             log.warning("console.refused", client=address, reason=problem.slug)
             raise
         return grant
 
     def __repr__(self) -> str:
-        return f"<Door {self._throttle!r}>"
+        return f"<ConsoleAuth {self._throttle!r}>"

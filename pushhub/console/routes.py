@@ -1,12 +1,12 @@
-"""The faces behind the console's page. What an operator does to channels is the public API's; here
-is what it has not: figures, presence, traces and settings.
+"""The endpoints of the console's page. Operators change channels through the public API; these
+endpoints add figures, presence, traces and settings.
 
-    POST /console/session   whether the key is an operator's
-    POST /console/wish      what all processes shall tell for a while
-    GET  /console/feed      what they tell: a feed like any other, that is allowed to wait
+    POST /console/session   check the operator's key
+    POST /console/wish      request figures, presence or a trace from all processes for a while
+    GET  /console/feed      the replies of the processes: a feed like any other, which may wait
     GET  /console/events    the events of a channel, as its feed gives them
-    GET  /console/now       this process's figures, even when the store is away
-    GET  /console/settings  the settings, and where each was set
+    GET  /console/now       this process's figures, even without the store
+    GET  /console/settings  the settings, and the origin of each
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pushhub.console.snapshot import FEED, bounds
 from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
-from pushhub.hub.hold import ConsoleHold
+from pushhub.hub.channel_hold import ConsoleHold
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import CursorError, Start, parse_since
 from pushhub.log.event import check_label
@@ -34,22 +34,19 @@ from pushhub.polls.feed import JSON, FeedPoll
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
+    from pushhub.console.agent import ConsoleAgent
+    from pushhub.console.auth import ConsoleAuth
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
 
-# A wish names one channel or one client.
+# A request to the processes names one channel or one client.
 MAX_WISH_BYTES = 4 * 1024
 _ID = re.compile(r"[a-z0-9]{8,32}")
 
 
-def admit(service: Service, request: Request) -> Grant:
-    """Let an operator in."""
-    return service.door.admit(service, request)
-
-
 def session(service: Service, request: Request, grant: Grant) -> Response:
-    """Who this is, and what the page must know to read the figures."""
+    """The operator, and the facts that the page needs to read the figures."""
     return _json(
         {
             "name": grant.subject,
@@ -63,24 +60,19 @@ def session(service: Service, request: Request, grant: Grant) -> Response:
     )
 
 
-def now(service: Service, request: Request, grant: Grant) -> Response:
-    """The figures of the process that answers."""
-    return _json(service.desk.now())
-
-
 def settings(service: Service, request: Request, grant: Grant) -> Response:
     """Every setting without its secrets."""
     return _json({"settings": shown(service.settings)})
 
 
 def feed(service: Service, request: Request, grant: Grant) -> Response | Hold:
-    """What the processes tell, of all consoles together."""
+    """The replies of all processes to all consoles."""
     return _read(service, request, FEED)
 
 
 def events(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """The events of the channel `channel`, as its own feed gives them. The console reads them here,
-    so that its requests can be told from those of clients.
+    so that statistics and traces leave its requests out.
     """
     return _read(service, request, _channel(request.query.get("channel", "")))
 
@@ -96,29 +88,17 @@ def _read(service: Service, request: Request, channel: str) -> Response | Hold:
     return held
 
 
-def wish(service: Service, request: Request, grant: Grant) -> Hold:
-    """Ask every process for figures, for the state of the origin, for who waits on a channel, or
-    for a trace."""
-    asked = _wish(request.body)
-
-    async def work() -> Response:
-        await service.desk.wish(asked)
-        return Response(202, (JSON, NO_STORE), b"{}")
-
-    return service.later(work())
-
-
 def _wish(body: bytes) -> dict[str, Any]:
-    """A wish that every process will understand.
+    """A request that every process understands.
 
     Raises:
-        Problem: it is none.
+        Problem: the body is no such request.
     """
     try:
-        asked = load(body)
+        wished = load(body)
     except ValueError:
-        asked = None
-    match asked:
+        wished = None
+    match wished:
         case {"figures": True}:
             return {"figures": True}
         case {"origin": True}:
@@ -153,11 +133,31 @@ def _json(document: dict[str, Any]) -> Response:
     return Response(200, (JSON, NO_STORE), orjson.dumps(document))
 
 
-CONSOLE_ROUTES = (
-    EndpointRoute("/console/session", {"POST": Endpoint(session, admit=admit)}),
-    EndpointRoute("/console/wish", {"POST": Endpoint(wish, MAX_WISH_BYTES, admit=admit)}),
-    EndpointRoute("/console/feed", {"GET": Endpoint(feed, admit=admit)}),
-    EndpointRoute("/console/events", {"GET": Endpoint(events, admit=admit)}),
-    EndpointRoute("/console/now", {"GET": Endpoint(now, admit=admit)}),
-    EndpointRoute("/console/settings", {"GET": Endpoint(settings, admit=admit)}),
-)
+def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRoute, ...]:
+    """The console's endpoints."""
+
+    def now(service: Service, request: Request, grant: Grant) -> Response:
+        """The figures of the process that answers."""
+        return _json(agent.now())
+
+    def wish(service: Service, request: Request, grant: Grant) -> Hold:
+        """Ask every process for figures, for the state of the origin, for the holds of a channel,
+        or for a trace.
+        """
+        wished = _wish(request.body)
+
+        async def work() -> Response:
+            await agent.send(wished)
+            return Response(202, (JSON, NO_STORE), b"{}")
+
+        return service.later(work())
+
+    admit = auth.admit
+    return (
+        EndpointRoute("/console/session", {"POST": Endpoint(session, admit=admit)}),
+        EndpointRoute("/console/wish", {"POST": Endpoint(wish, MAX_WISH_BYTES, admit=admit)}),
+        EndpointRoute("/console/feed", {"GET": Endpoint(feed, admit=admit)}),
+        EndpointRoute("/console/events", {"GET": Endpoint(events, admit=admit)}),
+        EndpointRoute("/console/now", {"GET": Endpoint(now, admit=admit)}),
+        EndpointRoute("/console/settings", {"GET": Endpoint(settings, admit=admit)}),
+    )

@@ -36,7 +36,7 @@ def shown(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _safe(settings: Settings, name: str, value: Any) -> Any:
-    """What may be seen of a setting that can hold a secret: of one nobody thought of, nothing."""
+    """The visible part of a setting that can hold a secret. An unknown one is hidden."""
     match name:
         case "store":
             return without_password(settings.store)

@@ -1,8 +1,8 @@
-"""What one process says of itself in the console, once a second while somebody looks.
+"""The sample of one process for the console, once a second while a console is open.
 
-Counters and histograms are since the start, as in `/metrics`: the console takes differences, adds
-the processes up, and loses nothing when a sample is lost. The console's own channels and requests
-are left out.
+Counters and histograms count since the start, as in `/metrics`. The console takes differences and
+adds the processes up, so a lost sample loses nothing. The console's own channels and requests are
+left out.
 """
 
 from __future__ import annotations
@@ -30,44 +30,32 @@ _STATM = Path("/proc/self/statm")
 def figures(service: Service) -> dict[str, Any]:
     """The sample of this moment."""
     hub, stats = service.hub, service.hub.stats
-    own = [found for name in _OWN if (found := hub.shelf.get(name)) is not None]
+    own = [found for name in _OWN if (found := hub.channels.get(name)) is not None]
     own_bytes = sum(channel.tail.size for channel in own if channel.tail is not None)
     return {
         "time": round(hub.clock(), 3),
         "holds": hub.parked,
-        "channels": len(hub.shelf) - len(own),
+        "channels": len(hub.channels) - len(own),
         "sessions": service.sessions() if service.sessions else None,
-        "tail_bytes": hub.shelf.tail_bytes - own_bytes,
+        "tail_bytes": hub.channels.tail_bytes - own_bytes,
         "memory": _resident(),
         "cpu": round(time.process_time(), 3),
         "draining": hub.draining or service.leaving,
         "store": {
             "ready": hub.store.ready,
-            "hears": not hub.doubt.deaf,
+            "hears": not hub.feed_monitor.disconnected,
             "lag": round(hub.publishing.lag(), 3),
             "read_failed": stats.read_failed,
             "repaired": stats.repaired,
         },
-        "published": {
-            "ok": stats.publish_ok,
-            "duplicate": stats.publish_duplicate,
-            "refused": stats.publish_refused,
-            "failed": stats.publish_failed,
-        },
+        "published": stats.published,
         "delivered": stats.delivered,
-        "completed": {
-            "event": stats.completed_by_event,
-            "deadline": stats.completed_by_deadline,
-            "delete": stats.completed_by_delete,
-            "drain": stats.completed_by_drain,
-            "newer": stats.completed_by_newer,
-            "client": stats.dropped,
-        },
+        "completed": stats.completed | {"client": stats.dropped},
         "gaps": dict(stats.gaps),
         "recovered": stats.recovered,
         "rejected": sum(service.rejected.values()) + stats.refused_holds,
         "origin": _origin(service),
-        # Of each: how many up to each of LATENCY_BOUNDS, and beyond the last.
+        # The counts of each up to each of LATENCY_BOUNDS, and beyond the last.
         "wake": _counts(stats.wake_latency),
         "append": _counts(stats.append_seconds),
         "read": _counts(stats.read_seconds),
@@ -89,7 +77,7 @@ def _counts(histogram: Histogram) -> list[int]:
 
 
 def _resident() -> int | None:
-    """Bytes of resident memory, where the system says (Linux)."""
+    """Bytes of resident memory, where the system tells (Linux)."""
     if not _STATM.exists():
         return None
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,12 +1,12 @@
-"""A live trace: what happens to the requests of one channel or of one client, as it happens.
+"""A live trace: the events in the life of each request of one channel or one client.
 
-While nobody traces, the hub does not know that it could be traced: no flag is asked for on any
-path. A trace stands in front of three of the hub's methods (`hold`, `wake`, `publish`), has the
-holds in question made as `Traced`, and takes itself away again at its end.
+While there is a trace, the tracer is the hub's observer; with the last trace it leaves.
 
-A client's trace must know who asks before it can tell whether that is the one; so a poll that is
-answered at once comes back as a completed hold, which learns whom it answers when it is attached.
-A stream's turns do not: a reader that catches up would nest them as deep as its backlog is long.
+A trace of a client must know the client before it can tell whether a request is meant. So the
+notes of a hold wait until its driver attaches. For a poll that is answered immediately the tracer
+asks for the completed hold in place of the response, and the driver attaches to that hold. The
+turns of a stream are an exception: a reader that catches up would nest holds as deep as its backlog
+is long.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pushhub.http.response import Response
-from pushhub.hub.hold import ChannelHold
-from pushhub.hub.readers import NOBODY, ClientInfo, client_of
+from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.readers import UNKNOWN_CLIENT, ClientInfo, client_of
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Start
 from pushhub.store.base import Append, Appended, Outcome
@@ -25,15 +25,15 @@ from pushhub.store.base import Append, Appended, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.http.response import Part, Reply
+    from pushhub.http.response import Part
     from pushhub.hub.hold import Driver
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
     from pushhub.log.event import Event
-    from pushhub.polls.base import Poll, Positions
+    from pushhub.polls.base import Poll
 
-# Holds that are followed at one time, a few hundred bytes each. Nobody reads more lines than that.
-MAX_LIVES = 10_000
+# Holds that are followed at one time, a few hundred bytes each. No operator reads more lines.
+MAX_FOLLOWED = 10_000
 # Channels of a poll that a line names.
 MAX_NAMED = 3
 
@@ -42,7 +42,7 @@ Note = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TraceTarget:
-    """What is traced: a channel, or a client by its address or by its token's subject."""
+    """The target of a trace: a channel, or a client by its address or by its token's subject."""
 
     channel: str = ""
     client: str = ""
@@ -52,8 +52,8 @@ class TraceTarget:
         return bool(self.client) and self.client in (client.address, client.subject)
 
 
-class Life:
-    """One followed hold. Its first notes wait in `notes` until it is known who asks."""
+class FollowedHold:
+    """One followed hold. Its first notes wait in `notes` until its client is known."""
 
     __slots__ = ("begun", "client", "notes", "number", "traces")
 
@@ -61,64 +61,16 @@ class Life:
         self.number = number
         self.begun = begun
         self.traces = traces
-        self.client = NOBODY
+        self.client = UNKNOWN_CLIENT
         self.notes: list[Note] | None = []
 
 
-class Traced(ChannelHold):
-    """A hold that tells what happens to it."""
-
-    # None of its own, so that a hold that waits already can become one.
-    __slots__ = ()
-
-    @property
-    def at(self) -> Positions | None:
-        """Where it stands; it parks when it is told."""
-        return _at.__get__(self)  # type: ignore[no-any-return]
-
-    @at.setter
-    def at(self, at: Positions | None) -> None:
-        _at.__set__(self, at)
-        if at is not None:
-            where = {want.channel: str(at[want.channel]) for want in self.poll.wants[:MAX_NAMED]}
-            self._note("park", at=where)
-
-    def attach(self, driver: Driver) -> None:
-        if self.hub.tracer is not None:
-            self.hub.tracer.attached(self, driver)
-        super().attach(driver)
-
-    def complete(self, reply: Response | Part | EventStream) -> bool:
-        if not self.done:
-            self._note("answer", **_described(reply))
-            self._end()
-        return super().complete(reply)
-
-    def drop(self) -> None:
-        if not self.done:
-            self._note("gone")
-            self._end()
-        super().drop()
-
-    def _note(self, what: str, **more: Any) -> None:
-        if self.hub.tracer is not None:
-            self.hub.tracer.note(self, what, **more)
-
-    def _end(self) -> None:
-        if self.hub.tracer is not None:
-            self.hub.tracer.forget(self)
-
-
-# The slot that `Traced.at` stands in front of.
-_at: Any = ChannelHold.__dict__["at"]
-
-
 class Tracer:
-    """Every trace of a hub. There is one as long as there are traces.
+    """Every trace of a hub.
 
     Args:
-        hub: whose requests.
-        tell: gets a trace's id and a line of it, as it happens.
+        hub: the hub whose requests are traced.
+        tell: receives a trace's id and one line of the trace, for each event.
     """
 
     def __init__(self, hub: Hub, tell: Callable[[str, Note], None]) -> None:
@@ -127,11 +79,11 @@ class Tracer:
         self._targets: dict[str, TraceTarget] = {}
         self._channels: dict[str, tuple[str, ...]] = {}
         self._clients: tuple[tuple[str, TraceTarget], ...] = ()
-        self._lives: dict[ChannelHold, Life] = {}
+        self._followed: dict[ChannelHold, FollowedHold] = {}
         self._numbers = count(1)
-        self._made: ChannelHold | None = None
-        # Whose request is being looked at, and whose the last poll is, where somebody tells.
-        self.asker = NOBODY
+        # The client of the request that is being decided, and the last poll with its client, where
+        # `EndpointTrace` tells them.
+        self.client = UNKNOWN_CLIENT
         self.asked: tuple[Poll, ClientInfo] | None = None
 
     def __contains__(self, id: str) -> bool:
@@ -141,25 +93,19 @@ class Tracer:
         return bool(self._targets)
 
     def start(self, id: str, target: TraceTarget) -> None:
-        """Begin to tell of a target."""
-        hub = self._hub
-        if not self._targets:
-            hub.tracer = self
-            hub.hold = self._hold  # type: ignore[method-assign]
-            hub.wake = self._wake  # type: ignore[method-assign]
-            hub.publish = self._publish  # type: ignore[method-assign]
+        """Begin to trace a target."""
+        self._hub.observer = self
         self._targets[id] = target
         self._sort()
-        self._dress(id, target)
+        self._adopt(id, target)
 
     def stop(self, id: str) -> None:
-        """End a trace. With the last one the hub is as it was."""
+        """End a trace. After the last one the hub has no observer."""
         self._targets.pop(id, None)
         self._sort()
-        if not self._targets and self._hub.tracer is self:
-            self._lives.clear()
-            self._hub.tracer = None
-            del self._hub.hold, self._hub.wake, self._hub.publish
+        if not self._targets and self._hub.observer is self:
+            self._followed.clear()
+            self._hub.observer = None
 
     def _sort(self) -> None:
         channels: dict[str, tuple[str, ...]] = {}
@@ -169,82 +115,90 @@ class Tracer:
         self._channels = channels
         self._clients = tuple((id, t) for id, t in self._targets.items() if t.client)
 
-    def _dress(self, id: str, target: TraceTarget) -> None:
-        """Follow who waits already."""
-        for channel in self._hub.shelf:
+    def _adopt(self, id: str, target: TraceTarget) -> None:
+        """Follow the holds of a target that wait already."""
+        for channel in self._hub.channels:
             if channel.name.startswith(PRIVATE_MARK):
                 continue
             for hold in channel.holds:
-                who = client_of(hold)
-                wanted = channel.name == target.channel or target.is_of(who)
-                if hold.done or not wanted or type(hold) not in (ChannelHold, Traced):
+                client = client_of(hold)
+                wanted = channel.name == target.channel or target.is_of(client)
+                if hold.done or not wanted or type(hold) is not ChannelHold:
                     continue
-                if (known := self._lives.get(hold)) is not None:
+                if (known := self._followed.get(hold)) is not None:
                     known.traces = tuple({**dict.fromkeys(known.traces), id: None})
-                elif len(self._lives) < MAX_LIVES:
-                    hold.__class__ = Traced
+                elif len(self._followed) < MAX_FOLLOWED:
                     waited = self._hub.now() - hold.parked if hold.parked else 0.0
-                    life = Life(next(self._numbers), self._hub.now() - waited, (id,))
-                    life.client, life.notes = who, None
-                    self._lives[hold] = life
-                    self.note(hold, "waiting", **_asked_for(hold.poll))
+                    life = FollowedHold(next(self._numbers), self._hub.now() - waited, (id,))
+                    life.client, life.notes = client, None
+                    self._followed[hold] = life
+                    self._note(hold, "waiting", **_asked_for(hold.poll))
 
-    # In front of the hub
+    # Events of the hub
 
-    def _hold(
-        self, poll: Poll, make: Callable[[Hub, Poll], ChannelHold] = ChannelHold
-    ) -> Reply | ChannelHold:
-        hub = self._hub
-        plain = type(hub).hold
-        names = [want.channel for want in poll.wants]
+    def polled(self, hold: ChannelHold) -> None:
+        poll = hold.poll
+        names = [want.channel for want in poll.reads]
         traces = tuple({id: None for name in names for id in self._channels.get(name, ())})
         wanted = (traces or self._clients) and not names[0].startswith(PRIVATE_MARK)
-        if not wanted or make is not ChannelHold or len(self._lives) >= MAX_LIVES:
-            # Holds that are made otherwise are pushhub's own, and answer no client.
-            return plain(hub, poll, make)
-        reply = plain(hub, poll, self._making(traces))
-        if isinstance(reply, ChannelHold):
-            return reply
-        hold, self._made = self._made, None
-        assert hold is not None
-        self.note(hold, "answer", **_described(reply))
-        if isinstance(reply, Response):
-            hold.reply = reply
-            return hold
-        self._flush(self._lives[hold], self._asking(poll))
-        self.forget(hold)
-        return reply
+        # Holds of other types are internal, and answer no client.
+        if wanted and type(hold) is ChannelHold and len(self._followed) < MAX_FOLLOWED:
+            self._followed[hold] = FollowedHold(next(self._numbers), self._hub.now(), traces)
+            self._note(hold, "poll", **_asked_for(poll))
 
-    def _making(self, traces: tuple[str, ...]) -> Callable[[Hub, Poll], ChannelHold]:
-        def make(hub: Hub, poll: Poll) -> ChannelHold:
-            hold = self._made = Traced(hub, poll)
-            self._lives[hold] = Life(next(self._numbers), self._hub.now(), traces)
-            self.note(hold, "poll", **_asked_for(poll))
-            return hold
+    def attached(self, hold: ChannelHold, driver: Driver) -> None:
+        """The client of a hold is known: its first notes are told, or dropped as another's."""
+        life = self._followed.get(hold)
+        if life is None or life.notes is None:
+            return
+        client = self._asking(hold.poll) or client_of(hold, driver)
+        life.traces += tuple(id for id, target in self._clients if target.is_of(client))
+        self._flush(life, client)
+        if hold.done or not life.traces:
+            del self._followed[hold]
 
-        return make
+    def parked(self, hold: ChannelHold) -> None:
+        at = hold.at
+        if hold in self._followed and at is not None:
+            where = {want.channel: str(at[want.channel]) for want in hold.poll.reads[:MAX_NAMED]}
+            self._note(hold, "park", at=where)
 
-    def _wake(self, event: Event) -> None:
-        hub = self._hub
+    def answered(self, hold: ChannelHold, reply: Response | Part | EventStream) -> bool:
+        life = self._followed.get(hold)
+        if life is None:
+            return False
+        self._note(hold, "answer", **_described(reply))
+        if life.notes is not None and isinstance(reply, Response):
+            return True
+        if life.notes is not None:
+            self._flush(life, self._asking(hold.poll))
+        del self._followed[hold]
+        return False
+
+    def dropped(self, hold: ChannelHold) -> None:
+        self._note(hold, "gone")
+        self._followed.pop(hold, None)
+
+    def woken(self, event: Event, holds: int) -> None:
         traces = self._channels.get(event.channel)
         if traces:
-            channel = hub.shelf.get(event.channel)
             note = {
                 "channel": event.channel,
                 "cursor": str(event.cursor),
                 "bytes": len(event.data),
-                "waiting": len(channel.holds) if channel else 0,
+                "waiting": holds,
             }
             self._say(traces, "event", **note)
-        type(hub).wake(hub, event)
 
-    def _publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        hub, who, begun = self._hub, self.asker, self._hub.now()
-        traces = [(one, self._of_publish(one.channel, who)) for one in appends]
+    def published(
+        self, appends: list[Append], done: Callable[[list[Outcome]], None]
+    ) -> Callable[[list[Outcome]], None]:
+        client, begun = self.client, self._hub.now()
+        traces = [(one, self._of_publish(one.channel, client)) for one in appends]
         for one, ids in traces:
             if ids:
                 size = len(one.draft.data)
-                self._say(ids, "publish", channel=one.channel, bytes=size, **_named(who))
+                self._say(ids, "publish", channel=one.channel, bytes=size, **_named(client))
 
         def settled(outcomes: list[Outcome]) -> None:
             ms = _ms(self._hub.now() - begun)
@@ -256,39 +210,28 @@ class Tracer:
                     self._say(ids, "not logged", channel=one.channel, ms=ms, why=_reason(outcome))
             done(outcomes)
 
-        type(hub).publish(hub, appends, settled)
+        return settled
 
-    def _of_publish(self, channel: str, who: ClientInfo) -> tuple[str, ...]:
-        clients = tuple(id for id, target in self._clients if target.is_of(who))
+    def _of_publish(self, channel: str, client: ClientInfo) -> tuple[str, ...]:
+        clients = tuple(id for id, target in self._clients if target.is_of(client))
         return self._channels.get(channel, ()) + clients
 
-    # What holds tell
-
-    def attached(self, hold: ChannelHold, driver: Driver) -> None:
-        """It is known whom a hold answers: what was noted so far is told, or is nobody's."""
-        life = self._lives.get(hold)
-        if life is None or life.notes is None:
-            return
-        who = self._asking(hold.poll) or client_of(hold, driver)
-        life.traces += tuple(id for id, target in self._clients if target.is_of(who))
-        self._flush(life, who)
-        if hold.done or not life.traces:
-            self.forget(hold)
+    # Lines of a trace
 
     def _asking(self, poll: Poll) -> ClientInfo | None:
         asked, self.asked = self.asked, None
         return asked[1] if asked is not None and asked[0] is poll else None
 
-    def _flush(self, life: Life, who: ClientInfo | None) -> None:
-        life.client = who or NOBODY
+    def _flush(self, life: FollowedHold, client: ClientInfo | None) -> None:
+        life.client = client or UNKNOWN_CLIENT
         notes, life.notes = life.notes, None
         for note in notes or ():
             for id in life.traces:
                 self._tell(id, note | _named(life.client))
 
-    def note(self, hold: ChannelHold, what: str, **more: Any) -> None:
+    def _note(self, hold: ChannelHold, what: str, **more: Any) -> None:
         """Something has happened to a hold."""
-        life = self._lives.get(hold)
+        life = self._followed.get(hold)
         if life is None:
             return
         ms = _ms(self._hub.now() - life.begun)
@@ -304,22 +247,16 @@ class Tracer:
             if id in self._targets:
                 self._tell(id, {"what": what, "time": self._hub.clock(), **more})
 
-    def forget(self, hold: ChannelHold) -> None:
-        """A hold has ended; one that nobody was named for keeps what it has to say until it is."""
-        life = self._lives.get(hold)
-        if life is not None and life.notes is None:
-            del self._lives[hold]
-
     def __repr__(self) -> str:
-        return f"<Tracer {len(self._targets)} traces, {len(self._lives)} holds>"
+        return f"<Tracer {len(self._targets)} traces, {len(self._followed)} holds>"
 
 
 def _asked_for(poll: Poll) -> Note:
     named = {
         want.channel: want.since.value if isinstance(want.since, Start) else str(want.since)
-        for want in poll.wants[:MAX_NAMED]
+        for want in poll.reads[:MAX_NAMED]
     }
-    return {"kind": poll.kind, "since": named, "channels": len(poll.wants), "wait": poll.wait}
+    return {"kind": poll.kind, "since": named, "channels": len(poll.reads), "wait": poll.wait}
 
 
 def _described(reply: Response | Part | EventStream) -> Note:
@@ -329,8 +266,10 @@ def _described(reply: Response | Part | EventStream) -> Note:
     return {"part": True, "events": getattr(reply, "events", 0), "bytes": len(body)}
 
 
-def _named(who: ClientInfo) -> Note:
-    return {key: text for key, text in (("client", who.address), ("subject", who.subject)) if text}
+def _named(client: ClientInfo) -> Note:
+    return {
+        key: text for key, text in (("client", client.address), ("subject", client.subject)) if text
+    }
 
 
 def _reason(outcome: Outcome) -> str:

@@ -20,7 +20,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.raw_response import RawResponse, reason_of
 from pushhub.http.response import Response
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, ChannelRead, Hint, Positions
+from pushhub.polls.base import DEFAULT_LIMIT, NO_HINT, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -83,7 +83,7 @@ class HeldResponse:
     With `window` it waits, for as long, for the predecessor of an item that came too early.
     """
 
-    __slots__ = ("held", "orders", "variant", "wait", "wants", "window")
+    __slots__ = ("held", "orders", "reads", "variant", "wait", "window")
 
     kind = "response of GRIP"
 
@@ -98,17 +98,17 @@ class HeldResponse:
     ) -> None:
         self.held = held
         self.orders = orders
-        self.wants = tuple(ChannelRead(name, at, DEFAULT_LIMIT) for name, at in cursors.items())
+        self.reads = tuple(ChannelRead(name, at, DEFAULT_LIMIT) for name, at in cursors.items())
         self.wait = wait
         self.window = window
         self.variant: Hashable = (held, orders, window)
 
     def for_seconds(self, wait: int, *, window: bool = False) -> HeldResponse:
         """The same poll with another wait."""
-        cursors = {want.channel: want.since for want in self.wants}
+        cursors = {want.channel: want.since for want in self.reads}
         return HeldResponse(self.held, cursors, self.orders, wait, window=window)  # type: ignore[arg-type]
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         if any(isinstance(read, Gap) for read in reads.values()):
             return self._ask()
         events = [
@@ -136,7 +136,7 @@ class HeldResponse:
         self.orders[channel].pass_over(read.events)
         return read.cursor
 
-    def nothing(self, at: Positions, hint: Hint) -> Response:
+    def empty(self, at: Positions, hint: Hint) -> Response:
         if self.window and hint.retry_ms is None:
             orders = self.orders.copy()
             first = min(
@@ -144,16 +144,16 @@ class HeldResponse:
                 key=lambda order: order.parked[0].time,
             )
             return self._first(first.overdue(), orders) or self._later(
-                orders, {want.channel: at[want.channel] for want in self.wants}
+                orders, {want.channel: at[want.channel] for want in self.reads}
             )
         return self.held.instruct.response
 
-    def refuse(self, problem: Problem) -> Response:
+    def error(self, problem: Problem) -> Response:
         # A channel that is deleted, or a log that cannot be read: the origin's answer still holds.
         return self.held.instruct.response
 
     def _later(self, orders: ItemSequences, moved: Mapping[str, Cursor]) -> Turn:
-        cursors = {want.channel: moved.get(want.channel, want.since) for want in self.wants}
+        cursors = {want.channel: moved.get(want.channel, want.since) for want in self.reads}
         return Turn(Then.WAIT, HeldResponse(self.held, cursors, orders))  # type: ignore[arg-type]
 
     def _ask(self) -> Turn:
@@ -195,7 +195,7 @@ class HeldResponse:
             try:
                 body = apply_patch(base.body, pushed.patch)
             except GripError as error:
-                return Problem("bad-gateway", str(error), channel=event.channel).answer()
+                return Problem("bad-gateway", str(error), channel=event.channel).response()
         content = apply_filters(
             self.held.subscriptions[event.channel].filters,
             pushed.content_filters,

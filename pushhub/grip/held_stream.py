@@ -14,7 +14,7 @@ from pushhub.grip.filters import apply_filters
 from pushhub.grip.item import DeliveryAction, item_of
 from pushhub.http.response import Part
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, DEFAULT_LIMIT, ChannelRead, Hint, Positions
+from pushhub.polls.base import DEFAULT_LIMIT, NO_HINT, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -48,7 +48,7 @@ class NextTurn(Enum):
 class HeldStream:
     """One stream's poll. It belongs to one reader and moves on with what it reads."""
 
-    __slots__ = ("active", "held", "orders", "stirred", "then", "wait", "waits_for", "wants")
+    __slots__ = ("active", "held", "orders", "reads", "stirred", "then", "wait", "waits_for")
 
     kind = "stream of GRIP"
     variant: Hashable = None
@@ -56,7 +56,7 @@ class HeldStream:
     def __init__(self, held: Held, cursors: Mapping[str, Cursor], orders: ItemSequences) -> None:
         self.held = held
         self.orders = orders
-        self.wants = _wants(cursors)
+        self.reads = _wants(cursors)
         self.wait: int | None = None
         self.waits_for = For.KEEP_ALIVE
         self.then = NextTurn.GO_ON
@@ -65,7 +65,7 @@ class HeldStream:
         # Whether something was written since somebody looked: whatever keeps it alive begins anew.
         self.stirred: For | None = None
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part | None:
         if any(isinstance(read, Gap) for read in reads.values()):
             return self._lost(reads)
         events = [e for read in reads.values() if not isinstance(read, Gap) for e in read.events]
@@ -82,7 +82,7 @@ class HeldStream:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.latest if isinstance(read, Gap) else read.cursor
 
-    def nothing(self, at: Positions, hint: Hint) -> Part:
+    def empty(self, at: Positions, hint: Hint) -> Part:
         if hint.retry_ms is not None:
             return Part(b"", last=True)
         match self.waits_for:
@@ -97,7 +97,7 @@ class HeldStream:
         self.stirred = For.KEEP_ALIVE
         return Part(beat.content if beat else b"")
 
-    def refuse(self, problem: Problem) -> Part:
+    def error(self, problem: Problem) -> Part:
         self.then = NextTurn.END
         return Part(b"", last=True)
 
@@ -139,8 +139,8 @@ class HeldStream:
                 self.active.add(event.channel)
         if pieces and self.stirred is None:
             self.stirred = For.NEXT
-        cursors = {want.channel: want.since for want in self.wants}
-        self.wants = _wants({**cursors, **moved})  # type: ignore[dict-item]
+        cursors = {want.channel: want.since for want in self.reads}
+        self.reads = _wants({**cursors, **moved})  # type: ignore[dict-item]
         return Part(
             b"".join(pieces), tuple(moved.items()), self.then is NextTurn.END, events=len(pieces)
         )

@@ -131,7 +131,7 @@ def _rank(match: tuple[int, float, int]) -> tuple[float, int, int]:
 def accepts_gzip(header: str | None) -> bool:
     """Whether an `Accept-Encoding` header takes gzip (RFC 9110 §12.5.3), by name or by `*`.
 
-    Without the header the answer is no: a client that can unpack says so.
+    Without the header the result is no: a client that can unpack says so.
     """
     return "gzip" in accepted_codings(header or "", ("gzip",))
 

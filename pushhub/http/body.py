@@ -6,7 +6,7 @@ import re
 
 from pushhub.http.problem import Problem
 
-# The size in hexadecimal, and an extension that nobody uses (RFC 9112 §7.1.1). Fifteen digits are
+# The size in hexadecimal, and an unused extension (RFC 9112 §7.1.1). Fifteen digits are
 # an exabyte: more overflows the integers of other parsers, which then read another length.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e]*)?")
@@ -138,5 +138,5 @@ def _bad(detail: str) -> Problem:
 
 
 def too_large(limit: int) -> Problem:
-    """The refusal of a body over its face's limit."""
+    """The refusal of a body over its endpoint's limit."""
     return Problem("too-large", f"A body has at most {limit} bytes here.", limit=limit)

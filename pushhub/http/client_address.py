@@ -1,10 +1,10 @@
-"""Whom an address counts as, where something is counted by address."""
+"""The network of an address, where limits count by address."""
 
 from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-# RFC 4291 §2.5.4: the first 64 bits name a network, and who has one draws the other 64 as he likes
+# RFC 4291 §2.5.4: the first 64 bits name a network, and its owner draws the other 64 freely
 # (RFC 8981), a new address for each connection. Providers give their customers at least this much
 # (RFC 6177).
 NETWORK_BYTES = 8
@@ -12,7 +12,7 @@ NETWORK_BYTES = 8
 
 def counted_as(address: str) -> str:
     """The network of an IPv6 address, `2001:db8:1:2::/64`; an IPv4 address itself, also one that
-    is written as IPv6 (RFC 4291 §2.5.5.2). What is no address is counted as it is."""
+    is written as IPv6 (RFC 4291 §2.5.5.2). Other text is returned as it is."""
     if ":" not in address:
         return address
     try:

@@ -1,7 +1,7 @@
 """Entity tags in conditions (RFC 9110 §13.1), compared weakly.
 
 Proxies weaken a tag or add `-gzip` to it when they compress; a reader that sends such a tag back
-must still match, or it would be answered at once for ever.
+must still match, or each poll would get an immediate response for ever.
 """
 
 from __future__ import annotations

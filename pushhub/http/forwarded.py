@@ -1,4 +1,4 @@
-"""Who asks, when a proxy stands in between: its word counts if it is one of ours.
+"""The client of a request behind a proxy: the headers of a trusted proxy name it.
 
 What anybody else says in `X-Forwarded-*` is his own claim, and counts for nothing.
 """
@@ -39,7 +39,7 @@ class TrustedProxies:
         return any(parsed in network for network in self._networks)
 
     def client(self, peer: str, headers: Mapping[str, str]) -> str:
-        """The address of who asks: the last hop of `X-Forwarded-For` that is no proxy of ours."""
+        """The client's address: the last hop of `X-Forwarded-For` that is no trusted proxy."""
         hops = headers.get("x-forwarded-for")
         if hops is None or not self.trusts(peer):
             return peer
@@ -54,7 +54,7 @@ class TrustedProxies:
         return client
 
     def is_secure(self, peer: str, headers: Mapping[str, str]) -> bool:
-        """Whether a proxy of ours says that its client came over TLS."""
+        """Whether a trusted proxy says that its client uses TLS."""
         return headers.get("x-forwarded-proto", "").lower() == "https" and self.trusts(peer)
 
     def __repr__(self) -> str:

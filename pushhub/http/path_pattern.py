@@ -2,8 +2,8 @@
 
 A gateway that reads a path in one way in front of a server that reads it in another lets requests
 around its routes (CWE-436): `/public/../admin`, `%2e%2e`, `//admin`, `/public%2f..%2fadmin`,
-`/public/..;/admin`. So a request has as many readings as servers are known to have, and who asks
-for a route is told whether they agree.
+`/public/..;/admin`. So a request has as many readings as known
+servers have, and the result of a search for a route says whether they agree.
 """
 
 from __future__ import annotations

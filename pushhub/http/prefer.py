@@ -1,7 +1,7 @@
 """How long a request may wait: `Prefer: wait=N` (RFC 7240 §4.3), or `Wait: N`, or `?wait=N`.
 
-The request that asks for nothing is answered at once, and so is one that asks for something
-unreadable: a preference is no demand. Only an answer with `Preference-Applied` waited, or would
+A request without a preference gets an immediate response, and so does one with an unreadable
+preference: a preference is no demand. Only a response with `Preference-Applied` waited, or would
 have.
 """
 
@@ -29,7 +29,7 @@ def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True)
     """The whole seconds that the request may wait, 1 to `cap`; None if it did not ask.
 
     `Prefer` wins over `Wait`, which wins over `?wait=`. `aliases` is off where the address belongs
-    to somebody else.
+    to an origin.
     """
     headers = request.headers
     wait = None

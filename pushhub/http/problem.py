@@ -1,4 +1,4 @@
-"""Errors as they are answered: `application/problem+json` (RFC 9457), of a stable type."""
+"""Errors as responses: `application/problem+json` (RFC 9457), each of a stable type."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 
 class Problem(Exception):
-    """A refusal. `detail` tells the reader what to do; `members` are the type's own fields."""
+    """An error response. `detail` says what to do; `members` are the type's own fields."""
 
     def __init__(self, slug: str, detail: str, *, headers: Headers = (), **members: Any) -> None:
         super().__init__(detail)
@@ -60,7 +60,7 @@ class Problem(Exception):
         self.members = members
 
     def to_dict(self) -> dict[str, Any]:
-        """The problem's JSON object; as a member of another answer too."""
+        """The problem's JSON object, also as a member of another response."""
         return {
             "type": TYPE_PREFIX + self.slug,
             "title": self.title,
@@ -69,7 +69,7 @@ class Problem(Exception):
             **self.members,
         }
 
-    def answer(self) -> Response:
+    def response(self) -> Response:
         """The problem as a response."""
         return Response(
             self.status, (_JSON, _NO_STORE, *self.headers), orjson.dumps(self.to_dict())

@@ -1,4 +1,4 @@
-"""A response in somebody else's words: an origin's own status line and header names."""
+"""A response with the original status line and header names of an origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A parsed HTTP request, whichever driver parsed it: all that a face may look at."""
+"""A parsed HTTP request of any driver, with everything that an endpoint may read."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Request:
         self.query_string = query_string
         self.headers = headers if headers is not None else {}
         self.body = body
-        # Who asks, and whether over TLS, as far as proxies say so that are ours.
+        # The client's address, and whether it uses TLS, also as trusted proxies say.
         self.client = client
         self.secure = secure
         self.trusted = False
-        """Whether it may do everything because of where it came in, whoever sent it."""
+        """Whether its listener grants it everything."""
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is written back: an `Response` once, or the `Part`s of a stream after one."""
+"""The reply to a request: one `Response`, or the `Part`s of a stream after it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LARGE_BYTES = 64 * 1024
 
 
 class Response:
-    """A complete response. It is immutable, and shared by all who are told the same.
+    """A complete response. It is immutable, and shared by all requests with the same response.
 
-    `headers` have lower-case names and leave out what the driver knows better: the length, the
-    date, the connection and who may read it across origins.
+    `headers` have lower-case names. The driver adds the length, the date, the connection and the
+    access of other origins.
     """
 
     __slots__ = ("_tail", "_wire", "body", "events", "headers", "status")
@@ -40,7 +40,7 @@ class Response:
         self.status = status
         self.headers = headers
         self.body = body
-        # How many events of the log it carries, for whoever counts deliveries.
+        # The number of events of the log in it, for the statistics.
         self.events = events
         self._tail: bytes | None = None
         self._wire = b""
@@ -65,16 +65,13 @@ class Response:
         return (self.wire(tail),)
 
     def head(self, tail: bytes = b"") -> bytes:
-        """The response without its body, as HEAD is answered; the length is the body's.
-
-        (RFC 9110 §9.3.2)
-        """
+        """The response to HEAD: no body, but its length (RFC 9110 §9.3.2)."""
         if self.has_length:
             tail = b"content-length: %d\r\n%b" % (len(self.body), tail)
         return self.opening(tail)
 
     def opening(self, tail: bytes = b"") -> bytes:
-        """The head of a response whose length nobody knows: a stream's."""
+        """The head of a response of unknown length, such as a stream."""
         lines = [STATUS_LINES[self.status]]
         for name, value in self.headers:
             lines += (name, b": ", value, b"\r\n")
@@ -87,11 +84,11 @@ class Response:
         return self.status not in BODILESS
 
     def with_headers(self, *headers: tuple[bytes, bytes]) -> Response:
-        """The same answer with more headers."""
+        """The same response with more headers."""
         return Response(self.status, self.headers + headers, self.body, self.events)
 
     def __repr__(self) -> str:
-        return f"<Answer {self.status} {len(self.body)} bytes>"
+        return f"<Response {self.status} {len(self.body)} bytes>"
 
 
 class StreamHead(Response):

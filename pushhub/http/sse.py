@@ -23,10 +23,10 @@ HEAD_OF_STREAM = StreamHead(OPENING.status, OPENING.headers)
 KEEP_ALIVE_SECONDS = 15
 KEEP_ALIVE = b":\n\n"
 
-# How long a browser waits before it reconnects, unless it is told otherwise when it is sent away.
-# Its own default is about as long; but what it was last told, it keeps. Each stream is told one of
-# 16 waits from 2 to 5 s, so that a crowd whose connections broke together does not come back
-# together. They are few, so that streams that are told the same share their bytes.
+# How long a browser waits before it reconnects, unless the end of the stream gives another time.
+# The default of browsers is similar; but a browser keeps the last time that it received. Each
+# stream sends one of 16 times from 2 to 5 s, so that clients whose connections broke together do
+# not reconnect together. They are few, so that streams with equal times share their bytes.
 RETRY_MS = 3000
 RETRIES_MS = tuple(range(2000, 5001, 200))
 

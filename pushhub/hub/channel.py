@@ -1,4 +1,4 @@
-"""What the hub remembers of one channel: the end of its log, and who waits for more."""
+"""One channel in memory: the end of its log, and its holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pushhub.log.cursor import Cursor
 from pushhub.polls.base import At
 
 if TYPE_CHECKING:
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
     from pushhub.log.cursor import Since
     from pushhub.log.event import Event
     from pushhub.log.read import Page
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def _reaches(end: Cursor, cursor: Cursor) -> bool:
-    """Whether a log that ends at `end` has `cursor`, as far as it can be said."""
+    """Whether a log that ends at `end` surely has `cursor`."""
     return end.epoch == cursor.epoch and end.offset >= cursor.offset
 
 
 class Channel:
-    """A channel that somebody reads.
+    """A channel with readers.
 
-    `tail` is None until the store was asked. Events that come while it is being asked are `early`;
-    they are joined to the tail when it is there, and nothing falls between the two. Without `early`
-    the store's answer is not taken: it may be older than a delete.
+    `tail` is None until it was read from the store. Events that arrive during that read are
+    `early`; they are appended to the tail, so no event is missed between the two. Without `early`
+    the channel refuses the read, because it may be older than a delete.
     """
 
     __slots__ = ("at", "checked", "due", "early", "holds", "name", "overdue", "tail")
@@ -37,10 +37,10 @@ class Channel:
         self.at: At | None = None
         self.holds: dict[ChannelHold, None] = {}
         self.early: list[Event] | None = None
-        # When the log was last asked whether it had more than the tail, and had not: seconds.
+        # When a read of the log last found nothing beyond the tail: seconds.
         self.checked = 0.0
         # The end of the log by a receipt of this process, until the tail has reached it. A tail
-        # that is behind a receipt answers no new request: a publisher reads its own writes.
+        # behind a receipt serves no new request, because a publisher reads its own writes.
         self.due: Cursor | None = None
         # Where the tail was when a request first met it behind `due`, and when that was: seconds.
         self.overdue: tuple[Cursor, float] | None = None
@@ -54,13 +54,13 @@ class Channel:
             self.due = cursor
 
     def _settle(self, end: Cursor) -> None:
-        """The tail ends at `end` now: is that where a receipt said that the log ends?"""
+        """Forget a receipt that the tail, which ends at `end` now, has reached."""
         if self.due is not None and _reaches(end, self.due):
             self.due = self.overdue = None
 
     def load(self, page: Page) -> bool:
-        """Take the store's answer as the tail; False if the early events do not follow, and it must
-        be asked again.
+        """Take a read of the store as the tail; False if the early events do not follow it, so that
+        the store must be read again.
         """
         tail = Tail(page)
         early, self.early = self.early, None
@@ -72,9 +72,7 @@ class Channel:
         return True
 
     def push(self, event: Event) -> bool:
-        """Take in a new event; False if it does not follow what is known, and the store must be
-        asked.
-        """
+        """Append a new event; False if it does not follow, so that the store must be read."""
         tail = self.tail
         if tail is None:
             if self.early is not None:
@@ -89,7 +87,7 @@ class Channel:
         return True
 
     def ends_at(self, since: Since) -> bool:
-        """Whether a reader at `since` has all that is known."""
+        """Whether a reader at `since` has everything that is known."""
         tail = self.tail
         if tail is None or self.due is not None or not isinstance(since, Cursor):
             return False
@@ -97,18 +95,18 @@ class Channel:
         return since.offset == cursor.offset and since.epoch == cursor.epoch
 
     def is_behind(self, at: Cursor) -> bool:
-        """Whether somebody has read in the log what the tail does not reach."""
+        """Whether a read of the log went further than the tail."""
         tail = self.tail
         return tail is not None and at.epoch == tail.cursor.epoch and at.offset > tail.cursor.offset
 
     def is_of_another_life(self, since: Since) -> bool:
-        """Whether the tail is of another epoch than where somebody has just read up to."""
+        """Whether the tail has another epoch than the end of a recent read."""
         tail = self.tail
         return tail is not None and isinstance(since, Cursor) and since.epoch != tail.cursor.epoch
 
     def read(self, want: ChannelRead) -> Page | None:
-        """The answer to a new request; None when the store must be asked, also because the log is
-        known to go on after the tail.
+        """The read for a new request; None when the store must be read, also because the log goes
+        on after the tail.
         """
         tail = self.tail
         if tail is None or self.due is not None or (want.tags and self._lacks(tail, want)):
@@ -116,14 +114,14 @@ class Channel:
         return tail.read(want.since, want.limit)
 
     def remembered(self, want: ChannelRead) -> Page | None:
-        """The answer to a request that the log was asked for already; None when it must be asked
+        """The read for a request that was read from the log before; None when that must happen
         again.
         """
         return None if self.tail is None else self.tail.read(want.since, want.limit)
 
     def _lacks(self, tail: Tail, want: ChannelRead) -> bool:
-        """Whether a client has a newer value than the tail, or one of which the tail cannot say
-        which is newer. An event keeps the epoch that it was born in, so the last one's may be old.
+        """Whether a client may have a newer value than the tail. An event keeps the epoch of its
+        publish, so that of the last one may be old.
         """
         tags, event = want.tags, tail.events[-1] if tail.events else None
         if tags and event and len(tags) == 1 and f"{event.epoch}-{event.offset}" in tags:

@@ -1,38 +1,40 @@
-"""The channels in memory: those that somebody waits on, and some that somebody read lately."""
+"""The channels in memory: those with holds, and some that were read recently."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pushhub.hub.channel import Channel
+from pushhub.polls.base import At
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
     from pushhub.log.event import Event
-    from pushhub.log.read import Page
+    from pushhub.log.read import Page, Read
+    from pushhub.polls.base import Poll, Positions
 
-# Channels that nobody waits on now. Their tails save the store a read at the next poll, which a
-# reader sends as soon as it has its answer.
+# Channels without holds. Their tails save a read of the store at the next poll, which a reader
+# sends as soon as it has its response.
 MAX_IDLE_CHANNELS = 10_000
 
-# Bytes of events in all tails together, beyond which idle channels are let go of, and busy ones
-# keep their last event alone.
+# Bytes of events in all tails together. Beyond it the table evicts idle channels, and busy ones
+# keep their last event only.
 MAX_TAILS_BYTES = 64 * 1024 * 1024
 
-# How long a channel is remembered after its last hold has left, in seconds. A long-poll's client is
-# away between two polls; without this each delivery would cost a new subscription.
+# How long a channel stays in memory after its last hold has left. A client has no hold between two
+# polls; without this time each delivery would cost a new subscription.
 LINGER_SECONDS = 60.0
 
 
 class ChannelTable:
-    """Channels by name. One with holds stays; of the others, when too many, the oldest go."""
+    """Channels by name. A channel with holds stays; of too many others the oldest are evicted."""
 
     __slots__ = ("_channels", "_idle", "_left", "_now", "tail_bytes")
 
     def __init__(self, left: Callable[[str], None], now: Callable[[], float]) -> None:
-        """`left` is told of a channel that is let go of; `now` gives seconds."""
+        """`left` gets the name of each evicted channel; `now` gives seconds."""
         self._left = left
         self._now = now
         self._channels: dict[str, Channel] = {}
@@ -45,15 +47,15 @@ class ChannelTable:
         return self._channels.get(name)
 
     def __getitem__(self, name: str) -> Channel:
-        """A channel on which some hold is registered."""
+        """A channel that has holds."""
         return self._channels[name]
 
     def __contains__(self, channel: Channel) -> bool:
-        """Whether this very object is still the one of its name."""
+        """Whether this object is still the one of its name."""
         return self._channels.get(channel.name) is channel
 
     def register(self, hold: ChannelHold, name: str) -> Channel:
-        """Put a hold on a channel: from now on nothing that happens there passes it by."""
+        """Put a hold on a channel: from now on it misses no event there."""
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = Channel(name)
@@ -62,8 +64,23 @@ class ChannelTable:
         channel.holds[hold] = None
         return channel
 
+    def register_all(self, hold: ChannelHold) -> None:
+        """Put a hold on every channel of its poll."""
+        for read in hold.poll.reads:
+            self.register(hold, read.channel)
+
+    def positions(self, poll: Poll, reads: Mapping[str, Read]) -> Positions:
+        """Where a poll stands after reads that gave it nothing."""
+        if len(reads) == 1:
+            ((name, read),) = reads.items()
+            cursor = poll.position(name, read)
+            shared = self._channels[name].at
+            # Holds that stand at the end of a channel share one object for it: eight bytes each.
+            return shared if shared is not None and shared.cursor == cursor else At(cursor)
+        return {name: poll.position(name, read) for name, read in reads.items()}
+
     def leave(self, hold: ChannelHold, name: str) -> None:
-        """Take a hold off a channel; harmless if it is not on."""
+        """Take a hold off a channel. Safe to call again."""
         channel = self._channels.get(name)
         if channel is not None:
             channel.holds.pop(hold, None)
@@ -71,7 +88,7 @@ class ChannelTable:
                 self.rest(channel)
 
     def rest(self, channel: Channel) -> None:
-        """Nobody waits on the channel now: it is the last that will be let go of."""
+        """The channel has no holds now: it becomes the last one to be evicted."""
         idle = self._idle
         if channel.name not in idle:
             idle[channel.name] = self._now()
@@ -79,7 +96,7 @@ class ChannelTable:
                 self._evict(next(iter(idle)))
 
     def load(self, channel: Channel, page: Page) -> bool:
-        """Take what the store said as the channel's tail; False if it must be asked again."""
+        """Take a read as the channel's tail; False if it must be read again."""
         loaded = channel.load(page)
         if channel.tail is not None and channel in self:
             self.tail_bytes += channel.tail.size
@@ -87,7 +104,7 @@ class ChannelTable:
         return loaded
 
     def push(self, channel: Channel, event: Event) -> None:
-        """Take in a new event of the channel, and keep memory bounded."""
+        """Add a new event to the channel, and keep memory bounded."""
         before = channel.tail.size if channel.tail else 0
         channel.push(event)
         self.tail_bytes += (channel.tail.size if channel.tail else 0) - before
@@ -103,20 +120,20 @@ class ChannelTable:
             self.tail_bytes += channel.tail.size
 
     def drop_tail(self, channel: Channel) -> None:
-        """Forget the channel's tail; the next read asks the store."""
+        """Drop the channel's tail; the next poll reads the store."""
         if channel.tail is not None:
             self.tail_bytes -= channel.tail.size
             channel.tail = None
 
     def sweep(self) -> None:
-        """Let go of channels that have been idle for long."""
+        """Evict channels that have been idle for long."""
         before = self._now() - LINGER_SECONDS
         idle = self._idle
         while idle and (oldest := next(iter(idle.items())))[1] < before:
             self._evict(oldest[0])
 
     def next(self) -> float | None:
-        """When the next idle channel may be let go of; None if there is none."""
+        """When the next idle channel may be evicted; None if there is none."""
         oldest = next(iter(self._idle.values()), None)
         return None if oldest is None else oldest + LINGER_SECONDS
 
@@ -132,4 +149,6 @@ class ChannelTable:
         return len(self._channels)
 
     def __repr__(self) -> str:
-        return f"<Shelf {len(self)} channels, {len(self._idle)} idle, {self.tail_bytes} bytes>"
+        return (
+            f"<ChannelTable {len(self)} channels, {len(self._idle)} idle, {self.tail_bytes} bytes>"
+        )

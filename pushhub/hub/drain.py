@@ -1,30 +1,32 @@
-"""Answering every hold before the process leaves, a few at a time."""
+"""Completes every hold before the process ends, a few at a time."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.hub.hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold
 
 if TYPE_CHECKING:
-    from pushhub.hub.hub import Hub
+    from collections.abc import Callable
 
-# How often a few holds are let go: often enough that their clients do not return in bunches.
+    from pushhub.hub.wheel import Wheel
+
+# The pause between two steps: short enough that the clients do not return in bunches.
 STEP_SECONDS = 0.02
 
 
-async def let_go(hub: Hub, until: float) -> None:
-    """Spread the answers of all holds evenly over the time that is left; `until` is in the loop's
-    seconds.
+async def complete_holds(wheel: Wheel, now: Callable[[], float], until: float) -> None:
+    """Let every hold expire, spread evenly over the time that is left; `until` is in seconds of
+    the clock `now`.
     """
     while True:
-        left = until - hub.now()
-        holds = [entry for entry in hub.wheel.entries() if isinstance(entry, ChannelHold)]
+        left = until - now()
+        holds = [entry for entry in wheel.entries() if isinstance(entry, ChannelHold)]
         if not holds:
             return
         steps = max(1, int(left / STEP_SECONDS))
         for hold in holds[: -(-len(holds) // steps)]:
             if not hold.done:
-                hub.expire(hold)
+                hold.expire()
         await asyncio.sleep(STEP_SECONDS if left > 0 else 0)

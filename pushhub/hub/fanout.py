@@ -1,4 +1,4 @@
-"""Handing one event to everybody who waits for it, in slices, so that the loop never stalls for
+"""Delivers one event to all holds of its channel, in slices, so that the loop never stalls for
 long.
 """
 
@@ -13,25 +13,26 @@ from pushhub.polls.base import Positions, resume
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
+    from pushhub.hub.channels import ChannelTable
     from pushhub.hub.stats import Stats
     from pushhub.log.read import Read
     from pushhub.polls.base import ChannelRead
 
-# A slice ends after this long, or after so many holds: what they are written, and the polls that
-# come back for it, take the loop another 15 to 20 µs each.
+# A slice ends after this time, or after so many holds. Writing a response and the next poll of its
+# client take the loop another 15 to 20 µs for each hold.
 SLICE_SECONDS = 0.002
 SLICE_HOLDS = 128
-# How many holds are looked at between two looks at the clock.
+# Holds between two reads of the clock.
 STRIDE = 32
 
 
 class Job:
-    """The holds of one channel at the moment of an event, and how far through them we are."""
+    """The holds of one channel at the moment of an event, and the position among them."""
 
     __slots__ = ("begun", "channel", "holds", "memo", "memo_at")
 
@@ -39,35 +40,35 @@ class Job:
         self.channel = channel
         self.holds: Iterator[ChannelHold] = iter(channel.holds)
         self.begun = begun
-        # The answers of this position, by what the polls share and where they stand. Each keeps its
-        # position alive, so that no other can come to have the same identity.
+        # The replies at this cursor, by the variant and the position of the polls. Each keeps its
+        # position alive, so that no other object can get the same identity.
         self.memo: dict[Hashable, tuple[object, Reply | None]] = {}
         self.memo_at: object = None
         channel.holds = {}
 
     def reply(self, hold: ChannelHold) -> Reply | None:
-        """What `hold` is told; None if the event is nothing to it."""
+        """The reply for a hold; None if the event is nothing to it."""
         poll, channel, at = hold.poll, self.channel, hold.at
         assert at is not None
         tail = channel.tail
         if tail is None:
             return None
         if tail.cursor is not self.memo_at:
-            # Another event came between two slices: whoever is left is told both.
+            # Another event arrived between two slices: the remaining holds get both.
             self.memo_at = tail.cursor
             self.memo.clear()
         variant = poll.variant
         key = (variant, id(at))
         if variant is not None and (known := self.memo.get(key)) is not None:
             return known[1]
-        reads = self._reads(poll.wants, at)
-        reply = None if reads is None else poll.answer(reads)
+        reads = self._reads(poll.reads, at)
+        reply = None if reads is None else poll.reply(reads)
         if variant is not None:
             self.memo[key] = (at, reply)
         return reply
 
     def _reads(self, wants: tuple[ChannelRead, ...], at: Positions) -> dict[str, Read] | None:
-        """What moved for a hold; and where it stands in channels it was given no cursor of yet."""
+        """The reads of the channel that moved, and of channels whose cursor the client lacks."""
         name, tail = self.channel.name, self.channel.tail
         assert tail is not None
         reads: dict[str, Read] = {}
@@ -86,18 +87,27 @@ class Job:
 class Fanout:
     """The jobs under way, in the order of their events."""
 
-    __slots__ = ("_busy", "_jobs", "_loop", "_stats")
+    __slots__ = ("_busy", "_channels", "_jobs", "_loop", "_resume", "_stats")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stats: Stats) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        stats: Stats,
+        channels: ChannelTable,
+        resume: Callable[[ChannelHold, Channel], None],
+    ) -> None:
+        """`resume` lets a hold wait on, when the event was nothing to it."""
         self._loop = loop
         self._stats = stats
+        self._channels = channels
+        self._resume = resume
         self._jobs: deque[Job] = deque()
         # A slice is under way, or will be.
         self._busy = False
 
     def start(self, channel: Channel) -> None:
-        """Answer everybody who waits on `channel`: the first slice now, unless others are still
-        being served. One of those may be who publishes, when it is told.
+        """Deliver to all holds of `channel`: the first slice now, unless another job is under way.
+        In that case the publisher may be a client of that job.
         """
         self._jobs.append(Job(channel, self._loop.time()))
         if not self._busy:
@@ -121,12 +131,12 @@ class Fanout:
             count = delivered = 0
             for hold in job.holds:
                 if not hold.done and hold.at is None:
-                    # It is still being read for, and will see the event in the log.
-                    hold.hub.shelf.register(hold, job.channel.name)
+                    # A cold read is under way for the hold, and will find the event in the log.
+                    self._channels.register(hold, job.channel.name)
                 elif not hold.done:
                     reply = job.reply(hold)
                     if reply is None:
-                        hold.hub.resume(hold, job.channel)
+                        self._resume(hold, job.channel)
                     elif hold.complete(reply) and hold.tallied:
                         count += 1
                         delivered += reply.events

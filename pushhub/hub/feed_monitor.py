@@ -1,10 +1,10 @@
-"""What the hub does when silence proves nothing.
+"""The state of the store's feed, and what the hub must not conclude from its silence.
 
-A store that is shared with other processes tells of events through a feed, and a feed can break.
-While it is broken the hub is deaf: no tail is an authority, waiting requests stay parked, and their
-empty answers do not claim to be up to date. When it is whole again, every channel with waiters is
-read anew. And because a message can also get lost alone, a wait never ends with "nothing new"
-before the log was asked once during it, for all who wait on the channel.
+A store that other processes share sends events through a feed, and a feed can break. While the feed
+is disconnected, no tail is an authority: waiting requests stay parked, and their empty responses do
+not claim to be up to date. When the feed is connected again, the hub reads every channel with
+holds. A single message can also get lost. So a wait never ends with "nothing new" before the hub
+has read the log once during that wait; one read serves all holds of the channel.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushhub.log.read import Gap
-from pushhub.polls.base import AT_ONCE, Hint, resume
+from pushhub.polls.base import NO_HINT, Hint, resume
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pushhub.hub.channel import Channel
-    from pushhub.hub.hold import ChannelHold
-    from pushhub.hub.hub import Hub
+    from pushhub.hub.channel_hold import ChannelHold
+    from pushhub.hub.channels import ChannelTable
     from pushhub.log.cursor import Cursor
     from pushhub.log.read import Read
     from pushhub.polls.base import ChannelRead
@@ -32,45 +34,37 @@ UNSURE = Hint(sure=False)
 
 
 class FeedMonitor:
-    """Whether the hub hears what happens, and how it makes sure."""
+    """Whether the feed is connected, and whether it has lost a message."""
 
-    __slots__ = ("_hub", "deaf")
+    __slots__ = ("_channels", "_now", "disconnected")
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self.deaf = False
+    def __init__(self, channels: ChannelTable, now: Callable[[], float]) -> None:
+        self._channels = channels
+        self._now = now
+        self.disconnected = False
 
     def lost(self) -> None:
-        """Events may go untold from now on: what the tails hold may not be the end."""
-        self.deaf = True
-        for channel in self._hub.shelf:
+        """The feed has disconnected: a tail may end before its log."""
+        self.disconnected = True
+        for channel in self._channels:
             self._forget(channel)
+
+    def restored(self) -> None:
+        """The feed is connected again. The hub reads every channel that has holds."""
+        self.disconnected = False
 
     def _forget(self, channel: Channel) -> None:
         """Drop what memory holds of a channel, and take no read that began before now as its tail.
-        Each later tail has what receipts told so far.
+        Each later tail has everything that receipts said so far.
         """
-        self._hub.shelf.drop_tail(channel)
+        self._channels.drop_tail(channel)
         channel.early = channel.due = channel.overdue = None
-
-    def restored(self) -> None:
-        """Events are told again: read what happened meanwhile."""
-        self.deaf = False
-        for channel in self._hub.shelf:
-            self.reread(channel)
-
-    def reread(self, channel: Channel) -> None:
-        """Read the log for everybody who waits on the channel."""
-        self._hub.shelf.drop_tail(channel)
-        for hold in list(channel.holds):
-            if hold.at is not None and not hold.done:
-                self._hub.reread(hold)
 
     def receipt(self, name: str, cursor: Cursor | None) -> None:
         """The log has an event of this process at `cursor`, or lacks the channel (None). Until the
-        feed brings it, new requests are answered from the log.
+        feed brings the event, the log answers new requests.
         """
-        channel = self._hub.shelf.get(name)
+        channel = self._channels.get(name)
         if channel is None:
             return
         if cursor is not None:
@@ -78,107 +72,116 @@ class FeedMonitor:
         else:
             self._forget(channel)
 
-    def overdue(self, channel: Channel) -> None:
-        """A request meets a tail behind a receipt: the feed is a moment late; or it lost a message,
-        which shows by the tail's standing still. Then read the log for all who wait.
+    def is_overdue(self, channel: Channel) -> bool:
+        """Whether the feed has lost a message of a channel, whose tail is behind a receipt.
 
-        Events of another epoch than the receipt's bring the tail no nearer to it: they count as
-        standing still.
+        A late feed moves the tail on; a tail that stands still shows a loss. Events of another
+        epoch than the receipt's bring the tail no nearer to it, so they count as standing still.
         """
         tail, due = channel.tail, channel.due
         if tail is None or due is None:
-            return
-        end, now = tail.cursor, self._hub.now()
+            return False
+        end, now = tail.cursor, self._now()
         if channel.overdue is None or (channel.overdue[0] != end and end.epoch == due.epoch):
             channel.overdue = (end, now)
-        elif now - channel.overdue[1] > OVERDUE_SECONDS:
-            channel.due = channel.overdue = None
-            self._hub.stats.repaired += 1
-            self.reread(channel)
+            return False
+        if now - channel.overdue[1] <= OVERDUE_SECONDS:
+            return False
+        channel.due = channel.overdue = None
+        return True
 
-    def expire(self, hold: ChannelHold) -> None:
-        """A wait has ended: say so, once it is sure that nothing was missed."""
-        if self._hub.store.certain and self._is_read(hold):
-            self._end(hold, AT_ONCE)
-        elif self.deaf:
-            self._end(hold, UNSURE)
-        else:
-            Check(self._hub, hold).start()
+    def hint(self, hold: ChannelHold, certain: bool) -> Hint | None:
+        """The hint with which a wait ends now; None if the log must be read first. `certain` says
+        that the store's feed cannot lose a message.
+        """
+        if certain and self._is_read(hold):
+            return NO_HINT
+        return UNSURE if self.disconnected else None
 
     def _is_read(self, hold: ChannelHold) -> bool:
-        """Whether the log was read for all of its channels: not for one that was parked because a
-        read failed.
+        """Whether the log was read for all channels of a hold. A hold that was parked because a
+        read failed has a channel without a tail.
         """
-        shelf = self._hub.shelf
-        for want in hold.poll.wants:
-            channel = shelf.get(want.channel)
+        for want in hold.poll.reads:
+            channel = self._channels.get(want.channel)
             if channel is None or channel.tail is None:
                 return False
         return True
 
-    def _end(self, hold: ChannelHold, hint: Hint) -> None:
-        self._hub.end(hold, hint)
 
+class ExpiryCheck:
+    """Reads the log for a hold that is about to end, to find out whether it has missed an event.
 
-class Check:
-    """Asks the log whether a hold that is about to end has missed anything.
+    One read serves every hold that was parked before the read began.
 
-    One answer is good for every hold that was parked before it was asked for.
+    Args:
+        ask: reads events from the store, and passes the result on.
+        ended: receives the channels that have moved, and the hint to end with if none has.
     """
 
-    __slots__ = ("_asked", "_failed", "_hold", "_hub", "_missing", "_moved")
+    __slots__ = (
+        "_ask",
+        "_begun",
+        "_channels",
+        "_ended",
+        "_hint",
+        "_hold",
+        "_missing",
+        "_moved",
+    )
 
-    def __init__(self, hub: Hub, hold: ChannelHold) -> None:
-        self._hub = hub
+    def __init__(
+        self,
+        hold: ChannelHold,
+        channels: ChannelTable,
+        now: float,
+        ask: Callable[[ChannelRead, Callable[[Read | StoreError], None]], None],
+        ended: Callable[[ChannelHold, list[Channel], Hint], None],
+    ) -> None:
         self._hold = hold
-        self._asked = hub.now()
+        self._channels = channels
+        self._begun = now
+        self._ask = ask
+        self._ended = ended
         self._missing = 1
-        self._failed = False
-        self._moved: list[str] = []
+        self._hint = NO_HINT
+        self._moved: list[Channel] = []
 
     def start(self) -> None:
-        """Ask about the channels that nobody has asked about during this wait."""
-        hold, shelf = self._hold, self._hub.shelf
+        """Read the channels that no other check has read during this wait."""
+        hold = self._hold
         at = hold.at
         assert at is not None
-        for want in hold.poll.wants:
-            channel = shelf.get(want.channel)
+        for want in hold.poll.reads:
+            channel = self._channels.get(want.channel)
             if channel is not None and channel.checked >= hold.parked:
                 continue
             self._missing += 1
-            wanted = resume(want, at[want.channel])
-            self._hub.ask_events(wanted, partial(self._took, wanted))
+            read = resume(want, at[want.channel])
+            self._ask(read, partial(self._took, read))
         self._arrived()
 
-    def _took(self, want: ChannelRead, result: Read | StoreError) -> None:
-        channel = self._hub.shelf.get(want.channel)
+    def _took(self, read: ChannelRead, result: Read | StoreError) -> None:
+        channel = self._channels.get(read.channel)
         if isinstance(result, StoreError):
-            self._failed = True
+            self._hint = UNSURE
         elif channel is not None:
-            if self._nothing_in(want, result):
-                channel.checked = max(channel.checked, self._asked)
+            if self._is_empty(read, result):
+                channel.checked = max(channel.checked, self._begun)
             else:
-                self._moved.append(want.channel)
+                self._moved.append(channel)
         self._arrived()
 
-    def _nothing_in(self, want: ChannelRead, result: Read) -> bool:
+    def _is_empty(self, read: ChannelRead, result: Read) -> bool:
         at = self._hold.at
         if isinstance(result, Gap):
             return False
         if at is None or not result.events:
             return True
-        return result.events[-1].cursor == at[want.channel]
+        return result.events[-1].cursor == at[read.channel]
 
     def _arrived(self) -> None:
         self._missing -= 1
-        hub, hold = self._hub, self._hold
-        if self._missing or hold.done or hold.at is None:
-            return
-        if self._moved:
-            hub.stats.repaired += 1
-            for name in self._moved:
-                channel = hub.shelf.get(name)
-                if channel is not None:
-                    hub.doubt.reread(channel)
-        else:
-            hub.end(hold, UNSURE if self._failed else AT_ONCE)
+        hold = self._hold
+        if not self._missing and not hold.done and hold.at is not None:
+            self._ended(hold, self._moved, self._hint)

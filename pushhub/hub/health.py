@@ -1,8 +1,8 @@
-"""Whether the store reads and writes: what `/readyz` says, and why not.
+"""The health of the store, for `/readyz`: whether reads and writes work, and the error if not.
 
-The result of every publish and every shared read is the evidence. When one has failed, a small
-probe follows every few seconds, because a node that a balancer has left gets no publish that could
-show that it works again. While all is well nothing is probed and nothing is written.
+Every publish and every shared read is evidence. After a failure a small probe follows every few
+seconds: a node that a load balancer has left gets no publish that could show its recovery. Without
+a failure there are no probes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROBE = "$probe"
 
 
 class Health:
-    """What the store last did: `reads` and `writes` are None when they work, else what failed."""
+    """The last results of the store: `reads` and `writes` are None, or the error."""
 
     __slots__ = (
         "_now",
@@ -55,28 +55,28 @@ class Health:
         self.reads: StoreError | None = None
         self.writes: StoreError | None = None
         self.refused = dict.fromkeys(REASONS, 0)
-        """How many events were not taken, by reason."""
+        """The number of refused events, by reason."""
 
     def open(self, wheel: Wheel, now: Callable[[], float]) -> None:
-        """Be able to probe."""
+        """Allow probes from now on."""
         self._wheel, self._now = wheel, now
 
     def wrote(self, appends: list[Append], outcomes: list[Outcome]) -> None:
-        """Take note of how publishes ended."""
+        """Record the outcomes of publishes."""
         failed = [outcome for outcome in outcomes if isinstance(outcome, StoreError)]
         for error in failed:
             self.refused[error.reason] += 1
-        # Too many at a time is no fault of the store.
+        # Too many publishes at a time are no failure of the store.
         failed = [error for error in failed if error.reason != "busy"]
         if failed:
-            # As large as what failed: on a full disk a small event may still find room.
+            # As large as the failed event: on a full disk a small one may still find room.
             self._size = max(len(append.draft.data) for append in appends)
             self._fail("writes", failed[0])
         elif outcomes and self.writes is not None and len(failed) < len(outcomes):
             self._recover("writes")
 
     def read(self, error: StoreError | None) -> None:
-        """Take note of how a read ended."""
+        """Record the result of a read."""
         if error is not None:
             self._fail("reads", error)
         elif self.reads is not None:

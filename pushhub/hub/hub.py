@@ -1,16 +1,16 @@
 """The hub. A poll is a read of a log that is allowed to wait.
 
-Rule 1: register, then read, then park. Whoever reads first and registers then loses the event in
+Rule 1: register, then read, then park. A poll that reads before it registers loses the events in
 between.
 
-Rule 2: the log is the truth. The tail in memory may answer what it holds; it never declares a loss,
-and an event that does not follow the last one makes the hub ask the store.
+Rule 2: the log is the truth. A tail in memory may serve the events that it holds, but it never
+declares a loss. An event that does not follow the last one makes the hub read the store.
 
-Rule 3: nothing is marked as delivered. Only the cursor that a client sends back says what it has.
+Rule 3: the hub marks nothing as delivered. Only the cursor in the next request says what a client
+has.
 
-Everything here runs on one event loop's thread, and all that changes state is synchronous: between
-two awaits the hub is consistent. What must be waited for (a cold read) is one task, shared by all
-who need it.
+The hub runs on the thread of one event loop, and changes state in synchronous methods only: between
+two awaits it is consistent. A cold read is one task, which all polls that need it share.
 """
 
 from __future__ import annotations
@@ -18,57 +18,52 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from itertools import cycle
 from typing import TYPE_CHECKING
 
+from pushhub.hub.channel_hold import ChannelHold
 from pushhub.hub.channels import ChannelTable
-from pushhub.hub.cold_read import ColdRead
-from pushhub.hub.drain import let_go
+from pushhub.hub.cold_read import ColdReads, ColdResult
+from pushhub.hub.drain import complete_holds
 from pushhub.hub.fanout import Fanout
-from pushhub.hub.feed_monitor import FeedMonitor
+from pushhub.hub.feed_monitor import ExpiryCheck, FeedMonitor
 from pushhub.hub.health import Health
-from pushhub.hub.hold import ChannelHold
+from pushhub.hub.jitter import Jitter
 from pushhub.hub.publishing import Publishing
 from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
-from pushhub.hub.tail_read import TailRead
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
-from pushhub.log.cursor import Cursor
-from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, At, ChannelRead, Hint, Poll, Positions, deleted, resume
+from pushhub.polls.base import NO_HINT, Hint, Poll, Positions, deleted, resume
+from pushhub.store.base import append
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from pushhub.console.trace import Tracer
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Hold
+    from pushhub.hub.observer import HubObserver
+    from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
-    from pushhub.store.base import Append, Outcome, Store, StoreError
+    from pushhub.log.read import Read
+    from pushhub.store.base import Append, Outcome, Store
 
 DEFAULT_MAX_HOLDS = 100_000
 
-# The real end of a wait is up to this part earlier, so that holds that began together do not end
-# together.
-JITTER = 0.2
-# A prime, so that a crowd of any usual size does not meet the same ones in step.
-JITTERS = 1021
-
-# Full or leaving: when a client should ask again, drawn from this range of milliseconds.
+# A client polls again after a random time from this range of milliseconds: after a drain, and while
+# the hub is full.
 RETRY_MS = (200, 1000)
 FULL_RETRY_MS = (2000, 5000)
 
 
 class Hub:
-    """Every channel that somebody reads, every hold, and the one path from an event to its readers.
+    """The channels in memory, the holds, and the one path from an event to its readers.
 
     Args:
-        store: where the log lives; the hub is its listener.
-        clock: seconds since 1970, for what outlives the process (expiry of tokens).
+        store: the log; the hub is its listener.
+        clock: seconds since 1970, for times that outlive the process, such as expiry of tokens.
         uniform: draws a number between two, for jitter.
-        max_holds: parked requests at one time; beyond it a poll is answered at once and told when
-        to come back.
+        max_holds: the limit of parked requests. Beyond it the hub responds to a poll immediately,
+            and says when to poll again.
     """
 
     def __init__(
@@ -84,19 +79,24 @@ class Hub:
         self.stats = Stats()
         self.max_holds = max_holds
         self.parked = 0
-        # The most at one time, until somebody sets it back.
+        # The maximum since a reader of this figure reset it.
         self.most_parked = 0
         self.draining = False
         self.now: Callable[[], float]
         self.uniform = uniform
-        # Drawn once, and gone through again and again: nobody can tell, and each wait needs one.
-        self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
-        self.shelf = ChannelTable(store.leave, lambda: self.now())
-        self.doubt = FeedMonitor(self)
+        self.jitter = Jitter(uniform)
+        self._factors = self.jitter.factors
+        self.channels = ChannelTable(store.leave, lambda: self.now())
+        self.feed_monitor = FeedMonitor(self.channels, lambda: self.now())
         self.health = Health(store)
-        self.reading = StoreReads(store, self.stats, self.health)
+        self.store_reads = StoreReads(
+            store, self.channels, self.feed_monitor, self.stats, self.health, self._reread_all
+        )
+        self._cold = ColdReads(
+            self.channels, self.feed_monitor, self.store_reads, self._cold_read, self._reread_all
+        )
         self.publishing = Publishing(store, self.stats, self.health, lambda: self.now())
-        self.tracer: Tracer | None = None
+        self.observer: HubObserver | None = None
         self._drained_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -110,283 +110,287 @@ class Hub:
         self.now = self._loop.time
         self.wheel = Wheel(self.now())
         self._due = self.now()
-        self._fanout = Fanout(self._loop, self.stats)
+        self._fanout = Fanout(self._loop, self.stats, self.channels, self.resume)
         self.health.open(self.wheel, self.now)
         await self.store.open(self)
         self._tick()
 
     async def close(self) -> None:
-        """Answer whoever still waits, and close the store."""
+        """Complete the holds that are left, and close the store."""
         await self.drain(0)
         if self._timer is not None:
             self._timer.cancel()
-        await self.reading.close()
+        await self.store_reads.close()
         await self.health.close()
         await self.store.close()
 
     # Polls
 
-    def hold(
-        self, poll: Poll, make: Callable[[Hub, Poll], ChannelHold] = ChannelHold
-    ) -> Reply | ChannelHold:
-        """Answer a poll now, or return the hold that will be completed with its answer. `make` is
-        for a trace, whose holds tell what happens to them.
-        """
-        hold = make(self, poll)
+    def hold(self, poll: Poll, kind: type[ChannelHold] = ChannelHold) -> Reply | ChannelHold:
+        """Reply to a poll now, or return a hold of this `kind` that a later reply completes."""
+        hold = kind(self, poll)
+        observer = self.observer
+        if observer is not None:
+            observer.polled(hold)
         reply = self._begin(hold)
         if reply is None:
             return hold
         hold.done = True
         self.leave(hold)
-        self._count_read(hold, reply)
+        if hold.tallied:
+            self.stats.count_read(hold.poll, reply)
+        if observer is not None and observer.answered(hold, reply):
+            hold.reply = reply
+            return hold
         return reply
 
     def _begin(self, hold: ChannelHold) -> Reply | None:
-        """Register a hold and read for it: its answer, or None if it waits."""
+        """Register a hold and read for it: its reply, or None if it waits."""
         poll = hold.poll
-        wants = poll.wants
+        wants = poll.reads
         if len(wants) == 1 and poll.wait:
             want = wants[0]
-            channel = self.shelf.register(hold, want.channel)
+            channel = self.channels.register(hold, want.channel)
             if channel.ends_at(want.since):
-                # What nearly every poll of a live reader comes to: there is nothing to read yet.
+                # Nearly every poll of a live reader ends here: there is nothing to read yet.
                 assert channel.at is not None
                 return self._park(hold, poll.wait, channel.at)
         else:
-            self._register(hold)
+            self.channels.register_all(hold)
         reads: dict[str, Read] = {}
         for want in wants:
-            read = self.shelf[want.channel].read(want)
+            read = self.channels[want.channel].read(want)
             if read is None:
-                ColdRead(self, hold).start()
+                self._cold.start(hold)
                 return None
             reads[want.channel] = read
-        return self.settle(hold, reads)
+        return self._settle(hold, reads)
 
-    def settle(self, hold: ChannelHold, reads: Mapping[str, Read]) -> Reply | None:
-        """Decide on a registered hold whose reads are current: its answer, or None after parking
-        it.
-        """
+    def _settle(self, hold: ChannelHold, reads: Mapping[str, Read]) -> Reply | None:
+        """Decide on a registered hold with current reads: its reply, or None if it parks."""
         poll = hold.poll
         if hold.tallied:
-            self.count_gaps(reads)
-        reply = poll.answer(reads, AT_ONCE)
+            self.stats.count_gaps(reads)
+        reply = poll.reply(reads, NO_HINT)
         if reply is not None:
             return reply
-        assert poll.wait is not None, "a poll that may not wait has an answer"
-        return self._park(hold, poll.wait, self._position(poll, reads))
+        assert poll.wait is not None, "a poll that may not wait has a reply"
+        return self._park(hold, poll.wait, self.channels.positions(poll, reads))
 
     def _park(self, hold: ChannelHold, wait: int, at: Positions) -> Reply | None:
-        """Let a hold wait where it stands; its answer if it may not, None when it does."""
+        """Let a hold wait at its positions: None, or the reply if it may not wait."""
         now = self.now()
-        # One that had to be read for again does not begin its wait anew.
+        # A hold that was read for again does not begin its wait again.
         begun = hold.parked or now
-        deadline = begun + wait * next(self._jitter)
+        deadline = begun + wait * next(self._factors)
         if hold.counted and self.parked >= self.max_holds:
             self.stats.refused_holds += 1
-            return hold.poll.nothing(at, Hint(self._draw(FULL_RETRY_MS), waited=False))
+            return hold.poll.empty(at, Hint(self.jitter.draw(FULL_RETRY_MS), waited=False))
         if self.draining:
             deadline = min(deadline, self._drained_at)
             if deadline <= now:
-                return hold.poll.nothing(at, Hint(self._draw(RETRY_MS)))
+                return hold.poll.empty(at, Hint(self.jitter.draw(RETRY_MS)))
         if hold.at is None:
-            # Else a former read for it has failed late, while it was read for again.
+            # Else an earlier read has failed late, while a second one was under way.
             self.parked += hold.counted
         hold.at = at
         hold.parked = begun
         if self.parked > self.most_parked:
             self.most_parked = self.parked
         self.wheel.set(hold, deadline)
+        if self.observer is not None:
+            self.observer.parked(hold)
         return None
 
-    def _position(self, poll: Poll, reads: Mapping[str, Read]) -> Positions:
-        if len(reads) == 1:
-            ((name, read),) = reads.items()
-            cursor = poll.position(name, read)
-            shared = self.shelf[name].at
-            # Holds that stand at the end of a channel share one object for it: eight bytes each.
-            return shared if shared is not None and shared.cursor == cursor else At(cursor)
-        return {name: poll.position(name, read) for name, read in reads.items()}
-
-    def _register(self, hold: ChannelHold) -> None:
-        for want in hold.poll.wants:
-            self.shelf.register(hold, want.channel)
-
     def leave(self, hold: ChannelHold) -> None:
-        """Take a hold off its channels and off the wheel. Safe to call for one that is on none."""
+        """Take a hold off its channels and off the wheel. Safe to call again."""
         if hold.at is not None:
             hold.at = None
             self.wheel.clear(hold)
             if hold.counted:
                 self.parked -= 1
                 self.stats.hold_seconds.observe(self.now() - hold.parked)
-        for want in hold.poll.wants:
-            self.shelf.leave(hold, want.channel)
+        for want in hold.poll.reads:
+            self.channels.leave(hold, want.channel)
 
-    def count_gaps(self, reads: Mapping[str, Read]) -> None:
-        """Count the gaps that somebody is about to be told of."""
-        for read in reads.values():
-            if isinstance(read, Gap):
-                self.stats.gaps[read.reason] += 1
-
-    def _count_read(self, hold: ChannelHold, reply: Reply) -> None:
-        if not hold.tallied:
-            return
-        self.stats.delivered += reply.events
-        if reply.events and isinstance(hold.poll.wants[0].since, Cursor):
-            self.stats.recovered += 1
-
-    def answered(self, hold: ChannelHold, reply: Reply) -> None:
-        """Complete a hold with what a read from the store gave."""
-        if hold.complete(reply):
-            self._count_read(hold, reply)
+    def _answer(self, hold: ChannelHold, reply: Reply) -> None:
+        """Complete a hold with the reply of a cold read."""
+        if hold.complete(reply) and hold.tallied:
+            self.stats.count_read(hold.poll, reply)
 
     def dropped(self, hold: Hold) -> None:
-        """Count a client that disconnected before `hold` was answered."""
+        """Count a client that disconnected before `hold` was completed."""
         if not (isinstance(hold, ChannelHold) and not hold.tallied):
             self.stats.dropped += 1
 
     def expire(self, hold: ChannelHold) -> None:
-        """The wait has ended: the ordinary empty answer."""
+        """The deadline of a hold has passed: complete it with an empty reply."""
         if hold.at is None:
-            return  # Completed by what another one's deadline set off.
+            return  # The deadline of another hold has led to its completion.
         if self.draining:
-            self.end(hold, Hint(self._draw(RETRY_MS)))
+            self.end(hold, Hint(self.jitter.draw(RETRY_MS)))
         else:
-            self.doubt.expire(hold)
+            hint = self.feed_monitor.hint(hold, self.store.certain)
+            if hint is not None:
+                self.end(hold, hint)
+            else:
+                ask, now = self.store_reads.events, self.now()
+                ExpiryCheck(hold, self.channels, now, ask, self._checked).start()
+
+    def _checked(self, hold: ChannelHold, moved: list[Channel], hint: Hint) -> None:
+        """The log was read for a hold whose deadline has passed."""
+        if not moved:
+            self.end(hold, hint)
+            return
+        self.stats.repaired += 1
+        for channel in moved:
+            self._reread_all(channel)
 
     def end(self, hold: ChannelHold, hint: Hint) -> None:
-        """Answer a parked hold that there is nothing new."""
+        """Complete a parked hold with an empty reply."""
         assert hold.at is not None
-        if hold.complete(hold.poll.nothing(hold.at, hint)):
+        if hold.complete(hold.poll.empty(hold.at, hint)):
             if self.draining:
                 self.stats.completed_by_drain += hold.tallied
             else:
                 self.stats.completed_by_deadline += hold.tallied
 
     def release(self, hold: ChannelHold) -> None:
-        """Its client asks for something else: the empty answer at once."""
+        """The client has sent another request: complete the hold with an empty reply."""
         assert hold.at is not None
-        if hold.complete(hold.poll.nothing(hold.at, AT_ONCE)):
+        if hold.complete(hold.poll.empty(hold.at, NO_HINT)):
             self.stats.completed_by_newer += hold.tallied
 
     def resume(self, hold: ChannelHold, channel: Channel) -> None:
-        """Put a hold that an event did not answer back to waiting; through the store, if the tail
-        was lost, or has moved on too far to tell.
+        """Let a hold wait on that an event did not complete. If the tail cannot tell its position,
+        read the store.
         """
         at, name = hold.at, channel.name
         assert at is not None
-        wants = (resume(want, at[name]) for want in hold.poll.wants if want.channel == name)
-        if channel in self.shelf and all(map(channel.remembered, wants)):
-            self.shelf.register(hold, name)
+        wants = (resume(want, at[name]) for want in hold.poll.reads if want.channel == name)
+        if channel in self.channels and all(map(channel.remembered, wants)):
+            self.channels.register(hold, name)
             return
         self.reread(hold)
 
     def reread(self, hold: ChannelHold) -> None:
-        """Take a hold out of its wait and read the log for it. Its wait does not begin anew."""
+        """Read the log for a hold that waits. Its deadline stays."""
         at = hold.at
         assert at is not None
         self.parked -= hold.counted
         hold.at = None
         self.wheel.clear(hold)
-        self._register(hold)
-        ColdRead(self, hold, at).start()
+        self.channels.register_all(hold)
+        self._cold.start(hold, at)
 
-    def park_unsure(self, hold: ChannelHold, at: Positions) -> None:
-        """Let a hold wait while nobody can say what the log has: for the feed to be whole again."""
+    def _reread_all(self, channel: Channel) -> None:
+        """Read the log for every hold that waits on a channel."""
+        self.channels.drop_tail(channel)
+        for hold in list(channel.holds):
+            if hold.at is not None and not hold.done:
+                self.reread(hold)
+
+    def _cold_read(self, hold: ChannelHold, result: ColdResult) -> None:
+        """Do what a cold read decided for its hold."""
+        if result.at is not None:
+            self._park_unsure(hold, result.at)
+        elif result.reply is not None:
+            if hold.tallied:
+                self.stats.count_gaps(result.reads)
+            self._answer(hold, result.reply)
+        elif (reply := self._settle(hold, result.reads)) is not None:
+            self._answer(hold, reply)
+
+    def _park_unsure(self, hold: ChannelHold, at: Positions) -> None:
+        """Let a hold wait until the feed is connected, because the log cannot be read."""
         assert hold.poll.wait is not None
         reply = self._park(hold, hold.poll.wait, at)
         if reply is not None:
             hold.complete(reply)
 
-    # What the store tells
+    # Notifications of the store
 
     def wake(self, event: Event) -> None:
-        """An event is in the log: answer whoever waits for it."""
-        channel = self.shelf.get(event.channel)
+        """An event is in the log: complete the holds of its channel."""
+        channel = self.channels.get(event.channel)
+        if self.observer is not None:
+            self.observer.woken(event, len(channel.holds) if channel else 0)
         if channel is None:
             return
-        self.shelf.push(channel, event)
+        self.channels.push(channel, event)
         if channel.holds:
             self._fanout.start(channel)
 
     def receipt(self, name: str, cursor: Cursor | None) -> None:
         """This process has a receipt for `cursor`, or for a delete."""
-        self.doubt.receipt(name, cursor)
+        self.feed_monitor.receipt(name, cursor)
 
     def forget(self, name: str) -> None:
-        """A channel was deleted: whoever waits on it is told at once."""
-        channel = self.shelf.get(name)
+        """A channel was deleted: complete its holds with the problem."""
+        channel = self.channels.get(name)
         if channel is None:
             return
-        self.shelf.drop_tail(channel)
+        self.channels.drop_tail(channel)
         channel.early = None
         for hold in list(channel.holds):
-            if hold.at is not None and hold.complete(hold.poll.refuse(deleted(name))):
+            if hold.at is not None and hold.complete(hold.poll.error(deleted(name))):
                 self.stats.completed_by_delete += hold.tallied
 
     def lost(self) -> None:
-        """The store may not tell of events any more."""
-        self.doubt.lost()
+        """The store's feed has disconnected."""
+        self.feed_monitor.lost()
 
     def restored(self) -> None:
-        """The store tells of events again."""
-        self.doubt.restored()
+        """The store's feed is connected again: read every channel that has holds."""
+        self.feed_monitor.restored()
+        for channel in self.channels:
+            self._reread_all(channel)
+
+    # Publishing
 
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        """Append events; `done` gets their outcomes, in order, when the store settled all."""
+        """Append events, counted and observed; `done` gets their outcomes, in order, when the store
+        has settled all.
+        """
+        if self.observer is not None:
+            done = self.observer.published(appends, done)
         self.publishing.publish(appends, done)
 
-    # Cold channels
+    def record(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        """Append events of the server itself, such as used tickets. They are no publishes, so they
+        are neither counted nor observed.
+        """
+        self.store.append(appends, done)
 
-    def ask_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
-        """Load a channel's tail from the store; `done` gets what failed, or None."""
-        TailRead(self.reading, self.shelf, self.stats, channel, done).start()
-
-    def ask_events(self, want: ChannelRead, done: Callable[[Read | StoreError], None]) -> None:
-        """Read from the store what a tail does not hold."""
-        channel = self.shelf[want.channel]
-        if channel.due is not None:
-            self.doubt.overdue(channel)
-        tail = channel.tail
-        # Who knows of an event shares no read that may have begun before it.
-        known = (tail, tail.cursor if tail else None, channel.due, want.tags)
-        self.reading.events(want.channel, want.since, want.limit, done, known)
+    async def recorded(self, *appends: Append) -> list[Outcome]:
+        """Append events of the server itself, and wait for their outcomes."""
+        return await append(self.store, *appends)
 
     # Time
 
     def _tick(self) -> None:
         now = self.now()
         self.stats.loop_lag.observe(max(0.0, now - self._due))
-        # First of all, so that the wheel turns on whatever a driver does.
+        # First, so that the wheel turns on even if a driver raises.
         self._due = now + TICK_SECONDS
         self._timer = self._loop.call_at(self._due, self._tick)
         for entry in self.wheel.turn(now):
             entry.expire()
-        self.shelf.sweep()
-
-    def pick(self, choices: Sequence[int]) -> int:
-        """One of the choices, at random: what spreads a crowd."""
-        return choices[min(int(self.uniform(0, len(choices))), len(choices) - 1)]
-
-    def _draw(self, bounds: tuple[int, int]) -> int:
-        return round(self.uniform(*bounds))
+        self.channels.sweep()
 
     async def drain(self, seconds: float) -> None:
-        """Answer every hold over about `seconds`, with a jittered hint of when to come back. New
-        polls are held no longer.
-
-        Safe to call again; a shorter drain hurries a longer one on.
+        """Complete every hold within about `seconds`, with a random time to poll again. New polls
+        wait no longer than that. Safe to call again; a shorter drain replaces a longer one.
         """
         self.draining = True
         self._drained_at = self.now() + seconds
-        await let_go(self, self._drained_at)
+        await complete_holds(self.wheel, self.now, self._drained_at)
 
     def holds_on(self, name: str) -> int:
-        """How many requests wait on a channel."""
-        channel = self.shelf.get(name)
+        """The number of holds on a channel."""
+        channel = self.channels.get(name)
         return len(channel.holds) if channel else 0
 
     def __repr__(self) -> str:
         draining = ", draining" if self.draining else ""
-        return f"<Hub {self.parked} holds, {self.shelf!r}{draining}>"
+        return f"<Hub {self.parked} holds, {self.channels!r}{draining}>"

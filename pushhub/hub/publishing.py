@@ -1,4 +1,4 @@
-"""Publishes on their way to the store: how they end is counted, and how long they take."""
+"""Publishes on their way to the store: counts their results, and measures their time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Publishing:
-    """The publishes that the store has not settled."""
+    """The publishes that the store has not settled yet."""
 
     __slots__ = ("_begun", "_count", "_health", "_now", "_stats", "_store")
 
@@ -31,7 +31,7 @@ class Publishing:
         self._begun: dict[int, float] = {}
 
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        """Append events; `done` gets their outcomes, in order, when the store settled all."""
+        """Append events; `done` gets their outcomes, in order, when the store has settled all."""
         self._count = number = self._count + 1
         self._begun[number] = begun = self._now()
 
@@ -46,7 +46,7 @@ class Publishing:
         self._store.append(appends, settled)
 
     def lag(self) -> float:
-        """For how many seconds the oldest publish has waited for the store."""
+        """The seconds that the oldest publish has waited for the store."""
         oldest = next(iter(self._begun.values()), None)
         return 0.0 if oldest is None else self._now() - oldest
 

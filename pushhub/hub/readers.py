@@ -1,34 +1,36 @@
-"""Who waits on a channel: the holds of this process, and what is known of their clients."""
+"""The readers of a channel: the holds of this process, and their clients as far as known."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pushhub.hub.hold import ConsoleHold, Hold
+from pushhub.hub.channel_hold import ConsoleHold
+from pushhub.hub.hold import Hold
 from pushhub.polls.feed import FeedPoll
 from pushhub.polls.value import ValuePoll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.hub.hold import ChannelHold, Driver
-    from pushhub.hub.hub import Hub
+    from pushhub.hub.channel_hold import ChannelHold
+    from pushhub.hub.channels import ChannelTable
+    from pushhub.hub.hold import Driver
 
-# What is shown of a subject; a token may have any.
+# Characters of a subject that are shown; a token may have any length.
 MAX_SUBJECT = 255
 
 
 class ClientInfo(NamedTuple):
-    """Who asks, as far as it is known: the address that the connection comes from, and the subject
-    of the token or the name of the key.
+    """A client as far as known: the address of its connection, and the subject of its token or the
+    name of its key.
     """
 
     address: str = ""
     subject: str = ""
 
 
-NOBODY = ClientInfo()
+UNKNOWN_CLIENT = ClientInfo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,22 @@ class Reader:
     kind: str
     subject: str
     since: float
-    """When it began to read, on the hub's clock."""
+    """When the client began to read, on the hub's clock."""
     addresses: Callable[[], set[str]]
-    """Where its requests come from now."""
+    """The current addresses of its requests."""
 
     @property
     def client(self) -> ClientInfo:
-        """The reader as it is shown: several addresses in one text."""
+        """The client as it is shown, with several addresses in one text."""
         return ClientInfo(", ".join(sorted(self.addresses())), self.subject[:MAX_SUBJECT])
 
 
 def client_of(hold: ChannelHold, driver: Driver | None = None) -> ClientInfo:
-    """Whom a hold answers, through the `driver` that writes it.
+    """The client of a hold, from the `driver` that writes its reply.
 
-    A driver with a `transport` or an `address` tells the address, one with a `reader` all. Its
-    `manner` tells the subject, but only of polls that it remembers by their headers: what else
-    comes on the same connection may be another's.
+    A driver with a `transport` or an `address` has the address, one with a `reader` has everything.
+    Its `manner` has the subject, but only for polls that the driver remembers by their headers:
+    other requests on the same connection may belong to another client.
     """
     found = _last_driver(hold, driver)
     if isinstance(reader := getattr(found, "reader", None), Reader):
@@ -77,34 +79,32 @@ def _last_driver(hold: ChannelHold, driver: Driver | None = None) -> Any:
     return found
 
 
-def readers_on(hub: Hub, channel: str) -> int:
-    """How many requests wait on a channel. Those of consoles are left out."""
-    found = hub.shelf.get(channel)
+def readers_on(channels: ChannelTable, channel: str) -> int:
+    """The number of requests that wait on a channel, without those of consoles."""
+    found = channels.get(channel)
     if found is None:
         return 0
     return len(found.holds) - sum(type(hold) is ConsoleHold for hold in found.holds)
 
 
-def holders(hub: Hub, channel: str, limit: int) -> list[dict[str, Any]]:
-    """At most `limit` of the holds that wait on a channel: client, kind, and for how many seconds
-    it has been reading. A stream has been reading since it began, however many events it got. The
-    requests of consoles are left out.
+def holders(channels: ChannelTable, now: float, channel: str, limit: int) -> list[dict[str, Any]]:
+    """At most `limit` holds of a channel: client, kind, and seconds of reading. For a stream these
+    are the seconds since it began. The requests of consoles are left out.
     """
-    found = hub.shelf.get(channel)
+    found = channels.get(channel)
     if found is None:
         return []
-    now = hub.now()
     listed: list[dict[str, Any]] = []
     for hold in found.holds:
         if len(listed) == limit:
             break
         if type(hold) is ConsoleHold:
             continue
-        who, last = client_of(hold), _last_driver(hold)
+        client, last = client_of(hold), _last_driver(hold)
         kind, since = hold.poll.kind, getattr(last, "begun", None) or hold.parked
         if isinstance(reader := getattr(last, "reader", None), Reader):
             kind, since = reader.kind, reader.since
         waited = round(now - since, 1) if since else 0.0
-        one = {"kind": kind, "waited": waited, "client": who.address}
-        listed.append(one | ({"subject": who.subject} if who.subject else {}))
+        one = {"kind": kind, "waited": waited, "client": client.address}
+        listed.append(one | ({"subject": client.subject} if client.subject else {}))
     return listed

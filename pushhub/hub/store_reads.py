@@ -1,4 +1,4 @@
-"""Reads that memory cannot answer: each is put to the store once, for all who ask for it."""
+"""Reads of the store: one read serves all polls that need it at the same time."""
 
 from __future__ import annotations
 
@@ -7,69 +7,100 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from pushhub.hub.tail import MAX_TAIL_EVENTS
+from pushhub.hub.tail_read import TailRead
 from pushhub.store.base import StoreError
+from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from pushhub.http.response import Reply
     from pushhub.hub.channel import Channel
+    from pushhub.hub.channels import ChannelTable
+    from pushhub.hub.feed_monitor import FeedMonitor
     from pushhub.hub.health import Health
     from pushhub.hub.stats import Stats
-    from pushhub.log.cursor import Since
     from pushhub.log.read import Read
-    from pushhub.polls.base import Poll
+    from pushhub.polls.base import ChannelRead, Poll
     from pushhub.store.base import Store
 
-Taker = Callable[["Read | StoreError"], None]
+ReadCallback = Callable[["Read | StoreError"], None]
 
 
 class StoreReads:
-    """Shared reads under way. Each is one short task, however many wait for its result."""
+    """Shared reads under way. Each is one short task, for any number of waiting polls.
 
-    __slots__ = ("_answers", "_health", "_stats", "_store", "_takers", "_tasks")
+    `outdated` reads the log for all holds of a channel whose tail missed events.
+    """
 
-    def __init__(self, store: Store, stats: Stats, health: Health) -> None:
+    __slots__ = (
+        "_callbacks",
+        "_channels",
+        "_feed_monitor",
+        "_health",
+        "_outdated",
+        "_replies",
+        "_stats",
+        "_store",
+        "_tasks",
+    )
+
+    def __init__(
+        self,
+        store: Store,
+        channels: ChannelTable,
+        feed_monitor: FeedMonitor,
+        stats: Stats,
+        health: Health,
+        outdated: Callable[[Channel], None],
+    ) -> None:
+        self._channels = channels
+        self._feed_monitor = feed_monitor
+        self._outdated = outdated
         self._health = health
         self._store = store
         self._stats = stats
-        self._takers: dict[Hashable, list[Taker]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        # While the takers of a read are told: its answers, by what the polls share. Each keeps its
-        # read alive, so that no other can come to have the same identity.
-        self._answers: dict[Hashable, tuple[Read, Reply | None]] | None = None
+        self._callbacks: dict[Hashable, list[ReadCallback]] = {}
+        self._tasks = TaskSet()
+        # While the callbacks of a read run: its replies, by the variant of the polls. Each keeps
+        # its read alive, so that no other object can get the same identity.
+        self._replies: dict[Hashable, tuple[Read, Reply | None]] | None = None
 
-    def events(
-        self, channel: str, since: Since, limit: int, take: Taker, known: Hashable = None
-    ) -> None:
-        """Read events after `since`. `known` is what memory says of the channel: who knows of an
-        event, or of a delete, does not share a read that may have begun before it.
-        """
-        key = (channel, since, limit, known)
-        if self._first(key, take):
-            self._run(key, self._store.read(channel, since, limit))
+    def load_tail(self, channel: Channel, done: Callable[[StoreError | None], None]) -> None:
+        """Load a channel's tail from the store; `done` gets the error, or None."""
+        TailRead(self, self._channels, self._stats, channel, done).start()
 
-    def tail(self, channel: Channel, take: Taker) -> None:
-        """Read the end of a channel's log. Events that come meanwhile are kept beside it as
-        `early`.
-        """
-        if self._first(channel, take):
+    def events(self, want: ChannelRead, callback: ReadCallback) -> None:
+        """Read from the store what a tail does not hold."""
+        channel = self._channels[want.channel]
+        if channel.due is not None and self._feed_monitor.is_overdue(channel):
+            self._stats.repaired += 1
+            self._outdated(channel)
+        tail = channel.tail
+        # A reader that knows of an event, or of a delete, shares no read that may have begun before
+        # it.
+        known = (tail, tail.cursor if tail else None, channel.due, want.tags)
+        key = (want.channel, want.since, want.limit, known)
+        if self._first(key, callback):
+            self._run(key, self._store.read(want.channel, want.since, want.limit))
+
+    def tail(self, channel: Channel, callback: ReadCallback) -> None:
+        """Read the end of a channel's log. Events that arrive meanwhile are kept as `early`."""
+        if self._first(channel, callback):
             channel.early = []
             self._run(channel, self._store.tail(channel.name, MAX_TAIL_EVENTS))
 
     def asks(self, channel: Channel) -> bool:
         """Whether the end of this channel's log is being read."""
-        return channel in self._takers
+        return channel in self._callbacks
 
-    def _first(self, key: Hashable, take: Taker) -> bool:
-        takers = self._takers.setdefault(key, [])
-        takers.append(take)
-        return len(takers) == 1
+    def _first(self, key: Hashable, callback: ReadCallback) -> bool:
+        callbacks = self._callbacks.setdefault(key, [])
+        callbacks.append(callback)
+        return len(callbacks) == 1
 
     def _run(self, key: Hashable, read: Coroutine[None, None, Read]) -> None:
-        task = asyncio.get_running_loop().create_task(self._settle(key, read))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._settle(key, read))
 
     async def _settle(self, key: Hashable, read: Coroutine[None, None, Read]) -> None:
         result: Read | StoreError
@@ -78,33 +109,32 @@ class StoreReads:
         try:
             result = await read
         except StoreError as error:
-            # Its traceback names this frame, which names the error.
+            # Its traceback refers to this frame, which refers to the error.
             result = error.with_traceback(None)
             self._stats.read_failed += 1
         self._stats.read_seconds.observe(loop.time() - begun)
         self._health.read(result if isinstance(result, StoreError) else None)
-        self._answers = {}
-        for take in self._takers.pop(key):
-            take(result)
-        self._answers = None
+        self._replies = {}
+        for callback in self._callbacks.pop(key):
+            callback(result)
+        self._replies = None
 
-    def answer(self, poll: Poll, reads: Mapping[str, Read]) -> Reply | None:
-        """What `poll` makes of `reads`; made once for all takers of a read who are told the same,
-        for it may be a megabyte.
+    def reply(self, poll: Poll, reads: Mapping[str, Read]) -> Reply | None:
+        """The reply of `poll` to `reads`. All polls of one variant share it, for it may have a
+        megabyte.
         """
-        answers = self._answers
-        if answers is None or len(reads) != 1 or poll.variant is None:
-            return poll.answer(reads)
+        replies = self._replies
+        if replies is None or len(reads) != 1 or poll.variant is None:
+            return poll.reply(reads)
         (read,) = reads.values()
         key = (poll.variant, id(read))
-        if key not in answers:
-            answers[key] = (read, poll.answer(reads))
-        return answers[key][1]
+        if key not in replies:
+            replies[key] = (read, poll.reply(reads))
+        return replies[key][1]
 
     async def close(self) -> None:
-        """Wait for what is under way."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait for the reads that are under way."""
+        await self._tasks.wait()
 
     def __len__(self) -> int:
-        return len(self._takers)
+        return len(self._callbacks)

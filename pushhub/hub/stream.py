@@ -1,6 +1,4 @@
-"""A stream is a loop of holds: an opening answer, then part after part, each from a poll of its
-own.
-"""
+"""A stream is a loop of holds: an opening response, then parts, each from its own poll."""
 
 from __future__ import annotations
 
@@ -10,39 +8,51 @@ from pushhub.http.response import Part, Response
 from pushhub.polls.base import Poll
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.http.response import Reply
     from pushhub.hub.hold import Hold
-    from pushhub.hub.hub import Hub
 
 
-class Turning(Poll, Protocol):
-    """A poll of which there is a next one."""
+class StreamPoll(Poll, Protocol):
+    """A poll of a stream: it has a next one."""
 
-    def turn(self, part: Part) -> Turning:
-        """The poll that goes on where `part` left the reader."""
+    def turn(self, part: Part) -> StreamPoll:
+        """The poll from the reader's position after `part`."""
+
+
+class PollReader(Protocol):
+    """The part of the hub that a stream calls."""
+
+    clock: Callable[[], float]
+    now: Callable[[], float]
+
+    def hold(self, poll: Poll) -> Reply | Hold:
+        """Answer a poll now, or return the hold that the reply will complete."""
 
 
 class EventStream:
-    """What a driver needs to stream: write `opening`, then ask for one step after the other.
+    """A response in parts: a driver writes `opening`, and then calls `next` for each step.
 
-    The driver asks when the last part has left its buffer, so a slow reader is read for slowly and
-    nothing piles up.
+    The driver calls it when the last part has left its buffer. So a slow reader slows its own
+    reads, and no parts pile up.
     """
 
     __slots__ = ("begun", "expires", "hub", "opening", "poll")
 
     def __init__(
-        self, hub: Hub, opening: Response, poll: Turning, expires: float | None = None
+        self, hub: PollReader, opening: Response, poll: StreamPoll, expires: float | None = None
     ) -> None:
         self.hub = hub
-        # Each turn is a hold of its own; the reader has been here since then.
+        # Each turn has its own hold; this is the time of the first.
         self.begun = hub.now()
         self.opening = opening
         self.poll = poll
         self.expires = expires
 
     def leave(self) -> None:
-        """The reader has gone while nothing was awaited: it was slow to read. (Else the hold that
-        is awaited is dropped.)
+        """The client has disconnected between two steps, because it was slow to read. (During a
+        step its hold is dropped.)
         """
 
     def next(self, written: Part | None) -> Part | Hold | None:
@@ -54,9 +64,8 @@ class EventStream:
                 return None
             self.poll = self.poll.turn(written)
         if self.expires is not None and self.hub.clock() >= self.expires:
-            # The token that opened the stream is no longer good; the reader comes back with a new
-            # one.
+            # The token of the stream has expired; the client reconnects with a new one.
             return None
         step = self.hub.hold(self.poll)
-        assert not isinstance(step, Response), "a poll of a stream is answered with parts"
+        assert not isinstance(step, Response), "the reply to a poll of a stream is a part"
         return step

@@ -1,6 +1,6 @@
-"""Following a channel of pushhub's own: a loop of holds, whose events are handed to a function.
+"""A subscription inside the server: a loop of holds that hands each event to a function.
 
-Every event of the log comes, in order, outages or not; where some may have been lost, that is told.
+Every event of the log arrives in order, also after an outage. The subscriber is notified of a gap.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushhub.http.response import Part
-from pushhub.hub.hold import Hold, InternalHold
+from pushhub.hub.channel_hold import InternalHold
+from pushhub.hub.hold import Hold
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, At, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, At, ChannelPoll, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,72 +26,69 @@ if TYPE_CHECKING:
     from pushhub.hub.stream import EventStream
     from pushhub.log.event import Event
 
-# The longest that the hub grants; the wait begins anew when it ends.
+# The longest wait that the hub grants; another one follows.
 WAIT_SECONDS = 55
-# What a tail in memory can answer at once.
+# A tail in memory has so many events.
 LIMIT = 100
-# When the store cannot be read, or a deleted channel is to be followed anew.
+# The pause before the next poll when the store cannot be read, or the channel was deleted.
 RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Part):
-    """What a follower's poll is answered with: a read, or why there was none."""
+class SubscriptionReply(Part):
+    """The reply to the poll of a subscription: a read, or a problem."""
 
     read: Read | None = None
     problem: Problem | None = None
 
 
-class Next:
-    """A poll of one channel's next events, for a follower."""
+class SubscriptionPoll(ChannelPoll):
+    """A poll of the next events of one channel."""
 
-    __slots__ = ("wants",)
+    __slots__ = ()
     kind = "pushhub itself"
     wait = WAIT_SECONDS
     variant = None
 
     def __init__(self, channel: str, since: Since) -> None:
-        self.wants = (ChannelRead(channel, since, LIMIT),)
+        self.reads = (ChannelRead(channel, since, LIMIT),)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Told | None:
-        read = reads[self.wants[0].channel]
-        return Told(b"", read=read) if isinstance(read, Gap) or read.events else None
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> SubscriptionReply | None:
+        read = reads[self.reads[0].channel]
+        return SubscriptionReply(b"", read=read) if isinstance(read, Gap) or read.events else None
 
-    def position(self, channel: str, read: Read) -> Cursor:
-        return read.latest if isinstance(read, Gap) else read.cursor
+    def empty(self, at: Positions, hint: Hint) -> SubscriptionReply:
+        page = Page((), at[self.reads[0].channel], up_to_date=hint.retry_ms is None)
+        return SubscriptionReply(b"", read=page)
 
-    def nothing(self, at: Positions, hint: Hint) -> Told:
-        page = Page((), at[self.wants[0].channel], up_to_date=hint.retry_ms is None)
-        return Told(b"", read=page)
-
-    def refuse(self, problem: Problem) -> Told:
-        return Told(b"", problem=problem)
+    def error(self, problem: Problem) -> SubscriptionReply:
+        return SubscriptionReply(b"", problem=problem)
 
 
-class Standing(InternalHold):
-    """A follower's hold. It takes what an event brings and stays on its channel, which is a third
-    of the work of leaving and coming back; only an end of its wait, a doubt of the hub or a deleted
-    channel completes it.
+class SubscriptionHold(InternalHold):
+    """The hold of a subscription. It takes an event and stays on its channel, which is a third of
+    the work of leaving and registering again. Only the end of its wait, a read of the log or a
+    deleted channel completes it.
     """
 
     __slots__ = ()
 
     def complete(self, reply: Response | Part | EventStream) -> bool:
         follow = self.driver
-        page = reply.read if isinstance(reply, Told) else None
+        page = reply.read if isinstance(reply, SubscriptionReply) else None
         if self.at is None or not isinstance(page, Page) or not isinstance(follow, Subscription):
             return super().complete(reply)
         if not page.events or not page.up_to_date:
             return super().complete(reply)
-        channel = self.hub.shelf.register(self, self.poll.wants[0].channel)
+        channel = follow.hub.channels.register(self, self.poll.reads[0].channel)
         at = channel.at
         self.at = at if at is not None and at.cursor == page.cursor else At(page.cursor)
         follow.take(page)
         return True
 
 
-class Untallied(Standing):
-    """A follower's hold of which the statistics know nothing: the console's own."""
+class UncountedHold(SubscriptionHold):
+    """The hold of the console's own subscription, which the statistics leave out."""
 
     __slots__ = ()
 
@@ -101,11 +99,11 @@ class Subscription:
     """Reads a channel from `since` on, and hands each event to `take`, in order, until stopped.
 
     Args:
-        lost: is told of a gap, after which it goes on at the channel's end. Without it, what is
-            still kept is read from its beginning.
-        gone: is told when the channel is deleted; it may come again.
-        reader: describes the client that the events are for, if there is one.
-        make: the class of its holds.
+        lost: is called for a gap; the subscription goes on at the channel's end. Without `lost` it
+            goes on at the oldest event that is kept.
+        gone: is called when the channel is deleted; the channel may exist again later.
+        reader: describes the client that receives the events, if there is one.
+        kind: the class of the holds.
     """
 
     __slots__ = (
@@ -113,11 +111,11 @@ class Subscription:
         "_channel",
         "_gone",
         "_hold",
-        "_hub",
+        "_kind",
         "_lost",
-        "_make",
         "_take",
         "_timer",
+        "hub",
         "reader",
         "since",
         "stopped",
@@ -133,31 +131,30 @@ class Subscription:
         lost: Callable[[], None] | None = None,
         gone: Callable[[], None] | None = None,
         reader: Reader | None = None,
-        make: type[Standing] = Standing,
+        kind: type[SubscriptionHold] = SubscriptionHold,
     ) -> None:
         self.reader = reader
-        self._make = make
-        self._hub = hub
+        self._kind = kind
+        self.hub = hub
         self._channel = channel
         self._take = take
         self._lost = lost
         self._gone = gone
         self._hold: Hold | None = None
-        # What is to be done once it has come so far.
+        # The functions to call once the subscription has reached a cursor.
         self._behind: list[tuple[Cursor, Callable[[], None]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self.since = since
         self.stopped = False
 
     async def begin(self) -> None:
-        """Begin where the channel ends now: of what is appended after this returns, nothing passes
-        by.
+        """Begin at the channel's end. After this returns, no event is missed.
 
         Raises:
             StoreError: the store cannot be read now.
         """
         if not isinstance(self.since, Cursor):
-            read = await self._hub.store.read(self._channel, self.since, 1)
+            read = await self.hub.store.read(self._channel, self.since, 1)
             self.since = read.cursor if isinstance(read, Page) else read.latest
         if not self.stopped:
             self.start()
@@ -165,8 +162,8 @@ class Subscription:
     def start(self) -> None:
         """Begin, or go on."""
         self._timer = None
-        while not self.stopped and not self._hub.draining:
-            reply = self._hub.hold(Next(self._channel, self.since), self._make)
+        while not self.stopped and not self.hub.draining:
+            reply = self.hub.hold(SubscriptionPoll(self._channel, self.since), self._kind)
             if isinstance(reply, Hold):
                 self._hold = reply
                 reply.attach(self)
@@ -175,14 +172,14 @@ class Subscription:
                 return
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
-        """The hold was completed: a follower is a driver."""
+        """Take the reply of a hold, as its driver."""
         self._hold = None
         if not self.stopped and self._took(reply):
             self.start()
 
     def _took(self, reply: Response | Part | EventStream) -> bool:
-        """Take in what was read; whether to go on at once."""
-        assert isinstance(reply, Told)
+        """Take a reply; whether to poll again immediately."""
+        assert isinstance(reply, SubscriptionReply)
         read = reply.read
         if read is None:
             assert reply.problem is not None
@@ -200,7 +197,7 @@ class Subscription:
         return True
 
     def take(self, page: Page) -> None:
-        """Hand on what was read."""
+        """Hand on the events of a page."""
         self.since = page.cursor
         for event in page.events:
             if self.stopped:
@@ -210,10 +207,10 @@ class Subscription:
             self._catch_up()
 
     def after(self, cursor: Cursor, do: Callable[[], None]) -> None:
-        """Call `do` once what was appended up to `cursor` has been handed on: at once if it was, or
-        if nobody can say when it will be, because nothing is told now.
+        """Call `do` once the events up to `cursor` were handed on: immediately if they were, or
+        if the store sends no events now.
         """
-        since, hub = self.since, self._hub
+        since, hub = self.since, self.hub
         behind = (
             isinstance(since, Cursor)
             and since.epoch == cursor.epoch
@@ -230,7 +227,7 @@ class Subscription:
             self.after(cursor, do)
 
     def _later(self) -> None:
-        if not self.stopped and not self._hub.draining:
+        if not self.stopped and not self.hub.draining:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(RETRY_SECONDS, self.start)
 

@@ -1,25 +1,25 @@
-"""The recent end of one channel's log, in memory: what answers nearly every poll."""
+"""The recent end of one channel's log, in memory; it serves nearly every poll."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Since, Start
-from pushhub.log.read import MAX_ANSWER_BYTES, Page, clip
+from pushhub.log.read import MAX_RESPONSE_BYTES, Page, clip
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event
 
 # A reader that missed more asks the store.
 MAX_TAIL_EVENTS = RECENT_EVENTS
-MAX_TAIL_BYTES = MAX_ANSWER_BYTES
+MAX_TAIL_BYTES = MAX_RESPONSE_BYTES
 
 
 class Tail:
     """The last events of a channel, contiguous, and the position after them.
 
-    It answers what it holds. It never says that something is lost: what it cannot answer is put to
-    the store.
+    A tail serves the events that it holds. It never declares a loss: for all else the hub reads the
+    store.
     """
 
     __slots__ = ("cursor", "events", "size")
@@ -30,8 +30,8 @@ class Tail:
         self.size = sum(event.size for event in page.events)
 
     def push(self, event: Event) -> bool:
-        """Take in a new event; False if it does not follow the last one, so that the tail is no
-        tail any more.
+        """Append a new event; False if it does not follow the last one, so that this is no tail any
+        more.
         """
         cursor = self.cursor
         if event.epoch != cursor.epoch:
@@ -58,7 +58,7 @@ class Tail:
         self.size = left
 
     def read(self, since: Since, limit: int) -> Page | None:
-        """The events after `since`; None when only the store can tell."""
+        """The events after `since`; None when only the store has them."""
         cursor = self.cursor
         events = self.events
         if since is Start.NOW or (not events and isinstance(since, Start)):

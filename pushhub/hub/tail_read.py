@@ -16,38 +16,38 @@ if TYPE_CHECKING:
     from pushhub.hub.store_reads import StoreReads
     from pushhub.log.read import Read
 
-# How often the end of a log is read again because events or a delete that came meanwhile do not fit
-# to it: each time it needs another of them, so ten in a row are no chance.
+# How often the end of a log is read again because events or a delete that arrived meanwhile do not
+# follow it. Each time needs another one of them, so ten in a row are no coincidence.
 MAX_TAIL_READS = 10
 
 
 class TailRead:
-    """One request for a channel's tail; `done` gets what failed, or None.
+    """One request for a channel's tail; `done` gets the error, or None.
 
-    An object and not a closure: a closure that asks again names itself, and the cycle would keep
-    the pages that it was given.
+    This is an object and not a closure: a closure that repeats itself is a reference cycle, which
+    would keep the pages in memory.
     """
 
-    __slots__ = ("_channel", "_done", "_reading", "_shelf", "_stats", "_tries")
+    __slots__ = ("_channel", "_channels", "_done", "_reads", "_stats", "_tries")
 
     def __init__(
         self,
-        reading: StoreReads,
-        shelf: ChannelTable,
+        reads: StoreReads,
+        channels: ChannelTable,
         stats: Stats,
         channel: Channel,
         done: Callable[[StoreError | None], None],
     ) -> None:
-        self._reading = reading
-        self._shelf = shelf
+        self._reads = reads
+        self._channels = channels
         self._stats = stats
         self._channel = channel
         self._done = done
         self._tries = MAX_TAIL_READS
 
     def start(self) -> None:
-        """Ask the store; with others, if they ask already."""
-        self._reading.tail(self._channel, self._take)
+        """Read the store, or share a read that is under way."""
+        self._reads.tail(self._channel, self._take)
 
     def _take(self, result: Read | StoreError) -> None:
         channel = self._channel
@@ -65,6 +65,6 @@ class TailRead:
             self._done(StoreUnavailable("The channel's end could not be read; try again."))
 
     def _loads(self, read: Read) -> bool:
-        """Whether the read became the tail. A read that is repeated already was not good enough."""
+        """Whether the read became the tail. A read that is being repeated did not suffice."""
         assert not isinstance(read, Gap), "the end of a log is never a gap"
-        return not self._reading.asks(self._channel) and self._shelf.load(self._channel, read)
+        return not self._reads.asks(self._channel) and self._channels.load(self._channel, read)

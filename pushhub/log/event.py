@@ -132,7 +132,7 @@ class Event:
     when channel, epoch and offset are.
     """
 
-    # Not a dataclass: `json` is built once and shared by every answer that carries the event.
+    # Not a dataclass: `json` is built once and shared by every response with the event.
     __slots__ = (
         "__dict__",
         "channel",
@@ -207,7 +207,7 @@ class Event:
 
     @cached_property
     def json_with_channel(self) -> bytes:
-        """`json` with the channel's name in front, as an answer about many channels lists it."""
+        """`json` with the channel's name in front, as in a response about many channels."""
         return self._with_channel(self.json)
 
     def json_with_channel_in(self, epoch: str) -> bytes:
@@ -236,7 +236,7 @@ class Event:
 
     @property
     def size(self) -> int:
-        """About how many bytes the event adds to an answer."""
+        """The approximate bytes that the event adds to a response."""
         return len(self.data) + 200
 
     @property

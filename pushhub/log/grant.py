@@ -11,7 +11,7 @@ from pushhub.log.channel import ChannelNameError, Patterns
 
 
 class Action(StrEnum):
-    """What somebody wants to do with a channel."""
+    """A kind of access to a channel."""
 
     READ = "read"
     PUBLISH = "publish"
@@ -19,7 +19,7 @@ class Action(StrEnum):
 
 
 class GrantError(ValueError):
-    """The claim cannot be read; the message is a sentence for whoever made it."""
+    """The claim cannot be read; the message is a sentence for its author."""
 
 
 NO_PATTERNS = Patterns()

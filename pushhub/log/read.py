@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
 
-# One answer. A phone parses a megabyte of JSON without a visible pause; a proxy buffers it.
-MAX_ANSWER_BYTES = 1024 * 1024
-MAX_ANSWER_EVENTS = 1000
+# One response. A phone parses a megabyte of JSON without a visible pause; a proxy buffers it.
+MAX_RESPONSE_BYTES = 1024 * 1024
+MAX_RESPONSE_EVENTS = 1000
 
 
 class Reason(StrEnum):
-    """Why events between a cursor and the log may be lost to its owner."""
+    """The reason why events after a cursor may be lost."""
 
     EPOCH = "epoch"
     """The cursor is of another life of the log."""
@@ -43,7 +43,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A proven or possible loss, always told; `oldest` and `latest` are where one can go on."""
+    """A proven or possible loss, of which each reader is notified. A reader goes on at `oldest` or
+    at `latest`.
+    """
 
     reason: Reason
     oldest: Cursor
@@ -54,13 +56,13 @@ Read = Page | Gap
 
 
 def clip(events: Sequence[Event], limit: int) -> Sequence[Event]:
-    """The longest start of `events` that fits one answer, but at least one event.
+    """The longest start of `events` that fits one response, but at least one event.
 
-    An answer has `limit` events and about 1 MiB.
+    A response has `limit` events and about 1 MiB.
     """
     size = 0
     for count, event in enumerate(events):
         size += event.size
-        if count == limit or (size > MAX_ANSWER_BYTES and count):
+        if count == limit or (size > MAX_RESPONSE_BYTES and count):
             return events[:count]
     return events

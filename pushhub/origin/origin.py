@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,10 @@ from pushhub.origin.misdirected import Misdirected
 from pushhub.origin.routes import RouteMatch, Routes
 from pushhub.origin.shared.notifications import Notifications
 from pushhub.origin.shared.table import ResourceTable
+from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
 
     from pushhub.http.response import Response
@@ -38,7 +39,7 @@ class Origin:
         self.connect_seconds = settings.origin_connect_seconds
         self._prefix = settings.prefix + "/"
         self.misdirected = Misdirected(settings.prefix)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self.client = OriginClient(
             settings.origin_connect_seconds, settings.origin_seconds, settings.origin_connections
         )
@@ -80,10 +81,7 @@ class Origin:
 
     def keep(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run something in a task of its own, until it ends or pushhub does."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._tasks.spawn(work)
 
     def open(self) -> None:
         """Begin to ask, and listen to notifications. The hub is open."""
@@ -99,8 +97,6 @@ class Origin:
             self.notices.close()
         if self.grip is not None:
             self.grip.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        self._tasks.cancel()
+        await self._tasks.wait()
         self.client.close()

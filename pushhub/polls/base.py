@@ -1,8 +1,8 @@
-"""A poll: one parsed read request. What it reads, how long it may wait, how it is answered.
+"""A poll: one parsed read request, with its channels, its wait and its replies.
 
-A poll knows neither store nor clock nor connection. The hub reads for it and asks it: is this an
-answer, or shall we wait? Every face that waits is a class of this shape, so all of them are
-delivered to in one way.
+A poll knows neither store nor clock nor connection. The hub reads for it, and the poll makes a
+reply of the reads or waits on. Every endpoint that waits has a class of this shape, so the hub
+delivers to all of them in one way.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pushhub.http.problem import Problem, retry_after
 from pushhub.log.cursor import Cursor, CursorError, Since, Start, parse_cursor
+from pushhub.log.read import Gap, Read
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from pushhub.http.request import Request
     from pushhub.http.response import Reply
-    from pushhub.log.read import Read
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -31,20 +31,20 @@ UNKNOWN = Cursor("", 0)
 
 
 class ChannelRead(NamedTuple):
-    """A channel that a poll reads, from where, and how many events at most. One is made for each
-    request, and a NamedTuple in a third of the time of a frozen dataclass.
+    """A channel that a poll reads, its start, and the limit of events. Each request makes one, and
+    a NamedTuple takes a third of the time of a frozen dataclass.
     """
 
     channel: str
     since: Since
     limit: int
     tags: frozenset[str] | None = None
-    """The entity tags of the value that the client has, as `parse_tags` reads them; None where it
-    asks for events. A tail that does not reach them is too old to answer it."""
+    """The entity tags of the client's value, as `parse_tags` reads them; None for a poll of events.
+    A tail that does not reach them is too old for the request."""
 
     @property
     def seen(self) -> tuple[Cursor, ...]:
-        """The tags that are cursors, as all are that a value was given."""
+        """The tags that are cursors, as every tag of a value is."""
         cursors = []
         for tag in self.tags or ():
             with suppress(CursorError):
@@ -64,17 +64,17 @@ class ChannelRead(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What the hub adds to an answer at the end of a wait."""
+    """What the hub adds to a reply at the end of a wait."""
 
     retry_ms: int | None = None
-    """When to ask again, if not at once."""
+    """When to poll again, if not immediately."""
     sure: bool = True
-    """Whether the log is known to have nothing more: not while the store cannot be heard."""
+    """Whether the log surely has nothing more: not while the store's feed is disconnected."""
     waited: bool = True
-    """Whether a wait that was asked for was granted: not while the hub is full."""
+    """Whether the hub granted the requested wait: not while it is full."""
 
 
-AT_ONCE = Hint()
+NO_HINT = Hint()
 
 
 class Positions(Protocol):
@@ -99,42 +99,54 @@ class At:
 
 
 class Poll(Protocol):
-    """What the hub asks of a poll."""
+    """The interface of a poll for the hub."""
 
     @property
-    def wants(self) -> tuple[ChannelRead, ...]:
-        """What it reads; never empty."""
+    def reads(self) -> tuple[ChannelRead, ...]:
+        """The channels to read; never empty."""
 
     @property
     def wait(self) -> int | None:
-        """The granted seconds, 1 to 55; None is answered at once."""
+        """The granted seconds, 1 to 55; None to reply immediately."""
 
     @property
     def kind(self) -> str:
-        """What it is to people who watch: `long-poll`, `value`, `stream` and so on."""
+        """The kind that the console shows: `long-poll`, `value`, `stream` and so on."""
 
     @property
     def variant(self) -> Hashable:
-        """Polls of equal variant at the same position share answers; None shares with nobody."""
+        """Polls of equal variant at the same position share replies; None shares with no other."""
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Reply | None:
-        """The answer that these reads give, of all channels or those that moved; None waits on."""
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Reply | None:
+        """The reply for these reads, of all channels or those that moved; None to wait on."""
 
     def position(self, channel: str, read: Read) -> Cursor:
-        """Where the poll stands in `channel` after a read that gave it nothing."""
+        """The position in `channel` after a read that gave the poll nothing."""
 
-    def nothing(self, at: Positions, hint: Hint) -> Reply:
-        """The answer when the wait has ended, and each channel is still `at` its position."""
+    def empty(self, at: Positions, hint: Hint) -> Reply:
+        """The reply at the end of the wait, with each channel still `at` its position."""
 
-    def refuse(self, problem: Problem) -> Reply:
-        """The answer when a channel that it waits on is deleted, or cannot be read."""
+    def error(self, problem: Problem) -> Reply:
+        """The reply when a channel was deleted, or cannot be read."""
+
+
+class ChannelPoll:
+    """The part that the polls of one channel share."""
+
+    __slots__ = ("reads",)
+
+    reads: tuple[ChannelRead, ...]
+
+    def position(self, channel: str, read: Read) -> Cursor:
+        """The end of the read; after a gap the latest cursor."""
+        return read.latest if isinstance(read, Gap) else read.cursor
 
 
 def parse_limit(request: Request) -> int:
-    """The `limit` parameter: how many events an answer may list, 1 to 1,000, 100 without it.
+    """The `limit` parameter: the most events of a response, 1 to 1,000, by default 100.
 
     Raises:
-        Problem: another number, or none.
+        Problem: the text is no number, or out of bounds.
     """
     text = request.query.get("limit")
     if text is None:
@@ -152,7 +164,7 @@ def bad_limit() -> Problem:
 
 
 def deleted(channel: str) -> Problem:
-    """What a hold is told when its channel is deleted."""
+    """The problem of a hold whose channel was deleted."""
     return Problem(
         "deleted", "Somebody deleted the channel while you waited on it.", channel=channel
     )
@@ -172,5 +184,5 @@ def unreadable() -> Problem:
 
 
 def resume(want: ChannelRead, at: Cursor) -> ChannelRead:
-    """The want of a poll that has come to stand `at` a cursor. A value is always read anew."""
+    """The read of a poll that stands `at` a cursor now. A value is always read from the start."""
     return want if want.since is Start.LAST else ChannelRead(want.channel, at, want.limit)

@@ -9,21 +9,21 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Headers, Response
 from pushhub.log.event import enlist
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from pushhub.log.cursor import Cursor, Since
+    from pushhub.log.cursor import Since
 
 JSON = (b"content-type", b"application/json")
 
 
-def applied(wait: int | None, hint: Hint = AT_ONCE) -> Headers:
-    """The header that says a wait was honoured (RFC 7240 §3): the granted one, not yet shortened.
+def applied(wait: int | None, hint: Hint = NO_HINT) -> Headers:
+    """The header for an honoured wait (RFC 7240 §3), with the granted seconds before jitter.
 
-    Without it a client keeps its old interval, and so it must when the hub had no room; then it
-    hears for how long.
+    A client that does not get this header keeps its old interval. When the hub is full, that is
+    right, and the client gets the interval.
     """
     if not hint.waited:
         return poll_interval(hint)
@@ -31,7 +31,7 @@ def applied(wait: int | None, hint: Hint = AT_ONCE) -> Headers:
 
 
 def poll_interval(hint: Hint) -> Headers:
-    """The server's hint for the next request, in whole seconds, for who reads no `retry_ms`."""
+    """The hint for the next request in whole seconds, for clients that do not read `retry_ms`."""
     if hint.retry_ms is None:
         return ()
     return ((b"x-poll-interval", b"%d" % max(1, round(hint.retry_ms / 1000))),)
@@ -50,39 +50,36 @@ def gap_problem(channel: str, gap: Gap) -> Problem:
     )
 
 
-class FeedPoll:
+class FeedPoll(ChannelPoll):
     """A poll of one channel's events."""
 
-    __slots__ = ("channel", "variant", "wait", "wants")
+    __slots__ = ("channel", "variant", "wait")
 
     def __init__(self, channel: str, since: Since, limit: int, wait: int | None = None) -> None:
         self.channel = channel
-        self.wants = (ChannelRead(channel, since, limit),)
+        self.reads = (ChannelRead(channel, since, limit),)
         self.wait = wait
         self.variant: Hashable = (wait, limit)
 
     @property
     def kind(self) -> str:
-        """`long-poll`, or `poll` of who does not wait."""
+        """`long-poll`, or `poll` without a wait."""
         return "long-poll" if self.wait else "poll"
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
-            problem = gap_problem(self.channel, read).answer()
+            problem = gap_problem(self.channel, read).response()
             return problem.with_headers(VARY, *applied(self.wait, hint))
         if not read.events and self.wait:
             return None
         return self._page(read, hint)
 
-    def position(self, channel: str, read: Read) -> Cursor:
-        return read.cursor if isinstance(read, Page) else read.latest
-
-    def nothing(self, at: Positions, hint: Hint) -> Response:
+    def empty(self, at: Positions, hint: Hint) -> Response:
         return self._page(Page((), at[self.channel], up_to_date=hint.sure), hint)
 
-    def refuse(self, problem: Problem) -> Response:
-        return problem.answer()
+    def error(self, problem: Problem) -> Response:
+        return problem.response()
 
     def _page(self, page: Page, hint: Hint) -> Response:
         tail = b'],"cursor":"%b"%b%b}' % (

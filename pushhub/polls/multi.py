@@ -15,11 +15,11 @@ from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import Cursor, CursorError, parse_since
 from pushhub.log.event import enlist
 from pushhub.log.json_body import JsonError, load
-from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Read
+from pushhub.log.read import MAX_RESPONSE_BYTES, Gap, Page, Read
 from pushhub.polls.base import (
-    AT_ONCE,
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    NO_HINT,
     ChannelRead,
     Hint,
     Positions,
@@ -41,7 +41,7 @@ _FIELDS = frozenset({"channels", "wait", "limit"})
 class MultiRequest:
     """The body of `POST /v1/poll`, read."""
 
-    wants: tuple[ChannelRead, ...]
+    reads: tuple[ChannelRead, ...]
     wait: int | None
     limit: int
 
@@ -101,7 +101,7 @@ def _want(name: str, since: object, limit: int) -> ChannelRead:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Reads of many channels as one answer's worth: what fits, and which cursors it moves."""
+    """Reads of many channels, cut to one response, and the cursors that it moves."""
 
     events: list[Event]
     cursors: dict[str, Cursor]
@@ -109,11 +109,11 @@ class Merged:
 
 
 def merge(wants: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int) -> Merged:
-    """Share one answer among the channels that have something: a busy one starves no other.
+    """Share one response among the channels that have events, so a busy one starves no other.
 
-    A channel whose events are cut short moves only as far as they go. One with a gap moves to the
-    oldest kept, so that nobody spins. One that began at `now` or `earliest` is given the cursor
-    that this meant.
+    A channel whose events are cut short moves only as far as they go. A channel with a gap moves to
+    the oldest event that is kept, so that its client does not poll in a loop. A channel that began
+    at `now` or `earliest` gets the cursor of that position.
     """
     merged = Merged([], {}, {})
     busy: list[tuple[ChannelRead, Page]] = []
@@ -126,8 +126,8 @@ def merge(wants: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int)
             busy.append((want, read))
         elif read is not None and not isinstance(want.since, Cursor):
             merged.cursors[want.channel] = read.cursor
-    # Whoever has waited longest goes first: where the limit or the bytes serve only some channels,
-    # the others get older, and so have their turn.
+    # The channel with the oldest event goes first. Where the limit or the bytes suffice for some
+    # channels only, the others get older, and so have their turn.
     busy.sort(key=lambda one: one[1].events[0].time)
     share = max(1, -(-limit // max(1, len(busy))))
     size = 0
@@ -135,12 +135,13 @@ def merge(wants: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int)
         at = Cursor(page.cursor.epoch, page.events[0].offset - 1)
         for event in page.events[: min(share, limit - len(merged.events))]:
             size += event.size
-            if size > MAX_ANSWER_BYTES and merged.events:
+            if size > MAX_RESPONSE_BYTES and merged.events:
                 size -= event.size
                 break
             merged.events.append(event)
             at = Cursor(page.cursor.epoch, event.offset)
-        # A `now` that was left out must be told too, or the next poll would begin after its events.
+        # A `now` without events in the response needs its cursor too: the next poll would begin
+        # after them.
         if at.offset >= page.events[0].offset or not isinstance(want.since, Cursor):
             merged.cursors[want.channel] = at
     return merged
@@ -164,39 +165,39 @@ def encode(merged: Merged, hint: Hint) -> bytes:
 
 
 class MultiPoll:
-    """A poll of many channels. `limit` bounds the whole answer."""
+    """A poll of many channels. `limit` bounds the whole response."""
 
-    __slots__ = ("limit", "wait", "wants")
+    __slots__ = ("limit", "reads", "wait")
 
-    # Pages differ in their channels; who asks for exactly the same ones is not worth finding out.
+    # Pages differ in their channels, so replies are not shared.
     kind = "many channels"
     variant = None
 
     def __init__(self, wants: tuple[ChannelRead, ...], limit: int, wait: int | None = None) -> None:
-        self.wants = wants
+        self.reads = wants
         self.limit = limit
         self.wait = wait
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
-        merged = merge(self.wants, reads, self.limit)
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
+        merged = merge(self.reads, reads, self.limit)
         if self.wait and not merged.events and not merged.gaps:
             return None
-        return self._answer(merged, hint)
+        return self._response(merged, hint)
 
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Positions, hint: Hint) -> Response:
+    def empty(self, at: Positions, hint: Hint) -> Response:
         begun = {
             want.channel: at[want.channel]
-            for want in self.wants
+            for want in self.reads
             if not isinstance(want.since, Cursor)
         }
-        return self._answer(Merged([], begun, {}), hint)
+        return self._response(Merged([], begun, {}), hint)
 
-    def refuse(self, problem: Problem) -> Response:
-        return problem.answer()
+    def error(self, problem: Problem) -> Response:
+        return problem.response()
 
-    def _answer(self, merged: Merged, hint: Hint) -> Response:
+    def _response(self, merged: Merged, hint: Hint) -> Response:
         headers = (JSON, NO_STORE, VARY, *applied(self.wait, hint))
         return Response(200, headers, encode(merged, hint), len(merged.events))

@@ -1,4 +1,4 @@
-"""Streams: the polls that a Server-Sent Events stream is a loop of, one for each turn."""
+"""The polls of a Server-Sent Events stream: the stream is a loop of them, one a turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pushhub.http.response import Part
 from pushhub.http.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS, RETRY_MS, farewell, message, position
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions
 from pushhub.polls.multi import Merged, encode, merge
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
 
 
-class FeedStream:
+class FeedStream(ChannelPoll):
     """One turn of a stream of one channel. `data` is as published, or base64 if no text; with
     `envelope` it is the event as a feed lists it.
     """
 
-    __slots__ = ("beat", "channel", "envelope", "first", "retry_ms", "variant", "wait", "wants")
+    __slots__ = ("beat", "channel", "envelope", "first", "retry_ms", "variant", "wait")
 
     kind = "stream"
 
@@ -43,21 +43,21 @@ class FeedStream:
         self.channel = channel
         self.retry_ms = retry_ms
         self.envelope = envelope
-        self.wants = (ChannelRead(channel, since, limit),)
+        self.reads = (ChannelRead(channel, since, limit),)
         self.first = first
         self.beat = wait
-        # The first turn is answered at once, even if with no more than a position.
+        # The first turn gets its reply immediately, even if it is only a position.
         self.wait = None if first else wait
         self.variant: Hashable = ("sse", limit, envelope, retry_ms if first else None)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part | None:
         read = reads[self.channel]
         if isinstance(read, Gap):
-            told = self.retry_ms if self.first else None
-            body = message(_gap_json(read), event="gap", id=str(read.oldest), retry_ms=told)
+            retry_ms = self.retry_ms if self.first else None
+            body = message(_gap_json(read), event="gap", id=str(read.oldest), retry_ms=retry_ms)
             return Part(body, ((self.channel, read.oldest),))
         if not read.events:
-            # The first turn tells the reader where it stands, before anything happens.
+            # The first turn gives the reader its position before any event.
             return (
                 Part(self._position(read.cursor), ((self.channel, read.cursor),))
                 if self.first
@@ -65,7 +65,7 @@ class FeedStream:
             )
         epoch = read.cursor.epoch
         parts = [self._message(event, epoch) for event in read.events]
-        if self.first and isinstance(since := self.wants[0].since, Cursor):
+        if self.first and isinstance(since := self.reads[0].since, Cursor):
             parts.insert(0, self._position(since))
         elif self.first:
             parts.insert(0, self._position(Cursor(epoch, read.events[0].offset - 1)))
@@ -74,10 +74,10 @@ class FeedStream:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Positions, hint: Hint) -> Part:
+    def empty(self, at: Positions, hint: Hint) -> Part:
         return _idle(hint)
 
-    def refuse(self, problem: Problem) -> Part:
+    def error(self, problem: Problem) -> Part:
         return Part(farewell(None), last=True)
 
     def turn(self, part: Part) -> FeedStream:
@@ -88,7 +88,7 @@ class FeedStream:
         return FeedStream(
             channel,
             cursor,
-            self.wants[0].limit,
+            self.reads[0].limit,
             first=False,
             wait=self.beat,
             envelope=self.envelope,
@@ -109,10 +109,10 @@ class FeedStream:
 class MultiStream:
     """One turn of a stream of many channels.
 
-    Each message is one answer of `/v1/poll`; one with gaps is of the type `gap`.
+    Each message has the body of a response of `/v1/poll`; one with gaps has the type `gap`.
     """
 
-    __slots__ = ("beat", "first", "limit", "retry_ms", "wait", "wants")
+    __slots__ = ("beat", "first", "limit", "reads", "retry_ms", "wait")
 
     kind = "stream of many"
     variant = None
@@ -127,15 +127,15 @@ class MultiStream:
         retry_ms: int = RETRY_MS,
     ) -> None:
         self.retry_ms = retry_ms
-        self.wants = wants
+        self.reads = wants
         self.limit = limit
         self.first = first
         self.beat = wait
-        # The first turn is answered at once, even if with no more than a position.
+        # The first turn gets its reply immediately, even if it is only a position.
         self.wait = None if first else wait
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part | None:
-        merged = merge(self.wants, reads, self.limit)
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part | None:
+        merged = merge(self.reads, reads, self.limit)
         if not (merged.events or merged.gaps or self.first):
             return None
         return self._part(merged, hint)
@@ -143,10 +143,10 @@ class MultiStream:
     def position(self, channel: str, read: Read) -> Cursor:
         return read.cursor if isinstance(read, Page) else read.oldest
 
-    def nothing(self, at: Positions, hint: Hint) -> Part:
+    def empty(self, at: Positions, hint: Hint) -> Part:
         return _idle(hint)
 
-    def refuse(self, problem: Problem) -> Part:
+    def error(self, problem: Problem) -> Part:
         return Part(farewell(None), last=True)
 
     def turn(self, part: Part) -> MultiStream:
@@ -156,13 +156,13 @@ class MultiStream:
         moved = dict(part.moved)
         wants = tuple(
             ChannelRead(want.channel, moved.get(want.channel, want.since), want.limit)
-            for want in self.wants
+            for want in self.reads
         )
         return MultiStream(wants, self.limit, first=False, wait=self.beat)
 
     def _part(self, merged: Merged, hint: Hint) -> Part:
-        told = self.retry_ms if self.first else None
-        body = message(encode(merged, hint), event="gap" if merged.gaps else "", retry_ms=told)
+        retry_ms = self.retry_ms if self.first else None
+        body = message(encode(merged, hint), event="gap" if merged.gaps else "", retry_ms=retry_ms)
         return Part(body, tuple(merged.cursors.items()), events=len(merged.events))
 
 

@@ -11,35 +11,44 @@ from pushhub.http.response import Headers, Response
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Event, rfc3339
 from pushhub.log.read import Gap, Read
-from pushhub.polls.base import AT_ONCE, UNKNOWN, ChannelRead, Hint, Positions, unreadable
+from pushhub.polls.base import (
+    NO_HINT,
+    UNKNOWN,
+    ChannelPoll,
+    ChannelRead,
+    Hint,
+    Positions,
+    unreadable,
+)
 from pushhub.polls.feed import applied, poll_interval
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-# A plain answer may be kept by the reader itself, and revalidated: that is what its ETag is for.
+# A client may store a plain response, and revalidate it with its ETag.
 REVALIDATE = (b"cache-control", b"private, no-cache")
 
 
-class ValuePoll:
+class ValuePoll(ChannelPoll):
     """A poll of one channel's last event; `tags` are `If-None-Match`, read by `parse_tags`."""
 
-    __slots__ = ("channel", "tags", "variant", "wait", "wants")
+    __slots__ = ("channel", "tags", "variant", "wait")
 
     kind = "value"
 
     def __init__(self, channel: str, tags: frozenset[str], wait: int | None = None) -> None:
         self.channel = channel
         self.tags = tags
-        self.wants = (ChannelRead(channel, Start.LAST, 1, tags if tags or wait else None),)
+        self.reads = (ChannelRead(channel, Start.LAST, 1, tags if tags or wait else None),)
         self.wait = wait
         self.variant: Hashable = (wait, tags)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         read = reads[self.channel]
         events = () if isinstance(read, Gap) else read.events
         if not events:
-            # Who has a value that is gone is told at once, and not that it waited: it would spin.
+            # A client whose value is gone gets the problem immediately, without a sign of a wait:
+            # with one it would poll in a loop.
             if self.tags:
                 return self._missing(Hint(hint.retry_ms, waited=False))
             return None if self.wait else self._missing(hint)
@@ -65,15 +74,15 @@ class ValuePoll:
             return read.latest
         return read.events[-1].cursor if read.events else Cursor(read.cursor.epoch, 0)
 
-    def nothing(self, at: Positions, hint: Hint) -> Response:
+    def empty(self, at: Positions, hint: Hint) -> Response:
         cursor = at[self.channel]
         if cursor == UNKNOWN:
             # Neither 304 nor 404 would be true.
-            return self.refuse(unreadable())
+            return self.error(unreadable())
         return self._unchanged(cursor, hint) if cursor.offset else self._missing(hint)
 
-    def refuse(self, problem: Problem) -> Response:
-        return problem.answer()
+    def error(self, problem: Problem) -> Response:
+        return problem.response()
 
     def _has(self, event: Event) -> bool:
         return bool(self.tags) and (str(event.cursor) in self.tags or ANY in self.tags)
@@ -89,7 +98,7 @@ class ValuePoll:
             channel=self.channel,
             headers=(VARY, *self._waited(hint)),
         )
-        return problem.answer()
+        return problem.response()
 
     def _waited(self, hint: Hint) -> Headers:
         if hint.waited and hint.retry_ms is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Since, Start
-from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Reason, clip
+from pushhub.log.read import MAX_RESPONSE_BYTES, Gap, Page, Reason, clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,7 +84,7 @@ class ReadRange:
         for event in events:
             taken.append(event)
             size += event.size
-            if len(taken) >= limit or size > MAX_ANSWER_BYTES:
+            if len(taken) >= limit or size > MAX_RESPONSE_BYTES:
                 break
         answered = tuple(clip(taken, limit))
         offset = answered[-1].offset if answered else after
@@ -96,7 +96,7 @@ class ReadRange:
         size = 0
         for event in events:
             size += event.size
-            if size > MAX_ANSWER_BYTES and taken:
+            if size > MAX_RESPONSE_BYTES and taken:
                 break
             taken.append(event)
             if len(taken) >= limit:

@@ -11,6 +11,7 @@ import structlog
 from pushhub.auth.tokens import Tokens
 from pushhub.log.grant import EVERYTHING, Grant
 from pushhub.store.base import StoreError
+from pushhub.tasks import TaskSet
 from pushhub.xmpp.cluster.membership import Membership
 from pushhub.xmpp.cluster.serialize import load_session, resume_feeds
 from pushhub.xmpp.model import namespaces as ns
@@ -82,7 +83,7 @@ class XmppServer:
         )
         self._mechanisms = self._offer()
         self._secret = random_bytes(32)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._timer: asyncio.TimerHandle | None = None
         self.homes: dict[str, LocalUser] = {}
         # Those whose last session has gone, until it is written down what it got.
@@ -258,7 +259,7 @@ class XmppServer:
     async def settle(self) -> None:
         """Wait until nothing is under way."""
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            await self._tasks.wait()
 
     def leave(
         self,
@@ -320,9 +321,7 @@ class XmppServer:
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run what must be awaited; the server waits for it at its end."""
-        task = asyncio.get_running_loop().create_task(self._run(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._run(work))
 
     async def _run(self, work: Coroutine[None, None, None]) -> None:
         try:

@@ -17,7 +17,7 @@ _OUT = ("pushhub/bench/", "pushhub/testing/")
 LOOPS = {
     "cli/follow.py:TailFollower.follow": "a poll or a backoff; the user ends it",
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
-    "hub/drain.py:let_go": "a step, or a turn of the loop when time is up; no hold is left",
+    "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",
     "origin/client/pool.py:OriginClient.ask": "a connection; sent again once",

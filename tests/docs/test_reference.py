@@ -43,7 +43,7 @@ def pages() -> set[str]:
 
 def test_every_route_has_its_place() -> None:
     for route in ROUTES:
-        for method in route.faces:
+        for method in route.endpoints:
             assert f"\n`{method} {route.path}`\n" in DOCS["api.md"], "a section begins with it"
             assert re.search(rf"\| \[`{method} {re.escape(route.path)}`\]", DOCS["api.md"])
 
@@ -53,8 +53,8 @@ def test_every_page_has_its_place(pages: set[str]) -> None:
 
 
 def test_the_documents_name_no_other_route(pages: set[str]) -> None:
-    there = {f"{method} {route.path}" for route in ROUTES for method in route.faces}
-    there |= {f"{method} {route.path}" for route in GRIP_ROUTES for method in route.faces}
+    there = {f"{method} {route.path}" for route in ROUTES for method in route.endpoints}
+    there |= {f"{method} {route.path}" for route in GRIP_ROUTES for method in route.endpoints}
     there |= {f"GET {path}" for path in pages}
     named = re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)", EVERYTHING)
     assert not set(named) - there

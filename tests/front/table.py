@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 HOST = b"Host: localhost\r\n"
 EVENTS = b"/v1/channels/table/events"
-# A face that answers at once, and needs nothing.
+# An endpoint that answers at once, and needs nothing.
 READ = b"/v1/channels/table/events?since=now"
 
 
@@ -190,7 +190,7 @@ CONNECTIONS = [
         "404",
     ),
     Case("upgrade-to-h2c", get(b"/livez", b"Upgrade: h2c", b"Connection: Upgrade"), "200"),
-    Case("upgrade-of-a-face", get(READ, b"Upgrade: h2c", b"Connection: Upgrade"), "200"),
+    Case("upgrade-of-an-endpoint", get(READ, b"Upgrade: h2c", b"Connection: Upgrade"), "200"),
     Case(
         "upgrade-then-more",
         get(b"/livez", b"Upgrade: x", b"Connection: Upgrade") + get() + get(b"/livez"),
@@ -485,7 +485,7 @@ PIPELINES = [
         "400 close",
     ),
     Case(
-        "page-face-page",
+        "page-endpoint-page",
         get(b"/livez") + get() + get(b"/livez") + get(),
         "200 200 200 200",
     ),

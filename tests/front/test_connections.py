@@ -73,7 +73,7 @@ def half_close(talk: Talk) -> None:
         ((publish_to("half") + get(b"/livez") + get()) * 3, [200] * 9),
         (get(b"/v1/channels/half-cold/events"), [200]),
     ],
-    ids=["face", "page", "404", "publish", "publishes", "pages", "mixed", "cold"],
+    ids=["endpoint", "page", "404", "publish", "publishes", "pages", "mixed", "cold"],
 )
 async def test_a_half_closed_client_is_answered(
     hub: Server, raw: bytes, statuses: list[int]

@@ -53,7 +53,7 @@ async def drip(talk: Talk, raw: bytes) -> float:
     return time.monotonic() - begun
 
 
-@pytest.mark.parametrize("start", [b"", get(), get(b"/livez")], ids=["first", "face", "page"])
+@pytest.mark.parametrize("start", [b"", get(), get(b"/livez")], ids=["first", "endpoint", "page"])
 async def test_a_slow_head(hub: Server, start: bytes) -> None:
     """The deadline is for the whole head: another byte now and then does not put it off."""
     async with await Talk.open(hub.port) as talk:
@@ -92,7 +92,7 @@ async def test_a_slow_body(hub: Server, raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("start", "count"),
     [(b"", 0), (b"\r\n", 0), (get(), 1), (get(b"/livez"), 1)],
-    ids=["nothing", "empty-line", "face", "page"],
+    ids=["nothing", "empty-line", "endpoint", "page"],
 )
 async def test_an_idle_connection(hub: Server, start: bytes, count: int) -> None:
     begun = time.monotonic()

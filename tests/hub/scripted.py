@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from pushhub.http.response import Part, Response
-from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import EventStream
 from pushhub.log.cursor import Cursor, Since, Start
@@ -82,14 +83,14 @@ class Recorder:
         await self._written.wait()
 
     @property
-    def answer(self) -> Response:
+    def response(self) -> Response:
         (reply,) = self.replies
         assert isinstance(reply, Response)
         return reply
 
     @property
     def document(self) -> Any:
-        return orjson.loads(self.answer.body)
+        return orjson.loads(self.response.body)
 
     @property
     def data(self) -> list[Any]:

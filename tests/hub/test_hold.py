@@ -1,5 +1,7 @@
 """A hold completes exactly once."""
 
+from typing import Any
+
 from pushhub.http.response import Response
 from pushhub.hub.hold import ChainedHold, Hold
 from tests.hub.scripted import Recorder
@@ -36,7 +38,7 @@ def test_it_lets_go_once_whatever_ends_it() -> None:
     class Counting(Hold):
         released = 0
 
-        def release(self) -> None:
+        def release(self, reply: Any) -> None:
             self.released += 1
 
     for end in (lambda hold: hold.complete(FIRST), Hold.drop):

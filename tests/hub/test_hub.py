@@ -8,7 +8,8 @@ import pytest
 
 from pushhub.http.response import Part, Response
 from pushhub.http.sse import OPENING
-from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.stream import EventStream
 from pushhub.hub.tail_read import MAX_TAIL_READS
@@ -44,13 +45,13 @@ async def warm(hub: Hub, *channels: str) -> None:
 async def test_an_event_answers_who_waits_and_leaves_nothing_behind() -> None:
     async with opened() as hub:
         await warm(hub)
-        answers = [ask(hub, poll) for poll in (feed(), value(), many("a", "b"))]
+        replies = [ask(hub, poll) for poll in (feed(), value(), many("a", "b"))]
         await settled()
         assert hub.parked == 3
         publish(hub, "a", 1)
-        assert [bool(answer) for answer in answers] == [True] * 3
-        assert answers[0].data == answers[2].data == [1]
-        assert answers[1].answer.body == b"1"
+        assert [bool(answer) for answer in replies] == [True] * 3
+        assert replies[0].data == replies[2].data == [1]
+        assert replies[1].response.body == b"1"
         assert hub.parked == len(hub.wheel) == hub.holds_on("a") == hub.holds_on("b") == 0
         assert hub.stats.completed_by_event == 3
 
@@ -156,7 +157,7 @@ async def test_an_event_while_the_hold_is_being_registered_is_delivered(
         store.slow = False
         await store.let_go()
         assert recorder, f"nobody was told; {hub!r}"
-        if recorder.answer.body != b'"now"':
+        if recorder.response.body != b'"now"':
             assert recorder.data == ["now"]
         assert hub.parked == 0
 
@@ -179,13 +180,13 @@ async def test_readers_of_a_cold_channel_share_one_read() -> None:
     async with opened(store) as hub:
         publish(hub, "a", 1)
         store.slow = True
-        answers = [ask(hub, feed(Start.NOW)) for _ in range(50)]
+        replies = [ask(hub, feed(Start.NOW)) for _ in range(50)]
         await settled()
         assert store.waiting == 1
         await store.let_go()
         assert hub.parked == 50
         publish(hub, "a", 2)
-        assert [answer.data for answer in answers] == [[2]] * 50
+        assert [answer.data for answer in replies] == [[2]] * 50
 
 
 async def test_who_asks_after_an_event_does_not_share_a_read_from_before_it() -> None:
@@ -209,11 +210,11 @@ async def test_a_read_that_fails_is_503_and_the_next_one_is_tried() -> None:
     async with opened(store) as hub:
         publish(hub, "a", 1)
         store.failing = True
-        answers = [ask(hub, feed(Start.EARLIEST)), ask(hub, feed(Start.NOW, wait=None))]
+        replies = [ask(hub, feed(Start.EARLIEST)), ask(hub, feed(Start.NOW, wait=None))]
         await settled()
-        for recorder in answers:
-            assert recorder.answer.status == 503
-            assert (b"retry-after", b"1") in recorder.answer.headers
+        for recorder in replies:
+            assert recorder.response.status == 503
+            assert (b"retry-after", b"1") in recorder.response.headers
         assert hub.parked == hub.holds_on("a") == 0
         store.failing = False
         again = ask(hub, feed(cursor(hub, 0)))
@@ -229,7 +230,7 @@ async def test_one_failed_read_of_many_answers_once() -> None:
         await settled()
         store.failing = True
         await store.let_go(1)
-        assert recorder.answer.status == 503
+        assert recorder.response.status == 503
         store.failing = False
         await store.let_go()
         publish(hub, "b", 1)
@@ -275,14 +276,14 @@ async def test_an_event_that_does_not_follow_makes_the_hub_ask_the_store() -> No
     store = ScriptedStore()
     async with opened(store) as hub:
         await warm(hub)
-        answers = [ask(hub, feed()), ask(hub, many("a", "b"))]
+        replies = [ask(hub, feed()), ask(hub, many("a", "b"))]
         await settled()
         listener, store._listener = store._listener, Deaf()
         publish(hub, "a", 1, 2)
         store._listener = listener
         publish(hub, "a", 3)
         await settled()
-        assert [answer.data for answer in answers] == [[1, 2, 3]] * 2
+        assert [answer.data for answer in replies] == [[1, 2, 3]] * 2
 
 
 class Deaf:
@@ -308,7 +309,7 @@ async def test_events_that_do_not_follow_the_first_read_are_asked_for_by_everybo
     store = ScriptedStore()
     async with opened(store) as hub:
         store.slow = True
-        answers = [ask(hub, feed(cursor(hub, 0))) for _ in range(3)]
+        replies = [ask(hub, feed(cursor(hub, 0))) for _ in range(3)]
         await settled()
         listener, store._listener = store._listener, Deaf()
         publish(hub, "a", 1, 2)
@@ -316,8 +317,8 @@ async def test_events_that_do_not_follow_the_first_read_are_asked_for_by_everybo
         publish(hub, "a", 3)
         await store.let_go()
         await store.let_go()
-        assert [bool(answer) for answer in answers] == [True] * 3
-        assert [answer.data for answer in answers] == [[1, 2, 3]] * 3
+        assert [bool(answer) for answer in replies] == [True] * 3
+        assert [answer.data for answer in replies] == [[1, 2, 3]] * 3
 
 
 async def test_one_that_is_read_for_again_does_not_begin_its_wait_anew() -> None:
@@ -335,7 +336,7 @@ async def test_one_that_is_read_for_again_does_not_begin_its_wait_anew() -> None
         await settled()
         assert hub.parked == 1
         await asyncio.sleep(5.3)
-        assert recorder.answer.status == 304
+        assert recorder.response.status == 304
 
 
 async def test_more_events_at_once_than_memory_keeps_leave_nobody_behind() -> None:
@@ -399,9 +400,9 @@ async def test_who_is_left_between_two_slices_is_told_both_events() -> None:
 async def test_holds_of_one_kind_share_the_bytes_of_their_answer() -> None:
     async with opened() as hub:
         await warm(hub)
-        answers = [ask(hub, feed()) for _ in range(10)]
+        replies = [ask(hub, feed()) for _ in range(10)]
         publish(hub, "a", 1)
-        assert len({id(answer.answer) for answer in answers}) == 1
+        assert len({id(answer.response) for answer in replies}) == 1
 
 
 async def test_holds_at_different_places_get_what_they_lack() -> None:
@@ -413,7 +414,7 @@ async def test_holds_at_different_places_get_what_they_lack() -> None:
         _, late = park(hub, feed(cursor(hub, 5)))
         publish(hub, "a", "x")
         assert late.data == ["x"]
-        assert tagged.answer.body == b'"x"'
+        assert tagged.response.body == b'"x"'
 
 
 # -- deletes -------------------------------------------------------------------
@@ -423,11 +424,11 @@ async def test_a_delete_tells_who_waits_and_nobody_else() -> None:
     async with opened() as hub:
         publish(hub, "a", 1)
         await warm(hub, "a", "b")
-        answers = [ask(hub, poll) for poll in (feed(), value("x-1", wait=30), many("a", "b"))]
+        replies = [ask(hub, poll) for poll in (feed(), value("x-1", wait=30), many("a", "b"))]
         _, other = park(hub, feed(channel="b"))
         await settled()
         await hub.store.delete("a")
-        assert [answers[n].answer.status for n in (0, 2)] == [404, 404]
+        assert [replies[n].response.status for n in (0, 2)] == [404, 404]
         assert not other
         assert ask(hub, value(wait=None)).replies == []
         assert hub.stats.completed_by_delete == 2
@@ -438,16 +439,16 @@ async def test_a_read_that_a_delete_overtakes_is_not_believed() -> None:
     async with opened(store) as hub:
         publish(hub, "a", "deleted")
         store.slow = True
-        answers = [ask(hub, value(wait=None)) for _ in range(3)]
+        replies = [ask(hub, value(wait=None)) for _ in range(3)]
         await settled()
         await store.delete("a")
         await store.let_go()
         await store.let_go()
-        assert [recorder.answer.status for recorder in answers] == [404] * 3
+        assert [recorder.response.status for recorder in replies] == [404] * 3
         store.slow = False
         after = ask(hub, value(wait=None))
         await settled()
-        assert after.answer.status == 404
+        assert after.response.status == 404
 
 
 # -- full, and leaving ---------------------------------------------------------
@@ -460,8 +461,8 @@ async def test_a_full_hub_answers_at_once_and_says_when_to_come_back() -> None:
         park(hub, feed())
         refused = ask(hub, feed())
         assert refused.document["retry_ms"] == 5000
-        assert (b"x-poll-interval", b"5") in refused.answer.headers
-        assert b"preference-applied" not in dict(refused.answer.headers)
+        assert (b"x-poll-interval", b"5") in refused.response.headers
+        assert b"preference-applied" not in dict(refused.response.headers)
         assert hub.stats.refused_holds == 1
         first.drop()
         park(hub, feed())
@@ -470,26 +471,26 @@ async def test_a_full_hub_answers_at_once_and_says_when_to_come_back() -> None:
 async def test_a_drain_answers_everybody_over_its_seconds() -> None:
     async with opened() as hub:
         await warm(hub)
-        answers = [ask(hub, feed()) for _ in range(1000)]
+        replies = [ask(hub, feed()) for _ in range(1000)]
         loop = asyncio.get_running_loop()
         begun = loop.time()
         drain = asyncio.create_task(hub.drain(4))
         await asyncio.sleep(2)
-        assert 400 < sum(map(bool, answers)) < 600
+        assert 400 < sum(map(bool, replies)) < 600
         await drain
         assert 3.5 < loop.time() - begun < 4.5
-        assert all(answer.document["retry_ms"] == 1000 for answer in answers)
+        assert all(answer.document["retry_ms"] == 1000 for answer in replies)
         assert hub.stats.completed_by_drain == 1000
 
 
 async def test_a_shorter_drain_hurries_a_longer_one_on() -> None:
     async with opened() as hub:
         await warm(hub)
-        answers = [ask(hub, feed()) for _ in range(100)]
+        replies = [ask(hub, feed()) for _ in range(100)]
         long = asyncio.create_task(hub.drain(1000))
         await asyncio.sleep(1)
         await hub.drain(0)
-        assert all(answers)
+        assert all(replies)
         await asyncio.sleep(0.1)
         assert long.done()
 
@@ -513,12 +514,12 @@ async def test_while_it_drains_a_poll_is_held_no_longer_than_the_drain() -> None
 async def test_an_event_during_a_drain_is_still_delivered() -> None:
     async with opened() as hub:
         await warm(hub)
-        answers = [ask(hub, feed()) for _ in range(1000)]
+        replies = [ask(hub, feed()) for _ in range(1000)]
         drain = asyncio.create_task(hub.drain(2))
         await asyncio.sleep(1)
         publish(hub, "a", 1)
         await settled()
-        assert sum(len(answer.document["events"]) for answer in answers) > 400
+        assert sum(len(answer.document["events"]) for answer in replies) > 400
         await drain
 
 
@@ -526,7 +527,7 @@ async def test_closing_answers_who_waits() -> None:
     async with opened() as hub:
         await warm(hub)
         _, recorder = park(hub, feed())
-    assert recorder.answer.status == 200
+    assert recorder.response.status == 200
 
 
 # -- streams -------------------------------------------------------------------
@@ -607,7 +608,7 @@ async def test_a_log_whose_end_never_fits_is_read_a_few_times_and_no_more() -> N
     async with opened(store) as hub:
         recorder = ask(hub, feed(wait=None))
         await asyncio.sleep(1)
-        assert recorder.answer.status == 503
+        assert recorder.response.status == 503
         assert store.reads == MAX_TAIL_READS + 1
 
 
@@ -629,7 +630,7 @@ async def test_a_receipt_of_a_lost_epoch_does_not_send_every_read_to_the_store()
             before = store.reads
             recorder = ask(hub, value())
             await settled()
-            assert recorder.answer.body == b"%d" % number
+            assert recorder.response.body == b"%d" % number
             await asyncio.sleep(0.1)
         assert store.reads == before
 

@@ -136,7 +136,7 @@ class HubMachine(RuleBasedStateMachine):
 
     def take(self, reader: Reader, recorder: Recorder) -> None:
         reader.waiting = None
-        status, document = recorder.answer.status, recorder.document
+        status, document = recorder.response.status, recorder.document
         if status == 404:
             return
         first = reader.asked[0]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pushhub.hub import channels as module
-from pushhub.hub.hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold
 from tests.hub.scripted import (
     ScriptedStore,
     ask,
@@ -38,11 +38,11 @@ async def test_of_idle_channels_those_that_were_read_longest_ago_go() -> None:
         for number in range(30):
             ask(hub, feed(wait=None, channel=f"c{number}"))
             await settled()
-        assert len(hub.shelf) == 11
+        assert len(hub.channels) == 11
         publish(hub, "busy", 1)
         assert busy.data == [1]
-        assert hub.shelf.get("c29")
-        assert not hub.shelf.get("c0")
+        assert hub.channels.get("c29")
+        assert not hub.channels.get("c0")
 
 
 @pytest.mark.usefixtures("few")
@@ -65,12 +65,12 @@ async def test_tails_together_stay_within_their_bytes_when_events_come() -> None
         for _ in range(20):
             for number in range(5):
                 publish(hub, f"c{number}", "x" * 500)
-        assert hub.shelf.tail_bytes <= 10_000
+        assert hub.channels.tail_bytes <= 10_000
         for hold in holds:
             hold.drop()
-        kept = [hub.shelf.get(f"c{number}") for number in range(5)]
+        kept = [hub.channels.get(f"c{number}") for number in range(5)]
         sizes = [channel.tail.size for channel in kept if channel and channel.tail]
-        assert sum(sizes) == hub.shelf.tail_bytes
+        assert sum(sizes) == hub.channels.tail_bytes
 
 
 @pytest.mark.usefixtures("small")
@@ -80,7 +80,7 @@ async def test_tails_together_stay_within_their_bytes_when_channels_are_read() -
             publish(hub, f"c{number}", *["x" * 500] * 10)
             ask(hub, feed(wait=None, channel=f"c{number}"))
             await settled()
-        assert hub.shelf.tail_bytes <= 10_000
+        assert hub.channels.tail_bytes <= 10_000
 
 
 @pytest.mark.usefixtures("small")
@@ -139,5 +139,5 @@ async def test_a_hold_that_was_put_back_keeps_its_channel(monkeypatch: pytest.Mo
             await settled()
         assert hub.holds_on("a") == 1
         await hub.store.delete("a")
-        assert put_back.answer.status == 404
+        assert put_back.response.status == 404
         await asyncio.sleep(0)

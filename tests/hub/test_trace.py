@@ -6,10 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
-from pushhub.console.trace import MAX_LIVES, Note, Traced, Tracer, TraceTarget
+from pushhub.console.trace import MAX_FOLLOWED, Note, Tracer, TraceTarget
 from pushhub.http.response import Part
 from pushhub.http.sse import OPENING
-from pushhub.hub.hold import ChainedHold, ChannelHold, Hold
+from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.hold import ChainedHold, Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.readers import ClientInfo, client_of, holders
 from pushhub.hub.stream import EventStream
@@ -77,12 +78,12 @@ async def test_a_hub_that_is_not_traced_is_as_it_was_made() -> None:
     async with opened() as hub:
         before = set(vars(hub))
         tracer, _ = traced(hub, channel="a")
-        assert {"hold", "wake", "publish"} <= vars(hub).keys()
-        assert hub.tracer is tracer
+        assert set(vars(hub)) == before
+        assert hub.observer is tracer
         assert tracer
         tracer.stop(CHANNEL)
         assert set(vars(hub)) == before
-        assert hub.tracer is None
+        assert hub.observer is None
         assert not tracer
         assert type(hub.hold(feed())) is ChannelHold
 
@@ -98,7 +99,7 @@ async def test_the_last_of_several_traces_takes_it_away() -> None:
         assert notes.of() == []
         assert "event" in notes.of("another1")
         tracer.stop("another1")
-        assert "hold" not in vars(hub)
+        assert hub.observer is None
 
 
 # -- the life of a request -----------------------------------------------------
@@ -109,7 +110,7 @@ async def test_a_poll_asks_waits_and_is_answered() -> None:
         await warm(hub)
         _, notes = traced(hub, channel="a")
         hold, recorder = park(hub, feed())
-        assert type(hold) is Traced
+        assert type(hold) is ChannelHold
         assert notes.of() == ["poll", "park"]
         assert notes.last("poll")["since"] == {"a": "now"}
         assert (notes.last("poll")["kind"], notes.last("poll")["wait"]) == ("long-poll", 30)
@@ -118,7 +119,7 @@ async def test_a_poll_asks_waits_and_is_answered() -> None:
         assert notes.last("event")["waiting"] == 1
         answer = notes.last("answer")
         assert (answer["status"], answer["events"]) == (200, 1)
-        assert answer["bytes"] == len(recorder.answer.body)
+        assert answer["bytes"] == len(recorder.response.body)
         assert answer["ms"] >= 0
         numbers = {note["hold"] for _, note in notes if "hold" in note}
         assert len(numbers) == 1
@@ -136,7 +137,7 @@ async def test_an_answer_at_once_is_the_same_answer() -> None:
         assert outcome.done
         recorder = Recorder()
         outcome.attach(recorder)
-        assert recorder.answer.body == plain.answer.body
+        assert recorder.response.body == plain.response.body
         assert notes.of() == ["poll", "answer"]
 
 
@@ -313,9 +314,9 @@ async def test_a_client_is_found_by_its_subject_if_somebody_tells() -> None:
 async def test_a_clients_publishes_are_its_own() -> None:
     async with opened() as hub:
         tracer, notes = traced(hub, client="10.0.0.9")
-        tracer.asker = ClientInfo("10.0.0.9")
+        tracer.client = ClientInfo("10.0.0.9")
         publish(hub, "a", 1)
-        tracer.asker = ClientInfo("10.0.0.8")
+        tracer.client = ClientInfo("10.0.0.8")
         publish(hub, "a", 1)
         assert notes.of(CLIENT) == ["publish", "logged"]
 
@@ -332,8 +333,8 @@ async def test_pushhubs_own_channels_are_never_traced() -> None:
 
 
 async def test_what_is_followed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MAX_LIVES <= 10_000
-    monkeypatch.setattr("pushhub.console.trace.MAX_LIVES", 3)
+    assert MAX_FOLLOWED <= 10_000
+    monkeypatch.setattr("pushhub.console.trace.MAX_FOLLOWED", 3)
     async with opened() as hub:
         await warm(hub)
         _, notes = traced(hub, channel="a")
@@ -349,18 +350,18 @@ async def test_what_is_followed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_holders_says_who_waits_how_and_for_how_long() -> None:
     async with opened() as hub:
         await warm(hub)
-        assert holders(hub, "unknown", 10) == []
+        assert holders(hub.channels, hub.now(), "unknown", 10) == []
         for poll in (feed(), value(), many("a", "b")):
             hold = hub.hold(poll)
             assert isinstance(hold, ChannelHold)
             hold.attach(Wire())
         await settled()
         await asyncio.sleep(2)
-        listed = holders(hub, "a", 10)
+        listed = holders(hub.channels, hub.now(), "a", 10)
         assert [one["kind"] for one in listed] == ["long-poll", "value", "many channels"]
         assert {one["client"] for one in listed} == {"10.0.0.1"}
         assert all(1.9 <= one["waited"] <= 2.2 for one in listed)
-        assert len(holders(hub, "a", 2)) == 2
+        assert len(holders(hub.channels, hub.now(), "a", 2)) == 2
         assert feed(wait=None).kind == "poll"
 
 

@@ -398,7 +398,7 @@ async def test_a_body_is_not_a_request(front: Server, origin: Scripted) -> None:
 async def test_requests_that_are_sent_ahead_are_answered_in_order(
     front: Server, origin: Scripted
 ) -> None:
-    """Passages, pages and faces on one connection, all sent at once."""
+    """Passages, pages and endpoints on one connection, all sent at once."""
     for n in range(20):
         origin.acts[f"/{n}"] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n%03d" % n
     async with await Wire.to(front.port) as wire:

@@ -125,7 +125,7 @@ class Front:
     async def answer(self, *asked: Any, **more: Any) -> Response:
         recorder = self.ask(*asked, **more)
         await recorder.written()
-        return recorder.answer
+        return recorder.response
 
 
 @asynccontextmanager
@@ -137,7 +137,7 @@ async def opened(store: MemoryStore | None = None, **route: Any) -> AsyncIterato
     origin = Origin(settings)
     client = Client()
     origin.client = client  # type: ignore[assignment]
-    origin.share(hub, settings, lambda problem: problem.answer(), lambda low, high: high)
+    origin.share(hub, settings, lambda problem: problem.response(), lambda low, high: high)
     assert origin.sharing is not None
     origin.open = lambda: None  # type: ignore[method-assign]
     try:
@@ -179,7 +179,7 @@ async def test_the_pace_is_the_interval_whatever_the_silence_before() -> None:
         await asyncio.sleep(5)
         front.client.state, changed = 1, front.hub.now()
         await waits.written()
-        assert waits.answer.status == 200
+        assert waits.response.status == 200
         assert front.hub.now() - changed <= 1.2
 
 
@@ -242,7 +242,7 @@ async def test_no_change_is_missed_in_hours(step: str, seed: int) -> None:
                 front.sharing.notified(["/orders"], f"turn-{front.client.state}")
             await asyncio.sleep(1.5)
             assert waits, "no response at all"
-            assert (waits.answer.status, waits.answer.body) == (200, b"%d" % front.client.state)
+            assert (waits.response.status, waits.response.body) == (200, b"%d" % front.client.state)
             await asyncio.sleep(chance.choice([0, 1, 9, 10, 11, 20, 60, 300 * chance.random()]))
         assert front.hub.now() - begun > HOUR
         assert front.sharing.stalls == 0
@@ -271,7 +271,7 @@ async def test_an_event_of_an_older_epoch_is_no_obstacle() -> None:
             await asyncio.sleep(3)
             front.client.state, before = state, len(front.client.times)
             await asyncio.sleep(3)
-            assert waits.answer.body == b"%d" % state
+            assert waits.response.body == b"%d" % state
             assert len(front.client.times) - before <= 5
         assert front.sharing.stalls == 0
 
@@ -301,7 +301,7 @@ async def test_a_retry_that_makes_no_progress_is_paced_bounded_and_told(step: st
             await asyncio.sleep(30)
         assert asked - before <= 12
         # The wait ends with an error and not with a 304.
-        assert waits.answer.status == 503
+        assert waits.response.status == 503
         assert front.sharing.stalls >= 1
         told = [entry for entry in logs if entry["event"] == "origin.stalled"]
         assert [(entry["route"], entry["path"]) for entry in told] == [("/*", "/orders")]
@@ -380,8 +380,8 @@ async def test_only_a_200_that_comes_immediately_says_that_the_wait_was_applied(
         await asyncio.sleep(3)
         front.client.status, front.client.state = status, 2
         await asyncio.sleep(30)
-        assert header(waits.answer, APPLIED) is None
-        assert waits.answer.status == status or status in (429, 500, 503)
+        assert header(waits.response, APPLIED) is None
+        assert waits.response.status == status or status in (429, 500, 503)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -396,10 +396,10 @@ async def test_an_error_whose_tag_the_client_sent_is_held(status: int) -> None:
         await asyncio.sleep(5)
         front.client.status, front.client.state = 200, 1
         await asyncio.sleep(2)
-        assert (waits.answer.status, waits.answer.body) == (200, b"1")
-        assert header(waits.answer, APPLIED) == b"wait=25"
+        assert (waits.response.status, waits.response.body) == (200, b"1")
+        assert header(waits.response, APPLIED) == b"wait=25"
         # What a plain poll says with that tag is the error, too, and no 304.
-        assert len([1 for name, _ in waits.answer.headers if name.lower() == b"etag"]) == 1
+        assert len([1 for name, _ in waits.response.headers if name.lower() == b"etag"]) == 1
 
 
 # -- dates -----------------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ async def test_a_client_that_has_a_date_waits_for_a_later_one() -> None:
         await asyncio.sleep(5)
         front.client.state, front.client.headers = 1, f"Last-Modified: {LATER}\r\n"
         await asyncio.sleep(2)
-        assert (waits.answer.status, waits.answer.body) == (200, b"1")
+        assert (waits.response.status, waits.response.body) == (200, b"1")
         # Who has an older one is given the newest immediately.
         answer = await front.answer(None, 25, since(MONDAY))
         assert (answer.status, header(answer, APPLIED)) == (200, b"wait=25")
@@ -437,7 +437,7 @@ async def test_a_change_within_the_second_of_its_date_is_told_to_those_who_wait(
         await asyncio.sleep(5)
         front.client.state = 1
         await asyncio.sleep(2)
-        assert (waits.answer.status, waits.answer.body) == (200, b"1")
+        assert (waits.response.status, waits.response.body) == (200, b"1")
 
 
 @virtually

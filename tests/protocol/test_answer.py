@@ -62,7 +62,7 @@ def test_more_headers_make_another_answer() -> None:
     assert answer.headers == ((b"a", b"1"),)
     assert more.headers == ((b"a", b"1"), (b"b", b"2"), (b"c", b"3"))
     assert (more.status, more.body, more.events) == (200, b"x", 3)
-    assert repr(more) == "<Answer 200 1 bytes>"
+    assert repr(more) == "<Response 200 1 bytes>"
 
 
 def test_a_part_goes_on_unless_it_is_the_last() -> None:

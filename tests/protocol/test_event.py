@@ -209,7 +209,7 @@ def test_json_that_is_taken_can_be_read_in_a_feed(depth: int) -> None:
         assert depth > 60
         return
     assert depth <= 60
-    answer = FeedPoll("news", at(0), 100).answer({"news": page(event(1, draft.data))})
+    answer = FeedPoll("news", at(0), 100).reply({"news": page(event(1, draft.data))})
     assert answer is not None
     orjson.loads(answer.body)
 

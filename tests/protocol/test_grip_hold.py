@@ -23,7 +23,7 @@ from pushhub.http.response import Part, Response
 from pushhub.log.cursor import Cursor
 from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Reason
-from pushhub.polls.base import AT_ONCE, Hint
+from pushhub.polls.base import NO_HINT, Hint
 
 _lives = itertools.count()
 
@@ -188,7 +188,7 @@ def polled(
 
 
 def told(poll: HeldResponse, log: Log, after: int = 0) -> Response | None:
-    return poll.answer({"a": log.page(after)})
+    return poll.reply({"a": log.page(after)})
 
 
 def turned(poll: HeldResponse, log: Log) -> Turn:
@@ -216,7 +216,7 @@ def test_what_does_not_concern_it_is_passed_over() -> None:
     log.add("hers", meta={"sender": "al"}, id="7")
     poll = polled(log, filters=("skip-self",), meta={"user": "al"})
     assert told(poll, log) is None
-    assert poll.answer({"a": Page((), log.at(3), up_to_date=True)}) is None
+    assert poll.reply({"a": Page((), log.at(3), up_to_date=True)}) is None
     assert poll.position("a", log.page()) == log.at(3)
     assert poll.position("a", log.page()) == log.at(3)
     # Passed over, but seen; once.
@@ -239,7 +239,7 @@ def test_a_hint_has_the_origin_asked() -> None:
 def test_a_gap_has_the_origin_asked() -> None:
     log = Log()
     poll = polled(log)
-    turn = poll.answer({"a": log.gap()})
+    turn = poll.reply({"a": log.gap()})
     assert isinstance(turn, Turn)
     assert turn.then is Then.ASK
     assert poll.position("a", log.gap()) == log.at(2)
@@ -258,10 +258,10 @@ def test_a_missing_item_is_waited_for_elsewhere() -> None:
     turn = turned(polled(log, known=("1",)), log)
     assert turn.then is Then.WAIT
     assert turn.poll is not None
-    assert turn.poll.wants[0].since == log.at(2)
+    assert turn.poll.reads[0].since == log.at(2)
     waiting = turn.poll.for_seconds(5, window=True)
     # The wait for the predecessor is over: what there is, is told.
-    reply = waiting.nothing({"a": log.at(2)}, AT_ONCE)
+    reply = waiting.empty({"a": log.at(2)}, NO_HINT)
     assert reply.body == b"three"
     # Or the predecessor comes.
     log.add("two", id="2", prev_id="1")
@@ -269,7 +269,7 @@ def test_a_missing_item_is_waited_for_elsewhere() -> None:
     assert found is not None
     assert found.body == b"two"
     # When pushhub leaves, nobody waits for more.
-    assert waiting.nothing({"a": log.at(2)}, Hint(500)).body == b"nothing"
+    assert waiting.empty({"a": log.at(2)}, Hint(500)).body == b"nothing"
 
 
 def test_after_the_window_it_goes_on_waiting_if_that_was_nothing_for_it() -> None:
@@ -277,7 +277,7 @@ def test_after_the_window_it_goes_on_waiting_if_that_was_nothing_for_it() -> Non
     log.add(id="3", prev_id="2", formats={"http-stream": {"content": "s"}})
     turn = turned(polled(log, known=("1",)), log)
     assert turn.poll is not None
-    after = turn.poll.for_seconds(5, window=True).nothing({"a": log.at(1)}, AT_ONCE)
+    after = turn.poll.for_seconds(5, window=True).empty({"a": log.at(1)}, NO_HINT)
     assert isinstance(after, Turn)
     assert after.then is Then.WAIT
     # What is parked already parks it no second time.
@@ -290,8 +290,8 @@ def test_the_end_of_the_wait_is_the_held_response() -> None:
     log = Log()
     poll = polled(log)
     for reply in (
-        poll.nothing({"a": log.at(0)}, AT_ONCE),
-        poll.refuse(Problem("deleted", "Gone.")),
+        poll.empty({"a": log.at(0)}, NO_HINT),
+        poll.error(Problem("deleted", "Gone.")),
     ):
         assert reply is poll.held.instruct.response
 
@@ -322,7 +322,7 @@ def test_events_of_several_channels_come_by_their_time() -> None:
     orders = ItemSequences({"a": ItemSequence(), "b": ItemSequence()})
     hold = held(instruct(GripSubscription("a"), GripSubscription("b")))
     poll = HeldResponse(hold, {"a": one.at(0), "b": two.at(0)}, orders)
-    reply = poll.answer({"a": one.page(), "b": two.page()})
+    reply = poll.reply({"a": one.page(), "b": two.page()})
     assert reply is not None
     assert reply.body == b"sooner"
 
@@ -348,12 +348,12 @@ def test_a_stream_is_written_everything_that_came() -> None:
     log.add("two", id="2", prev_id="1")
     log.add(formats={"http-response": {"body": "r"}})
     poll = streamed(log)
-    part = poll.answer({"a": log.page()})
+    part = poll.reply({"a": log.page()})
     assert part == Part(b"one,two", (("a", log.at(3)),), events=2)
-    assert poll.wants[0].since == log.at(3)
+    assert poll.reads[0].since == log.at(3)
     assert (poll.active, poll.stirred) == ({"a"}, For.NEXT)
     assert poll.turn(part) is poll
-    assert poll.answer({"a": Page((), log.at(3), up_to_date=True)}) is None
+    assert poll.reply({"a": Page((), log.at(3), up_to_date=True)}) is None
     assert poll.position("a", log.page()) == log.at(3)
     assert poll.position("a", log.gap()) == log.at(2)
 
@@ -362,7 +362,7 @@ def test_what_is_nothing_for_a_stream_still_moves_it_on() -> None:
     log = Log()
     log.add("hers", meta={"sender": "al"})
     poll = streamed(log, filters=("skip-self",), meta={"user": "al"})
-    assert poll.answer({"a": log.page()}) == Part(b"", (("a", log.at(1)),))
+    assert poll.reply({"a": log.page()}) == Part(b"", (("a", log.at(1)),))
     assert poll.stirred is None
 
 
@@ -372,7 +372,7 @@ def test_a_stream_is_closed() -> None:
     log.add(formats={"http-stream": {"action": "close"}})
     log.add("never")
     poll = streamed(log)
-    part = poll.answer({"a": log.page()})
+    part = poll.reply({"a": log.page()})
     assert part is not None
     assert (part.body, part.last, poll.then) == (b"last", True, NextTurn.END)
 
@@ -382,7 +382,7 @@ def test_a_hint_has_the_link_followed(link: NextLink | None, then: NextTurn) -> 
     log = Log()
     log.add(formats={"http-stream": {"action": "hint"}})
     poll = streamed(log, next=link)
-    assert poll.answer({"a": log.page()})
+    assert poll.reply({"a": log.page()})
     assert poll.then is then
 
 
@@ -390,7 +390,7 @@ def test_a_missing_item_has_the_link_followed() -> None:
     log = Log()
     log.add("three", id="3", prev_id="2")
     poll = streamed(log, known=("1",), prev_id="1", next=LINK)
-    part = poll.answer({"a": log.page()})
+    part = poll.reply({"a": log.page()})
     assert part is not None
     assert (part.body, poll.then) == (b"", NextTurn.FETCH)
     assert poll.last_ids() == (("a", "1"),)
@@ -402,34 +402,34 @@ def test_a_missing_item_is_waited_for_where_there_is_no_link() -> None:
     log = Log()
     log.add("three", id="3", prev_id="2")
     poll = streamed(log, known=("1",))
-    assert poll.answer({"a": log.page()}) == Part(b"", (("a", log.at(1)),))
+    assert poll.reply({"a": log.page()}) == Part(b"", (("a", log.at(1)),))
     poll.waits_for = For.WINDOW
-    assert poll.nothing({"a": log.at(1)}, AT_ONCE) == Part(b"three", events=1)
+    assert poll.empty({"a": log.at(1)}, NO_HINT) == Part(b"three", events=1)
 
 
 def test_a_gap_is_filled_by_the_link_or_ends_the_stream() -> None:
     log, other = Log("a"), Log("b")
     other.add("b")
     poll = streamed(log, next=LINK)
-    part = poll.answer({"a": log.gap(), "b": other.page()})
+    part = poll.reply({"a": log.gap(), "b": other.page()})
     assert part is not None
     assert (dict(part.moved)["a"], poll.then) == (log.at(1), NextTurn.FETCH)
     lost = streamed(log)
-    assert lost.answer({"a": log.gap()}) == Part(b"", last=True)
+    assert lost.reply({"a": log.gap()}) == Part(b"", last=True)
     assert lost.then is NextTurn.END
 
 
 def test_what_keeps_a_stream_alive() -> None:
     log = Log()
     poll = streamed(log, keep_alive=KeepAlive(b"."))
-    assert poll.nothing({"a": log.at(0)}, AT_ONCE) == Part(b".")
+    assert poll.empty({"a": log.at(0)}, NO_HINT) == Part(b".")
     assert poll.stirred is For.KEEP_ALIVE
-    assert streamed(log).nothing({"a": log.at(0)}, AT_ONCE) == Part(b"")
+    assert streamed(log).empty({"a": log.at(0)}, NO_HINT) == Part(b"")
     poll.waits_for = For.NEXT
-    assert poll.nothing({"a": log.at(0)}, AT_ONCE) == Part(b"")
+    assert poll.empty({"a": log.at(0)}, NO_HINT) == Part(b"")
     assert poll.then is NextTurn.FETCH
-    assert poll.nothing({"a": log.at(0)}, Hint(500)) == Part(b"", last=True)
-    assert poll.refuse(Problem("deleted", "Gone.")) == Part(b"", last=True)
+    assert poll.empty({"a": log.at(0)}, Hint(500)) == Part(b"", last=True)
+    assert poll.error(Problem("deleted", "Gone.")) == Part(b"", last=True)
 
 
 # Somebody else's words

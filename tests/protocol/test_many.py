@@ -9,8 +9,8 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Response
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.event import MAX_EVENT_BYTES
-from pushhub.log.read import MAX_ANSWER_BYTES, Page, Read
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, deleted
+from pushhub.log.read import MAX_RESPONSE_BYTES, Page, Read
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, deleted
 from pushhub.polls.multi import MAX_CHANNELS, MultiPoll, MultiRequest, encode, merge, parse_many
 from tests.protocol.sample import GAP, at, page, run_of
 
@@ -123,7 +123,7 @@ def test_refusals(text: bytes, slug: str) -> None:
         parse_many(text)
     assert refusal.value.slug == slug
     assert refusal.value.status == 400
-    assert orjson.loads(refusal.value.answer().body)["detail"].endswith(".")
+    assert orjson.loads(refusal.value.response().body)["detail"].endswith(".")
 
 
 def test_a_refusal_names_the_channel_and_the_limit() -> None:
@@ -139,7 +139,7 @@ def test_a_refusal_names_the_channel_and_the_limit() -> None:
 
 def test_as_many_channels_as_allowed() -> None:
     asked = parse_many(body(channels={f"c{n}": "now" for n in range(MAX_CHANNELS)}))
-    assert len(asked.wants) == 1000
+    assert len(asked.reads) == 1000
 
 
 # -- merging -------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_the_cursor_is_of_the_present_epoch() -> None:
 def test_the_bytes() -> None:
     reads: dict[str, Read] = {name: run_of(name, 1, 4, BIG) for name in "abcdef"}
     merged = merge(wants(*"abcdef"), reads, 100)
-    assert sum(one.size for one in merged.events) <= MAX_ANSWER_BYTES
+    assert sum(one.size for one in merged.events) <= MAX_RESPONSE_BYTES
     assert merged.cursors == {"a": at(3)}
     # A small one still fits behind a large one that did not.
     reads["f"] = run_of("f", 1, 4)
@@ -179,7 +179,7 @@ def test_the_bytes() -> None:
 
 
 def test_one_event_always_fits() -> None:
-    huge = run_of("a", 1, 2, bytes(2 * MAX_ANSWER_BYTES))
+    huge = run_of("a", 1, 2, bytes(2 * MAX_RESPONSE_BYTES))
     assert merge(wants("a"), {"a": huge}, 100).cursors == {"a": at(1)}
 
 
@@ -281,11 +281,11 @@ def test_encode() -> None:
         "gaps": {"b": {"reason": "trimmed", "oldest": "e1-3", "latest": "e1-9"}},
         "retry_ms": 1500,
     }
-    assert encode(merge((), {}, 10), AT_ONCE) == b'{"events":[],"cursors":{}}'
+    assert encode(merge((), {}, 10), NO_HINT) == b'{"events":[],"cursors":{}}'
 
 
 def test_a_plain_poll_is_answered_at_once() -> None:
-    answer = MultiPoll(wants("a", since=Start.NOW), 10).answer({"a": page(cursor=at(7))})
+    answer = MultiPoll(wants("a", since=Start.NOW), 10).reply({"a": page(cursor=at(7))})
     assert told(answer) == {"events": [], "cursors": {"a": "e1-7"}}
     assert answer is not None
     assert b"preference-applied" not in dict(answer.headers)
@@ -294,18 +294,18 @@ def test_a_plain_poll_is_answered_at_once() -> None:
 
 def test_a_waiting_poll_parks_and_then_says_where_it_stood() -> None:
     poll = MultiPoll((ChannelRead("a", Start.NOW, 9), ChannelRead("b", at(4), 9)), 10, 25)
-    assert poll.answer({"a": page(cursor=at(7)), "b": page(cursor=at(4))}) is None
-    answer = poll.nothing({"a": at(7), "b": at(4)}, Hint(900))
+    assert poll.reply({"a": page(cursor=at(7)), "b": page(cursor=at(4))}) is None
+    answer = poll.empty({"a": at(7), "b": at(4)}, Hint(900))
     assert told(answer) == {"events": [], "cursors": {"a": "e1-7"}, "retry_ms": 900}
     assert dict(answer.headers)[b"preference-applied"] == b"wait=25"
-    full = poll.nothing({"a": at(7), "b": at(4)}, Hint(900, waited=False))
+    full = poll.empty({"a": at(7), "b": at(4)}, Hint(900, waited=False))
     assert b"preference-applied" not in dict(full.headers)
 
 
 @pytest.mark.parametrize("read", [GAP, run_of("a", 1, 1)], ids=["gap", "event"])
 def test_news_of_one_channel_end_the_wait(read: Read) -> None:
     poll = MultiPoll(wants("a", "b"), 10, 25)
-    answer = poll.answer({"a": read})
+    answer = poll.reply({"a": read})
     assert list(told(answer)["cursors"]) == ["a"]
     assert answer is not None
     assert dict(answer.headers)[b"preference-applied"] == b"wait=25"
@@ -319,6 +319,6 @@ def test_positions() -> None:
 
 
 def test_a_deleted_channel() -> None:
-    answer = MultiPoll(wants("a", "b"), 10, 25).refuse(deleted("b"))
+    answer = MultiPoll(wants("a", "b"), 10, 25).error(deleted("b"))
     assert answer.status == 404
     assert orjson.loads(answer.body)["channel"] == "b"

@@ -1,6 +1,6 @@
 import pytest
 
-from pushhub.log.read import MAX_ANSWER_BYTES, clip
+from pushhub.log.read import MAX_RESPONSE_BYTES, clip
 from tests.protocol.sample import event, run_of
 
 BIG = bytes(256 * 1024)
@@ -16,16 +16,16 @@ def test_the_bytes() -> None:
     events = [event(n, BIG) for n in range(1, 9)]
     kept = clip(events, 100)
     assert kept == events[:3]
-    assert sum(one.size for one in kept) <= MAX_ANSWER_BYTES
+    assert sum(one.size for one in kept) <= MAX_RESPONSE_BYTES
 
 
 def test_just_enough_bytes() -> None:
-    first, second = event(1, bytes(MAX_ANSWER_BYTES - 400 - 7)), event(2, bytes(7))
-    assert first.size + second.size == MAX_ANSWER_BYTES
+    first, second = event(1, bytes(MAX_RESPONSE_BYTES - 400 - 7)), event(2, bytes(7))
+    assert first.size + second.size == MAX_RESPONSE_BYTES
     assert len(clip([first, second], 9)) == 2
     assert len(clip([first, event(2, bytes(8))], 9)) == 1
 
 
 def test_at_least_one() -> None:
-    events = [event(1, bytes(2 * MAX_ANSWER_BYTES)), event(2)]
+    events = [event(1, bytes(2 * MAX_RESPONSE_BYTES)), event(2)]
     assert clip(events, 9) == events[:1]

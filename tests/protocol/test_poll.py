@@ -2,7 +2,7 @@ import pytest
 
 from pushhub.http.problem import Problem
 from pushhub.log.cursor import Start
-from pushhub.polls.base import AT_ONCE, ChannelRead, Poll, deleted, parse_limit, resume
+from pushhub.polls.base import NO_HINT, ChannelRead, Poll, deleted, parse_limit, resume
 from pushhub.polls.feed import FeedPoll
 from pushhub.polls.multi import MultiPoll
 from pushhub.polls.stream import FeedStream, MultiStream
@@ -69,13 +69,13 @@ POLLS: list[Poll] = [
 
 @pytest.mark.parametrize("poll", POLLS, ids=lambda poll: type(poll).__name__)
 def test_whatever_can_wait_is_a_poll(poll: Poll) -> None:
-    assert [want.channel for want in poll.wants] == ["news"]
+    assert [want.channel for want in poll.reads] == ["news"]
     assert poll.wait
     assert poll.position("news", page(event(3))) == at(3)
-    assert poll.nothing({"news": at(3)}, AT_ONCE)
-    assert poll.refuse(deleted("news"))
+    assert poll.empty({"news": at(3)}, NO_HINT)
+    assert poll.error(deleted("news"))
     assert hash(poll.variant) == hash(poll.variant)
-    reply = poll.answer({"news": page(event(3))})
+    reply = poll.reply({"news": page(event(3))})
     assert reply is not None
     assert reply.events == 1
 

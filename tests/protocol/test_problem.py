@@ -11,7 +11,7 @@ from pushhub.http.response import STATUS_LINES
 def test_every_problem_renders(slug: str) -> None:
     problem = Problem(slug, "Do this.", limit=5)
     status, title = PROBLEMS[slug]
-    answer = problem.answer()
+    answer = problem.response()
     assert answer.status == status == problem.status
     assert dict(answer.headers) == {
         b"content-type": b"application/problem+json",
@@ -38,7 +38,7 @@ def test_the_table() -> None:
 
 def test_headers_and_words() -> None:
     problem = Problem("too-many-requests", "Later.", headers=(retry_after(3),))
-    assert problem.answer().headers[-1] == (b"retry-after", b"3")
+    assert problem.response().headers[-1] == (b"retry-after", b"3")
     assert str(problem) == "Later."
     assert repr(problem) == "<Problem too-many-requests: Later.>"
 

@@ -11,7 +11,7 @@ from pushhub.http.response import Part
 from pushhub.http.sse import KEEP_ALIVE, OPENING, farewell, message, position
 from pushhub.log.cursor import Since, Start
 from pushhub.log.event import BINARY, TEXT, Draft
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, deleted
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, deleted
 from pushhub.polls.stream import FeedStream, MultiStream
 from tests.protocol.sample import GAP, at, event, page, run_of
 
@@ -132,50 +132,50 @@ def stream(since: Since, *, first: bool = False) -> FeedStream:
     ("since", "id"), [(at(3), "e1-3"), (Start.NOW, "e1-3"), (Start.EARLIEST, "e1-3")]
 )
 def test_the_first_write_is_a_position(since: Since, id: str) -> None:
-    part = stream(since, first=True).answer({"news": page(event(4), event(5))})
+    part = stream(since, first=True).reply({"news": page(event(4), event(5))})
     assert part is not None
     assert part.body.startswith(position(id))
     assert [got[2] for got in read(part).events] == ["e1-4", "e1-5"]
     assert (part.moved, part.last, part.events) == ((("news", at(5)),), False, 2)
-    quiet = stream(since, first=True).answer({"news": page(cursor=at(3))})
+    quiet = stream(since, first=True).reply({"news": page(cursor=at(3))})
     assert quiet == Part(position(id), (("news", at(3)),))
 
 
 def test_later_there_are_only_events() -> None:
     turn = stream(at(3))
-    assert turn.wants == (ChannelRead("news", at(3), 100),)
-    assert turn.answer({"news": page(cursor=at(3))}) is None
-    reader = read(turn.answer({"news": page(event(4, b"[1,\n2]", type="t", id="x"))}))
+    assert turn.reads == (ChannelRead("news", at(3), 100),)
+    assert turn.reply({"news": page(cursor=at(3))}) is None
+    reader = read(turn.reply({"news": page(event(4, b"[1,\n2]", type="t", id="x"))}))
     assert reader.events == [("t", "[1,\n2]", "e1-4")]
 
 
 def test_the_id_is_of_the_present_epoch() -> None:
-    part = stream(at(3)).answer({"news": page(event(4, epoch="e0"), cursor=at(4))})
+    part = stream(at(3)).reply({"news": page(event(4, epoch="e0"), cursor=at(4))})
     assert read(part).last_id == "e1-4"
 
 
 def test_binary_is_base64() -> None:
-    part = stream(at(3)).answer({"news": page(event(4, b"\xff\x00", BINARY))})
+    part = stream(at(3)).reply({"news": page(event(4, b"\xff\x00", BINARY))})
     assert read(part).events == [("message", "/wA=", "e1-4")]
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_gap_is_an_event_and_the_stream_goes_on_from_the_oldest(first: bool) -> None:
     turn = stream(at(1), first=first)
-    part = turn.answer({"news": GAP})
+    part = turn.reply({"news": GAP})
     assert part is not None
     ((type, data, id),) = read(part).events
     assert (type, id) == ("gap", "e1-3")
     assert orjson.loads(data) == {"reason": "trimmed", "oldest": "e1-3", "latest": "e1-9"}
     assert part.moved == (("news", at(3)),)
     assert not part.last
-    assert turn.turn(part).wants == (ChannelRead("news", at(3), 100),)
+    assert turn.turn(part).reads == (ChannelRead("news", at(3), 100),)
 
 
 def test_turns() -> None:
     turn = FeedStream("news", Start.NOW, 7, first=True, wait=9)
     after = turn.turn(Part(b"", (("news", at(5)),)))
-    assert (after.wants, after.first, after.wait) == ((ChannelRead("news", at(5), 7),), False, 9)
+    assert (after.reads, after.first, after.wait) == ((ChannelRead("news", at(5), 7),), False, 9)
     assert after.turn(Part(KEEP_ALIVE)) is after
 
 
@@ -189,9 +189,9 @@ STREAMS: list[Any] = [
 def test_silence_and_ends(turn: Any) -> None:
     assert turn.position("news", page(cursor=at(7))) == at(7)
     assert turn.position("news", GAP) == at(3)
-    assert turn.nothing({"news": at(7)}, AT_ONCE) == Part(KEEP_ALIVE)
-    assert turn.nothing({"news": at(7)}, Hint(800)) == Part(b"retry: 800\n\n", last=True)
-    gone = turn.refuse(deleted("news"))
+    assert turn.empty({"news": at(7)}, NO_HINT) == Part(KEEP_ALIVE)
+    assert turn.empty({"news": at(7)}, Hint(800)) == Part(b"retry: 800\n\n", last=True)
+    gone = turn.error(deleted("news"))
     assert gone.last
     assert read(gone).events == []
 
@@ -207,7 +207,7 @@ def many(*, first: bool = False) -> MultiStream:
 
 def test_a_message_is_an_answer() -> None:
     reads: dict[str, Read] = {"a": run_of("a", 8, 2)}
-    part = many().answer(reads)
+    part = many().reply(reads)
     assert part is not None
     ((type, data, id),) = read(part).events
     body = orjson.loads(data)
@@ -219,13 +219,13 @@ def test_a_message_is_an_answer() -> None:
 
 def test_the_first_message_says_where_the_reader_stands() -> None:
     quiet: dict[str, Read] = {"a": page(cursor=at(7)), "b": page(cursor=at(4))}
-    part = many(first=True).answer(quiet)
+    part = many(first=True).reply(quiet)
     assert orjson.loads(read(part).events[0][1]) == {"events": [], "cursors": {"a": "e1-7"}}
-    assert many().answer(quiet) is None
+    assert many().reply(quiet) is None
 
 
 def test_a_gap_among_many() -> None:
-    part = many().answer({"a": GAP, "b": run_of("b", 5, 1)})
+    part = many().reply({"a": GAP, "b": run_of("b", 5, 1)})
     assert part is not None
     ((type, data, _),) = read(part).events
     body = orjson.loads(data)
@@ -233,13 +233,13 @@ def test_a_gap_among_many() -> None:
     assert body["gaps"] == {"a": {"reason": "trimmed", "oldest": "e1-3", "latest": "e1-9"}}
     assert body["cursors"] == {"a": "e1-3", "b": "e1-5"}
     after = many().turn(part)
-    assert after.wants == (ChannelRead("a", at(3), 9), ChannelRead("b", at(5), 9))
+    assert after.reads == (ChannelRead("a", at(3), 9), ChannelRead("b", at(5), 9))
 
 
 def test_turns_of_many() -> None:
     first = many(first=True)
     second = first.turn(Part(b"", (("a", at(7)),)))
-    assert second.wants == (ChannelRead("a", at(7), 9), ChannelRead("b", at(4), 9))
+    assert second.reads == (ChannelRead("a", at(7), 9), ChannelRead("b", at(4), 9))
     assert not second.first
     assert not first.turn(Part(b"")).first
     assert second.turn(Part(KEEP_ALIVE)) is second

@@ -5,7 +5,7 @@ from pushhub.http.etag import parse_tags
 from pushhub.http.response import Response
 from pushhub.log.cursor import Start
 from pushhub.log.event import TEXT, Draft
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, deleted
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, deleted
 from pushhub.polls.value import ValuePoll
 from tests.protocol.sample import GAP, at, event, page
 
@@ -24,11 +24,11 @@ def headers(answer: Response | None) -> dict[bytes, bytes]:
 
 
 def test_it_reads_the_last_event() -> None:
-    assert value().wants == (ChannelRead("news", Start.LAST, 1),)
+    assert value().reads == (ChannelRead("news", Start.LAST, 1),)
 
 
 def test_the_value_as_published() -> None:
-    answer = value().answer({"news": LAST})
+    answer = value().reply({"news": LAST})
     assert answer is not None
     assert (answer.status, answer.body, answer.events) == (200, "né".encode(), 1)
     assert headers(answer) == {
@@ -42,14 +42,14 @@ def test_the_value_as_published() -> None:
 
 
 def test_labels_in_headers() -> None:
-    got = headers(value().answer({"news": page(event(7, type="été", id="✓"))}))
+    got = headers(value().reply({"news": page(event(7, type="été", id="✓"))}))
     assert got[b"event-type"] == "été".encode()
     assert got[b"event-id"] == "✓".encode()
 
 
 def test_no_label_can_break_a_header() -> None:
     draft = Draft(b"1", type="a: b", id="c; d")
-    wire = value().answer({"news": page(event(7, type=draft.type, id=draft.id))})
+    wire = value().reply({"news": page(event(7, type=draft.type, id=draft.id))})
     assert wire is not None
     assert b"\r\nevent-type: a: b\r\n" in wire.wire()
 
@@ -73,11 +73,11 @@ def test_no_label_can_break_a_header() -> None:
     ],
 )
 def test_conditions(condition: str, status: int) -> None:
-    answer = value(condition).answer({"news": LAST})
+    answer = value(condition).reply({"news": LAST})
     assert answer is not None
     assert answer.status == status
     assert headers(answer)[b"etag"] == b'"e1-7"'
-    waiting = value(condition, 25).answer({"news": LAST})
+    waiting = value(condition, 25).reply({"news": LAST})
     if status == 304:
         assert answer.body == b""
         assert waiting is None
@@ -90,7 +90,7 @@ def test_conditions(condition: str, status: int) -> None:
 def test_the_end_of_the_wait_is_304_with_the_same_etag() -> None:
     poll = value('"e1-7"', 25)
     where = poll.position("news", LAST)
-    answer = poll.nothing({"news": where}, AT_ONCE)
+    answer = poll.empty({"news": where}, NO_HINT)
     assert answer.status == 304
     assert headers(answer) == {
         b"etag": b'"e1-7"',
@@ -102,9 +102,9 @@ def test_the_end_of_the_wait_is_304_with_the_same_etag() -> None:
 
 def test_the_etag_is_the_events_own_in_every_epoch() -> None:
     old = page(event(7, epoch="e0"), cursor=at(7, "e1"))
-    assert headers(value().answer({"news": old}))[b"etag"] == b'"e0-7"'
+    assert headers(value().reply({"news": old}))[b"etag"] == b'"e0-7"'
     poll = value('"e0-7"', 25)
-    assert poll.answer({"news": old}) is None
+    assert poll.reply({"news": old}) is None
     assert poll.position("news", old) == at(7, "e0")
 
 
@@ -112,10 +112,10 @@ def test_the_etag_is_the_events_own_in_every_epoch() -> None:
     ("condition", "wait", "parks"),
     [("", None, False), ("", 25, True), ('"e1-1"', None, False), ('"e1-1"', 25, False)],
 )
-@pytest.mark.parametrize("read", [NOTHING_YET, GAP], ids=["nothing", "gap"])
+@pytest.mark.parametrize("read", [NOTHING_YET, GAP], ids=["empty", "gap"])
 def test_no_value_yet(condition: str, wait: int | None, parks: bool, read: object) -> None:
     poll = value(condition, wait)
-    answer = poll.answer({"news": read})  # type: ignore[dict-item]
+    answer = poll.reply({"news": read})  # type: ignore[dict-item]
     if parks:
         assert answer is None
         return
@@ -131,7 +131,7 @@ def test_no_value_yet(condition: str, wait: int | None, parks: bool, read: objec
 def test_no_value_at_the_end_of_the_wait() -> None:
     poll = value("", 25)
     assert poll.position("news", NOTHING_YET) == at(0)
-    answer = poll.nothing({"news": at(0)}, AT_ONCE)
+    answer = poll.empty({"news": at(0)}, NO_HINT)
     assert answer.status == 404
     assert headers(answer)[b"preference-applied"] == b"wait=25"
 
@@ -148,7 +148,7 @@ def test_a_gap_stands_at_the_latest() -> None:
 @pytest.mark.parametrize(
     ("hint", "applied", "interval"),
     [
-        (AT_ONCE, b"wait=25", None),
+        (NO_HINT, b"wait=25", None),
         (Hint(1500), b"wait=25", b"2"),
         (Hint(1500, waited=False), None, b"2"),
         (Hint(waited=False), None, None),
@@ -156,10 +156,10 @@ def test_a_gap_stands_at_the_latest() -> None:
 )
 @pytest.mark.parametrize("offset", [0, 7])
 def test_hints(hint: Hint, applied: bytes | None, interval: bytes | None, offset: int) -> None:
-    got = headers(value('"e1-7"', 25).nothing({"news": at(offset)}, hint))
+    got = headers(value('"e1-7"', 25).empty({"news": at(offset)}, hint))
     assert got.get(b"preference-applied") == applied
     assert got.get(b"x-poll-interval") == interval
 
 
 def test_a_deleted_channel() -> None:
-    assert value("", 25).refuse(deleted("news")).status == 404
+    assert value("", 25).error(deleted("news")).status == 404

@@ -52,11 +52,11 @@ async def test_no_page_outlives_its_answer(
         before = held()
         for number in range(CHANNELS):
             path, _, query = f"/v1/channels/c{number}{target}".partition("?")
-            match = app.faces.match(path)
+            match = app.endpoints.match(path)
             assert match is not None
-            app.faces.handle(Request("GET", path, query, {}, b"", ""), match)
+            app.endpoints.handle(Request("GET", path, query, {}, b"", ""), match)
             async with asyncio.timeout(10):
-                while len(app.service.hub.reading):  # noqa: ASYNC110
+                while len(app.service.hub.store_reads):  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
         known = set(map(id, before))
         kept = [one for one in held() if id(one) not in known]

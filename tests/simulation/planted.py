@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub import hub as hub_module
+from pushhub.hub.channel_hold import ChannelHold
 from pushhub.hub.channels import ChannelTable
-from pushhub.hub.hold import ChannelHold, Hold
+from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
@@ -62,11 +63,11 @@ def missed_wake(patch: pytest.MonkeyPatch) -> None:
     wake, numbers = Hub.wake, count(1)
 
     def some(self: Hub, event: Event) -> None:
-        channel = self.shelf.get(event.channel)
+        channel = self.channels.get(event.channel)
         if next(numbers) % 40 or channel is None:
             wake(self, event)
         else:
-            self.shelf.push(channel, event)
+            self.channels.push(channel, event)
 
     patch.setattr(Hub, "wake", some)
 

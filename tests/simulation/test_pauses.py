@@ -14,7 +14,7 @@ ROOT = Path(pushhub.__file__).parent
 
 def test_the_times_of_the_code_are_found() -> None:
     found = pauses.constants()
-    assert found["hub/shelf:LINGER_SECONDS"] == 60
+    assert found["hub/channels:LINGER_SECONDS"] == 60
     assert found["store/base:IDEMPOTENCY_SECONDS"] == 300
     assert found["settings:linger"] == 10
     assert found["settings:keep_alive_seconds"] == 75

@@ -10,7 +10,7 @@ import pytest
 
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft, Event
-from pushhub.log.read import MAX_ANSWER_BYTES, Gap, Page, Reason
+from pushhub.log.read import MAX_RESPONSE_BYTES, Gap, Page, Reason
 from pushhub.store.base import (
     ANY_VALUE,
     IDEMPOTENCY_SECONDS,
@@ -133,7 +133,7 @@ async def test_an_answer_is_about_a_mebibyte(store: Store) -> None:
     for _ in range(3):
         read = await page(store, "a", cursor)
         assert 1 <= len(read.events) <= 4
-        assert sum(event.size for event in read.events) <= MAX_ANSWER_BYTES
+        assert sum(event.size for event in read.events) <= MAX_RESPONSE_BYTES
         seen += offsets(read)
         cursor = read.cursor
         assert read.up_to_date == (cursor.offset == 9)

@@ -117,7 +117,7 @@ async def test_a_publish_through_one_answers_a_hold_on_the_other(near: Hub, far:
     assert (await answered(one)).data == [1]
     assert (await answered(three)).data == [1]
     await publish(near, "value", channel="b")
-    assert (await answered(two)).answer.body == b'"value"'
+    assert (await answered(two)).response.body == b'"value"'
     assert near.stats.repaired == far.stats.repaired == 0
 
 
@@ -134,7 +134,7 @@ async def test_readers_who_go_from_node_to_node_get_everything_in_order(
         while len(seen) < total:
             turn += 1
             reply = await got(nodes[turn % 2], feed(since, 10))
-            assert reply.answer.status == 200, reply.answer
+            assert reply.response.status == 200, reply.response
             seen += reply.data
             since = parse_cursor(reply.document["cursor"])
         return seen
@@ -155,7 +155,7 @@ async def test_a_cursor_that_the_other_node_is_ahead_with_is_no_gap(
     proxy.passages[1].keep_back()
     two = await publish(far, 2)
     plain = await got(near, feed(two, None))
-    assert (plain.answer.status, plain.data) == (200, [])
+    assert (plain.response.status, plain.data) == (200, [])
     held = ask(near, feed(two))
     assert not waiting
     proxy.passages[1].pass_on()
@@ -169,7 +169,7 @@ async def test_a_delete_through_one_is_told_by_the_other(near: Hub, far: Hub) ->
     await publish(far, 1)
     (held,) = await parked(near, feed())
     assert await far.store.delete("a")
-    assert (await answered(held)).answer.status == 404
+    assert (await answered(held)).response.status == 404
 
 
 async def test_a_channel_is_followed_a_while_after_its_last_reader(
@@ -235,7 +235,7 @@ async def test_grip_finds_what_its_node_has_acknowledged(near: Hub, proxy: Proxy
     two = await publish(near, 2)
     poll = HoldPosition(["a"])
     await got(near, poll)
-    read = poll.reads["a"]
+    read = poll.results["a"]
     assert isinstance(read, Page)
     assert read.cursor == two
 
@@ -249,12 +249,12 @@ async def test_a_lost_message_of_an_own_publish_is_found_by_the_next_requests(
     await publish(near, "lost")
     end = near.now() + NEWS_SECONDS
     while not held and near.now() < end:
-        assert (await got(near, value(wait=None))).answer.body == b'"lost"'
+        assert (await got(near, value(wait=None))).response.body == b'"lost"'
     assert held.data == ["lost"]
     assert near.stats.repaired == 1
     # Requests are answered from memory again.
     reads = sum(near.stats.read_seconds.counts)
-    assert (await got(near, value(wait=None))).answer.body == b'"lost"'
+    assert (await got(near, value(wait=None))).response.body == b'"lost"'
     assert sum(near.stats.read_seconds.counts) == reads
 
 
@@ -263,10 +263,10 @@ async def test_an_etag_of_the_future_costs_one_read_and_no_wait(near: Hub) -> No
     await parked(near, feed())
     for tag in (f"{one.epoch}-{10**17}", "another-7"):
         reads = sum(near.stats.read_seconds.counts)
-        assert (await got(near, value(tag))).answer.body == b"1"
+        assert (await got(near, value(tag))).response.body == b"1"
         assert sum(near.stats.read_seconds.counts) == reads + 1
     reads = sum(near.stats.read_seconds.counts)
-    assert (await got(near, value(f"{one.epoch}-0"))).answer.body == b"1"
+    assert (await got(near, value(f"{one.epoch}-0"))).response.body == b"1"
     assert sum(near.stats.read_seconds.counts) == reads
 
 
@@ -280,7 +280,7 @@ async def test_a_deaf_node_reads_the_log_and_keeps_who_waits(
     short, long = await parked(near, feed(wait=1), feed(wait=30))
     proxy.accepts = False
     proxy.passages[1].cut()
-    await until(lambda: near.doubt.deaf)
+    await until(lambda: near.feed_monitor.disconnected)
     await publish(far, 1)
     # Plain reads, and whoever is behind, are answered from the log.
     assert (await got(near, feed(start, None))).data == [1]
@@ -288,7 +288,7 @@ async def test_a_deaf_node_reads_the_log_and_keeps_who_waits(
     late = ask(near, feed(Cursor(start.epoch, 2)))
     # The wait ends without a claim.
     reply = await answered(short)
-    assert (reply.answer.status, reply.data) == (200, [])
+    assert (reply.response.status, reply.data) == (200, [])
     assert not reply.document.get("up_to_date")
     assert not long
     assert not late
@@ -303,16 +303,16 @@ async def test_a_node_that_is_cut_off(near: Hub, far: Hub, proxy: Proxy) -> None
     short, long, other = await parked(near, feed(wait=1), feed(wait=30), value(channel="v"))
     proxy.accepts = False
     proxy.cut()
-    await until(lambda: near.doubt.deaf and not near.store.ready)
+    await until(lambda: near.feed_monitor.disconnected and not near.store.ready)
     await publish(far, 1)
     await publish(far, "v", channel="v")
     plain = await got(near, feed(start, None))
-    assert plain.answer.status == 503
-    assert dict(plain.answer.headers)[b"retry-after"] == b"1"
-    assert (await got(near, value(wait=None, channel="new"))).answer.status == 503
+    assert plain.response.status == 503
+    assert dict(plain.response.headers)[b"retry-after"] == b"1"
+    assert (await got(near, value(wait=None, channel="new"))).response.status == 503
     behind = ask(near, feed(start))
     reply = await answered(short)
-    assert (reply.answer.status, reply.data) == (200, [])
+    assert (reply.response.status, reply.data) == (200, [])
     assert not reply.document.get("up_to_date")
     with pytest.raises(AssertionError, match="cannot be reached"):
         await publish(near, "refused")
@@ -320,7 +320,7 @@ async def test_a_node_that_is_cut_off(near: Hub, far: Hub, proxy: Proxy) -> None
     proxy.accepts = True
     for recorder in (long, behind):
         assert (await answered(recorder)).data == [1]
-    assert (await answered(other)).answer.body == b'"v"'
+    assert (await answered(other)).response.body == b'"v"'
     await publish(near, 2)
 
 
@@ -330,7 +330,7 @@ async def test_value_waits_that_begin_in_an_outage_are_held(
     has = await publish(far, "old", channel="v")
     proxy.accepts = False
     proxy.cut()
-    await until(lambda: near.doubt.deaf and not near.store.ready)
+    await until(lambda: near.feed_monitor.disconnected and not near.store.ready)
     same, changes, first, several, star = (
         ask(near, value(str(has), channel="v")),
         ask(near, value(str(has), channel="v")),
@@ -342,9 +342,9 @@ async def test_value_waits_that_begin_in_an_outage_are_held(
     short = ask(near, value(str(has), wait=1, channel="v"))
     unknown = ask(near, value(wait=1, channel="new"))
     reply = await answered(short)
-    assert reply.answer.status == 304
-    assert dict(reply.answer.headers)[b"etag"] == has.etag.encode()
-    assert (await answered(unknown)).answer.status == 503
+    assert reply.response.status == 304
+    assert dict(reply.response.headers)[b"etag"] == has.etag.encode()
+    assert (await answered(unknown)).response.status == 503
     held = [same, changes, first, several, star]
     assert not any(held)
     await publish(far, "new", channel="v")
@@ -355,7 +355,7 @@ async def test_value_waits_that_begin_in_an_outage_are_held(
         if recorder is star:
             continue
         reply = await answered(recorder)
-        assert (reply.answer.status, reply.answer.body) == (200, expected)
+        assert (reply.response.status, reply.response.body) == (200, expected)
     # `*` matches any value.
     assert not star
 
@@ -370,7 +370,7 @@ async def test_a_reader_who_came_while_commands_were_away_does_not_wait_for_noth
     proxy.accepts = False
     proxy.passages[0].cut()
     await until(lambda: not near.store.ready)
-    assert not near.doubt.deaf
+    assert not near.feed_monitor.disconnected
     behind = ask(near, feed(start))
     await until(lambda: near.parked == 2)
     proxy.accepts = True
@@ -384,7 +384,7 @@ async def test_after_a_break_everybody_gets_what_they_missed(
     held = await parked(near, *[feed(channel=name) for name in names])
     proxy.accepts = False
     proxy.passages[1].cut()
-    await until(lambda: near.doubt.deaf)
+    await until(lambda: near.feed_monitor.disconnected)
     for name in names[::2]:
         await publish(far, name, channel=name)
     proxy.accepts = True
@@ -411,9 +411,9 @@ async def test_a_lost_log_is_told_when_the_wait_ends_or_something_happens(
     await answered(busy)
     quiet, busy = await parked(near, feed(wait=1), feed(channel="b"))
     server.ask("FLUSHALL")
-    assert (await answered(quiet)).answer.status == 410
+    assert (await answered(quiet)).response.status == 410
     await publish(far, "new", channel="b")
-    assert (await answered(busy)).answer.status == 410
+    assert (await answered(busy)).response.status == 410
     assert near.stats.gaps["epoch"] == 2
 
 
@@ -428,7 +428,7 @@ async def test_a_cursor_of_a_newer_life_is_not_read_over_and_over(
     assert isinstance(new, Page)
     held = ask(near, feed(new.cursor))
     # Who waits with a cursor of the old life is told now that it is known.
-    assert (await answered(old)).answer.status == 410
+    assert (await answered(old)).response.status == 410
     await until(lambda: near.parked == 1)
     assert sum(near.stats.read_seconds.counts) < 8
     await publish(far, "new")

@@ -68,7 +68,9 @@ class House:
             "tasks": len(server._tasks),
             "holds": hub.parked,
             # What a process listens to itself, such as what consoles wish, is nobody's session.
-            "waiting": sum(bool(c.holds) for c in hub.shelf if not c.name.startswith("$console:")),
+            "waiting": sum(
+                bool(c.holds) for c in hub.channels if not c.name.startswith("$console:")
+            ),
             "deadlines": sum(type(entry).__name__ == "Carrier" for entry in hub.wheel.entries()),
         }
 
@@ -422,7 +424,7 @@ async def test_ten_thousand_sessions_begin_at_once() -> None:
         assert hub.registers() == before
         assert hub.app.sessions is not None
         throttle = hub.app.sessions.throttle
-        assert len(throttle._buckets) <= others + 2
+        assert len(throttle) <= others + 2
 
 
 async def test_who_has_a_network_is_one_address() -> None:
@@ -438,7 +440,7 @@ async def test_who_has_a_network_is_one_address() -> None:
         assert await begun("::ffff:192.0.2.1")
         assert await begun("::ffff:192.0.2.2")
         assert hub.app.sessions is not None
-        assert len(hub.app.sessions.throttle._buckets) == 4
+        assert len(hub.app.sessions.throttle) == 4
 
 
 async def test_who_is_no_proxy_cannot_choose_the_address() -> None:

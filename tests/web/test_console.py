@@ -1,4 +1,4 @@
-"""The console's faces: who gets in, what is told, by all processes, and what never is."""
+"""The console's endpoints: who gets in, what is told, by all processes, and what never is."""
 
 import asyncio
 import itertools
@@ -141,29 +141,6 @@ async def test_wrong_keys_are_throttled_and_who_is_in_stays_in(fresh_door: Serve
             await asyncio.sleep(0.02)
     assert str(fresh_door.output).count("console.refused") == 5
     assert not any(key in str(fresh_door.output) for key in [*wrong, ADMIN])
-
-
-async def test_the_throttle_forgives() -> None:
-    from pushhub.console.auth import BURST, MAX_ADDRESSES, SECONDS_A_TRY, LoginThrottle
-
-    now = [1000.0]
-    throttle = LoginThrottle(lambda: now[0])
-    for _ in range(BURST):
-        assert throttle.wait("a") == 0
-        throttle.failed("a")
-    assert throttle.wait("a") == SECONDS_A_TRY
-    assert throttle.wait("b") == 0
-    now[0] += SECONDS_A_TRY
-    assert throttle.wait("a") == 0
-    throttle.failed("a")
-    assert throttle.wait("a") == SECONDS_A_TRY
-    for n in range(BURST):
-        throttle.failed(f"2001:db8:1:2::{n}")
-    assert throttle.wait("2001:db8:1:2:3:4:5:6") == SECONDS_A_TRY, "the same customer"
-    assert throttle.wait("2001:db8:1:3::1") == 0
-    for n in range(MAX_ADDRESSES + 5):
-        throttle.failed(str(n))
-    assert repr(throttle) == f"<Throttle of {MAX_ADDRESSES} addresses>"
 
 
 # -- the page ------------------------------------------------------------------

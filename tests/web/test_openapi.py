@@ -53,15 +53,15 @@ def test_it_is_valid() -> None:
 
 
 def test_every_route_and_method_is_described() -> None:
-    faces = {(route.path, method) for route in ROUTES for method in route.faces}
-    assert faces - OPERATIONS.keys() == set()
+    endpoints = {(route.path, method) for route in ROUTES for method in route.endpoints}
+    assert endpoints - OPERATIONS.keys() == set()
     described = {one for one in OPERATIONS if one[0].startswith("/v1/")}
-    assert described - faces == set()
+    assert described - endpoints == set()
 
 
 def test_every_page_is_described(page_paths: set[str]) -> None:
-    faces = {route.path for route in ROUTES}
-    assert page_paths - ASSETS == {path for path, _ in OPERATIONS} - faces
+    endpoints = {route.path for route in ROUTES}
+    assert page_paths - ASSETS == {path for path, _ in OPERATIONS} - endpoints
 
 
 @pytest.fixture

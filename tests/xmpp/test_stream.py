@@ -171,7 +171,7 @@ async def test_nothing_is_left_of_who_leaves(world: World) -> None:
     await server.settle()
     assert not server.homes
     assert not server.feeds._follows
-    followed = [channel.name for channel in server.hub.shelf if channel.holds]
+    followed = [channel.name for channel in server.hub.channels if channel.holds]
     assert [name.partition(":")[2] for name in followed] == (
         [f"letters:{server.nodes.id}"] if world.shared else []
     )

@@ -20,7 +20,7 @@ _JSON = "application/json"
 _STREAM = "text/event-stream"
 _HTML = "text/html"
 
-# What any face may answer: whoever cannot be understood is told so before the face runs.
+# What any endpoint may answer: whoever cannot be understood is told so before the endpoint runs.
 _ALWAYS = (
     "bad-request",
     "unauthorized",

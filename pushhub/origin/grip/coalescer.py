@@ -196,12 +196,12 @@ class Coalescer:
 
     def _is_at_end(self, poll: HeldResponse) -> bool:
         """Whether nothing was published on its channels since it stands there."""
-        shelf = self._hub.shelf
-        for want in poll.wants:
-            channel = shelf.get(want.channel)
+        channels = self._hub.channels
+        for want in poll.reads:
+            channel = channels.get(want.channel)
             if channel is None or not channel.ends_at(want.since):
                 return False
-        return not self._hub.doubt.deaf
+        return not self._hub.feed_monitor.disconnected
 
     def clear(self) -> None:
         """Whatever was answered is out of date."""

@@ -25,7 +25,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.raw_response import RawResponse
 from pushhub.http.response import BODILESS
 from pushhub.hub.subscription import Subscription
-from pushhub.log.read import MAX_ANSWER_BYTES
+from pushhub.log.read import MAX_RESPONSE_BYTES
 from pushhub.origin.client.response import UpstreamResponse
 from pushhub.origin.grip.coalescer import Coalescer
 from pushhub.origin.grip.hold import ResponseHold
@@ -209,10 +209,12 @@ class GripGateway:
         try:
             await self._ask_again(hold, found, asked, last)
         except Problem as problem:
-            hold.complete(problem.answer())
+            hold.complete(problem.response())
         except Exception:
             log.exception("grip.failed")
-            hold.complete(Problem("internal", "pushhub made a mistake; its log has more.").answer())
+            hold.complete(
+                Problem("internal", "pushhub made a mistake; its log has more.").response()
+            )
 
     async def _ask_again(
         self,
@@ -307,7 +309,7 @@ class GripGateway:
         plain = _head(response)
         try:
             if is_document(plain):
-                plain = plain.with_body(await read_body(response, MAX_ANSWER_BYTES))
+                plain = plain.with_body(await read_body(response, MAX_RESPONSE_BYTES))
             instruct = parse_instruct(plain, self._min_timeout) or Instruct(plain)
             if instruct.mode is HoldMode.RESPONSE and not is_document(plain):
                 body = await read_body(response, MAX_HOLD_BODY_BYTES)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pushhub.http.problem import Problem
     from pushhub.http.response import Part, Response
-    from pushhub.hub.hold import ChannelHold
+    from pushhub.hub.channel_hold import ChannelHold
     from pushhub.hub.stream import EventStream
     from pushhub.origin.grip.gateway import GripGateway
     from pushhub.origin.request import ProxiedRequest
@@ -77,7 +77,7 @@ class ResponseHold(Hold):
             self._turn(reply)
         elif self.problem is not None and not self._grip.hub.draining:
             # Nobody could say whether there is something new.
-            self.complete(self.problem.answer())
+            self.complete(self.problem.response())
         else:
             self.complete(reply)
 
@@ -143,7 +143,7 @@ class ResponseHold(Hold):
                 self._grip.tell_gone(self._found, self._asked, gone)
         super().drop()
 
-    def release(self) -> None:
+    def release(self, reply: Response | Part | EventStream | None) -> None:
         self._grip.holds.discard(self)
         self._stand_up()
         task, self._task = self._task, None

@@ -26,7 +26,7 @@ from pushhub.grip.sequence import ItemSequence, ItemSequences, SequencePosition,
 from pushhub.http.response import Part, Response
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -40,28 +40,28 @@ if TYPE_CHECKING:
 class HoldPosition:
     """A poll of many channels' recent events, which keeps what it read."""
 
-    __slots__ = ("problem", "reads", "wants")
+    __slots__ = ("problem", "reads", "results")
 
     kind = "look of GRIP"
     wait = None
     variant: Hashable = None
 
     def __init__(self, channels: list[str]) -> None:
-        self.wants = tuple(ChannelRead(name, Start.RECENT, RECENT_EVENTS) for name in channels)
-        self.reads: dict[str, Read] = {}
+        self.reads = tuple(ChannelRead(name, Start.RECENT, RECENT_EVENTS) for name in channels)
+        self.results: dict[str, Read] = {}
         self.problem: Problem | None = None
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Part:
-        self.reads = dict(reads)
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part:
+        self.results = dict(reads)
         return Part(b"")
 
     def position(self, channel: str, read: Read) -> Cursor:
         raise AssertionError("a look never waits")
 
-    def nothing(self, at: Positions, hint: Hint) -> Part:
+    def empty(self, at: Positions, hint: Hint) -> Part:
         raise AssertionError("a look never waits")
 
-    def refuse(self, problem: Problem) -> Part:
+    def error(self, problem: Problem) -> Part:
         self.problem = problem
         return Part(b"")
 
@@ -121,7 +121,7 @@ async def look(hub: Hub, instruct: Instruct, began: float, *, trusted: bool) -> 
         raise poll.problem
     return Stand(
         {
-            one.channel: stand(one, _page(poll.reads[one.channel]), asked, trusted=trusted)
+            one.channel: stand(one, _page(poll.results[one.channel]), asked, trusted=trusted)
             for one in instruct.subscriptions
         }
     )

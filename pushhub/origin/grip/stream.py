@@ -151,7 +151,7 @@ class GripResponseStream(EventStream):
         stirred, poll.stirred = poll.stirred, None
         if beat is not None and (stirred is For.KEEP_ALIVE or (stirred and not beat.interval)):
             self._beat = now
-        if poll.active and len(poll.active) == len(poll.wants):
+        if poll.active and len(poll.active) == len(poll.reads):
             self._fetched = now
             poll.active.clear()
         waits = [(IDLE_SECONDS + now, For.KEEP_ALIVE)]
@@ -208,7 +208,7 @@ class GripResponseStream(EventStream):
         stand = await self._grip.look(instruct, self._began, trusted=self._turns is not None)
         cursors, orders = stand.cursors, stand.orders
         if self._turns is not None:
-            for want in self._turns.wants:
+            for want in self._turns.reads:
                 subscription = next(
                     (o for o in instruct.subscriptions if o.channel == want.channel), None
                 )
@@ -234,7 +234,7 @@ class GripResponseStream(EventStream):
         self._empty = True
         for tries in range(MAX_TRIES + 1):
             if tries:
-                await asyncio.sleep(2 ** (tries - 1) + self.hub.uniform(0, 1))
+                await asyncio.sleep(2 ** (tries - 1) + self._grip.hub.uniform(0, 1))
             self._began = self.hub.now()
             try:
                 response = await self._grip.follow(

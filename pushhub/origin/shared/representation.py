@@ -14,7 +14,7 @@ import orjson
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.raw_response import FRAMING, RawResponse
 from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
-from pushhub.polls.base import AT_ONCE, Hint
+from pushhub.polls.base import NO_HINT, Hint
 from pushhub.polls.feed import applied
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Representation:
 
     # As an answer
 
-    def answer(self, wait: int | None = None, hint: Hint = AT_ONCE, events: int = 0) -> RawResponse:
+    def answer(self, wait: int | None = None, hint: Hint = NO_HINT, events: int = 0) -> RawResponse:
         """The response for a request that opted in to `wait` seconds; without them, as the origin
         sent it.
 
@@ -118,13 +118,13 @@ class Representation:
             headers = self._waited(headers, said)
         return RawResponse(self.status, headers, self.body, reason=self.reason, events=events)
 
-    def repeated(self, wait: int, hint: Hint = AT_ONCE) -> RawResponse:
+    def repeated(self, wait: int, hint: Hint = NO_HINT) -> RawResponse:
         """The same response once more, for a client that has it, at the end of its wait."""
         headers = self._waited(self.headers, applied(wait, hint))
         return RawResponse(self.status, headers, self.body, reason=self.reason)
 
     def unchanged(
-        self, wait: int | None = None, hint: Hint = AT_ONCE, status: int = 304
+        self, wait: int | None = None, hint: Hint = NO_HINT, status: int = 304
     ) -> RawResponse:
         """The response for a client that has it already: 304, or 204 where the API says so. An
         error has no such response (RFC 9110 §13.2.1), and is repeated.

@@ -21,7 +21,7 @@ from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.resource_channel import ResourceChannel
 from pushhub.origin.shared.resource_poll import ResourcePoll
-from pushhub.polls.base import AT_ONCE
+from pushhub.polls.base import NO_HINT
 from pushhub.store.base import Mismatch, StoreError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Resource:
         assert wish.wait is not None
         known = self.known
         if wish.condition is not None:
-            return self.nothing(wish.condition, wish.wait, AT_ONCE)
+            return self.nothing(wish.condition, wish.wait, NO_HINT)
         if known is None or self._pace.problem is not None:
             return self._sharing.refuse(self._pace.problem or Problem("origin-timeout", LATE))
         return known.answer(wish.wait)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.origin.shared.representation import Representation
-from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mismatch, append
+from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mismatch
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
@@ -47,7 +47,7 @@ class ResourceChannel:
         """Take in what other nodes have published: the newest representation; True if there is
         nothing new; False if the node listens no longer, so that nothing that it knows stays true.
         """
-        channel = self._hub.shelf.get(self.name)
+        channel = self._hub.channels.get(self.name)
         if channel is None or channel.tail is None:
             listened, self.position = self.position is not None, None
             return not listened
@@ -68,21 +68,21 @@ class ResourceChannel:
         and a look that begins now sees what was published before.
         """
         hub = self._hub
-        channel = hub.shelf.get(self.name)
-        if channel is not None and channel.tail is None and not hub.doubt.deaf:
+        channel = hub.channels.get(self.name)
+        if channel is not None and channel.tail is None and not hub.feed_monitor.disconnected:
             loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
             def done(error: StoreError | None) -> None:
                 if not loaded.done():
                     loaded.set_result(None)
 
-            hub.ask_tail(channel, done)
+            hub.store_reads.load_tail(channel, done)
             await loaded
 
     async def publish(self, representation: Representation, expected: Expect | None) -> Outcome:
         """Tell all who wait, on all nodes, if `expected` still holds."""
         told = Append(self.name, representation.draft(), REGISTER, expected)
-        (outcome,) = await append(self._hub.store, told)
+        (outcome,) = await self._hub.recorded(told)
         if isinstance(outcome, Appended):
             self.position = self._last = outcome.cursor
             self.published = True

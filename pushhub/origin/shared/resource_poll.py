@@ -8,7 +8,7 @@ from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap, Read
 from pushhub.origin.shared.condition import Modified
 from pushhub.origin.shared.representation import Representation
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -29,7 +29,7 @@ class ResourcePoll:
     reason to ask the origin.
     """
 
-    __slots__ = ("condition", "resource", "variant", "wait", "wants")
+    __slots__ = ("condition", "reads", "resource", "variant", "wait")
 
     kind = "resource"
 
@@ -38,11 +38,11 @@ class ResourcePoll:
         self.condition = condition
         self.wait: int | None = wait
         self.variant: Hashable = (condition, wait)
-        self.wants: tuple[ChannelRead, ...] = (ChannelRead(resource.channel, Start.NOW, _LIMIT),)
+        self.reads: tuple[ChannelRead, ...] = (ChannelRead(resource.channel, Start.NOW, _LIMIT),)
         if resource.told_by is not None:
-            self.wants += (ChannelRead(resource.told_by, Start.NOW, _LIMIT),)
+            self.reads += (ChannelRead(resource.told_by, Start.NOW, _LIMIT),)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> Response | None:
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         resource = self.resource
         if resource.told_by is not None and (read := reads.get(resource.told_by)) and _moved(read):
             resource.notified(f"{resource.told_by}:{self.position(resource.told_by, read)}")
@@ -62,14 +62,14 @@ class ResourcePoll:
             return read.latest
         return read.events[-1].cursor if read.events else read.cursor
 
-    def nothing(self, at: Positions, hint: Hint) -> Response:
+    def empty(self, at: Positions, hint: Hint) -> Response:
         return self.resource.nothing(self.condition, self.wait, hint)
 
-    def refuse(self, problem: Problem) -> Response:
+    def error(self, problem: Problem) -> Response:
         if problem.slug == "deleted":
             # The channel, not the resource: whoever published there thought that nobody waits.
-            return self.resource.nothing(self.condition, self.wait, AT_ONCE)
-        return problem.answer()
+            return self.resource.nothing(self.condition, self.wait, NO_HINT)
+        return problem.response()
 
 
 def _moved(read: Read) -> bool:

@@ -23,7 +23,6 @@ from pushhub.store.base import (
     Append,
     Appended,
     StoreError,
-    append,
 )
 
 if TYPE_CHECKING:
@@ -321,7 +320,7 @@ class ResourceTable:
         if store.certain or self._is_set_back():
             return True
         claim = Append(TURNS, Draft(b"{}"), REGISTER, key=f"{channel}:{turn}")
-        (outcome,) = await append(store, claim)
+        (outcome,) = await self.hub.recorded(claim)
         # Without the store nothing can be told; the look's own publish will say so.
         return not isinstance(outcome, Appended) or not outcome.duplicate
 

@@ -57,11 +57,11 @@ class ConnectionContext:
     app_state: dict[str, Any]
 
     def __init__(self, app: App | Control) -> None:
-        self.endpoints = app.faces
+        self.endpoints = app.endpoints
         self.service = app.service
         self.hub = app.service.hub
         self.origin = app.origin
-        self.request_cache = RequestCache(app.faces)
+        self.request_cache = RequestCache(app.endpoints)
         self._parser = HeadParser(passing=app.origin is not None)
         self._heads: Generations[Head] = Generations()
         self.header_lines = HeaderLinesTable(self.hub.clock())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.body import ChunkedBody, SizedBody, too_large
 from pushhub.http.response import Part, Response
-from pushhub.hub.hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold
 from pushhub.server.http1.head import MAX_HEAD_BYTES, check_start
 from pushhub.server.http1.limits import ASTERISK
 from pushhub.server.http1.states import BODY, HEAD, HELD, IDLE

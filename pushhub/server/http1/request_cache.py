@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
 
-# The headers that a reading face looks at, beside who asks. `tests/front/test_recall.py` holds it
-# to that.
+# The headers that a reading endpoint reads. `tests/front/test_recall.py` checks that there are no
+# others.
 READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
 
 # Two generations of so many of each. A line with its polls takes about 1 KiB, headers at most 2
@@ -107,7 +107,7 @@ class ClientHeaders:
         self.allowed = ""
 
     def request(self, path: str, query: str) -> Request:
-        """A request as a reading face needs it."""
+        """A request as a reading endpoint needs it."""
         pairs = zip(READ_HEADERS, self.asks, strict=True)
         headers = {name: value for name, value in pairs if value is not None}
         return Request("GET", path, query, headers)
@@ -134,10 +134,10 @@ class RequestLine:
 class RequestCache:
     """The memory of one process."""
 
-    __slots__ = ("_faces", "_headers", "_lines")
+    __slots__ = ("_endpoints", "_headers", "_lines")
 
-    def __init__(self, faces: Endpoints) -> None:
-        self._faces = faces
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
         self._lines: Generations[RequestLine] = Generations()
         self._headers: Generations[ClientHeaders] = Generations()
 
@@ -151,8 +151,13 @@ class RequestCache:
         """Remember what a request of these bytes came to, if the next of its kind comes to the
         same.
         """
-        face = match.face(head.method)
-        if decision.poll is None or decision.grant is None or face is None or not face.remembered:
+        endpoint = match.endpoint(head.method)
+        if (
+            decision.poll is None
+            or decision.grant is None
+            or endpoint is None
+            or not endpoint.remembered
+        ):
             return None
         if head.method != "GET" or head.http_1_0 or not head.keep or b"ticket=" in raw:
             return None
@@ -164,7 +169,7 @@ class RequestCache:
         if headers is None:
             headers = ClientHeaders(rest, head, decision.grant, lines)
             self._headers.put(rest, headers)
-        headers.allowed = decision.poll.wants[0].channel
+        headers.allowed = decision.poll.reads[0].channel
         return headers
 
     def poll(self, line: bytes, headers: ClientHeaders) -> Poll | Response | None:
@@ -177,14 +182,14 @@ class RequestCache:
             if known is None:
                 return None
         poll = known.polls.get(headers.asks)
-        if poll is not None and poll.wants[0].channel == headers.allowed:
+        if poll is not None and poll.reads[0].channel == headers.allowed:
             return poll
         request = headers.request(known.path, known.query)
-        decision = self._faces.decide_for(request, known.match, headers.grant)
+        decision = self._endpoints.decide_for(request, known.match, headers.grant)
         poll = decision.poll
         if poll is None:
             return decision.outcome if isinstance(decision.outcome, Response) else None
-        headers.allowed = poll.wants[0].channel
+        headers.allowed = poll.reads[0].channel
         if len(known.polls) >= MAX_WAYS:
             known.polls.clear()
         known.polls[headers.asks] = poll
@@ -195,8 +200,8 @@ class RequestCache:
         if found is None or len(line) > MAX_TARGET_BYTES or b"ticket=" in line:
             return None
         path = found[1].decode()
-        match = self._faces.match(path)
-        if match is None or (face := match.face("GET")) is None or not face.remembered:
+        match = self._endpoints.match(path)
+        if match is None or (endpoint := match.endpoint("GET")) is None or not endpoint.remembered:
             return None
         known = RequestLine(match, path, (found[2] or b"").decode())
         self._lines.put(line, known)

@@ -1,6 +1,6 @@
 """uvicorn's own protocol as a guest on our connection: it serves one request, and we go on.
 
-What the faces do not answer (pages, whatever somebody mounts) is ASGI's business. uvicorn's
+What the endpoints do not answer (pages, whatever somebody mounts) is ASGI's business. uvicorn's
 protocol gets the bytes of that one request, and a transport that passes on what it writes; when its
 response has ended it is shown out.
 """

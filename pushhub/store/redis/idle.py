@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.log.channel import PRIVATE_MARK
-from pushhub.log.read import MAX_ANSWER_BYTES
+from pushhub.log.read import MAX_RESPONSE_BYTES
 from pushhub.store.base import StoreError
 from pushhub.store.epoch import draw_epoch
 from pushhub.store.read_range import LEAST_FLOOR
@@ -140,7 +140,7 @@ class IdleWalk:
             self._now(),
             LEAST_FLOOR,
             SLICE_EVENTS,
-            MAX_ANSWER_BYTES,
+            MAX_RESPONSE_BYTES,
             self._topics,
             PRIVATE_MARK,
             *channels,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Cursor, Since, Start
-from pushhub.log.read import MAX_ANSWER_BYTES, Page, Read
+from pushhub.log.read import MAX_RESPONSE_BYTES, Page, Read
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
     Append,
@@ -229,7 +229,7 @@ class RedisStore:
         self, channel: str, place: tuple[bytes, str, int], limit: int
     ) -> tuple[ReadRange, list[Any]]:
         three = (*keys(channel), EPOCH_KEY)
-        command = READ.call(three, *place, limit, MAX_ANSWER_BYTES, self._now())
+        command = READ.call(three, *place, limit, MAX_RESPONSE_BYTES, self._now())
         for _ in range(MAX_LIVES):
             if reply := await self._link.call(command):
                 break

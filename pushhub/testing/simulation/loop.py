@@ -121,7 +121,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         first: Hub | None = None
         at = float("inf")
         for hub, (when, _) in self._ticks.items():
-            work = min(hub.wheel.next() or at, hub.shelf.next() or at)
+            work = min(hub.wheel.next() or at, hub.channels.next() or at)
             # On the hub's own grid of ticks, as a hub that ticks all the time would notice it.
             due = when if work <= when else when + TICK * -(-(work - when) // TICK)
             if due < at:

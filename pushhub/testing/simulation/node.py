@@ -63,7 +63,7 @@ class Node:
     async def _start(self) -> None:
         self.app = App(self.settings, store=self.store, runtime=self._runtime)
         # What the console says of a process must not depend on this one.
-        self.app.service.desk.process |= {"node": self.name, "pid": 1}
+        self.app.console.agent.process |= {"node": self.name, "pid": 1}
         await self.app.open()
         factory = ConnectionFactory(self.app)
         # `Any`: uvicorn calls what it is given, and asks for a class.
@@ -148,7 +148,7 @@ class Node:
         app, hub = self.app, self.app.service.hub
         weight = {
             "holds": hub.parked,
-            "channels": len(hub.shelf),
+            "channels": len(hub.channels),
             "deadlines": len(hub.wheel),
             "tasks": sum(not task.done() for task in self.process.tasks),
             "connections": len(self._listener.open),

@@ -17,7 +17,6 @@ from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Page
 from pushhub.store.base import Append, Retention, StoreError
-from pushhub.store.base import append as settle
 from pushhub.xmpp.cluster.membership import letters_name, sign_name, where_name
 from pushhub.xmpp.cluster.migration import moved_name
 from pushhub.xmpp.model.jid import parse_jid
@@ -70,8 +69,8 @@ class GarbageCollector:
             StoreError: the store cannot be written now.
         """
         name = _left_name(self._server.nodes.id)
-        (outcome,) = await settle(
-            self._server.hub.store, Append(name, Draft(orjson.dumps(list(sids))), LEFT)
+        (outcome,) = await self._server.hub.recorded(
+            Append(name, Draft(orjson.dumps(list(sids))), LEFT)
         )
         if isinstance(outcome, StoreError):
             raise outcome

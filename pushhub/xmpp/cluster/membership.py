@@ -19,7 +19,6 @@ import structlog
 from pushhub.hub.subscription import Subscription
 from pushhub.log.event import Draft, DraftError
 from pushhub.store.base import Append, Appended, Retention, StoreError
-from pushhub.store.base import append as settle
 from pushhub.xml import parse
 from pushhub.xmpp.model.jid import parse_jid
 from pushhub.xmpp.model.stanza import StanzaError, failure, may_fail
@@ -262,9 +261,7 @@ class Membership:
             draft = Draft(head + b"\n" + data, "application/octet-stream")
         except DraftError:
             return False
-        (outcome,) = await settle(
-            self._server.hub.store, Append(letters_name(node), draft, LETTERS)
-        )
+        (outcome,) = await self._server.hub.recorded(Append(letters_name(node), draft, LETTERS))
         if isinstance(outcome, StoreError):
             raise outcome
         return isinstance(outcome, Appended)

@@ -20,7 +20,7 @@ from pushhub.log.channel import MAX_NAME_BYTES
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.log.read import Gap, Page
-from pushhub.polls.base import AT_ONCE, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions
 from pushhub.store.base import (
     NO_VALUE,
     REGISTER,
@@ -31,7 +31,6 @@ from pushhub.store.base import (
     StoreError,
     StoreUnavailable,
 )
-from pushhub.store.base import append as settle
 from pushhub.xmpp.cluster.stalls import Stalls
 
 if TYPE_CHECKING:
@@ -68,29 +67,26 @@ class StoredValue(Part):
     problem: Problem | None = None
 
 
-class ValueRead:
+class ValueRead(ChannelPoll):
     """A poll that reads the last event of one channel, and never waits."""
 
-    __slots__ = ("wants",)
+    __slots__ = ()
     kind = "pushhub itself"
     wait = None
     variant = None
 
     def __init__(self, channel: str) -> None:
-        self.wants = (ChannelRead(channel, Start.LAST, 1),)
+        self.reads = (ChannelRead(channel, Start.LAST, 1),)
 
-    def answer(self, reads: Mapping[str, Read], hint: Hint = AT_ONCE) -> StoredValue:
-        read = reads[self.wants[0].channel]
+    def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> StoredValue:
+        read = reads[self.reads[0].channel]
         assert not isinstance(read, Gap), "the last event of a log is never a gap"
         return StoredValue(b"", page=read)
 
-    def position(self, channel: str, read: Read) -> Cursor:
-        return read.cursor if isinstance(read, Page) else read.latest
+    def empty(self, at: Positions, hint: Hint) -> StoredValue:
+        return StoredValue(b"", page=Page((), at[self.reads[0].channel], up_to_date=hint.sure))
 
-    def nothing(self, at: Positions, hint: Hint) -> StoredValue:
-        return StoredValue(b"", page=Page((), at[self.wants[0].channel], up_to_date=hint.sure))
-
-    def refuse(self, problem: Problem) -> StoredValue:
+    def error(self, problem: Problem) -> StoredValue:
         return StoredValue(b"", problem=problem)
 
 
@@ -118,7 +114,7 @@ class KeyValueStore:
 
     def begin(self, name: str) -> Event | Hold | None:
         """The register's event, None if it has none; or a hold, if the store must be asked."""
-        channel = self.hub.shelf.get(name)
+        channel = self.hub.channels.get(name)
         if channel is not None and channel.tail is not None:
             # What `ValueRead` reads, in a tenth of the time: every message needs block lists.
             events = channel.tail.events
@@ -209,7 +205,7 @@ class KeyValueStore:
         if len(data) > MAX_EVENT_BYTES:
             raise TooLarge(f"At most {MAX_EVENT_BYTES} bytes are kept in one place.")
         draft = Draft(data, "application/octet-stream")
-        (outcome,) = await settle(self.hub.store, Append(name, draft, REGISTER, expect))
+        (outcome,) = await self.hub.recorded(Append(name, draft, REGISTER, expect))
         if isinstance(outcome, StoreError):
             raise outcome
         assert isinstance(outcome, Appended | Mismatch)
@@ -219,10 +215,10 @@ class KeyValueStore:
 
     def _know(self, name: str, cursor: Cursor) -> None:
         """Whoever has written a register reads what he wrote: the news of it may be on its way."""
-        shelf = self.hub.shelf
-        channel = shelf.get(name)
+        channels = self.hub.channels
+        channel = channels.get(name)
         if channel is not None and not channel.ends_at(cursor):
-            shelf.drop_tail(channel)
+            channels.drop_tail(channel)
 
     async def delete(self, name: str) -> None:
         """Forget a register, or any channel of ours."""

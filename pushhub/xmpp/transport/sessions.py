@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from pushhub.auth.address_limit import AddressLimit
 from pushhub.bosh.body import terminate
 from pushhub.bosh.condition import BoshCondition
 from pushhub.bosh.negotiation import DEFAULT_CONTENT, BoshPolicy
 from pushhub.bosh.session import BoshSession
-from pushhub.http.client_address import counted_as
 from pushhub.store.base import StoreError
 from pushhub.xmpp.cluster.forwarding import Forwarding
 from pushhub.xmpp.cluster.gc import GarbageCollector
@@ -40,6 +40,10 @@ HAND_OVER_AT_ONCE = 100
 HAND_OVER_BYTES = 32 * 1024 * 1024
 # When a session that is busy is asked again.
 BUSY_SECONDS = 0.005
+# An address may begin the sessions of so many seconds immediately.
+BURST_SECONDS = 10
+# Addresses that are remembered: 16 MiB.
+MAX_ADDRESSES = 100_000
 
 
 class BoshSessions:
@@ -55,7 +59,9 @@ class BoshSessions:
             polling=settings.bosh_polling,
         )
         self.carriers: dict[str, BoshTransport] = {}
-        self.throttle = SessionThrottle(settings.bosh_rate)
+        self.throttle = AddressLimit(
+            BURST_SECONDS * settings.bosh_rate, 1 / settings.bosh_rate, MAX_ADDRESSES
+        )
         # Requests that wait for their answer.
         self._held: dict[Caller, BoshTransport] = {}
         self._leaving = False
@@ -231,37 +237,3 @@ class BoshSessions:
 
     def __repr__(self) -> str:
         return f"<BoshSessions {len(self.carriers)} sessions, {len(self._held)} requests>"
-
-
-class SessionThrottle:
-    """How many sessions one address, of IPv6 one network, may begin: `rate` a second, and ten times
-    as many at once.
-
-    An address counts as long as its bucket is not full again, so only those are remembered.
-    """
-
-    __slots__ = ("_buckets", "_rate")
-
-    # Beyond this many addresses at a time the oldest are forgotten: 16 MiB.
-    MOST = 100_000
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        # Address → how much is left, and as of when.
-        self._buckets: dict[str, tuple[float, float]] = {}
-
-    def admits(self, address: str, now: float) -> bool:
-        """Whether one more may begin now."""
-        address, most = counted_as(address), self._rate * 10
-        left, since = self._buckets.pop(address, (most, now))
-        left = min(most, left + (now - since) * self._rate)
-        admitted = left >= 1
-        self._buckets[address] = (left - 1 if admitted else left, now)
-        while self._buckets:
-            oldest = next(iter(self._buckets))
-            rest, at = self._buckets[oldest]
-            full = rest + (now - at) * self._rate >= most
-            if not full and len(self._buckets) <= self.MOST:
-                break
-            del self._buckets[oldest]
-        return admitted

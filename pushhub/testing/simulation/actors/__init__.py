@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.bosh import Chatter
-from pushhub.testing.simulation.actors.console import Console
+from pushhub.testing.simulation.actors.console import ConsoleActor
 from pushhub.testing.simulation.actors.faults import FAULTS
 from pushhub.testing.simulation.actors.feeds import (
     FeedReader,
@@ -47,7 +47,7 @@ KINDS: dict[str, type[Actor]] = {
     "grip-publisher": GripPublisher,
     "grip-poller": GripPoller,
     "grip-stream": GripStreamReader,
-    "console": Console,
+    "console": ConsoleActor,
     "half": HalfSender,
     "slow": SlowReader,
     **FAULTS,

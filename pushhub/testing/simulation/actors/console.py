@@ -16,7 +16,7 @@ BASE = "/_pushhub/console"
 FIGURES_SECONDS = 1.0 + DELIVERY_SECONDS
 
 
-class Console(Actor):
+class ConsoleActor(Actor):
     """Opens the page for some time, as its JavaScript asks."""
 
     longest = 120.0

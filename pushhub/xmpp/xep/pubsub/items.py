@@ -12,7 +12,6 @@ from pushhub.log.event import Draft, DraftError, draft_from_body
 from pushhub.log.grant import Action
 from pushhub.log.read import Page
 from pushhub.store.base import Append, Appended, StoreError
-from pushhub.store.base import append as settle
 from pushhub.xml import Element, parse
 from pushhub.xmpp.model.namespaces import JSON, PUBSUB
 from pushhub.xmpp.model.stanza import StanzaError, leaf
@@ -185,7 +184,7 @@ def _draft(element: Element) -> Draft:
 async def _append(query: Query, node: str, draft: Draft) -> str:
     """Append an event, and return its id."""
     append = Append(node, draft, query.server.retention(node))
-    (outcome,) = await settle(query.server.hub.store, append)
+    (outcome,) = await query.server.hub.recorded(append)
     if isinstance(outcome, StoreError):
         raise outcome
     assert isinstance(outcome, Appended), "there was no condition"
