@@ -152,43 +152,43 @@ def render(service: Service) -> str:
 
 
 def _origin(service: Service) -> Iterable[str]:
-    sharing = None if service.notices is None else service.notices.sharing
+    table = None if service.notices is None else service.notices.table
     yield _gauge(
         "pushhub_origin_under_way",
         "Requests whose answer from the origin has not begun.",
-        0 if sharing is None else sharing.origin.client.under_way,
+        0 if table is None else table.origin.client.in_flight,
     )
     yield _gauge(
         "pushhub_origin_resources",
         "Resources of the origin that are shared now.",
-        0 if sharing is None else len(sharing),
+        0 if table is None else len(table),
     )
     yield _counters(
         "pushhub_origin_looks_total",
         "Requests to the origin for all who share a resource, by what they came to.",
         "result",
         dict.fromkeys(("alone", "failed", "found", "unchanged"), 0)
-        if sharing is None
-        else sharing.fetching.results,
+        if table is None
+        else table.fetcher.results,
     )
     yield _counters(
         "pushhub_origin_shared_total",
         "Requests that were held or answered for a shared resource: at once, or after a look.",
         "by",
         {
-            "memory": 0 if sharing is None else sharing.at_once,
-            "look": 0 if sharing is None else sharing.looked,
+            "memory": 0 if table is None else table.answered_from_memory,
+            "look": 0 if table is None else table.answered_after_fetch,
         },
     )
     yield _counter(
         "pushhub_origin_notices_total",
         "Notifications of changes that were heard.",
-        0 if sharing is None else sharing.notices,
+        0 if table is None else table.notifications,
     )
     yield _counter(
         "pushhub_origin_stalled_total",
         "Retries for a shared resource that made no progress and were given up.",
-        0 if sharing is None else sharing.stalls,
+        0 if table is None else table.unshared.stalls,
     )
 
 

@@ -22,7 +22,7 @@ from pushhub.hub.readers import holders, readers_on
 from pushhub.hub.subscription import Subscription, Untallied
 from pushhub.hub.wheel import OFF
 from pushhub.log.event import Draft
-from pushhub.origin.report import report
+from pushhub.origin.snapshot import origin_snapshot
 from pushhub.store.base import Append, Retention, StoreError, append
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class ConsoleAgent:
             self._tell(told | {"holders": holders(hub, channel, MAX_HOLDERS)})
         elif wish.get("origin"):
             if self._service.notices is not None:
-                self._tell({"origin": report(self._service.notices.sharing)})
+                self._tell({"origin": origin_snapshot(self._service.notices.table)})
         elif id := wish.get("end"):
             self._end(id)
         elif id := wish.get("trace"):

@@ -1,1 +1,1 @@
-"""The user's REST server behind pushhub: requests on their way to it, and what it takes part in."""
+"""The reverse proxy in front of an origin: routes, exchanges, shared resources, and GRIP."""

@@ -56,9 +56,9 @@ class ConnectionContext:
         settings = app.settings
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.access = self._log if settings.access_log else None
-        sharing = None if app.origin is None else app.origin.sharing
+        resources = None if app.origin is None else app.origin.resources
         # Each request has its line in the log of requests, which says more than is remembered.
-        self.repeats = None if sharing is None or self.access else ResourceCache(sharing)
+        self.repeats = None if resources is None or self.access else ResourceCache(resources)
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
         self.keep_alive_seconds = settings.keep_alive_seconds

@@ -15,7 +15,7 @@ from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
     from pushhub.api.endpoints import Outcome
-    from pushhub.origin.shared.table import Meaning
+    from pushhub.origin.shared.table import SharedRequest
     from pushhub.server.http1.context import ConnectionContext
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.proxy import OriginProxy
@@ -79,10 +79,10 @@ class Handoff(asyncio.Protocol):
         self._see_through(outcome)
         return True
 
-    def learn(self, raw: bytes, head: Head, meaning: Meaning) -> None:
-        """Remember what a request of these bytes means."""
+    def learn(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
+        """Remember the parsed form of a request with these bytes."""
         if self.lobby.repeats is not None:
-            self.lobby.repeats.learn(raw, head, meaning, self.extra)
+            self.lobby.repeats.learn(raw, head, shared, self.extra)
 
     # A guest comes, and goes.
 
