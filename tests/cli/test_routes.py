@@ -272,7 +272,7 @@ def test_what_people_read() -> None:
         "route     2, /orders/{id} (step poll), id = 7",
         "opt-in    recognised, 25 s are granted",
         'has       If-None-Match: "6"',
-        "outcome   held: It is answered when it changes",
+        "outcome   held: The response comes with the next change",
         "looks     every 2 s while somebody waits",
         "answer    200 OK",
         'validator "7" (the origin\'s own)',
