@@ -52,7 +52,7 @@ class AsgiProxy:
 
     async def run(self) -> None:
         """Pass it on, for as long as its client is there."""
-        passage = self._origin.keep(self._pass())
+        passage = self._origin.spawn(self._pass())
         gone = asyncio.ensure_future(self._gone())
         try:
             await asyncio.wait({passage, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -88,9 +88,11 @@ class AsgiProxy:
         if not has_body:
             self._read.set()
         try:
-            found = self._origin.find(asked)
-            passage = ProxyExchange(self._origin, found, asked, self)
-            await passage.run(self._body() if has_body else None)
+            self._origin.route(asked)
+            resources = self._origin.resources
+            resource = None if resources is None else resources.get(asked)
+            exchange = ProxyExchange(self._origin, asked, resource, self)
+            await exchange.run(self._body() if has_body else None)
         except Problem as problem:
             self.refuse(problem)
         except Exception:

@@ -48,7 +48,7 @@ def _origin(
     """Reads from the table of shared resources; `without` is the value where there is no origin."""
 
     def value(service: Service) -> Value | Mapping[str, Value]:
-        return without if service.notices is None else read(service.notices.sharing)
+        return without if service.notices is None else read(service.notices.table)
 
     return value
 

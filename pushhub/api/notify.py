@@ -12,7 +12,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.log.grant import Action
-from pushhub.origin.shared.notifications import resources_of
+from pushhub.origin.shared.notifications import parse_notification
 from pushhub.polls.feed import JSON
 from pushhub.store.base import StoreError
 
@@ -30,7 +30,7 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
     """Notify every node. The response follows the store's commit, so no node can miss it."""
     if service.notices is None:
         raise Problem("no-route", "There is no origin here; start with --origin or with routes.")
-    resources = resources_of(request.body)
+    resources = parse_notification(request.body)
     for resource in resources:
         # A path is as good a name as a channel's: a key may notify what its patterns allow.
         service.authority.require(grant, Action.PUBLISH, resource)
@@ -44,5 +44,5 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
             body = orjson.dumps({"notified": len(resources)})
             hold.complete(Response(200, (JSON, NO_STORE), body))
 
-    service.notices.tell(resources, done)
+    service.notices.broadcast(resources, done)
     return hold

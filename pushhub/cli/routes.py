@@ -14,13 +14,13 @@ from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
 from pushhub.http.problem import Problem
 from pushhub.origin.client.pool import OriginClient
-from pushhub.origin.explain import Explanation, explain, has
+from pushhub.origin.explain import Explanation, describe, explain
 from pushhub.origin.headers import to_origin
 from pushhub.origin.request import ProxiedRequest
-from pushhub.origin.routes import Routes, Row
-from pushhub.origin.shared.fetcher import Alone, Fetched, Fetcher, FetchFailed
+from pushhub.origin.routes import RouteRow, Routes
+from pushhub.origin.shared.fetcher import Fetched, Fetcher, FetchFailed, Unshareable
 from pushhub.origin.shared.representation import Representation
-from pushhub.origin.shared.steadiness import difference
+from pushhub.origin.shared.stability import difference
 from pushhub.settings import Loaded, Settings
 
 app = typer.Typer(help="See which way requests go to the origin.", no_args_is_help=True)
@@ -38,7 +38,7 @@ _COLOURS = {"refused": "red", "passed": "yellow", "grip": "yellow"}
 def list_routes(loaded: Loaded, as_json: Json = False) -> None:
     """Print the routes in their order, the origin's own last, and which of them get no request."""
     routes = _routes(loaded.settings)
-    rows = [(row, routes.unreached(row)) for row in routes.rows]
+    rows = [(row, routes.covering(row)) for row in routes.rows]
     if as_json:
         say_json([_row(row) | {"unreached": other is not None} for row, other in rows])
         return
@@ -75,14 +75,14 @@ def check(
         fail(f"What is under {settings.prefix}/ is pushhub's own, and never asked of the origin.")
     told = explain(routes, asked, settings.max_wait)
     answer = None
-    if told.found is not None and not dry and asked.method in _SAFE:
+    if told.match is not None and not dry and asked.method in _SAFE:
         answer = asyncio.run(_ask(settings, told, asked))
     fields = _fields(told, asked) | ({"answer": answer} if answer is not None else {})
     if as_json:
         say_json(fields)
     else:
         _tell(told, asked, fields)
-        if told.found is not None and answer is None:
+        if told.match is not None and answer is None:
             why = "with --dry" if dry else f"since {asked.method} may change something there"
             note(f"The origin was not asked, {why}.")
     failed = told.problem is not None or (answer is not None and "problem" in answer)
@@ -138,7 +138,7 @@ async def _ask(settings: Settings, told: Explanation, asked: ProxiedRequest) -> 
     client.open()
     try:
         if told.is_shared:
-            return await _look(client, settings, told, asked)
+            return await _fetch(client, settings, told, asked)
         return await _pass(client, settings, told, asked)
     except Problem as problem:
         return {"problem": problem.to_dict()}
@@ -146,20 +146,20 @@ async def _ask(settings: Settings, told: Explanation, asked: ProxiedRequest) -> 
         client.close()
 
 
-async def _look(
+async def _fetch(
     client: OriginClient, settings: Settings, told: Explanation, asked: ProxiedRequest
 ) -> dict[str, Any]:
-    """As a look for all who wait would ask."""
+    """The result of a shared fetch."""
     key = told.key(asked)
     assert key is not None
-    fetching = Fetcher(client, settings.forwarded, 1)
-    match await fetching.look(key, fetching.pairs(key, asked), None):
+    fetcher = Fetcher(client, settings.forwarded, 1)
+    match await fetcher.fetch(key, fetcher.headers_for(key, asked), None):
         case Fetched(representation, vary):
             shared: dict[str, Any] = {"shared": True, "varies_by": sorted(vary)}
             if representation.succeeded:
-                shared["differs"] = await difference(fetching, told, asked)
+                shared["differs"] = await difference(fetcher, asked)
             return _answer(representation) | shared
-        case Alone(reason):
+        case Unshareable(reason):
             # What it answered is not kept; whoever passes through gets it.
             passed = await _pass(client, settings, told, asked)
             return passed | {"shared": False, "why_not": reason}
@@ -175,10 +175,10 @@ async def _pass(
     client: OriginClient, settings: Settings, told: Explanation, asked: ProxiedRequest
 ) -> dict[str, Any]:
     """As the request itself would ask; its body is not read."""
-    assert told.found is not None
-    url = told.found.target + asked.target
+    assert told.match is not None
+    url = told.match.target + asked.target
     pairs = to_origin(asked, settings.forwarded)
-    response = await client.ask(asked.method, url, pairs)
+    response = await client.request(asked.method, url, pairs)
     try:
         answer = _answer(Representation(response.status, response.reason, response.pairs, b""))
     finally:
@@ -198,7 +198,7 @@ def _answer(representation: Representation) -> dict[str, Any]:
         for name in (b"vary", b"cache-control", b"content-type", b"grip-hold")
     }
     etag = representation.header(b"etag")
-    ours = representation.ours or etag is None
+    ours = representation.has_generated_tag or etag is None
     value = f'"{representation.tag}"' if ours else (etag or b"").decode("latin-1")
     return {
         "status": representation.status,
@@ -211,13 +211,13 @@ def _answer(representation: Representation) -> dict[str, Any]:
 # -- telling ---------------------------------------------------------------------------------------
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: RouteRow) -> dict[str, Any]:
     given = row.route.model_dump(mode="json", exclude_defaults=True)
     usual = {"host": row.route.host, "path": row.route.path, "step": row.route.step}
     return {"route": row.index + 1} | usual | given | {"target": row.target}
 
 
-def _where(row: Row) -> str:
+def _where(row: RouteRow) -> str:
     return row.route.path if row.route.host == "*" else f"{row.route.host} {row.route.path}"
 
 
@@ -230,16 +230,19 @@ def _fields(told: Explanation, asked: ProxiedRequest) -> dict[str, Any]:
         "outcome": told.outcome,
         "because": told.because,
         "takes": None if told.row is None else _row(told.row),
-        "earlier": [_row(missed.row) | {"why_not": missed.why} for missed in told.missed],
+        "earlier": [_row(missed.row) | {"why_not": missed.why} for missed in told.skipped],
     }
     if told.problem is not None:
         return fields | {"problem": told.problem.to_dict()}
-    assert told.found is not None
-    fields |= {"names": told.found.names, "asks": told.found.target + asked.target}
-    if told.wish is not None:
-        fields |= {"wait": told.wish.wait, "has": has(told.wish.condition) or None}
+    assert told.match is not None
+    fields |= {"names": told.match.names, "asks": told.match.target + asked.target}
+    if told.wait_request is not None:
+        fields |= {
+            "wait": told.wait_request.wait,
+            "has": describe(told.wait_request.condition) or None,
+        }
     if (key := told.key(asked)) is not None:
-        route = told.found.route
+        route = told.match.route
         fields |= {
             "asks": key.url,
             "key": {"host": asked.headers.get("host", ""), "headers": list(key.names)},
@@ -254,7 +257,7 @@ def _fields(told: Explanation, asked: ProxiedRequest) -> dict[str, Any]:
 def _tell(told: Explanation, asked: ProxiedRequest, fields: dict[str, Any]) -> None:
     """The same, for people."""
     say(typer.style(f"{asked.method} {asked.headers.get('host', '')}{asked.target}", bold=True))
-    for missed in told.missed:
+    for missed in told.skipped:
         say(
             typer.style(
                 f"  not {missed.row.index + 1:3}   {_where(missed.row)}: {missed.why}", dim=True
@@ -265,8 +268,12 @@ def _tell(told: Explanation, asked: ProxiedRequest, fields: dict[str, Any]) -> N
         _line(
             "route", f"{told.row.index + 1}, {_where(told.row)} (step {told.row.route.step}){names}"
         )
-    if told.wish is not None and told.row is not None and told.row.route.step in ("poll", "notify"):
-        wait = told.wish.wait
+    if (
+        told.wait_request is not None
+        and told.row is not None
+        and told.row.route.step in ("poll", "notify")
+    ):
+        wait = told.wait_request.wait
         _line("opt-in", "none" if wait is None else f"recognised, {wait} s are granted")
         _line("has", fields["has"] or "nothing yet")
     _line("outcome", f": {told.because}", told.outcome, _COLOURS.get(told.outcome, "green"))
@@ -285,8 +292,8 @@ def _tell(told: Explanation, asked: ProxiedRequest, fields: dict[str, Any]) -> N
 
 
 def _looks(told: Explanation) -> str:
-    assert told.found is not None
-    route = told.found.route
+    assert told.match is not None
+    route = told.match.route
     if route.step == "notify":
         how = "when it is told of a change"
         return f"{how}, or by the channel {route.channel}" if route.channel else how
@@ -313,7 +320,7 @@ def _tell_answer(told: Explanation, answer: dict[str, Any]) -> None:
     if answer["grip_hold"] and told.outcome == "grip":
         _line("hold", f"Grip-Hold: {answer['grip_hold']}")
     if answer.get("shared") is True:
-        more = [name for name in answer["varies_by"] if told.found and name not in _known(told)]
+        more = [name for name in answer["varies_by"] if told.match and name not in _known(told)]
         joins = f": {', '.join(more)} joins what makes requests the same" if more else ""
         _line("can be", joins, "shared", "green")
         if (differs := answer.get("differs")) is not None:
@@ -323,8 +330,8 @@ def _tell_answer(told: Explanation, answer: dict[str, Any]) -> None:
 
 
 def _known(told: Explanation) -> set[str]:
-    assert told.found is not None
-    return {*told.found.route.vary, *told.found.route.identity}
+    assert told.match is not None
+    return {*told.match.route.vary, *told.match.route.identity}
 
 
 def _line(title: str, text: str, word: str = "", colour: str | None = None) -> None:

@@ -21,7 +21,7 @@ from pushhub.hub.readers import holders, readers_on
 from pushhub.hub.subscription import Subscription, UncountedHold
 from pushhub.hub.wheel import OFF
 from pushhub.log.event import Draft
-from pushhub.origin.report import report
+from pushhub.origin.snapshot import origin_snapshot
 from pushhub.store.base import Append, Retention, StoreError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class ConsoleAgent:
             self._reply(told | {"holders": holders(hub.channels, hub.now(), channel, MAX_HOLDERS)})
         elif wish.get("origin"):
             if self._service.notices is not None:
-                self._reply({"origin": report(self._service.notices.sharing)})
+                self._reply({"origin": origin_snapshot(self._service.notices.table)})
         elif id := wish.get("end"):
             self._end(id)
         elif id := wish.get("trace"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pushhub.hub.stats import LATENCY_BOUNDS
-from pushhub.origin.report import fetch_figures
+from pushhub.origin.snapshot import fetch_counters
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
@@ -64,7 +64,7 @@ def figures(service: Service) -> dict[str, Any]:
 
 
 def _origin(service: Service) -> dict[str, int] | None:
-    return None if service.notices is None else fetch_figures(service.notices.sharing)
+    return None if service.notices is None else fetch_counters(service.notices.table)
 
 
 def bounds() -> list[float]:

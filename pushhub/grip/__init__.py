@@ -1,1 +1,1 @@
-"""GRIP, pure: what origins instruct, what publishers send, and the polls of both."""
+"""GRIP without I/O: instructs of origins, items of publishers, and the polls that join them."""

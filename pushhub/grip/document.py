@@ -4,7 +4,7 @@
               "timeout": 25, "keep-alive": {"content": "\\n", "timeout": 30}, "meta": {}},
      "response": {"code": 200, "reason": "OK", "headers": {}, "body": ""}}
 
-Links have no notation here and come as headers. What both say, the document decides.
+Links have no notation here and come as headers. A member of the document overrides the header.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from pushhub.log.json_body import JsonError, load
 
 
 def read_document(response: RawResponse, instruct: Instruct) -> Instruct:
-    """The instruct of a response's body, over the one of its headers.
+    """The instruct of a response's body, merged over the one of its headers.
 
     Raises:
-        GripError: another status than 200, no JSON object, or a member of another type.
+        GripError: the status is not 200, the body is no JSON object, or a member has a wrong type.
     """
     if response.status != 200:
         _refuse("A response of the type application/grip-instruct has the status 200.")
@@ -58,20 +58,20 @@ def read_document(response: RawResponse, instruct: Instruct) -> Instruct:
 
 
 def _response(document: dict[str, Any]) -> RawResponse:
-    """What the client gets; without a `response`, 200 and nothing."""
-    given = _object(document, "response")
-    if given is None:
+    """The response for the client; without a `response`, 200 with an empty body."""
+    members = _object(document, "response")
+    if members is None:
         return RawResponse(200)
-    status = status_code(given.get("code", 200), "'code'")
-    reason = _text(given, "reason")
+    status = status_code(members.get("code", 200), "'code'")
+    reason = _text(members, "reason")
     if reason and not reason.isprintable():
-        # It would end the status line and begin a header (CWE-113).
+        # A line break would end the status line and begin a header (CWE-113).
         _refuse("'reason' of an instruct is a text of one line.")
-    headers = read_headers(given.get("headers"), "'headers'")
-    if "body-bin" in given:
-        body = decode64(_text(given, "body-bin") or "", "'body-bin'")
+    headers = read_headers(members.get("headers"), "'headers'")
+    if "body-bin" in members:
+        body = decode64(_text(members, "body-bin") or "", "'body-bin'")
     else:
-        body = (_text(given, "body") or "").encode()
+        body = (_text(members, "body") or "").encode()
     return RawResponse(status, headers, body, reason=reason.encode() if reason else None)
 
 
@@ -85,60 +85,60 @@ def _mode(hold: dict[str, Any]) -> HoldMode:
 
 def _channels(hold: dict[str, Any]) -> tuple[GripSubscription, ...]:
     listed = hold.get("channels")
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         _refuse("'channels' of a hold is a list of objects.")
     subscriptions = []
-    for one in listed:
-        name = _text(one, "name")
+    for entry in listed:
+        name = _text(entry, "name")
         if name is None:
             _refuse("A channel of a hold has a 'name'.")
-        filters = one.get("filters", [])
+        filters = entry.get("filters", [])
         if not isinstance(filters, list) or not all(isinstance(each, str) for each in filters):
             _refuse("'filters' of a channel is a list of texts.")
-        subscriptions.append(GripSubscription(name, _text(one, "prev-id"), tuple(filters)))
+        subscriptions.append(GripSubscription(name, _text(entry, "prev-id"), tuple(filters)))
     return tuple(subscriptions)
 
 
 def _keep_alive(hold: dict[str, Any]) -> KeepAlive | None:
-    given = _object(hold, "keep-alive")
-    if given is None:
+    members = _object(hold, "keep-alive")
+    if members is None:
         return None
-    if "content-bin" in given:
-        content = decode64(_text(given, "content-bin") or "", "'content-bin'")
+    if "content-bin" in members:
+        content = decode64(_text(members, "content-bin") or "", "'content-bin'")
     else:
-        content = (_text(given, "content") or "").encode()
+        content = (_text(members, "content") or "").encode()
     if not content:
         _refuse("'keep-alive' has 'content', or 'content-bin'.")
-    timeout = _seconds(given, "timeout", DEFAULT_TIMEOUT)
-    return KeepAlive(content, timeout, _text(given, "mode") == "interval")
+    timeout = _seconds(members, "timeout", DEFAULT_TIMEOUT)
+    return KeepAlive(content, timeout, _text(members, "mode") == "interval")
 
 
 def _meta(hold: dict[str, Any]) -> dict[str, str]:
-    given = _object(hold, "meta") or {}
-    if not all(isinstance(value, str) for value in given.values()):
+    members = _object(hold, "meta") or {}
+    if not all(isinstance(value, str) for value in members.values()):
         _refuse("The values of 'meta' are texts.")
-    return check_meta(given)
+    return check_meta(members)
 
 
-def _object(owner: dict[str, Any], name: str) -> dict[str, Any] | None:
-    given = owner.get(name)
-    if given is not None and not isinstance(given, dict):
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any] | None:
+    members = parent.get(name)
+    if members is not None and not isinstance(members, dict):
         _refuse(f"{name!r} of an instruct is an object.")
-    return given
+    return members
 
 
-def _text(owner: dict[str, Any], name: str) -> str | None:
-    given = owner.get(name)
-    if given is not None and not isinstance(given, str):
+def _text(parent: dict[str, Any], name: str) -> str | None:
+    members = parent.get(name)
+    if members is not None and not isinstance(members, str):
         _refuse(f"{name!r} of an instruct is a text.")
-    return given
+    return members
 
 
-def _seconds(owner: dict[str, Any], name: str, default: int) -> int:
-    given = owner.get(name, default)
-    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+def _seconds(parent: dict[str, Any], name: str, default: int) -> int:
+    members = parent.get(name, default)
+    if isinstance(members, bool) or not isinstance(members, int) or members < 0:
         _refuse(f"{name!r} of an instruct is a whole number of seconds.")
-    return given
+    return members
 
 
 def _refuse(sentence: str) -> NoReturn:

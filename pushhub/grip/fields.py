@@ -1,4 +1,4 @@
-"""The grammar of GRIP's headers: values with parameters, and what a backslash means.
+"""The grammar of GRIP's headers: values with parameters, quoted strings and escapes.
 
     Grip-Channel: news; prev-id=7; filter=skip-self, sport
     Grip-Set-Meta: user="al\\"ice"
@@ -21,7 +21,7 @@ _CONTROLS = {b"\\": b"\\", b"r": b"\r", b"n": b"\n"}
 
 
 class GripError(ValueError):
-    """The origin's GRIP cannot be followed; the message is a sentence for who wrote it."""
+    """An invalid instruct or item; the message is a sentence for its author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def parse_pairs(text: str, header: str) -> tuple[tuple[str, str], ...]:
         else:
             value = ""
         while end == ";":
-            # Parameters of a pair mean nothing here.
+            # Parameters of a pair have no meaning here.
             _, position, end = _piece(text, position, header, True)
         if name:
             pairs.append((name, value))
@@ -89,7 +89,9 @@ def parse_pairs(text: str, header: str) -> tuple[tuple[str, str], ...]:
 
 
 def _name(text: str, position: int, commas: bool) -> tuple[str, bool, int, str]:
-    """What stands before the next `=`, and whether there is one."""
+    """A name up to the next `=` or separator, whether there is an `=`, the next position, and the
+    separator.
+    """
     end = position
     stops = "=;," if commas else "=;"
     while end < len(text) and text[end] not in stops:
@@ -99,7 +101,7 @@ def _name(text: str, position: int, commas: bool) -> tuple[str, bool, int, str]:
 
 
 def _piece(text: str, position: int, header: str, commas: bool) -> tuple[str, int, str]:
-    """A token or quoted string, where it goes on, and which separator ended it."""
+    """A token or quoted string, the next position, and the separator that ended it."""
     while text[position : position + 1] in (" ", "\t"):
         position += 1
     if text[position : position + 1] == '"':
@@ -121,7 +123,7 @@ def unescape(text: bytes, what: str) -> bytes:
     r"""Read a `cstring`: `\n`, `\r`, `\\` and `\x0a`.
 
     Raises:
-        GripError: another escape, or one that is cut short.
+        GripError: an unknown escape, or an incomplete one.
     """
 
     def control(found: re.Match[bytes]) -> bytes:

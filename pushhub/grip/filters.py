@@ -1,9 +1,9 @@
-"""GRIP's filters: what a subscription lets through, and what it makes of the content.
+"""GRIP's filters: a subscription drops items with them, or changes their content.
 
-`skip-self`, `skip-users` and `require-sub` look at the meta of the item and of the connection and
+`skip-self`, `skip-users` and `require-sub` compare the meta of the item and of the connection, and
 drop the item; `build-id` and `var-subst` change its content. An item may name the content filters
-that a subscription must have for it (`content-filters`): whoever has others is left out, silently,
-since the item is meant for somebody else. (Pushpin 1.36 answers those 502.)
+that a subscription must have for it (`content-filters`): subscriptions with others do not receive
+it, silently, because the item is meant for other readers. (Pushpin 1.36 answers those 502.)
 """
 
 from __future__ import annotations
@@ -35,92 +35,97 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 class _Dropped(Exception):
-    """The content has something that this subscription cannot fill in."""
+    """The content has a placeholder that this subscription cannot fill in."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What filters look at: the connection's meta, the item's, and where its channels stand."""
+class FilterInput:
+    """The data that filters compare: the meta of the connection and of the item, and the last item
+    id of each of the connection's channels.
+    """
 
-    own: Mapping[str, str]
+    connection: Mapping[str, str]
     item: Mapping[str, str]
     prev_ids: Mapping[str, str | None]
 
 
 def apply_filters(
-    filters: tuple[str, ...], wanted: tuple[str, ...] | None, sight: Sight, content: bytes
+    filters: tuple[str, ...], required: tuple[str, ...] | None, data: FilterInput, content: bytes
 ) -> bytes | None:
-    """The content as this subscription gets it; None if it does not.
+    """The content for this subscription; None if the item is dropped.
 
     Args:
         filters: the subscription's.
-        wanted: the item's `content-filters`, if it names them.
+        required: the item's `content-filters`, if it names them.
     """
-    if wanted is not None and wanted != tuple(one for one in filters if one in CONTENT_FILTERS):
+    if required is not None and required != tuple(
+        name for name in filters if name in CONTENT_FILTERS
+    ):
         return None
     for name in filters:
         test = _TESTS.get(name)
-        if test is not None and test(sight):
+        if test is not None and test(data):
             return None
     try:
         for name in filters:
             if name == "var-subst":
-                content = _substitute(content, sight)
+                content = _substitute(content, data)
             elif name == "build-id":
-                content = _build_id(content, sight)
+                content = _build_id(content, data)
     except _Dropped:
         return None
     return content
 
 
-def _is_self(sight: Sight) -> bool:
-    user = sight.own.get("user")
-    return bool(user) and user == sight.item.get("sender")
+def _is_self(data: FilterInput) -> bool:
+    user = data.connection.get("user")
+    return bool(user) and user == data.item.get("sender")
 
 
-def _is_skipped(sight: Sight) -> bool:
-    user = sight.own.get("user")
-    skipped = [one.strip() for one in sight.item.get("skip_users", "").split(",")]
+def _is_skipped(data: FilterInput) -> bool:
+    user = data.connection.get("user")
+    skipped = [name.strip() for name in data.item.get("skip_users", "").split(",")]
     return user is not None and user != "" and user in skipped
 
 
-def _lacks_sub(sight: Sight) -> bool:
-    required = sight.item.get("require_sub")
-    return bool(required) and required not in sight.prev_ids
+def _lacks_sub(data: FilterInput) -> bool:
+    required = data.item.get("require_sub")
+    return bool(required) and required not in data.prev_ids
 
 
-_TESTS: dict[str, Callable[[Sight], bool]] = {
+_TESTS: dict[str, Callable[[FilterInput], bool]] = {
     "skip-self": _is_self,
     "skip-users": _is_skipped,
     "require-sub": _lacks_sub,
 }
 
 
-def _substitute(content: bytes, sight: Sight) -> bytes:
+def _substitute(content: bytes, data: FilterInput) -> bytes:
     """`%(name)s` becomes the connection's meta `name`; `%%` a percent sign."""
 
     def value(argument: bytes | None, kind: bytes) -> bytes:
-        own = sight.own.get((argument or b"").decode("utf-8", "replace"))
-        if kind != b"s" or own is None:
+        meta = data.connection.get((argument or b"").decode("utf-8", "replace"))
+        if kind != b"s" or meta is None:
             raise _Dropped
-        return own.encode()
+        return meta.encode()
 
     return _fill(content, value)
 
 
-def _build_id(content: bytes, sight: Sight) -> bytes:
-    """`%I` becomes an id made of where each channel stands, by the meta `id_format`; `%(text)I`
-    the text itself. With the meta `id_encoding` = `hex` both are written in hexadecimal.
+def _build_id(content: bytes, data: FilterInput) -> bytes:
+    """`%I` becomes an id made of the last item id of each channel, by the meta `id_format`;
+    `%(text)I` becomes the text itself. With the meta `id_encoding` = `hex` both are written in
+    hexadecimal.
     """
-    pattern, encoding = sight.own.get("id_format"), sight.own.get("id_encoding")
+    pattern, encoding = data.connection.get("id_format"), data.connection.get("id_encoding")
     if pattern is None or encoding not in (None, "hex"):
         raise _Dropped
 
     def position(argument: bytes | None, kind: bytes) -> bytes:
         name = (argument or b"").decode("utf-8", "replace")
-        if kind != b"s" or name not in sight.prev_ids:
+        if kind != b"s" or name not in data.prev_ids:
             raise _Dropped
-        return (sight.prev_ids[name] or "").encode()
+        return (data.prev_ids[name] or "").encode()
 
     def value(argument: bytes | None, kind: bytes) -> bytes:
         if kind != b"I":

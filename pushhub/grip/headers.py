@@ -1,8 +1,4 @@
-"""An origin's instruct as it is sent: in `Grip-*` headers, or as a JSON document.
-
-`parse_instruct` gives an `Instruct`, or None where the response has nothing of GRIP and goes to the
-client as it is.
-"""
+"""Parses the instruct of an origin's response: `Grip-*` headers, or a JSON document."""
 
 from __future__ import annotations
 
@@ -33,17 +29,17 @@ PREFIX = b"grip-"
 
 
 def is_instruct(response: RawResponse) -> bool:
-    """Whether a response has anything of GRIP."""
+    """Whether a response has a GRIP header or document."""
     return any(name[:5].lower() == PREFIX for name, _ in response.headers) or is_document(response)
 
 
 def parse_instruct(response: RawResponse, min_timeout: int = MIN_TIMEOUT) -> Instruct | None:
-    """Read a response's GRIP; None where the client gets the response as it is.
+    """The instruct of a response; None if it has none, and goes to the client as it is.
 
     A timeout below `min_timeout` seconds is raised to it.
 
     Raises:
-        GripError: it cannot be followed.
+        GripError: the instruct is invalid.
     """
     if not is_instruct(response):
         return None
@@ -63,7 +59,7 @@ def parse_instruct(response: RawResponse, min_timeout: int = MIN_TIMEOUT) -> Ins
 
 
 class _Headers:
-    """A response's GRIP headers by name, the values of a repeated one in order."""
+    """The GRIP headers of a response by name, the values of a repeated one in order."""
 
     __slots__ = ("_values",)
 
@@ -83,7 +79,7 @@ class _Headers:
 
 
 def _plain(response: RawResponse, headers: _Headers) -> RawResponse:
-    """The response as the client may see it: without GRIP, and with `Grip-Status`."""
+    """The response for the client: without GRIP headers, and with the status of `Grip-Status`."""
     exposed = {
         name.strip().lower().encode()
         for value in headers.all("Grip-Expose-Headers")
@@ -114,36 +110,35 @@ def _mode(text: str | None) -> HoldMode | None:
 
 
 def _subscriptions(headers: _Headers) -> tuple[GripSubscription, ...]:
-    found = [
-        GripSubscription(one.value, one.get("prev-id"), one.all("filter"))
+    return tuple(
+        GripSubscription(field.value, field.get("prev-id"), field.all("filter"))
         for value in headers.all("Grip-Channel")
-        for one in parse_fields(value, "Grip-Channel")
-    ]
-    return tuple(found)
+        for field in parse_fields(value, "Grip-Channel")
+    )
 
 
 def _keep_alive(text: str | None) -> KeepAlive | None:
     if text is None:
         return None
-    (value,) = parse_fields(text, "Grip-Keep-Alive", list=False)
-    if not value.value:
+    (field,) = parse_fields(text, "Grip-Keep-Alive", list=False)
+    if not field.value:
         _refuse("'Grip-Keep-Alive' says what to write: 'data; format=cstring; timeout=30'.")
-    content = value.value.encode()
-    match value.get("format") or "raw":
+    content = field.value.encode()
+    match field.get("format") or "raw":
         case "raw":
             pass
         case "cstring":
             content = unescape(content, "'Grip-Keep-Alive'")
         case "base64":
-            content = decode64(value.value, "'Grip-Keep-Alive'")
+            content = decode64(field.value, "'Grip-Keep-Alive'")
         case _:
             _refuse("The format of 'Grip-Keep-Alive' is raw, cstring or base64.")
-    match value.get("mode") or "idle":
+    match field.get("mode") or "idle":
         case "idle" | "interval" as mode:
             pass
         case _:
             _refuse("The mode of 'Grip-Keep-Alive' is idle or interval.")
-    timeout = _whole(value.get("timeout"), "The timeout of 'Grip-Keep-Alive'", DEFAULT_TIMEOUT)
+    timeout = _whole(field.get("timeout"), "The timeout of 'Grip-Keep-Alive'", DEFAULT_TIMEOUT)
     return KeepAlive(content, timeout, mode == "interval")
 
 
@@ -158,17 +153,19 @@ def _meta(headers: _Headers) -> dict[str, str]:
 
 
 def _links(headers: _Headers) -> tuple[NextLink | None, str | None]:
-    """The last `next` and the last `gone` count; links of other relations mean nothing here."""
+    """The last `next` and the last `gone` link; links of other relations are ignored."""
     next_link, gone = None, None
     for value in headers.all("Grip-Link"):
-        for one in parse_fields(value, "Grip-Link"):
-            if not (one.value.startswith("<") and one.value.endswith(">") and len(one.value) > 2):
+        for field in parse_fields(value, "Grip-Link"):
+            if not (
+                field.value.startswith("<") and field.value.endswith(">") and len(field.value) > 2
+            ):
                 _refuse("'Grip-Link' is '<uri>; rel=next'.")
-            uri = _uri(one.value[1:-1])
-            match one.get("rel"):
+            uri = _uri(field.value[1:-1])
+            match field.get("rel"):
                 case "next":
                     timeout = _whole(
-                        one.get("timeout"), "The timeout of 'Grip-Link'", DEFAULT_NEXT_TIMEOUT
+                        field.get("timeout"), "The timeout of 'Grip-Link'", DEFAULT_NEXT_TIMEOUT
                     )
                     next_link = NextLink(uri, timeout)
                 case "gone":
@@ -177,7 +174,7 @@ def _links(headers: _Headers) -> tuple[NextLink | None, str | None]:
 
 
 def _uri(text: str) -> str:
-    """A reference that can be put on a request line (RFC 3986 §2); where it leads is not judged."""
+    """A reference that fits a request line (RFC 3986 §2); its target is not checked here."""
     if len(text) > MAX_LINK_BYTES or not all("!" <= character <= "~" for character in text):
         _refuse("'Grip-Link' holds a URI: printable ASCII, everything else percent-encoded.")
     try:
@@ -196,7 +193,7 @@ def _whole(text: str | None, what: str, default: int) -> int:
 
 
 def is_document(response: RawResponse) -> bool:
-    """Whether the body is the instruct."""
+    """Whether the body is an instruct document."""
     value = response.header(b"content-type") or b""
     return value.partition(b";")[0].strip().lower() == INSTRUCT.encode()
 

@@ -1,9 +1,9 @@
-"""A held response: a poll that waits on GRIP channels and is answered with what is published.
+"""A held response: a poll of GRIP channels, whose response is a published item.
 
-Polls whose origin gave one answer for all of them share a `Held` and are told the same bytes. A
-poll is not changed by what it is asked: it is asked again and again with everything since its
-position. Where it cannot go on as it is, it gives a `Turn`, which is no answer but a word to
-whoever holds it (`origin/grip/hold.py`): ask the origin again, or go on waiting as another poll.
+Requests that one response of the origin serves share a `HeldInstruct` and get the same bytes. A
+poll is immutable: the hub calls it again and again with all events since its position. A poll that
+cannot go on as it is returns a `Continuation`, which is no response but an order to its hold
+(`origin/grip/hold.py`): fetch from the origin again, or wait with another poll.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from pushhub.grip.fields import GripError
-from pushhub.grip.filters import Sight, apply_filters
+from pushhub.grip.filters import FilterInput, apply_filters
 from pushhub.grip.item import DeliveryAction, item_of
 from pushhub.grip.patch import apply_patch
 from pushhub.http.problem import Problem
@@ -32,163 +32,163 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
 
 
-class Then(Enum):
-    """What a hold does next."""
+class HoldAction(Enum):
+    """What a hold does instead of responding."""
 
-    ASK = "ask"
-    """Ask the origin again: it was told to, or only the origin knows what is missing."""
+    FETCH = "fetch"
+    """Fetch from the origin again: a publisher asks for it, or only the origin can repair a gap."""
     WAIT = "wait"
-    """Go on waiting, as the poll of the turn."""
+    """Wait with the poll of the continuation."""
 
 
-class Turn(Response):
-    """What becomes of a hold instead of an answer. It is never written."""
+class Continuation(Response):
+    """How a hold goes on without a response. It is never written."""
 
-    __slots__ = ("last", "poll", "then")
+    __slots__ = ("action", "last_ids", "poll")
 
     def __init__(
         self,
-        then: Then,
+        action: HoldAction,
         poll: HeldResponse | None = None,
-        last: tuple[tuple[str, str], ...] = (),
+        last_ids: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(502)
-        self.then = then
+        self.action = action
         self.poll = poll
-        # What the origin is told that the client has seen, by channel.
-        self.last = last
+        # The last item ids that the client has seen, by channel, for the origin.
+        self.last_ids = last_ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """An instruct that holds a response, and its channels by name. Two are never equal."""
+class HeldInstruct:
+    """An instruct that holds a response, and its channels by name. Equal only to itself."""
 
     instruct: Instruct
     subscriptions: Mapping[str, GripSubscription]
 
-    def sight(self, item: Item, orders: ItemSequences) -> Sight:
-        """What filters see of an item."""
-        prev_ids = {name: orders[name].last for name in self.subscriptions}
-        return Sight(self.instruct.meta, item.meta, prev_ids)
+    @classmethod
+    def of(cls, instruct: Instruct) -> HeldInstruct:
+        """Index the channels of an instruct."""
+        return cls(instruct, {each.channel: each for each in instruct.subscriptions})
 
-
-def held(instruct: Instruct) -> Held:
-    """The instruct as a hold's polls need it."""
-    return Held(instruct, {one.channel: one for one in instruct.subscriptions})
+    def filter_input(self, item: Item, sequences: ItemSequences) -> FilterInput:
+        """The data for the filters of an item."""
+        prev_ids = {name: sequences[name].last_id for name in self.subscriptions}
+        return FilterInput(self.instruct.meta, item.meta, prev_ids)
 
 
 class HeldResponse:
-    """One wait of a held response.
+    """One wait of a held response, at most `wait` seconds.
 
-    With `window` it waits, for as long, for the predecessor of an item that came too early.
+    With `window` it waits for the predecessor of an item that came too early.
     """
 
-    __slots__ = ("held", "orders", "reads", "variant", "wait", "window")
+    __slots__ = ("held", "reads", "sequences", "variant", "wait", "window")
 
     kind = "response of GRIP"
 
     def __init__(
         self,
-        held: Held,
+        held: HeldInstruct,
         cursors: Mapping[str, Cursor],
-        orders: ItemSequences,
+        sequences: ItemSequences,
         wait: int | None = None,
         *,
         window: bool = False,
     ) -> None:
         self.held = held
-        self.orders = orders
+        self.sequences = sequences
         self.reads = tuple(ChannelRead(name, at, DEFAULT_LIMIT) for name, at in cursors.items())
         self.wait = wait
         self.window = window
-        self.variant: Hashable = (held, orders, window)
+        self.variant: Hashable = (held, sequences, window)
 
     def for_seconds(self, wait: int, *, window: bool = False) -> HeldResponse:
         """The same poll with another wait."""
         cursors = {want.channel: want.since for want in self.reads}
-        return HeldResponse(self.held, cursors, self.orders, wait, window=window)  # type: ignore[arg-type]
+        return HeldResponse(self.held, cursors, self.sequences, wait, window=window)  # type: ignore[arg-type]
 
     def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         if any(isinstance(read, Gap) for read in reads.values()):
-            return self._ask()
+            return self._fetch()
         events = [
             event for read in reads.values() if not isinstance(read, Gap) for event in read.events
         ]
         if not events:
             return None
         events.sort(key=lambda event: event.time)
-        orders = self.orders.copy()
-        due = [ready for event in events for ready in orders[event.channel].take(event)]
-        told = self._first(due, orders)
-        if told is not None:
-            return told
-        if not any(order.parked != self.orders[name].parked for name, order in orders.items()):
+        sequences = self.sequences.copy()
+        due = [ready for event in events for ready in sequences[event.channel].push(event)]
+        response = self._first(due, sequences)
+        if response is not None:
+            return response
+        if not any(each.parked != self.sequences[name].parked for name, each in sequences.items()):
             return None
-        if any(o.parked and self._recovers(name) for name, o in orders.items()):
-            # The log is whole up to here and does not have what should stand before.
-            return self._ask()
+        if any(each.parked and self._recovers(name) for name, each in sequences.items()):
+            # The log is complete up to here, and the predecessor is not in it.
+            return self._fetch()
         moved = {name: read.cursor for name, read in reads.items() if not isinstance(read, Gap)}
-        return self._later(orders, moved)
+        return self._later(sequences, moved)
 
     def position(self, channel: str, read: Read) -> Cursor:
         if isinstance(read, Gap):
             return read.latest
-        self.orders[channel].pass_over(read.events)
+        self.sequences[channel].skip(read.events)
         return read.cursor
 
     def empty(self, at: Positions, hint: Hint) -> Response:
         if self.window and hint.retry_ms is None:
-            orders = self.orders.copy()
+            sequences = self.sequences.copy()
             first = min(
-                (order for order in orders.values() if order.parked),
-                key=lambda order: order.parked[0].time,
+                (sequence for sequence in sequences.values() if sequence.parked),
+                key=lambda sequence: sequence.parked[0].time,
             )
-            return self._first(first.overdue(), orders) or self._later(
-                orders, {want.channel: at[want.channel] for want in self.reads}
+            return self._first(first.pop_overdue(), sequences) or self._later(
+                sequences, {want.channel: at[want.channel] for want in self.reads}
             )
         return self.held.instruct.response
 
     def error(self, problem: Problem) -> Response:
-        # A channel that is deleted, or a log that cannot be read: the origin's answer still holds.
+        # A channel was deleted, or the log cannot be read: the origin's response is still valid.
         return self.held.instruct.response
 
-    def _later(self, orders: ItemSequences, moved: Mapping[str, Cursor]) -> Turn:
+    def _later(self, sequences: ItemSequences, moved: Mapping[str, Cursor]) -> Continuation:
         cursors = {want.channel: moved.get(want.channel, want.since) for want in self.reads}
-        return Turn(Then.WAIT, HeldResponse(self.held, cursors, orders))  # type: ignore[arg-type]
+        return Continuation(HoldAction.WAIT, HeldResponse(self.held, cursors, sequences))  # type: ignore[arg-type]
 
-    def _ask(self) -> Turn:
-        return Turn(Then.ASK, last=self.last_ids())
+    def _fetch(self) -> Continuation:
+        return Continuation(HoldAction.FETCH, last_ids=self.last_ids())
 
     def last_ids(self) -> tuple[tuple[str, str], ...]:
-        """What the client has seen, by channel, where the origin named what it knew."""
+        """The last item that the client has seen, of each channel with a `prev-id`."""
         return tuple(
-            (name, order.last or self.held.subscriptions[name].prev_id or "")
-            for name, order in self.orders.items()
+            (name, sequence.last_id or self.held.subscriptions[name].prev_id or "")
+            for name, sequence in self.sequences.items()
             if self._recovers(name)
         )
 
     def _recovers(self, channel: str) -> bool:
-        """Whether the origin can tell what comes after an item: it named one itself."""
+        """Whether the origin can repair a gap in the channel: it named a `prev-id`."""
         return self.held.subscriptions[channel].prev_id is not None
 
-    def _first(self, due: Iterable[Event], orders: ItemSequences) -> Response | None:
-        """What the first event that concerns this hold gives it."""
+    def _first(self, due: Iterable[Event], sequences: ItemSequences) -> Response | None:
+        """The response to the first event that applies to this hold."""
         for event in due:
             item = item_of(event)
             pushed = item.response
             if pushed is None or pushed.action is DeliveryAction.CLOSE:
                 continue
             if pushed.action is DeliveryAction.HINT:
-                return self._ask()
-            told = self._push(event, item, pushed, orders)
-            if told is not None:
-                return told
+                return self._fetch()
+            response = self._push(event, item, pushed, sequences)
+            if response is not None:
+                return response
         return None
 
     def _push(
-        self, event: Event, item: Item, pushed: ResponseFormat, orders: ItemSequences
+        self, event: Event, item: Item, pushed: ResponseFormat, sequences: ItemSequences
     ) -> Response | None:
-        """The pushed response, over the headers of the held one; None if filters drop it."""
+        """The pushed response, merged over the headers of the held one; None if filters drop it."""
         base = self.held.instruct.response
         body = pushed.body
         if pushed.patch is not None:
@@ -199,13 +199,13 @@ class HeldResponse:
         content = apply_filters(
             self.held.subscriptions[event.channel].filters,
             pushed.content_filters,
-            self.held.sight(item, orders),
+            self.held.filter_input(item, sequences),
             body,
         )
         if content is None:
             return None
-        given = {name.lower() for name, _ in pushed.headers}
-        headers = tuple(pair for pair in base.headers if pair[0].lower() not in given)
+        pushed_names = {name.lower() for name, _ in pushed.headers}
+        headers = tuple(pair for pair in base.headers if pair[0].lower() not in pushed_names)
         return RawResponse(
             pushed.status,
             (*headers, *pushed.headers),

@@ -1,8 +1,8 @@
-"""A stream that an origin began and that publishers go on with: one poll, turn after turn.
+"""A held stream: the origin begins it, and publishers continue it. One poll, turn after turn.
 
-What a turn reads is written as one part, though the part may be empty: what was read is behind the
-reader then. What comes after the part is said by `then`, for whoever drives the stream
-(`origin/grip/stream.py`), which also sets for how long the next turn waits, and for what.
+A turn writes what it reads as one part, which may be empty: the reader's position moves all the
+same. `action` says what follows the part, for the driver of the stream (`origin/grip/stream.py`),
+which also sets how long the next turn waits, and for which timer.
 """
 
 from __future__ import annotations
@@ -19,64 +19,69 @@ from pushhub.polls.base import DEFAULT_LIMIT, NO_HINT, ChannelRead, Hint, Positi
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from pushhub.grip.held_response import Held
+    from pushhub.grip.held_response import HeldInstruct
     from pushhub.grip.sequence import ItemSequences
     from pushhub.http.problem import Problem
     from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
 
 
-class For(Enum):
-    """What a turn waits for, beside news."""
+class StreamTimer(Enum):
+    """The timer that ends a turn without an item."""
 
     KEEP_ALIVE = "keep-alive"
-    NEXT = "next"
-    """The next link's timeout."""
+    NEXT_LINK = "next-link"
+    """The timeout of the next link."""
     WINDOW = "window"
-    """The predecessor of an item that came too early."""
+    """The wait for the predecessor of an item that came too early."""
 
 
-class NextTurn(Enum):
+class StreamAction(Enum):
     """What a stream does after a part."""
 
-    GO_ON = "go-on"
+    WAIT = "wait"
     FETCH = "fetch"
-    """Ask the origin by the next link."""
+    """Follow the next link."""
     END = "end"
 
 
 class HeldStream:
-    """One stream's poll. It belongs to one reader and moves on with what it reads."""
+    """The poll of one stream. It belongs to one reader, and its position moves with each read."""
 
-    __slots__ = ("active", "held", "orders", "reads", "stirred", "then", "wait", "waits_for")
+    __slots__ = ("action", "active", "held", "reads", "sequences", "timer", "wait", "written")
 
     kind = "stream of GRIP"
     variant: Hashable = None
 
-    def __init__(self, held: Held, cursors: Mapping[str, Cursor], orders: ItemSequences) -> None:
+    def __init__(
+        self, held: HeldInstruct, cursors: Mapping[str, Cursor], sequences: ItemSequences
+    ) -> None:
         self.held = held
-        self.orders = orders
+        self.sequences = sequences
         self.reads = _wants(cursors)
         self.wait: int | None = None
-        self.waits_for = For.KEEP_ALIVE
-        self.then = NextTurn.GO_ON
-        # The channels that had something since the next link was fetched.
+        self.timer = StreamTimer.KEEP_ALIVE
+        self.action = StreamAction.WAIT
+        # The channels with an item since the next link was fetched.
         self.active: set[str] = set()
-        # Whether something was written since somebody looked: whatever keeps it alive begins anew.
-        self.stirred: For | None = None
+        # Which of keep-alive and item was written since the last turn, if any: the timers
+        # begin again with it.
+        self.written: StreamTimer | None = None
 
     def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Part | None:
         if any(isinstance(read, Gap) for read in reads.values()):
             return self._lost(reads)
-        events = [e for read in reads.values() if not isinstance(read, Gap) for e in read.events]
+        events = [
+            event for read in reads.values() if not isinstance(read, Gap) for event in read.events
+        ]
         if not events:
             return None
         events.sort(key=lambda event: event.time)
         moved = {name: read.cursor for name, read in reads.items() if not isinstance(read, Gap)}
-        due = [ready for event in events for ready in self.orders[event.channel].take(event)]
-        if self._recovers() and any(order.parked for order in self.orders.values()):
-            # The log is whole up to here and does not have what should stand before.
-            self.then = NextTurn.FETCH
+        due = [ready for event in events for ready in self.sequences[event.channel].push(event)]
+        if self._recovers() and any(sequence.parked for sequence in self.sequences.values()):
+            # The log is complete up to here, and the predecessor is not in it.
+            self.action = StreamAction.FETCH
         return self._part(due, moved)
 
     def position(self, channel: str, read: Read) -> Cursor:
@@ -85,32 +90,34 @@ class HeldStream:
     def empty(self, at: Positions, hint: Hint) -> Part:
         if hint.retry_ms is not None:
             return Part(b"", last=True)
-        match self.waits_for:
-            case For.NEXT:
-                self.then = NextTurn.FETCH
+        match self.timer:
+            case StreamTimer.NEXT_LINK:
+                self.action = StreamAction.FETCH
                 return Part(b"")
-            case For.WINDOW:
-                waiting = [order for order in self.orders.values() if order.parked]
-                first = min(waiting, key=lambda order: order.parked[0].time)
-                return self._part(first.overdue(), {})
+            case StreamTimer.WINDOW:
+                waiting = [sequence for sequence in self.sequences.values() if sequence.parked]
+                first = min(waiting, key=lambda sequence: sequence.parked[0].time)
+                return self._part(first.pop_overdue(), {})
         beat = self.held.instruct.keep_alive
-        self.stirred = For.KEEP_ALIVE
+        self.written = StreamTimer.KEEP_ALIVE
         return Part(beat.content if beat else b"")
 
     def error(self, problem: Problem) -> Part:
-        self.then = NextTurn.END
+        self.action = StreamAction.END
         return Part(b"", last=True)
 
     def turn(self, part: Part) -> HeldStream:
-        """The next turn: this one has moved on by itself."""
+        """The poll of the next turn: the same, whose position has moved."""
         return self
 
     def _lost(self, reads: Mapping[str, Read]) -> Part:
-        """Something may be lost: the origin fills it in, or the reader is sent away to ask anew."""
+        """Items may be lost: the origin repairs the gap by the next link, or else the stream ends
+        and its reader connects again.
+        """
         if not self._recovers():
-            self.then = NextTurn.END
+            self.action = StreamAction.END
             return Part(b"", last=True)
-        self.then = NextTurn.FETCH
+        self.action = StreamAction.FETCH
         moved = {n: r.oldest if isinstance(r, Gap) else r.cursor for n, r in reads.items()}
         return self._part((), moved)
 
@@ -123,34 +130,37 @@ class HeldStream:
                 continue
             if pushed.action is DeliveryAction.HINT:
                 if self._recovers():
-                    self.then = NextTurn.FETCH
+                    self.action = StreamAction.FETCH
                 continue
             if pushed.action is DeliveryAction.CLOSE:
-                self.then = NextTurn.END
+                self.action = StreamAction.END
                 break
             content = apply_filters(
                 self.held.subscriptions[event.channel].filters,
                 pushed.content_filters,
-                self.held.sight(item, self.orders),
+                self.held.filter_input(item, self.sequences),
                 pushed.content,
             )
             if content is not None:
                 pieces.append(content)
                 self.active.add(event.channel)
-        if pieces and self.stirred is None:
-            self.stirred = For.NEXT
+        if pieces and self.written is None:
+            self.written = StreamTimer.NEXT_LINK
         cursors = {want.channel: want.since for want in self.reads}
         self.reads = _wants({**cursors, **moved})  # type: ignore[dict-item]
         return Part(
-            b"".join(pieces), tuple(moved.items()), self.then is NextTurn.END, events=len(pieces)
+            b"".join(pieces),
+            tuple(moved.items()),
+            self.action is StreamAction.END,
+            events=len(pieces),
         )
 
     def last_ids(self) -> tuple[tuple[str, str], ...]:
-        """What the reader has seen, by channel, where the origin named what it knew."""
+        """The last item that the reader has seen, of each channel with a `prev-id`."""
         return tuple(
-            (one.channel, self.orders[one.channel].last or one.prev_id)
-            for one in self.held.instruct.subscriptions
-            if one.prev_id is not None
+            (each.channel, self.sequences[each.channel].last_id or each.prev_id)
+            for each in self.held.instruct.subscriptions
+            if each.prev_id is not None
         )
 
     def _recovers(self) -> bool:

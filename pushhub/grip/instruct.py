@@ -1,7 +1,7 @@
-"""What an origin instructs: hold the response, on which channels, for how long, and what then.
+"""An instruct: the origin's order to hold a response, with channels, timeout and links.
 
-An instruct that cannot be followed is a `GripError`: the client gets a 502, since it is its origin
-that is wrong, and the log has the sentence. What the client sees has no header of GRIP.
+An invalid instruct is a `GripError`: the client gets a 502, because its origin is at fault, and the
+log has the sentence. The client's response has no GRIP header.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 MIN_TIMEOUT = 5
 DEFAULT_TIMEOUT = 55
 DEFAULT_NEXT_TIMEOUT = 120
-# An origin that means longer means for ever, and its client has gone by then.
+# A longer timeout is meant as endless, and the client has disconnected by then.
 MAX_TIMEOUT = 3600
-# As many as a poll of pushhub's own may name.
+# As many as a poll of the API may name.
 MAX_CHANNELS = 1000
 # Pushpin's MESSAGEFILTERSTACK_SIZE_MAX.
 MAX_FILTERS = 5
 MAX_META = 64
 MAX_META_BYTES = 1024
 MAX_LINK_BYTES = 4096
-# The largest body that a response hold keeps in memory while it waits. Pushpin's.
+# The largest body that a held response keeps in memory. Pushpin's.
 MAX_HOLD_BODY_BYTES = 100_000
 MAX_KEEP_ALIVE_BYTES = 4096
 
 
 class HoldMode(StrEnum):
-    """How the response is held."""
+    """The two kinds of hold."""
 
     RESPONSE = "response"
     STREAM = "stream"
@@ -48,7 +48,7 @@ class HoldMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GripSubscription:
-    """A channel that a hold waits on. `prev_id` is the last item that the origin knew of."""
+    """A channel of a hold. `prev_id` is the id of the last item that the origin knows."""
 
     channel: str
     prev_id: str | None = None
@@ -57,9 +57,8 @@ class GripSubscription:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """What is written to a stream on which nothing happens, every `timeout` seconds.
-
-    An `interval` runs whether anything happens or not.
+    """The content that is written to an idle stream every `timeout` seconds; with `interval` also
+    to a busy one.
     """
 
     content: bytes
@@ -69,7 +68,7 @@ class KeepAlive:
 
 @dataclass(frozen=True, slots=True)
 class NextLink:
-    """Where a stream goes on; with a hold, what is asked after `timeout` seconds without news."""
+    """The link that continues a stream; with a hold, after `timeout` seconds without an item."""
 
     uri: str
     timeout: int = DEFAULT_NEXT_TIMEOUT
@@ -77,9 +76,9 @@ class NextLink:
 
 @dataclass(frozen=True, slots=True)
 class Instruct:
-    """A response, and what is to be done before it, or after it, or instead of it.
+    """A response, and how it is held and continued.
 
-    Without a `mode` there is a `next` link: its response is appended to this one.
+    Without a `mode` the response is not held; the response of a `next` link is appended to it.
     """
 
     response: RawResponse
@@ -93,9 +92,9 @@ class Instruct:
 
 
 def check(instruct: Instruct, min_timeout: int = MIN_TIMEOUT) -> Instruct:
-    """An instruct of which every part is usable by itself, and fits the others."""
-    # Of a channel that is named twice the last counts, as with Pushpin.
-    subscriptions = {one.channel: one for one in instruct.subscriptions}
+    """Check every part of an instruct, and bound its timeouts."""
+    # The last of two entries for one channel counts, as with Pushpin.
+    subscriptions = {each.channel: each for each in instruct.subscriptions}
     if len(subscriptions) > MAX_CHANNELS:
         _refuse(f"A hold has at most {MAX_CHANNELS} channels.")
     for subscription in subscriptions.values():
@@ -104,7 +103,7 @@ def check(instruct: Instruct, min_timeout: int = MIN_TIMEOUT) -> Instruct:
         except ChannelNameError as error:
             _refuse(f"The channel {subscription.channel[:100]!r}: {error}")
         try:
-            # It is sent to the origin again, in a header.
+            # The origin receives it again, in a header.
             check_label(subscription.prev_id or "", "item's id")
         except DraftError as error:
             _refuse(str(error))
@@ -119,7 +118,7 @@ def check(instruct: Instruct, min_timeout: int = MIN_TIMEOUT) -> Instruct:
     if (
         instruct.mode is HoldMode.STREAM
         and instruct.next is None
-        and any(one.prev_id is not None for one in subscriptions.values())
+        and any(each.prev_id is not None for each in subscriptions.values())
     ):
         _refuse("A stream with a 'prev-id' needs a 'Grip-Link' with rel=next to repair a gap with.")
     return replace(
@@ -131,16 +130,16 @@ def check(instruct: Instruct, min_timeout: int = MIN_TIMEOUT) -> Instruct:
     )
 
 
-Timed = TypeVar("Timed", KeepAlive, NextLink)
+WithTimeout = TypeVar("WithTimeout", KeepAlive, NextLink)
 
 
-def _bounded(timed: Timed | None) -> Timed | None:
-    """With a timeout that a timer can have: less than a second would be a loop."""
-    return timed and replace(timed, timeout=max(1, min(timed.timeout, MAX_TIMEOUT)))
+def _bounded(part: WithTimeout | None) -> WithTimeout | None:
+    """The same with a bounded timeout: less than a second would be a busy loop."""
+    return part and replace(part, timeout=max(1, min(part.timeout, MAX_TIMEOUT)))
 
 
 def check_meta(meta: dict[str, str]) -> dict[str, str]:
-    """Meta whose every name and value is short enough to be kept for as long as a hold lasts."""
+    """Check that every name and value of the meta is short enough to be kept during a hold."""
     if any(len(key) + len(value) > MAX_META_BYTES for key, value in meta.items()):
         _refuse(f"A value of meta has at most {MAX_META_BYTES} characters with its name.")
     return meta

@@ -1,11 +1,11 @@
-"""A GRIP item: what a publisher sends to those who are held on a channel.
+"""A GRIP item: what a publisher sends to the holds of a channel.
 
     {"channel": "a", "id": "8", "prev-id": "7", "formats": {"http-stream": {"content": "hi\\n"}}}
 
 Its formats stand under `formats`, or flat beside the other members. An item is an event of the
 hub's log: its data is the item as JSON, without the channel, and its id is the item's. An event
-that was published by other means is an item too: its data is what a held response answers, and what
-a stream is written.
+that was published by other means is an item, too: its data is the body of a held response, and is
+written to a stream.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ CONTENT_TYPE = "application/grip-item+json"
 # Levels around a value of a patch: body, list, item, formats, format, patch, operation.
 _AROUND = 7
 
-# Where one node tells all that they are to recover.
+# The channel on which a node tells all nodes to recover.
 RECOVER_CHANNEL = "$grip-recover"
 
-# As many as a batch of pushhub's own has.
+# As many as a batch of the API has.
 MAX_ITEMS = 1000
 FORMATS = ("http-response", "http-stream", "ws-message")
 _OWN = ("id", "prev-id", "meta", "no-seq", "size")
@@ -44,25 +44,26 @@ MAX_META = 64
 
 
 class DeliveryAction(StrEnum):
-    """What an item does to a hold."""
+    """The effect of an item on a hold."""
 
     SEND = "send"
     HINT = "hint"
-    """Something changed: the origin is to be asked again."""
+    """The resource changed: pushhub sends the request to the origin again."""
     CLOSE = "close"
-    """A stream ends; a held response is not concerned."""
+    """A stream ends; a held response ignores it."""
 
 
-# What `ws-message` may say beside them; there are no WebSockets here for it to concern.
+# `ws-message` has more actions and types; pushhub has no WebSocket that they apply to.
 _WS_ACTIONS = frozenset({*DeliveryAction, "refresh"})
 _WS_TYPES = frozenset({"text", "binary", "ping", "pong"})
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """What a held response is answered with. Of `body` and `patch` one is there.
+    """The response to a held request, with either `body` or `patch`.
 
-    `content_filters`, where given, are the ones a subscription must have, or it is left out.
+    A subscription must have exactly the `content_filters`, if there are any; else it does not
+    receive the item.
     """
 
     action: DeliveryAction = DeliveryAction.SEND
@@ -76,7 +77,7 @@ class ResponseFormat:
 
 @dataclass(frozen=True, slots=True)
 class StreamFormat:
-    """What is written to a stream."""
+    """The content that is written to a stream."""
 
     action: DeliveryAction = DeliveryAction.SEND
     content: bytes = b""
@@ -96,7 +97,7 @@ class Item:
 
 
 class ItemError(GripError):
-    """An item of a batch cannot be published; `index` is its place."""
+    """An invalid item of a batch; `index` is its position."""
 
     def __init__(self, sentence: str, index: int | None = None, *, too_large: bool = False) -> None:
         super().__init__(sentence)
@@ -108,7 +109,7 @@ def parse_batch(body: bytes) -> list[tuple[str, Draft]]:
     """Read the body of a publish: each item's channel, and the item as an event's draft.
 
     Raises:
-        ItemError: the body or some item cannot be read; nothing of it is to be published.
+        ItemError: the body or an item is invalid; nothing of it may be published.
     """
     try:
         document = load_exact(body, _AROUND)
@@ -146,7 +147,7 @@ def _draft(document: object) -> tuple[str, Draft]:
 
 
 def _formats(document: dict[str, Any]) -> dict[str, Any]:
-    """The formats, wherever they stand, without those that nobody knows."""
+    """The known formats, nested or flat."""
     nested = document.get("formats", document)
     if not isinstance(nested, dict):
         _refuse("'formats' is an object.")
@@ -157,10 +158,10 @@ def _formats(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_item(document: dict[str, Any]) -> Item:
-    """An item as JSON has it, with its formats under `formats`.
+    """The item of a JSON object with its formats under `formats`.
 
     Raises:
-        GripError: a member is of another type, or out of bounds.
+        GripError: a member has a wrong type, or is out of bounds.
     """
     formats = document["formats"]
     item_id, prev_id = _text(document, "id"), _text(document, "prev-id")
@@ -190,13 +191,13 @@ def read_item(document: dict[str, Any]) -> Item:
 
 @lru_cache(maxsize=64)
 def item_of(event: Event) -> Item:
-    """The item that an event of the log is. Remembered, since all who are held ask for the same."""
+    """The item of an event. Cached, because all holds of a channel parse the same event."""
     own_id = None if event.id == str(event.cursor) else event.id
     if event.content_type == CONTENT_TYPE:
         try:
             return read_item(load_exact(event.data, _AROUND))
         except (JsonError, GripError, DraftError, KeyError, TypeError, AttributeError):
-            # Published by other means, under a content type that is not theirs to use.
+            # Published by other means, with a content type that belongs to GRIP.
             return Item(own_id)
     headers = ((b"Content-Type", event.content_type.encode("latin-1")),)
     return Item(
@@ -207,91 +208,91 @@ def item_of(event: Event) -> Item:
     )
 
 
-def _response(given: dict[str, Any]) -> ResponseFormat:
-    action = _action(given)
+def _response(members: dict[str, Any]) -> ResponseFormat:
+    action = _action(members)
     if action is not DeliveryAction.SEND:
         return ResponseFormat(action)
     body, patch = b"", None
-    if "body-bin" in given:
-        body = decode64(_text(given, "body-bin") or "", "'body-bin'")
-    elif "body" in given:
-        body = (_text(given, "body") or "").encode()
-    elif "body-patch" in given:
-        patch = check_patch(given["body-patch"])
+    if "body-bin" in members:
+        body = decode64(_text(members, "body-bin") or "", "'body-bin'")
+    elif "body" in members:
+        body = (_text(members, "body") or "").encode()
+    elif "body-patch" in members:
+        patch = check_patch(members["body-patch"])
     else:
         _refuse("An 'http-response' has 'body', 'body-bin' or 'body-patch'.")
-    reason = _text(given, "reason")
+    reason = _text(members, "reason")
     if reason and not reason.isprintable():
         _refuse("'reason' is a text of one line.")
-    headers = read_headers(given.get("headers"), "'headers'")
+    headers = read_headers(members.get("headers"), "'headers'")
     return ResponseFormat(
         action,
-        status_code(given.get("code", 200), "'code'"),
+        status_code(members.get("code", 200), "'code'"),
         reason.encode() if reason else None,
         tuple(pair for pair in headers if pair[0][:5].lower() != b"grip-"),
         body,
         patch,
-        _filters(given),
+        _filters(members),
     )
 
 
-def _stream(given: dict[str, Any]) -> StreamFormat:
-    action = _action(given)
+def _stream(members: dict[str, Any]) -> StreamFormat:
+    action = _action(members)
     if action is not DeliveryAction.SEND:
         return StreamFormat(action)
-    if "content-bin" in given:
-        content = decode64(_text(given, "content-bin") or "", "'content-bin'")
-    elif "content" in given:
-        content = (_text(given, "content") or "").encode()
+    if "content-bin" in members:
+        content = decode64(_text(members, "content-bin") or "", "'content-bin'")
+    elif "content" in members:
+        content = (_text(members, "content") or "").encode()
     else:
         _refuse("An 'http-stream' has 'content' or 'content-bin'.")
-    return StreamFormat(action, content, _filters(given))
+    return StreamFormat(action, content, _filters(members))
 
 
-def _check_message(given: dict[str, Any]) -> None:
-    """A `ws-message` is checked as Pushpin does, so that a publisher learns of its mistakes."""
-    action = _text(given, "action") or "send"
+def _check_message(members: dict[str, Any]) -> None:
+    """Check a `ws-message` as Pushpin does, so that a publisher learns of mistakes."""
+    action = _text(members, "action") or "send"
     if action not in _WS_ACTIONS:
         _refuse("The 'action' of a 'ws-message' is send, hint, close or refresh.")
-    kind = _text(given, "type")
+    kind = _text(members, "type")
     if kind is not None and kind not in _WS_TYPES:
         _refuse("The 'type' of a 'ws-message' is text, binary, ping or pong.")
-    if "content-bin" in given:
-        decode64(_text(given, "content-bin") or "", "'content-bin'")
-    elif "content" in given:
-        _text(given, "content")
+    if "content-bin" in members:
+        decode64(_text(members, "content-bin") or "", "'content-bin'")
+    elif "content" in members:
+        _text(members, "content")
     elif action == "send" and kind not in ("ping", "pong"):
         _refuse("A 'ws-message' has 'content' or 'content-bin'.")
 
 
-def _action(given: dict[str, Any]) -> DeliveryAction:
+def _action(members: dict[str, Any]) -> DeliveryAction:
     try:
-        return DeliveryAction(_text(given, "action") or "send")
+        return DeliveryAction(_text(members, "action") or "send")
     except ValueError:
         _refuse("An 'action' is send, hint or close.")
 
 
-def _filters(given: dict[str, Any]) -> tuple[str, ...] | None:
-    filters = given.get("content-filters")
+def _filters(members: dict[str, Any]) -> tuple[str, ...] | None:
+    filters = members.get("content-filters")
     if filters is None:
         return None
-    if not isinstance(filters, list) or not all(isinstance(one, str) for one in filters):
+    if not isinstance(filters, list) or not all(isinstance(name, str) for name in filters):
         _refuse("'content-filters' is a list of texts.")
     return tuple(filters)
 
 
-def _object(owner: dict[str, Any], name: str) -> dict[str, Any]:
-    given = owner[name]
-    if not isinstance(given, dict):
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    members = parent[name]
+    if not isinstance(members, dict):
         _refuse(f"{name!r} is an object.")
-    return given
+    return members
 
 
-def _text(owner: dict[str, Any], name: str) -> str | None:
-    given = owner.get(name)
-    if given is not None and not isinstance(given, str):
+def _text(parent: dict[str, Any], name: str) -> str | None:
+    members = parent.get(name)
+    if members is not None and not isinstance(members, str):
         _refuse(f"{name!r} is a text.")
-    return given
+    return members
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Headers as JSON has them in GRIP: an object, or a list of pairs where one may repeat."""
+"""Headers in GRIP's JSON: an object, or a list of pairs in which a name may repeat."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MAX_HEADERS = 100
 MAX_HEADERS_BYTES = 32 * 1024
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# No CR, LF or NUL: they would end the header and begin another (CWE-113).
+# Without CR, LF and NUL, which would end the header and begin another one (CWE-113).
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 
 
 def read_headers(given: object, what: str) -> Headers:
-    """The headers of a JSON value; none where there is none. Values are sent as UTF-8.
+    """The headers of a JSON value, empty for None. Values are encoded as UTF-8.
 
     Raises:
-        GripError: another shape, a name or a value that no header can have, or too many.
+        GripError: a wrong type, an invalid name or value, or too many headers.
     """
     if given is None:
         return ()

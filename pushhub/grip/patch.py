@@ -1,8 +1,8 @@
 """`body-patch`: a change to the body of the timeout response, as a JSON Patch (RFC 6902).
 
-The patch is a publisher's, the body is an origin's, and the work is ours: so both are bounded
-before anything is applied, and `copy`, which can double a document with every operation, is kept
-from growing one beyond what an event may be.
+The patch comes from a publisher and the body from an origin, and pushhub does the work. So both are
+bounded before the patch is applied. `copy` can double a document with every operation; the document
+may not grow beyond the largest event.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from pushhub.log.json_body import JsonError, dump_exact, load, load_exact
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# A patch says what changed; more operations than this are a new body.
+# A patch with more operations should be a new body.
 MAX_OPERATIONS = 100
-# What the library raises where a patch does not fit.
-_MISFITS = (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError)
+# The library's exceptions for a patch that does not fit.
+_PATCH_ERRORS = (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError)
 _OPERATIONS = frozenset({"add", "copy", "move", "remove", "replace", "test"})
 
 
-def check_patch(given: object) -> tuple[Mapping[str, Any], ...]:
+def check_patch(value: object) -> tuple[Mapping[str, Any], ...]:
     """The operations of a patch.
 
     Raises:
-        GripError: no list of operations, or too many.
+        GripError: the value is no list of operations, or has too many.
     """
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         _refuse("'body-patch' is a list of operations (RFC 6902).")
-    if len(given) > MAX_OPERATIONS:
+    if len(value) > MAX_OPERATIONS:
         _refuse(f"'body-patch' has at most {MAX_OPERATIONS} operations.")
-    for one in given:
-        if one.get("op") not in _OPERATIONS or not isinstance(one.get("path"), str):
+    for operation in value:
+        if operation.get("op") not in _OPERATIONS or not isinstance(operation.get("path"), str):
             _refuse("An operation of 'body-patch' has an 'op' and a 'path' (RFC 6902 §4).")
-    return tuple(given)
+    return tuple(value)
 
 
 def apply_patch(body: bytes, patch: Sequence[Mapping[str, Any]]) -> bytes:
-    """The body after the patch; a final line end stays.
+    """The patched body; a final line end stays.
 
     Raises:
         GripError: the body is no JSON object or list, or the patch does not fit it.
@@ -62,7 +62,7 @@ def apply_patch(body: bytes, patch: Sequence[Mapping[str, Any]]) -> bytes:
                 _refuse(f"A 'body-patch' makes a body of at most {MAX_EVENT_BYTES} bytes.")
         patched = dump_exact(document)
         load(patched)
-    except (*_MISFITS, JsonError) as error:
+    except (*_PATCH_ERRORS, JsonError) as error:
         _refuse(f"The 'body-patch' does not fit the body: {error}.")
     end = b"\r\n" if body.endswith(b"\r\n") else b"\n" if body.endswith(b"\n") else b""
     return patched + end

@@ -1,10 +1,11 @@
-"""The order of a GRIP channel's items, as one reader sees it.
+"""The sequence of a GRIP channel's items, for one reader.
 
-An item may name the one that must have been seen before it (`prev-id`). Publishers of one channel
-race, so it may come first: then it is parked until the other has come, for five seconds at most,
-and is delivered after that all the same. Everything is decided from the log alone, so every worker
-and every node decides alike: an id that stands before in the log has been seen, and an item without
-`prev-id`, or with `no-seq`, waits for nothing. The log itself drops duplicates (`api/grip.py`).
+An item may name its predecessor (`prev-id`). Publishers of one channel race, so an item may come
+before its predecessor. It is parked then until the predecessor has come, for five seconds at most,
+and is delivered after that in any case. All decisions depend on the log alone, so every worker and
+every node decides in the same way: an id that is earlier in the log has been seen, and an item
+without `prev-id`, or with `no-seq`, waits for no other. The log itself drops duplicates
+(`api/grip.py`).
 """
 
 from __future__ import annotations
@@ -26,99 +27,102 @@ if TYPE_CHECKING:
 # Pushpin's message_wait and CHANNEL_PENDING_MAX.
 WINDOW_SECONDS = 5.0
 MAX_PARKED = 100
-# How far back a `prev-id` is looked for: what the hub keeps of a channel in memory.
-MAX_KNOWN = 100
+# The ids that a `prev-id` is compared with: as many as the hub keeps events of a channel in memory.
+MAX_SEEN = 100
 
 
 class ItemSequence:
-    """What one reader of one channel has seen, and what waits for its predecessor.
+    """The ids that one reader of one channel has seen, and the events that wait for their
+    predecessor.
 
-    `window` is for how many seconds the first of the parked may still wait, counted from when it
-    came to be the first.
+    `window` is the number of seconds that the first parked event may still wait, from the time when
+    it became the first.
     """
 
-    __slots__ = ("_passed", "known", "parked", "window")
+    __slots__ = ("_skipped_to", "parked", "seen", "window")
 
-    def __init__(self, known: Iterable[str] = ()) -> None:
-        self.known = deque(known, MAX_KNOWN)
-        self._passed = 0
+    def __init__(self, seen: Iterable[str] = ()) -> None:
+        self.seen = deque(seen, MAX_SEEN)
+        self._skipped_to = 0
         self.parked: list[Event] = []
         self.window = WINDOW_SECONDS
 
     def copy(self) -> ItemSequence:
-        """The same, to try something out on."""
-        order = ItemSequence(self.known)
-        order.parked = list(self.parked)
-        order.window = self.window
-        return order
+        """A copy, on which events can be tried out."""
+        copy = ItemSequence(self.seen)
+        copy.parked = list(self.parked)
+        copy.window = self.window
+        return copy
 
-    def take(self, event: Event) -> list[Event]:
-        """The events that are due now that `event` has come: none if it is parked."""
+    def push(self, event: Event) -> list[Event]:
+        """Add an event; returns the events that are due now, none if it is parked."""
         item = item_of(event)
-        first = item.no_seq or item.prev_id is None or not self.known
-        if not first and item.prev_id not in self.known:
+        first = item.no_seq or item.prev_id is None or not self.seen
+        if not first and item.prev_id not in self.seen:
             if not self.parked:
                 self.window = WINDOW_SECONDS
             self.parked.append(event)
-            # Nothing is lost, and nothing grows: too many are as good as too long.
-            return self.overdue() if len(self.parked) > MAX_PARKED else []
+            # Beyond the bound the first parked event is delivered, as after the window.
+            return self.pop_overdue() if len(self.parked) > MAX_PARKED else []
         due = [event]
-        self._settle(event, due)
+        self._record(event, due)
         return due
 
-    def pass_over(self, events: Iterable[Event]) -> None:
-        """Remember the ids of events that were nothing to the reader. Once is enough, though many
-        may say it who share the order.
+    def skip(self, events: Iterable[Event]) -> None:
+        """Record the ids of events that the reader did not deliver. Polls that share the sequence
+        call this with the same events; each event is recorded once.
         """
         for event in events:
-            if event.offset > self._passed:
-                self._passed = event.offset
+            if event.offset > self._skipped_to:
+                self._skipped_to = event.offset
                 if (item_id := item_of(event).id) is not None:
-                    self.known.append(item_id)
+                    self.seen.append(item_id)
 
-    def overdue(self) -> list[Event]:
-        """The first of the parked has waited long enough: it, and what waited for it."""
+    def pop_overdue(self) -> list[Event]:
+        """The window of the first parked event has ended: returns that event, and those that waited
+        for it.
+        """
         if not self.parked:
             return []
         first = self.parked.pop(0)
         due = [first]
-        self._settle(first, due)
+        self._record(first, due)
         if self.parked:
-            # The next has waited since it was published.
+            # The next one has waited since it was published.
             self.window = max(0.0, (self.parked[0].time - first.time) / 1000)
         return due
 
-    def _settle(self, event: Event, due: list[Event]) -> None:
+    def _record(self, event: Event, due: list[Event]) -> None:
         item = item_of(event)
         if item.id is None:
             return
-        self.known.append(item.id)
+        self.seen.append(item.id)
         while True:
-            followers = [e for e in self.parked if item_of(e).prev_id in self.known]
+            followers = [e for e in self.parked if item_of(e).prev_id in self.seen]
             if not followers:
                 return
             follower = followers[0]
             self.parked.remove(follower)
             due.append(follower)
             if (follower_id := item_of(follower).id) is not None:
-                self.known.append(follower_id)
+                self.seen.append(follower_id)
 
     @property
-    def last(self) -> str | None:
+    def last_id(self) -> str | None:
         """The id of the last item that was seen."""
-        return self.known[-1] if self.known else None
+        return self.seen[-1] if self.seen else None
 
     def __repr__(self) -> str:
-        return f"<Order after {self.last}, {len(self.parked)} parked>"
+        return f"<ItemSequence after {self.last_id}, {len(self.parked)} parked>"
 
 
 class ItemSequences(dict[str, ItemSequence]):
-    """The orders of a reader's channels, by name. Each is only itself: it can be a key."""
+    """The sequences of a reader's channels, by name. Equal only to itself, so it can be a key."""
 
     __slots__ = ()
 
     def copy(self) -> ItemSequences:
-        return ItemSequences({name: order.copy() for name, order in self.items()})
+        return ItemSequences({name: sequence.copy() for name, sequence in self.items()})
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -129,33 +133,34 @@ class ItemSequences(dict[str, ItemSequence]):
 
 @dataclass(frozen=True, slots=True)
 class SequencePosition:
-    """Where a hold begins to read a channel, and what it has seen by then.
+    """The position from which a hold reads a channel, and the ids that were seen before it.
 
-    With a `gap` the origin speaks of an item that the log does not know: what lies between, only
-    the origin can tell.
+    A `gap` says that the origin names an item that is not in the log: only the origin knows the
+    items after it.
     """
 
     cursor: Cursor
-    known: tuple[str, ...]
+    seen: tuple[str, ...]
     gap: bool = False
 
 
-def stand(
+def find_position(
     subscription: GripSubscription, page: Page, began: int, *, trusted: bool
 ) -> SequencePosition:
-    """Where a hold stands in a channel, so that nothing published while its origin was being asked
-    is missed.
+    """The position of a hold in a channel, so that it misses no item that was published during the
+    request to the origin.
 
-    The origin's answer has everything that was written before it was asked, and a publisher writes
-    before it publishes. So an item with a time before `began` is in the answer, and one with a
-    later time may be missing from it. A `prev-id` says it exactly: what stands after it in the log
-    is missing.
+    The origin's response has everything that was written before the request, and a publisher writes
+    before it publishes. So an item with a time before `began` is in the response, and one with a
+    later time may be missing from it. A `prev-id` is exact: the items after it in the log are
+    missing.
 
     Args:
         page: the channel's most recent events, up to its end.
-        began: when the origin was asked, or earlier, by the clock of the store that gives events
+        began: when the request was sent, or earlier, by the clock of the store that gives events
         their time; milliseconds since 1970.
-        trusted: the origin was asked again and says the same; it is believed.
+        trusted: the response is one to a repeated request; the origin is believed, and a gap is
+        accepted.
     """
     events = page.events
     after = -1
@@ -166,13 +171,13 @@ def stand(
     if after < 0:
         late = next((i for i, event in enumerate(events) if event.time >= began), len(events))
         after = late - 1
-        # More than is kept in memory came in the meantime.
+        # More items came in the meantime than are kept in memory.
         gap = gap or (late == 0 and bool(events) and events[0].offset > 1)
-    known = tuple(event.id for event in events[: after + 1] if event.id != str(event.cursor))
+    seen = tuple(event.id for event in events[: after + 1] if event.id != str(event.cursor))
     if gap and subscription.prev_id is not None:
-        known = (*known, subscription.prev_id)
+        seen = (*seen, subscription.prev_id)
     offset = events[after + 1].offset - 1 if after + 1 < len(events) else page.cursor.offset
-    return SequencePosition(Cursor(page.cursor.epoch, offset), known, gap and not trusted)
+    return SequencePosition(Cursor(page.cursor.epoch, offset), seen, gap and not trusted)
 
 
 def _last(events: tuple[Event, ...], item_id: str) -> int:

@@ -1,1 +1,1 @@
-"""The REST server behind pushhub: proxying, shared resources and GRIP."""
+"""The reverse proxy in front of an origin: routes, exchanges, shared resources, and GRIP."""

@@ -1,7 +1,7 @@
-"""One request on its way through to the origin, and the response on its way back.
+"""One proxied exchange: a request on its way to the origin, and the response on its way back.
 
-Nothing is added and nothing taken off but what RFC 9110 §7.6 says is for one connection only: the
-client cannot tell that pushhub is there. A driver lends its connection as a `ClientWriter`.
+The exchange adds and removes nothing but the headers of a single connection (RFC 9110 §7.6), so a
+client cannot detect pushhub. The driver of the client's connection takes part as a `ClientWriter`.
 """
 
 from __future__ import annotations
@@ -22,139 +22,137 @@ if TYPE_CHECKING:
     from pushhub.origin.grip.gateway import GripGateway
     from pushhub.origin.origin import Origin
     from pushhub.origin.request import Pairs, ProxiedRequest
-    from pushhub.origin.routes import RouteMatch
-    from pushhub.origin.shared.table import Meaning
+    from pushhub.origin.shared.resource import Resource
 
 
 class ClientWriter(Protocol):
-    """Where a response is written to, by whichever driver has the connection."""
+    """The client's side of an exchange: writes the response to its connection."""
 
     @property
     def framed(self) -> bool:
         """Whether it writes a chunked body as it is on the wire."""
 
     def inform(self, head: bytes) -> None:
-        """Write a response of 1xx, which comes before the one that counts."""
+        """Write a 1xx response, which comes before the final one."""
 
     def open(self, response: UpstreamResponse) -> None:
         """Write the head."""
 
     async def write(self, piece: bytes) -> None:
-        """Write a piece of the body; returns when there is room for another."""
+        """Write a piece of the body; returns when the connection takes another one."""
 
     def end(self) -> None:
         """The response is complete."""
 
     def switch(self, response: UpstreamResponse) -> None:
-        """The connection speaks another protocol from now on, as does the origin's."""
+        """Join both connections: they use another protocol from now on."""
 
     def refuse(self, problem: Problem) -> None:
-        """Answer a problem; or, in the middle of a response, break off so that it shows."""
+        """Respond with an error; after the head, break the response off visibly."""
 
     def become(self, outcome: Response | Hold | EventStream) -> None:
-        """The response is another one than the origin's: now, or when that is completed."""
+        """Respond with something else than the origin's response, now or when it completes."""
 
 
 class ProxyExchange:
-    """One request, from the moment its head is there."""
+    """One routed request. `resource` is the shared resource that it is for, if any."""
 
-    __slots__ = ("_shared", "asked", "found", "origin", "sink")
+    __slots__ = ("origin", "request", "resource", "writer")
 
     def __init__(
-        self, origin: Origin, found: RouteMatch, asked: ProxiedRequest, sink: ClientWriter
+        self,
+        origin: Origin,
+        request: ProxiedRequest,
+        resource: Resource | None,
+        writer: ClientWriter,
     ) -> None:
         self.origin = origin
-        self.found = found
-        self.asked = asked
-        self.sink = sink
-        sharing = origin.sharing
-        self._shared = None if sharing is None else sharing.shared(found, asked)
-
-    def at_once(self) -> Response | Hold | None:
-        """What answers the request, now or later, without a question to the origin; None where
-        there must be one.
-        """
-        return None if self._shared is None else self._shared.at_once()
-
-    @property
-    def meaning(self) -> Meaning | None:
-        """What the request means, if the next of its kind means the same."""
-        return None if self._shared is None else self._shared.meaning
+        self.request = request
+        self.resource = resource
+        self.writer = writer
 
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
-        """Ask the origin and write what it says."""
-        origin, found, asked = self.origin, self.found, self.asked
-        pairs = to_origin(asked, origin.forwarded)
-        grip = origin.grip if found.route.step == "grip" and not asked.upgrades else None
+        """Send the request to the origin, or share a fetch, and write the response."""
+        origin, request, resource = self.origin, self.request, self.resource
+        pairs = to_origin(request, origin.forwarded)
+        grip = None
+        if request.match.route.step == "grip" and not request.upgrades:
+            grip = origin.grip
         try:
-            if self._shared is not None and (outcome := await self._shared.outcome()) is not None:
-                self.sink.become(outcome)
+            outcome = None
+            if resource is not None:
+                outcome = await resource.answer_after_fetch(request.wait_request)
+            if outcome is not None:
+                self.writer.become(outcome)
             elif grip is None:
                 await self._pass(pairs, body)
             else:
-                await self._instructed(grip, grip.request(pairs), body)
+                await self._pass_or_hold(grip, grip.upstream.signed(pairs), body)
         except Problem as problem:
-            self.sink.refuse(problem)
+            self.writer.refuse(problem)
 
     async def _pass(self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None) -> None:
-        response = await self._ask(pairs, body)
+        response = await self._send(pairs, body)
         try:
             if response.status == 101:
-                self.sink.switch(response)
+                self.writer.switch(response)
             else:
                 await self._write(response)
         finally:
             response.close()
 
-    async def _instructed(
+    async def _pass_or_hold(
         self, grip: GripGateway, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
     ) -> None:
-        found, asked = self.found, self.asked
-        key = grip.shares.key(found, asked, pairs) if body is None else None
-        poll = await grip.shares.join(key)
+        """Pass the response through, or do what its GRIP instruct says."""
+        request = self.request
+        key = grip.coalescer.key(request, pairs) if body is None else None
+        poll = await grip.coalescer.join(key)
         if poll is not None:
-            self.sink.become(grip.hold(found, asked, poll))
+            self.writer.become(grip.hold(request, poll))
             return
-        question = grip.shares.ask(key, found, asked)
+        in_flight = grip.coalescer.begin(key, request)
         try:
-            response = await self._ask(pairs, body)
+            response = await self._send(pairs, body)
             try:
-                if not grip.concerns(response):
-                    question.settle(None)
+                if not grip.upstream.has_instruct(response):
+                    in_flight.settle(None)
                     await self._write(response)
-                elif asked.method == "HEAD":
-                    response = grip.head(response)
+                elif request.method == "HEAD":
+                    response = grip.upstream.head_response(response)
                     await self._write(response)
                 else:
-                    self.sink.become(await grip.outcome(found, asked, response, question))
+                    self.writer.become(await grip.outcome(request, response, in_flight))
             finally:
                 # A stream may still be reading it.
-                if not response.kept:
+                if not response.is_streamed:
                     response.close()
         finally:
-            # Without an answer, who waits for it may try by themselves.
-            question.settle(None, again=True)
+            # Without a response, the requests that wait for it may try themselves.
+            in_flight.settle(None, retry=True)
 
-    async def _ask(
+    async def _send(
         self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
     ) -> UpstreamResponse:
-        asked = self.asked
-        response = await self.origin.client.ask(
-            asked.method, self.found.target + asked.target, pairs, body, self.sink.inform
+        request = self.request
+        response = await self.origin.client.request(
+            request.method, request.url, pairs, body, self.writer.inform
         )
         if response.status in UNKNOWN:
-            self.origin.misdirected.refused(asked, response.status)
-        if response.status == 101 and not asked.upgrades:
+            self.origin.misdirected.refused(request, response.status)
+        if response.status == 101 and not request.upgrades:
             response.close()
-            raise Problem("bad-gateway", "The origin changes to what nobody asked for.")
+            raise Problem(
+                "bad-gateway", "The origin switches protocols without a request to upgrade."
+            )
         return response
 
     async def _write(self, response: UpstreamResponse) -> None:
-        sink = self.sink
-        sink.open(response)
-        read = response.wired if sink.framed else response.piece
+        writer = self.writer
+        writer.open(response)
+        read = response.read_raw if writer.framed else response.read
         while piece := await read():
-            await sink.write(piece)
-        # First, so that the client's next request finds the connection unused.
+            await writer.write(piece)
+        # First, so that the client's next request finds the connection idle.
         response.close()
-        sink.end()
+        writer.end()

@@ -1,6 +1,6 @@
-"""What would become of a request: which route it takes, and what happens there. Nothing happens.
+"""A dry run of routing: the route that a request takes, and what happens there.
 
-It asks the same functions that serve requests, so that what it says is what they do.
+The dry run uses the functions that serve requests, so that it says what they do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from pushhub.http.path_pattern import readings
 from pushhub.http.problem import Problem
 from pushhub.origin.shared.condition import Modified, Since, Tags, Version
 from pushhub.origin.shared.key import Key
-from pushhub.origin.shared.wait_request import wait_request, wants_more
 
 if TYPE_CHECKING:
     from pushhub.origin.request import ProxiedRequest
-    from pushhub.origin.routes import RouteMatch, Routes, Row
+    from pushhub.origin.routes import RouteMatch, RouteRow, Routes
     from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.settings.origin import Route
@@ -26,98 +25,104 @@ Outcome = Literal["refused", "passed", "grip", "read", "at-once", "held"]
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class SkippedRoute:
     """An earlier route, and why the request does not take it."""
 
-    row: Row
+    row: RouteRow
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What becomes of a request.
+    """The handling of a request.
 
-    `outcome` is `refused` (a `problem` says why), `passed` (through, byte for byte), `grip` (passed
-    through, and the answer decides), `read` (from the last look, for `max_age` seconds), `at-once`
-    (opted in, with nothing to compare) or `held`. `because` is a sentence.
+    `outcome` is `refused` (a `problem` says why), `passed` (passed through, byte for byte), `grip`
+    (passed through or held, as the response says), `read` (answered from the last fetch, for
+    `max_age` seconds), `at-once` (opted in, without a validator) or `held`. `because` is a
+    sentence.
     """
 
     outcome: Outcome
     because: str
-    missed: tuple[Missed, ...]
-    row: Row | None = None
-    found: RouteMatch | None = None
-    wish: WaitRequest | None = None
+    skipped: tuple[SkippedRoute, ...]
+    row: RouteRow | None = None
+    match: RouteMatch | None = None
+    wait_request: WaitRequest | None = None
     problem: Problem | None = None
 
     @property
     def is_shared(self) -> bool:
-        """Whether others with the same request get the same answer from one look."""
+        """Whether one fetch serves all clients with the same request."""
         return self.outcome in ("read", "at-once", "held")
 
-    def key(self, asked: ProxiedRequest) -> Key | None:
-        """What makes requests the same one, where they are shared."""
-        return Key(self.found, asked) if self.is_shared and self.found is not None else None
+    def key(self, request: ProxiedRequest) -> Key | None:
+        """The identity of the shared resource, where the request is for one."""
+        return Key(request) if self.is_shared else None
 
 
-def explain(routes: Routes, asked: ProxiedRequest, max_wait: int) -> Explanation:
-    """Say what would become of a request; `max_wait` is the longest wait that is granted."""
+def explain(routes: Routes, request: ProxiedRequest, max_wait: int) -> Explanation:
+    """Explain the handling of a request, and route it. `max_wait` is the longest wait that is
+    granted, in seconds.
+    """
     try:
-        found = routes.find(asked.host, asked.path)
+        match = routes.find(request.host, request.path)
     except Problem as problem:
-        return _refused(routes, asked, problem)
-    if found is None:
-        return _refused(routes, asked, Problem("no-route", "No route leads there."))
-    row = next((row for row in routes.rows if row.route is found.route), None)
-    missed = _missed(routes, row, asked)
-    wish = None
+        return _refused(routes, request, problem)
+    if match is None:
+        return _refused(routes, request, Problem("no-route", "No route leads there."))
+    request.match = match
+    row = next((row for row in routes.rows if row.route is match.route), None)
+    skipped = _skipped(routes, row, request)
+    wait_request = None
     if row is None:
         outcome: Outcome = "passed"
         because = (
             "Servers read this path in different ways, and not all of them lead to one route; so "
-            "it is only passed through."
+            "it only passes through."
         )
     else:
-        wish = wait_request(found.route, asked, max_wait)
-        outcome, because = _what(found.route, asked, wish)
-    return Explanation(outcome, because, missed, row, found, wish)
+        wait_request = request.parse_wait(max_wait)
+        outcome, because = _outcome(match.route, request)
+    return Explanation(outcome, because, skipped, row, match, wait_request)
 
 
-def _refused(routes: Routes, asked: ProxiedRequest, problem: Problem) -> Explanation:
-    return Explanation("refused", problem.detail, _missed(routes, None, asked), problem=problem)
+def _refused(routes: Routes, request: ProxiedRequest, problem: Problem) -> Explanation:
+    return Explanation("refused", problem.detail, _skipped(routes, None, request), problem=problem)
 
 
-def _what(route: Route, asked: ProxiedRequest, wish: WaitRequest) -> tuple[Outcome, str]:
+def _outcome(route: Route, request: ProxiedRequest) -> tuple[Outcome, str]:
+    wait_request = request.wait_request
     if route.step == "grip":
-        return "grip", "It is passed through; if the answer has a Grip-Hold it is held."
+        return "grip", "The request passes through; if the response has a Grip-Hold, it is held."
     if route.step == "pass":
         return "passed", "The route only passes through."
-    if asked.method != "GET":
-        return "passed", f"Only GET waits; {asked.method} is passed through."
-    if wants_more(asked):
+    if request.method != "GET":
+        return "passed", f"Only GET waits; {request.method} is passed through."
+    if request.needs_origin:
         return "passed", (
-            "It asks for a part, has a body, or has a condition under which there is another "
-            "answer than the resource; so it is passed through."
+            "The request is for a part, has a body or has a precondition; only the origin can "
+            "respond to it."
         )
-    if wish.wait is None:
-        if route.max_age and not wish.passes:
+    if wait_request.wait is None:
+        if route.max_age and not wait_request.passes:
             return "read", (
-                f"It did not opt in: it is answered from a look of at most {route.max_age:g} s "
-                f"ago, or from one that is made for all who ask now."
+                f"The request did not opt in: the response comes from a fetch of at most "
+                f"{route.max_age:g} s ago, or from a new one that other requests share."
             )
-        return "passed", f"It did not opt in, which is done by {_opt_ins(route)}."
-    if wish.condition is None:
+        return "passed", f"The request did not opt in, which is done by {_opt_ins(route)}."
+    if wait_request.condition is None:
         return "at-once", (
-            f"It opted in but does not say what it has ({_conditions(route)}); so it is answered "
-            f"at once, with a validator."
+            f"The request opted in but does not say what it has ({_conditions(route)}); the "
+            f"response comes immediately, with a validator."
         )
     return "held", (
-        f"It is answered when it changes, or with {_nothing(route)} after at most {wish.wait} s."
+        f"The response comes with the next change, or as {_nothing(route)} after at most "
+        f"{wait_request.wait} s."
     )
 
 
-def has(condition: WaitCondition | None) -> str:
-    """What a request says that its client has; empty for nothing."""
+def describe(condition: WaitCondition | None) -> str:
+    """The representation that a client has, by its request; empty for none."""
     match condition:
         case Tags(tags):
             return "If-None-Match: " + ", ".join(
@@ -151,19 +156,21 @@ def _conditions(route: Route) -> str:
 
 
 def _nothing(route: Route) -> str:
-    return "the same answer again" if route.nothing == "same" else route.nothing
+    return "the same response again" if route.nothing == "same" else route.nothing
 
 
-def _missed(routes: Routes, taken: Row | None, asked: ProxiedRequest) -> tuple[Missed, ...]:
+def _skipped(
+    routes: Routes, taken: RouteRow | None, request: ProxiedRequest
+) -> tuple[SkippedRoute, ...]:
     """The routes before the one that is taken; all of them, if none is."""
     earlier = routes.rows if taken is None else routes.rows[: taken.index]
-    return tuple(Missed(row, _why_not(row, asked)) for row in earlier)
+    return tuple(SkippedRoute(row, _why_not(row, request)) for row in earlier)
 
 
-def _why_not(row: Row, asked: ProxiedRequest) -> str:
-    if not row.takes(asked.host.removesuffix(".")):
-        return f"the host {asked.host or '(none)'} is not {row.route.host}"
-    if any(row.pattern.values(meaning) is not None for meaning in readings(asked.path)):
+def _why_not(row: RouteRow, request: ProxiedRequest) -> str:
+    if not row.matches_host(request.host.removesuffix(".")):
+        return f"the host {request.host or '(none)'} is not {row.route.host}"
+    if any(row.pattern.values(segments) is not None for segments in readings(request.path)):
         return "the path leads there in one reading, and elsewhere in another"
     if row.pattern.rest is not None:
         return f"the path does not begin with {row.route.path.removesuffix('*')}"

@@ -1,10 +1,10 @@
-"""Which way a request came: the headers by which proxies say whose it is, and its number.
+"""The forwarding headers of a request: client addresses and trace ids that proxies add.
 
-A route whose clients `share_addresses` takes two requests for the same that differ in nothing else.
-Here is a header only if no origin tells by it who somebody is, what may be read, or what was asked
-for: so neither what a proxy authenticated (`cf-access-…`, `x-amzn-oidc-…`) nor a country, a host or
-a scheme. A value that could be anything else than an address or a number counts, too; it would be
-read by all in whose name the origin is asked.
+On a route with `share_addresses` two requests are identical if they differ in these headers only.
+The list has no header by which an origin identifies a user, grants access, or chooses what to
+return: so neither a user that a proxy authenticated (`cf-access-…`, `x-amzn-oidc-…`) nor a country,
+a host or a scheme. A value that could be anything else than an address or an id makes a request
+different, too: the origin's response to it would reach all clients that share the request.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ _NAME = re.compile(
     rb"|x-b3-[a-z]+|x-amzn-trace-id|x-cloud-trace-context|uber-trace-id|sentry-trace"
 )
 _VALUE = re.compile(rb"[0-9A-Za-z.:\[\]_,;=/+ -]{0,512}")
-# The hops of `Forwarded` (RFC 7239 §4) say the host and the scheme, too, and those count.
+# The hops of `Forwarded` (RFC 7239 §4) also name the host and the scheme, and those count.
 _HOP = re.compile(rb'\b(?:for|by)=(?:"[0-9A-Za-z.:\[\]_-]*"|[0-9A-Za-z._-]*)', re.IGNORECASE)
 
 
 def strip_forwarding(pairs: Pairs, route: Route) -> Pairs:
-    """The headers of a request but for the way it came, unless the route says that they count."""
-    counting = {name.encode() for name in (*route.vary, *route.identity)}
+    """The headers of a request without the forwarding headers, except those that the route names in
+    `vary` or `identity`.
+    """
+    significant = {name.encode() for name in (*route.vary, *route.identity)}
     kept = []
     for pair in pairs:
         name = pair[0].lower()
-        if name == b"forwarded" and name not in counting:
+        if name == b"forwarded" and name not in significant:
             kept.append((name, without_hops(pair[1])))
-        elif name in counting or not _NAME.fullmatch(name) or not _VALUE.fullmatch(pair[1]):
+        elif name in significant or not _NAME.fullmatch(name) or not _VALUE.fullmatch(pair[1]):
             kept.append(pair)
     return tuple(kept)
 
 
 def without_hops(forwarded: bytes) -> bytes:
-    """What `Forwarded` says beside the addresses."""
+    """A `Forwarded` header without the addresses."""
     return _HOP.sub(b"", forwarded)

@@ -1,8 +1,8 @@
-"""Requests for pushhub's own routes that were sent to the origin's address, and that it refused.
+"""Requests for pushhub's own routes that reached the origin, which refused them.
 
-In front of an origin every path but those under the prefix is the origin's, so `POST /v1/notify` on
-the public port reaches the origin, whose 404 says nothing of pushhub. The response stays as it is;
-the log tells the operator, once for each route.
+In front of an origin all paths outside the prefix belong to the origin. So `POST /v1/notify` on the
+public port reaches the origin, and its 404 does not mention pushhub. The response stays as it is;
+the log warns the operator, once for each route.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Statuses by which an origin says that it does not have such a route.
+# Statuses with which an origin refuses a route that it does not have.
 UNKNOWN = (404, 405, 501)
-# Routes that publishers call; /v1/channels/{channel}/events is told by its beginning.
-_OWN = frozenset({"/v1/notify", "/v1/publish", "/v1/tickets", "/publish", "/publish/"})
+# Routes that publishers call; /v1/channels/{channel}/events is recognised by its prefix.
+_OWN_ROUTES = frozenset({"/v1/notify", "/v1/publish", "/v1/tickets", "/publish", "/publish/"})
 _CHANNELS = "/v1/channels/"
 
 
 class Misdirected:
-    """Which of them were told already: a few fixed names."""
+    """The routes for which the log has a warning: a few fixed names."""
 
-    __slots__ = ("_prefix", "_told")
+    __slots__ = ("_logged", "_prefix")
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
-    def refused(self, asked: ProxiedRequest, status: int) -> None:
+    def refused(self, request: ProxiedRequest, status: int) -> None:
         """The origin has refused a request with `status`."""
-        path = asked.path
-        if asked.method != "POST":
+        path = request.path
+        if request.method != "POST":
             return
         route = _CHANNELS if path.startswith(_CHANNELS) else path
-        if (route != _CHANNELS and route not in _OWN) or route in self._told:
+        if (route != _CHANNELS and route not in _OWN_ROUTES) or route in self._logged:
             return
-        self._told.add(route)
+        self._logged.add(route)
         log.warning(
             "origin.misdirected",
-            method=asked.method,
+            method=request.method,
             path=path,
             status=status,
             hint=f"The origin refused this request. If it was meant for pushhub: its own routes "

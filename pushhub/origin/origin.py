@@ -1,4 +1,4 @@
-"""The origin as a whole: its routes, the connections to it, and what it takes part in."""
+"""The origin: its routes, the connections to it, its shared resources, and GRIP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem
 from pushhub.origin.client.pool import OriginClient
 from pushhub.origin.misdirected import Misdirected
-from pushhub.origin.routes import RouteMatch, Routes
+from pushhub.origin.routes import Routes
 from pushhub.origin.shared.notifications import Notifications
 from pushhub.origin.shared.table import ResourceTable
 from pushhub.tasks import TaskSet
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class Origin:
-    """Where requests go that are not pushhub's own."""
+    """The server or servers behind pushhub, which get all requests outside the prefix."""
 
     def __init__(self, settings: Settings) -> None:
         self.routes = Routes(settings)
@@ -44,8 +44,8 @@ class Origin:
             settings.origin_connect_seconds, settings.origin_seconds, settings.origin_connections
         )
         self.grip: GripGateway | None = None
-        self.sharing: ResourceTable | None = None
-        self.notices: Notifications | None = None
+        self.resources: ResourceTable | None = None
+        self.notifications: Notifications | None = None
 
     def share(
         self,
@@ -54,47 +54,47 @@ class Origin:
         refuse: Callable[[Problem], Response],
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """Let requests wait on resources, through `hub`. `refuse` makes an answer of a problem."""
-        self.sharing = ResourceTable(self, hub, settings, refuse, uniform)
-        self.notices = Notifications(hub, self.sharing)
+        """Let requests wait on resources, through `hub`. `refuse` makes a response of a problem."""
+        self.resources = ResourceTable(self, hub, settings, refuse, uniform)
+        self.notifications = Notifications(hub, self.resources)
 
-    def find(self, asked: ProxiedRequest) -> RouteMatch:
-        """The route that a request takes.
+    def route(self, request: ProxiedRequest) -> None:
+        """Set the route of a request.
 
         Raises:
             Problem: 404, no route matches.
         """
-        # What asks about the server as a whole goes where its root does (RFC 9110 §9.3.7).
-        path = "/" if asked.path == "*" else asked.path
-        found = self.routes.find(asked.host, path)
-        if found is None:
+        # A request about the server as a whole takes the route of its root (RFC 9110 §9.3.7).
+        path = "/" if request.path == "*" else request.path
+        match = self.routes.find(request.host, path)
+        if match is None:
             raise Problem(
                 "no-route",
                 "No route leads from this address to an origin; pushhub's own routes are under "
                 f"{self._prefix}.",
             )
-        return found
+        request.match = match
 
     def owns(self, path: str) -> bool:
-        """Whether a path is the origin's, and not pushhub's own."""
+        """Whether a path belongs to the origin, and not to pushhub's own routes."""
         return not path.startswith(self._prefix)
 
-    def keep(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run something in a task of its own, until it ends or pushhub does."""
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run a coroutine in a task of its own, which `close` cancels."""
         return self._tasks.spawn(work)
 
     def open(self) -> None:
-        """Begin to ask, and listen to notifications. The hub is open."""
+        """Begin to send requests and to receive notifications. The hub is open."""
         self.client.open()
-        if self.notices is not None:
-            self.notices.open()
+        if self.notifications is not None:
+            self.notifications.open()
         if self.grip is not None:
             self.grip.open()
 
     async def close(self) -> None:
-        """End what is under way, and close every connection to the origin."""
-        if self.notices is not None:
-            self.notices.close()
+        """Cancel all tasks, and close every connection to the origin."""
+        if self.notifications is not None:
+            self.notifications.close()
         if self.grip is not None:
             self.grip.close()
         self._tasks.cancel()

@@ -1,35 +1,52 @@
-"""A request for the origin, as its client sent it."""
+"""A proxied request: as its client sent it, with its route and the wait that it asks for."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pushhub.origin.shared.wait_request import parse_wait_request
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushhub.origin.routes import RouteMatch
+    from pushhub.origin.shared.wait_request import WaitRequest
+
 Pairs = tuple[tuple[bytes, bytes], ...]
+
+# A range, a body or a precondition (RFC 9110 §13.1, §14.2): the response may be another one than
+# the resource's representation, so only the origin can give it.
+_ORIGIN_ONLY = frozenset(
+    {"content-length", "if-match", "if-range", "if-unmodified-since", "range", "transfer-encoding"}
+)
 
 
 class ProxiedRequest:
-    """What a client asked of the origin: everything but the body.
+    """A request for the origin: everything but the body.
 
-    `target` is the path and the query as on the wire; `pairs` are the headers with their names as
-    sent, in their order. `client` is the address of the peer, `scheme` what it spoke. `upgrades`
-    says that the connection is to become a WebSocket.
+    `target` is the path and the query as on the wire. `pairs` are the headers in their order, with
+    their names as sent. `client` is the address of the peer, `scheme` the scheme that it used.
+    `upgrades` says that the connection is to become a WebSocket. `match` is set when the request
+    is routed, and `wait_request` by `parse_wait`, once.
     """
 
     __slots__ = (
         "__dict__",
         "client",
         "http_1_0",
+        "match",
         "method",
         "pairs",
         "scheme",
         "target",
         "trusted",
         "upgrades",
+        "wait_request",
     )
+
+    match: RouteMatch
+    wait_request: WaitRequest
 
     def __init__(
         self,
@@ -53,8 +70,31 @@ class ProxiedRequest:
         self.http_1_0 = http_1_0
         self.upgrades = upgrades
         if headers is not None:
-            # The driver has them already.
+            # The driver has parsed them already.
             self.__dict__["headers"] = headers
+
+    def parse_wait(self, max_wait: int) -> WaitRequest:
+        """Parse the wait and the validators of a routed GET. `max_wait` is the longest wait that
+        is granted, in seconds.
+        """
+        self.wait_request = parse_wait_request(self.match.route, self.query, self.headers, max_wait)
+        return self.wait_request
+
+    def with_header(self, name: bytes, value: bytes) -> ProxiedRequest:
+        """The same parsed request with one more header, which has no part in its wait."""
+        request = ProxiedRequest(
+            self.method,
+            self.target,
+            (*self.pairs, (name, value)),
+            client=self.client,
+        )
+        request.match, request.wait_request = self.match, self.wait_request
+        return request
+
+    @property
+    def url(self) -> str:
+        """The URL at the origin, with the target as the client sent it."""
+        return self.match.target + self.target
 
     @property
     def path(self) -> str:
@@ -63,16 +103,23 @@ class ProxiedRequest:
 
     @property
     def query(self) -> str:
-        """What follows the `?`."""
+        """The part after the `?`."""
         return self.target.partition("?")[2]
 
     @property
     def host(self) -> str:
-        """The host asked for, without the port, in lower case."""
+        """The host of the Host header, without the port, in lower case."""
         host = self.headers.get("host", "")
         if host.startswith("["):
             return host.partition("]")[0].lower() + "]"
         return host.partition(":")[0].lower()
+
+    @property
+    def needs_origin(self) -> bool:
+        """Whether only the origin can respond: the request has a body, a range, a precondition or
+        an upgrade.
+        """
+        return self.upgrades or not _ORIGIN_ONLY.isdisjoint(self.headers)
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
@@ -88,7 +135,7 @@ class ProxiedRequest:
         return headers
 
     def __repr__(self) -> str:
-        return f"<Asked {self.method} {self.target}>"
+        return f"<ProxiedRequest {self.method} {self.target}>"
 
 
 def pairs_of(head: bytes) -> Pairs:

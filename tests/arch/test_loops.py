@@ -20,31 +20,28 @@ LOOPS = {
     "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",
-    "origin/client/pool.py:OriginClient.ask": "a connection; sent again once",
-    "origin/shared/fetcher.py:Fetcher._ask": "bytes; the body's end, 240 KiB or the "
+    "origin/client/pool.py:OriginClient.request": "a connection; sent again once",
+    "origin/shared/fetcher.py:Fetcher._fetch": "bytes; the body's end, 240 KiB or the "
     "origin's silence",
-    "origin/grip/gateway.py:GripGateway._answered": "2**n s and a random part; the hold's end "
-    "cancels it",
-    "origin/grip/gateway.py:read_body": "bytes; the body's end, a size or the origin's silence",
-    "origin/grip/stream.py:GripResponseStream._first": "bytes; the body's end or the origin's "
+    "origin/grip/gateway.py:GripGateway._get_with_retries": "2**n s and a random part; the hold's "
+    "end cancels it",
+    "origin/grip/upstream.py:read_body": "bytes; the body's end, a size or the origin's silence",
+    "origin/grip/stream.py:GripResponseStream._read_body": "bytes; the body's end or the origin's "
     "silence",
-    "origin/client/connection.py:UpstreamConnection.ask": "news of the connection; the response, "
-    "its end or "
-    "its silence",
-    "origin/client/connection.py:UpstreamConnection.piece": "news of the connection; a piece, its "
-    "end or "
-    "its silence",
-    "origin/client/connection.py:UpstreamConnection.wired": "news of the connection; a piece, its "
-    "end or "
-    "its silence",
-    "origin/exchange.py:ProxyExchange._write": "bytes and room; the body's end or either side's "
+    "origin/client/connection.py:UpstreamConnection.send": "an event of the connection; the "
+    "response, its end or its silence",
+    "origin/client/connection.py:UpstreamConnection.read": "an event of the connection; a piece, "
+    "its end or its silence",
+    "origin/client/connection.py:UpstreamConnection.read_raw": "an event of the connection; a "
+    "piece, its end or its silence",
+    "origin/exchange.py:ProxyExchange._write": "bytes and space; the body's end or either side's "
     "silence",
-    "origin/shared/resource.py:Resource._looks": "a fetch; each round decides all requests from "
-    "before it, and one that decides none is given up and told",
-    "origin/shared/table.py:ResourceTable._clear": "30 s; no channel is left to delete",
+    "origin/shared/resource.py:Resource._fetch_while_needed": "a fetch; each round resolves all "
+    "requests from before it, and one that resolves none is given up and logged",
+    "origin/shared/channel_cleanup.py:ChannelCleanup._retry": "30 s; no channel is left to delete",
     "origin/client/response.py:UpstreamResponse.body": "bytes; the body's end or the origin's "
     "silence",
-    "grip/sequence.py:ItemSequence._settle": "nothing; each round takes an item",
+    "grip/sequence.py:ItemSequence._record": "nothing; each round takes an item",
     "server/http1/proxy.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
     "server/server.py:Server._reroute": "the reading of routes; one round for each SIGHUP",
     "server/server.py:Server._unless_forced": "the task, or a tick; the task's end",

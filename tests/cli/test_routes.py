@@ -128,7 +128,7 @@ def test_a_path_of_two_origins_and_one_of_none_are_refused() -> None:
         (["/news"], "read", "at most 5 s ago"),
         (["/feed"], "passed", "Prefer: wait=25 or ?timeout=25000"),
         (["/feed?timeout=5000"], "at-once", "(?since=, If-None-Match or If-Modified-Since)"),
-        (["/feed?timeout=5000&since=7"], "held", "the same answer again after at most 5 s"),
+        (["/feed?timeout=5000&since=7"], "held", "the same response again after at most 5 s"),
     ],
 )
 def test_what_becomes_of_a_request(arguments: list[str], outcome: str, because: str) -> None:
@@ -272,7 +272,7 @@ def test_what_people_read() -> None:
         "route     2, /orders/{id} (step poll), id = 7",
         "opt-in    recognised, 25 s are granted",
         'has       If-None-Match: "6"',
-        "outcome   held: It is answered when it changes",
+        "outcome   held: The response comes with the next change",
         "looks     every 2 s while somebody waits",
         "answer    200 OK",
         'validator "7" (the origin\'s own)',

@@ -10,7 +10,7 @@ import time
 import pytest
 import uvloop
 
-from pushhub.origin.client.pool import Pool
+from pushhub.origin.client.pool import ConnectionPool
 from tests.origin.conftest import listening
 from tests.origin.scripted import Call, Scripted, Wire, get
 from tests.origin.test_repeats import Front, until
@@ -516,10 +516,10 @@ async def test_a_connection_that_is_just_closing_is_counted_once(origin: Scripte
         (link,) = pool.idle
         link.transport.close()
         # Its end is told when the loop comes to it; somebody looks for a connection before that.
-        assert pool.unused(link.since, 1) is None
+        assert pool.take_idle(link.last_active, 1) is None
         for _ in range(3):
             await asyncio.sleep(0)
-        assert not pool.links
+        assert not pool.connections
         assert await free(pool) == 3
 
 
@@ -529,7 +529,7 @@ async def test_whoever_goes_while_a_connection_is_made_is_counted_once(origin: S
         client = front.app.origin.client
         for steps in range(1, 20):
             asking = asyncio.create_task(
-                client.ask("POST", f"http://127.0.0.1:{origin.port}/x", ())
+                client.request("POST", f"http://127.0.0.1:{origin.port}/x", ())
             )
             for _ in range(steps):
                 await asyncio.sleep(0)
@@ -540,15 +540,15 @@ async def test_whoever_goes_while_a_connection_is_made_is_counted_once(origin: S
             for link in list(next(iter(client._pools.values())).idle):
                 link.transport.abort()
         (pool,) = client._pools.values()
-        await until(lambda: not pool.links)
+        await until(lambda: not pool.connections)
         assert await free(pool) == 3
 
 
-async def free(pool: Pool) -> int:
+async def free(pool: ConnectionPool) -> int:
     """How many more connections there may be."""
     count = 0
-    while not pool.room.locked():
-        await pool.room.acquire()
+    while not pool.slots.locked():
+        await pool.slots.acquire()
         count += 1
     return count
 
@@ -595,12 +595,12 @@ def test_an_interim_response_for_a_client_that_has_just_gone() -> None:
             await until(lambda: len(origin.calls) == 1)
             assert front.app.origin is not None
             (pool,) = front.app.origin.client._pools.values()
-            (link,) = pool.links
+            (link,) = pool.connections
             (connection,) = front.connections
             connection.transport.abort()
             # When that is done, and the passage does not know it yet.
             loop.call_soon(link.data_received, b"HTTP/1.1 103 Early Hints\r\n\r\n")
-            await until(lambda: not pool.links)
+            await until(lambda: not pool.connections)
         assert not mistakes
 
     with listening() as sock:

@@ -11,18 +11,18 @@ from tests.hub.scripted import opened, settled
 
 async def test_a_request_waits_for_a_few_failing_questions_and_no_more() -> None:
     asked = ProxiedRequest("GET", "/x", ((b"Host", b"x"),))
-    found = Origin(Settings(dev=True, origin="http://127.0.0.1:1")).find(asked)
+    Origin(Settings(dev=True, origin="http://127.0.0.1:1")).route(asked)
     async with opened() as hub:
-        shares = Coalescer(hub)
-        key = shares.key(found, asked, asked.pairs)
-        question = shares.ask(key, found, asked)
-        joiner = asyncio.create_task(shares.join(key))
+        coalescer = Coalescer(hub)
+        key = coalescer.key(asked, asked.pairs)
+        question = coalescer.begin(key, asked)
+        joiner = asyncio.create_task(coalescer.join(key))
         await settled()
         rounds = 0
         while not joiner.done() and rounds < 20:
             rounds += 1
-            failed, question = question, shares.ask(key, found, asked)
-            failed.settle(None, again=True)
+            failed, question = question, coalescer.begin(key, asked)
+            failed.settle(None, retry=True)
             await settled()
         assert rounds == MAX_JOINS
         assert joiner.result() is None

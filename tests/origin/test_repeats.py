@@ -78,8 +78,8 @@ class Front:
     @property
     def sharing(self) -> ResourceTable:
         assert self.app.origin is not None
-        assert self.app.origin.sharing is not None
-        return self.app.origin.sharing
+        assert self.app.origin.resources is not None
+        return self.app.origin.resources
 
     async def told(self, wire: Wire, raw: bytes) -> tuple[int, bytes]:
         """Status and body of an answer."""
@@ -273,7 +273,7 @@ async def test_what_turns_out_to_vary_is_understood_anew(front: Front, api: Mirr
         # Who opts in has the origin asked, however fresh what is known may be.
         await front.told(wire, get(target, "Prefer: wait=1", "User-Agent: one"))
         (resource,) = sharing._resources.values()
-        resource.alone_until = 0  # a minute later
+        resource.passes_until = 0  # a minute later
         before = front.parsed
         for agent in ("one", "two"):
             assert await front.told(wire, get(target, f"User-Agent: {agent}")) == (200, b"now")

@@ -22,7 +22,8 @@ from pushhub.origin.origin import Origin
 from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.shared.condition import Tags
 from pushhub.origin.shared.representation import Representation
-from pushhub.origin.shared.table import ResourceTable
+from pushhub.origin.shared.resource import Resource
+from pushhub.origin.shared.wait_request import WaitRequest
 from pushhub.settings import Settings
 from pushhub.store.base import Append, Mismatch, Outcome
 from pushhub.store.epoch import draw_epoch
@@ -50,11 +51,11 @@ class Body:
     def __init__(self, body: bytes) -> None:
         self._body = body
 
-    async def piece(self) -> bytes:
+    async def read(self) -> bytes:
         body, self._body = self._body, b""
         return body
 
-    def leave(self) -> None:
+    def release(self) -> None:
         pass
 
 
@@ -67,7 +68,7 @@ class Client:
         self.times: list[float] = []
         """When it was asked."""
 
-    async def ask(self, method: str, url: str, pairs: Any, *_: Any) -> UpstreamResponse:
+    async def request(self, method: str, url: str, pairs: Any, *_: Any) -> UpstreamResponse:
         self.times.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self.seconds)
         tag = f'"{self.state}"'
@@ -75,7 +76,7 @@ class Client:
             return UpstreamResponse(f"HTTP/1.1 304 -\r\nETag: {tag}\r\n\r\n".encode(), method)
         head = f"HTTP/1.1 {self.status} -\r\nETag: {tag}\r\n{self.headers}\r\n"
         response = UpstreamResponse(head.encode(), method)
-        response.link = Body(b"%d" % self.state)  # type: ignore[assignment]
+        response.connection = Body(b"%d" % self.state)  # type: ignore[assignment]
         return response
 
     def close(self) -> None:
@@ -85,9 +86,11 @@ class Client:
 class Front:
     """The hub's part that shares resources."""
 
-    def __init__(self, hub: Hub, sharing: ResourceTable, client: Client) -> None:
+    def __init__(self, hub: Hub, origin: Origin, client: Client) -> None:
+        assert origin.resources is not None
         self.hub = hub
-        self.sharing = sharing
+        self.origin = origin
+        self.table = origin.resources
         self.client = client
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -99,21 +102,23 @@ class Front:
         headers += [("Prefer", f"wait={wait}")] if wait is not None else []
         headers += [("If-None-Match", tag)] if tag is not None else []
         pairs = tuple((name.encode(), value.encode()) for name, value in headers)
-        asked = ProxiedRequest("GET", "/orders", pairs)
-        shared = self.sharing.shared(self.sharing.origin.find(asked), asked)
-        assert shared is not None
+        request = ProxiedRequest("GET", "/orders", pairs)
+        self.origin.route(request)
+        resource = self.table.get(request)
+        assert resource is not None
         recorder = Recorder()
-        outcome = shared.at_once()
+        parsed = request.wait_request
+        outcome = resource.answer_from_memory(parsed.wait, parsed.condition)
         if outcome is None:
-            task = asyncio.get_running_loop().create_task(self._outcome(shared, recorder))
+            task = asyncio.get_running_loop().create_task(self._outcome(resource, parsed, recorder))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
         else:
             self._give(outcome, recorder)
         return recorder
 
-    async def _outcome(self, shared: Any, recorder: Recorder) -> None:
-        self._give(await shared.outcome(), recorder)
+    async def _outcome(self, resource: Resource, parsed: WaitRequest, recorder: Recorder) -> None:
+        self._give(await resource.answer_after_fetch(parsed), recorder)
 
     def _give(self, outcome: Response | Hold | None, recorder: Recorder) -> None:
         if isinstance(outcome, Hold):
@@ -138,10 +143,9 @@ async def opened(store: MemoryStore | None = None, **route: Any) -> AsyncIterato
     client = Client()
     origin.client = client  # type: ignore[assignment]
     origin.share(hub, settings, lambda problem: problem.response(), lambda low, high: high)
-    assert origin.sharing is not None
     origin.open = lambda: None  # type: ignore[method-assign]
     try:
-        yield Front(hub, origin.sharing, client)
+        yield Front(hub, origin, client)
     finally:
         await origin.close()
         await hub.close()
@@ -206,7 +210,7 @@ async def test_it_is_not_asked_while_no_request_waits() -> None:
         seen = len(front.client.times)
         await asyncio.sleep(5 * MINUTE)
         assert len(front.client.times) <= seen + 1
-        assert len(front.sharing) == 0
+        assert len(front.table) == 0
 
 
 @virtually
@@ -239,13 +243,13 @@ async def test_no_change_is_missed_in_hours(step: str, seed: int) -> None:
             await asyncio.sleep(chance.uniform(0, 15))
             front.client.state += 1
             if step == "notify":
-                front.sharing.notified(["/orders"], f"turn-{front.client.state}")
+                front.table.notified(["/orders"], f"turn-{front.client.state}")
             await asyncio.sleep(1.5)
             assert waits, "no response at all"
             assert (waits.response.status, waits.response.body) == (200, b"%d" % front.client.state)
             await asyncio.sleep(chance.choice([0, 1, 9, 10, 11, 20, 60, 300 * chance.random()]))
         assert front.hub.now() - begun > HOUR
-        assert front.sharing.stalls == 0
+        assert front.table.unshared.stalls == 0
         if step == "notify":
             assert len(front.client.times) <= 4 * 150
 
@@ -273,7 +277,7 @@ async def test_an_event_of_an_older_epoch_is_no_obstacle() -> None:
             await asyncio.sleep(3)
             assert waits.response.body == b"%d" % state
             assert len(front.client.times) - before <= 5
-        assert front.sharing.stalls == 0
+        assert front.table.unshared.stalls == 0
 
 
 class Contested(MemoryStore):
@@ -292,7 +296,7 @@ async def test_a_retry_that_makes_no_progress_is_paced_bounded_and_told(step: st
             await asyncio.sleep(3)
             front.client.state, before = 1, len(front.client.times)
             if step == "notify":
-                front.sharing.notified(["/orders"], "turn")
+                front.table.notified(["/orders"], "turn")
             await asyncio.sleep(30)
             # Requests that need a fetch have their response.
             asked = len(front.client.times)
@@ -302,7 +306,7 @@ async def test_a_retry_that_makes_no_progress_is_paced_bounded_and_told(step: st
         assert asked - before <= 12
         # The wait ends with an error and not with a 304.
         assert waits.response.status == 503
-        assert front.sharing.stalls >= 1
+        assert front.table.unshared.stalls >= 1
         told = [entry for entry in logs if entry["event"] == "origin.stalled"]
         assert [(entry["route"], entry["path"]) for entry in told] == [("/*", "/orders")]
 

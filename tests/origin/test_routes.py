@@ -92,7 +92,7 @@ def test_what_is_no_path_has_no_route(target: str) -> None:
 def test_hosts(wanted: str, host: str, takes: bool) -> None:
     table = routes({"host": wanted, "path": "/x"})
     assert path_of(table.find(host, "/x")) == ("/x" if takes else "/*")
-    assert table.rows[0].takes(host.removesuffix(".")) is takes
+    assert table.rows[0].matches_host(host.removesuffix(".")) is takes
 
 
 def test_the_order_goes_before_the_closeness_of_the_host() -> None:
@@ -120,7 +120,7 @@ def test_a_route_that_never_gets_a_request_is_known() -> None:
         {"path": "/a/b"},
         {"path": "/a/b", "step": "pass"},
     )
-    assert [table.unreached(row) for row in table.rows] == [
+    assert [table.covering(row) for row in table.rows] == [
         None,
         table.rows[0],
         None,
@@ -179,14 +179,14 @@ def test_what_could_be_for_another_route_is_passed_through_and_not_shared(path: 
     found = table.find("h", path)
     assert found is not None
     assert (found.route.step, found.target, found.names) == ("pass", API, {})
-    assert found.doubtful
+    assert found.ambiguous
 
 
 @pytest.mark.parametrize("path", ["/a//b", "/a/./b", "/a/x/../b", "/a/b%2Fc", "/a/b;v=1"])
 def test_a_path_that_stays_in_its_route_in_every_reading_takes_it(path: str) -> None:
     found = routes({"path": "/a/*", "step": "poll"}).find("h", path)
     assert found is not None
-    assert (found.route.step, found.doubtful) == ("poll", False)
+    assert (found.route.step, found.ambiguous) == ("poll", False)
 
 
 def test_names_that_could_be_others_are_nobodys() -> None:
@@ -201,7 +201,7 @@ def test_where_the_origin_decides_it_decides_about_its_paths_too() -> None:
     for path in ("/a%2Fb", "//a", "/x/../a"):
         found = table.find("h", path)
         assert found is not None
-        assert (found.route.step, found.doubtful) == ("grip", False)
+        assert (found.route.step, found.ambiguous) == ("grip", False)
 
 
 @given(st.text("/.%2e;\\adminpublc5", max_size=24))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pushhub.grip.held_response import HeldResponse, Then, Turn, held
-from pushhub.grip.held_stream import For, HeldStream, NextTurn
+from pushhub.grip.held_response import Continuation, HeldInstruct, HeldResponse, HoldAction
+from pushhub.grip.held_stream import HeldStream, StreamAction, StreamTimer
 from pushhub.grip.instruct import (
     GripSubscription,
     HoldMode,
@@ -16,7 +16,13 @@ from pushhub.grip.instruct import (
     NextLink,
 )
 from pushhub.grip.item import CONTENT_TYPE
-from pushhub.grip.sequence import MAX_PARKED, ItemSequence, ItemSequences, SequencePosition, stand
+from pushhub.grip.sequence import (
+    MAX_PARKED,
+    ItemSequence,
+    ItemSequences,
+    SequencePosition,
+    find_position,
+)
 from pushhub.http.problem import Problem
 from pushhub.http.raw_response import RawResponse, reason_of
 from pushhub.http.response import Part, Response
@@ -70,21 +76,21 @@ def ids(events: list[Event]) -> list[str]:
 def test_an_item_waits_for_the_one_before_it() -> None:
     log, order = Log(), ItemSequence(["0"])
     one, three, two = (log.add(id=n, prev_id=p) for n, p in (("1", "0"), ("3", "2"), ("2", "1")))
-    assert ids(order.take(one)) == ["1"]
-    assert order.take(three) == []
+    assert ids(order.push(one)) == ["1"]
+    assert order.push(three) == []
     assert order.window == 5.0
-    assert ids(order.take(two)) == ["2", "3"]
-    assert (order.last, order.parked) == ("3", [])
+    assert ids(order.push(two)) == ["2", "3"]
+    assert (order.last_id, order.parked) == ("3", [])
 
 
 @pytest.mark.parametrize("members", [{}, {"prev_id": "8", "no_seq": True}, {"prev_id": "0"}])
 def test_these_wait_for_nothing(members: dict[str, Any]) -> None:
-    assert ItemSequence(["0", "1"]).take(Log().add(**members))
+    assert ItemSequence(["0", "1"]).push(Log().add(**members))
 
 
 def test_where_nothing_is_known_nothing_is_missing() -> None:
-    assert ItemSequence().take(Log().add(id="5", prev_id="4"))
-    assert ItemSequence().last is None
+    assert ItemSequence().push(Log().add(id="5", prev_id="4"))
+    assert ItemSequence().last_id is None
 
 
 def test_what_has_waited_long_enough_comes_all_the_same() -> None:
@@ -94,19 +100,19 @@ def test_what_has_waited_long_enough_comes_all_the_same() -> None:
     log.add(prev_id="6", time=1600)
     log.add(id="9", prev_id="8", time=3000)
     for event in log.events:
-        assert order.take(event) == []
-    assert [event.offset for event in order.overdue()] == [1, 2, 3]
+        assert order.push(event) == []
+    assert [event.offset for event in order.pop_overdue()] == [1, 2, 3]
     # The rest has been waiting since it came, two seconds after the first.
     assert order.window == 2.0
-    assert ids(order.overdue()) == ["9"]
-    assert order.overdue() == []
+    assert ids(order.pop_overdue()) == ["9"]
+    assert order.pop_overdue() == []
 
 
 def test_no_more_are_parked_than_there_is_room_for() -> None:
     log, order = Log(), ItemSequence(["0"])
     for n in range(MAX_PARKED):
-        assert order.take(log.add(id=f"x{n}", prev_id=f"y{n}")) == []
-    assert ids(order.take(log.add(id="z", prev_id="w"))) == ["x0"]
+        assert order.push(log.add(id=f"x{n}", prev_id=f"y{n}")) == []
+    assert ids(order.push(log.add(id="z", prev_id="w"))) == ["x0"]
     assert len(order.parked) == MAX_PARKED
     assert "100 parked" in repr(order)
 
@@ -116,7 +122,7 @@ def test_orders_are_keys() -> None:
     assert orders == orders
     assert orders != orders.copy()
     assert len({orders, orders.copy()}) == 2
-    assert orders.copy()["a"].last == "1"
+    assert orders.copy()["a"].last_id == "1"
 
 
 # Where a hold stands
@@ -125,7 +131,7 @@ def test_orders_are_keys() -> None:
 def standing(
     log: Log, prev_id: str | None = None, began: int = 0, trusted: bool = False
 ) -> SequencePosition:
-    return stand(GripSubscription("a", prev_id), log.page(), began, trusted=trusted)
+    return find_position(GripSubscription("a", prev_id), log.page(), began, trusted=trusted)
 
 
 def test_what_came_while_the_origin_was_asked_is_behind_the_position() -> None:
@@ -165,8 +171,8 @@ def test_more_than_memory_holds_is_a_gap() -> None:
     log.add(time=100)
     log.add(time=200)
     page = Page(tuple(log.events[1:]), log.at(2), up_to_date=True)
-    assert stand(GripSubscription("a"), page, 150, trusted=False).gap
-    assert not stand(GripSubscription("a"), page, 201, trusted=False).gap
+    assert find_position(GripSubscription("a"), page, 150, trusted=False).gap
+    assert not find_position(GripSubscription("a"), page, 201, trusted=False).gap
 
 
 # Held responses
@@ -184,16 +190,18 @@ def polled(
 ) -> HeldResponse:
     filters = more.pop("filters", ())
     one = instruct(GripSubscription("a", prev_id, filters), **more)
-    return HeldResponse(held(one), {"a": log.at(0)}, ItemSequences({"a": ItemSequence(known)}), 25)
+    return HeldResponse(
+        HeldInstruct.of(one), {"a": log.at(0)}, ItemSequences({"a": ItemSequence(known)}), 25
+    )
 
 
 def told(poll: HeldResponse, log: Log, after: int = 0) -> Response | None:
     return poll.reply({"a": log.page(after)})
 
 
-def turned(poll: HeldResponse, log: Log) -> Turn:
+def turned(poll: HeldResponse, log: Log) -> Continuation:
     reply = told(poll, log)
-    assert isinstance(reply, Turn)
+    assert isinstance(reply, Continuation)
     return reply
 
 
@@ -220,7 +228,7 @@ def test_what_does_not_concern_it_is_passed_over() -> None:
     assert poll.position("a", log.page()) == log.at(3)
     assert poll.position("a", log.page()) == log.at(3)
     # Passed over, but seen; once.
-    assert list(poll.orders["a"].known) == ["7"]
+    assert list(poll.sequences["a"].seen) == ["7"]
     log.add("his", meta={"sender": "bo"})
     reply = told(poll, log)
     assert reply is not None
@@ -230,25 +238,25 @@ def test_what_does_not_concern_it_is_passed_over() -> None:
 def test_a_hint_has_the_origin_asked() -> None:
     log = Log()
     log.add(formats={"http-response": {"action": "hint"}})
-    assert turned(polled(log), log).then is Then.ASK
+    assert turned(polled(log), log).action is HoldAction.FETCH
     turn = turned(polled(log, prev_id="1", known=("1",)), log)
-    assert turn.last == (("a", "1"),)
-    assert turned(polled(log, prev_id="1"), log).last == (("a", "1"),)
+    assert turn.last_ids == (("a", "1"),)
+    assert turned(polled(log, prev_id="1"), log).last_ids == (("a", "1"),)
 
 
 def test_a_gap_has_the_origin_asked() -> None:
     log = Log()
     poll = polled(log)
     turn = poll.reply({"a": log.gap()})
-    assert isinstance(turn, Turn)
-    assert turn.then is Then.ASK
+    assert isinstance(turn, Continuation)
+    assert turn.action is HoldAction.FETCH
     assert poll.position("a", log.gap()) == log.at(2)
 
 
 def test_a_missing_item_has_the_origin_asked_where_it_named_one() -> None:
     log = Log()
     log.add(id="3", prev_id="2")
-    assert turned(polled(log, known=("1",), prev_id="1"), log).then is Then.ASK
+    assert turned(polled(log, known=("1",), prev_id="1"), log).action is HoldAction.FETCH
 
 
 def test_a_missing_item_is_waited_for_elsewhere() -> None:
@@ -256,7 +264,7 @@ def test_a_missing_item_is_waited_for_elsewhere() -> None:
     log.add("three", id="3", prev_id="2", time=1000)
     log.add("five", id="5", prev_id="4", time=2000)
     turn = turned(polled(log, known=("1",)), log)
-    assert turn.then is Then.WAIT
+    assert turn.action is HoldAction.WAIT
     assert turn.poll is not None
     assert turn.poll.reads[0].since == log.at(2)
     waiting = turn.poll.for_seconds(5, window=True)
@@ -278,8 +286,8 @@ def test_after_the_window_it_goes_on_waiting_if_that_was_nothing_for_it() -> Non
     turn = turned(polled(log, known=("1",)), log)
     assert turn.poll is not None
     after = turn.poll.for_seconds(5, window=True).empty({"a": log.at(1)}, NO_HINT)
-    assert isinstance(after, Turn)
-    assert after.then is Then.WAIT
+    assert isinstance(after, Continuation)
+    assert after.action is HoldAction.WAIT
     # What is parked already parks it no second time.
     more = turn.poll.for_seconds(5, window=True)
     log.add(formats={"http-stream": {"content": "t"}})
@@ -320,7 +328,7 @@ def test_events_of_several_channels_come_by_their_time() -> None:
     one.add("later", time=20)
     two.add("sooner", time=10)
     orders = ItemSequences({"a": ItemSequence(), "b": ItemSequence()})
-    hold = held(instruct(GripSubscription("a"), GripSubscription("b")))
+    hold = HeldInstruct.of(instruct(GripSubscription("a"), GripSubscription("b")))
     poll = HeldResponse(hold, {"a": one.at(0), "b": two.at(0)}, orders)
     reply = poll.reply({"a": one.page(), "b": two.page()})
     assert reply is not None
@@ -336,7 +344,9 @@ def streamed(
     one = instruct(
         GripSubscription("a", prev_id, more.pop("filters", ())), mode=HoldMode.STREAM, **more
     )
-    return HeldStream(held(one), {"a": log.at(0)}, ItemSequences({"a": ItemSequence(known)}))
+    return HeldStream(
+        HeldInstruct.of(one), {"a": log.at(0)}, ItemSequences({"a": ItemSequence(known)})
+    )
 
 
 LINK = NextLink("/n")
@@ -351,7 +361,7 @@ def test_a_stream_is_written_everything_that_came() -> None:
     part = poll.reply({"a": log.page()})
     assert part == Part(b"one,two", (("a", log.at(3)),), events=2)
     assert poll.reads[0].since == log.at(3)
-    assert (poll.active, poll.stirred) == ({"a"}, For.NEXT)
+    assert (poll.active, poll.written) == ({"a"}, StreamTimer.NEXT_LINK)
     assert poll.turn(part) is poll
     assert poll.reply({"a": Page((), log.at(3), up_to_date=True)}) is None
     assert poll.position("a", log.page()) == log.at(3)
@@ -363,7 +373,7 @@ def test_what_is_nothing_for_a_stream_still_moves_it_on() -> None:
     log.add("hers", meta={"sender": "al"})
     poll = streamed(log, filters=("skip-self",), meta={"user": "al"})
     assert poll.reply({"a": log.page()}) == Part(b"", (("a", log.at(1)),))
-    assert poll.stirred is None
+    assert poll.written is None
 
 
 def test_a_stream_is_closed() -> None:
@@ -374,16 +384,16 @@ def test_a_stream_is_closed() -> None:
     poll = streamed(log)
     part = poll.reply({"a": log.page()})
     assert part is not None
-    assert (part.body, part.last, poll.then) == (b"last", True, NextTurn.END)
+    assert (part.body, part.last, poll.action) == (b"last", True, StreamAction.END)
 
 
-@pytest.mark.parametrize(("link", "then"), [(None, NextTurn.GO_ON), (LINK, NextTurn.FETCH)])
-def test_a_hint_has_the_link_followed(link: NextLink | None, then: NextTurn) -> None:
+@pytest.mark.parametrize(("link", "then"), [(None, StreamAction.WAIT), (LINK, StreamAction.FETCH)])
+def test_a_hint_has_the_link_followed(link: NextLink | None, then: StreamAction) -> None:
     log = Log()
     log.add(formats={"http-stream": {"action": "hint"}})
     poll = streamed(log, next=link)
     assert poll.reply({"a": log.page()})
-    assert poll.then is then
+    assert poll.action is then
 
 
 def test_a_missing_item_has_the_link_followed() -> None:
@@ -392,7 +402,7 @@ def test_a_missing_item_has_the_link_followed() -> None:
     poll = streamed(log, known=("1",), prev_id="1", next=LINK)
     part = poll.reply({"a": log.page()})
     assert part is not None
-    assert (part.body, poll.then) == (b"", NextTurn.FETCH)
+    assert (part.body, poll.action) == (b"", StreamAction.FETCH)
     assert poll.last_ids() == (("a", "1"),)
     assert streamed(log, prev_id="9", next=LINK).last_ids() == (("a", "9"),)
     assert streamed(log, known=("1",)).last_ids() == ()
@@ -403,7 +413,7 @@ def test_a_missing_item_is_waited_for_where_there_is_no_link() -> None:
     log.add("three", id="3", prev_id="2")
     poll = streamed(log, known=("1",))
     assert poll.reply({"a": log.page()}) == Part(b"", (("a", log.at(1)),))
-    poll.waits_for = For.WINDOW
+    poll.timer = StreamTimer.WINDOW
     assert poll.empty({"a": log.at(1)}, NO_HINT) == Part(b"three", events=1)
 
 
@@ -413,21 +423,21 @@ def test_a_gap_is_filled_by_the_link_or_ends_the_stream() -> None:
     poll = streamed(log, next=LINK)
     part = poll.reply({"a": log.gap(), "b": other.page()})
     assert part is not None
-    assert (dict(part.moved)["a"], poll.then) == (log.at(1), NextTurn.FETCH)
+    assert (dict(part.moved)["a"], poll.action) == (log.at(1), StreamAction.FETCH)
     lost = streamed(log)
     assert lost.reply({"a": log.gap()}) == Part(b"", last=True)
-    assert lost.then is NextTurn.END
+    assert lost.action is StreamAction.END
 
 
 def test_what_keeps_a_stream_alive() -> None:
     log = Log()
     poll = streamed(log, keep_alive=KeepAlive(b"."))
     assert poll.empty({"a": log.at(0)}, NO_HINT) == Part(b".")
-    assert poll.stirred is For.KEEP_ALIVE
+    assert poll.written is StreamTimer.KEEP_ALIVE
     assert streamed(log).empty({"a": log.at(0)}, NO_HINT) == Part(b"")
-    poll.waits_for = For.NEXT
+    poll.timer = StreamTimer.NEXT_LINK
     assert poll.empty({"a": log.at(0)}, NO_HINT) == Part(b"")
-    assert poll.then is NextTurn.FETCH
+    assert poll.action is StreamAction.FETCH
     assert poll.empty({"a": log.at(0)}, Hint(500)) == Part(b"", last=True)
     assert poll.error(Problem("deleted", "Gone.")) == Part(b"", last=True)
 

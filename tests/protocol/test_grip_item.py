@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pushhub.grip.fields import GripError
-from pushhub.grip.filters import Sight, apply_filters
+from pushhub.grip.filters import FilterInput, apply_filters
 from pushhub.grip.item import (
     CONTENT_TYPE,
     DeliveryAction,
@@ -201,8 +201,8 @@ def test_an_event_that_only_says_to_be_an_item_is_nothing(data: bytes) -> None:
 
 
 def filtered(filters: str, content: bytes = b"x", **more: Any) -> bytes | None:
-    sight = Sight(more.get("own", {}), more.get("item", {}), more.get("prev_ids", {}))
-    return apply_filters(tuple(filters.split()), more.get("wanted"), sight, content)
+    given = FilterInput(more.get("own", {}), more.get("item", {}), more.get("prev_ids", {}))
+    return apply_filters(tuple(filters.split()), more.get("wanted"), given, content)
 
 
 def test_skip_self() -> None:

@@ -23,13 +23,13 @@ def rep(body: bytes = b"{}", *more: tuple[bytes, bytes], status: int = 200) -> R
 )
 def test_the_origins_tag_is_kept(etag: bytes, tag: str) -> None:
     found = rep(b"{}", (b"ETag", etag))
-    assert (found.tag, found.ours) == (tag, False)
+    assert (found.tag, found.has_generated_tag) == (tag, False)
 
 
 @pytest.mark.parametrize("etag", [b"", b'"', b'"a", "b"'])
 def test_what_is_no_tag_is_replaced(etag: bytes) -> None:
     found = rep(b"{}", (b"ETag", etag))
-    assert found.ours
+    assert found.has_generated_tag
     assert found.tag.startswith("ph-")
     assert len(found.tag) == 3 + 32
 

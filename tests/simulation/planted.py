@@ -20,9 +20,9 @@ from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Page
+from pushhub.origin.shared.channel_cleanup import ChannelCleanup
 from pushhub.origin.shared.resource import Resource
 from pushhub.origin.shared.resource_channel import ResourceChannel
-from pushhub.origin.shared.table import ResourceTable
 from pushhub.store.base import Expect
 from pushhub.store.read_range import ReadRange
 
@@ -40,11 +40,11 @@ def second_change(patch: pytest.MonkeyPatch) -> None:
     def expected(self: ResourceChannel) -> Expect | None:
         return None if self.position is None else Expect(frozenset({self.position}))
 
-    def contested(self: Any) -> None:
-        self._verified, self._again = float("-inf"), True
+    def conflicted(self: Any) -> None:
+        self.state.verified, self._refetch = float("-inf"), True
 
     patch.setattr(ResourceChannel, "expected", property(expected))
-    patch.setattr(Resource, "_contested", contested)
+    patch.setattr(Resource, "_conflicted", conflicted)
 
 
 def leaked_hold(patch: pytest.MonkeyPatch) -> None:
@@ -79,16 +79,16 @@ def channel_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 def endless_linger(patch: pytest.MonkeyPatch) -> None:
     """A resource is fetched on although nobody waits."""
-    patch.setattr(Resource, "waiting", property(lambda self: True))
+    patch.setattr(Resource, "has_waiters", property(lambda self: True))
 
 
 def register_left(patch: pytest.MonkeyPatch) -> None:
     """A forgotten resource's register stays in the store."""
 
-    async def nothing(self: ResourceTable, channel: str) -> None:
+    async def nothing(self: ChannelCleanup, channel: str) -> None:
         return None
 
-    patch.setattr(ResourceTable, "_delete", nothing)
+    patch.setattr(ChannelCleanup, "delete", nothing)
 
 
 def skipped_event(patch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from pushhub.hub.hub import Hub
 from pushhub.log.cursor import Cursor, Start, parse_cursor
 from pushhub.log.event import Draft
 from pushhub.log.read import Page
-from pushhub.origin.grip.position import HoldPosition
+from pushhub.origin.grip.position import RecentEventsPoll
 from pushhub.store.base import Append, Appended, Outcome
 from pushhub.store.redis.store import RedisStore
 from tests.hub.scripted import Recorder, ask, feed, many, value
@@ -233,7 +233,7 @@ async def test_grip_finds_what_its_node_has_acknowledged(near: Hub, proxy: Proxy
     await parked(near, feed())
     proxy.passages[1].keep_back()
     two = await publish(near, 2)
-    poll = HoldPosition(["a"])
+    poll = RecentEventsPoll(["a"])
     await got(near, poll)
     read = poll.results["a"]
     assert isinstance(read, Page)

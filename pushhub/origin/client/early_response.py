@@ -1,9 +1,9 @@
-"""What an origin said before it closed a connection on which we were still writing.
+"""An early response: the origin responds and resets the connection before the request was sent.
 
-An origin that refuses a large body in the middle of it (413, 401) answers, and closes with bytes
-unread: the kernel resets the connection (RFC 9112 §9.6). If we write before we read, the write
-fails and the transport closes, with the answer still in the kernel. A second handle of the socket
-outlives the transport, and what was received can be read there.
+An origin that refuses a large body in the middle of it (413, 401) responds, and closes with bytes
+unread: the kernel resets the connection (RFC 9112 §9.6). If pushhub writes before it reads, the
+write fails and the transport closes, while the response is still in the kernel. A second handle of
+the socket outlives the transport, and the response can be read from it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-# A refusal is small; what is longer is a response that broke off, whatever more of it there was.
+# A refusal is small; a longer response is treated as one that broke off.
 MAX_BYTES = 256 * 1024
 
 
 class EarlyResponse:
-    """A second handle of a connection's socket, from when a body is sent on it in pieces until its
-    response was read. Over TLS there is none: what the kernel has is encrypted, and its keys go
-    with the transport. Nor is there one when the process may open no more files: the body goes out
-    all the same, and of what the origin says with a reset the client may then hear nothing.
+    """A second handle of a connection's socket, while a body is sent on it in pieces and until its
+    response was read.
+
+    Over TLS there is no handle: the bytes in the kernel are encrypted, and the transport takes the
+    keys with it. There is none either if the process may open no more files: the body is sent
+    nevertheless, and the client may miss a response that comes with a reset.
     """
 
     __slots__ = ("_socket",)
@@ -36,24 +38,24 @@ class EarlyResponse:
             with suppress(OSError):
                 self._socket = socket.socket(fileno=os.dup(fileno))
 
-    def words(self) -> bytes:
-        """What came and was not read, of a connection whose transport is closed."""
+    def read(self) -> bytes:
+        """The bytes that arrived and were not read, once the transport is closed."""
         if self._socket is None:
             return b""
-        said = bytearray()
+        received = bytearray()
         try:
-            while len(said) < MAX_BYTES:
+            while len(received) < MAX_BYTES:
                 piece = self._socket.recv(MAX_BYTES, socket.MSG_DONTWAIT)
                 if not piece:
                     break
-                said += piece
+                received += piece
         except OSError:
             # The reset itself, or nothing more.
             pass
-        return bytes(said)
+        return bytes(received)
 
     def close(self) -> None:
-        """Let go of the socket, which is closed for good only then."""
+        """Close the handle; the socket is closed only then."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

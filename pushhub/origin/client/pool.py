@@ -1,4 +1,4 @@
-"""Asking the origin: one pool of connections for each, answers as they were sent."""
+"""The HTTP client for origins: one pool of connections for each, responses as they were sent."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 __all__ = ["OriginClient", "UpstreamResponse"]
 
-# Ours stay below what origins close at (uvicorn 5 s, Node 5 s, nginx 75 s), or a request would
-# meet a connection that is just being closed.
+# Origins close idle connections later than this (uvicorn 5 s, Node 5 s, nginx 75 s), so that a
+# request does not meet a connection that is just being closed.
 POOLED_SECONDS = 4.0
-# Requests that must not be sent twice take only what was in use just now: a server that closes
-# after less than this keeps nothing alive (gunicorn's 2 s are the shortest in use).
+# Requests that must not be sent twice take only a connection that was in use just now: a server
+# that closes sooner has no keep-alive (gunicorn's 2 s are the shortest in use).
 SAFE_SECONDS = 1.0
-# For how long a connection rests after a response without a body that named the length of one, as
-# HEAD and 304 may: a server that sends the body all the same does so at once, or, with Nagle's
+# A connection rests for so long after a response without a body that named the length of one, as
+# HEAD and 304 may: a server that sends the body all the same does so immediately, or, with Nagle's
 # algorithm, after the ACK, which Linux delays by 40 to 200 ms.
 REST_SECONDS = 0.25
-# How often connections are looked at: a deadline is late by so much.
-LOOK_SECONDS = 0.1
+# The period of the check for deadlines; a deadline is late by so much.
+CHECK_SECONDS = 0.1
 
-# RFC 9110 §9.2.2, and those that are idempotent by their own RFCs (4918 §9, 3253 §3.6, 5323 §2.2).
+# RFC 9110 §9.2.2, and methods that their own RFCs call idempotent (4918 §9, 3253 §3.6, 5323 §2.2).
 _IDEMPOTENT = frozenset(
     {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PROPFIND", "REPORT", "SEARCH", "QUERY"}
 )
 
 
-class Pool:
+class ConnectionPool:
     """The connections to one origin, whose address is `scheme://host:port`."""
 
-    def __init__(self, address: str, most: int) -> None:
+    def __init__(self, address: str, limit: int) -> None:
         url = urlsplit(address)
         secure = url.scheme == "https"
         self.authority = url.netloc.encode("ascii")
@@ -48,66 +48,68 @@ class Pool:
         self.port = url.port or (443 if secure else 80)
         self.tls = ssl.create_default_context() if secure else None
         self.idle: list[UpstreamConnection] = []
-        self.links: set[UpstreamConnection] = set()
-        # Who finds all of them in use waits here, first come first served.
-        self.room = asyncio.Semaphore(most)
+        self.connections: set[UpstreamConnection] = set()
+        # A request that finds all connections in use waits here, first come first served.
+        self.slots = asyncio.Semaphore(limit)
 
-    def over(self, link: UpstreamConnection) -> None:
-        """A use of a connection is over, or it was closed while nobody used it."""
-        if link.phase == IDLE:
-            self.idle.append(link)
-        elif link in self.idle:
-            self.idle.remove(link)
-            self.links.discard(link)
+    def released(self, connection: UpstreamConnection) -> None:
+        """A use of a connection has ended, or it was closed while it was idle."""
+        if connection.phase == IDLE:
+            self.idle.append(connection)
+        elif connection in self.idle:
+            self.idle.remove(connection)
+            self.connections.discard(connection)
             return
-        elif link in self.links:
-            self.links.discard(link)
+        elif connection in self.connections:
+            self.connections.discard(connection)
         else:
-            # Nobody's use of it ends: whoever made it went before it was there, or it was closing
-            # when somebody looked for one.
+            # No use of it ends: the request that opened it was cancelled before that, or it was
+            # closing when a request looked for an idle one.
             return
-        self.room.release()
+        self.slots.release()
 
-    def unused(self, now: float, seconds: float) -> UpstreamConnection | None:
-        """A connection that waits in the pool for less than that, the last one used first. One on
-        which something has arrived meanwhile is closed, be it bytes or the end: it would be taken
-        for the response to the next request.
+    def take_idle(self, now: float, seconds: float) -> UpstreamConnection | None:
+        """A connection that was idle for less than so many seconds, the last one used first.
+
+        One on which bytes or the end have arrived meanwhile is closed: they would be taken for the
+        response to the next request.
         """
         resting: list[UpstreamConnection] = []
-        found = None
-        while found is None and self.idle and now - self.idle[-1].since < seconds:
-            link = self.idle.pop()
-            if link.doubtful and now - link.since < REST_SECONDS:
-                resting.append(link)
-            elif link.transport.is_closing():
-                self.links.discard(link)
-            elif not link.is_silent():
-                self.links.discard(link)
-                link.abort()
+        taken = None
+        while taken is None and self.idle and now - self.idle[-1].last_active < seconds:
+            connection = self.idle.pop()
+            if connection.body_may_follow and now - connection.last_active < REST_SECONDS:
+                resting.append(connection)
+            elif connection.transport.is_closing():
+                self.connections.discard(connection)
+            elif not connection.is_silent():
+                self.connections.discard(connection)
+                connection.abort()
             else:
-                found = link
+                taken = connection
         self.idle += reversed(resting)
-        return found
+        return taken
 
-    def look(self, now: float, silent_seconds: float) -> None:
-        """Close what is unused for long, and give up what is silent for long."""
-        while self.idle and now - self.idle[0].since >= POOLED_SECONDS:
-            link = self.idle.pop(0)
-            self.links.discard(link)
-            link.abort()
-        for link in list(self.links):
-            link.look(now, silent_seconds)
+    def check_deadlines(self, now: float, silent_seconds: float) -> None:
+        """Close connections that are idle for long, and fail those that are silent for long."""
+        while self.idle and now - self.idle[0].last_active >= POOLED_SECONDS:
+            connection = self.idle.pop(0)
+            self.connections.discard(connection)
+            connection.abort()
+        for connection in list(self.connections):
+            connection.check_silence(now, silent_seconds)
 
     def __repr__(self) -> str:
-        return f"<Pool {self.host}:{self.port} {len(self.links)} open, {len(self.idle)} unused>"
+        counts = f"{len(self.connections)} open, {len(self.idle)} idle"
+        return f"<ConnectionPool {self.host}:{self.port} {counts}>"
 
 
 class OriginClient:
     """The connections of one process to its origins.
 
     Args:
-        connect_seconds: for finding a free connection, and for making one.
-        silent_seconds: for how long an origin may say nothing.
+        connect_seconds: the limit for finding a free connection, and for opening one.
+        silent_seconds: the longest silence of an origin.
         connections: at most so many to each origin.
     """
 
@@ -115,13 +117,13 @@ class OriginClient:
         self._connect_seconds = connect_seconds
         self._silent_seconds = silent_seconds
         self._connections = connections
-        self._pools: dict[str, Pool] = {}
+        self._pools: dict[str, ConnectionPool] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
-        self.under_way = 0
+        self.in_flight = 0
 
     def open(self) -> None:
-        """Begin; connections belong to the running loop."""
+        """Use the running loop for connections from now on."""
         self._loop = asyncio.get_running_loop()
 
     def close(self) -> None:
@@ -129,59 +131,60 @@ class OriginClient:
         if self._timer is not None:
             self._timer.cancel()
         for pool in self._pools.values():
-            for link in list(pool.links):
-                link.fail(Problem("leaving", "This server is shutting down; try again."))
+            for connection in list(pool.connections):
+                connection.fail(Problem("leaving", "This server is shutting down; try again."))
         self._pools.clear()
 
-    async def ask(
+    async def request(
         self,
         method: str,
         url: str,
         pairs: Pairs,
         body: AsyncIterable[bytes] | bytes | None = None,
-        inform: Callable[[bytes], None] | None = None,
+        on_interim: Callable[[bytes], None] | None = None,
     ) -> UpstreamResponse:
-        """Send a request; its response is there when its head is, and must be closed. Redirects
-        are the client's.
+        """Send a request; returns when the head of its response was received. The response must be
+        closed. Redirects are not followed.
 
         Args:
             url: an origin and a target that begins with `/`, or is `*`; both are sent as they are.
             pairs: the headers. Without Content-Length among them a body goes in chunks.
             body: whole, or in pieces as they come; it is sent even after the response began.
-            inform: called with the head of each 1xx response that comes before.
+            on_interim: called with the head of each 1xx response that comes before.
 
         Raises:
-            Problem: 502 if the origin cannot be reached or makes no sense, 504 if it is too slow.
+            Problem: 502 if the origin cannot be reached or its response is invalid, 504 if it is
+                too slow.
         """
-        pool, target = self._place(url)
+        pool, target = self._pool(url)
         chunked = body is not None and not any(p[0].lower() == b"content-length" for p in pairs)
         head = _head(method, target, pairs, pool.authority, chunked=chunked)
         idempotent = method in _IDEMPOTENT
-        again = idempotent and (body is None or isinstance(body, bytes))
+        may_retry = idempotent and (body is None or isinstance(body, bytes))
         seconds = POOLED_SECONDS if idempotent else SAFE_SECONDS
-        self.under_way += 1
+        self.in_flight += 1
         try:
             while True:
-                link = await self._link(pool, seconds)
+                connection = await self._acquire(pool, seconds)
                 try:
-                    return await link.ask(method, head, body, inform, chunked=chunked)
+                    return await connection.send(method, head, body, on_interim, chunked=chunked)
                 except Problem as problem:
-                    link.leave()
-                    # It was closing when we wrote, or what came belongs to no request of ours: the
-                    # request is as good as not sent. Once, and on a new connection. An origin that
-                    # was silent for its whole time has the request, and gets no second one.
+                    connection.release()
+                    # The connection was closing, or the bytes on it belong to an earlier exchange:
+                    # the origin has not seen the request. The retry happens once, and on a new
+                    # connection. An origin that timed out has the request, and gets no second one.
                     is_late = problem.slug == "origin-timeout"
-                    if is_late or not (again and link.used and link.untouched):
+                    if is_late or not (may_retry and connection.responses and connection.unseen):
                         raise
-                    again, seconds = False, 0
+                    may_retry, seconds = False, 0
                 except BaseException:
-                    link.leave()
+                    connection.release()
                     raise
         finally:
-            self.under_way -= 1
+            self.in_flight -= 1
 
-    def _place(self, url: str) -> tuple[Pool, str]:
-        """The pool of an URL, and the target: everything after the address, as it is."""
+    def _pool(self, url: str) -> tuple[ConnectionPool, str]:
+        """The pool of a URL, and the target: everything after the address, as it is."""
         begin = url.index("://") + 3
         end = url.find("/", begin)
         if end < 0:
@@ -189,38 +192,36 @@ class OriginClient:
         address = url[:end]
         pool = self._pools.get(address)
         if pool is None:
-            pool = self._pools[address] = Pool(address, self._connections)
+            pool = self._pools[address] = ConnectionPool(address, self._connections)
         return pool, url[end:] or "/"
 
-    async def _link(self, pool: Pool, seconds: float) -> UpstreamConnection:
-        """A connection that is unused for less than `seconds`, or a new one; it is in use from now
-        on.
-        """
-        if not pool.room.locked():
-            await pool.room.acquire()
+    async def _acquire(self, pool: ConnectionPool, seconds: float) -> UpstreamConnection:
+        """A connection that was idle for less than `seconds`, or a new one."""
+        if not pool.slots.locked():
+            await pool.slots.acquire()
         else:
             try:
                 async with asyncio.timeout(self._connect_seconds):
-                    await pool.room.acquire()
+                    await pool.slots.acquire()
             except TimeoutError:
                 raise Problem(
                     "origin-timeout", "Every connection to the origin is in use; try later."
                 ) from None
-        link = pool.unused(self._loop.time(), seconds)
-        if link is not None:
-            return link
+        connection = pool.take_idle(self._loop.time(), seconds)
+        if connection is not None:
+            return connection
         try:
-            link = await self._connect(pool)
+            connection = await self._connect(pool)
         except BaseException:
-            pool.room.release()
+            pool.slots.release()
             raise
-        return link
+        return connection
 
-    async def _connect(self, pool: Pool) -> UpstreamConnection:
+    async def _connect(self, pool: ConnectionPool) -> UpstreamConnection:
         try:
             async with asyncio.timeout(self._connect_seconds):
-                _, link = await self._loop.create_connection(
-                    lambda: UpstreamConnection(pool.over), pool.host, pool.port, ssl=pool.tls
+                _, connection = await self._loop.create_connection(
+                    lambda: UpstreamConnection(pool.released), pool.host, pool.port, ssl=pool.tls
                 )
         except TimeoutError:
             raise Problem(
@@ -230,18 +231,18 @@ class OriginClient:
             raise Problem(
                 "origin-unreachable", "No connection to the origin can be made."
             ) from None
-        pool.links.add(link)
+        pool.connections.add(connection)
         if self._timer is None:
-            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
-        return link
+            self._timer = self._loop.call_later(CHECK_SECONDS, self._check_deadlines)
+        return connection
 
-    def _look(self) -> None:
-        """Look after every connection, as long as there are any."""
+    def _check_deadlines(self) -> None:
+        """Check every connection, as long as there are any."""
         now = self._loop.time()
         for pool in self._pools.values():
-            pool.look(now, self._silent_seconds)
-        more = any(pool.links for pool in self._pools.values())
-        self._timer = self._loop.call_later(LOOK_SECONDS, self._look) if more else None
+            pool.check_deadlines(now, self._silent_seconds)
+        more = any(pool.connections for pool in self._pools.values())
+        self._timer = self._loop.call_later(CHECK_SECONDS, self._check_deadlines) if more else None
 
 
 def _head(method: str, target: str, pairs: Pairs, authority: bytes, *, chunked: bool) -> bytes:

@@ -1,1 +1,1 @@
-"""GRIP between an origin and the hub: held responses and streams."""
+"""GRIP's I/O: the instructs of an origin, carried out with the hub. `pushhub/grip/` is pure."""

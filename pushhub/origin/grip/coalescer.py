@@ -1,21 +1,20 @@
-"""Identical requests that are held share one request to the origin.
+"""Request coalescing: identical requests that are held share one request to the origin.
 
-Two requests are identical when the origin could not tell them apart: the same address and the same
-headers, every one of them, credentials and forwarded addresses included. (A route says so if less
-will do. With `share_addresses` it may have come from another client, by another way:
-`origin/forwarded.py`. If its `identity` is empty it is the same for everybody: there the address,
-the conditions and what counts by `origin/shared/key.py` do.) Only a GET without a body is shared,
-and only an instruct that holds a response for all who ask alike: what an answer says now is each
-client's own to ask for.
+Two requests are identical if the origin cannot distinguish them: the same URL and the same headers,
+all of them, credentials and forwarded addresses included. A route may require less. With
+`share_addresses` forwarding headers are not compared (`origin/forwarded.py`). If its `identity` is
+empty, the resource is the same for all users: then the URL, the conditions and the headers that
+count by `origin/shared/key.py` are compared. Only a GET without a body is shared, and only an
+instruct that holds a response: each client fetches a response that is not held itself.
 
-Who comes while an identical request is under way waits for the head of its answer; so the first
-crowd of all costs one request. If nothing is held there each goes on by itself, and where that was
-so nobody waits the next time: what passes through is late at most once.
+A request that comes while an identical one is in flight waits for the head of its response, so a
+crowd costs one request. If that response is not held, each request goes to the origin itself, and
+the next time no request waits: a request that passes through is late at most once.
 
-Sharing is safe because all who share stand where the first one stood, and nothing was published
-since: what was may be what they have just been given, so then the origin is asked again. And it
-lasts no longer than SHARED_SECONDS after the origin was asked, so nobody waits on an answer that is
-older than the shortest hold there is.
+Sharing is safe because all requests that share have the position of the first one, and nothing was
+published since. An item that was published since may have been in the response that a client got
+just now; so the request goes to the origin then. Sharing ends SHARED_SECONDS after the request to
+the origin began, so no request waits on a response that is older than the shortest hold.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pushhub.origin.forwarded import strip_forwarding, without_hops
-from pushhub.origin.shared.fetcher import shared
+from pushhub.origin.shared.fetcher import shareable_vary
 from pushhub.origin.shared.key import counts
 
 if TYPE_CHECKING:
@@ -36,25 +35,24 @@ if TYPE_CHECKING:
     from pushhub.grip.instruct import Instruct
     from pushhub.hub.hub import Hub
     from pushhub.origin.request import Pairs, ProxiedRequest
-    from pushhub.origin.routes import RouteMatch
     from pushhub.settings.origin import Route
 
 # Pushpin's shortest hold.
 SHARED_SECONDS = 5.0
-# An origin that holds says so at once. Who waits for longer asks by itself: a request that hangs
-# keeps nobody.
+# An origin that holds responds immediately. A request that has waited for so long goes to the
+# origin itself: a request that hangs must not block others.
 PATIENCE_SECONDS = 2.0
-# How many questions of others a request waits for, one after the other, if each comes to nothing:
-# an origin that fails slowly would have the last of a crowd wait for all before it.
+# A request waits for so many requests of others, one after the other, if each fails. Without the
+# bound the last of a crowd would wait for all before it, if the origin fails slowly.
 MAX_JOINS = 3
-# Held answers that may be shared, of 100,000 bytes at most.
+# Held responses that can be shared, of 100,000 bytes at most.
 MAX_HELD = 1000
-# Requests that were not held, by a number of 64 bits each.
-MAX_PLAIN = 10_000
-# How many are looked at for each that comes, so that those that are too old go.
+# Keys of requests that were not held, as hashes of 64 bits.
+MAX_UNHELD = 10_000
+# Entries that are checked with each new one, so that old ones are removed.
 SWEEP = 2
 
-# What makes another answer beside what makes another resource.
+# Headers that select the response, in addition to those that identify the resource.
 _CONDITIONS = frozenset(
     {
         "accept-encoding",
@@ -75,160 +73,154 @@ _CONDITIONS = frozenset(
 
 
 class InFlight:
-    """What is asked of an origin, and the poll that came of it: that of a held response, or None.
+    """A request to the origin, and its result: the poll of a held response, or None.
 
-    `again` then says whether somebody else may try for all: the one who asked has gone.
+    Without a poll, `retry` says whether another request may try for all: this one had no response.
+    `began` is when it began, on the hub's clock.
     """
 
-    __slots__ = ("_personal", "_route", "_shares", "again", "began", "key", "poll")
+    __slots__ = ("_coalescer", "_personal", "_route", "began", "key", "poll", "retry")
 
     def __init__(
-        self,
-        shares: Coalescer,
-        key: Hashable,
-        began: float,
-        found: RouteMatch,
-        asked: ProxiedRequest,
+        self, coalescer: Coalescer, key: Hashable, began: float, request: ProxiedRequest
     ) -> None:
         self.key = key
         self.began = began
-        self.again = False
+        self.retry = False
         self.poll: asyncio.Future[HeldResponse | None] = asyncio.get_running_loop().create_future()
-        self._shares = shares
-        self._route = found.route
-        self._personal = any(asked.headers.get(name) for name in found.route.identity)
+        self._coalescer = coalescer
+        self._route = route = request.match.route
+        self._personal = any(request.headers.get(name) for name in route.identity)
 
-    def settle(self, poll: HeldResponse | None, *, again: bool = False) -> None:
-        """Tell who waits; the first word counts."""
+    def settle(self, poll: HeldResponse | None, *, retry: bool = False) -> None:
+        """Set the result for the requests that wait for it; the first call counts."""
         if not self.poll.done():
-            if poll is not None and not self._is_for_all(poll.held.instruct):
+            if poll is not None and not self._is_shareable(poll.held.instruct):
                 poll = None
-            self.again = again
+            self.retry = retry
             self.poll.set_result(poll)
-            self._shares.settled(self)
+            self._coalescer.settled(self)
 
-    def _is_for_all(self, instruct: Instruct) -> bool:
-        """Whether all who ask alike may be held by it. An origin that wants to know when each of
-        them goes is to be asked by each.
-        """
-        vary = shared(instruct.response.headers, personal=self._personal)
+    def _is_shareable(self, instruct: Instruct) -> bool:
+        """Whether all identical requests may be held by it: a `gone` link is for one client."""
+        vary = shareable_vary(instruct.response.headers, personal=self._personal)
         return (
             instruct.gone is None
             and not isinstance(vary, str)
-            and all(_matters(name, self._route) for name in vary)
+            and all(_selects(name, self._route) for name in vary)
         )
 
 
 class Coalescer:
-    """The questions under way, and those of the last seconds that were answered with a hold."""
+    """The requests in flight, and those of the last seconds whose response is held."""
 
-    __slots__ = ("_asked", "_held", "_hub", "_plain")
+    __slots__ = ("_held", "_hub", "_in_flight", "_unheld")
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._asked: dict[Hashable, InFlight] = {}
+        self._in_flight: dict[Hashable, InFlight] = {}
         self._held: OrderedDict[Hashable, InFlight] = OrderedDict()
-        self._plain: OrderedDict[int, None] = OrderedDict()
+        self._unheld: OrderedDict[int, None] = OrderedDict()
 
-    def key(self, found: RouteMatch, asked: ProxiedRequest, pairs: Pairs) -> Hashable | None:
-        """What identical requests have in common; None for one that is not shared.
+    def key(self, request: ProxiedRequest, pairs: Pairs) -> Hashable | None:
+        """The key that identical requests have in common; None for one that is not shared.
 
         Args:
-            asked: without a body.
-            pairs: what the origin is sent.
+            request: without a body.
+            pairs: the headers that the origin receives.
         """
-        if asked.method != "GET" or "content-length" in asked.headers:
+        if request.method != "GET" or "content-length" in request.headers:
             return None
-        route = found.route
+        route = request.match.route
         if not route.identity:
-            same = tuple(_mattering(pairs, route))
+            same = tuple(_selecting(pairs, route))
         else:
             # The signature changes by the minute.
             same = tuple(pair for pair in pairs if pair[0].lower() != b"grip-sig")
             same = strip_forwarding(same, route) if route.share_addresses else same
-        return found.target, asked.target, same
+        return request.match.target, request.target, same
 
-    def ask(self, key: Hashable | None, found: RouteMatch, asked: ProxiedRequest) -> InFlight:
-        """Begin a question, which is to be settled whatever comes; who comes next may join it."""
-        question = InFlight(self, key, self._hub.now(), found, asked)
-        if key is not None and hash(key) not in self._plain:
-            self._asked[key] = question
-        return question
+    def begin(self, key: Hashable | None, request: ProxiedRequest) -> InFlight:
+        """Begin a request to the origin, which identical ones may join. The caller settles it."""
+        in_flight = InFlight(self, key, self._hub.now(), request)
+        if key is not None and hash(key) not in self._unheld:
+            self._in_flight[key] = in_flight
+        return in_flight
 
     async def join(self, key: Hashable | None) -> HeldResponse | None:
-        """The poll of an identical request; None if there is none: the origin is to be asked."""
+        """The poll of an identical request; None if this one must go to the origin."""
         if key is None:
             return None
         for _ in range(MAX_JOINS):
-            question = self._asked.get(key) or self._held.get(key)
-            if question is None or question.began + SHARED_SECONDS < self._hub.now():
+            in_flight = self._in_flight.get(key) or self._held.get(key)
+            if in_flight is None or in_flight.began + SHARED_SECONDS < self._hub.now():
                 return None
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
-                    poll = await asyncio.shield(question.poll)
+                    poll = await asyncio.shield(in_flight.poll)
             except TimeoutError:
                 return None
-            if poll is None and not question.again:
+            if poll is None and not in_flight.retry:
                 return None
             if poll is not None and self._is_at_end(poll):
                 return poll
-            self.forget(question)
+            self.forget(in_flight)
         return None
 
-    def settled(self, question: InFlight) -> None:
-        """It is known what came of a question."""
-        key, poll = question.key, question.poll.result()
-        if self._asked.get(key) is question:
-            del self._asked[key]
-        if key is None or question.again:
+    def settled(self, in_flight: InFlight) -> None:
+        """Store the result of a request to the origin."""
+        key, poll = in_flight.key, in_flight.poll.result()
+        if self._in_flight.get(key) is in_flight:
+            del self._in_flight[key]
+        if key is None or in_flight.retry:
             return
         if poll is None:
-            self._plain[hash(key)] = None
-            if len(self._plain) > MAX_PLAIN:
-                self._plain.popitem(last=False)
+            self._unheld[hash(key)] = None
+            if len(self._unheld) > MAX_UNHELD:
+                self._unheld.popitem(last=False)
             return
-        self._plain.pop(hash(key), None)
-        self._held[key] = question
+        self._unheld.pop(hash(key), None)
+        self._held[key] = in_flight
         self._held.move_to_end(key)
         for oldest in list(islice(self._held.values(), SWEEP)):
             if len(self._held) > MAX_HELD or oldest.began + SHARED_SECONDS < self._hub.now():
                 del self._held[oldest.key]
 
     def _is_at_end(self, poll: HeldResponse) -> bool:
-        """Whether nothing was published on its channels since it stands there."""
-        channels = self._hub.channels
+        """Whether nothing was published on the poll's channels since its position."""
+        shelf = self._hub.channels
         for want in poll.reads:
-            channel = channels.get(want.channel)
+            channel = shelf.get(want.channel)
             if channel is None or not channel.ends_at(want.since):
                 return False
         return not self._hub.feed_monitor.disconnected
 
     def clear(self) -> None:
-        """Whatever was answered is out of date."""
-        self._asked.clear()
+        """Forget all responses: they may be out of date."""
+        self._in_flight.clear()
         self._held.clear()
 
-    def forget(self, question: InFlight) -> None:
-        """Its answer is out of date."""
-        for questions in (self._asked, self._held):
-            if questions.get(question.key) is question:
-                del questions[question.key]
+    def forget(self, in_flight: InFlight) -> None:
+        """Forget a response that is out of date."""
+        for entries in (self._in_flight, self._held):
+            if entries.get(in_flight.key) is in_flight:
+                del entries[in_flight.key]
 
     def __repr__(self) -> str:
-        return f"<Shares {len(self._asked)} asked, {len(self._held)} held>"
+        return f"<Coalescer {len(self._in_flight)} in flight, {len(self._held)} held>"
 
 
-def _mattering(pairs: Pairs, route: Route) -> Iterator[tuple[bytes, bytes]]:
-    """What of a request makes another answer where everybody is the same."""
+def _selecting(pairs: Pairs, route: Route) -> Iterator[tuple[bytes, bytes]]:
+    """The headers that select the response of a resource that is the same for all users."""
     for name, value in pairs:
         lower = name.decode("latin-1").lower()
-        if _matters(lower, route):
+        if _selects(lower, route):
             yield name, value
         elif lower == "forwarded":
-            # It is sent, and may name another host.
+            # The origin receives it, and it may name another host.
             yield name, without_hops(value)
 
 
-def _matters(name: str, route: Route) -> bool:
-    """Whether a header makes another answer where everybody is the same."""
+def _selects(name: str, route: Route) -> bool:
+    """Whether a header selects the response of a resource that is the same for all users."""
     return name in _CONDITIONS or counts(name, route)

@@ -1,260 +1,169 @@
-"""GRIP between a passage and the hub: what an origin instructs is done.
+"""GRIP between proxied exchanges and the hub: carries out the instructs of an origin.
 
-One request to the origin for each hold, and one for all identical ones (`grip_share.py`); nothing
-that is published meanwhile is missed (`grip_look.py`). A response is held by `grip_hold.py`, a
-stream goes on in `grip_stream.py`.
+One request to the origin serves each hold, and all identical ones (`coalescer.py`). A hold misses
+nothing that is published during that request (`position.py`). `hold.py` holds a response, and
+`stream.py` continues a stream.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.grip.fields import GripError
-from pushhub.grip.filters import FEATURES
-from pushhub.grip.headers import INSTRUCT, PREFIX, is_document, parse_instruct
-from pushhub.grip.held_response import HeldResponse, held
-from pushhub.grip.instruct import MAX_HOLD_BODY_BYTES, HoldMode, Instruct
+from pushhub.grip.held_response import HeldInstruct, HeldResponse
+from pushhub.grip.instruct import HoldMode
 from pushhub.grip.item import RECOVER_CHANNEL
 from pushhub.http.problem import Problem
-from pushhub.http.raw_response import RawResponse
 from pushhub.http.response import BODILESS
 from pushhub.hub.subscription import Subscription
-from pushhub.log.read import MAX_RESPONSE_BYTES
-from pushhub.origin.client.response import UpstreamResponse
 from pushhub.origin.grip.coalescer import Coalescer
 from pushhub.origin.grip.hold import ResponseHold
-from pushhub.origin.grip.link import headers as link_headers
-from pushhub.origin.grip.link import target
-from pushhub.origin.grip.position import look
+from pushhub.origin.grip.position import find_hold_position
 from pushhub.origin.grip.stream import GripResponseStream
-from pushhub.origin.headers import end_to_end, to_origin
-from pushhub.store.base import StoreError
+from pushhub.origin.grip.upstream import GripUpstream
 
 if TYPE_CHECKING:
     from pushhub.auth.grip_signature import GripKey
+    from pushhub.grip.instruct import Instruct
     from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
+    from pushhub.origin.client.response import UpstreamResponse
     from pushhub.origin.grip.coalescer import InFlight
-    from pushhub.origin.grip.position import Stand
-    from pushhub.origin.origin import Origin
+    from pushhub.origin.grip.position import HoldPosition
+    from pushhub.origin.grip.upstream import GripOrigin, LastIds
     from pushhub.origin.request import Pairs, ProxiedRequest
-    from pushhub.origin.routes import RouteMatch
 
 log = structlog.get_logger(__name__)
 
-_FEATURE = (b"Grip-Feature", ", ".join(FEATURES).encode())
-
-# As `is_instruct` has it, of the bytes: every response that passes through is looked at.
-_CONCERNS = re.compile(
-    rb"\n(?:%b|content-type:[ \t]*%b)" % (PREFIX, INSTRUCT.encode()), re.IGNORECASE
-)
-
 
 class GripGateway:
-    """What GRIP makes of passages.
+    """The holds and streams of one process.
 
     Args:
-        key: signs what the origin is asked; None sends no signature.
+        key: signs requests to the origin; None sends no signature.
         min_timeout: the shortest hold, in seconds.
-        at_once: for how many that are held the origin is asked again at one time.
+        concurrency: the number of repeated requests for holds at one time.
     """
 
     def __init__(
-        self, hub: Hub, origin: Origin, key: GripKey | None, min_timeout: int, at_once: int
+        self, hub: Hub, origin: GripOrigin, key: GripKey | None, min_timeout: int, concurrency: int
     ) -> None:
         self.hub = hub
-        self.origin = origin
-        self._key = key
-        self._min_timeout = min_timeout
-        self._turns = asyncio.Semaphore(at_once)
-        self.shares = Coalescer(hub)
+        self.spawn = origin.spawn
+        self.upstream = GripUpstream(origin, key, min_timeout)
+        self.coalescer = Coalescer(hub)
         self.holds: set[ResponseHold] = set()
-        # Where a wish to recover may have been lost, there was one.
-        self._follow = Subscription(
+        self._slots = asyncio.Semaphore(concurrency)
+        # If an order to recover may have been lost, the gateway recovers.
+        self._subscription = Subscription(
             hub, RECOVER_CHANNEL, lambda _: self._recover(), lost=self._recover
         )
 
     def open(self) -> None:
-        """Listen to what the nodes tell each other."""
-        self._follow.start()
+        """Begin to receive orders to recover."""
+        self._subscription.start()
 
     def close(self) -> None:
-        """Listen no more."""
-        self._follow.stop()
+        """Stop receiving orders to recover."""
+        self._subscription.stop()
 
-    # What a passage asks
-
-    def request(self, pairs: Pairs, last: tuple[tuple[str, str], ...] = ()) -> Pairs:
-        """The headers of a request with GRIP's own, and without those that a client sent."""
-        # Who reads headers as CGI does takes an underscore for a hyphen (RFC 3875 §4.1.18).
-        kept = tuple(pair for pair in pairs if pair[0][:5].lower() not in (PREFIX, b"grip_"))
-        added = [_FEATURE]
-        if self._key is not None:
-            added.append((b"Grip-Sig", self._key.sig()))
-        added += [(b"Grip-Last", f"{name}; last-id={item}".encode()) for name, item in last]
-        return (*kept, *added)
-
-    def concerns(self, response: UpstreamResponse) -> bool:
-        """Whether a response has anything of GRIP."""
-        return _CONCERNS.search(response.raw) is not None
-
-    def head(self, response: UpstreamResponse) -> UpstreamResponse:
-        """The response to HEAD, which is never held: without GRIP, and with the length that it says
-        a GET's has.
-
-        Raises:
-            Problem: the instruct makes no sense.
-        """
-        plain, length = _head(response), response.length
-        if is_document(plain):
-            # The document is not what the client would get, and is not here.
-            kept = tuple(
-                (name, value)
-                for name, value in plain.headers
-                if name.lower() != b"content-type" and name[:5].lower() != PREFIX
-            )
-            plain, length = RawResponse(plain.status, kept, reason=plain.reason), None
-        else:
-            try:
-                instruct = parse_instruct(plain, self._min_timeout)
-            except GripError as error:
-                raise _refused(error) from None
-            plain = plain if instruct is None else instruct.response
-        told = any(name.lower() == b"content-length" for name, _ in response.pairs)
-        line = b"content-length: %d\r\n" % length if told and length is not None else b""
-        head = UpstreamResponse(plain.opening(line), "HEAD")
-        head.link, response.link = response.link, None
-        return head
+    # Outcomes of an exchange
 
     async def outcome(
-        self,
-        found: RouteMatch,
-        asked: ProxiedRequest,
-        response: UpstreamResponse,
-        question: InFlight,
+        self, request: ProxiedRequest, response: UpstreamResponse, in_flight: InFlight
     ) -> Response | Hold | EventStream:
-        """What the client gets instead of the response.
+        """What the client gets instead of a response with an instruct.
 
         Raises:
-            Problem: the instruct makes no sense, or the log cannot be read.
+            Problem: the instruct is invalid, or the log cannot be read.
         """
-        instruct = await self.read(response)
+        instruct = await self.upstream.read_instruct(response)
         if instruct.mode is HoldMode.RESPONSE:
-            stand = await self.look(instruct, question.began)
-            if not stand.gap:
-                poll = self._poll(instruct, stand)
-                question.settle(poll)
-                return self.hold(found, asked, poll)
-            # The log does not know the item that the origin knows: what came after it, only the
-            # origin can tell.
-            question.settle(None)
-            poll = self._poll(instruct, stand)
-            hold = ResponseHold(self, found, asked, poll)
-            hold.ask(poll.last_ids())
+            position = await find_hold_position(self.hub, instruct, in_flight.began)
+            poll = _poll(instruct, position)
+            if not position.gap:
+                in_flight.settle(poll)
+                return self.hold(request, poll)
+            # The origin names an item that is not in the log: only the origin knows the items after
+            # it.
+            in_flight.settle(None)
+            hold = ResponseHold(self, request, poll)
+            hold.fetch_again(poll.last_ids())
             return hold
-        question.settle(None)
-        return self._plain(found, asked, instruct, response, question.began)
+        in_flight.settle(None)
+        return self._unheld(request, instruct, response, in_flight.began)
 
-    def hold(self, found: RouteMatch, asked: ProxiedRequest, poll: HeldResponse) -> ResponseHold:
-        """A client that waits as a poll says."""
-        hold = ResponseHold(self, found, asked, poll)
+    def hold(self, request: ProxiedRequest, poll: HeldResponse) -> ResponseHold:
+        """Hold a request with a poll."""
+        hold = ResponseHold(self, request, poll)
         hold.wait_on(poll)
         return hold
 
-    def _plain(
-        self,
-        found: RouteMatch,
-        asked: ProxiedRequest,
-        instruct: Instruct,
-        response: UpstreamResponse,
-        began: float,
+    def _unheld(
+        self, request: ProxiedRequest, instruct: Instruct, response: UpstreamResponse, began: float
     ) -> Response | EventStream:
-        """What is not held: the response itself, and, where the instruct says so, what follows."""
+        """A response that is not held, with the stream or the links that continue it."""
         if instruct.response.status in BODILESS:
             return instruct.response
-        return GripResponseStream(self, found, asked, instruct, response, began)
+        return GripResponseStream(self.hub, self.upstream, self.spawn, request, instruct, response,
+                                  began)  # fmt: skip
 
-    def _poll(self, instruct: Instruct, stand: Stand) -> HeldResponse:
-        return HeldResponse(held(instruct), stand.cursors, stand.orders, instruct.timeout)
+    # Fetches for holds
 
-    async def look(self, instruct: Instruct, began: float, *, trusted: bool = False) -> Stand:
-        """Where a hold stands.
+    def start_refetch(self, hold: ResponseHold, last_ids: LastIds) -> asyncio.Task[None]:
+        """Send the request of a hold to the origin again, and go on with the response."""
+        return self.spawn(self._refetch(hold, last_ids))
 
-        Raises:
-            Problem: the log cannot be read.
-        """
+    async def _refetch(self, hold: ResponseHold, last_ids: LastIds) -> None:
         try:
-            return await look(self.hub, instruct, began, trusted=trusted)
-        except StoreError as error:
-            raise Problem("store-unavailable", str(error)) from None
-
-    # Asking again
-
-    async def ask_again(
-        self,
-        hold: ResponseHold,
-        found: RouteMatch,
-        asked: ProxiedRequest,
-        last: tuple[tuple[str, str], ...],
-    ) -> None:
-        """Ask the origin anew for one that is held, and go on with what it says."""
-        try:
-            await self._ask_again(hold, found, asked, last)
+            await self._fetch_for(hold, last_ids)
         except Problem as problem:
             hold.complete(problem.response())
         except Exception:
             log.exception("grip.failed")
-            hold.complete(
-                Problem("internal", "pushhub made a mistake; its log has more.").response()
-            )
+            hold.complete(Problem("internal", "Internal error; see the server log.").response())
 
-    async def _ask_again(
-        self,
-        hold: ResponseHold,
-        found: RouteMatch,
-        asked: ProxiedRequest,
-        last: tuple[tuple[str, str], ...],
-    ) -> None:
-        pairs = self.request(to_origin(asked, self.origin.forwarded), last)
-        key = self.shares.key(found, asked, pairs)
-        poll = await self.shares.join(key)
+    async def _fetch_for(self, hold: ResponseHold, last_ids: LastIds) -> None:
+        request = hold.request
+        pairs = self.upstream.headers(request, last_ids)
+        key = self.coalescer.key(request, pairs)
+        poll = await self.coalescer.join(key)
         if poll is not None:
             hold.wait_on(poll)
             return
-        question = self.shares.ask(key, found, asked)
+        in_flight = self.coalescer.begin(key, request)
         response = None
         try:
-            response = await self._answered(hold, found.target + asked.target, pairs)
-            instruct = await self.read(response)
+            response = await self._get_with_retries(hold, pairs)
+            instruct = await self.upstream.read_instruct(response)
             if instruct.mode is HoldMode.RESPONSE:
-                stand = await self.look(instruct, question.began, trusted=True)
-                poll = self._poll(instruct, stand)
-                question.settle(poll)
+                position = await find_hold_position(
+                    self.hub, instruct, in_flight.began, trusted=True
+                )
+                poll = _poll(instruct, position)
+                in_flight.settle(poll)
                 hold.wait_on(poll)
             else:
-                question.settle(None)
-                told = self._plain(found, asked, instruct, response, question.began)
-                if not hold.complete(told) and isinstance(told, GripResponseStream):
-                    told.close()
+                in_flight.settle(None)
+                outcome = self._unheld(request, instruct, response, in_flight.began)
+                if not hold.complete(outcome) and isinstance(outcome, GripResponseStream):
+                    outcome.close()
         finally:
-            question.settle(None, again=True)
-            if response is not None and not response.kept:
+            in_flight.settle(None, retry=True)
+            if response is not None and not response.is_streamed:
                 response.close()
 
-    async def _answered(self, hold: ResponseHold, url: str, pairs: Pairs) -> UpstreamResponse:
-        """Ask until the origin answers, for as long as its client waits: it restarts, perhaps."""
+    async def _get_with_retries(self, hold: ResponseHold, pairs: Pairs) -> UpstreamResponse:
+        """GET until the origin responds, as long as the client waits: it may be restarting."""
         for tries in count():
             try:
-                async with self._turns:
-                    response = await self.origin.client.ask("GET", url, pairs)
+                async with self._slots:
+                    response = await self.upstream.get(hold.request, pairs)
                 break
             except Problem as problem:
                 hold.problem = problem
@@ -262,96 +171,17 @@ class GripGateway:
         hold.problem = None
         return response
 
-    def tell_gone(self, found: RouteMatch, asked: ProxiedRequest, uri: str) -> None:
-        """Tell the origin that a client has gone, as well as that can be."""
-        self.origin.keep(self._tell_gone(found, asked, uri))
-
-    async def _tell_gone(self, found: RouteMatch, asked: ProxiedRequest, uri: str) -> None:
-        try:
-            (await self.follow("POST", found, asked, asked.target, uri)).close()
-        except Problem as problem:
-            log.info("grip.gone-not-told", why=problem.detail)
-
-    async def follow(
-        self,
-        method: str,
-        found: RouteMatch,
-        asked: ProxiedRequest,
-        base: str,
-        uri: str,
-        last: tuple[tuple[str, str], ...] = (),
-    ) -> UpstreamResponse:
-        """Ask where a link leads.
-
-        Raises:
-            Problem: it leads to another server, or the origin does not answer.
-        """
-        place = target(found, asked, base, uri)
-        pairs = self.request(link_headers(to_origin(asked, self.origin.forwarded)), last)
-        body = None
-        if method == "POST":
-            # COMPAT: what knows no chunks (Python's http.server, WSGI servers) takes the end of an
-            # empty body of chunks for the next request on the connection.
-            body = b""
-            pairs = (*pairs, (b"Content-Length", b"0"))
-        return await self.origin.client.ask(method, found.target + place, pairs, body)
-
-    # Reading responses
-
-    async def read(self, response: UpstreamResponse) -> Instruct:
-        """The instruct of a response; one without GRIP is its own.
-
-        A body that has to be known is read here. Another one stays where it is.
-
-        Raises:
-            Problem: the instruct makes no sense; the sentence is for whoever wrote the origin.
-        """
-        plain = _head(response)
-        try:
-            if is_document(plain):
-                plain = plain.with_body(await read_body(response, MAX_RESPONSE_BYTES))
-            instruct = parse_instruct(plain, self._min_timeout) or Instruct(plain)
-            if instruct.mode is HoldMode.RESPONSE and not is_document(plain):
-                body = await read_body(response, MAX_HOLD_BODY_BYTES)
-                instruct = replace(instruct, response=instruct.response.with_body(body))
-        except GripError as error:
-            raise _refused(error) from None
-        return instruct
-
-    # Everybody
-
     def _recover(self) -> None:
-        self.shares.clear()
+        """Fetch again for every hold whose origin named a `prev-id`."""
+        self.coalescer.clear()
         for hold in list(self.holds):
             hold.recover()
 
-    def is_current(self, task: asyncio.Task[None]) -> bool:
-        """Whether it is this task that runs now."""
-        return asyncio.current_task() is task
-
     def __repr__(self) -> str:
-        return f"<Grip {len(self.holds)} held responses, {self.shares!r}>"
+        return f"<GripGateway {len(self.holds)} held responses, {self.coalescer!r}>"
 
 
-def _head(response: UpstreamResponse) -> RawResponse:
-    return RawResponse(response.status, end_to_end(response.pairs), reason=response.reason)
-
-
-def _refused(error: GripError) -> Problem:
-    log.warning("grip.refused", why=str(error))
-    return Problem("bad-gateway", f"The origin's instruct: {error}")
-
-
-async def read_body(response: UpstreamResponse, limit: int) -> bytes:
-    """The whole body.
-
-    Raises:
-        GripError: it has more than `limit` bytes.
-        Problem: the origin stopped in the middle of it.
-    """
-    body = bytearray()
-    while piece := await response.piece():
-        body += piece
-        if len(body) > limit:
-            raise GripError(f"a body that is held has at most {limit} bytes.")
-    return bytes(body)
+def _poll(instruct: Instruct, position: HoldPosition) -> HeldResponse:
+    return HeldResponse(
+        HeldInstruct.of(instruct), position.cursors, position.sequences, instruct.timeout
+    )

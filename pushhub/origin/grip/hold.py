@@ -1,136 +1,142 @@
-"""A client whose response is held: a poll of the hub, and what becomes of its turns."""
+"""A held response: the client's wait, from one poll of the hub to the next."""
 
 from __future__ import annotations
 
+import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from pushhub.grip.held_response import HeldResponse, Then, Turn
+from pushhub.grip.held_response import Continuation, HeldResponse, HoldAction
 from pushhub.grip.sequence import ItemSequences
 from pushhub.hub.hold import Hold
 
 if TYPE_CHECKING:
-    import asyncio
-
     from pushhub.http.problem import Problem
     from pushhub.http.response import Part, Response
     from pushhub.hub.channel_hold import ChannelHold
+    from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
-    from pushhub.origin.grip.gateway import GripGateway
+    from pushhub.origin.grip.upstream import GripUpstream, LastIds
     from pushhub.origin.request import ProxiedRequest
-    from pushhub.origin.routes import RouteMatch
 
-# An origin that is asked again is believed the second time; after so many times in one hold its
-# client is told what there is.
-MAX_ROUNDS = 8
+# The second response of the origin is trusted. After so many fetches in one hold the client gets
+# the held response.
+MAX_FETCHES = 8
+
+
+class HoldOwner(Protocol):
+    """The gateway, as a hold uses it."""
+
+    hub: Hub
+    upstream: GripUpstream
+    holds: set[ResponseHold]
+
+    def start_refetch(self, hold: ResponseHold, last_ids: LastIds) -> asyncio.Task[None]:
+        """Send the request of a hold to the origin again, and go on with the response."""
 
 
 class ResponseHold(Hold):
-    """One client's wait. It is the driver of the polls that it goes through."""
+    """One client's wait. It drives the polls that it goes through, one after the other."""
 
-    __slots__ = ("_asked", "_found", "_grip", "_leader", "_poll", "_rounds", "_task", "_until",
-                 "problem")  # fmt: skip
+    __slots__ = ("_channel_hold", "_deadline", "_fetches", "_owner", "_poll", "_task", "problem",
+                 "request")  # fmt: skip
 
-    def __init__(
-        self, grip: GripGateway, found: RouteMatch, asked: ProxiedRequest, poll: HeldResponse
-    ) -> None:
+    def __init__(self, owner: HoldOwner, request: ProxiedRequest, poll: HeldResponse) -> None:
         super().__init__()
-        self._grip = grip
-        self._found = found
-        self._asked = asked
-        self._leader: ChannelHold | None = None
+        self._owner = owner
+        self.request = request
+        self._channel_hold: ChannelHold | None = None
         self._task: asyncio.Task[None] | None = None
-        self._rounds = 0
+        self._fetches = 0
         self._poll = poll
-        self._until = grip.hub.now() + poll.held.instruct.timeout
+        self._deadline = owner.hub.now() + poll.held.instruct.timeout
         self.problem: Problem | None = None
-        """Why the origin does not answer, while it is asked again."""
-        grip.holds.add(self)
+        """The error of the origin, while the request is sent again."""
+        owner.holds.add(self)
 
     def wait_on(self, poll: HeldResponse) -> None:
-        """Wait as long as the instruct says, from now on."""
+        """Wait on a new poll, for the timeout of its instruct from now on."""
         self._task = None
         if self.done:
             return
-        self._stand_up()
-        self._until = self._grip.hub.now() + poll.held.instruct.timeout
-        self._hold(poll)
+        self._leave_channels()
+        self._deadline = self._owner.hub.now() + poll.held.instruct.timeout
+        self._continue_with(poll)
 
-    def _hold(self, poll: HeldResponse) -> None:
+    def _continue_with(self, poll: HeldResponse) -> None:
         self._poll = poll
-        self._follow(poll)
+        self._park(poll)
 
-    def _follow(self, poll: HeldResponse) -> None:
-        step = self._grip.hub.hold(poll)
-        if isinstance(step, Turn):
-            self._turn(step)
+    def _park(self, poll: HeldResponse) -> None:
+        step = self._owner.hub.hold(poll)
+        if isinstance(step, Continuation):
+            self._continue(step)
         elif isinstance(step, Hold):
-            self._leader = step
+            self._channel_hold = step
             step.attach(self)
         else:
             self.complete(step)
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
-        """The poll has come to an end."""
-        self._leader = None
-        if isinstance(reply, Turn):
-            self._turn(reply)
-        elif self.problem is not None and not self._grip.hub.draining:
-            # Nobody could say whether there is something new.
+        """The poll has ended."""
+        self._channel_hold = None
+        if isinstance(reply, Continuation):
+            self._continue(reply)
+        elif self.problem is not None and not self._owner.hub.draining:
+            # The origin does not respond, so it is not known whether the resource has changed.
             self.complete(self.problem.response())
         else:
             self.complete(reply)
 
-    def _stand_up(self) -> None:
-        leader, self._leader = self._leader, None
-        if leader is not None:
-            leader.drop()
+    def _leave_channels(self) -> None:
+        channel_hold, self._channel_hold = self._channel_hold, None
+        if channel_hold is not None:
+            channel_hold.drop()
 
-    def _turn(self, turn: Turn) -> None:
-        if turn.then is Then.WAIT:
-            assert turn.poll is not None
-            left = self._until - self._grip.hub.now()
-            windows = [order.window for order in turn.poll.orders.values() if order.parked]
+    def _continue(self, step: Continuation) -> None:
+        if step.action is HoldAction.WAIT:
+            assert step.poll is not None
+            left = self._deadline - self._owner.hub.now()
+            windows = [each.window for each in step.poll.sequences.values() if each.parked]
             if left <= 0:
-                self.complete(turn.poll.held.instruct.response)
+                self.complete(step.poll.held.instruct.response)
             elif windows and min(windows) < left:
-                self._hold(turn.poll.for_seconds(max(1, math.ceil(min(windows))), window=True))
+                seconds = max(1, math.ceil(min(windows)))
+                self._continue_with(step.poll.for_seconds(seconds, window=True))
             else:
-                self._hold(turn.poll.for_seconds(max(1, math.ceil(left))))
+                self._continue_with(step.poll.for_seconds(max(1, math.ceil(left))))
         else:
-            self.ask(turn.last)
+            self.fetch_again(step.last_ids)
 
-    def ask(self, last: tuple[tuple[str, str], ...]) -> None:
-        """Ask the origin again, and go on with what it says."""
-        self._rounds += 1
-        if self._asked.method != "GET" or self._rounds > MAX_ROUNDS:
-            # What is not safe is not sent again without asking the client (RFC 9110 §9.2.1).
+    def fetch_again(self, last_ids: LastIds) -> None:
+        """Send the request to the origin again, and go on with the response."""
+        self._fetches += 1
+        if self.request.method != "GET" or self._fetches > MAX_FETCHES:
+            # An unsafe method is not repeated without the client (RFC 9110 §9.2.1).
             self.complete(self._poll.held.instruct.response)
             return
-        # Whatever the origin does, the wait ends in time, or with a drain.
-        left = max(1, math.ceil(self._until - self._grip.hub.now()))
-        self._follow(HeldResponse(self._poll.held, {}, ItemSequences(), left))
+        # The wait ends in time, or with a drain, even if the origin does not respond.
+        left = max(1, math.ceil(self._deadline - self._owner.hub.now()))
+        self._park(HeldResponse(self._poll.held, {}, ItemSequences(), left))
         if self.done:
             return
-        self._task = self._grip.origin.keep(
-            self._grip.ask_again(self, self._found, self._asked, last)
-        )
+        self._task = self._owner.start_refetch(self, last_ids)
 
     def recover(self) -> None:
-        """Somebody says that news may be lost: ask again, if the origin named what it knows."""
-        last = self._poll.last_ids()
-        if self.done or self._task is not None or not last:
+        """Items may be lost: fetch again, if the origin named a `prev-id`."""
+        last_ids = self._poll.last_ids()
+        if self.done or self._task is not None or not last_ids:
             return
-        self._stand_up()
-        self.ask(last)
+        self._leave_channels()
+        self.fetch_again(last_ids)
 
     @property
     def waits(self) -> bool:
         return True
 
     def hurry(self) -> bool:
-        leader = self._leader
-        if leader is None or leader.at is None:
+        channel_hold = self._channel_hold
+        if channel_hold is None or channel_hold.at is None:
             # The log is being read.
             return False
         self.complete(self._poll.held.instruct.response)
@@ -140,15 +146,15 @@ class ResponseHold(Hold):
         if not self.done:
             gone = self._poll.held.instruct.gone
             if gone is not None:
-                self._grip.tell_gone(self._found, self._asked, gone)
+                self._owner.upstream.notify_gone(self.request, gone)
         super().drop()
 
     def release(self, reply: Response | Part | EventStream | None) -> None:
-        self._grip.holds.discard(self)
-        self._stand_up()
+        self._owner.holds.discard(self)
+        self._leave_channels()
         task, self._task = self._task, None
-        if task is not None and not self._grip.is_current(task):
+        if task is not None and asyncio.current_task() is not task:
             task.cancel()
 
     def __repr__(self) -> str:
-        return f"<ResponseHold {self._asked.target} {self._leader!r}>"
+        return f"<ResponseHold {self.request.target} {self._channel_hold!r}>"

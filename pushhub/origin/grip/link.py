@@ -1,8 +1,7 @@
-"""The links of an instruct: where they lead, and the requests that follow them.
+"""The links of an instruct: their targets, and the headers of the requests that follow them.
 
-A link is an origin's word about what pushhub is to ask next, so it must not lead pushhub to anybody
-else (CWE-918): only to the origin of its own route, named by that address or by the host that the
-client asked for.
+An origin decides by a link which URL pushhub requests next. So a link may lead only to the origin
+of its own route (CWE-918), named by that address or by the host of the client's request.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from pushhub.http.problem import Problem
 
 if TYPE_CHECKING:
     from pushhub.origin.request import Pairs, ProxiedRequest
-    from pushhub.origin.routes import RouteMatch
 
 _PORTS = {"http": 80, "https": 443}
 
-# What belongs to the first request and its answer alone: what a link gives is appended to the body
-# that was begun, so it may be neither a part of something nor packed in another way.
-_OWN = frozenset(
+# Headers of the first request alone. The response of a link is appended to the body that was begun,
+# so it may be neither a range nor in another content coding.
+_FIRST_ONLY = frozenset(
     {
         b"accept-encoding",
         b"content-length",
@@ -38,23 +36,23 @@ _OWN = frozenset(
 )
 
 
-def target(found: RouteMatch, asked: ProxiedRequest, base: str, uri: str) -> str:
-    """Where a link leads: a path and query of the route's own origin.
+def link_target(request: ProxiedRequest, base: str, uri: str) -> str:
+    """The target of a link: a path and query of the route's own origin.
 
     Args:
-        base: the target that the instruct came from.
+        base: the target of the request whose response has the instruct.
         uri: the link, absolute or relative to it.
 
     Raises:
-        Problem: 502, it leads elsewhere.
+        Problem: 502, the link leads to another server.
     """
     try:
-        parts = urlsplit(urljoin(found.target + base, uri))
-        place = (parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme))
-        own = urlsplit(found.target)
-        known = (own.scheme, own.hostname, own.port or _PORTS.get(own.scheme))
-        host = asked.headers.get("host", "").lower()
-        if place != known and not (parts.scheme in _PORTS and host and parts.netloc == host):
+        parts = urlsplit(urljoin(request.match.target + base, uri))
+        server = (parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme))
+        own = urlsplit(request.match.target)
+        own_server = (own.scheme, own.hostname, own.port or _PORTS.get(own.scheme))
+        host = request.headers.get("host", "").lower()
+        if server != own_server and not (parts.scheme in _PORTS and host and parts.netloc == host):
             raise ValueError
     except ValueError:
         raise Problem(
@@ -64,8 +62,8 @@ def target(found: RouteMatch, asked: ProxiedRequest, base: str, uri: str) -> str
     return f"{path}?{parts.query}" if parts.query else path
 
 
-def headers(pairs: Pairs) -> Pairs:
-    """The headers of a request that follows a link: the client's, without what was about its own
-    request only.
+def link_headers(pairs: Pairs) -> Pairs:
+    """The headers of a request that follows a link: the client's, without those that concern its
+    first request alone.
     """
-    return tuple(pair for pair in pairs if pair[0].lower() not in _OWN)
+    return tuple(pair for pair in pairs if pair[0].lower() not in _FIRST_ONLY)

@@ -1,19 +1,20 @@
-"""Where the channels of a hold stand, before it waits: read once, and answered at once.
+"""The position of a hold in its channels: found once, before the hold waits.
 
-How a hold of GRIP misses nothing that is published while its origin is being asked, although nobody
-knows its channels before the origin has answered:
+A hold misses nothing that is published during the request to its origin, although its channels are
+only known from the response:
 
-1. The passage notes the time, on this machine, before it asks the origin (`Grip.mark`).
-2. When the instruct is there, the recent end of each of its channels is read from the log, together
-   with the time by the clock that gave the events theirs. So the noted time is known by that clock,
-   never too late, and too early by no more than asking took: a round trip to Redis, and nothing on
-   the other stores. Events have whole milliseconds, so one of the same millisecond may come again.
-3. What stands in the log with a later time may be missing from the origin's answer, and is behind
-   the hold's position; what is older is in the answer (`grip/sequence.py`). With a `prev-id`
-   the position is exact.
+1. The exchange records the time on this machine before it sends the request (`InFlight.began`).
+2. When the instruct has come, the recent end of each of its channels is read from the log, together
+   with the time of the clock that stamped the events. So the recorded time is known by that clock:
+   never too late, and too early by no more than the reading took, which is a round trip to Redis
+   and nothing on the other stores. Events have whole milliseconds, so one of the same millisecond
+   may come again.
+3. Events in the log with a later time may be missing from the origin's response, and are behind the
+   hold's position; older events are in the response (`grip/sequence.py`). With a `prev-id` the
+   position is exact.
 4. From that position the hold is an ordinary poll of the hub: registered, then read, then parked.
 
-Nothing of this asks the origin again, and it is the same on every store and every node.
+No step sends another request to the origin, and all steps are the same on every store and node.
 """
 
 from __future__ import annotations
@@ -22,23 +23,24 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from pushhub.grip.sequence import ItemSequence, ItemSequences, SequencePosition, stand
+from pushhub.grip.sequence import ItemSequence, ItemSequences, SequencePosition, find_position
+from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.log.read import Gap, Page, Read
 from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
+from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from pushhub.grip.instruct import Instruct
-    from pushhub.http.problem import Problem
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
 
 
-class HoldPosition:
-    """A poll of many channels' recent events, which keeps what it read."""
+class RecentEventsPoll:
+    """A poll of the recent events of several channels, which keeps what it read."""
 
     __slots__ = ("problem", "reads", "results")
 
@@ -56,18 +58,18 @@ class HoldPosition:
         return Part(b"")
 
     def position(self, channel: str, read: Read) -> Cursor:
-        raise AssertionError("a look never waits")
+        raise AssertionError("this poll never waits")
 
     def empty(self, at: Positions, hint: Hint) -> Part:
-        raise AssertionError("a look never waits")
+        raise AssertionError("this poll never waits")
 
     def error(self, problem: Problem) -> Part:
         self.problem = problem
         return Part(b"")
 
 
-class _Seen:
-    """Waits for a look to be over."""
+class _PollWaiter:
+    """The driver that waits for the end of a `RecentEventsPoll`."""
 
     __slots__ = ("future",)
 
@@ -79,50 +81,64 @@ class _Seen:
             self.future.set_result(None)
 
 
-class Stand:
-    """Where a hold stands in all its channels."""
+class HoldPosition:
+    """The cursors and the item sequences of a hold, by channel.
 
-    __slots__ = ("cursors", "gap", "orders")
+    A `gap` says that the origin names an item that is not in the log.
+    """
 
-    def __init__(self, standings: Mapping[str, SequencePosition]) -> None:
-        self.cursors = {name: one.cursor for name, one in standings.items()}
-        self.orders = ItemSequences(
-            {name: ItemSequence(one.known) for name, one in standings.items()}
+    __slots__ = ("cursors", "gap", "sequences")
+
+    def __init__(self, positions: Mapping[str, SequencePosition]) -> None:
+        self.cursors = {name: each.cursor for name, each in positions.items()}
+        self.sequences = ItemSequences(
+            {name: ItemSequence(each.seen) for name, each in positions.items()}
         )
-        self.gap = any(one.gap for one in standings.values())
+        self.gap = any(each.gap for each in positions.values())
 
 
-async def look(hub: Hub, instruct: Instruct, began: float, *, trusted: bool) -> Stand:
-    """Find out where a hold stands.
+async def find_hold_position(
+    hub: Hub, instruct: Instruct, began: float, *, trusted: bool = False
+) -> HoldPosition:
+    """Find the position of a hold.
 
     Args:
-        began: when its origin was asked, in the loop's seconds.
-        trusted: whether the origin was asked again already.
+        began: when the request was sent to the origin, on the hub's clock.
+        trusted: whether this is the position after a repeated request.
 
     Raises:
-        StoreError, Problem: the log cannot be read.
+        Problem: the log cannot be read.
     """
+    try:
+        return await _find(hub, instruct, began, trusted=trusted)
+    except StoreError as error:
+        raise Problem("store-unavailable", str(error)) from None
+
+
+async def _find(hub: Hub, instruct: Instruct, began: float, *, trusted: bool) -> HoldPosition:
     if not instruct.subscriptions:
-        return Stand({})
-    poll = HoldPosition([one.channel for one in instruct.subscriptions])
+        return HoldPosition({})
+    poll = RecentEventsPoll([each.channel for each in instruct.subscriptions])
     step = hub.hold(poll)
-    seen = _Seen()
+    waiter = _PollWaiter()
     if not isinstance(step, Response | Part):
-        step.attach(seen)
+        step.attach(waiter)
     now = await hub.store.time()
-    # By the store's clock, and not later than it was: asking took some of the time since.
-    asked = math.floor(now - (hub.now() - began) * 1000)
+    # By the store's clock, and not later than the request: reading that clock took some time.
+    sent = math.floor(now - (hub.now() - began) * 1000)
     if not isinstance(step, Response | Part):
         try:
-            await seen.future
+            await waiter.future
         finally:
             step.drop()
     if poll.problem is not None:
         raise poll.problem
-    return Stand(
+    return HoldPosition(
         {
-            one.channel: stand(one, _page(poll.results[one.channel]), asked, trusted=trusted)
-            for one in instruct.subscriptions
+            each.channel: find_position(
+                each, _page(poll.results[each.channel]), sent, trusted=trusted
+            )
+            for each in instruct.subscriptions
         }
     )
 

@@ -1,6 +1,7 @@
-"""What a client says it has, in the terms of the API that it polls: is this new to it?
+"""The conditions of a waiting request: which representations are new to its client.
 
-An API without conditions cannot be waited on: there "changed since when?" has no answer.
+A condition is a validator, a cursor or a version, as the polled API uses it. A request without one
+cannot wait: "changed since when?" has no answer.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ if TYPE_CHECKING:
 
 
 class WaitCondition(Protocol):
-    """Equal conditions are met by the same representations."""
+    """What a client has. For equal conditions the same representations are new."""
 
     def is_new(self, representation: Representation) -> bool:
-        """Whether the client does not have it."""
+        """Whether the client does not have this representation."""
 
     def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """`If-None-Match`: the tags as `parse_tags` reads them."""
+    """`If-None-Match`: the entity tags as `parse_tags` reads them."""
 
     tags: frozenset[str]
 
     def is_new(self, representation: Representation) -> bool:
-        # `*` is any representation of the resource; an error is none (RFC 9110 §13.1.2).
+        # `*` matches any representation of the resource; an error is none (RFC 9110 §13.1.2).
         if not representation.succeeded:
             return representation.tag not in self.tags
         return ANY not in self.tags and representation.tag not in self.tags
@@ -42,8 +43,8 @@ class Tags:
 
 @dataclass(frozen=True, slots=True)
 class Modified:
-    """`If-Modified-Since`: seconds since 1970. A representation without `Last-Modified` is new to
-    everybody, as the origin itself would say.
+    """`If-Modified-Since`: seconds since 1970. A representation without `Last-Modified` is always
+    new, as it is at the origin itself.
     """
 
     since: float
@@ -64,7 +65,7 @@ def modified_at(representation: Representation) -> float | None:
 @dataclass(frozen=True, slots=True)
 class Since:
     """`?since=CURSOR`: nothing is new while the body's list is empty, or its next cursor is the
-    same. `items` and `next` are where the body has them, as `meta.next`.
+    same. `items` and `next` are the paths of both in the body, such as `meta.next`.
     """
 
     cursor: str
@@ -78,8 +79,8 @@ class Since:
             return True
         body = _parsed(representation.body)
         if self.items is not None:
-            found = _at(body, self.items)
-            return not isinstance(found, list) or bool(found)
+            items = _at(body, self.items)
+            return not isinstance(items, list) or bool(items)
         if self.next is not None:
             return _text(_at(body, self.next)) != self.cursor
         return bool(body)
@@ -87,7 +88,7 @@ class Since:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version in the body, which the client names in its query. `field` is where it is."""
+    """A version that the client names in its query. `field` is its path in the body."""
 
     version: str
     field: str
@@ -108,7 +109,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _at(body: Any, path: str) -> Any:
-    """The member at a dotted path; None where there is none."""
+    """The member at a dotted path; None if it is missing."""
     for name in path.split("."):
         if not isinstance(body, dict):
             return None
@@ -117,5 +118,5 @@ def _at(body: Any, path: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A cursor as a query has it: a text as it is, everything else as JSON."""
+    """A cursor as it stands in a query: a string as it is, any other value as JSON."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()

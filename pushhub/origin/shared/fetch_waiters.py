@@ -1,8 +1,9 @@
-"""Requests that wait for a look at their resource, before it is known what becomes of them."""
+"""Requests that wait for one fetch of their resource."""
 
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from pushhub.http.response import Response
@@ -16,86 +17,101 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.representation import Representation
 
-    Verdict = Representation | Problem | Response | bool | None
-    """A representation to answer with; True to park; False to pass through; a refusal; the answer
-    that the request's hold was completed with; or None, its wait has ended.
+
+class WaiterDecision(Enum):
+    """The result of a fetch for a request that gets no response from it."""
+
+    PARK = "park"
+    """The client has the newest representation, and waits for the next change."""
+    PASS = "pass"
+    """The response cannot be shared: the request passes through."""
+    TIMEOUT = "timeout"
+    """The wait has ended before the origin responded."""
+
+
+if TYPE_CHECKING:
+    FetchOutcome = Representation | Problem | Response | WaiterDecision
+    """A representation to respond with, an error, the response that the request's hold was
+    completed with, or a decision.
     """
 
 
 class FetchWaiter:
-    """A request that waits for a look of at least this number. Without `condition` it takes
-    whatever there is. It drives the request's hold for as long, and is on the hub's wheel, if the
-    request may wait for so long only.
+    """A request that waits for a fetch of at least the number `fetch`.
+
+    Without a `condition` any representation is new to it. A waiter drives the request's hold
+    meanwhile. If the request waits for a bounded time, the waiter is an entry of the hub's wheel.
     """
 
-    __slots__ = ("_hub", "condition", "decided", "number", "reply", "tick")
+    __slots__ = ("_hub", "condition", "fetch", "outcome", "reply", "tick")
 
-    def __init__(self, hub: Hub, condition: WaitCondition | None, number: int) -> None:
+    def __init__(self, hub: Hub, condition: WaitCondition | None, fetch: int) -> None:
         self._hub = hub
         self.condition = condition
-        self.number = number
+        self.fetch = fetch
         self.reply: Response | None = None
-        """What its hold was completed with."""
+        """The response that its hold was completed with."""
         self.tick = OFF
-        self.decided: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self.outcome: asyncio.Future[FetchOutcome] = asyncio.get_running_loop().create_future()
 
-    def decide(self, verdict: Verdict) -> None:
-        """Say what becomes of it; once."""
-        if not self.decided.done():
-            self.decided.set_result(verdict)
+    def resolve(self, outcome: FetchOutcome) -> None:
+        """Set the outcome; the first one counts."""
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
 
     def expire(self) -> None:
-        """Its wait has ended, and the origin has not answered."""
-        self.decide(None)
+        """The wait has ended, and the origin has not responded."""
+        self.resolve(WaiterDecision.TIMEOUT)
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
-        """The hold was completed. An error says that the origin has not answered yet: until the
-        wait has ended, which was shortened at random, it still may.
+        """The hold was completed. An error says that the origin has not responded yet. The hub
+        ends holds early by a random part of the wait, and the origin may still respond in it.
         """
-        assert isinstance(reply, Response), "a wait on a resource has one answer"
+        assert isinstance(reply, Response), "a wait on a resource has one response"
         self.reply = reply
         if reply.status < 500 or not self.tick or self._hub.draining:
-            self.decide(reply)
+            self.resolve(reply)
 
 
 class FetchWaiters:
-    """Those of one resource."""
+    """The waiters of one resource."""
 
-    __slots__ = ("_takers",)
+    __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self._takers: dict[FetchWaiter, None] = {}
+        self._waiters: dict[FetchWaiter, None] = {}
 
-    def add(self, taker: FetchWaiter) -> None:
-        """Have it wait."""
-        self._takers[taker] = None
+    def add(self, waiter: FetchWaiter) -> None:
+        """Include a waiter in the next outcome."""
+        self._waiters[waiter] = None
 
-    def remove(self, taker: FetchWaiter) -> None:
-        """It waits no longer: it was decided, or its client has disconnected."""
-        self._takers.pop(taker, None)
+    def remove(self, waiter: FetchWaiter) -> None:
+        """Drop a waiter: it has its outcome, or its client has disconnected."""
+        self._waiters.pop(waiter, None)
 
-    def found(self, number: int, representation: Representation) -> None:
-        """A look has found this: tell those for whom it is new enough."""
-        for taker in list(self._takers):
-            if taker.condition is not None and not taker.condition.is_new(representation):
-                # Looked at before or after it came: it has this, and hears of what comes.
-                verdict: Verdict = True
-            elif number >= taker.number:
-                verdict = representation
+    def fetched(self, number: int, representation: Representation) -> None:
+        """Resolve the waiters for which the fetch of this number is recent enough."""
+        for waiter in list(self._waiters):
+            if waiter.condition is not None and not waiter.condition.is_new(representation):
+                # Whether the fetch began before or after the request: the client has this
+                # representation, and its hold receives the next one.
+                outcome: FetchOutcome = WaiterDecision.PARK
+            elif number >= waiter.fetch:
+                outcome = representation
             else:
                 continue
-            self.remove(taker)
-            taker.decide(verdict)
+            self.remove(waiter)
+            waiter.resolve(outcome)
 
-    def all(self, verdict: Verdict) -> None:
-        """Tell everybody the same."""
-        takers, self._takers = self._takers, {}
-        for taker in takers:
-            taker.decide(verdict)
+    def resolve_all(self, outcome: FetchOutcome) -> None:
+        """Give every waiter the same outcome."""
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters:
+            waiter.resolve(outcome)
 
-    def overdue(self, number: int) -> bool:
-        """Whether a look of this number should have decided one that still waits."""
-        return any(taker.number <= number for taker in self._takers)
+    def is_overdue(self, number: int) -> bool:
+        """Whether a fetch of this number should have resolved one that still waits."""
+        return any(waiter.fetch <= number for waiter in self._waiters)
 
     def __len__(self) -> int:
-        return len(self._takers)
+        return len(self._waiters)

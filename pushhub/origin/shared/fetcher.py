@@ -1,4 +1,4 @@
-"""One look at a resource: ask the origin for it whole, and say whether it can be shared."""
+"""A shared fetch: one conditional GET at the origin, and whether its response can be shared."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pushhub.origin.shared.representation import MAX_BODY_BYTES, Representation
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
     from pushhub.origin.client.pool import OriginClient
-    from pushhub.origin.headers import Manner
+    from pushhub.origin.headers import ForwardedStyle
     from pushhub.origin.request import Pairs
     from pushhub.origin.shared.key import Key
 
-# A look is nobody's request: it is made for all who share its key.
-_WHO = (b"User-Agent", b"pushhub")
+# A fetch serves all clients that share its key, so it names none of their user agents.
+_USER_AGENT = (b"User-Agent", b"pushhub")
 
 # Longer than any maintenance page asks for; an operator who means hours turns the route off.
 MAX_RETRY_AFTER = 300.0
@@ -30,121 +30,127 @@ MAX_RETRY_AFTER = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What the origin has now. `vary` are the headers that it varies by."""
+    """A representation that can be shared. `vary` are the headers that it varies by."""
 
-    result: ClassVar = "found"
+    label: ClassVar = "found"
     representation: Representation
     vary: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The origin has what we had: 304."""
+    """304: the representation that was known is still current."""
 
-    result: ClassVar = "unchanged"
+    label: ClassVar = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
-    """This can be given to nobody else, for a reason that the log and `routes check` tell."""
+class Unshareable:
+    """A response for one client only. The log and `routes check` print the `reason`."""
 
-    result: ClassVar = "alone"
+    label: ClassVar = "alone"
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class FetchFailed:
-    """The origin could not say: a 5xx or a 429, or no answer at all."""
+    """A 5xx or a 429, or no response at all."""
 
-    result: ClassVar = "failed"
+    label: ClassVar = "failed"
     problem: Problem | None
     representation: Representation | None = None
     retry_after: float = 0.0
 
 
-Look = Fetched | Unchanged | Alone | FetchFailed
+FetchResult = Fetched | Unchanged | Unshareable | FetchFailed
 
 
 class Fetcher:
-    """Looks of one process at its origins, of which so many are under way at one time."""
+    """The shared fetches of one process, of which at most `concurrency` run at a time."""
 
-    def __init__(self, client: OriginClient, manner: Manner, at_once: int) -> None:
+    def __init__(self, client: OriginClient, style: ForwardedStyle, concurrency: int) -> None:
         self._client = client
-        self._manner = manner
-        self._turns = asyncio.Semaphore(at_once)
+        self._style = style
+        self._slots = asyncio.Semaphore(concurrency)
         self.results = {"found": 0, "unchanged": 0, "alone": 0, "failed": 0}
-        """How many looks came to what."""
+        """Fetches by their result."""
 
-    async def look(self, key: Key, pairs: Pairs, known: Representation | None) -> Look:
-        """Ask for what `key` names, with the headers that `pairs` gave."""
-        if known is not None and not known.ours and (etag := known.header(b"etag")):
+    async def fetch(self, key: Key, pairs: Pairs, known: Representation | None) -> FetchResult:
+        """GET the resource of a key with the headers of `headers_for`; conditionally, if a
+        representation with the origin's own validator is known.
+        """
+        if known is not None and not known.has_generated_tag and (etag := known.header(b"etag")):
             pairs = (*pairs, (b"If-None-Match", etag))
         if key.codings:
             pairs = (*pairs, (b"Accept-Encoding", key.codings.encode()))
-        look: Look
-        async with self._turns:
+        result: FetchResult
+        async with self._slots:
             try:
-                look = await self._ask(key, pairs, known)
+                result = await self._fetch(key, pairs, known)
             except Problem as problem:
-                look = FetchFailed(problem)
-        self.results[look.result] += 1
-        return look
+                result = FetchFailed(problem)
+        self.results[result.label] += 1
+        return result
 
-    async def _ask(self, key: Key, pairs: Pairs, known: Representation | None) -> Look:
-        response = await self._client.ask("GET", key.url, pairs)
+    async def _fetch(self, key: Key, pairs: Pairs, known: Representation | None) -> FetchResult:
+        response = await self._client.request("GET", key.url, pairs)
         try:
             if response.status == 304 and known is not None:
                 return Unchanged()
             body = bytearray()
-            while piece := await response.piece():
+            while piece := await response.read():
                 body += piece
                 if len(body) > MAX_BODY_BYTES:
-                    return Alone(f"it is larger than {MAX_BODY_BYTES} bytes")
+                    return Unshareable(f"it is larger than {MAX_BODY_BYTES} bytes")
         finally:
             response.close()
         headers, failed = end_to_end(response.pairs), response.status >= 500
         if failed or response.status == 429:
-            # All who ask hear of it, and a cookie is for one client.
+            # All waiting clients get the error, and a cookie is for one client.
             headers = tuple(pair for pair in headers if pair[0].lower() != b"set-cookie")
             error = Representation(response.status, response.reason, headers, bytes(body))
             return FetchFailed(None, error, _retry_after(error))
-        found = Representation(response.status, response.reason, headers, bytes(body))
-        vary = shared(headers, personal=key.personal)
-        if not isinstance(vary, str) and not found.fits:
+        representation = Representation(response.status, response.reason, headers, bytes(body))
+        vary = shareable_vary(headers, personal=key.personal)
+        if not isinstance(vary, str) and not representation.fits:
             vary = "its headers are larger than 16 KiB"
-        return Alone(vary) if isinstance(vary, str) else Fetched(found, vary)
+        return Unshareable(vary) if isinstance(vary, str) else Fetched(representation, vary)
 
-    def pairs(self, key: Key, asked: ProxiedRequest) -> Pairs:
-        """The headers of a look at what `key` names: those of the request that are part of the key,
-        and ours. It names no client, since it is for all of them.
+    def headers_for(self, key: Key, request: ProxiedRequest) -> Pairs:
+        """The headers of a fetch: those of the request that are part of the key, and pushhub's own.
+        They name no client, because the fetch serves all of them.
         """
         names = {*(name.encode("latin-1") for name in key.names), b"host"}
-        kept = tuple(pair for pair in asked.pairs if pair[0].lower() in names)
+        kept = tuple(pair for pair in request.pairs if pair[0].lower() in names)
         if b"user-agent" not in names:
-            kept += (_WHO,)
-        look = ProxiedRequest("GET", asked.target, kept, trusted=asked.trusted, scheme=asked.scheme)
-        return to_origin(look, self._manner)
+            kept += (_USER_AGENT,)
+        fetch = ProxiedRequest(
+            "GET", request.target, kept, trusted=request.trusted, scheme=request.scheme
+        )
+        return to_origin(fetch, self._style)
 
 
-def shared(headers: Headers, *, personal: bool) -> frozenset[str] | str:
-    """What a response varies by, if it may be given to all who ask for the same; or why not, as the
-    end of a sentence (RFC 9111 §3). `personal` is whether they all say that they are the same one.
+def shareable_vary(headers: Headers, *, personal: bool) -> frozenset[str] | str:
+    """The headers that a response varies by, if all clients with the same request may share it.
+    Else the reason why not, as the end of a sentence (RFC 9111 §3). `personal` says that all of
+    these clients name the same user.
     """
-    said: dict[bytes, bytes] = {}
+    values: dict[bytes, bytes] = {}
     for name, value in headers:
-        said[name.lower()] = said.get(name.lower(), b"") + value.lower() + b","
-    vary = vary_of(said.get(b"vary", b"").decode("latin-1"))
+        values[name.lower()] = values.get(name.lower(), b"") + value.lower() + b","
+    vary = vary_of(values.get(b"vary", b"").decode("latin-1"))
     if vary is None:
         return "'Vary: *' says that no two requests are alike"
-    if b"set-cookie" in said:
+    if b"set-cookie" in values:
         return "it sets a cookie, which is for one client"
-    if not personal and "private" in directives(said.get(b"cache-control", b"").decode("latin-1")):
+    cache_control = values.get(b"cache-control", b"").decode("latin-1")
+    if not personal and "private" in directives(cache_control):
         return "it is private, and no header says for whom"
     return vary
 
 
 def _retry_after(representation: Representation) -> float:
-    """For how many seconds the origin asks to be left alone (RFC 9110 §10.2.3)."""
+    """The seconds of `Retry-After` (RFC 9110 §10.2.3), bounded; 0 without it."""
     text = (representation.header(b"retry-after") or b"").decode("latin-1").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:6]), MAX_RETRY_AFTER)

@@ -1,11 +1,10 @@
-"""Which requests are for the same resource: same URL, same headers, same person.
+"""The identity of a shared resource: same URL, same headers, same user.
 
-A look is made for all who share its key, so it is sent nothing else of the request that caused it:
-who could slip a header into a look that others do not send would have them read the answer to it
-(cache poisoning, CWE-349), and a credential that is not in the key would have them read what is not
-theirs. So every header counts, and is sent, but for those that say nothing of the resource
-(`_NOISE`), which are not. `Authorization` and `Cookie` count unless the route says that its
-resources are the same for everybody.
+GETs that opt in are grouped by URL and by all headers except a fixed ignore list (`_IGNORED`). The
+shared fetch sends only those headers. So no client can add a header to a fetch whose response
+others read (cache poisoning, CWE-349), and no client reads a response to the credentials of
+another one. `Authorization` and `Cookie` are part of the identity, unless the route says that its
+resources are the same for all users.
 """
 
 from __future__ import annotations
@@ -15,33 +14,31 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from pushhub.http.accept import accepted_codings
-from pushhub.origin.shared.wait_request import without_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pushhub.origin.request import ProxiedRequest
-    from pushhub.origin.routes import RouteMatch
     from pushhub.settings.origin import Route
 
-# Pushhub's own channels are out of everybody's reach.
+# Clients cannot name channels with this prefix.
 CHANNEL_PREFIX = "$origin:"
 
-# Codings that origins know; in any other the body comes as it is.
+# Codings that origins use; with any other the body comes as it is.
 _CODINGS = ("br", "deflate", "gzip", "zstd")
 
-# What a response may vary by without our minding: `Accept-Encoding` is in every key, the wish is
-# taken off.
-_OURS = frozenset({"accept-encoding", "prefer", "wait", "if-none-match"})
+# A response may vary by these: `Accept-Encoding` is part of every key, and the fetch has none of
+# the others.
+_HANDLED = frozenset({"accept-encoding", "prefer", "wait", "if-none-match"})
 
-# What says nothing of the resource:
-_NOISE = re.compile(
-    # what one client said for itself, its conditions, a part, a wish;
+# Headers that are no part of the identity, because they do not describe the resource:
+_IGNORED = re.compile(
+    # the client's own: conditions, a range, preferences;
     r"if-.*|cache-control|pragma|range|prefer|wait|accept-encoding|expect|content-type|max-forwards"
-    # what is for one connection (RFC 9110 §7.6.1), and the host, which is in every key;
+    # headers of one connection (RFC 9110 §7.6.1), and Host, which is part of every key;
     r"|host|keep-alive|proxy-connection|te|transfer-encoding|upgrade"
-    # of which software a request is, from whom and which way, and its number. It is another with
-    # each client; where a `Vary` names it, it counts all the same.
+    # the software, the address and the path of a request, and its id. They differ with each
+    # client; a `Vary` that names one makes it count nevertheless.
     r"|user-agent|referer|from|dnt|save-data|priority|upgrade-insecure-requests|sec-.*"
     r"|via|forwarded|x-forwarded-for|x-real-ip|(?:true|x|x-cluster|fastly)-client-ip|cdn-loop|cf-.*"
     r"|x-request-(?:id|start)|x-correlation-id|traceparent|tracestate|baggage|b3|sentry-trace"
@@ -49,48 +46,54 @@ _NOISE = re.compile(
     r"|x-(?:b3|amzn|datadog|envoy)-.*"
 )
 
-# What a proxy says of what its client asked for; the origin is told it if the proxy is ours.
-_SAID = frozenset({"x-forwarded-host", "x-forwarded-proto"})
+# The host and scheme of a proxy's client; the origin receives them from trusted proxies.
+_FROM_PROXY = frozenset({"x-forwarded-host", "x-forwarded-proto"})
 
-# Who asks, wherever a route says nothing of it.
+# The identity of the user, where a route names no other.
 _CREDENTIALS = frozenset({"authorization", "cookie"})
 
-# What clients say of their connection; it names no header.
+# The usual values of `Connection`; they name no header.
 _USUAL = frozenset({"", "close", "keep-alive"})
 
 
 def counts(name: str, route: Route) -> bool:
-    """Whether a header of this lower-case name makes another resource."""
+    """Whether a header of this lower-case name is part of a resource's identity."""
     if name in route.vary or name in route.identity:
         return True
-    return name not in _CREDENTIALS and _NOISE.fullmatch(name) is None
+    return name not in _CREDENTIALS and _IGNORED.fullmatch(name) is None
 
 
 class Key:
-    """A resource's identity. Equal ones are the same resource, on every node."""
+    """The identity of a resource. Equal keys name the same resource, on every node.
+
+    `names` are the headers that are part of it, and `channel` is derived from their values.
+    """
 
     __slots__ = ("channel", "codings", "names", "path", "personal", "query", "target", "trusted")
 
-    def __init__(self, found: RouteMatch, asked: ProxiedRequest, more: Iterable[str] = ()) -> None:
-        """`more` are header names that the resource is known to vary by, beside the route's."""
-        route = found.route
-        self.target = found.target
-        self.path = asked.path
-        self.query = without_wait(route, asked.query)
-        self.codings = codings(asked.headers.get("accept-encoding", ""))
-        # `Connection` may name headers, which are then not sent.
-        own = {name for name in asked.headers if counts(name, route)} - {"connection"}
-        if asked.headers.get("connection", "").lower() not in _USUAL:
+    def __init__(self, request: ProxiedRequest, more: Iterable[str] = ()) -> None:
+        """The key of a request whose wait is parsed. `more` are header names that the resource is
+        known to vary by, in addition to the route's.
+        """
+        route = request.match.route
+        self.target = request.match.target
+        self.path = request.path
+        self.query = request.wait_request.query
+        headers = request.headers
+        self.codings = codings(headers.get("accept-encoding", ""))
+        # `Connection` may name headers, which the origin does not receive then.
+        own = {name for name in headers if counts(name, route)} - {"connection"}
+        if headers.get("connection", "").lower() not in _USUAL:
             own.add("connection")
         self.names = tuple(sorted({*route.vary, *route.identity, *more, *own}))
-        # Whether it says who asks.
-        self.personal = any(asked.headers.get(name) for name in route.identity)
-        # Whether a trusted proxy asks; None where the origin is told the same by anybody.
-        self.trusted = None if _SAID.isdisjoint(own) else asked.trusted
+        # Whether the request names its user.
+        self.personal = any(headers.get(name) for name in route.identity)
+        # Whether a trusted proxy sent the request; None if that makes no difference.
+        self.trusted = None if _FROM_PROXY.isdisjoint(own) else request.trusted
         hash = blake2b(digest_size=16)
-        values = (asked.headers.get(name, "") for name in self.names)
-        who = ("trusted",) if self.trusted else ()
-        parts = (self.url, asked.headers.get("host", ""), self.codings, *who, *self.names, *values)
+        values = (headers.get(name, "") for name in self.names)
+        trusted = ("trusted",) if self.trusted else ()
+        parts = (self.url, headers.get("host", ""), self.codings, *trusted, *self.names, *values)
         for part in parts:
             encoded = part.encode("utf-8", "surrogateescape")
             # With its length, so that no two lists of parts give the same bytes.
@@ -99,12 +102,12 @@ class Key:
 
     @property
     def url(self) -> str:
-        """What is asked of the origin."""
+        """The URL at the origin."""
         return self.target + self.path + (f"?{self.query}" if self.query else "")
 
     @property
     def address(self) -> tuple[str, str]:
-        """The URL without what else makes the key."""
+        """The URL, without the headers."""
         return (self.target + self.path, self.query)
 
     def __repr__(self) -> str:
@@ -118,7 +121,7 @@ def codings(accept: str) -> str:
 
 def vary_of(header: str) -> frozenset[str] | None:
     """The header names that a response varies by, without those that every key has; None for `*`,
-    which nobody can share (RFC 9110 §12.5.5).
+    which cannot be shared (RFC 9110 §12.5.5).
     """
     names = {name.strip().lower() for name in header.split(",")} - {""}
-    return None if "*" in names else frozenset(names - _OURS)
+    return None if "*" in names else frozenset(names - _HANDLED)

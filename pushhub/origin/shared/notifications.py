@@ -1,4 +1,4 @@
-"""Notifications: what a back end says has changed, heard by every node."""
+"""Change notifications: a back end names changed resources, and every node receives it."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ if TYPE_CHECKING:
     from pushhub.store.base import Outcome
 
 CHANNEL = "$origin:notices"
-# A node that was away for longer looks at everything anew.
+# A node that was disconnected for longer fetches every resource again.
 RETENTION = Retention(events=1000, age=300)
 # One write of a back end rarely touches more; a prefix or `*` says the rest.
 MAX_RESOURCES = 100
-# As long as the addresses that the front takes.
+# As long as the longest URL that the server accepts.
 MAX_PATH = 8 * 1024
 
 
 class Notifications:
-    """The channel on which nodes tell each other of notifications."""
+    """The channel by which nodes pass notifications on to each other."""
 
-    def __init__(self, hub: Hub, sharing: ResourceTable) -> None:
+    def __init__(self, hub: Hub, table: ResourceTable) -> None:
         self._hub = hub
-        self.sharing = sharing
-        self._follow = Subscription(hub, CHANNEL, self._take, lost=sharing.doubt)
+        self.table = table
+        self._subscription = Subscription(hub, CHANNEL, self._receive, lost=table.distrust)
 
     def open(self) -> None:
-        """Listen from now on."""
-        self._follow.start()
+        """Begin to receive notifications."""
+        self._subscription.start()
 
     def close(self) -> None:
-        """Listen no more."""
-        self._follow.stop()
+        """Stop receiving notifications."""
+        self._subscription.stop()
 
-    def tell(self, resources: list[str], done: Callable[[list[Outcome]], None]) -> None:
-        """Tell every node, this one too; `done` when the store has it."""
+    def broadcast(self, resources: list[str], done: Callable[[list[Outcome]], None]) -> None:
+        """Notify every node, this one included. `done` is called when the store has the event."""
         draft = Draft(orjson.dumps(resources))
         self._hub.publish([Append(CHANNEL, draft, RETENTION)], done)
 
-    def _take(self, event: Event) -> None:
-        self.sharing.notified(orjson.loads(event.data), f"notice:{event.cursor}")
+    def _receive(self, event: Event) -> None:
+        self.table.notified(orjson.loads(event.data), f"notice:{event.cursor}")
 
 
-def resources_of(body: bytes) -> list[str]:
+def parse_notification(body: bytes) -> list[str]:
     """The resources that a notification names: `{"resources": ["/orders/7", "/orders/*"]}`.
 
     Raises:
-        Problem: it is none; the sentence says what one is.
+        Problem: the body is no notification; the sentence says what is expected.
     """
     try:
         parsed = load(body)

@@ -1,6 +1,6 @@
-"""What an origin answered for a resource: told through its channel to all who wait for it.
+"""A representation: one response of the origin for a resource, and an event of its channel.
 
-(RFC 9110 §3.2: a representation is what a resource looks like at one time.)
+RFC 9110 §3.2 defines the term: the state of a resource at one time.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = MAX_EVENT_BYTES - 16 * 1024
 MAX_HEAD_BYTES = 16 * 1024 - 1
 
-# What marks a validator as ours: the origin gave none, and is not to see this one.
-OURS = "ph-"
-# Half of the 256 bits of a collision-free hash: two answers of one resource do not meet by chance.
+# The prefix of entity tags that pushhub generates, because the origin sends none. The origin does
+# not receive them back.
+GENERATED = "ph-"
+# Half of the 256 bits of a collision-free hash: two responses of one resource get two tags.
 _DIGEST_BYTES = 16
 
-# Of the headers of a 200, those that a 304 repeats (RFC 9110 §15.4.5), and who may read it.
+# The headers of a 200 that a 304 repeats (RFC 9110 §15.4.5), with those of CORS.
 _REPEATED = re.compile(
     rb"cache-control|content-location|date|etag|expires|last-modified|vary|server|set-cookie"
     rb"|access-control-.*",
     re.IGNORECASE,
 )
-# What this hub says itself to a request that opted in.
-_OURS = frozenset({b"cache-control", b"preference-applied", b"vary", b"x-polling-index"})
+# Headers that pushhub sets itself in a response to a request that opted in.
+_REPLACED = frozenset({b"cache-control", b"preference-applied", b"vary", b"x-polling-index"})
 
 
 class Representation:
     """A whole response: status line, headers as sent, body as encoded.
 
-    `tag` is what a client sends back in `If-None-Match`: the origin's own, or a digest; without
-    quotes, weakness and suffixes, as `parse_tags` reads them.
+    `tag` is the entity tag that a client sends back in `If-None-Match`: the origin's own, or a
+    digest; without quotes, weakness and suffixes, as `parse_tags` reads them.
     """
 
-    __slots__ = ("body", "headers", "ours", "reason", "status", "tag")
+    __slots__ = ("body", "has_generated_tag", "headers", "reason", "status", "tag")
 
     def __init__(self, status: int, reason: bytes, headers: Headers, body: bytes) -> None:
         self.status = status
@@ -54,41 +55,41 @@ class Representation:
         self.headers = tuple(pair for pair in headers if pair[0].lower() not in FRAMING)
         self.body = body
         tags = self._tags()
-        self.ours = len(tags) != 1
-        self.tag = self._digest() if self.ours else next(iter(tags))
+        self.has_generated_tag = len(tags) != 1
+        self.tag = self._digest() if self.has_generated_tag else next(iter(tags))
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of this lower-case name."""
         return next((value for key, value in self.headers if key.lower() == name), None)
 
     def _tags(self) -> frozenset[str]:
-        """What the origin gave as its validator; only one is one. Of several `ETag` lines, or one
-        that is no tag, a client can send none back so that the origin understands it.
+        """The origin's entity tags; only a single one can be used. Of several `ETag` lines, or a
+        malformed one, no client can send a tag back that the origin understands.
         """
-        given = [value for key, value in self.headers if key.lower() == b"etag"]
-        tags = parse_tags(given[0].decode("latin-1")) if len(given) == 1 else frozenset()
+        etags = [value for key, value in self.headers if key.lower() == b"etag"]
+        tags = parse_tags(etags[0].decode("latin-1")) if len(etags) == 1 else frozenset()
         return tags - {ANY}
 
     @property
     def succeeded(self) -> bool:
-        """Whether it is the resource, and not why there is none, or where it is."""
+        """Whether the status is 2xx: neither a redirect nor an error."""
         return 200 <= self.status < 300
 
     def _digest(self) -> str:
         content_type = self.header(b"content-type") or b""
         digest = blake2b(b"%d\0%b\0" % (self.status, content_type), digest_size=_DIGEST_BYTES)
         digest.update(self.body)
-        return OURS + digest.hexdigest()
+        return GENERATED + digest.hexdigest()
 
     # As an event
 
     @property
     def fits(self) -> bool:
-        """Whether it can be an event of a channel."""
+        """Whether it is small enough for an event."""
         return len(self.body) <= MAX_BODY_BYTES and len(self._head()) <= MAX_HEAD_BYTES
 
     def draft(self) -> Draft:
-        """The event that tells of it. Only one that `fits` can be."""
+        """The event that carries it; it must be one that `fits`."""
         return Draft(self._head() + b"\n" + self.body, BINARY)
 
     def _head(self) -> bytes:
@@ -97,37 +98,37 @@ class Representation:
 
     @classmethod
     def of(cls, data: bytes) -> Representation:
-        """The representation that an event of its channel carries."""
+        """The representation that an event carries."""
         head, _, body = data.partition(b"\n")
         status, reason, headers = orjson.loads(head)
         pairs = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
         return cls(status, reason.encode("latin-1"), pairs, body)
 
-    # As an answer
+    # As a response
 
     def answer(self, wait: int | None = None, hint: Hint = NO_HINT, events: int = 0) -> RawResponse:
-        """The response for a request that opted in to `wait` seconds; without them, as the origin
+        """The response for a request that opted in to `wait` seconds; without a wait, as the origin
         sent it.
 
-        Only a 200 says that the wait was applied, and so that the client may ask again immediately:
-        whatever else there is, a client has no use for its tag, or does not know that it has one.
+        Only a 200 has Preference-Applied, by which a client may ask again immediately: clients do
+        not use the tag of any other response.
         """
         headers = self.headers
         if wait is not None:
-            said = applied(wait, hint) if self.status == 200 else ()
-            headers = self._waited(headers, said)
+            applied_headers = applied(wait, hint) if self.status == 200 else ()
+            headers = self._waited(headers, applied_headers)
         return RawResponse(self.status, headers, self.body, reason=self.reason, events=events)
 
     def repeated(self, wait: int, hint: Hint = NO_HINT) -> RawResponse:
-        """The same response once more, for a client that has it, at the end of its wait."""
+        """The response at the end of a wait, for a client that has the same one already."""
         headers = self._waited(self.headers, applied(wait, hint))
         return RawResponse(self.status, headers, self.body, reason=self.reason)
 
     def unchanged(
         self, wait: int | None = None, hint: Hint = NO_HINT, status: int = 304
     ) -> RawResponse:
-        """The response for a client that has it already: 304, or 204 where the API says so. An
-        error has no such response (RFC 9110 §13.2.1), and is repeated.
+        """The response for a client that has the representation: 304, or 204 if the route says so.
+        An error has no such response (RFC 9110 §13.2.1), and is repeated.
         """
         if not self.succeeded:
             return self.answer() if wait is None else self.repeated(wait, hint)
@@ -136,21 +137,21 @@ class Representation:
             headers = self._waited(headers, applied(wait, hint))
         return RawResponse(status, headers)
 
-    def _waited(self, headers: Headers, said: Headers) -> Headers:
-        """Headers with one validator, with what keeps a cache from giving the response to
-        others (RFC 7240 §2), and with what is `said` of the wait.
+    def _waited(self, headers: Headers, applied_headers: Headers) -> Headers:
+        """The headers of a response to a request that opted in: with one validator, and without
+        leave for caches to give it to others (RFC 7240 §2).
         """
-        dropped = _OURS | {b"etag"} if self.ours else _OURS
+        dropped = _REPLACED | {b"etag"} if self.has_generated_tag else _REPLACED
         kept = tuple(pair for pair in headers if pair[0].lower() not in dropped)
         vary = [value for name, value in headers if name.lower() == b"vary"]
         return (
             *kept,
-            *(((b"ETag", b'"%b"' % self.tag.encode()),) if self.ours else ()),
+            *(((b"ETag", b'"%b"' % self.tag.encode()),) if self.has_generated_tag else ()),
             (b"Vary", b", ".join([*vary, b"Prefer"])),
             (b"Cache-Control", b"no-store"),
-            # COMPAT: restful-react 15, whose Poll knows no ETag and sends this back.
+            # COMPAT: restful-react 15, whose Poll sends this back instead of the ETag.
             (b"X-Polling-Index", self.tag.encode()),
-            *said,
+            *applied_headers,
         )
 
     def __repr__(self) -> str:

@@ -1,184 +1,223 @@
-"""A resource of the origin that somebody waits on, or reads from memory: asked for once for all.
+"""A shared resource of the origin: one fetch serves all requests that wait on it or read it.
 
-A waiting request is registered on the resource's channel before the fetch, so it misses no change.
-With the newest representation it parks; any other waits for a fetch that begins after it came. A
-change is published to the channel, where it answers every hold, on all nodes.
+A request that waits is registered on the resource's channel before the fetch, so it misses no
+change. If its client has the newest representation, it parks. Any other request waits for a fetch
+that begins after it came. A change is published to the channel, and answers every hold on all
+nodes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF
-from pushhub.origin.report import Facts
-from pushhub.origin.shared.fetch_waiters import FetchWaiter, FetchWaiters
-from pushhub.origin.shared.fetcher import Alone, Fetched, FetchFailed, Unchanged
-from pushhub.origin.shared.known import Known, waits_by
+from pushhub.origin.shared.fetch_waiters import FetchWaiter, FetchWaiters, WaiterDecision
+from pushhub.origin.shared.fetcher import Fetched, FetchFailed, Unchanged, Unshareable
 from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.representation import Representation
-from pushhub.origin.shared.resource_channel import ResourceChannel
 from pushhub.origin.shared.resource_poll import ResourcePoll
+from pushhub.origin.shared.resource_state import ResourceState, fetched_response
 from pushhub.polls.base import NO_HINT
-from pushhub.store.base import Mismatch, StoreError
+from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from pushhub.hub.hub import Hub
     from pushhub.origin.request import Pairs
     from pushhub.origin.shared.condition import WaitCondition
+    from pushhub.origin.shared.fetch_claims import FetchClaims
+    from pushhub.origin.shared.fetcher import Fetcher
     from pushhub.origin.shared.key import Key
-    from pushhub.origin.shared.table import ResourceTable
+    from pushhub.origin.shared.unshared_log import UnsharedLog
     from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.polls.base import Hint
     from pushhub.settings.origin import Route
-    from pushhub.store.base import Expect
 
-# Clients of one resource are mostly of one mind: the newest tag, and the wait of their library.
+# Clients of one resource mostly send the same: the newest tag, and the wait of their library.
 MAX_POLLS = 16
-LATE = "The origin did not answer during the wait."
-# For how long what cannot be shared is passed through without another look.
-ALONE_SECONDS = 60.0
+TOO_SLOW = "The origin did not answer during the wait."
+# After a response that cannot be shared, requests pass through without a fetch for so long.
+PASS_SECONDS = 60.0
+
+
+class ResourceOwner(Protocol):
+    """The table of resources, as a resource uses it: collaborators, counters and decisions that
+    concern several resources.
+    """
+
+    hub: Hub
+    uniform: Callable[[float, float], float]
+    refuse: Callable[[Problem], Response]
+    fetcher: Fetcher
+    claims: FetchClaims
+    unshared: UnsharedLog
+    size: int
+    answered_from_memory: int
+    answered_after_fetch: int
+
+    def spawn(self, work: Coroutine[None, None, None]) -> object:
+        """Run a coroutine in a task of its own."""
+
+    def learn_vary(self, key: Key, route: Route, names: frozenset[str]) -> bool:
+        """Record the headers that a resource varies by; whether they are not part of its key."""
+
+    def dismiss(self, resource: Resource) -> None:
+        """End the waits on a resource, on all nodes."""
+
+    def forget(self, resource: Resource) -> None:
+        """Remove a resource."""
 
 
 class Resource:
-    """What one node knows of a resource, and who waits there for a look."""
+    """One resource on one node, and the requests that wait for its next fetch.
 
-    __slots__ = ("_again", "_known", "_looking", "_number", "_pace", "_pairs", "_polls",
-                 "_sharing", "_takers", "_verified", "alone_until", "key", "left", "log",
-                 "route", "tick", "told_by")  # fmt: skip
+    `public_channel` is a channel of the route whose events say that the resource changed.
+    `fetches` counts, and numbers, the fetches. `passes_until` is set while its requests pass
+    through.
+    """
+
+    __slots__ = ("_fetching", "_hub", "_idle_since", "_owner", "_pairs", "_polls", "_refetch",
+                 "_waiters", "fetches", "key", "passes_until", "public_channel", "route", "state",
+                 "tick")  # fmt: skip
 
     def __init__(
-        self, sharing: ResourceTable, route: Route, key: Key, pairs: Pairs, told_by: str | None
+        self, owner: ResourceOwner, route: Route, key: Key, pairs: Pairs, public_channel: str | None
     ) -> None:
-        self._sharing = sharing
+        self._owner = owner
+        self._hub = owner.hub
         self.route = route
         self.key = key
-        # A public channel whose events say that the resource changed.
-        self.told_by = told_by
+        self.public_channel = public_channel
         self._pairs = pairs
-        self._known = Known()
-        self.log = ResourceChannel(sharing.hub, key.channel)
-        # When the origin, or a node that asked it, last said that `known` is true.
-        self._verified = float("-inf")
-        self._number = 0
-        self._looking = False
-        self._again = False
-        self._takers = FetchWaiters()
+        self.state = ResourceState(owner, route, key.channel)
+        self.fetches = 0
+        self._fetching = False
+        # Whether another fetch is to follow the one in flight.
+        self._refetch = False
+        self._waiters = FetchWaiters()
         self._polls: dict[tuple[WaitCondition, int], ResourcePoll] = {}
-        self._pace = PollInterval(route, sharing.uniform)
-        self.alone_until = 0.0
-        # When the last one who waited here has gone.
-        self.left = 0.0
+        self.passes_until = 0.0
+        # When the last waiting request ended; 0 while one waits.
+        self._idle_since = 0.0
         self.tick = OFF
 
     @property
     def channel(self) -> str:
-        """Where changes are told."""
+        """The channel on which nodes publish its representations."""
         return self.key.channel
 
-    @property
-    def known(self) -> Representation | None:
-        """The newest that was found or received."""
-        return self._known.representation
-
-    def reroute(self, route: Route, told_by: str | None) -> None:
-        """The routes were read anew. Who waits already waits on; the next look is soon."""
-        self.route, self.told_by = route, told_by
-        self._pace = PollInterval(route, self._sharing.uniform)
-        self._sharing.hub.wheel.clear(self)
+    def reroute(self, route: Route, public_channel: str | None) -> None:
+        """Take over the route of a new configuration. Requests that wait already go on waiting, and
+        the next fetch comes soon.
+        """
+        self.route, self.public_channel = route, public_channel
+        self.state.interval = PollInterval(route, self._owner.uniform)
+        self._hub.wheel.clear(self)
         self._schedule()
 
     # Requests
 
-    def at_once(self, wait: int | None, condition: WaitCondition | None) -> Response | Hold | None:
-        """What becomes of a request without asking the origin; None if it must be asked."""
-        self._listen()
-        now = self._sharing.hub.now()
-        known = self.known
-        if known is None:
+    def answer_from_memory(
+        self, wait: int | None, condition: WaitCondition | None
+    ) -> Response | Hold | None:
+        """Respond to a request or park it without a fetch; None if it needs a fetch."""
+        state = self.state
+        state.receive()
+        now = self._hub.now()
+        newest = state.newest
+        if newest is None:
             return None
+        outcome: Response | Hold
         if wait is None:
-            if now - self._verified > self.route.max_age:
+            if now - state.verified > self.route.max_age:
                 return None
-            fresh = condition is None or condition.is_new(known)
-            return known.answer() if fresh else known.unchanged()
-        if condition is None or not self._is_fresh(now) or condition.is_new(known):
-            return None
-        return self._park(condition, wait)
+            is_new = condition is None or condition.is_new(newest)
+            outcome = newest.answer() if is_new else newest.unchanged()
+        else:
+            if condition is None or not state.is_fresh(self.route.step, now):
+                return None
+            if condition.is_new(newest):
+                return None
+            outcome = self._park(condition, wait)
+        self._owner.answered_from_memory += 1
+        return outcome
 
-    async def outcome(self, wish: WaitRequest) -> Response | Hold | None:
-        """What becomes of a request for which the origin is asked, with others; None if it is to
-        pass through.
+    async def answer_after_fetch(self, wait_request: WaitRequest) -> Response | Hold | None:
+        """Respond to a request or park it after a fetch that it shares; None if it passes through.
+
+        Raises:
+            Problem: the origin does not respond.
         """
-        hub = self._sharing.hub
-        # Who only reads takes a look that began before it came, as any cache would give it.
-        number = self._number + (1 if wish.wait is not None or not self._looking else 0)
-        taker = FetchWaiter(hub, wish.condition if wish.wait is not None else None, number)
+        outcome = await self._answer_after_fetch(wait_request)
+        self._owner.answered_after_fetch += outcome is not None
+        return outcome
+
+    async def _answer_after_fetch(self, wait_request: WaitRequest) -> Response | Hold | None:
+        hub = self._hub
+        wait, condition = wait_request.wait, wait_request.condition
+        # A request without a wait takes the fetch in flight, as it would take a cached response.
+        number = self.fetches + (1 if wait is not None or not self._fetching else 0)
+        waiter = FetchWaiter(hub, condition if wait is not None else None, number)
         hold: Hold | None = None
-        if wish.wait is not None:
-            if wish.condition is not None:
-                # First of all: whatever is published from now on answers it.
-                parked = self._park(wish.condition, wish.wait)
+        if wait is not None:
+            if condition is not None:
+                # Before all else: every event from now on answers the request.
+                parked = self._park(condition, wait)
                 if not isinstance(parked, Hold):
                     return parked
                 hold = parked
-            hub.wheel.set(taker, hub.now() + wish.wait)
+            hub.wheel.set(waiter, hub.now() + wait)
             if hold is not None:
-                hold.attach(taker)
-        self._takers.add(taker)
+                hold.attach(waiter)
+        self._waiters.add(waiter)
         try:
-            self._look()
-            verdict = await taker.decided
-            if verdict is True and hold is not None and not hold.done:
+            self._start_fetching()
+            outcome = await waiter.outcome
+            if outcome is WaiterDecision.PARK and hold is not None and not hold.done:
                 hold.driver = None
                 parked, hold = hold, None
                 return parked
         finally:
-            self._takers.remove(taker)
-            hub.wheel.clear(taker)
+            self._waiters.remove(waiter)
+            hub.wheel.clear(waiter)
             if hold is not None:
                 hold.drop()
-        if isinstance(verdict, Problem):
-            raise verdict
-        if isinstance(verdict, Response):
-            return verdict
-        if isinstance(verdict, Representation):
-            return self._given(verdict, wish)
-        return None if verdict is False else self._late(wish)
+        if isinstance(outcome, Problem):
+            raise outcome
+        if isinstance(outcome, Response):
+            return outcome
+        if isinstance(outcome, Representation):
+            return fetched_response(outcome, wait_request)
+        return None if outcome is WaiterDecision.PASS else self._timed_out(wait_request)
 
-    def _late(self, wish: WaitRequest) -> Response:
-        """The end of a wait in which the origin has not answered."""
-        assert wish.wait is not None
-        known = self.known
-        if wish.condition is not None:
-            return self.nothing(wish.condition, wish.wait, NO_HINT)
-        if known is None or self._pace.problem is not None:
-            return self._sharing.refuse(self._pace.problem or Problem("origin-timeout", LATE))
-        return known.answer(wish.wait)
-
-    def _given(self, representation: Representation, wish: WaitRequest) -> Response:
-        condition = wish.condition
-        if wish.wait is None and condition is not None and not condition.is_new(representation):
-            return representation.unchanged()
-        failed = representation.status == 429 or representation.status >= 500
-        waits = not failed and waits_by(condition, representation)
-        return representation.answer(wish.wait if waits else None)
+    def _timed_out(self, wait_request: WaitRequest) -> Response:
+        """The response at the end of a wait in which the origin has not responded."""
+        assert wait_request.wait is not None
+        newest, problem = self.state.newest, self.state.interval.problem
+        if wait_request.condition is not None:
+            return self.end_of_wait(wait_request.condition, wait_request.wait, NO_HINT)
+        if newest is None or problem is not None:
+            return self._owner.refuse(problem or Problem("origin-timeout", TOO_SLOW))
+        return newest.answer(wait_request.wait)
 
     def _park(self, condition: WaitCondition, wait: int) -> Response | Hold:
-        held = self._sharing.hub.hold(self._poll(condition, wait))
+        held = self._hub.hold(self._poll(condition, wait))
         assert not isinstance(held, Part), "only a stream is answered in parts"
-        if self.left:
-            # Its clients were away between two polls, and the pace goes on.
-            self.left = 0.0
-            self._sharing.hub.wheel.clear(self)
-            self._schedule(since=self._verified)
+        if self._idle_since:
+            # Its clients were between two polls, and the interval goes on.
+            self._idle_since = 0.0
+            self._hub.wheel.clear(self)
+            self._schedule(since=self.state.verified)
         else:
             self._schedule()
         return held
 
     def _poll(self, condition: WaitCondition, wait: int) -> ResourcePoll:
-        """The poll of all who have the same and wait as long."""
+        """The poll of all requests with the same condition and wait."""
         poll = self._polls.get((condition, wait))
         if poll is None:
             if len(self._polls) >= MAX_POLLS:
@@ -186,215 +225,169 @@ class Resource:
             poll = self._polls[condition, wait] = ResourcePoll(self, condition, wait)
         return poll
 
-    def nothing(self, condition: WaitCondition, wait: int | None, hint: Hint) -> Response:
-        """The end of a wait that brought nothing: as the API says it; or what is wrong."""
-        if self._pace.problem is not None:
-            return self._sharing.refuse(self._pace.problem)
-        known = self.known
-        if (newer := self._known.newer(condition)) is not None:
-            return newer.answer(wait if waits_by(condition, newer) else None, hint)
-        if known is None or condition.is_new(known):
-            # Nobody could say whether there is something new.
-            return self._sharing.refuse(Problem("origin-timeout", LATE))
-        match self.route.nothing:
-            case "same" if wait is not None:
-                return known.repeated(wait, hint)
-            case "204":
-                return known.unchanged(wait, hint, 204)
-        return known.unchanged(wait, hint)
-
-    # What happens
-
-    def notified(self, turn: str = "") -> None:
-        """Somebody says that it changed: look, if anybody waits; else nothing is fresh any more.
-
-        `turn` names the notification, so that one node alone looks for all. Should that node die,
-        the next who asks has the origin asked again.
+    def end_of_wait(self, condition: WaitCondition, wait: int | None, hint: Hint) -> Response:
+        """The response at the end of a wait without a change: the route's, or the error of the last
+        fetch.
         """
-        # Before anything else: what was told before the notification is older than it.
-        self._listen()
-        self._verified = float("-inf")
-        if self._looking:
-            self._again = True
-        elif self.waiting:
-            self._look(turn)
+        problem = self.state.interval.problem
+        if problem is None:
+            response = self.state.end_of_wait(condition, wait, hint, self.route.nothing)
+            if response is not None:
+                return response
+            problem = Problem("origin-timeout", TOO_SLOW)
+        return self._owner.refuse(problem)
+
+    # Events
+
+    def notified(self, claim: str = "") -> None:
+        """The resource may have changed: fetch if a request waits; else nothing is fresh any more.
+
+        `claim` names the notification, so that one node alone fetches for all. If that node dies,
+        the next request causes a fetch.
+        """
+        # First: an event that was published before the notification is older than it.
+        self.state.receive()
+        self.state.verified = float("-inf")
+        if self._fetching:
+            self._refetch = True
+        elif self.has_waiters:
+            self._start_fetching(claim)
 
     def expire(self) -> None:
-        """The pause has ended, or nobody has waited for long."""
-        now = self._sharing.hub.now()
-        if self._looking:
+        """The pause has ended, or no request has waited for long."""
+        now = self._hub.now()
+        if self._fetching:
             return
-        if self.waiting:
-            self.left = 0.0
-            if self.route.step == "poll" or self._pace.retries:
-                self._look(self._turn(now), paced=True)
+        if self.has_waiters:
+            self._idle_since = 0.0
+            if self.route.step == "poll" or self.state.interval.is_retrying:
+                self._start_fetching(self._scheduled_claim(), scheduled=True)
             else:
                 self._schedule()
-        elif not self.left:
-            self.left = now
-            self._sharing.hub.wheel.set(self, now + self.route.linger)
-        elif now - self.left >= max(self.route.linger, self.route.max_age):
-            self._sharing.forget(self)
+        elif not self._idle_since:
+            self._idle_since = now
+            self._hub.wheel.set(self, now + self.route.linger)
+        elif now - self._idle_since >= max(self.route.linger, self.route.max_age):
+            self._owner.forget(self)
         else:
-            left = self.left + max(self.route.linger, self.route.max_age)
-            self._sharing.hub.wheel.set(self, left)
+            end = self._idle_since + max(self.route.linger, self.route.max_age)
+            self._hub.wheel.set(self, end)
 
     @property
-    def waiting(self) -> bool:
-        """Whether anybody waits for it."""
-        return bool(self._takers) or self._sharing.hub.holds_on(self.channel) > 0
-
-    def _is_fresh(self, now: float) -> bool:
-        """Whether `known` is as new as it gets without asking."""
-        if self._pace.retries or self.log.position is None:
-            return False
-        if self.route.step == "notify":
-            return self._verified > float("-inf")
-        return now - self._verified <= self._pace.freshness
-
-    def _listen(self) -> None:
-        """Take in what other nodes have published."""
-        received = self.log.receive()
-        if isinstance(received, Representation):
-            self._know(received)
-            self._verified = self._sharing.hub.now()
-        elif not received:
-            self._verified = float("-inf")
-
-    def _know(self, representation: Representation) -> None:
-        self._sharing.size -= self.size
-        self._known.learn(representation)
-        self._sharing.size += self.size
+    def has_waiters(self) -> bool:
+        """Whether a request waits on it."""
+        return bool(self._waiters) or self._hub.holds_on(self.channel) > 0
 
     @property
     def size(self) -> int:
         """Bytes of the body that is kept."""
-        return self._known.size
+        return self.state.size
 
-    # Looking
+    # Fetches
 
-    def _turn(self, now: float) -> str:
-        """A name for this look that all nodes give it that are due at the same time."""
-        pause = self._pace.pause
-        return f"{pause:g}:{int(self._sharing.hub.clock() / pause)}"
+    def _scheduled_claim(self) -> str:
+        """The name of the fetch that is due now: the same on all nodes with the same interval."""
+        pause = self.state.interval.pause
+        return f"{pause:g}:{int(self._hub.clock() / pause)}"
 
-    def _look(self, turn: str = "", *, paced: bool = False) -> None:
-        if self._looking:
+    def _start_fetching(self, claim: str = "", *, scheduled: bool = False) -> None:
+        if self._fetching:
             return
-        self._looking = True
-        self._sharing.hub.wheel.clear(self)
-        self._sharing.origin.keep(self._looks(turn, paced))
+        self._fetching = True
+        self._hub.wheel.clear(self)
+        self._owner.spawn(self._fetch_while_needed(claim, scheduled))
 
-    async def _looks(self, turn: str, paced: bool) -> None:
-        """Look, and again at once for requests and notifications that came during the look: each
-        round decides all requests that came before it. What must be tried again has its pause.
+    async def _fetch_while_needed(self, claim: str, scheduled: bool) -> None:
+        """Fetch, and again immediately for requests and notifications that came during the fetch:
+        each round resolves all requests that came before it. Retries have their pause.
         """
         try:
             needed = True
             while needed:
-                self._again = False
-                if turn and not self._takers and not await self._sharing.claim(self.channel, turn):
-                    # Another node looks, and publishes if there is something new.
+                self._refetch = False
+                claims = self._owner.claims
+                if claim and not self._waiters and not await claims.acquire(self.channel, claim):
+                    # Another node fetches, and publishes a change.
                     if self.route.step == "poll":
-                        self._verified = self._sharing.hub.now()
+                        self.state.verified = self._hub.now()
                 else:
-                    await self._look_once(paced)
-                turn, paced = "", False
-                if self._takers.overdue(self._number):
-                    self._sharing.stalled(self, "a fetch has ended, and its requests still wait")
+                    await self._fetch_once(scheduled)
+                claim, scheduled = "", False
+                if self._waiters.is_overdue(self.fetches):
+                    self._stalled("a fetch has ended, and its requests still wait")
                     break
-                needed = bool(self._takers) or (self._again and self.waiting)
+                needed = bool(self._waiters) or (self._refetch and self.has_waiters)
         finally:
-            self._looking = False
-            self._takers.all(False)
+            self._fetching = False
+            self._waiters.resolve_all(WaiterDecision.PASS)
             self._schedule()
 
-    async def _look_once(self, paced: bool) -> None:
-        sharing = self._sharing
-        await self.log.listen()
-        self._listen()
-        self._number = number = self._number + 1
-        expected = self.log.expected
-        begun = sharing.hub.now()
-        look = await sharing.fetching.look(self.key, self._pairs, self.known)
-        match look:
+    async def _fetch_once(self, scheduled: bool) -> None:
+        owner, state = self._owner, self.state
+        await state.events.wait_until_loaded()
+        state.receive()
+        self.fetches = number = self.fetches + 1
+        expected = state.events.expected
+        begun = self._hub.now()
+        result = await owner.fetcher.fetch(self.key, self._pairs, state.newest)
+        match result:
             case FetchFailed():
-                self._failed(look)
-            case Alone(reason):
-                sharing.told_alone(self.key, self.route, reason)
-                self._let_pass()
-            case Fetched(_, vary) if sharing.vary(self.key, self.route, vary):
-                # It depends on headers that the key left out: whoever waits for it asks by another.
-                self._let_pass()
+                self._failed(result)
+            case Unshareable(reason):
+                owner.unshared.unshareable(self.key, self.route, reason)
+                self._pass_through()
+            case Fetched(_, vary) if owner.learn_vary(self.key, self.route, vary):
+                # The response depends on headers outside the key: its requests need other keys.
+                self._pass_through()
             case Fetched(representation):
-                if await self._found(representation, expected, begun, paced=paced):
-                    self._takers.found(number, representation)
+                failure = await state.update(representation, expected, begun, scheduled=scheduled)
+                if isinstance(failure, StoreError):
+                    self._failed(FetchFailed(Problem("store-unavailable", str(failure))))
+                    return
+                if failure is not None:
+                    self._conflicted()
+                # A fetch that began after a request is recent enough for it, conflict or not.
+                self._waiters.fetched(number, representation)
             case Unchanged():
-                assert self.known is not None
-                self._verified = begun
-                self._pace.settled(changed=False, paced=paced)
-                self._takers.found(number, self.known)
+                assert state.newest is not None
+                state.verified = begun
+                state.interval.succeeded(changed=False, scheduled=scheduled)
+                self._waiters.fetched(number, state.newest)
 
-    def _let_pass(self) -> None:
-        """Have requests pass through for a while, those that wait already as soon as they ask
+    def _pass_through(self) -> None:
+        """Let requests pass through for a while; those that wait already, when their clients ask
         again.
         """
-        self.alone_until = self._sharing.hub.now() + ALONE_SECONDS
-        self._takers.all(False)
-        self._sharing.dismiss(self)
+        self.passes_until = self._hub.now() + PASS_SECONDS
+        self._waiters.resolve_all(WaiterDecision.PASS)
+        self._owner.dismiss(self)
 
-    async def _found(
-        self,
-        representation: Representation,
-        expected: Expect | None,
-        begun: float,
-        *,
-        paced: bool,
-    ) -> bool:
-        """Publish what a look has found, if it is new; whether requests may be given it."""
-        known = self.known
-        changed = known is not None and representation.tag != known.tag
-        if changed:
-            outcome = await self.log.publish(representation, expected)
-            if isinstance(outcome, Mismatch):
-                self._contested()
-                # A look that began after a request is new enough for it, whichever is newer.
-                return True
-            if isinstance(outcome, StoreError):
-                self._failed(FetchFailed(Problem("store-unavailable", str(outcome))))
-                return False
-        self._know(representation)
-        self._verified = begun
-        self._pace.settled(changed=changed, paced=paced)
-        return True
-
-    def _contested(self) -> None:
-        """Another node has published since this one began to look."""
-        self._verified = float("-inf")
-        if not self._pace.contested():
-            self._sharing.stalled(self, "what was found cannot be published")
+    def _conflicted(self) -> None:
+        """Another node has published since this fetch began."""
+        self.state.verified = float("-inf")
+        if not self.state.interval.conflicted():
+            self._stalled("what was found cannot be published")
             why = "The change cannot be published; try later."
-            self._pace.failed(FetchFailed(Problem("store-unavailable", why)))
+            self.state.interval.failed(FetchFailed(Problem("store-unavailable", why)))
+
+    def _stalled(self, reason: str) -> None:
+        self._owner.unshared.stalled(self.key, self.route, reason)
 
     def _failed(self, failed: FetchFailed) -> None:
-        """The origin could not say: who asks hears so; who waits goes on waiting, until the end."""
-        problem = self._pace.failed(failed)
-        self._takers.all(failed.representation or problem)
+        """The fetch failed: requests for it get the error, and holds go on waiting."""
+        problem = self.state.interval.failed(failed)
+        self._waiters.resolve_all(failed.representation or problem)
 
     def _schedule(self, since: float = float("inf")) -> None:
-        """Set the next look, a pause from now, or from an earlier moment; or the end."""
-        if self._looking or self.tick:
+        """Set the timer for the next fetch, a pause from now or from an earlier time; or for the
+        end.
+        """
+        if self._fetching or self.tick:
             return
-        hub = self._sharing.hub
-        now = hub.now()
-        polls = self.route.step == "poll" or self._pace.retries
-        pause = self._pace.pause if polls else self.route.linger
-        hub.wheel.set(self, max(now, min(since, now) + pause))
-
-    @property
-    def facts(self) -> Facts:
-        """What the console shows of it, beside what is public."""
-        return Facts(self._number, self._verified, self._pace)
+        now = self._hub.now()
+        polls = self.route.step == "poll" or self.state.interval.is_retrying
+        pause = self.state.interval.pause if polls else self.route.linger
+        self._hub.wheel.set(self, max(now, min(since, now) + pause))
 
     def __repr__(self) -> str:
-        return f"<Resource {self.key.url} {self.known!r}>"
+        return f"<Resource {self.key.url} {self.state.newest!r}>"

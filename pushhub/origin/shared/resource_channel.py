@@ -1,4 +1,4 @@
-"""The channel of a resource: where one node publishes what it found, and all nodes receive it."""
+"""The channel of a resource: one node publishes a change there, and all nodes receive it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ResourceChannel:
     """What this node has received on a resource's channel.
 
     `position` is the end of the log up to which events were received; None while the node does not
-    listen there. The last event may be of an older epoch than `position`, or deleted: a channel
+    receive. The last event may belong to an older epoch than `position`, or be deleted: a channel
     that was forgotten keeps its offset and has no event. So a publish is conditional on the
     event, and never on the position.
     """
@@ -37,35 +37,35 @@ class ResourceChannel:
     @property
     def expected(self) -> Expect | None:
         """The condition of a publish: no other node has published since. None while the node does
-        not listen, and nothing is known.
+        not receive, and knows nothing.
         """
         if self.position is None:
             return None
         return NO_VALUE if self._last is None else Expect(frozenset({self._last}))
 
     def receive(self) -> Representation | bool:
-        """Take in what other nodes have published: the newest representation; True if there is
-        nothing new; False if the node listens no longer, so that nothing that it knows stays true.
+        """The newest representation that another node has published; True if there is none. False
+        if the node no longer receives events, so that its knowledge may be out of date.
         """
         channel = self._hub.channels.get(self.name)
         if channel is None or channel.tail is None:
-            listened, self.position = self.position is not None, None
-            return not listened
+            received, self.position = self.position is not None, None
+            return not received
         before, tail = self.position, channel.tail
         end = tail.cursor
         if before is not None and end.epoch == before.epoch and end.offset <= before.offset:
-            # What this node has published itself comes back a moment later.
+            # An event of this node itself comes back a moment later.
             return True
         self.position = end
         self._last = tail.events[-1].cursor if tail.events else None
-        # What was there when the node began to listen may be of long ago.
+        # An event from before the node began to receive may be old.
         if before is None or not tail.events:
             return True
         return Representation.of(tail.events[-1].data)
 
-    async def listen(self) -> None:
-        """Wait until it is known where the channel ends: from there on every change is received,
-        and a look that begins now sees what was published before.
+    async def wait_until_loaded(self) -> None:
+        """Wait until the end of the channel is known. From there on every change is received, and a
+        fetch that begins now sees all changes that were published before.
         """
         hub = self._hub
         channel = hub.channels.get(self.name)
@@ -80,9 +80,9 @@ class ResourceChannel:
             await loaded
 
     async def publish(self, representation: Representation, expected: Expect | None) -> Outcome:
-        """Tell all who wait, on all nodes, if `expected` still holds."""
-        told = Append(self.name, representation.draft(), REGISTER, expected)
-        (outcome,) = await self._hub.recorded(told)
+        """Publish to all requests that wait, on all nodes, if `expected` still holds."""
+        change = Append(self.name, representation.draft(), REGISTER, expected)
+        (outcome,) = await self._hub.recorded(change)
         if isinstance(outcome, Appended):
             self.position = self._last = outcome.cursor
             self.published = True

@@ -1,8 +1,8 @@
-"""Waiting for a resource of the origin to change: a poll of the resource's channel."""
+"""A wait for a resource to change: a poll of the resource's channel."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap, Read
@@ -16,43 +16,61 @@ if TYPE_CHECKING:
     from pushhub.http.problem import Problem
     from pushhub.http.response import Response
     from pushhub.origin.shared.condition import WaitCondition
-    from pushhub.origin.shared.resource import Resource
 
-# A representation is the whole of it: of several, the last counts.
+# An event carries a whole representation: of several events, the last one counts.
 _LIMIT = 10
 
 
-class ResourcePoll:
-    """A poll of what comes next on a resource's channel, for who has what `condition` says.
+class PolledResource(Protocol):
+    """The part of a resource that its polls use."""
 
-    On a route with a `channel` of its own it hears that, too: an event there is no answer, but a
-    reason to ask the origin.
+    @property
+    def channel(self) -> str:
+        """The channel on which nodes publish its representations."""
+
+    @property
+    def public_channel(self) -> str | None:
+        """A channel of the route whose events say that the resource changed."""
+
+    def notified(self, claim: str = "") -> None:
+        """The resource may have changed. `claim` names the notification."""
+
+    def end_of_wait(self, condition: WaitCondition, wait: int | None, hint: Hint) -> Response:
+        """The response at the end of a wait without a change."""
+
+
+class ResourcePoll:
+    """A poll of the next representation, for a client that has what `condition` says.
+
+    On a route with a `channel` the poll reads that channel, too: an event there causes a fetch, and
+    is no response.
     """
 
     __slots__ = ("condition", "reads", "resource", "variant", "wait")
 
     kind = "resource"
 
-    def __init__(self, resource: Resource, condition: WaitCondition, wait: int) -> None:
+    def __init__(self, resource: PolledResource, condition: WaitCondition, wait: int) -> None:
         self.resource = resource
         self.condition = condition
         self.wait: int | None = wait
         self.variant: Hashable = (condition, wait)
         self.reads: tuple[ChannelRead, ...] = (ChannelRead(resource.channel, Start.NOW, _LIMIT),)
-        if resource.told_by is not None:
-            self.reads += (ChannelRead(resource.told_by, Start.NOW, _LIMIT),)
+        if resource.public_channel is not None:
+            self.reads += (ChannelRead(resource.public_channel, Start.NOW, _LIMIT),)
 
     def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
         resource = self.resource
-        if resource.told_by is not None and (read := reads.get(resource.told_by)) and _moved(read):
-            resource.notified(f"{resource.told_by}:{self.position(resource.told_by, read)}")
+        public = resource.public_channel
+        if public is not None and (read := reads.get(public)) and _has_news(read):
+            resource.notified(f"{public}:{self.position(public, read)}")
         read = reads.get(resource.channel)
         if isinstance(read, Gap):
-            # Whatever was missed, the origin knows what is true now.
+            # Events are missing; a fetch finds the current state.
             resource.notified()
         elif read is not None and read.events:
             representation = Representation.of(read.events[-1].data)
-            # A date has whole seconds: what is published during the wait is new all the same.
+            # A date has whole seconds: an event during the wait is new even with the same date.
             if self.condition.is_new(representation) or isinstance(self.condition, Modified):
                 return representation.answer(self.wait, hint, events=1)
         return None
@@ -63,14 +81,14 @@ class ResourcePoll:
         return read.events[-1].cursor if read.events else read.cursor
 
     def empty(self, at: Positions, hint: Hint) -> Response:
-        return self.resource.nothing(self.condition, self.wait, hint)
+        return self.resource.end_of_wait(self.condition, self.wait, hint)
 
     def error(self, problem: Problem) -> Response:
         if problem.slug == "deleted":
-            # The channel, not the resource: whoever published there thought that nobody waits.
-            return self.resource.nothing(self.condition, self.wait, NO_HINT)
+            # The channel, and not the resource: a node without waiting requests deleted it.
+            return self.resource.end_of_wait(self.condition, self.wait, NO_HINT)
         return problem.response()
 
 
-def _moved(read: Read) -> bool:
+def _has_news(read: Read) -> bool:
     return isinstance(read, Gap) or bool(read.events)

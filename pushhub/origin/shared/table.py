@@ -1,74 +1,67 @@
-"""The resources that are shared on this node: who asks for one finds it here, or it is made."""
+"""The shared resources of one node, by their channel."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
-
-import structlog
+from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.log.channel import ChannelNameError, public_name
-from pushhub.log.event import Draft
-from pushhub.origin.report import NotShared
+from pushhub.origin.shared.channel_cleanup import ChannelCleanup
+from pushhub.origin.shared.fetch_claims import FetchClaims
 from pushhub.origin.shared.fetcher import Fetcher
 from pushhub.origin.shared.key import Key, counts
 from pushhub.origin.shared.resource import Resource
-from pushhub.origin.shared.wait_request import wait_request, wants_more
-from pushhub.store.base import (
-    IDEMPOTENCY_SECONDS,
-    REGISTER,
-    Append,
-    Appended,
-    StoreError,
-)
+from pushhub.origin.shared.unshared_log import UnsharedLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from asyncio import Task
+    from collections.abc import Callable, Coroutine, Iterator
 
+    from pushhub.http.forwarded import TrustedProxies
     from pushhub.http.path_pattern import PathPattern
     from pushhub.http.problem import Problem
     from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
-    from pushhub.origin.origin import Origin
+    from pushhub.origin.client.pool import OriginClient
+    from pushhub.origin.grip.gateway import GripGateway
     from pushhub.origin.request import ProxiedRequest
     from pushhub.origin.routes import RouteMatch, Routes
     from pushhub.origin.shared.condition import WaitCondition
-    from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.settings import Settings
     from pushhub.settings.origin import Route
 
-log = structlog.get_logger(__name__)
-
-# Which node looks in which turn: an idempotency key of one channel, so that of all nodes only the
-# first to append it sees no duplicate.
-TURNS = "$origin:turns"
-
-# A crawler that asks for ever new addresses with an opt-in must not fill the memory: beyond these
-# a request passes through as if it had not opted in.
+# Beyond these bounds a request passes through as if it had not opted in: a crawler with ever new
+# URLs must not fill the memory.
 MAX_RESOURCES = 20_000
 MAX_BYTES = 64 * 1024 * 1024
-# How many are looked at to make room for one more.
+# The resources that are checked to make room for one more.
 SWEEP = 16
-# How often the log says that a route cannot share what it should, for each reason.
-SAY_SECONDS = 3600.0
-# How often the store is tried that could not delete a channel: a restart is over by then, and an
-# outage costs one command.
-CLEAR_SECONDS = 30.0
-# URLs of which it is remembered that they vary by more than their route says.
+# URLs with a learned Vary.
 MAX_VARYING = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a request for a shared resource came to, for when the same comes again.
+class ResourceOrigin(Protocol):
+    """The part of the origin that its shared resources use."""
 
-    `routes` and `varying` are those by which it was understood: with others it may mean something
-    else. `trusted` is whether it must come from a trusted proxy, or must not; None if that is all
-    the same. It names its resource and does not keep it.
+    routes: Routes
+    client: OriginClient
+    proxies: TrustedProxies
+    grip: GripGateway | None
+
+    def spawn(self, work: Coroutine[None, None, None]) -> Task[None]:
+        """Run a coroutine in a task of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRequest:
+    """A parsed request for a shared resource, for the next request with the same bytes.
+
+    It is valid while `routes` and `varying` are current. `trusted` says whether the request must
+    come from a trusted proxy, or must not; None if both are the same. It names its resource by the
+    channel, and does not keep it in memory.
     """
 
     routes: Routes
@@ -79,54 +72,12 @@ class Meaning:
     trusted: bool | None
 
 
-class SharedRequest:
-    """A request for a shared resource."""
-
-    __slots__ = ("_resource", "_sharing", "_wish")
-
-    def __init__(self, sharing: ResourceTable, resource: Resource, wish: WaitRequest) -> None:
-        self._sharing = sharing
-        self._resource = resource
-        self._wish = wish
-
-    def at_once(self) -> Response | Hold | None:
-        """What becomes of it without asking the origin; None if it must be asked."""
-        return self._sharing.unasked(self._resource, self._wish.wait, self._wish.condition)
-
-    @property
-    def meaning(self) -> Meaning | None:
-        """What the same request will mean, whatever tags are in its `If-None-Match`; None where
-        they make another resource.
-        """
-        resource, wish, sharing = self._resource, self._wish, self._sharing
-        if "if-none-match" in resource.key.names:
-            return None
-        return Meaning(
-            sharing.origin.routes,
-            sharing.varied,
-            resource.channel,
-            wish.wait,
-            wish.condition,
-            resource.key.trusted,
-        )
-
-    async def outcome(self) -> Response | Hold | None:
-        """What becomes of it when the origin was asked; None if it is to pass through.
-
-        Raises:
-            Problem: the origin does not answer.
-        """
-        outcome = await self._resource.outcome(self._wish)
-        self._sharing.looked += outcome is not None
-        return outcome
-
-
 class ResourceTable:
     """Every shared resource of one node, by its channel."""
 
     def __init__(
         self,
-        origin: Origin,
+        origin: ResourceOrigin,
         hub: Hub,
         settings: Settings,
         refuse: Callable[[Problem], Response],
@@ -136,92 +87,93 @@ class ResourceTable:
         self.hub = hub
         self.refuse = refuse
         self.uniform = uniform
-        self.fetching = Fetcher(origin.client, settings.forwarded, settings.origin_fetches)
-        self.at_once = 0
-        """Requests that were held or answered without a question to the origin."""
-        self.looked = 0
-        """Requests that were held or answered after a look, which others may have shared."""
-        self.notices = 0
-        """Notifications that were heard."""
-        self.stalls = 0
-        """Retries of a look that made no progress, and were given up."""
+        self.spawn = origin.spawn
+        self.fetcher = Fetcher(origin.client, settings.forwarded, settings.origin_fetches)
+        self.claims = FetchClaims(hub)
+        self.unshared = UnsharedLog(hub)
+        self.answered_from_memory = 0
+        """Requests that were answered or parked without a fetch."""
+        self.answered_after_fetch = 0
+        """Requests that were answered or parked after a fetch, which others may have shared."""
+        self.notifications = 0
+        """Notifications that were received."""
         self._max_wait = settings.max_wait
         self._resources: dict[str, Resource] = {}
-        # Bytes of all bodies that are kept.
+        self._cleanup = ChannelCleanup(hub, self._resources, MAX_RESOURCES, self.spawn, uniform)
         self.size = 0
+        """Bytes of all bodies that are kept."""
         self._varying: dict[tuple[str, str], frozenset[str]] = {}
-        # When it was said of a route that it cannot share, by why: few sentences for each route.
-        self._said: dict[tuple[str, str], float] = {}
-        self.not_shared: dict[tuple[str, str], NotShared] = {}
-        """What could not be shared, by a route's path and why: few entries for each route."""
-        # Channels that are to be deleted when the store is back.
-        self._leftovers: dict[str, None] = {}
-        # The latest time that the wall clock has shown, and when it did, on the hub's clock.
-        self._latest = (float("-inf"), 0.0)
         self.varied = 0
-        """How often it was learned that a resource varies by more than was known."""
+        """How often a header was learned that a resource varies by."""
 
     # Requests
 
-    def shared(self, found: RouteMatch, asked: ProxiedRequest) -> SharedRequest | None:
-        """A request as one for a shared resource; None if it is to pass through."""
-        wish = self._wish(found, asked)
-        resource = None if wish is None else self._resource(found, asked)
-        return None if wish is None or resource is None else SharedRequest(self, resource, wish)
-
-    def again(self, meaning: Meaning, condition: WaitCondition | None) -> Response | Hold | None:
-        """What becomes of a request of known meaning, whose client has what `condition` says,
-        without asking the origin. None if it must be asked, or the request understood anew.
+    def get(self, request: ProxiedRequest) -> Resource | None:
+        """The resource of a routed request, created if need be; None if it passes through. Parses
+        the request's wait.
         """
-        resource = self._resources.get(meaning.channel)
+        route = request.match.route
+        if route.step not in ("poll", "notify") or request.method != "GET" or request.needs_origin:
+            return None
+        wait_request = request.parse_wait(self._max_wait)
+        wait = wait_request.wait
+        if wait_request.passes or (wait is None and not route.max_age):
+            return None
+        return self._resource(request) if self._has_room(wait) else None
+
+    def repeatable(self, request: ProxiedRequest, resource: Resource) -> SharedRequest | None:
+        """The request in the form for `repeat`; None if the tags in its `If-None-Match` are part of
+        the resource's key.
+        """
+        if "if-none-match" in resource.key.names:
+            return None
+        wait_request = request.wait_request
+        return SharedRequest(
+            self.origin.routes,
+            self.varied,
+            resource.channel,
+            wait_request.wait,
+            wait_request.condition,
+            resource.key.trusted,
+        )
+
+    def repeat(
+        self, shared: SharedRequest, condition: WaitCondition | None
+    ) -> Response | Hold | None:
+        """Respond without a fetch to a request that was parsed before, whose client now has what
+        `condition` says. None if the request needs a fetch, or must be parsed again.
+        """
+        resource = self._resources.get(shared.channel)
         if (
             resource is None
-            or meaning.routes is not self.origin.routes
-            or meaning.varying != self.varied
-            or resource.alone_until > self.hub.now()
-            or not self._may_wait(meaning.wait)
+            or shared.routes is not self.origin.routes
+            or shared.varying != self.varied
+            or resource.passes_until > self.hub.now()
+            or not self._has_room(shared.wait)
         ):
             return None
-        return self.unasked(resource, meaning.wait, condition)
+        return resource.answer_from_memory(shared.wait, condition)
 
-    def unasked(
-        self, resource: Resource, wait: int | None, condition: WaitCondition | None
-    ) -> Response | Hold | None:
-        """What becomes of a request without asking the origin; None if it must be asked."""
-        outcome = resource.at_once(wait, condition)
-        self.at_once += outcome is not None
-        return outcome
-
-    def _may_wait(self, wait: int | None) -> bool:
-        """Whether there is room for a request that waits so long, or it does not wait at all."""
+    def _has_room(self, wait: int | None) -> bool:
+        """Whether the hub can hold one more request, if this one waits."""
         return wait is None or self.hub.parked < self.hub.max_holds
 
-    def _wish(self, found: RouteMatch, asked: ProxiedRequest) -> WaitRequest | None:
-        route = found.route
-        if route.step not in ("poll", "notify") or asked.method != "GET":
-            return None
-        if wants_more(asked):
-            return None
-        wish = wait_request(route, asked, self._max_wait)
-        if wish.passes or (wish.wait is None and not route.max_age):
-            return None
-        return wish if self._may_wait(wish.wait) else None
-
-    def _resource(self, found: RouteMatch, asked: ProxiedRequest) -> Resource | None:
-        key = Key(found, asked)
+    def _resource(self, request: ProxiedRequest) -> Resource | None:
+        route = request.match.route
+        key = Key(request)
         if (more := self._varying.get(key.address)) is not None:
-            key = Key(found, asked, more)
+            key = Key(request, more)
         resource = self._resources.get(key.channel)
         if resource is None:
             if self._is_full and not self._make_room():
                 return None
-            resource = self._resources[key.channel] = Resource(
-                self, found.route, key, self.fetching.pairs(key, asked), _told_by(found)
-            )
-        elif resource.alone_until > self.hub.now():
+            pairs = self.fetcher.headers_for(key, request)
+            resource = Resource(self, route, key, pairs, _public_channel(request.match))
+            self._resources[key.channel] = resource
+        elif resource.passes_until > self.hub.now():
             return None
-        elif resource.route is not found.route:
-            resource.reroute(found.route, _told_by(found))
+        elif resource.route is not route:
+            resource.reroute(route, _public_channel(request.match))
         return resource
 
     @property
@@ -229,58 +181,38 @@ class ResourceTable:
         return len(self._resources) >= MAX_RESOURCES or self.size > MAX_BYTES
 
     def _make_room(self) -> bool:
-        """Forget some that nobody waits on, the oldest first; whether there is room now."""
+        """Forget some resources without waiting requests, the oldest first; whether there is room
+        then.
+        """
         for resource in list(islice(self._resources.values(), SWEEP)):
-            # Busy ones go to the end, so that they are not looked at again and again.
+            # A busy one moves to the end, so that the next sweep checks others.
             self._resources[resource.channel] = self._resources.pop(resource.channel)
-            if not resource.waiting:
+            if not resource.has_waiters:
                 self.forget(resource)
         return not self._is_full
 
+    # Resources
+
     def forget(self, resource: Resource) -> None:
-        """Nobody waits there any more."""
+        """Remove a resource without waiting requests."""
         self.hub.wheel.clear(resource)
         if self._resources.pop(resource.channel, None) is not None:
             self.size -= resource.size
-        if resource.log.published:
-            # Its channel was for those who waited; on another node they are told to ask again.
-            self.origin.keep(self._delete(resource.channel))
+        if resource.state.events.published:
+            # Requests that wait on it on another node end then, and their clients ask again.
+            self.spawn(self._cleanup.delete(resource.channel))
 
     def dismiss(self, resource: Resource) -> None:
-        """Tell all who wait on it to ask again: what changed cannot be told there."""
-        self.origin.keep(self._dismiss(resource))
+        """End the waits on a resource: its channel cannot carry its changes."""
+        self.spawn(self._dismiss(resource))
 
     async def _dismiss(self, resource: Resource) -> None:
         self.hub.forget(resource.channel)
-        if resource.log.published:
-            await self._delete(resource.channel)
+        if resource.state.events.published:
+            await self._cleanup.delete(resource.channel)
 
-    async def _delete(self, channel: str) -> None:
-        # Without the store nobody can be told; on other nodes their own looks find the same.
-        try:
-            await self.hub.store.delete(channel)
-        except StoreError:
-            if len(self._leftovers) < MAX_RESOURCES:
-                self._leftovers[channel] = None
-            if len(self._leftovers) == 1:
-                self.origin.keep(self._clear())
-
-    async def _clear(self) -> None:
-        """Delete the channels that could not be deleted, when the store is back: they would stay
-        for ever.
-        """
-        while self._leftovers:
-            await asyncio.sleep(self.uniform(CLEAR_SECONDS / 2, CLEAR_SECONDS))
-            for channel in list(self._leftovers):
-                try:
-                    if channel not in self._resources:
-                        await self.hub.store.delete(channel)
-                except StoreError:
-                    break
-                del self._leftovers[channel]
-
-    def vary(self, key: Key, route: Route, names: frozenset[str]) -> bool:
-        """Take note of what a resource varies by; whether that is news."""
+    def learn_vary(self, key: Key, route: Route, names: frozenset[str]) -> bool:
+        """Record the headers that a resource varies by; whether they are not part of its key."""
         names = frozenset(name for name in names if not counts(name, route))
         if names <= set(key.names):
             return False
@@ -290,69 +222,26 @@ class ResourceTable:
         self.varied += 1
         return True
 
-    def told_alone(self, key: Key, route: Route, reason: str) -> None:
-        """A look has found what can be given to nobody else: whoever waits for it asks the origin
-        at their old interval, and nobody would know why.
-        """
-        self._say("origin.not-shared", route, key, reason)
+    # Notifications
 
-    def stalled(self, resource: Resource, reason: str) -> None:
-        """A look's retries make no progress: they are given up, and the resource is looked at again
-        after the pause of a failed one.
-        """
-        self.stalls += 1
-        self._say("origin.stalled", resource.route, resource.key, reason)
-
-    def _say(self, event: str, route: Route, key: Key, reason: str) -> None:
-        """Log it, once an hour for each route and reason."""
-        now = self.hub.now()
-        times = told.times if (told := self.not_shared.get((route.path, reason))) else 0
-        self.not_shared[route.path, reason] = NotShared(times + 1, key.path, now)
-        if now - self._said.get((route.path, reason), float("-inf")) >= SAY_SECONDS:
-            self._said[route.path, reason] = now
-            log.warning(event, route=route.path, path=key.path, why=reason)
-
-    # Other nodes
-
-    async def claim(self, channel: str, turn: str) -> bool:
-        """Whether it is this node that looks, of all that would in this turn."""
-        store = self.hub.store
-        if store.certain or self._is_set_back():
-            return True
-        claim = Append(TURNS, Draft(b"{}"), REGISTER, key=f"{channel}:{turn}")
-        (outcome,) = await self.hub.recorded(claim)
-        # Without the store nothing can be told; the look's own publish will say so.
-        return not isinstance(outcome, Appended) or not outcome.duplicate
-
-    def _is_set_back(self) -> bool:
-        """Whether the wall clock shows a time that it has shown before: the names of its turns are
-        taken, and no node would fetch. The store remembers a name for so long.
-        """
-        clock, now = self.hub.clock(), self.hub.now()
-        latest, at = self._latest
-        if clock < latest and now - at < IDEMPOTENCY_SECONDS:
-            return True
-        self._latest = (clock, now)
-        return False
-
-    def notified(self, resources: list[str], turn: str) -> int:
-        """Somebody says that these changed: paths, with or without a query, prefixes with a final
-        `*`, and `{name}` for one segment. How many of them are known here.
+    def notified(self, resources: list[str], claim: str) -> int:
+        """The resources may have changed: paths, with or without a query, prefixes with a final
+        `*`, and `{name}` for one segment. How many known resources that concerns.
         """
         plain = {text for text in resources if "*" not in text and "{" not in text}
         patterns = [parse_pattern(text) for text in resources if text not in plain]
-        self.notices += 1
+        self.notifications += 1
         count = 0
         for resource in list(self._resources.values()):
             key = resource.key
             whole = f"{key.path}?{key.query}"
             if key.path in plain or whole in plain or (patterns and _matches(patterns, key.path)):
                 count += 1
-                resource.notified(turn)
+                resource.notified(claim)
         return count
 
-    def doubt(self) -> None:
-        """Notifications may have been lost: every resource is looked at anew."""
+    def distrust(self) -> None:
+        """Notifications may be lost: every resource may have changed."""
         for resource in list(self._resources.values()):
             resource.notified()
 
@@ -368,12 +257,12 @@ def _matches(patterns: list[PathPattern], path: str) -> bool:
     return any(pattern.values(segments) is not None for pattern in patterns)
 
 
-def _told_by(found: RouteMatch) -> str | None:
-    """The public channel that tells of a request's resource, by its route."""
-    pattern = found.route.channel
+def _public_channel(match: RouteMatch) -> str | None:
+    """The channel that a route maps to a request's resource."""
+    pattern = match.route.channel
     if pattern is None:
         return None
     try:
-        return public_name(pattern.format(**found.names))
+        return public_name(pattern.format(**match.names))
     except (ChannelNameError, KeyError, IndexError, ValueError):
         return None

@@ -69,7 +69,7 @@ class ConnectionContext:
         settings = app.settings
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.access = self._log if settings.access_log else None
-        resources = None if app.origin is None else app.origin.sharing
+        resources = None if app.origin is None else app.origin.resources
         # The access log has a line for each request, with more than a cache keeps.
         self.resource_cache = None if resources is None or self.access else ResourceCache(resources)
         self.head_seconds = settings.head_seconds

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from pushhub.api.endpoints import Outcome
-    from pushhub.origin.shared.table import Meaning
+    from pushhub.origin.shared.table import SharedRequest
     from pushhub.server.http1.connection import Connection
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.interfaces import Guest
@@ -96,11 +96,11 @@ class Handoff:
         """Whether the server drains, so that this response is the connection's last."""
         return self.connection.context.hub.draining
 
-    def learn(self, raw: bytes, head: Head, meaning: Meaning) -> None:
-        """Remember what a request of these bytes means."""
+    def learn(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
+        """Remember the parsed form of a request with these bytes."""
         connection = self.connection
         if (cache := connection.context.resource_cache) is not None:
-            cache.learn(raw, head, meaning, connection.lines)
+            cache.learn(raw, head, shared, connection.lines)
 
     def returned(self) -> None:
         """The guest's response has ended: the connection reads its next request."""

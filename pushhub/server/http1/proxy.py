@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pushhub.hub.stream import EventStream
     from pushhub.origin.client.response import UpstreamResponse
     from pushhub.origin.origin import Origin
-    from pushhub.origin.shared.table import Meaning
+    from pushhub.origin.shared.table import SharedRequest
     from pushhub.server.http1.head import Head
 
 log = structlog.get_logger(__name__)
@@ -49,8 +49,8 @@ class ProxyHost(Protocol):
     def leaving(self) -> bool:
         """Whether what is answered now is the last on its connection."""
 
-    def learn(self, raw: bytes, head: Head, meaning: Meaning) -> None:
-        """Remember what a request of these bytes means."""
+    def learn(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
+        """Remember the parsed form of a request with these bytes."""
 
     def returned(self) -> None:
         """The response has ended."""
@@ -111,18 +111,25 @@ class OriginProxy:
         )
         if head.length != 0:
             self._upload = Upload(self._host.transport)
+        origin, request = self._origin, self._asked
+        resources, outcome = origin.resources, None
         try:
-            passage = ProxyExchange(self._origin, self._origin.find(self._asked), self._asked, self)
-            if (meaning := passage.meaning) is not None:
-                self._host.learn(raw, head, meaning)
-            outcome = passage.at_once()
+            origin.route(request)
+            resource = None if resources is None else resources.get(request)
+            if resources is not None and resource is not None:
+                shared = resources.repeatable(request, resource)
+                if shared is not None:
+                    self._host.learn(raw, head, shared)
+                wait_request = request.wait_request
+                outcome = resource.answer_from_memory(wait_request.wait, wait_request.condition)
         except Problem as problem:
             self.refuse(problem)
             return
         if outcome is not None:
             self._host.become(outcome)
         else:
-            self._task = self._origin.keep(self._run(passage))
+            exchange = ProxyExchange(origin, request, resource, self)
+            self._task = origin.spawn(self._run(exchange))
 
     def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
         """More of the request's body."""
@@ -179,14 +186,14 @@ class OriginProxy:
         elif not framed:
             opening += b"Connection: keep-alive\r\n"
         self._ahead.append(opening + b"\r\n")
-        if not response.ready:
+        if not response.is_readable:
             self._flush()
 
     async def write(self, piece: bytes) -> None:
         assert self._response is not None
         self._size += len(piece)
         self._ahead.append(piece)
-        if len(piece) > SMALL_BYTES or not self._response.ready:
+        if len(piece) > SMALL_BYTES or not self._response.is_readable:
             self._flush()
             if self._room is not None:
                 await self._room
@@ -202,12 +209,12 @@ class OriginProxy:
         self._host.returned()
 
     def switch(self, response: UpstreamResponse) -> None:
-        link, transport = response.link, self._host.transport
-        assert link is not None
-        response.link = None
+        connection, transport = response.connection, self._host.transport
+        assert connection is not None
+        response.connection = None
         transport.write(response.raw)
         self._host.passed(response.status, 0)
-        join(transport, self._host.part(), link.transport, link.part())
+        join(transport, self._host.part(), connection.transport, connection.detach())
 
     def refuse(self, problem: Problem) -> None:
         transport = self._host.transport
@@ -226,14 +233,14 @@ class OriginProxy:
     def become(self, outcome: Response | Hold | EventStream) -> None:
         self._host.become(outcome)
 
-    async def _run(self, passage: ProxyExchange) -> None:
+    async def _run(self, exchange: ProxyExchange) -> None:
         try:
             body = None if self._upload is None else self._upload.whole()
-            await passage.run(body)
+            await exchange.run(body)
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            log.exception("passage.failed", method=passage.asked.method)
+            log.exception("passage.failed", method=exchange.request.method)
             self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
 
 

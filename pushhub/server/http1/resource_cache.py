@@ -1,10 +1,11 @@
-"""Requests for shared resources of the origin that are understood without being parsed again.
+"""A cache of parsed requests for shared resources of the origin.
 
-Who waits for a resource asks again and again, and of what it sends only the tag changes. So what a
-request came to (`origin/shared/table.py`: its resource, and how long it would wait) is remembered
-under all of its bytes but the value of `If-None-Match`. One byte of a cookie, of `Authorization` or
-of any other header more or less, and it is parsed in full: nothing here decides who shares what.
-Of the connection it only matters whether a trusted proxy has it, and only to some (`Meaning`).
+A client that waits for a resource sends the same request again and again, with another tag. So the
+parsed request (`SharedRequest` of `origin/shared/table.py`: its resource and its wait) is cached
+under all of its bytes but the value of `If-None-Match`. A request that differs in one byte of a
+cookie, of `Authorization` or of any other header is parsed in full: the cache never decides which
+requests share a resource. Of the connection only one property counts, and only for some requests:
+whether its peer is a trusted proxy.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
     from pushhub.origin.shared.condition import WaitCondition
-    from pushhub.origin.shared.table import Meaning, ResourceTable
+    from pushhub.origin.shared.table import ResourceTable, SharedRequest
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
     from pushhub.server.http1.interfaces import ClientConnection
@@ -31,51 +32,52 @@ _TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r
 
 
 class CachedResource:
-    """What a request means, and the header lines that go with its answers."""
+    """A parsed request, and the header lines of its responses."""
 
-    __slots__ = ("lines", "meaning", "tagged")
+    __slots__ = ("lines", "shared", "tagged")
 
-    def __init__(self, meaning: Meaning, lines: HeaderLines, *, tagged: bool) -> None:
-        self.meaning = meaning
+    def __init__(self, shared: SharedRequest, lines: HeaderLines, *, tagged: bool) -> None:
+        self.shared = shared
         self.lines = lines
-        # Whether the value of its `If-None-Match` was taken out.
+        # Whether the key is without the value of `If-None-Match`.
         self.tagged = tagged
 
 
 class ResourceCache:
-    """The memory of one process."""
+    """The cache of one process."""
 
-    __slots__ = ("_memory", "_sharing")
+    __slots__ = ("_memory", "_resources")
 
-    def __init__(self, sharing: ResourceTable) -> None:
-        self._sharing = sharing
+    def __init__(self, resources: ResourceTable) -> None:
+        self._resources = resources
         self._memory: Generations[CachedResource] = Generations()
 
     def outcome(
         self, data: bytes, connection: ClientConnection
     ) -> tuple[Response | Hold, HeaderLines] | None:
-        """The outcome of a request, if it is whole, its like was seen before and it needs no fetch;
-        None: parse it.
+        """The response or hold of a complete request on a `connection`, if the request is
+        cached and needs no fetch; None: parse it.
         """
         tags = _TAGS.search(data)
         known = self._memory.get(data if tags is None else _without(data, tags))
         if known is None or known.tagged is (tags is None):
             return None
-        trusted = known.meaning.trusted
-        if trusted is not None and trusted is not self._sharing.origin.proxies.trusts(
-            connection.client
-        ):
-            return None
-        condition: WaitCondition | None = known.meaning.condition
+        shared = known.shared
+        trusted = shared.trusted
+        if trusted is not None:
+            proxies = self._resources.origin.proxies
+            if trusted is not proxies.trusts(connection.client):
+                return None
+        condition: WaitCondition | None = shared.condition
         if tags is not None:
             condition = _condition(tags[2])
             if condition is None:
                 return None
-        outcome = self._sharing.again(known.meaning, condition)
+        outcome = self._resources.repeat(shared, condition)
         return None if outcome is None else (outcome, known.lines)
 
-    def learn(self, raw: bytes, head: Head, meaning: Meaning, lines: HeaderLines) -> None:
-        """Remember what a request of these bytes means, if the next of its kind means the same."""
+    def learn(self, raw: bytes, head: Head, shared: SharedRequest, lines: HeaderLines) -> None:
+        """Cache a parsed request under its bytes, if their meaning depends on nothing else."""
         if head.method != "GET" or head.http_1_0 or not head.keep or head.length != 0:
             return
         tags = _TAGS.search(raw)
@@ -83,24 +85,24 @@ class ResourceCache:
         if len(key) > MAX_HEADERS_BYTES or not raw.startswith(b"GET /"):
             return
         if tags is not None and head.headers.get("if-none-match") != tags[2].decode():
-            # There are two of them, which count as one.
+            # Several `If-None-Match` lines count as one.
             return
-        self._memory.put(key, CachedResource(meaning, lines, tagged=tags is not None))
+        self._memory.put(key, CachedResource(shared, lines, tagged=tags is not None))
 
     def __repr__(self) -> str:
-        return f"<Repeats {len(self._memory)}>"
+        return f"<ResourceCache {len(self._memory)}>"
 
 
 def _without(raw: bytes, tags: re.Match[bytes]) -> bytes:
-    """A request without the value of its `If-None-Match`. In its place is a NUL, which no request
-    that was learned has: one with the name and no value is another. Who sends the NUL itself sends
-    these bytes and no tag, which `CachedResource.tagged` tells.
+    """A request with a NUL in place of the value of its `If-None-Match`. No cached request has a
+    NUL, and one with an empty value has another key. For a client that sends the NUL itself
+    `CachedResource.tagged` differs.
     """
     return b"%b\0%b" % (raw[: tags.end(1)], raw[tags.end() :])
 
 
 @lru_cache(maxsize=1024)
 def _condition(value: bytes) -> Tags | None:
-    """What a client has by its `If-None-Match`: the same object for the same value."""
+    """The condition of an `If-None-Match`: the same object for the same value."""
     tags = parse_tags(value.decode())
     return Tags(tags) if tags else None

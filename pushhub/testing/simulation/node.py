@@ -155,8 +155,8 @@ class Node:
         }
         if app.sessions is not None:
             weight["sessions"] = len(app.sessions)
-        if app.origin is not None and app.origin.sharing is not None:
-            weight["resources"] = len(app.origin.sharing)
+        if app.origin is not None and app.origin.resources is not None:
+            weight["resources"] = len(app.origin.resources)
         return weight
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""Whether a resource is the same when nothing has changed: two looks, a moment apart.
+"""A check for `routes check`: whether two fetches of an unchanged resource give the same response.
 
 A body with a time stamp, or compressed with the time in its header, differs each time. Then the
-validator that pushhub makes of it changes with every look, and each wait ends at once.
+validator that pushhub generates changes with every fetch, and each wait ends immediately.
 """
 
 from __future__ import annotations
@@ -10,53 +10,48 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
-from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.shared.fetcher import Fetched
+from pushhub.origin.shared.key import Key
 from pushhub.origin.shared.representation import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from pushhub.origin.explain import Explanation
+    from pushhub.origin.request import ProxiedRequest
     from pushhub.origin.shared.fetcher import Fetcher
     from pushhub.origin.shared.representation import Representation
 
 # Time stamps count whole seconds, and gzip does (RFC 1952 §2.3.1).
 APART_SECONDS = 1.1
-# What is shown of a body on both sides of the first difference, in bytes.
-AROUND = 12
-_GZIP = ((b"Accept-Encoding", b"gzip"),)
+# Bytes of a body that are printed on both sides of the first difference.
+CONTEXT_BYTES = 12
 
 
-async def difference(fetching: Fetcher, told: Explanation, asked: ProxiedRequest) -> str | None:
-    """What differs between two looks at a shared resource, as a sentence; None if nothing does.
+async def difference(fetcher: Fetcher, request: ProxiedRequest) -> str | None:
+    """The difference between two fetches for a request that is shared, as a sentence; None if there
+    is none.
 
-    A request that accepts no coding is looked at with gzip, too, as browsers would ask.
+    A request without Accept-Encoding is also fetched with gzip, as browsers send it.
     """
-    variants = [asked]
-    if "accept-encoding" not in asked.headers:
-        variants.append(
-            ProxiedRequest("GET", asked.target, asked.pairs + _GZIP, client=asked.client)
-        )
-    before = [await _look(fetching, told, variant) for variant in variants]
+    variants = [request]
+    if "accept-encoding" not in request.headers:
+        variants.append(request.with_header(b"Accept-Encoding", b"gzip"))
+    before = [await _fetch(fetcher, variant) for variant in variants]
     await asyncio.sleep(APART_SECONDS)
     for variant, first in zip(variants, before, strict=True):
-        second = await _look(fetching, told, variant)
+        second = await _fetch(fetcher, variant)
         if first is not None and second is not None and first.tag != second.tag:
-            return _why(first, second)
+            return _describe(first, second)
     return None
 
 
-async def _look(
-    fetching: Fetcher, told: Explanation, asked: ProxiedRequest
-) -> Representation | None:
-    key = told.key(asked)
-    assert key is not None
-    look = await fetching.look(key, fetching.pairs(key, asked), None)
-    return look.representation if isinstance(look, Fetched) else None
+async def _fetch(fetcher: Fetcher, request: ProxiedRequest) -> Representation | None:
+    key = Key(request)
+    result = await fetcher.fetch(key, fetcher.headers_for(key, request), None)
+    return result.representation if isinstance(result, Fetched) else None
 
 
-def _why(first: Representation, second: Representation) -> str:
+def _describe(first: Representation, second: Representation) -> str:
     apart = f"two answers {APART_SECONDS:g} s apart differ"
-    if not second.ours:
+    if not second.has_generated_tag:
         if first.body == second.body:
             return f"{apart} in the ETag alone"
         return f"{apart}, and so do their ETags"
@@ -70,12 +65,12 @@ def _why(first: Representation, second: Representation) -> str:
         ),
         min(len(first.body), len(second.body)),
     )
-    shown = second.body[max(0, at - AROUND) : at + AROUND].decode("utf-8", "replace")
+    shown = second.body[max(0, at - CONTEXT_BYTES) : at + CONTEXT_BYTES].decode("utf-8", "replace")
     return f"{apart} from byte {at} on, in {shown!r}; an ETag of the API's own would not"
 
 
 def _unzipped(body: bytes) -> bytes | None:
-    """What gzip has compressed, up to a bound; None for what is none."""
+    """The decompressed body, up to a bound; None if it is not compressed with gzip."""
     try:
         return zlib.decompressobj(31).decompress(body, 16 * MAX_BODY_BYTES)
     except zlib.error:

@@ -1,0 +1,153 @@
+"""What one node knows of a resource: the newest representation, and whether that is current."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pushhub.origin.shared.condition import Modified, Tags, modified_at
+from pushhub.origin.shared.poll_interval import PollInterval
+from pushhub.origin.shared.representation import Representation
+from pushhub.origin.shared.resource_channel import ResourceChannel
+from pushhub.store.base import Mismatch, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.http.raw_response import RawResponse
+    from pushhub.hub.hub import Hub
+    from pushhub.origin.shared.condition import WaitCondition
+    from pushhub.origin.shared.wait_request import WaitRequest
+    from pushhub.polls.base import Hint
+    from pushhub.settings.origin import Route
+    from pushhub.store.base import Expect
+
+# A client with the tag of one of so many former states is given the newest representation.
+MAX_PAST = 8
+
+
+class StateOwner(Protocol):
+    """The table of resources, as the state of one uses it."""
+
+    hub: Hub
+    uniform: Callable[[float, float], float]
+    size: int
+
+
+class ResourceState:
+    """The newest representation, and how current it is.
+
+    `newest` was fetched, or published by another node; None before the first. `verified` is when
+    the origin, or a node that fetched from it, last said that it is current, on the hub's clock;
+    minus infinity if that is not known. `events` is the channel of its changes, and `interval` the
+    pause between fetches.
+    """
+
+    __slots__ = ("_hub", "_owner", "_past", "events", "interval", "newest", "verified")
+
+    def __init__(self, owner: StateOwner, route: Route, channel: str) -> None:
+        self._owner = owner
+        self._hub = owner.hub
+        self.newest: Representation | None = None
+        # Tags of former representations, the latest last.
+        self._past: tuple[str, ...] = ()
+        self.verified = float("-inf")
+        self.events = ResourceChannel(owner.hub, channel)
+        self.interval = PollInterval(route, owner.uniform)
+
+    def receive(self) -> None:
+        """Take over what other nodes have published."""
+        received = self.events.receive()
+        if isinstance(received, Representation):
+            self._add(received)
+            self.verified = self._hub.now()
+        elif not received:
+            self.verified = float("-inf")
+
+    async def update(
+        self,
+        representation: Representation,
+        expected: Expect | None,
+        begun: float,
+        *,
+        scheduled: bool,
+    ) -> Mismatch | StoreError | None:
+        """Make a fetched representation the newest, and publish it if it is a change. A mismatch
+        says that another node has published since the fetch began.
+        """
+        newest = self.newest
+        changed = newest is not None and representation.tag != newest.tag
+        if changed:
+            outcome = await self.events.publish(representation, expected)
+            if isinstance(outcome, Mismatch | StoreError):
+                return outcome
+        self._add(representation)
+        self.verified = begun
+        self.interval.succeeded(changed=changed, scheduled=scheduled)
+        return None
+
+    def _add(self, representation: Representation) -> None:
+        before = self.newest
+        if before is not None and before.tag != representation.tag:
+            self._past = (*self._past, before.tag)[-MAX_PAST:]
+        self._owner.size -= self.size
+        self.newest = representation
+        self._owner.size += self.size
+
+    def is_fresh(self, step: str, now: float) -> bool:
+        """Whether the newest representation counts as current without a fetch."""
+        if self.interval.is_retrying or self.events.position is None:
+            return False
+        if step == "notify":
+            return self.verified > float("-inf")
+        return now - self.verified <= self.interval.freshness
+
+    def end_of_wait(
+        self, condition: WaitCondition, wait: int | None, hint: Hint, nothing: str
+    ) -> RawResponse | None:
+        """The response at the end of a wait; None if this node cannot say what is current.
+        `nothing` is the route's setting for a wait without a change.
+        """
+        newest = self.newest
+        if newest is None:
+            return None
+        if condition.is_new(newest):
+            if not self._replaced(condition):
+                return None
+            return newest.answer(wait if can_revalidate(condition, newest) else None, hint)
+        match nothing:
+            case "same" if wait is not None:
+                return newest.repeated(wait, hint)
+            case "204":
+                return newest.unchanged(wait, hint, 204)
+        return newest.unchanged(wait, hint)
+
+    def _replaced(self, condition: WaitCondition) -> bool:
+        """Whether a client's representation is older than the newest. A tag that this node has
+        never seen may belong to a newer one.
+        """
+        return not (isinstance(condition, Tags) and condition.tags.isdisjoint(self._past))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body that is kept."""
+        return 0 if self.newest is None else len(self.newest.body)
+
+    def __repr__(self) -> str:
+        return f"<ResourceState {self.newest!r}>"
+
+
+def fetched_response(representation: Representation, wait_request: WaitRequest) -> RawResponse:
+    """The response to a request that waited for a fetch with this result."""
+    wait, condition = wait_request.wait, wait_request.condition
+    if wait is None and condition is not None and not condition.is_new(representation):
+        return representation.unchanged()
+    failed = representation.status == 429 or representation.status >= 500
+    waits = not failed and can_revalidate(condition, representation)
+    return representation.answer(wait if waits else None)
+
+
+def can_revalidate(condition: WaitCondition | None, representation: Representation) -> bool:
+    """Whether a client that has this representation can say so by the same kind of condition. A
+    representation without `Last-Modified` cannot be named by a date.
+    """
+    return not isinstance(condition, Modified) or modified_at(representation) is not None

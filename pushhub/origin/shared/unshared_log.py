@@ -1,0 +1,61 @@
+"""Warnings about resources that cannot be shared or published, counted by route and reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+if TYPE_CHECKING:
+    from pushhub.hub.hub import Hub
+    from pushhub.origin.shared.key import Key
+    from pushhub.settings.origin import Route
+
+log = structlog.get_logger(__name__)
+
+# The log repeats a warning once an hour for each route and reason.
+LOG_SECONDS = 3600.0
+
+
+class UnsharedCount(NamedTuple):
+    """How often a route's responses could not be shared for one reason, and the last example."""
+
+    times: int
+    path: str
+    at: float
+
+
+class UnsharedLog:
+    """The warnings of one process: a few entries for each route."""
+
+    __slots__ = ("_hub", "_logged", "counts", "stalls")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.counts: dict[tuple[str, str], UnsharedCount] = {}
+        """By a route's path and the reason."""
+        self.stalls = 0
+        """Fetches whose retries made no progress, and were given up."""
+        # When each warning was last logged.
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def unshareable(self, key: Key, route: Route, reason: str) -> None:
+        """Warn that a response is for one client only. Without the warning an operator would not
+        know why clients poll at their old interval.
+        """
+        self._warn("origin.not-shared", route, key, reason)
+
+    def stalled(self, key: Key, route: Route, reason: str) -> None:
+        """Warn that the retries of a fetch make no progress and are given up. The next fetch comes
+        after the pause of a failed one.
+        """
+        self.stalls += 1
+        self._warn("origin.stalled", route, key, reason)
+
+    def _warn(self, event: str, route: Route, key: Key, reason: str) -> None:
+        now, entry = self._hub.now(), (route.path, reason)
+        count = self.counts.get(entry)
+        self.counts[entry] = UnsharedCount(1 + (count.times if count else 0), key.path, now)
+        if now - self._logged.get(entry, float("-inf")) >= LOG_SECONDS:
+            self._logged[entry] = now
+            log.warning(event, route=route.path, path=key.path, why=reason)
