@@ -33,7 +33,6 @@ from pushhub.settings import SettingsError, load
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
 from pushhub.xmpp.server import XmppServer
-from pushhub.xmpp.transport.sessions import BoshSessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,12 +80,11 @@ class App:
             self.origin.grip = GripGateway(
                 hub, self.origin, key, settings.grip_min_seconds, settings.origin_fetches
             )
-        self.sessions: BoshSessions | None = None
+        self.xmpp: XmppServer | None = None
         if settings.dev or settings.xmpp_domains:
-            self.sessions = self.service.bosh = BoshSessions(
-                XmppServer(hub, settings, random_bytes=runtime.random_bytes)
-            )
-            self.service.sessions = self.sessions.__len__
+            self.xmpp = XmppServer(hub, settings, random_bytes=runtime.random_bytes)
+            self.service.bosh = self.xmpp.bosh
+            self.service.sessions = self.xmpp.bosh.__len__
         prefix = settings.prefix if self.origin is not None else ""
         self.faces = Endpoints(
             self.service,
@@ -133,14 +131,14 @@ class App:
         self.service.tickets = await open_tickets(
             self.service.hub.store, self.settings.ticket_seconds, self.service.runtime.random_bytes
         )
-        if self.sessions is not None:
-            await self.sessions.begin()
+        if self.xmpp is not None:
+            await self.xmpp.open()
         self.service.desk.open(self.faces)
 
     async def hand_over(self) -> None:
         """Give up the XMPP sessions: to other nodes, if there can be some. Safe to call again."""
-        if self.sessions is not None:
-            await self.sessions.close()
+        if self.xmpp is not None:
+            await self.xmpp.close()
 
     async def close(self) -> None:
         """Answer whoever still waits, and close the store."""

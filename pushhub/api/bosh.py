@@ -43,7 +43,7 @@ here, such as Strophe.js and Converse.js: give them this address.</p>
 )
 
 
-class Bound(Hold):
+class BoshHold(Hold):
     """A request that waits for its session's answer. Its session knows it as a caller."""
 
     __slots__ = ("client", "gzip", "secure", "sessions")
@@ -55,7 +55,7 @@ class Bound(Hold):
         self.secure = request.secure
         self.gzip = accepts_gzip(request.headers.get("accept-encoding"))
 
-    def answer(self, body: bytes, status: int = 200, content: str = DEFAULT_CONTENT) -> None:
+    def respond(self, body: bytes, status: int = 200, content: str = DEFAULT_CONTENT) -> None:
         """Complete it with what the session says."""
         if body == EMPTY and content == DEFAULT_CONTENT:
             self.complete(_NOTHING)
@@ -75,7 +75,7 @@ class Bound(Hold):
         """The client has gone: its session must know, or it would answer nobody."""
         if not self.done:
             super().drop()
-            self.sessions.gone(self)
+            self.sessions.disconnected(self)
 
 
 def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
@@ -87,17 +87,17 @@ def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
     sessions = service.bosh
     if sessions is None:
         raise Problem("not-found", "No XMPP domain is served here.")
-    hold = Bound(sessions, request)
+    hold = BoshHold(sessions, request)
     try:
         raw = decode(request.body, request.headers.get("content-encoding", ""))
         body = parse(raw)
         if body.sid:
             sessions.request(body, raw, hold)
         else:
-            sessions.open(body, raw, hold)  # [C12]
+            sessions.create(body, raw, hold)  # [C12]
     except BindingError as error:
         log.debug("bosh.refused", condition=error.condition, reason=str(error))
-        hold.answer(terminate(error.condition), error.status)
+        hold.respond(terminate(error.condition), error.status)
     except Exception:
         if not hold.done:
             # A 500, for which clients send the same again. Until then nobody waits for its answer.

@@ -3,7 +3,7 @@
 Events are method calls, and return actions, which are to be done in their order:
 
     request     an HTTP request has come          → Deliver, Restart, and an Answer where it is sure
-    gone        its client went before the answer
+    disconnected  its client disconnected before the response
     put         the stream has something for the client
     flush       the actions are done, and the stream has put what it had → Answers
     expire      `deadline` has passed             → Answers, Ended
@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub import xml
 from pushhub.bosh.action import Action, Deliver, Ended, Respond, Restart
-from pushhub.bosh.body import EMPTY, BoshBody, lines, payload, terminate, write
-from pushhub.bosh.checks import Checks, mark_of
+from pushhub.bosh.body import EMPTY, BoshBody, attributes_of, payload, terminate, write
+from pushhub.bosh.checks import Checks, checksum
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, BoshCondition
 from pushhub.bosh.keys import KeySequence, key_of
 from pushhub.bosh.negotiation import BoshPolicy, Negotiation, negotiate, opening
@@ -51,14 +51,13 @@ class BoshSession:
 
     Args:
         sid: what nobody can guess [D1] [O5].
-        terms: what it was granted.
+        negotiated: what it was granted.
         rid: of the request that created it.
         greeting: the attributes of the answer to that.
     """
 
     __slots__ = (
-        "_admission",
-        "_farewell",
+        "_checks",
         "_greeting",
         "_heard",
         "_idle",
@@ -66,31 +65,32 @@ class BoshSession:
         "_report",
         "_seen",
         "_since",
+        "_termination",
         "_window",
         "ended",
+        "negotiated",
         "paused_rid",
         "sid",
-        "terms",
     )
 
     def __init__(
-        self, sid: str, terms: Negotiation, rid: int, now: float, greeting: bytes = b""
+        self, sid: str, negotiated: Negotiation, rid: int, now: float, greeting: bytes = b""
     ) -> None:
         self.sid = sid
-        self.terms = terms
+        self.negotiated = negotiated
         self.ended = False
         self.paused_rid = 0
         self._window = Window(rid - 1)
-        self._admission = Checks(terms)
+        self._checks = Checks(negotiated)
         self._outbox = Outbox()
         self._greeting: bytes | None = greeting
-        self._farewell: bytes | None = None
+        self._termination: bytes | None = None
         self._report = b""
         # Up to which rid there were answers when a request came last.
         self._heard = 0
         # When anything came or left last; for how long nothing may, with no request held.
         self._seen = now
-        self._idle = float(terms.inactivity)
+        self._idle = float(negotiated.inactivity)
         # Since when there has been a gap in the rids.
         self._since = now
 
@@ -104,11 +104,11 @@ class BoshSession:
         Raises:
             BindingError: it is none.
         """
-        terms = negotiate(body, policy)
-        session = cls(sid, terms, body.rid, now, opening(body, terms, policy, sid))
+        negotiated = negotiate(body, policy)
+        session = cls(sid, negotiated, body.rid, now, opening(body, negotiated, policy, sid))
         actions = session.request(body.rid, body, raw, now, handle)
         if newkey := body.get("newkey"):
-            session._admission.keys = KeySequence(newkey)  # [L4]
+            session._checks.keys = KeySequence(newkey)  # [L4]
         return session, actions
 
     # Requests
@@ -126,11 +126,11 @@ class BoshSession:
         if rid <= window.last:
             return self._repeat(window.find(rid), rid, body, raw, now, handle)
         actions: list[Action] = []
-        if rid > window.last + self.terms.requests:
+        if rid > window.last + self.negotiated.requests:
             self._fail(BoshCondition.ITEM_NOT_FOUND, handle, actions)  # [K3] [K8] [K10]
             return actions
-        key = key_of(body) if self._admission.keys is not None else ""
-        entry = OpenRequest(rid, handle, now, mark_of(body, raw), key, body)
+        key = key_of(body) if self._checks.keys is not None else ""
+        entry = OpenRequest(rid, handle, now, checksum(body, raw), key, body)
         if rid != window.last + 1:
             if older := window.find(rid):
                 return self._repeat(older, rid, body, raw, now, handle)
@@ -149,18 +149,18 @@ class BoshSession:
 
     def _process(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
         """It is the entry's turn."""
-        body, terms = entry.body, self.terms
+        body, negotiated = entry.body, self.negotiated
         assert body is not None
         try:
-            pause = self._admission.admit(body, now, idle=not self._outbox.payloads)
-            if terms.acks:
+            pause = self._checks.admit(body, now, idle=not self._outbox.payloads)
+            if negotiated.acks:
                 self._report = self._window.acknowledge(body, now) or self._report
         except BindingError as error:
             self._fail(error.condition, entry.handle, actions)
             return
         self._window.begin(entry)
-        self._idle = terms.inactivity  # [G9]
-        if self._farewell is not None:
+        self._idle = negotiated.inactivity  # [G9]
+        if self._termination is not None:
             self._leave(actions)
             return
         if body.restarts:
@@ -184,7 +184,7 @@ class BoshSession:
         """A rid that was here before: its connection broke, or the client thinks so [K9]."""
         actions: list[Action] = []
         try:
-            self._admission.admit_again(entry, body, raw)
+            self._checks.admit_repeat(entry, body, raw)
         except BindingError as error:
             self._fail(error.condition, handle, actions)
             return actions
@@ -203,7 +203,7 @@ class BoshSession:
             entry.at = now
         return actions
 
-    def gone(self, handle: object, now: float) -> None:
+    def disconnected(self, handle: object, now: float) -> None:
         """A request's client has gone. What it would have been answered waits for the next one."""
         for entry in self._window.waiting():
             if entry.handle is handle:
@@ -230,7 +230,7 @@ class BoshSession:
 
     def put(self, *payloads: Element | bytes) -> None:
         """Something for the client: elements, or what `body.payload` made of one."""
-        if self.ended or self._farewell is not None:
+        if self.ended or self._termination is not None:
             return
         for each in payloads:
             self._outbox.put(each if isinstance(each, bytes) else payload(each))
@@ -245,7 +245,7 @@ class BoshSession:
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, terms, outbox = self._window, self.terms, self._outbox
+        window, negotiated, outbox = self._window, self.negotiated, self._outbox
         held = window.open
         while held:
             entry = held[0]
@@ -253,7 +253,12 @@ class BoshSession:
                 if all(other.handle is None for other in held):
                     break
                 window.pass_by(now)
-            elif outbox.payloads or self._report or len(held) > terms.hold or terms.wait == 0:
+            elif (
+                outbox.payloads
+                or self._report
+                or len(held) > negotiated.hold
+                or negotiated.wait == 0
+            ):
                 self._answer(entry, now, actions)
             else:
                 break
@@ -264,7 +269,7 @@ class BoshSession:
     @property
     def _kept(self) -> int:
         """How many answers are kept for a repeat [K4] [F7]."""
-        return MAX_UNACKNOWLEDGED if self.terms.acks else self.terms.requests
+        return MAX_UNACKNOWLEDGED if self.negotiated.acks else self.negotiated.requests
 
     def _answer(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
         """Answer the lowest open request with as much as there is."""
@@ -273,8 +278,8 @@ class BoshSession:
             self._report = b""
         if self._greeting is not None:
             attributes, self._greeting = self._greeting, None
-        elif self.terms.acks and self._window.last != entry.rid:
-            attributes += lines((("ack", self._window.last),))  # [F2]
+        elif self.negotiated.acks and self._window.last != entry.rid:
+            attributes += attributes_of((("ack", self._window.last),))  # [F2]
         taken = self._outbox.take()
         answer = write(taken, attributes) if taken or attributes else EMPTY  # [E6]
         actions.append(Respond(entry.handle, answer))
@@ -287,11 +292,11 @@ class BoshSession:
     @property
     def deadline(self) -> float:
         """When `expire` is to be called."""
-        terms, window = self.terms, self._window
+        negotiated, window = self.negotiated, self._window
         live = [entry.at for entry in window.open if entry.handle is not None]
-        due = min(live) + terms.wait if live else self._seen + self._idle
+        due = min(live) + negotiated.wait if live else self._seen + self._idle
         if window.early is not None:
-            due = min(due, self._since + terms.inactivity)
+            due = min(due, self._since + negotiated.inactivity)
         return due
 
     def expire(self, now: float) -> list[Action]:
@@ -299,13 +304,13 @@ class BoshSession:
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, terms = self._window, self.terms
-        if window.early is not None and now >= self._since + terms.inactivity:
+        window, negotiated = self._window, self.negotiated
+        if window.early is not None and now >= self._since + negotiated.inactivity:
             # A request was lost on its way, and its client does not repeat it: a page was reloaded
             # while it left. Those after it cannot be processed [K2].
             self._end(BoshCondition.ITEM_NOT_FOUND, actions)
             return actions
-        while any(e.handle is not None and now >= e.at + terms.wait for e in window.open):
+        while any(e.handle is not None and now >= e.at + negotiated.wait for e in window.open):
             entry = window.open[0]
             if entry.handle is not None:
                 self._answer(entry, now, actions)
@@ -325,9 +330,9 @@ class BoshSession:
         A stream's error is the last of `payloads`, and the condition remote-stream-error [P13].
         """
         self.put(*payloads)
-        if self.ended or self._farewell is not None:
+        if self.ended or self._termination is not None:
             return []
-        self._farewell = terminate(condition, self._outbox.payloads)
+        self._termination = terminate(condition, self._outbox.payloads)
         self._seen = now
         actions: list[Action] = []
         if self._window.clients():
@@ -355,11 +360,11 @@ class BoshSession:
 
     def _leave(self, actions: list[Action]) -> None:
         """Say farewell to whoever waits: the first gets the last payloads."""
-        farewell = self._farewell
-        assert farewell is not None
+        termination = self._termination
+        assert termination is not None
         for handle in self._window.clients():
-            actions.append(Respond(handle, farewell))
-            farewell = terminate(BoshCondition.OTHER_REQUEST)
+            actions.append(Respond(handle, termination))
+            termination = terminate(BoshCondition.OTHER_REQUEST)
         self._outbox.clear()
         self._over(TERMINATED, actions)
 
@@ -387,7 +392,7 @@ class BoshSession:
         self._over(condition, actions, lost=lost)
 
     def _refuse(self, condition: BoshCondition, handle: object, actions: list[Action]) -> None:
-        status = LEGACY_STATUS.get(condition, 200) if self.terms.legacy else 200
+        status = LEGACY_STATUS.get(condition, 200) if self.negotiated.legacy else 200
         actions.append(Respond(handle, terminate(condition), status))
 
     def _over(self, reason: str, actions: list[Action], *, lost: bool = False) -> None:
@@ -423,13 +428,13 @@ class BoshSession:
         assert not self._window.open
         return {
             "sid": self.sid,
-            "terms": asdict(self.terms),
+            "terms": asdict(self.negotiated),
             "last": self._window.last,
             "answered": [entry.dump(now) for entry in self._window.answered],
             "queue": [data.decode() for data in self._outbox.payloads],
             "greeting": None if self._greeting is None else self._greeting.decode(),
-            "farewell": None if self._farewell is None else self._farewell.decode(),
-            "key": self._admission.keys and self._admission.keys.expected,
+            "farewell": None if self._termination is None else self._termination.decode(),
+            "key": self._checks.keys and self._checks.keys.expected,
             "paused": self.paused_rid,
             "idle": self._idle,
             "seen": now - self._seen,
@@ -443,8 +448,8 @@ class BoshSession:
         session._window.answered = [OpenRequest.load(record, now) for record in data["answered"]]
         greeting, farewell = data["greeting"], data["farewell"]
         session._greeting = None if greeting is None else greeting.encode()
-        session._farewell = None if farewell is None else farewell.encode()
-        session._admission.keys = None if data["key"] is None else KeySequence(data["key"])
+        session._termination = None if farewell is None else farewell.encode()
+        session._checks.keys = None if data["key"] is None else KeySequence(data["key"])
         session._outbox = Outbox(text.encode() for text in data["queue"])
         session.paused_rid = data["paused"]
         session._idle = data["idle"]

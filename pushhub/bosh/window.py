@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.bosh.body import EMPTY, BoshBody, lines
+from pushhub.bosh.body import EMPTY, BoshBody, attributes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +148,7 @@ class Window:
             missing = next((entry for entry in self.answered if entry.rid == ack + 1), None)
             if missing is not None and now - missing.at >= REPORT_SECONDS:
                 time = min(round((now - missing.at) * 1000), MAX_TIME)
-                report = lines((("report", missing.rid), ("time", time)))  # [F5]
+                report = attributes_of((("report", missing.rid), ("time", time)))  # [F5]
         while self.answered and self.answered[0].rid <= ack:
             del self.answered[0]
         return report
