@@ -6,7 +6,7 @@ the position up to which messages were delivered; later ones are offline message
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pushhub.xml import Element
     from pushhub.xmpp.context import Context
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.routing.cluster import Cluster
     from pushhub.xmpp.routing.session import XmppSession
 
 log = structlog.get_logger(__name__)
@@ -40,14 +39,25 @@ log = structlog.get_logger(__name__)
 PAGE_EVENTS = 100
 
 
+class Nodes(Protocol):
+    """The nodes that share the store."""
+
+    @property
+    def node(self) -> str:
+        """This node's id."""
+
+    async def is_alive(self, node: str) -> bool:
+        """Whether a node's heartbeat is recent."""
+
+
 class LocalUser:
     """An account with sessions on this node. `jid` is its bare address."""
 
     __slots__ = (
-        "_cluster",
         "_context",
         "_flushed",
         "_held_back",
+        "_nodes",
         "_saving",
         "anonymous",
         "jid",
@@ -56,9 +66,9 @@ class LocalUser:
         "subscription",
     )
 
-    def __init__(self, context: Context, cluster: Cluster, jid: Jid, *, anonymous: bool) -> None:
+    def __init__(self, context: Context, nodes: Nodes, jid: Jid, *, anonymous: bool) -> None:
         self._context = context
-        self._cluster = cluster
+        self._nodes = nodes
         self.jid = jid
         self.anonymous = anonymous
         self.sessions: dict[str, XmppSession] = {}
@@ -295,7 +305,7 @@ class LocalUser:
             StoreError: the store cannot be read.
         """
         for node in self.state.other_nodes:
-            if node != self._cluster.node and not await self._cluster.is_alive(node):
+            if node != self._nodes.node and not await self._nodes.is_alive(node):
                 self.state.take_over(node)
         if self.state.must_redeliver:
             for session in list(self.sessions.values()):
@@ -313,7 +323,7 @@ class LocalUser:
                 return
             streams = [session.stream for session in self.sessions.values()]
             offsets = {o for stream in streams for o in archive_offsets(stream.pending(), bare)}
-            write = state.start_write(state.position, self._cluster.node, sorted(offsets))
+            write = state.start_write(state.position, self._nodes.node, sorted(offsets))
             try:
                 await self._context.kv.update_json(marker_key(bare), write.merge)
             except StoreError as error:
