@@ -174,7 +174,7 @@ class Deliveries(RuleBasedStateMachine):
 
 
 TestDeliveries = Deliveries.TestCase
-TestDeliveries.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+TestDeliveries.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
 def test_a_message_is_redelivered_once() -> None:
@@ -200,3 +200,26 @@ def test_a_marker_of_another_epoch_is_replaced() -> None:
     write = state.start_write(Cursor("new", 1), "n", [])
     assert write.merge({"epoch": "old", "offset": 9}) == {"epoch": "new", "offset": 1}
     assert write.merge({"epoch": "new", "offset": 9}) == {"epoch": "new", "offset": 9}
+
+
+def test_what_a_session_of_another_node_lost_is_redelivered() -> None:
+    """It stays in the marker until then, though this node did not know of it."""
+    state = DeliveryState()
+    marker: dict[str, Any] = {"epoch": EPOCH, "offset": 5, "pending": {"a": [5]}}
+    state.load(marker)
+    state.end_catch_up(complete=True)
+    assert state.caught_up
+    for _ in range(2):
+        write = state.start_write(Cursor(EPOCH, 5), "b", [])
+        marker = write.merge({"epoch": EPOCH, "offset": 5, "again": [5]})
+        assert marker == {"epoch": EPOCH, "offset": 5, "again": [5]}
+        state.end_write(write)
+        assert state.must_redeliver
+    assert state.take_lost() == [5]
+
+
+def test_a_loss_during_a_catch_up_is_redelivered() -> None:
+    state = DeliveryState()
+    state.lose([3], received_by_others=False)
+    state.end_catch_up(complete=True)
+    assert state.must_redeliver
