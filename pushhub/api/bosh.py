@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 _HEADERS: Headers = ((b"content-type", DEFAULT_CONTENT.encode()),)
 _GZIP: Headers = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
-# What most requests are answered with; one object, so that its bytes are made once.
-_NOTHING = Response(200, _HEADERS, EMPTY)
+# The response to most requests; one object, so that its bytes are made once.
+_EMPTY = Response(200, _HEADERS, EMPTY)
 
 _PAGE = Response(
     200,
@@ -44,7 +44,7 @@ here, such as Strophe.js and Converse.js: give them this address.</p>
 
 
 class BoshHold(Hold):
-    """A request that waits for its session's answer. Its session knows it as a caller."""
+    """A request that waits for its session's response; see `PendingRequest`."""
 
     __slots__ = ("client", "gzip", "secure", "sessions")
 
@@ -56,9 +56,9 @@ class BoshHold(Hold):
         self.gzip = accepts_gzip(request.headers.get("accept-encoding"))
 
     def respond(self, body: bytes, status: int = 200, content: str = DEFAULT_CONTENT) -> None:
-        """Complete it with what the session says."""
+        """Complete the request with the session's response."""
         if body == EMPTY and content == DEFAULT_CONTENT:
-            self.complete(_NOTHING)
+            self.complete(_EMPTY)
             return
         headers: Headers = _HEADERS
         if content != DEFAULT_CONTENT:
@@ -72,17 +72,17 @@ class BoshHold(Hold):
         return True
 
     def drop(self) -> None:
-        """The client has gone: its session must know, or it would answer nobody."""
+        """The client disconnected: the session must not respond to this request."""
         if not self.done:
             super().drop()
             self.sessions.disconnected(self)
 
 
 def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
-    """Give a request to its session, or begin one.
+    """Pass a request to its session, or create one.
 
     Raises:
-        Problem: no XMPP is served here.
+        Problem: this server has no XMPP domain.
     """
     sessions = service.bosh
     if sessions is None:
@@ -100,7 +100,8 @@ def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
         hold.respond(terminate(error.condition), error.status)
     except Exception:
         if not hold.done:
-            # A 500, for which clients send the same again. Until then nobody waits for its answer.
+            # The response is a 500, after which clients send the same request again; until then no
+            # request waits.
             hold.drop()
             raise
         log.exception("bosh.failed")
@@ -108,7 +109,7 @@ def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
 
 
 def page(service: Service, request: Request, grant: Grant) -> Response:
-    """Tell whoever opens the address in a browser what it is for."""
+    """Explain the URL to a browser user."""
     if service.bosh is None:
         raise Problem("not-found", "No XMPP domain is served here.")
     if request.query_string:

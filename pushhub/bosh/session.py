@@ -1,23 +1,23 @@
 """One BOSH session, as a state machine (XEP-0124).
 
-Events are method calls, and return actions, which are to be done in their order:
+Events are method calls, and return actions, to be performed in order:
 
-    request     an HTTP request has come          → Deliver, Restart, and an Answer where it is sure
+    request       an HTTP request arrived             → Deliver, Restart, certain Responds
     disconnected  its client disconnected before the response
-    put         the stream has something for the client
-    flush       the actions are done, and the stream has put what it had → Answers
-    expire      `deadline` has passed             → Answers, Ended
-    terminate   the stream is over                → Answers, Ended
+    put           the stream has elements for the client
+    flush         the actions are performed, and the stream has put its elements → Responds
+    expire        `deadline` has passed               → Responds, Ended
+    terminate     the stream has ended                → Responds, Ended
 
-Rule 1: after `request`, do its actions, then call `flush`. Only then it is decided what is answered
-and what is held: what the stream has said meanwhile goes out with the oldest request, all in one
-body, and no request is answered empty that need not be.
+Rule 1: after `request`, perform its actions, then call `flush`. Only `flush` decides which requests
+get a response and which are held: the stream's new elements go out with the oldest request, all in
+one body, and no request gets an empty response without need.
 
-Rule 2: requests are processed in rid order, and answered in rid order [E5] [K2].
+Rule 2: requests are processed in rid order, and get their responses in rid order [E5] [K2].
 
-Rule 3: a payload goes into one answer only. A repeated request gets the same bytes again, and an
-answer is made for somebody who is there: a client that has gone leaves its request open, and what
-comes waits for its next one.
+Rule 3: a payload goes into one response only. A repeated request gets the same bytes again, and
+only a connected client gets a response: the request of a disconnected client stays open, and new
+elements wait for its next one.
 
 After each event, `deadline` is when to call `expire`.
 """
@@ -50,10 +50,10 @@ class BoshSession:
     """A session and its requests. `now` is in seconds, of one clock that never goes back.
 
     Args:
-        sid: what nobody can guess [D1] [O5].
-        negotiated: what it was granted.
-        rid: of the request that created it.
-        greeting: the attributes of the answer to that.
+        sid: unpredictable [D1] [O5].
+        negotiated: the session's parameters.
+        rid: of the creation request.
+        greeting: the attributes of the creation response.
     """
 
     __slots__ = (
@@ -86,23 +86,22 @@ class BoshSession:
         self._greeting: bytes | None = greeting
         self._termination: bytes | None = None
         self._report = b""
-        # Up to which rid there were answers when a request came last.
+        # The highest rid with a response when the last request arrived.
         self._heard = 0
-        # When anything came or left last; for how long nothing may, with no request held.
+        # The time of the last request or response; the allowed silence while no request is held.
         self._seen = now
         self._idle = float(negotiated.inactivity)
-        # Since when there has been a gap in the rids.
+        # The start of the current gap in the rids.
         self._since = now
 
     @classmethod
     def create(
         cls, sid: str, body: BoshBody, raw: bytes, policy: BoshPolicy, now: float, handle: object
     ) -> tuple[BoshSession, list[Action]]:
-        """The session that a creation request asks for. Its answer waits for the stream's features
-        [D13].
+        """Create a session. The creation response waits for the stream's features [D13].
 
         Raises:
-            BindingError: it is none.
+            BindingError: the request is no valid creation request.
         """
         negotiated = negotiate(body, policy)
         session = cls(sid, negotiated, body.rid, now, opening(body, negotiated, policy, sid))
@@ -116,7 +115,7 @@ class BoshSession:
     def request(
         self, rid: int, body: BoshBody, raw: bytes, now: float, handle: object
     ) -> list[Action]:
-        """Take a request, with the `raw` bytes that the `body` was parsed from."""
+        """Handle a request; `body` was parsed from the bytes `raw`."""
         window = self._window
         if self.ended:
             return [Respond(handle, terminate(BoshCondition.ITEM_NOT_FOUND))]
@@ -148,7 +147,7 @@ class BoshSession:
         return actions
 
     def _process(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
-        """It is the entry's turn."""
+        """Process the next request."""
         body, negotiated = entry.body, self.negotiated
         assert body is not None
         try:
@@ -164,7 +163,7 @@ class BoshSession:
             self._leave(actions)
             return
         if body.restarts:
-            actions.append(Restart(body))  # [P9] Whatever else is in it is ignored.
+            actions.append(Restart(body))  # [P9] Its other content is ignored.
         elif body.children:
             actions.append(Deliver(body.children))  # [E1]
         if body.get("type") == "terminate":
@@ -181,7 +180,7 @@ class BoshSession:
         now: float,
         handle: object,
     ) -> list[Action]:
-        """A rid that was here before: its connection broke, or the client thinks so [K9]."""
+        """Handle a repeated rid: its connection broke, or the client assumes so [K9]."""
         actions: list[Action] = []
         try:
             self._checks.admit_repeat(entry, body, raw)
@@ -196,7 +195,7 @@ class BoshSession:
         elif entry.answer:
             actions.append(Respond(handle, entry.answer))  # [K5]
         else:
-            # [K6] Not an error, for which Strophe.js would forget the request.
+            # [K6] Not an error: Strophe.js would drop the request.
             if entry.handle is not None:
                 actions.append(Respond(entry.handle, EMPTY))
             entry.handle = handle
@@ -204,16 +203,16 @@ class BoshSession:
         return actions
 
     def disconnected(self, handle: object, now: float) -> None:
-        """A request's client has gone. What it would have been answered waits for the next one."""
+        """The client of a request disconnected. The elements for it wait for the next request."""
         for entry in self._window.waiting():
             if entry.handle is handle:
                 entry.handle = None
                 self._seen = now
 
     def _pause(self, rid: int, seconds: int, now: float, actions: list[Action]) -> None:
-        """Answer everything that is open, this too, and let the client be silent for longer [G6].
+        """Respond to all open requests, this one included, and allow a longer silence [G6].
 
-        Nothing is in the answers [G7].
+        The responses are empty [G7].
         """
         window = self._window
         while window.open:
@@ -221,15 +220,15 @@ class BoshSession:
             if entry.handle is not None:
                 actions.append(Respond(entry.handle, EMPTY))
             window.pass_by(now)
-        window.answered.pop()  # [G10] But a repeat of it is answered.
+        window.answered.pop()  # [G10] But a repeat of it gets a response.
         window.keep(self._kept)
         self.paused_rid = rid
         self._idle = seconds
 
-    # Answers
+    # Responses
 
     def put(self, *payloads: Element | bytes) -> None:
-        """Something for the client: elements, or what `body.payload` made of one."""
+        """Add elements for the client, in wire form (`body.payload`) or not."""
         if self.ended or self._termination is not None:
             return
         for each in payloads:
@@ -241,7 +240,8 @@ class BoshSession:
         return self.flush(now)
 
     def flush(self, now: float) -> list[Action]:
-        """Answer with what was put [E7], and what may not be held any longer [E4]."""
+        """Respond with the waiting elements [E7], and to requests that may not be held longer
+        [E4]."""
         actions: list[Action] = []
         if self.ended:
             return actions
@@ -268,11 +268,11 @@ class BoshSession:
 
     @property
     def _kept(self) -> int:
-        """How many answers are kept for a repeat [K4] [F7]."""
+        """How many responses are kept for a repeat [K4] [F7]."""
         return MAX_UNACKNOWLEDGED if self.negotiated.acks else self.negotiated.requests
 
     def _answer(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
-        """Answer the lowest open request with as much as there is."""
+        """Respond to the lowest open request with as many elements as fit."""
         attributes = self._report
         if attributes:
             self._report = b""
@@ -291,7 +291,7 @@ class BoshSession:
 
     @property
     def deadline(self) -> float:
-        """When `expire` is to be called."""
+        """When `expire` must be called."""
         negotiated, window = self.negotiated, self._window
         live = [entry.at for entry in window.open if entry.handle is not None]
         due = min(live) + negotiated.wait if live else self._seen + self._idle
@@ -300,14 +300,15 @@ class BoshSession:
         return due
 
     def expire(self, now: float) -> list[Action]:
-        """Answer who has waited for long enough [E4] [E6]; end what nobody comes for [G2]."""
+        """Respond to requests that have waited for `wait` [E4] [E6]; end an inactive session
+        [G2]."""
         actions: list[Action] = []
         if self.ended:
             return actions
         window, negotiated = self._window, self.negotiated
         if window.early is not None and now >= self._since + negotiated.inactivity:
-            # A request was lost on its way, and its client does not repeat it: a page was reloaded
-            # while it left. Those after it cannot be processed [K2].
+            # A request was lost, and its client does not repeat it: a page was reloaded while the
+            # request was sent. Later requests cannot be processed [K2].
             self._end(BoshCondition.ITEM_NOT_FOUND, actions)
             return actions
         while any(e.handle is not None and now >= e.at + negotiated.wait for e in window.open):
@@ -325,7 +326,8 @@ class BoshSession:
     def terminate(
         self, condition: BoshCondition | None, payloads: Iterable[Element | bytes], now: float
     ) -> list[Action]:
-        """The stream is over. If nobody is there to be told, the next request is told [N1].
+        """End the session with its stream. Without an open request, the next request gets the end
+        [N1].
 
         A stream's error is the last of `payloads`, and the condition remote-stream-error [P13].
         """
@@ -340,8 +342,8 @@ class BoshSession:
         return actions
 
     def pending(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
-        """What the client surely has not yet, since no answer carried it, and what it may not have:
-        its next request, which comes at once after such an answer, has not come."""
+        """The elements that no response carried, and those that the client may not have received:
+        its next request, which follows such a response immediately, has not arrived."""
         unconfirmed: list[Element] = []
         for entry in self._window.answered:
             if entry.rid > self._heard and entry.answer != EMPTY:
@@ -350,8 +352,8 @@ class BoshSession:
         return waiting, tuple(unconfirmed)
 
     def reclaim(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
-        """Before `terminate`: take back what is `pending`, if nobody is there to be told. Who comes
-        for the farewell does not get it."""
+        """Before `terminate`: take the `pending` elements back, if no request is open. The request
+        that gets the end does not get them."""
         if self.ended or self._window.clients():
             return (), ()
         pending = self.pending()
@@ -359,7 +361,7 @@ class BoshSession:
         return pending
 
     def _leave(self, actions: list[Action]) -> None:
-        """Say farewell to whoever waits: the first gets the last payloads."""
+        """Respond to all open requests with the end: the first gets the last payloads."""
         termination = self._termination
         assert termination is not None
         for handle in self._window.clients():
@@ -369,7 +371,7 @@ class BoshSession:
         self._over(TERMINATED, actions)
 
     def _terminated(self, actions: list[Action]) -> None:
-        """The client ends the session: the oldest request is told, the others get nothing [J2]."""
+        """The client ends the session: the oldest request gets the end, the others nothing [J2]."""
         answer = terminate()
         for handle in self._window.clients():
             actions.append(Respond(handle, answer))
@@ -377,7 +379,7 @@ class BoshSession:
         self._over(TERMINATED, actions)
 
     def _fail(self, condition: BoshCondition, handle: object, actions: list[Action]) -> None:
-        """A request broke the rules, and with them the session [N1]."""
+        """A request broke the rules, which ends the session [N1]."""
         if handle is not None:
             self._refuse(condition, handle, actions)
         for other in self._window.clients():
@@ -386,7 +388,7 @@ class BoshSession:
         self._over(condition, actions)
 
     def _end(self, condition: BoshCondition, actions: list[Action], *, lost: bool = False) -> None:
-        """Nobody broke a rule, and the session ends all the same."""
+        """End the session, though no request broke a rule."""
         for handle in self._window.clients():
             self._refuse(condition, handle, actions)
         self._over(condition, actions, lost=lost)
@@ -396,7 +398,7 @@ class BoshSession:
         actions.append(Respond(handle, terminate(condition), status))
 
     def _over(self, reason: str, actions: list[Action], *, lost: bool = False) -> None:
-        """`lost` is whether the client went without a word, perhaps before the last answers."""
+        """`lost`: the client vanished, perhaps before the last responses."""
         self.ended = True
         undelivered, unconfirmed = self.pending()
         actions.append(Ended(reason, undelivered, unconfirmed if lost else ()))
@@ -406,10 +408,10 @@ class BoshSession:
     # Moving to another node
 
     def release(self, now: float) -> list[Action]:
-        """Let go of all requests: their clients come back, to whoever has the session then.
+        """Respond to all requests: their clients return to the session's next node.
 
-        Those that came early cannot be answered in order. They get a 503, for which clients send
-        the same request again.
+        Early requests cannot get a response in order. They get a 503, after which clients send the
+        same request again.
         """
         window = self._window
         actions: list[Action] = []
@@ -424,7 +426,7 @@ class BoshSession:
         return actions
 
     def dump(self, now: float) -> dict[str, Any]:
-        """All of a released session, as JSON takes it. Times are ages: clocks differ."""
+        """A released session as JSON. Times are ages, since clocks differ."""
         assert not self._window.open
         return {
             "sid": self.sid,
@@ -443,7 +445,7 @@ class BoshSession:
 
     @classmethod
     def load(cls, data: Mapping[str, Any], now: float) -> BoshSession:
-        """The session that was dumped."""
+        """The session in a dump."""
         session = cls(data["sid"], Negotiation(**data["terms"]), data["last"] + 1, now)
         session._window.answered = [OpenRequest.load(record, now) for record in data["answered"]]
         greeting, farewell = data["greeting"], data["farewell"]
@@ -459,4 +461,4 @@ class BoshSession:
 
     def __repr__(self) -> str:
         state = "ended" if self.ended else f"{len(self._outbox.payloads)} queued"
-        return f"<Session {self.sid[:4]}… {state} {self._window!r}>"
+        return f"<BoshSession {self.sid[:4]}… {state} {self._window!r}>"
