@@ -1,5 +1,5 @@
-"""Modules that import each other, for types too, come in pairs at most. `ROOMS` lists the rooms that
-keep this rule."""
+"""Modules that import each other, for types too, come in pairs at most. `ROOMS` lists the rooms
+that keep this rule."""
 
 import ast
 from functools import cache

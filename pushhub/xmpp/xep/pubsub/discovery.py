@@ -61,7 +61,7 @@ async def about(request: IqRequest) -> Element:
     if not node:
         return disco.info([("pubsub", "service", "Channels")], sorted(features))
     record = await require(request, Action.READ, checked_name(node))
-    content = disco.info(
+    result = disco.info(
         [("pubsub", "leaf", record.get("title", ""))],
         sorted((ns.PUBSUB, ns.DISCO_ITEMS)),
         node,
@@ -70,7 +70,7 @@ async def about(request: IqRequest) -> Element:
         form.field("pubsub#title", "text-single", record.get("title", "")),
         form.field("pubsub#description", "text-single", record.get("description", "")),
     ]
-    return content.holding(*content.children, form.form("result", ns.PUBSUB_META, *fields))
+    return result.holding(*result.children, form.form("result", ns.PUBSUB_META, *fields))
 
 
 async def _readable(request: IqRequest, after: str, most: int) -> list[str]:

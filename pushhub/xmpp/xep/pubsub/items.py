@@ -86,7 +86,7 @@ async def read(request: IqRequest) -> Element:
     element = request.payload.find("items")
     assert element is not None
     page = requested_page(request.payload)
-    wanted = _item_limit(element, page.most)
+    limit = _item_limit(element, page.most)
     found = await stored_items(request.context, node, most_items(record))
     count = len(found)
     ids = {each.get("id") for each in element.every("item")}
@@ -100,7 +100,7 @@ async def read(request: IqRequest) -> Element:
         at = names.index(mark)
         found = found[:at][-page.most :] if page.before else found[at + 1 :][: page.most]
     else:
-        found = found[-wanted:] if wanted else []
+        found = found[-limit:] if limit else []
     size = 0
     elements: list[Element] = []
     for event in reversed(found):
@@ -143,8 +143,8 @@ async def publish(request: IqRequest) -> Element:
     draft = _draft(items[0])
     # An item without an id gets the one that the store assigned to the event.
     id = await _append(request, node, draft)
-    content = leaf("item", PUBSUB, id=id)
-    content = Element("publish", PUBSUB, {"node": node}, (content,))
+    published = leaf("item", PUBSUB, id=id)
+    content = Element("publish", PUBSUB, {"node": node}, (published,))
     return Element("pubsub", PUBSUB, {}, (content,))
 
 
