@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.log.event import rfc3339
 from pushhub.xml import STREAMS, Element
-from pushhub.xmpp.model.namespaces import CLIENT, DELAY, FORWARD, STANZA_ERRORS, STREAM_ERRORS
+from pushhub.xmpp.model.namespaces import CLIENT, STANZA_ERRORS, STREAM_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,13 +119,3 @@ def _back(stanza: Element, kind: str) -> Mapping[str, str]:
 def leaf(name: str, namespace: str, text: str = "", /, **attributes: str) -> Element:
     """An element that contains only text."""
     return Element(name, namespace, attributes, (text,) if text else ())
-
-
-def delay(milliseconds: int, by: str) -> Element:
-    """The original time of a stanza, and the address that states it (XEP-0203)."""
-    return Element("delay", DELAY, {"from": by, "stamp": rfc3339(milliseconds)})
-
-
-def forwarded(stanza: Element, *before: Element) -> Element:
-    """A stanza within another (XEP-0297)."""
-    return Element("forwarded", FORWARD, {}, (*before, stanza))

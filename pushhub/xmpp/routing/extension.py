@@ -30,7 +30,6 @@ ACCOUNT = (IqTarget.ACCOUNT,)
 PUBSUB = (IqTarget.PUBSUB,)
 ACCOUNTS = (IqTarget.ACCOUNT, IqTarget.OTHER)
 SERVER = (IqTarget.DOMAIN, IqTarget.ACCOUNT)
-ANYWHERE = (IqTarget.DOMAIN, IqTarget.ACCOUNT, IqTarget.OTHER, IqTarget.PUBSUB)
 
 
 @dataclass(frozen=True, slots=True)
