@@ -16,7 +16,7 @@ from pushhub.xml import Element, parse
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.sasl import SaslIdentity
 from pushhub.xmpp.server import XmppServer
-from pushhub.xmpp.transport.stream import State, XmppStream
+from pushhub.xmpp.transport.stream import StreamState
 
 if TYPE_CHECKING:
     from pushhub.xmpp.routing.session import XmppSession
@@ -27,6 +27,8 @@ TURN = 50
 
 class Wire:
     """A transport that counts."""
+
+    client = ""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -46,10 +48,11 @@ class Wire:
 async def session(server: XmppServer, local: str, *, anonymous: bool) -> tuple[Wire, XmppSession]:
     """A session that is available, without the work of a login."""
     wire = Wire()
-    stream = XmppStream(server, "localhost", wire)
+    stream = server.stream("localhost", wire)
+    assert stream is not None
     identity = SaslIdentity(local, anonymous=anonymous)
-    stream.session = await server.join(stream, identity, "")
-    stream.state = State.BOUND
+    stream.session = await server.services.binder.bind(stream, identity, "localhost", "")
+    stream.state = StreamState.BOUND
     stream.receive(parse(f"<presence xmlns='{ns.CLIENT}'/>".encode()))
     await server.settle()
     wire.sent = 0

@@ -33,7 +33,6 @@ from pushhub.settings import SettingsError, load
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
 from pushhub.xmpp.server import XmppServer
-from pushhub.xmpp.transport.sessions import BoshSessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,12 +78,11 @@ class App:
             self.origin.grip = GripGateway(
                 hub, self.origin, key, settings.grip_min_seconds, settings.origin_fetches
             )
-        self.sessions: BoshSessions | None = None
+        self.xmpp: XmppServer | None = None
         if settings.dev or settings.xmpp_domains:
-            self.sessions = self.service.bosh = BoshSessions(
-                XmppServer(hub, settings, random_bytes=runtime.random_bytes)
-            )
-            self.service.sessions = self.sessions.__len__
+            self.xmpp = XmppServer(hub, settings, random_bytes=runtime.random_bytes)
+            self.service.bosh = self.xmpp.bosh
+            self.service.sessions = self.xmpp.bosh.__len__
         self.console = Console(self.service)
         routes = ROUTES + self.console.routes + GRIP_ROUTES
         prefix = settings.prefix if self.origin is not None else ""
@@ -141,14 +139,14 @@ class App:
         self.service.tickets = await open_tickets(
             self.service.hub, self.settings.ticket_seconds, self.service.runtime.random_bytes
         )
-        if self.sessions is not None:
-            await self.sessions.begin()
+        if self.xmpp is not None:
+            await self.xmpp.open()
         self.console.open(self.endpoints)
 
     async def hand_over(self) -> None:
         """Hand the XMPP sessions over to other nodes, if there are any. Safe to call again."""
-        if self.sessions is not None:
-            await self.sessions.close()
+        if self.xmpp is not None:
+            await self.xmpp.close()
 
     async def close(self) -> None:
         """Complete the holds that are left, and close the store."""

@@ -28,7 +28,7 @@ _HEADERS: Headers = ((b"content-type", DEFAULT_CONTENT.encode()),)
 _GZIP: Headers = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
 # The response to most requests; one object, so that its bytes are made once.
-_NOTHING = Response(200, _HEADERS, EMPTY)
+_EMPTY = Response(200, _HEADERS, EMPTY)
 
 _PAGE = Response(
     200,
@@ -43,8 +43,8 @@ here, such as Strophe.js and Converse.js: give them this address.</p>
 )
 
 
-class Bound(Hold):
-    """A request that waits for its session's response. To the session it is a caller."""
+class BoshHold(Hold):
+    """A request that waits for its session's response; see `PendingRequest`."""
 
     __slots__ = ("client", "gzip", "secure", "sessions")
 
@@ -55,10 +55,10 @@ class Bound(Hold):
         self.secure = request.secure
         self.gzip = accepts_gzip(request.headers.get("accept-encoding"))
 
-    def answer(self, body: bytes, status: int = 200, content: str = DEFAULT_CONTENT) -> None:
-        """Complete it with what the session says."""
+    def respond(self, body: bytes, status: int = 200, content: str = DEFAULT_CONTENT) -> None:
+        """Complete the request with the session's response."""
         if body == EMPTY and content == DEFAULT_CONTENT:
-            self.complete(_NOTHING)
+            self.complete(_EMPTY)
             return
         headers: Headers = _HEADERS
         if content != DEFAULT_CONTENT:
@@ -72,35 +72,36 @@ class Bound(Hold):
         return True
 
     def drop(self) -> None:
-        """The client has disconnected: its session must know, or it would respond to no client."""
+        """The client disconnected: the session must not respond to this request."""
         if not self.done:
             super().drop()
-            self.sessions.gone(self)
+            self.sessions.disconnected(self)
 
 
 def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
-    """Give a request to its session, or begin one.
+    """Pass a request to its session, or create one.
 
     Raises:
-        Problem: no XMPP is served here.
+        Problem: this server has no XMPP domain.
     """
     sessions = service.bosh
     if sessions is None:
         raise Problem("not-found", "No XMPP domain is served here.")
-    hold = Bound(sessions, request)
+    hold = BoshHold(sessions, request)
     try:
         raw = decode(request.body, request.headers.get("content-encoding", ""))
         body = parse(raw)
         if body.sid:
             sessions.request(body, raw, hold)
         else:
-            sessions.open(body, raw, hold)  # [C12]
+            sessions.create(body, raw, hold)  # [C12]
     except BindingError as error:
         log.debug("bosh.refused", condition=error.condition, reason=str(error))
-        hold.answer(terminate(error.condition), error.status)
+        hold.respond(terminate(error.condition), error.status)
     except Exception:
         if not hold.done:
-            # A 500 makes clients repeat the request. Until then no request waits for the response.
+            # The response is a 500, after which clients send the same request again; until then no
+            # request waits.
             hold.drop()
             raise
         log.exception("bosh.failed")
@@ -108,7 +109,7 @@ def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
 
 
 def page(service: Service, request: Request, grant: Grant) -> Response:
-    """A page that explains the URL to a person who opens it in a browser."""
+    """Explain the URL to a browser user."""
     if service.bosh is None:
         raise Problem("not-found", "No XMPP domain is served here.")
     if request.query_string:

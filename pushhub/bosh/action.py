@@ -1,4 +1,4 @@
-"""What a session wants done, in this order."""
+"""The actions of a session, which are performed in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Respond(NamedTuple):
-    """Answer an HTTP request, the one that `handle` stands for."""
+    """Send the response to the HTTP request that `handle` identifies."""
 
     handle: object
     body: bytes
@@ -18,26 +18,26 @@ class Respond(NamedTuple):
 
 
 class Deliver(NamedTuple):
-    """Give the client's elements to its stream; they are in the order in which it sent them."""
+    """Pass the client's elements to its stream, in the order in which the client sent them."""
 
     elements: tuple[Element, ...]
 
 
 class Restart(NamedTuple):
-    """The client begins its stream anew, after SASL [P8]; `body` has `to` and `xml:lang`."""
+    """The client restarts its stream, after SASL [P8]; `body` has `to` and `xml:lang`."""
 
     body: BoshBody
 
 
 class Ended(NamedTuple):
-    """The session is over, and can be forgotten. This comes once, and is the last action."""
+    """The session has ended, and can be deleted. This is the last action, and unique."""
 
     reason: str
-    """A condition of XEP-0124 §17.2, or `terminated`, `inactivity`, or what the server gave."""
+    """A condition of XEP-0124 §17.2, or `terminated`, or `inactivity`, or the server's reason."""
     undelivered: tuple[Element, ...]
-    """What no answer carried [P14]."""
+    """The elements that no response carried [P14]."""
     unconfirmed: tuple[Element, ...]
-    """What answers carried that the client may not have got: it went without a word."""
+    """The elements in responses that the client may not have received: the client vanished."""
 
 
 Action = Respond | Deliver | Restart | Ended

@@ -1,4 +1,4 @@
-"""The `<body/>` that wraps everything, as it is read and as it is written (XEP-0124 §6)."""
+"""The `<body/>` element around each request and response (XEP-0124 §6): parsing and writing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIENT = "jabber:client"
 RESTART = f"{{{XBOSH}}}restart"
 XMPP_VERSION = f"{{{XBOSH}}}version"
 
-# What a JavaScript number can count to [K1].
+# The largest integer that a JavaScript number represents exactly [K1].
 MAX_RID = 2**53 - 1
 
 _STANZAS = frozenset({"message", "presence", "iq"})
@@ -30,8 +30,8 @@ _STREAM_START = f"<body xmlns='{HTTPBIND}' xmlns:stream='{STREAMS}'".encode()
 
 
 class BoshBody:
-    """A request's body. `attributes` are by name, or by `{namespace}name`, so that whatever prefix
-    a client uses is as good as another.
+    """A request's body. `attributes` are by name, or by `{namespace}name`, so that clients may use
+    any prefix.
     """
 
     __slots__ = ("attributes", "children", "rid", "sid")
@@ -43,14 +43,14 @@ class BoshBody:
         self.rid = self._rid()
 
     def get(self, name: str) -> str | None:
-        """An attribute's value; None without it."""
+        """An attribute's value; None without the attribute."""
         return self.attributes.get(name)
 
     def number(self, name: str) -> int | None:
-        """An attribute's value as a whole number, None without it.
+        """An attribute's value as a whole number; None without the attribute.
 
         Raises:
-            BindingError: it is none.
+            BindingError: the value is no whole number.
         """
         text = self.attributes.get(name)
         if text is None:
@@ -62,14 +62,14 @@ class BoshBody:
 
     @property
     def restarts(self) -> bool:
-        """Whether it asks for a new stream [P9]."""
+        """Whether the request asks for a new stream [P9]."""
         return self.attributes.get(RESTART, "") in ("true", "1")
 
     def refused(
         self, detail: str, condition: BoshCondition = BoshCondition.BAD_REQUEST
     ) -> BindingError:
-        """The error that this body is. Only who begins a session says what he can read, or is a
-        legacy client by not saying it [N].
+        """The error for this body. Only a creation request states its version; without one, the
+        client is a legacy client [N].
         """
         return BindingError(condition, detail, legacy=not self.sid and "ver" not in self.attributes)
 
@@ -81,14 +81,14 @@ class BoshBody:
         return rid
 
     def __repr__(self) -> str:
-        return f"<Body rid={self.rid} {len(self.children)} payloads>"
+        return f"<BoshBody rid={self.rid} {len(self.children)} payloads>"
 
 
 def parse(raw: bytes) -> BoshBody:
     """Read a request's body.
 
     Raises:
-        BindingError: bad-request; it is no `<body/>`, has no `rid`, or is not well-formed.
+        BindingError: bad-request; the request is no `<body/>`, has no `rid`, or is not well-formed.
     """
     try:
         root = xml.parse(raw)  # [B2] [B3] [B8]
@@ -111,7 +111,7 @@ def parse(raw: bytes) -> BoshBody:
 
 
 def _renamed(element: Element, namespace: str) -> Element:
-    """A stanza that inherited its namespace from where it was put."""
+    """A stanza with the client namespace in place of the one that it inherited from `<body/>`."""
     children = tuple(
         _renamed(child, namespace)
         if isinstance(child, Element) and child.namespace == namespace
@@ -122,7 +122,7 @@ def _renamed(element: Element, namespace: str) -> Element:
 
 
 def write(payloads: Sequence[bytes], attributes: bytes = b"") -> bytes:
-    """A response's body. `attributes` are written, each with a space before it."""
+    """A response's body. `attributes` are in wire form, each after a space."""
     if not payloads:
         return _START + attributes + b"/>" if attributes else EMPTY
     start = _START
@@ -134,17 +134,17 @@ def write(payloads: Sequence[bytes], attributes: bytes = b"") -> bytes:
 
 
 def terminate(condition: BoshCondition | None = None, payloads: Sequence[bytes] = ()) -> bytes:
-    """The body that ends a session [N1]; without a condition nothing went wrong."""
+    """The body that ends a session [N1], without a condition if there was no error."""
     if condition is None:
         return write(payloads, b" type='terminate'")
     return write(payloads, b" type='terminate' condition='%b'" % condition.encode())
 
 
-def lines(attributes: Iterable[tuple[str, object]]) -> bytes:
-    """Attributes as `write` takes them."""
+def attributes_of(attributes: Iterable[tuple[str, object]]) -> bytes:
+    """Attributes in wire form, for `write`."""
     return "".join([f" {name}='{quote(str(value))}'" for name, value in attributes]).encode()
 
 
 def payload(element: Element) -> bytes:
-    """An element as it stands in a body: it says its namespace itself, a stanza too."""
+    """An element in wire form within a body: each declares its namespace, stanzas too."""
     return element.xml(HTTPBIND).encode()

@@ -1,5 +1,5 @@
-"""What a session's requests keep to, beside their rids: keys, pauses, pace, and repeats that are
-repeats. Who does not ends the session.
+"""The rules for a session's requests besides their rids: keys, pauses, pace, and identical repeats.
+A request that breaks one ends the session.
 """
 
 from __future__ import annotations
@@ -22,71 +22,72 @@ MAX_REPEATS = 20
 # Before the first poll.
 NEVER = -1e9
 
-# What makes an empty request more than a poll.
+# Attributes that make an empty request more than a poll.
 _SPECIAL = {"type", "pause", RESTART}
 
 
-def mark_of(body: BoshBody, raw: bytes) -> int:
-    """A checksum of a request, as a repeat of it must have it too; 0 for one without payload."""
+def checksum(body: BoshBody, raw: bytes) -> int:
+    """A checksum of a request, which a repeat of it must have, too; 0 for one without payload."""
     return zlib.crc32(raw) if body.children else 0
 
 
 class Checks:
-    """Lets the requests of one session in, in rid order."""
+    """Checks the requests of one session, in rid order."""
 
-    __slots__ = ("_polled", "_repeats", "_terms", "keys")
+    __slots__ = ("_negotiated", "_polled", "_repeats", "keys")
 
-    def __init__(self, terms: Negotiation) -> None:
+    def __init__(self, negotiated: Negotiation) -> None:
         self.keys: KeySequence | None = None
-        self._terms = terms
-        # How many requests in a row were none but repeats.
+        self._negotiated = negotiated
+        # The number of consecutive repeats.
         self._repeats = 0
-        # When a poll was answered empty last.
+        # The time of the last poll with an empty response.
         self._polled = NEVER
 
     def admit(self, body: BoshBody, now: float, *, idle: bool) -> int | None:
-        """Let in a request whose turn it is; the pause that it asks for, in seconds. `idle` is
-        whether nothing waits for the client.
+        """Check the next request; return the requested pause, in seconds. `idle`: no element waits
+        for the client.
 
         Raises:
-            BindingError: it breaks a rule.
+            BindingError: the request breaks a rule.
         """
         if self.keys is not None:
             self.keys.admit(body)
         pause = self._pause(body) if "pause" in body.attributes else None
-        if self._terms.polling:
+        if self._negotiated.polling:
             self._check_pace(body, now, idle)
         self._repeats = 0
         return pause
 
     def _pause(self, body: BoshBody) -> int | None:
-        """The pause that is asked for, None if there are none [G5]."""
-        asked, most = body.number("pause"), self._terms.maxpause
+        """The requested pause; None if pauses are disabled [G5]."""
+        asked, most = body.number("pause"), self._negotiated.maxpause
         if asked is not None and asked > most > 0:
             detail = f"'pause' is at most {most} seconds."
             raise BindingError(BoshCondition.POLICY_VIOLATION, detail)  # [G10]
         return asked if most else None
 
     def _check_pace(self, body: BoshBody, now: float, idle: bool) -> None:
-        """Two empty polls in a polling session come at least `polling` seconds apart, if no other
-        request is between them [I3]. The request that creates the session is no poll.
+        """Refuse two empty polls of a polling session less than `polling` seconds apart without
+        another request between them [I3]. The creation request is no poll.
 
-        Half of that is enough: two that left far enough apart may arrive closer together.
+        Half of that time is enough: the network may bring two polls closer together.
         """
         if body.children or _SPECIAL & body.attributes.keys() or not body.sid:
             self._polled = NEVER
             return
-        if now - self._polled < self._terms.polling / 2:
-            detail = f"Empty requests come {self._terms.polling} seconds apart."
+        if now - self._polled < self._negotiated.polling / 2:
+            detail = f"Empty requests come {self._negotiated.polling} seconds apart."
             raise BindingError(BoshCondition.POLICY_VIOLATION, detail)
         if idle:
             self._polled = now
 
-    def admit_again(self, entry: OpenRequest | None, body: BoshBody, raw: bytes) -> None:
-        """Let in a request with a rid that was here before; `entry` is what is known of that.
+    def admit_repeat(self, entry: OpenRequest | None, body: BoshBody, raw: bytes) -> None:
+        """Check a request with a rid that arrived before; `entry` is the earlier one, if it is
+        kept.
 
         Raises:
-            BindingError: it is one too many, or not the same request.
+            BindingError: there were too many repeats, or it is another request.
         """
         self._repeats += 1
         if self._repeats > MAX_REPEATS:
@@ -97,10 +98,10 @@ class Checks:
         if self.keys is not None and key_of(body) != entry.key:
             detail = "A repeat has the key of the first request."
             raise BindingError(BoshCondition.ITEM_NOT_FOUND, detail)  # [L7]
-        if body.children and mark_of(body, raw) != entry.mark:
-            # [N4] Stanzas that nobody would ever see: two pages share a session, and its rids.
+        if body.children and checksum(body, raw) != entry.mark:
+            # [N4] Its stanzas would be lost: two pages share a session, and its rids.
             detail = "A repeat has the stanzas of the first request."
             raise BindingError(BoshCondition.POLICY_VIOLATION, detail)
 
     def __repr__(self) -> str:
-        return f"<Admission {self._repeats} repeats{', keys' if self.keys else ''}>"
+        return f"<Checks {self._repeats} repeats{', keys' if self.keys else ''}>"

@@ -1,4 +1,4 @@
-"""Why a session or a request for one has ended (XEP-0124 §17)."""
+"""The errors that end a session or refuse a request (XEP-0124 §17)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BoshCondition(StrEnum):
     UNDEFINED_CONDITION = "undefined-condition"
 
 
-# What a client that gave no `ver` is told instead (XEP-0124 §17.1).
+# The HTTP status for a client without `ver`, in place of the condition (XEP-0124 §17.1).
 LEGACY_STATUS = {
     BoshCondition.BAD_REQUEST: 400,
     BoshCondition.POLICY_VIOLATION: 403,
@@ -32,15 +32,15 @@ LEGACY_STATUS = {
 
 
 class BindingError(Exception):
-    """A request that ends its session, or begins none; the message is a sentence for the log."""
+    """A request that ends its session, or creates none; the message is a sentence for the log."""
 
     def __init__(self, condition: BoshCondition, detail: str, *, legacy: bool = False) -> None:
         super().__init__(detail)
         self.condition = condition
         self.legacy = legacy
-        """Whether the client is one that reads HTTP's status codes, and no conditions."""
+        """Whether the client reads HTTP status codes instead of conditions."""
 
     @property
     def status(self) -> int:
-        """The HTTP status that goes with the condition: 200, except for legacy clients [N]."""
+        """The HTTP status for the condition: 200, except for legacy clients [N]."""
         return LEGACY_STATUS.get(self.condition, 200) if self.legacy else 200

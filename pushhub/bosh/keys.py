@@ -1,6 +1,6 @@
-"""Key sequences: who sends the next request can show that he sent the last one (XEP-0124 §15).
+"""Key sequences: they prove that the sender of a request also sent the last one (XEP-0124 §15).
 
-Only who made the chain of hashes knows what comes before the last key that was seen.
+Only the client that made the chain of hashes knows the key before the last one.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ class KeySequence:
 
     def __init__(self, expected: str) -> None:
         self.expected = expected
-        """What the hash of the next key is: the last `newkey`, or else the last `key`, as sent."""
+        """The hash of the next key: the last `newkey`, or else the last `key`, as sent."""
 
     def admit(self, body: BoshBody) -> None:
-        """Check a request's key, and go on to the next one.
+        """Check a request's key, and advance to the next one.
 
         Raises:
-            BindingError: item-not-found; it is missing, or not the one [L5].
+            BindingError: item-not-found; the key is missing or wrong [L5].
         """
         key = body.get("key")
-        # The hash is over the characters as they were sent; only the comparison ignores case [L3].
+        # The hash covers the characters as sent; only the comparison ignores case [L3].
         if key is None or not _equal(hashlib.sha1(key.encode()).hexdigest(), self.expected):
             detail = "The request's key is not the next one of its session's."
             raise BindingError(BoshCondition.ITEM_NOT_FOUND, detail)
@@ -38,7 +38,7 @@ class KeySequence:
 
 
 def key_of(body: BoshBody) -> str:
-    """A request's key, as a repeat of the request must have it too [L7]."""
+    """A request's key, which a repeat of the request must have, too [L7]."""
     return (body.get("key") or "").lower()
 
 

@@ -1,4 +1,4 @@
-"""What a session's client asked for, and what it was granted (XEP-0124 §7)."""
+"""The parameters of a session: requested by the client, limited by the policy (XEP-0124 §7)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.bosh.body import XMPP_VERSION, lines
+from pushhub.bosh.body import XMPP_VERSION, attributes_of
 from pushhub.bosh.condition import BoshCondition
 from pushhub.xml import XBOSH
 
 if TYPE_CHECKING:
     from pushhub.bosh.body import BoshBody
 
-# The version of XEP-0124 that is kept to here [D5].
+# The implemented version of XEP-0124 [D5].
 VERSION = (1, 11)
 
-# [C11] What a client may have answers labelled as. An arbitrary value in a header would let a page
-# make its own HTML of what it gets; a line break would let it write headers (CWE-113).
+# [C11] The response content types that a client may choose. With an arbitrary value a page could
+# turn a response into HTML of its own; with a line break it could inject headers (CWE-113).
 DEFAULT_CONTENT = "text/xml; charset=utf-8"
 _CONTENTS = re.compile(
     r"(?:text/xml|application/xml|text/plain)(?:; ?charset=\"?utf-8\"?)?", re.IGNORECASE
@@ -29,41 +29,41 @@ _VERSION = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?")
 
 @dataclass(frozen=True, slots=True)
 class BoshPolicy:
-    """What this server grants at most. All but `hold` are seconds.
+    """The limits of this server. All but `hold` are in seconds.
 
-    The settings `max_wait`, `bosh_inactivity`, `bosh_maxpause` and `bosh_polling` say four of them,
-    and where their defaults come from; nobody has a reason to change the others.
+    The settings `max_wait`, `bosh_inactivity`, `bosh_maxpause` and `bosh_polling` set four of them,
+    and document the sources of the defaults. The others need no change.
     """
 
     wait: int = 55
-    """As for every other hold: proxies cut a silent response after 60 seconds."""
+    """As for every other hold: proxies close a silent response after 60 seconds."""
     hold: int = 1
-    """Prosody, ejabberd and MongooseIM hold one request, whatever is asked for [C15]."""
+    """Prosody, ejabberd and MongooseIM hold one request, whatever the client requests [C15]."""
     inactivity: int = 150
-    """How long nothing may be open [G4]; more than twice the 60 s between two wake-ups of a hidden
-    tab in Chrome."""
+    """How long a client may have no open request [G4]: more than twice the 60 s between two
+    wake-ups of a hidden tab in Chrome."""
     maxpause: int = 300
-    """0 for no pauses."""
+    """0 disables pauses."""
     polling: int = 2
-    """For polling sessions only, as with ejabberd [H4]; 0 for any frequency."""
+    """For polling sessions only, as in ejabberd [H4]; 0 allows any frequency."""
     compression: bool = True
-    """Whether compressed requests are read [D6]."""
+    """Whether compressed requests are accepted [D6]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Negotiation:
-    """What holds for one session. Seconds, except for `hold` and `requests`."""
+    """The negotiated parameters of one session, in seconds except for `hold` and `requests`."""
 
     wait: int
     hold: int
     inactivity: int
     maxpause: int
     polling: int = 0
-    """The least time between two polls of a polling session; 0 for any."""
+    """The minimum time between two polls of a polling session; 0 for none."""
     acks: bool = False
-    """Whether the client acknowledges responses [C10], and is acknowledged in turn [F1]."""
+    """Whether the client acknowledges responses [C10], and gets acknowledgements [F1]."""
     legacy: bool = False
-    """Whether the client reads no conditions [N]."""
+    """Whether the client does not read conditions [N]."""
     content: str = DEFAULT_CONTENT
 
     @property
@@ -73,22 +73,22 @@ class Negotiation:
 
     @property
     def polls(self) -> bool:
-        """Whether nothing is ever held: a polling session [C7]."""
+        """Whether no request is held: a polling session [C7]."""
         return self.wait == 0 or self.hold == 0
 
 
 def negotiate(body: BoshBody, policy: BoshPolicy) -> Negotiation:
-    """Decide on a creation request.
+    """Negotiate the parameters of a creation request.
 
     Raises:
-        BindingError: it has no `to`, or an attribute that cannot be read.
+        BindingError: the request has no `to`, or an invalid attribute.
     """
     if not (body.get("to") or "").strip():
-        # [C13] A `route` alone is not enough: this server is the only one that there is [C8].
+        # [C13] A `route` alone is not enough: this server routes to no other [C8].
         detail = "'to' names the domain of the session."
         raise body.refused(detail, BoshCondition.IMPROPER_ADDRESSING)
     wait, hold = body.number("wait"), body.number("hold")
-    # [C15] Without `wait` or `hold` the client leaves them to the server, as with ejabberd.
+    # [C15] Without `wait` or `hold` the server chooses, as in ejabberd.
     wait = policy.wait if wait is None else min(wait, policy.wait)  # [C5] [D3]
     hold = min(1 if hold is None else hold, policy.hold)  # [C6] [D5]
     polls = wait == 0 or hold == 0
@@ -105,25 +105,25 @@ def negotiate(body: BoshBody, policy: BoshPolicy) -> Negotiation:
     )
 
 
-def opening(body: BoshBody, terms: Negotiation, policy: BoshPolicy, sid: str) -> bytes:
-    """The attributes of the creation response [D2] [D5], each named once [I5]."""
+def opening(body: BoshBody, negotiated: Negotiation, policy: BoshPolicy, sid: str) -> bytes:
+    """The attributes of the creation response [D2] [D5], each once [I5]."""
     attributes: list[tuple[str, object]] = [
         ("sid", sid),
-        ("wait", terms.wait),
-        ("requests", terms.requests),
-        ("hold", terms.hold),
-        ("inactivity", terms.inactivity),  # [G3]
+        ("wait", negotiated.wait),
+        ("requests", negotiated.requests),
+        ("hold", negotiated.hold),
+        ("inactivity", negotiated.inactivity),  # [G3]
         ("from", (body.get("to") or "").strip()),  # [D10]
     ]
     version = _version(body)
     if version is not None:
         major, minor = min(version, VERSION)
         attributes.append(("ver", f"{major}.{minor}"))
-    if terms.polling:
-        attributes.append(("polling", terms.polling))
-    if terms.maxpause:
-        attributes.append(("maxpause", terms.maxpause))  # [D8]
-    if terms.acks:
+    if negotiated.polling:
+        attributes.append(("polling", negotiated.polling))
+    if negotiated.maxpause:
+        attributes.append(("maxpause", negotiated.maxpause))  # [D8]
+    if negotiated.acks:
         attributes.append(("ack", body.rid))  # [D7] [F2]
     if policy.compression:
         attributes.append(("accept", "deflate,gzip"))  # [D6]
@@ -131,11 +131,11 @@ def opening(body: BoshBody, terms: Negotiation, policy: BoshPolicy, sid: str) ->
     if body.get(XMPP_VERSION) is not None:
         attributes.append(("xmpp:version", "1.0"))  # [D12] [P5]
     attributes.append(("xmpp:restartlogic", "true"))  # [P12]
-    return lines(attributes)
+    return attributes_of(attributes)
 
 
 def _version(body: BoshBody) -> tuple[int, int] | None:
-    """The client's version as two numbers [C4]; None for a legacy client, that gives none."""
+    """The client's version as two numbers [C4]; None for a legacy client, which sends none."""
     text = body.get("ver")
     if text is None:
         return None
@@ -146,7 +146,7 @@ def _version(body: BoshBody) -> tuple[int, int] | None:
 
 
 def _content(body: BoshBody) -> str:
-    """How answers are labelled: as the client wants it, if that is harmless [C11]."""
+    """The content type of responses: the client's choice, if it is harmless [C11]."""
     content = body.get("content")
     if content is None:
         return DEFAULT_CONTENT

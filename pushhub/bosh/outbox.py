@@ -1,4 +1,4 @@
-"""What waits for a session's client, and how much of it goes into one answer."""
+"""The elements that wait for a session's client, and how many of them go into one response."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# One answer carries so many bytes, or one payload: what it takes is kept for a repeat, too.
-MAX_ANSWER_BYTES = 256 * 1024
-# What waits for a client that does not come: as much as pushhub answers a poll at most.
+# One response carries at most so many bytes, or one payload: it is also kept for a repeat.
+MAX_RESPONSE_BYTES = 256 * 1024
+# The limits of the elements that wait for a silent client: as much as the largest poll response.
 MAX_QUEUED_BYTES = 1024 * 1024
 MAX_QUEUED = 1000
 
 
 class Outbox:
-    """Elements as they stand in a body, in the order in which they go out."""
+    """Elements in wire form, in the order in which they are sent."""
 
     __slots__ = ("_size", "payloads")
 
@@ -24,19 +24,19 @@ class Outbox:
         self._size = sum(map(len, self.payloads))
 
     def put(self, data: bytes) -> None:
-        """One more, after the others."""
+        """Add an element after the others."""
         self.payloads.append(data)
         self._size += len(data)
 
     def take(self) -> list[bytes]:
-        """Take out what goes into one answer."""
+        """Take the elements of one response."""
         payloads = self.payloads
-        if self._size <= MAX_ANSWER_BYTES:
+        if self._size <= MAX_RESPONSE_BYTES:
             self.payloads, self._size = [], 0
             return payloads
         count, size = 0, 0
         for data in payloads:
-            if count and size + len(data) > MAX_ANSWER_BYTES:
+            if count and size + len(data) > MAX_RESPONSE_BYTES:
                 break
             count += 1
             size += len(data)
@@ -45,12 +45,12 @@ class Outbox:
         return taken
 
     def clear(self) -> None:
-        """Throw away what there is."""
+        """Drop all elements."""
         self.payloads, self._size = [], 0
 
     @property
     def overflows(self) -> bool:
-        """Whether there is more than waits for anybody: nobody has come for it for long."""
+        """Whether the limits are exceeded: the client has been silent for long."""
         return len(self.payloads) > MAX_QUEUED or self._size > MAX_QUEUED_BYTES
 
     def __repr__(self) -> str:

@@ -1,23 +1,23 @@
 """One BOSH session, as a state machine (XEP-0124).
 
-Events are method calls, and return actions, which are to be done in their order:
+Events are method calls, and return actions, to be performed in order:
 
-    request     an HTTP request has come          → Deliver, Restart, and an Answer where it is sure
-    gone        its client went before the answer
-    put         the stream has something for the client
-    flush       the actions are done, and the stream has put what it had → Answers
-    expire      `deadline` has passed             → Answers, Ended
-    terminate   the stream is over                → Answers, Ended
+    request       an HTTP request arrived             → Deliver, Restart, certain Responds
+    disconnected  its client disconnected before the response
+    put           the stream has elements for the client
+    flush         the actions are performed, and the stream has put its elements → Responds
+    expire        `deadline` has passed               → Responds, Ended
+    terminate     the stream has ended                → Responds, Ended
 
-Rule 1: after `request`, do its actions, then call `flush`. Only then it is decided what is answered
-and what is held: what the stream has said meanwhile goes out with the oldest request, all in one
-body, and no request is answered empty that need not be.
+Rule 1: after `request`, perform its actions, then call `flush`. Only `flush` decides which requests
+get a response and which are held: the stream's new elements go out with the oldest request, all in
+one body, and no request gets an empty response without need.
 
-Rule 2: requests are processed in rid order, and answered in rid order [E5] [K2].
+Rule 2: requests are processed in rid order, and get their responses in rid order [E5] [K2].
 
-Rule 3: a payload goes into one answer only. A repeated request gets the same bytes again, and an
-answer is made for somebody who is there: a client that has gone leaves its request open, and what
-comes waits for its next one.
+Rule 3: a payload goes into one response only. A repeated request gets the same bytes again, and
+only a connected client gets a response: the request of a disconnected client stays open, and new
+elements wait for its next one.
 
 After each event, `deadline` is when to call `expire`.
 """
@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub import xml
 from pushhub.bosh.action import Action, Deliver, Ended, Respond, Restart
-from pushhub.bosh.body import EMPTY, BoshBody, lines, payload, terminate, write
-from pushhub.bosh.checks import Checks, mark_of
+from pushhub.bosh.body import EMPTY, BoshBody, attributes_of, payload, terminate, write
+from pushhub.bosh.checks import Checks, checksum
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, BoshCondition
 from pushhub.bosh.keys import KeySequence, key_of
 from pushhub.bosh.negotiation import BoshPolicy, Negotiation, negotiate, opening
@@ -50,15 +50,14 @@ class BoshSession:
     """A session and its requests. `now` is in seconds, of one clock that never goes back.
 
     Args:
-        sid: what nobody can guess [D1] [O5].
-        terms: what it was granted.
-        rid: of the request that created it.
-        greeting: the attributes of the answer to that.
+        sid: unpredictable [D1] [O5].
+        negotiated: the session's parameters.
+        rid: of the creation request.
+        greeting: the attributes of the creation response.
     """
 
     __slots__ = (
-        "_admission",
-        "_farewell",
+        "_checks",
         "_greeting",
         "_heard",
         "_idle",
@@ -66,49 +65,49 @@ class BoshSession:
         "_report",
         "_seen",
         "_since",
+        "_termination",
         "_window",
         "ended",
+        "negotiated",
         "paused_rid",
         "sid",
-        "terms",
     )
 
     def __init__(
-        self, sid: str, terms: Negotiation, rid: int, now: float, greeting: bytes = b""
+        self, sid: str, negotiated: Negotiation, rid: int, now: float, greeting: bytes = b""
     ) -> None:
         self.sid = sid
-        self.terms = terms
+        self.negotiated = negotiated
         self.ended = False
         self.paused_rid = 0
         self._window = Window(rid - 1)
-        self._admission = Checks(terms)
+        self._checks = Checks(negotiated)
         self._outbox = Outbox()
         self._greeting: bytes | None = greeting
-        self._farewell: bytes | None = None
+        self._termination: bytes | None = None
         self._report = b""
-        # Up to which rid there were answers when a request came last.
+        # The highest rid with a response when the last request arrived.
         self._heard = 0
-        # When anything came or left last; for how long nothing may, with no request held.
+        # The time of the last request or response; the allowed silence while no request is held.
         self._seen = now
-        self._idle = float(terms.inactivity)
-        # Since when there has been a gap in the rids.
+        self._idle = float(negotiated.inactivity)
+        # The start of the current gap in the rids.
         self._since = now
 
     @classmethod
     def create(
         cls, sid: str, body: BoshBody, raw: bytes, policy: BoshPolicy, now: float, handle: object
     ) -> tuple[BoshSession, list[Action]]:
-        """The session that a creation request asks for. Its answer waits for the stream's features
-        [D13].
+        """Create a session. The creation response waits for the stream's features [D13].
 
         Raises:
-            BindingError: it is none.
+            BindingError: the request is no valid creation request.
         """
-        terms = negotiate(body, policy)
-        session = cls(sid, terms, body.rid, now, opening(body, terms, policy, sid))
+        negotiated = negotiate(body, policy)
+        session = cls(sid, negotiated, body.rid, now, opening(body, negotiated, policy, sid))
         actions = session.request(body.rid, body, raw, now, handle)
         if newkey := body.get("newkey"):
-            session._admission.keys = KeySequence(newkey)  # [L4]
+            session._checks.keys = KeySequence(newkey)  # [L4]
         return session, actions
 
     # Requests
@@ -116,7 +115,7 @@ class BoshSession:
     def request(
         self, rid: int, body: BoshBody, raw: bytes, now: float, handle: object
     ) -> list[Action]:
-        """Take a request, with the `raw` bytes that the `body` was parsed from."""
+        """Handle a request; `body` was parsed from the bytes `raw`."""
         window = self._window
         if self.ended:
             return [Respond(handle, terminate(BoshCondition.ITEM_NOT_FOUND))]
@@ -126,11 +125,11 @@ class BoshSession:
         if rid <= window.last:
             return self._repeat(window.find(rid), rid, body, raw, now, handle)
         actions: list[Action] = []
-        if rid > window.last + self.terms.requests:
+        if rid > window.last + self.negotiated.requests:
             self._fail(BoshCondition.ITEM_NOT_FOUND, handle, actions)  # [K3] [K8] [K10]
             return actions
-        key = key_of(body) if self._admission.keys is not None else ""
-        entry = OpenRequest(rid, handle, now, mark_of(body, raw), key, body)
+        key = key_of(body) if self._checks.keys is not None else ""
+        entry = OpenRequest(rid, handle, now, checksum(body, raw), key, body)
         if rid != window.last + 1:
             if older := window.find(rid):
                 return self._repeat(older, rid, body, raw, now, handle)
@@ -148,23 +147,23 @@ class BoshSession:
         return actions
 
     def _process(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
-        """It is the entry's turn."""
-        body, terms = entry.body, self.terms
+        """Process the next request."""
+        body, negotiated = entry.body, self.negotiated
         assert body is not None
         try:
-            pause = self._admission.admit(body, now, idle=not self._outbox.payloads)
-            if terms.acks:
+            pause = self._checks.admit(body, now, idle=not self._outbox.payloads)
+            if negotiated.acks:
                 self._report = self._window.acknowledge(body, now) or self._report
         except BindingError as error:
             self._fail(error.condition, entry.handle, actions)
             return
         self._window.begin(entry)
-        self._idle = terms.inactivity  # [G9]
-        if self._farewell is not None:
+        self._idle = negotiated.inactivity  # [G9]
+        if self._termination is not None:
             self._leave(actions)
             return
         if body.restarts:
-            actions.append(Restart(body))  # [P9] Whatever else is in it is ignored.
+            actions.append(Restart(body))  # [P9] Its other content is ignored.
         elif body.children:
             actions.append(Deliver(body.children))  # [E1]
         if body.get("type") == "terminate":
@@ -181,10 +180,10 @@ class BoshSession:
         now: float,
         handle: object,
     ) -> list[Action]:
-        """A rid that was here before: its connection broke, or the client thinks so [K9]."""
+        """Handle a repeated rid: its connection broke, or the client assumes so [K9]."""
         actions: list[Action] = []
         try:
-            self._admission.admit_again(entry, body, raw)
+            self._checks.admit_repeat(entry, body, raw)
         except BindingError as error:
             self._fail(error.condition, handle, actions)
             return actions
@@ -196,24 +195,24 @@ class BoshSession:
         elif entry.answer:
             actions.append(Respond(handle, entry.answer))  # [K5]
         else:
-            # [K6] Not an error, for which Strophe.js would forget the request.
+            # [K6] Not an error: Strophe.js would drop the request.
             if entry.handle is not None:
                 actions.append(Respond(entry.handle, EMPTY))
             entry.handle = handle
             entry.at = now
         return actions
 
-    def gone(self, handle: object, now: float) -> None:
-        """A request's client has gone. What it would have been answered waits for the next one."""
+    def disconnected(self, handle: object, now: float) -> None:
+        """The client of a request disconnected. The elements for it wait for the next request."""
         for entry in self._window.waiting():
             if entry.handle is handle:
                 entry.handle = None
                 self._seen = now
 
     def _pause(self, rid: int, seconds: int, now: float, actions: list[Action]) -> None:
-        """Answer everything that is open, this too, and let the client be silent for longer [G6].
+        """Respond to all open requests, this one included, and allow a longer silence [G6].
 
-        Nothing is in the answers [G7].
+        The responses are empty [G7].
         """
         window = self._window
         while window.open:
@@ -221,16 +220,16 @@ class BoshSession:
             if entry.handle is not None:
                 actions.append(Respond(entry.handle, EMPTY))
             window.pass_by(now)
-        window.answered.pop()  # [G10] But a repeat of it is answered.
+        window.answered.pop()  # [G10] But a repeat of it gets a response.
         window.keep(self._kept)
         self.paused_rid = rid
         self._idle = seconds
 
-    # Answers
+    # Responses
 
     def put(self, *payloads: Element | bytes) -> None:
-        """Something for the client: elements, or what `body.payload` made of one."""
-        if self.ended or self._farewell is not None:
+        """Add elements for the client, in wire form (`body.payload`) or not."""
+        if self.ended or self._termination is not None:
             return
         for each in payloads:
             self._outbox.put(each if isinstance(each, bytes) else payload(each))
@@ -241,11 +240,12 @@ class BoshSession:
         return self.flush(now)
 
     def flush(self, now: float) -> list[Action]:
-        """Answer with what was put [E7], and what may not be held any longer [E4]."""
+        """Respond with the waiting elements [E7], and to requests that may not be held longer
+        [E4]."""
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, terms, outbox = self._window, self.terms, self._outbox
+        window, negotiated, outbox = self._window, self.negotiated, self._outbox
         held = window.open
         while held:
             entry = held[0]
@@ -253,7 +253,12 @@ class BoshSession:
                 if all(other.handle is None for other in held):
                     break
                 window.pass_by(now)
-            elif outbox.payloads or self._report or len(held) > terms.hold or terms.wait == 0:
+            elif (
+                outbox.payloads
+                or self._report
+                or len(held) > negotiated.hold
+                or negotiated.wait == 0
+            ):
                 self._answer(entry, now, actions)
             else:
                 break
@@ -263,18 +268,18 @@ class BoshSession:
 
     @property
     def _kept(self) -> int:
-        """How many answers are kept for a repeat [K4] [F7]."""
-        return MAX_UNACKNOWLEDGED if self.terms.acks else self.terms.requests
+        """How many responses are kept for a repeat [K4] [F7]."""
+        return MAX_UNACKNOWLEDGED if self.negotiated.acks else self.negotiated.requests
 
     def _answer(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
-        """Answer the lowest open request with as much as there is."""
+        """Respond to the lowest open request with as many elements as fit."""
         attributes = self._report
         if attributes:
             self._report = b""
         if self._greeting is not None:
             attributes, self._greeting = self._greeting, None
-        elif self.terms.acks and self._window.last != entry.rid:
-            attributes += lines((("ack", self._window.last),))  # [F2]
+        elif self.negotiated.acks and self._window.last != entry.rid:
+            attributes += attributes_of((("ack", self._window.last),))  # [F2]
         taken = self._outbox.take()
         answer = write(taken, attributes) if taken or attributes else EMPTY  # [E6]
         actions.append(Respond(entry.handle, answer))
@@ -286,26 +291,27 @@ class BoshSession:
 
     @property
     def deadline(self) -> float:
-        """When `expire` is to be called."""
-        terms, window = self.terms, self._window
+        """When `expire` must be called."""
+        negotiated, window = self.negotiated, self._window
         live = [entry.at for entry in window.open if entry.handle is not None]
-        due = min(live) + terms.wait if live else self._seen + self._idle
+        due = min(live) + negotiated.wait if live else self._seen + self._idle
         if window.early is not None:
-            due = min(due, self._since + terms.inactivity)
+            due = min(due, self._since + negotiated.inactivity)
         return due
 
     def expire(self, now: float) -> list[Action]:
-        """Answer who has waited for long enough [E4] [E6]; end what nobody comes for [G2]."""
+        """Respond to requests that have waited for `wait` [E4] [E6]; end an inactive session
+        [G2]."""
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, terms = self._window, self.terms
-        if window.early is not None and now >= self._since + terms.inactivity:
-            # A request was lost on its way, and its client does not repeat it: a page was reloaded
-            # while it left. Those after it cannot be processed [K2].
+        window, negotiated = self._window, self.negotiated
+        if window.early is not None and now >= self._since + negotiated.inactivity:
+            # A request was lost, and its client does not repeat it: a page was reloaded while the
+            # request was sent. Later requests cannot be processed [K2].
             self._end(BoshCondition.ITEM_NOT_FOUND, actions)
             return actions
-        while any(e.handle is not None and now >= e.at + terms.wait for e in window.open):
+        while any(e.handle is not None and now >= e.at + negotiated.wait for e in window.open):
             entry = window.open[0]
             if entry.handle is not None:
                 self._answer(entry, now, actions)
@@ -320,14 +326,15 @@ class BoshSession:
     def terminate(
         self, condition: BoshCondition | None, payloads: Iterable[Element | bytes], now: float
     ) -> list[Action]:
-        """The stream is over. If nobody is there to be told, the next request is told [N1].
+        """End the session with its stream. Without an open request, the next request gets the end
+        [N1].
 
         A stream's error is the last of `payloads`, and the condition remote-stream-error [P13].
         """
         self.put(*payloads)
-        if self.ended or self._farewell is not None:
+        if self.ended or self._termination is not None:
             return []
-        self._farewell = terminate(condition, self._outbox.payloads)
+        self._termination = terminate(condition, self._outbox.payloads)
         self._seen = now
         actions: list[Action] = []
         if self._window.clients():
@@ -335,8 +342,8 @@ class BoshSession:
         return actions
 
     def pending(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
-        """What the client surely has not yet, since no answer carried it, and what it may not have:
-        its next request, which comes at once after such an answer, has not come."""
+        """The elements that no response carried, and those that the client may not have received:
+        its next request, which follows such a response immediately, has not arrived."""
         unconfirmed: list[Element] = []
         for entry in self._window.answered:
             if entry.rid > self._heard and entry.answer != EMPTY:
@@ -345,8 +352,8 @@ class BoshSession:
         return waiting, tuple(unconfirmed)
 
     def reclaim(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
-        """Before `terminate`: take back what is `pending`, if nobody is there to be told. Who comes
-        for the farewell does not get it."""
+        """Before `terminate`: take the `pending` elements back, if no request is open. The request
+        that gets the end does not get them."""
         if self.ended or self._window.clients():
             return (), ()
         pending = self.pending()
@@ -354,17 +361,17 @@ class BoshSession:
         return pending
 
     def _leave(self, actions: list[Action]) -> None:
-        """Say farewell to whoever waits: the first gets the last payloads."""
-        farewell = self._farewell
-        assert farewell is not None
+        """Respond to all open requests with the end: the first gets the last payloads."""
+        termination = self._termination
+        assert termination is not None
         for handle in self._window.clients():
-            actions.append(Respond(handle, farewell))
-            farewell = terminate(BoshCondition.OTHER_REQUEST)
+            actions.append(Respond(handle, termination))
+            termination = terminate(BoshCondition.OTHER_REQUEST)
         self._outbox.clear()
         self._over(TERMINATED, actions)
 
     def _terminated(self, actions: list[Action]) -> None:
-        """The client ends the session: the oldest request is told, the others get nothing [J2]."""
+        """The client ends the session: the oldest request gets the end, the others nothing [J2]."""
         answer = terminate()
         for handle in self._window.clients():
             actions.append(Respond(handle, answer))
@@ -372,7 +379,7 @@ class BoshSession:
         self._over(TERMINATED, actions)
 
     def _fail(self, condition: BoshCondition, handle: object, actions: list[Action]) -> None:
-        """A request broke the rules, and with them the session [N1]."""
+        """A request broke the rules, which ends the session [N1]."""
         if handle is not None:
             self._refuse(condition, handle, actions)
         for other in self._window.clients():
@@ -381,17 +388,17 @@ class BoshSession:
         self._over(condition, actions)
 
     def _end(self, condition: BoshCondition, actions: list[Action], *, lost: bool = False) -> None:
-        """Nobody broke a rule, and the session ends all the same."""
+        """End the session, though no request broke a rule."""
         for handle in self._window.clients():
             self._refuse(condition, handle, actions)
         self._over(condition, actions, lost=lost)
 
     def _refuse(self, condition: BoshCondition, handle: object, actions: list[Action]) -> None:
-        status = LEGACY_STATUS.get(condition, 200) if self.terms.legacy else 200
+        status = LEGACY_STATUS.get(condition, 200) if self.negotiated.legacy else 200
         actions.append(Respond(handle, terminate(condition), status))
 
     def _over(self, reason: str, actions: list[Action], *, lost: bool = False) -> None:
-        """`lost` is whether the client went without a word, perhaps before the last answers."""
+        """`lost`: the client vanished, perhaps before the last responses."""
         self.ended = True
         undelivered, unconfirmed = self.pending()
         actions.append(Ended(reason, undelivered, unconfirmed if lost else ()))
@@ -401,10 +408,10 @@ class BoshSession:
     # Moving to another node
 
     def release(self, now: float) -> list[Action]:
-        """Let go of all requests: their clients come back, to whoever has the session then.
+        """Respond to all requests: their clients return to the session's next node.
 
-        Those that came early cannot be answered in order. They get a 503, for which clients send
-        the same request again.
+        Early requests cannot get a response in order. They get a 503, after which clients send the
+        same request again.
         """
         window = self._window
         actions: list[Action] = []
@@ -419,17 +426,17 @@ class BoshSession:
         return actions
 
     def dump(self, now: float) -> dict[str, Any]:
-        """All of a released session, as JSON takes it. Times are ages: clocks differ."""
+        """A released session as JSON. Times are ages, since clocks differ."""
         assert not self._window.open
         return {
             "sid": self.sid,
-            "terms": asdict(self.terms),
+            "terms": asdict(self.negotiated),
             "last": self._window.last,
             "answered": [entry.dump(now) for entry in self._window.answered],
             "queue": [data.decode() for data in self._outbox.payloads],
             "greeting": None if self._greeting is None else self._greeting.decode(),
-            "farewell": None if self._farewell is None else self._farewell.decode(),
-            "key": self._admission.keys and self._admission.keys.expected,
+            "farewell": None if self._termination is None else self._termination.decode(),
+            "key": self._checks.keys and self._checks.keys.expected,
             "paused": self.paused_rid,
             "idle": self._idle,
             "seen": now - self._seen,
@@ -438,13 +445,13 @@ class BoshSession:
 
     @classmethod
     def load(cls, data: Mapping[str, Any], now: float) -> BoshSession:
-        """The session that was dumped."""
+        """The session in a dump."""
         session = cls(data["sid"], Negotiation(**data["terms"]), data["last"] + 1, now)
         session._window.answered = [OpenRequest.load(record, now) for record in data["answered"]]
         greeting, farewell = data["greeting"], data["farewell"]
         session._greeting = None if greeting is None else greeting.encode()
-        session._farewell = None if farewell is None else farewell.encode()
-        session._admission.keys = None if data["key"] is None else KeySequence(data["key"])
+        session._termination = None if farewell is None else farewell.encode()
+        session._checks.keys = None if data["key"] is None else KeySequence(data["key"])
         session._outbox = Outbox(text.encode() for text in data["queue"])
         session.paused_rid = data["paused"]
         session._idle = data["idle"]
@@ -454,4 +461,4 @@ class BoshSession:
 
     def __repr__(self) -> str:
         state = "ended" if self.ended else f"{len(self._outbox.payloads)} queued"
-        return f"<Session {self.sid[:4]}… {state} {self._window!r}>"
+        return f"<BoshSession {self.sid[:4]}… {state} {self._window!r}>"

@@ -1,4 +1,4 @@
-"""The seam between HTTP and the sessions: who asks, and who knows all sessions."""
+"""The interface between HTTP and BOSH: pending requests, and the endpoint of all sessions."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ if TYPE_CHECKING:
     from pushhub.bosh.body import BoshBody
 
 
-class Caller(Protocol):
-    """An HTTP request that is answered once, now or later. It is a session's `handle`."""
+class PendingRequest(Protocol):
+    """An HTTP request that gets one response, now or later. It is a session's `handle`."""
 
     secure: bool
-    """Whether it came over TLS, as far as that can be known here."""
+    """Whether it arrived over TLS, as far as this process knows."""
     client: str
-    """The address that it came from."""
+    """The client's address."""
 
-    def answer(self, body: bytes, status: int, content: str) -> None:
-        """Answer it; `content` is the Content-Type that the session's client wants [C11]."""
+    def respond(self, body: bytes, status: int, content: str) -> None:
+        """Send the response; `content` is the Content-Type that the session's client requested
+        [C11]."""
 
 
 class BoshEndpoint(Protocol):
-    """All sessions of a server, whichever node has them."""
+    """All sessions of a server, on this node and on others."""
 
-    def open(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
-        """Begin the session that a creation request asks for.
+    def create(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
+        """Create the session that a creation request asks for.
 
         Raises:
-            BindingError: there is none; the caller is answered with that.
+            BindingError: the session is refused; the error is the response.
         """
 
-    def request(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
-        """Take a request of the session `body.sid`. If there is none, it is answered
+    def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
+        """Handle a request of the session `body.sid`. The response for an unknown session is
         item-not-found [K8].
         """
 
-    def gone(self, caller: Caller) -> None:
-        """A caller's client has gone before its answer."""
+    def disconnected(self, request: PendingRequest) -> None:
+        """The client of a request disconnected before the response."""

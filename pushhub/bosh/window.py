@@ -1,30 +1,30 @@
-"""The requests of a session by their rids: those that came early, those that are open, and those
-whose answers are kept for a repeat (XEP-0124 §14).
+"""The requests of a session by their rids: early ones, open ones, and those whose responses are
+kept for a repeat (XEP-0124 §14).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.bosh.body import EMPTY, BoshBody, lines
+from pushhub.bosh.body import EMPTY, BoshBody, attributes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# [F7] How many answers are kept for a client that acknowledges, and does not.
+# [F7] How many responses are kept for a client that announced acknowledgements, and sends none.
 MAX_UNACKNOWLEDGED = 20
 
-# [F5] A client is told of an answer that it may have lost, when it had a second to come. Before
-# that its acknowledgement and our answer have only crossed.
+# [F5] After a second without an acknowledgement, the server reports a response as possibly lost.
+# Before that the acknowledgement and the response may just have crossed.
 REPORT_SECONDS = 1.0
 MAX_TIME = 65535  # [B9]
 
 
 class OpenRequest:
-    """One rid. It is early until it is processed, then open until it is answered.
+    """One rid. The request is early until it is processed, then open until it has a response.
 
-    `handle` is the HTTP request that waits, None if its client has gone. `answer` is what was
-    written; for a rid that was not answered it is empty.
+    `handle` is the HTTP request that waits, None if its client disconnected. `answer` is the
+    response's body, empty before the response.
     """
 
     __slots__ = ("answer", "at", "body", "handle", "key", "mark", "rid")
@@ -35,20 +35,20 @@ class OpenRequest:
         self.rid = rid
         self.handle = handle
         self.at = at
-        """When it was received last; after its answer, when that was written."""
+        """The time of the last arrival; after the response, the time of that."""
         self.mark = mark
-        """A checksum of the request, 0 for one without payload: a repeat is the same again."""
+        """A checksum of the request, 0 for one without payload: a repeat must have the same."""
         self.key = key
         self.body = body
         self.answer = b""
 
     def dump(self, now: float) -> list[Any]:
-        """An answered one, as JSON takes it; its time is an age."""
+        """A request with a response, as JSON; its time is an age."""
         return [self.rid, self.answer.decode(), self.mark, self.key, now - self.at]
 
     @classmethod
     def load(cls, record: list[Any], now: float) -> OpenRequest:
-        """The one that was dumped."""
+        """The request in a dump."""
         rid, answer, mark, key, age = record
         entry = cls(rid, None, now - age, mark, key, None)
         entry.answer = answer.encode()
@@ -56,23 +56,23 @@ class OpenRequest:
 
 
 class Window:
-    """The entries of one session."""
+    """The requests of one session."""
 
     __slots__ = ("answered", "early", "last", "open")
 
     def __init__(self, last: int) -> None:
         self.last = last
-        """The highest rid that is processed; there is no gap below."""
+        """The highest processed rid; all lower ones are processed, too."""
         self.open: list[OpenRequest] = []
-        """Processed and not answered, lowest first. Every answered rid is lower [E5]."""
+        """Processed and without a response, lowest first. Rids with a response are lower [E5]."""
         self.answered: list[OpenRequest] = []
         """Lowest first."""
         self.early: dict[int, OpenRequest] | None = None
-        """Above a gap. None if there are none, as almost always: a dict takes some memory."""
+        """Requests above a gap. None without any, as almost always: a dict takes memory."""
 
     def find(self, rid: int) -> OpenRequest | None:
-        """The entry of a rid, if there still is, or already is, one."""
-        # Two lists of one or two.
+        """The request with a rid, if it is kept."""
+        # Each list has one or two entries.
         for entry in self.open:
             if entry.rid == rid:
                 return entry
@@ -82,24 +82,24 @@ class Window:
         return self.early.get(rid) if self.early is not None else None
 
     def waiting(self) -> Iterator[OpenRequest]:
-        """All that are not answered, in rid order."""
+        """All requests without a response, in rid order."""
         yield from self.open
         if self.early is not None:
             for rid in sorted(self.early):
                 yield self.early[rid]
 
     def clients(self) -> list[object]:
-        """The handles of those whose client is there to be answered, in rid order."""
+        """The handles of the requests with a connected client, in rid order."""
         return [entry.handle for entry in self.waiting() if entry.handle is not None]
 
     def defer(self, entry: OpenRequest) -> None:
-        """Keep an early one until those before it have come [K2]."""
+        """Keep an early request until those before it have arrived [K2]."""
         if self.early is None:
             self.early = {}
         self.early[entry.rid] = entry
 
     def next(self) -> OpenRequest | None:
-        """The early one whose turn it is, if it is there."""
+        """Take the next early request, if it has arrived."""
         if self.early is None:
             return None
         entry = self.early.pop(self.last + 1, None)
@@ -108,13 +108,13 @@ class Window:
         return entry
 
     def begin(self, entry: OpenRequest) -> None:
-        """The next one is processed."""
+        """Open the next request."""
         self.last = entry.rid
         entry.body = None
         self.open.append(entry)
 
     def settle(self, entry: OpenRequest, answer: bytes, now: float) -> None:
-        """The lowest open one has its answer, which may be repeated [K4]."""
+        """Close the lowest open request with its response, which may be repeated [K4]."""
         assert entry is self.open[0]
         del self.open[0]
         entry.handle = None
@@ -123,19 +123,19 @@ class Window:
         self.answered.append(entry)
 
     def pass_by(self, now: float) -> None:
-        """The lowest open one gets nothing: its client has gone, or has a newer one."""
+        """Close the lowest open request with an empty response: its client disconnected, or has a
+        newer request."""
         self.settle(self.open[0], EMPTY, now)
 
     def keep(self, count: int) -> None:
-        """Keep the answers of the last `count` only."""
+        """Keep only the last `count` responses."""
         excess = len(self.answered) - count
         if excess > 0:
             del self.answered[:excess]
 
     def acknowledge(self, body: BoshBody, now: float) -> bytes:
-        """The client says what it has, and need not be kept [F4] [F7]: without `ack`, everything
-        before this request. What it is to be told of an answer that it may have lost, as attributes
-        of the next one.
+        """Drop the responses that the client acknowledges [F4] [F7]: without `ack`, all before this
+        request. Return the report of a possibly lost response, as attributes of the next one.
 
         Raises:
             BindingError: `ack` is no number.
@@ -148,7 +148,7 @@ class Window:
             missing = next((entry for entry in self.answered if entry.rid == ack + 1), None)
             if missing is not None and now - missing.at >= REPORT_SECONDS:
                 time = min(round((now - missing.at) * 1000), MAX_TIME)
-                report = lines((("report", missing.rid), ("time", time)))  # [F5]
+                report = attributes_of((("report", missing.rid), ("time", time)))  # [F5]
         while self.answered and self.answered[0].rid <= ack:
             del self.answered[0]
         return report

@@ -1,5 +1,6 @@
-"""An XMPP server on the hub: accounts, chat, presence, archives and PubSub.
+"""A small XMPP server on the hub: accounts, chat, presence, archives and PubSub.
 
-It knows no transport. A transport (BOSH, later WebSocket) opens a `Stream`, gives it elements and
-writes those that come back.
+The layers, each above those that it may import: `server` (the composition root), `transport`,
+`cluster`, `xep`, `routing`, `context` and `sasl`, `storage`, `model`. Streams know no transport:
+BOSH is one, a WebSocket would be another.
 """

@@ -1,371 +1,149 @@
-"""The XMPP server of one process: everything of it, put together."""
+"""The composition root of the XMPP server: all parts are built here, and only here."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import structlog
-
-from pushhub.auth.tokens import Tokens
-from pushhub.log.grant import EVERYTHING, Grant
-from pushhub.store.base import StoreError
-from pushhub.tasks import TaskSet
+from pushhub.xmpp.cluster.directory import SessionDirectory
+from pushhub.xmpp.cluster.forwarding import Forwarding
+from pushhub.xmpp.cluster.gc import GarbageCollector
 from pushhub.xmpp.cluster.membership import Membership
-from pushhub.xmpp.cluster.serialize import load_session, resume_feeds
-from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.model.jid import Jid, parse_jid
-from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure, may_fail
+from pushhub.xmpp.cluster.migration import Migration
+from pushhub.xmpp.cluster.router import ClusterRouter
+from pushhub.xmpp.context import Context, pubsub_service
 from pushhub.xmpp.routing.iq import IqRouter
-from pushhub.xmpp.routing.local_user import LocalUser
+from pushhub.xmpp.routing.local_users import LocalUsers
 from pushhub.xmpp.routing.messages import MessageRouter
 from pushhub.xmpp.routing.presence import PresenceRouter
-from pushhub.xmpp.routing.session import XmppSession
-from pushhub.xmpp.sasl import Mechanism, SaslIdentity, mechanisms
-from pushhub.xmpp.sasl.credentials import AccountCredentials
+from pushhub.xmpp.routing.router import StanzaRouter
+from pushhub.xmpp.sasl.login import SaslLogin
 from pushhub.xmpp.storage.accounts import Accounts
-from pushhub.xmpp.storage.archive import archived_as
 from pushhub.xmpp.storage.key_value import KeyValueStore
 from pushhub.xmpp.storage.roster import Rosters
-from pushhub.xmpp.transport.stream import Transport, XmppStream
-from pushhub.xmpp.xep import EXTENSIONS
-from pushhub.xmpp.xep.caps import version_of
+from pushhub.xmpp.tasks import BackgroundTasks
+from pushhub.xmpp.transport.binding import SessionBinder
+from pushhub.xmpp.transport.bosh_sessions import BoshSessions
+from pushhub.xmpp.transport.services import StreamServices
+from pushhub.xmpp.transport.stream import open_stream
+from pushhub.xmpp.xep import extensions
+from pushhub.xmpp.xep.disco import caps_version
+from pushhub.xmpp.xep.pubsub.subscribers import Subscribers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable
 
     from pushhub.hub.hub import Hub
-    from pushhub.xml import Element
     from pushhub.xmpp.model.policy import XmppPolicy
-    from pushhub.xmpp.xep.pubsub.feeds import Feeds
-
-log = structlog.get_logger(__name__)
-
-STANZAS = frozenset({"message", "presence", "iq"})
-
-# How often it is written down up to where messages were delivered: what a crash brings again is at
-# most what came in this time.
-REMEMBER_SECONDS = 5.0
-
-# Each domain has its PubSub service under this name; Prosody's and ejabberd's documentation use it.
-PUBSUB_HOST = "pubsub"
-
-TOKEN_MECHANISMS = frozenset({"OAUTHBEARER", "X-OAUTH2"})
+    from pushhub.xmpp.transport.services import StreamTransport
+    from pushhub.xmpp.transport.stream import XmppStream
 
 
 class XmppServer:
-    """Serves the domains of the settings, on one hub.
+    """The XMPP server of one process: it serves the domains of the settings, on one hub.
 
     Args:
-        random_bytes: draws so many unpredictable bytes.
+        random_bytes: returns that many unpredictable bytes.
     """
 
     def __init__(
         self,
         hub: Hub,
-        settings: XmppPolicy,
+        policy: XmppPolicy,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.hub = hub
-        self.settings = settings
-        self.random_bytes = random_bytes
-        self.retention = settings.retentions()
-        local = ("localhost",) if settings.dev and not settings.xmpp_domains else ()
-        self.domains = frozenset((*settings.xmpp_domains, *local))
-        self.services = frozenset(map(self.service_of, self.domains))
-        self._tokens = Tokens(
-            settings.token_keys,
-            now=hub.clock,
-            audience=settings.token_audience,
-            issuer=settings.token_issuer,
+        self.kv = KeyValueStore(hub)
+        self.tasks = BackgroundTasks()
+        local = ("localhost",) if policy.dev and not policy.xmpp_domains else ()
+        domains = frozenset((*policy.xmpp_domains, *local))
+        context = self.context = Context(
+            hub=hub,
+            kv=self.kv,
+            policy=policy,
+            domains=domains,
+            services=frozenset(map(pubsub_service, domains)),
+            retention=policy.retentions(),
+            random_bytes=random_bytes,
+            spawn=self.tasks.spawn,
         )
-        self._mechanisms = self._offer()
-        self._secret = random_bytes(32)
-        self._tasks = TaskSet()
-        self._timer: asyncio.TimerHandle | None = None
-        self.homes: dict[str, LocalUser] = {}
-        # Those whose last session has gone, until it is written down what it got.
-        self._closing: dict[str, LocalUser] = {}
-        self.feeds: Feeds
-        self.registers = KeyValueStore(hub)
-        self.accounts = Accounts(self.registers, random_bytes)
-        self.nodes = Membership(self)
-        self.rosters = Rosters(self.registers, self.nodes, settings.xmpp_roster_items)
-        self.messages = MessageRouter(self)
-        self.presences = PresenceRouter(self)
-        self.extensions = EXTENSIONS
-        self.queries = IqRouter(self)
-        for extension in self.extensions:
-            if extension.begin is not None:
-                extension.begin(self)
-        self.caps_node = "https://pushhub.dev"
-        self.caps_version = version_of(self)
-
-    def _offer(self) -> dict[str, type[Mechanism]]:
-        settings, known = self.settings, mechanisms()
-        anonymous = settings.dev or settings.xmpp_anonymous
-        offered = {name: known[name] for name in settings.xmpp_mechanisms if name in known}
-        if missing := [name for name in settings.xmpp_mechanisms if name not in known]:
-            log.warning("xmpp.unknown_mechanisms", names=missing)
-        return {
-            name: mechanism
-            for name, mechanism in offered.items()
-            if (name != "ANONYMOUS" or anonymous)
-            and (name not in TOKEN_MECHANISMS or settings.token_keys)
-        }
-
-    @property
-    def offered(self) -> list[str]:
-        """The mechanisms that clients are offered, the best first."""
-        return list(self._mechanisms)
+        self.accounts = Accounts(self.kv, random_bytes)
+        self.login = SaslLogin(
+            policy, self.accounts, self.kv, clock=hub.clock, random_bytes=random_bytes
+        )
+        self.membership = Membership(context)
+        self.users = LocalUsers(context)
+        directory = SessionDirectory(self.kv, self.membership)
+        cluster = ClusterRouter(context, self.users.by_jid, self.membership, directory)
+        self.users.cluster = cluster
+        self.rosters = Rosters(self.kv, cluster.notify, policy.xmpp_roster_items)
+        self.presence = PresenceRouter(context, cluster, self.rosters)
+        self.subscribers = Subscribers(context, cluster)
+        extension_list = extensions(
+            context, cluster, self.rosters, self.presence.subscriptions, self.subscribers
+        )
+        router = StanzaRouter(
+            MessageRouter(context, cluster, self.users.by_jid),
+            self.presence,
+            IqRouter(context, cluster, extension_list),
+        )
+        binder = SessionBinder(
+            context,
+            self.users,
+            cluster,
+            self.membership,
+            directory,
+            self.presence,
+            self.subscribers,
+        )
+        self.services = StreamServices(
+            context, router, self.login, binder, caps_version(extension_list)
+        )
+        self.migration = Migration(self.kv)
+        self.gc = GarbageCollector(context, self.membership, self.migration)
+        self.bosh = BoshSessions(
+            context,
+            self.services,
+            self.membership,
+            self.migration,
+            Forwarding(context, self.membership, self.migration),
+            self.gc,
+        )
 
     async def open(self) -> None:
-        """Begin, on a hub that is open.
+        """Start, on an open hub.
 
         Raises:
-            StoreError: the store cannot be used now.
+            StoreError: the store is unavailable.
         """
-        # Salts of accounts that do not exist must not change with the process.
-        self._secret = await self._decoy_secret()
-        await self.nodes.open()
+        await self.login.open()
+        await self.membership.open()
+        await self.gc.open()
 
     async def close(self) -> None:
-        """End every stream, and finish what was begun."""
-        if self._timer is not None:
-            self._timer.cancel()
-        for home in list(self.homes.values()):
-            for session in list(home.sessions.values()):
-                session.stream.fail(StreamError("system-shutdown"))
-        await self.settle()
-        await self.nodes.close()
+        """Migrate the BOSH sessions if there may be other nodes, end all others, and await the
+        background tasks. A second call has no effect."""
+        if self.bosh.closing:
+            return
+        self.bosh.closing = True
+        self.gc.close()
+        if self.membership.shared:
+            await self.tasks.settle()
+            await self.bosh.migrate_all()
+        self.bosh.close()
+        self.users.close()
+        await self.tasks.settle()
+        await self.membership.close()
 
-    # For transports
-
-    def stream(self, domain: str, transport: Transport) -> XmppStream | None:
-        """A new stream of a client to `domain`, to be opened; None if that is not served here."""
-        domain = domain.lower().removesuffix(".")
-        return XmppStream(self, domain, transport) if domain in self.domains else None
-
-    # For streams
-
-    def stanza(self, element: Element) -> Element:
-        """The stanza that a client sent.
-
-        Raises:
-            StreamError: it is none.
-        """
-        if element.namespace != ns.CLIENT or element.name not in STANZAS:
-            raise StreamError("unsupported-stanza-type", "A stanza is message, presence or iq.")
-        return element
-
-    def mechanism(self, name: str) -> type[Mechanism] | None:
-        """The mechanism of a name, if it is offered."""
-        return self._mechanisms.get(name)
-
-    def gate(self, domain: str) -> AccountCredentials:
-        """What a login at `domain` can ask."""
-        return AccountCredentials(self, domain, self._tokens, self._secret)
-
-    async def join(self, stream: XmppStream, identity: SaslIdentity, resource: str) -> XmppSession:
-        """Bind a resource; "" draws one. Whoever has it now is sent away (RFC 6120 §7.7.2.2).
-
-        Raises:
-            StanzaError: the account has as many as it may.
-            StoreError: the store cannot be used now.
-        """
-        local = identity.local
-        if identity.anonymous:
-            local = self.nodes.mark(local)
-        jid = Jid(local, stream.domain, resource or self.draw_id())
-        home = self._home(jid, identity)
-        old = home.sessions.get(jid.resource)
-        if old is None and len(home.sessions) >= self.settings.xmpp_resources:
-            text = f"An account has at most {self.settings.xmpp_resources} sessions."
-            raise StanzaError("resource-constraint", text)
-        session = XmppSession(self, stream, home, jid, identity)
-        home.sessions[jid.resource] = session
-        if old is not None:
-            old.stream.fail(_conflict())
-        try:
-            await home.open()
-            await self.nodes.join(session)
-            await self.feeds.arrived(session)
-        except StoreError:
-            self._forget(session)
-            raise
-        return session
-
-    def _home(self, jid: Jid, identity: SaslIdentity) -> LocalUser:
-        home = self.homes.get(jid.bare)
-        if home is None:
-            bare = jid.with_resource("")
-            home = self.homes[jid.bare] = LocalUser(self, bare, anonymous=identity.anonymous)
-            if self._timer is None:
-                self._later()
-        return home
-
-    async def adopt(self, stream: XmppStream, identity: SaslIdentity, record: Any) -> XmppSession:
-        """Go on with a session that another node has left.
-
-        Raises:
-            StoreError: the store cannot be used now.
-        """
-        jid = parse_jid(record["jid"])
-        home = self._home(jid, identity)
-        session = load_session(self, stream, home, jid, identity, record)
-        home.sessions[jid.resource] = session
-        # To others of the account everything up to here came, while it was between two nodes.
-        upto = home.delivered.offset if home.caught_up and home.delivered is not None else None
-        paused = home.pause()
-        try:
-            await home.open()
-            await self.nodes.join(session, moved=True)
-            await self.feeds.arrived(session)
-            await resume_feeds(session, record)
-            if session.takes_messages:
-                if upto is None and home.delivered is not None:
-                    # A session on another node got these, as the account's marker says.
-                    upto = home.delivered.offset
-                await home.bring(session, record["at"], upto or 0)
-                await home.catch_up(session, paused=paused)
-                paused = False
-        except StoreError:
-            self._forget(session)
-            raise
-        finally:
-            if paused:
-                home.go_on()
-        return session
-
-    def suspend(self, session: XmppSession) -> None:
-        """A session goes on elsewhere: it is not here any more, and nobody is told of an end."""
-        self._forget(session)
-        self.feeds.left(session)
-        if not session.home.sessions:
-            self.spawn(self._close(session.home))
-
-    async def remembered(self, bare: str) -> None:
-        """Wait until it is written down what the sessions of an account got that have gone."""
-        if (home := self._closing.get(bare)) is not None:
-            await home.remember()
-
-    async def _close(self, home: LocalUser) -> None:
-        await home.remember()
-        if self._closing.get(home.jid.bare) is home:
-            del self._closing[home.jid.bare]
+    def stream(self, domain: str, transport: StreamTransport) -> XmppStream | None:
+        """A new stream from a client to `domain`; None if this server does not serve the domain."""
+        return open_stream(self.services, domain, transport)
 
     async def settle(self) -> None:
-        """Wait until nothing is under way."""
-        while self._tasks:
-            await self._tasks.wait()
-
-    def leave(
-        self,
-        session: XmppSession,
-        undelivered: Sequence[Element] = (),
-        unconfirmed: Sequence[Element] = (),
-    ) -> None:
-        """A session's stream has ended; it was sent what it may not have."""
-        home = session.home
-        if home.sessions.get(session.jid.resource) is session:
-            self._forget(session)
-        self.feeds.left(session)
-        home.undelivered((*unconfirmed, *undelivered))
-        self.spawn(self._left(session, undelivered))
-
-    def evict(self, jid: Jid) -> None:
-        """A session's address has been bound by a client of another node."""
-        home = self.homes.get(jid.bare)
-        session = home.sessions.get(jid.resource) if home is not None else None
-        if session is not None:
-            session.stream.fail(_conflict())
-
-    def _forget(self, session: XmppSession) -> None:
-        home = session.home
-        del home.sessions[session.jid.resource]
-        if not home.sessions:
-            home.close()
-            if self.homes.get(home.jid.bare) is home:
-                del self.homes[home.jid.bare]
-            if not home.anonymous:
-                self._closing[home.jid.bare] = home
-
-    async def _left(self, session: XmppSession, undelivered: Sequence[Element]) -> None:
-        if not session.home.sessions:
-            await self._close(session.home)
-        await self.presences.withdraw(session)
-        await self.nodes.leave(session)
-        for stanza in undelivered:
-            await self._bounce(session, stanza)
-
-    async def _bounce(self, session: XmppSession, stanza: Element) -> None:
-        """XEP-0206 §12: who sent something to a client that is gone hears of it. What is in an
-        archive is not lost, and comes again."""
-        if stanza.name == "presence" or not may_fail(stanza):
-            return
-        sender, bare = stanza.get("from"), session.jid.bare
-        if sender is None or archived_as(stanza, bare) is not None:
-            return
-        to = parse_jid(sender)
-        if to.bare != bare and to.resource and to.domain not in self.services:
-            kind = "service-unavailable" if stanza.name == "iq" else "recipient-unavailable"
-            await self.nodes.stanza(to, failure(stanza, StanzaError(kind)))
-
-    # For all
-
-    def service_of(self, domain: str) -> str:
-        """The address of a domain's PubSub service."""
-        return f"{PUBSUB_HOST}.{domain}"
-
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run what must be awaited; the server waits for it at its end."""
-        self._tasks.spawn(self._run(work))
-
-    async def _run(self, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        except StoreError as error:
-            log.warning("xmpp.store_failed", error=str(error))
-        except StanzaError as error:
-            log.info("xmpp.refused", condition=error.condition)
-        except Exception:
-            log.exception("xmpp.failed")
-
-    def draw_id(self) -> str:
-        """An id that nobody can guess: of a resource, of a request."""
-        return self.random_bytes(9).hex()
-
-    def grant(self, session: XmppSession) -> Grant:
-        """What a session may do with channels."""
-        return EVERYTHING if self.settings.dev else session.identity.grant
-
-    def _later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._remember)
-
-    def _remember(self) -> None:
-        self._timer = None
-        dirty = [home for home in self.homes.values() if home.dirty]
-        if dirty:
-            self.spawn(self._remember_all(dirty))
-        if self.homes:
-            self._later()
-
-    async def _remember_all(self, homes: list[LocalUser]) -> None:
-        for home in homes:
-            await home.inherit()
-            await home.remember()
-
-    async def _decoy_secret(self) -> bytes:
-        drawn = self.random_bytes(32)
-        secret = await self.registers.change("$xmpp:decoy", lambda old: None if old else drawn)
-        assert secret is not None
-        return secret
+        """Wait until no background task is left."""
+        await self.tasks.settle()
 
     def __repr__(self) -> str:
-        return f"<Server {', '.join(sorted(self.domains))} {len(self.homes)} accounts>"
-
-
-def _conflict() -> StreamError:
-    return StreamError("conflict", "Another client has bound this resource.")
+        domains = ", ".join(sorted(self.context.domains))
+        return f"<XmppServer {domains} {len(self.users.by_jid)} accounts>"

@@ -67,16 +67,17 @@ LOOPS = {
     "api/channels.py:delete_many.work": "a page of names; the last, or 10,000 channels",
     "api/asgi_proxy.py:AsgiProxy._body": "a message of the server; the body's end",
     "api/asgi_proxy.py:AsgiProxy._gone": "a message of the server; the client's end",
-    "xmpp/routing/local_user.py:LocalUser.bring": "a page of the archive; each round reads on",
+    "xmpp/routing/local_user.py:LocalUser.deliver_range": "a page of the archive; each round "
+    "reads on",
     "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",
-    "xmpp/server.py:XmppServer.settle": "the tasks' end",
-    "xmpp/transport/sessions.py:BoshSessions._hand_over": "a sleep; a deadline",
+    "xmpp/tasks.py:BackgroundTasks.settle": "the tasks' end",
+    "xmpp/transport/bosh_sessions.py:BoshSessions.migrate_all": "a sleep; a deadline",
     "xmpp/xep/mam.py:Archive.first_since": "a read; each round halves the span",
     "xmpp/xep/mam.py:Archive.forward": "a page of the archive; each round reads on",
     "xmpp/xep/mam.py:Archive.backward": "a page of the archive; each round reads on",
     "xmpp/storage/stamps.py:Stamps._times": "a page of the archive; each round reads on",
     "xmpp/xep/pubsub/discovery.py:_readable": "a page of names; each round reads on",
-    "xmpp/xep/pubsub/items.py:kept": "a page of the channel; each round reads on",
+    "xmpp/xep/pubsub/items.py:stored_items": "a page of the channel; each round reads on",
 }
 
 

@@ -93,7 +93,7 @@ class Machine:
     def do(self, member: Member, actions: list[Action]) -> None:
         """Do what a session wants done, as every user of one does it."""
         session = member.session
-        content = session.terms.content
+        content = session.negotiated.content
         for action in actions:
             match action:
                 case Respond(handle, body, status):
@@ -131,7 +131,7 @@ class Machine:
         """A request's client goes."""
         # The very object that was the request's handle, not another one that is equal to it.
         handle = next(handle for handle in self.waiting if handle == name)
-        self.members[self.waiting.pop(name)].session.gone(handle, self.now)
+        self.members[self.waiting.pop(name)].session.disconnected(handle, self.now)
 
     def put(self, payload: str) -> None:
         """Somebody sends something to the last session."""

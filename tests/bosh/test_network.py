@@ -167,7 +167,7 @@ class Network(RuleBasedStateMachine):
         if len(pending.attempts) > 6:
             return
         if noticed and attempt.arrived and attempt.answer is None:
-            self.session.gone(attempt, self.now)
+            self.session.disconnected(attempt, self.now)
         pending.attempts.remove(attempt)
         if not pending.attempts:
             pending.attempts.append(Attempt(attempt.rid, pending.raw))
@@ -179,7 +179,7 @@ class Network(RuleBasedStateMachine):
         if FIRST in self.pending or any(p.answer is not None for p in self.pending.values()):
             return
         for attempt in self.attempts():
-            self.session.gone(attempt, self.now)
+            self.session.disconnected(attempt, self.now)
         self.pending.clear()
         self.processed = self.rid + 1
 
@@ -222,7 +222,7 @@ class Network(RuleBasedStateMachine):
     def bounded(self) -> None:
         if hasattr(self, "session"):
             held = [e for e in self.session._window.open if e.handle is not None]
-            assert len(held) <= self.session.terms.hold
+            assert len(held) <= self.session.negotiated.hold
 
     def teardown(self) -> None:
         """The network is mended: everything comes through."""
@@ -232,7 +232,7 @@ class Network(RuleBasedStateMachine):
             for pending in list(self.pending.values()):
                 if pending.answer is None and pending.attempts[-1].answer is None:
                     if pending.attempts[-1].arrived:
-                        self.session.gone(pending.attempts[-1], self.now)
+                        self.session.disconnected(pending.attempts[-1], self.now)
                         if pending.raw == self.pending.get(FIRST, Pending(b"")).raw:
                             continue
                         pending.attempts.append(Attempt(pending.attempts[-1].rid, pending.raw))

@@ -10,7 +10,7 @@ from pushhub.bosh.body import EMPTY, parse
 from pushhub.bosh.checks import MAX_REPEATS
 from pushhub.bosh.condition import BoshCondition
 from pushhub.bosh.negotiation import BoshPolicy
-from pushhub.bosh.outbox import MAX_ANSWER_BYTES, MAX_QUEUED
+from pushhub.bosh.outbox import MAX_QUEUED, MAX_RESPONSE_BYTES
 from pushhub.bosh.session import BoshSession
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED
 from pushhub.xml import MAX_DEPTH, Element
@@ -188,7 +188,7 @@ def test_the_age_of_a_lost_answer_has_a_bound(machine: Machine) -> None:
 
 
 def test_a_large_answer_is_parted(machine: Machine, player: Player) -> None:
-    large = b"<message xmlns='jabber:client' id='%d'>" + b"x" * (MAX_ANSWER_BYTES // 2 - 100)
+    large = b"<message xmlns='jabber:client' id='%d'>" + b"x" * (MAX_RESPONSE_BYTES // 2 - 100)
     session = machine.last.session
     session.put(*(large % number + b"</message>" for number in range(3)))
     for name in ("a", "b"):
@@ -199,7 +199,7 @@ def test_a_large_answer_is_parted(machine: Machine, player: Player) -> None:
 
 
 def test_one_payload_may_be_larger_than_an_answer(machine: Machine, player: Player) -> None:
-    text = "x" * (MAX_ANSWER_BYTES + 1)
+    text = "x" * (MAX_RESPONSE_BYTES + 1)
     machine.last.session.put(Element("message", "jabber:client", {}, (text,)), b"<next/>")
     player.do_send("a")
     player.do_send("b")
@@ -417,7 +417,7 @@ def test_keys_pauses_and_terms_move_along(machine: Machine) -> None:
     machine.turn(90)
     player.do_send("b key=$k3")
     player.see_held("b", "")
-    assert machine.last.session.terms.content == "text/plain"
+    assert machine.last.session.negotiated.content == "text/plain"
     player.do_send("c key=$k9")
     player.see_ends("c", "item-not-found")
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pushhub.api.bosh import Bound, bind
+from pushhub.api.bosh import BoshHold, bind
 from pushhub.app import App
 from pushhub.bosh.body import EMPTY, HTTPBIND, BoshBody
-from pushhub.bosh.sessions import Caller
+from pushhub.bosh.sessions import PendingRequest
 from pushhub.http.request import Request
 from pushhub.log.grant import Grant
 from pushhub.settings import Settings
@@ -282,17 +282,17 @@ class Broken:
 
     def __init__(self, answers: bool) -> None:
         self.answers = answers
-        self.left: list[Caller] = []
+        self.left: list[PendingRequest] = []
 
-    def open(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
+    def create(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
         if self.answers:
-            caller.answer(b"<body/>", 200, XML)
+            request.respond(b"<body/>", 200, XML)
         raise RuntimeError("a mistake")
 
-    request = open
+    request = create
 
-    def gone(self, caller: Caller) -> None:
-        self.left.append(caller)
+    def disconnected(self, request: PendingRequest) -> None:
+        self.left.append(request)
 
 
 def broken(answers: bool) -> tuple[Broken, App]:
@@ -307,14 +307,14 @@ def test_after_a_mistake_nobody_waits_for_the_answer() -> None:
     with pytest.raises(RuntimeError):
         bind(app.service, request, NOTHING)
     (left,) = sessions.left
-    assert isinstance(left, Bound)
+    assert isinstance(left, BoshHold)
     assert left.done
 
 
 def test_after_a_mistake_an_answer_is_still_given() -> None:
     sessions, app = broken(answers=True)
     hold = bind(app.service, Request("POST", BOSH, body=creation()), NOTHING)
-    assert isinstance(hold, Bound)
+    assert isinstance(hold, BoshHold)
     assert hold.reply is not None
     assert not sessions.left
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pushhub.app import App
-    from pushhub.xmpp.transport.carrier import BoshTransport
+    from pushhub.xmpp.transport.bosh_transport import BoshTransport
 
 BOSH = "/http-bind"
 ANONYMOUS = f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>"
@@ -57,21 +57,23 @@ class House:
 
     def counts(self) -> dict[str, int]:
         """What is kept for sessions."""
-        sessions = self.app.sessions
-        assert sessions is not None
-        server, hub = sessions.server, self.app.service.hub
+        server = self.app.xmpp
+        assert server is not None
+        sessions, hub = server.bosh, self.app.service.hub
         return {
-            "sessions": len(sessions.carriers),
+            "sessions": len(sessions.transports),
             "requests": len(sessions._held),
-            "homes": len(server.homes),
-            "follows": sum(map(len, server.feeds._follows.values())),
-            "tasks": len(server._tasks),
+            "homes": len(server.users.by_jid),
+            "follows": sum(map(len, server.subscribers._subscriptions.values())),
+            "tasks": len(server.tasks),
             "holds": hub.parked,
             # What a process listens to itself, such as what consoles wish, is nobody's session.
             "waiting": sum(
                 bool(c.holds) for c in hub.channels if not c.name.startswith("$console:")
             ),
-            "deadlines": sum(type(entry).__name__ == "Carrier" for entry in hub.wheel.entries()),
+            "deadlines": sum(
+                type(entry).__name__ == "BoshTransport" for entry in hub.wheel.entries()
+            ),
         }
 
     def registers(self) -> set[str]:
@@ -115,7 +117,7 @@ async def hub() -> AsyncIterator[House]:
 
 def vanish(carrier: BoshTransport) -> None:
     """Let the inactivity of a session pass, and a second."""
-    carrier.session._seen -= carrier.session.terms.inactivity + 1
+    carrier.session._seen -= carrier.session.negotiated.inactivity + 1
     carrier.expire()
 
 
@@ -422,9 +424,9 @@ async def test_ten_thousand_sessions_begin_at_once() -> None:
         assert others >= 3
         assert slowest < 10, "they are served in between, and not after it"
         assert hub.registers() == before
-        assert hub.app.sessions is not None
-        throttle = hub.app.sessions.throttle
-        assert len(throttle) <= others + 2
+        assert hub.app.xmpp is not None
+        throttle = hub.app.xmpp.bosh.throttle
+        assert len(throttle._buckets) <= others + 2
 
 
 async def test_who_has_a_network_is_one_address() -> None:
@@ -439,8 +441,8 @@ async def test_who_has_a_network_is_one_address() -> None:
         assert await begun("2001:db8:1:3::1"), "somebody else"
         assert await begun("::ffff:192.0.2.1")
         assert await begun("::ffff:192.0.2.2")
-        assert hub.app.sessions is not None
-        assert len(hub.app.sessions.throttle) == 4
+        assert hub.app.xmpp is not None
+        assert len(hub.app.xmpp.bosh.throttle._buckets) == 4
 
 
 async def test_who_is_no_proxy_cannot_choose_the_address() -> None:
@@ -455,8 +457,8 @@ async def test_sessions_that_nobody_keeps_up_are_forgotten() -> None:
     async with house(bosh_rate=100_000) as hub:
         assert await flood(hub, 2000) == 2000
         assert hub.counts()["sessions"] == 2000
-        assert hub.app.sessions is not None
-        for carrier in list(hub.app.sessions.carriers.values()):
+        assert hub.app.xmpp is not None
+        for carrier in list(hub.app.xmpp.bosh.transports.values()):
             vanish(carrier)
         await hub.empty()
 
@@ -497,8 +499,8 @@ async def test_sessions_with_everything_leave_nothing(hub: House) -> None:
             async with await Client.connect(hub.port) as client:
                 client.send("POST", BOSH, {}, session.body())
                 await asyncio.sleep(0.05)
-            assert hub.app.sessions is not None
-            (carrier,) = hub.app.sessions.carriers.values()
+            assert hub.app.xmpp is not None
+            (carrier,) = hub.app.xmpp.bosh.transports.values()
             async with asyncio.timeout(5):
                 while hub.counts()["requests"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)

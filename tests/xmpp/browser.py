@@ -14,7 +14,7 @@ from tests.xmpp.conftest import DOMAIN, PASSWORD, SECONDS
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from pushhub.xmpp.transport.sessions import BoshSessions
+    from pushhub.xmpp.transport.bosh_sessions import BoshSessions
     from tests.xmpp.conftest import World
 
 HTTPBIND = "http://jabber.org/protocol/httpbind"
@@ -29,7 +29,7 @@ class Call:
     def __init__(self) -> None:
         self.done: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
 
-    def answer(self, body: bytes, status: int, content: str) -> None:
+    def respond(self, body: bytes, status: int, content: str) -> None:
         assert not self.done.done(), "answered twice"
         self.done.set_result((status, body))
 
@@ -108,7 +108,7 @@ class Browser:
         if body.sid:
             sessions.request(body, raw, call)
         else:
-            sessions.open(body, raw, call)
+            sessions.create(body, raw, call)
         return call
 
     async def _answer(self, call: Call) -> Element:

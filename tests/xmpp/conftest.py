@@ -14,7 +14,6 @@ from pushhub.settings import Settings
 from pushhub.xml import STREAMS, Element, parse
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.server import XmppServer
-from pushhub.xmpp.transport.sessions import BoshSessions
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, Clock
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.store.base import Store
+    from pushhub.xmpp.transport.bosh_sessions import BoshSessions
     from pushhub.xmpp.transport.stream import XmppStream
     from tests import redis_servers
 
@@ -198,10 +198,9 @@ class World:
         hub = Hub(self._make())
         await hub.open()
         server = XmppServer(hub, self.settings)
-        sessions = BoshSessions(server)
-        await sessions.begin()
+        await server.open()
         self.servers.append(server)
-        self.sessions.append(sessions)
+        self.sessions.append(server.bosh)
         return server
 
     @property
@@ -220,12 +219,12 @@ class World:
 
     async def leave(self, node: int) -> None:
         """A node drains, and is gone."""
-        await self.sessions[node].close()
+        await self.servers[node].close()
 
     async def close(self) -> None:
-        for sessions in self.sessions:
-            await sessions.close()
-            await sessions.server.hub.close()
+        for server in self.servers:
+            await server.close()
+            await server.hub.close()
 
 
 def body(message: Element) -> str | None:

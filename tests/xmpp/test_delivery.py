@@ -164,7 +164,7 @@ async def test_what_comes_while_it_catches_up(
         last = await flush(home, session)
         romeo.chat("juliet@localhost", "late")
         await romeo.settled()
-        await until(lambda: home._late)
+        await until(lambda: home._held_back)
         return last
 
     monkeypatch.setattr(LocalUser, "_flush", flush_and_more)
@@ -188,8 +188,10 @@ async def test_nothing_overtakes_a_message(world: World, romeo: Client) -> None:
     assert seen == [str(n) for number in range(10) for n in (number, number)][:-1]
 
 
-async def test_only_the_last_messages_are_sent_at_once(world: World, romeo: Client) -> None:
-    world.server.settings = world.settings.model_copy(update={"xmpp_offline": 2})
+async def test_only_the_last_messages_are_sent_at_once(
+    world: World, romeo: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(world.settings.__dict__, "xmpp_offline", 2)
     for text in ("one", "two", "three"):
         romeo.chat("juliet@localhost", text)
     await romeo.settled()

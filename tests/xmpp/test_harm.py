@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.storage.accounts import Keys
+from pushhub.xmpp.storage.accounts import ScramKeys
 from tests.xmpp.conftest import PASSWORD, condition
 from tests.xmpp.test_delivery import block
 from tests.xmpp.test_login import answer, auth, connected, failed, response, strict, token
@@ -35,7 +35,7 @@ async def test_a_pubsub_node_named_like_a_node_of_ours(pair: World) -> None:
     """Its settings do not land among the letters that nodes write to each other."""
     romeo = await (await pair.user("romeo", "orchard", 0)).available()
     juliet = await (await pair.user("juliet", "balcony", 1)).available()
-    node = pair.servers[1].nodes.id
+    node = pair.servers[1].membership.id
     romeo.say(f"<presence xmlns='{ns.CLIENT}' to='{juliet.jid}'/>")
     await juliet.next(lambda e: e.name == "presence" and e.get("from") == romeo.jid)
     inside = f"<create node='{node}'/>"
@@ -106,13 +106,13 @@ async def test_a_clock_does_not_tell_who_exists(
     strict: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[int] = []
-    verifies = Keys.verifies
+    verifies = ScramKeys.verifies
 
-    def counted(self: Keys, password: str, hash_name: str) -> bool:
+    def counted(self: ScramKeys, password: str, hash_name: str) -> bool:
         hashed.append(self.iterations)
         return verifies(self, password, hash_name)
 
-    monkeypatch.setattr(Keys, "verifies", counted)
+    monkeypatch.setattr(ScramKeys, "verifies", counted)
     for user in ("juliet", "nobody"):
         client = await connected(strict)
         assert await failed(client, auth("PLAIN", f"\0{user}\0x".encode())) == "not-authorized"

@@ -15,9 +15,10 @@ from scramp import ScramClient  # type: ignore[import-untyped]
 from pushhub.log.grant import Action
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.model.jid import JidError
+from pushhub.xmpp.model.saslprep import saslprep
 from pushhub.xmpp.sasl import SaslIdentity, Step, mechanisms
-from pushhub.xmpp.sasl.saslprep import saslprep
 from pushhub.xmpp.storage.accounts import HASHES
+from pushhub.xmpp.xep.pubsub.rights import grant_of
 from tests.auth.signing import SECRET
 from tests.store.conftest import LABS, Clock
 from tests.xmpp.conftest import DOMAIN, PASSWORD, World
@@ -323,7 +324,7 @@ async def test_tokens(strict: World, mechanism: str, data: str) -> None:
         assert client.bare == "juliet@localhost"
         session = client.stream.session
         assert session is not None
-        assert strict.server.grant(session).allows(Action.READ, "news")
+        assert grant_of(strict.server.context, session).allows(Action.READ, "news")
 
 
 async def test_a_token_makes_an_account(strict: World) -> None:
@@ -404,7 +405,7 @@ async def test_a_mechanism_of_ones_own(
     settings = {"xmpp_domains": [DOMAIN], "xmpp_mechanisms": ["X-DOOR", "X-UNKNOWN"]}
     world = World(strict._make, False, dev=False, **settings)
     await world.node()
-    assert world.server.offered == ["X-DOOR"]
+    assert world.server.login.names == ["X-DOOR"]
     client = await connected(world)
     assert (await answer(client, auth("X-DOOR", b""))).name == "success"
     client.stream.restart()

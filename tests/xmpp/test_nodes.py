@@ -13,9 +13,9 @@ from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
 from pushhub.store.redis.feed import Feed
 from pushhub.xmpp.cluster import gc
-from pushhub.xmpp.cluster.migration import moved_name
+from pushhub.xmpp.cluster.migration import migration_key
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.storage.archive import archive_name
+from pushhub.xmpp.storage.archive import archive_channel
 from pushhub.xmpp.storage.key_value import KeyValueStore
 from tests.redis_servers import rack, redis_shelf
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
@@ -146,7 +146,7 @@ async def test_a_dead_node_loses_no_message(pair: World) -> None:
     romeo.chat("juliet@localhost", "heard")
     await juliet.message("heard")
     # From here on nothing of the second node happens, as far as anybody can tell.
-    for home in pair.servers[1].homes.values():
+    for home in pair.servers[1].users.by_jid.values():
         home.close()
     romeo.chat("juliet@localhost", "not heard")
     await romeo.settled()
@@ -195,7 +195,7 @@ async def test_nothing_overtakes_a_message_whose_news_is_late(
         )
         # Replies come in the order of commands; what it is looked up for comes in some turns more.
         for _ in range(5):
-            await pair.servers[0].hub.store.read(archive_name("juliet@localhost"), Start.LAST, 1)
+            await pair.servers[0].hub.store.read(archive_channel("juliet@localhost"), Start.LAST, 1)
     for told in news:
         message(*told)
     await romeo.settled()
@@ -238,7 +238,7 @@ async def test_a_session_outlives_its_node(pair: World) -> None:
     await romeo.settled()
     answer = await browser.post("", node=1)
     assert [body(m) for m in answer.elements] == ["are you there?"]
-    session = pair.servers[1].homes["juliet@localhost"].sessions["balcony"]
+    session = pair.servers[1].users.by_jid["juliet@localhost"].sessions["balcony"]
     assert session.carbons
     assert session.presence is not None
     held = browser.hold(node=1)
@@ -270,13 +270,13 @@ async def test_a_stranger_outlives_its_node(pair: World) -> None:
 
 async def test_the_session_of_a_dead_node_is_over(pair: World) -> None:
     browser = await Browser.login(pair, "juliet", node=0)
-    node, other = pair.servers[0].nodes, pair.servers[1].nodes
-    assert other.of(browser.sid) == node.id
-    assert await other.alive(node.id)
+    node, other = pair.servers[0].membership, pair.servers[1].membership
+    assert other.node_of(browser.sid) == node.id
+    assert await other.is_alive(node.id)
     # As after twenty seconds of silence.
-    await pair.servers[0].registers.set(f"$xmpp:sign:{node.id}", b"left")
+    await pair.servers[0].kv.set(f"$xmpp:sign:{node.id}", b"left")
     async with asyncio.timeout(NEWS_SECONDS):
-        while await other.alive(node.id):  # noqa: ASYNC110
+        while await other.is_alive(node.id):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     answer = await browser.post("", node=1)
     assert (answer.get("type"), answer.get("condition")) == ("terminate", "item-not-found")
@@ -323,7 +323,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def left(world: World, written: list[str]) -> int:
     """How many of them the store has."""
-    registers = world.servers[1].registers
+    registers = world.servers[1].kv
     found = [await registers._stored(name) for name in {*written} - {"broken"}]
     return sum(event is not None for event in found)
 
@@ -335,7 +335,7 @@ async def loaded(world: World, romeo: Client, count: int) -> Browser:
     for number in range(count):
         romeo.chat("juliet@localhost", f"{number} {'x' * 100_000}")
     await romeo.settled()
-    (carrier,) = world.sessions[0].carriers.values()
+    (carrier,) = world.sessions[0].transports.values()
     await until(lambda: len(carrier.session.pending()[0]) == count)
     return browser
 
@@ -357,7 +357,7 @@ async def test_a_large_session_outlives_its_node(pair: World, written: list[str]
     romeo.chat("juliet@localhost", "and now?")
     assert [body(m) for m in (await held).elements] == ["and now?"]
     await browser.ask(PING, node=1)
-    (carrier,) = pair.sessions[1].carriers.values()
+    (carrier,) = pair.sessions[1].transports.values()
     carrier.session._seen -= 151
     carrier.expire()
     await pair.servers[1].settle()
@@ -381,19 +381,19 @@ async def test_two_nodes_want_a_large_session(pair: World) -> None:
         answer = await browser.post("", node=1)
         texts += [(body(m) or "").partition(" ")[0] for m in answer.elements]
     assert texts == ["0", "1", "2", "3", "more"]
-    assert sum(len(sessions.carriers) for sessions in pair.sessions[1:]) == 1
+    assert sum(len(sessions.transports) for sessions in pair.sessions[1:]) == 1
 
 
 @pytest.mark.parametrize("size", [10, MAX_EVENT_BYTES], ids=["small", "in parts"])
 async def test_who_has_taken_a_session_is_known_before_the_news_of_it(
     pair: World, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    one, other = (sessions.moved for sessions in pair.sessions)
+    one, other = (server.migration for server in pair.servers)
     state = {"x": "x" * size}
     await one.leave("sid", orjson.dumps(state), "key")
     # Both have seen that nobody has it.
     for server in pair.servers:
-        assert await server.registers.json(moved_name("sid"))
+        assert await server.kv.json(migration_key("sid"))
     monkeypatch.setattr(Feed, "message", lambda *told: None)
     assert await one.take("sid", "one") == (state, "one")
     assert await other.take("sid", "other") == (None, "one")
@@ -413,7 +413,7 @@ async def test_a_large_session_that_nobody_comes_for(
     if broken:
         assert (await browser.post("", node=1)).get("condition") == "item-not-found"
     monkeypatch.setattr(gc, "FORGET_SECONDS", 0.0)
-    await pair.sessions[1].sweep.run()
+    await pair.servers[1].gc.run()
     assert not await left(pair, written)
     if not broken:
         juliet = await (await pair.user("juliet", "phone", 1)).available()
@@ -425,8 +425,8 @@ async def test_the_time_for_a_login_goes_on_elsewhere(pair: World) -> None:
     browser = Browser(pair, 0)
     opened = await browser._send("to='localhost' wait='10' hold='1' ver='1.6'")
     browser.sid = opened.get("sid") or ""
-    (carrier,) = pair.sessions[0].carriers.values()
-    carrier.stream.login_by -= 89.5
+    (carrier,) = pair.sessions[0].transports.values()
+    carrier.stream.login_deadline -= 89.5
     await pair.leave(0)
     answer = await browser.post("", node=1)
     assert answer.get("condition") == "remote-stream-error"

@@ -8,7 +8,7 @@ from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.storage.archive import archive_name
+from pushhub.xmpp.storage.archive import archive_channel
 from pushhub.xmpp.xep.mam import _time
 from tests.xmpp.conftest import body
 
@@ -90,7 +90,7 @@ def _id(message: Element) -> str:
 async def test_a_stamp_is_the_clock_s_time_again_after_a_pause(small: World) -> None:
     await small.account("juliet")
     store = small.server.hub.store
-    name = archive_name("juliet@localhost")
+    name = archive_channel("juliet@localhost")
     draft = Draft(b"<message xmlns='jabber:client'><body>x</body></message>", type="in chat a@b ")
     await append(store, *[Append(name, draft) for _ in range(50)])
     juliet = await small.user("juliet")

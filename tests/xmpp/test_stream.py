@@ -169,17 +169,17 @@ async def test_nothing_is_left_of_who_leaves(world: World) -> None:
         await client.ask("set", asked, "pubsub.localhost")
         client.leave()
     await server.settle()
-    assert not server.homes
-    assert not server.feeds._follows
+    assert not server.users.by_jid
+    assert not server.subscribers._subscriptions
     followed = [channel.name for channel in server.hub.channels if channel.holds]
     assert [name.partition(":")[2] for name in followed] == (
-        [f"letters:{server.nodes.id}"] if world.shared else []
+        [f"letters:{server.membership.id}"] if world.shared else []
     )
 
 
 async def test_a_server_that_goes_says_so(small: World) -> None:
     client = await small.user()
-    await small.sessions[0].close()
+    await small.server.close()
     assert await client.ended() == "system-shutdown"
     async with asyncio.timeout(1):
         await small.server.settle()

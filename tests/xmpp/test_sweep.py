@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 async def kept(world: World, *names: str) -> list[str]:
     """Which of these registers the store has."""
-    registers = world.servers[1].registers
+    registers = world.servers[1].kv
     return [name for name in names if await registers._stored(name) is not None]
 
 
@@ -36,12 +36,12 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
     romeo = await pair.user("romeo", "orchard", 1)
     dark = await gone_dark(pair, romeo, "one", "two")
     other = await Browser.login(pair, "", node=0)
-    node = pair.server.nodes.id
+    node = pair.server.membership.id
     await pair.leave(0)
     await other.ask(AVAILABLE, node=1)
     mine = [f"$xmpp:{kind}:{node}" for kind in ("sign", "left")]
     moved = [f"$xmpp:moved:{browser.sid}" for browser in (dark, other)]
-    clear = pair.sessions[1].sweep
+    clear = pair.servers[1].gc
     await clear.run()
     assert await kept(pair, *mine, *moved) == [*mine, *moved], "it may still be asked for"
     monkeypatch.setattr(gc, "FORGET_SECONDS", 0.0)
@@ -50,7 +50,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
     await other.ask("<presence xmlns='jabber:client' type='unavailable'/>" + AVAILABLE, node=1)
     juliet = await (await pair.user("juliet", "phone", 1)).available()
     assert await got(juliet) == ["one", "two"]
-    (carrier,) = pair.sessions[1].carriers.values()
+    (carrier,) = pair.sessions[1].transports.values()
     carrier.session._seen -= 151
     carrier.expire()
     await pair.servers[1].settle()
@@ -60,23 +60,23 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
         while await kept(pair, *mine, *moved):
             await clear.run()
             await asyncio.sleep(0.01)
-    listed = await pair.servers[1].registers.json(gc.NODES)
-    assert listed == [pair.servers[1].nodes.id]
+    listed = await pair.servers[1].kv.json(gc.NODES)
+    assert listed == [pair.servers[1].membership.id]
 
 
 async def test_where_a_dead_node_s_sessions_were(pair: World) -> None:
     await pair.user("juliet", "balcony", 0)
-    await pair.server.registers.set(f"$xmpp:sign:{pair.server.nodes.id}", b"left")
+    await pair.server.kv.set(f"$xmpp:sign:{pair.server.membership.id}", b"left")
     other = pair.servers[1]
 
     async def missed() -> None:
-        while await other.nodes.alive(pair.server.nodes.id):  # noqa: ASYNC110
+        while await other.membership.is_alive(pair.server.membership.id):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(missed(), NEWS_SECONDS)
     await pair.user("juliet", "phone", 1)
-    where = await other.registers.json("$xmpp:where:juliet@localhost")
-    assert where == {"phone": other.nodes.id}
+    where = await other.kv.json("$xmpp:where:juliet@localhost")
+    assert where == {"phone": other.membership.id}
 
 
 def test_who_may_come_back_is_not_forgotten() -> None:

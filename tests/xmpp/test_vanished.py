@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.transport.carrier import BoshTransport
+    from pushhub.xmpp.transport.bosh_transport import BoshTransport
     from tests import redis_servers
     from tests.xmpp.conftest import Client
 
@@ -49,7 +49,7 @@ async def gone_dark(world: World, romeo: Client, *texts: str) -> Browser:
     for text in texts:
         romeo.chat("juliet@localhost", text)
     await romeo.settled()
-    (carrier,) = sessions.carriers.values()
+    (carrier,) = sessions.transports.values()
 
     def waiting() -> list[str | None]:
         return [body(e) for e in carrier.session.pending()[0] if e.name == "message"]
@@ -114,7 +114,7 @@ async def test_another_client_has_come_meanwhile(world: World, romeo: Client) ->
     juliet = await (await world.user("juliet", "phone")).available()
     romeo.chat("juliet@localhost", "three")
     await juliet.message("three")
-    (carrier,) = world.sessions[0].carriers.values()
+    (carrier,) = world.sessions[0].transports.values()
     carrier.session._seen -= 151
     carrier.expire()
     assert body(await juliet.next(lambda e: e.name == "message")) == "one"
@@ -127,7 +127,7 @@ async def test_a_session_that_saw_everything_sees_nothing_twice(
 ) -> None:
     juliet = await (await world.user("juliet", "phone")).available()
     await gone_dark(world, romeo, "one", "two")
-    (carrier,) = world.sessions[0].carriers.values()
+    (carrier,) = world.sessions[0].transports.values()
     carrier.session._seen -= 151
     carrier.expire()
     await world.server.settle()
@@ -138,10 +138,10 @@ async def test_two_clients_vanish_with_the_same_messages(world: World, romeo: Cl
     """They come to the client that is there, late, and once."""
     other = await Browser.login(world, "juliet")
     await other.post(AVAILABLE)
-    (first,) = world.sessions[0].carriers.values()
+    (first,) = world.sessions[0].transports.values()
     browser = await Browser.login(world, "juliet", resource="desk")
     await browser.post(AVAILABLE)
-    (second,) = (c for c in world.sessions[0].carriers.values() if c is not first)
+    (second,) = (c for c in world.sessions[0].transports.values() if c is not first)
     romeo.chat("juliet@localhost", "one")
     romeo.chat("juliet@localhost", "two")
     await romeo.settled()
@@ -162,17 +162,17 @@ async def test_a_client_vanishes_on_another_node(pair: World) -> None:
     await gone_dark(pair, romeo, "one", "two")
     for text in ("one", "two"):
         await juliet.message(text)
-    (carrier,) = pair.sessions[0].carriers.values()
+    (carrier,) = pair.sessions[0].transports.values()
     carrier.session._seen -= 151
     carrier.expire()
     await pair.servers[0].settle()
-    home = pair.servers[1].homes["juliet@localhost"]
+    home = pair.servers[1].users.by_jid["juliet@localhost"]
     # Twice: it learns of the marker by writing its own, and brings what that says afterwards.
     for _ in range(2):
-        home._dirty = True
-        await home.inherit()
-        await home.remember()
-    assert home._taken == set(), "nothing is left to be brought"
+        home.state.changed = True
+        await home.take_over()
+        await home.save()
+    assert home.state._saved_redeliver == set(), "nothing is left to be brought"
     assert await got(juliet) == []
 
 
@@ -188,7 +188,7 @@ async def test_a_session_moves_to_a_node_without_its_account(pair: World) -> Non
     romeo.chat("juliet@localhost", "two")
     for text in ("one", "two"):
         await juliet.message(text)
-    await pair.servers[1].homes["juliet@localhost"].remember()
+    await pair.servers[1].users.by_jid["juliet@localhost"].save()
     await pair.node()
     found: list[str | None] = []
     while len(found) < 2:
@@ -204,8 +204,8 @@ async def test_two_sessions_come_after_a_node_died(pair: World) -> None:
     romeo = await pair.user("romeo", "orchard", 1)
     await gone_dark(pair, romeo, "one", "two")
     first = pair.servers[0]
-    await first.homes["juliet@localhost"].remember()
-    await first.registers.set(f"$xmpp:sign:{first.nodes.id}", b"left")
+    await first.users.by_jid["juliet@localhost"].save()
+    await first.kv.set(f"$xmpp:sign:{first.membership.id}", b"left")
     both = await asyncio.gather(pair.user("juliet", "phone", 1), pair.user("juliet", "desk", 1))
     for juliet in both:
         await juliet.available()
@@ -217,15 +217,15 @@ async def test_a_session_is_found_though_its_node_leaves_meanwhile(pair: World) 
     browser = await Browser.login(pair, "juliet")
     await pair.leave(0)
     await browser.post(AVAILABLE, 1)
-    third = (await pair.node()).nodes
-    second, looks = pair.servers[1].nodes.id, third.alive
+    third = (await pair.node()).membership
+    second, looks = pair.servers[1].membership.id, third.is_alive
 
     async def late(node: str, *more: float) -> bool:
         if node == second:
             await pair.leave(1)
         return await looks(node, *more)
 
-    third.alive = late  # type: ignore[method-assign, assignment]
+    third.is_alive = late  # type: ignore[method-assign, assignment]
     ping = "<iq xmlns='jabber:client' type='get' id='x'><ping xmlns='urn:xmpp:ping'/></iq>"
     answer = await browser.post(ping, 2)
     assert answer.get("type") is None, answer
@@ -237,7 +237,7 @@ async def test_a_moved_guest_leaves_no_register(pair: World) -> None:
     await pair.leave(0)
     await browser.post(AVAILABLE, 1)
     bare = browser.jid.partition("/")[0]
-    registers = pair.servers[1].registers
+    registers = pair.servers[1].kv
     assert await registers.stored_json(f"$xmpp:where:{bare}")
     await browser._send(f"sid='{browser.sid}' type='terminate'", "", 1)
     await pair.servers[1].settle()
@@ -252,19 +252,19 @@ def has_two(carrier: BoshTransport) -> bool:
 async def test_a_crash_loses_nothing_that_no_client_has(world: World, romeo: Client) -> None:
     """The marker says what was on its way: the process may die without another word."""
     await gone_dark(world, romeo, "one", "two")
-    (home,) = (home for home in world.server.homes.values() if home.jid.local == "juliet")
-    await home.remember()
+    (home,) = (home for home in world.server.users.by_jid.values() if home.jid.local == "juliet")
+    await home.save()
     # The process is gone: what it would have done at the end is not done.
-    world.server.homes.clear()
+    world.server.users.by_jid.clear()
     if world.shared:
-        await world.server.registers.set(f"$xmpp:sign:{world.server.nodes.id}", b"left")
+        await world.server.kv.set(f"$xmpp:sign:{world.server.membership.id}", b"left")
         other = await world.node()
     else:
         other = world.server
-        other.nodes.id = "anew"
+        other.membership.id = "anew"
     juliet = await (await world.user("juliet", "phone", world.servers.index(other))).available()
     assert await got(juliet) == ["one", "two"]
-    await other.homes["juliet@localhost"].remember()
+    await other.users.by_jid["juliet@localhost"].save()
     juliet.leave()
     await other.settle()
     again = await (await world.user("juliet", "desk", world.servers.index(other))).available()
@@ -276,18 +276,18 @@ async def test_a_node_dies_after_the_next_session_has_begun(pair: World) -> None
     romeo = await pair.user("romeo", "orchard", 1)
     await gone_dark(pair, romeo, "one", "two")
     first = pair.servers[0]
-    await first.homes["juliet@localhost"].remember()
+    await first.users.by_jid["juliet@localhost"].save()
     juliet = await (await pair.user("juliet", "phone", 1)).available()
     assert await got(juliet) == []
-    for home in first.homes.values():
+    for home in first.users.by_jid.values():
         home.close()
-    await first.registers.set(f"$xmpp:sign:{first.nodes.id}", b"left")
-    home = pair.servers[1].homes["juliet@localhost"]
-    assert home.dirty, "it knows that there is something to learn"
+    await first.kv.set(f"$xmpp:sign:{first.membership.id}", b"left")
+    home = pair.servers[1].users.by_jid["juliet@localhost"]
+    assert home.state.needs_attention, "it knows that there is something to learn"
 
     async def looked() -> None:
-        while home._foreign:
-            await home.inherit()
+        while home.state._elsewhere:
+            await home.take_over()
             # It is asked of what is in memory here: the news of it must be let in.
             await asyncio.sleep(0.01)
 

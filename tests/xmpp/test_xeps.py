@@ -10,6 +10,7 @@ import pytest
 
 from pushhub import __version__
 from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.model.features import CAPS_NODE
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
@@ -53,8 +54,8 @@ async def test_the_hash_of_the_servers_features_is_right(world: World, juliet: C
         f"{var}<" for var in sorted(each.get("var") or "" for each in told.every("feature"))
     )
     digest = base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
-    assert digest == world.server.caps_version
-    node = f"{world.server.caps_node}#{digest}"
+    assert digest == world.server.services.caps_version
+    node = f"{CAPS_NODE}#{digest}"
     query = f"<query xmlns='{ns.DISCO_INFO}' node='{node}'/>"
     assert features(await juliet.ask("get", query, "localhost"))
     assert await juliet.refused("get", query.replace(digest, "x"), "localhost") == "item-not-found"

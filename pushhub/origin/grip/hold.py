@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_FETCHES = 8
 
 
-class HoldOwner(Protocol):
+class HoldGateway(Protocol):
     """The gateway, as a hold uses it."""
 
     hub: Hub
@@ -41,7 +41,7 @@ class ResponseHold(Hold):
     __slots__ = ("_channel_hold", "_deadline", "_fetches", "_owner", "_poll", "_task", "problem",
                  "request")  # fmt: skip
 
-    def __init__(self, owner: HoldOwner, request: ProxiedRequest, poll: HeldResponse) -> None:
+    def __init__(self, owner: HoldGateway, request: ProxiedRequest, poll: HeldResponse) -> None:
         super().__init__()
         self._owner = owner
         self.request = request

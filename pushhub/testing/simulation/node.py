@@ -153,8 +153,8 @@ class Node:
             "tasks": sum(not task.done() for task in self.process.tasks),
             "connections": len(self._listener.open),
         }
-        if app.sessions is not None:
-            weight["sessions"] = len(app.sessions)
+        if app.xmpp is not None:
+            weight["sessions"] = len(app.xmpp.bosh)
         if app.origin is not None and app.origin.resources is not None:
             weight["resources"] = len(app.origin.resources)
         return weight

@@ -155,8 +155,8 @@ class World:
 
     async def _add_accounts(self, node: Node) -> None:
         """Make the accounts, in a log that does not have them."""
-        assert node.app.sessions is not None
-        accounts = node.app.sessions.server.accounts
+        assert node.app.xmpp is not None
+        accounts = node.app.xmpp.accounts
         for name in ACCOUNTS:
             try:
                 await accounts.add(name, "example.com", PASSWORD, grant_from_claim(EVERYTHING))
@@ -265,9 +265,9 @@ class World:
     def check_registers(self) -> None:
         """When all have left, pushhub's own channels have what is durable, and no more."""
         nodes = [
-            node.app.sessions.server.nodes.id
+            node.app.xmpp.membership.id
             for node in self.nodes
-            if node.is_up and node.app.sessions is not None
+            if node.is_up and node.app.xmpp is not None
         ]
         accounts = [f"{name}@example.com" for name in ACCOUNTS]
         if left := sorted(unexpected(self.log.registers, accounts, nodes)):

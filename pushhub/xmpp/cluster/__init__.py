@@ -1,1 +1,1 @@
-"""Sessions on several nodes: membership, forwarding, migration and garbage collection."""
+"""Several nodes on one store: membership, routing, forwarding, migration and garbage collection."""

@@ -1,7 +1,7 @@
-"""Requests for sessions that another node has: they are sent there, and their answers come back.
+"""Forwarding of BOSH requests to the node that has their session, and of the responses back.
 
-So a balancer in front needs no stickiness. A session that was handed over by a node which left lies
-in a register; the node that first has a request for it takes it up.
+So a load balancer needs no stickiness. The state of a session whose node left is in the store; the
+first node with a request for the session takes it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 from pushhub.bosh.body import parse, terminate
@@ -18,221 +18,250 @@ from pushhub.bosh.negotiation import DEFAULT_CONTENT
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from pushhub.bosh.body import BoshBody
-    from pushhub.bosh.sessions import Caller
-    from pushhub.xmpp.transport.sessions import BoshSessions
+    from pushhub.bosh.sessions import PendingRequest
+    from pushhub.xmpp.cluster.membership import Membership
+    from pushhub.xmpp.cluster.migration import Migration
+    from pushhub.xmpp.context import Context
 
-# How often it is looked whether the nodes that owe answers are still there.
+# How often a node checks that the nodes with its forwarded requests are alive.
 CHECK_SECONDS = 5.0
 
-# A letter is one event of the store, 256 KiB. Beyond this a body is compressed on its way.
+# A message between nodes is one event of the store, 256 KiB. Larger bodies are compressed.
 LARGE_BYTES = 100_000
 
-# A request is sent once more when its session has moved meanwhile. After so many times two nodes
-# send it to each other: the register names one that does not have the session.
+# A request is forwarded again when its session has migrated meanwhile. After so many times two
+# nodes forward it to each other: the record names a node that does not have the session.
 MAX_SENT = 5
 
 
-class Stranger:
-    """A request that another node has, and that is answered through it; see `Caller`."""
+class LocalSessions(Protocol):
+    """The BOSH sessions of this node."""
+
+    def has(self, sid: str) -> bool:
+        """Whether this node has the session."""
+
+    def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
+        """Handle a request."""
+
+    def disconnected(self, request: PendingRequest) -> None:
+        """The client of a request disconnected."""
+
+    def departure(self, sid: str) -> asyncio.Future[None] | None:
+        """The write of a session that is leaving this node; None for any other session."""
+
+    def adopt(self, state: Any) -> Coroutine[None, None, None]:
+        """Resume a session that left another node."""
+
+
+class ForwardedRequest:
+    """A request that another node received; its response goes back there. See `PendingRequest`."""
 
     __slots__ = ("_forwarding", "by", "client", "number", "secure")
 
-    def __init__(self, forwarding: Forwarding, by: str, about: Mapping[str, Any]) -> None:
+    def __init__(self, forwarding: Forwarding, by: str, header: Mapping[str, Any]) -> None:
         self._forwarding = forwarding
         self.by = by
-        self.number: int = about["number"]
-        self.client: str = about["client"]
-        self.secure: bool = about["secure"]
+        self.number: int = header["number"]
+        self.client: str = header["client"]
+        self.secure: bool = header["secure"]
 
-    def answer(self, body: bytes, status: int, content: str) -> None:
-        self._forwarding.answer(self.by, self.number, body, status, content)
+    def respond(self, body: bytes, status: int, content: str) -> None:
+        self._forwarding.respond(self.by, self.number, body, status, content)
 
 
 class Forwarding:
-    """What this node has sent to others, and what others have sent here."""
+    """The requests that this node forwarded, and those that other nodes forwarded here."""
 
-    def __init__(self, sessions: BoshSessions) -> None:
-        self._sessions = sessions
-        self._server = sessions.server
-        self._nodes = self._server.nodes
+    sessions: LocalSessions
+    """Set once, by the sessions: both need each other."""
+
+    def __init__(self, context: Context, membership: Membership, migration: Migration) -> None:
+        self._context = context
+        self._membership = membership
+        self._migration = migration
         self._numbers = itertools.count(1)
-        # Number → who waits, at which node, and with what: to be sent once more if it has moved.
-        # The last is how often it has been sent.
-        self._sent: dict[int, tuple[Caller, str, BoshBody, bytes, int]] = {}
-        self._strangers: dict[tuple[str, int], Stranger] = {}
+        # Number → the request, its node, its body, and how often it was forwarded: it is forwarded
+        # again if its session has migrated.
+        self._sent: dict[int, tuple[PendingRequest, str, BoshBody, bytes, int]] = {}
+        self._received: dict[tuple[str, int], ForwardedRequest] = {}
         self._timer: asyncio.TimerHandle | None = None
-        # Two requests of a session may come at once, and only the first takes it up.
+        # Of two simultaneous requests of a session only the first takes the session.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._nodes.on_letter("request", self._request)
-        self._nodes.on_letter("answer", self._answered)
-        self._nodes.on_letter("gone", self._gone)
+        membership.on_message("request", self._receive_request)
+        membership.on_message("answer", self._receive_response)
+        membership.on_message("gone", self._receive_disconnect)
 
-    # This node asks
+    # From this node to others
 
-    def send(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
-        """Bring a request to whoever has its session."""
-        self._server.spawn(self._find(body, raw, caller))
+    def send(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
+        """Forward a request to the node that has its session."""
+        self._context.spawn(self._find(body, raw, request))
 
-    async def _find(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
+    async def _find(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
         try:
-            node = self._nodes.of(body.sid)
-            if node is not None and await self._nodes.alive(node):
-                await self._post(node, body, raw, caller)
+            node = self._membership.node_of(body.sid)
+            if node is not None and await self._membership.is_alive(node):
+                await self._post(node, body, raw, request)
             else:
-                await self._take_up(body, raw, caller)
+                await self._adopt(body, raw, request)
         except StoreError:
-            caller.answer(b"", 503, DEFAULT_CONTENT)
+            request.respond(b"", 503, DEFAULT_CONTENT)
 
-    async def _take_up(self, body: BoshBody, raw: bytes, caller: Caller, times: int = 1) -> None:
-        """Its node has left: take up the session if it was handed over, and nobody has yet."""
+    async def _adopt(
+        self, body: BoshBody, raw: bytes, request: PendingRequest, times: int = 1
+    ) -> None:
+        """Resume the session of a node that left, unless another node has resumed it."""
+        own = self._membership.id
         lock = self._locks.setdefault(body.sid, asyncio.Lock())
         async with lock:
             node = await self._owner(body.sid)
-            if node not in (None, self._nodes.id) and not await self._nodes.alive(node):
-                # A node hands its sessions over and then says that it has left: between these two
-                # looks it may have done both.
+            if node not in (None, own) and not await self._membership.is_alive(node):
+                # A node's sessions leave before it announces its end: between the two reads both
+                # may have happened.
                 node = await self._owner(body.sid)
-        if node == self._nodes.id and body.sid in self._sessions.carriers:
-            self._sessions.request(body, raw, caller)
-        elif node is not None and node != self._nodes.id and await self._nodes.alive(node):
-            await self._post(node, body, raw, caller, times)
+        if node == own and self.sessions.has(body.sid):
+            self.sessions.request(body, raw, request)
+        elif node is not None and node != own and await self._membership.is_alive(node):
+            await self._post(node, body, raw, request, times)
         else:
-            _lost(caller)
+            _respond_lost(request)
 
     async def _owner(self, sid: str) -> str | None:
-        """The node that has taken up a session: if nobody has yet, this one."""
-        state, node = await self._sessions.moved.take(sid, self._nodes.id)
+        """The node that has resumed a session: this one, if no node had."""
+        state, node = await self._migration.take(sid, self._membership.id)
         if state is not None:
-            await self._sessions.adopt(state)
+            await self.sessions.adopt(state)
         return node
 
     async def _post(
-        self, node: str, body: BoshBody, raw: bytes, caller: Caller, times: int = 1
+        self, node: str, body: BoshBody, raw: bytes, request: PendingRequest, times: int = 1
     ) -> None:
         number = next(self._numbers)
-        self._sent[number] = (caller, node, body, raw, times)
+        self._sent[number] = (request, node, body, raw, times)
         if self._timer is None:
-            self._later()
-        about = {"number": number, "client": caller.client, "secure": caller.secure}
-        if not await self._nodes.post(node, "request", *_packed(about, raw)):
+            self._schedule()
+        header = {"number": number, "client": request.client, "secure": request.secure}
+        if not await self._membership.post(node, "request", *_packed(header, raw)):
             self._sent.pop(number, None)
-            _lost(caller)
+            _respond_lost(request)
 
-    def gone(self, caller: Caller) -> bool:
-        """A request's client has gone; whether it waits for another node."""
+    def disconnected(self, request: PendingRequest) -> bool:
+        """The client of a request disconnected; return whether the request was forwarded."""
         for number, (waiting, node, *_) in self._sent.items():
-            if waiting is caller:
+            if waiting is request:
                 del self._sent[number]
-                self._server.spawn(self._tell_gone(node, number))
+                self._context.spawn(self._post_disconnect(node, number))
                 return True
         return False
 
-    async def _tell_gone(self, node: str, number: int) -> None:
-        await self._nodes.post(node, "gone", {"number": number})
+    async def _post_disconnect(self, node: str, number: int) -> None:
+        await self._membership.post(node, "gone", {"number": number})
 
-    def _answered(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
-        sent = self._sent.pop(about["number"], None)
+    def _receive_response(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
+        sent = self._sent.pop(header["number"], None)
         if sent is None:
             return
-        caller, _, body, raw, times = sent
-        if about["known"]:
-            caller.answer(_unpacked(about, data), about["status"], about["content"])
+        request, _, body, raw, times = sent
+        if header["known"]:
+            request.respond(_unpacked(header, data), header["status"], header["content"])
         else:
-            self._server.spawn(self._once_more(body, raw, caller, times + 1))
+            self._context.spawn(self._send_again(body, raw, request, times + 1))
 
-    async def _once_more(self, body: BoshBody, raw: bytes, caller: Caller, times: int) -> None:
-        """The node that a request was sent to does not have its session."""
-        stalls = self._server.registers.stalls
+    async def _send_again(
+        self, body: BoshBody, raw: bytes, request: PendingRequest, times: int
+    ) -> None:
+        """Forward a request again: the node does not have its session."""
+        backoff = self._context.kv.backoff
         if times > MAX_SENT:
-            stalls.note("forwarding", sid=body.sid[:4], tries=MAX_SENT)
-            _lost(caller)
+            backoff.give_up("forwarding", sid=body.sid[:4], tries=MAX_SENT)
+            _respond_lost(request)
             return
-        await stalls.pause(times)
+        await backoff.pause(times)
         try:
-            await self._take_up(body, raw, caller, times)
+            await self._adopt(body, raw, request, times)
         except StoreError:
-            caller.answer(b"", 503, DEFAULT_CONTENT)
+            request.respond(b"", 503, DEFAULT_CONTENT)
 
-    def _later(self) -> None:
+    def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(CHECK_SECONDS, self._check)
 
     def _check(self) -> None:
         self._timer = None
         if self._sent:
-            self._server.spawn(self._give_up())
-            self._later()
+            self._context.spawn(self._resend_from_dead())
+            self._schedule()
 
-    async def _give_up(self) -> None:
-        """What a dead node owes is never answered by it."""
+    async def _resend_from_dead(self) -> None:
+        """Forward the requests of dead nodes again: those nodes never respond."""
         for node in {node for _, node, *_ in self._sent.values()}:
-            if await self._nodes.alive(node):
+            if await self._membership.is_alive(node):
                 continue
-            for number, (caller, at, body, raw, _) in list(self._sent.items()):
+            for number, (request, at, body, raw, _) in list(self._sent.items()):
                 if at == node and self._sent.pop(number, None) is not None:
-                    await self._find(body, raw, caller)
+                    await self._find(body, raw, request)
 
-    # Other nodes ask
+    # From other nodes to this one
 
-    def _request(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
-        raw = _unpacked(about, data)
-        stranger = Stranger(self, by, about)
+    def _receive_request(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
+        raw = _unpacked(header, data)
+        request = ForwardedRequest(self, by, header)
         try:
             body = parse(raw)
-        except BindingError as error:  # It was good where it came from.
-            stranger.answer(terminate(error.condition), error.status, DEFAULT_CONTENT)
+        except BindingError as error:  # It was valid on the other node.
+            request.respond(terminate(error.condition), error.status, DEFAULT_CONTENT)
             return
-        if body.sid in self._sessions.carriers:
-            self._strangers[by, stranger.number] = stranger
-            self._sessions.request(body, raw, stranger)
+        if self.sessions.has(body.sid):
+            self._received[by, request.number] = request
+            self.sessions.request(body, raw, request)
         else:
-            self._server.spawn(self._unknown(by, stranger.number, body.sid))
+            self._context.spawn(self._post_unknown(by, request.number, body.sid))
 
-    async def _unknown(self, by: str, number: int, sid: str) -> None:
-        """It is not here. If it is just being handed over, it can be taken up as soon as that is
-        done."""
-        if (moving := self._sessions.moving.get(sid)) is not None:
-            await asyncio.wait([moving])
-        await self._tell(by, {"number": number, "known": False})
+    async def _post_unknown(self, by: str, number: int, sid: str) -> None:
+        """Report that this node does not have a session. If the session is leaving, another node
+        can take it as soon as that is complete."""
+        if (departure := self.sessions.departure(sid)) is not None:
+            await asyncio.wait([departure])
+        await self._post_response(by, {"number": number, "known": False})
 
-    def answer(self, by: str, number: int, body: bytes, status: int, content: str) -> None:
-        """Bring an answer to the node whose request it is."""
-        self._strangers.pop((by, number), None)
-        about = {"number": number, "known": True, "status": status, "content": content}
-        self._server.spawn(self._tell(by, *_packed(about, body)))
+    def respond(self, by: str, number: int, body: bytes, status: int, content: str) -> None:
+        """Send a response to the node that forwarded the request."""
+        self._received.pop((by, number), None)
+        header = {"number": number, "known": True, "status": status, "content": content}
+        self._context.spawn(self._post_response(by, *_packed(header, body)))
 
-    async def _tell(self, by: str, about: Mapping[str, Any], data: bytes = b"") -> None:
-        await self._nodes.post(by, "answer", about, data)
+    async def _post_response(self, by: str, header: Mapping[str, Any], data: bytes = b"") -> None:
+        await self._membership.post(by, "answer", header, data)
 
-    def _gone(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
-        stranger = self._strangers.pop((by, about["number"]), None)
-        if stranger is not None:
-            self._sessions.gone(stranger)
+    def _receive_disconnect(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
+        request = self._received.pop((by, header["number"]), None)
+        if request is not None:
+            self.sessions.disconnected(request)
 
     def close(self) -> None:
-        """Wait no more."""
+        """Respond to all forwarded requests: their clients try again."""
         if self._timer is not None:
             self._timer.cancel()
-        for caller, *_ in self._sent.values():
-            caller.answer(b"", 503, DEFAULT_CONTENT)
+        for request, *_ in self._sent.values():
+            request.respond(b"", 503, DEFAULT_CONTENT)
         self._sent.clear()
 
     def __repr__(self) -> str:
-        return f"<Forwarding {len(self._sent)} sent, {len(self._strangers)} taken>"
+        return f"<Forwarding {len(self._sent)} sent, {len(self._received)} received>"
 
 
-def _lost(caller: Caller) -> None:
-    caller.answer(terminate(BoshCondition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
+def _respond_lost(request: PendingRequest) -> None:
+    request.respond(terminate(BoshCondition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
 
 
-def _packed(about: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+def _packed(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     if len(data) <= LARGE_BYTES:
-        return about, data
-    return {**about, "packed": True}, zlib.compress(data, 1)
+        return header, data
+    return {**header, "packed": True}, zlib.compress(data, 1)
 
 
-def _unpacked(about: Mapping[str, Any], data: bytes) -> bytes:
-    return zlib.decompress(data) if about.get("packed") else data
+def _unpacked(header: Mapping[str, Any], data: bytes) -> bytes:
+    return zlib.decompress(data) if header.get("packed") else data

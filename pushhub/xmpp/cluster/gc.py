@@ -1,8 +1,8 @@
-"""What nodes leave behind in a store that they share, and who clears it away: whoever lives.
+"""Garbage collection of the data that dead nodes leave in a shared store, by the nodes that live.
 
-A register lists the nodes. Of one that has been silent for long its sign, its letters and the
-sessions that it handed over and nobody has taken up are deleted; messages that were on their way to
-those come to the account's next session.
+A value lists all nodes. When a node has been silent for long, another node deletes its heartbeat,
+its inbox, and the sessions that left it and that no node took. The messages that those sessions had
+not received go to the account's next session.
 """
 
 from __future__ import annotations
@@ -17,133 +17,137 @@ from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Page
 from pushhub.store.base import Append, Retention, StoreError
-from pushhub.xmpp.cluster.membership import letters_name, sign_name, where_name
-from pushhub.xmpp.cluster.migration import moved_name
+from pushhub.xmpp.cluster.membership import heartbeat_key, inbox_channel
+from pushhub.xmpp.cluster.migration import migration_key
 from pushhub.xmpp.model.jid import parse_jid
-from pushhub.xmpp.storage.archive import archived_as
-from pushhub.xmpp.storage.key_value import PREFIX, register_name
+from pushhub.xmpp.routing.local_user import marker_key
+from pushhub.xmpp.storage.archive import archive_offsets
+from pushhub.xmpp.storage.key_value import PREFIX, internal_name
+from pushhub.xmpp.storage.locations import locations_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pushhub.xmpp.cluster.membership import Membership
     from pushhub.xmpp.cluster.migration import Migration
-    from pushhub.xmpp.server import XmppServer
+    from pushhub.xmpp.context import Context
 
 NODES = f"{PREFIX}nodes"
 
-# Longer than any client may be silent, as far as settings go: a pause is at most 300 s, the
-# inactivity of a polling session 421 s. Who comes later than that has no session any more.
+# Longer than the settings allow any client to be silent: a pause is at most 300 s, the inactivity
+# of a polling session 421 s. A client that returns later has lost its session.
 FORGET_SECONDS = 600.0
-# The sids of those that a node has handed over, a hundred in each event.
-LEFT = Retention(events=1000, age=None)
+# The sids of the sessions that left a node, a hundred in each event.
+DEPARTED_RETENTION = Retention(events=1000, age=None)
 
 
 class GarbageCollector:
-    """Clears away what dead nodes have left."""
+    """Deletes the data of dead nodes."""
 
-    def __init__(self, server: XmppServer, moved: Migration) -> None:
-        self._server = server
-        self._moved = moved
+    def __init__(self, context: Context, membership: Membership, migration: Migration) -> None:
+        self._context = context
+        self._membership = membership
+        self._migration = migration
         self._timer: asyncio.TimerHandle | None = None
 
-    async def begin(self) -> None:
-        """Be known to the others, and sweep now and then.
+    async def open(self) -> None:
+        """List this node, and collect regularly.
 
         Raises:
-            StoreError: the store cannot be written now.
+            StoreError: the store cannot be written.
         """
-        own = self._server.nodes.id
-        if self._server.nodes.shared:
-            await self._server.registers.change_json(NODES, lambda old: [*(old or ()), own])
-            self._later()
+        own = self._membership.id
+        if self._membership.shared:
+            await self._context.kv.update_json(NODES, lambda old: [*(old or ()), own])
+            self._schedule()
 
     def close(self) -> None:
-        """Sweep no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
-    async def note(self, sids: Sequence[str]) -> None:
-        """Write down which sessions are handed over, before they are.
+    async def record_departures(self, sids: Sequence[str]) -> None:
+        """Write down which sessions leave this node, before they do.
 
         Raises:
-            StoreError: the store cannot be written now.
+            StoreError: the store cannot be written.
         """
-        name = _left_name(self._server.nodes.id)
-        (outcome,) = await self._server.hub.recorded(
-            Append(name, Draft(orjson.dumps(list(sids))), LEFT)
-        )
+        draft = Draft(orjson.dumps(list(sids)))
+        append = Append(_departed_channel(self._membership.id), draft, DEPARTED_RETENTION)
+        (outcome,) = await self._context.hub.recorded(append)
         if isinstance(outcome, StoreError):
             raise outcome
 
-    def _later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(FORGET_SECONDS, self._again)
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(FORGET_SECONDS, self._run_again)
 
-    def _again(self) -> None:
-        self._server.spawn(self.run())
-        self._later()
+    def _run_again(self) -> None:
+        self._context.spawn(self.run())
+        self._schedule()
 
     async def run(self) -> None:
-        """Look at every node that is listed.
+        """Check every listed node.
 
         Raises:
-            StoreError: the store cannot be used now.
+            StoreError: the store is unavailable.
         """
-        nodes = self._server.nodes
-        listed = await self._server.registers.json(NODES) or ()
-        gone = [
+        membership, kv = self._membership, self._context.kv
+        listed = await kv.json(NODES) or ()
+        dead = [
             node
             for node in listed
-            if node != nodes.id
-            and not await nodes.alive(node, FORGET_SECONDS)
-            and await self._clear(node, listed)
+            if node != membership.id
+            and not await membership.is_alive(node, FORGET_SECONDS)
+            and await self._collect(node, listed)
         ]
-        if gone:
-            await self._server.registers.change_json(
-                NODES, lambda old: [node for node in old or () if node not in gone]
+        if dead:
+            await kv.update_json(
+                NODES, lambda old: [node for node in old or () if node not in dead]
             )
 
-    async def _clear(self, node: str, listed: Sequence[str]) -> bool:
-        """Clear away what a node has left; whether that was all."""
-        registers, store, name = self._server.registers, self._server.hub.store, _left_name(node)
-        read, more = await store.read(name, Start.EARLIEST, LEFT.events), False
+    async def _collect(self, node: str, listed: Sequence[str]) -> bool:
+        """Delete a node's data; return whether no session of it is left."""
+        membership, kv = self._membership, self._context.kv
+        name = _departed_channel(node)
+        read = await self._context.hub.store.read(name, Start.EARLIEST, DEPARTED_RETENTION.events)
+        is_complete = True
         for event in read.events if isinstance(read, Page) else ():
             for sid in orjson.loads(event.data):
-                record = await registers.json(moved_name(sid))
+                record = await kv.json(migration_key(sid))
                 taker = (record or {}).get("node")
-                if taker == self._server.nodes.id or (
-                    taker and taker in listed and await self._server.nodes.alive(taker)
+                if taker == membership.id or (
+                    taker and taker in listed and await membership.is_alive(taker)
                 ):
-                    more = True  # It lives there, and is found through this.
+                    is_complete = False  # It lives on that node, and is found by its record.
                 elif record is not None:
                     await self._forget(sid)
-        if not more:
-            for each in (name, letters_name(node), sign_name(node)):
-                await registers.delete(each)
-        return not more
+        if is_complete:
+            for each in (name, inbox_channel(node), heartbeat_key(node)):
+                await kv.delete(each)
+        return is_complete
 
     async def _forget(self, sid: str) -> None:
-        """A session that nobody has come for, or that has died with who took it up."""
-        state, _ = await self._moved.take(sid, "")
+        """Delete a session that no client asked for, or that died with the node that took it."""
+        state, _ = await self._migration.take(sid, "")
         session = state["stream"]["session"] if state is not None else None
         if session is not None:
             bare = parse_jid(session["jid"]).bare
-            waiting, unconfirmed = BoshSession.load(state["bosh"], self._server.hub.now()).pending()
-            found = (archived_as(stanza, bare) for stanza in (*waiting, *unconfirmed))
-            offsets = [cursor.offset for cursor in found if cursor is not None]
-            await self._give_back(bare, offsets)
-        record = await self._server.registers.json(moved_name(sid)) or {}
+            now = self._context.hub.now()
+            waiting, unconfirmed = BoshSession.load(state["bosh"], now).pending()
+            await self._redeliver(bare, archive_offsets((*waiting, *unconfirmed), bare))
+        record = await self._context.kv.json(migration_key(sid)) or {}
         if "guest" in record:
-            await self._server.registers.delete(where_name(record["guest"]))
-        await self._moved.forget(sid)
+            await self._context.kv.delete(locations_key(record["guest"]))
+        await self._migration.forget(sid)
 
-    async def _give_back(self, bare: str, offsets: list[int]) -> None:
+    async def _redeliver(self, bare: str, offsets: list[int]) -> None:
         def make(old: Any) -> Any:
             if old is None or not offsets:
                 return None
             return {**old, "again": sorted({*old.get("again", ()), *offsets})}
 
-        await self._server.registers.change_json(register_name("read", bare), make)
+        await self._context.kv.update_json(marker_key(bare), make)
 
 
-def _left_name(node: str) -> str:
-    return register_name("left", node)
+def _departed_channel(node: str) -> str:
+    return internal_name("left", node)

@@ -1,10 +1,9 @@
-"""A session's state, as one node leaves it and another takes it up."""
+"""A session's state as JSON, for its migration to another node."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushhub.log.cursor import parse_cursor
 from pushhub.log.grant import Grant, grant_from_claim
 from pushhub.xml import parse
 from pushhub.xmpp.model.jid import parse_jid
@@ -12,14 +11,15 @@ from pushhub.xmpp.routing.session import XmppSession
 from pushhub.xmpp.sasl import SaslIdentity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.routing.local_user import LocalUser
-    from pushhub.xmpp.server import XmppServer
-    from pushhub.xmpp.transport.stream import XmppStream
+    from pushhub.xmpp.routing.session import ClientStream
 
 
 def dump_identity(identity: SaslIdentity | None) -> dict[str, Any] | None:
-    """Who has logged in, as JSON takes it."""
+    """The authenticated identity, as JSON."""
     if identity is None:
         return None
     grant = identity.grant
@@ -33,62 +33,45 @@ def dump_identity(identity: SaslIdentity | None) -> dict[str, Any] | None:
 
 
 def load_identity(record: Any) -> SaslIdentity | None:
-    """Who has logged in."""
+    """The authenticated identity."""
     if record is None:
         return None
     grant: Grant = grant_from_claim(record["grant"], record["subject"], record["expires"])
     return SaslIdentity(record["local"], grant, record["anonymous"])
 
 
-def dump_session(session: XmppSession | None) -> dict[str, Any] | None:
-    """A session, as JSON takes it."""
-    if session is None:
-        return None
-    presence = session.presence
+def dump_session(session: XmppSession, subscriptions: Mapping[str, str]) -> dict[str, Any]:
+    """A session, as JSON. `subscriptions` are its positions in the channels that it subscribed
+    to."""
+    presence, position = session.presence, session.user.state.position
     return {
         "jid": session.jid.text,
         "presence": None if presence is None else presence.xml(),
         "priority": session.priority,
         "since": session.since,
-        "brought": list(session.brought),
-        "at": session.home.delivered.offset if session.home.delivered is not None else 0,
+        "brought": list(session.delivered_late),
+        "at": position.offset if position is not None else 0,
         "carbons": session.carbons,
         "interested": session.interested,
-        "wants_blocks": session.wants_blocks,
+        "wants_blocks": session.wants_blocklist,
         "directed": list(session.directed),
-        "feeds": session.server.feeds.positions(session.jid.text),
+        "feeds": dict(subscriptions),
     }
 
 
 def load_session(
-    server: XmppServer,
-    stream: XmppStream,
-    home: LocalUser,
-    jid: Jid,
-    identity: SaslIdentity,
-    record: Any,
+    stream: ClientStream, user: LocalUser, jid: Jid, identity: SaslIdentity, record: Any
 ) -> XmppSession:
-    """A session that was dumped, of the home that it now has."""
-    session = XmppSession(server, stream, home, jid, identity)
+    """The session in a record, for its new local user."""
+    session = XmppSession(stream, user, jid, identity)
     if record["presence"] is not None:
         session.presence = parse(record["presence"].encode())
     session.priority = record["priority"]
     session.since = record["since"]
-    # A node of an older version does not write it.
-    session.brought = dict.fromkeys(record.get("brought", ()))
+    # Nodes of an older version do not write it.
+    session.delivered_late = dict.fromkeys(record.get("brought", ()))
     session.carbons = record["carbons"]
     session.interested = record["interested"]
-    session.wants_blocks = record["wants_blocks"]
+    session.wants_blocklist = record["wants_blocks"]
     session.directed = {text: parse_jid(text) for text in record["directed"]}
     return session
-
-
-async def resume_feeds(session: XmppSession, record: Any) -> None:
-    """Follow channels from where the session stood.
-
-    Raises:
-        StoreError: the store cannot be read now.
-    """
-    for channel, at in record["feeds"].items():
-        feeds, jid = session.server.feeds, session.jid
-        await feeds.follow(session.home, jid.text, channel, parse_cursor(at))

@@ -1,5 +1,6 @@
-"""What a stream can do (RFC 6120 §4.3.2): a list without any white space, since Converse.js takes
-every child for an element."""
+"""Stream features (RFC 6120 §4.3.2), without white space: Converse.js takes each child node for an
+element.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +11,23 @@ from pushhub.xmpp.model.namespaces import BIND, CAPS, ROSTER_VERSIONS, SASL
 from pushhub.xmpp.model.stanza import leaf
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.server import XmppServer
-    from pushhub.xmpp.transport.stream import State
+    from collections.abc import Iterable
+
+# Entity capabilities (XEP-0115 §4) name the software by a URL.
+CAPS_NODE = "https://pushhub.dev"
 
 
-def features(server: XmppServer, state: State) -> Element:
-    """The features of a stream that has come so far. The obsolete `<session/>` is not among them,
-    which saves clients a round trip; who asks for one gets it.
+def login_features(mechanisms: Iterable[str]) -> Element:
+    """The features before the login: the SASL mechanisms, in order of preference."""
+    offered = [leaf("mechanism", SASL, name) for name in mechanisms]
+    return Element("features", STREAMS, {}, (Element("mechanisms", SASL, {}, tuple(offered)),))
+
+
+def session_features(caps_version: str) -> Element:
+    """The features after the login. The obsolete `<session/>` is not announced, which saves clients
+    a round trip; a client that still sends one gets a result.
     """
-    if state.value == "connected":
-        offered = [leaf("mechanism", SASL, name) for name in server.offered]
-        return Element("features", STREAMS, {}, (Element("mechanisms", SASL, {}, tuple(offered)),))
-    caps = {"hash": "sha-1", "node": server.caps_node, "ver": server.caps_version}
+    caps = {"hash": "sha-1", "node": CAPS_NODE, "ver": caps_version}
     return Element(
         "features",
         STREAMS,

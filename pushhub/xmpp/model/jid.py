@@ -1,4 +1,5 @@
-"""Addresses of XMPP (RFC 7622): `local@domain/resource`, prepared so that equal ones are equal."""
+"""XMPP addresses (RFC 7622): `local@domain/resource`, prepared so that equivalent ones are
+equal."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from functools import cached_property, lru_cache
 MAX_PART_BYTES = 1023
 MAX_BYTES = 3 * MAX_PART_BYTES + 2
 
-# What nearly all addresses consist of; preparing such a part is lowering its case.
+# The characters of nearly all addresses; to prepare such a part means to lower its case.
 _ASCII_LOCAL = re.compile(r"[A-Za-z0-9!#$%()*+,.;=?\[\\\]^_`{|}~-]+")
 _ASCII_RESOURCE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 # Labels of letters, digits and hyphens, or an IPv6 address in brackets.
@@ -19,15 +20,15 @@ _ASCII_DOMAIN = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*"
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\]"
 )
-# RFC 7622 §3.3.1: what PRECIS lets through and a localpart may not have.
+# RFC 7622 §3.3.1: characters that PRECIS allows, and a localpart must not have.
 _NOT_IN_LOCAL = frozenset("\"&'/:<>@")
 
-# So many addresses are usual on a node; one costs about 500 bytes.
+# A usual number of addresses on a node; each takes about 500 bytes.
 REMEMBERED = 16_384
 
 
 class JidError(ValueError):
-    """The text is no address; the message is a sentence for who sent it."""
+    """The text is no address; the message is a sentence for its sender."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,16 @@ class Jid:
 
     @cached_property
     def bare(self) -> str:
-        """It without the resource, as text."""
+        """The address without the resource, as text."""
         return f"{self.local}@{self.domain}" if self.local else self.domain
 
     @cached_property
     def text(self) -> str:
-        """It as text."""
+        """The address as text."""
         return f"{self.bare}/{self.resource}" if self.resource else self.bare
 
     def with_resource(self, resource: str) -> Jid:
-        """The same account's address of a resource; `resource` is prepared."""
+        """The address of another resource of the account; `resource` is prepared."""
         return Jid(self.local, self.domain, resource)
 
     def __str__(self) -> str:
@@ -58,10 +59,10 @@ class Jid:
 
 @lru_cache(maxsize=REMEMBERED)
 def parse_jid(text: str) -> Jid:
-    """Read an address.
+    """Parse an address.
 
     Raises:
-        JidError: it is none.
+        JidError: the text is no address.
     """
     if len(text) > MAX_BYTES:
         raise JidError(f"An address has at most {MAX_BYTES} bytes.")
@@ -77,10 +78,10 @@ def parse_jid(text: str) -> Jid:
 
 
 def prepare_local(text: str) -> str:
-    """A localpart in the form in which it is compared (RFC 7622 §3.3: UsernameCaseMapped).
+    """A localpart in its comparison form (RFC 7622 §3.3: UsernameCaseMapped).
 
     Raises:
-        JidError: it can be none.
+        JidError: the text is invalid.
     """
     if _ASCII_LOCAL.fullmatch(text):
         return _bounded(text.lower())
@@ -91,10 +92,10 @@ def prepare_local(text: str) -> str:
 
 
 def prepare_resource(text: str) -> str:
-    """A resource in the form in which it is compared (RFC 7622 §3.4: OpaqueString).
+    """A resource in its comparison form (RFC 7622 §3.4: OpaqueString).
 
     Raises:
-        JidError: it can be none.
+        JidError: the text is invalid.
     """
     if _ASCII_RESOURCE.fullmatch(text):
         return _bounded(text)
@@ -102,14 +103,14 @@ def prepare_resource(text: str) -> str:
 
 
 def prepare_domain(text: str) -> str:
-    """A domain in the form in which it is compared (RFC 7622 §3.2): lower case, no final dot.
+    """A domain in its comparison form (RFC 7622 §3.2): lower case, no final dot.
 
     Raises:
-        JidError: it can be none.
+        JidError: the text is invalid.
     """
     if not _ASCII_DOMAIN.fullmatch(text):
-        # Whether such a name can be registered (IDNA2008) is not for us to say: it is compared with
-        # those that are configured.
+        # No check whether such a name can be registered (IDNA2008): it is only compared with the
+        # configured domains.
         text = unicodedata.normalize("NFC", text)
         if not text or text.isascii() or not all(c.isalnum() or c in "-._" for c in text):
             raise JidError("The domain of an address is a name of letters, digits, '-' and '.'.")
@@ -117,10 +118,10 @@ def prepare_domain(text: str) -> str:
 
 
 def prepare_password(text: str) -> str:
-    """A password in the form in which it is compared (RFC 8265 §4: OpaqueString).
+    """A password in its comparison form (RFC 8265 §4: OpaqueString).
 
     Raises:
-        JidError: it can be none.
+        JidError: the text is invalid.
     """
     if text.isascii() and text.isprintable() and text:
         return text
@@ -135,7 +136,7 @@ def _bounded(part: str) -> str:
 
 def _enforce(profile: str, text: str, where: str) -> str:
     if len(text) > MAX_PART_BYTES:
-        # Preparing takes microseconds for each character.
+        # The preparation takes microseconds per character.
         raise JidError(f"There are more than {MAX_PART_BYTES} characters {where}.")
     # Its tables take a tenth of a second to load, and most servers never need them.
     from precis_i18n import get_profile

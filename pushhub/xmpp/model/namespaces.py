@@ -1,4 +1,4 @@
-"""The namespaces of XMPP, each with where it is defined."""
+"""The namespaces of XMPP, each with its specification."""
 
 CLIENT = "jabber:client"  # RFC 6120 §4.8.2
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"  # RFC 6120 §6

@@ -1,4 +1,4 @@
-"""What a server must know of the settings."""
+"""The settings that the XMPP server reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class XmppPolicy(Protocol):
-    """What a server must know; `Settings` is one."""
+    """The settings that the XMPP server reads; `Settings` implements it."""
 
     @property
     def dev(self) -> bool: ...
@@ -53,7 +53,7 @@ class XmppPolicy(Protocol):
     @property
     def bosh_sessions(self) -> int: ...
     def is_public(self, channel: str) -> bool:
-        """Whether anybody may read `channel`."""
+        """Whether every client may read `channel`."""
 
     def retentions(self) -> Callable[[str], Retention]:
-        """How much of a channel is kept, by its name."""
+        """The retention of a channel, by its name."""

@@ -1,18 +1,17 @@
-"""Stanzas (RFC 6120 §8): results, errors, and the small elements that many answers are made of."""
+"""Stanzas (RFC 6120 §8): results, errors, and small elements that many stanzas contain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.log.event import rfc3339
 from pushhub.xml import STREAMS, Element
-from pushhub.xmpp.model.namespaces import CLIENT, DELAY, FORWARD, STANZA_ERRORS, STREAM_ERRORS
+from pushhub.xmpp.model.namespaces import CLIENT, STANZA_ERRORS, STREAM_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# RFC 6120 §8.3.3: each defined condition, and the type of error that it usually is.
+# RFC 6120 §8.3.3: each defined condition, and its usual error type.
 CONDITIONS = {
     "bad-request": "modify",
     "conflict": "cancel",
@@ -38,14 +37,15 @@ CONDITIONS = {
     "unexpected-request": "wait",
 }
 
+STANZAS = frozenset({"message", "presence", "iq"})
 IQ_TYPES = frozenset({"get", "set", "result", "error"})
 MESSAGE_TYPES = frozenset({"normal", "chat", "groupchat", "headline", "error"})
 
 
 @dataclass(eq=False)
 class StanzaError(Exception):
-    """A stanza is answered with an error: a condition of RFC 6120 §8.3.3, a sentence for people,
-    and perhaps a condition of the extension that the stanza used.
+    """The response to a stanza is an error: a condition of RFC 6120 §8.3.3, a sentence for people,
+    and possibly a condition of the extension that the stanza used.
     """
 
     condition: str
@@ -62,12 +62,12 @@ class StreamError(Exception):
     text: str = ""
 
     def element(self) -> Element:
-        """The `<stream:error/>` that is sent before the end."""
+        """The `<stream:error/>` before the end of the stream."""
         return Element("error", STREAMS, {}, described(self.condition, STREAM_ERRORS, self.text))
 
 
 def described(condition: str, namespace: str, text: str) -> tuple[Element, ...]:
-    """A condition and, if there is one, its sentence."""
+    """A condition, and its sentence if it has one."""
     element = Element(condition, namespace)
     return (element, Element("text", namespace, {}, (text,))) if text else (element,)
 
@@ -87,9 +87,19 @@ def failure(stanza: Element, error: StanzaError) -> Element:
     return Element(stanza.name, CLIENT, _back(stanza, "error"), (inside,))
 
 
+def check_stanza(element: Element) -> None:
+    """Return if a client's element is a stanza.
+
+    Raises:
+        StreamError: the element is no stanza.
+    """
+    if element.namespace != CLIENT or element.name not in STANZAS:
+        raise StreamError("unsupported-stanza-type", "A stanza is message, presence or iq.")
+
+
 def may_fail(stanza: Element) -> bool:
-    """Whether an error may be sent back for a stanza: never for an answer, or two servers would
-    answer each other's errors for ever (RFC 6120 §8.3.1).
+    """Whether a stanza may get an error response: not if it is a response itself, or two servers
+    would return each other's errors forever (RFC 6120 §8.3.1).
     """
     return stanza.get("type") not in ("error", "result")
 
@@ -107,15 +117,5 @@ def _back(stanza: Element, kind: str) -> Mapping[str, str]:
 
 
 def leaf(name: str, namespace: str, text: str = "", /, **attributes: str) -> Element:
-    """An element with nothing but text in it."""
+    """An element that contains only text."""
     return Element(name, namespace, attributes, (text,) if text else ())
-
-
-def delay(milliseconds: int, by: str) -> Element:
-    """When a stanza was really sent, and who says so (XEP-0203)."""
-    return Element("delay", DELAY, {"from": by, "stamp": rfc3339(milliseconds)})
-
-
-def forwarded(stanza: Element, *before: Element) -> Element:
-    """A stanza inside another (XEP-0297)."""
-    return Element("forwarded", FORWARD, {}, (*before, stanza))

@@ -1,1 +1,1 @@
-"""Where stanzas go: users on this node, messages, presence and iqs."""
+"""Routing of stanzas: sessions, local users, and the routers of messages, presence and iqs."""

@@ -8,11 +8,11 @@ from pushhub.xmpp.model.namespaces import BIND
 from pushhub.xmpp.model.stanza import StanzaError, leaf
 
 
-def wanted_resource(iq: Element) -> str | None:
-    """The resource that an iq asks to be bound, "" for any; None if it asks for something else.
+def requested_resource(iq: Element) -> str | None:
+    """The resource that an iq asks to bind, "" for any; None if the iq is another request.
 
     Raises:
-        StanzaError: it can be none.
+        StanzaError: the resource is invalid.
     """
     bind = iq.find("bind", BIND)
     if iq.name != "iq" or iq.get("type") != "set" or bind is None:
@@ -27,5 +27,5 @@ def wanted_resource(iq: Element) -> str | None:
 
 
 def bind_result(jid: str) -> Element:
-    """What a client is told of its address."""
+    """The result of a bind request: the client's full address."""
     return Element("bind", BIND, {}, (leaf("jid", BIND, jid),))

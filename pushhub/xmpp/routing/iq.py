@@ -1,5 +1,5 @@
-"""Where an iq goes (RFC 6120 §8.2.3, RFC 6121 §8): to an extension, or to another session. Every
-one is answered: a client waits for it.
+"""Routing of iqs (RFC 6120 §8.2.3, RFC 6121 §8): to an extension, or to another session. Each
+request gets a response, since its client waits for one.
 """
 
 from __future__ import annotations
@@ -7,126 +7,134 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
-from pushhub.xmpp.model.extension import IqTarget, Query
 from pushhub.xmpp.model.stanza import IQ_TYPES, StanzaError, result
-from pushhub.xmpp.storage.blocklist import block_name, blocks, own_block
+from pushhub.xmpp.routing.extension import IqRequest, IqTarget
+from pushhub.xmpp.storage.blocklist import blocked_by_sender, blocklist_key, blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pushhub.xml import Element
-    from pushhub.xmpp.model.extension import Answered, Handler
+    from pushhub.xmpp.context import Context
     from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.cluster import Cluster
+    from pushhub.xmpp.routing.extension import Extension, IqHandler, IqResult
     from pushhub.xmpp.routing.session import XmppSession
-    from pushhub.xmpp.server import XmppServer
 
 
-# Where somebody else is asked: an account cannot block itself, or its own server.
-_OTHERS = frozenset({IqTarget.OTHER, IqTarget.PUBSUB})
+# Targets that can block or be blocked: an account cannot block itself, or its own server.
+_BLOCKABLE = frozenset({IqTarget.OTHER, IqTarget.PUBSUB})
 
 
 class IqRouter:
     """Routes iqs."""
 
-    def __init__(self, server: XmppServer) -> None:
-        self._server = server
-        self._handlers: dict[tuple[IqTarget, str, str, str], Handler] = {}
-        for extension in server.extensions:
-            for (places, *key), handler in extension.handlers.items():
-                for place in places:
+    def __init__(self, context: Context, cluster: Cluster, extensions: Iterable[Extension]) -> None:
+        self._context = context
+        self._cluster = cluster
+        self._handlers: dict[tuple[IqTarget, str, str, str], IqHandler] = {}
+        for extension in extensions:
+            for (targets, *key), handler in extension.handlers.items():
+                for target in targets:
                     kind, namespace, name = key
-                    self._handlers[place, kind, namespace, name] = handler
+                    self._handlers[target, kind, namespace, name] = handler
 
     def receive(
         self, session: XmppSession, iq: Element, to: Jid | None
     ) -> Coroutine[None, None, None] | None:
-        """Handle a client's iq, whose `from` is stamped.
+        """Handle a client's iq; its `from` is set.
 
         Raises:
-            StanzaError: its answer is an error.
+            StanzaError: the response is an error.
         """
         kind = iq.get("type")
         if kind not in IQ_TYPES or not iq.get("id"):
             raise StanzaError("bad-request", "An iq has an id, and a type: get or set.")
         if to is not None and to.resource and to.local:
-            return self._pass_on(session, iq, to)
+            return self._forward(session, iq, to)
         if kind in ("result", "error"):
-            return None  # An answer to what this server asked, or to nothing.
+            return None  # A response to a request of this server, or to none.
         payloads = iq.elements
         if len(payloads) != 1:
             raise StanzaError("bad-request", "An iq of type get or set has one element in it.")
         payload = payloads[0]
-        place = self._place(session, to)
-        handler = self._handlers.get((place, kind, payload.namespace, payload.name))
-        query = Query(self._server, session, iq, payload, to)
-        if place in _OTHERS:
-            return self._ask(query, handler)
-        if place is IqTarget.REMOTE:
+        target = self._target(session, to)
+        handler = self._handlers.get((target, kind, payload.namespace, payload.name))
+        request = IqRequest(self._context, session, iq, payload, to)
+        if target in _BLOCKABLE:
+            return self._handle_unless_blocked(request, handler)
+        if target is IqTarget.REMOTE:
             raise StanzaError("remote-server-not-found", "This server talks to no others.")
-        return self._handle(query, handler)
+        return self._handle(request, handler)
 
-    def _handle(self, query: Query, handler: Handler | None) -> Coroutine[None, None, None] | None:
+    def _handle(
+        self, request: IqRequest, handler: IqHandler | None
+    ) -> Coroutine[None, None, None] | None:
         if handler is None:
             raise StanzaError("service-unavailable")
-        answered = handler(query)
-        if isinstance(answered, Coroutine):
-            return self._later(query, answered)
-        self._answer(query, answered)
+        handled = handler(request)
+        if isinstance(handled, Coroutine):
+            return self._respond_later(request, handled)
+        self._respond(request, handled)
         return None
 
-    async def _later(self, query: Query, answered: Coroutine[None, None, Answered]) -> None:
-        self._answer(query, await answered)
+    async def _respond_later(
+        self, request: IqRequest, handled: Coroutine[None, None, IqResult]
+    ) -> None:
+        self._respond(request, await handled)
 
-    async def _ask(self, query: Query, handler: Handler | None) -> None:
-        """Answer for somebody else, if neither has blocked the other."""
-        assert query.to is not None
-        await self._check_blocks(query.session, query.to)
-        later = self._handle(query, handler)
+    async def _handle_unless_blocked(self, request: IqRequest, handler: IqHandler | None) -> None:
+        """Respond for another account, if neither has blocked the other."""
+        assert request.to is not None
+        await self._check_blocklists(request.session, request.to)
+        later = self._handle(request, handler)
         if later is not None:
             await later
 
-    def _answer(self, query: Query, answered: Answered) -> None:
-        children = () if answered is None else (answered,)
-        query.session.send(result(query.iq, *children))
+    def _respond(self, request: IqRequest, content: IqResult) -> None:
+        children = () if content is None else (content,)
+        request.session.send(result(request.iq, *children))
 
-    def _place(self, session: XmppSession, to: Jid | None) -> IqTarget:
-        server = self._server
+    def _target(self, session: XmppSession, to: Jid | None) -> IqTarget:
+        context = self._context
         if to is None or to.bare == session.jid.bare:
             return IqTarget.ACCOUNT
-        if to.domain in server.services:
+        if to.domain in context.services:
             return IqTarget.PUBSUB
-        if to.domain not in server.domains:
+        if to.domain not in context.domains:
             return IqTarget.REMOTE
         return IqTarget.OTHER if to.local else IqTarget.DOMAIN
 
-    def _pass_on(
+    def _forward(
         self, session: XmppSession, iq: Element, to: Jid
     ) -> Coroutine[None, None, None] | None:
-        """Bring an iq to another session; whoever it is for answers."""
-        server = self._server
-        if to.domain not in server.domains:
+        """Deliver an iq to another session; that session responds."""
+        if to.domain not in self._context.domains:
             if iq.get("type") in ("get", "set"):
                 raise StanzaError("remote-server-not-found", "This server talks to no others.")
             return None
-        return self._unless_blocked(session, iq, to)
+        return self._forward_unless_blocked(session, iq, to)
 
-    async def _unless_blocked(self, session: XmppSession, iq: Element, to: Jid) -> None:
-        asks = iq.get("type") in ("get", "set")
+    async def _forward_unless_blocked(self, session: XmppSession, iq: Element, to: Jid) -> None:
+        is_request = iq.get("type") in ("get", "set")
         try:
-            await self._check_blocks(session, to)
+            await self._check_blocklists(session, to)
         except StanzaError:
-            if asks:
+            if is_request:
                 raise
             return
-        if not await self._server.nodes.stanza(to, iq) and asks:
+        if not await self._cluster.send_stanza(to, iq) and is_request:
             raise StanzaError("service-unavailable")
 
-    async def _check_blocks(self, session: XmppSession, to: Jid) -> None:
+    async def _check_blocklists(self, session: XmppSession, to: Jid) -> None:
         """Return if neither side has blocked the other (XEP-0191 §3.3).
 
         Raises:
-            StanzaError: one has. Who is blocked is told that there is nobody.
+            StanzaError: one side has blocked the other. A blocked sender gets the error of an
+                unavailable recipient.
         """
-        registers, own = self._server.registers, block_name(session.jid.bare)
-        if not session.home.anonymous and blocks(await registers.event(own), to):
-            raise own_block()
-        if to.local and blocks(await registers.event(block_name(to.bare)), session.jid):
+        kv, own = self._context.kv, blocklist_key(session.jid.bare)
+        if not session.user.anonymous and blocks(await kv.event(own), to):
+            raise blocked_by_sender()
+        if to.local and blocks(await kv.event(blocklist_key(to.bare)), session.jid):
             raise StanzaError("service-unavailable")

@@ -1,12 +1,12 @@
-"""The sessions of one account on this node, and how its messages come to them: a home follows the
-account's archive like any other reader of the hub. A register keeps the position up to which
-messages were delivered; later ones are offline messages.
+"""The sessions of one account on this node, and the delivery of its messages: a local user
+subscribes to the account's archive like any other reader of the hub. A marker in the store holds
+the position up to which messages were delivered; later ones are offline messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -14,242 +14,233 @@ from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap
 from pushhub.store.base import StoreError
-from pushhub.xmpp.storage.archive import Kept, Late, archive_name, archived_as, events_at, kept
-from pushhub.xmpp.storage.key_value import register_name
+from pushhub.xmpp.routing.delivery_state import DeliveryState
+from pushhub.xmpp.storage.archive import (
+    ArchivedMessage,
+    DelayedMessages,
+    archive_channel,
+    archive_offsets,
+    archived_message,
+    events_at,
+)
+from pushhub.xmpp.storage.key_value import internal_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pushhub.log.event import Event
     from pushhub.xml import Element
+    from pushhub.xmpp.context import Context
     from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.routing.session import XmppSession
-    from pushhub.xmpp.server import XmppServer
 
 log = structlog.get_logger(__name__)
 
 PAGE_EVENTS = 100
 
-# Messages that were written to a client which then vanished, remembered one by one.
-MAX_AGAIN = 1000
+
+class Nodes(Protocol):
+    """The nodes that share the store."""
+
+    @property
+    def node(self) -> str:
+        """This node's id."""
+
+    async def is_alive(self, node: str) -> bool:
+        """Whether a node's heartbeat is recent."""
 
 
 class LocalUser:
-    """An account with sessions here. `jid` is its bare address."""
+    """An account with sessions on this node. `jid` is its bare address."""
 
     __slots__ = (
-        "_again",
-        "_direct",
-        "_dirty",
+        "_context",
         "_flushed",
-        "_foreign",
-        "_known",
-        "_late",
-        "_remembering",
-        "_taken",
+        "_held_back",
+        "_nodes",
+        "_saving",
         "anonymous",
-        "caught_up",
-        "delivered",
-        "follow",
         "jid",
-        "server",
         "sessions",
+        "state",
+        "subscription",
     )
 
-    def __init__(self, server: XmppServer, jid: Jid, *, anonymous: bool) -> None:
-        self.server = server
+    def __init__(self, context: Context, nodes: Nodes, jid: Jid, *, anonymous: bool) -> None:
+        self._context = context
+        self._nodes = nodes
         self.jid = jid
         self.anonymous = anonymous
         self.sessions: dict[str, XmppSession] = {}
-        self.delivered: Cursor | None = None
-        """Every message up to here was brought to somebody. Its epoch is the store's of then."""
-        self.caught_up = False
-        """Whether there is nothing after `delivered` but what is on its way to us."""
-        self._again: list[int] = []
-        # Delivered to the one resource that they were for, before anybody was there for the others.
-        self._direct: set[int] = set()
-        self._late: list[Event] | None = None
-        # Who was brought last what nobody had got, and up to where.
+        self.state = DeliveryState()
+        # Messages that wait until earlier ones are delivered; None while none have to wait.
+        self._held_back: list[Event] | None = None
+        # The session that last received the undelivered messages, and their end.
         self._flushed: tuple[XmppSession, Cursor] | None = None
-        self._dirty = False
-        # What other nodes have written to sessions of theirs, and those may not have.
-        self._foreign: dict[str, list[int]] = {}
-        self._known: frozenset[str] = frozenset()
-        # What is written down as to be brought again, and known here.
-        self._taken: set[int] = set()
-        self._remembering = asyncio.Lock()
-        self.follow: Subscription | None = None
-        """Of the archive; an anonymous account has none."""
+        self._saving = asyncio.Lock()
+        self.subscription: Subscription | None = None
+        """To the archive; an anonymous account has none."""
 
     async def open(self) -> None:
-        """Begin to follow the archive.
+        """Subscribe to the archive.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
         if self.anonymous:
             return
         bare = self.jid.bare
-        # What its last sessions have not got is about to be written down.
-        await self.server.remembered(bare)
-        marker = await self.server.registers.json(_marker_name(bare))
-        if self.follow is not None:
+        marker = await self._context.kv.json(marker_key(bare))
+        if self.subscription is not None:
             return
         if marker is not None:
-            self.delivered = Cursor(marker["epoch"], marker["offset"])
-            self._again += marker.get("again", ())
-            self._taken = set(self._again)
-            self._foreign = dict(marker.get("pending", {}))
-            self._known = frozenset(self._foreign)
-            await self.inherit()
-        self.follow = Subscription(self.server.hub, archive_name(bare), self.take)
+            self.state.load(marker)
+            await self.take_over()
+        self.subscription = Subscription(self._context.hub, archive_channel(bare), self.receive)
         try:
-            await self.follow.begin()
+            await self.subscription.begin()
         except StoreError:
-            self.follow = None
+            self.subscription = None
             raise
 
     # Messages
 
-    def take(self, event: Event) -> None:
-        """A message has come into the archive."""
-        if self._late is not None:
-            self._late.append(event)
+    def receive(self, event: Event) -> None:
+        """Deliver a new message of the archive."""
+        if self._held_back is not None:
+            self._held_back.append(event)
             return
-        if self._was_flushed(event):
+        if self._flushed is not None and self._was_flushed(event):
             return
         if event.type.startswith("out"):
-            brought = True  # Who sent it has it.
+            delivered = True  # The sender has it.
             if any(session.carbons for session in self.sessions.values()):
-                message = kept(event)
+                message = archived_message(event)
                 if message.copied:
                     self.copy("sent", message.payload(self.jid.bare), message)
         else:
-            message = kept(event)
-            brought = self.deliver(message, message.payload(self.jid.bare))
-        if not self.caught_up:
-            if brought:
-                self._direct.add(event.offset)
-        elif brought:
-            self.delivered = event.cursor
-            self._dirty = True
-        else:
-            self.caught_up = False
+            message = archived_message(event)
+            delivered = self.deliver(message, message.payload(self.jid.bare))
+        self.state.record(event.cursor, delivered=delivered)
 
     def _was_flushed(self, event: Event) -> bool:
-        """Whether a message was found in the archive before this news of it came, which a store
-        with a feed of its own allows: then nobody but a session that it is for may lack it."""
+        """Whether a session found a message in the archive before this event arrived, which a store
+        with a feed of its own allows: then only a session that the message is for may lack it."""
         if self._flushed is None or event.type.startswith("out"):
             return False
         session, upto = self._flushed
         if event.epoch != upto.epoch or event.offset > upto.offset:
             return False
-        message = kept(event)
-        one = self.sessions.get(message.resource) if message.resource else None
-        if one is not None and one is not session:
-            one.write(message.payload(self.jid.bare))
+        message = archived_message(event)
+        recipient = self.sessions.get(message.resource) if message.resource else None
+        if recipient is not None and recipient is not session:
+            recipient.write(message.payload(self.jid.bare))
         return True
 
-    def deliver(self, message: Kept, payload: bytes) -> bool:
-        """Bring a message to whom it is for (RFC 6121 §8.5), and copies to the others (XEP-0280);
-        whether there was anybody."""
-        one = self.sessions.get(message.resource) if message.resource else None
-        if one is not None:
-            one.write(payload)
+    def deliver(self, message: ArchivedMessage, payload: bytes) -> bool:
+        """Deliver a message to its recipients (RFC 6121 §8.5), and copies to the other sessions
+        (XEP-0280); return whether it had a recipient."""
+        recipient = self.sessions.get(message.resource) if message.resource else None
+        if recipient is not None:
+            recipient.write(payload)
             if len(self.sessions) > 1 and message.copied:
-                self.copy("received", payload, message, {one})
+                self.copy("received", payload, message, {recipient})
             return True
         if message.kind in ("groupchat", "error") or (
             message.resource and message.kind == "headline"
         ):
-            return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: for nobody else.
-        targets = [session for session in self.sessions.values() if session.takes_messages]
-        for session in targets:
+            return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: not for other sessions.
+        recipients = [session for session in self.sessions.values() if session.receives_messages]
+        for session in recipients:
             session.write(payload)
-        if len(self.sessions) > len(targets) and message.copied and targets:
-            self.copy("received", payload, message, targets)
-        return bool(targets)
+        if len(self.sessions) > len(recipients) and message.copied and recipients:
+            self.copy("received", payload, message, recipients)
+        return bool(recipients)
 
     def copy(
-        self, which: str, payload: bytes, message: Kept, but: Iterable[XmppSession] = ()
+        self,
+        direction: str,
+        payload: bytes,
+        message: ArchivedMessage,
+        exclude: Iterable[XmppSession] = (),
     ) -> None:
-        """Bring carbon copies to the sessions that want them: `sent` ones not to the sender."""
+        """Send carbon copies to the sessions that enabled them; `sent` ones not to the sender."""
         for session in self.sessions.values():
-            if not session.carbons or session in but:
+            if not session.carbons or session in exclude:
                 continue
-            if which == "sent" and session.jid.resource == message.resource:
+            if direction == "sent" and session.jid.resource == message.resource:
                 continue
-            session.write(message.carbon(which, payload, self.jid.bare, session.jid.text))
+            session.write(message.carbon(direction, payload, self.jid.bare, session.jid.text))
 
-    def pause(self) -> bool:
-        """Let messages wait until `catch_up` or `go_on`, so that none overtakes those before it;
-        whether they did not already, and need not."""
-        if self.caught_up or self._late is not None or self.anonymous:
+    def hold_back(self) -> bool:
+        """Hold new messages back until `catch_up` or `release`, so that none overtakes an earlier
+        one; False if that is unnecessary, or the case already."""
+        if self.state.caught_up or self._held_back is not None or self.anonymous:
             return False
-        self._late = []
+        self._held_back = []
         return True
 
-    def go_on(self) -> None:
-        """Take the messages that have waited."""
-        late, self._late = self._late, None
-        for event in late or ():
-            self.take(event)
+    def release(self) -> None:
+        """Deliver the messages that were held back."""
+        held_back, self._held_back = self._held_back, None
+        for event in held_back or ():
+            self.receive(event)
 
-    async def catch_up(self, session: XmppSession, *, paused: bool = False) -> None:
-        """Bring a session, the first that takes messages, what nobody has got yet. It was `paused`
-        for this.
+    async def catch_up(self, session: XmppSession, *, held_back: bool = False) -> None:
+        """Deliver the undelivered messages to a session, the first that receives messages.
+        `held_back`: new messages are held back for this.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
-        if not (paused or self.pause()):
+        if not (held_back or self.hold_back()):
             return
-        late = self._late
-        assert late is not None
-        last = 0
+        waiting = self._held_back
+        assert waiting is not None
+        last, complete = 0, False
         try:
             last = await self._flush(session)
-            self.caught_up = not self._again
+            complete = True
         finally:
-            self._late = None
-            self._direct.clear()
-        for event in late:
+            self._held_back = None
+            self.state.end_catch_up(complete=complete)
+        for event in waiting:
             if event.offset > last:
-                self.take(event)
-        self._dirty = True
-        await self.remember()
+                self.receive(event)
+        self.state.changed = True
+        await self.save()
 
-    async def bring(self, session: XmppSession, since: int, upto: int) -> None:
-        """Bring a session what came after the offset `since`, up to `upto`.
+    async def deliver_range(self, session: XmppSession, since: int, upto: int) -> None:
+        """Deliver to a session the messages after the offset `since`, up to `upto`.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
-        store, name = self.server.hub.store, archive_name(self.jid.bare)
-        late = Late(store, self.jid.bare)
+        store, name = self._context.hub.store, archive_channel(self.jid.bare)
+        delayed = DelayedMessages(store, self.jid.bare)
         while since < upto:
             read = await store.read(name, Cursor(store.epoch, since), PAGE_EVENTS)
             if isinstance(read, Gap) or not read.events:
                 return
             for event in read.events:
-                message = kept(event)
-                mine = message.resource in ("", session.jid.resource)
-                if event.offset <= upto and mine and not message.outgoing:
-                    session.write(await late.payload(event))
+                message = archived_message(event)
+                is_recipient = message.resource in ("", session.jid.resource)
+                if event.offset <= upto and is_recipient and not message.outgoing:
+                    session.write(await delayed.payload(event))
             since = read.cursor.offset
 
     async def _flush(self, session: XmppSession) -> int:
-        """Send what is in the archive after `delivered`; return the last offset."""
-        store, name = self.server.hub.store, archive_name(self.jid.bare)
-        late = Late(store, self.jid.bare)
-        for event, payload in await self._lost():
-            if session.lacks(event.offset, kept(event)):
-                session.bring(event.offset, payload)
+        """Send the archive's messages after the position; return the last offset."""
+        store, name = self._context.hub.store, archive_channel(self.jid.bare)
+        state, delayed = self.state, DelayedMessages(store, self.jid.bare)
+        for event, payload in await self._lost_messages():
+            if session.lacks(event.offset, archived_message(event)):
+                session.deliver_late(event.offset, payload)
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
-        # What is older than the last so many is not sent, but stays in the archive.
+        # Only the last so many messages are sent; older ones stay in the archive.
         since = max(
-            self.delivered.offset if self.delivered is not None else 0,
-            latest.offset - self.server.settings.xmpp_offline,
+            state.position.offset if state.position is not None else 0,
+            latest.offset - self._context.policy.xmpp_offline,
         )
         at = Cursor(latest.epoch, since)
         while True:
@@ -260,142 +251,96 @@ class LocalUser:
                 at = read.oldest
                 continue
             for event in read.events:
-                message = kept(event)
-                got = event.offset in self._direct or event.offset in session.brought
-                if not message.outgoing and not got:
-                    session.write(await late.payload(event))
+                message = archived_message(event)
+                received = state.was_direct(event.offset) or event.offset in session.delivered_late
+                if not message.outgoing and not received:
+                    session.write(await delayed.payload(event))
             at = read.cursor
             if read.up_to_date or not read.events:
                 break
-        self.delivered = at
+        state.position = at
         self._flushed = session, at
         return at.offset
 
-    async def _lost(self) -> list[tuple[Event, bytes]]:
-        """What vanished clients may lack, with its payloads; nothing is forgotten if it fails.
+    async def _lost_messages(self) -> list[tuple[Event, bytes]]:
+        """The messages that vanished clients may lack, with their payloads. A failure forgets none.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
-        again, self._again = sorted(set(self._again)), []
-        store = self.server.hub.store
-        late = Late(store, self.jid.bare)
+        lost = self.state.take_lost()
+        store = self._context.hub.store
+        delayed = DelayedMessages(store, self.jid.bare)
         try:
-            events = await events_at(store, self.jid.bare, again)
-            return [(event, await late.payload(event)) for event in events]
+            events = await events_at(store, self.jid.bare, lost)
+            return [(event, await delayed.payload(event)) for event in events]
         except StoreError:
-            self._again += again
+            self.state.restore_lost(lost)
             raise
 
-    def undelivered(self, stanzas: Iterable[Element]) -> None:
-        """What was written to a session that is gone, and did not reach it as far as is known."""
-        offsets = [] if self.anonymous else self._offsets(stanzas)
+    def lose(self, stanzas: Iterable[Element]) -> None:
+        """A session ended; as far as known, it did not receive these stanzas."""
+        offsets = [] if self.anonymous else archive_offsets(stanzas, self.jid.bare)
         if not offsets:
             return
-        self._again += offsets[: max(0, MAX_AGAIN - len(self._again))]
-        self._dirty = True
-        if any(session.takes_messages for session in self.sessions.values()):
-            self.server.spawn(self._give_back())
-        else:
-            self.caught_up = False
+        others = any(session.receives_messages for session in self.sessions.values())
+        self.state.lose(offsets, received_by_others=others)
+        if others:
+            self._context.spawn(self._redeliver())
 
-    async def _give_back(self) -> None:
-        """Bring what a session did not get to the others, as far as it did not come to them, too:
-        they came later, or it was not for them."""
-        for event, payload in await self._lost():
-            message = kept(event)
+    async def _redeliver(self) -> None:
+        """Deliver the messages of an ended session to the other sessions that did not receive them:
+        those that came later, or that the messages were not for."""
+        for event, payload in await self._lost_messages():
+            message = archived_message(event)
             for session in list(self.sessions.values()):
-                if session.takes_messages and session.lacks(event.offset, message):
-                    session.bring(event.offset, payload)
-        self._dirty = True
+                if session.receives_messages and session.lacks(event.offset, message):
+                    session.deliver_late(event.offset, payload)
+        self.state.changed = True
 
-    async def inherit(self) -> None:
-        """What a node had on its way to sessions, and is no longer there to bring, is for ours.
+    async def take_over(self) -> None:
+        """Take over the unconfirmed messages of nodes that are gone.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
-        for node in list(self._foreign):
-            if node != self.server.nodes.id and not await self.server.nodes.alive(node):
-                # Two sessions that come at the same time both ask, and one of them takes it over.
-                self._again += self._foreign.pop(node, ())
-                self._dirty = True
-                self.caught_up = False
-        if self._again and not self.caught_up:
+        for node in self.state.other_nodes:
+            if node != self._nodes.node and not await self._nodes.is_alive(node):
+                self.state.take_over(node)
+        if self.state.must_redeliver:
             for session in list(self.sessions.values()):
-                if session.takes_messages:
+                if session.receives_messages:
                     await self.catch_up(session)
                     break
 
-    def _offsets(self, stanzas: Iterable[Element]) -> list[int]:
-        """Where messages are in the archive, as far as they are."""
-        found = (archived_as(stanza, self.jid.bare) for stanza in stanzas)
-        return [cursor.offset for cursor in found if cursor is not None]
-
-    async def remember(self) -> None:
-        """Write down up to where messages were delivered, if that has changed."""
+    async def save(self) -> None:
+        """Write the marker, if it has changed."""
         if self.anonymous:
             return
-        async with self._remembering:
-            if self._dirty and self.delivered is not None:
-                await self._remember(self.delivered)
-
-    async def _remember(self, at: Cursor) -> None:
-        self._dirty = False
-        own, again = self.server.nodes.id, sorted(set(self._again))
-        sessions = self.sessions.values()
-        # Should this process die, nobody else would know that these were not delivered.
-        pending = sorted({o for s in sessions for o in self._offsets(s.stream.pending())})
-        foreign: dict[str, list[int]] = {}
-        new: set[int] = set()
-
-        def make(old: Any) -> Any:
-            nonlocal foreign, new
-            # What the end of a session on another node has left since.
-            new = set((old or {}).get("again", ())) - self._taken
-            nodes = (old or {}).get("pending", {})
-            # Of nodes that are dead we have taken over what they had; others may have brought more.
-            foreign = {n: o for n, o in nodes.items() if n != own and n in self._foreign}
-            foreign |= {n: o for n, o in nodes.items() if n != own and n not in known}
-            cursor = {"epoch": at.epoch, "offset": at.offset}
-            if old is not None and old["epoch"] == at.epoch:
-                cursor["offset"] = max(at.offset, old["offset"])
-            all_pending = foreign | ({own: pending} if pending else {})
-            every = sorted(new.union(again))
-            more = {"again": every} if every else {}
-            return cursor | more | ({"pending": all_pending} if all_pending else {})
-
-        known = self._known
-        try:
-            await self.server.registers.change_json(_marker_name(self.jid.bare), make)
-        except StoreError as error:
-            # They come again, which their ids tell.
-            log.warning("xmpp.unremembered", error=str(error))
-            self._dirty = True
-            return
-        self._known = known | foreign.keys()
-        self._foreign = foreign
-        self._taken = new.union(again)
-        new.difference_update(self._again)
-        if new:
-            self._again += new
-            self.caught_up = False
-        # What is pending is confirmed soon.
-        self._dirty = self._dirty or bool(pending or new)
-
-    @property
-    def dirty(self) -> bool:
-        """Whether there is something to remember, or to learn of other nodes."""
-        return self._dirty or bool(self._foreign)
+        async with self._saving:
+            state, bare = self.state, self.jid.bare
+            if not state.changed or state.position is None:
+                return
+            streams = [session.stream for session in self.sessions.values()]
+            offsets = {o for stream in streams for o in archive_offsets(stream.pending(), bare)}
+            write = state.start_write(state.position, self._nodes.node, sorted(offsets))
+            try:
+                await self._context.kv.update_json(marker_key(bare), write.merge)
+            except StoreError as error:
+                log.warning("xmpp.unremembered", error=str(error))
+                state.fail_write()
+                return
+            state.end_write(write)
 
     def close(self) -> None:
-        """The last session has gone."""
-        if self.follow is not None:
-            self.follow.stop()
+        """Unsubscribe: the last session has ended."""
+        if self.subscription is not None:
+            self.subscription.stop()
 
     def __repr__(self) -> str:
-        return f"<Home {self.jid.bare} {len(self.sessions)} sessions>"
+        return f"<LocalUser {self.jid.bare} {len(self.sessions)} sessions>"
 
 
-def _marker_name(bare: str) -> str:
-    return register_name("read", bare)
+def marker_key(bare: str) -> str:
+    """The key of an account's delivery marker."""
+    return internal_name("read", bare)

@@ -1,4 +1,4 @@
-"""Presence (RFC 6121 §4): who is there, told to those who may know."""
+"""Presence (RFC 6121 §4): the availability of sessions, sent to the contacts that may see it."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ from pushhub.xmpp.model.jid import Jid, parse_jid
 from pushhub.xmpp.model.namespaces import CLIENT
 from pushhub.xmpp.model.stanza import StanzaError
 from pushhub.xmpp.routing.session import MAX_DIRECTED
-from pushhub.xmpp.routing.subscriptions import TYPES, Subscriptions
-from pushhub.xmpp.storage.blocklist import block_name, blocks, own_block
+from pushhub.xmpp.routing.subscriptions import TYPES, PresenceSubscriptions
+from pushhub.xmpp.storage.blocklist import blocked_by_sender, blocklist_key, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
 
     from pushhub.log.event import Event
+    from pushhub.xmpp.context import Context
+    from pushhub.xmpp.routing.cluster import Cluster
     from pushhub.xmpp.routing.local_user import LocalUser
     from pushhub.xmpp.routing.session import XmppSession
-    from pushhub.xmpp.server import XmppServer
+    from pushhub.xmpp.storage.roster import Rosters
 
 MAX_PRIORITY = 127
 _NUMBER = re.compile(r"[+-]?[0-9]{1,3}", re.ASCII)
 
 
 class PresenceRouter:
-    """Takes presence from sessions, and tells others."""
+    """Handles presence from sessions, and sends it to contacts."""
 
-    def __init__(self, server: XmppServer) -> None:
-        self._server = server
-        self.subscriptions = Subscriptions(server)
-        server.nodes.on("presence", _tell)
-        server.nodes.on("probe", self._probed)
-        server.nodes.on("show", self._show)
-        server.nodes.on("hide", self._hide)
+    def __init__(self, context: Context, cluster: Cluster, rosters: Rosters) -> None:
+        self._context = context
+        self._cluster = cluster
+        self._rosters = rosters
+        self.subscriptions = PresenceSubscriptions(context, cluster, rosters)
+        cluster.on_notice("presence", _deliver)
+        cluster.on_notice("probe", self._probed)
+        cluster.on_notice("show", self._show)
+        cluster.on_notice("hide", self._hide)
 
     def receive(
         self, session: XmppSession, stanza: Element, to: Jid | None
     ) -> Coroutine[None, None, None] | None:
-        """Handle a client's presence, whose `from` is stamped.
+        """Handle a client's presence; its `from` is set.
 
         Raises:
-            StanzaError: it cannot be sent.
+            StanzaError: the presence cannot be sent.
         """
         kind = stanza.get("type")
         if kind in TYPES:
@@ -50,35 +54,34 @@ class PresenceRouter:
         if kind == "probe":
             return None
         if kind == "error":
-            return self._return(session, stanza, to)
+            return self._return_error(session, stanza, to)
         if kind not in (None, "unavailable"):
             raise StanzaError("bad-request", "RFC 6121 §4.7.1 lists the types of presence.")
         if to is not None:
-            return self._direct(session, stanza, to)
+            return self._send_directed(session, stanza, to)
         if kind == "unavailable":
             return self.withdraw(session, stanza)
         return self._announce(session, stanza)
 
     async def _announce(self, session: XmppSession, stanza: Element) -> None:
-        """Available presence: everybody who may know is told (RFC 6121 §4.2, §4.4)."""
-        begins, delivered = session.presence is None, session.home.delivered
-        if not session.takes_messages and delivered is not None:
-            session.since = delivered.offset
+        """Send available presence to all contacts that may see it (RFC 6121 §4.2, §4.4)."""
+        begins, position = session.presence is None, session.user.state.position
+        if not session.receives_messages and position is not None:
+            session.since = position.offset
         priority = _priority(stanza)
         session.presence, session.priority = stanza.having({"to": None}), priority
-        if session.home.anonymous:
-            _tell_own(session.home, session.presence)
+        if session.user.anonymous:
+            _deliver_to_self(session.user, session.presence)
             return
-        if session.takes_messages:
-            # At once: a message that comes now is later than those that waited.
-            await session.home.catch_up(session)
+        if session.receives_messages:
+            # First: a message that arrives now is later than the offline messages.
+            await session.user.catch_up(session)
         await self._broadcast(session, session.presence)
         if begins:
-            await self._look_around(session)
+            await self._probe(session)
 
     async def withdraw(self, session: XmppSession, stanza: Element | None = None) -> None:
-        """Unavailable presence: whoever was told of the session is told of its end (RFC 6121
-        §4.5)."""
+        """Send unavailable presence to all addresses that saw the session (RFC 6121 §4.5)."""
         if stanza is None:
             attributes = {"type": "unavailable", "from": session.jid.text}
             stanza = Element("presence", CLIENT, attributes)
@@ -86,137 +89,137 @@ class PresenceRouter:
         session.directed.clear()
         was, session.presence = session.presence, None
         for jid in directed:
-            if was is None or jid.bare != session.jid.bare:  # Those are told below.
-                await self._one(jid, stanza)
+            if was is None or jid.bare != session.jid.bare:  # Its own sessions: see below.
+                await self._send(jid, stanza)
         if was is None:
             return
         presence = stanza.having({"to": None})
-        # RFC 6121 §4.5.2: to itself too, as long as it is there.
+        # RFC 6121 §4.5.2: to itself too, as long as it is connected.
         session.send(presence.having({"to": session.jid.text}))
-        if session.home.anonymous:
-            _tell_own(session.home, presence)
+        if session.user.anonymous:
+            _deliver_to_self(session.user, presence)
         else:
             await self._broadcast(session, presence)
 
     async def _broadcast(self, session: XmppSession, presence: Element) -> None:
-        bare, server = session.jid.bare, self._server
-        roster = await server.rosters.get(bare)
-        blocked = await server.registers.event(block_name(bare))
+        bare, cluster = session.jid.bare, self._cluster
+        roster = await self._rosters.get(bare)
+        blocked = await self._context.kv.event(blocklist_key(bare))
         for other, entry in roster.entries.items():
-            if entry.of and not await self._kept_apart(blocked, session.jid, parse_jid(other)):
+            if entry.of and not await self._is_blocked(blocked, session.jid, parse_jid(other)):
                 xml = presence.having({"to": other}).xml()
-                await server.nodes.notify(other, "presence", xml=xml)
+                await cluster.notify(other, "presence", xml=xml)
         # RFC 6121 §4.2.2, §4.4.2: to all available sessions of the account, this one too.
         own = presence.having({"to": bare}).xml()
-        await server.nodes.notify(bare, "presence", xml=own, own="yes")
+        await cluster.notify(bare, "presence", xml=own, own="yes")
 
-    async def _kept_apart(self, blocked: Event | None, own: Jid, other: Jid) -> bool:
-        """Whether one of them has blocked the other (XEP-0191 §3.3); `blocked` is the own list."""
+    async def _is_blocked(self, blocked: Event | None, own: Jid, other: Jid) -> bool:
+        """Whether one side has blocked the other (XEP-0191 §3.3); `blocked` is the own list."""
         if blocks(blocked, other):
             return True
-        return blocks(await self._server.registers.event(block_name(other.bare)), own)
+        return blocks(await self._context.kv.event(blocklist_key(other.bare)), own)
 
-    async def _look_around(self, session: XmppSession) -> None:
-        """A session has come: it is told who is there, and what is asked of it."""
-        bare, server = session.jid.bare, self._server
-        roster = await server.rosters.get(bare)
+    async def _probe(self, session: XmppSession) -> None:
+        """Ask for the presence of a new session's contacts, and deliver their requests to it."""
+        bare = session.jid.bare
+        roster = await self._rosters.get(bare)
         for other, entry in roster.entries.items():
             if entry.to:
-                await server.nodes.notify(other, "probe", by=session.jid.text)
+                await self._cluster.notify(other, "probe", by=session.jid.text)
             if entry.wanted:
                 session.write(entry.wanted.encode())
-        await server.nodes.notify(bare, "probe", by=session.jid.text)
+        await self._cluster.notify(bare, "probe", by=session.jid.text)
 
-    def _show(self, home: LocalUser, data: Mapping[str, str]) -> None:
-        """Tell an account the presence of all sessions of another."""
+    def _show(self, user: LocalUser, data: Mapping[str, str]) -> None:
+        """Send the presence of all sessions of an account to another account."""
         to = data["to"]
-        self._server.spawn(
-            self._tell_all(
-                to, [s.presence.having({"to": to}) for s in home.sessions.values() if s.presence]
+        self._context.spawn(
+            self._send_all(
+                to, [s.presence.having({"to": to}) for s in user.sessions.values() if s.presence]
             )
         )
 
-    def _hide(self, home: LocalUser, data: Mapping[str, str]) -> None:
-        """Tell an account that it sees the sessions of another no longer."""
+    def _hide(self, user: LocalUser, data: Mapping[str, str]) -> None:
+        """Send the unavailable presence of all sessions of an account to another account."""
         to = data["to"]
-        gone = [
+        hidden = [
             Element("presence", CLIENT, {"type": "unavailable", "from": s.jid.text, "to": to})
-            for s in home.sessions.values()
+            for s in user.sessions.values()
             if s.presence is not None
         ]
-        self._server.spawn(self._tell_all(to, gone))
+        self._context.spawn(self._send_all(to, hidden))
 
-    async def _tell_all(self, to: str, presences: Iterable[Element]) -> None:
+    async def _send_all(self, to: str, presences: Iterable[Element]) -> None:
         for presence in presences:
-            await self._server.nodes.notify(to, "presence", xml=presence.xml())
+            await self._cluster.notify(to, "presence", xml=presence.xml())
 
-    def _probed(self, home: LocalUser, data: Mapping[str, str]) -> None:
-        """Somebody asks who is there (RFC 6121 §4.3)."""
+    def _probed(self, user: LocalUser, data: Mapping[str, str]) -> None:
+        """Respond to a probe with the presence of all available sessions (RFC 6121 §4.3)."""
         by = parse_jid(data["by"])
         shown = [
             session.presence.having({"to": by.text})
-            for session in home.sessions.values()
+            for session in user.sessions.values()
             if session.presence is not None and session.jid != by
         ]
         if shown:
-            self._server.spawn(self._answer(home.jid.bare, by, shown))
+            self._context.spawn(self._respond(user.jid.bare, by, shown))
 
-    async def _answer(self, bare: str, by: Jid, presences: Iterable[Element]) -> None:
-        # XEP-0191 §3.3: to who is blocked nobody is there.
-        if blocks(await self._server.registers.event(block_name(bare)), by):
+    async def _respond(self, bare: str, by: Jid, presences: Iterable[Element]) -> None:
+        # XEP-0191 §3.3: to a blocked contact, all sessions are unavailable.
+        if blocks(await self._context.kv.event(blocklist_key(bare)), by):
             return
         for presence in presences:
-            await self._server.nodes.stanza(by, presence)
+            await self._cluster.send_stanza(by, presence)
 
-    async def _direct(self, session: XmppSession, stanza: Element, to: Jid) -> None:
-        """Presence for one address, whoever may know (RFC 6121 §4.6)."""
-        server = self._server
-        if to.domain not in server.domains:
-            if to.domain not in server.services:
+    async def _send_directed(self, session: XmppSession, stanza: Element, to: Jid) -> None:
+        """Send presence to one address, whether or not it may see presence (RFC 6121 §4.6)."""
+        context = self._context
+        if to.domain not in context.domains:
+            if to.domain not in context.services:
                 raise StanzaError("remote-server-not-found", "This server talks to no others.")
             return
-        blocked = await server.registers.event(block_name(to.bare))
-        own = await server.registers.event(block_name(session.jid.bare))
+        blocked = await context.kv.event(blocklist_key(to.bare))
+        own = await context.kv.event(blocklist_key(session.jid.bare))
         if blocks(own, to):
-            raise own_block()
+            raise blocked_by_sender()
         if blocks(blocked, session.jid):
             return
         if stanza.get("type") == "unavailable":
             session.directed.pop(to.text, None)
         elif len(session.directed) < MAX_DIRECTED:
             session.directed[to.text] = to
-        await self._one(to, stanza.having({"to": to.text}))
+        await self._send(to, stanza.having({"to": to.text}))
 
-    async def _return(self, session: XmppSession, stanza: Element, to: Jid | None) -> None:
-        """A client refuses a presence: the error is for the session that sent it (RFC 6121
-        §8.5.3.1), and is dropped if that is not there."""
-        if to is not None and to.resource and to.domain in self._server.domains:
-            own = await self._server.registers.event(block_name(session.jid.bare))
-            if not await self._kept_apart(own, session.jid, to):
-                await self._server.nodes.stanza(to, stanza)
+    async def _return_error(self, session: XmppSession, stanza: Element, to: Jid | None) -> None:
+        """Deliver a client's error to the session that sent the presence (RFC 6121 §8.5.3.1), or
+        drop it if that session is not connected."""
+        if to is not None and to.resource and to.domain in self._context.domains:
+            own = await self._context.kv.event(blocklist_key(session.jid.bare))
+            if not await self._is_blocked(own, session.jid, to):
+                await self._cluster.send_stanza(to, stanza)
 
-    async def _one(self, to: Jid, stanza: Element) -> None:
+    async def _send(self, to: Jid, stanza: Element) -> None:
         if to.resource:
-            await self._server.nodes.stanza(to, stanza)
+            await self._cluster.send_stanza(to, stanza)
         else:
-            await self._server.nodes.notify(to.bare, "presence", xml=stanza.xml())
+            await self._cluster.notify(to.bare, "presence", xml=stanza.xml())
 
 
-def _tell(home: LocalUser, data: Mapping[str, str]) -> None:
-    """Bring presence to the available sessions of an account."""
+def _deliver(user: LocalUser, data: Mapping[str, str]) -> None:
+    """Deliver presence to the available sessions of an account."""
     payload = data["xml"].encode()
     if "own" in data:
-        _tell_own(home, parse(payload))
+        _deliver_to_self(user, parse(payload))
         return
-    for session in list(home.sessions.values()):
+    for session in list(user.sessions.values()):
         if session.presence is not None:
             session.write(payload)
 
 
-def _tell_own(home: LocalUser, presence: Element) -> None:
-    """Bring a session's presence to the available sessions of its own account. Between these a
-    client wants to know which one it is for."""
-    for session in list(home.sessions.values()):
+def _deliver_to_self(user: LocalUser, presence: Element) -> None:
+    """Deliver a session's presence to the available sessions of its own account, each with its full
+    address: clients of one account expect to see which of them a presence is for."""
+    for session in list(user.sessions.values()):
         if session.presence is not None:
             session.send(presence.having({"to": session.jid.text}))
 
@@ -225,7 +228,7 @@ def _priority(stanza: Element) -> int:
     """The priority of available presence (RFC 6121 §4.7.2.3), 0 without one.
 
     Raises:
-        StanzaError: it is no number from -128 to 127.
+        StanzaError: the priority is no number from -128 to 127.
     """
     element = stanza.find("priority")
     if element is None:

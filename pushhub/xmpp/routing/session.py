@@ -1,163 +1,135 @@
-"""A bound resource: one client of an account, and what it has asked to be told."""
+"""A bound resource: one client of an account, and the notifications that it asked for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from pushhub.xml import Element
-from pushhub.xmpp.model.jid import JidError, parse_jid
+from pushhub.xmpp.model.message import is_archived
 from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure
-from pushhub.xmpp.routing.messages import is_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
+    from pushhub.xml import Element
     from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.routing.local_user import LocalUser
     from pushhub.xmpp.sasl import SaslIdentity
-    from pushhub.xmpp.server import XmppServer
-    from pushhub.xmpp.storage.archive import Kept
-    from pushhub.xmpp.transport.stream import XmppStream
+    from pushhub.xmpp.storage.archive import ArchivedMessage
 
-# Addresses that were sent presence directly, and are told of its end (RFC 6121 §4.6). A client in
-# that many rooms is none.
+# Addresses that received directed presence and will receive its end (RFC 6121 §4.6). No client is
+# in that many rooms.
 MAX_DIRECTED = 1000
 
-# Late messages that are remembered as brought: as many as an account gives back (`home.MAX_AGAIN`).
-MAX_BROUGHT = 1000
+# Offsets of late messages that a session remembers: as many as an account redelivers
+# (`delivery_state.MAX_REDELIVERIES`).
+MAX_DELIVERED_LATE = 1000
+
+
+class ClientStream(Protocol):
+    """The stream of a session, as routing sees it."""
+
+    @property
+    def client(self) -> str:
+        """The address of the client's last request."""
+
+    def send(self, element: Element) -> None:
+        """Send an element to the client."""
+
+    def write(self, payload: bytes) -> None:
+        """Send an element to the client, in its wire form."""
+
+    def pending(self) -> list[Element]:
+        """The elements that the client may not have received."""
+
+    def resume(self) -> None:
+        """Handle queued elements: what the stream waited for is done."""
+
+    def fail(self, error: StreamError) -> None:
+        """End the stream with an error."""
 
 
 class XmppSession:
-    """A session of an account. Its stream gives it stanzas, and writes what others send it."""
+    """A session of an account. Routers handle the stanzas that its stream receives, and write to
+    its stream."""
 
     __slots__ = (
-        "brought",
         "carbons",
+        "delivered_late",
         "directed",
-        "home",
         "identity",
         "interested",
         "jid",
+        "pending_appends",
         "presence",
         "priority",
-        "server",
         "since",
         "stream",
-        "unsettled",
-        "wants_blocks",
+        "user",
+        "wants_blocklist",
     )
 
     def __init__(
-        self,
-        server: XmppServer,
-        stream: XmppStream,
-        home: LocalUser,
-        jid: Jid,
-        identity: SaslIdentity,
+        self, stream: ClientStream, user: LocalUser, jid: Jid, identity: SaslIdentity
     ) -> None:
-        self.server = server
         self.stream = stream
-        self.home = home
+        self.user = user
         self.jid = jid
         self.identity = identity
         self.presence: Element | None = None
-        """The last presence that was broadcast, None while it is unavailable."""
+        """The last broadcast presence; None while the session is unavailable."""
         self.priority = 0
         self.since = 0
-        """Messages of the archive after this offset came to it, as long as it takes messages."""
-        self.brought: dict[int, None] = {}
-        """Offsets of messages that came to it late, after another client of the account vanished.
-        Two clients may vanish with the same message."""
+        """The session received the archive's messages after this offset, as long as it receives
+        messages at all."""
+        self.delivered_late: dict[int, None] = {}
+        """Offsets of messages that this session received late, after another client of the account
+        vanished. Two clients may vanish with the same message."""
         self.carbons = False
         self.interested = False
-        """Whether it has asked for the roster, and so is told of changes (RFC 6121 §2.1.6)."""
-        self.wants_blocks = False
-        """Whether it has asked for the block list, and so is told of changes (XEP-0191 §3.3)."""
+        """Whether the client asked for the roster, and so receives its changes (RFC 6121
+        §2.1.6)."""
+        self.wants_blocklist = False
+        """Whether the client asked for the block list, and so receives its changes (XEP-0191
+        §3.3)."""
         self.directed: dict[str, Jid] = {}
-        # Messages on their way into archives.
-        self.unsettled = 0
+        # How many of its messages are being appended to archives.
+        self.pending_appends = 0
 
     @property
-    def takes_messages(self) -> bool:
-        """Whether messages to the bare address are for it too (RFC 6121 §8.5.2.1)."""
+    def receives_messages(self) -> bool:
+        """Whether the session receives messages to the bare address (RFC 6121 §8.5.2.1)."""
         return self.presence is not None and self.priority >= 0
 
     def send(self, element: Element) -> None:
-        """Bring a stanza to the client."""
+        """Send a stanza to the client."""
         self.stream.send(element)
 
     def write(self, payload: bytes) -> None:
-        """Bring a stanza to the client, as it stands on the wire."""
+        """Send a stanza to the client, in its wire form."""
         self.stream.write(payload)
 
-    def lacks(self, offset: int, message: Kept) -> bool:
-        """Whether a message that another client may not have did not come to this one either: the
+    def lacks(self, offset: int, message: ArchivedMessage) -> bool:
+        """Whether this session, too, did not receive a message that another client may lack: this
         client came later, or the message was not for it.
         """
         copied = not message.resource or (self.carbons and message.copied)
         return self.since >= offset or not copied
 
-    def bring(self, offset: int, payload: bytes) -> None:
-        """Bring a late message to the client, once."""
-        if offset not in self.brought:
-            self.brought[offset] = None
-            if len(self.brought) > MAX_BROUGHT:
-                del self.brought[next(iter(self.brought))]
+    def deliver_late(self, offset: int, payload: bytes) -> None:
+        """Send a late message to the client, once."""
+        if offset not in self.delivered_late:
+            self.delivered_late[offset] = None
+            if len(self.delivered_late) > MAX_DELIVERED_LATE:
+                del self.delivered_late[next(iter(self.delivered_late))]
             self.write(payload)
 
-    def overlaps(self, element: Element) -> bool:
-        """Whether a stanza may be handled while messages are on their way into archives: another
-        one that goes the same way, and so cannot overtake them."""
-        return element.name == "message" and is_kept(element)
-
-    def receive(self, element: Element) -> Coroutine[None, None, None] | None:
-        """Handle what the client sent; None when that is done, else what must be awaited.
-
-        Raises:
-            StanzaError: it is answered with an error.
-            StreamError: the stream ends.
-        """
-        server = self.server
-        stanza = server.stanza(element)
-        self._check_sender(stanza)
-        to = self._addressed(stanza)
-        attributes = {**stanza.attributes, "from": self.jid.text}
-        if to is not None:
-            attributes["to"] = to.text
-        stanza = Element(stanza.name, stanza.namespace, attributes, stanza.children)
-        match stanza.name:
-            case "message":
-                return server.messages.send(self, stanza, to or self.home.jid)
-            case "presence":
-                return server.presences.receive(self, stanza, to)
-        return server.queries.receive(self, stanza, to)
-
-    def _check_sender(self, stanza: Element) -> None:
-        """RFC 6120 §8.1.2.1: nobody sends as somebody else. COMPAT: Converse.js sends its own bare
-        or full address."""
-        sender = stanza.get("from")
-        if sender is None or sender in (self.jid.text, self.jid.bare):
-            return
-        try:
-            jid = parse_jid(sender)
-        except JidError:
-            jid = None
-        if jid is None or jid.bare != self.jid.bare or jid.resource not in ("", self.jid.resource):
-            raise StreamError("invalid-from", "A stanza is from the address that was bound.")
-
-    def _addressed(self, stanza: Element) -> Jid | None:
-        to = stanza.get("to")
-        if to is None:
-            return None
-        try:
-            return parse_jid(to)
-        except JidError as error:
-            raise StanzaError("jid-malformed", str(error)) from None
+    def can_pipeline(self, element: Element) -> bool:
+        """Whether a stanza may be handled while messages are being appended to archives: another
+        archived message takes the same way, and so cannot overtake them."""
+        return element.name == "message" and is_archived(element)
 
     def refuse(self, stanza: Element, error: StanzaError) -> None:
-        """Tell the client that a stanza of its failed, some time after it was taken."""
+        """Send the error of a stanza that failed after it was accepted."""
         if stanza.get("type") != "error":
             self.send(failure(stanza, error))
 
     def __repr__(self) -> str:
-        return f"<Session {self.jid.text} {'available' if self.presence else 'unavailable'}>"
+        return f"<XmppSession {self.jid.text} {'available' if self.presence else 'unavailable'}>"

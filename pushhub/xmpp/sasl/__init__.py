@@ -1,7 +1,7 @@
-"""Logging in (RFC 6120 §6): one mechanism a file, and a table of those there are.
+"""The login by SASL (RFC 6120 §6): one file for each mechanism, and a table of them.
 
-A mechanism is a class of a package's own, too: an entry point of the group `pushhub.sasl` names one
-that is then known under its `name`. What is offered, and in which order, is a setting.
+Other packages may add mechanisms: an entry point of the group `pushhub.sasl` names the class, which
+is then known by its `name`. A setting lists the offered mechanisms, in order of preference.
 """
 
 from __future__ import annotations
@@ -9,13 +9,31 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from pushhub.xmpp.sasl.anonymous import Anonymous
-from pushhub.xmpp.sasl.mechanism import CredentialBackend, Failure, Mechanism, SaslIdentity, Step
+from pushhub.xmpp.sasl.mechanism import (
+    CredentialBackend,
+    Mechanism,
+    SaslFailure,
+    SaslIdentity,
+    SaslStep,
+)
 from pushhub.xmpp.sasl.oauthbearer import OAuthBearer
 from pushhub.xmpp.sasl.plain import Plain
 from pushhub.xmpp.sasl.scram import ScramSha1, ScramSha256, ScramSha512
 from pushhub.xmpp.sasl.xoauth2 import XOAuth2
 
-__all__ = ["CredentialBackend", "Failure", "Mechanism", "SaslIdentity", "Step", "mechanisms"]
+__all__ = [
+    "CredentialBackend",
+    "Mechanism",
+    "SaslFailure",
+    "SaslIdentity",
+    "SaslStep",
+    "mechanisms",
+]
+
+# The earlier names, for mechanisms of other packages.
+Failure = SaslFailure
+Identity = SaslIdentity
+Step = SaslStep
 
 GROUP = "pushhub.sasl"
 
@@ -31,7 +49,7 @@ BUILT_IN: tuple[type[Mechanism], ...] = (
 
 
 def mechanisms() -> dict[str, type[Mechanism]]:
-    """All mechanisms there are, by name; one of an entry point wins over ours."""
+    """All mechanisms by name; an entry point replaces a built-in mechanism of the same name."""
     found = {mechanism.name: mechanism for mechanism in BUILT_IN}
     for entry in entry_points(group=GROUP):
         mechanism = entry.load()

@@ -1,25 +1,25 @@
-"""ANONYMOUS (RFC 4505, XEP-0175): a temporary address that nobody had before."""
+"""ANONYMOUS (RFC 4505, XEP-0175): each login gets a new temporary address."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pushhub.xmpp.sasl.mechanism import SaslIdentity, Step
+from pushhub.xmpp.sasl.mechanism import SaslIdentity, SaslStep
 
 if TYPE_CHECKING:
     from pushhub.xmpp.sasl.mechanism import CredentialBackend
 
 
 class Anonymous:
-    """Lets everybody in. What the client says of itself (trace data) is ignored: XEP-0175 §6."""
+    """Accepts each client, and ignores its trace data (XEP-0175 §6)."""
 
     name: ClassVar[str] = "ANONYMOUS"
     # COMPAT: Strophe.js begins without data and expects no challenge.
     client_first: ClassVar[bool] = False
 
-    def __init__(self, gate: CredentialBackend) -> None:
-        self._gate = gate
+    def __init__(self, backend: CredentialBackend) -> None:
+        self._backend = backend
 
-    async def step(self, data: bytes) -> Step:
+    async def step(self, data: bytes) -> SaslStep:
         # As unpredictable as a UUID of version 4, which XEP-0175 §3 proposes.
-        return Step(identity=SaslIdentity(self._gate.random_bytes(16).hex(), anonymous=True))
+        return SaslStep(identity=SaslIdentity(self._backend.random_bytes(16).hex(), anonymous=True))

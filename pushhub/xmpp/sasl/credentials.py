@@ -1,4 +1,4 @@
-"""What a login can ask of the server."""
+"""The credentials of one domain's accounts, for SASL mechanisms."""
 
 from __future__ import annotations
 
@@ -7,39 +7,48 @@ import hmac
 from typing import TYPE_CHECKING
 
 from pushhub.auth.tokens import TokenError, Tokens
-from pushhub.xmpp.sasl import Failure
+from pushhub.xmpp.sasl import SaslFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pushhub.log.grant import Grant
-    from pushhub.xmpp.server import XmppServer
-    from pushhub.xmpp.storage.accounts import Account
+    from pushhub.xmpp.storage.accounts import Account, Accounts
 
 
 class AccountCredentials:
-    """What a login can ask of the server; see `sasl.Gate`."""
+    """The implementation of `CredentialBackend` with accounts and tokens."""
 
-    __slots__ = ("_secret", "_server", "_tokens", "domain")
+    __slots__ = ("_accounts", "_random_bytes", "_secret", "_tokens", "domain")
 
-    def __init__(self, server: XmppServer, domain: str, tokens: Tokens, secret: bytes) -> None:
-        self._server = server
+    def __init__(
+        self,
+        domain: str,
+        accounts: Accounts,
+        tokens: Tokens,
+        secret: bytes,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.domain = domain
+        self._accounts = accounts
         self._tokens = tokens
         self._secret = secret
-        self.domain = domain
+        self._random_bytes = random_bytes
 
     async def account(self, local: str) -> Account | None:
-        return await self._server.accounts.get(f"{local}@{self.domain}")
+        return await self._accounts.get(f"{local}@{self.domain}")
 
     async def admit(self, local: str) -> None:
-        await self._server.accounts.admit(f"{local}@{self.domain}", self.domain)
+        await self._accounts.admit(f"{local}@{self.domain}", self.domain)
 
     def token(self, token: str) -> Grant:
         try:
             return self._tokens.grant(token)
         except TokenError as error:
-            raise Failure(text=str(error)) from None
+            raise SaslFailure(text=str(error)) from None
 
     def random_bytes(self, count: int) -> bytes:
-        return self._server.random_bytes(count)
+        return self._random_bytes(count)
 
     def decoy(self, what: str) -> bytes:
         return hmac.digest(self._secret, f"{what}@{self.domain}".encode(), hashlib.sha256)

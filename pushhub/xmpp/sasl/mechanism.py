@@ -1,4 +1,4 @@
-"""What a mechanism is: it is given what the client sends, and says what to send back."""
+"""The interface of a SASL mechanism: it gets the client's data, and returns the next step."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pushhub.xmpp.storage.accounts import Account
 
 
-class Failure(Exception):
-    """The login is refused: a condition of RFC 6120 §6.5, and a sentence for people."""
+class SaslFailure(Exception):
+    """The login failed: a condition of RFC 6120 §6.5, and a sentence for people."""
 
     def __init__(self, condition: str = "not-authorized", text: str = "") -> None:
         super().__init__(condition)
@@ -22,7 +22,7 @@ class Failure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SaslIdentity:
-    """Who has logged in: a bare address's localpart, prepared, and what they may do on the hub."""
+    """The authenticated account: its prepared localpart, and its grant on the hub."""
 
     local: str
     grant: Grant = NOTHING
@@ -30,57 +30,56 @@ class SaslIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What to send: a challenge, or with an `identity` the success and its additional data."""
+class SaslStep:
+    """The next step: a challenge, or with an `identity` the success and its additional data."""
 
     data: bytes | None = None
     identity: SaslIdentity | None = None
 
 
 class CredentialBackend(Protocol):
-    """What a mechanism can ask of the server."""
+    """The credentials that a mechanism checks."""
 
     @property
     def domain(self) -> str:
         """The domain that the client connects to."""
 
     async def account(self, local: str) -> Account | None:
-        """The account of a prepared localpart; None if there is none."""
+        """The account of a prepared localpart; None for an unknown account."""
 
     async def admit(self, local: str) -> None:
-        """Make sure that somebody whom a token lets in has an account."""
+        """Create the account of a user who logs in by token, unless it exists."""
 
     def token(self, token: str) -> Grant:
-        """What a token of the hub allows.
+        """The grant of a token.
 
         Raises:
-            Failure: it is not good.
+            SaslFailure: the token is invalid.
         """
 
     def random_bytes(self, count: int) -> bytes:
-        """So many unpredictable bytes."""
+        """That many unpredictable bytes."""
 
     def decoy(self, what: str) -> bytes:
-        """32 bytes that are always the same for `what`, and that nobody else can tell: the salt of
-        an account that does not exist."""
+        """32 secret bytes that are always the same for `what`: the salt of an unknown account."""
 
 
 class Mechanism(Protocol):
-    """One login. Made for each, with its gate, and asked step by step."""
+    """One login, step by step."""
 
     name: ClassVar[str]
-    """As it is offered (RFC 4422 §3.1)."""
+    """The name that the server offers (RFC 4422 §3.1)."""
 
     client_first: ClassVar[bool] = False
-    """Whether `step` needs data from the client at once: a login that begins without any is given
-    an empty challenge first (RFC 4422 §3, RFC 6120 §6.4.3)."""
+    """Whether the client sends data first: a login that begins without any gets an empty challenge
+    (RFC 4422 §3, RFC 6120 §6.4.3)."""
 
-    def __init__(self, gate: CredentialBackend) -> None: ...
+    def __init__(self, backend: CredentialBackend) -> None: ...
 
-    async def step(self, data: bytes) -> Step:
-        """Take what the client sent, decoded; nothing at all is b"".
+    async def step(self, data: bytes) -> SaslStep:
+        """Handle the client's data, decoded; b"" for no data.
 
         Raises:
-            Failure: the login is refused.
-            StoreError: it cannot be checked now.
+            SaslFailure: the login failed.
+            StoreError: the credentials cannot be read.
         """

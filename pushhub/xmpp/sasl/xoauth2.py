@@ -1,10 +1,10 @@
-"""X-OAUTH2, which Google made before there was RFC 7628: a token in the place of a password."""
+"""X-OAUTH2, Google's predecessor of RFC 7628: a token in the place of the password."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pushhub.xmpp.sasl.mechanism import Failure, Step
+from pushhub.xmpp.sasl.mechanism import SaslFailure, SaslStep
 from pushhub.xmpp.sasl.oauthbearer import bearer
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ class XOAuth2:
     name: ClassVar[str] = "X-OAUTH2"
     client_first: ClassVar[bool] = True
 
-    def __init__(self, gate: CredentialBackend) -> None:
-        self._gate = gate
+    def __init__(self, backend: CredentialBackend) -> None:
+        self._backend = backend
 
-    async def step(self, data: bytes) -> Step:
+    async def step(self, data: bytes) -> SaslStep:
         try:
             _, address, token = data.decode().split("\0")
         except ValueError:
-            raise Failure("malformed-request") from None
-        return Step(identity=await bearer(self._gate, address, token))
+            raise SaslFailure("malformed-request") from None
+        return SaslStep(identity=await bearer(self._backend, address, token))

@@ -1,1 +1,1 @@
-"""What accounts keep in the log: registers, rosters, block lists and archives."""
+"""The data of accounts in the log: key-value pairs, rosters, block lists and archives."""

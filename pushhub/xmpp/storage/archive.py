@@ -1,8 +1,9 @@
-"""An account's archive: a log of its messages, both ways, in a channel of our own.
+"""An account's archive: a log of its messages, in both directions, in an internal channel.
 
 An event's data is the stanza as it goes over the wire, its id the archive's id of the message
-(XEP-0359), and its type a note of what is needed to find and deliver it without reading the XML:
-direction, whether it is copied, its own type, the other's bare address, the resource on this side.
+(XEP-0359). Its type holds what is needed to find and deliver the message without parsing the XML:
+direction, whether it is copied, the message's type, the peer's bare address, the resource on this
+side.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pushhub.log.read import Page
 from pushhub.xml import parse, quote
 from pushhub.xmpp.model.jid import parse_jid
 from pushhub.xmpp.model.namespaces import CARBONS, CLIENT, DELAY, FORWARD, STANZA_ID
-from pushhub.xmpp.storage.key_value import register_name
+from pushhub.xmpp.storage.key_value import internal_name
 from pushhub.xmpp.storage.stamps import Stamps
 
 if TYPE_CHECKING:
@@ -32,21 +33,21 @@ XML = "application/xml"
 _END = b"</message>"
 
 
-def archive_name(bare: str) -> str:
-    """The channel of an account's archive."""
-    return _name(bare)
-
-
 @lru_cache(maxsize=16_384)
-def _name(bare: str) -> str:
-    return register_name("archive", bare)
+def _archive_channel(bare: str) -> str:
+    return internal_name("archive", bare)
+
+
+def archive_channel(bare: str) -> str:
+    """The channel of an account's archive."""
+    return _archive_channel(bare)
 
 
 @dataclass(slots=True)
-class Kept:
-    """A message of the archive, or one that is delivered as such without being kept.
+class ArchivedMessage:
+    """A message of the archive, or one that takes the same way without being archived.
 
-    `resource` is on this account's side: the one that it is for, or the one that sent it.
+    `resource` is on this account's side: the one that the message is for, or that sent it.
     """
 
     stanza: bytes
@@ -58,8 +59,8 @@ class Kept:
     id: str = ""
 
     def payload(self, bare: str, *, delayed: int | None = None) -> bytes:
-        """The message as its account gets it: with its id, and if it is late with its stamp, in
-        milliseconds."""
+        """The message as its account receives it: with its id, and if it is late with its time
+        stamp, in milliseconds."""
         if not self.id:
             return self.stanza
         more = f"<stanza-id xmlns='{STANZA_ID}' id='{self.id}' by='{quote(bare)}'/></message>"
@@ -69,59 +70,60 @@ class Kept:
             more = f"<delay xmlns='{DELAY}' from='{domain}' stamp='{stamp}'/>{more}"
         return self.stanza[: -len(_END)] + more.encode()
 
-    def carbon(self, which: str, payload: bytes, bare: str, to: str) -> bytes:
-        """A copy for another session of the account (XEP-0280 §7)."""
+    def carbon(self, direction: str, payload: bytes, bare: str, to: str) -> bytes:
+        """A carbon copy for another session of the account (XEP-0280 §7)."""
         head = (
             f"<message xmlns='{CLIENT}' from='{quote(bare)}' to='{quote(to)}' type='{self.kind}'>"
-            f"<{which} xmlns='{CARBONS}'><forwarded xmlns='{FORWARD}'>"
+            f"<{direction} xmlns='{CARBONS}'><forwarded xmlns='{FORWARD}'>"
         )
-        return head.encode() + payload + f"</forwarded></{which}></message>".encode()
+        return head.encode() + payload + f"</forwarded></{direction}></message>".encode()
 
     def draft(self) -> Draft:
-        """The message as an event. Raises `DraftError` if it is larger than one."""
-        way = "out" if self.outgoing else "in"
-        note = f"{way}{'' if self.copied else '-'} {self.kind}"
-        longer = f"{note} {self.peer} {self.resource}"
+        """The message as an event. Raises `DraftError` if it is larger than an event may be."""
+        direction = "out" if self.outgoing else "in"
+        label = f"{direction}{'' if self.copied else '-'} {self.kind}"
+        longer = f"{label} {self.peer} {self.resource}"
         fits = longer.isprintable() and len(longer.encode()) <= MAX_LABEL_BYTES
-        return Draft(self.stanza, XML, longer if fits else note)
+        return Draft(self.stanza, XML, longer if fits else label)
 
 
-class Late:
-    """Messages of one archive that its account gets late, one after the other."""
+class DelayedMessages:
+    """Messages of one archive that are delivered late, one after the other."""
 
     __slots__ = ("_bare", "_stamps")
 
     def __init__(self, store: Store, bare: str) -> None:
         self._bare = bare
-        self._stamps = Stamps(store, archive_name(bare))
+        self._stamps = Stamps(store, archive_channel(bare))
 
     async def payload(self, event: Event) -> bytes:
-        """The message with its stamp.
+        """The message with its time stamp.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
-        return kept(event).payload(self._bare, delayed=await self._stamps.of(event))
+        message = archived_message(event)
+        return message.payload(self._bare, delayed=await self._stamps.of(event))
 
 
 async def events_at(store: Store, bare: str, offsets: Iterable[int]) -> list[Event]:
-    """The messages of an archive at offsets, as far as they are kept.
+    """The messages of an archive at offsets, except expired ones.
 
     Raises:
-        StoreError: the store cannot be read now.
+        StoreError: the store cannot be read.
     """
     events = []
     for offset in offsets:
-        read = await store.read(archive_name(bare), Cursor(store.epoch, offset - 1), 1)
+        read = await store.read(archive_channel(bare), Cursor(store.epoch, offset - 1), 1)
         if isinstance(read, Page) and read.events and read.events[0].offset == offset:
             events.append(read.events[0])
     return events
 
 
-def kept(event: Event) -> Kept:
-    """Read an event of an archive."""
-    way, kind, *others = event.type.split(" ", 3)
-    outgoing = way.startswith("out")
+def archived_message(event: Event) -> ArchivedMessage:
+    """The message in an event of an archive."""
+    direction, kind, *others = event.type.split(" ", 3)
+    outgoing = direction.startswith("out")
     if others:
         peer, resource = others
     else:
@@ -129,11 +131,13 @@ def kept(event: Event) -> Kept:
         theirs, ours = ("to", "from") if outgoing else ("from", "to")
         peer = parse_jid(stanza.attributes[theirs]).bare
         resource = parse_jid(stanza.attributes[ours]).resource
-    return Kept(event.data, outgoing, way[-1] != "-", kind, peer, resource, event.id)
+    return ArchivedMessage(
+        event.data, outgoing, direction[-1] != "-", kind, peer, resource, event.id
+    )
 
 
-def archived_as(stanza: Element, by: str) -> Cursor | None:
-    """Where a message that was sent is kept in an account's archive; None if it is not."""
+def archive_position(stanza: Element, by: str) -> Cursor | None:
+    """The position of a sent message in an account's archive; None if it is not archived."""
     for child in stanza.every("stanza-id", STANZA_ID):
         if child.get("by") == by:
             try:
@@ -141,3 +145,9 @@ def archived_as(stanza: Element, by: str) -> Cursor | None:
             except CursorError:
                 return None
     return None
+
+
+def archive_offsets(stanzas: Iterable[Element], by: str) -> list[int]:
+    """The archive offsets of those stanzas that are archived."""
+    found = (archive_position(stanza, by) for stanza in stanzas)
+    return [cursor.offset for cursor in found if cursor is not None]

@@ -1,7 +1,7 @@
-"""Block lists (XEP-0191): who must not reach an account, and whom it does not reach itself.
+"""Block lists (XEP-0191): addresses that cannot reach an account, and that it cannot reach.
 
-They are asked wherever a stanza goes from one account to another: in `messages`, `presences`,
-`subscriptions`, `queries`, and for what the PubSub service tells.
+Each stanza from one account to another is checked against them: in the routers of messages,
+presence, subscriptions and iqs, and for notifications of the PubSub service.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import orjson
 
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.model.stanza import StanzaError, leaf
-from pushhub.xmpp.storage.key_value import register_name
+from pushhub.xmpp.storage.key_value import internal_name
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=16_384)
-def block_name(bare: str) -> str:
-    """The register of an account's block list."""
-    return register_name("block", bare)
+def blocklist_key(bare: str) -> str:
+    """The key of an account's block list."""
+    return internal_name("block", bare)
 
 
 def blocks(event: Event | None, jid: Jid) -> bool:
     """Whether a block list names an address, its account or its domain (XEP-0191 §6)."""
     if event is None or not event.data:
         return False
-    return is_named(orjson.loads(event.data), jid)
+    return contains(orjson.loads(event.data), jid)
 
 
-def is_named(listed: list[str], jid: Jid) -> bool:
-    """`blocks`, of the list itself."""
+def contains(listed: list[str], jid: Jid) -> bool:
+    """`blocks`, for the parsed list."""
     domain = jid.domain
     return any(text in listed for text in (jid.text, jid.bare, domain, f"{domain}/{jid.resource}"))
 
 
-def own_block() -> StanzaError:
-    """What an account is told that sends to whom it has blocked (XEP-0191 §3.3)."""
+def blocked_by_sender() -> StanzaError:
+    """The error for an account that sends to an address on its own block list (XEP-0191 §3.3)."""
     blocked = leaf("blocked", ns.BLOCKING_ERRORS)
     return StanzaError("not-acceptable", "You have blocked this address.", blocked)

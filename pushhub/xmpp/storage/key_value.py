@@ -1,8 +1,8 @@
-"""Registers: values in the store under names of pushhub's own, with compare-and-set.
+"""A key-value store with compare-and-set, under channel names that only pushhub uses.
 
-A register is a `$` channel kept at one event without age. Reading one goes the way of every poll,
-through the hub: what somebody read lately is in memory, and stays right there, since the hub hears
-of every change, of other nodes' too.
+Each key is a `$` channel with a retention of one event and no age. A read takes the way of every
+poll, through the hub: the hub keeps recently read values in memory, and they stay current, since
+the hub receives every change, also those of other nodes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pushhub.store.base import (
     StoreError,
     StoreUnavailable,
 )
-from pushhub.xmpp.cluster.stalls import Stalls
+from pushhub.xmpp.storage.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,26 +42,26 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.log.read import Read
 
-# Everything of the XMPP server is under this name.
+# All channels of the XMPP server have this prefix.
 PREFIX = "$xmpp:"
 
-# A change is tried again after a pause when another writer's came between. So many tries take
-# about four seconds; more writers than that of one value are an attack.
+# An update pauses and tries again when another writer's update came first. So many tries take about
+# four seconds; more writers of one value than that are an attack.
 MAX_TRIES = 50
 
 
-def register_name(kind: str, *parts: str) -> str:
-    """The name of a register, or another channel of our own: `$xmpp:roster:juliet@example.com`."""
+def internal_name(kind: str, *parts: str) -> str:
+    """The name of a key, or of another internal channel: `$xmpp:roster:juliet@example.com`."""
     name = f"{PREFIX}{kind}:{' '.join(parts)}"
     if len(name.encode()) <= MAX_NAME_BYTES:
         return name
-    # `#` is in no address's place, so that nobody can name an account after a digest.
+    # No address begins with `#`, so no account can have the name of a digest.
     return f"{PREFIX}{kind}:#{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredValue(Part):
-    """What a read of the hub gave: a page, or why there is none."""
+    """The result of a read through the hub: a page, or the problem."""
 
     page: Page | None = None
     problem: Problem | None = None
@@ -90,8 +90,8 @@ class ValueRead(ChannelPoll):
         return StoredValue(b"", problem=problem)
 
 
-class _Taker:
-    """The driver of a look that memory could not answer."""
+class _ValueWaiter:
+    """The driver of a hold: it completes a future with the value."""
 
     __slots__ = ("future",)
 
@@ -104,134 +104,133 @@ class _Taker:
 
 
 class KeyValueStore:
-    """The registers of one hub."""
+    """The key-value pairs of one hub."""
 
-    __slots__ = ("hub", "stalls")
+    __slots__ = ("backoff", "hub")
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.stalls = Stalls(hub)
+        self.backoff = Backoff(hub)
 
-    def begin(self, name: str) -> Event | Hold | None:
-        """The register's event, None if it has none; or a hold, if the store must be asked."""
-        channel = self.hub.channels.get(name)
+    def start_read(self, key: str) -> Event | Hold | None:
+        """The key's event, None without a value; a hold, if the hub must ask the store."""
+        channel = self.hub.channels.get(key)
         if channel is not None and channel.tail is not None:
-            # What `ValueRead` reads, in a tenth of the time: every message needs block lists.
+            # The same as `ValueRead` reads, in a tenth of the time: every message needs block
+            # lists.
             events = channel.tail.events
             return events[-1] if events else None
-        reply = self.hub.hold(ValueRead(name))
+        reply = self.hub.hold(ValueRead(key))
         return reply if isinstance(reply, Hold) else _event(reply)
 
-    async def event(self, name: str) -> Event | None:
-        """The register's event, which has its cursor; None if it has none.
+    async def event(self, key: str) -> Event | None:
+        """The key's event, which has its cursor; None without a value.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
-        begun = self.begin(name)
-        if not isinstance(begun, Hold):
-            return begun
-        taker = _Taker()
-        begun.attach(taker)
-        return _event(await taker.future)
+        started = self.start_read(key)
+        if not isinstance(started, Hold):
+            return started
+        waiter = _ValueWaiter()
+        started.attach(waiter)
+        return _event(await waiter.future)
 
-    async def value(self, name: str) -> bytes | None:
-        """The register's value; None if it has none."""
-        event = await self.event(name)
+    async def value(self, key: str) -> bytes | None:
+        """The key's value; None without one."""
+        event = await self.event(key)
         return event.data or None if event is not None else None
 
-    async def json(self, name: str) -> Any:
-        """The register's value as JSON; None if it has none."""
-        data = await self.value(name)
+    async def json(self, key: str) -> Any:
+        """The key's value as JSON; None without one."""
+        data = await self.value(key)
         return None if data is None else orjson.loads(data)
 
-    async def stored_json(self, name: str) -> Any:
-        """`json`, of what the store has: the news of it may not have come here yet.
+    async def stored_json(self, key: str) -> Any:
+        """`json`, read from the store: its latest event may not have reached the hub yet.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
-        event = await self._stored(name)
+        event = await self._stored(key)
         return orjson.loads(event.data) if event is not None and event.data else None
 
-    async def change(self, name: str, make: Callable[[bytes | None], bytes | None]) -> bytes | None:
-        """Replace the register's value by what `make` makes of it, and return the new one.
+    async def update(self, key: str, make: Callable[[bytes | None], bytes | None]) -> bytes | None:
+        """Replace the key's value by the result of `make`, and return the new value.
 
-        `make` may be called several times, when somebody else's change comes between. It returns
-        None to leave the value as it is, and b"" to empty it.
+        `make` may be called several times, when another writer's update comes first. It returns
+        None to keep the value, and b"" to clear it.
 
         Raises:
-            StoreError: it could not be changed.
+            StoreError: the update failed.
         """
-        known = await self.event(name)
+        known = await self.event(key)
         for tries in range(1, MAX_TRIES + 1):
             made = make(known.data or None if known is not None else None)
             if made is None:
                 return known.data or None if known is not None else None
             expect = NO_VALUE if known is None else Expect(frozenset({known.cursor}))
-            match await self.set(name, made, expect):
+            match await self.set(key, made, expect):
                 case Appended():
                     return made
                 case Mismatch():
-                    # Not from memory: the news of what came between may be on its way.
-                    stored = await self._stored(name)
+                    # Not from memory: the other writer's event may not have reached the hub yet.
+                    stored = await self._stored(key)
                     if tries > 1 and _same(stored, known):
-                        # The store has what was expected, and says that it has not.
-                        self.stalls.note("register", name=name, tries=tries)
+                        # The store reports a mismatch, though it has the expected value.
+                        self.backoff.give_up("register", name=key, tries=tries)
                         raise StoreUnavailable("The value cannot be changed.")
                     known = stored
-                    await self.stalls.pause(tries)
-        self.stalls.note("register", name=name, tries=MAX_TRIES)
+                    await self.backoff.pause(tries)
+        self.backoff.give_up("register", name=key, tries=MAX_TRIES)
         raise StoreUnavailable("Too many change the same at once.")
 
-    async def change_json(self, name: str, make: Callable[[Any], Any]) -> Any:
-        """`change`, of a value that is JSON. What `make` is given is its own, to be changed."""
+    async def update_json(self, key: str, make: Callable[[Any], Any]) -> Any:
+        """`update`, of a JSON value. `make` owns its argument and may change it."""
 
         def remade(data: bytes | None) -> bytes | None:
             made = make(None if data is None else orjson.loads(data))
             return None if made is None else orjson.dumps(made)
 
-        data = await self.change(name, remade)
+        data = await self.update(key, remade)
         return None if data is None else orjson.loads(data)
 
-    async def set(
-        self, name: str, data: bytes, expect: Expect | None = None
-    ) -> Appended | Mismatch:
-        """Write a register's value, if the condition holds.
+    async def set(self, key: str, data: bytes, expect: Expect | None = None) -> Appended | Mismatch:
+        """Write a value, if the condition holds.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: the write failed.
         """
         if len(data) > MAX_EVENT_BYTES:
-            raise TooLarge(f"At most {MAX_EVENT_BYTES} bytes are kept in one place.")
+            raise ValueTooLarge(f"At most {MAX_EVENT_BYTES} bytes are kept in one place.")
         draft = Draft(data, "application/octet-stream")
-        (outcome,) = await self.hub.recorded(Append(name, draft, REGISTER, expect))
+        (outcome,) = await self.hub.recorded(Append(key, draft, REGISTER, expect))
         if isinstance(outcome, StoreError):
             raise outcome
         assert isinstance(outcome, Appended | Mismatch)
         if isinstance(outcome, Appended):
-            self._know(name, outcome.cursor)
+            self._drop_stale(key, outcome.cursor)
         return outcome
 
-    def _know(self, name: str, cursor: Cursor) -> None:
-        """Whoever has written a register reads what he wrote: the news of it may be on its way."""
+    def _drop_stale(self, key: str, cursor: Cursor) -> None:
+        """A writer reads its own write: the event may not have reached the hub's memory yet."""
         channels = self.hub.channels
-        channel = channels.get(name)
+        channel = channels.get(key)
         if channel is not None and not channel.ends_at(cursor):
             channels.drop_tail(channel)
 
     async def delete(self, name: str) -> None:
-        """Forget a register, or any channel of ours."""
+        """Delete a key, or any internal channel."""
         await self.hub.store.delete(name)
 
-    async def _stored(self, name: str) -> Event | None:
-        read = await self.hub.store.read(name, Start.LAST, 1)
+    async def _stored(self, key: str) -> Event | None:
+        read = await self.hub.store.read(key, Start.LAST, 1)
         assert isinstance(read, Page)
         return read.events[-1] if read.events else None
 
 
-class TooLarge(StoreError):
-    """What is to be written passes the store's bound."""
+class ValueTooLarge(StoreError):
+    """The value exceeds the store's limit."""
 
 
 def _same(one: Event | None, other: Event | None) -> bool:

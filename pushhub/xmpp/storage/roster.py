@@ -1,55 +1,53 @@
-"""Rosters (RFC 6121 §2): whom an account knows, and who may see whose presence.
+"""Rosters (RFC 6121 §2): the contacts of an account, and who may see whose presence.
 
-A roster is a register. Its entries also hold what a client is not shown: requests that nobody has
-answered yet.
+Each roster is one value. Its entries also hold data that clients do not see: subscription requests
+without a reply.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pushhub.xml import Element, parse
+from pushhub.xml import Element
 from pushhub.xmpp.model.jid import JidError, parse_jid
-from pushhub.xmpp.model.namespaces import CLIENT, ROSTER
+from pushhub.xmpp.model.namespaces import ROSTER
 from pushhub.xmpp.model.stanza import StanzaError, leaf
-from pushhub.xmpp.storage.key_value import register_name
+from pushhub.xmpp.storage.key_value import internal_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine
 
-    from pushhub.xmpp.cluster.membership import Membership
-    from pushhub.xmpp.routing.local_user import LocalUser
     from pushhub.xmpp.storage.key_value import KeyValueStore
 
-# Prosody's `max_name_len` and `max_group_len` of rosters, and more groups than anybody has.
+# Prosody's `max_name_len` and `max_group_len` of rosters, and more groups than any user has.
 MAX_NAME = 1023
 MAX_GROUPS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class RosterItem:
-    """What an account knows of another. `to`: it sees the other's presence; `of` the other way
-    round, which the RFC calls `from`."""
+    """A contact of an account. `to`: the account sees the contact's presence; `of`: the contact
+    sees the account's presence, which the RFC calls `from`."""
 
     name: str = ""
     groups: tuple[str, ...] = ()
     to: bool = False
     of: bool = False
     ask: bool = False
-    """A request of ours that is not answered."""
+    """Whether the account's own request has no reply yet."""
     wanted: str = ""
-    """A request of theirs that is not answered: the presence, as XML."""
+    """The contact's request without a reply: its presence stanza, as XML."""
     listed: bool = True
-    """Whether it is in the roster that clients see, and not only a request of theirs."""
+    """Whether clients see the entry; false for an entry that only holds the contact's request."""
 
     @property
     def subscription(self) -> str:
-        """The word of RFC 6121 §2.1.2.5."""
+        """The state's name in RFC 6121 §2.1.2.5."""
         return {(0, 0): "none", (1, 0): "to", (0, 1): "from", (1, 1): "both"}[self.to, self.of]
 
     def item(self, bare: str) -> Element:
-        """The entry as a client sees it."""
+        """The entry as clients see it."""
         attributes = {"jid": bare, "subscription": self.subscription}
         if self.name:
             attributes["name"] = self.name
@@ -61,51 +59,57 @@ class RosterItem:
 
 @dataclass(slots=True)
 class Roster:
-    """An account's entries by bare address, and the version of what clients see."""
+    """An account's entries by bare address, and the version of the part that clients see."""
 
     entries: dict[str, RosterItem] = field(default_factory=dict)
     version: int = 0
 
     def get(self, bare: str) -> RosterItem:
-        """The entry of an address; one that says nothing if there is none."""
+        """The entry of an address; an empty one for an unknown address."""
         return self.entries.get(bare) or RosterItem(listed=False)
 
     @property
     def listed(self) -> dict[str, RosterItem]:
-        """What clients see."""
+        """The entries that clients see."""
         return {bare: entry for bare, entry in self.entries.items() if entry.listed}
+
+
+class Notify(Protocol):
+    """Sends a notice to an account's sessions on all nodes."""
+
+    def __call__(self, bare: str, kind: str, **data: str) -> Coroutine[None, None, None]: ...
 
 
 class Rosters:
     """The rosters of all accounts.
 
     Args:
-        most: how many entries a roster may have.
+        notify: tells an account's sessions about a change.
+        most: the largest number of entries in one roster.
     """
 
-    def __init__(self, registers: KeyValueStore, nodes: Membership, most: int) -> None:
-        self._registers = registers
-        self._nodes = nodes
+    def __init__(self, kv: KeyValueStore, notify: Notify, most: int) -> None:
+        self._kv = kv
+        self._notify = notify
         self._most = most
-        nodes.on("roster", _push)
 
     async def get(self, bare: str) -> Roster:
         """An account's roster.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
-        return _roster(await self._registers.json(_register(bare)))
+        return _roster(await self._kv.json(_roster_key(bare)))
 
-    async def change(
+    async def update(
         self, bare: str, other: str, make: Callable[[RosterItem], RosterItem | None]
     ) -> tuple[RosterItem, RosterItem | None]:
-        """Replace the entry of `other` by what `make` makes of it, None to remove it; return it as
-        it was, and as it is. The account's sessions are told.
+        """Replace the entry of `other` by the result of `make`, or remove it for None; return the
+        old and the new entry. The account's sessions get a roster push.
 
         Raises:
             StanzaError: the roster is full.
-            StoreError: the store cannot be written now.
+            StoreError: the store cannot be written.
         """
         before = RosterItem()
         after: RosterItem | None = None
@@ -127,7 +131,7 @@ class Rosters:
             roster.version += 1
             return _record(roster)
 
-        record = await self._registers.change_json(_register(bare), remake)
+        record = await self._kv.update_json(_roster_key(bare), remake)
         shown = after if after is not None and after.listed else None
         if before != after and (shown is not None or before.listed):
             if shown is not None:
@@ -136,24 +140,15 @@ class Rosters:
                 item = leaf("item", ROSTER, jid=other, subscription="remove")
             version = record["version"] if record else 0
             query = Element("query", ROSTER, {"ver": str(version)}, (item,))
-            await self._nodes.notify(bare, "roster", query=query.xml())
+            await self._notify(bare, "roster", query=query.xml())
         return before, after
 
 
-def _push(home: LocalUser, data: Mapping[str, str]) -> None:
-    """Tell the sessions that have asked for the roster of a change (RFC 6121 §2.1.6)."""
-    query = parse(data["query"].encode())
-    for session in list(home.sessions.values()):
-        if session.interested:
-            attributes = {"type": "set", "id": home.server.draw_id(), "to": session.jid.text}
-            session.send(Element("iq", CLIENT, attributes, (query,)))
-
-
 def read_item(query: Element) -> tuple[str, bool, str, tuple[str, ...]]:
-    """What a client wants to set: whose entry, whether to remove it, name and groups.
+    """A client's roster change: the contact, whether to remove it, its name and groups.
 
     Raises:
-        StanzaError: RFC 6121 §2.3.3 names what is wrong.
+        StanzaError: RFC 6121 §2.3.3 names the error.
     """
     items = list(query.every("item"))
     if len(items) != 1:
@@ -174,13 +169,13 @@ def read_item(query: Element) -> tuple[str, bool, str, tuple[str, ...]]:
     return bare, item.get("subscription") == "remove", name, groups
 
 
-def named(entry: RosterItem, name: str, groups: tuple[str, ...]) -> RosterItem:
-    """An entry with another name and other groups, and to be seen."""
+def renamed(entry: RosterItem, name: str, groups: tuple[str, ...]) -> RosterItem:
+    """An entry with another name and other groups, visible to clients."""
     return replace(entry, name=name, groups=groups, listed=True)
 
 
-def _register(bare: str) -> str:
-    return register_name("roster", bare)
+def _roster_key(bare: str) -> str:
+    return internal_name("roster", bare)
 
 
 def _roster(record: Any) -> Roster:
@@ -201,7 +196,7 @@ def _roster(record: Any) -> Roster:
     return Roster(entries, record["version"])
 
 
-_USUAL = RosterItem()
+_DEFAULT = RosterItem()
 
 
 def _record(roster: Roster) -> dict[str, Any]:
@@ -209,7 +204,7 @@ def _record(roster: Roster) -> dict[str, Any]:
         bare: {
             name: value
             for name in RosterItem.__dataclass_fields__
-            if (value := getattr(entry, name)) != getattr(_USUAL, name)
+            if (value := getattr(entry, name)) != getattr(_DEFAULT, name)
         }
         for bare, entry in roster.entries.items()
     }

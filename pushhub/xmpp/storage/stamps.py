@@ -1,9 +1,9 @@
-"""The times that messages of an archive are stamped with (XEP-0203, XEP-0313): rising ones.
+"""Time stamps of the messages in an archive (XEP-0203, XEP-0313), strictly increasing.
 
-Many messages may come within one millisecond, for example in one body of BOSH; clients sort by the
-stamp, and those in JavaScript read milliseconds. So each message is stamped at least a millisecond
-later than the one before it. A stamp follows from the log alone, and so is the same in each answer,
-on each node: if needed, what came before is read.
+Many messages may arrive within one millisecond, for example in one BOSH body. Clients sort by the
+stamp, and JavaScript clients read milliseconds. So each stamp is at least one millisecond later
+than the one before it. A stamp is computed from the log alone, and is therefore the same in each
+response, on each node; where needed, earlier messages are read.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.store.base import Store
 
-# Milliseconds without a message, after which stamps are at the clock's time again: a burst that is
-# denser than one message a millisecond is at most so long.
+# After so many milliseconds without a message, stamps equal the clock's time again: a burst of more
+# than one message per millisecond is at most so long.
 PAUSE = 1000
-# How far back is looked for such a pause: first a little, which one read of a store gives cheaply.
+# How many messages back such a pause is searched: first few, which one read of a store returns
+# cheaply.
 STEPS = (20, PAUSE)
 
 
 class Stamps:
-    """The stamps of an archive's messages, in milliseconds since 1970. It is quick where messages
-    are asked for one after the other."""
+    """The stamps of an archive's messages, in milliseconds since 1970. Consecutive messages need no
+    further reads."""
 
     __slots__ = ("_last", "_name", "_store")
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = name
-        # The offset and the stamp of the message that was asked for last.
+        # The offset and the stamp of the last requested message.
         self._last = (0, 0)
 
     async def of(self, event: Event) -> int:
         """The stamp of a message.
 
         Raises:
-            StoreError: the store cannot be read now.
+            StoreError: the store cannot be read.
         """
         offset, stamp = self._last
         if offset != event.offset - 1:
@@ -50,7 +51,7 @@ class Stamps:
         return stamp
 
     async def _before(self, event: Event) -> int:
-        """The stamp of the message before one; 0 if it does not matter."""
+        """The stamp of the previous message; 0 if that cannot affect this one."""
         stamp = 0
         for count in STEPS:
             times = await self._times(max(0, event.offset - 1 - count), event.offset)
@@ -66,7 +67,7 @@ class Stamps:
         return stamp
 
     async def _times(self, after: int, before: int) -> list[int]:
-        """The times of the messages between two offsets, as far as they are kept."""
+        """The times of the messages between two offsets, without expired ones."""
         times: list[int] = []
         at = Cursor(self._store.epoch, after)
         while at.offset < before - 1:

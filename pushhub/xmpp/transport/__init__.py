@@ -1,1 +1,1 @@
-"""BOSH sessions and the XMPP streams that they carry."""
+"""BOSH sessions, and the XMPP streams that they carry."""

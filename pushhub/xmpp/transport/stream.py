@@ -1,142 +1,124 @@
 """One client's stream (RFC 6120 §4): from its features over the login to a bound resource.
 
-It knows no transport. What comes is handled in order, one after the other: at once where nothing
-must be waited for, else by one short task, while the rest waits in a queue.
+A stream knows no transport. Elements are handled one after the other: immediately where no wait is
+needed, else in one short task, while later elements wait in a queue.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from pushhub.store.base import StoreError
 from pushhub.xml import Element
-from pushhub.xmpp.cluster.serialize import dump_identity, dump_session, load_identity
+from pushhub.xmpp.cluster.serialize import dump_identity, load_identity
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.model.features import features
+from pushhub.xmpp.model.features import login_features, session_features
 from pushhub.xmpp.model.stanza import (
     StanzaError,
     StreamError,
+    check_stanza,
     described,
     failure,
     leaf,
     may_fail,
     result,
 )
-from pushhub.xmpp.routing.bind import bind_result, wanted_resource
-from pushhub.xmpp.sasl import Failure
-from pushhub.xmpp.storage.key_value import TooLarge
+from pushhub.xmpp.routing.bind import bind_result, requested_resource
+from pushhub.xmpp.sasl import SaslFailure
+from pushhub.xmpp.sasl.data import decode_data, encode_data
+from pushhub.xmpp.storage.key_value import ValueTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Coroutine, Iterable
 
     from pushhub.xmpp.routing.session import XmppSession
     from pushhub.xmpp.sasl import Mechanism, SaslIdentity
-    from pushhub.xmpp.server import XmppServer
+    from pushhub.xmpp.transport.services import StreamServices, StreamTransport
 
 log = structlog.get_logger(__name__)
 
-# What a client may send ahead while one of its stanzas waits for the store. A body of BOSH carries
-# a few; Converse's start is about twenty.
+# How many elements a client may send while one of its stanzas waits for the store. A BOSH body
+# carries a few; Converse's start is about twenty.
 MAX_QUEUED = 200
 
-# RFC 6120 §6.3.4 asks for 2 to 5 retries.
+# RFC 6120 §6.3.4 recommends 2 to 5 retries.
 MAX_LOGINS = 5
 
 NEVER = math.inf
 
 
-class Transport(Protocol):
-    """Who carries a stream's elements."""
-
-    client: str
-    """The address that the client's last request came from."""
-
-    def send(self, payload: bytes) -> None:
-        """Bring one element to the client, after those before it. It is UTF-8, and declares the
-        namespaces that it uses."""
-
-    def pending(self) -> list[Element]:
-        """What was sent, and the client may not have."""
-
-    def reclaim(self) -> tuple[Sequence[Element], Sequence[Element]]:
-        """The stream is about to end. What was sent and surely has not reached the client, and what
-        it may have: it is not brought any more. Nothing, where somebody is there to get it."""
-
-    def end(self, error: Element | None) -> None:
-        """The stream is over; `error` is its `<stream:error/>`, if it has one. What was sent is
-        still brought."""
-
-
-class State(Enum):
-    """How far a stream has come."""
+class StreamState(Enum):
+    """The progress of a stream."""
 
     CONNECTED = "connected"
-    """Nobody knows who it is."""
+    """The client is not authenticated."""
     AUTHENTICATED = "authenticated"
     BOUND = "bound"
     CLOSED = "closed"
 
 
 class XmppStream:
-    """A stream of one client to `domain`, which the server serves."""
+    """A stream from one client to `domain`."""
 
     __slots__ = (
-        "_logins",
+        "_failed_logins",
         "_mechanism",
         "_queue",
         "_resuming",
-        "_server",
+        "_services",
         "_transport",
         "busy",
         "domain",
         "identity",
-        "login_by",
+        "login_deadline",
         "session",
         "state",
     )
 
-    def __init__(self, server: XmppServer, domain: str, transport: Transport) -> None:
-        self._server = server
+    def __init__(self, services: StreamServices, domain: str, transport: StreamTransport) -> None:
+        self._services = services
         self._transport = transport
         self._queue: deque[Element] = deque()
         self._mechanism: Mechanism | None = None
-        self._logins = 0
+        self._failed_logins = 0
         self._resuming = False
         self.domain = domain
-        self.state = State.CONNECTED
+        self.state = StreamState.CONNECTED
         self.busy = False
         self.identity: SaslIdentity | None = None
         self.session: XmppSession | None = None
-        self.login_by = server.hub.now() + server.settings.xmpp_login_seconds
-        """When the transport is to call `expire`, by the hub's clock; `NEVER` once the client has
+        context = services.context
+        self.login_deadline = context.hub.now() + context.policy.xmpp_login_seconds
+        """When the transport must call `expire`, by the hub's clock; `NEVER` after the client has
         bound a resource."""
 
     @property
     def client(self) -> str:
-        """The address that its client asks from."""
+        """The address of the client's last request."""
         return self._transport.client
 
-    # What the transport says
+    # From the transport
 
     def open(self) -> None:
-        """The stream begins: say what it can do."""
-        self.send(features(self._server, self.state))
+        """Start the stream: send its features."""
+        if self.state is StreamState.CONNECTED:
+            self.send(login_features(self._services.login.names))
+        else:
+            self.send(session_features(self._services.caps_version))
 
     def restart(self) -> None:
-        """The client begins anew after its login (RFC 6120 §4.3.3)."""
-        if self.state is not State.CLOSED:
+        """Restart the stream after the login (RFC 6120 §4.3.3)."""
+        if self.state is not StreamState.CLOSED:
             self.open()
 
     def receive(self, element: Element) -> None:
-        """Take what the client sent."""
-        if self.state is State.CLOSED:
+        """Handle an element from the client."""
+        if self.state is StreamState.CLOSED:
             return
         if self.busy or self._queue:
             self._queue.append(element)
@@ -150,94 +132,103 @@ class XmppStream:
     def closed(
         self, undelivered: Iterable[Element] = (), unconfirmed: Iterable[Element] = ()
     ) -> None:
-        """The client has gone, or left. It was sent what is `undelivered`, and surely has it not;
-        what is `unconfirmed` it may have."""
-        if self.state is State.CLOSED:
+        """The client disconnected or ended the stream. It did not receive the `undelivered`
+        elements, and may not have received the `unconfirmed` ones."""
+        if self.state is StreamState.CLOSED:
             return
-        self.state = State.CLOSED
-        self.login_by = NEVER
+        self.state = StreamState.CLOSED
+        self.login_deadline = NEVER
         self._queue.clear()
         if self.session is not None:
-            self._server.leave(self.session, tuple(undelivered), tuple(unconfirmed))
+            self._services.binder.unbind(self.session, tuple(undelivered), tuple(unconfirmed))
 
     def expire(self) -> None:
-        """`login_by` has passed. A stream costs memory, and whoever has not said who it is must not
-        keep it for ever; Prosody and ejabberd name the same condition (RFC 6120 §4.9.3.4)."""
+        """End the stream after `login_deadline`: a stream costs memory, and an unauthenticated
+        client must not keep it forever. Prosody and ejabberd send the same condition (RFC 6120
+        §4.9.3.4)."""
         self.fail(StreamError("connection-timeout", "The login took too long."))
 
     def dump(self) -> dict[str, Any] | None:
-        """All of it, as JSON takes it; None while something is under way. Times are durations:
-        clocks differ."""
-        if self.busy or self._queue or self._mechanism is not None or self.state is State.CLOSED:
+        """The stream as JSON; None while it is busy. Times are durations, since clocks differ."""
+        if self.busy or self._queue or self._mechanism is not None:
             return None
-        if self.session is not None and self.session.unsettled:
+        session = self.session
+        if self.state is StreamState.CLOSED or (session is not None and session.pending_appends):
             return None
+        services = self._services
+        remaining = self.login_deadline - services.context.hub.now()
         return {
             "domain": self.domain,
             "state": self.state.value,
             "identity": dump_identity(self.identity),
-            "session": dump_session(self.session),
-            "login": None if self.session is not None else self.login_by - self._server.hub.now(),
+            "session": None if session is None else services.binder.dump(session),
+            "login": None if session is not None else remaining,
         }
 
     async def load(self, record: Any) -> None:
-        """Become what was dumped.
+        """Take the state of a dumped stream.
 
         Raises:
-            StoreError: the store cannot be used now.
+            StoreError: the store is unavailable.
         """
-        self.state = State(record["state"])
+        services = self._services
+        self.state = StreamState(record["state"])
         self.identity = load_identity(record["identity"])
         if record["session"] is not None:
-            self.login_by = NEVER
-        elif (left := record.get("login")) is not None:
-            self.login_by = self._server.hub.now() + left
+            self.login_deadline = NEVER
+        elif (remaining := record.get("login")) is not None:
+            self.login_deadline = services.context.hub.now() + remaining
         if self.identity is not None and record["session"] is not None:
             self.busy = True
             try:
-                self.session = await self._server.adopt(self, self.identity, record["session"])
+                self.session = await services.binder.resume(self, self.identity, record["session"])
             finally:
                 self.busy = False
             self.resume()
 
-    def abandon(self) -> None:
-        """It goes on elsewhere; nobody is told anything."""
-        self.state = State.CLOSED
-        self.login_by = NEVER
+    def detach(self) -> None:
+        """Close the stream here, without an end for the client: it migrates to another node."""
+        self.state = StreamState.CLOSED
+        self.login_deadline = NEVER
         if self.session is not None:
-            self._server.suspend(self.session)
+            self._services.binder.suspend(self.session)
 
-    # What the server says
+    # From the server
 
     def send(self, element: Element) -> None:
-        """Bring an element to the client."""
+        """Send an element to the client."""
         self.write(element.xml().encode())
 
     def write(self, payload: bytes) -> None:
-        """Bring an element to the client, as it stands on the wire."""
-        if self.state is not State.CLOSED:
+        """Send an element to the client, in its wire form."""
+        if self.state is not StreamState.CLOSED:
             self._transport.send(payload)
 
     def pending(self) -> list[Element]:
-        """What the client was sent, and may not have."""
-        return [] if self.state is State.CLOSED else self._transport.pending()
+        """The sent elements that the client may not have received."""
+        return [] if self.state is StreamState.CLOSED else self._transport.pending()
 
     def fail(self, error: StreamError) -> None:
         """End the stream with an error."""
-        if self.state is not State.CLOSED:
+        if self.state is not StreamState.CLOSED:
             self.closed(*self._transport.reclaim())
             self._transport.end(error.element())
 
     def resume(self) -> None:
-        """What had to be waited for is there: go on with what came meanwhile."""
+        """Handle the queued elements: the stream's wait is over."""
         if self._resuming:
-            # A store in memory settles a message while it is handled, and the loop below goes on.
+            # A store in memory completes an append while the message is handled: the loop below
+            # continues.
             return
         self._resuming = True
         try:
-            while self._queue and not self.busy and self.state is not State.CLOSED:
+            while self._queue and not self.busy and self.state is not StreamState.CLOSED:
                 session, stanza = self.session, self._queue[0]
-                if session is not None and session.unsettled and not session.overlaps(stanza):
+                if (
+                    session is not None
+                    and session.pending_appends
+                    and not session.can_pipeline(stanza)
+                ):
                     return
                 self._handle(self._queue.popleft())
         finally:
@@ -245,24 +236,27 @@ class XmppStream:
 
     def _handle(self, element: Element) -> None:
         session = self.session
-        if session is not None and session.unsettled and not session.overlaps(element):
-            # It must not overtake a message that is on its way into an archive.
+        if session is not None and session.pending_appends and not session.can_pipeline(element):
+            # It must not overtake a message that is being appended to an archive.
             self._queue.append(element)
             return
         try:
-            work = session.receive(element) if session is not None else self._begin(element)
+            if session is not None:
+                work = self._services.router.receive(session, element)
+            else:
+                work = self._handle_unbound(element)
         except StanzaError as error:
             self._refuse(element, error)
         except StreamError as error:
             self.fail(error)
         except StoreError as error:
-            self._refuse(element, _unstored(error))
+            self._refuse(element, _store_failure(error))
         except Exception:
-            self._broken(element)
+            self._fail_internally(element)
         else:
             if work is not None:
                 self.busy = True
-                self._server.spawn(self._finish(element, work))
+                self._services.context.spawn(self._finish(element, work))
 
     async def _finish(self, element: Element, work: Coroutine[None, None, None]) -> None:
         try:
@@ -272,59 +266,60 @@ class XmppStream:
         except StreamError as error:
             self.fail(error)
         except StoreError as error:
-            self._refuse(element, _unstored(error))
+            self._refuse(element, _store_failure(error))
         except Exception:
-            self._broken(element)
+            self._fail_internally(element)
         self.busy = False
         self.resume()
 
     def _refuse(self, element: Element, error: StanzaError) -> None:
         if self.session is None and element.namespace == ns.SASL:
-            self._login_failed(Failure("temporary-auth-failure", error.text))
+            self._fail_login(SaslFailure("temporary-auth-failure", error.text))
         elif may_fail(element):
             if self.session is not None:
                 element = element.having({"from": self.session.jid.text})
             self.send(failure(element, error))
 
-    def _broken(self, element: Element) -> None:
+    def _fail_internally(self, element: Element) -> None:
         log.exception("stanza.failed", stanza=element.name)
         self._refuse(element, StanzaError("internal-server-error"))
 
-    # Before there is a session
+    # Before a resource is bound
 
-    def _begin(self, element: Element) -> Coroutine[None, None, None] | None:
+    def _handle_unbound(self, element: Element) -> Coroutine[None, None, None] | None:
         if element.namespace == ns.SASL:
-            return self._sasl(element)
+            return self._handle_sasl(element)
         if self.identity is None:
             raise StreamError("not-authorized", "Log in first.")
-        iq = self._server.stanza(element)
-        wanted = wanted_resource(iq)
-        if wanted is None:
+        check_stanza(element)
+        resource = requested_resource(element)
+        if resource is None:
             raise StreamError("not-authorized", "Bind a resource first.")
-        return self._bind(iq, wanted)
+        return self._bind(element, resource)
 
-    def _sasl(self, element: Element) -> Coroutine[None, None, None] | None:
-        if self.state is not State.CONNECTED:
+    def _handle_sasl(self, element: Element) -> Coroutine[None, None, None] | None:
+        if self.state is not StreamState.CONNECTED:
             raise StreamError("not-authorized", "You have logged in already.")
         match element.name:
             case "auth":
-                offered = self._server.mechanism(element.get("mechanism") or "")
-                if offered is None:
-                    self._login_failed(Failure("invalid-mechanism"))
+                login = self._services.login
+                mechanism = login.mechanism(element.get("mechanism") or "")
+                if mechanism is None:
+                    self._fail_login(SaslFailure("invalid-mechanism"))
                     return None
-                self._mechanism = offered(self._server.gate(self.domain))
+                self._mechanism = mechanism(login.backend(self.domain))
             case "response" if self._mechanism is not None:
                 pass
             case "abort":
-                self._login_failed(Failure("aborted"))
+                self._fail_login(SaslFailure("aborted"))
                 return None
             case _:
-                self._login_failed(Failure("malformed-request"))
+                self._fail_login(SaslFailure("malformed-request"))
                 return None
         try:
-            data = _decoded(element)
-        except Failure as refused:
-            self._login_failed(refused)
+            data = decode_data(element)
+        except SaslFailure as error:
+            self._fail_login(error)
             return None
         if data is None and element.name == "auth" and _client_first(self._mechanism):
             self.send(Element("challenge", ns.SASL))
@@ -336,64 +331,57 @@ class XmppStream:
         assert mechanism is not None
         try:
             step = await mechanism.step(data)
-        except Failure as refused:
-            self._login_failed(refused)
+        except SaslFailure as error:
+            self._fail_login(error)
             return
         if step.identity is None:
-            self.send(leaf("challenge", ns.SASL, _encoded(step.data)))
+            self.send(leaf("challenge", ns.SASL, encode_data(step.data)))
             return
         self.identity = step.identity
-        self.state = State.AUTHENTICATED
+        self.state = StreamState.AUTHENTICATED
         self._mechanism = None
-        self.send(leaf("success", ns.SASL, _encoded(step.data) if step.data else ""))
+        self.send(leaf("success", ns.SASL, encode_data(step.data) if step.data else ""))
 
-    def _login_failed(self, refused: Failure) -> None:
+    def _fail_login(self, error: SaslFailure) -> None:
         self._mechanism = None
-        self._logins += 1
-        said = described(refused.condition, ns.SASL, refused.text)
-        self.send(Element("failure", ns.SASL, {}, said))
-        if self._logins >= MAX_LOGINS:
+        self._failed_logins += 1
+        reason = described(error.condition, ns.SASL, error.text)
+        self.send(Element("failure", ns.SASL, {}, reason))
+        if self._failed_logins >= MAX_LOGINS:
             self.fail(StreamError("policy-violation", f"{MAX_LOGINS} logins have failed."))
 
-    async def _bind(self, iq: Element, wanted: str) -> None:
+    async def _bind(self, iq: Element, resource: str) -> None:
         assert self.identity is not None
-        session = await self._server.join(self, self.identity, wanted)
-        if self.state is State.CLOSED:
-            # The client left while its resource was bound.
-            self._server.leave(session)
+        binder = self._services.binder
+        session = await binder.bind(self, self.identity, self.domain, resource)
+        if self.state is StreamState.CLOSED:
+            # The client disconnected meanwhile.
+            binder.unbind(session)
             return
         self.session = session
-        self.state = State.BOUND
-        self.login_by = NEVER
+        self.state = StreamState.BOUND
+        self.login_deadline = NEVER
         self.send(result(iq.having({"from": None, "to": None}), bind_result(session.jid.text)))
 
     def __repr__(self) -> str:
-        who = self.session.jid.text if self.session is not None else self.domain
-        return f"<Stream {self.state.value} {who} {len(self._queue)} queued>"
+        name = self.session.jid.text if self.session is not None else self.domain
+        return f"<XmppStream {self.state.value} {name} {len(self._queue)} queued>"
 
 
-def _unstored(error: StoreError) -> StanzaError:
-    if isinstance(error, TooLarge):
+def _store_failure(error: StoreError) -> StanzaError:
+    if isinstance(error, ValueTooLarge):
         return StanzaError("resource-constraint", str(error), type="cancel")
     return StanzaError("internal-server-error", str(error), type="wait")
 
 
 def _client_first(mechanism: Mechanism | None) -> bool:
-    # A mechanism of an entry point may be older than this attribute.
+    # A mechanism of another package may be older than this attribute.
     return getattr(mechanism, "client_first", False)
 
 
-def _decoded(element: Element) -> bytes | None:
-    """The data of a SASL element: None without any, and b"" for `=`, data of no length (RFC 6120
-    §6.4.2)."""
-    text = element.text.strip()
-    if not text:
-        return None
-    try:
-        return b"" if text == "=" else base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Failure("incorrect-encoding") from None
-
-
-def _encoded(data: bytes | None) -> str:
-    return base64.b64encode(data).decode() if data else "="
+def open_stream(
+    services: StreamServices, domain: str, transport: StreamTransport
+) -> XmppStream | None:
+    """A new stream from a client to `domain`; None if this server does not serve the domain."""
+    domain = domain.lower().removesuffix(".")
+    return XmppStream(services, domain, transport) if domain in services.context.domains else None

@@ -1,17 +1,17 @@
-"""Message carbons (XEP-0280): whether a session gets copies. `Home` makes them."""
+"""Message carbons (XEP-0280): whether a session gets copies, which `LocalUser` sends."""
 
 from __future__ import annotations
 
-from pushhub.xmpp.model.extension import ACCOUNT, Extension, Query
 from pushhub.xmpp.model.namespaces import CARBONS
+from pushhub.xmpp.routing.extension import ACCOUNT, Extension, IqRequest
 
 
-def enable(query: Query) -> None:
-    query.session.carbons = True
+def enable(request: IqRequest) -> None:
+    request.session.carbons = True
 
 
-def disable(query: Query) -> None:
-    query.session.carbons = False
+def disable(request: IqRequest) -> None:
+    request.session.carbons = False
 
 
 EXTENSION = Extension(

@@ -1,25 +1,33 @@
-"""Service discovery (XEP-0030): what the server, its accounts and its nodes are and can do."""
+"""Service discovery (XEP-0030): identities and features of the server, its accounts and its
+nodes."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import TYPE_CHECKING
 
 from pushhub.xml import Element
-from pushhub.xmpp.model.extension import ACCOUNTS, DOMAIN, Extension, Query
+from pushhub.xmpp.context import pubsub_service
+from pushhub.xmpp.model.features import CAPS_NODE
 from pushhub.xmpp.model.namespaces import DISCO_INFO, DISCO_ITEMS
 from pushhub.xmpp.model.stanza import StanzaError, leaf
-from pushhub.xmpp.routing.messages import account_name
+from pushhub.xmpp.routing.extension import ACCOUNTS, DOMAIN, Extension, IqRequest
+from pushhub.xmpp.storage.locations import account_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from pushhub.xmpp.server import XmppServer
+    from pushhub.xmpp.storage.roster import Rosters
+
+# Converse.js asks for the items of a domain only if the domain is a server.
+IDENTITY = ("server", "im", "pushhub")
 
 
 def info(
     identities: Iterable[tuple[str, str, str]], features: Iterable[str], node: str | None = None
 ) -> Element:
-    """An answer about something: its identities (category, type, name) and features."""
+    """An info result: the identities (category, type, name) and features of an entity."""
     children = [
         leaf("identity", DISCO_INFO, category=category, type=kind, name=name)
         for category, kind, name in identities
@@ -29,79 +37,93 @@ def info(
 
 
 def items(listed: Iterable[dict[str, str]], node: str | None = None, *more: Element) -> Element:
-    """A list of things that belong to something."""
+    """An items result: the entities that belong to an entity."""
     children = [leaf("item", DISCO_ITEMS, **item) for item in listed]
     return Element("query", DISCO_ITEMS, {"node": node} if node else {}, (*children, *more))
 
 
-# Converse.js asks for the domain's items only of one that is a server.
-IDENTITY = ("server", "im", "pushhub")
+def domain_features(extensions: Iterable[Extension]) -> list[str]:
+    """The features of a domain, sorted."""
+    features = [feature for each in extensions for feature in each.domain_features]
+    return sorted({DISCO_INFO, DISCO_ITEMS, *features})
 
 
-def domain_features(server: XmppServer) -> list[str]:
-    """What a domain can do, sorted."""
-    of_all = [feature for each in server.extensions for feature in each.domain_features]
-    return sorted({DISCO_INFO, DISCO_ITEMS, *of_all})
+def caps_version(extensions: Iterable[Extension]) -> str:
+    """The verification string of entity capabilities (XEP-0115 §5.1): a hash of the server's
+    features, which clients need to query only once. It is SHA-1, the algorithm that all clients
+    know."""
+    category, kind, name = IDENTITY
+    text = f"{category}/{kind}//{name}<" + "".join(f"{f}<" for f in domain_features(extensions))
+    return base64.b64encode(hashlib.sha1(text.encode(), usedforsecurity=False).digest()).decode()
 
 
-def about_domain(query: Query) -> Element:
-    node, server = query.payload.get("node"), query.server
-    # The node of our caps (XEP-0115 §6.2) is the domain again.
-    if node and node != f"{server.caps_node}#{server.caps_version}":
+class Discovery:
+    """Responds for domains and accounts."""
+
+    def __init__(self, rosters: Rosters, extensions: Sequence[Extension]) -> None:
+        self._rosters = rosters
+        self._extensions = extensions
+
+    def domain_info(self, request: IqRequest) -> Element:
+        """The identity and features of the domain."""
+        node = request.payload.get("node")
+        # The node of the server's caps (XEP-0115 §6.2) is the domain, too.
+        if node and node != f"{CAPS_NODE}#{caps_version(self._extensions)}":
+            raise StanzaError("item-not-found")
+        return info([IDENTITY], domain_features(self._extensions), node)
+
+    async def account_info(self, request: IqRequest) -> Element:
+        """All features for the account itself; for its contacts only its existence."""
+        own, bare = request.session.jid.bare, request.account.bare
+        if request.payload.get("node"):
+            raise StanzaError("item-not-found")
+        if bare != own:
+            await self._check_visible(request)
+        features = [feature for each in self._extensions for feature in each.account_features]
+        return info(
+            [
+                ("account", "anonymous" if request.session.user.anonymous else "registered", ""),
+                ("pubsub", "pep", ""),
+            ],
+            sorted({DISCO_INFO, DISCO_ITEMS, *features}) if bare == own else (DISCO_INFO,),
+        )
+
+    async def _check_visible(self, request: IqRequest) -> None:
+        """Return if the account lets the sender see its presence (RFC 6121 §8.5.1).
+
+        Raises:
+            StanzaError: the account is unknown, or invisible to the sender.
+        """
+        assert request.to is not None
+        if await request.context.kv.event(account_key(request.to)) is not None:
+            roster = await self._rosters.get(request.to.bare)
+            if roster.get(request.session.jid.bare).of:
+                return
+        raise StanzaError("service-unavailable")
+
+    async def account_items(self, request: IqRequest) -> Element:
+        """An account has no items."""
+        if request.account.bare != request.session.jid.bare:
+            await self._check_visible(request)
+        return items([])
+
+
+def domain_items(request: IqRequest) -> Element:
+    """The PubSub service of the domain."""
+    if request.payload.get("node"):
         raise StanzaError("item-not-found")
-    return info([IDENTITY], domain_features(server), node)
+    assert request.to is not None
+    return items([{"jid": pubsub_service(request.to.domain), "name": "Channels"}])
 
 
-async def about_account(query: Query) -> Element:
-    """An account to itself; to others only that it is there, and only if they may know."""
-    server, own = query.server, query.session.jid.bare
-    bare = query.account.bare
-    if query.payload.get("node"):
-        raise StanzaError("item-not-found")
-    if bare != own:
-        await may_know(query)
-    features = [feature for each in server.extensions for feature in each.account_features]
-    return info(
-        [
-            ("account", "anonymous" if query.session.home.anonymous else "registered", ""),
-            ("pubsub", "pep", ""),
-        ],
-        sorted({DISCO_INFO, DISCO_ITEMS, *features}) if bare == own else (DISCO_INFO,),
+def extension(rosters: Rosters, extensions: Sequence[Extension]) -> Extension:
+    """The extension; `extensions` is complete when the first request arrives."""
+    discovery = Discovery(rosters, extensions)
+    return Extension(
+        {
+            (DOMAIN, "get", DISCO_INFO, "query"): discovery.domain_info,
+            (DOMAIN, "get", DISCO_ITEMS, "query"): domain_items,
+            (ACCOUNTS, "get", DISCO_INFO, "query"): discovery.account_info,
+            (ACCOUNTS, "get", DISCO_ITEMS, "query"): discovery.account_items,
+        }
     )
-
-
-async def may_know(query: Query) -> None:
-    """Return if the asked account lets the asking one see its presence (RFC 6121 §8.5.1).
-
-    Raises:
-        StanzaError: it does not, or is not there.
-    """
-    assert query.to is not None
-    if await query.server.registers.event(account_name(query.to)) is not None:
-        roster = await query.server.rosters.get(query.to.bare)
-        if roster.get(query.session.jid.bare).of:
-            return
-    raise StanzaError("service-unavailable")
-
-
-def of_domain(query: Query) -> Element:
-    if query.payload.get("node"):
-        raise StanzaError("item-not-found")
-    assert query.to is not None
-    return items([{"jid": f"pubsub.{query.to.domain}", "name": "Channels"}])
-
-
-async def of_account(query: Query) -> Element:
-    if query.account.bare != query.session.jid.bare:
-        await may_know(query)
-    return items([])
-
-
-EXTENSION = Extension(
-    {
-        (DOMAIN, "get", DISCO_INFO, "query"): about_domain,
-        (DOMAIN, "get", DISCO_ITEMS, "query"): of_domain,
-        (ACCOUNTS, "get", DISCO_INFO, "query"): about_account,
-        (ACCOUNTS, "get", DISCO_ITEMS, "query"): of_account,
-    }
-)

@@ -15,7 +15,7 @@ FORM_TYPE = "FORM_TYPE"
 
 
 def fields_of(form: Element | None) -> dict[str, list[str]]:
-    """A submitted form's values by field; of a field that comes twice, the last counts."""
+    """A submitted form's values by field; the last of two fields with the same name counts."""
     if form is None:
         return {}
     return {
@@ -27,7 +27,7 @@ def fields_of(form: Element | None) -> dict[str, list[str]]:
 def field(
     var: str, kind: str, *values: str, label: str = "", options: Iterable[str] = ()
 ) -> Element:
-    """A field of a form that is to be filled in, or of one that says how things are."""
+    """A field of a form to be filled in, or of a result."""
     attributes = {"var": var, "type": kind}
     if label:
         attributes["label"] = label
@@ -37,5 +37,5 @@ def field(
 
 
 def form(kind: str, form_type: str, *fields: Element) -> Element:
-    """A form: `form` to be filled in, `submit`, or `result`."""
+    """A form of a type: `form` to be filled in, `submit`, or `result`."""
     return Element("x", DATA, {"type": kind}, (field(FORM_TYPE, "hidden", form_type), *fields))

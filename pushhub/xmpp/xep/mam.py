@@ -1,4 +1,4 @@
-"""The message archive (XEP-0313): a read of the account's archive channel, page by page."""
+"""The message archive (XEP-0313): reads of the account's archive channel, page by page."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pushhub.log.event import rfc3339
 from pushhub.log.read import Gap, Page
 from pushhub.xml import Element, quote
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.model.extension import ACCOUNT, Extension, IqTarget, Query
 from pushhub.xmpp.model.jid import JidError, parse_jid
 from pushhub.xmpp.model.stanza import StanzaError
-from pushhub.xmpp.storage.archive import archive_name, kept
+from pushhub.xmpp.routing.extension import ACCOUNT, Extension, IqRequest, IqTarget
+from pushhub.xmpp.storage.archive import archive_channel, archived_message
 from pushhub.xmpp.storage.stamps import Stamps
 from pushhub.xmpp.xep import form
-from pushhub.xmpp.xep.rsm import page_set, wanted_page
+from pushhub.xmpp.xep.rsm import page_set, requested_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.store.base import Store
     from pushhub.xmpp.model.jid import Jid
-    from pushhub.xmpp.xep.rsm import Wanted
+    from pushhub.xmpp.xep.rsm import PageRequest
 
     Stamped = tuple[Event, int]  # a message and its stamp
 
-# What one read of the store brings while looking for messages that match.
+# The events of one read of the store in a search.
 WINDOW = 100
 
 FIELDS = ("with", "start", "end", "before-id", "after-id", "ids")
@@ -44,8 +44,8 @@ class ArchiveSpan:
 
 
 @dataclass(slots=True)
-class Filter:
-    """What a client looks for."""
+class ArchiveFilter:
+    """The messages that a client searches for."""
 
     peer: Jid | None = None
     start: int | None = None
@@ -55,11 +55,11 @@ class Filter:
     ids: list[str] = field(default_factory=list)
 
     def matches(self, event: Event) -> bool:
-        """Whether a message is with whom it shall be."""
+        """Whether a message is with the requested peer."""
         peer = self.peer
         if peer is None:
             return True
-        message = kept(event)
+        message = archived_message(event)
         if message.peer != peer.bare:
             return False
         if not peer.resource:
@@ -72,11 +72,11 @@ class Archive:
 
     def __init__(self, store: Store, bare: str) -> None:
         self._store = store
-        self._name = archive_name(bare)
+        self._name = archive_channel(bare)
         self.stamps = Stamps(store, self._name)
 
     async def span(self) -> ArchiveSpan:
-        """What is kept."""
+        """The stored part of the archive."""
         latest = await self._store.read(self._name, Start.LAST, 1)
         first = await self._store.read(self._name, Start.EARLIEST, 1)
         assert isinstance(latest, Page)
@@ -85,14 +85,14 @@ class Archive:
         return ArchiveSpan(low, latest.cursor.offset)
 
     async def read(self, after: int, count: int) -> tuple[Event, ...]:
-        """At most so many messages after an offset."""
+        """At most `count` messages after an offset."""
         read = await self._store.read(self._name, Cursor(self._store.epoch, after), count)
         if isinstance(read, Gap):
             return ()
         return read.events
 
-    async def one(self, id: str) -> Event:
-        """The message of an id.
+    async def get(self, id: str) -> Event:
+        """The message with an id.
 
         Raises:
             StanzaError: item-not-found (XEP-0313 §4.3.1, §4.4).
@@ -108,12 +108,12 @@ class Archive:
 
     async def first_since(self, span: ArchiveSpan, time: int) -> int:
         """The offset before the first message whose stamp is not before `time`, in milliseconds.
-        Stamps grow with offsets, so halves are looked at."""
+        Stamps grow with offsets, so this is a binary search."""
         low, high = span.low, span.high
         while low < high:
             middle = (low + high) // 2
             events = await self.read(middle, 1)
-            # A stamp is never before the event's own time, which needs no more reading.
+            # A stamp is never before the event's own time, which needs no further read.
             if events and events[0].time < time and await self.stamps.of(events[0]) < time:
                 low = middle + 1
             else:
@@ -147,53 +147,53 @@ class Archive:
             high = low
 
 
-async def search(query: Query) -> Element:
-    """Send a page of messages, then say what it was (XEP-0313 §4)."""
-    bare, page = query.session.jid.bare, wanted_page(query.payload)
-    wanted = _filter(query.payload)
-    archive = Archive(query.server.hub.store, bare)
-    if wanted.ids:
-        named = [await archive.one(id) for id in wanted.ids]
+async def search(request: IqRequest) -> Element:
+    """Send a page of messages, then its description (XEP-0313 §4)."""
+    bare, page = request.session.jid.bare, requested_page(request.payload)
+    filter = _filter(request.payload)
+    archive = Archive(request.context.hub.store, bare)
+    if filter.ids:
+        named = [await archive.get(id) for id in filter.ids]
         events = [(event, await archive.stamps.of(event)) for event in named]
         complete, count = True, len(events)
     else:
-        span = await _narrowed(archive, wanted, page)
-        events, complete = await _page(archive, span, wanted, page)
+        span = await _narrow(archive, filter, page)
+        events, complete = await _page(archive, span, filter, page)
         count = None
-        if wanted.peer is None and page.after is None and not page.before:
+        if filter.peer is None and page.after is None and not page.before:
             count = max(0, span.high - span.low)
-    id = query.payload.get("queryid")
+    id = request.payload.get("queryid")
     for event, stamp in events:
-        query.session.write(_result(query, id, event, stamp))
+        request.session.write(_result(request, id, event, stamp))
     first, last = (events[0][0].id, events[-1][0].id) if events else (None, None)
     attributes = {"complete": "true"} if complete else {}
     return Element("fin", ns.MAM, attributes, (page_set(first, last, count),))
 
 
-async def _narrowed(archive: Archive, wanted: Filter, page: Wanted) -> ArchiveSpan:
+async def _narrow(archive: Archive, filter: ArchiveFilter, page: PageRequest) -> ArchiveSpan:
     span = await archive.span()
-    if wanted.start is not None:
-        span.low = await archive.first_since(span, wanted.start)
-    if wanted.end is not None:
-        span.high = await archive.first_since(span, wanted.end + 1)
-    for after in (wanted.after, page.after):
+    if filter.start is not None:
+        span.low = await archive.first_since(span, filter.start)
+    if filter.end is not None:
+        span.high = await archive.first_since(span, filter.end + 1)
+    for after in (filter.after, page.after):
         if after:
-            span.low = max(span.low, (await archive.one(after)).offset)
-    for before in (wanted.before, page.before):
+            span.low = max(span.low, (await archive.get(after)).offset)
+    for before in (filter.before, page.before):
         if before:
-            span.high = min(span.high, (await archive.one(before)).offset - 1)
+            span.high = min(span.high, (await archive.get(before)).offset - 1)
     return span
 
 
 async def _page(
-    archive: Archive, span: ArchiveSpan, wanted: Filter, page: Wanted
+    archive: Archive, span: ArchiveSpan, filter: ArchiveFilter, page: PageRequest
 ) -> tuple[list[Stamped], bool]:
     """The messages of a page, oldest first, and whether there are no more beyond it."""
     backward = page.before is not None
     found: list[Stamped] = []
     complete = True
     async for event, stamp in archive.backward(span) if backward else archive.forward(span):
-        if wanted.matches(event):
+        if filter.matches(event):
             if len(found) == page.most:
                 complete = False
                 break
@@ -203,8 +203,8 @@ async def _page(
     return found, complete
 
 
-def _result(query: Query, id: str | None, event: Event, stamp: int) -> bytes:
-    session = query.session
+def _result(request: IqRequest, id: str | None, event: Event, stamp: int) -> bytes:
+    session = request.session
     asked = f" queryid='{quote(id)}'" if id else ""
     head = (
         f"<message xmlns='{ns.CLIENT}' from='{quote(session.jid.bare)}'"
@@ -215,39 +215,40 @@ def _result(query: Query, id: str | None, event: Event, stamp: int) -> bytes:
     return head.encode() + event.data + b"</forwarded></result></message>"
 
 
-def _filter(payload: Element) -> Filter:
-    """What a query looks for.
+def _filter(payload: Element) -> ArchiveFilter:
+    """The filter in a query.
 
     Raises:
-        StanzaError: an unknown field, or a value that cannot be read.
+        StanzaError: a field is unknown, or a value invalid.
     """
     values = form.fields_of(payload.find("x", ns.DATA))
-    wanted = Filter()
+    filter = ArchiveFilter()
     for name, given in values.items():
         if name == form.FORM_TYPE:
             continue
         if name not in FIELDS:
-            # XEP-0313 §4.1.5: not to be ignored, since it would change what is found.
+            # XEP-0313 §4.1.5: an unknown field must not be ignored, since it would change the
+            # result.
             raise StanzaError("feature-not-implemented", f"There is no field {name[:50]!r}.")
         if name == "ids":
-            wanted.ids = given[:WINDOW]
+            filter.ids = given[:WINDOW]
             continue
         value = given[0] if given else ""
         match name:
             case "with":
                 try:
-                    wanted.peer = parse_jid(value)
+                    filter.peer = parse_jid(value)
                 except JidError as error:
                     raise StanzaError("jid-malformed", str(error)) from None
             case "start":
-                wanted.start = _time(value)
+                filter.start = _time(value)
             case "end":
-                wanted.end = _time(value)
+                filter.end = _time(value)
             case "after-id":
-                wanted.after = value
+                filter.after = value
             case "before-id":
-                wanted.before = value
-    return wanted
+                filter.before = value
+    return filter
 
 
 def _time(text: str) -> int:
@@ -259,8 +260,8 @@ def _time(text: str) -> int:
     return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
 
 
-def fields(query: Query) -> Element:
-    """What can be looked for (XEP-0313 §4.1.6)."""
+def fields(request: IqRequest) -> Element:
+    """The supported filter fields (XEP-0313 §4.1.6)."""
     listed = [
         form.field("with", "jid-single"),
         *(form.field(name, "text-single") for name in ("start", "end", "before-id", "after-id")),
@@ -269,9 +270,9 @@ def fields(query: Query) -> Element:
     return Element("query", ns.MAM, {}, (form.form("form", ns.MAM, *listed),))
 
 
-async def metadata(query: Query) -> Element:
-    """When and with what the archive begins and ends (XEP-0313 §5)."""
-    archive = Archive(query.server.hub.store, query.session.jid.bare)
+async def metadata(request: IqRequest) -> Element:
+    """The first and last message of the archive (XEP-0313 §5)."""
+    archive = Archive(request.context.hub.store, request.session.jid.bare)
     span = await archive.span()
     ends = []
     for name, at in (("start", span.low), ("end", span.high - 1)):
@@ -283,8 +284,8 @@ async def metadata(query: Query) -> Element:
     return Element("metadata", ns.MAM, {}, tuple(ends))
 
 
-def others(query: Query) -> None:
-    """Nobody reads somebody else's archive (XEP-0313 §9.1)."""
+def refuse_other(request: IqRequest) -> None:
+    """Refuse a query for another account's archive (XEP-0313 §9.1)."""
     raise StanzaError("forbidden", "This archive is somebody else's.")
 
 
@@ -293,7 +294,7 @@ EXTENSION = Extension(
         (ACCOUNT, "set", ns.MAM, "query"): search,
         (ACCOUNT, "get", ns.MAM, "query"): fields,
         (ACCOUNT, "get", ns.MAM, "metadata"): metadata,
-        ((IqTarget.OTHER,), "set", ns.MAM, "query"): others,
+        ((IqTarget.OTHER,), "set", ns.MAM, "query"): refuse_other,
     },
     domain_features=(ns.MAM,),
     account_features=(ns.MAM, ns.MAM_EXTENDED, ns.STANZA_ID),

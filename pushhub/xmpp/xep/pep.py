@@ -1,5 +1,5 @@
-"""Personal eventing (XEP-0163), as far as clients ask for it at their start: what an account keeps
-for itself, such as bookmarks. Nobody is notified, and nobody else reads it.
+"""Personal eventing (XEP-0163), as far as clients need it at their start: an account's own data,
+such as bookmarks. There are no notifications, and other accounts cannot read it.
 """
 
 from __future__ import annotations
@@ -7,48 +7,48 @@ from __future__ import annotations
 from typing import Any
 
 from pushhub.xml import Element, parse
-from pushhub.xmpp.model.extension import ACCOUNT, Extension, Query
 from pushhub.xmpp.model.namespaces import DATA, PUBSUB
 from pushhub.xmpp.model.stanza import StanzaError
-from pushhub.xmpp.storage.key_value import register_name
+from pushhub.xmpp.routing.extension import ACCOUNT, Extension, IqRequest
+from pushhub.xmpp.storage.key_value import internal_name
 from pushhub.xmpp.xep import form
 
-# Bookmarks are one item each; nobody is in so many rooms.
+# Each bookmark is one item; no user is in so many rooms.
 MAX_ITEMS = 200
 
 
-async def read(query: Query) -> Element:
+async def read(request: IqRequest) -> Element:
     """The items of a node (XEP-0060 §6.5)."""
-    asked = query.payload.find("items")
-    if asked is None:
+    items_element = request.payload.find("items")
+    if items_element is None:
         raise StanzaError("feature-not-implemented")
-    node = asked.get("node") or ""
-    kept = (await query.server.registers.json(_register(query)) or {}).get(node)
-    if not kept:
-        # Converse.js asks for nodes that nobody made.
+    node = items_element.get("node") or ""
+    stored = (await request.context.kv.json(_key(request)) or {}).get(node)
+    if not stored:
+        # Converse.js asks for nodes that no client has created.
         raise StanzaError("item-not-found", "There is no such node.")
-    wanted = [item.get("id") for item in asked.every("item")]
+    requested = [item.get("id") for item in items_element.every("item")]
     items = [
         Element("item", PUBSUB, {"id": id}, (parse(xml.encode()),) if xml else ())
-        for id, xml in kept.items()
-        if not wanted or id in wanted
+        for id, xml in stored.items()
+        if not requested or id in requested
     ]
     return Element("pubsub", PUBSUB, {}, (Element("items", PUBSUB, {"node": node}, tuple(items)),))
 
 
-async def write(query: Query) -> Element | None:
+async def write(request: IqRequest) -> Element | None:
     """Publish or retract an item (XEP-0060 §7.1, §7.2)."""
-    if query.session.home.anonymous:
+    if request.session.user.anonymous:
         raise StanzaError("not-allowed", "A temporary account keeps nothing.")
-    publish, retract = query.payload.find("publish"), query.payload.find("retract")
+    publish, retract = request.payload.find("publish"), request.payload.find("retract")
     action = publish or retract
     if action is None:
         raise StanzaError("feature-not-implemented")
     node, given = action.get("node") or "", list(action.every("item"))
     if not node or len(given) != 1 or len(given[0].elements) > 1:
         raise StanzaError("bad-request", "One item is published, with one element, to a node.")
-    id = given[0].get("id") or query.server.draw_id()
-    most = _most_items(query.payload)
+    id = given[0].get("id") or request.context.new_id()
+    most = _most_items(request.payload)
     payload = "".join(element.xml() for element in given[0].elements)
 
     def make(old: Any) -> Any:
@@ -61,7 +61,7 @@ async def write(query: Query) -> Element | None:
             raise StanzaError("resource-constraint", f"A node keeps at most {MAX_ITEMS} items.")
         return {**nodes, node: items}
 
-    await query.server.registers.change_json(_register(query), make)
+    await request.context.kv.update_json(_key(request), make)
     if publish is None:
         return None
     item = Element("item", PUBSUB, {"id": id})
@@ -69,11 +69,11 @@ async def write(query: Query) -> Element | None:
 
 
 def _most_items(payload: Element) -> int:
-    """How many items a publisher wants the node to keep (XEP-0060 §7.1.5); one more than there can
-    be for as many as possible.
+    """How many items a publisher wants the node to keep (XEP-0060 §7.1.5); for "max" one more than
+    a node can have.
 
     Raises:
-        StanzaError: it is not possible.
+        StanzaError: the number is invalid.
     """
     options = payload.find("publish-options")
     fields = form.fields_of(options.find("x", DATA)) if options is not None else {}
@@ -85,8 +85,8 @@ def _most_items(payload: Element) -> int:
     return min(int(text), MAX_ITEMS + 1)
 
 
-def _register(query: Query) -> str:
-    return register_name("pep", query.session.jid.bare)
+def _key(request: IqRequest) -> str:
+    return internal_name("pep", request.session.jid.bare)
 
 
 EXTENSION = Extension(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pushhub.xmpp.model.extension import Extension, IqTarget, Query
 from pushhub.xmpp.model.namespaces import PING
+from pushhub.xmpp.routing.extension import Extension, IqRequest, IqTarget
 
 
-def answer(query: Query) -> None:
-    """There is nothing in a pong."""
+def answer(request: IqRequest) -> None:
+    """A pong is an empty result."""
 
 
 EXTENSION = Extension(

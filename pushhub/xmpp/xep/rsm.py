@@ -13,30 +13,30 @@ MAX_PAGE = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which page. `before` is None if it is not asked for, "" for the last page."""
+class PageRequest:
+    """The requested page. `before` is None without that element, "" for the last page."""
 
     most: int = DEFAULT_PAGE
     after: str | None = None
     before: str | None = None
 
 
-def wanted_page(payload: Element) -> Wanted:
-    """Which page an iq asks for.
+def requested_page(payload: Element) -> PageRequest:
+    """The page that an iq asks for.
 
     Raises:
-        StanzaError: what cannot be read, or is not supported.
+        StanzaError: a value is invalid, or not supported.
     """
     page = payload.find("set", RSM)
     if page is None:
-        return Wanted()
+        return PageRequest()
     if page.find("index") is not None:
         raise StanzaError("feature-not-implemented", "Pages are asked for by 'after' and 'before'.")
-    return Wanted(*(_most(page), _text(page, "after"), _text(page, "before")))
+    return PageRequest(*(_most(page), _text(page, "after"), _text(page, "before")))
 
 
 def page_set(first: str | None, last: str | None, count: int | None = None) -> Element:
-    """What a page is (XEP-0059 §2.1): its first and last ids, and how many there are in all."""
+    """The description of a page (XEP-0059 §2.1): its first and last ids, and the total count."""
     children = []
     if first is not None and last is not None:
         children += [leaf("first", RSM, first), leaf("last", RSM, last)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pushhub.log.event import rfc3339
 from pushhub.xml import Element
-from pushhub.xmpp.model.extension import SERVER, Extension, Query
 from pushhub.xmpp.model.namespaces import TIME
 from pushhub.xmpp.model.stanza import leaf
+from pushhub.xmpp.routing.extension import SERVER, Extension, IqRequest
 
 
-def answer(query: Query) -> Element:
-    now = rfc3339(int(query.server.hub.clock() * 1000))
+def answer(request: IqRequest) -> Element:
+    now = rfc3339(int(request.context.hub.clock() * 1000))
     return Element("time", TIME, {}, (leaf("tzo", TIME, "+00:00"), leaf("utc", TIME, now)))
 
 

@@ -1,30 +1,30 @@
-"""vCards (XEP-0054): what people tell of themselves, to everybody of this server."""
+"""vCards (XEP-0054): profiles of accounts, visible to all accounts of this server."""
 
 from __future__ import annotations
 
 from pushhub.xml import Element, parse
-from pushhub.xmpp.model.extension import ACCOUNT, ACCOUNTS, Extension, Query
 from pushhub.xmpp.model.namespaces import VCARD
 from pushhub.xmpp.model.stanza import StanzaError
-from pushhub.xmpp.storage.key_value import register_name
+from pushhub.xmpp.routing.extension import ACCOUNT, ACCOUNTS, Extension, IqRequest
+from pushhub.xmpp.storage.key_value import internal_name
 
 
-async def read(query: Query) -> Element:
-    bare = query.account.bare
-    card = await query.server.registers.value(register_name("vcard", bare))
+async def read(request: IqRequest) -> Element:
+    bare = request.account.bare
+    card = await request.context.kv.value(internal_name("vcard", bare))
     if card is not None:
         return parse(card)
-    if bare == query.session.jid.bare:
+    if bare == request.session.jid.bare:
         return Element("vCard", VCARD)
-    # XEP-0054 §3.2; of who does not exist, or has blocked who asks, it is the same.
+    # XEP-0054 §3.2: the same error as for an unknown account, or one that has blocked the sender.
     raise StanzaError("service-unavailable")
 
 
-async def write(query: Query) -> None:
-    if query.session.home.anonymous:
+async def write(request: IqRequest) -> None:
+    if request.session.user.anonymous:
         raise StanzaError("not-allowed", "A temporary account keeps nothing.")
-    name = register_name("vcard", query.session.jid.bare)
-    await query.server.registers.set(name, query.payload.xml().encode())
+    name = internal_name("vcard", request.session.jid.bare)
+    await request.context.kv.set(name, request.payload.xml().encode())
 
 
 EXTENSION = Extension(

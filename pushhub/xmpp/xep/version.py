@@ -1,15 +1,15 @@
-"""Software version (XEP-0092). The operating system is nobody's business."""
+"""Software version (XEP-0092), without the operating system: privacy."""
 
 from __future__ import annotations
 
 from pushhub import __version__
 from pushhub.xml import Element
-from pushhub.xmpp.model.extension import SERVER, Extension, Query
 from pushhub.xmpp.model.namespaces import VERSION
 from pushhub.xmpp.model.stanza import leaf
+from pushhub.xmpp.routing.extension import SERVER, Extension, IqRequest
 
 
-def answer(query: Query) -> Element:
+def answer(request: IqRequest) -> Element:
     name, version = leaf("name", VERSION, "pushhub"), leaf("version", VERSION, __version__)
     return Element("query", VERSION, {}, (name, version))
 

@@ -1,22 +1,23 @@
-"""What the PubSub service is, which channels there are, and what one is (XEP-0060 §5)."""
+"""Discovery of the PubSub service, its channels and their items (XEP-0060 §5)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pushhub.log.grant import Action
+from pushhub.xmpp.context import pubsub_service
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.xep import disco, form
-from pushhub.xmpp.xep.pubsub.created import created
-from pushhub.xmpp.xep.pubsub.items import kept, most_items
-from pushhub.xmpp.xep.pubsub.rights import checked, may, record_of, require
-from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, wanted_page
+from pushhub.xmpp.xep.pubsub.items import most_items, stored_items
+from pushhub.xmpp.xep.pubsub.node_index import created_nodes
+from pushhub.xmpp.xep.pubsub.rights import checked_name, is_allowed, node_record, require
+from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, requested_page
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from pushhub.xmpp.model.extension import Query
+    from pushhub.xmpp.routing.extension import IqRequest
 
-# XEP-0060 §16, feature table: those that are kept.
+# The supported ones of XEP-0060 §16, feature table.
 FEATURES = (
     "access-open",
     "access-whitelist",
@@ -45,9 +46,9 @@ FEATURES = (
 )
 
 
-async def about(query: Query) -> Element:
-    """The service, or one channel."""
-    node = query.payload.get("node")
+async def about(request: IqRequest) -> Element:
+    """The features of the service, or of one channel."""
+    node = request.payload.get("node")
     features = (
         ns.DISCO_INFO,
         ns.DISCO_ITEMS,
@@ -59,8 +60,8 @@ async def about(query: Query) -> Element:
     )
     if not node:
         return disco.info([("pubsub", "service", "Channels")], sorted(features))
-    record = await require(query, Action.READ, checked(node))
-    told = disco.info(
+    record = await require(request, Action.READ, checked_name(node))
+    result = disco.info(
         [("pubsub", "leaf", record.get("title", ""))],
         sorted((ns.PUBSUB, ns.DISCO_ITEMS)),
         node,
@@ -69,20 +70,20 @@ async def about(query: Query) -> Element:
         form.field("pubsub#title", "text-single", record.get("title", "")),
         form.field("pubsub#description", "text-single", record.get("description", "")),
     ]
-    return told.holding(*told.children, form.form("result", ns.PUBSUB_META, *fields))
+    return result.holding(*result.children, form.form("result", ns.PUBSUB_META, *fields))
 
 
-async def _readable(query: Query, after: str, most: int) -> list[str]:
-    """The next names after one of channels that the sender may read: those that have events, and
-    nodes that were created and are empty. The order is that of the names' UTF-8, as in the store.
+async def _readable(request: IqRequest, after: str, most: int) -> list[str]:
+    """The next channels after a name that the sender may read: channels with events, and created
+    nodes without events. The order is that of the names' UTF-8, as in the store.
     """
-    server = query.server
-    nodes = await created(server.registers)
+    context = request.context
+    nodes = await created_nodes(context.kv)
     listed: list[str] = []
     done = False
     while not done and len(listed) < most:
-        # Filtered here: the store knows no grants.
-        some = [info.channel for info in await server.hub.store.channels("", after, MAX_PAGE)]
+        # The store knows no grants, so its names are filtered here.
+        some = [info.channel for info in await context.hub.store.channels("", after, MAX_PAGE)]
         done = len(some) < MAX_PAGE
         start, end = after.encode(), None if done else some[-1].encode()
         empty = {
@@ -91,22 +92,22 @@ async def _readable(query: Query, after: str, most: int) -> list[str]:
             if start < node.encode() and (end is None or node.encode() <= end)
         }
         for name in sorted(empty.union(some), key=str.encode):
-            record = await record_of(server, name) if name in nodes else {}
-            if may(server, query.session, Action.READ, name, record):
+            record = await node_record(context, name) if name in nodes else {}
+            if is_allowed(context, request.session, Action.READ, name, record):
                 listed.append(name)
         after = some[-1] if some else after
     return listed[:most]
 
 
-async def items(query: Query) -> Element:
+async def items(request: IqRequest) -> Element:
     """The channels that the sender may read, or the items of one."""
-    server, node = query.server, query.payload.get("node")
-    service = server.service_of(query.session.jid.domain)
+    context, node = request.context, request.payload.get("node")
+    service = pubsub_service(request.session.jid.domain)
     if node:
-        record = await require(query, Action.READ, checked(node))
-        found = await kept(server, node, min(MAX_PAGE, most_items(record)))
+        record = await require(request, Action.READ, checked_name(node))
+        found = await stored_items(context, node, min(MAX_PAGE, most_items(record)))
         return disco.items([{"jid": service, "name": event.id} for event in found], node)
-    page = wanted_page(query.payload)
-    listed = await _readable(query, page.after or "", page.most)
+    page = requested_page(request.payload)
+    listed = await _readable(request, page.after or "", page.most)
     ends = page_set(listed[0], listed[-1]) if listed else page_set(None, None)
     return disco.items([{"jid": service, "node": name} for name in listed], None, ends)

@@ -1,4 +1,4 @@
-"""The errors of PubSub: each has a condition of its own beside that of the stanza (XEP-0060)."""
+"""The errors of PubSub: each has a PubSub condition beside that of the stanza (XEP-0060)."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def error(condition: str, specific: str, text: str = "", feature: str = "") -> S
 
 
 def unsupported(feature: str) -> StanzaError:
-    """What this service does not do."""
+    """The error for an unsupported feature."""
     return error("feature-not-implemented", "unsupported", "", feature)

@@ -16,54 +16,54 @@ from pushhub.xml import Element, parse
 from pushhub.xmpp.model.namespaces import JSON, PUBSUB
 from pushhub.xmpp.model.stanza import StanzaError, leaf
 from pushhub.xmpp.xep.pubsub.errors import error, unsupported
-from pushhub.xmpp.xep.pubsub.notice import JSON_TYPE, RETRACT, XML_TYPE, item, retracted
-from pushhub.xmpp.xep.pubsub.rights import named, require
-from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, wanted_page
+from pushhub.xmpp.xep.pubsub.notifications import JSON_TYPE, RETRACT, XML_TYPE, item, retracted
+from pushhub.xmpp.xep.pubsub.rights import requested_node, require
+from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, requested_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pushhub.log.event import Event
-    from pushhub.xmpp.model.extension import Query
-    from pushhub.xmpp.server import XmppServer
+    from pushhub.xmpp.context import Context
+    from pushhub.xmpp.routing.extension import IqRequest
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
-# How far back an item is looked for by its id.
-MAX_LOOKED_THROUGH = 1000
+# How many events a search for an item's id reads.
+MAX_SEARCHED = 1000
 
-# An answer is one stanza; what is larger is asked for in pages.
+# A result is one stanza; clients request larger ones in pages.
 MAX_ITEMS_BYTES = 200_000
 
 
-# XEP-0060 §16.4.2: as many items as the service keeps.
+# XEP-0060 §16.4.2: the value for as many items as the service keeps.
 MAX = "max"
 
 
-def items_of(max_items: str) -> int | None:
-    """The number that a `max_items` says; None if it says none."""
+def parse_max_items(max_items: str) -> int | None:
+    """The number in a `max_items`; None for an invalid one."""
     if max_items == MAX:
-        return MAX_LOOKED_THROUGH
+        return MAX_SEARCHED
     number = int(max_items) if _NUMBER.fullmatch(max_items) else 0
-    return number if 0 < number <= MAX_LOOKED_THROUGH else None
+    return number if 0 < number <= MAX_SEARCHED else None
 
 
 def most_items(record: Mapping[str, Any]) -> int:
-    """How many items a node has, by what its owners have said: the channel may keep more events,
-    which REST reads."""
-    return items_of(record.get("max_items", MAX)) or MAX_LOOKED_THROUGH
+    """How many items a node has, by its record: the channel may keep more events, which REST
+    reads."""
+    return parse_max_items(record.get("max_items", MAX)) or MAX_SEARCHED
 
 
-async def kept(server: XmppServer, node: str, most: int) -> list[Event]:
-    """The last items of a channel that were not retracted, oldest first."""
-    store = server.hub.store
+async def stored_items(context: Context, node: str, most: int) -> list[Event]:
+    """The last items of a channel without retracted ones, oldest first."""
+    store = context.hub.store
     last = await store.read(node, Start.LAST, 1)
     assert isinstance(last, Page)
     top = last.cursor.offset
     events: list[Event] = []
-    at = Cursor(last.cursor.epoch, max(0, top - MAX_LOOKED_THROUGH))
+    at = Cursor(last.cursor.epoch, max(0, top - MAX_SEARCHED))
     while True:
-        read = await store.read(node, at, MAX_LOOKED_THROUGH)
+        read = await store.read(node, at, MAX_SEARCHED)
         if not isinstance(read, Page):
             if read.oldest == at:
                 break
@@ -78,17 +78,17 @@ async def kept(server: XmppServer, node: str, most: int) -> list[Event]:
     return list(items.values())[-most:]
 
 
-async def read(query: Query) -> Element:
-    """The last items, or those that are named."""
-    node = named(query, "items")
-    record = await require(query, Action.READ, node)
-    asked = query.payload.find("items")
-    assert asked is not None
-    page = wanted_page(query.payload)
-    wanted = _most_wanted(asked, page.most)
-    found = await kept(query.server, node, most_items(record))
+async def read(request: IqRequest) -> Element:
+    """The last items, or those with the requested ids."""
+    node = requested_node(request, "items")
+    record = await require(request, Action.READ, node)
+    element = request.payload.find("items")
+    assert element is not None
+    page = requested_page(request.payload)
+    limit = _item_limit(element, page.most)
+    found = await stored_items(request.context, node, most_items(record))
     count = len(found)
-    ids = {each.get("id") for each in asked.every("item")}
+    ids = {each.get("id") for each in element.every("item")}
     if ids:
         found = [event for event in found if event.id in ids]
     elif page.before or page.after:
@@ -99,7 +99,7 @@ async def read(query: Query) -> Element:
         at = names.index(mark)
         found = found[:at][-page.most :] if page.before else found[at + 1 :][: page.most]
     else:
-        found = found[-wanted:] if wanted else []
+        found = found[-limit:] if limit else []
     size = 0
     elements: list[Element] = []
     for event in reversed(found):
@@ -108,19 +108,19 @@ async def read(query: Query) -> Element:
             break
         elements.append(parse(item(event, PUBSUB).encode()))
     elements.reverse()
-    inside = Element("items", PUBSUB, {"node": node}, tuple(elements))
+    content = Element("items", PUBSUB, {"node": node}, tuple(elements))
     ends = [element.get("id") for element in elements] or [None]
-    return Element("pubsub", PUBSUB, {}, (inside, page_set(ends[0], ends[-1], count)))
+    return Element("pubsub", PUBSUB, {}, (content, page_set(ends[0], ends[-1], count)))
 
 
-def _most_wanted(asked: Element, most: int) -> int:
-    """How many of the last items an answer has: what `max_items` asks for (XEP-0060 §6.5.7), else
-    the page. It has no more than a page; how many there are in all stands beside them.
+def _item_limit(element: Element, most: int) -> int:
+    """How many of the last items a result has: the requested `max_items` (XEP-0060 §6.5.7), else
+    the page's size, and no more than a page. The result also has the total count.
 
     Raises:
-        StanzaError: `max_items` is no number from 1 on.
+        StanzaError: `max_items` is no number from 1.
     """
-    text = asked.get("max_items")
+    text = element.get("max_items")
     if text is None or text == MAX:
         return most
     if not _NUMBER.fullmatch(text) or int(text) == 0:
@@ -128,46 +128,46 @@ def _most_wanted(asked: Element, most: int) -> int:
     return min(int(text), MAX_PAGE)
 
 
-async def publish(query: Query) -> Element:
-    """Append an item to the channel; the hub tells everybody, of REST and of XMPP."""
-    node = named(query, "publish")
-    await require(query, Action.PUBLISH, node)
-    if query.payload.find("publish-options") is not None:
-        raise unsupported("publish-options")  # Its preconditions would have no effect.
-    publishing = query.payload.find("publish")
+async def publish(request: IqRequest) -> Element:
+    """Append an item to the channel; the hub notifies all readers, of REST and of XMPP."""
+    node = requested_node(request, "publish")
+    await require(request, Action.PUBLISH, node)
+    if request.payload.find("publish-options") is not None:
+        raise unsupported("publish-options")  # They would have no effect.
+    publishing = request.payload.find("publish")
     assert publishing is not None
     items = list(publishing.every("item"))
     if len(items) != 1:
         raise error("bad-request", "item-required", "One item is published at a time.")
     draft = _draft(items[0])
-    # Without an id of its own, the item has the one that the store made for the event.
-    id = await _append(query, node, draft)
-    told = leaf("item", PUBSUB, id=id)
-    inside = Element("publish", PUBSUB, {"node": node}, (told,))
-    return Element("pubsub", PUBSUB, {}, (inside,))
+    # An item without an id gets the one that the store assigned to the event.
+    id = await _append(request, node, draft)
+    published = leaf("item", PUBSUB, id=id)
+    content = Element("publish", PUBSUB, {"node": node}, (published,))
+    return Element("pubsub", PUBSUB, {}, (content,))
 
 
-async def retract(query: Query) -> None:
-    """Take an item back, by an event that says so."""
-    node = named(query, "retract")
-    record = await require(query, Action.PUBLISH, node)
-    retracting = query.payload.find("retract")
+async def retract(request: IqRequest) -> None:
+    """Retract an item, by an event of that type."""
+    node = requested_node(request, "retract")
+    record = await require(request, Action.PUBLISH, node)
+    retracting = request.payload.find("retract")
     assert retracting is not None
     named_item = retracting.find("item")
     id = named_item.get("id") if named_item is not None else None
     if not id:
         raise error("bad-request", "item-required", "Name the item to be retracted.")
-    found = await kept(query.server, node, most_items(record))
+    found = await stored_items(request.context, node, most_items(record))
     if all(event.id != id for event in found):
         raise StanzaError("item-not-found", "There is no such item.")
-    await _append(query, node, Draft(orjson.dumps({RETRACT: id}), JSON_TYPE, RETRACT))
+    await _append(request, node, Draft(orjson.dumps({RETRACT: id}), JSON_TYPE, RETRACT))
 
 
 def _draft(element: Element) -> Draft:
     """An item as an event.
 
     Raises:
-        StanzaError: it can be none.
+        StanzaError: the item is invalid.
     """
     payloads = element.elements
     if len(payloads) != 1:
@@ -181,10 +181,10 @@ def _draft(element: Element) -> Draft:
         raise error("bad-request", "invalid-payload", str(wrong)) from None
 
 
-async def _append(query: Query, node: str, draft: Draft) -> str:
+async def _append(request: IqRequest, node: str, draft: Draft) -> str:
     """Append an event, and return its id."""
-    append = Append(node, draft, query.server.retention(node))
-    (outcome,) = await query.server.hub.recorded(append)
+    append = Append(node, draft, request.context.retention(node))
+    (outcome,) = await request.context.hub.recorded(append)
     if isinstance(outcome, StoreError):
         raise outcome
     assert isinstance(outcome, Appended), "there was no condition"

@@ -1,6 +1,6 @@
-"""What owners do with a node: create, configure and delete it, and say who may what (XEP-0060 §8).
+"""The requests of owners (XEP-0060 §8): create, configure and delete a node, set affiliations.
 
-A channel needs none of it. What is said of it lies in a register beside it.
+A channel needs none of this. The record of a node is a value beside its channel.
 """
 
 from __future__ import annotations
@@ -13,18 +13,25 @@ from pushhub.xmpp.model.jid import JidError, parse_jid
 from pushhub.xmpp.model.namespaces import DATA, PUBSUB, PUBSUB_CONFIG, PUBSUB_OWNER
 from pushhub.xmpp.model.stanza import StanzaError, leaf
 from pushhub.xmpp.xep import form
-from pushhub.xmpp.xep.pubsub.created import index
 from pushhub.xmpp.xep.pubsub.errors import error
-from pushhub.xmpp.xep.pubsub.items import MAX, MAX_LOOKED_THROUGH, items_of
-from pushhub.xmpp.xep.pubsub.rights import GIVES, checked, named, node_name, record_of, require
+from pushhub.xmpp.xep.pubsub.items import MAX, MAX_SEARCHED, parse_max_items
+from pushhub.xmpp.xep.pubsub.node_index import set_indexed
+from pushhub.xmpp.xep.pubsub.rights import (
+    AFFILIATION_ACTIONS,
+    checked_name,
+    node_key,
+    node_record,
+    requested_node,
+    require,
+)
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.model.extension import Query
+    from pushhub.xmpp.routing.extension import IqRequest
 
 MAX_TEXT = 1000
 MAX_AFFILIATIONS = 1000
 
-# Field → the name in the record, what it is without, and what it can be; None is any text.
+# Field → the name in the record, the default, and the possible values; None for any text.
 FIELDS: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
     "pubsub#title": ("title", "", None),
     "pubsub#description": ("description", "", None),
@@ -33,7 +40,7 @@ FIELDS: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
     "pubsub#max_items": ("max_items", MAX, None),
 }
 
-# What cannot be chosen: the field, and the values that say what is so. Another is refused.
+# Fields without a choice, and the values that state the fact. Other values are refused.
 YES, NO = ("1", "true"), ("0", "false")
 FIXED: dict[str, tuple[str, ...]] = {
     "pubsub#collection": ("",),
@@ -54,93 +61,93 @@ FIXED: dict[str, tuple[str, ...]] = {
 }
 
 
-async def create(query: Query) -> Element | None:
-    """Create a node, with or without a name; the sender is its owner."""
-    asked = query.payload.find("create")
-    assert asked is not None
-    node = asked.get("node") or ""
+async def create(request: IqRequest) -> Element | None:
+    """Create a node, with a given or a new name; the sender becomes its owner."""
+    element = request.payload.find("create")
+    assert element is not None
+    node = element.get("node") or ""
     instant = not node
-    node = checked(node or f"node:{query.server.draw_id()}")
-    await require(query, Action.MANAGE, node)
-    settings = _submitted(query.payload.find("configure"))
-    owner = query.session.jid.bare
+    node = checked_name(node or f"node:{request.context.new_id()}")
+    await require(request, Action.MANAGE, node)
+    settings = _submitted(request.payload.find("configure"))
+    owner = request.session.jid.bare
 
     def make(old: Any) -> Any:
         if old:
             raise StanzaError("conflict", "There is such a node.")
         return {**settings, "affiliations": {owner: "owner"}}
 
-    await index(query.server.registers, node, present=True)
-    await query.server.registers.change_json(node_name(node), make)
+    await set_indexed(request.context.kv, node, present=True)
+    await request.context.kv.update_json(node_key(node), make)
     if not instant:
         return None
     return Element("pubsub", PUBSUB, {}, (leaf("create", PUBSUB, node=node),))
 
 
-async def delete(query: Query) -> None:
-    """Delete a channel; its readers are told, of REST and of XMPP."""
-    node = named(query, "delete")
-    await require(query, Action.MANAGE, node)
-    server = query.server
-    known = await record_of(server, node)
-    existed = await server.hub.store.delete(node)
+async def delete(request: IqRequest) -> None:
+    """Delete a channel; its readers are notified, of REST and of XMPP."""
+    node = requested_node(request, "delete")
+    await require(request, Action.MANAGE, node)
+    context = request.context
+    known = await node_record(context, node)
+    existed = await context.hub.store.delete(node)
     if not (known or existed):
         raise StanzaError("item-not-found", "There is no such node.")
-    await server.registers.delete(node_name(node))
-    await index(server.registers, node, present=False)
+    await context.kv.delete(node_key(node))
+    await set_indexed(context.kv, node, present=False)
 
 
-async def configuration(query: Query) -> Element:
-    """How a node is configured, as a form."""
-    node = named(query, "configure")
-    record = await require(query, Action.MANAGE, node)
-    inside = Element("configure", PUBSUB_OWNER, {"node": node}, (_form(record),))
-    return Element("pubsub", PUBSUB_OWNER, {}, (inside,))
+async def configuration(request: IqRequest) -> Element:
+    """A node's configuration, as a form."""
+    node = requested_node(request, "configure")
+    record = await require(request, Action.MANAGE, node)
+    content = Element("configure", PUBSUB_OWNER, {"node": node}, (_form(record),))
+    return Element("pubsub", PUBSUB_OWNER, {}, (content,))
 
 
-def default(query: Query) -> Element:
-    """How a node is configured that nobody has configured."""
-    inside = Element("default", query.payload.namespace, {}, (_form({}),))
-    return Element("pubsub", query.payload.namespace, {}, (inside,))
+def default(request: IqRequest) -> Element:
+    """The default configuration."""
+    content = Element("default", request.payload.namespace, {}, (_form({}),))
+    return Element("pubsub", request.payload.namespace, {}, (content,))
 
 
-async def configure(query: Query) -> None:
+async def configure(request: IqRequest) -> None:
     """Configure a node."""
-    node = named(query, "configure")
-    await require(query, Action.MANAGE, node)
-    asked = query.payload.find("configure")
-    submitted = asked.find("x", DATA) if asked is not None else None
+    node = requested_node(request, "configure")
+    await require(request, Action.MANAGE, node)
+    element = request.payload.find("configure")
+    submitted = element.find("x", DATA) if element is not None else None
     if submitted is not None and submitted.get("type") == "cancel":
         return
-    settings = _submitted(asked)
-    await index(query.server.registers, node, present=True)
-    await query.server.registers.change_json(
-        node_name(node), lambda old: {"affiliations": {}, **(old or {}), **settings}
+    settings = _submitted(element)
+    await set_indexed(request.context.kv, node, present=True)
+    await request.context.kv.update_json(
+        node_key(node), lambda old: {"affiliations": {}, **(old or {}), **settings}
     )
 
 
-async def affiliations(query: Query) -> Element:
-    """Who may do what, as owners have said."""
-    node = named(query, "affiliations")
-    record = await require(query, Action.MANAGE, node)
+async def affiliations(request: IqRequest) -> Element:
+    """The affiliations of a node."""
+    node = requested_node(request, "affiliations")
+    record = await require(request, Action.MANAGE, node)
     listed = [
         leaf("affiliation", PUBSUB_OWNER, jid=jid, affiliation=affiliation)
         for jid, affiliation in record.get("affiliations", {}).items()
     ]
-    inside = Element("affiliations", PUBSUB_OWNER, {"node": node}, tuple(listed))
-    return Element("pubsub", PUBSUB_OWNER, {}, (inside,))
+    content = Element("affiliations", PUBSUB_OWNER, {"node": node}, tuple(listed))
+    return Element("pubsub", PUBSUB_OWNER, {}, (content,))
 
 
-async def affiliate(query: Query) -> None:
-    """Say who may do what."""
-    node = named(query, "affiliations")
-    await require(query, Action.MANAGE, node)
-    asked = query.payload.find("affiliations")
-    assert asked is not None
+async def affiliate(request: IqRequest) -> None:
+    """Change affiliations."""
+    node = requested_node(request, "affiliations")
+    await require(request, Action.MANAGE, node)
+    element = request.payload.find("affiliations")
+    assert element is not None
     changes: dict[str, str] = {}
-    for each in asked.every("affiliation"):
+    for each in element.every("affiliation"):
         affiliation = each.get("affiliation") or ""
-        if affiliation not in GIVES:
+        if affiliation not in AFFILIATION_ACTIONS:
             raise StanzaError("bad-request", "XEP-0060 §4.1 lists the affiliations.")
         try:
             changes[parse_jid(each.get("jid") or "").bare] = affiliation
@@ -157,37 +164,37 @@ async def affiliate(query: Query) -> None:
             raise StanzaError("not-acceptable", "A node keeps an owner.")
         return {**record, "affiliations": kept}
 
-    await query.server.registers.change_json(node_name(node), make)
+    await request.context.kv.update_json(node_key(node), make)
 
 
-async def own_affiliations(query: Query) -> Element:
+async def own_affiliations(request: IqRequest) -> Element:
     """The sender's own affiliation with a node (XEP-0060 §5.7)."""
-    asked = query.payload.find("affiliations")
-    node = asked.get("node") if asked is not None else None
+    element = request.payload.find("affiliations")
+    node = element.get("node") if element is not None else None
     listed = []
     if node:
-        record = await record_of(query.server, checked(node))
-        affiliation = record.get("affiliations", {}).get(query.session.jid.bare)
+        record = await node_record(request.context, checked_name(node))
+        affiliation = record.get("affiliations", {}).get(request.session.jid.bare)
         if affiliation:
             listed.append(leaf("affiliation", PUBSUB, node=node, affiliation=affiliation))
-    inside = Element("affiliations", PUBSUB, {"node": node} if node else {}, tuple(listed))
-    return Element("pubsub", PUBSUB, {}, (inside,))
+    content = Element("affiliations", PUBSUB, {"node": node} if node else {}, tuple(listed))
+    return Element("pubsub", PUBSUB, {}, (content,))
 
 
 def _form(record: dict[str, Any]) -> Element:
     fields = []
-    for var, (name, usual, options) in FIELDS.items():
+    for var, (name, default_value, options) in FIELDS.items():
         kind = "text-single" if options is None else "list-single"
-        fields.append(form.field(var, kind, record.get(name, usual), options=options or ()))
+        fields.append(form.field(var, kind, record.get(name, default_value), options=options or ()))
     return form.form("form", PUBSUB_CONFIG, *fields)
 
 
 def _submitted(configure: Element | None) -> dict[str, str]:
-    """What a form sets.
+    """The settings in a form.
 
     Raises:
-        StanzaError: a field has a value that it cannot have, or this service has no such field: a
-            setting without an effect is refused (XEP-0060 §8.2.5).
+        StanzaError: a field's value is invalid, or the field is unknown: a setting without an
+            effect is refused (XEP-0060 §8.2.5).
     """
     if configure is None:
         return {}
@@ -202,12 +209,12 @@ def _submitted(configure: Element | None) -> dict[str, str]:
             if values and values[0] not in FIXED[var]:
                 raise StanzaError("not-acceptable", f"{var} is always {FIXED[var][-1]!r} here.")
             continue
-        name, usual, options = known
-        value = values[0] if values else usual
+        name, default_value, options = known
+        value = values[0] if values else default_value
         if (options is not None and value not in options) or len(value) > MAX_TEXT:
             raise StanzaError("not-acceptable", f"{var} cannot be that.")
-        if name == "max_items" and items_of(value) is None:
-            text = f"{var} is {MAX!r}, or a number from 1 to {MAX_LOOKED_THROUGH}."
+        if name == "max_items" and parse_max_items(value) is None:
+            text = f"{var} is {MAX!r}, or a number from 1 to {MAX_SEARCHED}."
             raise StanzaError("not-acceptable", text)
         settings[name] = value
     return settings

@@ -1,7 +1,8 @@
 """Subscribing and unsubscribing (XEP-0060 §6.1, §6.2, §5.6).
 
-A bare address subscribes for good: whenever the account is there, it is told. A full address
-subscribes for as long as the session lasts, and so does everybody who is anonymous.
+The subscription of a bare address is permanent: the account is notified whenever it has a session.
+The subscription of a full address ends with its session, and so do all subscriptions of anonymous
+accounts.
 """
 
 from __future__ import annotations
@@ -18,97 +19,105 @@ from pushhub.xmpp.model.jid import JidError, parse_jid
 from pushhub.xmpp.model.namespaces import PUBSUB
 from pushhub.xmpp.model.stanza import StanzaError, leaf
 from pushhub.xmpp.xep.pubsub.errors import error
-from pushhub.xmpp.xep.pubsub.feeds import MAX_SUBSCRIPTIONS, subscriptions_name
-from pushhub.xmpp.xep.pubsub.notice import notification
-from pushhub.xmpp.xep.pubsub.rights import named, require
+from pushhub.xmpp.xep.pubsub.notifications import notification
+from pushhub.xmpp.xep.pubsub.rights import requested_node, require
+from pushhub.xmpp.xep.pubsub.subscribers import MAX_SUBSCRIPTIONS, subscriptions_key
 
 if TYPE_CHECKING:
-    from pushhub.xmpp.model.extension import Query
+    from pushhub.xmpp.routing.cluster import Cluster
+    from pushhub.xmpp.routing.extension import IqRequest
+    from pushhub.xmpp.xep.pubsub.subscribers import Subscribers
 
 
-async def subscribe(query: Query) -> Element:
-    """Tell an address of a channel's events, and now of the last one."""
-    node = named(query, "subscribe")
-    address = _subscriber(query, "subscribe")
-    record = await require(query, Action.READ, node)
-    server, session = query.server, query.session
-    bare, lasting = session.jid.bare, address == session.jid.bare and not session.home.anonymous
-    if len(server.feeds.channels(address)) >= MAX_SUBSCRIPTIONS:
-        raise error("policy-violation", "too-many-subscriptions")
-    if lasting:
-        await server.registers.change_json(
-            subscriptions_name(bare), lambda old: _with(old or [], node)
-        )
-    await server.feeds.follow(session.home, address, node)
-    if lasting:
-        await server.nodes.notify(bare, "subscribed", channel=node)
-    if record.get("last", "on_sub") != "never":
-        read = await server.hub.store.read(node, Start.LAST, 1)
-        if isinstance(read, Page) and read.events:
-            (event,) = read.events
-            # After the result, which tells the client what it is about.
-            tell = partial(server.feeds.tell, session.home, address)
-            asyncio.get_running_loop().call_soon(tell, notification(event), node, event)
-    told = leaf("subscription", PUBSUB, node=node, jid=address, subscription="subscribed")
-    return Element("pubsub", PUBSUB, {}, (told,))
+class NodeSubscriptions:
+    """Handles the subscription requests of clients."""
 
+    def __init__(self, cluster: Cluster, subscribers: Subscribers) -> None:
+        self._cluster = cluster
+        self._subscribers = subscribers
 
-async def unsubscribe(query: Query) -> None:
-    """Tell it no longer."""
-    node = named(query, "unsubscribe")
-    address = _subscriber(query, "unsubscribe")
-    server, session = query.server, query.session
-    bare = session.jid.bare
-    if address == bare and not session.home.anonymous:
-        was = False
+    async def subscribe(self, request: IqRequest) -> Element:
+        """Notify an address of a channel's events, first of the last one."""
+        node = requested_node(request, "subscribe")
+        address = _subscriber(request, "subscribe")
+        record = await require(request, Action.READ, node)
+        context, session, subscribers = request.context, request.session, self._subscribers
+        bare = session.jid.bare
+        is_permanent = address == bare and not session.user.anonymous
+        if len(subscribers.channels(address)) >= MAX_SUBSCRIPTIONS:
+            raise error("policy-violation", "too-many-subscriptions")
+        if is_permanent:
+            await context.kv.update_json(
+                subscriptions_key(bare), lambda old: _with(old or [], node)
+            )
+        await subscribers.subscribe(session.user, address, node)
+        if is_permanent:
+            await self._cluster.notify(bare, "subscribed", channel=node)
+        if record.get("last", "on_sub") != "never":
+            read = await context.hub.store.read(node, Start.LAST, 1)
+            if isinstance(read, Page) and read.events:
+                (event,) = read.events
+                # After the result, which tells the client the purpose of the notification.
+                notify = partial(subscribers.notify, session.user, address)
+                asyncio.get_running_loop().call_soon(notify, notification(event), event)
+        content = leaf("subscription", PUBSUB, node=node, jid=address, subscription="subscribed")
+        return Element("pubsub", PUBSUB, {}, (content,))
 
-        def make(old: Any) -> Any:
-            nonlocal was
-            was = node in (old or ())
-            return [other for other in old if other != node] if was else None
+    async def unsubscribe(self, request: IqRequest) -> None:
+        """End a subscription."""
+        node = requested_node(request, "unsubscribe")
+        address = _subscriber(request, "unsubscribe")
+        context, session = request.context, request.session
+        bare = session.jid.bare
+        if address == bare and not session.user.anonymous:
+            was_subscribed = False
 
-        await server.registers.change_json(subscriptions_name(bare), make)
-        await server.nodes.notify(bare, "unsubscribed", channel=node)
-    else:
-        was = server.feeds.unfollow(address, node)
-    if not was:
-        raise error("unexpected-request", "not-subscribed")
+            def make(old: Any) -> Any:
+                nonlocal was_subscribed
+                was_subscribed = node in (old or ())
+                return [other for other in old if other != node] if was_subscribed else None
 
+            await context.kv.update_json(subscriptions_key(bare), make)
+            await self._cluster.notify(bare, "unsubscribed", channel=node)
+        else:
+            was_subscribed = self._subscribers.unsubscribe(address, node)
+        if not was_subscribed:
+            raise error("unexpected-request", "not-subscribed")
 
-def listed(query: Query) -> Element:
-    """What the sender has subscribed to, in all or on one node."""
-    asked = query.payload.find("subscriptions")
-    only = asked.get("node") if asked is not None else None
-    jid, server = query.session.jid, query.server
-    children = []
-    for address in (jid.bare, jid.text):
-        children += [
-            leaf("subscription", PUBSUB, node=node, jid=address, subscription="subscribed")
-            for node in server.feeds.channels(address)
-            if only is None or node == only
-        ]
-    attributes = {"node": only} if only else {}
-    inside = Element("subscriptions", PUBSUB, attributes, tuple(children))
-    return Element("pubsub", PUBSUB, {}, (inside,))
+    def listed(self, request: IqRequest) -> Element:
+        """The sender's subscriptions, to all nodes or to one."""
+        element = request.payload.find("subscriptions")
+        only = element.get("node") if element is not None else None
+        jid = request.session.jid
+        children = []
+        for address in (jid.bare, jid.text):
+            children += [
+                leaf("subscription", PUBSUB, node=node, jid=address, subscription="subscribed")
+                for node in self._subscribers.channels(address)
+                if only is None or node == only
+            ]
+        attributes = {"node": only} if only else {}
+        content = Element("subscriptions", PUBSUB, attributes, tuple(children))
+        return Element("pubsub", PUBSUB, {}, (content,))
 
 
 def _with(old: list[str], node: str) -> list[str] | None:
     return None if node in old else [*old, node]
 
 
-def _subscriber(query: Query, name: str) -> str:
-    """The address that is to be told: the sender's own, bare or full.
+def _subscriber(request: IqRequest, name: str) -> str:
+    """The address of the subscription: the sender's own, bare or full.
 
     Raises:
-        StanzaError: it is another's (XEP-0060 §6.1.3.1).
+        StanzaError: the address is another account's (XEP-0060 §6.1.3.1).
     """
-    element = query.payload.find(name)
+    element = request.payload.find(name)
     assert element is not None
     try:
         jid = parse_jid(element.get("jid") or "")
     except JidError as wrong:
         raise StanzaError("jid-malformed", str(wrong)) from None
-    own = query.session.jid
+    own = request.session.jid
     if jid not in (own, own.with_resource("")):
         raise error("bad-request", "invalid-jid", "Everybody subscribes for themselves.")
     return jid.text

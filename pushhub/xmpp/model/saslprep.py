@@ -1,7 +1,7 @@
 """SASLprep (RFC 4013): how clients of RFC 5802 and RFC 4616 prepare a password.
 
-RFC 8265 replaced it by OpaqueString, in which pushhub keeps passwords. The two differ: SASLprep
-replaces compatibility characters (a ligature, a full-width letter) and drops soft hyphens.
+RFC 8265 replaced it by OpaqueString, the form in which pushhub stores passwords. The two differ:
+SASLprep replaces compatibility characters (a ligature, a full-width letter) and drops soft hyphens.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _PROHIBITED: tuple[Callable[[str], bool], ...] = (
 
 
 def saslprep(text: str) -> str | None:
-    """The prepared text; None if SASLprep prohibits it, and then its clients cannot send it.
+    """The prepared text; None if SASLprep prohibits it, so that its clients cannot send it.
 
-    Characters that are newer than Unicode 3.2 are let through, as in queries (RFC 3454 §7).
+    Characters newer than Unicode 3.2 are allowed, as in queries (RFC 3454 §7).
     """
     mapped = "".join(
         " " if stringprep.in_table_c12(char) else char
@@ -44,7 +44,7 @@ def saslprep(text: str) -> str | None:
 
 
 def _is_one_way(text: str) -> bool:
-    """Whether text that is written from right to left is so as a whole (RFC 3454 §6)."""
+    """Whether right-to-left text is right-to-left as a whole (RFC 3454 §6)."""
     right = [stringprep.in_table_d1(char) for char in text]
     if not any(right):
         return True

@@ -1,4 +1,4 @@
-"""Loops that are given up because they make no progress: each is counted, and the log says so."""
+"""Pauses between the tries of a loop, and a report when a loop gives up without progress."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# The pause before a second try, twice as long before each further one. A round trip to Redis in one
-# data center takes half a millisecond, and a second writer is through in a few of them.
+# The pause before the second try; each further pause doubles. A round trip to Redis within one data
+# center takes half a millisecond, and a competing writer finishes within a few of them.
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.1
-# A stalled loop is in the log once in this time; the metric counts each.
+# The log reports a stalled loop once in this time; the metric counts each.
 LOG_SECONDS = 60.0
 
 
-class Stalls:
-    """The stalled loops of one process, by the loop's name."""
+class Backoff:
+    """The pauses of one process, and when each loop was last reported."""
 
     __slots__ = ("_hub", "_logged")
 
@@ -31,13 +31,13 @@ class Stalls:
         self._logged: dict[str, float] = {}
 
     async def pause(self, tries: int) -> None:
-        """Wait before the next try, after so many. Two that met do not meet again: the pause is a
-        random part of its length."""
+        """Wait before the next try. The pause is a random part of its maximum, so that two writers
+        that collided do not collide again."""
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries - 1))
         await asyncio.sleep(self._hub.uniform(longest / 2, longest))
 
-    def note(self, loop: str, **about: object) -> None:
-        """A loop is given up."""
+    def give_up(self, loop: str, **about: object) -> None:
+        """Count a loop that made no progress, and log it."""
         self._hub.stats.xmpp_stalls[loop] += 1
         now = self._hub.now()
         if now - self._logged.get(loop, -math.inf) >= LOG_SECONDS:

@@ -1,4 +1,4 @@
-"""Events of a channel as PubSub shows them."""
+"""Events of a channel as PubSub items and notifications."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pushhub.xmpp.model import namespaces as ns
 if TYPE_CHECKING:
     from pushhub.log.event import Event
 
-# The type of an event that takes back an earlier one, and the member that names it.
+# The type of an event that retracts an earlier one, and the member that names it.
 RETRACT = "retract"
 XML_TYPE = "application/xml"
 
 
 def retracted(event: Event) -> str | None:
-    """The id of the item that an event takes back; None for any other event."""
+    """The id of the item that an event retracts; None for any other event."""
     if event.type != RETRACT or not event.is_json:
         return None
     data = orjson.loads(event.data)
@@ -30,8 +30,8 @@ def retracted(event: Event) -> str | None:
 
 
 def payload(event: Event) -> str:
-    """What is in an item: an event's JSON in `<json/>` (XEP-0335), XML as it is, text as a JSON
-    string, and bytes as base64 in an object."""
+    """The content of an item: an event's JSON in `<json/>` (XEP-0335), XML unchanged, text as a
+    JSON string, and bytes as base64 in an object."""
     if event.is_json:
         return _json(event.data.decode())
     if "xml" in event.content_type:
@@ -51,12 +51,12 @@ def payload(event: Event) -> str:
 
 
 def item(event: Event, namespace: str) -> str:
-    """An item with what is in it. The namespace is the one around it."""
+    """An item with its content; `namespace` is that of the parent element."""
     return f"<item xmlns='{namespace}' id='{quote(event.id)}'>{payload(event)}</item>"
 
 
 def notification(event: Event) -> str:
-    """What subscribers are told of an event (XEP-0060 §7.1.2.1, §7.2.2.1), without its message."""
+    """The notification of an event (XEP-0060 §7.1.2.1, §7.2.2.1), without its message."""
     node = quote(event.channel)
     id = retracted(event)
     inside = item(event, ns.PUBSUB_EVENT)
@@ -66,12 +66,12 @@ def notification(event: Event) -> str:
 
 
 def deleted(node: str) -> str:
-    """What subscribers are told of a channel's end (XEP-0060 §8.4.2)."""
+    """The notification of a channel's deletion (XEP-0060 §8.4.2)."""
     return f"<event xmlns='{ns.PUBSUB_EVENT}'><delete node='{quote(node)}'/></event>"
 
 
 def message(sender: str, to: str, inside: str, event: Event | None = None) -> bytes:
-    """A notification's message. With `event`, it was published some time ago (XEP-0060 §6.1.7)."""
+    """A notification's message. `event` adds the delay of an older event (XEP-0060 §6.1.7)."""
     late = ""
     if event is not None:
         late = f"<delay xmlns='{ns.DELAY}' stamp='{rfc3339(event.time)}'/>"

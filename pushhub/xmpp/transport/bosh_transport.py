@@ -1,4 +1,4 @@
-"""One BOSH session and the stream that it carries: what the one wants done, the other does."""
+"""One BOSH session as the transport of one stream: each performs the actions of the other."""
 
 from __future__ import annotations
 
@@ -16,105 +16,105 @@ if TYPE_CHECKING:
 
     from pushhub.bosh.body import BoshBody
     from pushhub.bosh.session import BoshSession
-    from pushhub.bosh.sessions import Caller
+    from pushhub.bosh.sessions import PendingRequest
     from pushhub.xml import Element
-    from pushhub.xmpp.transport.sessions import BoshSessions
+    from pushhub.xmpp.transport.bosh_sessions import BoshSessions
     from pushhub.xmpp.transport.stream import XmppStream
 
 
 class BoshTransport:
-    """A session of BOSH, as the transport of its stream."""
+    """A BOSH session as the transport of its stream."""
 
-    __slots__ = ("_doing", "_flushing", "client", "owner", "session", "stream", "tick")
+    __slots__ = ("_flushing", "_performing", "client", "owner", "session", "stream", "tick")
 
     def __init__(self, owner: BoshSessions, session: BoshSession) -> None:
         self.owner = owner
         self.session = session
         self.stream: XmppStream
-        # The address that the last request came from.
+        # The address of the last request.
         self.client = ""
         self.tick = OFF
-        # Whether actions are being done: what the stream says then goes out with their answer.
-        self._doing = False
+        # While actions are performed, the stream's elements wait for their responses.
+        self._performing = False
         self._flushing = False
 
-    # What HTTP says
+    # From HTTP
 
-    def request(self, body: BoshBody, raw: bytes, caller: Caller) -> None:
-        """Take a request."""
-        self.client = caller.client
-        self.do(self.session.request(body.rid, body, raw, self.owner.now(), caller))
+    def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
+        """Handle a request."""
+        self.client = request.client
+        self.perform(self.session.request(body.rid, body, raw, self.owner.now(), request))
 
-    def gone(self, caller: Caller) -> None:
-        """A request's client has gone before the answer."""
-        self.session.gone(caller, self.owner.now())
+    def disconnected(self, request: PendingRequest) -> None:
+        """The client of a request disconnected before the response."""
+        self.session.disconnected(request, self.owner.now())
         self._set_deadline()
 
     def expire(self) -> None:
         """A deadline has passed, the session's or the login's; see `Wheel`."""
-        if self.owner.now() >= self.stream.login_by:
+        if self.owner.now() >= self.stream.login_deadline:
             self.stream.expire()
-        self._do_all(self.session.expire(self.owner.now()))
+        self._perform_all(self.session.expire(self.owner.now()))
         self._set_deadline()
 
-    # What the stream says
+    # From the stream
 
     def send(self, payload: bytes) -> None:
-        """Bring an element to the client: with the answer that is being made, or with all that
-        comes in this turn of the loop."""
+        """Send an element to the client: in the response that is being made, or with all elements
+        of this turn of the event loop."""
         self.session.put(payload)
-        if not (self._doing or self._flushing):
+        if not (self._performing or self._flushing):
             self._flushing = True
             asyncio.get_running_loop().call_soon(self.flush)
 
     def pending(self) -> list[Element]:
-        """What the client may not have."""
+        """The elements that the client may not have received."""
         undelivered, unconfirmed = self.session.pending()
         return [*unconfirmed, *undelivered]
 
     def reclaim(self) -> tuple[Sequence[Element], Sequence[Element]]:
-        """Take that back, if nobody is there for it."""
+        """Take these elements back, if no request waits for them."""
         return self.session.reclaim()
 
     def end(self, error: Element | None) -> None:
-        """The stream is over."""
+        """End the session with the stream."""
         condition = None if error is None else BoshCondition.REMOTE_STREAM_ERROR  # [N2]
         payloads = () if error is None else (error,)  # [P13]
-        self._do_all(self.session.terminate(condition, payloads, self.owner.now()))
+        self._perform_all(self.session.terminate(condition, payloads, self.owner.now()))
         self._set_deadline()
 
     def release(self) -> bytes | None:
-        """Let go of all requests; the session and its stream as JSON, None if something is still
-        under way."""
+        """Respond to all requests; return the session and its stream as JSON, None while the stream
+        is busy."""
         stream = self.stream.dump()
         if stream is None or self.session.ended:
             return None
         now = self.owner.now()
-        self._do_all(self.session.release(now))
+        self._perform_all(self.session.release(now))
         self.owner.wheel.clear(self)
         return orjson.dumps({"bosh": self.session.dump(now), "stream": stream})
 
-    # Doing it
+    # Actions
 
-    def do(self, actions: list[Action]) -> None:
-        """Do what a request asks for, and answer what can be answered then."""
-        self._doing = True
-        self._do_all(actions)
-        self._doing = False
+    def perform(self, actions: list[Action]) -> None:
+        """Perform a request's actions, then respond."""
+        self._performing = True
+        self._perform_all(actions)
+        self._performing = False
         self.flush()
 
     def flush(self) -> None:
-        """Answer with what there is."""
+        """Respond with the elements that wait."""
         self._flushing = False
-        self._do_all(self.session.flush(self.owner.now()))
+        self._perform_all(self.session.flush(self.owner.now()))
         self._set_deadline()
 
-    def _do_all(self, actions: list[Action]) -> None:
+    def _perform_all(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Respond):
-                caller: Caller = action.handle  # type: ignore[assignment]
-                self.owner.answered(caller)
-                caller.answer(action.body, action.status, self.session.terms.content)
+                request: PendingRequest = action.handle  # type: ignore[assignment]
+                self.owner.responded(request)
+                request.respond(action.body, action.status, self.session.negotiated.content)
             elif isinstance(action, Deliver):
                 for element in action.elements:
                     self.stream.receive(element)
@@ -129,7 +129,7 @@ class BoshTransport:
         if self.session.ended:
             wheel.clear(self)
         else:
-            wheel.set(self, min(self.session.deadline, self.stream.login_by))
+            wheel.set(self, min(self.session.deadline, self.stream.login_deadline))
 
     def __repr__(self) -> str:
-        return f"<Carrier of {self.stream!r}>"
+        return f"<BoshTransport of {self.stream!r}>"

@@ -1,0 +1,211 @@
+"""Which messages of one account's archive were delivered, as far as this node knows. Pure: no I/O,
+no clock, no randomness.
+
+The state that all nodes share is the account's marker, one JSON value:
+
+    {"epoch": …, "offset": …}      every message up to here was delivered, except those below
+    "again": [offset, …]           messages to deliver again: their clients vanished
+    "pending": {node: [offset, …]} messages that a node wrote to clients without a confirmation yet;
+                                   should the node die, they are to be delivered again
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pushhub.log.cursor import Cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# Messages written to clients that vanished, remembered one by one.
+MAX_REDELIVERIES = 1000
+
+
+class DeliveryState:
+    """The delivery state of one account on one node. No message is lost: each one that no client
+    has confirmed is after `position`, to be redelivered, or in the marker."""
+
+    __slots__ = (
+        "_direct",
+        "_elsewhere",
+        "_known_nodes",
+        "_redeliver",
+        "_saved_redeliver",
+        "caught_up",
+        "changed",
+        "position",
+    )
+
+    def __init__(self) -> None:
+        self.position: Cursor | None = None
+        """Every message up to here was delivered to a session. Its epoch is the store's at the
+        time."""
+        self.caught_up = False
+        """Whether this node has delivered every message that it received and could deliver."""
+        self.changed = False
+        """Whether the marker must be written."""
+        self._redeliver: list[int] = []
+        # Delivered to the one resource that they were for, while no session received the others.
+        self._direct: set[int] = set()
+        # Messages in the marker that other nodes wrote to their clients, without a confirmation.
+        self._elsewhere: dict[str, list[int]] = {}
+        # The nodes whose messages this node has seen in the marker.
+        self._known_nodes: frozenset[str] = frozenset()
+        # The redeliveries in the marker that `_redeliver` has, or has had.
+        self._saved_redeliver: set[int] = set()
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the marker must be written, or other nodes' messages may become this node's."""
+        return self.changed or bool(self._elsewhere)
+
+    @property
+    def must_redeliver(self) -> bool:
+        """Whether messages wait for redelivery, and no session is known to have received all."""
+        return bool(self._redeliver) and not self.caught_up
+
+    @property
+    def other_nodes(self) -> list[str]:
+        """The nodes whose unconfirmed messages the marker has."""
+        return list(self._elsewhere)
+
+    def load(self, marker: Mapping[str, Any]) -> None:
+        """Start from the marker."""
+        self.position = Cursor(marker["epoch"], marker["offset"])
+        self._redeliver += marker.get("again", ())
+        self._saved_redeliver = set(self._redeliver)
+        self._elsewhere = dict(marker.get("pending", {}))
+        self._known_nodes = frozenset(self._elsewhere)
+
+    # Deliveries
+
+    def record(self, cursor: Cursor, *, delivered: bool) -> None:
+        """The next message was delivered, or no session could receive it."""
+        if not self.caught_up:
+            if delivered:
+                self._direct.add(cursor.offset)
+        elif delivered:
+            self.position = cursor
+            self.changed = True
+        else:
+            self.caught_up = False
+
+    def was_direct(self, offset: int) -> bool:
+        """Whether a message after `position` was delivered to the one resource that it was for."""
+        return offset in self._direct
+
+    def end_catch_up(self, *, complete: bool) -> None:
+        """A session received all messages after the position, or (not `complete`) the read of them
+        failed."""
+        if complete:
+            self.caught_up = not self._redeliver
+        self._direct.clear()
+
+    # Losses
+
+    def lose(self, offsets: list[int], *, received_by_others: bool) -> None:
+        """A session ended without a confirmation of these messages. `received_by_others` is whether
+        other sessions receive messages now."""
+        self._redeliver += offsets[: max(0, MAX_REDELIVERIES - len(self._redeliver))]
+        self.changed = True
+        if not received_by_others:
+            self.caught_up = False
+
+    def take_lost(self) -> list[int]:
+        """Take the offsets to be redelivered, sorted."""
+        lost, self._redeliver = sorted(set(self._redeliver)), []
+        return lost
+
+    def restore_lost(self, offsets: Iterable[int]) -> None:
+        """Put them back: the read of them failed."""
+        self._redeliver += offsets
+
+    def take_over(self, node: str) -> None:
+        """A node died: its unconfirmed messages are this node's to redeliver. Two sessions that
+        come at the same time both ask; one of them takes over."""
+        self._redeliver += self._elsewhere.pop(node, ())
+        self.changed = True
+        self.caught_up = False
+
+    # The marker
+
+    def start_write(self, position: Cursor, node: str, unconfirmed: list[int]) -> MarkerWrite:
+        """Begin to write the marker. `unconfirmed` are the sorted offsets that this `node` wrote to
+        its clients: should this process die, no other node would know that they were not
+        delivered."""
+        self.changed = False
+        return MarkerWrite(self, position, node, unconfirmed)
+
+    def end_write(self, write: MarkerWrite) -> None:
+        """The marker is written, with the result of the last `merge`."""
+        self._known_nodes = write.known_nodes | write.elsewhere.keys()
+        self._elsewhere = write.elsewhere
+        self._saved_redeliver = write.new.union(write.redeliver)
+        new = write.new.difference(self._redeliver)
+        if new:
+            self._redeliver += new
+            self.caught_up = False
+        # Unconfirmed messages are confirmed soon.
+        self.changed = self.changed or bool(write.unconfirmed or new)
+
+    def fail_write(self) -> None:
+        """The marker could not be written. Its messages may be delivered again, with the same
+        ids."""
+        self.changed = True
+
+    def __repr__(self) -> str:
+        at = self.position.offset if self.position is not None else 0
+        return f"<DeliveryState {at} {len(self._redeliver)} to redeliver>"
+
+
+class MarkerWrite:
+    """One write of a marker. `merge` may be called several times: other nodes write it, too."""
+
+    __slots__ = (
+        "_node",
+        "_position",
+        "_state",
+        "elsewhere",
+        "known_nodes",
+        "new",
+        "redeliver",
+        "unconfirmed",
+    )
+
+    def __init__(
+        self, state: DeliveryState, position: Cursor, node: str, unconfirmed: list[int]
+    ) -> None:
+        self._state = state
+        self._position = position
+        self._node = node
+        self.unconfirmed = unconfirmed
+        self.redeliver = sorted(set(state._redeliver))
+        self.known_nodes = state._known_nodes
+        self.elsewhere: dict[str, list[int]] = {}
+        self.new: set[int] = set()
+
+    def merge(self, old: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The new marker, from the stored one."""
+        state, own = self._state, self._node
+        record = old or {}
+        # Redeliveries that the end of a session on another node has added since.
+        self.new = set(record.get("again", ())) - state._saved_redeliver
+        # A dead node's messages that this node took over are dropped; other nodes may have added
+        # theirs.
+        self.elsewhere = {
+            node: offsets
+            for node, offsets in record.get("pending", {}).items()
+            if node != own and (node in state._elsewhere or node not in self.known_nodes)
+        }
+        at = self._position
+        marker: dict[str, Any] = {"epoch": at.epoch, "offset": at.offset}
+        if old is not None and old["epoch"] == at.epoch:
+            marker["offset"] = max(at.offset, old["offset"])
+        redeliver = sorted(self.new.union(self.redeliver))
+        if redeliver:
+            marker["again"] = redeliver
+        pending = self.elsewhere | ({own: self.unconfirmed} if self.unconfirmed else {})
+        if pending:
+            marker["pending"] = pending
+        return marker

@@ -1,0 +1,28 @@
+"""The data of SASL elements, in base64 (RFC 6120 §6.4.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+
+from pushhub.xmpp.sasl.mechanism import SaslFailure
+
+if TYPE_CHECKING:
+    from pushhub.xml import Element
+
+
+def decode_data(element: Element) -> bytes | None:
+    """The data of a SASL element: None without data, and b"" for `=`, empty data."""
+    text = element.text.strip()
+    if not text:
+        return None
+    try:
+        return b"" if text == "=" else base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise SaslFailure("incorrect-encoding") from None
+
+
+def encode_data(data: bytes | None) -> str:
+    """The text of a SASL element with that data."""
+    return base64.b64encode(data).decode() if data else "="

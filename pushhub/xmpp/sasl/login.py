@@ -1,0 +1,90 @@
+"""The SASL mechanisms that a server offers, and what they check credentials against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pushhub.auth.tokens import Tokens
+from pushhub.xmpp.sasl import Mechanism, mechanisms
+from pushhub.xmpp.sasl.credentials import AccountCredentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushhub.xmpp.model.policy import XmppPolicy
+    from pushhub.xmpp.storage.accounts import Accounts
+    from pushhub.xmpp.storage.key_value import KeyValueStore
+
+log = structlog.get_logger(__name__)
+
+TOKEN_MECHANISMS = frozenset({"OAUTHBEARER", "X-OAUTH2"})
+
+
+class SaslLogin:
+    """The offered mechanisms, in order of preference.
+
+    Args:
+        clock: the time in seconds since 1970, for the expiry of tokens.
+        random_bytes: returns that many unpredictable bytes.
+    """
+
+    def __init__(
+        self,
+        policy: XmppPolicy,
+        accounts: Accounts,
+        kv: KeyValueStore,
+        *,
+        clock: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._accounts = accounts
+        self._kv = kv
+        self._random_bytes = random_bytes
+        self._tokens = Tokens(
+            policy.token_keys, now=clock, audience=policy.token_audience, issuer=policy.token_issuer
+        )
+        self._mechanisms = _offered(policy)
+        self._secret = random_bytes(32)
+
+    async def open(self) -> None:
+        """Read the secret behind the salts of unknown accounts: these salts must not change with
+        the process.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        drawn = self._random_bytes(32)
+        secret = await self._kv.update("$xmpp:decoy", lambda old: None if old else drawn)
+        assert secret is not None
+        self._secret = secret
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the offered mechanisms, in order of preference."""
+        return list(self._mechanisms)
+
+    def mechanism(self, name: str) -> type[Mechanism] | None:
+        """The mechanism of a name, if it is offered."""
+        return self._mechanisms.get(name)
+
+    def backend(self, domain: str) -> AccountCredentials:
+        """The credentials of a domain's accounts."""
+        return AccountCredentials(
+            domain, self._accounts, self._tokens, self._secret, self._random_bytes
+        )
+
+
+def _offered(policy: XmppPolicy) -> dict[str, type[Mechanism]]:
+    known = mechanisms()
+    anonymous = policy.dev or policy.xmpp_anonymous
+    offered = {name: known[name] for name in policy.xmpp_mechanisms if name in known}
+    if missing := [name for name in policy.xmpp_mechanisms if name not in known]:
+        log.warning("xmpp.unknown_mechanisms", names=missing)
+    return {
+        name: mechanism
+        for name, mechanism in offered.items()
+        if (name != "ANONYMOUS" or anonymous)
+        and (name not in TOKEN_MECHANISMS or policy.token_keys)
+    }

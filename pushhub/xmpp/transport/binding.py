@@ -1,0 +1,181 @@
+"""Resource binding: it creates, resumes and ends the sessions of streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pushhub.log.cursor import parse_cursor
+from pushhub.store.base import StoreError
+from pushhub.xmpp.cluster.serialize import dump_session, load_session
+from pushhub.xmpp.model.jid import Jid, parse_jid
+from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure, may_fail
+from pushhub.xmpp.routing.session import XmppSession
+from pushhub.xmpp.storage.archive import archive_position
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pushhub.xml import Element
+    from pushhub.xmpp.cluster.directory import SessionDirectory
+    from pushhub.xmpp.cluster.membership import Membership
+    from pushhub.xmpp.context import Context
+    from pushhub.xmpp.routing.cluster import Cluster
+    from pushhub.xmpp.routing.local_users import LocalUsers
+    from pushhub.xmpp.routing.presence import PresenceRouter
+    from pushhub.xmpp.routing.session import ClientStream
+    from pushhub.xmpp.sasl import SaslIdentity
+    from pushhub.xmpp.xep.pubsub.subscribers import Subscribers
+
+
+class SessionBinder:
+    """Binds resources to streams."""
+
+    def __init__(
+        self,
+        context: Context,
+        users: LocalUsers,
+        cluster: Cluster,
+        membership: Membership,
+        directory: SessionDirectory,
+        presence: PresenceRouter,
+        subscribers: Subscribers,
+    ) -> None:
+        self._context = context
+        self._users = users
+        self._cluster = cluster
+        self._membership = membership
+        self._directory = directory
+        self._presence = presence
+        self._subscribers = subscribers
+        membership.on_message("conflict", self._receive_conflict)
+
+    async def bind(
+        self, stream: ClientStream, identity: SaslIdentity, domain: str, resource: str
+    ) -> XmppSession:
+        """Bind a resource, a random one for "". The session that has the resource ends with a
+        conflict (RFC 6120 §7.7.2.2).
+
+        Raises:
+            StanzaError: the account has as many sessions as it may have.
+            StoreError: the store is unavailable.
+        """
+        local = identity.local
+        if identity.anonymous:
+            local = self._membership.tag(local)
+        jid = Jid(local, domain, resource or self._context.new_id())
+        user = self._users.get_or_add(jid, anonymous=identity.anonymous)
+        old = user.sessions.get(jid.resource)
+        most = self._context.policy.xmpp_resources
+        if old is None and len(user.sessions) >= most:
+            text = f"An account has at most {most} sessions."
+            raise StanzaError("resource-constraint", text)
+        session = XmppSession(stream, user, jid, identity)
+        user.sessions[jid.resource] = session
+        if old is not None:
+            old.stream.fail(_conflict())
+        try:
+            await self._users.wait_closed(jid.bare)
+            await user.open()
+            await self._directory.add(session)
+            await self._subscribers.add_session(session)
+        except StoreError:
+            self._users.remove_session(session)
+            raise
+        return session
+
+    def dump(self, session: XmppSession) -> dict[str, Any]:
+        """A session as JSON, for its migration."""
+        return dump_session(session, self._subscribers.positions(session.jid.text))
+
+    async def resume(
+        self, stream: ClientStream, identity: SaslIdentity, record: Any
+    ) -> XmppSession:
+        """Resume a session that another node dumped.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        jid = parse_jid(record["jid"])
+        user = self._users.get_or_add(jid, anonymous=identity.anonymous)
+        session = load_session(stream, user, jid, identity, record)
+        user.sessions[jid.resource] = session
+        state = user.state
+        # The account's other sessions here received every message up to here during the migration.
+        upto = state.position.offset if state.caught_up and state.position is not None else None
+        held_back = user.hold_back()
+        try:
+            await self._users.wait_closed(jid.bare)
+            await user.open()
+            await self._directory.add(session, migrated=True)
+            await self._subscribers.add_session(session)
+            for channel, at in record["feeds"].items():
+                await self._subscribers.subscribe(user, jid.text, channel, parse_cursor(at))
+            if session.receives_messages:
+                if upto is None and state.position is not None:
+                    # By the account's marker, a session on another node received these.
+                    upto = state.position.offset
+                await user.deliver_range(session, record["at"], upto or 0)
+                await user.catch_up(session, held_back=held_back)
+                held_back = False
+        except StoreError:
+            self._users.remove_session(session)
+            raise
+        finally:
+            if held_back:
+                user.release()
+        return session
+
+    def suspend(self, session: XmppSession) -> None:
+        """Remove a session that migrates: its contacts are not notified, since it does not end."""
+        self._users.remove_session(session)
+        self._subscribers.remove_session(session)
+        if not session.user.sessions:
+            self._context.spawn(self._users.save_closed(session.user))
+
+    def unbind(
+        self,
+        session: XmppSession,
+        undelivered: Sequence[Element] = (),
+        unconfirmed: Sequence[Element] = (),
+    ) -> None:
+        """End a session with its stream. The client did not receive the `undelivered` elements, and
+        may not have received the `unconfirmed` ones."""
+        user = session.user
+        if user.sessions.get(session.jid.resource) is session:
+            self._users.remove_session(session)
+        self._subscribers.remove_session(session)
+        user.lose((*unconfirmed, *undelivered))
+        self._context.spawn(self._finish(session, undelivered))
+
+    async def _finish(self, session: XmppSession, undelivered: Sequence[Element]) -> None:
+        if not session.user.sessions:
+            await self._users.save_closed(session.user)
+        await self._presence.withdraw(session)
+        await self._directory.remove(session)
+        for stanza in undelivered:
+            await self._bounce(session, stanza)
+
+    async def _bounce(self, session: XmppSession, stanza: Element) -> None:
+        """Return the error of a stanza to its sender (XEP-0206 §12): the client is disconnected. An
+        archived message is not lost and will be delivered again."""
+        if stanza.name == "presence" or not may_fail(stanza):
+            return
+        sender, bare = stanza.get("from"), session.jid.bare
+        if sender is None or archive_position(stanza, bare) is not None:
+            return
+        to = parse_jid(sender)
+        if to.bare != bare and to.resource and to.domain not in self._context.services:
+            kind = "service-unavailable" if stanza.name == "iq" else "recipient-unavailable"
+            await self._cluster.send_stanza(to, failure(stanza, StanzaError(kind)))
+
+    def _receive_conflict(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
+        """End a session: a client of another node has bound its resource."""
+        jid = parse_jid(header["jid"])
+        user = self._users.by_jid.get(jid.bare)
+        session = user.sessions.get(jid.resource) if user is not None else None
+        if session is not None:
+            session.stream.fail(_conflict())
+
+
+def _conflict() -> StreamError:
+    return StreamError("conflict", "Another client has bound this resource.")

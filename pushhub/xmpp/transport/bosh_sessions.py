@@ -1,0 +1,248 @@
+"""All BOSH sessions of this node: each request goes to its session, or to the session's node."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import urlsafe_b64encode
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from pushhub.bosh.body import terminate
+from pushhub.bosh.condition import BoshCondition
+from pushhub.bosh.negotiation import DEFAULT_CONTENT, BoshPolicy
+from pushhub.bosh.session import BoshSession
+from pushhub.store.base import StoreError
+from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES
+from pushhub.xmpp.model.stanza import StreamError
+from pushhub.xmpp.transport.bosh_transport import BoshTransport
+from pushhub.xmpp.transport.stream import open_stream
+from pushhub.xmpp.transport.throttle import SessionThrottle
+
+if TYPE_CHECKING:
+    from pushhub.bosh.body import BoshBody
+    from pushhub.bosh.sessions import PendingRequest
+    from pushhub.hub.wheel import Wheel
+    from pushhub.xmpp.cluster.forwarding import Forwarding
+    from pushhub.xmpp.cluster.gc import GarbageCollector
+    from pushhub.xmpp.cluster.membership import Membership
+    from pushhub.xmpp.cluster.migration import Migration
+    from pushhub.xmpp.context import Context
+    from pushhub.xmpp.transport.services import StreamServices
+
+log = structlog.get_logger(__name__)
+
+# 128 random bits are unpredictable [D1] [O5].
+SID_BYTES = 16
+
+# How long a drain waits for busy sessions, such as one with a message on its way into the store: a
+# store that takes longer counts as unavailable.
+MIGRATE_SECONDS = 5.0
+# So many sessions are written at a time: their clients return immediately, and wait for no more
+# than these. Fewer, if their states together are larger than this: they are in memory twice.
+MIGRATE_NO_HINT = 100
+MIGRATE_BYTES = 32 * 1024 * 1024
+# After so long a busy session gets another try.
+BUSY_SECONDS = 0.005
+
+
+class BoshSessions:
+    """The BOSH sessions of one node; see `bosh.sessions.BoshEndpoint`."""
+
+    def __init__(
+        self,
+        context: Context,
+        services: StreamServices,
+        membership: Membership,
+        migration: Migration,
+        forwarding: Forwarding,
+        gc: GarbageCollector,
+    ) -> None:
+        policy = context.policy
+        self._context = context
+        self._services = services
+        self._membership = membership
+        self._migration = migration
+        self._forwarding = forwarding
+        self._gc = gc
+        self.policy = BoshPolicy(
+            wait=policy.max_wait,
+            inactivity=policy.bosh_inactivity,
+            maxpause=policy.bosh_maxpause,
+            polling=policy.bosh_polling,
+        )
+        self.transports: dict[str, BoshTransport] = {}
+        self.throttle = SessionThrottle(policy.bosh_rate)
+        # Requests without a response yet.
+        self._held: dict[PendingRequest, BoshTransport] = {}
+        self.closing = False
+        # Sessions that are leaving; until that is complete no other node can take them.
+        self._departures: dict[str, asyncio.Future[None]] = {}
+        forwarding.sessions = self
+
+    @property
+    def wheel(self) -> Wheel:
+        """The wheel of the deadlines."""
+        return self._context.hub.wheel
+
+    def now(self) -> float:
+        """The hub's clock, in seconds."""
+        return self._context.hub.now()
+
+    # Requests
+
+    def create(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
+        """Create a session.
+
+        Raises:
+            BindingError: the session is refused.
+        """
+        if self.closing:
+            raise body.refused("This server is on its way out.", BoshCondition.SYSTEM_SHUTDOWN)
+        if not self.throttle.admits(request.client, self.now()):
+            raise body.refused("Too many sessions begin here.", BoshCondition.POLICY_VIOLATION)
+        if len(self.transports) >= self._context.policy.bosh_sessions:
+            raise body.refused("There is no room for more.", BoshCondition.POLICY_VIOLATION)
+        sid = self._membership.tag(self._draw_sid())
+        session, actions = BoshSession.create(sid, body, raw, self.policy, self.now(), request)
+        transport = BoshTransport(self, session)
+        transport.client = request.client
+        stream = open_stream(self._services, (body.get("to") or "").strip(), transport)
+        if stream is None:
+            raise body.refused("'to' names no domain of this server.", BoshCondition.HOST_UNKNOWN)
+        transport.stream = stream
+        self.transports[sid] = transport
+        self._held[request] = transport
+        stream.open()
+        transport.perform(actions)
+
+    def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
+        """Handle a request of a session."""
+        transport = self.transports.get(body.sid)
+        if transport is not None:
+            self._held[request] = transport
+            transport.request(body, raw, request)
+        else:
+            self._forward(body, raw, request)
+
+    def _forward(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
+        """Handle a request whose session is not here."""
+        if self.closing:
+            # The client sends the request again, on another connection, to another node.
+            request.respond(b"", 503, DEFAULT_CONTENT)
+        elif self._membership.shared:
+            self._forwarding.send(body, raw, request)
+        else:
+            request.respond(terminate(BoshCondition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
+
+    def disconnected(self, request: PendingRequest) -> None:
+        """The client of a request disconnected."""
+        transport = self._held.pop(request, None)
+        if transport is not None:
+            transport.disconnected(request)
+        elif self._membership.shared:
+            self._forwarding.disconnected(request)
+
+    def responded(self, request: PendingRequest) -> None:
+        """A request is about to get its response."""
+        self._held.pop(request, None)
+
+    def ended(self, transport: BoshTransport) -> None:
+        """A session has ended."""
+        sid = transport.session.sid
+        is_migrated = self._membership.node_of(sid) is not None
+        if self.transports.pop(sid, None) is not None and is_migrated:
+            # Other nodes found the migrated session by its record.
+            self._context.spawn(self._migration.forget(sid))
+
+    # Migration
+
+    def has(self, sid: str) -> bool:
+        """Whether this node has the session."""
+        return sid in self.transports
+
+    def departure(self, sid: str) -> asyncio.Future[None] | None:
+        """The write of a session that is leaving this node; None for any other session."""
+        return self._departures.get(sid)
+
+    async def migrate_all(self) -> None:
+        """Write all sessions to the store, in parts: a client whose request gets its response
+        returns immediately, and must not wait for all the others. A busy session follows when it is
+        idle."""
+        end = self.now() + MIGRATE_SECONDS
+        recorded: set[str] = set()
+        while self.transports and self.now() < end:
+            part = list(self.transports.items())[:MIGRATE_NO_HINT]
+            new = [sid for sid, _ in part if sid not in recorded]
+            try:
+                if new:
+                    await self._gc.record_departures(new)
+                    recorded.update(new)
+            except StoreError as error:
+                log.warning("bosh.lost", error=str(error))
+                return
+            migrated = self._release(part)
+            if self._departures:
+                await asyncio.wait(list(self._departures.values()))
+                self._departures.clear()
+            if not migrated:
+                await asyncio.sleep(BUSY_SECONDS)
+
+    def _release(self, part: list[tuple[str, BoshTransport]]) -> int:
+        """Release the idle sessions of a part, and start to write them; return how many."""
+        migrated = size = 0
+        for sid, transport in part:
+            if transport.session.ended or size > MIGRATE_BYTES:
+                continue
+            state = transport.release()
+            if state is not None and len(state) <= MAX_STATE_BYTES:
+                migrated += 1
+                size += len(state)
+                self._departures[sid] = asyncio.ensure_future(self._leave(sid, state))
+                del self.transports[sid]
+                transport.stream.detach()
+            else:
+                # Its next try follows after the others.
+                self.transports[sid] = self.transports.pop(sid)
+        return migrated
+
+    async def _leave(self, sid: str, state: bytes) -> None:
+        try:
+            await self._migration.leave(sid, state, self._context.new_id())
+        except StoreError as error:
+            log.warning("bosh.lost", error=str(error))
+
+    async def adopt(self, state: Any) -> None:
+        """Resume a session that left another node.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        session = BoshSession.load(state["bosh"], self.now())
+        transport = BoshTransport(self, session)
+        stream = open_stream(self._services, state["stream"]["domain"], transport)
+        if stream is None:
+            return  # The nodes have different settings.
+        transport.stream = stream
+        self.transports[session.sid] = transport
+        try:
+            await stream.load(state["stream"])
+        except StoreError:
+            del self.transports[session.sid]
+            raise
+        transport.flush()
+
+    def close(self) -> None:
+        """End all sessions that are left."""
+        for transport in list(self.transports.values()):
+            transport.stream.fail(StreamError("system-shutdown"))
+        self._forwarding.close()
+
+    def _draw_sid(self) -> str:
+        return urlsafe_b64encode(self._context.random_bytes(SID_BYTES)).decode().rstrip("=")
+
+    def __len__(self) -> int:
+        return len(self.transports)
+
+    def __repr__(self) -> str:
+        return f"<BoshSessions {len(self.transports)} sessions, {len(self._held)} requests>"
