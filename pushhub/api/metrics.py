@@ -22,53 +22,55 @@ def render(service: Service) -> str:
     """Every metric, with what it means."""
     hub, stats = service.hub, service.hub.stats
     text = [
-        _gauge("pushhub_workers", "Processes whose figures these are.", 1),
+        _gauge("pushhub_workers", "Processes in the sum of these figures.", 1),
         _counters(
             "pushhub_workers_replaced_total",
             "Workers that were replaced: dead ones, and hung ones that the supervisor killed.",
             "reason",
             service.replaced,
         ),
-        _gauge("pushhub_holds", "Requests that are parked now.", hub.parked),
-        _gauge("pushhub_channels", "Channels in memory now.", len(hub.shelf)),
-        _gauge("pushhub_stored_channels", "Channels that take room in the store.", service.stored),
+        _gauge("pushhub_holds", "Current parked requests.", hub.parked),
+        _gauge("pushhub_channels", "Channels in memory.", len(hub.shelf)),
+        _gauge(
+            "pushhub_stored_channels", "Channels that occupy space in the store.", service.stored
+        ),
         _gauge("pushhub_tail_bytes", "Bytes of events kept in memory.", hub.shelf.tail_bytes),
         _gauge(
             "pushhub_bosh_sessions",
-            "BOSH sessions that this process has now.",
+            "Current BOSH sessions.",
             service.sessions() if service.sessions else 0,
         ),
         _counters(
             "pushhub_xmpp_stalls_total",
-            "Loops of the XMPP server that were given up for lack of progress.",
+            "Loops of the XMPP server that were abandoned because they made no progress.",
             "loop",
             stats.xmpp_stalls,
         ),
-        _gauge("pushhub_draining", "1 while the server is leaving.", int(hub.draining)),
-        _gauge("pushhub_store_ready", "1 while the store can be used.", int(hub.store.ready)),
+        _gauge("pushhub_draining", "1 while the server drains.", int(hub.draining)),
+        _gauge("pushhub_store_ready", "1 while the store is available.", int(hub.store.ready)),
         _gauge(
             "pushhub_store_evicts",
-            "1 while Redis may evict logs, which no reader would be told of.",
+            "1 while Redis may evict logs without a gap for readers.",
             int(getattr(hub.store, "evicts", False)),
         ),
         _gauge(
             "pushhub_store_writable",
-            "0 since a publish failed, until one, or a probe, succeeds.",
+            "0 from a failed publish until the next publish or probe succeeds.",
             int(hub.health.writes is None),
         ),
         _histogram(
             "pushhub_hold_seconds",
-            "How long requests were parked, whatever ended it.",
+            "Time that requests were parked, for every end.",
             stats.hold_seconds,
         ),
         _histogram(
             "pushhub_wake_latency_seconds",
-            "From an event's arrival at the hub to the moment a hold is answered with it.",
+            "Time from an event's arrival at the hub to its delivery to a hold.",
             stats.wake_latency,
         ),
         _counters(
             "pushhub_completed_total",
-            "Holds that were answered, by what ended the wait.",
+            "Completed holds, by the event that ended the wait.",
             "by",
             {
                 "event": stats.completed_by_event,
@@ -80,13 +82,13 @@ def render(service: Service) -> str:
         ),
         _counters(
             "pushhub_disconnect_total",
-            "Holds that ended without an answer.",
+            "Holds that ended without a response.",
             "reason",
             {"client": stats.dropped},
         ),
         _counters(
             "pushhub_publish_total",
-            "Published events, by what became of them.",
+            "Published events, by result.",
             "result",
             {
                 "ok": stats.publish_ok,
@@ -102,34 +104,34 @@ def render(service: Service) -> str:
         ),
         _counters(
             "pushhub_recover_total",
-            "Polls from a cursor that was behind: made good, or told of a gap and why.",
+            "Polls from a cursor behind the log's end: recovered, or the reason of the gap.",
             "result",
             {"ok": stats.recovered, **stats.gaps},
         ),
         _counters(
             "pushhub_rejected_total",
-            "Refused requests, by problem; 'full' are polls answered at once for want of room.",
+            "Refused requests, by problem; 'full' are polls that could not be held.",
             "reason",
             {"full": stats.refused_holds, **service.rejected},
         ),
-        _family("pushhub_store_seconds", "What the store takes.", "histogram"),
+        _family("pushhub_store_seconds", "Duration of store operations.", "histogram"),
         _series("pushhub_store_seconds", stats.append_seconds, 'op="append"'),
         _series("pushhub_store_seconds", stats.read_seconds, 'op="read"'),
         _gauge(
             "pushhub_store_lag_seconds",
-            "How long the oldest publish that is not settled has waited for the store.",
+            "Time that the oldest pending publish has waited for the store.",
             hub.publishing.lag(),
         ),
         _counters(
             "pushhub_store_refused_total",
-            "Events that the store did not take, by reason.",
+            "Events that the store did not accept, by reason.",
             "reason",
             hub.health.refused,
         ),
         _counter("pushhub_store_read_failed_total", "Reads that failed.", stats.read_failed),
         _counter(
             "pushhub_feed_repaired_total",
-            "Holds that got from the log what the store's feed had not told.",
+            "Holds that received from the log an event that the store's feed had lost.",
             stats.repaired,
         ),
         _counter(
@@ -137,12 +139,10 @@ def render(service: Service) -> str:
             "Seconds in which no file descriptor was left.",
             stats.descriptors_exhausted,
         ),
-        _histogram(
-            "pushhub_loop_lag_seconds", "How late the event loop's timer fires.", stats.loop_lag
-        ),
+        _histogram("pushhub_loop_lag_seconds", "Delay of the event loop's timer.", stats.loop_lag),
         _histogram(
             "pushhub_gc_pause_seconds",
-            "How long the garbage collector stopped the process.",
+            "Pauses of the garbage collector.",
             stats.gc_pauses,
         ),
         *_origin(service),
@@ -155,17 +155,17 @@ def _origin(service: Service) -> Iterable[str]:
     sharing = None if service.notices is None else service.notices.sharing
     yield _gauge(
         "pushhub_origin_under_way",
-        "Requests whose answer from the origin has not begun.",
+        "Requests that wait for the origin's response to begin.",
         0 if sharing is None else sharing.origin.client.under_way,
     )
     yield _gauge(
         "pushhub_origin_resources",
-        "Resources of the origin that are shared now.",
+        "Current shared resources of the origin.",
         0 if sharing is None else len(sharing),
     )
     yield _counters(
         "pushhub_origin_looks_total",
-        "Requests to the origin for all who share a resource, by what they came to.",
+        "Shared fetches from the origin, by result.",
         "result",
         dict.fromkeys(("alone", "failed", "found", "unchanged"), 0)
         if sharing is None
@@ -173,7 +173,8 @@ def _origin(service: Service) -> Iterable[str]:
     )
     yield _counters(
         "pushhub_origin_shared_total",
-        "Requests that were held or answered for a shared resource: at once, or after a look.",
+        "Requests that were held or completed for a shared resource: from memory, or after a "
+        "fetch.",
         "by",
         {
             "memory": 0 if sharing is None else sharing.at_once,
@@ -182,12 +183,12 @@ def _origin(service: Service) -> Iterable[str]:
     )
     yield _counter(
         "pushhub_origin_notices_total",
-        "Notifications of changes that were heard.",
+        "Received notifications of changes.",
         0 if sharing is None else sharing.notices,
     )
     yield _counter(
         "pushhub_origin_stalled_total",
-        "Retries for a shared resource that made no progress and were given up.",
+        "Retries for a shared resource that were abandoned because they made no progress.",
         0 if sharing is None else sharing.stalls,
     )
 
@@ -197,7 +198,7 @@ def _process() -> Iterable[str]:
     yield _counter(
         "process_cpu_seconds_total", "CPU time, user and system.", round(time.process_time(), 2)
     )
-    yield _gauge("process_max_fds", "Most file descriptors that may be open.", most_descriptors())
+    yield _gauge("process_max_fds", "Limit of open file descriptors.", most_descriptors())
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         opened = len(os.listdir("/proc/self/fd"))

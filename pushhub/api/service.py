@@ -103,7 +103,7 @@ class Service:
             answer = self.refuse(store_unavailable(error))
         except Exception:
             log.exception("request.failed")
-            answer = self.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
+            answer = self.refuse(Problem("internal", "Internal error; see the server log."))
         hold.complete(answer)
 
     def refuse(self, problem: Problem) -> Response:

@@ -61,7 +61,7 @@ class Stats:
     repaired: int = 0
     """Holds that were about to end when the log had what the feed had not told."""
     hold_seconds: Histogram = field(default_factory=lambda: Histogram(HOLD_BOUNDS))
-    """How long requests were parked, whatever ended it."""
+    """Time that requests were parked, for every end."""
     wake_latency: Histogram = field(default_factory=Histogram)
     """From an event's arrival at the hub to the slice in which a hold was answered with it."""
     append_seconds: Histogram = field(default_factory=Histogram)

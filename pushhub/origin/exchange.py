@@ -146,7 +146,9 @@ class ProxyExchange:
             self.origin.misdirected.refused(asked, response.status)
         if response.status == 101 and not asked.upgrades:
             response.close()
-            raise Problem("bad-gateway", "The origin changes to what nobody asked for.")
+            raise Problem(
+                "bad-gateway", "The origin switched to a protocol that the client did not request."
+            )
         return response
 
     async def _write(self, response: UpstreamResponse) -> None:

@@ -67,7 +67,7 @@ def explain(routes: Routes, asked: ProxiedRequest, max_wait: int) -> Explanation
     except Problem as problem:
         return _refused(routes, asked, problem)
     if found is None:
-        return _refused(routes, asked, Problem("no-route", "No route leads there."))
+        return _refused(routes, asked, Problem("no-route", "No route matches."))
     row = next((row for row in routes.rows if row.route is found.route), None)
     missed = _missed(routes, row, asked)
     wish = None

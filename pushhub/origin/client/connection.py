@@ -212,7 +212,7 @@ class UpstreamConnection(asyncio.Protocol):
     def look(self, now: float, silent_seconds: float) -> None:
         """Give up if the origin should have said something by now."""
         if self.phase in (HEAD, BODY) and now - self.since >= silent_seconds and self._ours_to_wait:
-            self.fail(Problem("origin-timeout", "The origin did not answer in time; try later."))
+            self.fail(Problem("origin-timeout", "The origin did not respond in time; try later."))
 
     @property
     def _ours_to_wait(self) -> bool:

@@ -169,7 +169,7 @@ class UpstreamResponse:
 
 def garbage(why: str) -> Problem:
     """The refusal of what is no response."""
-    return Problem("bad-gateway", f"The origin's answer cannot be passed on: {why}.")
+    return Problem("bad-gateway", f"The origin's response cannot be passed on: {why}.")
 
 
 def may_begin(data: bytes) -> bool:

@@ -212,7 +212,7 @@ class GripGateway:
             hold.complete(problem.answer())
         except Exception:
             log.exception("grip.failed")
-            hold.complete(Problem("internal", "pushhub made a mistake; its log has more.").answer())
+            hold.complete(Problem("internal", "Internal error; see the server log.").answer())
 
     async def _ask_again(
         self,

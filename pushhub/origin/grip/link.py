@@ -58,7 +58,7 @@ def target(found: RouteMatch, asked: ProxiedRequest, base: str, uri: str) -> str
             raise ValueError
     except ValueError:
         raise Problem(
-            "bad-gateway", "A link of the origin's instruct leads to another server; it may not."
+            "bad-gateway", "A link of the origin's instruct must not lead to another server."
         ) from None
     path = parts.path or "/"
     return f"{path}?{parts.query}" if parts.query else path

@@ -60,7 +60,9 @@ class IqRouter:
         if place in _OTHERS:
             return self._ask(query, handler)
         if place is IqTarget.REMOTE:
-            raise StanzaError("remote-server-not-found", "This server talks to no others.")
+            raise StanzaError(
+                "remote-server-not-found", "This server does not federate with other servers."
+            )
         return self._handle(query, handler)
 
     def _handle(self, query: Query, handler: Handler | None) -> Coroutine[None, None, None] | None:
@@ -104,7 +106,9 @@ class IqRouter:
         server = self._server
         if to.domain not in server.domains:
             if iq.get("type") in ("get", "set"):
-                raise StanzaError("remote-server-not-found", "This server talks to no others.")
+                raise StanzaError(
+                    "remote-server-not-found", "This server does not federate with other servers."
+                )
             return None
         return self._unless_blocked(session, iq, to)
 

@@ -120,8 +120,10 @@ class MessageRouter:
         if stanza.get("type") == "error":
             return
         if to.domain in self._server.domains or to.domain in self._server.services:
-            raise StanzaError("service-unavailable", "Nobody reads messages to this address.")
-        raise StanzaError("remote-server-not-found", "This server talks to no others.")
+            raise StanzaError("service-unavailable", "This address accepts no messages.")
+        raise StanzaError(
+            "remote-server-not-found", "This server does not federate with other servers."
+        )
 
     def _archive(self, session: XmppSession, stanza: Element, to: Jid) -> None:
         """Put a message into the archives of both sides; the rest comes from there."""

@@ -173,7 +173,9 @@ class PresenceRouter:
         server = self._server
         if to.domain not in server.domains:
             if to.domain not in server.services:
-                raise StanzaError("remote-server-not-found", "This server talks to no others.")
+                raise StanzaError(
+                    "remote-server-not-found", "This server does not federate with other servers."
+                )
             return
         blocked = await server.registers.event(block_name(to.bare))
         own = await server.registers.event(block_name(session.jid.bare))

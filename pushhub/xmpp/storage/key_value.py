@@ -186,7 +186,7 @@ class KeyValueStore:
                     known = stored
                     await self.stalls.pause(tries)
         self.stalls.note("register", name=name, tries=MAX_TRIES)
-        raise StoreUnavailable("Too many change the same at once.")
+        raise StoreUnavailable("Too many concurrent changes of the same value.")
 
     async def change_json(self, name: str, make: Callable[[Any], Any]) -> Any:
         """`change`, of a value that is JSON. What `make` is given is its own, to be changed."""
@@ -207,7 +207,7 @@ class KeyValueStore:
             StoreError: it could not be written.
         """
         if len(data) > MAX_EVENT_BYTES:
-            raise TooLarge(f"At most {MAX_EVENT_BYTES} bytes are kept in one place.")
+            raise TooLarge(f"A value has at most {MAX_EVENT_BYTES} bytes.")
         draft = Draft(data, "application/octet-stream")
         (outcome,) = await settle(self.hub.store, Append(name, draft, REGISTER, expect))
         if isinstance(outcome, StoreError):

@@ -81,11 +81,15 @@ class BoshSessions:
             BindingError: why not.
         """
         if self._leaving:
-            raise body.refused("This server is on its way out.", BoshCondition.SYSTEM_SHUTDOWN)
+            raise body.refused("This server is shutting down.", BoshCondition.SYSTEM_SHUTDOWN)
         if not self.throttle.admits(caller.client, self.now()):
-            raise body.refused("Too many sessions begin here.", BoshCondition.POLICY_VIOLATION)
+            raise body.refused(
+                "This address begins sessions too often.", BoshCondition.POLICY_VIOLATION
+            )
         if len(self.carriers) >= self.server.settings.bosh_sessions:
-            raise body.refused("There is no room for more.", BoshCondition.POLICY_VIOLATION)
+            raise body.refused(
+                "The server has its largest number of sessions.", BoshCondition.POLICY_VIOLATION
+            )
         sid = self.server.nodes.mark(self._draw())
         session, actions = BoshSession.create(sid, body, raw, self.policy, self.now(), caller)
         carrier = BoshTransport(self, session)

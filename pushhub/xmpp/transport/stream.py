@@ -142,7 +142,10 @@ class XmppStream:
             self._queue.append(element)
             if len(self._queue) > MAX_QUEUED:
                 self.fail(
-                    StreamError("policy-violation", "Too much was sent ahead of its answers.")
+                    StreamError(
+                        "policy-violation",
+                        "The client sent too much without waiting for the responses.",
+                    )
                 )
             return
         self._handle(element)

@@ -43,7 +43,7 @@ def addresses(query: Query) -> list[str]:
 async def block(query: Query) -> None:
     named = addresses(query)
     if not named:
-        raise StanzaError("bad-request", "Say whom to block.")
+        raise StanzaError("bad-request", "Name the address to block.")
     added = await change(query, lambda old: old + [jid for jid in named if jid not in old])
     for jid in added:
         await show(query, jid, "hide")

@@ -28,7 +28,7 @@ async def write(query: Query) -> None:
         raise StanzaError("not-allowed", "A temporary account has no contacts.")
     bare, remove, name, groups = read_item(query.payload)
     if bare == session.jid.bare:
-        raise StanzaError("not-allowed", "Nobody is a contact of their own.")
+        raise StanzaError("not-allowed", "An account cannot be its own contact.")
     if remove:
         await query.server.presences.subscriptions.forget(session, bare)
     else:

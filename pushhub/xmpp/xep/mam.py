@@ -285,7 +285,7 @@ async def metadata(query: Query) -> Element:
 
 def others(query: Query) -> None:
     """Nobody reads somebody else's archive (XEP-0313 §9.1)."""
-    raise StanzaError("forbidden", "This archive is somebody else's.")
+    raise StanzaError("forbidden", "This archive belongs to another account.")
 
 
 EXTENSION = Extension(

@@ -51,7 +51,7 @@ def _dispatch(actions: Mapping[tuple[str, str], Handler]) -> Handler:
         kind = query.iq.get("type") or ""
         elements = [e for e in query.payload.elements if e.namespace == query.payload.namespace]
         if not elements:
-            raise StanzaError("bad-request", "Say what is to be done.")
+            raise StanzaError("bad-request", "The request needs an action.")
         handler = actions.get((kind, elements[0].name))
         if handler is None:
             raise unsupported(elements[0].name)

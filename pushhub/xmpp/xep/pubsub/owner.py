@@ -67,7 +67,7 @@ async def create(query: Query) -> Element | None:
 
     def make(old: Any) -> Any:
         if old:
-            raise StanzaError("conflict", "There is such a node.")
+            raise StanzaError("conflict", "The node exists already.")
         return {**settings, "affiliations": {owner: "owner"}}
 
     await index(query.server.registers, node, present=True)
@@ -154,7 +154,7 @@ async def affiliate(query: Query) -> None:
         if len(kept) > MAX_AFFILIATIONS:
             raise error("policy-violation", "max-nodes-exceeded")
         if "owner" in record.get("affiliations", {}).values() and "owner" not in kept.values():
-            raise StanzaError("not-acceptable", "A node keeps an owner.")
+            raise StanzaError("not-acceptable", "A node needs an owner.")
         return {**record, "affiliations": kept}
 
     await query.server.registers.change_json(node_name(node), make)
@@ -205,7 +205,7 @@ def _submitted(configure: Element | None) -> dict[str, str]:
         name, usual, options = known
         value = values[0] if values else usual
         if (options is not None and value not in options) or len(value) > MAX_TEXT:
-            raise StanzaError("not-acceptable", f"{var} cannot be that.")
+            raise StanzaError("not-acceptable", f"{var} does not support this value.")
         if name == "max_items" and items_of(value) is None:
             text = f"{var} is {MAX!r}, or a number from 1 to {MAX_LOOKED_THROUGH}."
             raise StanzaError("not-acceptable", text)
