@@ -12,7 +12,7 @@ from tests.faults.stage import Stage
 from tests.redis_servers import KINDS
 
 HEAD = """\
-| fault | strikes | acknowledged | gone from the log | delivered | told as gaps | lost untold \
+| fault | strikes | acknowledged | gone from the log | delivered | reported as gaps | lost silently \
 | slowest, s | recovery, s |
 |---|---|---|---|---|---|---|---|---|"""
 
