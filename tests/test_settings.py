@@ -412,7 +412,7 @@ def test_dev_may_be_anywhere_on_loopback(host: str) -> None:
 @pytest.mark.parametrize("store", ["memory://", "sqlite:///x.db"])
 def test_workers_need_a_store_that_is_shared(store: str) -> None:
     told = refused({"workers": "2", "store": store})
-    assert told == "2 workers need a store that processes share; use redis://, or one worker."
+    assert told == "2 workers need a store that processes can share; use redis://, or one worker."
     assert Settings(workers=2, store="redis://db").workers == 2
 
 
