@@ -17,7 +17,10 @@ SECONDS = 120.0
 def delete(
     channel: Annotated[str | None, typer.Argument(help="The channel.", show_default=False)] = None,
     prefix: Annotated[
-        str, typer.Option(help="Instead: all channels whose names begin so.", show_default=False)
+        str,
+        typer.Option(
+            help="Instead: all channels whose names begin with this prefix.", show_default=False
+        ),
     ] = "",
     url: Url = DEFAULT_URL,
     key: Key = None,

@@ -63,7 +63,7 @@ def init(
         # Nobody else reads it, not even before its mode would be changed.
         written = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        fail(f"{file} exists and is left alone; name another file, or remove it first.")
+        fail(f"{file} exists and was not changed; name another file, or remove it first.")
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}.")
     with open(written, "w", encoding="utf-8") as opened:
@@ -71,6 +71,6 @@ def init(
     if as_json:
         say_json({"file": str(file), "secret": secret})
         return
-    note(f"{file} is written. The secret of the API key `backend`, which is shown only now:")
+    note(f"{file} is written. The secret of the API key `backend`, shown only now:")
     say(secret)
     note(f"\nStart with: pushhub serve --config {file}")

@@ -74,8 +74,8 @@ def explain(routes: Routes, asked: ProxiedRequest, max_wait: int) -> Explanation
     if row is None:
         outcome: Outcome = "passed"
         because = (
-            "Servers read this path in different ways, and not all of them lead to one route; so "
-            "it is only passed through."
+            "The path has different readings, which lead to different routes, so the request is "
+            "only passed through."
         )
     else:
         wish = wait_request(found.route, asked, max_wait)
@@ -89,30 +89,34 @@ def _refused(routes: Routes, asked: ProxiedRequest, problem: Problem) -> Explana
 
 def _what(route: Route, asked: ProxiedRequest, wish: WaitRequest) -> tuple[Outcome, str]:
     if route.step == "grip":
-        return "grip", "It is passed through; if the answer has a Grip-Hold it is held."
+        return (
+            "grip",
+            "The request is passed through; if the response has a Grip-Hold, the request is held.",
+        )
     if route.step == "pass":
         return "passed", "The route only passes through."
     if asked.method != "GET":
         return "passed", f"Only GET waits; {asked.method} is passed through."
     if wants_more(asked):
         return "passed", (
-            "It asks for a part, has a body, or has a condition under which there is another "
-            "answer than the resource; so it is passed through."
+            "The request asks for a range, has a body, or has another condition than a "
+            "comparison with the resource; so it is passed through."
         )
     if wish.wait is None:
         if route.max_age and not wish.passes:
             return "read", (
-                f"It did not opt in: it is answered from a look of at most {route.max_age:g} s "
-                f"ago, or from one that is made for all who ask now."
+                f"The request did not opt in: the response comes from a fetch of at most "
+                f"{route.max_age:g} s ago, or from one shared fetch for all present requests."
             )
-        return "passed", f"It did not opt in, which is done by {_opt_ins(route)}."
+        return "passed", f"The request did not opt in by {_opt_ins(route)}."
     if wish.condition is None:
         return "at-once", (
-            f"It opted in but does not say what it has ({_conditions(route)}); so it is answered "
-            f"at once, with a validator."
+            f"The request opted in without a condition ({_conditions(route)}); so the response "
+            f"comes immediately, with a validator."
         )
     return "held", (
-        f"It is answered when it changes, or with {_nothing(route)} after at most {wish.wait} s."
+        f"The response comes when the resource changes, or with {_nothing(route)} after at most "
+        f"{wish.wait} s."
     )
 
 
@@ -151,7 +155,7 @@ def _conditions(route: Route) -> str:
 
 
 def _nothing(route: Route) -> str:
-    return "the same answer again" if route.nothing == "same" else route.nothing
+    return "the same response again" if route.nothing == "same" else route.nothing
 
 
 def _missed(routes: Routes, taken: Row | None, asked: ProxiedRequest) -> tuple[Missed, ...]:
@@ -164,7 +168,7 @@ def _why_not(row: Row, asked: ProxiedRequest) -> str:
     if not row.takes(asked.host.removesuffix(".")):
         return f"the host {asked.host or '(none)'} is not {row.route.host}"
     if any(row.pattern.values(meaning) is not None for meaning in readings(asked.path)):
-        return "the path leads there in one reading, and elsewhere in another"
+        return "one reading of the path leads there, and another elsewhere"
     if row.pattern.rest is not None:
         return f"the path does not begin with {row.route.path.removesuffix('*')}"
     return f"the path is not {row.route.path}"

@@ -55,7 +55,7 @@ def test_a_file_that_exists_is_left_alone() -> None:
     result = pushhub("init")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "pushhub.toml exists and is left alone" in result.stderr
+    assert "pushhub.toml exists and was not changed" in result.stderr
     assert Path("pushhub.toml").read_text() == "port = 1\n"
 
 

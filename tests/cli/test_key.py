@@ -52,7 +52,7 @@ def test_mistakes_are_sentences() -> None:
         (["a", "--read", "a*b"], "before its end"),
         (["", "--admin"], "name is not empty"),
         (["a\nb", "--admin"], "control characters"),
-        (["a", "--admin", "--read", "b"], "--admin allows everything"),
+        (["a", "--admin", "--read", "b"], "--admin gives all rights"),
     ):
         result = pushhub("key", "new", *arguments)
         assert result.exit_code == 2

@@ -112,7 +112,7 @@ async def test_a_fence_refuses_what_would_change_the_log(server: RedisServer) ->
             assert isinstance(outcome, StoreUnavailable)
             with pytest.raises(StoreUnavailable, match="fenced"):
                 await store.delete("a")
-            with pytest.raises(StoreError, match="fence already"):
+            with pytest.raises(StoreError, match="fence stands already"):
                 await Fence(server.url(), 60).set()
             # A node that starts meanwhile reads, too.
             assert await standing(server, one.cursor) is None
@@ -322,7 +322,7 @@ async def test_it_is_for_redis_alone() -> None:
     )
     _, said = await process.communicate()
     assert process.returncode == 2
-    assert b"Only a log in Redis is fenced" in said
+    assert b"Only a log in Redis needs a fence" in said
 
 
 # -- the format ----------------------------------------------------------------

@@ -99,7 +99,7 @@ class Fetcher:
             while piece := await response.piece():
                 body += piece
                 if len(body) > MAX_BODY_BYTES:
-                    return Alone(f"it is larger than {MAX_BODY_BYTES} bytes")
+                    return Alone(f"the body is larger than {MAX_BODY_BYTES} bytes")
         finally:
             response.close()
         headers, failed = end_to_end(response.pairs), response.status >= 500
@@ -111,7 +111,7 @@ class Fetcher:
         found = Representation(response.status, response.reason, headers, bytes(body))
         vary = shared(headers, personal=key.personal)
         if not isinstance(vary, str) and not found.fits:
-            vary = "its headers are larger than 16 KiB"
+            vary = "the headers are larger than 16 KiB"
         return Alone(vary) if isinstance(vary, str) else Fetched(found, vary)
 
     def pairs(self, key: Key, asked: ProxiedRequest) -> Pairs:
@@ -135,11 +135,11 @@ def shared(headers: Headers, *, personal: bool) -> frozenset[str] | str:
         said[name.lower()] = said.get(name.lower(), b"") + value.lower() + b","
     vary = vary_of(said.get(b"vary", b"").decode("latin-1"))
     if vary is None:
-        return "'Vary: *' says that no two requests are alike"
+        return "'Vary: *' excludes shared responses"
     if b"set-cookie" in said:
-        return "it sets a cookie, which is for one client"
+        return "the response sets a cookie, which is for one client"
     if not personal and "private" in directives(said.get(b"cache-control", b"").decode("latin-1")):
-        return "it is private, and no header says for whom"
+        return "the response is private, and no header names the client"
     return vary
 
 

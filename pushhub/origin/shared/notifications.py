@@ -67,7 +67,7 @@ def resources_of(body: bytes) -> list[str]:
         raise Problem("bad-body", f"A notification must be JSON: {error}.") from None
     resources = parsed.get("resources") if isinstance(parsed, dict) else None
     if not isinstance(resources, list) or not resources:
-        raise Problem("bad-body", 'A notification is {"resources": ["/path", …]}.')
+        raise Problem("bad-body", 'A notification must be {"resources": ["/path", …]}.')
     if len(resources) > MAX_RESOURCES:
         raise Problem(
             "too-large",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # Clients of one resource are mostly of one mind: the newest tag, and the wait of their library.
 MAX_POLLS = 16
-LATE = "The origin did not answer during the wait."
+LATE = "The origin did not respond during the wait."
 # For how long what cannot be shared is passed through without another look.
 ALONE_SECONDS = 60.0
 

@@ -55,7 +55,7 @@ async def _look(
 
 
 def _why(first: Representation, second: Representation) -> str:
-    apart = f"two answers {APART_SECONDS:g} s apart differ"
+    apart = f"two responses {APART_SECONDS:g} s apart differ"
     if not second.ours:
         if first.body == second.body:
             return f"{apart} in the ETag alone"
@@ -71,7 +71,7 @@ def _why(first: Representation, second: Representation) -> str:
         min(len(first.body), len(second.body)),
     )
     shown = second.body[max(0, at - AROUND) : at + AROUND].decode("utf-8", "replace")
-    return f"{apart} from byte {at} on, in {shown!r}; an ETag of the API's own would not"
+    return f"{apart} from byte {at} on, in {shown!r}; an ETag from the API would not"
 
 
 def _unzipped(body: bytes) -> bytes | None:
