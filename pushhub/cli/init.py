@@ -15,20 +15,20 @@ from pushhub.cli.terminal import fail, note, say, say_json
 from pushhub.settings.access import HMAC_BYTES
 
 _FILE = """\
-# The settings of a pushhub: docs/settings.md explains all, `pushhub config check` checks them.
+# The settings of a pushhub. docs/settings.md explains all; `pushhub config check` checks them.
 # This file holds a secret, the token key: only its owner may read it (mode 600).
 
-# Where the hub listens. TLS belongs to the proxy in front: nginx, HAProxy or Caddy.
+# The address to listen on. The proxy in front terminates TLS: nginx, HAProxy or Caddy.
 host = "127.0.0.1"
 port = 8080
 
-# Where the log is kept: a file for one process, redis://host:6379/0 for workers and nodes.
+# The store of the log: a file for one process, redis://host:6379/0 for workers and nodes.
 store = {store}
 
 # The origins of pages that may use the hub from a browser (CORS); without them only its own pages.
 # cors_origins = ["https://app.example.com"]
 
-# A namespace whose channels, such as `news:eu`, anybody may read without a token.
+# A namespace whose channels, such as `news:eu`, can be read without a token.
 # [namespaces.news]
 # public = true
 
@@ -36,8 +36,8 @@ store = {store}
 # `pushhub key new NAME --publish 'orders:*'`; for the console `pushhub key new operator --admin`.
 {api_key}
 
-# What readers' tokens (JWT) are signed with: your service signs them with this key, and
-# `pushhub token new --read 'orders:*'` does. docs/api.md has the claims.
+# The key that signs readers' tokens (JWT), in your service and in
+# `pushhub token new --read 'orders:*'`. docs/api.md has the claims.
 [[token_keys]]
 algorithm = "HS256"
 key = {token_key}

@@ -48,7 +48,9 @@ def list_routes(loaded: Loaded, as_json: Json = False) -> None:
         line = f"{row.index + 1:4}  {_where(row):{width}}  {row.route.step:6}  {row.target}"
         say(typer.style(line, fg="yellow" if other else None))
         if other:
-            note(f"Route {row.index + 1} gets no request: route {other.index + 1} takes them all.")
+            note(
+                f"Route {row.index + 1} gets no request: route {other.index + 1} matches them all."
+            )
 
 
 @app.command(cls=GroupedCommand, short_help="Explain the route of a request.")

@@ -96,5 +96,5 @@ def test_a_factory_without_a_key_refuses_as_serve_does() -> None:
 def test_a_factory_with_wrong_settings_says_what_is_wrong() -> None:
     done = factory(PUSHHUB_PORT="x")
     assert done.returncode != 0
-    assert done.stderr.startswith("pushhub: PUSHHUB_PORT is a whole number")
+    assert done.stderr.startswith("pushhub: PUSHHUB_PORT must be a whole number")
     assert "Traceback" not in done.stderr

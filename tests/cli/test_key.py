@@ -50,7 +50,7 @@ def test_a_server_starts_with_it() -> None:
 def test_mistakes_are_sentences() -> None:
     for arguments, told in (
         (["a", "--read", "a*b"], "before its end"),
-        (["", "--admin"], "name is not empty"),
+        (["", "--admin"], "name must not be empty"),
         (["a\nb", "--admin"], "control characters"),
         (["a", "--admin", "--read", "b"], "--admin gives all rights"),
     ):

@@ -335,7 +335,7 @@ def test_the_list_says_which_routes_get_nothing() -> None:
         "poll",
         "http://127.0.0.1:1",
     ]
-    assert "Route 5 gets no request: route 3 takes them all." in done.stderr
+    assert "Route 5 gets no request: route 3 matches them all." in done.stderr
     rows = json.loads(pushhub("routes", "list", "--json").stdout)
     assert [row["unreached"] for row in rows] == [False] * 4 + [True, False]
     assert rows[1] | {"interval": 2.0} == rows[1]

@@ -173,7 +173,7 @@ class MessageRouter:
         message = Kept(payload, False, copied, kind, session.jid.bare, to.resource)
         brought = self._server.nodes.message(to, message, fails=not kept and is_kept(stanza))
         if not brought and not kept and is_kept(stanza):
-            raise StanzaError("service-unavailable", "No session of this address takes messages.")
+            raise StanzaError("service-unavailable", "No session of this address accepts messages.")
         if copied and len(session.home.sessions) > 1 and session.jid.bare != to.bare:
             outgoing = Kept(payload, True, copied, kind, to.bare, session.jid.resource)
             session.home.copy("sent", payload, outgoing)
