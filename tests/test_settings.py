@@ -527,5 +527,6 @@ def test_a_mechanism_is_not_told_to_be_a_hash() -> None:
         Settings(xmpp_mechanisms=["plain"])
     (told,) = sentences(caught.value, lambda setting: setting)
     assert told == (
-        "xmpp_mechanisms[0] must be the name of a SASL mechanism, such as SCRAM-SHA-256, not 'plain'."
+        "xmpp_mechanisms[0] must be the name of a SASL mechanism, such as SCRAM-SHA-256, "
+        "not 'plain'."
     )
