@@ -73,9 +73,9 @@ def bench(
     as_list: Annotated[bool, typer.Option("--list", help="Print the scenarios.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a load on a hub and print how it did: latency, rates, losses.
+    """Put a load on a hub and print the results: latency, rates, losses.
 
-    Its channels are new ones, named bench-…, which the hub keeps as it keeps any other.
+    The channels are new, named bench-…, and the hub keeps them as all others.
     """
     # Only here, so that every other command starts without it.
     from pushhub.bench.crew import CrewError

@@ -26,9 +26,9 @@ def delete(
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Forget the events of a channel, or of all channels with a prefix. Readers are told.
+    """Delete the events of a channel, or of all channels with a prefix. Readers are notified.
 
-    Prints how many channels there were.
+    Prints the number of channels.
     """
     if bool(channel) == bool(prefix):
         fail("Name a channel, or --prefix.", code=USAGE)

@@ -29,10 +29,10 @@ def fence(
     ] = DEFAULT_SECONDS,
     config: ConfigFile = None,
 ) -> None:
-    """Refuse publishes while Redis is restarted, or its master is switched, so that readers need
-    not be told of a gap.
+    """Refuse publishes while Redis is restarted, or its master is switched, so that readers
+    receive no gap.
 
-    Run it, restart Redis when it says so, and leave it running: it ends by itself when Redis is
+    Start the command, restart Redis when it says so, and leave it running: it exits when Redis is
     back. Ctrl-C lifts the fence.
     """
     settings = read_settings(config).settings

@@ -48,9 +48,9 @@ def init(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("pushhub.toml"),
     as_json: Json = False,
 ) -> None:
-    """Write a file of settings to start from: an API key, a token key, and comments.
+    """Write a first file of settings: an API key, a token key, and comments.
 
-    A file that exists is left alone. The API key's secret is printed once and kept nowhere.
+    An existing file is not changed. The command prints the API key's secret once.
     """
     secret, fields = new_key("backend", {"publish": ["*"]})
     token_key = base64.b64encode(secrets.token_bytes(HMAC_BYTES["HS256"])).decode()

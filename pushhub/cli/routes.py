@@ -36,8 +36,8 @@ _COLOURS = {"refused": "red", "passed": "yellow", "grip": "yellow"}
 @app.command("list", cls=GroupedCommand, short_help="Print the routes in their order.")
 @with_settings
 def list_routes(loaded: Loaded, as_json: Json = False) -> None:
-    """Print the routes in their order, the origin's own last, and mark those that get no "
-    "request."""
+    """Print the routes in their order, the origin's own last, and mark those without
+    requests."""
     routes = _routes(loaded.settings)
     rows = [(row, routes.unreached(row)) for row in routes.rows]
     if as_json:
@@ -66,10 +66,10 @@ def check(
     dry: Annotated[bool, typer.Option("--dry", help="Do not call the origin.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say which route a request takes and what becomes of it, and ask the origin what it answers;
-    where requests wait, a second time after a second, to see whether that differs each time.
+    """Explain the route of a request and its result, and show the origin's response. A resource that
+    requests may wait on is fetched again after a second, to see whether it differs each time.
 
-    Exit code 1: no route takes it, or the origin does not answer.
+    Exit code 1: no route matches, or the origin does not respond.
     """
     settings = loaded.settings
     routes = _routes(settings)

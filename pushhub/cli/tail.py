@@ -34,7 +34,7 @@ def tail(
 ) -> None:
     """Follow a channel with long-polls. With --json each event is a line as the feed lists it.
 
-    Gaps are told on standard error. It reconnects by itself; Ctrl-C ends it.
+    Gaps go to standard error. The command reconnects automatically; Ctrl-C ends it.
     """
     path = channel_path(channel) + "/events"
     try:
