@@ -66,8 +66,8 @@ def check(
     dry: Annotated[bool, typer.Option("--dry", help="Do not call the origin.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Explain the route of a request and its result, and show the origin's response. A resource that
-    requests may wait on is fetched again after a second, to see whether it differs each time.
+    """Explain the route of a request and its result, and show the origin's response. A resource
+    that requests may wait on is fetched again after a second, to see whether it always differs.
 
     Exit code 1: no route matches, or the origin does not respond.
     """
