@@ -72,8 +72,8 @@ async def _fence(settings: Settings, seconds: int) -> bool:
             await asyncio.wait((waiting,), timeout=CANCEL_SECONDS)
         if not await around.lift():
             note(
-                "The data of this Redis lacks the fence, so events may be missing: readers "
-                "receive a gap."
+                "The data of this Redis lacks the fence, so events may be missing: readers receive "
+                "a gap."
             )
             return False
         say(f"Lifted; the log continues in epoch {around.epoch}.")

@@ -68,8 +68,8 @@ def _who_answers(settings: Settings, where: str) -> Finding:
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return bad(
             "listen",
-            f"Another program, which is not pushhub, listens at {where}; choose another "
-            f"`port`, or stop that program.",
+            f"Another program, which is not pushhub, listens at {where}; choose another `port`, or "
+            "stop that program.",
         )
     finally:
         connection.close()

@@ -139,7 +139,7 @@ def _rights(client: redis.Redis) -> Iterator[Finding]:
     except ResponseError as error:
         yield bad(
             "rights",
-            f"The user lacks the rights to run scripts or follow channels, which pushhub needs: "
+            "The user lacks the rights to run scripts or follow channels, which pushhub needs: "
             f"{_say(error)}.",
         )
 
@@ -150,7 +150,7 @@ def _waitaof(client: redis.Redis) -> Finding:
     except ResponseError as error:
         return bad(
             "ack",
-            f"With ack=fsync pushhub does not start: this server does not report what is on its "
+            "With ack=fsync pushhub does not start: this server does not report what is on its "
             f"disk (WAITAOF came with Redis 7.2). Choose another ack, or server: {_say(error)}.",
         )
     return ok("ack", "ack=fsync: the server reports what is on its disk (WAITAOF).")
@@ -168,8 +168,7 @@ def _latency(client: redis.Redis) -> Finding:
         return warn(
             "latency",
             f"{told}, and every publish and every read of the log waits for one: move Redis "
-            f"nearer, "
-            f"or find the cause of its load (SLOWLOG GET).",
+            "nearer, or find the cause of its load (SLOWLOG GET).",
         )
     return ok("latency", f"{told}.")
 
@@ -182,7 +181,7 @@ def _clock(client: redis.Redis) -> Finding:
         side = "ahead of" if skew > 0 else "behind"
         return warn(
             "clock",
-            f"Redis' clock is {abs(skew):.1f} s {side} this machine's: the one dates events, "
-            f"the other checks tokens. Let both follow NTP.",
+            f"Redis' clock is {abs(skew):.1f} s {side} this machine's: the one dates events, the "
+            "other checks tokens. Let both follow NTP.",
         )
     return ok("clock", f"Redis' clock and this machine's differ by {abs(skew) * 1000:.0f} ms.")

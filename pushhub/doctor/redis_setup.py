@@ -42,8 +42,8 @@ def judge(setup: Setup, settings: Settings) -> Iterator[Finding]:
         yield warn(
             "config",
             "The user may not read the configuration (CONFIG GET), so appendfsync, save, "
-            "min-replicas-to-write and client-output-buffer-limit are not checked. pushhub "
-            "does not need it; `ACL SETUSER … +config|get` lets doctor check more.",
+            "min-replicas-to-write and client-output-buffer-limit are not checked. pushhub does "
+            "not need it; `ACL SETUSER … +config|get` lets doctor check more.",
         )
     yield _persistence(setup, settings)
     yield _replication(setup, settings)
@@ -75,8 +75,8 @@ def _role(setup: Setup) -> Finding:
     if setup.info.get("role") != "master":
         return bad(
             "role",
-            "This is a replica, which accepts no publishes: name the master, or the "
-            "sentinels (redis+sentinel://), which know the master.",
+            "This is a replica, which accepts no publishes: name the master, or the sentinels "
+            "(redis+sentinel://), which know the master.",
         )
     return ok("role", "This is a master.")
 
@@ -89,7 +89,7 @@ def _eviction(setup: Setup, settings: Settings) -> Finding:
         return bad(
             "eviction",
             f"maxmemory-policy is {policy}: when memory is short, Redis drops idempotency keys, "
-            f"and a publish that is sent again appears twice. Set it to noeviction.",
+            "and a publish that is sent again appears twice. Set it to noeviction.",
         )
     if settings.store_may_evict:
         return warn(
@@ -99,8 +99,8 @@ def _eviction(setup: Setup, settings: Settings) -> Finding:
     return bad(
         "eviction",
         f"maxmemory-policy is {policy}, so pushhub does not start: when memory is short, Redis "
-        f"would evict logs and the metadata that keeps their offsets, without a gap for readers. "
-        f"Set it to noeviction; publishes are then refused (503) instead.",
+        "would evict logs and the metadata that keeps their offsets, without a gap for readers. "
+        "Set it to noeviction; publishes are then refused (503) instead.",
     )
 
 
@@ -111,15 +111,15 @@ def _memory(setup: Setup) -> Finding:
         return warn(
             "memory",
             f"Redis uses {used / MIB:,.0f} MiB and has no limit: when the machine has no more "
-            f"memory, the system kills Redis. Set maxmemory, so that publishes are refused (503) "
-            f"instead.",
+            "memory, the system kills Redis. Set maxmemory, so that publishes are refused (503) "
+            "instead.",
         )
     told = f"Redis uses {used / MIB:,.0f} of {limit / MIB:,.0f} MiB (maxmemory)"
     if used > FULL * limit:
         return warn(
             "memory",
             f"{told}; when that is full, publishes are refused. Increase it, or keep less "
-            f"(retention_events, retention_age).",
+            "(retention_events, retention_age).",
         )
     return ok("memory", f"{told}.")
 
@@ -141,15 +141,15 @@ def _persistence(setup: Setup, settings: Settings) -> Finding:
     if info.get("rdb_last_bgsave_status", "ok") != "ok":
         return bad(
             "persistence",
-            "Redis' last snapshot failed, and it may refuse publishes for that "
-            "reason (stop-writes-on-bgsave-error); see its log.",
+            "Redis' last snapshot failed, and it may refuse publishes for that reason "
+            "(stop-writes-on-bgsave-error); see its log.",
         )
     if setup.config is None or (save := setup.config.get("save")):
         rule = "if there are any" if setup.config is None else f"save {save}"
         return warn(
             "persistence",
             f"A crash loses all events after the last snapshot ({rule}). appendonly yes limits "
-            f"that to a second.",
+            "that to a second.",
         )
     return warn(
         "persistence",
@@ -167,8 +167,8 @@ def _append_only(forced: str | None) -> Finding:
         case "no":
             return warn(
                 "persistence",
-                "A crash of the machine loses all that its system has not written yet, often "
-                "30 s (appendfsync no). everysec limits that to a second.",
+                "A crash of the machine loses all that its system has not written yet, often 30 s "
+                "(appendfsync no). everysec limits that to a second.",
             )
         case _:
             return ok(
@@ -177,7 +177,7 @@ def _append_only(forced: str | None) -> Finding:
     return ok(
         "persistence",
         f"A crash of the machine {lost} (appendonly yes, appendfsync {forced}); readers receive a "
-        f"gap after every restart of Redis.",
+        "gap after every restart of Redis.",
     )
 
 
@@ -201,7 +201,7 @@ def _replication(setup: Setup, settings: Settings) -> Finding:
         return warn(
             "replication",
             f"{told}, and min-replicas-to-write is 0: a master that is cut off from them goes on "
-            f"accepting publishes that a failover loses (readers receive a gap). Set it to 1.",
+            "accepting publishes that a failover loses (readers receive a gap). Set it to 1.",
         )
     return ok("replication", f"{told}" + (f" (min-replicas-to-write {needed})." if needed else "."))
 

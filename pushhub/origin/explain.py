@@ -99,20 +99,20 @@ def _what(route: Route, asked: ProxiedRequest, wish: WaitRequest) -> tuple[Outco
         return "passed", f"Only GET waits; {asked.method} is passed through."
     if wants_more(asked):
         return "passed", (
-            "The request asks for a range, has a body, or has another condition than a "
-            "comparison with the resource; so it is passed through."
+            "The request asks for a range, has a body, or has another condition than a comparison "
+            "with the resource; so it is passed through."
         )
     if wish.wait is None:
         if route.max_age and not wish.passes:
             return "read", (
-                f"The request did not opt in: the response comes from a fetch of at most "
+                "The request did not opt in: the response comes from a fetch of at most "
                 f"{route.max_age:g} s ago, or from one shared fetch for all present requests."
             )
         return "passed", f"The request did not opt in by {_opt_ins(route)}."
     if wish.condition is None:
         return "at-once", (
             f"The request opted in without a condition ({_conditions(route)}); so the response "
-            f"comes immediately, with a validator."
+            "comes immediately, with a validator."
         )
     return "held", (
         f"The response comes when the resource changes, or with {_nothing(route)} after at most "

@@ -114,8 +114,8 @@ class Routes:
         if len(targets) > 1:
             raise Problem(
                 "bad-request",
-                "This path has two readings that lead to different routes; send it without "
-                "'//', '.' and '..' segments, ';' and encoded slashes.",
+                "This path has two readings that lead to different routes; send it without '//', "
+                "'.' and '..' segments, ';' and encoded slashes.",
             )
         if first is None:
             return None

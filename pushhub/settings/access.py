@@ -50,8 +50,8 @@ class ApiKey(BaseModel):
     manage: Annotated[
         list[str],
         Field(
-            description="Patterns of channels that it may delete and list; `*` makes it an "
-            "admin key."
+            description="Patterns of channels that it may delete and list; `*` makes it an admin "
+            "key."
         ),
     ] = []
 
@@ -106,15 +106,15 @@ class TokenKey(BaseModel):
         material = self.material()
         if b"PRIVATE KEY-----" in material:
             raise ValueError(
-                "This is a private key, which belongs to the signer of the tokens; give its "
-                "public half (openssl pkey -in private.pem -pubout)."
+                "This is a private key, which belongs to the signer of the tokens; give its public "
+                "half (openssl pkey -in private.pem -pubout)."
             )
         pem = b"-----BEGIN " in material
         if least := HMAC_BYTES.get(self.algorithm):
             if pem:
                 raise ValueError(
-                    f"A PEM is no {self.algorithm} secret: anyone with the public key could "
-                    f"sign tokens. Name its own algorithm, such as RS256 or ES256."
+                    f"A PEM is no {self.algorithm} secret: anyone with the public key could sign "
+                    "tokens. Name its own algorithm, such as RS256 or ES256."
                 )
             if len(material) < least:
                 raise ValueError(

@@ -60,27 +60,20 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         ),
     ] = "sqlite:///pushhub.db"
     workers: Annotated[
-        int,
-        setting(
-            SERVER, "The number of processes that serve; more than one needs Redis.", ge=1, le=256
-        ),
+        int, setting(SERVER, "The number of processes; more than one needs Redis.", ge=1, le=256)
     ] = 1
     ack: Annotated[
         Literal["memory", "replicated", "fsync"],
         setting(
             SERVER,
             "The level that a publish to Redis reaches before it is acknowledged: the master's "
-            "memory, the memory of `ack_replicas` replicas too, or the master's disk (Redis "
-            "7.2 or Valkey, with `appendfsync always`). The receipt names the level that was "
-            "reached.",
+            "memory, the memory of `ack_replicas` replicas too, or the master's disk (Redis 7.2 or "
+            "Valkey, with `appendfsync always`). The receipt names the level that was reached.",
         ),
     ] = "memory"
     store_may_evict: Annotated[
         bool,
-        setting(
-            SERVER,
-            "Serves although Redis may evict logs; no reader receives a gap for evicted events.",
-        ),
+        setting(SERVER, "Serves although Redis may evict logs without a gap for readers."),
     ] = False
     ack_replicas: Annotated[
         int,
@@ -88,13 +81,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
     ] = 1
     ack_seconds: Annotated[
         float,
-        setting(
-            SERVER,
-            "The longest time that a publish waits for replicas or disk.",
-            unit="s",
-            gt=0,
-            le=2,
-        ),
+        setting(SERVER, "The longest wait for replicas or disk.", unit="s", gt=0, le=2),
     ] = 1.0
     dev: Annotated[
         bool,
@@ -119,10 +106,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
     ] = {}
     public: Annotated[
         bool,
-        setting(
-            CHANNELS,
-            "Allows reads without a token for the channels of no configured namespace.",
-        ),
+        setting(CHANNELS, "Allows reads without a token, except in configured namespaces."),
     ] = False
     retention_events: Annotated[
         EventCount, setting(CHANNELS, "The number of events that a channel keeps.", unit="events")
@@ -151,9 +135,9 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         list[TokenKey],
         setting(
             ACCESS,
-            "The keys that verify tokens (JWT): `algorithm` (HS256, HS384, HS512, "
-            "RS256, RS384, RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC "
-            "secret or a public key as PEM), and `kid`, optional.",
+            "The keys that verify tokens (JWT): `algorithm` (HS256, HS384, HS512, RS256, RS384, "
+            "RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC secret or a public "
+            "key as PEM), and `kid`, optional.",
             secret=True,
             max_length=100,
         ),
@@ -175,8 +159,8 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         setting(
             ACCESS,
             "The origins whose pages may send requests from a browser: exact origins such as "
-            "`https://app.example.com`, which may also send cookies, or `*` alone for all "
-            "origins, without cookies.",
+            "`https://app.example.com`, which may also send cookies, or `*` alone for all origins, "
+            "without cookies.",
             max_length=1000,
         ),
     ] = []
@@ -190,36 +174,18 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         int, setting(LIMITS, "The largest number of channels in one poll.", ge=1, le=1000)
     ] = 1000
     max_holds: Annotated[
-        int,
-        setting(
-            LIMITS,
-            "The largest number of requests that one process holds at a time.",
-            ge=1,
-            le=10_000_000,
-        ),
+        int, setting(LIMITS, "The most requests that one process holds.", ge=1, le=10_000_000)
     ] = 100_000
     # nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and 20: a
     # head of a few hundred bytes and a body of 256 KiB arrive in much less, or somebody keeps us
     # waiting on purpose (slowloris).
     head_seconds: Annotated[
         float,
-        setting(
-            LIMITS,
-            "The longest time for the head of a request to arrive.",
-            unit="s",
-            ge=0.1,
-            le=300,
-        ),
+        setting(LIMITS, "The longest time for a request's head.", unit="s", ge=0.1, le=300),
     ] = 15.0
     body_seconds: Annotated[
         float,
-        setting(
-            LIMITS,
-            "The longest time for the body of a request to arrive.",
-            unit="s",
-            ge=0.1,
-            le=3600,
-        ),
+        setting(LIMITS, "The longest time for a request's body.", unit="s", ge=0.1, le=3600),
     ] = 20.0
     # Longer than the pause between two polls of any client, and than nginx keeps an idle upstream
     # (60).
@@ -261,8 +227,8 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         float,
         setting(
             LEAVING,
-            "The time over which the holds are completed, so that their clients do not all "
-            "return together.",
+            "The time over which the holds are completed, so that their clients do not all return "
+            "together.",
             unit="s",
             ge=0,
             le=300,
@@ -273,8 +239,8 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         bool,
         setting(
             LOGS,
-            "Allows reads of the metrics and the list of channels without an admin key; "
-            "always on with `dev`.",
+            "Allows reads of the metrics and the list of channels without an admin key; always on "
+            "with `dev`.",
         ),
     ] = False
     access_log: Annotated[bool, setting(LOGS, "Writes a line to the log for every request.")] = (
@@ -342,13 +308,13 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         hosts = (self.host, *(self.control_address or ())[:1])
         if self.dev and (exposed := [host for host in hosts if not is_loopback(host)]):
             raise ValueError(
-                f"With dev no request needs a key, so the hub listens on loopback only: use host "
+                "With dev no request needs a key, so the hub listens on loopback only: use host "
                 f"127.0.0.1 instead of {exposed[0]}, or leave dev off."
             )
         if self.workers > 1 and self.store.startswith(("memory:", "sqlite:")):
             raise ValueError(
-                f"{self.workers} workers need a store that processes can "
-                f"share; use redis://, or one worker."
+                f"{self.workers} workers need a store that processes can share; use redis://, or "
+                "one worker."
             )
         return self
 
@@ -401,8 +367,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         return (
             "Without an API key no client could publish. `pushhub init` writes a pushhub.toml with "
             "one; `pushhub key new NAME --publish '*'` prints one for a file that exists. To try "
-            "pushhub out, use --dev, which "
-            "needs no key."
+            "pushhub out, use --dev, which needs no key."
         )
 
 

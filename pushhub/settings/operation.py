@@ -33,8 +33,8 @@ class OperationSettings(BaseModel):
         float,
         setting(
             SERVER,
-            "The time after which a worker that is not ready to serve is killed and replaced; "
-            "at the first start `serve` exits with 1.",
+            "The time after which a worker that is not ready to serve is killed and replaced; at "
+            "the first start `serve` exits with 1.",
             unit="s",
             ge=5,
             le=3600,
@@ -44,16 +44,16 @@ class OperationSettings(BaseModel):
         bool,
         setting(
             LOGS,
-            "Makes `/readyz` 503 while publishes fail, even if reads work. Its body always "
-            "says which of them fail, and why.",
+            "Makes `/readyz` 503 while publishes fail, even if reads work. Its body always says "
+            "which of them fail, and why.",
         ),
     ] = False
     channel_idle_age: Annotated[
         int,
         setting(
             CHANNELS,
-            "The time without a publish after which a channel is removed, with its last event: "
-            "at least a day (86,400 s); 0 is never.",
+            "The time without a publish after which a channel is removed, with its last event: at "
+            "least a day (86,400 s); 0 is never.",
             unit="s",
             ge=0,
             le=315_360_000,

@@ -70,8 +70,7 @@ class Route(BaseModel):
         str,
         Field(
             description="The path of the request: exact, with `{name}` for a segment or a part of "
-            "one (`/orders/{id}.json`), or with a final `*` for all paths with that "
-            "beginning.",
+            "one (`/orders/{id}.json`), or with a final `*` for all paths with that beginning.",
             max_length=1024,
         ),
     ] = "/*"
@@ -93,8 +92,8 @@ class Route(BaseModel):
         Interval | None,
         Field(
             description="`poll`: the longest pause, in seconds, while the resource does not "
-            "change; `interval` unless given, so that a change after a quiet hour is noticed "
-            "as early as a change after another change."
+            "change; `interval` unless given, so that a change after a quiet hour is noticed as "
+            "early as a change after another change."
         ),
     ] = None
     # A poller is away between two polls.
@@ -131,8 +130,7 @@ class Route(BaseModel):
         Literal["etag", "since", "version"],
         Field(
             description="The form in which a client names its present copy: the `ETag`, a "
-            "parameter of its query (`since_param`), or a version in the body "
-            "(`version_field`)."
+            "parameter of its query (`since_param`), or a version in the body (`version_field`)."
         ),
     ] = "etag"
     since_param: Annotated[
@@ -171,24 +169,23 @@ class Route(BaseModel):
     identity: Annotated[
         tuple[HeaderName, ...],
         Field(
-            description="Request headers that identify the client; a response for one client "
-            "never goes to another. An empty list is for resources that are the same for all "
-            "clients."
+            description="Request headers that identify the client; a response for one client never "
+            "goes to another. An empty list is for resources that are the same for all clients."
         ),
     ] = ("authorization", "cookie")
     share_addresses: Annotated[
         bool,
         Field(
             description="`grip`: requests that differ only in the client's address, or in the "
-            "number that a proxy gave them, share one fetch. For an origin that uses neither; "
-            "it receives those of the first request."
+            "number that a proxy gave them, share one fetch. For an origin that uses neither; it "
+            "receives those of the first request."
         ),
     ] = False
     channel: Annotated[
         str | None,
         Field(
-            description="A channel whose events notify of a change of the resource, with "
-            "`{name}` from the path: `orders:{id}`."
+            description="A channel whose events notify of a change of the resource, with `{name}` "
+            "from the path: `orders:{id}`."
         ),
     ] = None
 
@@ -269,8 +266,8 @@ class OriginSettings(BaseModel):
         Literal["x-forwarded", "forwarded", "both", "none"],
         setting(
             ORIGIN,
-            "The headers that name the client to the origin: `X-Forwarded-For`, `-Proto` "
-            "and `-Host`, or `Forwarded` (RFC 7239).",
+            "The headers that name the client to the origin: `X-Forwarded-For`, `-Proto` and "
+            "`-Host`, or `Forwarded` (RFC 7239).",
         ),
     ] = "x-forwarded"
     # A server on the same network answers a SYN in milliseconds; three lost ones take 7 s.
@@ -289,8 +286,8 @@ class OriginSettings(BaseModel):
         int,
         setting(
             ORIGIN,
-            "The largest number of connections of one process to each origin. A request "
-            "without a free connection waits for one, up to `origin_connect_seconds`.",
+            "The largest number of connections of one process to each origin. A request without a "
+            "free connection waits for one, up to `origin_connect_seconds`.",
             ge=1,
             le=65_535,
         ),
@@ -347,9 +344,9 @@ class OriginSettings(BaseModel):
         if self.grip_key is not None or not is_grip:
             return None
         return (
-            "Without a grip_key GRIP is not signed: the origin cannot distinguish requests "
-            "through pushhub from others, and libraries may hold nothing. Set grip_key here "
-            "and in the origin, or step = 'pass' for routes that hold nothing."
+            "Without a grip_key GRIP is not signed: the origin cannot distinguish requests through "
+            "pushhub from others, and libraries may hold nothing. Set grip_key here and in the "
+            "origin, or step = 'pass' for routes that hold nothing."
         )
 
     @model_validator(mode="after")

@@ -89,8 +89,8 @@ class XmppSettings(BaseModel):
         int,
         setting(
             XMPP,
-            "The largest number of messages that a returning account receives immediately; "
-            "older ones stay in its archive.",
+            "The largest number of messages that a returning account receives immediately; older "
+            "ones stay in its archive.",
             ge=0,
             le=10_000,
         ),
@@ -102,8 +102,8 @@ class XmppSettings(BaseModel):
         float,
         setting(
             XMPP,
-            "The longest time for a client to log in and bind its resource; then its session "
-            "ends with `connection-timeout`.",
+            "The longest time for a client to log in and bind its resource; then its session ends "
+            "with `connection-timeout`.",
             unit="s",
             ge=1,
             le=3600,
@@ -117,9 +117,9 @@ class XmppSettings(BaseModel):
         int,
         setting(
             XMPP,
-            "The longest time without an open request before a BOSH session ends; polling "
-            "sessions get twice `bosh_polling` and a second more. Less than 120 s ends the "
-            "sessions of hidden tabs, because Chrome runs their timers once a minute.",
+            "The longest time without an open request before a BOSH session ends; polling sessions "
+            "get twice `bosh_polling` and a second more. Less than 120 s ends the sessions of "
+            "hidden tabs, because Chrome runs their timers once a minute.",
             unit="s",
             ge=1,
             le=300,
@@ -142,8 +142,8 @@ class XmppSettings(BaseModel):
         int,
         setting(
             XMPP,
-            "The shortest time between two polls of a BOSH session that never waits; 0 is "
-            "any time. Sessions that wait have no such limit.",
+            "The shortest time between two polls of a BOSH session that never waits; 0 is any "
+            "time. Sessions that wait have no such limit.",
             unit="s",
             ge=0,
             le=60,

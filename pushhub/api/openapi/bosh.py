@@ -33,9 +33,8 @@ def described() -> dict[str, Any]:
             "tags": ["XMPP"],
             "summary": "Chat with XMPP clients over BOSH",
             "description": "One request of a session of XEP-0124 and XEP-0206, as Strophe.js and "
-            "Converse.js send it. The request is held until the server has data for the "
-            "client. Errors are in the response body too: `type='terminate'` with a "
-            "condition.",
+            "Converse.js send it. The request is held until the server has data for the client. "
+            "Errors are in the response body too: `type='terminate'` with a condition.",
             "requestBody": {"required": True, "content": _xml(_POLL)},
             "responses": {
                 "200": {"description": "A `<body/>`.", "content": _xml(_NOTHING)},

@@ -103,11 +103,10 @@ def _feed() -> dict[str, Any]:
         "Read",
         "Read a channel's events",
         "The events after `since`, at most `limit`, and the `cursor` for the next request. With a "
-        "wait and without a new event the "
-        "request is held until an event comes; at the end of the wait the response is an "
-        "empty list. With `Accept: text/event-stream` the response is a stream: `id` is "
-        "the cursor, a gap is an event of the type `gap`, and the stream continues from "
-        "the oldest event.",
+        "wait and without a new event the request is held until an event comes; at the end of the "
+        "wait the response is an empty list. With `Accept: text/event-stream` the response is a "
+        "stream: `id` is the cursor, a gap is an event of the type `gap`, and the stream continues "
+        "from the oldest event.",
         parameters=("since", "limit", *_WAITS, "LastEventId", "envelope", "ticket"),
         answers={
             "200": _answer(
@@ -127,8 +126,7 @@ def _publish() -> dict[str, Any]:
         "Publish",
         "Publish the body as one event",
         "At most 256 KiB, of any content type; JSON is checked. A form-encoded body, which `curl "
-        "-d` "
-        "sends, and a body without a content type are JSON if they parse, else text, else "
+        "-d` sends, and a body without a content type are JSON if they parse, else text, else "
         "bytes. The response comes after the store has the event durably.",
         parameters=("EventType", "EventId", "IdempotencyKey", "IfMatch", "IfNoneMatchAny"),
         body={
@@ -146,11 +144,10 @@ def _value() -> dict[str, Any]:
         "value",
         "Read",
         "Read a channel's value",
-        "The last event's bytes, with its content type and its cursor as the ETag. With a wait and"
-        " an `If-None-Match` that matches, the request is held until the value changes; with a "
-        "wait and no condition, a request "
-        "for a channel without a value waits for the first one. A value never has a gap: "
-        "a request with any other ETag receives the value.",
+        "The last event's bytes, with its content type and its cursor as the ETag. With a wait and "
+        "an `If-None-Match` that matches, the request is held until the value changes; with a wait "
+        "and no condition, a request for a channel without a value waits for the first one. A "
+        "value never has a gap: a request with any other ETag receives the value.",
         parameters=("IfNoneMatch", *_WAITS),
         answers={
             "200": _answer(
@@ -184,10 +181,9 @@ def _poll() -> dict[str, Any]:
         "Read",
         "Read many channels",
         "Up to 1,000 channels in one request, with a position for each. A gap is a member of "
-        "`gaps`, and the "
-        "channel's cursor moves to the oldest event that is kept. With `Accept: "
-        "text/event-stream` every message is one such response; a message with gaps has "
-        "the type `gap`.",
+        "`gaps`, and the channel's cursor moves to the oldest event that is kept. With `Accept: "
+        "text/event-stream` every message is one such response; a message with gaps has the type "
+        "`gap`.",
         parameters=_WAITS,
         body={_JSON: _schema("Poll")},
         answers={
@@ -214,9 +210,9 @@ def _batch() -> dict[str, Any]:
         "publishMany",
         "Publish",
         "Publish many events",
-        "The whole request is checked before any event is published; `item` is the index of a "
-        "bad item. After that each event stands alone: its result is a receipt or an"
-        " `error`, which is one of `precondition-failed`, `key-reused` and `store-unavailable`.",
+        "The whole request is checked before any event is published; `item` is the index of a bad "
+        "item. After that each event stands alone: its result is a receipt or an `error`, which is "
+        "one of `precondition-failed`, `key-reused` and `store-unavailable`.",
         body={_JSON: _schema("Batch")},
         answers={"200": _answer("The result for each event.", {_JSON: _schema("BatchAnswer")})},
         problems=(*_BODY, "bad-channel", "forbidden", _STORE),
@@ -270,8 +266,8 @@ def _pages() -> dict[str, Any]:
         "metrics",
         "Operate",
         "Read the metrics",
-        "Prometheus' text format. The request needs an admin key (one that manages `*`), "
-        "unless `metrics_public` or `dev` is set.",
+        "Prometheus' text format. The request needs an admin key (one that manages `*`), unless "
+        "`metrics_public` or `dev` is set.",
         answers={
             "200": _answer(
                 "All metrics.",

@@ -15,10 +15,9 @@ def described(problems: dict[str, Any]) -> dict[str, Any]:
             "tags": ["Origin"],
             "summary": "Notify of changed resources of the origin",
             "description": "pushhub fetches each resource with waiting requests once, and "
-            "completes every hold. A resource is a path as clients request it, with or "
-            "without its query; a"
-            " prefix with a final `*`; or a pattern with `{name}` for one segment. The key needs to"
-            " publish to channels of these names.",
+            "completes every hold. A resource is a path as clients request it, with or without its "
+            "query; a prefix with a final `*`; or a pattern with `{name}` for one segment. The key "
+            "needs to publish to channels of these names.",
             "requestBody": {
                 "required": True,
                 "content": {

@@ -96,8 +96,8 @@ class Fence:
                         return "A snapshot has it."
                     break
             return (
-                "Redis has no AOF, and did not write a snapshot: end it by SHUTDOWN "
-                "SAVE, or every reader receives a gap."
+                "Redis has no AOF, and did not write a snapshot: end it by SHUTDOWN SAVE, or every "
+                "reader receives a gap."
             )
         finally:
             wire.abort()

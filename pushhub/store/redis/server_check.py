@@ -50,9 +50,8 @@ class ServerCheck:
         if self.evicts and not self._may_evict:
             raise StoreError(
                 f"This Redis may evict logs (maxmemory-policy {self._policy(told)}), and readers "
-                f"would not notice: set "
-                "maxmemory-policy to noeviction, or accept the loss with"
-                " --store-may-evict."
+                "would not notice: set maxmemory-policy to noeviction, or accept the loss with "
+                "--store-may-evict."
             )
 
     def look(self, told: Any) -> None:

@@ -141,12 +141,7 @@ class XmppStream:
         if self.busy or self._queue:
             self._queue.append(element)
             if len(self._queue) > MAX_QUEUED:
-                self.fail(
-                    StreamError(
-                        "policy-violation",
-                        "The client sent too much without waiting for the responses.",
-                    )
-                )
+                self.fail(StreamError("policy-violation", "The client sent too much in advance."))
             return
         self._handle(element)
 
