@@ -275,9 +275,9 @@ def parse(raw: bytes, *, own: bool = False) -> Element:
             6120 §11.1), or passes a limit.
     """
     if len(raw) > MAX_BYTES and not own:
-        raise XmlError(f"It has at most {MAX_BYTES} bytes.")
+        raise XmlError(f"The XML has at most {MAX_BYTES} bytes.")
     if raw[:2] in _UTF_16:
-        raise XmlError("It is UTF-8.")
+        raise XmlError("The XML must be UTF-8.")
     builder = _Builder(sys.maxsize if own else MAX_ELEMENTS)
     # Whatever a declaration says, it is UTF-8 (RFC 6120 §11.6).
     parser = ParserCreate("utf-8", "}")
@@ -294,7 +294,7 @@ def parse(raw: bytes, *, own: bool = False) -> Element:
     except ExpatError as error:
         message = errors.messages[error.code]
         raise XmlError(
-            f"It is not well-formed XML: {message} at line {error.lineno}, column {error.offset}."
+            f"The XML is not well-formed: {message} at line {error.lineno}, column {error.offset}."
         ) from None
     assert builder.root is not None
     return builder.root

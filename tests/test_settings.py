@@ -289,25 +289,25 @@ def test_other_variables_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("port", "65536", "is at most 65535, not '65536'."),
-        ("port", "-1", "is at least 0, not '-1'."),
-        ("port", "http", "is a whole number, not 'http'."),
-        ("workers", "0", "is at least 1, not '0'."),
-        ("max_wait", "56", "is at most 55, not '56'."),
-        ("max_channels", "1001", "is at most 1000, not '1001'."),
-        ("retention_events", "100001", "is at most 100000, not '100001'."),
-        ("retention_age", "-1", "is at least 0, not '-1'."),
+        ("port", "65536", "must be at most 65535, not '65536'."),
+        ("port", "-1", "must be at least 0, not '-1'."),
+        ("port", "http", "must be a whole number, not 'http'."),
+        ("workers", "0", "must be at least 1, not '0'."),
+        ("max_wait", "56", "must be at most 55, not '56'."),
+        ("max_channels", "1001", "must be at most 1000, not '1001'."),
+        ("retention_events", "100001", "must be at most 100000, not '100001'."),
+        ("retention_age", "-1", "must be at least 0, not '-1'."),
         ("drain_seconds", "nan", "not 'nan'."),
-        ("drain_seconds", "soon", "is a number, not 'soon'."),
-        ("dev", "perhaps", "is true or false, not 'perhaps'."),
-        ("log_level", "loud", "is one of 'debug', 'info', 'warning' or 'error', not 'loud'."),
-        ("token_issuer", "", "is not empty, not ''."),
+        ("drain_seconds", "soon", "must be a number, not 'soon'."),
+        ("dev", "perhaps", "must be true or false, not 'perhaps'."),
+        ("log_level", "loud", "must be one of 'debug', 'info', 'warning' or 'error', not 'loud'."),
+        ("token_issuer", "", "must not be empty, not ''."),
         ("namespaces", "news", "is not JSON: Expecting value: line 1 column 1 (char 0)."),
-        ("namespaces", "[]", "is a table."),
+        ("namespaces", "[]", "must be a table."),
         ("namespaces", '{"a:b": {}}', "before the first ':'"),
         ("namespaces", '{"$a": {}}', "before the first ':'"),
-        ("namespaces", '{"a": {"retention_events": 0}}', ".a.retention_events is at least 1"),
-        ("cors_origins", '"*"', "is a list, not '*'."),
+        ("namespaces", '{"a": {"retention_events": 0}}', ".a.retention_events must be at least 1"),
+        ("cors_origins", '"*"', "must be a list, not '*'."),
         ("cors_headers", '["a b"]', "'a b' is not the name of a header."),
         ("cors_headers", '["*"]', "'*' is not the name of a header."),
         ("unix_socket", f'"/{"a" * 103}"', "at most 103 bytes"),
@@ -322,8 +322,8 @@ def test_other_variables_are_left_alone() -> None:
         ("host", "127.0.0.1/8", "without port and brackets"),
         ("store", "mysql://root:hunter2@db", "A store is memory://"),
         ("store", "sqlite://x", "A store is memory://"),
-        ("api_keys", '[{"name": "a", "sha256": "hunter2"}]', "is 64 hexadecimal digits"),
-        ("api_keys", f'[{{"sha256": "{HASH}"}}]', "[0].name is needed."),
+        ("api_keys", '[{"name": "a", "sha256": "hunter2"}]', "must be 64 hexadecimal digits"),
+        ("api_keys", f'[{{"sha256": "{HASH}"}}]', "[0].name is required."),
         ("api_keys", f'[{{"name": "a", "sha256": "{HASH}"}}]', "allows nothing"),
         ("api_keys", f'[{{"name": "a\\n", "sha256": "{HASH}", "read": ["*"]}}]', "control"),
         ("api_keys", f'[{{"name": "a", "sha256": "{HASH}", "read": ["a*b"]}}]', "before its end"),
@@ -334,7 +334,11 @@ def test_other_variables_are_left_alone() -> None:
             "the same sha256",
         ),
         ("token_keys", '[{"algorithm": "HS256", "key": "hunter2"}]', "at least 32 bytes, not 7"),
-        ("token_keys", '[{"algorithm": "none", "key": "hunter2"}]', "algorithm is one of 'HS256'"),
+        (
+            "token_keys",
+            '[{"algorithm": "none", "key": "hunter2"}]',
+            "algorithm must be one of 'HS256'",
+        ),
         ("token_keys", '[{"algorithm": "HS256"}]', "either key or key_file"),
         ("token_keys", '[{"algorithm": "RS256", "key": "hunter2"}]', "a public key as PEM"),
         ("token_keys", '[{"algorithm": "HS256", "key_file": "/none"}]', "No such file"),
@@ -365,8 +369,8 @@ def test_defaults_outlast_the_timers_of_hidden_tabs() -> None:
 
 def test_several_mistakes_are_told_at_once() -> None:
     assert refused({"port": "x"}, toml="max_wait = 99").splitlines() == [
-        "--port is a whole number, not 'x'.",
-        "max_wait is at most 55, not '99'.",
+        "--port must be a whole number, not 'x'.",
+        "max_wait must be at most 55, not '99'.",
     ]
 
 
@@ -412,7 +416,7 @@ def test_dev_may_be_anywhere_on_loopback(host: str) -> None:
 @pytest.mark.parametrize("store", ["memory://", "sqlite:///x.db"])
 def test_workers_need_a_store_that_is_shared(store: str) -> None:
     told = refused({"workers": "2", "store": store})
-    assert told == "2 workers need a store that processes share; use redis://, or one worker."
+    assert told == "2 workers need a store that processes can share; use redis://, or one worker."
     assert Settings(workers=2, store="redis://db").workers == 2
 
 
@@ -523,5 +527,6 @@ def test_a_mechanism_is_not_told_to_be_a_hash() -> None:
         Settings(xmpp_mechanisms=["plain"])
     (told,) = sentences(caught.value, lambda setting: setting)
     assert told == (
-        "xmpp_mechanisms[0] is the name of a SASL mechanism, such as SCRAM-SHA-256, not 'plain'."
+        "xmpp_mechanisms[0] must be the name of a SASL mechanism, such as SCRAM-SHA-256, "
+        "not 'plain'."
     )

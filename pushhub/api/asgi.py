@@ -115,7 +115,7 @@ class AsgiExchange:
         if len(path) + len(query) > MAX_TARGET_BYTES:
             raise Problem(
                 "uri-too-long",
-                f"An address has at most {MAX_TARGET_BYTES} bytes; POST /v1/poll takes long lists.",
+                f"A URL has at most {MAX_TARGET_BYTES} bytes; POST /v1/poll accepts long lists.",
                 limit=MAX_TARGET_BYTES,
             )
         method = scope["method"]
@@ -160,7 +160,7 @@ class AsgiExchange:
                         return bytes(body)
         except TimeoutError:
             raise Problem(
-                "timeout", f"A request's body arrives within {BODY_SECONDS} seconds."
+                "timeout", f"The body did not arrive within {BODY_SECONDS} seconds."
             ) from None
 
     async def _write(self, outcome: Response | Hold | EventStream | Part) -> None:
@@ -244,4 +244,4 @@ class AsgiExchange:
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem("too-large", f"A body has at most {limit} bytes here.", limit=limit)
+    return Problem("too-large", f"A body of this route has at most {limit} bytes.", limit=limit)

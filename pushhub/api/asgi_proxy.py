@@ -97,7 +97,7 @@ class AsgiProxy:
             self.refuse(problem)
         except Exception:
             log.exception("passage.failed", method=asked.method)
-            self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
+            self.refuse(Problem("internal", "Internal error; see the server log."))
 
     async def _body(self) -> AsyncIterator[bytes]:
         """The request's body. If the client goes in the middle of it, that never ends: its passage

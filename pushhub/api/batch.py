@@ -157,12 +157,14 @@ def _appends(
 
 def _channels(item: dict[str, Any]) -> list[str]:
     if ("channel" in item) == ("channels" in item):
-        raise Problem("bad-body", "An item has either 'channel' or 'channels'.")
+        raise Problem("bad-body", "An item needs either 'channel' or 'channels'.")
     names = [item["channel"]] if "channel" in item else item["channels"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Problem("bad-body", "'channel' is a name, 'channels' is a list of names.")
+        raise Problem("bad-body", "'channel' must be a name, and 'channels' a list of names.")
     if not names or len(set(names)) != len(names):
-        raise Problem("bad-body", "'channels' names at least one channel, and none twice.")
+        raise Problem(
+            "bad-body", "'channels' must have at least one channel, and no channel twice."
+        )
     try:
         return [public_name(name) for name in names]
     except ChannelNameError as error:
@@ -171,7 +173,7 @@ def _channels(item: dict[str, Any]) -> list[str]:
 
 def _draft(item: dict[str, Any], texts: Mapping[str, bytes]) -> Draft:
     if "data" not in item:
-        raise Problem("bad-body", "An item has 'data'.")
+        raise Problem("bad-body", "An item needs 'data'.")
     data, content_type = item["data"], _text(item, "content_type")
     try:
         body = _bytes(data, texts["data"], content_type, _text(item, "encoding"))
@@ -194,9 +196,11 @@ def _bytes(data: object, text: bytes, content_type: str, encoding: str) -> bytes
         try:
             return base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError):
-            raise DraftError("'data' is not the base64 that 'encoding' says.") from None
+            raise DraftError("'data' must be base64, because 'encoding' says so.") from None
     if encoding:
-        raise DraftError("'encoding' is 'base64', for 'data' that is text, with a 'content_type'.")
+        raise DraftError(
+            "'encoding' can only be 'base64'; then 'data' must be text, with a 'content_type'."
+        )
     if essence in ("", JSON) or essence.endswith("+json"):
         check_depth(text)
         return text
@@ -214,7 +218,7 @@ def _expect(text: str) -> Expect | None:
     try:
         return Expect(frozenset(map(parse_cursor, tags)) or frozenset([parse_cursor(text)]))
     except CursorError:
-        raise Problem("bad-body", "'if_match' is the cursor or ETag of the value.") from None
+        raise Problem("bad-body", "'if_match' must be the cursor or ETag of the value.") from None
 
 
 def _text(item: dict[str, Any], name: str) -> str:

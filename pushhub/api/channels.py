@@ -45,7 +45,7 @@ def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
     """
     prefix = request.query.get("prefix", "")
     if not prefix or prefix.startswith(PRIVATE_MARK):
-        raise Problem("bad-request", "`prefix` says which channels: a beginning of their names.")
+        raise Problem("bad-request", "'prefix' is required: the beginning of the channels' names.")
     service.authority.require(grant, Action.MANAGE, prefix + "*")
 
     async def work() -> Response:

@@ -215,7 +215,7 @@ class Endpoints:
             allowed = ", ".join(match.route.methods)
             raise Problem(
                 "method-not-allowed",
-                f"This address answers {allowed}.",
+                f"This URL supports {allowed}.",
                 headers=((b"allow", allowed.encode()),),
             )
         if ticket := _ticket(request, endpoint):
@@ -267,7 +267,7 @@ class Endpoints:
             error = Problem("bad-request", str(error))
         elif not isinstance(error, Problem):
             log.error("face.failed", method=request.method, path=match.route.path, exc_info=error)
-            error = Problem("internal", "pushhub made a mistake; its log says more.")
+            error = Problem("internal", "Internal error; see the server log.")
         return Decision(service.refuse(error))
 
 

@@ -98,7 +98,7 @@ def accepts_json(request: Request) -> bool:
     """
     chosen = negotiate(request.headers.get("accept"), ("text/plain", "application/json"))
     if chosen is None:
-        raise Problem("not-acceptable", "This address answers text/plain or application/json.")
+        raise Problem("not-acceptable", "This URL returns text/plain or application/json.")
     return chosen == "application/json"
 
 

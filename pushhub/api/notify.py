@@ -29,7 +29,9 @@ MAX_NOTIFY_BYTES = 64 * 1024
 def notify(service: Service, request: Request, grant: Grant) -> Hold:
     """Notify every node. The response follows the store's commit, so no node can miss it."""
     if service.notices is None:
-        raise Problem("no-route", "There is no origin here; start with --origin or with routes.")
+        raise Problem(
+            "no-route", "This server has no origin; start it with --origin or with routes."
+        )
     resources = parse_notification(request.body)
     for resource in resources:
         # A path is as good a name as a channel's: a key may notify what its patterns allow.

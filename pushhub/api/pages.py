@@ -157,9 +157,7 @@ def problem_handlers(
             return RedirectResponse(f"../{name}", 307)
         return _problem(
             service,
-            Problem(
-                "not-found", f"No page has this address; {prefix}/docs lists those that exist."
-            ),
+            Problem("not-found", f"There is no page at this URL; {prefix}/docs lists all pages."),
         )
 
     async def method_not_allowed(request: Request, error: Exception) -> Response:
@@ -167,9 +165,7 @@ def problem_handlers(
         headers = tuple((name.lower().encode(), value.encode()) for name, value in allowed.items())
         return _problem(
             service,
-            Problem(
-                "method-not-allowed", "This address does not answer that method.", headers=headers
-            ),
+            Problem("method-not-allowed", "The method is not allowed.", headers=headers),
         )
 
     return {404: not_found, 405: method_not_allowed}

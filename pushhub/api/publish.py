@@ -85,8 +85,8 @@ def refusal(channel: str, outcome: Mismatch | KeyReused | StoreError) -> Problem
         case Mismatch(last):
             return Problem(
                 "precondition-failed",
-                "The channel's value is not the one that the condition names. Read it again, decide"
-                " again, and publish with its new ETag.",
+                "The channel's value does not match the condition. Read the value again, decide "
+                "again, and publish with its new ETag.",
                 channel=channel,
                 etag=last.etag if last else None,
             )
@@ -111,11 +111,16 @@ def _expect(request: Request) -> Expect | None:
         except CursorError:
             cursors = frozenset()
         if not cursors:
-            raise Problem("bad-request", "'If-Match' holds the ETag of the value, as it was given.")
+            raise Problem(
+                "bad-request", "'If-Match' must be the ETag of the value, exactly as received."
+            )
         return Expect(cursors)
     if (header := request.headers.get("if-none-match")) is not None:
         if header.strip() != ANY:
-            raise Problem("bad-request", "A publish knows 'If-None-Match: *' only: no value yet.")
+            raise Problem(
+                "bad-request",
+                "A publish supports only 'If-None-Match: *', for a channel without a value.",
+            )
         return NO_VALUE
     return None
 

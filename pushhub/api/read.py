@@ -95,7 +95,7 @@ def wants_stream(request: Request) -> bool:
 def _flag(request: Request, name: str) -> bool:
     text = request.query.get(name, "false")
     if text not in ("true", "1", "false", "0"):
-        raise Problem("bad-request", f"'{name}' is true or false.")
+        raise Problem("bad-request", f"'{name}' must be true or false.")
     return text in ("true", "1")
 
 

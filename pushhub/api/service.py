@@ -93,7 +93,7 @@ class Service:
             response = self.refuse(store_unavailable(error))
         except Exception:
             log.exception("request.failed")
-            response = self.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
+            response = self.refuse(Problem("internal", "Internal error; see the server log."))
         hold.complete(response)
 
     def refuse(self, problem: Problem) -> Response:

@@ -43,7 +43,7 @@ SECRET_BYTES = 32
 def ticket(service: Service, request: Request, grant: Grant) -> Response:
     """Exchange a token for a ticket that reads what the token reads."""
     if not grant.read:
-        raise Problem("unauthorized", "To get a ticket, send a token that reads some channel.")
+        raise Problem("unauthorized", "A ticket needs a token that may read at least one channel.")
     assert service.tickets is not None
     body = {
         "ticket": service.tickets.mint(grant, service.hub.clock()),

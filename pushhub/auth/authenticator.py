@@ -157,7 +157,7 @@ class Authenticator:
                 return self._token(credential)
             case "basic":
                 return self._api_key(_password(credential))
-        raise _unauthorized("'Authorization' is 'Bearer' and an API key or a token.")
+        raise _unauthorized("'Authorization' must be 'Bearer' and an API key or a token.")
 
     def _api_key(self, secret: str) -> Grant:
         grant = self._keys.grant(secret)

@@ -145,7 +145,7 @@ class Tokens:
         if _SHAPE.fullmatch(token) is None:
             raise TokenError(_NEITHER)
         if not self._keys:
-            raise TokenError("This server has no token keys; it takes no tokens.")
+            raise TokenError("This server has no token keys, so it accepts no tokens.")
         claims = self._verify(token)
         now = self._now()
         if (expires := _time(claims, "exp")) <= now:
@@ -209,7 +209,9 @@ class Tokens:
         if fitting := [key for key in named or unnamed if key.algorithm == algorithm]:
             return fitting
         accepted = " or ".join(dict.fromkeys(key.algorithm for key in named or unnamed))
-        raise TokenError(f"The token says {str(algorithm)[:100]!r}; its key is for {accepted}.")
+        raise TokenError(
+            f"The token's algorithm is {str(algorithm)[:100]!r}; its key is for {accepted}."
+        )
 
     def _wrong_audience(self) -> str:
         if self._audience is None:

@@ -42,7 +42,7 @@ class PublishLine:
         while (response := read_response(data)) is None:
             piece = self._sock.recv(262_144)
             if not piece:
-                raise PublishError("The server closed the connection without an answer.")
+                raise PublishError("The server closed the connection without a response.")
             data += piece
         return response
 
@@ -70,7 +70,7 @@ class BenchPublisher:
         data = payload(number, time.monotonic_ns(), self._size)
         response = self._line.ask(self._dialect.publish(channel, data))
         if not 200 <= response.status < 300:
-            raise PublishError(f"A publish was answered with {response.status}: {response.body!r}")
+            raise PublishError(f"A publish received {response.status}: {response.body!r}")
         self.published[channel] = number
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=_EPILOG, cls=GroupedCommand)(serve.serve)
-app.command(epilog=_EPILOG, short_help="Write a file of settings to start from.")(init.init)
+app.command(epilog=_EPILOG, short_help="Write a first file of settings.")(init.init)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(publish.publish)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(tail.tail)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(delete.delete)
@@ -56,7 +56,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def pushhub(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and leave."
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
     """A realtime push service for HTTP: a poll is a read of a log that is allowed to wait."""

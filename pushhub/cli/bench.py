@@ -26,10 +26,14 @@ _MOST_HOLDS = 60_000
 
 
 def bench(
-    scenario: Annotated[str, typer.Argument(help="What to measure; --list says.")] = "fan-out",
+    scenario: Annotated[
+        str, typer.Argument(help="The scenario to measure; --list prints all.")
+    ] = "fan-out",
     holds: Annotated[
         int | None,
-        typer.Option(help="Clients at a time.", min=1, max=_MOST_HOLDS, show_default=False),
+        typer.Option(
+            help="The number of clients at a time.", min=1, max=_MOST_HOLDS, show_default=False
+        ),
     ] = None,
     publishes: Annotated[
         int | None,
@@ -37,7 +41,9 @@ def bench(
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(help="How long, for what lasts.", min=1, max=3600, show_default=False),
+        typer.Option(
+            help="The duration, for scenarios that have one.", min=1, max=3600, show_default=False
+        ),
     ] = None,
     generators: Annotated[
         int, typer.Option(help="Processes that the clients live in.", min=1, max=64)
@@ -48,7 +54,7 @@ def bench(
         str | None,
         typer.Option(
             envvar="PUSHHUB_TOKEN",
-            help="What clients read with; else the key, or nothing.",
+            help="The credential of the clients; else the key, or none.",
             show_default=False,
         ),
     ] = None,
@@ -61,14 +67,15 @@ def bench(
         ),
     ] = None,
     remote: Annotated[
-        bool, typer.Option("--remote", help="The hub is on another machine, and mine to load.")
+        bool,
+        typer.Option("--remote", help="The hub is on another machine, and I may put a load on it."),
     ] = False,
-    as_list: Annotated[bool, typer.Option("--list", help="Say what can be measured.")] = False,
+    as_list: Annotated[bool, typer.Option("--list", help="Print the scenarios.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a load on a hub and print how it did: latency, rates, losses.
+    """Put a load on a hub and print the results: latency, rates, losses.
 
-    Its channels are new ones, named bench-…, which the hub keeps as it keeps any other.
+    The channels are new, named bench-…, and the hub keeps them as all others.
     """
     # Only here, so that every other command starts without it.
     from pushhub.bench.crew import CrewError
@@ -82,7 +89,7 @@ def bench(
     if scenario not in SCENARIOS:
         fail(f"There is no scenario {scenario!r}; there are {', '.join(SCENARIOS)}.", code=USAGE)
     if scenario in _NEED_PID and pid is None:
-        fail(f"The scenario {scenario} only looks at the hub's process: give --pid.", code=USAGE)
+        fail(f"The scenario {scenario} only measures the hub's process: give --pid.", code=USAGE)
     target = target_of(url, key, token, pid, remote=remote)
     entry = SCENARIOS[scenario]
     load = entry.load(holds or entry.sizes[0])
@@ -111,12 +118,12 @@ def target_of(
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
-        fail(f"{url!r} is not an address such as {DEFAULT_URL}.", code=USAGE)
+        fail(f"{url!r} is not a URL such as {DEFAULT_URL}.", code=USAGE)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        fail(f"{url!r} is not an address such as {DEFAULT_URL}.", code=USAGE)
+        fail(f"{url!r} is not a URL such as {DEFAULT_URL}.", code=USAGE)
     if not (remote or is_loopback(parts.hostname)):
         fail(
-            f"{parts.hostname} is not this machine. If it is yours to put a load on, say --remote.",
+            f"{parts.hostname} is not this machine. If you may put a load on it, add --remote.",
             code=USAGE,
         )
     if pid is not None and not Path(f"/proc/{pid}/stat").exists():

@@ -13,14 +13,14 @@ import typer
 from pushhub import __version__
 
 Url = Annotated[
-    str, typer.Option("--url", envvar="PUSHHUB_URL", help="The hub's address.", metavar="URL")
+    str, typer.Option("--url", envvar="PUSHHUB_URL", help="The hub's URL.", metavar="URL")
 ]
 Key = Annotated[
     str | None,
     typer.Option(
         "--key",
         envvar="PUSHHUB_KEY",
-        help="An API key or a token; better in the variable, since others see your commands.",
+        help="An API key or a token; safer in the variable, because other users see your commands.",
         show_default=False,
     ),
 ]
@@ -56,7 +56,7 @@ class CliResponse:
         except orjson.JSONDecodeError:
             value = None
         if not isinstance(value, dict):
-            raise ClientError(f"The answer ({self.status}) is not a hub's; is the address right?")
+            raise ClientError(f"The response ({self.status}) is not a hub's; check the URL.")
         return value
 
     @property
@@ -89,9 +89,9 @@ class HubClient:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise ClientError(f"{url!r} is not an address such as {DEFAULT_URL}.") from None
+            raise ClientError(f"{url!r} is not a URL such as {DEFAULT_URL}.") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ClientError(f"{url!r} is not an address such as {DEFAULT_URL}.")
+            raise ClientError(f"{url!r} is not a URL such as {DEFAULT_URL}.")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._host, self._port = parts.hostname, port
         self._prefix = parts.path.rstrip("/")
@@ -146,7 +146,7 @@ class HubClient:
             got = connection.getresponse()
             content = got.read(_MAX_BODY_BYTES + 1)
             if len(content) > _MAX_BODY_BYTES:
-                raise ClientError("The answer is too long for a hub's; is the address right?")
+                raise ClientError("The response is too long for a hub's; check the URL.")
         except ValueError as error:
             connection.close()
             raise ClientError(f"This cannot be sent as a header: {error}.") from None
@@ -184,7 +184,7 @@ class HubClient:
 def why(error: Exception) -> str:
     """What a broken connection was about, in a few words."""
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return f"broken answer ({type(error).__name__})"
+    return f"broken response ({type(error).__name__})"

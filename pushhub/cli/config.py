@@ -14,7 +14,7 @@ from pushhub.settings.model import Settings
 from pushhub.settings.reference import markdown, names
 from pushhub.store.urls import without_password
 
-app = typer.Typer(help="See and check the settings.", no_args_is_help=True)
+app = typer.Typer(help="Print and check the settings.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -22,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command(cls=GroupedCommand, short_help="Print every setting and its source.")
 @with_settings
 def show(loaded: Loaded, as_json: Json = False) -> None:
-    """Print every setting, and whether it is from a flag, the environment, the file or default."""
+    """Print every setting with its source: a flag, the environment, the file or the default."""
     values = shown(loaded.settings)
     if as_json:
         say_json({n: {"value": values[n], "origin": loaded.origins[n]} for n in values})
@@ -35,19 +35,19 @@ def show(loaded: Loaded, as_json: Json = False) -> None:
 @app.command(cls=GroupedCommand)
 @with_settings
 def check(loaded: Loaded, as_json: Json = False) -> None:
-    """Say whether a server would start with these settings. Exit code 1: it would not."""
+    """Check whether a server would start with these settings. Exit code 1: it would not."""
     wrong = why_not(loaded.settings)
     if as_json:
         say_json({"ok": wrong is None, **({"problem": wrong} if wrong else {})})
         raise typer.Exit(1 if wrong else 0)
     if wrong:
         fail(wrong)
-    say(f"The settings are good ({loaded.file or 'no file'}).")
+    say(f"The settings are valid ({loaded.file or 'no file'}).")
 
 
 @app.command(short_help="Print the settings reference as Markdown.")
 def docs() -> None:
-    """Print the reference of all settings as Markdown: what docs/settings.md is."""
+    """Print the reference of all settings as Markdown, as in docs/settings.md."""
     typer.echo(markdown(), nl=False)
 
 

@@ -17,15 +17,18 @@ SECONDS = 120.0
 def delete(
     channel: Annotated[str | None, typer.Argument(help="The channel.", show_default=False)] = None,
     prefix: Annotated[
-        str, typer.Option(help="Instead: all channels whose names begin so.", show_default=False)
+        str,
+        typer.Option(
+            help="Instead: all channels whose names begin with this prefix.", show_default=False
+        ),
     ] = "",
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Forget the events of a channel, or of all channels with a prefix. Readers are told.
+    """Delete the events of a channel, or of all channels with a prefix. Readers are notified.
 
-    Prints how many channels there were.
+    Prints the number of channels.
     """
     if bool(channel) == bool(prefix):
         fail("Name a channel, or --prefix.", code=USAGE)

@@ -14,9 +14,9 @@ _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 
 @with_settings
 def doctor(loaded: Loaded, as_json: Json = False) -> None:
-    """Look at the settings, this machine and the store, and say what to do. Changes nothing.
+    """Check the settings, this machine and the store, and say what to do. Changes nothing.
 
-    Exit code 1: something is bad.
+    Exit code 1: a finding is bad.
     """
     # Only here, so that every other command starts without it.
     from pushhub.doctor import Finding, Severity, examine

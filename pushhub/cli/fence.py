@@ -25,19 +25,21 @@ CANCEL_SECONDS = 0.05
 def fence(
     seconds: Annotated[
         int,
-        typer.Option(min=10, max=MAX_SECONDS, help="How long the fence may stand."),
+        typer.Option(min=10, max=MAX_SECONDS, help="The longest time for the fence, in seconds."),
     ] = DEFAULT_SECONDS,
     config: ConfigFile = None,
 ) -> None:
-    """Refuse publishes while Redis is restarted, or its master is switched, so that readers need
-    not be told of a gap.
+    """Refuse publishes while Redis is restarted, or its master is switched, so that readers
+    receive no gap.
 
-    Run it, restart Redis when it says so, and leave it running: it ends by itself when Redis is
+    Start the command, restart Redis when it says so, and leave it running: it exits when Redis is
     back. Ctrl-C lifts the fence.
     """
     settings = read_settings(config).settings
     if settings.store.startswith(("sqlite:", "memory:")):
-        fail("Only a log in Redis is fenced; SQLite keeps its epoch over a restart.", code=USAGE)
+        fail(
+            "Only a log in Redis needs a fence; SQLite keeps its epoch over a restart.", code=USAGE
+        )
     try:
         kept = asyncio.run(_fence(settings, seconds))
     except StoreError as error:
@@ -69,9 +71,12 @@ async def _fence(settings: Settings, seconds: int) -> bool:
             waiting.cancel()
             await asyncio.wait((waiting,), timeout=CANCEL_SECONDS)
         if not await around.lift():
-            note("The data of this Redis lacks the fence, so events may be missing: a gap is told.")
+            note(
+                "The data of this Redis lacks the fence, so events may be missing: readers receive "
+                "a gap."
+            )
             return False
-        say(f"Lifted; the log goes on in epoch {around.epoch}.")
+        say(f"Lifted; the log continues in epoch {around.epoch}.")
         if not restarted:
             note("Redis was not restarted.")
         return restarted

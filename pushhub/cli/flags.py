@@ -18,7 +18,7 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help=f"The TOML file of settings; else $PUSHHUB_CONFIG, else {DEFAULT_FILE} if there.",
+        help=f"The TOML file of settings; else $PUSHHUB_CONFIG, else {DEFAULT_FILE} if it exists.",
         show_default=False,
     ),
 ]

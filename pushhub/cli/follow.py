@@ -141,7 +141,7 @@ class TailFollower:
 def _answer(response: CliResponse) -> dict[str, Any]:
     answer = response.json()
     if not isinstance(answer.get("cursor"), str) or not isinstance(answer.get("events"), list):
-        raise ClientError("The answer is not a feed's; is the address right?")
+        raise ClientError("The response is not a feed's; check the URL.")
     try:
         texts = raw_members(next(raw_members(response.body))["events"])
         for event, text in zip(answer["events"], texts, strict=True):

@@ -15,20 +15,20 @@ from pushhub.cli.terminal import fail, note, say, say_json
 from pushhub.settings.access import HMAC_BYTES
 
 _FILE = """\
-# The settings of a pushhub: docs/settings.md explains all, `pushhub config check` checks them.
+# The settings of a pushhub. docs/settings.md explains all; `pushhub config check` checks them.
 # This file holds a secret, the token key: only its owner may read it (mode 600).
 
-# Where the hub listens. TLS belongs to the proxy in front: nginx, HAProxy or Caddy.
+# The address to listen on. The proxy in front terminates TLS: nginx, HAProxy or Caddy.
 host = "127.0.0.1"
 port = 8080
 
-# Where the log is kept: a file for one process, redis://host:6379/0 for workers and nodes.
+# The store of the log: a file for one process, redis://host:6379/0 for workers and nodes.
 store = {store}
 
 # The origins of pages that may use the hub from a browser (CORS); without them only its own pages.
 # cors_origins = ["https://app.example.com"]
 
-# A namespace whose channels, such as `news:eu`, anybody may read without a token.
+# A namespace whose channels, such as `news:eu`, can be read without a token.
 # [namespaces.news]
 # public = true
 
@@ -36,8 +36,8 @@ store = {store}
 # `pushhub key new NAME --publish 'orders:*'`; for the console `pushhub key new operator --admin`.
 {api_key}
 
-# What readers' tokens (JWT) are signed with: your service signs them with this key, and
-# `pushhub token new --read 'orders:*'` does. docs/api.md has the claims.
+# The key that signs readers' tokens (JWT), in your service and in
+# `pushhub token new --read 'orders:*'`. docs/api.md has the claims.
 [[token_keys]]
 algorithm = "HS256"
 key = {token_key}
@@ -48,9 +48,9 @@ def init(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("pushhub.toml"),
     as_json: Json = False,
 ) -> None:
-    """Write a file of settings to start from: an API key, a token key, and comments.
+    """Write a first file of settings: an API key, a token key, and comments.
 
-    A file that exists is left alone. The API key's secret is printed once and kept nowhere.
+    An existing file is not changed. The command prints the API key's secret once.
     """
     secret, fields = new_key("backend", {"publish": ["*"]})
     token_key = base64.b64encode(secrets.token_bytes(HMAC_BYTES["HS256"])).decode()
@@ -63,7 +63,7 @@ def init(
         # Nobody else reads it, not even before its mode would be changed.
         written = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        fail(f"{file} exists and is left alone; name another file, or remove it first.")
+        fail(f"{file} exists and was not changed; name another file, or remove it first.")
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}.")
     with open(written, "w", encoding="utf-8") as opened:
@@ -71,6 +71,6 @@ def init(
     if as_json:
         say_json({"file": str(file), "secret": secret})
         return
-    note(f"{file} is written. The secret of the API key `backend`, which is shown only now:")
+    note(f"{file} is written. The secret of the API key `backend`, shown only now:")
     say(secret)
     note(f"\nStart with: pushhub serve --config {file}")

@@ -12,7 +12,7 @@ from pushhub.cli.terminal import USAGE, fail, note, say, say_json
 from pushhub.settings import ApiKey
 from pushhub.settings.errors import sentences
 
-app = typer.Typer(help="Make API keys, which back ends and operators use.", no_args_is_help=True)
+app = typer.Typer(help="Make API keys for back ends and operators.", no_args_is_help=True)
 
 Patterns = Annotated[
     list[str] | None,
@@ -26,29 +26,29 @@ Patterns = Annotated[
 
 @app.callback()
 def group() -> None:
-    """Make API keys, which back ends and operators use."""
+    """Make API keys for back ends and operators."""
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Who will use the key.")],
+    name: Annotated[str, typer.Argument(help="The user of the key.")],
     read: Patterns = None,
     publish: Patterns = None,
     manage: Patterns = None,
     admin: Annotated[
         bool,
-        typer.Option("--admin", help="Everything: for operators, the console and the metrics."),
+        typer.Option("--admin", help="All rights: for operators, the console and the metrics."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make an API key. Its secret is printed once and kept nowhere; the settings get its hash."""
+    """Make an API key. The command prints its secret once; the settings store only its hash."""
     given = [read, publish, manage]
     if admin and any(given):
-        fail("--admin allows everything; give it alone, or name the rights.", code=USAGE)
+        fail("--admin gives all rights; use it alone, or name the rights.", code=USAGE)
     if not admin and not any(given):
         fail(
-            "Say what the key may do: --publish 'orders:*' for a back end that publishes, --admin "
-            "for an operator's key that may do everything.",
+            "The key needs rights: --publish 'orders:*' for a back end that publishes, --admin for "
+            "an operator's key with all rights.",
             code=USAGE,
         )
     lists = {"read": read or [], "publish": publish or [], "manage": manage or []}
@@ -60,7 +60,7 @@ def new(
     if as_json:
         say_json({"secret": secret, "key": fields, "toml": toml, "env": env})
         return
-    note("The secret, which is shown only now:")
+    note("The secret, shown only now:")
     say(secret)
     note("\nIn pushhub.toml:")
     say(toml)

@@ -17,12 +17,16 @@ _HEADERS = ("Event-Type", "Event-Id", "Content-Type", "Idempotency-Key")
 def publish(
     channel: Annotated[str, typer.Argument(help="Where to.")],
     data: Annotated[
-        str, typer.Argument(help="The event: JSON or text; '-' or nothing reads standard input.")
+        str,
+        typer.Argument(help="The event: JSON or text; '-', or no argument, reads standard input."),
     ] = "-",
     type: Annotated[str, typer.Option(help="The event's type.")] = "",
-    id: Annotated[str, typer.Option(help="The event's id; the hub gives it one else.")] = "",
+    id: Annotated[str, typer.Option(help="The event's id; otherwise the hub sets one.")] = "",
     content_type: Annotated[
-        str, typer.Option(help="What the data is; else JSON if it parses, else text or bytes.")
+        str,
+        typer.Option(
+            help="The content type of the data; else JSON if it parses, else text or bytes."
+        ),
     ] = "",
     idempotency_key: Annotated[
         str, typer.Option(help="The same key within 5 minutes is the same event.")

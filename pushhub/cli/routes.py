@@ -23,7 +23,7 @@ from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.stability import difference
 from pushhub.settings import Loaded, Settings
 
-app = typer.Typer(help="See which way requests go to the origin.", no_args_is_help=True)
+app = typer.Typer(help="List and explain the routes to the origin.", no_args_is_help=True)
 
 # What changes nothing at the origin (RFC 9110 §9.2.1).
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -36,7 +36,8 @@ _COLOURS = {"refused": "red", "passed": "yellow", "grip": "yellow"}
 @app.command("list", cls=GroupedCommand, short_help="Print the routes in their order.")
 @with_settings
 def list_routes(loaded: Loaded, as_json: Json = False) -> None:
-    """Print the routes in their order, the origin's own last, and which of them get no request."""
+    """Print the routes in their order, the origin's own last, and mark those without
+    requests."""
     routes = _routes(loaded.settings)
     rows = [(row, routes.covering(row)) for row in routes.rows]
     if as_json:
@@ -47,32 +48,34 @@ def list_routes(loaded: Loaded, as_json: Json = False) -> None:
         line = f"{row.index + 1:4}  {_where(row):{width}}  {row.route.step:6}  {row.target}"
         say(typer.style(line, fg="yellow" if other else None))
         if other:
-            note(f"Route {row.index + 1} gets no request: route {other.index + 1} takes them all.")
+            note(
+                f"Route {row.index + 1} gets no request: route {other.index + 1} matches them all."
+            )
 
 
-@app.command(cls=GroupedCommand, short_help="Say which route a request takes.")
+@app.command(cls=GroupedCommand, short_help="Explain the route of a request.")
 @with_settings
 def check(
     loaded: Loaded,
-    url: Annotated[str, typer.Argument(help="What a client asks for: a URL, or a path.")],
+    url: Annotated[str, typer.Argument(help="The URL or path of the request.")],
     header: Annotated[
         list[str] | None,
-        typer.Option("-H", metavar="'NAME: VALUE'", help="A header that it sends; repeatable."),
+        typer.Option("-H", metavar="'NAME: VALUE'", help="A header of the request; repeatable."),
     ] = None,
-    method: Annotated[str, typer.Option(help="The method it uses.")] = "GET",
-    dry: Annotated[bool, typer.Option("--dry", help="Do not ask the origin.")] = False,
+    method: Annotated[str, typer.Option(help="The method of the request.")] = "GET",
+    dry: Annotated[bool, typer.Option("--dry", help="Do not call the origin.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say which route a request takes and what becomes of it, and ask the origin what it answers;
-    where requests wait, a second time after a second, to see whether that differs each time.
+    """Explain the route of a request and its result, and show the origin's response. A resource
+    that requests may wait on is fetched again after a second, to see whether it always differs.
 
-    Exit code 1: no route takes it, or the origin does not answer.
+    Exit code 1: no route matches, or the origin does not respond.
     """
     settings = loaded.settings
     routes = _routes(settings)
     asked = _asked(url, method, header or [])
     if asked.path.startswith(settings.prefix + "/"):
-        fail(f"What is under {settings.prefix}/ is pushhub's own, and never asked of the origin.")
+        fail(f"Paths under {settings.prefix}/ are pushhub's own, and never reach the origin.")
     told = explain(routes, asked, settings.max_wait)
     answer = None
     if told.match is not None and not dry and asked.method in _SAFE:
@@ -83,8 +86,8 @@ def check(
     else:
         _tell(told, asked, fields)
         if told.match is not None and answer is None:
-            why = "with --dry" if dry else f"since {asked.method} may change something there"
-            note(f"The origin was not asked, {why}.")
+            why = "with --dry" if dry else f"because {asked.method} may change something there"
+            note(f"The origin was not called, {why}.")
     failed = told.problem is not None or (answer is not None and "problem" in answer)
     raise typer.Exit(FAILED if failed else 0)
 
@@ -282,49 +285,53 @@ def _tell(told: Explanation, asked: ProxiedRequest, fields: dict[str, Any]) -> N
     if told.is_shared:
         _line(
             "shared",
-            "by all whose URL, Host and Accept-Encoding are the same, and "
+            "by all requests with the same URL, Host and Accept-Encoding, and "
             + (", ".join(fields["key"]["headers"]) or "no other header")
             + (f" (this one sends {', '.join(fields['sent'])})" if fields["sent"] else ""),
         )
-        _line("looks", _looks(told))
+        _line("fetches", _fetches(told))
     if "answer" in fields:
         _tell_answer(told, fields["answer"])
 
 
-def _looks(told: Explanation) -> str:
+def _fetches(told: Explanation) -> str:
     assert told.match is not None
     route = told.match.route
     if route.step == "notify":
-        how = "when it is told of a change"
+        how = "after a notification of a change"
         return f"{how}, or by the channel {route.channel}" if route.channel else how
     slower = (
         f" while it changes, up to every {route.longest_pause:g} s while not"
         if route.longest_pause > route.interval
-        else " while somebody waits"
+        else " while a request waits"
     )
-    return f"every {route.interval:g} s{slower}, and never while nobody waits"
+    return f"every {route.interval:g} s{slower}, and never without a waiting request"
 
 
 def _tell_answer(told: Explanation, answer: dict[str, Any]) -> None:
     if (problem := answer.get("problem")) is not None:
-        _line("answer", "", f"{problem['status']} {problem['detail']}", "red")
+        _line("response", "", f"{problem['status']} {problem['detail']}", "red")
         return
-    _line("answer", f"{answer['status']} {answer['reason']}".rstrip())
+    _line("response", f"{answer['status']} {answer['reason']}".rstrip())
     validator = answer["validator"]
     if validator is None:
-        _line("validator", "none of the origin's")
+        _line("validator", "none from the origin")
     else:
-        by = "the origin's own" if validator["by"] == "origin" else "made by pushhub of the body"
+        by = (
+            "the origin's own"
+            if validator["by"] == "origin"
+            else "computed by pushhub from the body"
+        )
         _line("validator", f"{validator['value']} ({by})")
     _line("vary", answer["vary"] or "none")
     if answer["grip_hold"] and told.outcome == "grip":
         _line("hold", f"Grip-Hold: {answer['grip_hold']}")
     if answer.get("shared") is True:
         more = [name for name in answer["varies_by"] if told.match and name not in _known(told)]
-        joins = f": {', '.join(more)} joins what makes requests the same" if more else ""
+        joins = f": {', '.join(more)} also separates requests" if more else ""
         _line("can be", joins, "shared", "green")
         if (differs := answer.get("differs")) is not None:
-            _line("but", f": {differs}. Each wait would end at once.", "always new", "yellow")
+            _line("but", f": {differs}. Each wait would end immediately.", "always new", "yellow")
     elif "why_not" in answer:
         _line("can be", f": {answer['why_not']}", "not shared", "yellow")
 

@@ -56,9 +56,9 @@ def backup(
 
 @app.command()
 def restore(file: Backup, config: ConfigFile = None, as_json: Json = False) -> None:
-    """Put a backup in the place of the log. The hub must not run; the former log is kept.
+    """Replace the log by a backup. The hub must not run; the former log is kept.
 
-    Readers that come back are told of a gap.
+    Readers that come back receive a gap.
     """
     from pushhub.store.sqlite import backup as sqlite_backup
 
@@ -69,21 +69,23 @@ def restore(file: Backup, config: ConfigFile = None, as_json: Json = False) -> N
         return
     say(f"{file} is now the log in {path}.")
     if former:
-        say(f"The former log is {former}; remove it when it is not needed any more.")
+        say(f"The former log is {former}; remove it when you no longer need it.")
 
 
 @app.command()
 def check(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="A backup; else the log itself.", show_default=False),
+        typer.Argument(
+            metavar="FILE", help="The backup to check; else the log itself.", show_default=False
+        ),
     ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Look at every page of the log, or of a backup. Changes nothing; the hub may run.
+    """Check every page of the log, or of a backup. Changes nothing; the hub may run.
 
-    Exit code 1: it is damaged.
+    Exit code 1: the file is damaged.
     """
     from pushhub.store.sqlite import backup as sqlite_backup
 
@@ -107,7 +109,7 @@ def check(
             say(printable(fault))
     else:
         say(
-            f"{path} is whole: {_counts(report)}, {report.bytes / MIB:,.1f} MiB, of which "
+            f"{path} is complete: {_counts(report)}, {report.bytes / MIB:,.1f} MiB, of which "
             f"{report.free_bytes / MIB:,.1f} are free; schema {report.schema}."
         )
     raise typer.Exit(FAILED if report.faults else 0)
@@ -117,7 +119,7 @@ def check(
 def compact(config: ConfigFile = None, as_json: Json = False) -> None:
     """Rewrite the log without its free pages. The hub must not run; readers notice nothing.
 
-    A file of an earlier version needs it once, to give pages back by itself.
+    A file of an earlier version needs this once, to give pages back automatically.
     """
     from pushhub.store.sqlite import backup as sqlite_backup
 

@@ -14,24 +14,27 @@ from pushhub.log.cursor import CursorError, parse_since
 
 
 def tail(
-    channel: Annotated[str, typer.Argument(help="What to follow.")],
+    channel: Annotated[str, typer.Argument(help="The channel to follow.")],
     since: Annotated[
-        str, typer.Option(metavar="CURSOR", help="Where to begin: a cursor, 'earliest' or 'now'.")
+        str, typer.Option(metavar="CURSOR", help="The start: a cursor, 'earliest' or 'now'.")
     ] = "earliest",
     wait: Annotated[
-        int, typer.Option(min=1, max=55, help="How long the hub may hold a request, in seconds.")
+        int, typer.Option(min=1, max=55, help="The longest wait of a request, in seconds.")
     ] = 25,
     count: Annotated[
-        int | None, typer.Option(min=1, help="Leave after so many events.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Exit after this number of events.", show_default=False),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Print what is there, and leave.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the present events, and exit.")
+    ] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Follow a channel with long-polls. With --json each event is a line as the feed lists it.
 
-    Gaps are told on standard error. It reconnects by itself; Ctrl-C ends it.
+    Gaps go to standard error. The command reconnects automatically; Ctrl-C ends it.
     """
     path = channel_path(channel) + "/events"
     try:
@@ -55,7 +58,7 @@ def follow(follower: TailFollower, *, as_json: bool, count: int | None, once: bo
     for told in follower.follow(once=once):
         match told:
             case TailGap():
-                note(f"GAP ({told.reason}): events may be missing; going on from {told.oldest}")
+                note(f"GAP ({told.reason}): events may be missing; continuing from {told.oldest}")
             case TailError():
                 if not down:
                     note(f"{told.reason}. Trying again.")

@@ -21,7 +21,7 @@ from pushhub.log.grant import GrantError, grant_from_claim
 from pushhub.settings import Settings
 from pushhub.settings.access import HMAC_BYTES
 
-app = typer.Typer(help="Make and check tokens, which pages and apps use.", no_args_is_help=True)
+app = typer.Typer(help="Make and check tokens for pages and apps.", no_args_is_help=True)
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -31,29 +31,31 @@ def new(
     read: Patterns = None,
     publish: Patterns = None,
     manage: Patterns = None,
-    subject: Annotated[str, typer.Option(help="Who the token is for: its 'sub'.")] = "",
+    subject: Annotated[str, typer.Option(help="The subject of the token: its 'sub'.")] = "",
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help="How long it is good: 30s, 15m, 1h or 7d.")
+        str, typer.Option(metavar="TIME", help="The lifetime of the token: 30s, 15m, 1h or 7d.")
     ] = "1h",
     key_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="What to sign with: an HMAC secret or a private PEM."),
+        typer.Option(
+            metavar="FILE", help="The signing key: a file with an HMAC secret or a private PEM."
+        ),
     ] = None,
     secret: Annotated[
         str | None,
         typer.Option(
             envvar="PUSHHUB_TOKEN_SECRET",
-            help="The HMAC secret; better in the variable, since others see your commands.",
+            help="The HMAC secret; safer in the variable, because other users see your commands.",
         ),
     ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make a token, signed by the key given, else by the first HMAC key of the settings."""
+    """Make a token, signed with the given key, else with the first HMAC key of the settings."""
     lists = {"read": read or [], "publish": publish or [], "manage": manage or []}
     claim = {action: patterns for action, patterns in lists.items() if patterns}
     if not claim:
-        fail("Say what the token allows, such as --read 'news:*'.", code=USAGE)
+        fail("The token needs rights, such as --read 'news:*'.", code=USAGE)
     try:
         grant_from_claim(claim)
     except GrantError as error:
@@ -81,7 +83,7 @@ def check(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Verify a token as a server with these settings would. Exit code 1: it would be refused."""
+    """Verify a token as a server with these settings would. Exit code 1: the server rejects it."""
     settings = read_settings(config).settings
     token = (sys.stdin.read() if token == "-" else token).strip()
     try:
@@ -106,7 +108,7 @@ def check(
         say(orjson.dumps(claims, option=orjson.OPT_INDENT_2).decode())
     if wrong:
         fail(wrong)
-    say("The token is good.")
+    say("The token is valid.")
 
 
 def seconds(text: str) -> int:
@@ -114,7 +116,9 @@ def seconds(text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text, re.ASCII)
     length = int(found[1]) * _UNITS[found[2]] if found else 0
     if not 0 < length <= 10 * 366 * 86_400:
-        fail(f"A time is a number with s, m, h or d, up to ten years; not {text!r}.", code=USAGE)
+        fail(
+            f"A time must be a number with s, m, h or d, up to ten years; not {text!r}.", code=USAGE
+        )
     return length
 
 
@@ -173,4 +177,4 @@ def _private_key(pem: bytes) -> tuple[Any, str]:
             return key, "ES384"
         case ed25519.Ed25519PrivateKey():
             return key, "EdDSA"
-    fail("The private key is of no kind that tokens are signed with here.", code=USAGE)
+    fail("The private key's type cannot sign tokens.", code=USAGE)

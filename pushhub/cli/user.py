@@ -42,9 +42,9 @@ def add(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make an account. Its password is asked for, or read from standard input.
+    """Make an account. The command prompts for its password, or reads it from standard input.
 
-    --read, --publish and --manage say which channels it may use by PubSub.
+    --read, --publish and --manage name the channels that it may use by PubSub.
     """
     settings = read_settings(config).settings
     lists = {"read": read or [], "publish": publish or [], "manage": manage or []}
@@ -60,17 +60,17 @@ def add(
 
 @app.command(short_help="Change the password of an account.")
 def passwd(address: Address, config: ConfigFile = None) -> None:
-    """Give an account another password, asked for or read from standard input."""
+    """Change an account's password. The command prompts for it, or reads it from standard input."""
     settings = read_settings(config).settings
     local, domain = _parts(address, settings)
     password = _password()
     _run(settings, lambda accounts: accounts.set_password(f"{local}@{domain}", password))
-    say(f"{local}@{domain} has another password.")
+    say(f"{local}@{domain} has a new password.")
 
 
 @app.command(short_help="Remove an account and its data.")
 def remove(address: Address, config: ConfigFile = None) -> None:
-    """Remove an account, and what is kept for it: roster, vCard, block list, archive."""
+    """Remove an account and its data: roster, vCard, block list, archive."""
     settings = read_settings(config).settings
     local, domain = _parts(address, settings)
     _run(settings, lambda accounts: accounts.remove(f"{local}@{domain}", domain))
@@ -80,7 +80,7 @@ def remove(address: Address, config: ConfigFile = None) -> None:
 @app.command(name="list")
 def list_(
     domain: Annotated[
-        str | None, typer.Argument(help="Of which domain; else of all that are served.")
+        str | None, typer.Argument(help="The domain; else all domains that are served.")
     ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
@@ -113,7 +113,7 @@ def _parts(address: str, settings: Settings) -> tuple[str, str]:
     except JidError as error:
         fail(str(error), code=USAGE)
     if not jid.local or jid.resource:
-        fail("An account is name@domain.", code=USAGE)
+        fail("An account must be name@domain.", code=USAGE)
     if jid.domain not in _domains(settings):
         # An account that nobody could log in to is a mistake of the address or of the settings.
         served = ", ".join(_domains(settings)) or "none; set xmpp_domains"
@@ -130,7 +130,7 @@ def _password() -> str:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        fail("A password has at least one character.", code=USAGE)
+        fail("A password must have at least one character.", code=USAGE)
     if len(password) < MIN_PASSWORD:
         note(f"The password is short: at least {MIN_PASSWORD} characters are better.")
     return password
@@ -139,7 +139,10 @@ def _password() -> str:
 def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
     """Do something with the accounts of the settings' store."""
     if settings.store.startswith("memory:"):
-        fail("memory:// forgets accounts when it ends; use a store that keeps them.", code=USAGE)
+        fail(
+            "memory:// loses accounts when the process ends; use a store on disk or Redis.",
+            code=USAGE,
+        )
     # Only here, so that every other command starts without them.
     from pushhub.hub.hub import Hub
     from pushhub.store.urls import open_store_url

@@ -53,12 +53,12 @@ class ConsoleAuth:
         """
         site = request.headers.get("sec-fetch-site", "same-origin")
         if site not in ("same-origin", "none"):
-            raise Problem("forbidden", "The console answers its own pages, not those of others.")
+            raise Problem("forbidden", "The console accepts requests from its own pages only.")
         if service.settings.dev or request.trusted:
             return EVERYTHING
         credential = request.headers.get("authorization", "")
         if not credential:
-            raise Problem("unauthorized", "The console asks for a key that manages '*'.")
+            raise Problem("unauthorized", "The console needs a key that manages '*'.")
         digest = hashlib.sha256(credential.encode("latin-1", "replace")).digest()
         address = request.client
         if digest not in self._known and (seconds := self._throttle.wait(address, self._now())):
@@ -79,7 +79,7 @@ class ConsoleAuth:
             if not grant.is_admin:
                 raise Problem(
                     "forbidden",
-                    "The console asks for a key that manages '*'; this one does not.",
+                    "The console needs a key that manages '*'; this key does not.",
                 )
         except Problem as problem:
             self._throttle.spend(address, self._now())

@@ -24,8 +24,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         case "memory":
             yield warn(
                 "store",
-                "The log is in memory alone and ends with the process; for more than trying things "
-                "out use sqlite:///file or redis://.",
+                "The log is only in memory and ends with the process; for more than a trial use "
+                "sqlite:///file or redis://.",
             )
         case "sqlite":
             yield from sqlite.examine(settings)

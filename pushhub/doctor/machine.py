@@ -39,7 +39,7 @@ def listening(settings: Settings) -> Finding:
     """Whether the address is free, or a hub is already there."""
     host, port = settings.host, settings.port
     if port == 0:
-        return ok("listen", "The port will be any that is free (port 0).")
+        return ok("listen", "The port will be any free port (port 0).")
     where = f"{host}:{port}"
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -53,8 +53,8 @@ def listening(settings: Settings) -> Finding:
         if error.errno == errno.EACCES:
             why += ", as for all ports below 1,024: take a higher one, and a proxy in front"
         elif error.errno == errno.EADDRNOTAVAIL:
-            why += ": it is none of this machine's; see `host`"
-        return bad("listen", f"{where} cannot be had: {why}.")
+            why += ": it is not an address of this machine; see `host`"
+        return bad("listen", f"{where} cannot be used: {why}.")
     return ok("listen", f"{where} is free.")
 
 
@@ -68,17 +68,17 @@ def _who_answers(settings: Settings, where: str) -> Finding:
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return bad(
             "listen",
-            f"Another program listens at {where} and it is no pushhub that answers; choose "
-            f"another `port`, or end it.",
+            f"Another program, which is not pushhub, listens at {where}; choose another `port`, or "
+            "stop that program.",
         )
     finally:
         connection.close()
     if ready:
-        return ok("listen", f"A pushhub answers at {where}, and is ready.")
+        return ok("listen", f"A pushhub runs at {where}, and is ready.")
     if leaving:
-        return warn("listen", f"A pushhub answers at {where}, and is about to leave.")
+        return warn("listen", f"A pushhub runs at {where}, and is shutting down.")
     failing = [told[what].get("detail", "") for what in ("reads", "writes") if told.get(what)]
-    what = next(filter(None, failing), "it does not say why").rstrip(".")
+    what = next(filter(None, failing), "it gives no reason").rstrip(".")
     if not store:
-        what = "its store cannot be used"
-    return bad("listen", f"A pushhub answers at {where} and is not ready: {what}.")
+        what = "its store is unavailable"
+    return bad("listen", f"A pushhub runs at {where} and is not ready: {what}.")

@@ -51,7 +51,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         with closing(connect(settings.store)) as client:
             client.ping()
-            yield ok("store", f"Redis answers at {where}.")
+            yield ok("store", f"Redis responds at {where}.")
             yield from judge(_ask(client), settings)
             yield from _rights(client)
             if settings.ack == "fsync":
@@ -59,9 +59,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield _latency(client)
             yield _clock(client)
     except AuthenticationError as error:
-        yield bad("store", f"Redis at {where} does not know this user and password: {_say(error)}.")
+        yield bad("store", f"Redis at {where} rejects this user and password: {_say(error)}.")
     except NoPermissionError as error:
-        yield bad("rights", f"The user of {where} may not do what pushhub needs to: {_say(error)}.")
+        yield bad("rights", f"The user of {where} lacks rights that pushhub needs: {_say(error)}.")
     except (RedisError, OSError, ValueError, TypeError) as error:
         yield bad("store", f"Redis at {where} cannot be used: {_say(error)}.")
 
@@ -92,7 +92,7 @@ def connect(url: str) -> redis.Redis:
         # redis-py's words show how it connects.
         hosts = ", ".join(f"{host}:{port}" for host, port in told.addresses)
         raise ValueError(
-            f"no sentinel at {hosts} answers with a master of the name {told.service!r}"
+            f"no sentinel at {hosts} knows a master with the name {told.service!r}"
         ) from None
     finally:
         for sentinel in sentinels.sentinels:
@@ -139,7 +139,8 @@ def _rights(client: redis.Redis) -> Iterator[Finding]:
     except ResponseError as error:
         yield bad(
             "rights",
-            f"The user may not run scripts or follow channels, as pushhub needs to: {_say(error)}.",
+            "The user lacks the rights to run scripts or follow channels, which pushhub needs: "
+            f"{_say(error)}.",
         )
 
 
@@ -149,10 +150,10 @@ def _waitaof(client: redis.Redis) -> Finding:
     except ResponseError as error:
         return bad(
             "ack",
-            f"With ack=fsync pushhub does not start: this server cannot say what is on its disk "
-            f"(WAITAOF came with Redis 7.2). Choose another ack, or server: {_say(error)}.",
+            "With ack=fsync pushhub does not start: this server does not report what is on its "
+            f"disk (WAITAOF came with Redis 7.2). Choose another ack, or server: {_say(error)}.",
         )
-    return ok("ack", "ack=fsync: the server can say what is on its disk (WAITAOF).")
+    return ok("ack", "ack=fsync: the server reports what is on its disk (WAITAOF).")
 
 
 def _latency(client: redis.Redis) -> Finding:
@@ -162,12 +163,12 @@ def _latency(client: redis.Redis) -> Finding:
         client.ping()
         took.append(time.perf_counter() - begun)
     median, worst = statistics.median(took), max(took)
-    told = f"An answer of Redis takes {median * 1000:.2f} ms (at worst {worst * 1000:.1f})"
+    told = f"A response of Redis takes {median * 1000:.2f} ms (at worst {worst * 1000:.1f})"
     if median > SLOW_PING_SECONDS:
         return warn(
             "latency",
-            f"{told}, and every publish and every read of the log waits for one: put Redis nearer, "
-            f"or see what keeps it busy (SLOWLOG GET).",
+            f"{told}, and every publish and every read of the log waits for one: move Redis "
+            "nearer, or find the cause of its load (SLOWLOG GET).",
         )
     return ok("latency", f"{told}.")
 
@@ -180,7 +181,7 @@ def _clock(client: redis.Redis) -> Finding:
         side = "ahead of" if skew > 0 else "behind"
         return warn(
             "clock",
-            f"Redis' clock is {abs(skew):.1f} s {side} this machine's: events are dated by the "
-            f"one, tokens judged by the other. Have both follow NTP.",
+            f"Redis' clock is {abs(skew):.1f} s {side} this machine's: the one dates events, the "
+            "other checks tokens. Let both follow NTP.",
         )
     return ok("clock", f"Redis' clock and this machine's differ by {abs(skew) * 1000:.0f} ms.")

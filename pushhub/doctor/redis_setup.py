@@ -41,9 +41,9 @@ def judge(setup: Setup, settings: Settings) -> Iterator[Finding]:
     if setup.config is None:
         yield warn(
             "config",
-            "The user may not ask for the configuration (CONFIG GET), so appendfsync, save, "
-            "min-replicas-to-write and client-output-buffer-limit are not looked at. pushhub does "
-            "not need it; `ACL SETUSER … +config|get` lets doctor see more.",
+            "The user may not read the configuration (CONFIG GET), so appendfsync, save, "
+            "min-replicas-to-write and client-output-buffer-limit are not checked. pushhub does "
+            "not need it; `ACL SETUSER … +config|get` lets doctor check more.",
         )
     yield _persistence(setup, settings)
     yield _replication(setup, settings)
@@ -63,9 +63,9 @@ def _version(setup: Setup) -> Finding:
     if not valkey and numbers < (6, 2):
         return bad("version", f"{name} is too old: pushhub needs Redis 6.2, or Valkey 8.")
     if numbers >= (10,) if valkey else numbers >= (8,):
-        return warn("version", f"{name} is newer than what pushhub is tested with.")
+        return warn("version", f"{name} is newer than the tested versions.")
     if valkey and numbers < (8,):
-        return warn("version", f"{name} is older than what pushhub is tested with: Valkey 8 and 9.")
+        return warn("version", f"{name} is older than the tested versions: Valkey 8 and 9.")
     return ok("version", f"{name} is supported.")
 
 
@@ -75,8 +75,8 @@ def _role(setup: Setup) -> Finding:
     if setup.info.get("role") != "master":
         return bad(
             "role",
-            "This is a replica, which takes no publishes: name the master, or the sentinels "
-            "(redis+sentinel://), who know it.",
+            "This is a replica, which accepts no publishes: name the master, or the sentinels "
+            "(redis+sentinel://), which know the master.",
         )
     return ok("role", "This is a master.")
 
@@ -88,19 +88,19 @@ def _eviction(setup: Setup, settings: Settings) -> Finding:
     if policy.startswith("volatile"):
         return bad(
             "eviction",
-            f"maxmemory-policy is {policy}: when memory is short, Redis forgets idempotency keys, "
-            f"and a publish that is sent again appears twice. Set it to noeviction.",
+            f"maxmemory-policy is {policy}: when memory is short, Redis drops idempotency keys, "
+            "and a publish that is sent again appears twice. Set it to noeviction.",
         )
     if settings.store_may_evict:
         return warn(
             "eviction",
-            f"maxmemory-policy is {policy}, and store_may_evict accepts that logs are lost untold.",
+            f"maxmemory-policy is {policy}, and store_may_evict accepts silent loss of logs.",
         )
     return bad(
         "eviction",
         f"maxmemory-policy is {policy}, so pushhub does not start: when memory is short, Redis "
-        f"would evict logs and the metadata that keeps their offsets, untold to readers. Set it "
-        f"to noeviction; publishes are then refused (503) instead.",
+        "would evict logs and the metadata that keeps their offsets, without a gap for readers. "
+        "Set it to noeviction; publishes are then refused (503) instead.",
     )
 
 
@@ -110,15 +110,16 @@ def _memory(setup: Setup) -> Finding:
     if not limit:
         return warn(
             "memory",
-            f"Redis uses {used / MIB:,.0f} MiB and has no limit: when the machine has no more, the "
-            f"system ends Redis. Set maxmemory, so that publishes are refused (503) instead.",
+            f"Redis uses {used / MIB:,.0f} MiB and has no limit: when the machine has no more "
+            "memory, the system kills Redis. Set maxmemory, so that publishes are refused (503) "
+            "instead.",
         )
     told = f"Redis uses {used / MIB:,.0f} of {limit / MIB:,.0f} MiB (maxmemory)"
     if used > FULL * limit:
         return warn(
             "memory",
-            f"{told}; when that is full, publishes are refused. Give it more, or keep less "
-            f"(retention_events, retention_age).",
+            f"{told}; when that is full, publishes are refused. Increase it, or keep less "
+            "(retention_events, retention_age).",
         )
     return ok("memory", f"{told}.")
 
@@ -140,20 +141,20 @@ def _persistence(setup: Setup, settings: Settings) -> Finding:
     if info.get("rdb_last_bgsave_status", "ok") != "ok":
         return bad(
             "persistence",
-            "Redis' last snapshot failed, and it may refuse publishes for that "
+            "Redis' last snapshot failed, and it may refuse publishes for that reason "
             "(stop-writes-on-bgsave-error); see its log.",
         )
     if setup.config is None or (save := setup.config.get("save")):
         rule = "if there are any" if setup.config is None else f"save {save}"
         return warn(
             "persistence",
-            f"A crash loses what came after the last snapshot ({rule}). appendonly yes makes it "
-            f"at most a second.",
+            f"A crash loses all events after the last snapshot ({rule}). appendonly yes limits "
+            "that to a second.",
         )
     return warn(
         "persistence",
-        "Redis writes nothing to disk: a restart loses the whole log, and readers are told of a "
-        "gap. Set appendonly yes, unless that is meant so.",
+        "Redis writes nothing to disk: a restart loses the whole log, and readers receive a gap. "
+        "Set appendonly yes, unless this is intended.",
     )
 
 
@@ -166,17 +167,17 @@ def _append_only(forced: str | None) -> Finding:
         case "no":
             return warn(
                 "persistence",
-                "A crash of the machine loses what its system has not written yet, often 30 s "
-                "(appendfsync no). everysec makes it a second.",
+                "A crash of the machine loses all that its system has not written yet, often 30 s "
+                "(appendfsync no). everysec limits that to a second.",
             )
         case _:
             return ok(
-                "persistence", "Redis keeps a log on disk; how often it is forced is unknown."
+                "persistence", "Redis keeps a log on disk; the value of appendfsync is unknown."
             )
     return ok(
         "persistence",
-        f"A crash of the machine {lost} (appendonly yes, appendfsync {forced}); readers are told "
-        f"of a gap after every restart of Redis.",
+        f"A crash of the machine {lost} (appendonly yes, appendfsync {forced}); readers receive a "
+        "gap after every restart of Redis.",
     )
 
 
@@ -191,7 +192,7 @@ def _replication(setup: Setup, settings: Settings) -> Finding:
             "replication",
             f"With ack=replicated every publish waits for {settings.ack_replicas} (ack_replicas), "
             f"and there {'is' if online == 1 else 'are'} {online}: each takes ack_seconds "
-            f"({settings.ack_seconds:g}) and is then told that it reached memory alone.",
+            f"({settings.ack_seconds:g}), and its receipt says `memory`.",
         )
     if not count:
         return ok("replication", "There is no replica: while Redis is away, publishes are refused.")
@@ -200,7 +201,7 @@ def _replication(setup: Setup, settings: Settings) -> Finding:
         return warn(
             "replication",
             f"{told}, and min-replicas-to-write is 0: a master that is cut off from them goes on "
-            f"taking publishes that a failover loses (readers are told of a gap). Set it to 1.",
+            "accepting publishes that a failover loses (readers receive a gap). Set it to 1.",
         )
     return ok("replication", f"{told}" + (f" (min-replicas-to-write {needed})." if needed else "."))
 

@@ -109,11 +109,13 @@ class ChunkedBody(RequestBody):
         if self._left == self._CRLF and not b"\r\n".startswith(self._line[:2]):
             raise _bad("A chunk is longer than its size says.")
         if self._left == self._TRAILER and self._trailer + len(self._line) > MAX_TRAILER_BYTES:
-            raise Problem("header-too-large", f"Trailers have at most {MAX_TRAILER_BYTES} bytes.")
+            raise Problem(
+                "header-too-large", f"Trailers must have at most {MAX_TRAILER_BYTES} bytes."
+            )
         if end >= 0:
             line, self._line = self._line, b""
             if not line.endswith(b"\r\n") or line.count(b"\r") > 1:
-                raise _bad("Every line of a chunked body ends with CR LF.")
+                raise _bad("Every line of a chunked body must end with CR LF.")
             self._ended(line[:-2])
         return stop
 
@@ -139,4 +141,4 @@ def _bad(detail: str) -> Problem:
 
 def too_large(limit: int) -> Problem:
     """The refusal of a body over its endpoint's limit."""
-    return Problem("too-large", f"A body has at most {limit} bytes here.", limit=limit)
+    return Problem("too-large", f"A body of this route has at most {limit} bytes.", limit=limit)

@@ -122,7 +122,7 @@ def parse_pattern(text: str) -> PathPattern:
         )
     if "?" in text or "#" in text:
         raise PatternError(
-            f"A route is found by its path alone; leave out what begins with '?' in {text!r}."
+            f"Only the path selects a route; leave out the query or fragment in {text!r}."
         )
     if "*" in text[:-1]:
         raise PatternError(f"The one '*' of a path is its last character; not so in {text!r}.")

@@ -63,8 +63,8 @@ def parse_cursor(text: str) -> Cursor:
     found = _CURSOR.fullmatch(text)
     if found is None:
         raise CursorError(
-            "This is not a cursor that pushhub gave out; send back a 'cursor' as it came,"
-            " or 'earliest' or 'now'."
+            "This is not a cursor of pushhub; send a 'cursor' exactly as received, or 'earliest' "
+            "or 'now'."
         )
     # All cursors of one life of the log share the text of its epoch.
     return Cursor(intern(found[1]), int(found[2]))

@@ -46,7 +46,7 @@ class Misdirected:
             method=request.method,
             path=path,
             status=status,
-            hint=f"The origin refused this request. If it was meant for pushhub: its own routes "
-            f"are under {self._prefix} on this port, as {self._prefix}{path}, and at the root of "
-            f"the control listener (--control).",
+            hint="The origin refused this request. The routes of pushhub itself are under "
+            f"{self._prefix} on this port, as {self._prefix}{path}, and at the root of the control "
+            "listener (--control).",
         )

@@ -70,8 +70,7 @@ class Origin:
         if match is None:
             raise Problem(
                 "no-route",
-                "No route leads from this address to an origin; pushhub's own routes are under "
-                f"{self._prefix}.",
+                f"No route matches this URL; pushhub's own routes are under {self._prefix}.",
             )
         request.match = match
 

@@ -115,8 +115,8 @@ class Routes:
         if len(targets) > 1:
             raise Problem(
                 "bad-request",
-                "This path can be read in two ways that lead to different places; send it without "
-                "'//', '.' and '..' segments, ';' and encoded slashes.",
+                "This path has two readings that lead to different routes; send it without '//', "
+                "'.' and '..' segments, ';' and encoded slashes.",
             )
         if first is None:
             return None

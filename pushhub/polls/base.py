@@ -165,9 +165,7 @@ def bad_limit() -> Problem:
 
 def deleted(channel: str) -> Problem:
     """The problem of a hold whose channel was deleted."""
-    return Problem(
-        "deleted", "Somebody deleted the channel while you waited on it.", channel=channel
-    )
+    return Problem("deleted", "The channel was deleted during the wait.", channel=channel)
 
 
 # When a read fails, the store is usually back soon: a restart of Redis takes about a second.
@@ -178,7 +176,7 @@ def unreadable() -> Problem:
     """The refusal while the log cannot be read."""
     return Problem(
         "store-unavailable",
-        "The log cannot be read at the moment. Your cursor stays good; ask again with it.",
+        "The log cannot be read at the moment. The cursor stays valid; try again with it.",
         headers=(retry_after(RETRY_AFTER_SECONDS),),
     )
 

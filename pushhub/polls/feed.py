@@ -41,8 +41,8 @@ def gap_problem(channel: str, gap: Gap) -> Problem:
     """A gap as a 410, with the cursors from which to go on."""
     return Problem(
         "gap",
-        "Events may have been lost to this cursor. Reload what you show, then go on from 'oldest'"
-        " to read all that is kept, or from 'latest' to skip it.",
+        "Events after this cursor may be lost. Reload your data, then continue from 'oldest' to "
+        "read all events that are kept, or from 'latest' to skip them.",
         channel=channel,
         reason=gap.reason,
         oldest=str(gap.oldest),

@@ -91,7 +91,9 @@ def _want(name: str, since: object, limit: int) -> ChannelRead:
         raise Problem("bad-channel", str(error), channel=name) from None
     if not isinstance(since, str):
         raise Problem(
-            "bad-cursor", "A channel's position is a cursor, 'now' or 'earliest'.", channel=name
+            "bad-cursor",
+            "A channel's position must be a cursor, 'now' or 'earliest'.",
+            channel=name,
         )
     try:
         return ChannelRead(name, parse_since(since), limit)

@@ -93,8 +93,8 @@ class ValuePoll(ChannelPoll):
     def _missing(self, hint: Hint) -> Response:
         problem = Problem(
             "no-value",
-            "Nothing was published to this channel yet. Ask with 'Prefer: wait=25' to get the first"
-            " value when it comes.",
+            "The channel has no event yet. Send 'Prefer: wait=25' to receive the first value when "
+            "it comes.",
             channel=self.channel,
             headers=(VARY, *self._waited(hint)),
         )

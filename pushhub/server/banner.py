@@ -45,16 +45,16 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
         events = f"{own}/v1/channels/demo/events"
         lines += [
             "",
-            "  DEVELOPMENT: nobody is asked for a key. Loopback only.",
+            "  DEVELOPMENT: no key is needed. Loopback only.",
             "",
             f"  wait for news   curl {options}-H 'Prefer: wait=25' '{events}?since=now'",
             f'  publish         curl {options}-d \'{{"hello": "world"}}\' {events}',
             *(
-                [f'  tell a change   curl {options}-d \'{{"resources": ["/*"]}}\' {own}/v1/notify']
+                [f'  notify          curl {options}-d \'{{"resources": ["/*"]}}\' {own}/v1/notify']
                 if settings.origin or settings.routes
                 else []
             ),
-            f"  see it move     {own}/demo",
+            f"  watch the demo  {own}/demo",
             f"  read the API    {own}/docs",
             "",
         ]

@@ -50,8 +50,8 @@ class Descriptors:
                     log.error(
                         "descriptors.exhausted",
                         limit=most_descriptors(),
-                        effect="New connections are closed at once. Raise the limit of open files "
-                        "(LimitNOFILE, ulimit -n), or lower max_holds.",
+                        effect="New connections are closed immediately. Raise the limit of open "
+                        "files (LimitNOFILE, ulimit -n), or lower max_holds.",
                     )
                 self._exhausted = True
         else:

@@ -289,9 +289,9 @@ class Supervisor:
             pid=worker.process.pid,
             phase=phase,
             seconds=round(seconds, 1),
-            effect="It is killed, and another takes its place."
+            effect="The worker is killed and replaced."
             if self._announced
-            else "It is killed, and the command ends.",
+            else "The worker is killed, and the command ends.",
         )
         worker.owes_since, worker.reason = None, "hung"
         worker.ready_by = math.inf

@@ -61,7 +61,7 @@ class UnixSocket:
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(found.st_mode):
-            raise OSError(errno.EEXIST, "there is a file that is no socket")
+            raise OSError(errno.EEXIST, "a file there is no socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             # A server whose queue is full does not keep the start waiting.
             probe.settimeout(1)

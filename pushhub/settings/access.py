@@ -31,7 +31,10 @@ class ApiKey(BaseModel):
     model_config = _STRICT
 
     name: Annotated[
-        str, Field(min_length=1, max_length=255, description="Who uses it, for logs and messages.")
+        str,
+        Field(
+            min_length=1, max_length=255, description="The user of the key, for logs and messages."
+        ),
     ]
     sha256: Annotated[
         str,
@@ -40,11 +43,16 @@ class ApiKey(BaseModel):
             description="SHA-256 of the secret, in hexadecimal; `pushhub key new` prints it.",
         ),
     ]
-    read: Annotated[list[str], Field(description="Patterns of channels it reads.")] = []
-    publish: Annotated[list[str], Field(description="Patterns of channels it publishes to.")] = []
+    read: Annotated[list[str], Field(description="Patterns of channels that it may read.")] = []
+    publish: Annotated[
+        list[str], Field(description="Patterns of channels that it may publish to.")
+    ] = []
     manage: Annotated[
         list[str],
-        Field(description="Patterns of channels it deletes and lists; `*` makes it an admin key."),
+        Field(
+            description="Patterns of channels that it may delete and list; `*` makes it an admin "
+            "key."
+        ),
     ] = []
 
     @field_validator("name")
@@ -74,14 +82,17 @@ class TokenKey(BaseModel):
     model_config = _STRICT
 
     algorithm: Annotated[
-        Algorithm, Field(description="What tokens are signed with; the token has no say in it.")
+        Algorithm,
+        Field(
+            description="The algorithm of the tokens' signatures; a token cannot choose another."
+        ),
     ]
     key: Annotated[
         SecretStr | None, Field(description="The HMAC secret, or the public key as PEM.")
     ] = None
     key_file: Annotated[
         Path | None,
-        Field(description="A file with the same; relative to the folder of the TOML file."),
+        Field(description="A file with the same content; relative to the folder of the TOML file."),
     ] = None
     kid: Annotated[
         str | None,
@@ -95,15 +106,15 @@ class TokenKey(BaseModel):
         material = self.material()
         if b"PRIVATE KEY-----" in material:
             raise ValueError(
-                "This is a private key, which stays with whoever signs tokens; give its public "
+                "This is a private key, which belongs to the signer of the tokens; give its public "
                 "half (openssl pkey -in private.pem -pubout)."
             )
         pem = b"-----BEGIN " in material
         if least := HMAC_BYTES.get(self.algorithm):
             if pem:
                 raise ValueError(
-                    f"A PEM is no {self.algorithm} secret: whoever knows it could sign tokens. "
-                    f"Name its own algorithm, such as RS256 or ES256."
+                    f"A PEM is no {self.algorithm} secret: anyone with the public key could sign "
+                    "tokens. Name its own algorithm, such as RS256 or ES256."
                 )
             if len(material) < least:
                 raise ValueError(

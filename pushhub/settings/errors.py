@@ -27,33 +27,33 @@ _INSIDE: Mapping[str, type[BaseModel]] = {
 
 # pydantic's error type: what the setting is, completed from the error's context.
 _RULES = {
-    "greater_than": "is more than {gt}",
-    "greater_than_equal": "is at least {ge}",
-    "less_than_equal": "is at most {le}",
-    "int_parsing": "is a whole number",
-    "int_type": "is a whole number",
-    "int_from_float": "is a whole number",
-    "float_parsing": "is a number",
-    "float_type": "is a number",
-    "finite_number": "is a finite number",
-    "bool_parsing": "is true or false",
-    "bool_type": "is true or false",
-    "string_type": "is a text",
-    "string_too_short": "is not empty",
-    "string_too_long": "has at most {max_length} characters",
-    "tuple_type": "is a list",
-    "list_type": "is a list",
-    "dict_type": "is a table",
-    "model_type": "is a table",
-    "too_long": "has at most {max_length} entries",
-    "literal_error": "is one of {expected}",
-    "missing": "is needed",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "too_long": "must have at most {max_length} entries",
+    "literal_error": "must be one of {expected}",
+    "missing": "is required",
 }
 
 # What a text with a pattern is, by the pattern.
 _PATTERNS = {
-    SHA256_PATTERN: "is 64 hexadecimal digits in lower case",
-    MECHANISM_PATTERN: "is the name of a SASL mechanism, such as SCRAM-SHA-256",
+    SHA256_PATTERN: "must be 64 hexadecimal digits in lower case",
+    MECHANISM_PATTERN: "must be the name of a SASL mechanism, such as SCRAM-SHA-256",
 }
 
 

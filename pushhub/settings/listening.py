@@ -25,8 +25,8 @@ class ListeningSettings(BaseModel):
         str | None,
         setting(
             SERVER,
-            "The path of a Unix socket to listen on, in the place of `host` and `port`. A client "
-            "on it counts as one from 127.0.0.1.",
+            "The path of a Unix socket to listen on, instead of `host` and `port`. A client on it "
+            "counts as a client at 127.0.0.1.",
             min_length=1,
         ),
     ] = None
@@ -34,7 +34,7 @@ class ListeningSettings(BaseModel):
         str,
         setting(
             SERVER,
-            "The permissions of the Unix socket, as `chmod` takes them: who may write to it may "
+            "The permissions of the Unix socket, as for `chmod`: users that may write to it may "
             "connect.",
         ),
     ] = "660"

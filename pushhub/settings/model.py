@@ -44,51 +44,54 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     host: Annotated[
-        str, setting(SERVER, "The address to listen on; `0.0.0.0` is every one of the machine.")
+        str,
+        setting(SERVER, "The address to listen on; `0.0.0.0` means all addresses of the machine."),
     ] = "127.0.0.1"
     port: Annotated[
-        int, setting(SERVER, "The port to listen on; 0 takes any that is free.", ge=0, le=65_535)
+        int, setting(SERVER, "The port to listen on; 0 takes any free port.", ge=0, le=65_535)
     ] = 8080
     store: Annotated[
         str,
         setting(
             SERVER,
-            "Where the log lives: `memory://` for tests, `sqlite:///file` for one process, "
+            "The store of the log: `memory://` for tests, `sqlite:///file` for one process, "
             "`redis://host:port/db` for workers and nodes.",
             secret=True,
         ),
     ] = "sqlite:///pushhub.db"
     workers: Annotated[
-        int, setting(SERVER, "How many processes serve; more than one needs Redis.", ge=1, le=256)
+        int, setting(SERVER, "The number of processes; more than one needs Redis.", ge=1, le=256)
     ] = 1
     ack: Annotated[
         Literal["memory", "replicated", "fsync"],
         setting(
             SERVER,
-            "What a publish to Redis has reached when it is acknowledged: the master's memory, as "
-            "many replicas as `ack_replicas` says, or the master's disk (Redis 7.2 or Valkey, "
-            "with `appendfsync always`). The receipt says what was reached.",
+            "The level that a publish to Redis reaches before it is acknowledged: the master's "
+            "memory, the memory of `ack_replicas` replicas too, or the master's disk (Redis 7.2 or "
+            "Valkey, with `appendfsync always`). The receipt names the level that was reached.",
         ),
     ] = "memory"
     store_may_evict: Annotated[
-        bool, setting(SERVER, "Serves although Redis may evict logs, of which no reader is told.")
+        bool,
+        setting(SERVER, "Serves although Redis may evict logs without a gap for readers."),
     ] = False
     ack_replicas: Annotated[
-        int, setting(SERVER, "How many replicas `ack = replicated` waits for.", ge=1, le=10)
+        int,
+        setting(SERVER, "The number of replicas that `ack = replicated` waits for.", ge=1, le=10),
     ] = 1
     ack_seconds: Annotated[
         float,
-        setting(SERVER, "How long a publish waits for replicas or disk.", unit="s", gt=0, le=2),
+        setting(SERVER, "The longest wait for replicas or disk.", unit="s", gt=0, le=2),
     ] = 1.0
     dev: Annotated[
         bool,
-        setting(SERVER, "Turns authentication off, for trying things out; on loopback only."),
+        setting(SERVER, "Turns authentication off, for trying pushhub out; on loopback only."),
     ] = False
     demo: Annotated[
         bool,
         setting(
             SERVER,
-            "Whether `/demo` is served and `/` leads there; with `dev` it is. Otherwise `/` is a "
+            "Serves `/demo`, and redirects `/` to it; always on with `dev`. Otherwise `/` is a "
             "plain page with links.",
         ),
     ] = False
@@ -97,25 +100,23 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         dict[NamespaceName, Namespace],
         setting(
             CHANNELS,
-            "What holds for the channels of a namespace, the part of a name before its first `:`. "
+            "Settings for the channels of a namespace, the part of a name before its first `:`. "
             "Each has `public`, `retention_events` and `retention_age`, all optional.",
         ),
     ] = {}
     public: Annotated[
         bool,
-        setting(
-            CHANNELS,
-            "Whether anybody may read, without a token, the channels of no configured namespace.",
-        ),
+        setting(CHANNELS, "Allows reads without a token, except in configured namespaces."),
     ] = False
     retention_events: Annotated[
-        EventCount, setting(CHANNELS, "How many events of a channel are kept.", unit="events")
+        EventCount, setting(CHANNELS, "The number of events that a channel keeps.", unit="events")
     ] = 1000
     retention_age: Annotated[
         Age,
         setting(
             CHANNELS,
-            "How long an event is kept; 0 is for ever. A channel's last event is always kept.",
+            "The time that an event is kept; 0 is without a limit. A channel's last event is "
+            "always kept.",
             unit="s",
         ),
     ] = 86_400
@@ -134,54 +135,57 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         list[TokenKey],
         setting(
             ACCESS,
-            "The keys that tokens (JWT) are verified with: `algorithm` (HS256, HS384, HS512, "
-            "RS256, RS384, RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC "
-            "secret or a public key as PEM), and `kid`, optional.",
+            "The keys that verify tokens (JWT): `algorithm` (HS256, HS384, HS512, RS256, RS384, "
+            "RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC secret or a public "
+            "key as PEM), and `kid`, optional.",
             secret=True,
             max_length=100,
         ),
     ] = []
     token_audience: Annotated[
-        str | None, setting(ACCESS, "What the `aud` of a token must name.", min_length=1)
+        str | None,
+        setting(ACCESS, "The audience that the `aud` of a token must contain.", min_length=1),
     ] = None
     token_issuer: Annotated[
-        str | None, setting(ACCESS, "What the `iss` of a token must be.", min_length=1)
+        str | None,
+        setting(ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1),
     ] = None
     ticket_seconds: Annotated[
         int,
-        setting(ACCESS, "How long a one-use ticket can be used.", unit="s", ge=1, le=300),
+        setting(ACCESS, "The lifetime of a one-use ticket.", unit="s", ge=1, le=300),
     ] = 30
     cors_origins: Annotated[
         list[str],
         setting(
             ACCESS,
-            "Whose pages may call from a browser: exact origins such as `https://app.example.com`, "
-            "which may also send cookies, or `*` alone for all, who then may not.",
+            "The origins whose pages may send requests from a browser: exact origins such as "
+            "`https://app.example.com`, which may also send cookies, or `*` alone for all origins, "
+            "without cookies.",
             max_length=1000,
         ),
     ] = []
 
     # nginx gives up after 60 s without a byte (proxy_read_timeout); 55 leaves it time.
     max_wait: Annotated[
-        int, setting(LIMITS, "The longest wait that is granted, BOSH's too.", unit="s", ge=1, le=55)
+        int,
+        setting(LIMITS, "The longest wait that is granted, for BOSH too.", unit="s", ge=1, le=55),
     ] = 55
     max_channels: Annotated[
-        int, setting(LIMITS, "How many channels one poll may name.", ge=1, le=1000)
+        int, setting(LIMITS, "The largest number of channels in one poll.", ge=1, le=1000)
     ] = 1000
     max_holds: Annotated[
-        int,
-        setting(LIMITS, "How many requests one process holds at a time.", ge=1, le=10_000_000),
+        int, setting(LIMITS, "The most requests that one process holds.", ge=1, le=10_000_000)
     ] = 100_000
     # nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and 20: a
     # head of a few hundred bytes and a body of 256 KiB arrive in much less, or somebody keeps us
     # waiting on purpose (slowloris).
     head_seconds: Annotated[
         float,
-        setting(LIMITS, "In what time the head of a request arrives.", unit="s", ge=0.1, le=300),
+        setting(LIMITS, "The longest time for a request's head.", unit="s", ge=0.1, le=300),
     ] = 15.0
     body_seconds: Annotated[
         float,
-        setting(LIMITS, "In what time the body of a request arrives.", unit="s", ge=0.1, le=3600),
+        setting(LIMITS, "The longest time for a request's body.", unit="s", ge=0.1, le=3600),
     ] = 20.0
     # Longer than the pause between two polls of any client, and than nginx keeps an idle upstream
     # (60).
@@ -189,8 +193,8 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         float,
         setting(
             LIMITS,
-            "How long a connection stays open between two requests; longer than a proxy in front "
-            "keeps it.",
+            "The time that a connection stays open between two requests; set it longer than the "
+            "proxy in front does.",
             unit="s",
             ge=1,
             le=3600,
@@ -200,7 +204,8 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         float,
         setting(
             LIMITS,
-            "How long a reader may take none of what is written to it before it is cut off.",
+            "The longest time that a reader may leave all written bytes unread; then it is "
+            "disconnected.",
             unit="s",
             ge=0.1,
             le=3600,
@@ -211,8 +216,8 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         float,
         setting(
             LEAVING,
-            "The pause between `/readyz` turning 503 and the first hold that is answered, for the "
-            "load balancer to notice.",
+            "The pause between `/readyz` turning 503 and the first completed hold, so that the "
+            "load balancer can notice.",
             unit="s",
             ge=0,
             le=300,
@@ -222,8 +227,8 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         float,
         setting(
             LEAVING,
-            "Over how long the holds are answered, so that their clients do not all return at "
-            "once.",
+            "The time over which the holds are completed, so that their clients do not all return "
+            "together.",
             unit="s",
             ge=0,
             le=300,
@@ -234,20 +239,24 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         bool,
         setting(
             LOGS,
-            "Whether metrics and the list of channels can be read without an admin key; with "
-            "`dev` they always can.",
+            "Allows reads of the metrics and the list of channels without an admin key; always on "
+            "with `dev`.",
         ),
     ] = False
-    access_log: Annotated[bool, setting(LOGS, "Whether every request gets a line in the log.")] = (
+    access_log: Annotated[bool, setting(LOGS, "Writes a line to the log for every request.")] = (
         False
     )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        setting(LOGS, "The least important that is logged."),
+        setting(LOGS, "The lowest level that is logged."),
     ] = "info"
     log_format: Annotated[
         Literal["auto", "console", "json"],
-        setting(LOGS, "How: for people, for machines, or as suits where the log goes."),
+        setting(
+            LOGS,
+            "The format of the log: `console` for people, `json` for programs, or `auto` by the "
+            "destination of the log.",
+        ),
     ] = "auto"
 
     @classmethod
@@ -299,13 +308,13 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         hosts = (self.host, *(self.control_address or ())[:1])
         if self.dev and (exposed := [host for host in hosts if not is_loopback(host)]):
             raise ValueError(
-                f"With dev nobody is asked for a key, so it listens on loopback only: use host "
+                "With dev no request needs a key, so the hub listens on loopback only: use host "
                 f"127.0.0.1 instead of {exposed[0]}, or leave dev off."
             )
         if self.workers > 1 and self.store.startswith(("memory:", "sqlite:")):
             raise ValueError(
-                f"{self.workers} workers need a store that processes share; "
-                f"use redis://, or one worker."
+                f"{self.workers} workers need a store that processes can share; use redis://, or "
+                "one worker."
             )
         return self
 
@@ -358,7 +367,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         return (
             "Without an API key no client could publish. `pushhub init` writes a pushhub.toml with "
             "one; `pushhub key new NAME --publish '*'` prints one for a file that exists. To try "
-            "things out, --dev asks for no key."
+            "pushhub out, use --dev, which needs no key."
         )
 
 

@@ -12,7 +12,7 @@ from pushhub.log.channel import PRIVATE_MARK, check_name
 def _namespace_name(name: str) -> str:
     check_name(name)
     if ":" in name or name.startswith(PRIVATE_MARK):
-        raise ValueError("A namespace is what comes before the first ':' of a channel's name.")
+        raise ValueError("A namespace is the part of a channel's name before the first ':'.")
     return name
 
 
@@ -28,11 +28,12 @@ class Namespace(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     public: Annotated[
-        bool | None, Field(description="Whether anybody may read its channels without a token.")
+        bool | None, Field(description="Allows reads of its channels without a token.")
     ] = None
     retention_events: Annotated[
-        EventCount | None, Field(description="How many events of a channel are kept.")
+        EventCount | None, Field(description="The number of events that a channel keeps.")
     ] = None
     retention_age: Annotated[
-        Age | None, Field(description="How long an event is kept, in seconds; 0 is for ever.")
+        Age | None,
+        Field(description="The time that an event is kept, in seconds; 0 is without a limit."),
     ] = None

@@ -21,7 +21,7 @@ class OperationSettings(BaseModel):
         float,
         setting(
             SERVER,
-            "After how long a worker that gives no sign of life is killed and replaced.",
+            "The time after which a worker without a sign of life is killed and replaced.",
             unit="s",
             ge=5,
             le=3600,
@@ -33,8 +33,8 @@ class OperationSettings(BaseModel):
         float,
         setting(
             SERVER,
-            "After how long a worker that is not ready to serve is killed and replaced; at the "
-            "first start `serve` ends with 1.",
+            "The time after which a worker that is not ready to serve is killed and replaced; at "
+            "the first start `serve` exits with 1.",
             unit="s",
             ge=5,
             le=3600,
@@ -44,7 +44,7 @@ class OperationSettings(BaseModel):
         bool,
         setting(
             LOGS,
-            "Whether `/readyz` is 503 while publishes fail, though reads work. It always says "
+            "Makes `/readyz` 503 while publishes fail, even if reads work. Its body always says "
             "which of them fail, and why.",
         ),
     ] = False
@@ -52,8 +52,8 @@ class OperationSettings(BaseModel):
         int,
         setting(
             CHANNELS,
-            "After how long without a publish a channel is removed, its last event too: a day "
-            "(86,400 s) at least; 0 is never.",
+            "The time without a publish after which a channel is removed, with its last event: at "
+            "least a day (86,400 s); 0 is never.",
             unit="s",
             ge=0,
             le=315_360_000,

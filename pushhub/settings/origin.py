@@ -61,16 +61,16 @@ class Route(BaseModel):
     host: Annotated[
         str,
         Field(
-            description="The host asked for, without port: exact, `*.example.com` for all below "
-            "it, or `*` for any.",
+            description="The host of the request, without port: exact, `*.example.com` for all "
+            "hosts below it, or `*` for any host.",
             max_length=255,
         ),
     ] = "*"
     path: Annotated[
         str,
         Field(
-            description="The path asked for: exact, with `{name}` for a segment or a part of one "
-            "(`/orders/{id}.json`), or with a final `*` for everything that begins so.",
+            description="The path of the request: exact, with `{name}` for a segment or a part of "
+            "one (`/orders/{id}.json`), or with a final `*` for all paths with that beginning.",
             max_length=1024,
         ),
     ] = "/*"
@@ -81,8 +81,8 @@ class Route(BaseModel):
         Literal["pass", "poll", "notify", "grip"],
         Field(
             description="`pass` only passes through; `poll` also holds opted-in requests and polls "
-            "the origin for all of them; `notify` holds them until it is told of a change; with "
-            "`grip` the origin decides by its answers."
+            "the origin for all of them; `notify` holds them until a notification of a change; "
+            "with `grip` the origin decides by its responses."
         ),
     ] = "grip"
     interval: Annotated[
@@ -91,9 +91,9 @@ class Route(BaseModel):
     slowest: Annotated[
         Interval | None,
         Field(
-            description="`poll`: up to how many seconds the pause grows while the resource does "
-            "not change; `interval` unless given, so that a change is seen as soon after a quiet "
-            "hour as after another change."
+            description="`poll`: the longest pause, in seconds, while the resource does not "
+            "change; `interval` unless given, so that a change after a quiet hour is noticed as "
+            "early as a change after another change."
         ),
     ] = None
     # A poller is away between two polls.
@@ -102,7 +102,8 @@ class Route(BaseModel):
         Field(
             gt=0,
             le=3600,
-            description="For how many seconds after its last request a resource is remembered.",
+            description="The number of seconds for which a resource is remembered after its last "
+            "request.",
         ),
     ] = 10.0
     max_age: Annotated[
@@ -110,76 +111,81 @@ class Route(BaseModel):
         Field(
             ge=0,
             le=3600,
-            description="For how many seconds plain polls may be answered from the last fetch; 0 "
-            "always asks the origin.",
+            description="The number of seconds for which plain polls may be served from the last "
+            "fetch; with 0 each goes to the origin.",
         ),
     ] = 0
     opt_in: Annotated[
         tuple[OptIn, ...],
         Field(
-            description="What asks for a wait: `prefer` (`Prefer: wait=25`), `wait` (`Wait: 25`), "
-            "`wait-param` (`?wait=25`), `timeout-param` (`?timeout=25`).",
+            description="The forms of the opt-in to a wait: `prefer` (`Prefer: wait=25`), `wait` "
+            "(`Wait: 25`), `wait-param` (`?wait=25`), `timeout-param` (`?timeout=25`).",
             min_length=1,
         ),
     ] = ("prefer",)
     timeout_unit: Annotated[
-        Literal["s", "ms"], Field(description="What `?timeout=` counts, seconds or milliseconds.")
+        Literal["s", "ms"], Field(description="The unit of `?timeout=`: seconds or milliseconds.")
     ] = "s"
     cursor: Annotated[
         Literal["etag", "since", "version"],
         Field(
-            description="How a client says what it has: by the `ETag`, by a parameter of its "
-            "query (`since_param`), or by a version in the body (`version_field`)."
+            description="The form in which a client names its present copy: the `ETag`, a "
+            "parameter of its query (`since_param`), or a version in the body (`version_field`)."
         ),
     ] = "etag"
     since_param: Annotated[
-        str, Field(min_length=1, max_length=64, description="The parameter of `cursor = since`.")
+        str,
+        Field(min_length=1, max_length=64, description="The query parameter of `cursor = since`."),
     ] = "since"
     next_field: Annotated[
         str | None,
-        Field(description="Where the body has the next cursor, as `meta.next`; for `since`."),
+        Field(
+            description="The path of the next cursor in the body, such as `meta.next`; for `since`."
+        ),
     ] = None
     items_field: Annotated[
         str | None,
-        Field(description="Where the body has its list, which is empty when nothing is new."),
+        Field(
+            description="The path of the list in the body; the list is empty when nothing is new."
+        ),
     ] = None
     version_field: Annotated[
-        str | None, Field(description="Where the body has its version; for `version`.")
+        str | None, Field(description="The path of the version in the body; for `version`.")
     ] = None
     nothing: Annotated[
         Literal["304", "204", "same"],
         Field(
-            description="What the end of a wait answers: 304, 204, or the `same` answer as the "
-            "origin's last one."
+            description="The response at the end of a wait: 304, 204, or the `same` response as "
+            "the origin's last one."
         ),
     ] = "304"
     vary: Annotated[
         tuple[HeaderName, ...],
         Field(
-            description="Request headers that make another resource, beside what `Vary` says and "
-            "all those that are not known to say nothing of it (as `user-agent`)."
+            description="Request headers that select another resource, in addition to those in "
+            "`Vary` and to all headers outside the fixed ignore list (such as `user-agent`)."
         ),
     ] = ("accept", "accept-language")
     identity: Annotated[
         tuple[HeaderName, ...],
         Field(
-            description="Request headers that say who asks; what one is given, no other gets. An "
-            "empty list is for resources that are the same for everybody."
+            description="Request headers that identify the client; a response for one client never "
+            "goes to another. An empty list is for resources that are the same for all clients."
         ),
     ] = ("authorization", "cookie")
     share_addresses: Annotated[
         bool,
         Field(
-            description="`grip`: whether requests that differ only in the client's address, or in "
-            "the number that a proxy gave them, share one question to the origin. For an origin "
-            "that looks at neither; it sees those of the first."
+            description="`grip`: requests that differ only in the client's address, or in the "
+            "number that a proxy gave them, share one fetch. For an origin that uses neither; it "
+            "receives those of the first request."
         ),
     ] = False
     channel: Annotated[
         str | None,
         Field(
-            description="A channel whose events say that a resource changed, with `{name}` from "
-            "the path: `orders:{id}`."
+            description="A channel whose events notify of a change of the resource, with `{name}` "
+            "from the path: `orders:{id}`."
         ),
     ] = None
 
@@ -232,18 +238,18 @@ class OriginSettings(BaseModel):
         setting(
             ORIGIN,
             "A second address, `host:port`, for publishers and operators: pushhub's own routes at "
-            "its root. On loopback it asks for no key.",
+            "its root. On loopback it needs no key.",
         ),
     ] = None
     prefix: Annotated[
-        str, setting(ORIGIN, "Where pushhub's own routes live when there is an origin.")
+        str, setting(ORIGIN, "The path prefix of pushhub's own routes, if there is an origin.")
     ] = "/_pushhub"
     routes: Annotated[
         list[Route],
         setting(
             ORIGIN,
-            "Which requests go where, and which of them may wait; the first that matches counts. "
-            "Read again on SIGHUP.",
+            "The routes of requests to origins, and the requests that may wait; the first match "
+            "counts. Read again on SIGHUP.",
             max_length=1000,
         ),
     ] = []
@@ -251,8 +257,8 @@ class OriginSettings(BaseModel):
         tuple[Network, ...],
         setting(
             SERVER,
-            "The addresses and networks of the proxies in front, whose `X-Forwarded-For` and "
-            "`-Proto` are believed; what others say there is not.",
+            "The addresses and networks of the proxies in front. Their `X-Forwarded-For` and "
+            "`-Proto` are trusted; those headers of other clients are not.",
             max_length=1000,
         ),
     ] = ("127.0.0.0/8", "::1")
@@ -260,26 +266,28 @@ class OriginSettings(BaseModel):
         Literal["x-forwarded", "forwarded", "both", "none"],
         setting(
             ORIGIN,
-            "How the origin is told who asks: `X-Forwarded-For`, `-Proto` and `-Host`, or "
-            "`Forwarded` (RFC 7239).",
+            "The headers that name the client to the origin: `X-Forwarded-For`, `-Proto` and "
+            "`-Host`, or `Forwarded` (RFC 7239).",
         ),
     ] = "x-forwarded"
     # A server on the same network answers a SYN in milliseconds; three lost ones take 7 s.
     origin_connect_seconds: Annotated[
         float,
-        setting(ORIGIN, "In what time a connection to the origin is made.", unit="s", gt=0, le=300),
+        setting(ORIGIN, "The longest time to connect to the origin.", unit="s", gt=0, le=300),
     ] = 5.0
     # nginx's proxy_read_timeout.
     origin_seconds: Annotated[
         float,
-        setting(ORIGIN, "For how long the origin may say nothing.", unit="s", gt=0, le=3600),
+        setting(
+            ORIGIN, "The longest time without a byte from the origin.", unit="s", gt=0, le=3600
+        ),
     ] = 60.0
     origin_connections: Annotated[
         int,
         setting(
             ORIGIN,
-            "How many connections to each origin one process has at most; who finds none free "
-            "waits for one as long as for a connection.",
+            "The largest number of connections of one process to each origin. A request without a "
+            "free connection waits for one, up to `origin_connect_seconds`.",
             ge=1,
             le=65_535,
         ),
@@ -288,7 +296,7 @@ class OriginSettings(BaseModel):
         int,
         setting(
             ORIGIN,
-            "How many fetches for those who wait are under way at one time, in one process.",
+            "The largest number of concurrent fetches for waiting requests, in one process.",
             ge=1,
             le=10_000,
         ),
@@ -297,8 +305,8 @@ class OriginSettings(BaseModel):
         str | None,
         setting(
             ORIGIN,
-            "The secret of GRIP: signs `Grip-Sig` for the origin, and verifies publishers' tokens. "
-            "`base64:…` for a binary one.",
+            "The secret of GRIP. It signs `Grip-Sig` for the origin, and verifies publishers' "
+            "tokens. A binary secret is `base64:…`.",
             secret=True,
             min_length=1,
         ),
@@ -308,7 +316,7 @@ class OriginSettings(BaseModel):
         int,
         setting(
             ORIGIN,
-            "The shortest hold that an origin's `Grip-Timeout` can ask for.",
+            "The shortest hold that an origin's `Grip-Timeout` can request.",
             unit="s",
             ge=1,
             le=55,
@@ -336,9 +344,9 @@ class OriginSettings(BaseModel):
         if self.grip_key is not None or not is_grip:
             return None
         return (
-            "Without a grip_key GRIP is not signed: the origin cannot tell requests that come "
-            "through pushhub from others, and libraries may hold nothing. Set grip_key here and in "
-            "the origin, or step = 'pass' for what holds nothing."
+            "Without a grip_key GRIP is not signed: the origin cannot distinguish requests through "
+            "pushhub from others, and libraries may hold nothing. Set grip_key here and in the "
+            "origin, or step = 'pass' for routes that hold nothing."
         )
 
     @model_validator(mode="after")

@@ -26,9 +26,9 @@ _HEAD = """\
 Every setting is a flag of `pushhub serve`, an environment variable, and a key of a TOML file. The
 flag wins over the variable, the variable over the file, the file over the default; a list or a
 table is replaced as a whole. Flags and variables write lists and tables as JSON. The file is the
-one that `--config` or `PUSHHUB_CONFIG` names, else `pushhub.toml` in the current folder, if there.
-Unknown names are errors. `pushhub config show` prints each value and where it comes from;
-`pushhub config check` says what is wrong.
+one that `--config` or `PUSHHUB_CONFIG` names, else `pushhub.toml` in the current folder, if any.
+Unknown names are errors. `pushhub config show` prints each value and its source;
+`pushhub config check` reports what is wrong.
 """
 
 _TAIL = """

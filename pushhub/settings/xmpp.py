@@ -43,13 +43,14 @@ class XmppSettings(BaseModel):
         list[Domain],
         setting(
             XMPP,
-            "The domains that are served over BOSH; none, no XMPP. With `dev`, `localhost`.",
+            "The domains that are served over BOSH; without any, XMPP is off. With `dev`, "
+            "`localhost`.",
             max_length=100,
         ),
     ] = []
     xmpp_anonymous: Annotated[
         bool,
-        setting(XMPP, "Whether anybody may log in without an account; with `dev`, they may."),
+        setting(XMPP, "Allows logins without an account; always on with `dev`."),
     ] = False
     xmpp_mechanisms: Annotated[
         list[Annotated[str, Field(pattern=MECHANISM_PATTERN)]],
@@ -62,26 +63,34 @@ class XmppSettings(BaseModel):
         ),
     ] = MECHANISMS
     xmpp_resources: Annotated[
-        int, setting(XMPP, "How many sessions an account may have at a time.", ge=1, le=1000)
+        int, setting(XMPP, "The largest number of sessions of an account at a time.", ge=1, le=1000)
     ] = 20
     xmpp_roster_items: Annotated[
-        int, setting(XMPP, "How many contacts an account may have.", ge=1, le=2000)
+        int, setting(XMPP, "The largest number of contacts of an account.", ge=1, le=2000)
     ] = 1000
     xmpp_archive_events: Annotated[
         int,
-        setting(XMPP, "How many messages an account's archive keeps.", ge=1, le=1_000_000),
+        setting(
+            XMPP, "The number of messages that an account's archive keeps.", ge=1, le=1_000_000
+        ),
     ] = 10_000
     xmpp_archive_age: Annotated[
         int,
-        setting(XMPP, "How long it keeps them; 0 is for ever.", unit="s", ge=0, le=315_360_000),
+        setting(
+            XMPP,
+            "The time that an archive keeps a message; 0 is without a limit.",
+            unit="s",
+            ge=0,
+            le=315_360_000,
+        ),
     ] = 30 * 86_400
     # ejabberd's `max_user_offline_messages` is 100, Prosody has none.
     xmpp_offline: Annotated[
         int,
         setting(
             XMPP,
-            "How many messages a returning account is sent at once; older ones stay in its "
-            "archive.",
+            "The largest number of messages that a returning account receives immediately; older "
+            "ones stay in its archive.",
             ge=0,
             le=10_000,
         ),
@@ -93,8 +102,8 @@ class XmppSettings(BaseModel):
         float,
         setting(
             XMPP,
-            "In what time a client logs in and binds its resource; then its session ends with "
-            "`connection-timeout`.",
+            "The longest time for a client to log in and bind its resource; then its session ends "
+            "with `connection-timeout`.",
             unit="s",
             ge=1,
             le=3600,
@@ -108,9 +117,9 @@ class XmppSettings(BaseModel):
         int,
         setting(
             XMPP,
-            "How long the client of a BOSH session may have no request open before its session "
-            "ends; polling sessions get twice `bosh_polling` and a second more. Less than 120 s "
-            "ends the sessions of hidden tabs, whose timers Chrome runs once a minute.",
+            "The longest time without an open request before a BOSH session ends; polling sessions "
+            "get twice `bosh_polling` and a second more. Less than 120 s ends the sessions of "
+            "hidden tabs, because Chrome runs their timers once a minute.",
             unit="s",
             ge=1,
             le=300,
@@ -122,7 +131,7 @@ class XmppSettings(BaseModel):
         int,
         setting(
             XMPP,
-            "The longest pause that a BOSH client may ask for; 0 is for none.",
+            "The longest pause that a BOSH client may request; 0 allows none.",
             unit="s",
             ge=0,
             le=300,
@@ -133,8 +142,8 @@ class XmppSettings(BaseModel):
         int,
         setting(
             XMPP,
-            "The least time between two polls of a BOSH session that never waits; 0 is any. "
-            "Sessions that wait may ask as often as they like.",
+            "The shortest time between two polls of a BOSH session that never waits; 0 is any "
+            "time. Sessions that wait have no such limit.",
             unit="s",
             ge=0,
             le=60,
@@ -145,13 +154,18 @@ class XmppSettings(BaseModel):
         float,
         setting(
             XMPP,
-            "How many BOSH sessions one address, or one IPv6 network (/64), may begin in a second; "
-            "ten times as many at once.",
+            "The number of BOSH sessions that one address, or one IPv6 network (/64), may begin in "
+            "a second; ten times as many in a burst.",
             ge=0.1,
             le=100_000,
         ),
     ] = 100.0
     bosh_sessions: Annotated[
         int,
-        setting(XMPP, "How many BOSH sessions one process has at a time.", ge=1, le=10_000_000),
+        setting(
+            XMPP,
+            "The largest number of BOSH sessions of one process at a time.",
+            ge=1,
+            le=10_000_000,
+        ),
     ] = 100_000

@@ -75,7 +75,7 @@ def open_store_url(
             from pushhub.store.redis.store import RedisStore
 
             return RedisStore(url, acks=acks, may_evict=may_evict, idle_age=idle_age)
-    raise StoreError(f"{url!r} is no address of a store; known are {KNOWN}.")
+    raise StoreError(f"{url!r} is no URL of a store; the forms are {KNOWN}.")
 
 
 def _path(url: str, host: str, path: str, query: str) -> str:
@@ -86,5 +86,5 @@ def _path(url: str, host: str, path: str, query: str) -> str:
             f"{url!r} names no database file; write sqlite:///relative.db or sqlite:////absolute.db."
         )
     if name == ":memory:":
-        raise StoreError("A log that lives in memory alone is memory://.")
+        raise StoreError("For a log in memory use memory://.")
     return name

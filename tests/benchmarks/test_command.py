@@ -41,8 +41,8 @@ def test_bench_says_what_it_can_measure() -> None:
         (["fan-in"], "There is no scenario 'fan-in'"),
         (["memory"], "give --pid"),
         (["--url", "http://hub.example.com"], "is not this machine"),
-        (["--url", "ftp://127.0.0.1"], "is not an address"),
-        (["--url", "http://127.0.0.1:x"], "is not an address"),
+        (["--url", "ftp://127.0.0.1"], "is not a URL"),
+        (["--url", "http://127.0.0.1:x"], "is not a URL"),
         (["--pid", "4194305"], "There is no process 4194305"),
     ],
 )

@@ -75,14 +75,14 @@ def test_either_node_shows_both_and_does_what_the_other_can(store: RedisServer) 
     assert found["answered"] == [200] * 5
     traced = {
         what: count([process for word, process in found["traced"] if word == what])
-        for what in ("was waiting", "publish", "is in the log", "event", "is answered")
+        for what in ("was waiting", "publish", "is in the log", "event", "response")
     }
     assert traced == {
         "was waiting": [2, 3],
         "publish": [0, 1],
         "is in the log": [0, 1],
         "event": [1, 1],
-        "is answered": [2, 3],
+        "response": [2, 3],
     }
     assert found["kept"] == [[1, 2]] * 2
     assert (found["gone"], found["left"]) == (404, [[], []])

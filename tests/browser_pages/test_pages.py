@@ -116,7 +116,7 @@ def test_a_trace_shows_a_polls_life(hub: Server) -> None:
     assert "Tracing" not in found["early"], "nobody has heard of it yet"
     assert found["ended"] == ["Ended after 0 lines.", True]
     words = [row[1] for row in found["rows"]]
-    order = ["asks", "waits", "publish", "event", "is answered", "is in the log"]
+    order = ["request", "waits", "publish", "event", "response", "is in the log"]
     assert [word for word in words if word in order] == order
     assert len({row[3] for row in found["rows"] if row[3]}) == 1
     assert not any("in the trace" in cell for row in found["rows"] for cell in row)
@@ -206,7 +206,7 @@ def test_the_store_may_go_away(redis_shelf: Shelf) -> None:
     assert store.process is not None
     with serve("front", store.url(), dev=False, api_keys=KEYS) as server:
         found = drive("away", url=address(server), key=ADMIN, store=store.process.pid)
-        assert "cannot be used" in found["health"] or "does not tell" in found["health"]
+        assert "is unavailable" in found["health"] or "is disconnected" in found["health"]
 
 
 def _quoted(name: str) -> str:

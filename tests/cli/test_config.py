@@ -46,7 +46,7 @@ def test_show_keeps_secrets() -> None:
 
 def test_check_says_whether_a_server_would_start() -> None:
     good = pushhub("config", "check", "--dev")
-    assert (good.exit_code, good.stdout) == (0, "The settings are good (no file).\n")
+    assert (good.exit_code, good.stdout) == (0, "The settings are valid (no file).\n")
     no_key = pushhub("config", "check")
     assert no_key.exit_code == 1
     assert "pushhub key new" in no_key.stderr

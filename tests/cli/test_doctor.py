@@ -379,8 +379,8 @@ def test_a_port_with_another_program() -> None:
     ("status", "leaving", "store", "level", "told"),
     [
         (200, False, True, Severity.OK, "is ready"),
-        (503, True, True, Severity.WARN, "about to leave"),
-        (503, False, False, Severity.BAD, "its store cannot be used"),
+        (503, True, True, Severity.WARN, "shutting down"),
+        (503, False, False, Severity.BAD, "its store is unavailable"),
     ],
 )
 def test_a_port_with_a_hub(
@@ -401,7 +401,7 @@ def test_a_real_hub_is_known(hub_url: str) -> None:
 def test_an_address_of_another_machine() -> None:
     finding = machine.listening(Settings(host="192.0.2.1", port=free_port()))
     assert finding.level is Severity.BAD
-    assert "none of this machine's" in finding.sentence
+    assert "not an address of this machine" in finding.sentence
 
 
 # -- the command -----------------------------------------------------------------------------------

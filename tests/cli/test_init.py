@@ -55,7 +55,7 @@ def test_a_file_that_exists_is_left_alone() -> None:
     result = pushhub("init")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "pushhub.toml exists and is left alone" in result.stderr
+    assert "pushhub.toml exists and was not changed" in result.stderr
     assert Path("pushhub.toml").read_text() == "port = 1\n"
 
 
@@ -96,5 +96,5 @@ def test_a_factory_without_a_key_refuses_as_serve_does() -> None:
 def test_a_factory_with_wrong_settings_says_what_is_wrong() -> None:
     done = factory(PUSHHUB_PORT="x")
     assert done.returncode != 0
-    assert done.stderr.startswith("pushhub: PUSHHUB_PORT is a whole number")
+    assert done.stderr.startswith("pushhub: PUSHHUB_PORT must be a whole number")
     assert "Traceback" not in done.stderr

@@ -50,9 +50,9 @@ def test_a_server_starts_with_it() -> None:
 def test_mistakes_are_sentences() -> None:
     for arguments, told in (
         (["a", "--read", "a*b"], "before its end"),
-        (["", "--admin"], "name is not empty"),
+        (["", "--admin"], "name must not be empty"),
         (["a\nb", "--admin"], "control characters"),
-        (["a", "--admin", "--read", "b"], "--admin allows everything"),
+        (["a", "--admin", "--read", "b"], "--admin gives all rights"),
     ):
         result = pushhub("key", "new", *arguments)
         assert result.exit_code == 2

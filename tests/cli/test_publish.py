@@ -70,8 +70,8 @@ def test_a_problem_is_shown_as_title_and_detail() -> None:
     ("arguments", "code", "told"),
     [
         (["a", "1", "--url", "http://127.0.0.1:1"], 1, "cannot be reached: Connection refused"),
-        (["a", "1", "--url", "ftp://x"], 2, "not an address such as http"),
-        (["a", "1", "--url", "http://x:port"], 2, "not an address such as http"),
+        (["a", "1", "--url", "ftp://x"], 2, "not a URL such as http"),
+        (["a", "1", "--url", "http://x:port"], 2, "not a URL such as http"),
         (["$a", "1"], 2, "pushhub's own"),
         (["", "1"], 2, "at least one character"),
         (["a", "1", "--type", "x\ny"], 2, "cannot be sent as a header"),

@@ -90,7 +90,7 @@ def test_what_a_url_is(url: str, headers: list[str], route: int) -> None:
 def test_a_path_of_two_readings_is_only_passed_through() -> None:
     told = check("/orders/7%2F..%2F..%2Fnews")
     assert (told["outcome"], told["takes"]) == ("passed", None)
-    assert "different ways" in told["because"]
+    assert "different readings" in told["because"]
 
 
 def test_a_path_of_two_origins_and_one_of_none_are_refused() -> None:
@@ -101,7 +101,7 @@ def test_a_path_of_two_origins_and_one_of_none_are_refused() -> None:
     told = check("/a/../b/x", code=1)
     assert (told["outcome"], told["problem"]["status"]) == ("refused", 400)
     assert told["earlier"][0]["why_not"] == (
-        "the path leads there in one reading, and elsewhere in another"
+        "one reading of the path leads there, and another elsewhere"
     )
     told = check("/c", code=1)
     assert (told["outcome"], told["problem"]["status"]) == ("refused", 404)
@@ -115,16 +115,16 @@ def test_a_path_of_two_origins_and_one_of_none_are_refused() -> None:
     [
         (["http://admin.example.com/x"], "passed", "only passes through"),
         (["/elsewhere"], "grip", "Grip-Hold"),
-        (["/orders/7"], "passed", "did not opt in, which is done by Prefer: wait=25."),
+        (["/orders/7"], "passed", "did not opt in by Prefer: wait=25."),
         (
             ["/orders/7", "-H", "Prefer: wait=25"],
             "at-once",
-            "what it has (If-None-Match or If-Modified-Since)",
+            "without a condition (If-None-Match or If-Modified-Since)",
         ),
         (["/orders/7", "-H", "Prefer: wait=90", "-H", 'If-None-Match: "a"'], "held", "at most 55"),
         (["/orders/7", "-H", "Wait: 25", "-H", 'If-None-Match: "a"'], "passed", "did not opt in"),
         (["/orders/7", "--method", "post"], "passed", "Only GET waits; POST is"),
-        (["/orders/7", "-H", "Range: bytes=0-9"], "passed", "for a part"),
+        (["/orders/7", "-H", "Range: bytes=0-9"], "passed", "asks for a range"),
         (["/news"], "read", "at most 5 s ago"),
         (["/feed"], "passed", "Prefer: wait=25 or ?timeout=25000"),
         (["/feed?timeout=5000"], "at-once", "(?since=, If-None-Match or If-Modified-Since)"),
@@ -203,7 +203,7 @@ def test_people_read_that_it_is_always_new() -> None:
     with scripted(first, first, first, second, second) as origin:
         done = pushhub("routes", "check", "--origin", origin.url, "http://h/news")
     assert done.exit_code == 0
-    assert "but       always new: two answers 1.1 s apart differ" in done.stdout
+    assert "but       always new: two responses 1.1 s apart differ" in done.stdout
     assert "\x1b" not in done.stdout
 
 
@@ -216,9 +216,9 @@ def test_a_validator_of_ours_is_the_one_that_a_client_gets() -> None:
 @pytest.mark.parametrize(
     ("headers", "why"),
     [
-        ({"Vary": "*"}, "no two requests are alike"),
+        ({"Vary": "*"}, "excludes shared responses"),
         ({"Set-Cookie": "a=b"}, "sets a cookie"),
-        ({"Cache-Control": "private"}, "no header says for whom"),
+        ({"Cache-Control": "private"}, "no header names the client"),
     ],
 )
 def test_why_an_answer_cannot_be_shared(headers: dict[str, str], why: str) -> None:
@@ -273,8 +273,8 @@ def test_what_people_read() -> None:
         "opt-in    recognised, 25 s are granted",
         'has       If-None-Match: "6"',
         "outcome   held: The response comes with the next change",
-        "looks     every 2 s while somebody waits",
-        "answer    200 OK",
+        "fetches   every 2 s while a request waits",
+        "response  200 OK",
         'validator "7" (the origin\'s own)',
         "vary      Accept",
         "can be    shared",
@@ -310,7 +310,7 @@ def test_wrong_usage_is_a_sentence(arguments: list[str], sentence: str) -> None:
 def test_what_is_pushhubs_own_is_no_route() -> None:
     done = pushhub("routes", "check", "/_pushhub/livez")
     assert done.exit_code == 1
-    assert "is pushhub's own" in done.stderr
+    assert "are pushhub's own" in done.stderr
 
 
 def test_without_an_origin_there_is_nothing_to_check(elsewhere: Path) -> None:
@@ -335,7 +335,7 @@ def test_the_list_says_which_routes_get_nothing() -> None:
         "poll",
         "http://127.0.0.1:1",
     ]
-    assert "Route 5 gets no request: route 3 takes them all." in done.stderr
+    assert "Route 5 gets no request: route 3 matches them all." in done.stderr
     rows = json.loads(pushhub("routes", "list", "--json").stdout)
     assert [row["unreached"] for row in rows] == [False] * 4 + [True, False]
     assert rows[1] | {"interval": 2.0} == rows[1]

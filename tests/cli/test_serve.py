@@ -30,7 +30,7 @@ def test_it_refuses_to_start_without_a_key_and_says_what_makes_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--port", "x"], "--port is a whole number, not 'x'."),
+        (["--port", "x"], "--port must be a whole number, not 'x'."),
         (["--dev", "--host", "0.0.0.0"], "loopback only"),
         (["--workers", "2"], "use redis://"),
         (["--config", "none.toml"], "none.toml cannot be read: No such file or directory."),

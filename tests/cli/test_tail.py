@@ -112,7 +112,7 @@ def test_ctrl_c_is_quiet(hub_url: str) -> None:
 def test_a_gap_of_another_life_of_the_log_is_told(hub_url: str) -> None:
     publish(hub_url, "gap", "1")
     result = pushhub("tail", "gap", "--since", "old-7", "--count", "1", "--url", hub_url)
-    assert "GAP (epoch): events may be missing; going on from " in result.stderr
+    assert "GAP (epoch): events may be missing; continuing from " in result.stderr
     assert result.stdout.endswith(" 1\n")
 
 
@@ -275,7 +275,7 @@ def test_a_script_that_looks_once_hears_of_trouble() -> None:
         (["a", "--wait", "56"], "--wait"),
         (["a", "--count", "0"], "--count"),
         (["$a"], "pushhub's own"),
-        (["a", "--url", "x"], "not an address"),
+        (["a", "--url", "x"], "not a URL"),
     ],
 )
 def test_mistakes_are_sentences(arguments: list[str], told: str) -> None:
@@ -289,7 +289,7 @@ def test_what_is_no_feed_is_told(body: object) -> None:
     with scripted(answer(200, body)) as hub:
         result = pushhub("tail", "a", "--url", hub.url)
     assert result.exit_code == 2
-    assert "is the address right?" in result.stderr
+    assert "check the URL" in result.stderr
 
 
 def test_an_event_is_a_line() -> None:

@@ -31,7 +31,7 @@ def test_a_new_token_is_good() -> None:
     assert (claims["sub"], claims["aud"], claims["iss"]) == ("me", "hub", "us")
     assert claims["exp"] - claims["iat"] == 3600
     by_hand = pushhub("token", "check", "-", input=made.stdout)
-    assert by_hand.stdout.endswith("The token is good.\n")
+    assert by_hand.stdout.endswith("The token is valid.\n")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_mistakes_are_sentences() -> None:
     secret = ["--secret", SECRET.decode()]
     Path("bad.pem").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
     for arguments, told in (
-        (secret, "Say what the token allows"),
+        (secret, "The token needs rights"),
         (["--read", "a*b", *secret], "before its end"),
         (["--read", "a", "--expires", "soon", *secret], "not 'soon'"),
         (["--read", "a", "--expires", "0", *secret], "not '0'"),

@@ -12,8 +12,8 @@ from tests.faults.stage import Stage
 from tests.redis_servers import KINDS
 
 HEAD = """\
-| fault | strikes | acknowledged | gone from the log | delivered | told as gaps | lost untold \
-| slowest, s | recovery, s |
+| fault | strikes | acknowledged | gone from the log | delivered | reported as gaps \
+| lost silently | slowest, s | recovery, s |
 |---|---|---|---|---|---|---|---|---|"""
 
 

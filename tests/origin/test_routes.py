@@ -159,7 +159,7 @@ def test_what_could_be_for_another_origin_is_refused(path: str) -> None:
     with pytest.raises(Problem) as caught:
         table.find("h", path)
     assert caught.value.slug == "bad-request"
-    assert "two ways" in caught.value.detail
+    assert "two readings" in caught.value.detail
 
 
 @pytest.mark.parametrize("path", DODGES)

@@ -468,7 +468,7 @@ async def test_what_is_too_large_to_share_passes_through(front: Front) -> None:
     told = [line for line in front.hub.output.lines if "origin.not-shared" in line]
     (said,) = [json.loads(line) for line in told if "larger" in line]
     assert (said["level"], said["route"], said["path"]) == ("warning", "/notify/*", front.notified)
-    assert said["why"] == "it is larger than 245760 bytes"
+    assert said["why"] == "the body is larger than 245760 bytes"
 
 
 async def test_who_waits_for_what_becomes_too_large_is_told_to_ask_again(front: Front) -> None:

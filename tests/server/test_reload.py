@@ -142,7 +142,7 @@ async def test_what_is_under_way_goes_on(file: File) -> None:
         ("[[routes]]\npath = 'orders'", "A path starts with '/'"),
         ("[[routes]]\npath = '/orders'", "has no target"),
         ("nonsense = 1", "unknown setting 'nonsense'"),
-        ("max_wait = 'x'", "max_wait is a whole number"),
+        ("max_wait = 'x'", "max_wait must be a whole number"),
         (None, "cannot be read"),
     ],
 )

@@ -338,7 +338,7 @@ def test_workers_need_a_store_that_processes_share(store: str, tmp_path: Path) -
     done = run("--port", "0", "--store", store, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "pushhub: 2 workers need a store that processes share; use redis://, or one worker."
+        "pushhub: 2 workers need a store that processes can share; use redis://, or one worker."
     )
 
 

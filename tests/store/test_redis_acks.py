@@ -112,7 +112,7 @@ async def test_disks(kind: Kind, rack: Rack) -> None:
     server = rack.start(kind, appendonly="yes", appendfsync="always")
     acks, hasty = Acks(AckLevel.FSYNC, 1, PATIENT), Acks(AckLevel.FSYNC, 1, 100)
     if not kind.has_waitaof:
-        with pytest.raises(StoreError, match=r"cannot say what is on its disk.*Redis 7\.2"):
+        with pytest.raises(StoreError, match=r"does not report what is on its disk.*Redis 7\.2"):
             await RedisStore(server.url(), acks=acks).open(Recorder())
         return
     one, other = (RedisStore(server.url(), acks=each) for each in (acks, hasty))

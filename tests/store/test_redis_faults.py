@@ -372,7 +372,7 @@ def test_a_server_that_resets_whoever_comes() -> None:
     ],
 )
 def test_addresses_that_cannot_be_read(url: str) -> None:
-    with pytest.raises(StoreError, match="address of Redis cannot be read"):
+    with pytest.raises(StoreError, match="URL of Redis is not valid"):
         Opener(url)
 
 

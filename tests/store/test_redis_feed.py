@@ -259,7 +259,7 @@ async def test_who_waits_for_a_confirmation_when_the_feed_breaks_is_told(
     waiting = asyncio.ensure_future(store.tail("a", 1))
     await asyncio.sleep(0.05)
     proxy.passages[1].cut()
-    with pytest.raises(StoreUnavailable, match="does not tell of new events"):
+    with pytest.raises(StoreUnavailable, match="feed of Redis is disconnected"):
         await waiting
 
 

@@ -112,7 +112,7 @@ async def test_a_fence_refuses_what_would_change_the_log(server: RedisServer) ->
             assert isinstance(outcome, StoreUnavailable)
             with pytest.raises(StoreUnavailable, match="fenced"):
                 await store.delete("a")
-            with pytest.raises(StoreError, match="fence already"):
+            with pytest.raises(StoreError, match="fence stands already"):
                 await Fence(server.url(), 60).set()
             # A node that starts meanwhile reads, too.
             assert await standing(server, one.cursor) is None
@@ -280,7 +280,7 @@ async def test_the_command_ends_when_redis_is_back(rack: Rack) -> None:
     process = await command(server)
     assert "Restart Redis now" in await line(process)
     shut_down(server)
-    assert f"goes on in epoch {one.cursor.epoch}" in await line(process)
+    assert f"continues in epoch {one.cursor.epoch}" in await line(process)
     assert await process.wait() == 0
     assert await standing(server, one.cursor) is None
 
@@ -307,7 +307,7 @@ async def test_a_signal_while_the_snapshot_is_written_lifts_the_fence(
     process = await command(server)
     await until(lambda: server.info("persistence")["rdb_bgsave_in_progress"])
     process.send_signal(number)
-    assert f"Lifted; the log goes on in epoch {one.cursor.epoch}" in await line(process)
+    assert f"Lifted; the log continues in epoch {one.cursor.epoch}" in await line(process)
     assert await process.wait() == 1
     assert await standing(server, one.cursor) is None
     async with opened(RedisStore(server.url())) as store:
@@ -322,7 +322,7 @@ async def test_it_is_for_redis_alone() -> None:
     )
     _, said = await process.communicate()
     assert process.returncode == 2
-    assert b"Only a log in Redis is fenced" in said
+    assert b"Only a log in Redis needs a fence" in said
 
 
 # -- the format ----------------------------------------------------------------

@@ -64,7 +64,7 @@ async def test_a_backup_that_fails_leaves_the_former(tmp_path: Path) -> None:
         before = copy.read_bytes()
         with pytest.raises(StoreError, match="exists; name another file"):
             backup(str(path), str(copy))
-        with pytest.raises(StoreError, match="another file than the database"):
+        with pytest.raises(StoreError, match="must not be the database"):
             backup(str(path), str(path), replace=True)
         with pytest.raises(StoreError, match="There is no database"):
             backup(str(tmp_path / "none"), str(copy), replace=True)

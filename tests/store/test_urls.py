@@ -35,9 +35,9 @@ def test_sqlite(url: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("postgres://host/db", "known are memory://, sqlite:///relative.db"),
-        ("pushhub.db", "no address of a store"),
-        ("", "no address of a store"),
+        ("postgres://host/db", "the forms are memory://, sqlite:///relative.db"),
+        ("pushhub.db", "no URL of a store"),
+        ("", "no URL of a store"),
         ("memory://host", "write memory://"),
         ("memory:///path", "write memory://"),
         ("sqlite://pushhub.db", "write sqlite:///relative.db"),
@@ -45,7 +45,7 @@ def test_sqlite(url: str, path: str) -> None:
         ("sqlite:///", "write sqlite:///relative.db"),
         ("sqlite:///a.db?mode=ro", "write sqlite:///relative.db"),
         ("sqlite:///a%00b", "write sqlite:///relative.db"),
-        ("sqlite:///:memory:", "is memory://"),
+        ("sqlite:///:memory:", "use memory://"),
     ],
 )
 def test_what_names_no_store(url: str, sentence: str) -> None:

@@ -18,7 +18,7 @@ def described() -> dict[str, Any]:
         "get": {
             "operationId": "boshPage",
             "tags": ["XMPP"],
-            "summary": "A page that says what the address is for",
+            "summary": "A page that explains this URL",
             "responses": {
                 "200": {
                     "description": "The page.",
@@ -32,9 +32,9 @@ def described() -> dict[str, Any]:
             "operationId": "bosh",
             "tags": ["XMPP"],
             "summary": "Chat with XMPP clients over BOSH",
-            "description": "One request of a session of XEP-0124 and XEP-0206, which Strophe.js and"
-            " Converse.js send. It is held until there is something for the client. What goes wrong"
-            " is in the answer too: `type='terminate'` with a condition.",
+            "description": "One request of a session of XEP-0124 and XEP-0206, as Strophe.js and "
+            "Converse.js send it. The request is held until the server has data for the client. "
+            "Errors are in the response body too: `type='terminate'` with a condition.",
             "requestBody": {"required": True, "content": _xml(_POLL)},
             "responses": {
                 "200": {"description": "A `<body/>`.", "content": _xml(_NOTHING)},

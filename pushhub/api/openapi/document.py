@@ -38,9 +38,9 @@ _ABOUT = """\
 A poll is a read of a log that is allowed to wait. Publish to a channel; read it as a plain poll, \
 as a long-poll or as Server-Sent Events.
 
-Without an opt-in a request is answered at once. `Prefer: wait=N` lets it wait. Every GET answers \
-HEAD too, which never waits; every address answers OPTIONS for pages of other origins. Errors are \
-`application/problem+json`."""
+Without an opt-in the response comes immediately. `Prefer: wait=N` lets a request wait. Every GET \
+supports HEAD too, which never waits; every URL supports OPTIONS for pages of other origins. \
+Errors are `application/problem+json`."""
 
 
 @cache
@@ -102,10 +102,11 @@ def _feed() -> dict[str, Any]:
         "feed",
         "Read",
         "Read a channel's events",
-        "The events after `since`, at most `limit`, and the `cursor` for the next request. With a"
-        " wait and nothing new the request is held until an event comes; at the end of the wait it"
-        " is answered with an empty list. With `Accept: text/event-stream` it is a stream: `id` is"
-        " the cursor, a gap is an event of the type `gap` and the stream goes on from the oldest.",
+        "The events after `since`, at most `limit`, and the `cursor` for the next request. With a "
+        "wait and without a new event the request is held until an event comes; at the end of the "
+        "wait the response is an empty list. With `Accept: text/event-stream` the response is a "
+        "stream: `id` is the cursor, a gap is an event of the type `gap`, and the stream continues "
+        "from the oldest event.",
         parameters=("since", "limit", *_WAITS, "LastEventId", "envelope", "ticket"),
         answers={
             "200": _answer(
@@ -124,9 +125,9 @@ def _publish() -> dict[str, Any]:
         "publish",
         "Publish",
         "Publish the body as one event",
-        "At most 256 KiB, of any content type; JSON is checked. A form-encoded body, which is what"
-        " `curl -d` sends, and one without a content type are JSON if they parse, else text, else"
-        " bytes. The answer comes after the store has the event for good.",
+        "At most 256 KiB, of any content type; JSON is checked. A form-encoded body, which `curl "
+        "-d` sends, and a body without a content type are JSON if they parse, else text, else "
+        "bytes. The response comes after the store has the event durably.",
         parameters=("EventType", "EventId", "IdempotencyKey", "IfMatch", "IfNoneMatchAny"),
         body={
             _JSON: {"schema": {}, "example": {"hello": "world"}},
@@ -143,10 +144,10 @@ def _value() -> dict[str, Any]:
         "value",
         "Read",
         "Read a channel's value",
-        "The last event's bytes, with its content type and its cursor as the ETag. With a wait and"
-        " an `If-None-Match` that matches, the request is held until the value changes; with a wait"
-        " and no condition, a channel without a value is waited on for its first. A value never"
-        " gaps: any ETag that does not match gets the value.",
+        "The last event's bytes, with its content type and its cursor as the ETag. With a wait and "
+        "an `If-None-Match` that matches, the request is held until the value changes; with a wait "
+        "and no condition, a request for a channel without a value waits for the first one. A "
+        "value never has a gap: a request with any other ETag receives the value.",
         parameters=("IfNoneMatch", *_WAITS),
         answers={
             "200": _answer(
@@ -168,8 +169,8 @@ def _delete() -> dict[str, Any]:
         "deleteChannel",
         "Manage",
         "Forget a channel's events",
-        "Whoever waits on the channel is told at once. Its offsets do not restart.",
-        answers={"204": _answer("The events are gone.")},
+        "Requests that wait on the channel end immediately. Its offsets do not restart.",
+        answers={"204": _answer("The events are deleted.")},
         problems=("bad-channel", "forbidden", "not-found", _STORE),
     )
 
@@ -179,10 +180,10 @@ def _poll() -> dict[str, Any]:
         "poll",
         "Read",
         "Read many channels",
-        "Up to 1,000 channels in one request, with a position for each. A gap is told under `gaps`,"
-        " and the channel's cursor moves to the oldest event that is kept. With"
-        " `Accept: text/event-stream` every message is one answer; one with gaps is of the type"
-        " `gap`.",
+        "Up to 1,000 channels in one request, with a position for each. A gap is a member of "
+        "`gaps`, and the channel's cursor moves to the oldest event that is kept. With `Accept: "
+        "text/event-stream` every message is one such response; a message with gaps has the type "
+        "`gap`.",
         parameters=_WAITS,
         body={_JSON: _schema("Poll")},
         answers={
@@ -209,11 +210,11 @@ def _batch() -> dict[str, Any]:
         "publishMany",
         "Publish",
         "Publish many events",
-        "All of the request is checked before any of it is published; a bad item is named by its"
-        " index in `item`. After that each event stands alone: its result is a receipt or an"
-        " `error`, which is one of `precondition-failed`, `key-reused` and `store-unavailable`.",
+        "The whole request is checked before any event is published; `item` is the index of a bad "
+        "item. After that each event stands alone: its result is a receipt or an `error`, which is "
+        "one of `precondition-failed`, `key-reused` and `store-unavailable`.",
         body={_JSON: _schema("Batch")},
-        answers={"200": _answer("What became of each event.", {_JSON: _schema("BatchAnswer")})},
+        answers={"200": _answer("The result for each event.", {_JSON: _schema("BatchAnswer")})},
         problems=(*_BODY, "bad-channel", "forbidden", _STORE),
     )
 
@@ -236,9 +237,10 @@ def _delete_many() -> dict[str, Any]:
         "deleteChannels",
         "Manage",
         "Forget the channels whose names begin with a prefix",
-        "As each is forgotten alone. `more`: there are others left; ask again.",
+        "Each channel is deleted as a single delete does. `more`: others are left; send the "
+        "request again.",
         parameters=("prefix",),
-        answers={"200": _answer("They are gone.", {_JSON: _schema("Deleted")})},
+        answers={"200": _answer("The channels are deleted.", {_JSON: _schema("Deleted")})},
         problems=("forbidden", _STORE),
     )
 
@@ -248,8 +250,8 @@ def _ticket() -> dict[str, Any]:
         "ticket",
         "Manage",
         "Exchange a token for a ticket",
-        "A ticket reads what the token reads, opens one request, and ends after 30 seconds (a"
-        " setting). It goes into the address: `…/events?ticket=…`.",
+        "A ticket has the read rights of the token, opens one request, and expires after 30 "
+        "seconds (a setting). The URL carries it: `…/events?ticket=…`.",
         answers={"200": _answer("The ticket.", {_JSON: _schema("Ticket")})},
         problems=(),
     )
@@ -264,8 +266,8 @@ def _pages() -> dict[str, Any]:
         "metrics",
         "Operate",
         "Read the metrics",
-        "Prometheus' text format. It asks for an admin key (one that manages `*`), unless"
-        " `metrics_public` or `dev` is set.",
+        "Prometheus' text format. The request needs an admin key (one that manages `*`), unless "
+        "`metrics_public` or `dev` is set.",
         answers={
             "200": _answer(
                 "All metrics.",
@@ -283,14 +285,17 @@ def _pages() -> dict[str, Any]:
         "/livez": page(
             "live",
             "Ask whether the process runs",
-            "Fails only for what a restart would mend.",
+            "Fails only for faults that a restart would repair.",
             {"200": _answer("It runs.", {_JSON: _schema("Live")})},
         ),
         "/readyz": page(
             "ready",
             "Ask whether to send requests here",
-            "Says no while the server leaves and while the store cannot be used.",
-            {"200": _answer("Yes.", ready), "503": _answer("No; why is in the body.", ready)},
+            "Returns 503 while the server drains and while the store is unavailable.",
+            {
+                "200": _answer("Yes.", ready),
+                "503": _answer("Not ready; the body has the reason.", ready),
+            },
         ),
         "/metrics": {"get": metrics},
         "/openapi.json": page(
@@ -306,8 +311,8 @@ def _pages() -> dict[str, Any]:
             for end, how in (("", ", in XML"), (".json", ", in JSON"))
         },
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
-        "/demo": page("demo", "See it move", "With `dev` or the setting `demo`.", html),
-        "/console": page("console", "Watch and operate", "For who has an admin key.", html),
+        "/demo": page("demo", "Watch the demo", "With `dev` or the setting `demo`.", html),
+        "/console": page("console", "Watch and operate", "For operators with an admin key.", html),
         "/": page("home", "Begin", "Links.", html | {"307": _answer("To `/demo`, if it is on.")}),
     }
 

@@ -13,11 +13,11 @@ def described(problems: dict[str, Any]) -> dict[str, Any]:
         "post": {
             "operationId": "notify",
             "tags": ["Origin"],
-            "summary": "Say that resources of the origin have changed",
-            "description": "pushhub fetches each of them that somebody waits on, once, and answers"
-            " every hold. A resource is a path as clients ask for it, with or without its query; a"
-            " prefix with a final `*`; or a pattern with `{name}` for one segment. The key needs to"
-            " publish to channels of these names.",
+            "summary": "Notify of changed resources of the origin",
+            "description": "pushhub fetches each resource with waiting requests once, and "
+            "completes every hold. A resource is a path as clients request it, with or without its "
+            "query; a prefix with a final `*`; or a pattern with `{name}` for one segment. The key "
+            "needs to publish to channels of these names.",
             "requestBody": {
                 "required": True,
                 "content": {
@@ -40,7 +40,7 @@ def described(problems: dict[str, Any]) -> dict[str, Any]:
             },
             "responses": {
                 "200": {
-                    "description": "Every node will hear of it.",
+                    "description": "Every node receives the notification.",
                     "content": {
                         "application/json": {
                             "schema": {

@@ -56,7 +56,7 @@ class Page {
         this.operations.filter((one) => one.tags[0] === tag.name).map((one) => this.operation(one)),
       ]).flat(),
       h("h2", { class: "group", id: "credentials" }, "Credentials"),
-      h("p", { class: "group-about" }, "A server with --dev asks for none; a public channel is read without."),
+      h("p", { class: "group-about" }, "A server with --dev needs none, and reads of a public channel need none."),
       this.credentials(components.securitySchemes),
       h("h2", { class: "group", id: "schemas" }, "Schemas"),
       ...Object.entries(components.schemas).map(([name, schema]) => this.schema(name, schema)),
@@ -277,7 +277,7 @@ class Page {
       sending = new AbortController();
       run.disabled = true;
       stop.disabled = false;
-      output.replaceChildren(h("p", {}, "Sent; waiting for the answer…"));
+      output.replaceChildren(h("p", {}, "Sent; waiting for the response…"));
       try {
         output.replaceChildren(...await this.send(one, values(), sending.signal));
       } catch (error) {
@@ -339,7 +339,7 @@ async function start() {
   const intro = document.getElementById("intro");
   try {
     const response = await fetch("openapi.json");
-    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    if (!response.ok) throw new Error(`the server returned ${response.status}`);
     new Page(await response.json()).draw();
   } catch (error) {
     intro.replaceChildren(h("p", { class: "bad", role: "alert" }, `openapi.json could not be shown: ${error.message}. Reload the page to try again.`));

@@ -219,7 +219,7 @@ class UpstreamConnection(asyncio.Protocol):
             and now - self.last_active >= silent_seconds
             and self._is_origins_turn
         ):
-            self.fail(Problem("origin-timeout", "The origin did not answer in time; try later."))
+            self.fail(Problem("origin-timeout", "The origin did not respond in time; try later."))
 
     @property
     def _is_origins_turn(self) -> bool:

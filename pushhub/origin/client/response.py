@@ -183,7 +183,7 @@ class UpstreamResponse:
 
 def bad_response(why: str) -> Problem:
     """The error for bytes that are no valid response."""
-    return Problem("bad-gateway", f"The origin's answer cannot be passed on: {why}.")
+    return Problem("bad-gateway", f"The origin's response cannot be passed on: {why}.")
 
 
 def may_begin(data: bytes) -> bool:

@@ -56,7 +56,7 @@ def link_target(request: ProxiedRequest, base: str, uri: str) -> str:
             raise ValueError
     except ValueError:
         raise Problem(
-            "bad-gateway", "A link of the origin's instruct leads to another server; it may not."
+            "bad-gateway", "A link of the origin's instruct must not lead to another server."
         ) from None
     path = parts.path or "/"
     return f"{path}?{parts.query}" if parts.query else path

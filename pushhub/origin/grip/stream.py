@@ -262,7 +262,7 @@ class GripResponseStream(EventStream):
                 break
             response.close()
         else:
-            raise Problem("bad-gateway", "The origin's next link answers no success.")
+            raise Problem("bad-gateway", "The origin's next link did not respond with success.")
         self._response = response
         self._instruct = await self._upstream.read_instruct(response)
         if self._instruct.mode is HoldMode.RESPONSE:

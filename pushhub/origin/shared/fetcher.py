@@ -101,7 +101,7 @@ class Fetcher:
             while piece := await response.read():
                 body += piece
                 if len(body) > MAX_BODY_BYTES:
-                    return Unshareable(f"it is larger than {MAX_BODY_BYTES} bytes")
+                    return Unshareable(f"the body is larger than {MAX_BODY_BYTES} bytes")
         finally:
             response.close()
         headers, failed = end_to_end(response.pairs), response.status >= 500
@@ -113,7 +113,7 @@ class Fetcher:
         representation = Representation(response.status, response.reason, headers, bytes(body))
         vary = shareable_vary(headers, personal=key.personal)
         if not isinstance(vary, str) and not representation.fits:
-            vary = "its headers are larger than 16 KiB"
+            vary = "the headers are larger than 16 KiB"
         return Unshareable(vary) if isinstance(vary, str) else Fetched(representation, vary)
 
     def headers_for(self, key: Key, request: ProxiedRequest) -> Pairs:
@@ -140,12 +140,12 @@ def shareable_vary(headers: Headers, *, personal: bool) -> frozenset[str] | str:
         values[name.lower()] = values.get(name.lower(), b"") + value.lower() + b","
     vary = vary_of(values.get(b"vary", b"").decode("latin-1"))
     if vary is None:
-        return "'Vary: *' says that no two requests are alike"
+        return "'Vary: *' excludes shared responses"
     if b"set-cookie" in values:
-        return "it sets a cookie, which is for one client"
+        return "the response sets a cookie, which is for one client"
     cache_control = values.get(b"cache-control", b"").decode("latin-1")
     if not personal and "private" in directives(cache_control):
-        return "it is private, and no header says for whom"
+        return "the response is private, and no header names the client"
     return vary
 
 

@@ -64,10 +64,10 @@ def parse_notification(body: bytes) -> list[str]:
     try:
         parsed = load(body)
     except JsonError as error:
-        raise Problem("bad-body", f"A notification is JSON: {error}.") from None
+        raise Problem("bad-body", f"A notification must be JSON: {error}.") from None
     resources = parsed.get("resources") if isinstance(parsed, dict) else None
     if not isinstance(resources, list) or not resources:
-        raise Problem("bad-body", 'A notification is {"resources": ["/path", …]}.')
+        raise Problem("bad-body", 'A notification must be {"resources": ["/path", …]}.')
     if len(resources) > MAX_RESOURCES:
         raise Problem(
             "too-large",
@@ -82,7 +82,7 @@ def parse_notification(body: bytes) -> list[str]:
 def _check(resource: object) -> None:
     if not isinstance(resource, str) or not resource.startswith("/") or len(resource) > MAX_PATH:
         raise Problem(
-            "bad-body", "A resource is a path that begins with '/', as clients ask for it."
+            "bad-body", "A resource must be a path that begins with '/', as clients request it."
         )
     if "*" in resource or "{" in resource:
         try:

@@ -83,7 +83,7 @@ class PollInterval:
         backoff = min(self._interval * 2.0 ** min(self._errors, 32), longest)
         self.pause = max(self._uniform(backoff / 2, backoff), failed.retry_after)
         self.problem = failed.problem or Problem(
-            "bad-gateway", "The origin answered with an error, and may do better later."
+            "bad-gateway", "The origin responded with an error; try later."
         )
         return self.problem
 

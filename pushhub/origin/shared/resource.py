@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # Clients of one resource mostly send the same: the newest tag, and the wait of their library.
 MAX_POLLS = 16
-TOO_SLOW = "The origin did not answer during the wait."
+TOO_SLOW = "The origin did not respond during the wait."
 # After a response that cannot be shared, requests pass through without a fetch for so long.
 PASS_SECONDS = 60.0
 

@@ -50,7 +50,7 @@ async def _fetch(fetcher: Fetcher, request: ProxiedRequest) -> Representation | 
 
 
 def _describe(first: Representation, second: Representation) -> str:
-    apart = f"two answers {APART_SECONDS:g} s apart differ"
+    apart = f"two responses {APART_SECONDS:g} s apart differ"
     if not second.has_generated_tag:
         if first.body == second.body:
             return f"{apart} in the ETag alone"
@@ -66,7 +66,7 @@ def _describe(first: Representation, second: Representation) -> str:
         min(len(first.body), len(second.body)),
     )
     shown = second.body[max(0, at - CONTEXT_BYTES) : at + CONTEXT_BYTES].decode("utf-8", "replace")
-    return f"{apart} from byte {at} on, in {shown!r}; an ETag of the API's own would not"
+    return f"{apart} from byte {at} on, in {shown!r}; an ETag from the API would not"
 
 
 def _unzipped(body: bytes) -> bytes | None:

@@ -382,7 +382,11 @@ class Connection(asyncio.Protocol):
     def _too_slow(self) -> None:
         context = self.context
         seconds = context.body_seconds if self.state == BODY else context.head_seconds
-        self.refuse(Problem("timeout", f"This part of a request arrives in {seconds:g} seconds."))
+        self.refuse(
+            Problem(
+                "timeout", f"This part of the request did not arrive within {seconds:g} seconds."
+            )
+        )
 
     def __repr__(self) -> str:
         return f"<Connection {NAMES[self.state]}>"

@@ -115,16 +115,18 @@ class Head:
         length = headers.get("content-length")
         if coding is not None:
             if length is not None:
-                raise _bad("A request has Content-Length or Transfer-Encoding, not both.")
+                raise _bad("A request must not have both Content-Length and Transfer-Encoding.")
             if self.http_1_0:
-                raise _bad("HTTP/1.0 has no Transfer-Encoding.")
+                raise _bad("HTTP/1.0 does not support Transfer-Encoding.")
             if coding.strip().lower() != "chunked":
-                raise Problem("not-implemented", "The only Transfer-Encoding known is 'chunked'.")
+                raise Problem(
+                    "not-implemented", "The only supported Transfer-Encoding is 'chunked'."
+                )
             return None
         if length is None:
             return 0
         if not _LENGTH.fullmatch(length):
-            raise _bad("Content-Length is one whole number.")
+            raise _bad("Content-Length must be one whole number.")
         return int(length)
 
 
@@ -189,10 +191,10 @@ class HeadParser:
         http_1_0 = line[3] == b"0"
         host = headers.get("host")
         if host is None and not http_1_0:
-            raise _bad("A request has a Host header (RFC 9112 §3.2).")
+            raise _bad("A request needs a Host header (RFC 9112 §3.2).")
         # Two of them are joined by now, and are no host either.
         if host is not None and not _HOST.fullmatch(host):
-            raise _bad("A request has one Host header, a name or an address (RFC 9112 §3.2).")
+            raise _bad("A request must have one Host header, a name or an address (RFC 9112 §3.2).")
         if authority is not None:
             headers["host"] = authority
         result = Head(method, path, query, headers, http_1_0=http_1_0)
@@ -216,7 +218,7 @@ class HeadParser:
             value = raw_value.decode("latin-1").rstrip(" \t")
             if name in headers:
                 if name == "content-length":
-                    raise _bad("A request has one Content-Length.")
+                    raise _bad("A request must have at most one Content-Length.")
                 joint = "; " if name == "cookie" else ", "
                 headers[name] = headers[name] + joint + value
             else:
@@ -232,11 +234,11 @@ def check_lines(head: bytes) -> None:
     """
     lines = head.count(b"\r\n")
     if head.count(b"\n") != lines or head.count(b"\r") != lines:
-        raise _bad("Every line of a head ends with CR LF.")
+        raise _bad("Every line of a head must end with CR LF.")
     if b"\0" in head:
-        raise _bad("A head has no NUL.")
+        raise _bad("A head must not contain NUL.")
     if b"\r\n " in head or b"\r\n\t" in head:
-        raise _bad("A header is on one line; folding is obsolete (RFC 9112 §5.2).")
+        raise _bad("A header must be on one line; folding is obsolete (RFC 9112 §5.2).")
 
 
 def too_large_headers() -> Problem:
@@ -253,7 +255,7 @@ def too_long_target() -> Problem:
     """The refusal of an address that is over the limit."""
     return Problem(
         "uri-too-long",
-        f"An address has at most {MAX_TARGET_BYTES} bytes; POST /v1/poll takes long lists.",
+        f"A URL has at most {MAX_TARGET_BYTES} bytes; POST /v1/poll accepts long lists.",
         limit=MAX_TARGET_BYTES,
     )
 
@@ -273,7 +275,7 @@ def check_start(start: bytes) -> None:
     if len(start) > MAX_HEAD_BYTES:
         raise too_large_headers()
     if start.count(b"\n") != start.count(b"\r\n"):
-        raise _bad("Every line of a head ends with CR LF.")
+        raise _bad("Every line of a head must end with CR LF.")
 
 
 def _split(target: bytes, method: str) -> tuple[str, str, str | None]:
@@ -287,7 +289,7 @@ def _split(target: bytes, method: str) -> tuple[str, str, str | None]:
         absolute = _ABSOLUTE.fullmatch(target)
         authority = absolute[1].decode() if absolute else ""
         if absolute is None or not authority or not _HOST.fullmatch(authority):
-            raise _bad("An address starts with '/', or with 'http://' and a host.")
+            raise _bad("A URL must start with '/', or with 'http://' and a host.")
         target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
     path, _, query = target.partition(b"?")
     return path.decode("latin-1"), query.decode("latin-1"), authority
@@ -306,7 +308,7 @@ def _no_request_line() -> Problem:
 
 def _unknown_method() -> Problem:
     known = ", ".join(sorted(_KNOWN_METHODS))
-    return Problem("not-implemented", f"This server knows the methods {known}.")
+    return Problem("not-implemented", f"This server supports the methods {known}.")
 
 
 def _bad(detail: str) -> Problem:

@@ -241,7 +241,7 @@ class OriginProxy:
             self.refuse(problem)
         except Exception:
             log.exception("passage.failed", method=exchange.request.method)
-            self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
+            self.refuse(Problem("internal", "Internal error; see the server log."))
 
 
 class Upload:

@@ -62,16 +62,16 @@ class Acks:
         reply = await ask((b"WAITAOF", 1, 0, 1))
         if isinstance(reply, Exception):
             raise StoreError(
-                "This Redis cannot say what is on its disk, as 'fsync' needs: use Redis 7.2 or"
-                f" Valkey with 'appendonly yes', or another level. It says: {reply}"
+                "This Redis does not report what is on its disk, as 'fsync' needs: use Redis 7.2 "
+                f"or Valkey with 'appendonly yes', or another level. It says: {reply}"
             )
         # With `everysec` Redis 7.4 and Valkey 9 say so before it is there (redis/redis#13793).
         reply = await ask((b"CONFIG", b"GET", b"appendfsync"))
         if not isinstance(reply, list) or b"always" not in reply:
             raise StoreError(
-                "'fsync' needs a Redis with 'appendfsync always', and leave to ask for it by"
-                " CONFIG GET: with any other setting some versions say that an event is on the disk"
-                f" before it is. Set it, or use another level. It says: {reply}"
+                "'fsync' needs a Redis with 'appendfsync always', and the right to read it by "
+                "CONFIG GET: with any other setting some versions say that an event is on the "
+                f"disk before it is. Set it, or use another level. It says: {reply}"
             )
 
     @property

@@ -26,7 +26,7 @@ BATCH = 512
 PING_SECONDS = 2.0
 SILENCE_SECONDS = 2.0
 
-DEAF = "Redis does not tell of new events at the moment; the log cannot be followed."
+DEAF = "The feed of Redis is disconnected; the log cannot be followed at the moment."
 
 
 class FeedWire(Wire):

@@ -70,7 +70,7 @@ class Fence:
                 raise StoreError(f"Redis refuses the fence: {reply}.")
             if reply[0] == b"fenced":
                 raise StoreError(
-                    f"There is a fence already, for {reply[1] / 1000:.0f} s more: end its command."
+                    f"A fence stands already, for {reply[1] / 1000:.0f} s more: end its command."
                 )
             self.epoch = reply[1].decode()
         finally:
@@ -96,8 +96,8 @@ class Fence:
                         return "A snapshot has it."
                     break
             return (
-                "Redis has no AOF, and could not be had to write a snapshot: end it by"
-                " SHUTDOWN SAVE, or every reader is told of a gap."
+                "Redis has no AOF, and did not write a snapshot: end it by SHUTDOWN SAVE, or every "
+                "reader receives a gap."
             )
         finally:
             wire.abort()

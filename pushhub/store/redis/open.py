@@ -59,7 +59,7 @@ class Opener:
                 # An option of the URL that redis-py does not know shows only now.
                 self._pool.make_connection()  # type: ignore[no-untyped-call]
         except (ValueError, TypeError) as error:
-            raise StoreError(f"The address of Redis cannot be read: {error}.") from None
+            raise StoreError(f"The URL of Redis is not valid: {error}.") from None
 
     def _read_sentinel_url(self, url: str, options: dict[str, Any]) -> None:
         told = read_sentinel_url(url)
@@ -85,7 +85,7 @@ class Opener:
                 told: bytes = await connection.read_response()
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             # uvloop raises a RuntimeError where redis-py writes to what the server has just reset.
-            problem = str(error).rstrip(".") or "no answer in time"
+            problem = str(error).rstrip(".") or "no response in time"
             raise StoreUnavailable(f"Redis cannot be reached: {problem}.") from None
         else:
             writer, connection._writer = connection._writer, None
@@ -97,7 +97,7 @@ class Opener:
         wire.server = found[1] if (found := _RUN_ID.search(told)) else b""
         transport = writer.transport
         if transport.is_closing():
-            raise StoreUnavailable("Redis cannot be reached: it closed the connection at once.")
+            raise StoreUnavailable("Redis cannot be reached: it closed the connection immediately.")
         transport.set_protocol(wire)
         wire.connection_made(transport)
         return wire

@@ -49,9 +49,9 @@ class ServerCheck:
         self.look(told)
         if self.evicts and not self._may_evict:
             raise StoreError(
-                f"This Redis may evict logs (maxmemory-policy {self._policy(told)}), and no reader"
-                " would be told: set maxmemory-policy to noeviction, or accept the loss with"
-                " --store-may-evict."
+                f"This Redis may evict logs (maxmemory-policy {self._policy(told)}), and readers "
+                "would not notice: set maxmemory-policy to noeviction, or accept the loss with "
+                "--store-may-evict."
             )
 
     def look(self, told: Any) -> None:
@@ -67,7 +67,7 @@ class ServerCheck:
             log.error(
                 "redis.evicts",
                 policy=policy,
-                problem="Redis may evict logs, and no reader would be told.",
+                problem="Redis may evict logs, and readers would not notice.",
                 do="CONFIG SET maxmemory-policy noeviction",
             )
         elif self.evicts and not evicts:

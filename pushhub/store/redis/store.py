@@ -238,7 +238,9 @@ class RedisStore:
                 await self._link.call(BEGIN.call((EPOCH_KEY,), draw_epoch(), FORMAT))
             )
         else:
-            raise StoreUnavailable("Redis changes faster than it can be read; try again.")
+            raise StoreUnavailable(
+                "The log in Redis changes faster than it can be read; try again."
+            )
         epoch, oldest, top, entries = reply
         self._epoch = epoch.decode()
         return ReadRange(self._epoch, oldest, top), [

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Reply = Any
 Command = tuple[bytes | str | int, ...]
 
-LOST = "The connection to Redis was lost; whether the command was carried out is not known."
+LOST = "The connection to Redis was lost; the result of the command is unknown."
 
 
 class Wire(asyncio.Protocol):
@@ -71,7 +71,7 @@ class Wire(asyncio.Protocol):
                 reply = await future
         except TimeoutError:
             self.abort()
-            raise StoreUnavailable("Redis does not answer.") from None
+            raise StoreUnavailable("Redis does not respond.") from None
         if isinstance(reply, StoreError):
             raise reply
         return reply

@@ -56,7 +56,7 @@ def backup(path: str, target: str, *, replace: bool = False) -> CheckReport:
     if os.path.exists(target) and not replace:
         raise StoreError(f"{target} exists; name another file, or add --replace.")
     if os.path.realpath(target) == os.path.realpath(path):
-        raise StoreError("A backup is another file than the database itself.")
+        raise StoreError("The backup must not be the database itself.")
     part = target + ".part"
     try:
         _remove(part)

@@ -211,7 +211,7 @@ class SqliteFile:
                 "store.epoch_changed",
                 path=self.path,
                 reason="backup" if not epoch else differs or "commits",
-                effect="Readers are told of a gap.",
+                effect="Readers receive a gap.",
             )
         epoch, mark = draw_epoch(), Mark(draw_epoch(), commits)
         # Before the sidecar: if we die between the two, the next open finds the sidecar of another

@@ -64,7 +64,9 @@ class IqRouter:
         if target in _BLOCKABLE:
             return self._handle_unless_blocked(request, handler)
         if target is IqTarget.REMOTE:
-            raise StanzaError("remote-server-not-found", "This server talks to no others.")
+            raise StanzaError(
+                "remote-server-not-found", "This server does not federate with other servers."
+            )
         return self._handle(request, handler)
 
     def _handle(
@@ -111,7 +113,9 @@ class IqRouter:
         """Deliver an iq to another session; that session responds."""
         if to.domain not in self._context.domains:
             if iq.get("type") in ("get", "set"):
-                raise StanzaError("remote-server-not-found", "This server talks to no others.")
+                raise StanzaError(
+                    "remote-server-not-found", "This server does not federate with other servers."
+                )
             return None
         return self._forward_unless_blocked(session, iq, to)
 

@@ -123,8 +123,10 @@ class MessageRouter:
         if stanza.get("type") == "error":
             return
         if to.domain in self._domains or to.domain in self._services:
-            raise StanzaError("service-unavailable", "Nobody reads messages to this address.")
-        raise StanzaError("remote-server-not-found", "This server talks to no others.")
+            raise StanzaError("service-unavailable", "This address accepts no messages.")
+        raise StanzaError(
+            "remote-server-not-found", "This server does not federate with other servers."
+        )
 
     def _archive(self, session: XmppSession, stanza: Element, to: Jid) -> None:
         """Append a message to the archives of both sides, which deliver it."""
@@ -176,7 +178,7 @@ class MessageRouter:
         message = ArchivedMessage(payload, False, copied, kind, session.jid.bare, to.resource)
         must_arrive = not has_account and is_archived(stanza)
         if not self._cluster.send_message(to, message, fails=must_arrive) and must_arrive:
-            raise StanzaError("service-unavailable", "No session of this address takes messages.")
+            raise StanzaError("service-unavailable", "No session of this address accepts messages.")
         if copied and len(session.user.sessions) > 1 and session.jid.bare != to.bare:
             outgoing = ArchivedMessage(payload, True, copied, kind, to.bare, session.jid.resource)
             session.user.copy("sent", payload, outgoing)

@@ -176,7 +176,9 @@ class PresenceRouter:
         context = self._context
         if to.domain not in context.domains:
             if to.domain not in context.services:
-                raise StanzaError("remote-server-not-found", "This server talks to no others.")
+                raise StanzaError(
+                    "remote-server-not-found", "This server does not federate with other servers."
+                )
             return
         blocked = await context.kv.event(blocklist_key(to.bare))
         own = await context.kv.event(blocklist_key(session.jid.bare))

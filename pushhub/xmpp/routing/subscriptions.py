@@ -65,11 +65,13 @@ class PresenceSubscriptions:
             StanzaError: the stanza cannot be sent.
         """
         if to is None or to.bare == session.jid.bare:
-            raise StanzaError("bad-request", "A subscription is to somebody else's presence.")
+            raise StanzaError("bad-request", "An account cannot subscribe to its own presence.")
         if session.user.anonymous:
             raise StanzaError("not-allowed", "A temporary account has no contacts.")
         if to.domain not in self._context.domains or not to.local:
-            raise StanzaError("remote-server-not-found", "This server talks to no others.")
+            raise StanzaError(
+                "remote-server-not-found", "This server does not federate with other servers."
+            )
         return self._send(session.jid.bare, kind, stanza, to)
 
     async def _send(self, sender: str, kind: str, stanza: Element, to: Jid) -> None:

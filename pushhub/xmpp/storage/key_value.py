@@ -183,7 +183,7 @@ class KeyValueStore:
                     known = stored
                     await self.backoff.pause(tries)
         self.backoff.give_up("register", name=key, tries=MAX_TRIES)
-        raise StoreUnavailable("Too many change the same at once.")
+        raise StoreUnavailable("Too many concurrent changes of the same value.")
 
     async def update_json(self, key: str, make: Callable[[Any], Any]) -> Any:
         """`update`, of a JSON value. `make` owns its argument and may change it."""
@@ -202,7 +202,7 @@ class KeyValueStore:
             StoreError: the write failed.
         """
         if len(data) > MAX_EVENT_BYTES:
-            raise ValueTooLarge(f"At most {MAX_EVENT_BYTES} bytes are kept in one place.")
+            raise ValueTooLarge(f"A value has at most {MAX_EVENT_BYTES} bytes.")
         draft = Draft(data, "application/octet-stream")
         (outcome,) = await self.hub.recorded(Append(key, draft, REGISTER, expect))
         if isinstance(outcome, StoreError):

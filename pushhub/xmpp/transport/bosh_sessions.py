@@ -98,11 +98,15 @@ class BoshSessions:
             BindingError: the session is refused.
         """
         if self.closing:
-            raise body.refused("This server is on its way out.", BoshCondition.SYSTEM_SHUTDOWN)
+            raise body.refused("This server is shutting down.", BoshCondition.SYSTEM_SHUTDOWN)
         if not self.throttle.admits(request.client, self.now()):
-            raise body.refused("Too many sessions begin here.", BoshCondition.POLICY_VIOLATION)
+            raise body.refused(
+                "This address begins sessions too often.", BoshCondition.POLICY_VIOLATION
+            )
         if len(self.transports) >= self._context.policy.bosh_sessions:
-            raise body.refused("There is no room for more.", BoshCondition.POLICY_VIOLATION)
+            raise body.refused(
+                "The server has its largest number of sessions.", BoshCondition.POLICY_VIOLATION
+            )
         sid = self._membership.tag(self._draw_sid())
         session, actions = BoshSession.create(sid, body, raw, self.policy, self.now(), request)
         transport = BoshTransport(self, session)

@@ -123,9 +123,7 @@ class XmppStream:
         if self.busy or self._queue:
             self._queue.append(element)
             if len(self._queue) > MAX_QUEUED:
-                self.fail(
-                    StreamError("policy-violation", "Too much was sent ahead of its answers.")
-                )
+                self.fail(StreamError("policy-violation", "The client sent too much in advance."))
             return
         self._handle(element)
 

@@ -53,7 +53,7 @@ class Contacts:
             raise StanzaError("not-allowed", "A temporary account has no contacts.")
         bare, remove, name, groups = read_item(request.payload)
         if bare == session.jid.bare:
-            raise StanzaError("not-allowed", "Nobody is a contact of their own.")
+            raise StanzaError("not-allowed", "An account cannot be its own contact.")
         if remove:
             await self._subscriptions.remove_contact(session, bare)
         else:

@@ -286,7 +286,7 @@ async def metadata(request: IqRequest) -> Element:
 
 def refuse_other(request: IqRequest) -> None:
     """Refuse a query for another account's archive (XEP-0313 §9.1)."""
-    raise StanzaError("forbidden", "This archive is somebody else's.")
+    raise StanzaError("forbidden", "This archive belongs to another account.")
 
 
 EXTENSION = Extension(

@@ -6,7 +6,7 @@ export default async function away({ args, open, enter }) {
   await page.locator("#state", { hasText: "live" }).waitFor();
   process.kill(args.store, "SIGSTOP");
   try {
-    await page.locator("#state", { hasText: "only one process is heard" }).waitFor();
+    await page.locator("#state", { hasText: "only one process responds" }).waitFor();
     await page.locator(".health[data-how=bad]").waitFor();
     const health = await page.locator(".health").textContent();
     process.kill(args.store, "SIGCONT");

@@ -23,7 +23,7 @@ export default async function channel({ args, open, enter }) {
   const holding = new AbortController();
   fetch(`${url}/${path(name)}/events?since=now&wait=50`, { headers, signal: holding.signal }).catch(() => {});
   await page.locator("#presence", { hasText: /^1 request waits/ }).waitFor();
-  const holder = await page.getByRole("region", { name: "Who waits" }).locator("tbody tr").first().textContent();
+  const holder = await page.getByRole("region", { name: "Waiting requests" }).locator("tbody tr").first().textContent();
   holding.abort();
   await page.locator("#presence", { hasText: /^0 requests wait/ }).waitFor();
   await page.getByRole("button", { name: "Delete this channel" }).click();

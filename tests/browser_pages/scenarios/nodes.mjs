@@ -33,7 +33,7 @@ export default async function nodes({ args, open, enter }) {
   }
   for (const page of both) {
     await page.locator("#presence", { hasText: /^5 requests wait on this channel now in 2 processes/ }).waitFor();
-    const told = page.getByRole("region", { name: "Who waits" }).locator("tbody tr td:last-child");
+    const told = page.getByRole("region", { name: "Waiting requests" }).locator("tbody tr td:last-child");
     presence.push((await told.allTextContents()).sort());
   }
 
@@ -73,7 +73,7 @@ export default async function nodes({ args, open, enter }) {
   const health = both[0].locator(".health");
   process.kill(args.stop, "SIGSTOP");
   try {
-    await health.filter({ hasText: /^A process has said nothing for \d+ s/ }).waitFor();
+    await health.filter({ hasText: /^A process has not reported for \d+ s/ }).waitFor();
   } finally {
     process.kill(args.stop, "SIGCONT");
   }

@@ -27,7 +27,7 @@ export default async function trace({ args, open, enter }) {
   const ended = [await note.textContent(), await page.getByLabel("Name, address or subject").isEnabled()];
   await page.unroute("**/console/wish");
   await start.click();
-  await page.getByText("Nothing has happened yet.").waitFor();
+  await page.getByText("No line yet.").waitFor();
   const polled = fetch(`${events}?since=now&wait=20`, { headers });
   await page.locator(".trace-park").waitFor();
   await fetch(events, { method: "POST", body: '{"not": "in the trace"}', headers });

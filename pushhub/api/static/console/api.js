@@ -11,7 +11,7 @@ export const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 /** An answer that is none: its problem, as the hub tells it. */
 export class Refused extends Error {
   constructor(status, problem, retryAfter) {
-    super(problem.detail ?? problem.title ?? `The server answered ${status}.`);
+    super(problem.detail ?? problem.title ?? `The server returned ${status}.`);
     this.status = status;
     this.problem = problem;
     this.retryAfter = retryAfter;

@@ -18,18 +18,18 @@ export class ChannelView {
     this.curl = {
       publish: command("", "Publish, as a command"),
       delete: command(curl("DELETE", channelPath(name)), "Delete, as a command"),
-      presence: command(curl("POST", "console/wish", { body: JSON.stringify({ presence: name }), headers: { "Content-Type": "application/json" } }), "Ask who waits, as a command"),
+      presence: command(curl("POST", "console/wish", { body: JSON.stringify({ presence: name }), headers: { "Content-Type": "application/json" } }), "List the waiting requests, as a command"),
     };
     this.whole = h("div", {},
       h("p", { class: "crumb" }, h("a", { href: list }, "Channels")),
       h("div", { class: "title" },
         h("h1", { tabindex: "-1", class: "name" }, h("bdi", {}, name)),
         h("a", { class: "button quiet", href: `#/trace?channel=${encodeURIComponent(name)}` }, "Trace")),
-      h("section", { "aria-labelledby": "presence-title" }, h("h2", { id: "presence-title" }, "Who waits"), this.presence.whole, this.curl.presence.whole),
+      h("section", { "aria-labelledby": "presence-title" }, h("h2", { id: "presence-title" }, "Waiting requests"), this.presence.whole, this.curl.presence.whole),
       h("section", { "aria-labelledby": "publish-title" }, h("h2", { id: "publish-title" }, "Publish"), this.form(), this.curl.publish.whole),
       h("section", { "aria-labelledby": "history-title" }, h("h2", { id: "history-title" }, "History"), this.history.whole),
       h("section", { "aria-labelledby": "delete-title" }, h("h2", { id: "delete-title" }, "Delete"),
-        h("p", { class: "note" }, "Its events are forgotten, and whoever waits on it is told. Its offsets do not restart."),
+        h("p", { class: "note" }, "The server deletes its events, and requests that wait on it end. Its offsets do not restart."),
         h("button", { type: "button", class: "danger", click: () => this.remove() }, "Delete this channel"), this.curl.delete.whole));
     this.showCurl();
   }
@@ -68,7 +68,7 @@ export class ChannelView {
   }
 
   async remove() {
-    const sure = await confirm("Delete this channel?", `All events of “${this.name}” are forgotten, and whoever waits on it is told.`, "Delete");
+    const sure = await confirm("Delete this channel?", `All events of “${this.name}” are deleted, and requests that wait on it end.`, "Delete");
     if (!sure || this.stopped) return;
     try {
       await ask("DELETE", channelPath(this.name));

@@ -32,7 +32,7 @@ export class Channels {
           h("label", {}, "Open by its name", this.name), h("button", { class: "quiet" }, "Open"))),
       this.note, this.table.whole,
       h("div", { class: "row pages" }, this.back, this.forth),
-      h("p", { class: "note" }, `The list is read again every ${REFRESH_MS / 1000} seconds. “Waiting here” counts the requests that the answering process holds; a channel's own page asks all processes. Requests of consoles are not counted.`),
+      h("p", { class: "note" }, `The list is read again every ${REFRESH_MS / 1000} seconds. “Waiting here” counts the requests that the serving process holds; a channel's own page asks all processes. Requests of consoles are not counted.`),
       this.command.whole);
     this.seen = () => { if (!document.hidden) this.load(); };
     document.addEventListener("visibilitychange", this.seen);

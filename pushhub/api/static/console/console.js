@@ -72,7 +72,7 @@ function begin(session) {
   $("login").hidden = true;
   $("inside").hidden = false;
   $("leave").hidden = session.open;
-  $("who").textContent = session.open ? "--dev: open to everybody here" : session.name;
+  $("who").textContent = session.open ? "--dev: no key is needed here" : session.name;
   show();
   feed.start();
 }
@@ -109,7 +109,7 @@ $("login").addEventListener("submit", async (event) => {
 });
 
 $("leave").addEventListener("click", () => { out(""); say("Signed out."); });
-onRefused(() => { if (feed) out("The key is not good any more."); });
+onRefused(() => { if (feed) out("The key is no longer valid."); });
 addEventListener("hashchange", () => show());
 // The link that skips the header leaves the address as it is: that names the view.
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("view").focus(); });

@@ -100,7 +100,7 @@ export class Feed {
         try {
           const told = await get("console/now", { signal });
           if (!signal.aborted) this.tell("figures", told, told.figures.time * 1000);
-          this.tell("state", "fair", "only one process is heard; the store is silent");
+          this.tell("state", "fair", "only one process responds; the store is silent");
         } catch { /* `follow` says why */ }
       }
       await pause(1000, signal);

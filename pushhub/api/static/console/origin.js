@@ -54,7 +54,7 @@ export class Origin {
       h("h2", {}, "Routes"), this.routes.whole, this.some.routes,
       h("h2", {}, "Resources"), this.resources.whole, this.some.resources,
       h("h2", {}, "Not shared"), this.alone.whole, this.some.alone,
-      h("p", { class: "note" }, "“Verified” is how long ago the origin last said that the state in memory is current. Of a query only the names of the parameters are shown: their values may be secrets. What a request meets: ", h("code", {}, "pushhub routes check URL"), "."),
+      h("p", { class: "note" }, "“Verified” is how long ago the origin last said that the state in memory is current. Of a query only the names of the parameters are shown: their values may be secrets. The route of a request: ", h("code", {}, "pushhub routes check URL"), "."),
       command(curl("POST", "console/wish", { body, headers: { "Content-Type": "application/json" } })).whole);
     this.off = feed.on("origin", (told) => this.take(told));
     this.ask();
@@ -97,7 +97,7 @@ export class Origin {
     if (failing.length) return ["bad", `${failing.length === 1 ? "The fetches of one resource fail" : `The fetches of ${failing.length} resources fail`}: ${failing[0].problem}`];
     if (!sum(reports, "waiting") && this.idleFetches(now) > 0.5) return ["fair", `The origin is fetched ${rate(now.fetches)} times a second, although no request waits.`];
     if (reports.some((one) => one.not_shared.some(({ ago }) => ago < 60))) return ["fair", "Some responses cannot be shared, so each of their requests is passed to the origin; see “Not shared”."];
-    return ["good", "The origin answers."];
+    return ["good", "The origin responds."];
   }
 
   /** The least rate of fetches in the last seconds: what stays when the requests have left. */

@@ -26,20 +26,20 @@ const PLOTS = [
   ["Holds", [["holds", "held requests", "one", number], ["sessions", "sessions", "two", number]], { floor: 5 }],
   ["Events a second", [["published", "published", "one", rate], ["delivered", "delivered", "two", rate]], { floor: 2 }],
   ["Wake latency", [["wake50", "p50", "one", duration], ["wake99", "p99", "two", duration]], { log: true }],
-  ["Gaps and refusals a second", [["gaps", "gaps told", "two", rate], ["rejected", "refused requests", "three", rate]], { floor: 1 }],
+  ["Gaps and refusals a second", [["gaps", "gaps", "two", rate], ["rejected", "refused requests", "three", rate]], { floor: 1 }],
   ["Store and loop, p99", [["append99", "append", "one", duration], ["loop99", "loop lag", "two", duration]], { log: true }],
   ["Memory", [["memory", "resident", "one", bytes], ["tails", "events in memory", "two", bytes]], { floor: 1024 * 1024 }],
 ];
 
 function health(now) {
-  if (!now.processes) return ["bad", "No process tells its figures."];
+  if (!now.processes) return ["bad", "No process reports its figures."];
   const { ready, hears, lag } = now.store;
-  if (!ready) return ["bad", "The store cannot be used: publishes are refused and plain reads fail."];
-  if (!hears) return ["bad", "The store does not tell of new events; who waits is served from the log when it does again."];
-  if (now.silent) return ["fair", `A process has said nothing for ${Math.round(now.silent)} s: it has left, or does not reach the store.`];
+  if (!ready) return ["bad", "The store is unavailable: publishes are refused and plain reads fail."];
+  if (!hears) return ["bad", "The feed of the store is disconnected; waiting requests read the log when it is back."];
+  if (now.silent) return ["fair", `A process has not reported for ${Math.round(now.silent)} s: it has stopped, or cannot reach the store.`];
   if (lag > 1) return ["fair", `A publish has waited ${duration(lag)} for the store.`];
-  if (now.draining) return ["fair", "A process is leaving; its holds are being answered."];
-  if (now.loop99 > 0.25) return ["fair", `A process is late by ${duration(now.loop99)}: it has too much to do.`];
+  if (now.draining) return ["fair", "A process is shutting down; it completes its holds."];
+  if (now.loop99 > 0.25) return ["fair", `A process is late by ${duration(now.loop99)}: it has too much work.`];
   return ["good", `${now.processes === 1 ? "One process is" : `${now.processes} processes are`} well, and so is the store.`];
 }
 
@@ -59,7 +59,7 @@ export class Overview {
       this.health, list,
       h("section", { class: "plots", "aria-label": "The last five minutes" }, ...this.plots.map((plot) => plot.whole)),
       h("h2", {}, "Processes"), this.table.whole,
-      h("p", { class: "note" }, "Each process tells its figures once a second while a console is open. Rates and quantiles are over all processes; quantiles look back ten seconds."),
+      h("p", { class: "note" }, "Each process reports its figures once a second while a console is open. Rates and quantiles are over all processes; quantiles look back ten seconds."),
       h("h2", {}, "For your own dashboards"),
       command(curl("GET", "metrics")).whole);
     this.show();

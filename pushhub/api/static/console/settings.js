@@ -16,7 +16,7 @@ export class Settings {
     this.list = h("div", {});
     this.whole = h("div", {},
       h("h1", { tabindex: "-1" }, "Settings"),
-      h("div", { class: "row" }, h("label", {}, "Containing", this.filter), h("label", { class: "check" }, this.changed, "only what is not the default")),
+      h("div", { class: "row" }, h("label", {}, "Containing", this.filter), h("label", { class: "check" }, this.changed, "only values that differ from the default")),
       this.note, this.list, command(curl("GET", "console/settings")).whole);
     this.load();
   }
@@ -43,7 +43,7 @@ export class Settings {
     const shown = (this.settings ?? []).filter((one) => (!this.changed.checked || one.origin !== "default")
       && `${one.name} ${one.meaning}`.toLowerCase().includes(text));
     const panels = [...new Set(shown.map((one) => one.panel))];
-    this.note.textContent = `${shown.length} of ${this.settings?.length ?? 0} settings, of the process that answers.`;
+    this.note.textContent = `${shown.length} of ${this.settings?.length ?? 0} settings, of the process that serves this page.`;
     this.list.replaceChildren(...panels.map((panel) => h("section", {}, h("h2", {}, panel),
       h("dl", { class: "settings" }, ...shown.filter((one) => one.panel === panel).map(entry)))));
   }

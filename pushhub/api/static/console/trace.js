@@ -16,14 +16,14 @@ export class Trace {
     this.kinds = ["channel", "client"].map((kind) => h("input", { type: "radio", name: "kind", value: kind, checked: kind === by, change: () => this.showCurl() }));
     this.what = h("input", { id: "what", value: query.get(by) ?? "", required: true, autocomplete: "off", autocapitalize: "off", spellcheck: "false", maxlength: "255", input: () => this.showCurl() });
     this.button = h("button", {}, "Start");
-    this.note = h("p", { class: "note", role: "status" }, "Nothing is traced, and nothing is noted.");
+    this.note = h("p", { class: "note", role: "status" }, "No trace is running.");
     this.table = table("The trace, newest first", ["Time", "What", ["After", "number"], ["Hold", "number"], "Client", "More", "Process"]);
     this.command = command("", "Start this trace, as a command");
     this.rows = [];
     this.count = 0;
     this.whole = h("div", {},
       h("h1", { tabindex: "-1" }, "Trace"),
-      h("p", { class: "lead" }, "A channel by its name, or a client by its address or by the subject of its token: each poll, when it parks, what wakes it, and what it is answered, in every process."),
+      h("p", { class: "lead" }, "A channel by its name, or a client by its address or by the subject of its token: each poll, when it parks, its wake-up and its response, in every process."),
       h("form", { submit: (event) => { event.preventDefault(); this.toggle(); } },
         h("div", { class: "row" },
           h("fieldset", {}, h("legend", {}, "Trace a"), ...this.kinds.map((input) => h("label", { class: "check" }, input, input.value))),
@@ -54,7 +54,7 @@ export class Trace {
     this.id = newId();
     this.count = 0;
     const wished = { trace: this.id, ...this.target };
-    this.note.textContent = "Asking for it…";
+    this.note.textContent = "Starting the trace…";
     try {
       await wish(wished);
     } catch (error) {
@@ -66,7 +66,7 @@ export class Trace {
     // Who has ended it meanwhile, or looks elsewhere, does not wish it again.
     if (this.id !== wished.trace) return;
     amend(place("trace", this.target));
-    if (!this.count) this.note.textContent = "Tracing. Nothing has happened yet.";
+    if (!this.count) this.note.textContent = "Tracing. No line yet.";
     this.renewing = setInterval(() => wish(wished).catch(() => {}), RENEW_MS);
     this.button.textContent = "Stop";
     this.what.disabled = true;
@@ -86,7 +86,7 @@ export class Trace {
   take({ lines, missed, node, pid }) {
     this.count += lines.length + missed;
     const rows = lines.map((line) => row(line, `${node} ${pid}`));
-    if (missed) rows.push(h("tr", {}, h("td", { colSpan: 7, class: "bad" }, `${number(missed)} more lines came too fast to be told.`)));
+    if (missed) rows.push(h("tr", {}, h("td", { colSpan: 7, class: "bad" }, `${number(missed)} more lines came too fast to be shown.`)));
     this.table.body.prepend(...rows.reverse());
     while (this.table.body.children.length > MOST_LINES) this.table.body.lastChild.remove();
     this.note.textContent = `Tracing: ${number(this.count)} lines.`;
@@ -103,7 +103,7 @@ export class Trace {
 }
 
 const WORDS = {
-  poll: "asks", park: "waits", waiting: "was waiting", answer: "is answered", gone: "has gone",
+  poll: "request", park: "waits", waiting: "was waiting", answer: "response", gone: "disconnected",
   event: "event", publish: "publish", logged: "is in the log", "not logged": "not in the log",
 };
 
@@ -136,7 +136,7 @@ function more(line) {
     case "publish":
       return `${line.channel}, ${bytes(line.bytes)}`;
     case "logged":
-      return `${line.cursor}${line.duplicate ? ", it was there before" : ""}`;
+      return `${line.cursor}${line.duplicate ? ", a duplicate" : ""}`;
     case "not logged":
       return line.why;
     default:

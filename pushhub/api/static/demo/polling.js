@@ -30,7 +30,7 @@ export class Waiting extends Reader {
       ms ||= Number(response.headers.get("x-poll-interval")) * 1000 || POLL_MS;
     }
     if (ms) {
-      this.state(`told to come back in ${duration(ms)}`);
+      this.state(`the server asked for a pause of ${duration(ms)}`);
       await pause(ms, signal);
     }
   }

@@ -22,7 +22,7 @@ export async function publish() {
     });
     const body = await response.json().catch(() => ({}));
     if (response.status === 401 || response.status === 403) askForToken();
-    if (!response.ok) throw new Error(body.detail ?? `the server answered ${response.status}`);
+    if (!response.ok) throw new Error(body.detail ?? `the server returned ${response.status}`);
     note.textContent = `Event ${body.offset} of ${body.channel} was in the log after ${duration(now() - begun)}.`;
     note.className = "note";
   } catch (error) {

@@ -79,7 +79,7 @@ export class Reader {
     } else if (!response.ok) {
       throw new Refused(response, body);
     } else if (!Array.isArray(body.events)) {
-      throw new Error("the answer is no feed");
+      throw new Error("the response is no feed");
     }
     if (this.failures) say(`${this.title} is back.`, true);
     this.failures = 0;
@@ -107,11 +107,11 @@ export class Reader {
 
   gap({ reason }) {
     const why = {
-      epoch: "the log began anew",
+      epoch: "the log began again",
       trimmed: "events were removed",
       ahead: "the log was cut short",
     }[reason] ?? "events may be lost";
-    this.enter(element("li", "notice", `Gap: ${why}. Going on from the oldest event that is kept.`));
+    this.enter(element("li", "notice", `Gap: ${why}. Continuing from the oldest event that is kept.`));
     say(`${this.title}: gap, ${why}.`, true);
   }
 

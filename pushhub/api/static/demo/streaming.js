@@ -21,7 +21,7 @@ export class Streaming extends Reader {
         if (source.readyState === EventSource.CONNECTING && !page.token) {
           this.requests += 1;
           this.failures += 1;
-          this.state("offline; the browser tries again by itself", "bad");
+          this.state("offline; the browser tries again automatically", "bad");
           say(`${this.title}: offline.`, this.failures === 1);
           this.show();
           return;

@@ -55,7 +55,7 @@ def _dispatch(actions: Mapping[tuple[str, str], IqHandler]) -> IqHandler:
         payload = request.payload
         elements = [e for e in payload.elements if e.namespace == payload.namespace]
         if not elements:
-            raise StanzaError("bad-request", "Say what is to be done.")
+            raise StanzaError("bad-request", "The request needs an action.")
         handler = actions.get((kind, elements[0].name))
         if handler is None:
             raise unsupported(elements[0].name)

@@ -74,7 +74,7 @@ async def create(request: IqRequest) -> Element | None:
 
     def make(old: Any) -> Any:
         if old:
-            raise StanzaError("conflict", "There is such a node.")
+            raise StanzaError("conflict", "The node exists already.")
         return {**settings, "affiliations": {owner: "owner"}}
 
     await set_indexed(request.context.kv, node, present=True)
@@ -161,7 +161,7 @@ async def affiliate(request: IqRequest) -> None:
         if len(kept) > MAX_AFFILIATIONS:
             raise error("policy-violation", "max-nodes-exceeded")
         if "owner" in record.get("affiliations", {}).values() and "owner" not in kept.values():
-            raise StanzaError("not-acceptable", "A node keeps an owner.")
+            raise StanzaError("not-acceptable", "A node needs an owner.")
         return {**record, "affiliations": kept}
 
     await request.context.kv.update_json(node_key(node), make)
@@ -212,7 +212,7 @@ def _submitted(configure: Element | None) -> dict[str, str]:
         name, default_value, options = known
         value = values[0] if values else default_value
         if (options is not None and value not in options) or len(value) > MAX_TEXT:
-            raise StanzaError("not-acceptable", f"{var} cannot be that.")
+            raise StanzaError("not-acceptable", f"{var} does not support this value.")
         if name == "max_items" and parse_max_items(value) is None:
             text = f"{var} is {MAX!r}, or a number from 1 to {MAX_SEARCHED}."
             raise StanzaError("not-acceptable", text)

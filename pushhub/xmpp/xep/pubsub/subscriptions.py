@@ -119,5 +119,5 @@ def _subscriber(request: IqRequest, name: str) -> str:
         raise StanzaError("jid-malformed", str(wrong)) from None
     own = request.session.jid
     if jid not in (own, own.with_resource("")):
-        raise error("bad-request", "invalid-jid", "Everybody subscribes for themselves.")
+        raise error("bad-request", "invalid-jid", "An account can only subscribe itself.")
     return jid.text
