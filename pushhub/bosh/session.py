@@ -3,7 +3,7 @@
 Events are method calls, and return actions, which are to be done in their order:
 
     request     an HTTP request has come          → Deliver, Restart, and an Answer where it is sure
-    gone        its client went before the answer
+    gone        its connection was closed before the answer; then call `flush`
     put         the stream has something for the client
     flush       the actions are done, and the stream has put what it had → Answers
     expire      `deadline` has passed             → Answers, Ended
@@ -15,9 +15,9 @@ body, and no request is answered empty that need not be.
 
 Rule 2: requests are processed in rid order, and answered in rid order [E5] [K2].
 
-Rule 3: a payload goes into one answer only. A repeated request gets the same bytes again, and an
-answer is made for somebody who is there: a client that has gone leaves its request open, and what
-comes waits for its next one.
+Rule 3: a payload goes into one answer only. All connections of a rid get the same bytes, those of
+repeats too, and an answer is made for a client that is connected: one that has disconnected leaves
+its request open, and what comes waits for its next one.
 
 After each event, `deadline` is when to call `expire`.
 """
@@ -84,7 +84,8 @@ class Session:
         self._greeting: bytes | None = greeting
         self._farewell: bytes | None = None
         self._report = b""
-        # Up to which rid there were answers when a request came last.
+        # Up to which rid there were answers when a new request came last. A repeat says nothing of
+        # them: it may have left its client before they were written.
         self._heard = 0
         # When anything came or left last; for how long nothing may, with no request held.
         self._seen = now
@@ -117,19 +118,17 @@ class Session:
         if self.ended:
             return [Answer(handle, terminate(Condition.ITEM_NOT_FOUND))]
         self._seen = now
+        if window.has(rid):
+            return self._repeat(window.find(rid), rid, body, raw, now, handle)
         if window.answered:
             self._heard = window.answered[-1].rid
-        if rid <= window.last:
-            return self._repeat(window.find(rid), rid, body, raw, now, handle)
         actions: list[Action] = []
         if rid > window.last + self.terms.requests:
-            self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K3] [K8] [K10]
+            self._fail(Condition.ITEM_NOT_FOUND, (handle,), actions)  # [K3] [K8] [K10]
             return actions
         key = key_of(body) if self._admission.keys is not None else ""
         entry = Entry(rid, handle, now, mark_of(body, raw), key, body)
         if rid != window.last + 1:
-            if older := window.find(rid):
-                return self._repeat(older, rid, body, raw, now, handle)
             if window.early is None:
                 self._since = now
             window.defer(entry)
@@ -152,7 +151,7 @@ class Session:
             if terms.acks:
                 self._report = self._window.acknowledge(body, now) or self._report
         except BindingError as error:
-            self._fail(error.condition, entry.handle, actions)
+            self._fail(error.condition, entry.handles, actions)
             return
         self._window.begin(entry)
         self._idle = terms.inactivity  # [G9]
@@ -176,29 +175,24 @@ class Session:
         try:
             self._admission.admit_again(entry, body, raw)
         except BindingError as error:
-            self._fail(error.condition, handle, actions)
+            self._fail(error.condition, (handle,), actions)
             return actions
         if entry is None:
             if rid == self.paused_rid:
                 actions.append(Answer(handle, EMPTY))
             else:
-                self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K8]
+                self._fail(Condition.ITEM_NOT_FOUND, (handle,), actions)  # [K8]
         elif entry.answer:
             actions.append(Answer(handle, entry.answer))  # [K5]
         else:
-            # [K6] Not an error, for which Strophe.js would forget the request.
-            if entry.handle is not None:
-                actions.append(Answer(entry.handle, EMPTY))
-            entry.handle = handle
-            entry.at = now
+            entry.join(handle, now)  # [K6]
         return actions
 
     def gone(self, handle: object, now: float) -> None:
-        """A request's client has gone. What it would have been answered waits for the next one."""
-        for entry in self._window.waiting():
-            if entry.handle is handle:
-                entry.handle = None
-                self._seen = now
+        """A request's connection was closed. What it would have been answered waits for the next
+        one."""
+        if any(entry.leave(handle) for entry in self._window.waiting()):
+            self._seen = now
 
     def _pause(self, rid: int, seconds: int, now: float, actions: list[Action]) -> None:
         """Answer everything that is open, this too, and let the client be silent for longer [G6].
@@ -207,10 +201,7 @@ class Session:
         """
         window = self._window
         while window.open:
-            entry = window.open[0]
-            if entry.handle is not None:
-                actions.append(Answer(entry.handle, EMPTY))
-            window.pass_by(now)
+            actions += window.pass_by(now)
         window.answered.pop()  # [G10] But a repeat of it is answered.
         window.keep(self._kept)
         self.paused_rid = rid
@@ -235,15 +226,17 @@ class Session:
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, terms, outbox = self._window, self.terms, self._outbox
+        window, outbox = self._window, self._outbox
         held = window.open
         while held:
             entry = held[0]
-            if entry.handle is None:
-                if all(other.handle is None for other in held):
+            if entry.doubtful:
+                actions += window.pass_by(now)
+            elif not entry.handles:
+                if not any(other.handles for other in held):
                     break
-                window.pass_by(now)
-            elif outbox.payloads or self._report or len(held) > terms.hold or terms.wait == 0:
+                actions += window.pass_by(now)
+            elif self._must_answer():
                 self._answer(entry, now, actions)
             else:
                 break
@@ -251,10 +244,29 @@ class Session:
             self._end(Condition.UNDEFINED_CONDITION, actions, lost=True)
         return actions
 
+    def _must_answer(self) -> bool:
+        """Whether the lowest open request cannot be held any longer."""
+        window, terms = self._window, self.terms
+        return bool(
+            self._outbox.payloads
+            or self._report
+            or len(window.open) > terms.hold
+            or terms.wait == 0
+            or window.doubtful
+        )
+
     @property
     def _kept(self) -> int:
         """How many answers are kept for a repeat [K4] [F7]."""
         return MAX_UNACKNOWLEDGED if self.terms.acks else self.terms.requests
+
+    def _settle(self, now: float, actions: list[Action]) -> None:
+        """Answer the lowest open request, if its client is there."""
+        entry = self._window.open[0]
+        if entry.handles and not entry.doubtful:
+            self._answer(entry, now, actions)
+        else:
+            actions += self._window.pass_by(now)
 
     def _answer(self, entry: Entry, now: float, actions: list[Action]) -> None:
         """Answer the lowest open request with as much as there is."""
@@ -267,7 +279,7 @@ class Session:
             attributes += lines((("ack", self._window.last),))  # [F2]
         taken = self._outbox.take()
         answer = write(taken, attributes) if taken or attributes else EMPTY  # [E6]
-        actions.append(Answer(entry.handle, answer))
+        actions += entry.answers(answer)
         self._window.settle(entry, answer, now)
         self._window.keep(self._kept)
         self._seen = now
@@ -278,7 +290,7 @@ class Session:
     def deadline(self) -> float:
         """When `expire` is to be called."""
         terms, window = self.terms, self._window
-        live = [entry.at for entry in window.open if entry.handle is not None]
+        live = [entry.at for entry in window.open if entry.handles]
         due = min(live) + terms.wait if live else self._seen + self._idle
         if window.early is not None:
             due = min(due, self._since + terms.inactivity)
@@ -295,12 +307,8 @@ class Session:
             # while it left. Those after it cannot be processed [K2].
             self._end(Condition.ITEM_NOT_FOUND, actions)
             return actions
-        while any(e.handle is not None and now >= e.at + terms.wait for e in window.open):
-            entry = window.open[0]
-            if entry.handle is not None:
-                self._answer(entry, now, actions)
-            else:
-                window.pass_by(now)
+        while any(entry.handles and now >= entry.at + terms.wait for entry in window.open):
+            self._settle(now, actions)
         if now >= self._seen + self._idle and not window.clients():
             self._over(INACTIVITY, actions, lost=True)
         return actions
@@ -347,27 +355,24 @@ class Session:
         """Say farewell to whoever waits: the first gets the last payloads."""
         farewell = self._farewell
         assert farewell is not None
-        for handle in self._window.clients():
-            actions.append(Answer(handle, farewell))
-            farewell = terminate(Condition.OTHER_REQUEST)
+        actions += self._window.dismiss(farewell, terminate(Condition.OTHER_REQUEST))
         self._outbox.clear()
         self._over(TERMINATED, actions)
 
     def _terminated(self, actions: list[Action]) -> None:
         """The client ends the session: the oldest request is told, the others get nothing [J2]."""
-        answer = terminate()
-        for handle in self._window.clients():
-            actions.append(Answer(handle, answer))
-            answer = EMPTY
+        actions += self._window.dismiss(terminate(), EMPTY)
         self._over(TERMINATED, actions)
 
-    def _fail(self, condition: Condition, handle: object, actions: list[Action]) -> None:
-        """A request broke the rules, and with them the session [N1]."""
-        if handle is not None:
+    def _fail(
+        self, condition: Condition, handles: tuple[object, ...], actions: list[Action]
+    ) -> None:
+        """A request broke the rules, and with them the session [N1]. It is in no list of the
+        window."""
+        for handle in handles:
             self._refuse(condition, handle, actions)
-        for other in self._window.clients():
-            if other is not handle:
-                self._refuse(Condition.OTHER_REQUEST, other, actions)
+        for handle in self._window.clients():
+            self._refuse(Condition.OTHER_REQUEST, handle, actions)
         self._over(condition, actions)
 
     def _end(self, condition: Condition, actions: list[Action], *, lost: bool = False) -> None:
@@ -399,11 +404,7 @@ class Session:
         window = self._window
         actions: list[Action] = []
         while window.open:
-            entry = window.open[0]
-            if entry.handle is not None:
-                self._answer(entry, now, actions)
-            else:
-                window.pass_by(now)
+            self._settle(now, actions)
         actions += [Answer(handle, b"", 503) for handle in window.clients()]
         window.early = None
         return actions

@@ -88,6 +88,17 @@ def test_an_answer_after_which_a_request_came_is_confirmed(
     assert ended(machine).unconfirmed == ()
 
 
+def test_a_late_request_confirms_no_answer(machine: Machine, player: Player) -> None:
+    """It was sent before the answer that its repeat got, and so says nothing of that."""
+    player.do_send("repeat")
+    machine.put(MESSAGE)
+    player.see_has("repeat", "message")
+    player.do_again("late repeat")
+    player.see_equals("late", "repeat")
+    machine.turn(151)
+    assert ids(ended(machine).unconfirmed) == ["m"]
+
+
 def test_a_client_that_leaves_gets_nothing_more(machine: Machine, player: Player) -> None:
     machine.put(MESSAGE)
     machine.put(MESSAGE)
