@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
 from pushhub.bosh.admission import Admission, mark_of
-from pushhub.bosh.body import EMPTY, Body, lines, payload, terminate, write
+from pushhub.bosh.body import EMPTY, payload, terminate
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, Condition
 from pushhub.bosh.keys import KeySequence, key_of
 from pushhub.bosh.outbox import Outbox
@@ -40,6 +40,7 @@ from pushhub.protocol import xml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pushhub.bosh.body import Body
     from pushhub.protocol.xml import Element
 
 TERMINATED = "terminated"
@@ -59,13 +60,9 @@ class Session:
     __slots__ = (
         "_admission",
         "_farewell",
-        "_greeting",
-        "_heard",
         "_idle",
         "_outbox",
-        "_report",
         "_seen",
-        "_since",
         "_window",
         "ended",
         "paused_rid",
@@ -78,20 +75,14 @@ class Session:
         self.terms = terms
         self.ended = False
         self.paused_rid = 0
-        self._window = Window(rid - 1)
+        # [K4] [F7] What is kept for a repeat.
+        self._window = Window(rid - 1, MAX_UNACKNOWLEDGED if terms.acks else terms.requests)
         self._admission = Admission(terms)
-        self._outbox = Outbox()
-        self._greeting: bytes | None = greeting
+        self._outbox = Outbox(greeting=greeting)
         self._farewell: bytes | None = None
-        self._report = b""
-        # Up to which rid there were answers when a new request came last. A repeat says nothing of
-        # them: it may have left its client before they were written.
-        self._heard = 0
         # When anything came or left last; for how long nothing may, with no request held.
         self._seen = now
         self._idle = float(terms.inactivity)
-        # Since when there has been a gap in the rids.
-        self._since = now
 
     @classmethod
     def create(
@@ -120,8 +111,7 @@ class Session:
         self._seen = now
         if window.has(rid):
             return self._repeat(window.find(rid), rid, body, raw, now, handle)
-        if window.answered:
-            self._heard = window.answered[-1].rid
+        window.hear()
         actions: list[Action] = []
         if rid > window.last + self.terms.requests:
             self._fail(Condition.ITEM_NOT_FOUND, (handle,), actions)  # [K3] [K8] [K10]
@@ -129,17 +119,11 @@ class Session:
         key = key_of(body) if self._admission.keys is not None else ""
         entry = Entry(rid, handle, now, mark_of(body, raw), key, body)
         if rid != window.last + 1:
-            if window.early is None:
-                self._since = now
             window.defer(entry)
             return actions
         self._process(entry, now, actions)
-        while window.early is not None and not self.ended:
-            early = window.next()
-            if early is None:
-                break
+        while not self.ended and (early := window.next(now)) is not None:
             self._process(early, now, actions)
-            self._since = now
         return actions
 
     def _process(self, entry: Entry, now: float, actions: list[Action]) -> None:
@@ -149,7 +133,8 @@ class Session:
         try:
             pause = self._admission.admit(body, now, idle=not self._outbox.payloads)
             if terms.acks:
-                self._report = self._window.acknowledge(body, now) or self._report
+                outbox = self._outbox
+                outbox.report = self._window.acknowledge(body, now) or outbox.report
         except BindingError as error:
             self._fail(error.condition, entry.handles, actions)
             return
@@ -191,7 +176,7 @@ class Session:
     def gone(self, handle: object, now: float) -> None:
         """A request's connection was closed. What it would have been answered waits for the next
         one."""
-        if any(entry.leave(handle) for entry in self._window.waiting()):
+        if self._window.close(handle):
             self._seen = now
 
     def _pause(self, rid: int, seconds: int, now: float, actions: list[Action]) -> None:
@@ -199,12 +184,8 @@ class Session:
 
         Nothing is in the answers [G7].
         """
-        window = self._window
-        while window.open:
-            actions += window.pass_by(now)
-        window.answered.pop()  # [G10] But a repeat of it is answered.
-        window.keep(self._kept)
-        self.paused_rid = rid
+        actions += self._window.empty(now)
+        self.paused_rid = rid  # A repeat of it is answered.
         self._idle = seconds
 
     # Answers
@@ -216,72 +197,37 @@ class Session:
         for each in payloads:
             self._outbox.put(each if isinstance(each, bytes) else payload(each))
 
-    def send(self, *payloads: Element | bytes, now: float) -> list[Action]:
-        """`put` and `flush`."""
-        self.put(*payloads)
-        return self.flush(now)
-
     def flush(self, now: float) -> list[Action]:
         """Answer with what was put [E7], and what may not be held any longer [E4]."""
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, outbox = self._window, self._outbox
-        held = window.open
-        while held:
-            entry = held[0]
-            if entry.doubtful:
-                actions += window.pass_by(now)
-            elif not entry.handles:
-                if not any(other.handles for other in held):
-                    break
-                actions += window.pass_by(now)
-            elif self._must_answer():
-                self._answer(entry, now, actions)
-            else:
-                break
-        if outbox.payloads and outbox.overflows:
+        while self._window.open and self._must_answer():
+            self._answer(now, actions)
+        if self._outbox.payloads and self._outbox.overflows:
             self._end(Condition.UNDEFINED_CONDITION, actions, lost=True)
         return actions
 
     def _must_answer(self) -> bool:
         """Whether the lowest open request cannot be held any longer."""
-        window, terms = self._window, self.terms
-        return bool(
-            self._outbox.payloads
-            or self._report
-            or len(window.open) > terms.hold
-            or terms.wait == 0
-            or window.doubtful
+        window, outbox, terms = self._window, self._outbox, self.terms
+        if not window.open[0].handles:
+            return window.since is not None
+        sends = bool(outbox.payloads or outbox.report)
+        return sends or len(window.open) > terms.hold or terms.wait == 0 or window.doubtful
+
+    def _answer(self, now: float, actions: list[Action]) -> None:
+        """Answer the lowest open request: with as much as there is if its client is there."""
+        window = self._window
+        entry = window.open[0]
+        if entry.doubtful or not entry.handles:
+            actions += window.pass_by(now)
+            return
+        answer = self._outbox.write(
+            window.last if self.terms.acks and window.last != entry.rid else None
         )
-
-    @property
-    def _kept(self) -> int:
-        """How many answers are kept for a repeat [K4] [F7]."""
-        return MAX_UNACKNOWLEDGED if self.terms.acks else self.terms.requests
-
-    def _settle(self, now: float, actions: list[Action]) -> None:
-        """Answer the lowest open request, if its client is there."""
-        entry = self._window.open[0]
-        if entry.handles and not entry.doubtful:
-            self._answer(entry, now, actions)
-        else:
-            actions += self._window.pass_by(now)
-
-    def _answer(self, entry: Entry, now: float, actions: list[Action]) -> None:
-        """Answer the lowest open request with as much as there is."""
-        attributes = self._report
-        if attributes:
-            self._report = b""
-        if self._greeting is not None:
-            attributes, self._greeting = self._greeting, None
-        elif self.terms.acks and self._window.last != entry.rid:
-            attributes += lines((("ack", self._window.last),))  # [F2]
-        taken = self._outbox.take()
-        answer = write(taken, attributes) if taken or attributes else EMPTY  # [E6]
         actions += entry.answers(answer)
-        self._window.settle(entry, answer, now)
-        self._window.keep(self._kept)
+        window.settle(entry, answer, now)
         self._seen = now
 
     # Time
@@ -290,10 +236,10 @@ class Session:
     def deadline(self) -> float:
         """When `expire` is to be called."""
         terms, window = self.terms, self._window
-        live = [entry.at for entry in window.open if entry.handles]
-        due = min(live) + terms.wait if live else self._seen + self._idle
+        since = window.since
+        due = self._seen + self._idle if since is None else since + terms.wait
         if window.early is not None:
-            due = min(due, self._since + terms.inactivity)
+            due = min(due, window.gap_since + terms.inactivity)
         return due
 
     def expire(self, now: float) -> list[Action]:
@@ -302,13 +248,13 @@ class Session:
         if self.ended:
             return actions
         window, terms = self._window, self.terms
-        if window.early is not None and now >= self._since + terms.inactivity:
+        if window.early is not None and now >= window.gap_since + terms.inactivity:
             # A request was lost on its way, and its client does not repeat it: a page was reloaded
             # while it left. Those after it cannot be processed [K2].
             self._end(Condition.ITEM_NOT_FOUND, actions)
             return actions
-        while any(entry.handles and now >= entry.at + terms.wait for entry in window.open):
-            self._settle(now, actions)
+        while window.since is not None and now >= window.since + terms.wait:
+            self._answer(now, actions)
         if now >= self._seen + self._idle and not window.clients():
             self._over(INACTIVITY, actions, lost=True)
         return actions
@@ -335,12 +281,8 @@ class Session:
     def pending(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
         """What the client surely has not yet, since no answer carried it, and what it may not have:
         its next request, which comes at once after such an answer, has not come."""
-        unconfirmed: list[Element] = []
-        for entry in self._window.answered:
-            if entry.rid > self._heard and entry.answer != EMPTY:
-                unconfirmed += xml.parse(entry.answer, own=True).elements
         waiting = tuple(xml.parse(data, own=True) for data in self._outbox.payloads)
-        return waiting, tuple(unconfirmed)
+        return waiting, tuple(self._window.unconfirmed())
 
     def reclaim(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
         """Before `terminate`: take back what is `pending`, if nobody is there to be told. Who comes
@@ -391,7 +333,7 @@ class Session:
         undelivered, unconfirmed = self.pending()
         actions.append(Ended(reason, undelivered, unconfirmed if lost else ()))
         self._outbox.clear()
-        self._window = Window(self._window.last)
+        self._window = Window(self._window.last, 0)
 
     # Moving to another node
 
@@ -404,7 +346,7 @@ class Session:
         window = self._window
         actions: list[Action] = []
         while window.open:
-            self._settle(now, actions)
+            self._answer(now, actions)
         actions += [Answer(handle, b"", 503) for handle in window.clients()]
         window.early = None
         return actions
@@ -415,32 +357,27 @@ class Session:
         return {
             "sid": self.sid,
             "terms": asdict(self.terms),
-            "last": self._window.last,
-            "answered": [entry.dump(now) for entry in self._window.answered],
-            "queue": [data.decode() for data in self._outbox.payloads],
-            "greeting": None if self._greeting is None else self._greeting.decode(),
+            **self._window.dump(now),
+            **self._outbox.dump(),
             "farewell": None if self._farewell is None else self._farewell.decode(),
             "key": self._admission.keys and self._admission.keys.expected,
             "paused": self.paused_rid,
             "idle": self._idle,
             "seen": now - self._seen,
-            "heard": self._heard,
         }
 
     @classmethod
     def load(cls, data: Mapping[str, Any], now: float) -> Session:
         """The session that was dumped."""
         session = cls(data["sid"], Terms(**data["terms"]), data["last"] + 1, now)
-        session._window.answered = [Entry.load(record, now) for record in data["answered"]]
-        greeting, farewell = data["greeting"], data["farewell"]
-        session._greeting = None if greeting is None else greeting.encode()
+        session._window.load(data, now)
+        session._outbox = Outbox.load(data)
+        farewell, key = data["farewell"], data["key"]
         session._farewell = None if farewell is None else farewell.encode()
-        session._admission.keys = None if data["key"] is None else KeySequence(data["key"])
-        session._outbox = Outbox(text.encode() for text in data["queue"])
+        session._admission.keys = None if key is None else KeySequence(key)
         session.paused_rid = data["paused"]
         session._idle = data["idle"]
         session._seen = now - data["seen"]
-        session._heard = data["heard"]
         return session
 
     def __repr__(self) -> str:

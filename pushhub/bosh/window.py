@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.bosh.action import Answer
 from pushhub.bosh.body import EMPTY, Body, lines
+from pushhub.protocol import xml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pushhub.bosh.action import Action
+    from pushhub.protocol.xml import Element
 
 # [F7] How many answers are kept for a client that acknowledges, and does not.
 MAX_UNACKNOWLEDGED = 20
@@ -91,11 +93,20 @@ class Entry:
 
 
 class Window:
-    """The entries of one session."""
+    """The entries of one session.
 
-    __slots__ = ("answered", "early", "last", "open")
+    Args:
+        last: the rid before the first one.
+        kept: how many answers are kept for a repeat [K4].
+    """
 
-    def __init__(self, last: int) -> None:
+    __slots__ = ("_kept", "answered", "early", "gap_since", "heard", "last", "open")
+
+    def __init__(self, last: int, kept: int) -> None:
+        self._kept = kept
+        self.heard = 0
+        """Up to which rid there were answers when a new request came last. A repeat says nothing of
+        them: it may have left its client before they were written."""
         self.last = last
         """The highest rid that is processed; there is no gap below."""
         self.open: list[Entry] = []
@@ -104,6 +115,8 @@ class Window:
         """Lowest first."""
         self.early: dict[int, Entry] | None = None
         """Above a gap. None if there are none, as almost always: a dict takes some memory."""
+        self.gap_since = 0.0
+        """When the first of them came, or one of them was processed last."""
 
     def has(self, rid: int) -> bool:
         """Whether the rid was here before."""
@@ -132,9 +145,18 @@ class Window:
         return [handle for entry in self.waiting() for handle in entry.handles]
 
     @property
+    def since(self) -> float | None:
+        """When the first of those began to wait that are open and have a client."""
+        return min((entry.at for entry in self.open if entry.handles), default=None)
+
+    @property
     def doubtful(self) -> bool:
         """Whether an open one must be answered, with nothing, and so must those before it [E5]."""
         return any(entry.doubtful for entry in self.open)
+
+    def close(self, handle: object) -> bool:
+        """A connection was closed; whether it waited here."""
+        return any(entry.leave(handle) for entry in self.waiting())
 
     def dismiss(self, first: bytes, others: bytes) -> list[Action]:
         """Respond to all that wait, for the last time: the lowest rid gets `first`."""
@@ -145,17 +167,34 @@ class Window:
                 first = others
         return actions
 
+    def hear(self) -> None:
+        """A new request came: its client has all answers, as far as can be known."""
+        if self.answered:
+            self.heard = self.answered[-1].rid
+
+    def unconfirmed(self) -> list[Element]:
+        """What answers carried after which no new request came."""
+        return [
+            element
+            for entry in self.answered
+            if entry.rid > self.heard and entry.answer != EMPTY
+            for element in xml.parse(entry.answer, own=True).elements
+        ]
+
     def defer(self, entry: Entry) -> None:
         """Keep an early one until those before it have come [K2]."""
         if self.early is None:
             self.early = {}
+            self.gap_since = entry.at
         self.early[entry.rid] = entry
 
-    def next(self) -> Entry | None:
+    def next(self, now: float) -> Entry | None:
         """The early one whose turn it is, if it is there."""
         if self.early is None:
             return None
         entry = self.early.pop(self.last + 1, None)
+        if entry is not None:
+            self.gap_since = now
         if not self.early:
             self.early = None
         return entry
@@ -175,6 +214,8 @@ class Window:
         entry.answer = answer
         entry.at = now
         self.answered.append(entry)
+        if len(self.answered) > self._kept:
+            del self.answered[0]
 
     def pass_by(self, now: float) -> list[Action]:
         """Settle the lowest open one with the empty body; its connections get that."""
@@ -183,11 +224,12 @@ class Window:
         self.settle(entry, EMPTY, now)
         return actions
 
-    def keep(self, count: int) -> None:
-        """Keep the answers of the last `count` only."""
-        excess = len(self.answered) - count
-        if excess > 0:
-            del self.answered[:excess]
+    def empty(self, now: float) -> list[Action]:
+        """Give all open ones the empty body. The last of them, a pause, is not kept [G10]."""
+        actions: list[Action] = []
+        while len(self.open) > 1:
+            actions += self.pass_by(now)
+        return actions + self.open.pop().answers(EMPTY)
 
     def acknowledge(self, body: Body, now: float) -> bytes:
         """The client says what it has, and need not be kept [F4] [F7]: without `ack`, everything
@@ -209,6 +251,20 @@ class Window:
         while self.answered and self.answered[0].rid <= ack:
             del self.answered[0]
         return report
+
+    def dump(self, now: float) -> dict[str, Any]:
+        """The answered ones, as JSON takes them; there are no others in a released session."""
+        return {
+            "last": self.last,
+            "answered": [entry.dump(now) for entry in self.answered],
+            "heard": self.heard,
+        }
+
+    def load(self, data: Mapping[str, Any], now: float) -> None:
+        """Take up what was dumped."""
+        self.last = data["last"]
+        self.answered = [Entry.load(record, now) for record in data["answered"]]
+        self.heard = data["heard"]
 
     def __repr__(self) -> str:
         early = sorted(self.early) if self.early else []
