@@ -102,7 +102,7 @@ class Service:
         except StoreError as error:
             answer = self.refuse(store_unavailable(error))
         except Exception:
-            log.exception("request.failed")
+            self.hub.log.exception(log, "request.failed")
             answer = self.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
         hold.complete(answer)
 

@@ -287,7 +287,7 @@ class Stream:
             self.send(failure(element, error))
 
     def _broken(self, element: Element) -> None:
-        log.exception("stanza.failed", stanza=element.name)
+        self._server.hub.log.exception(log, "stanza.failed", stanza=element.name)
         self._refuse(element, StanzaError("internal-server-error"))
 
     # Before there is a session

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def test_each_reason_is_a_line_a_minute_with_a_count() -> None:
     lines: list[tuple[str, str, int]] = []
-    refusals = RefusalLog(lambda *line: lines.append(line))
+    refusals = RefusalLog[str](lambda *line: lines.append(line))
     for number in range(600):
         refusals.note("oom", f"oom {number}", 1000 + number / 10)
         refusals.note("other", "what", 1000 + number / 10)
@@ -38,7 +38,7 @@ def test_each_reason_is_a_line_a_minute_with_a_count() -> None:
 
 def test_refusals_without_a_pause_are_a_line_a_minute_too() -> None:
     lines: list[tuple[str, str, int]] = []
-    refusals = RefusalLog(lambda *line: lines.append(line))
+    refusals = RefusalLog[str](lambda *line: lines.append(line))
     for second in range(601):
         refusals.note("oom", "", second)
     assert [count for _, _, count in lines] == [1, *[60] * 10]
