@@ -183,7 +183,7 @@ class Grip:
         try:
             return await look(self.hub, instruct, began, trusted=trusted)
         except StoreError as error:
-            raise Problem("store-unavailable", str(error)) from None
+            raise Problem("store-unavailable", error.public) from None
 
     # Asking again
 

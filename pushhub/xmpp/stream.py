@@ -375,7 +375,7 @@ class Stream:
 def _unstored(error: StoreError) -> StanzaError:
     if isinstance(error, TooLarge):
         return StanzaError("resource-constraint", str(error), type="cancel")
-    return StanzaError("internal-server-error", str(error), type="wait")
+    return StanzaError("internal-server-error", error.public, type="wait")
 
 
 def _client_first(mechanism: Mechanism | None) -> bool:
