@@ -117,12 +117,16 @@ def _works(error: StoreError | None, *, in_full: bool) -> dict[str, object]:
 def _grant(service: Service, trusts: Callable[[Asked], bool] | None, request: Request) -> Grant:
     """What the sender may do; nothing with a credential that is not good, since a balancer's probe
     has none."""
-    asked = Asked("GET", request.url.path, headers=dict(request.headers))
-    asked.trusted = trusts is not None and trusts(asked)
     try:
-        return service.authority.grant(asked)
+        return service.authority.grant(_asked(trusts, request))
     except Problem:
         return NOTHING
+
+
+def _asked(trusts: Callable[[Asked], bool] | None, request: Request) -> Asked:
+    asked = Asked("GET", request.url.path, headers=dict(request.headers))
+    asked.trusted = trusts is not None and trusts(asked)
+    return asked
 
 
 def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
@@ -144,8 +148,7 @@ def _metrics(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def metrics_page(request: Request) -> Response:
         try:
-            asked = Asked("GET", request.url.path, headers=dict(request.headers))
-            asked.trusted = trusts is not None and trusts(asked)
+            asked = _asked(trusts, request)
             service.authority.require_admin(service.authority.grant(asked))
         except Problem as problem:
             return _problem(service, problem)

@@ -2,7 +2,8 @@
 late, overtake each other, are lost, and come twice. Every stanza arrives exactly once, in order, on
 both sides, whichever connection of a repeated request the client reads.
 
-More with `PUSHHUB_EXAMPLES=3000`: a hundred take about five seconds.
+More with `PUSHHUB_EXAMPLES=3000 scripts/test tests/bosh/test_network.py --timeout 1200`: a hundred
+take about five seconds.
 """
 
 import os
