@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +118,8 @@ async def test_where_the_store_is_is_for_the_operator_alone(tmp_path: Path) -> N
         own = (await server.get("/readyz", **bearer(ADMIN))).json()["writes"]
         assert str(path) in own["detail"]
         (tmp_path / "elsewhere.db").rename(path)
-        [logged] = [line for line in server.output.lines if '"store.writes_fail"' in line]
-        assert str(path) in logged
+        logged = server.output.find(re.compile('.*"store.writes_fail"'), SECONDS)
+        assert str(path) in logged[0]
         assert_logged_once(server, "store.writes_fail", "store.write_failed")
 
 
@@ -140,7 +141,9 @@ async def test_the_control_listener_shows_why(tmp_path: Path) -> None:
 
 
 def assert_logged_once(server: Server, event: str, *errors: str) -> None:
-    """It was said once; the store's own errors are taken out, which `check` would not have."""
+    """It was said once; the store's own errors are taken out, which `check` would not have. They
+    come before it."""
+    server.output.find(re.compile(f'"{event}"'), SECONDS)
     lines = server.output.lines
     assert sum(f'"{event}"' in line for line in lines) == 1, str(server.output)
     lines[:] = [line for line in lines if not any(f'"{error}"' in line for error in errors)]
