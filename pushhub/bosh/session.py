@@ -3,7 +3,7 @@
 Events are method calls, and return actions, which are to be done in their order:
 
     request     an HTTP request has come          → Deliver, Restart, and an Answer where it is sure
-    gone        its client went before the answer
+    gone        its connection was closed before the answer; then call `flush`
     put         the stream has something for the client
     flush       the actions are done, and the stream has put what it had → Answers
     expire      `deadline` has passed             → Answers, Ended
@@ -15,9 +15,9 @@ body, and no request is answered empty that need not be.
 
 Rule 2: requests are processed in rid order, and answered in rid order [E5] [K2].
 
-Rule 3: a payload goes into one answer only. A repeated request gets the same bytes again, and an
-answer is made for somebody who is there: a client that has gone leaves its request open, and what
-comes waits for its next one.
+Rule 3: a payload goes into one answer only. All connections of a rid get the same bytes, those of
+repeats too, and an answer is made for a client that is connected: one that has disconnected leaves
+its request open, and what comes waits for its next one.
 
 After each event, `deadline` is when to call `expire`.
 """
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub.bosh.action import Action, Answer, Deliver, Ended, Restart
 from pushhub.bosh.admission import Admission, mark_of
-from pushhub.bosh.body import EMPTY, Body, lines, payload, terminate, write
+from pushhub.bosh.body import EMPTY, payload, terminate
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, Condition
 from pushhub.bosh.keys import KeySequence, key_of
 from pushhub.bosh.outbox import Outbox
@@ -40,6 +40,7 @@ from pushhub.protocol import xml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pushhub.bosh.body import Body
     from pushhub.protocol.xml import Element
 
 TERMINATED = "terminated"
@@ -59,13 +60,9 @@ class Session:
     __slots__ = (
         "_admission",
         "_farewell",
-        "_greeting",
-        "_heard",
         "_idle",
         "_outbox",
-        "_report",
         "_seen",
-        "_since",
         "_window",
         "ended",
         "paused_rid",
@@ -78,19 +75,14 @@ class Session:
         self.terms = terms
         self.ended = False
         self.paused_rid = 0
-        self._window = Window(rid - 1)
+        # [K4] [F7] What is kept for a repeat.
+        self._window = Window(rid - 1, MAX_UNACKNOWLEDGED if terms.acks else terms.requests)
         self._admission = Admission(terms)
-        self._outbox = Outbox()
-        self._greeting: bytes | None = greeting
+        self._outbox = Outbox(greeting=greeting)
         self._farewell: bytes | None = None
-        self._report = b""
-        # Up to which rid there were answers when a request came last.
-        self._heard = 0
         # When anything came or left last; for how long nothing may, with no request held.
         self._seen = now
         self._idle = float(terms.inactivity)
-        # Since when there has been a gap in the rids.
-        self._since = now
 
     @classmethod
     def create(
@@ -117,30 +109,21 @@ class Session:
         if self.ended:
             return [Answer(handle, terminate(Condition.ITEM_NOT_FOUND))]
         self._seen = now
-        if window.answered:
-            self._heard = window.answered[-1].rid
-        if rid <= window.last:
+        if window.has(rid):
             return self._repeat(window.find(rid), rid, body, raw, now, handle)
+        window.hear()
         actions: list[Action] = []
         if rid > window.last + self.terms.requests:
-            self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K3] [K8] [K10]
+            self._fail(Condition.ITEM_NOT_FOUND, (handle,), actions)  # [K3] [K8] [K10]
             return actions
         key = key_of(body) if self._admission.keys is not None else ""
         entry = Entry(rid, handle, now, mark_of(body, raw), key, body)
         if rid != window.last + 1:
-            if older := window.find(rid):
-                return self._repeat(older, rid, body, raw, now, handle)
-            if window.early is None:
-                self._since = now
             window.defer(entry)
             return actions
         self._process(entry, now, actions)
-        while window.early is not None and not self.ended:
-            early = window.next()
-            if early is None:
-                break
+        while not self.ended and (early := window.next(now)) is not None:
             self._process(early, now, actions)
-            self._since = now
         return actions
 
     def _process(self, entry: Entry, now: float, actions: list[Action]) -> None:
@@ -150,9 +133,10 @@ class Session:
         try:
             pause = self._admission.admit(body, now, idle=not self._outbox.payloads)
             if terms.acks:
-                self._report = self._window.acknowledge(body, now) or self._report
+                outbox = self._outbox
+                outbox.report = self._window.acknowledge(body, now) or outbox.report
         except BindingError as error:
-            self._fail(error.condition, entry.handle, actions)
+            self._fail(error.condition, entry.handles, actions)
             return
         self._window.begin(entry)
         self._idle = terms.inactivity  # [G9]
@@ -176,44 +160,32 @@ class Session:
         try:
             self._admission.admit_again(entry, body, raw)
         except BindingError as error:
-            self._fail(error.condition, handle, actions)
+            self._fail(error.condition, (handle,), actions)
             return actions
         if entry is None:
             if rid == self.paused_rid:
                 actions.append(Answer(handle, EMPTY))
             else:
-                self._fail(Condition.ITEM_NOT_FOUND, handle, actions)  # [K8]
+                self._fail(Condition.ITEM_NOT_FOUND, (handle,), actions)  # [K8]
         elif entry.answer:
             actions.append(Answer(handle, entry.answer))  # [K5]
         else:
-            # [K6] Not an error, for which Strophe.js would forget the request.
-            if entry.handle is not None:
-                actions.append(Answer(entry.handle, EMPTY))
-            entry.handle = handle
-            entry.at = now
+            entry.join(handle, now)  # [K6]
         return actions
 
     def gone(self, handle: object, now: float) -> None:
-        """A request's client has gone. What it would have been answered waits for the next one."""
-        for entry in self._window.waiting():
-            if entry.handle is handle:
-                entry.handle = None
-                self._seen = now
+        """A request's connection was closed. What it would have been answered waits for the next
+        one."""
+        if self._window.close(handle):
+            self._seen = now
 
     def _pause(self, rid: int, seconds: int, now: float, actions: list[Action]) -> None:
         """Answer everything that is open, this too, and let the client be silent for longer [G6].
 
         Nothing is in the answers [G7].
         """
-        window = self._window
-        while window.open:
-            entry = window.open[0]
-            if entry.handle is not None:
-                actions.append(Answer(entry.handle, EMPTY))
-            window.pass_by(now)
-        window.answered.pop()  # [G10] But a repeat of it is answered.
-        window.keep(self._kept)
-        self.paused_rid = rid
+        actions += self._window.empty(now)
+        self.paused_rid = rid  # A repeat of it is answered.
         self._idle = seconds
 
     # Answers
@@ -225,51 +197,37 @@ class Session:
         for each in payloads:
             self._outbox.put(each if isinstance(each, bytes) else payload(each))
 
-    def send(self, *payloads: Element | bytes, now: float) -> list[Action]:
-        """`put` and `flush`."""
-        self.put(*payloads)
-        return self.flush(now)
-
     def flush(self, now: float) -> list[Action]:
         """Answer with what was put [E7], and what may not be held any longer [E4]."""
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, terms, outbox = self._window, self.terms, self._outbox
-        held = window.open
-        while held:
-            entry = held[0]
-            if entry.handle is None:
-                if all(other.handle is None for other in held):
-                    break
-                window.pass_by(now)
-            elif outbox.payloads or self._report or len(held) > terms.hold or terms.wait == 0:
-                self._answer(entry, now, actions)
-            else:
-                break
-        if outbox.payloads and outbox.overflows:
+        while self._window.open and self._must_answer():
+            self._answer(now, actions)
+        if self._outbox.payloads and self._outbox.overflows:
             self._end(Condition.UNDEFINED_CONDITION, actions, lost=True)
         return actions
 
-    @property
-    def _kept(self) -> int:
-        """How many answers are kept for a repeat [K4] [F7]."""
-        return MAX_UNACKNOWLEDGED if self.terms.acks else self.terms.requests
+    def _must_answer(self) -> bool:
+        """Whether the lowest open request cannot be held any longer."""
+        window, outbox, terms = self._window, self._outbox, self.terms
+        if not window.open[0].handles:
+            return window.since is not None
+        sends = bool(outbox.payloads or outbox.report)
+        return sends or len(window.open) > terms.hold or terms.wait == 0 or window.doubtful
 
-    def _answer(self, entry: Entry, now: float, actions: list[Action]) -> None:
-        """Answer the lowest open request with as much as there is."""
-        attributes = self._report
-        if attributes:
-            self._report = b""
-        if self._greeting is not None:
-            attributes, self._greeting = self._greeting, None
-        elif self.terms.acks and self._window.last != entry.rid:
-            attributes += lines((("ack", self._window.last),))  # [F2]
-        taken = self._outbox.take()
-        answer = write(taken, attributes) if taken or attributes else EMPTY  # [E6]
-        actions.append(Answer(entry.handle, answer))
-        self._window.settle(entry, answer, now)
-        self._window.keep(self._kept)
+    def _answer(self, now: float, actions: list[Action]) -> None:
+        """Answer the lowest open request: with as much as there is if its client is there."""
+        window = self._window
+        entry = window.open[0]
+        if entry.doubtful or not entry.handles:
+            actions += window.pass_by(now)
+            return
+        answer = self._outbox.write(
+            window.last if self.terms.acks and window.last != entry.rid else None
+        )
+        actions += entry.answers(answer)
+        window.settle(entry, answer, now)
         self._seen = now
 
     # Time
@@ -278,10 +236,10 @@ class Session:
     def deadline(self) -> float:
         """When `expire` is to be called."""
         terms, window = self.terms, self._window
-        live = [entry.at for entry in window.open if entry.handle is not None]
-        due = min(live) + terms.wait if live else self._seen + self._idle
+        since = window.since
+        due = self._seen + self._idle if since is None else since + terms.wait
         if window.early is not None:
-            due = min(due, self._since + terms.inactivity)
+            due = min(due, window.gap_since + terms.inactivity)
         return due
 
     def expire(self, now: float) -> list[Action]:
@@ -290,17 +248,13 @@ class Session:
         if self.ended:
             return actions
         window, terms = self._window, self.terms
-        if window.early is not None and now >= self._since + terms.inactivity:
+        if window.early is not None and now >= window.gap_since + terms.inactivity:
             # A request was lost on its way, and its client does not repeat it: a page was reloaded
             # while it left. Those after it cannot be processed [K2].
             self._end(Condition.ITEM_NOT_FOUND, actions)
             return actions
-        while any(e.handle is not None and now >= e.at + terms.wait for e in window.open):
-            entry = window.open[0]
-            if entry.handle is not None:
-                self._answer(entry, now, actions)
-            else:
-                window.pass_by(now)
+        while window.since is not None and now >= window.since + terms.wait:
+            self._answer(now, actions)
         if now >= self._seen + self._idle and not window.clients():
             self._over(INACTIVITY, actions, lost=True)
         return actions
@@ -327,12 +281,8 @@ class Session:
     def pending(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
         """What the client surely has not yet, since no answer carried it, and what it may not have:
         its next request, which comes at once after such an answer, has not come."""
-        unconfirmed: list[Element] = []
-        for entry in self._window.answered:
-            if entry.rid > self._heard and entry.answer != EMPTY:
-                unconfirmed += xml.parse(entry.answer, own=True).elements
         waiting = tuple(xml.parse(data, own=True) for data in self._outbox.payloads)
-        return waiting, tuple(unconfirmed)
+        return waiting, tuple(self._window.unconfirmed())
 
     def reclaim(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
         """Before `terminate`: take back what is `pending`, if nobody is there to be told. Who comes
@@ -347,27 +297,24 @@ class Session:
         """Say farewell to whoever waits: the first gets the last payloads."""
         farewell = self._farewell
         assert farewell is not None
-        for handle in self._window.clients():
-            actions.append(Answer(handle, farewell))
-            farewell = terminate(Condition.OTHER_REQUEST)
+        actions += self._window.dismiss(farewell, terminate(Condition.OTHER_REQUEST))
         self._outbox.clear()
         self._over(TERMINATED, actions)
 
     def _terminated(self, actions: list[Action]) -> None:
         """The client ends the session: the oldest request is told, the others get nothing [J2]."""
-        answer = terminate()
-        for handle in self._window.clients():
-            actions.append(Answer(handle, answer))
-            answer = EMPTY
+        actions += self._window.dismiss(terminate(), EMPTY)
         self._over(TERMINATED, actions)
 
-    def _fail(self, condition: Condition, handle: object, actions: list[Action]) -> None:
-        """A request broke the rules, and with them the session [N1]."""
-        if handle is not None:
+    def _fail(
+        self, condition: Condition, handles: tuple[object, ...], actions: list[Action]
+    ) -> None:
+        """A request broke the rules, and with them the session [N1]. It is in no list of the
+        window."""
+        for handle in handles:
             self._refuse(condition, handle, actions)
-        for other in self._window.clients():
-            if other is not handle:
-                self._refuse(Condition.OTHER_REQUEST, other, actions)
+        for handle in self._window.clients():
+            self._refuse(Condition.OTHER_REQUEST, handle, actions)
         self._over(condition, actions)
 
     def _end(self, condition: Condition, actions: list[Action], *, lost: bool = False) -> None:
@@ -386,7 +333,7 @@ class Session:
         undelivered, unconfirmed = self.pending()
         actions.append(Ended(reason, undelivered, unconfirmed if lost else ()))
         self._outbox.clear()
-        self._window = Window(self._window.last)
+        self._window = Window(self._window.last, 0)
 
     # Moving to another node
 
@@ -399,11 +346,7 @@ class Session:
         window = self._window
         actions: list[Action] = []
         while window.open:
-            entry = window.open[0]
-            if entry.handle is not None:
-                self._answer(entry, now, actions)
-            else:
-                window.pass_by(now)
+            self._answer(now, actions)
         actions += [Answer(handle, b"", 503) for handle in window.clients()]
         window.early = None
         return actions
@@ -414,32 +357,27 @@ class Session:
         return {
             "sid": self.sid,
             "terms": asdict(self.terms),
-            "last": self._window.last,
-            "answered": [entry.dump(now) for entry in self._window.answered],
-            "queue": [data.decode() for data in self._outbox.payloads],
-            "greeting": None if self._greeting is None else self._greeting.decode(),
+            **self._window.dump(now),
+            **self._outbox.dump(),
             "farewell": None if self._farewell is None else self._farewell.decode(),
             "key": self._admission.keys and self._admission.keys.expected,
             "paused": self.paused_rid,
             "idle": self._idle,
             "seen": now - self._seen,
-            "heard": self._heard,
         }
 
     @classmethod
     def load(cls, data: Mapping[str, Any], now: float) -> Session:
         """The session that was dumped."""
         session = cls(data["sid"], Terms(**data["terms"]), data["last"] + 1, now)
-        session._window.answered = [Entry.load(record, now) for record in data["answered"]]
-        greeting, farewell = data["greeting"], data["farewell"]
-        session._greeting = None if greeting is None else greeting.encode()
+        session._window.load(data, now)
+        session._outbox = Outbox.load(data)
+        farewell, key = data["farewell"], data["key"]
         session._farewell = None if farewell is None else farewell.encode()
-        session._admission.keys = None if data["key"] is None else KeySequence(data["key"])
-        session._outbox = Outbox(text.encode() for text in data["queue"])
+        session._admission.keys = None if key is None else KeySequence(key)
         session.paused_rid = data["paused"]
         session._idle = data["idle"]
         session._seen = now - data["seen"]
-        session._heard = data["heard"]
         return session
 
     def __repr__(self) -> str:

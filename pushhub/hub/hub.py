@@ -21,6 +21,7 @@ import time
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+from pushhub.hub.counted_log import CountedLog
 from pushhub.hub.doubt import Doubt
 from pushhub.hub.drain import let_go
 from pushhub.hub.fanout import Fanout
@@ -93,7 +94,8 @@ class Hub:
         self._jitter = cycle([uniform(1 - JITTER, 1) for _ in range(JITTERS)])
         self.shelf = Shelf(store.leave, lambda: self.now())
         self.doubt = Doubt(self)
-        self.health = Health(store)
+        self.log = CountedLog()
+        self.health = Health(store, self.log)
         self.reading = Reading(store, self.stats, self.health)
         self.publishing = Publishing(store, self.stats, self.health, lambda: self.now())
         self.tracer: Tracer | None = None
@@ -111,6 +113,7 @@ class Hub:
         self.wheel = Wheel(self.now())
         self._due = self.now()
         self._fanout = Fanout(self._loop, self.stats)
+        self.log.open(self.wheel, self.now)
         self.health.open(self.wheel, self.now)
         await self.store.open(self)
         self._tick()
@@ -123,6 +126,7 @@ class Hub:
         await self.reading.close()
         await self.health.close()
         await self.store.close()
+        self.log.close()
 
     # Polls
 

@@ -124,7 +124,7 @@ class Grip:
             try:
                 instruct = parse_instruct(plain, self._min_timeout)
             except GripError as error:
-                raise _refused(error) from None
+                raise self._refused(error) from None
             plain = plain if instruct is None else instruct.response
         told = any(name.lower() == b"content-length" for name, _ in response.pairs)
         line = b"content-length: %d\r\n" % length if told and length is not None else b""
@@ -183,7 +183,7 @@ class Grip:
         try:
             return await look(self.hub, instruct, began, trusted=trusted)
         except StoreError as error:
-            raise Problem("store-unavailable", str(error)) from None
+            raise Problem("store-unavailable", error.public) from None
 
     # Asking again
 
@@ -200,7 +200,7 @@ class Grip:
         except Problem as problem:
             hold.complete(problem.answer())
         except Exception:
-            log.exception("grip.failed")
+            self.hub.log.exception(log, "grip.failed")
             hold.complete(Problem("internal", "pushhub made a mistake; its log has more.").answer())
 
     async def _ask_again(
@@ -257,7 +257,7 @@ class Grip:
         try:
             (await self.follow("POST", found, asked, asked.target, uri)).close()
         except Problem as problem:
-            log.info("grip.gone-not-told", why=problem.detail)
+            self.hub.log.info(log, "grip.gone-not-told", why=problem.detail)
 
     async def follow(
         self,
@@ -302,8 +302,13 @@ class Grip:
                 body = await read_body(response, MAX_HOLD_BODY_BYTES)
                 instruct = replace(instruct, response=instruct.response.with_body(body))
         except GripError as error:
-            raise _refused(error) from None
+            raise self._refused(error) from None
         return instruct
+
+    def _refused(self, error: GripError) -> Problem:
+        """Log the mistake of an origin; it may be in each of its responses."""
+        self.hub.log.warning(log, "grip.refused", why=str(error))
+        return Problem("bad-gateway", f"The origin's instruct: {error}")
 
     # Everybody
 
@@ -322,11 +327,6 @@ class Grip:
 
 def _head(response: Response) -> Verbatim:
     return Verbatim(response.status, end_to_end(response.pairs), reason=response.reason)
-
-
-def _refused(error: GripError) -> Problem:
-    log.warning("grip.refused", why=str(error))
-    return Problem("bad-gateway", f"The origin's instruct: {error}")
 
 
 async def read_body(response: Response, limit: int) -> bytes:

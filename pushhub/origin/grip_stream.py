@@ -185,7 +185,7 @@ class Course(Stream):
             self.close()
             return await self._after()
         except Problem as problem:
-            log.info("grip.stream-ended", why=problem.detail)
+            self.hub.log.info(log, "grip.stream-ended", why=problem.detail)
             self.close()
             return Part(b"", last=True)
 

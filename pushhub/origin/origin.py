@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.hub.counted_log import CountedLog
 from pushhub.origin.client import Client
 from pushhub.origin.misdirected import Misdirected
 from pushhub.origin.notices import Notices
@@ -42,6 +43,7 @@ class Origin:
         self.client = Client(
             settings.origin_connect_seconds, settings.origin_seconds, settings.origin_connections
         )
+        self.log = CountedLog()
         self.grip: Grip | None = None
         self.sharing: Sharing | None = None
         self.notices: Notices | None = None
@@ -54,6 +56,7 @@ class Origin:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         """Let requests wait on resources, through `hub`. `refuse` makes an answer of a problem."""
+        self.log = hub.log
         self.sharing = Sharing(self, hub, settings, refuse, uniform)
         self.notices = Notices(hub, self.sharing)
 

@@ -361,7 +361,7 @@ class Resource:
                 # A look that began after a request is new enough for it, whichever is newer.
                 return True
             if isinstance(outcome, StoreError):
-                self._failed(Failed(Problem("store-unavailable", str(outcome))))
+                self._failed(Failed(Problem("store-unavailable", outcome.public)))
                 return False
         self._know(representation)
         self._verified = begun

@@ -239,7 +239,7 @@ class Connection(Lending):
             self._refuse(problem)
         except Exception:
             # This may run in the middle of a fan-out, whose other readers must not suffer.
-            log.exception("connection.failed")
+            self.lobby.hub.log.exception(log, "connection.failed")
             self.transport.abort()
         finally:
             self.advancing = False

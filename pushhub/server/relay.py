@@ -234,7 +234,8 @@ class Relay:
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            log.exception("passage.failed", method=passage.asked.method)
+            method = passage.asked.method
+            self._origin.log.exception(log, "passage.failed", method=method)
             self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
 
 

@@ -25,11 +25,23 @@ if TYPE_CHECKING:
 IDEMPOTENCY_SECONDS = 300
 
 
-# Why a store refuses, as metrics and `/readyz` name it.
-REASONS = (
-    *("away", "busy", "closed", "disk-full", "fenced", "io", "locked", "misconf", "noreplicas"),
-    *("oom", "other", "readonly", "replaced"),
-)
+# Why a store refuses: the word as metrics and `/readyz` name it, and the sentence for clients. A
+# store's own sentence may name hosts, files and users, which is for the operator alone.
+REASONS = {
+    "away": "The store cannot be reached at the moment.",
+    "busy": "The store has more to do than it can; try again in a moment.",
+    "closed": "The store is closed.",
+    "disk-full": "The store has no room on its disk.",
+    "fenced": "The store is fenced for a planned restart; try again in a moment.",
+    "io": "The store cannot use its disk.",
+    "locked": "The store is locked by another program.",
+    "misconf": "The store takes no writes because it cannot save them.",
+    "noreplicas": "The store takes no writes because it lacks replicas.",
+    "oom": "The store has no memory for writes.",
+    "other": "The store cannot be used at the moment.",
+    "readonly": "The store takes no writes.",
+    "replaced": "The store's file was removed or replaced.",
+}
 
 
 class StoreError(Exception):
@@ -41,6 +53,11 @@ class StoreError(Exception):
         super().__init__(sentence)
         assert reason in REASONS
         self.reason = reason
+
+    @property
+    def public(self) -> str:
+        """The sentence for clients."""
+        return REASONS[self.reason]
 
 
 class StoreUnavailable(StoreError):

@@ -103,7 +103,7 @@ def bind(service: Service, request: Request, grant: Grant) -> Answer | Hold:
             # A 500, for which clients send the same again. Until then nobody waits for its answer.
             hold.drop()
             raise
-        log.exception("bosh.failed")
+        service.hub.log.exception(log, "bosh.failed")
     return hold
 
 

@@ -241,7 +241,9 @@ class Faces:
         elif isinstance(error, QueryError):
             error = Problem("bad-request", str(error))
         elif not isinstance(error, Problem):
-            log.error("face.failed", method=request.method, path=match.route.path, exc_info=error)
+            path = match.route.path
+            about = {"method": request.method, "path": path}
+            service.hub.log.exception(log, "face.failed", path, **about)
             error = Problem("internal", "pushhub made a mistake; its log says more.")
         return Decision(service.refuse(error))
 

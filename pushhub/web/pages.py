@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from pushhub.protocol.grant import NOTHING, Grant
 from pushhub.protocol.problem import Problem
 from pushhub.protocol.request import Request as Asked
 from pushhub.store.base import StoreError
@@ -34,13 +35,14 @@ CLIENT = ("client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.
 
 
 def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> list[Route]:
-    """The routes of the pages. Whom `trusts` trusts needs no key for the metrics."""
+    """The routes of the pages. Requests that `trusts` trusts need no key for the metrics, and see
+    why the store fails."""
     demo = service.settings.shows_demo
     left_out = None if demo else DEMO_MARK
     return [
         Route("/", _demo_first if demo else asset("home.html")),
         Route("/livez", _livez),
-        Route("/readyz", _readyz(service)),
+        Route("/readyz", _readyz(service, trusts)),
         Route("/metrics", _metrics(service, trusts)),
         Route("/openapi.json", _openapi()),
         Route("/.well-known/host-meta", host_meta(service, json=False)),
@@ -79,11 +81,15 @@ def _openapi() -> Callable[[Request], Awaitable[Response]]:
     return static(body, "application/json", headers={"cache-control": "no-cache"})
 
 
-def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
+def _readyz(
+    service: Service, trusts: Callable[[Asked], bool] | None
+) -> Callable[[Request], Awaitable[Response]]:
     async def readyz(request: Request) -> Response:
         """Whether a balancer should send requests here: not while leaving, without store, or while
-        reads fail; nor while publishes fail, if the settings say so.
+        reads fail; nor while publishes fail, if the settings say so. The store's own sentence is
+        for operators.
         """
+        in_full = _grant(service, trusts, request).is_admin
         hub = service.hub
         works = hub.store.ready and hub.health.reads is None
         if service.settings.ready_writes:
@@ -93,18 +99,34 @@ def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
             "ready": ready,
             "leaving": service.leaving,
             "store": hub.store.ready,
-            "reads": _works(hub.health.reads),
-            "writes": _works(hub.health.writes),
+            "reads": _works(hub.health.reads, in_full=in_full),
+            "writes": _works(hub.health.writes, in_full=in_full),
         }
         return JSONResponse(body, 200 if ready else 503, headers={"cache-control": "no-store"})
 
     return readyz
 
 
-def _works(error: StoreError | None) -> dict[str, object]:
+def _works(error: StoreError | None, *, in_full: bool) -> dict[str, object]:
     if error is None:
         return {"ok": True}
-    return {"ok": False, "reason": error.reason, "detail": str(error)}
+    detail = str(error) if in_full else error.public
+    return {"ok": False, "reason": error.reason, "detail": detail}
+
+
+def _grant(service: Service, trusts: Callable[[Asked], bool] | None, request: Request) -> Grant:
+    """What the sender may do; nothing with a credential that is not good, since a balancer's probe
+    has none."""
+    try:
+        return service.authority.grant(_asked(trusts, request))
+    except Problem:
+        return NOTHING
+
+
+def _asked(trusts: Callable[[Asked], bool] | None, request: Request) -> Asked:
+    asked = Asked("GET", request.url.path, headers=dict(request.headers))
+    asked.trusted = trusts is not None and trusts(asked)
+    return asked
 
 
 def _faces(service: Service) -> Callable[[Request], Awaitable[Response]]:
@@ -126,8 +148,7 @@ def _metrics(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def metrics_page(request: Request) -> Response:
         try:
-            asked = Asked("GET", request.url.path, headers=dict(request.headers))
-            asked.trusted = trusts is not None and trusts(asked)
+            asked = _asked(trusts, request)
             service.authority.require_admin(service.authority.grant(asked))
         except Problem as problem:
             return _problem(service, problem)

@@ -94,7 +94,7 @@ class Passing:
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            log.exception("passage.failed", method=asked.method)
+            self._origin.log.exception(log, "passage.failed", method=asked.method)
             self.refuse(Problem("internal", "pushhub made a mistake; its log says more."))
 
     async def _body(self) -> AsyncIterator[bytes]:

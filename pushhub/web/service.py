@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 def store_unavailable(error: StoreError) -> Problem:
     """The refusal when the store cannot take or give anything: nothing was acknowledged."""
-    return Problem("store-unavailable", str(error), headers=(retry_after(1),))
+    return Problem("store-unavailable", error.public, headers=(retry_after(1),))
 
 
 class Peers(Protocol):
@@ -102,7 +102,7 @@ class Service:
         except StoreError as error:
             answer = self.refuse(store_unavailable(error))
         except Exception:
-            log.exception("request.failed")
+            self.hub.log.exception(log, "request.failed")
             answer = self.refuse(Problem("internal", "pushhub made a mistake; its log has more."))
         hold.complete(answer)
 

@@ -46,9 +46,9 @@ class Carrier:
         self.do(self.session.request(body.rid, body, raw, self.owner.now(), caller))
 
     def gone(self, caller: Caller) -> None:
-        """A request's client has gone before the answer."""
+        """A request's connection was closed before the answer."""
         self.session.gone(caller, self.owner.now())
-        self._set_deadline()
+        self.flush()
 
     def expire(self) -> None:
         """A deadline has passed, the session's or the login's; see `Wheel`."""

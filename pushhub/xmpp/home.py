@@ -368,7 +368,7 @@ class Home:
             await self.server.registers.change_json(_marker_name(self.jid.bare), make)
         except StoreError as error:
             # They come again, which their ids tell.
-            log.warning("xmpp.unremembered", error=str(error))
+            self.server.hub.log.warning(log, "xmpp.unremembered", error=str(error))
             self._dirty = True
             return
         self._known = known | foreign.keys()

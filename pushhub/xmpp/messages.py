@@ -13,7 +13,7 @@ import orjson
 
 from pushhub.hub.hold import Hold
 from pushhub.protocol.event import DraftError
-from pushhub.store.base import Append, Appended, Retention
+from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.xmpp import names
 from pushhub.xmpp.archive import Kept, archive_name
 from pushhub.xmpp.blocklist import block_name, blocks, own_block
@@ -146,7 +146,8 @@ class Messages:
         def done(outcomes: list[Outcome]) -> None:
             outcome, home = outcomes[0], self._server.homes.get(to.bare)
             if not isinstance(outcome, Appended):
-                error = StanzaError("internal-server-error", str(outcome), type="wait")
+                why = outcome.public if isinstance(outcome, StoreError) else str(outcome)
+                error = StanzaError("internal-server-error", why, type="wait")
                 session.refuse(stanza, error)
             elif home is not None and home.follow is not None:
                 # The store's reply may be here before its news of what is in the archive.

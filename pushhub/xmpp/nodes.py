@@ -278,7 +278,8 @@ class Nodes:
         try:
             take(about["by"], about, data)
         except Exception:
-            log.exception("xmpp.letter_failed", letter=about["letter"])
+            letter = about["letter"]
+            self._server.hub.log.exception(log, "xmpp.letter_failed", letter, letter=letter)
 
     def _stanza(self, by: str, about: Mapping[str, Any], data: bytes) -> None:
         to, stanza = parse_jid(about["to"]), parse(data)

@@ -328,11 +328,12 @@ class Server:
         try:
             await work
         except StoreError as error:
-            log.warning("xmpp.store_failed", error=str(error))
+            self.hub.log.warning(log, "xmpp.store_failed", error=str(error))
         except StanzaError as error:
-            log.info("xmpp.refused", condition=error.condition)
+            condition = error.condition
+            self.hub.log.info(log, "xmpp.refused", condition, condition=condition)
         except Exception:
-            log.exception("xmpp.failed")
+            self.hub.log.exception(log, "xmpp.failed")
 
     def draw_id(self) -> str:
         """An id that nobody can guess: of a resource, of a request."""

@@ -176,7 +176,7 @@ class BoshSessions:
                     await self.sweep.note(new)
                     noted.update(new)
             except StoreError as error:
-                log.warning("bosh.lost", error=str(error))
+                self.server.hub.log.warning(log, "bosh.lost", error=str(error))
                 return
             for sid, carrier in part:
                 if carrier.session.ended or size > HAND_OVER_BYTES:
@@ -201,7 +201,7 @@ class BoshSessions:
         try:
             await self.moved.leave(sid, state, self.server.draw_id())
         except StoreError as error:
-            log.warning("bosh.lost", error=str(error))
+            self.server.hub.log.warning(log, "bosh.lost", error=str(error))
 
     async def adopt(self, state: Any) -> None:
         """Take up a session that another node has handed over.

@@ -287,7 +287,7 @@ class Stream:
             self.send(failure(element, error))
 
     def _broken(self, element: Element) -> None:
-        log.exception("stanza.failed", stanza=element.name)
+        self._server.hub.log.exception(log, "stanza.failed", stanza=element.name)
         self._refuse(element, StanzaError("internal-server-error"))
 
     # Before there is a session
@@ -375,7 +375,7 @@ class Stream:
 def _unstored(error: StoreError) -> StanzaError:
     if isinstance(error, TooLarge):
         return StanzaError("resource-constraint", str(error), type="cancel")
-    return StanzaError("internal-server-error", str(error), type="wait")
+    return StanzaError("internal-server-error", error.public, type="wait")
 
 
 def _client_first(mechanism: Mechanism | None) -> bool:
