@@ -32,7 +32,7 @@ class ResourceChannel:
         # The last event's own cursor; None where the channel has no event.
         self._last: Cursor | None = None
         self.published = False
-        """Whether this node has published there."""
+        """Whether this node has published there, and so deletes the channel at the end."""
 
     @property
     def expected(self) -> Expect | None:

@@ -273,9 +273,13 @@ class Sharing:
         while self._leftovers:
             await asyncio.sleep(self.uniform(CLEAR_SECONDS / 2, CLEAR_SECONDS))
             for channel in list(self._leftovers):
+                resource = self._resources.get(channel)
                 try:
-                    if channel not in self._resources:
+                    if resource is None:
                         await self.hub.store.delete(channel)
+                    else:
+                        # In use again: the channel is deleted with this resource.
+                        resource.log.published = True
                 except StoreError:
                     break
                 del self._leftovers[channel]

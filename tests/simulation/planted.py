@@ -12,21 +12,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub import hub as hub_module
+from pushhub.hub.channel import Channel
+from pushhub.hub.doubt import UNSURE, Doubt
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
-from pushhub.hub.wheel import Entry, Wheel
+from pushhub.hub.wheel import OFF, Entry, Wheel
+from pushhub.origin.pace import Pace
 from pushhub.origin.resource import Resource
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.sharing import Sharing
 from pushhub.protocol.cursor import Cursor, Since
 from pushhub.protocol.page import Page
+from pushhub.protocol.poll import AT_ONCE
+from pushhub.store import memory
 from pushhub.store.base import Expect
 from pushhub.store.span import Span
+from pushhub.xmpp.moved import Moved, moved_name
 
 if TYPE_CHECKING:
+    from pushhub.origin.fetching import Failed
     from pushhub.protocol.event import Event
+    from pushhub.protocol.problem import Problem
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -151,18 +159,92 @@ def silent_drain(patch: pytest.MonkeyPatch) -> None:
 
 _end = Hub.end
 
+
+def retry_without_pause(patch: pytest.MonkeyPatch) -> None:
+    """An origin that fails is asked again immediately. A millisecond, because the pause is also a
+    divisor.
+    """
+    failed = Pace.failed
+
+    def hasty(self: Pace, failure: Failed) -> Problem:
+        problem = failed(self, failure)
+        self.pause = 0.001
+        return problem
+
+    patch.setattr(Pace, "failed", hasty)
+
+
+def timer_set_twice(patch: pytest.MonkeyPatch) -> None:
+    """An entry with a new deadline stays at its old one, too, and expires at both."""
+    first = Wheel.set
+
+    def twice(self: Wheel, entry: Entry, deadline: float) -> None:
+        entry.tick = OFF
+        first(self, entry, deadline)
+
+    patch.setattr(Wheel, "set", twice)
+
+
+def session_taken_twice(patch: pytest.MonkeyPatch) -> None:
+    """A node takes a session that was handed over, and leaves its state to the next one."""
+    take = Moved.take
+
+    async def unclaimed(self: Moved, sid: str, node: str) -> tuple[Any, str | None]:
+        record = await self._registers.stored_json(moved_name(sid)) or {}
+        if "state" in record:
+            return record["state"], node
+        return await take(self, sid, node)
+
+    patch.setattr(Moved, "take", unclaimed)
+
+
+def forgotten_key(patch: pytest.MonkeyPatch) -> None:
+    """An idempotency key is kept for one second in place of 300."""
+    patch.setattr(memory, "IDEMPOTENCY_SECONDS", 1)
+
+
+def receipt_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A tail that is behind a receipt counts as the end of the log."""
+    patch.setattr(Channel, "expect", lambda self, cursor: None)
+
+
+def log_not_read(patch: pytest.MonkeyPatch) -> None:
+    """A wait ends with "nothing new" by the feed alone, which may have lost a message."""
+
+    def expire(self: Doubt, hold: Parked) -> None:
+        self._end(hold, UNSURE if self.deaf else AT_ONCE)
+
+    patch.setattr(Doubt, "expire", expire)
+
+
+def feed_trusted(patch: pytest.MonkeyPatch) -> None:
+    """A feed that was restored counts as one that was never lost."""
+
+    def restored(self: Doubt) -> None:
+        self.deaf = False
+
+    patch.setattr(Doubt, "restored", restored)
+
+
 # Name → how it is planted, how it shows, and a seed that found it.
 PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
-    "second change": (second_change, frozenset({"missed", "busy", "refused", "silent"}), 2),
-    "leaked hold": (leaked_hold, frozenset({"leak"}), 0),
-    "missed wake": (missed_wake, frozenset({"missed"}), 10),
-    "channel for ever": (channel_for_ever, frozenset({"leak"}), 0),
-    "endless linger": (endless_linger, frozenset({"fetch", "leak"}), 0),
-    "register left": (register_left, frozenset({"register", "leak"}), 2),
-    "skipped event": (skipped_event, frozenset({"hole"}), 0),
-    "early end": (early_end, frozenset({"early"}), 0),
-    "late end": (late_end, frozenset({"late"}), 0),
-    "swallowed gap": (swallowed_gap, frozenset({"silent-epoch", "hole", "content", "lost"}), 0),
-    "false gap": (false_gap, frozenset({"false-gap"}), 0),
-    "silent drain": (silent_drain, frozenset({"silent", "busy", "late"}), 0),
+    "second change": (second_change, frozenset({"missed", "busy", "refused", "silent"}), 278),
+    "leaked hold": (leaked_hold, frozenset({"leak"}), 278),
+    "missed wake": (missed_wake, frozenset({"missed", "slow"}), 23),
+    "channel for ever": (channel_for_ever, frozenset({"leak"}), 296),
+    "endless linger": (endless_linger, frozenset({"fetch", "leak"}), 8),
+    "register left": (register_left, frozenset({"register", "leak"}), 278),
+    "skipped event": (skipped_event, frozenset({"hole"}), 278),
+    "early end": (early_end, frozenset({"early"}), 188),
+    "late end": (late_end, frozenset({"late"}), 188),
+    "swallowed gap": (swallowed_gap, frozenset({"silent-epoch", "hole", "content", "lost"}), 193),
+    "false gap": (false_gap, frozenset({"false-gap"}), 317),
+    "silent drain": (silent_drain, frozenset({"silent", "busy", "late"}), 208),
+    "retry without a pause": (retry_without_pause, frozenset({"pace", "busy"}), 23),
+    "timer set twice": (timer_set_twice, frozenset({"timer"}), 300),
+    "session taken twice": (session_taken_twice, frozenset({"two-nodes"}), 241),
+    "forgotten key": (forgotten_key, frozenset({"twice"}), 278),
+    "receipt ignored": (receipt_ignored, frozenset({"stale", "own-write"}), 277),
+    "log not read": (log_not_read, frozenset({"missed"}), 28),
+    "feed trusted": (feed_trusted, frozenset({"slow"}), 42),
 }

@@ -123,6 +123,8 @@ class View:
         self._failures = self._losses = 0
         self.drops = 0
         """How many of the next events are lost on the way, alone."""
+        self.dropped = 0.0
+        """When one last was."""
         self._latency = latency
         self._feed_seconds = feed_seconds
         self._fed_until = self._sent_until = self._replied_until = 0.0
@@ -259,6 +261,7 @@ class View:
     def woken(self, event: Event) -> None:
         if self.drops and not event.channel.startswith("$"):
             self.drops -= 1
+            self.dropped = self._loop.time()
         elif self._listener is not None:
             self._listener.wake(event)
 

@@ -143,6 +143,11 @@ class Node:
         """Do something in the node's process."""
         await asyncio.get_running_loop().create_task(work, context=self._context)
 
+    def owns(self, sid: str) -> bool:
+        """Whether a BOSH session lives here."""
+        sessions = self.app.sessions
+        return sessions is not None and sid in sessions.carriers
+
     def weigh(self) -> dict[str, int]:
         """How much there is of all that should not grow."""
         app, hub = self.app, self.app.service.hub

@@ -13,6 +13,8 @@ from pushhub.testing.simulation.loop import BusyLoop, Deadlock, SimulatedLoop
 from pushhub.testing.simulation.world import World, capture_log
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pushhub.testing.simulation.oracle import Finding
     from pushhub.testing.simulation.plan import Plan
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 # keeps for itself.
 LAST_SECONDS = 2 * 3600.0
 CHECK_SECONDS = 60.0
+# How long tasks of a run that was stopped may take to end: tasks of killed nodes never do.
+UNWIND_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -37,8 +41,10 @@ class Verdict:
     callbacks: int = 0
 
 
-def simulate(seed: int, days: float, plan: Plan | None = None) -> Verdict:
-    """Run one seed."""
+def simulate(
+    seed: int, days: float, plan: Plan | None = None, until: Collection[str] = ()
+) -> Verdict:
+    """Run one seed; no further than the first finding of one of the kinds `until`."""
     plan = plan or plans.draw(seed, days, MEANS)
     random.seed(seed)
     loop = SimulatedLoop()
@@ -46,8 +52,12 @@ def simulate(seed: int, days: float, plan: Plan | None = None) -> Verdict:
     world = World(loop, plan)
     capture_log(world)
     loop.set_exception_handler(lambda _, context: _unhandled(world, context))
+    life = loop.create_task(_live(world))
+    world.oracle.stop_at(until, life.cancel)
     try:
-        loop.run_until_complete(_live(world))
+        loop.run_until_complete(life)
+    except asyncio.CancelledError:
+        _unwind(loop)
     except (BusyLoop, Deadlock) as error:
         if not any(finding.kind == "busy" for finding in world.oracle.findings):
             world.oracle.find("busy", "world", str(error))
@@ -66,6 +76,20 @@ def simulate(seed: int, days: float, plan: Plan | None = None) -> Verdict:
         oracle.gaps,
         loop.callbacks,
     )
+
+
+def _unwind(loop: SimulatedLoop) -> None:
+    """End all tasks of a run that was stopped: else the collector ends them, during a later run in
+    this process, and their errors are logged there.
+    """
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    try:
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=UNWIND_SECONDS))
+    except (BusyLoop, Deadlock):
+        pass  # A fault that was planted; its finding is there.
 
 
 def _unhandled(world: World, context: dict[str, object]) -> None:
@@ -112,4 +136,5 @@ async def _live(world: World) -> None:
 async def _check(world: World) -> None:
     while True:
         await asyncio.sleep(CHECK_SECONDS)
+        world.check_timers()
         world.check_work()

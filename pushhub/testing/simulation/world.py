@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from base64 import b32encode
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -96,6 +97,8 @@ class World:
         self.routes = list(ROUTES)
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
+        self.stepped = 0.0
+        """When the wall clock last stepped."""
         self.requests = 0
         self.over = False
         self.resting = asyncio.Event()
@@ -208,6 +211,21 @@ class World:
         troubles = [*self._troubles.get(node, []), *self._troubles.get("*", [])]
         return any(trouble.overlaps(begin, end) for trouble in troubles)
 
+    def whole_since(self, node: str, begin: float) -> float:
+        """From when on nothing was wrong with a node: `begin`, or later if something was then."""
+        since, now = begin, self.now()
+        for trouble in (*self._troubles.get(node, []), *self._troubles.get("*", [])):
+            if trouble.overlaps(begin, now):
+                since = max(since, trouble.end)
+        return since
+
+    def dropped(self, node: str) -> float:
+        """When a node's feed last lost a message alone."""
+        return next(
+            (n.store.dropped for n in self.nodes if n.name == node and isinstance(n.store, View)),
+            0.0,
+        )
+
     def troubled_any(self, begin: float, end: float, *, drains: bool = True) -> bool:
         """Whether anything was wrong with any node in that time, or with the origin; without
         `drains`, a node that left as it should does not count."""
@@ -216,6 +234,11 @@ class World:
             for troubles in self._troubles.values()
             for trouble in troubles
         )
+
+    def step_clock(self, seconds: float) -> None:
+        """Set every node's wall clock forward, or back."""
+        self.clock_offset += seconds
+        self.stepped = self.now()
 
     async def loop_sleep(self, seconds: float) -> None:
         """Sleep; a process may not, an actor may."""
@@ -299,6 +322,13 @@ class World:
                     text = f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, {caused} causes"
                     self.oracle.find("pace", path, text)
                     break
+
+    def check_timers(self) -> None:
+        """Whatever has a deadline has one."""
+        for node in self.nodes:
+            entries = node.app.service.hub.wheel.entries() if node.is_up else []
+            if more := [entry for entry, count in Counter(entries).items() if count > 1]:
+                self.oracle.find("timer", node.name, f"{more[0]} has more than one deadline")
 
     def check_work(self) -> None:
         """Raise an alarm if callbacks run that nobody asked for."""

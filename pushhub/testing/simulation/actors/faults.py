@@ -144,7 +144,7 @@ class ClockStep(Fault):
     async def turn(self) -> None:
         step = self.random.choice((-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0))
         self.tell(f"the clock steps by {step} s")
-        self.world.clock_offset += step
+        self.world.step_clock(step)
 
 
 FAULTS: dict[str, type[Actor]] = {
