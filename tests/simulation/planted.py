@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub import hub as hub_module
+from pushhub.hub.channel import Channel
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
+from pushhub.origin.client import LOOK_SECONDS, Client, Pool
+from pushhub.origin.link import Link
 from pushhub.origin.resource import Resource
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.sharing import Sharing
 from pushhub.protocol.cursor import Cursor, Since
 from pushhub.protocol.page import Page
+from pushhub.server.recall import Generations
 from pushhub.store.base import Expect
 from pushhub.store.span import Span
 
@@ -151,6 +155,55 @@ def silent_drain(patch: pytest.MonkeyPatch) -> None:
 
 _end = Hub.end
 
+
+def endless_timer(patch: pytest.MonkeyPatch) -> None:
+    """The look after connections to the origin goes on when there are none."""
+    look = Client._look
+
+    def again(self: Client) -> None:
+        look(self)
+        if self._timer is None:
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+    patch.setattr(Client, "_look", again)
+
+
+def kept_connection(patch: pytest.MonkeyPatch) -> None:
+    """A pool remembers a connection that the origin has closed, with all that it has read."""
+
+    def over(self: Pool, link: Link) -> None:
+        was = link in self.links
+        _over(self, link)
+        if was:
+            self.links.add(link)
+
+    patch.setattr(Pool, "over", over)
+
+
+_over = Pool.over
+
+
+def useless_cache(patch: pytest.MonkeyPatch) -> None:
+    """What a request means is remembered under a key that never comes again."""
+    put, numbers = Generations.put, count(1)
+
+    def fresh(self: Generations[Any], key: bytes, value: Any) -> None:
+        put(self, key, value)
+        if key in self._young:
+            self._young[b"%b %d" % (key, next(numbers))] = self._young.pop(key)
+
+    patch.setattr(Generations, "put", fresh)
+
+
+def uncounted_tail(patch: pytest.MonkeyPatch) -> None:
+    """The bytes of a tail that is dropped stay in the sum."""
+
+    def drop(self: Shelf, channel: Channel) -> None:
+        channel.tail = None
+
+    patch.setattr(Shelf, "drop_tail", drop)
+
+
 # Name → how it is planted, how it shows, and a seed that found it.
 PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
     "second change": (second_change, frozenset({"missed", "busy", "refused", "silent"}), 2),
@@ -165,4 +218,8 @@ PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
     "swallowed gap": (swallowed_gap, frozenset({"silent-epoch", "hole", "content", "lost"}), 0),
     "false gap": (false_gap, frozenset({"false-gap"}), 0),
     "silent drain": (silent_drain, frozenset({"silent", "busy", "late"}), 0),
+    "endless timer": (endless_timer, frozenset({"leak"}), 2),
+    "kept connection": (kept_connection, frozenset({"leak"}), 18),
+    "useless cache": (useless_cache, frozenset({"leak"}), 0),
+    "uncounted tail": (uncounted_tail, frozenset({"miscount"}), 0),
 }

@@ -161,6 +161,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._ticks.pop(hub, None)
         self._contexts.pop(hub, None)
 
+    def timers(self, process: Process) -> int:
+        """How many timers of a process are set: its own, and those of its hubs."""
+        own = sum(
+            not handle.cancelled() and handle._callback is _guarded and handle._args[0] is process
+            for handle in self._scheduled  # type: ignore[attr-defined]
+        )
+        return own + sum(self._contexts[hub].get(PROCESS) is process for hub in self._ticks)
+
     # What would come from outside
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from pushhub.testing.simulation import plan as plans
 from pushhub.testing.simulation.actors import KINDS, MEANS
 from pushhub.testing.simulation.loop import BusyLoop, Deadlock, SimulatedLoop
-from pushhub.testing.simulation.world import World, capture_log
+from pushhub.testing.simulation.visitor import WARM_VISITS, Visitor
+from pushhub.testing.simulation.world import (
+    API_KEY,
+    WEIGHED,
+    WEIGHED_SECONDS,
+    World,
+    capture_log,
+)
 
 if TYPE_CHECKING:
     from pushhub.testing.simulation.oracle import Finding
@@ -76,9 +83,9 @@ def _unhandled(world: World, context: dict[str, object]) -> None:
 
 async def _live(world: World) -> None:
     await world.start()
-    await asyncio.sleep(LAST_SECONDS)
+    await asyncio.sleep(LAST_SECONDS - (WEIGHED - 1) * WEIGHED_SECONDS)
     world.check_work()
-    at_rest = world.weigh()
+    at_rest = await world.weigh()
     actors = [KINDS[name.rpartition("-")[0]](world, name) for name in world.plan.actors]
     tasks = [asyncio.ensure_future(actor.run()) for actor in actors]
     checks = asyncio.ensure_future(_check(world))
@@ -102,11 +109,21 @@ async def _live(world: World) -> None:
     world.check_work()
     world.check_fetches()
     world.check_pace()
-    world.check_rest(at_rest)
+    world.check_rest(at_rest, await world.weigh())
     world.check_registers()
+    await _visit(world)
     for node in world.nodes:
         if node.is_up:
             await node.stop()
+
+
+async def _visit(world: World) -> None:
+    """Ask for the same, and for the same again: caches have it by then."""
+    visitor = Visitor(world, API_KEY)
+    await visitor.visit(WARM_VISITS)
+    before = await world.weigh()
+    await visitor.visit(2)
+    world.check_visits(before, await world.weigh())
 
 
 async def _check(world: World) -> None:

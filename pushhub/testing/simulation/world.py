@@ -31,6 +31,7 @@ from pushhub.testing.simulation.node import Node
 from pushhub.testing.simulation.oracle import Oracle
 from pushhub.testing.simulation.origin import Origin
 from pushhub.testing.simulation.registers import unexpected
+from pushhub.testing.simulation.scales import LIMITS, grown
 from pushhub.xmpp.accounts import AccountError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ PACE_SECONDS = 10.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
+# At how many moments nodes are weighed, and how far apart these are.
+WEIGHED, WEIGHED_SECONDS = 3, 0.7
 
 ROUTES = [
     Route(path="/poll/*", step="poll", interval=1),
@@ -245,20 +248,34 @@ class World:
         await asyncio.sleep(seconds)
         self.working.set()
 
-    def weigh(self) -> dict[str, dict[str, int]]:
-        """What every node has."""
-        return {node.name: node.weigh() for node in self.nodes if node.is_up}
+    async def weigh(self) -> dict[str, dict[str, int]]:
+        """What every node has, at the least of some moments: a sign of life may be under way."""
+        least: dict[str, dict[str, int]] = {}
+        for number in range(WEIGHED):
+            await asyncio.sleep(WEIGHED_SECONDS if number else 0)
+            for node in self.nodes:
+                if node.is_up:
+                    before, now = least.get(node.name), node.weigh()
+                    kept = now if before is None else {k: now[k] for k in before if k in now}
+                    least[node.name] = {k: min(n, (before or now)[k]) for k, n in kept.items()}
+        return least
 
-    def check_rest(self, at_rest: dict[str, dict[str, int]]) -> None:
-        """When all have left, nothing is left of them."""
-        for name, now in self.weigh().items():
-            more = {
-                what: f"{at_rest[name][what]} -> {count}"
-                for what, count in now.items()
-                if count > at_rest[name][what]
-            }
-            if more:
+    def check_rest(self, before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]) -> None:
+        """When all have left, nothing is left of them but caches, each within its limit."""
+        for name, weights in now.items():
+            if more := grown(before[name], weights, LIMITS):
                 self.oracle.find("leak", name, str(more))
+        for node in self.nodes:
+            for text in node.miscounted() if node.is_up else ():
+                self.oracle.find("miscount", node.name, text)
+
+    def check_visits(
+        self, before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]
+    ) -> None:
+        """When the same was asked for again, nothing has grown, caches included."""
+        for name, weights in now.items():
+            if more := grown(before[name], weights, {}):
+                self.oracle.find("leak", name, f"by the same requests again: {more}")
 
     def check_registers(self) -> None:
         """When all have left, pushhub's own channels have what is durable, and no more."""
