@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import selectors
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -224,3 +226,18 @@ def kill(process: Process) -> None:
     for task in process.tasks:
         # It never ends, and nothing is wrong with that.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+        _KILLED.append(task)
+
+
+# Tasks of killed processes. The collector would end them at any time with GeneratorExit, and what
+# they do then would be part of a run, perhaps of the next one.
+_KILLED: list[asyncio.Task[Any]] = []
+
+
+def bury() -> None:
+    """End what was killed: a run is over, its loop is not closed yet, and the log is muted."""
+    while _KILLED:
+        coroutine: Any = _KILLED.pop().get_coro()
+        with suppress(Exception):
+            coroutine.close()
+    gc.collect()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation import plan as plans
 from pushhub.testing.simulation.actors import KINDS, MEANS
-from pushhub.testing.simulation.loop import BusyLoop, Deadlock, SimulatedLoop
+from pushhub.testing.simulation.loop import BusyLoop, Deadlock, SimulatedLoop, bury
 from pushhub.testing.simulation.visitor import WARM_VISITS, Visitor
 from pushhub.testing.simulation.world import (
     API_KEY,
@@ -17,6 +17,7 @@ from pushhub.testing.simulation.world import (
     WEIGHED_SECONDS,
     World,
     capture_log,
+    mute_log,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def simulate(seed: int, days: float, plan: Plan | None = None) -> Verdict:
         if not any(finding.kind == "busy" for finding in world.oracle.findings):
             world.oracle.find("busy", "world", str(error))
     finally:
+        mute_log()
+        bury()
         asyncio.set_event_loop(None)
         loop.close()
     oracle = world.oracle

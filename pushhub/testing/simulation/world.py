@@ -342,3 +342,12 @@ def capture_log(world: World) -> None:
         raise structlog.DropEvent
 
     structlog.configure(processors=[keep], cache_logger_on_first_use=False)
+
+
+def mute_log() -> None:
+    """Have the log go nowhere."""
+
+    def drop(_: object, level: str, event: Any) -> Any:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop], cache_logger_on_first_use=False)
