@@ -15,6 +15,7 @@ import asyncio
 import contextvars
 import gc
 import selectors
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -236,8 +237,9 @@ _KILLED: list[asyncio.Task[Any]] = []
 
 def bury() -> None:
     """End what was killed: a run is over, its loop is not closed yet, and the log is muted."""
-    while _KILLED:
-        coroutine: Any = _KILLED.pop().get_coro()
-        with suppress(Exception):
-            coroutine.close()
-    gc.collect()
+    with warnings.catch_warnings(action="ignore"):
+        while _KILLED:
+            coroutine: Any = _KILLED.pop().get_coro()
+            with suppress(Exception):
+                coroutine.close()
+        gc.collect()

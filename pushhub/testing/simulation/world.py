@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from base64 import b32encode
+from collections import Counter
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from random import Random
@@ -51,8 +52,9 @@ PACE_SECONDS = 10.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
-# At how many moments nodes are weighed, and how far apart these are.
-WEIGHED, WEIGHED_SECONDS = 3, 0.7
+# At how many moments nodes are weighed, and how far apart these are: a channel that a sweep has read
+# stays for 60 s.
+WEIGHED, WEIGHED_SECONDS = 3, 40.0
 
 ROUTES = [
     Route(path="/poll/*", step="poll", interval=1),
@@ -68,6 +70,8 @@ API_KEY = "phk_" + "A" * 43
 TOKEN_KEY = "k" * 32
 # Who can log in over XMPP.
 ACCOUNTS = ("ada", "bob", "cyd")
+# Two more, of one actor alone.
+COUPLE = ("dan", "eve")
 PASSWORD = "Neither, fair saint"
 EVERYTHING: dict[str, list[str]] = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
 
@@ -100,6 +104,8 @@ class World:
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
         self.requests = 0
+        self.acts: Counter[str] = Counter()
+        """How often each kind of actor did each of its acts."""
         self.over = False
         self.resting = asyncio.Event()
         self.working = asyncio.Event()
@@ -160,7 +166,7 @@ class World:
         """Make the accounts, in a log that does not have them."""
         assert node.app.sessions is not None
         accounts = node.app.sessions.server.accounts
-        for name in ACCOUNTS:
+        for name in (*ACCOUNTS, *COUPLE):
             try:
                 await accounts.add(name, "example.com", PASSWORD, grant_from_claim(EVERYTHING))
             except AccountError:
@@ -284,7 +290,7 @@ class World:
             for node in self.nodes
             if node.is_up and node.app.sessions is not None
         ]
-        accounts = [f"{name}@example.com" for name in ACCOUNTS]
+        accounts = [f"{name}@example.com" for name in (*ACCOUNTS, *COUPLE)]
         if left := sorted(unexpected(self.log.registers, accounts, nodes)):
             self.oracle.find("register", "log", f"{len(left)} are left behind: {left[:5]}")
 

@@ -61,6 +61,10 @@ class Actor:
     async def finish(self) -> None:
         """The run is over, and everything is whole again: check what only the end shows."""
 
+    def count(self, act: str) -> None:
+        """An act has been done; every one must be done in some run."""
+        self.world.acts[f"{self.name.rpartition('-')[0]}: {act}"] += 1
+
     def tell(self, words: str) -> None:
         """Add a line to the story."""
         self.world.tell(self.name, words)

@@ -9,6 +9,7 @@ import orjson
 
 from pushhub.testing.simulation import pauses
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor
+from pushhub.testing.simulation.actors.archive import ArchiveReader
 from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, Ended
 from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 NODE = "news:1"
 SERVICE = f"pubsub.{DOMAIN}"
 PUBSUB = "http://jabber.org/protocol/pubsub"
-MAM = "urn:xmpp:mam:2"
 DELAY = "urn:xmpp:delay"
 ROSTER = "jabber:iq:roster"
 # A session that nobody comes for is over after the longest pause.
@@ -49,7 +49,7 @@ class Chatter(Actor):
         self._available = float("inf")
         self._subscribed = float("inf")
         self._notices: list[str] = []
-        self._archive: list[tuple[str, str]] = []
+        self._archive = ArchiveReader()
         self._own_presence = False
         # When it fell asleep, and how long the server keeps its session then.
         self._slept = self._idle_seconds = 0.0
@@ -315,25 +315,7 @@ class Chatter(Actor):
 
     async def _look_up(self, session: BoshClient) -> None:
         if self.user:
-            await self._read_archive(session)
-
-    async def _read_archive(self, session: BoshClient) -> set[str]:
-        """The ids of all messages to the account that its archive has."""
-        found: set[str] = set()
-        after = ""
-        while True:
-            self._archive.clear()
-            page = f"<max>50</max>{f'<after>{after}</after>' if after else ''}"
-            answer = await session.iq(
-                "set",
-                f"<query xmlns='{MAM}'><set xmlns='http://jabber.org/protocol/rsm'>{page}</set>"
-                "</query>",
-            )
-            found.update(id for id, _ in self._archive)
-            fin = answer.find("fin", MAM)
-            if fin is None or fin.get("complete") == "true" or not self._archive:
-                return found
-            after = self._archive[-1][1]
+            await self._archive.read(session)
 
     # What comes
 
@@ -345,9 +327,9 @@ class Chatter(Actor):
             return
         if element.name != "message":
             return
-        if (result := element.find("result", MAM)) is not None:
-            self._take_archived(result)
-        elif element.get("type") == "error":
+        if self._archive.take(element):
+            return
+        if element.get("type") == "error":
             self.world.messages.refuse(element.get("id") or "")
         elif element.get("type") == "headline":
             self._take_notice(element)
@@ -355,12 +337,6 @@ class Chatter(Actor):
             is_late = element.find("delay", DELAY) is not None
             id = element.get("id") or ""
             self.world.messages.receive(self.name, self._scope, self.account, id, late=is_late)
-
-    def _take_archived(self, result: Element) -> None:
-        forwarded = result.find("forwarded", "urn:xmpp:forward:0")
-        message = forwarded.find("message", "jabber:client") if forwarded is not None else None
-        if message is not None:
-            self._archive.append((message.get("id") or "", result.get("id") or ""))
 
     def _take_notice(self, element: Element) -> None:
         event = element.find("event", f"{PUBSUB}#event")
@@ -391,7 +367,7 @@ class Chatter(Actor):
             return
         try:
             await self._settle(session)
-            archive = await self._read_archive(session)
+            archive = await self._archive.read(session)
             self.world.messages.check_account(self.name, self.account, archive)
             await session.terminate()
         except Ended as ended:
