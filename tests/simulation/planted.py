@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushhub.hub import hub as hub_module
-from pushhub.hub.channel import Channel
 from pushhub.hub.hold import Hold, Parked
 from pushhub.hub.hub import Hub
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
 from pushhub.origin.client import LOOK_SECONDS, Client, Pool
-from pushhub.origin.link import Link
 from pushhub.origin.resource import Resource
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.sharing import Sharing
@@ -30,6 +28,8 @@ from pushhub.store.base import Expect
 from pushhub.store.span import Span
 
 if TYPE_CHECKING:
+    from pushhub.hub.channel import Channel
+    from pushhub.origin.link import Link
     from pushhub.protocol.event import Event
 
 Patch = Callable[[pytest.MonkeyPatch], None]

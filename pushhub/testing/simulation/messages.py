@@ -163,9 +163,9 @@ class Messages:
             has = sent.id in self._seen[session]
             if resource and sent.resource not in ("", resource):
                 has = has or sent.id in self._copied[session]
-            if sent.begun >= since and not has:
-                if not world.troubled_any(sent.begun, now, drains=False):
-                    world.oracle.find("missed", actor, f"{account} has not got {sent}")
+            is_missing = sent.begun >= since and not has
+            if is_missing and not world.troubled_any(sent.begun, now, drains=False):
+                world.oracle.find("missed", actor, f"{account} has not got {sent}")
 
     def check_copies(self, actor: str, session: str, account: str, since: float) -> None:
         """A session that asked for copies has those of what others of its account sent."""
@@ -174,9 +174,10 @@ class Messages:
         for sent in self._sent.values():
             is_due = sent.by == account and sent.acked is not None
             is_due = is_due and since <= sent.begun and sent.begun < now - 2 * DELIVERY_SECONDS
-            if is_due and sent.scope != session and sent.id not in self._copied[session]:
-                if not world.troubled_any(sent.begun, now, drains=False):
-                    world.oracle.find("missed", actor, f"{account} has no copy of {sent}")
+            is_missing = sent.scope != session and sent.id not in self._copied[session]
+            is_missing = is_due and is_missing
+            if is_missing and not world.troubled_any(sent.begun, now, drains=False):
+                world.oracle.find("missed", actor, f"{account} has no copy of {sent}")
 
     def check_account(self, actor: str, account: str, archive: set[str]) -> None:
         """At the end: every message has come, and is in the archive."""

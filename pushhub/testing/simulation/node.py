@@ -147,7 +147,7 @@ class Node:
         await asyncio.get_running_loop().create_task(work, context=self._context)
 
     def weigh(self) -> dict[str, int]:
-        """How much there is of all that should not grow: numbers, and bytes by `Class.attribute`."""
+        """How much there is of all that should not grow: counts, and bytes by `Class.attribute`."""
         app, hub = self.app, self.app.service.hub
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation import plan as plans
@@ -43,6 +43,8 @@ class Verdict:
     delivered: int = 0
     gaps: int = 0
     callbacks: int = 0
+    acts: dict[str, int] = field(default_factory=dict)
+    """How often each kind of actor did each of its acts."""
 
 
 def simulate(seed: int, days: float, plan: Plan | None = None) -> Verdict:
@@ -75,6 +77,7 @@ def simulate(seed: int, days: float, plan: Plan | None = None) -> Verdict:
         oracle.deliveries,
         oracle.gaps,
         loop.callbacks,
+        dict(world.acts),
     )
 
 

@@ -17,9 +17,8 @@ import logging
 import re
 import types
 from collections import Counter, deque
-from collections.abc import Iterator
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import BaseModel
@@ -35,7 +34,7 @@ from pushhub.web.console_door import MAX_KNOWN
 from pushhub.xmpp.sessions import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 POINTER_BYTES = 8
 KIB = 1024
@@ -60,6 +59,7 @@ LIMITS: dict[str, int] = {
     "HeadParser._pairs": MAX_HEAD_BYTES,
     # One poll that a trace has met.
     "Tracer._made": 4 * KIB,
+    "Tracer.asked": 4 * KIB,
     # An entry for each problem type, and each of a few paths.
     "Service.rejected": 8 * KIB,
     "Misdirected._told": KIB,
@@ -163,5 +163,4 @@ def _attributes(thing: object) -> Iterator[tuple[str, object]]:
         yield f"{kind.__name__}.{name}", value
     for slots in (vars(base).get("__slots__", ()) for base in kind.__mro__):
         for name in (slots,) if isinstance(slots, str) else slots:
-            value: Any = getattr(thing, name, None)
-            yield f"{kind.__name__}.{name}", value
+            yield f"{kind.__name__}.{name}", getattr(thing, name, None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import traceback
 from base64 import b32encode
-from collections import Counter
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -52,8 +52,8 @@ PACE_SECONDS = 10.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
-# At how many moments nodes are weighed, and how far apart these are: a channel that a sweep has read
-# stays for 60 s.
+# At how many moments nodes are weighed, and how far apart these are: a channel that a sweep has
+# read stays for 60 s.
 WEIGHED, WEIGHED_SECONDS = 3, 40.0
 
 ROUTES = [
@@ -225,10 +225,6 @@ class World:
             for troubles in self._troubles.values()
             for trouble in troubles
         )
-
-    async def loop_sleep(self, seconds: float) -> None:
-        """Sleep; a process may not, an actor may."""
-        await asyncio.sleep(seconds)
 
     def token(self, seconds: float) -> str:
         """A token that reads private channels for so long."""

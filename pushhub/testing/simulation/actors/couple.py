@@ -105,6 +105,10 @@ class Couple(Actor):
     """Two people with two devices each. The first asks for the other's presence."""
 
     longest = 300.0
+    acts = (
+        *("message to a full address", "message to an account", "cut"),
+        *("subscribe and approve", "unsubscribe", "away and back", "probe"),
+    )
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
@@ -211,6 +215,7 @@ class Couple(Actor):
     async def _cut(self) -> None:
         """Connections break; the same requests are sent again."""
         self.random.choice(self.devices).up.cut()
+        self.count("cut")
 
     # Presence
 
@@ -294,9 +299,7 @@ class Couple(Actor):
         attributes += f" type='{kind}'" if kind != "available" else ""
         device.up.send(f"<presence xmlns='jabber:client'{attributes}/>")
 
-    def _expect(
-        self, devices: list[Device], expected: list[tuple[str, str]], begun: float
-    ) -> None:
+    def _expect(self, devices: list[Device], expected: list[tuple[str, str]], begun: float) -> None:
         """Each of a person's devices was told this of the other person, once."""
         if self._troubled(begun):
             self._sees = None

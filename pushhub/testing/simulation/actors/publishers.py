@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ class IdempotentPublisher(Publisher):
         while self.world.now() - begun < KEY_SECONDS and not self.world.over:
             receipt = await self.publish(channel, id, headers)
             if receipt is None:
-                await self.world.loop_sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             if first is not None and receipt["cursor"] != first["cursor"]:
                 epochs = {receipt["epoch"], first["epoch"]}
