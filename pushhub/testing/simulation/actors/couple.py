@@ -216,6 +216,7 @@ class Couple(Actor):
         """Connections break; the same requests are sent again."""
         self.random.choice(self.devices).up.cut()
         self.count("cut")
+        await asyncio.sleep(0.01)
 
     # Presence
 
