@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import selectors
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -161,6 +164,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._ticks.pop(hub, None)
         self._contexts.pop(hub, None)
 
+    def timers(self, process: Process) -> int:
+        """How many timers of a process are set: its own, and those of its hubs."""
+        own = sum(
+            not handle.cancelled() and handle._callback is _guarded and handle._args[0] is process
+            for handle in self._scheduled  # type: ignore[attr-defined]
+        )
+        return own + sum(self._contexts[hub].get(PROCESS) is process for hub in self._ticks)
+
     # What would come from outside
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
@@ -216,3 +227,19 @@ def kill(process: Process) -> None:
     for task in process.tasks:
         # It never ends, and nothing is wrong with that.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+        _KILLED.append(task)
+
+
+# Tasks of killed processes. The collector would end them at any time with GeneratorExit, and what
+# they do then would be part of a run, perhaps of the next one.
+_KILLED: list[asyncio.Task[Any]] = []
+
+
+def bury() -> None:
+    """End what was killed: a run is over, its loop is not closed yet, and the log is muted."""
+    with warnings.catch_warnings(action="ignore"):
+        while _KILLED:
+            coroutine: Any = _KILLED.pop().get_coro()
+            with suppress(Exception):
+                coroutine.close()
+        gc.collect()

@@ -32,6 +32,7 @@ from pushhub.testing.simulation.node import Node
 from pushhub.testing.simulation.oracle import Oracle
 from pushhub.testing.simulation.origin import Origin
 from pushhub.testing.simulation.registers import unexpected
+from pushhub.testing.simulation.scales import LIMITS, grown
 from pushhub.xmpp.accounts import AccountError
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ PACE_SECONDS = 10.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
+# At how many moments nodes are weighed, and how far apart these are: a channel that a sweep has
+# read stays for 60 s.
+WEIGHED, WEIGHED_SECONDS = 3, 40.0
 
 ROUTES = [
     Route(path="/poll/*", step="poll", interval=1),
@@ -66,6 +70,8 @@ API_KEY = "phk_" + "A" * 43
 TOKEN_KEY = "k" * 32
 # Who can log in over XMPP.
 ACCOUNTS = ("ada", "bob", "cyd")
+# Two more, of one actor alone.
+COUPLE = ("dan", "eve")
 PASSWORD = "Neither, fair saint"
 EVERYTHING: dict[str, list[str]] = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
 
@@ -100,6 +106,8 @@ class World:
         self.stepped = 0.0
         """When the wall clock last stepped."""
         self.requests = 0
+        self.acts: Counter[str] = Counter()
+        """How often each kind of actor did each of its acts."""
         self.over = False
         self.resting = asyncio.Event()
         self.working = asyncio.Event()
@@ -160,7 +168,7 @@ class World:
         """Make the accounts, in a log that does not have them."""
         assert node.app.sessions is not None
         accounts = node.app.sessions.server.accounts
-        for name in ACCOUNTS:
+        for name in (*ACCOUNTS, *COUPLE):
             try:
                 await accounts.add(name, "example.com", PASSWORD, grant_from_claim(EVERYTHING))
             except AccountError:
@@ -240,10 +248,6 @@ class World:
         self.clock_offset += seconds
         self.stepped = self.now()
 
-    async def loop_sleep(self, seconds: float) -> None:
-        """Sleep; a process may not, an actor may."""
-        await asyncio.sleep(seconds)
-
     def token(self, seconds: float) -> str:
         """A token that reads private channels for so long."""
         claims = {
@@ -268,20 +272,34 @@ class World:
         await asyncio.sleep(seconds)
         self.working.set()
 
-    def weigh(self) -> dict[str, dict[str, int]]:
-        """What every node has."""
-        return {node.name: node.weigh() for node in self.nodes if node.is_up}
+    async def weigh(self) -> dict[str, dict[str, int]]:
+        """What every node has, at the least of some moments: a sign of life may be under way."""
+        least: dict[str, dict[str, int]] = {}
+        for number in range(WEIGHED):
+            await asyncio.sleep(WEIGHED_SECONDS if number else 0)
+            for node in self.nodes:
+                if node.is_up:
+                    before, now = least.get(node.name), node.weigh()
+                    kept = now if before is None else {k: now[k] for k in before if k in now}
+                    least[node.name] = {k: min(n, (before or now)[k]) for k, n in kept.items()}
+        return least
 
-    def check_rest(self, at_rest: dict[str, dict[str, int]]) -> None:
-        """When all have left, nothing is left of them."""
-        for name, now in self.weigh().items():
-            more = {
-                what: f"{at_rest[name][what]} -> {count}"
-                for what, count in now.items()
-                if count > at_rest[name][what]
-            }
-            if more:
+    def check_rest(self, before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]) -> None:
+        """When all have left, nothing is left of them but caches, each within its limit."""
+        for name, weights in now.items():
+            if more := grown(before[name], weights, LIMITS):
                 self.oracle.find("leak", name, str(more))
+        for node in self.nodes:
+            for text in node.miscounted() if node.is_up else ():
+                self.oracle.find("miscount", node.name, text)
+
+    def check_visits(
+        self, before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]
+    ) -> None:
+        """When the same was asked for again, nothing has grown, caches included."""
+        for name, weights in now.items():
+            if more := grown(before[name], weights, {}):
+                self.oracle.find("leak", name, f"by the same requests again: {more}")
 
     def check_registers(self) -> None:
         """When all have left, pushhub's own channels have what is durable, and no more."""
@@ -290,7 +308,7 @@ class World:
             for node in self.nodes
             if node.is_up and node.app.sessions is not None
         ]
-        accounts = [f"{name}@example.com" for name in ACCOUNTS]
+        accounts = [f"{name}@example.com" for name in (*ACCOUNTS, *COUPLE)]
         if left := sorted(unexpected(self.log.registers, accounts, nodes)):
             self.oracle.find("register", "log", f"{len(left)} are left behind: {left[:5]}")
 
@@ -355,3 +373,12 @@ def capture_log(world: World) -> None:
         raise structlog.DropEvent
 
     structlog.configure(processors=[keep], cache_logger_on_first_use=False)
+
+
+def mute_log() -> None:
+    """Have the log go nowhere."""
+
+    def drop(_: object, level: str, event: Any) -> Any:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop], cache_logger_on_first_use=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ class IdempotentPublisher(Publisher):
         while self.world.now() - begun < KEY_SECONDS and not self.world.over:
             receipt = await self.publish(channel, id, headers, begun)
             if receipt is None:
-                await self.world.loop_sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             if first is not None and receipt["cursor"] != first["cursor"]:
                 epochs = {receipt["epoch"], first["epoch"]}
@@ -105,7 +106,7 @@ class IdempotentPublisher(Publisher):
                 return
             first = receipt
             left = begun + KEY_SECONDS - self.world.now()
-            await self.world.loop_sleep(pauses.draw(self.random, max(left, RETRY_SECONDS)))
+            await asyncio.sleep(pauses.draw(self.random, max(left, RETRY_SECONDS)))
 
 
 class CarefulPublisher(Publisher):

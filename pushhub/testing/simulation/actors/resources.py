@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor, excuse
@@ -55,7 +56,7 @@ class Waiter(Actor):
         elif response.status != 304:
             if not troubled:
                 world.oracle.find("refused", self.name, f"{self.path}: {response}")
-            await world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return
         if troubled:
             return
@@ -95,7 +96,7 @@ class Changer(Actor):
                 )
                 if response is not None and response.status == 200:
                     break
-                await world.loop_sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
             if world.origin.resources[path].version == version:
                 world.origin.resources[path].notified = world.now()
                 world.origin.resources[path].told = version
