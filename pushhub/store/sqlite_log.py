@@ -26,6 +26,8 @@ from pushhub.store.base import (
     KeyReused,
     Mismatch,
     Outcome,
+    Retention,
+    is_spent,
 )
 from pushhub.store.identity import fingerprint
 from pushhub.store.lineage import Mark
@@ -155,6 +157,9 @@ class SqliteLog:
         channel = self._channel(append.channel)
         if channel and append.key and (earlier := self._earlier(channel, append, now)):
             return earlier, None
+        if channel and is_spent(append.channel, channel.retention, channel.used or now, now):
+            channel.oldest = channel.top + 1
+            self._changed[append.channel] = channel
         if append.expect is not None:
             last = channel.last if channel else None
             if not append.expect.holds(last):
@@ -230,13 +235,17 @@ class SqliteLog:
         end = begin + SWEEP_CHANNELS
         rows = self._connection.execute(
             """
-            SELECT id, name, oldest, top, keep_seconds FROM channels
-            WHERE id >= ? AND id < ? AND oldest < top AND keep_seconds IS NOT NULL ORDER BY id
+            SELECT id, name, oldest, top, keep_seconds, used FROM channels
+            WHERE id >= ? AND id < ? AND keep_seconds IS NOT NULL
+                AND (oldest < top OR (oldest = top AND name GLOB ?)) ORDER BY id
             """,
-            (begin, end),
+            (begin, end, PRIVATE_MARK + "*"),
         ).fetchall()
-        for id, name, oldest, top, age in rows:
-            fresh = oldest_fresh(self._connection, id, oldest, top, age, now)
+        for id, name, oldest, top, age, used in rows:
+            if is_spent(name, Retention(age=age), used or now, now):
+                fresh = top + 1
+            else:
+                fresh = oldest_fresh(self._connection, id, oldest, top, age, now)
             cut = min(fresh, oldest + budget)
             if cut > oldest and (channel := self._channel(name)):
                 channel.oldest = cut
