@@ -90,6 +90,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._contexts: dict[Hub, contextvars.Context] = {}
         super().__init__(selector)
         self.set_task_factory(_own_task)
+        self.killed: list[asyncio.Task[Any]] = []
+        """The tasks of killed processes: if one were collected, its `finally` would run."""
 
     def time(self) -> float:
         return self._now
@@ -213,6 +215,9 @@ def _own_task(
 def kill(process: Process) -> None:
     """End a process in the middle of whatever it does."""
     process.dead = True
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    loop.killed += process.tasks
     for task in process.tasks:
         # It never ends, and nothing is wrong with that.
         task._log_destroy_pending = False  # type: ignore[attr-defined]

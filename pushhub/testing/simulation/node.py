@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 PORT = 8080
+# The name by which clients know all nodes, as behind a load balancer: resources are shared by it.
+PUBLIC_HOST = "push.example.com"
 
 
 class Node:

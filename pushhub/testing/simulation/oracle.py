@@ -113,6 +113,8 @@ class Oracle:
                 break
             if record.epoch == epoch and record.at < asked and record.offset > offset:
                 # On several nodes a plain read is as new as the node's feed (docs/guarantees.md).
+                if self._world.has_lost(node, channel, offset + 1):
+                    return
                 if self._world.is_certain or record.at < asked - DELIVERY_SECONDS:
                     text = f"{channel}: up to date at {offset}, before it came {record}"
                     self.find("stale", actor, text)

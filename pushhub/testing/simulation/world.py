@@ -21,6 +21,7 @@ from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
+from pushhub.store.base import IDEMPOTENCY_SECONDS
 from pushhub.testing.simulation.asgi import AsgiClient
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View
@@ -96,6 +97,8 @@ class World:
         self.routes = list(ROUTES)
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
+        self.steps: list[float] = []
+        """When the clock was set to another time."""
         self.requests = 0
         self.over = False
         self.resting = asyncio.Event()
@@ -166,6 +169,11 @@ class World:
     def view(self, node: Node) -> View | None:
         """A node's way to the shared log, if there is one."""
         return node.store if isinstance(node.store, View) else None
+
+    def has_lost(self, node: str, channel: str, offset: int) -> bool:
+        """Whether the feed of a node has lost that event alone, so that the node cannot know."""
+        views = (self.view(found) for found in self.nodes if found.name == node)
+        return any(view is not None and (channel, offset) in view.dropped for view in views)
 
     @property
     def shared(self) -> SharedLog | None:
@@ -285,20 +293,37 @@ class World:
                     break
 
     def check_pace(self) -> None:
-        """At most a fetch an interval and node, one for each that arrives, and one for each
-        notification; each may meet a dead connection, and is sent again.
+        """At most a fetch an interval for all nodes together, one for each request that arrives
+        and one for each notification; each may meet a dead connection, and is sent again. A node
+        whose feed comes back fetches everything again, and once more where its waits meet a gap.
         """
-        most = len(self.nodes) * (PACE_SECONDS / ROUTES[0].interval + 2)
+        turns = PACE_SECONDS / ROUTES[0].interval + 2
+        restored = [] if self._shared is None else sorted(self._shared.restorations)
         for path, resource in self.origin.resources.items():
             fetches = sorted(resource.fetches)
             causes = sorted([*(begin for begin, _ in resource.waits), *resource.notices])
             for index, at in enumerate(fetches):
                 count = bisect_right(fetches, at + PACE_SECONDS) - index
-                caused = bisect_right(causes, at + PACE_SECONDS) - bisect_left(causes, at - 1)
-                if count > most + 2 * caused:
-                    text = f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, {caused} causes"
+                caused, again = (
+                    bisect_right(moments, at + PACE_SECONDS) - bisect_left(moments, at - 1)
+                    for moments in (causes, restored)
+                )
+                each = len(self.nodes) if self._paced_alone(at) else 1
+                if count > each * turns + 2 * (caused + again):
+                    text = (
+                        f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, {caused} causes, "
+                        f"{again} restored feeds"
+                    )
                     self.oracle.find("pace", path, text)
                     break
+
+    def _paced_alone(self, at: float) -> bool:
+        """Whether nodes could not share turns: no log, or a clock that shows a time again, whose
+        turns are taken for as long as the log remembers them.
+        """
+        if self.troubled_any(at - TRACE_SECONDS, at + PACE_SECONDS):
+            return True
+        return any(at - IDEMPOTENCY_SECONDS <= step <= at + PACE_SECONDS for step in self.steps)
 
     def check_work(self) -> None:
         """Raise an alarm if callbacks run that nobody asked for."""

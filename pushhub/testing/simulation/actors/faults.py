@@ -114,9 +114,6 @@ class OriginTrouble(Fault):
             origin.start()
         origin.latency, origin.status = 0.02, 200
         self.tell("the origin is whole again")
-        if kind == "silent":
-            # What it was asked meanwhile is never answered, and is given up after a while.
-            await self.world.loop_sleep(self.world.settings().origin_seconds)
         self.world.heal(*troubles)
 
 
@@ -145,6 +142,7 @@ class ClockStep(Fault):
         step = self.random.choice((-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0))
         self.tell(f"the clock steps by {step} s")
         self.world.clock_offset += step
+        self.world.steps.append(self.world.now())
 
 
 FAULTS: dict[str, type[Actor]] = {
