@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from pushhub.protocol.cursor import Cursor
     from pushhub.store.base import Outcome, StoreError
 
-# How long a change stays in the log, in seconds. No node may delete what others wait for, and a node
-# may be killed: so age does it. Longer than any fetch by default (`origin_seconds`), during which
-# another node's change has to be seen.
+# How long a change stays in the log, in seconds. A node must not delete what others wait for, and
+# it may be killed: so age does it. Ten times the longest fetch by default (`origin_seconds`), in
+# which the change of another node has to be seen.
 AGE_SECONDS = 600.0
 RETENTION = Retention(events=1, age=AGE_SECONDS)
 

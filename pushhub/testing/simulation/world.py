@@ -95,6 +95,7 @@ class World:
         self.oracle = Oracle(self)
         self.messages = Messages(self)
         self.routes = list(ROUTES)
+        self._settings: tuple[list[Route], Settings] | None = None
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
         self.steps: list[float] = []
@@ -120,8 +121,10 @@ class World:
     # Its parts
 
     def settings(self) -> Settings:
-        """What every node is started with."""
-        return Settings(
+        """What every node is started with; made once for each set of routes."""
+        if self._settings is not None and self._settings[0] is self.routes:
+            return self._settings[1]
+        settings = Settings(
             public=True,
             namespaces=NAMESPACES,
             api_keys=[ApiKey(name="back end", sha256=secret_hash(API_KEY), **EVERYTHING)],
@@ -134,6 +137,8 @@ class World:
             drain_delay=0.5,
             drain_seconds=2,
         )
+        self._settings = (self.routes, settings)
+        return settings
 
     async def start(self) -> None:
         """Start every node."""
