@@ -17,12 +17,13 @@ from pushhub.hub.hub import Hub
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import Entry, Wheel
+from pushhub.origin import resource_channel
 from pushhub.origin.resource import Resource
 from pushhub.origin.resource_channel import ResourceChannel
 from pushhub.origin.sharing import Sharing
 from pushhub.protocol.cursor import Cursor, Since
 from pushhub.protocol.page import Page
-from pushhub.store.base import Expect
+from pushhub.store.base import REGISTER, Expect
 from pushhub.store.span import Span
 
 if TYPE_CHECKING:
@@ -82,12 +83,15 @@ def endless_linger(patch: pytest.MonkeyPatch) -> None:
 
 
 def register_left(patch: pytest.MonkeyPatch) -> None:
-    """A forgotten resource's register stays in the store."""
+    """A resource's register has no age, and stays in the store when its last node forgets it."""
+    patch.setattr(resource_channel, "RETENTION", REGISTER)
+    patch.setattr(Sharing, "forget", lambda self, resource: _forget(self, resource))
 
-    async def nothing(self: Sharing, channel: str) -> None:
-        return None
 
-    patch.setattr(Sharing, "_delete", nothing)
+def _forget(sharing: Sharing, resource: Resource) -> None:
+    sharing.hub.wheel.clear(resource)
+    sharing._resources.pop(resource.channel, None)
+    sharing.size -= resource.size
 
 
 def skipped_event(patch: pytest.MonkeyPatch) -> None:
