@@ -26,13 +26,11 @@ from pushhub.store.base import (
     KeyReused,
     Mismatch,
     Outcome,
-    Retention,
-    is_spent,
 )
 from pushhub.store.identity import fingerprint
 from pushhub.store.lineage import Mark
 from pushhub.store.span import raised
-from pushhub.store.sqlite_channel import Row, StoredChannel, oldest_fresh, row
+from pushhub.store.sqlite_channel import Row, StoredChannel, oldest_fresh, oldest_kept, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -157,7 +155,7 @@ class SqliteLog:
         channel = self._channel(append.channel)
         if channel and append.key and (earlier := self._earlier(channel, append, now)):
             return earlier, None
-        if channel and is_spent(append.channel, channel.retention, channel.used or now, now):
+        if channel and channel.is_spent(append.channel, now):
             channel.oldest = channel.top + 1
             self._changed[append.channel] = channel
         if append.expect is not None:
@@ -242,10 +240,7 @@ class SqliteLog:
             (begin, end, PRIVATE_MARK + "*"),
         ).fetchall()
         for id, name, oldest, top, age, used in rows:
-            if is_spent(name, Retention(age=age), used or now, now):
-                fresh = top + 1
-            else:
-                fresh = oldest_fresh(self._connection, id, oldest, top, age, now)
+            fresh = oldest_kept(self._connection, name, now, id, oldest, top, age, used)
             cut = min(fresh, oldest + budget)
             if cut > oldest and (channel := self._channel(name)):
                 channel.oldest = cut

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.protocol.event import Event
 from pushhub.protocol.page import Gap, Page, Read
-from pushhub.store.base import ChannelInfo, Retention, is_spent
+from pushhub.store.base import ChannelInfo
 from pushhub.store.span import Span, absent
-from pushhub.store.sqlite_channel import oldest_fresh
+from pushhub.store.sqlite_channel import oldest_fresh, oldest_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,11 +88,9 @@ class SqliteReader:
             "SELECT id, oldest, top, keep_seconds, used FROM channels WHERE name = ?", (channel,)
         ).fetchone()
         if row:
-            *row, used = row
             now = int(self._clock() * 1000)
-            if is_spent(channel, Retention(age=row[3]), used or now, now):
-                return row[0], Span(self._epoch, row[2] + 1, row[2])
-            return row[0], self._span(*row)
+            oldest = oldest_kept(self._connection, channel, now, *row)
+            return row[0], Span(self._epoch, oldest, row[2])
         (floor,) = self._connection.execute("SELECT floor FROM log").fetchone()
         return 0, absent(self._epoch, floor)
 
