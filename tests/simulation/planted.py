@@ -159,7 +159,7 @@ _end = Hub.end
 PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
     "second change": (second_change, frozenset({"missed", "busy", "refused", "silent"}), 2),
     "leaked hold": (leaked_hold, frozenset({"leak"}), 0),
-    "missed wake": (missed_wake, frozenset({"missed"}), 10),
+    "missed wake": (missed_wake, frozenset({"missed"}), 21),
     "channel for ever": (channel_for_ever, frozenset({"leak"}), 0),
     "endless linger": (endless_linger, frozenset({"fetch", "leak"}), 0),
     "register left": (register_left, frozenset({"register", "leak"}), 2),
