@@ -19,6 +19,7 @@ from pushhub.hub.hub import Hub
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import OFF, Entry, Wheel
+from pushhub.origin import resource_channel
 from pushhub.origin.client import LOOK_SECONDS, Client, Pool
 from pushhub.origin.pace import Pace
 from pushhub.origin.resource import Resource
@@ -29,7 +30,7 @@ from pushhub.protocol.page import Page
 from pushhub.protocol.poll import AT_ONCE
 from pushhub.server.recall import Generations
 from pushhub.store import memory
-from pushhub.store.base import Expect
+from pushhub.store.base import REGISTER, Expect
 from pushhub.store.span import Span
 from pushhub.xmpp.moved import Moved, moved_name
 
@@ -93,12 +94,15 @@ def endless_linger(patch: pytest.MonkeyPatch) -> None:
 
 
 def register_left(patch: pytest.MonkeyPatch) -> None:
-    """A forgotten resource's register stays in the store."""
+    """A resource's register has no age, and stays in the store when its last node forgets it."""
+    patch.setattr(resource_channel, "RETENTION", REGISTER)
+    patch.setattr(Sharing, "forget", lambda self, resource: _forget(self, resource))
 
-    async def nothing(self: Sharing, channel: str) -> None:
-        return None
 
-    patch.setattr(Sharing, "_delete", nothing)
+def _forget(sharing: Sharing, resource: Resource) -> None:
+    sharing.hub.wheel.clear(resource)
+    sharing._resources.pop(resource.channel, None)
+    sharing.size -= resource.size
 
 
 def skipped_event(patch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 
 PORT = 8080
+# The name by which clients know all nodes, as behind a load balancer: resources are shared by it.
+PUBLIC_HOST = "push.example.com"
 
 
 class Node:
@@ -131,7 +133,7 @@ class Node:
         kill(self.process)
         self._lose_exchanges()
         for end in list(self._listener.open):
-            end.abort()
+            end.vanish()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         loop.forget(self.app.service.hub)

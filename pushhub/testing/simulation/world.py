@@ -22,6 +22,7 @@ from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
+from pushhub.store.base import IDEMPOTENCY_SECONDS
 from pushhub.testing.simulation.asgi import AsgiClient
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View
@@ -101,10 +102,11 @@ class World:
         self.oracle = Oracle(self)
         self.messages = Messages(self)
         self.routes = list(ROUTES)
+        self._settings: tuple[list[Route], Settings] | None = None
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
-        self.stepped = 0.0
-        """When the wall clock last stepped."""
+        self.steps: list[float] = []
+        """When the clock was set to another time."""
         self.requests = 0
         self.acts: Counter[str] = Counter()
         """How often each kind of actor did each of its acts."""
@@ -128,8 +130,10 @@ class World:
     # Its parts
 
     def settings(self) -> Settings:
-        """What every node is started with."""
-        return Settings(
+        """What every node is started with; made once for each set of routes."""
+        if self._settings is not None and self._settings[0] is self.routes:
+            return self._settings[1]
+        settings = Settings(
             public=True,
             namespaces=NAMESPACES,
             api_keys=[ApiKey(name="back end", sha256=secret_hash(API_KEY), **EVERYTHING)],
@@ -142,6 +146,8 @@ class World:
             drain_delay=0.5,
             drain_seconds=2,
         )
+        self._settings = (self.routes, settings)
+        return settings
 
     async def start(self) -> None:
         """Start every node."""
@@ -177,6 +183,11 @@ class World:
     def view(self, node: Node) -> View | None:
         """A node's way to the shared log, if there is one."""
         return node.store if isinstance(node.store, View) else None
+
+    def has_lost(self, node: str, channel: str, offset: int) -> bool:
+        """Whether the feed of a node has lost that event alone, so that the node cannot know."""
+        views = (self.view(found) for found in self.nodes if found.name == node)
+        return any(view is not None and (channel, offset) in view.dropped for view in views)
 
     @property
     def shared(self) -> SharedLog | None:
@@ -230,7 +241,11 @@ class World:
     def dropped(self, node: str) -> float:
         """When a node's feed last lost a message alone."""
         return next(
-            (n.store.dropped for n in self.nodes if n.name == node and isinstance(n.store, View)),
+            (
+                n.store.dropped_at
+                for n in self.nodes
+                if n.name == node and isinstance(n.store, View)
+            ),
             0.0,
         )
 
@@ -246,7 +261,7 @@ class World:
     def step_clock(self, seconds: float) -> None:
         """Set every node's wall clock forward, or back."""
         self.clock_offset += seconds
-        self.stepped = self.now()
+        self.steps.append(self.now())
 
     def token(self, seconds: float) -> str:
         """A token that reads private channels for so long."""
@@ -326,18 +341,27 @@ class World:
                     break
 
     def check_pace(self) -> None:
-        """At most a fetch an interval and node, one for each that arrives, and one for each
-        notification; each may meet a dead connection, and is sent again.
+        """At most a fetch an interval for all nodes together, one for each request that arrives
+        and one for each notification; each may meet a dead connection, and is sent again. A node
+        whose feed comes back fetches everything again, and once more where its waits meet a gap.
         """
-        most = len(self.nodes) * (PACE_SECONDS / ROUTES[0].interval + 2)
+        turns = PACE_SECONDS / ROUTES[0].interval + 2
+        restored = [] if self._shared is None else sorted(self._shared.restorations)
         for path, resource in self.origin.resources.items():
             fetches = sorted(resource.fetches)
             causes = sorted([*(begin for begin, _ in resource.waits), *resource.notices])
             for index, at in enumerate(fetches):
                 count = bisect_right(fetches, at + PACE_SECONDS) - index
-                caused = bisect_right(causes, at + PACE_SECONDS) - bisect_left(causes, at - 1)
-                if count > most + 2 * caused:
-                    text = f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, {caused} causes"
+                caused, again = (
+                    bisect_right(moments, at + PACE_SECONDS) - bisect_left(moments, at - 1)
+                    for moments in (causes, restored)
+                )
+                each = len(self.nodes) if self._paced_alone(at) else 1
+                if count > each * turns + 2 * (caused + again):
+                    text = (
+                        f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, {caused} causes, "
+                        f"{again} restored feeds"
+                    )
                     self.oracle.find("pace", path, text)
                     break
 
@@ -347,6 +371,14 @@ class World:
             entries = node.app.service.hub.wheel.entries() if node.is_up else []
             if more := [entry for entry, count in Counter(entries).items() if count > 1]:
                 self.oracle.find("timer", node.name, f"{more[0]} has more than one deadline")
+
+    def _paced_alone(self, at: float) -> bool:
+        """Whether nodes could not share turns: no log, or a clock that shows a time again, whose
+        turns are taken for as long as the log remembers them.
+        """
+        if self.troubled_any(at - TRACE_SECONDS, at + PACE_SECONDS):
+            return True
+        return any(at - IDEMPOTENCY_SECONDS <= step <= at + PACE_SECONDS for step in self.steps)
 
     def check_work(self) -> None:
         """Raise an alarm if callbacks run that nobody asked for."""

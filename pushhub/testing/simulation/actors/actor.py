@@ -138,7 +138,7 @@ class Actor:
         shown = {name: text for name, text in headers.items() if name != "authorization"}
         told = response if self.is_told else response.status
         self.tell(f"{self._node} {method} {target} {shown} -> {told}")
-        if response.status >= 500 and not self.world.troubled(self._node, asked, self.world.now()):
+        if response.status >= 500 and not self.may_be_refused(target, asked):
             text = f"{method} {target}: {response}"
             self.world.oracle.find("refused", self.name, text)
         return response
@@ -152,6 +152,10 @@ class Actor:
         return await self.ask(
             method, target, {"content-type": "application/json", **headers}, orjson.dumps(body)
         )
+
+    def may_be_refused(self, target: str, asked: float) -> bool:
+        """Whether a request that was sent at `asked` may get a 5xx now."""
+        return self.world.troubled(self._node, asked, self.world.now())
 
     def leave(self) -> None:
         """Close the connection."""

@@ -118,9 +118,6 @@ class OriginTrouble(Fault):
             origin.start()
         origin.latency, origin.status = 0.02, 200
         self.tell("the origin is whole again")
-        if kind == "silent":
-            # What it was asked meanwhile is never answered, and is given up after a while.
-            await asyncio.sleep(self.world.settings().origin_seconds)
         self.world.heal(*troubles)
 
 
