@@ -264,16 +264,13 @@ def kill(process: Process) -> None:
         _KILLED.append(task)
 
 
-# Tasks of killed processes. The collector would end them at any time with GeneratorExit, and what
-# they do then would be part of a run, perhaps of the next one.
-_KILLED: list[asyncio.Task[Any]] = []
-
-
-def bury() -> None:
-    """End what was killed: a run is over, its loop is not closed yet, and the log is muted."""
+def bury(loop: SimulatedLoop) -> None:
+    """End the tasks of killed processes: a run is over, its loop is not closed yet, and the log is
+    muted. Else the collector would end them in a later run.
+    """
     with warnings.catch_warnings(action="ignore"):
-        while _KILLED:
-            coroutine: Any = _KILLED.pop().get_coro()
+        while loop.killed:
+            coroutine: Any = loop.killed.pop().get_coro()
             with suppress(Exception):
                 coroutine.close()
         gc.collect()

@@ -73,7 +73,7 @@ def simulate(
             world.oracle.find("busy", "world", str(error))
     finally:
         mute_log()
-        bury()
+        bury(loop)
         asyncio.set_event_loop(None)
         loop.close()
     oracle = world.oracle
