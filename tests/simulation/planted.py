@@ -293,7 +293,7 @@ PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
     "early end": (early_end, frozenset({"early"}), 188),
     "late end": (late_end, frozenset({"late"}), 188),
     "swallowed gap": (swallowed_gap, frozenset({"silent-epoch", "hole", "content", "lost"}), 193),
-    "false gap": (false_gap, frozenset({"false-gap"}), 317),
+    "false gap": (false_gap, frozenset({"false-gap"}), 281),
     "silent drain": (silent_drain, frozenset({"silent", "busy", "late"}), 208),
     "retry without a pause": (retry_without_pause, frozenset({"pace", "busy"}), 23),
     "timer set twice": (timer_set_twice, frozenset({"timer"}), 300),
