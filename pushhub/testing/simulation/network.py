@@ -189,6 +189,13 @@ class End(asyncio.Transport):
                 self.peer._arrive(_RESET, 0)
             self._loop.call_soon(self._lose, None, context=self._context)
 
+    def perish(self) -> None:
+        """Its process was killed: the kernel resets the connection, and no protocol is told."""
+        if not self._lost:
+            if not self.dead:
+                self.peer._arrive(_RESET, 0)
+            self._vanish()
+
     @property
     def lost(self) -> bool:
         """Whether it is over, and nothing is sent any more."""
@@ -246,13 +253,16 @@ class End(asyncio.Transport):
 
     def _lose(self, error: Exception | None) -> None:
         if not self._lost:
-            self._lost = self._closing = True
-            self._coming.clear()
-            self._coming_bytes = 0
-            self.peer._drained()
-            if self.listener is not None:
-                self.listener.open.pop(self, None)
+            self._vanish()
             self._protocol.connection_lost(error)
+
+    def _vanish(self) -> None:
+        self._lost = self._closing = True
+        self._coming.clear()
+        self._coming_bytes = 0
+        self.peer._drained()
+        if self.listener is not None:
+            self.listener.open.pop(self, None)
 
     def __repr__(self) -> str:
         return f"<End {self.extra.get('sockname')} to {self.extra.get('peername')}>"

@@ -128,7 +128,7 @@ class Node:
         kill(self.process)
         self._lose_exchanges()
         for end in list(self._listener.open):
-            end.abort()
+            end.perish()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         loop.forget(self.app.service.hub)
