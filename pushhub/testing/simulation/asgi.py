@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pushhub.testing.simulation.http import Response
-from pushhub.testing.simulation.network import LATENCY_SECONDS
+from pushhub.testing.simulation.network import LATENCY_SECONDS, PUBLIC_HOST
 from pushhub.testing.simulation.node import PORT
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class AsgiClient:
         if node is None or not node.accepts:
             raise ConnectionRefusedError(f"{self._host} refuses connections")
         path, _, query = target.partition("?")
-        found = {"host": f"{self._host}:{PORT}", **(headers or {})}
+        found = {"host": PUBLIC_HOST, **(headers or {})}
         if body or method in ("POST", "PUT"):
             found["content-length"] = str(len(body))
         scope = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import orjson
 
+from pushhub.testing.simulation.network import PUBLIC_HOST
 from pushhub.testing.simulation.node import PORT
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Client(asyncio.Protocol):
                 lambda: self, self._host, PORT, address=self._address
             )
         self._fresh()
-        lines = [f"{method} {target} HTTP/1.1", f"host: {self._host}:{PORT}"]
+        lines = [f"{method} {target} HTTP/1.1", f"host: {PUBLIC_HOST}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if body or method in ("POST", "PUT"):
             lines.append(f"content-length: {len(body)}")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BUFFER_BYTES = 128 * 1024
 # A network in a data centre, and a slow phone.
 LATENCY_SECONDS = 0.001
+# The host that clients ask for: of all nodes the same, as behind a balancer. Nodes share what they
+# know of an origin's resource only if its URL is the same.
+PUBLIC_HOST = "push.example.com"
 
 
 class Listener:
