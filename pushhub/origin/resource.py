@@ -219,6 +219,16 @@ class Resource:
         elif self.waiting:
             self._look(turn)
 
+    def abandoned(self) -> bool:
+        """Its channel was deleted: whether its clients are to ask again, since it cannot be shared
+        any more. Else they wait on, and one look shows whether another node found that out.
+        """
+        if self.alone_until > self._sharing.hub.now():
+            return True
+        if self.log.position is not None:
+            self.notified()
+        return False
+
     def expire(self) -> None:
         """The pause has ended, or nobody has waited for long."""
         now = self._sharing.hub.now()

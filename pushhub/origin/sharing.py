@@ -244,7 +244,7 @@ class Sharing:
         if self._resources.pop(resource.channel, None) is not None:
             self.size -= resource.size
         if resource.log.published:
-            # Its channel was for those who waited; on another node they are told to ask again.
+            # Its channel was for those who waited; on another node they wait on.
             self.origin.keep(self._delete(resource.channel))
 
     def dismiss(self, resource: Resource) -> None:

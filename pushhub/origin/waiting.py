@@ -65,11 +65,13 @@ class Waiting:
     def nothing(self, at: Positions, hint: Hint) -> Answer:
         return self.resource.nothing(self.condition, self.wait, hint)
 
-    def refuse(self, problem: Problem) -> Answer:
-        if problem.slug == "deleted":
-            # The channel, not the resource: whoever published there thought that nobody waits.
+    def refuse(self, problem: Problem) -> Answer | None:
+        if problem.slug != "deleted":
+            return problem.answer()
+        # The channel, not the resource: another node has forgotten it, for its own clients left.
+        if self.resource.abandoned():
             return self.resource.nothing(self.condition, self.wait, AT_ONCE)
-        return problem.answer()
+        return None
 
 
 def _moved(read: Read) -> bool:
