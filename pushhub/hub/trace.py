@@ -196,7 +196,9 @@ class Tracer:
         plain = type(hub).hold
         names = [want.channel for want in poll.wants]
         traces = tuple({id: None for name in names for id in self._channels.get(name, ())})
-        wanted = (traces or self._clients) and not names[0].startswith(PRIVATE_MARK)
+        # While the origin is asked again, the hold of a GRIP response has no channels.
+        is_public = bool(names) and not names[0].startswith(PRIVATE_MARK)
+        wanted = (traces or self._clients) and is_public
         if not wanted or make is not Parked or len(self._lives) >= MAX_LIVES:
             # Holds that are made otherwise are pushhub's own, and answer no client.
             return plain(hub, poll, make)

@@ -25,6 +25,7 @@ from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pushhub.hub.wheel import OFF
 from pushhub.origin.fetching import shared
 from pushhub.origin.key import counts
 from pushhub.origin.way import without_hops, without_way
@@ -117,10 +118,12 @@ class Question:
 class Shares:
     """The questions under way, and those of the last seconds that were answered with a hold."""
 
-    __slots__ = ("_asked", "_held", "_hub", "_plain")
+    __slots__ = ("_asked", "_held", "_hub", "_plain", "tick")
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        # The wheel's: one deadline, of the oldest response that is kept.
+        self.tick = OFF
         self._asked: dict[Hashable, Question] = {}
         self._held: OrderedDict[Hashable, Question] = OrderedDict()
         self._plain: OrderedDict[int, None] = OrderedDict()
@@ -188,6 +191,19 @@ class Shares:
         for oldest in list(islice(self._held.values(), SWEEP)):
             if len(self._held) > MAX_HELD or oldest.began + SHARED_SECONDS < self._hub.now():
                 del self._held[oldest.key]
+        self._expect()
+
+    def expire(self) -> None:
+        """Remove held responses that are too old to be shared."""
+        before = self._hub.now() - SHARED_SECONDS
+        while self._held and (oldest := next(iter(self._held.values()))).began <= before:
+            del self._held[oldest.key]
+        self._expect()
+
+    def _expect(self) -> None:
+        oldest = next(iter(self._held.values()), None)
+        if oldest is not None and not self.tick:
+            self._hub.wheel.set(self, oldest.began + SHARED_SECONDS)
 
     def _is_at_end(self, poll: GripResponse) -> bool:
         """Whether nothing was published on its channels since it stands there."""

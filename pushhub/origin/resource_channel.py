@@ -6,24 +6,30 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.representation import Representation
-from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mismatch, append
+from pushhub.store.base import NO_VALUE, Append, Appended, Expect, Mismatch, Retention, append
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.protocol.cursor import Cursor
     from pushhub.store.base import Outcome, StoreError
 
+# How long a change stays in the log, in seconds. A node must not delete what others wait for, and
+# it may be killed: so age does it. Ten times the longest fetch by default (`origin_seconds`), in
+# which the change of another node has to be seen.
+AGE_SECONDS = 600.0
+RETENTION = Retention(events=1, age=AGE_SECONDS)
+
 
 class ResourceChannel:
     """What this node has received on a resource's channel.
 
     `position` is the end of the log up to which events were received; None while the node does not
-    listen there. The last event may be of an older epoch than `position`, or deleted: a channel
-    that was forgotten keeps its offset and has no event. So a publish is conditional on the
-    event, and never on the position.
+    listen there. The last event may be of an older epoch than `position`, deleted or aged: a
+    channel without events keeps its offset. So a publish is conditional on the event, and never on
+    the position.
     """
 
-    __slots__ = ("_hub", "_last", "name", "position", "published")
+    __slots__ = ("_appended", "_hub", "_last", "name", "position", "published")
 
     def __init__(self, hub: Hub, name: str) -> None:
         self._hub = hub
@@ -31,6 +37,8 @@ class ResourceChannel:
         self.position: Cursor | None = None
         # The last event's own cursor; None where the channel has no event.
         self._last: Cursor | None = None
+        # When it was appended, on the wall clock.
+        self._appended = 0.0
         self.published = False
         """Whether this node has published there, and so deletes the channel at the end."""
 
@@ -41,7 +49,9 @@ class ResourceChannel:
         """
         if self.position is None:
             return None
-        return NO_VALUE if self._last is None else Expect(frozenset({self._last}))
+        if self._last is None or self._hub.clock() - self._appended > AGE_SECONDS:
+            return NO_VALUE
+        return Expect(frozenset({self._last}))
 
     def receive(self) -> Representation | bool:
         """Take in what other nodes have published: the newest representation; True if there is
@@ -58,6 +68,7 @@ class ResourceChannel:
             return True
         self.position = end
         self._last = tail.events[-1].cursor if tail.events else None
+        self._appended = tail.events[-1].time / 1000 if tail.events else 0.0
         # What was there when the node began to listen may be of long ago.
         if before is None or not tail.events:
             return True
@@ -81,13 +92,14 @@ class ResourceChannel:
 
     async def publish(self, representation: Representation, expected: Expect | None) -> Outcome:
         """Tell all who wait, on all nodes, if `expected` still holds."""
-        told = Append(self.name, representation.draft(), REGISTER, expected)
+        told = Append(self.name, representation.draft(), RETENTION, expected)
         (outcome,) = await append(self._hub.store, told)
         if isinstance(outcome, Appended):
             self.position = self._last = outcome.cursor
+            self._appended = self._hub.clock()
             self.published = True
         elif isinstance(outcome, Mismatch):
-            self._last = outcome.last
+            self._last, self._appended = outcome.last, self._hub.clock()
         return outcome
 
     def __repr__(self) -> str:

@@ -243,8 +243,9 @@ class Sharing:
         self.hub.wheel.clear(resource)
         if self._resources.pop(resource.channel, None) is not None:
             self.size -= resource.size
-        if resource.log.published:
-            # Its channel was for those who waited; on another node they wait on.
+        if resource.log.published and self.hub.store.certain:
+            # Its channel was for those who waited. Those of other nodes may wait there still; then
+            # its age empties it.
             self.origin.keep(self._delete(resource.channel))
 
     def dismiss(self, resource: Resource) -> None:

@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pushhub.protocol.channel import PRIVATE_MARK
 from pushhub.protocol.cursor import Cursor
 
 if TYPE_CHECKING:
@@ -69,11 +70,20 @@ class Retention:
     """How much of a channel is kept: at most `events` (1 or more), none older than `age` seconds
     (None: any age).
 
-    The last event survives age, so that a value does not vanish.
+    The last event survives age, so that a value does not vanish. In pushhub's own channels (`$…`)
+    it does not: a register has no age, and what a killed process left in others is gone in time.
     """
 
     events: int = 1000
     age: float | None = 86_400
+
+
+def is_spent(channel: str, retention: Retention, appended: int, now: int) -> bool:
+    """Whether age has emptied one of pushhub's own channels, whose last append was at `appended`.
+    Both times are in milliseconds since 1970.
+    """
+    age = retention.age
+    return age is not None and channel.startswith(PRIVATE_MARK) and appended < now - age * 1000
 
 
 # A `$` channel that is kept so is a register: a value with compare-and-set.

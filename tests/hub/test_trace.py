@@ -13,7 +13,11 @@ from pushhub.hub.stream import Stream
 from pushhub.hub.trace import MAX_LIVES, Note, Target, Traced, Tracer
 from pushhub.protocol.answer import Part
 from pushhub.protocol.event import Draft
+from pushhub.protocol.grip_instruct import Instruct, Mode
+from pushhub.protocol.grip_order import Orders
+from pushhub.protocol.grip_response import GripResponse, held
 from pushhub.protocol.sse import OPENING, FeedStream
+from pushhub.protocol.verbatim import Verbatim
 from pushhub.store.base import Append, Retention
 from tests.hub.scripted import (
     Recorder,
@@ -181,6 +185,17 @@ async def test_who_waits_already_is_followed_from_now_on() -> None:
         assert hold.done
         assert recorder.data == [1]
         assert notes.of() == ["waiting", "publish", "event", "answer", "logged"]
+
+
+async def test_a_hold_without_channels_is_not_traced() -> None:
+    """So waits a held response of GRIP while the origin is asked again."""
+    instruct = Instruct(Verbatim(200, (), b""), Mode.RESPONSE, ())
+    async with opened() as hub:
+        _, notes = traced(hub, client="10.0.0.1")
+        reply = hub.hold(GripResponse(held(instruct), {}, Orders(), 25))
+        assert isinstance(reply, Parked)
+        assert notes.of(CLIENT) == []
+        reply.drop()
 
 
 async def test_a_hold_outlives_its_trace() -> None:

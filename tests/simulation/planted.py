@@ -19,6 +19,8 @@ from pushhub.hub.hub import Hub
 from pushhub.hub.shelf import Shelf
 from pushhub.hub.tail import Tail
 from pushhub.hub.wheel import OFF, Entry, Wheel
+from pushhub.origin import resource_channel
+from pushhub.origin.client import LOOK_SECONDS, Client, Pool
 from pushhub.origin.pace import Pace
 from pushhub.origin.resource import Resource
 from pushhub.origin.resource_channel import ResourceChannel
@@ -26,13 +28,15 @@ from pushhub.origin.sharing import Sharing
 from pushhub.protocol.cursor import Cursor, Since
 from pushhub.protocol.page import Page
 from pushhub.protocol.poll import AT_ONCE
+from pushhub.server.recall import Generations
 from pushhub.store import memory
-from pushhub.store.base import Expect
+from pushhub.store.base import REGISTER, Expect
 from pushhub.store.span import Span
 from pushhub.xmpp.moved import Moved, moved_name
 
 if TYPE_CHECKING:
     from pushhub.origin.fetching import Failed
+    from pushhub.origin.link import Link
     from pushhub.protocol.event import Event
     from pushhub.protocol.problem import Problem
 
@@ -90,12 +94,15 @@ def endless_linger(patch: pytest.MonkeyPatch) -> None:
 
 
 def register_left(patch: pytest.MonkeyPatch) -> None:
-    """A forgotten resource's register stays in the store."""
+    """A resource's register has no age, and stays in the store when its last node forgets it."""
+    patch.setattr(resource_channel, "RETENTION", REGISTER)
+    patch.setattr(Sharing, "forget", lambda self, resource: _forget(self, resource))
 
-    async def nothing(self: Sharing, channel: str) -> None:
-        return None
 
-    patch.setattr(Sharing, "_delete", nothing)
+def _forget(sharing: Sharing, resource: Resource) -> None:
+    sharing.hub.wheel.clear(resource)
+    sharing._resources.pop(resource.channel, None)
+    sharing.size -= resource.size
 
 
 def skipped_event(patch: pytest.MonkeyPatch) -> None:
@@ -226,6 +233,54 @@ def feed_trusted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Doubt, "restored", restored)
 
 
+def endless_timer(patch: pytest.MonkeyPatch) -> None:
+    """The look after connections to the origin goes on when there are none."""
+    look = Client._look
+
+    def again(self: Client) -> None:
+        look(self)
+        if self._timer is None:
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+    patch.setattr(Client, "_look", again)
+
+
+def kept_connection(patch: pytest.MonkeyPatch) -> None:
+    """A pool remembers a connection that the origin has closed, with all that it has read."""
+
+    def over(self: Pool, link: Link) -> None:
+        was = link in self.links
+        _over(self, link)
+        if was:
+            self.links.add(link)
+
+    patch.setattr(Pool, "over", over)
+
+
+_over = Pool.over
+
+
+def useless_cache(patch: pytest.MonkeyPatch) -> None:
+    """What a request means is remembered under a key that never comes again."""
+    put, numbers = Generations.put, count(1)
+
+    def fresh(self: Generations[Any], key: bytes, value: Any) -> None:
+        put(self, key, value)
+        if key in self._young:
+            self._young[b"%b %d" % (key, next(numbers))] = self._young.pop(key)
+
+    patch.setattr(Generations, "put", fresh)
+
+
+def uncounted_tail(patch: pytest.MonkeyPatch) -> None:
+    """The bytes of a tail that is dropped stay in the sum."""
+
+    def drop(self: Shelf, channel: Channel) -> None:
+        channel.tail = None
+
+    patch.setattr(Shelf, "drop_tail", drop)
+
+
 # Name → how it is planted, how it shows, and a seed that found it.
 PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
     "second change": (second_change, frozenset({"missed", "busy", "refused", "silent"}), 278),
@@ -247,4 +302,8 @@ PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
     "receipt ignored": (receipt_ignored, frozenset({"stale", "own-write"}), 277),
     "log not read": (log_not_read, frozenset({"missed"}), 28),
     "feed trusted": (feed_trusted, frozenset({"slow"}), 42),
+    "endless timer": (endless_timer, frozenset({"leak"}), 2),
+    "kept connection": (kept_connection, frozenset({"leak"}), 18),
+    "useless cache": (useless_cache, frozenset({"leak"}), 0),
+    "uncounted tail": (uncounted_tail, frozenset({"miscount"}), 0),
 }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pushhub.testing.simulation.http import Response
-from pushhub.testing.simulation.network import LATENCY_SECONDS, PUBLIC_HOST
-from pushhub.testing.simulation.node import PORT
+from pushhub.testing.simulation.network import LATENCY_SECONDS
+from pushhub.testing.simulation.node import PORT, PUBLIC_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

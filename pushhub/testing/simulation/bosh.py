@@ -293,7 +293,7 @@ class BoshClient:
             tries += 1
             response = await self._ask(rid, raw)
             if response is None or response.status >= 500:
-                await self.world.loop_sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             try:
                 body = parse(response.body)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import orjson
 
-from pushhub.testing.simulation.network import PUBLIC_HOST
-from pushhub.testing.simulation.node import PORT
+from pushhub.testing.simulation.node import PORT, PUBLIC_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 BUFFER_BYTES = 128 * 1024
 # A network in a data centre, and a slow phone.
 LATENCY_SECONDS = 0.001
-# The host that clients ask for: of all nodes the same, as behind a balancer. Nodes share what they
-# know of an origin's resource only if its URL is the same.
-PUBLIC_HOST = "push.example.com"
 
 
 class Listener:
@@ -192,12 +189,15 @@ class End(asyncio.Transport):
                 self.peer._arrive(_RESET, 0)
             self._loop.call_soon(self._lose, None, context=self._context)
 
-    def perish(self) -> None:
-        """Its process was killed: the kernel resets the connection, and no protocol is told."""
-        if not self._lost:
-            if not self.dead:
-                self.peer._arrive(_RESET, 0)
-            self._vanish()
+    def vanish(self) -> None:
+        """The process of this end was killed: its kernel resets the connection."""
+        if not self.dead:
+            self.peer._arrive(_RESET, 0)
+        self._lost = self._closing = True
+        self._coming.clear()
+        self._coming_bytes = 0
+        if self.listener is not None:
+            self.listener.open.pop(self, None)
 
     @property
     def lost(self) -> bool:
@@ -256,16 +256,13 @@ class End(asyncio.Transport):
 
     def _lose(self, error: Exception | None) -> None:
         if not self._lost:
-            self._vanish()
+            self._lost = self._closing = True
+            self._coming.clear()
+            self._coming_bytes = 0
+            self.peer._drained()
+            if self.listener is not None:
+                self.listener.open.pop(self, None)
             self._protocol.connection_lost(error)
-
-    def _vanish(self) -> None:
-        self._lost = self._closing = True
-        self._coming.clear()
-        self._coming_bytes = 0
-        self.peer._drained()
-        if self.listener is not None:
-            self.listener.open.pop(self, None)
 
     def __repr__(self) -> str:
         return f"<End {self.extra.get('sockname')} to {self.extra.get('peername')}>"

@@ -10,11 +10,13 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from pushhub.server.lobby import Lobby
+from pushhub.testing.simulation.log import View
 from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
+from pushhub.testing.simulation.scales import weigh
 from pushhub.web.app import App
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
     from typing import Any, Protocol
 
     from pushhub.runtime import Runtime
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 
 PORT = 8080
+# The name by which clients know all nodes, as behind a load balancer: resources are shared by it.
+PUBLIC_HOST = "push.example.com"
 
 
 class Node:
@@ -52,6 +56,7 @@ class Node:
         self._network = network
         self._runtime = runtime
         self._listener: Listener
+        self._lobby: Lobby
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
         self._context.run(PROCESS.set, self.process)
@@ -65,7 +70,7 @@ class Node:
         # What the console says of a process must not depend on this one.
         self.app.service.desk.process |= {"node": self.name, "pid": 1}
         await self.app.open()
-        lobby = Lobby(self.app)
+        lobby = self._lobby = Lobby(self.app)
         # `Any`: uvicorn calls what it is given, and asks for a class.
         http: Any = lobby
         config = Config(self.app, http=http, ws="none", lifespan="off", log_config=None)
@@ -128,7 +133,7 @@ class Node:
         kill(self.process)
         self._lose_exchanges()
         for end in list(self._listener.open):
-            end.perish()
+            end.vanish()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         loop.forget(self.app.service.hub)
@@ -149,20 +154,40 @@ class Node:
         return sessions is not None and sid in sessions.carriers
 
     def weigh(self) -> dict[str, int]:
-        """How much there is of all that should not grow."""
+        """How much there is of all that should not grow: counts, and bytes by `Class.attribute`."""
         app, hub = self.app, self.app.service.hub
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        connections = list(self._listener.open)
         weight = {
             "holds": hub.parked,
             "channels": len(hub.shelf),
             "deadlines": len(hub.wheel),
             "tasks": sum(not task.done() for task in self.process.tasks),
-            "connections": len(self._listener.open),
+            "timers": loop.timers(self.process),
+            "connections": len(connections),
+            "unsent": sum(end.get_write_buffer_size() for end in connections),
         }
+        if isinstance(self.store, View):
+            weight["subscribed"] = len(self.store.subscribed)
         if app.sessions is not None:
             weight["sessions"] = len(app.sessions)
         if app.origin is not None and app.origin.sharing is not None:
             weight["resources"] = len(app.origin.sharing)
-        return weight
+        protocols = [end.get_protocol() for end in connections]
+        return weight | weigh([app, self._lobby, *protocols])
+
+    def miscounted(self) -> Iterator[str]:
+        """Where a figure that the application keeps itself is not what is there."""
+        app, hub = self.app, self.app.service.hub
+        tails = sum(channel.tail.size for channel in hub.shelf if channel.tail is not None)
+        if hub.shelf.tail_bytes != tails:
+            yield f"tails have {tails} bytes, {hub.shelf.tail_bytes} are counted"
+        if app.origin is not None and app.origin.sharing is not None:
+            sharing = app.origin.sharing
+            size = sum(resource.size for resource in sharing)
+            if sharing.size != size:
+                yield f"resources have {size} bytes, {sharing.size} are counted"
 
     def __repr__(self) -> str:
         return f"<Node {self.name}{'' if self.is_up else ', down'}>"

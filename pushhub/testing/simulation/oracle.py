@@ -145,8 +145,10 @@ class Oracle:
                 break
             if record.epoch == epoch and record.at < asked and record.offset > offset:
                 # On several nodes a plain read is as new as the node's feed (docs/guarantees.md).
+                if self._world.has_lost(node, channel, offset + 1):
+                    return
                 is_told = record.at < asked - DELIVERY_SECONDS
-                if self._world.is_certain or (is_told and self._was_fed(node, record.asked)):
+                if self._world.is_certain or is_told:
                     text = f"{channel}: up to date at {offset}, before it came {record}"
                     self.find("stale", actor, text)
                 return

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation import plan as plans
 from pushhub.testing.simulation.actors import KINDS, MEANS
-from pushhub.testing.simulation.loop import BusyLoop, Deadlock, SimulatedLoop
-from pushhub.testing.simulation.world import World, capture_log
+from pushhub.testing.simulation.loop import BusyLoop, Deadlock, SimulatedLoop, bury
+from pushhub.testing.simulation.visitor import WARM_VISITS, Visitor
+from pushhub.testing.simulation.world import (
+    API_KEY,
+    WEIGHED,
+    WEIGHED_SECONDS,
+    World,
+    capture_log,
+    mute_log,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,6 +47,8 @@ class Verdict:
     delivered: int = 0
     gaps: int = 0
     callbacks: int = 0
+    acts: dict[str, int] = field(default_factory=dict)
+    """How often each kind of actor did each of its acts."""
 
 
 def simulate(
@@ -62,6 +72,8 @@ def simulate(
         if not any(finding.kind == "busy" for finding in world.oracle.findings):
             world.oracle.find("busy", "world", str(error))
     finally:
+        mute_log()
+        bury(loop)
         asyncio.set_event_loop(None)
         loop.close()
     oracle = world.oracle
@@ -75,6 +87,7 @@ def simulate(
         oracle.deliveries,
         oracle.gaps,
         loop.callbacks,
+        dict(world.acts),
     )
 
 
@@ -100,9 +113,9 @@ def _unhandled(world: World, context: dict[str, object]) -> None:
 
 async def _live(world: World) -> None:
     await world.start()
-    await asyncio.sleep(LAST_SECONDS)
+    await asyncio.sleep(LAST_SECONDS - (WEIGHED - 1) * WEIGHED_SECONDS)
     world.check_work()
-    at_rest = world.weigh()
+    at_rest = await world.weigh()
     actors = [KINDS[name.rpartition("-")[0]](world, name) for name in world.plan.actors]
     tasks = [asyncio.ensure_future(actor.run()) for actor in actors]
     checks = asyncio.ensure_future(_check(world))
@@ -126,11 +139,21 @@ async def _live(world: World) -> None:
     world.check_work()
     world.check_fetches()
     world.check_pace()
-    world.check_rest(at_rest)
+    world.check_rest(at_rest, await world.weigh())
     world.check_registers()
+    await _visit(world)
     for node in world.nodes:
         if node.is_up:
             await node.stop()
+
+
+async def _visit(world: World) -> None:
+    """Ask for the same, and for the same again: caches have it by then."""
+    visitor = Visitor(world, API_KEY)
+    await visitor.visit(WARM_VISITS)
+    before = await world.weigh()
+    await visitor.visit(2)
+    world.check_visits(before, await world.weigh())
 
 
 async def _check(world: World) -> None:

@@ -53,7 +53,7 @@ class FeedReader(Actor):
             return False
         if response.status != 200:
             self.refused(response.status)
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return False
         page = response.json()
         if self.cursor:
@@ -137,7 +137,7 @@ class ManyReader(Actor):
             body["wait"] = wait
         response = await self.ask_json("POST", "/_pushhub/v1/poll", {}, body)
         if response is None or response.status != 200:
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return
         answer = response.json()
         oracle, events = self.world.oracle, answer.get("events", [])
