@@ -261,7 +261,6 @@ def kill(process: Process) -> None:
     for task in process.tasks:
         # It never ends, and nothing is wrong with that.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-        _KILLED.append(task)
 
 
 def bury(loop: SimulatedLoop) -> None:
