@@ -220,13 +220,16 @@ class Resource:
             self._look(turn)
 
     def abandoned(self) -> bool:
-        """Its channel was deleted: whether its clients are to ask again, since it cannot be shared
-        any more. Else they wait on, and one look shows whether another node found that out.
+        """A channel that its holds wait on was deleted: whether their clients are to ask again,
+        since it cannot be shared any more. Else they wait on. If it was the resource's own channel,
+        one look shows whether another node found that out.
         """
         if self.alone_until > self._sharing.hub.now():
             return True
         if self.log.position is not None:
-            self.notified()
+            self._listen()
+            if self.log.position is None:
+                self.notified()
         return False
 
     def expire(self) -> None:

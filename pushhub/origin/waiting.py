@@ -68,7 +68,7 @@ class Waiting:
     def refuse(self, problem: Problem) -> Answer | None:
         if problem.slug != "deleted":
             return problem.answer()
-        # The channel, not the resource: another node has forgotten it, for its own clients left.
+        # The channel, not the resource: an operator deleted the route's, or another node its own.
         if self.resource.abandoned():
             return self.resource.nothing(self.condition, self.wait, AT_ONCE)
         return None

@@ -20,11 +20,11 @@ def test_a_killed_node_has_no_connection_though_its_client_reads_nothing() -> No
         end, _ = await world.network.connect(asyncio.Protocol, "node0", PORT)
         end.pause_reading()
         world.nodes[0].crash()
-        await world.loop_sleep(1)
+        await asyncio.sleep(1)
         assert end.peer.lost
         assert not end.lost
         end.resume_reading()
-        await world.loop_sleep(1)
+        await asyncio.sleep(1)
         assert end.lost, "it was reset"
 
     try:

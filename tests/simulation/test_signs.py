@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,9 +31,9 @@ def live(script: Callable[[World], Awaitable[None]]) -> None:
     async def run() -> None:
         await world.add_node("node0")
         # They sign at different moments.
-        await world.loop_sleep(SIGN_SECONDS / 2)
+        await asyncio.sleep(SIGN_SECONDS / 2)
         await world.add_node("node1")
-        await world.loop_sleep(SIGN_SECONDS)
+        await asyncio.sleep(SIGN_SECONDS)
         await script(world)
         for node in world.nodes:
             if node.is_up:
@@ -69,7 +70,7 @@ async def both_live(world: World, moments: int = MOMENTS) -> list[int]:
         for one, other in ((first, second), (second, first)):
             if not await is_alive(one, signs(other).id):
                 wrong.append(moment)
-        await world.loop_sleep(MOMENT_SECONDS)
+        await asyncio.sleep(MOMENT_SECONDS)
     return wrong
 
 
@@ -77,7 +78,7 @@ async def both_live(world: World, moments: int = MOMENTS) -> list[int]:
 @pytest.mark.parametrize("phase", [1.0, 3.5])
 def test_a_step_of_the_store_s_clock_kills_no_node(seconds: float, phase: float) -> None:
     async def script(world: World) -> None:
-        await world.loop_sleep(phase)
+        await asyncio.sleep(phase)
         world.step_clock(seconds)
         assert await both_live(world) == []
 
@@ -94,7 +95,7 @@ def test_a_silent_node_is_dead_in_time(seconds: float) -> None:
         begun = world.now()
         while await is_alive(first, dead):
             assert world.now() - begun < DEAD_SECONDS + SIGN_SECONDS + 1
-            await world.loop_sleep(MOMENT_SECONDS)
+            await asyncio.sleep(MOMENT_SECONDS)
         assert world.now() - begun > DEAD_SECONDS - SIGN_SECONDS
 
     live(script)
@@ -106,11 +107,11 @@ def test_a_store_that_was_away_for_all_kills_no_node() -> None:
         for view in views:
             assert view is not None
             view.fail()
-        await world.loop_sleep(3 * DEAD_SECONDS)
+        await asyncio.sleep(3 * DEAD_SECONDS)
         for view in views:
             assert view is not None
             view.recover()
-        await world.loop_sleep(1)
+        await asyncio.sleep(1)
         assert await both_live(world) == []
 
     live(script)
