@@ -219,19 +219,6 @@ class Resource:
         elif self.waiting:
             self._look(turn)
 
-    def abandoned(self) -> bool:
-        """A channel that its holds wait on was deleted: whether their clients are to ask again,
-        since it cannot be shared any more. Else they wait on. If it was the resource's own channel,
-        one look shows whether another node found that out.
-        """
-        if self.alone_until > self._sharing.hub.now():
-            return True
-        if self.log.position is not None:
-            self._listen()
-            if self.log.position is None:
-                self.notified()
-        return False
-
     def expire(self) -> None:
         """The pause has ended, or nobody has waited for long."""
         now = self._sharing.hub.now()

@@ -69,8 +69,12 @@ class Waiting:
         if problem.slug != "deleted":
             return problem.answer()
         # The channel, not the resource: an operator deleted the route's, or another node its own.
-        if self.resource.abandoned():
-            return self.resource.nothing(self.condition, self.wait, AT_ONCE)
+        resource = self.resource
+        if resource.log.alone(resource.alone_until):
+            return resource.nothing(self.condition, self.wait, AT_ONCE)
+        if resource.log.is_lost:
+            # One look shows whether another node found that it cannot be shared.
+            resource.notified()
         return None
 
 
