@@ -121,7 +121,9 @@ class Gathering:
         if at is not None and hold.poll.wait:
             self.hub.park_unsure(hold, at)
             return
-        hold.complete(hold.poll.refuse(unreadable()))
+        reply = hold.poll.refuse(unreadable())
+        assert reply is not None, "only a deleted channel lets a poll wait on"
+        hold.complete(reply)
 
     def _standing(self) -> Positions | None:
         """Where the reader stands, if that is known without the log."""

@@ -317,14 +317,19 @@ class Hub:
         self.doubt.receipt(name, cursor)
 
     def forget(self, name: str) -> None:
-        """A channel was deleted: whoever waits on it is told at once."""
+        """A channel was deleted: the holds on it end now, but for those that wait on."""
         channel = self.shelf.get(name)
         if channel is None:
             return
         self.shelf.drop_tail(channel)
         channel.early = None
         for hold in list(channel.holds):
-            if hold.at is not None and hold.complete(hold.poll.refuse(deleted(name))):
+            if hold.at is None:
+                continue
+            reply = hold.poll.refuse(deleted(name))
+            if reply is None:
+                self.reread(hold)
+            elif hold.complete(reply):
                 self.stats.completed_by_delete += hold.tallied
 
     def lost(self) -> None:

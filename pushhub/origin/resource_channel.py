@@ -74,6 +74,16 @@ class ResourceChannel:
             return True
         return Representation.of(tail.events[-1].data)
 
+    def alone(self, until: float) -> bool:
+        """Whether it is before `until`, up to when the resource is not shared."""
+        return until > self._hub.now()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the node listened, and memory has dropped the channel since."""
+        channel = self._hub.shelf.get(self.name)
+        return self.position is not None and (channel is None or channel.tail is None)
+
     async def listen(self) -> None:
         """Wait until it is known where the channel ends: from there on every change is received,
         and a look that begins now sees what was published before.

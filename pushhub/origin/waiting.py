@@ -65,11 +65,17 @@ class Waiting:
     def nothing(self, at: Positions, hint: Hint) -> Answer:
         return self.resource.nothing(self.condition, self.wait, hint)
 
-    def refuse(self, problem: Problem) -> Answer:
-        if problem.slug == "deleted":
-            # The channel, not the resource: whoever published there thought that nobody waits.
-            return self.resource.nothing(self.condition, self.wait, AT_ONCE)
-        return problem.answer()
+    def refuse(self, problem: Problem) -> Answer | None:
+        if problem.slug != "deleted":
+            return problem.answer()
+        # The channel, not the resource: an operator deleted the route's, or another node its own.
+        resource = self.resource
+        if resource.log.alone(resource.alone_until):
+            return resource.nothing(self.condition, self.wait, AT_ONCE)
+        if resource.log.is_lost:
+            # One look shows whether another node found that it cannot be shared.
+            resource.notified()
+        return None
 
 
 def _moved(read: Read) -> bool:

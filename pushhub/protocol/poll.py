@@ -126,8 +126,10 @@ class Poll(Protocol):
     def nothing(self, at: Positions, hint: Hint) -> Reply:
         """The answer when the wait has ended, and each channel is still `at` its position."""
 
-    def refuse(self, problem: Problem) -> Reply:
-        """The answer when a channel that it waits on is deleted, or cannot be read."""
+    def refuse(self, problem: Problem) -> Reply | None:
+        """The answer when a channel that it waits on is deleted, or cannot be read. None waits on,
+        and only a deleted channel allows it.
+        """
 
 
 def parse_limit(request: Request) -> int:

@@ -73,6 +73,39 @@ def test_a_node_that_forgets_a_resource_ends_no_wait_on_another() -> None:
         loop.close()
 
 
+def test_a_wait_goes_on_when_another_node_deletes_the_channel() -> None:
+    """As a node of an older version does, or one which found that the resource cannot be shared: it
+    costs one look, and the client gets the next change."""
+    loop = SimulatedLoop()
+    world = World(loop, Plan(1, 2, is_shared=True, has_xmpp=False, actors=(), phases=()))
+
+    async def story() -> None:
+        await world.start()
+        tag = await changed(world, "node0")
+        (name,) = (name for name in world.log.registers if name not in SINGLE)
+        far, resource = world.client("node1", "10.0.0.2"), world.origin.resources["/poll/1"]
+        headers = {"prefer": "wait=55", "if-none-match": tag}
+        waiting = asyncio.ensure_future(far.ask("GET", "/poll/1", headers))
+        await asyncio.sleep(1.5)
+        view = world.view(world.nodes[0])
+        assert view is not None
+        fetches = len(resource.fetches)
+        await view.delete(name)
+        await asyncio.sleep(0.5)
+        assert not waiting.done(), await waiting
+        assert len(resource.fetches) == fetches + 1
+        world.origin.change("/poll/1")
+        assert (await waiting).json() == {"version": 3}
+        far.close()
+        for node in world.nodes:
+            await node.stop()
+
+    try:
+        loop.run_until_complete(story())
+    finally:
+        loop.close()
+
+
 def test_a_change_after_its_register_has_aged_takes_one_fetch() -> None:
     loop = SimulatedLoop()
     world = World(loop, Plan(1, 1, is_shared=True, has_xmpp=False, actors=(), phases=()))

@@ -221,6 +221,13 @@ class Oracle:
         if own is not None and own[0] == seen[0] and seen[1] < own[1]:
             self.find("own-write", actor, f"{channel} on {node}: {cursor} after writing {own}")
 
+    def forget_values(self) -> None:
+        """The log has lost its end, so the newest value that is left is older. A value's ETag has
+        the epoch of its event and does not show the loss; feeds show it as a gap, and `lost` checks
+        that.
+        """
+        self._values.clear()
+
     def forget_node(self, node: str) -> None:
         """A node was restarted."""
         for key in [key for key in self._values if key[1] == node]:

@@ -88,6 +88,7 @@ class LogLoss(Fault):
         await asyncio.sleep(self.draw_length())
         lost = log.lose(self.random.randrange(4))
         self.world.messages.forgive()
+        self.world.oracle.forget_values()
         self.tell(f"the log loses {lost} events, its epoch is {log.epoch}")
         for view in views:
             view.recover()
