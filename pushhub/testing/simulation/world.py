@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import traceback
 from base64 import b32encode
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
@@ -22,7 +21,6 @@ from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
-from pushhub.store.base import IDEMPOTENCY_SECONDS
 from pushhub.testing.simulation.asgi import AsgiClient
 from pushhub.testing.simulation.http import Client
 from pushhub.testing.simulation.log import Log, SharedLog, View
@@ -46,10 +44,6 @@ if TYPE_CHECKING:
 EPOCH_SECONDS = 1_800_000_000.0
 # After trouble has ended, so long may its traces last: a retry, a reread, a client's pause.
 TRACE_SECONDS = 6.0
-# How long after the last wait a resource may still be fetched: its linger, and one pause.
-LINGER_SECONDS = 15.0
-# In what time fetches are counted.
-PACE_SECONDS = 10.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
@@ -327,58 +321,12 @@ class World:
         if left := sorted(unexpected(self.log.registers, accounts, nodes)):
             self.oracle.find("register", "log", f"{len(left)} are left behind: {left[:5]}")
 
-    def check_fetches(self) -> None:
-        """No fetch while nobody waits, but for a linger."""
-        for path, resource in self.origin.resources.items():
-            waits = sorted((begin, end) for begin, end in resource.waits)
-            until, index = 0.0, 0
-            for at in sorted(resource.fetches):
-                while index < len(waits) and waits[index][0] <= at:
-                    until = max(until, waits[index][1])
-                    index += 1
-                if at > until + LINGER_SECONDS:
-                    self.oracle.find("fetch", path, f"fetched at {at:.3f} s, and nobody waits")
-                    break
-
-    def check_pace(self) -> None:
-        """At most a fetch an interval for all nodes together, one for each request that arrives
-        and one for each notification; each may meet a dead connection, and is sent again. A node
-        whose feed comes back fetches everything again, and once more where its waits meet a gap.
-        """
-        turns = PACE_SECONDS / ROUTES[0].interval + 2
-        restored = [] if self._shared is None else sorted(self._shared.restorations)
-        for path, resource in self.origin.resources.items():
-            fetches = sorted(resource.fetches)
-            causes = sorted([*(begin for begin, _ in resource.waits), *resource.notices])
-            for index, at in enumerate(fetches):
-                count = bisect_right(fetches, at + PACE_SECONDS) - index
-                caused, again = (
-                    bisect_right(moments, at + PACE_SECONDS) - bisect_left(moments, at - 1)
-                    for moments in (causes, restored)
-                )
-                each = len(self.nodes) if self._paced_alone(at) else 1
-                if count > each * turns + 2 * (caused + again):
-                    text = (
-                        f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, {caused} causes, "
-                        f"{again} restored feeds"
-                    )
-                    self.oracle.find("pace", path, text)
-                    break
-
     def check_timers(self) -> None:
         """Whatever has a deadline has one."""
         for node in self.nodes:
             entries = node.app.service.hub.wheel.entries() if node.is_up else []
             if more := [entry for entry, count in Counter(entries).items() if count > 1]:
                 self.oracle.find("timer", node.name, f"{more[0]} has more than one deadline")
-
-    def _paced_alone(self, at: float) -> bool:
-        """Whether nodes could not share turns: no log, or a clock that shows a time again, whose
-        turns are taken for as long as the log remembers them.
-        """
-        if self.troubled_any(at - TRACE_SECONDS, at + PACE_SECONDS):
-            return True
-        return any(at - IDEMPOTENCY_SECONDS <= step <= at + PACE_SECONDS for step in self.steps)
 
     def check_work(self) -> None:
         """Raise an alarm if callbacks run that nobody asked for."""
