@@ -50,7 +50,6 @@ def dump_session(session: Session | None) -> dict[str, Any] | None:
         "presence": None if presence is None else presence.xml(),
         "priority": session.priority,
         "since": session.since,
-        "seen": session.seen,
         "brought": list(session.brought),
         "at": session.home.delivered.offset if session.home.delivered is not None else 0,
         "carbons": session.carbons,
@@ -70,8 +69,7 @@ def load_session(
         session.presence = parse(record["presence"].encode())
     session.priority = record["priority"]
     session.since = record["since"]
-    # A node of an older version does not write them.
-    session.seen = [(after, upto) for after, upto in record.get("seen", ())]
+    # A node of an older version does not write it.
     session.brought = dict.fromkeys(record.get("brought", ()))
     session.carbons = record["carbons"]
     session.interested = record["interested"]

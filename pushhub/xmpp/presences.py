@@ -65,8 +65,6 @@ class Presences:
         if not session.takes_messages and delivered is not None:
             session.since = delivered.offset
         priority = _priority(stanza)
-        if session.takes_messages and priority < 0:
-            session.leave_off()
         session.presence, session.priority = stanza.having({"to": None}), priority
         if session.home.anonymous:
             _tell_own(session.home, session.presence)
@@ -86,8 +84,6 @@ class Presences:
             stanza = Element("presence", CLIENT, attributes)
         directed = list(session.directed.values())
         session.directed.clear()
-        if session.takes_messages:
-            session.leave_off()
         was, session.presence = session.presence, None
         for jid in directed:
             if was is None or jid.bare != session.jid.bare:  # Those are told below.

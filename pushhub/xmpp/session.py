@@ -25,9 +25,6 @@ MAX_DIRECTED = 1000
 
 # Late messages that are remembered as brought: as many as an account gives back (`home.MAX_AGAIN`).
 MAX_BROUGHT = 1000
-# Times in which a session took messages that are remembered. A user goes away a few times a day; a
-# session with more of them may get a late message again.
-MAX_SEEN = 20
 
 
 class Session:
@@ -43,7 +40,6 @@ class Session:
         "jid",
         "presence",
         "priority",
-        "seen",
         "server",
         "since",
         "stream",
@@ -64,8 +60,6 @@ class Session:
         self.priority = 0
         self.since = 0
         """Messages of the archive after this offset came to it, as long as it takes messages."""
-        self.seen: list[tuple[int, int]] = []
-        """After and up to which offsets they came to it before, when it took messages earlier."""
         self.brought: dict[int, None] = {}
         """Offsets of messages that came to it late, after another client of the account vanished.
         Two clients may vanish with the same message."""
@@ -96,17 +90,7 @@ class Session:
         client came later, or the message was not for it.
         """
         copied = not message.resource or (self.carbons and message.copied)
-        if any(after < offset <= upto for after, upto in self.seen):
-            return False
         return self.since >= offset or not copied
-
-    def leave_off(self) -> None:
-        """It takes messages no more, for a while: note those that came to it."""
-        delivered = self.home.delivered
-        if delivered is not None and delivered.offset > self.since:
-            self.seen.append((self.since, delivered.offset))
-            del self.seen[:-MAX_SEEN]
-            self.since = delivered.offset
 
     def bring(self, offset: int, payload: bytes) -> None:
         """Bring a late message to the client, once."""

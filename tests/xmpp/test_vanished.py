@@ -134,24 +134,6 @@ async def test_a_session_that_saw_everything_sees_nothing_twice(
     assert await got(juliet) == ["one", "two"]
 
 
-@pytest.mark.parametrize(
-    "absence", ["<presence type='unavailable'/>", "<presence><priority>-1</priority></presence>"]
-)
-async def test_a_session_that_was_unavailable_meanwhile_sees_nothing_twice(
-    world: World, romeo: Client, absence: str
-) -> None:
-    juliet = await (await world.user("juliet", "phone")).available()
-    await gone_dark(world, romeo, "one", "two")
-    juliet.say(absence.replace("<presence", "<presence xmlns='jabber:client'"))
-    await juliet.settled()
-    await juliet.available()
-    (carrier,) = world.sessions[0].carriers.values()
-    carrier.session._seen -= 151
-    carrier.expire()
-    await world.server.settle()
-    assert await got(juliet) == ["one", "two"]
-
-
 async def test_two_clients_vanish_with_the_same_messages(world: World, romeo: Client) -> None:
     """They come to the client that is there, late, and once."""
     other = await Browser.login(world, "juliet")
