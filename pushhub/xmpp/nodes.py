@@ -129,6 +129,8 @@ class Nodes:
         if node not in self._signs:
             own = await self._server.registers.event(sign_name(self.id))
             self._observe(node, sign, own)
+        else:
+            self._observe(node, sign)
         if sign.data == b"left" and seconds == DEAD_SECONDS:
             return False
         # After the last own sign nothing is certain: the store may be away for all nodes.
@@ -146,22 +148,14 @@ class Nodes:
             self._signs[node] = sign.cursor, now
 
     async def _watch(self) -> None:
-        """Look at every other node's sign, so that its silence is measured from the last one.
-
-        The store is read, not the hub: that would keep a tail of signs in memory for each node.
-        """
-        registers = self._server.registers
-        listed = await registers.stored_json(NODES) or ()
+        """Look at every other node's sign, so that its silence is measured from the last one."""
+        listed = await self._server.registers.json(NODES) or ()
+        for node in listed:
+            if node != self.id:
+                await self.alive(node)
         # A node that is not listed was swept, or has an older version that signs all the same.
-        for node in sorted({*listed, *self._signs} - {self.id}):
-            sign = await registers.stored_event(sign_name(node))
-            if sign is None:
-                self._signs.pop(node, None)
-            else:
-                own = None
-                if node not in self._signs:
-                    own = await registers.stored_event(sign_name(self.id))
-                self._observe(node, sign, own)
+        for node in self._signs.keys() - set(listed):
+            await self.alive(node)
 
     def _later(self) -> None:
         loop = asyncio.get_running_loop()

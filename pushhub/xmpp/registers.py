@@ -149,14 +149,6 @@ class Registers:
         data = await self.value(name)
         return None if data is None else orjson.loads(data)
 
-    async def stored_event(self, name: str) -> Event | None:
-        """`event`, of what the store has, without a trace in memory.
-
-        Raises:
-            StoreError: the store cannot be read now.
-        """
-        return await self._stored(name)
-
     async def stored_json(self, name: str) -> Any:
         """`json`, of what the store has: the news of it may not have come here yet.
 
