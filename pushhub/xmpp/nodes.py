@@ -23,13 +23,12 @@ from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import Kept
 from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.registers import PREFIX, register_name
+from pushhub.xmpp.registers import register_name
 from pushhub.xmpp.stanza import StanzaError, failure, may_fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pushhub.protocol.cursor import Cursor
     from pushhub.protocol.event import Event
     from pushhub.protocol.xml import Element
     from pushhub.xmpp.home import Home
@@ -46,9 +45,6 @@ log = structlog.get_logger(__name__)
 # may get lost, or a process may be stopped for as long by a snapshot of its machine.
 SIGN_SECONDS = 5.0
 DEAD_SECONDS = 20.0
-
-# The register that lists the nodes which share the store.
-NODES = f"{PREFIX}nodes"
 
 # What a node has to be told while it cannot listen; after that its clients have given up.
 LETTERS = Retention(events=10_000, age=60)
@@ -68,10 +64,6 @@ class Nodes:
         self._letters |= {"notice": self._notice, "conflict": self._conflict}
         self._follow: Follow | None = None
         self._timer: asyncio.TimerHandle | None = None
-        # The last sign of each other node, and when this node's own clock saw a new one.
-        self._signs: dict[str, tuple[Cursor, float]] = {}
-        # When this node last signed, by its own clock.
-        self._signed = 0.0
         self.id = b32encode(server.random_bytes(ID_BYTES)).decode().lower()
         # A store that is certain of its silence has one process alone.
         self.shared = not server.hub.store.certain
@@ -114,48 +106,12 @@ class Nodes:
                 pass  # They notice by themselves, a little later.
 
     async def alive(self, node: str, seconds: float = DEAD_SECONDS) -> bool:
-        """Whether another node has signed in that time, by the monotonic clock of this node.
-
-        The times of two signs cannot be compared: the store's clock may step between them, and a
-        replica that takes over has another clock.
-
-        Raises:
-            StoreError: the store cannot be read now.
-        """
+        """Whether another node is there. Both signs have the time of the store's clock."""
+        own = await self._server.registers.event(sign_name(self.id))
         sign = await self._server.registers.event(sign_name(node))
-        if sign is None:
-            self._signs.pop(node, None)
+        if sign is None or own is None or (sign.data == b"left" and seconds == DEAD_SECONDS):
             return False
-        if node not in self._signs:
-            own = await self._server.registers.event(sign_name(self.id))
-            self._observe(node, sign, own)
-        else:
-            self._observe(node, sign)
-        if sign.data == b"left" and seconds == DEAD_SECONDS:
-            return False
-        # After the last own sign nothing is certain: the store may be away for all nodes.
-        until = min(self._server.hub.now(), self._signed + SIGN_SECONDS)
-        return until - self._signs[node][1] < seconds
-
-    def _observe(self, node: str, sign: Event, own: Event | None = None) -> None:
-        """Note a node's sign. The age of the first one is not known, and its time is all there
-        is: as far as that may be wrong, the next sign corrects it, or the end of the silence."""
-        seen, now = self._signs.get(node), self._server.hub.now()
-        if seen is None:
-            age = 0.0 if own is None else max(0.0, (own.time - sign.time) / 1000)
-            self._signs[node] = sign.cursor, now - age
-        elif seen[0] != sign.cursor:
-            self._signs[node] = sign.cursor, now
-
-    async def _watch(self) -> None:
-        """Look at every other node's sign, so that its silence is measured from the last one."""
-        listed = await self._server.registers.json(NODES) or ()
-        for node in listed:
-            if node != self.id:
-                await self.alive(node)
-        # A node that is not listed was swept, or has an older version that signs all the same.
-        for node in self._signs.keys() - set(listed):
-            await self.alive(node)
+        return own.time - sign.time < seconds * 1000
 
     def _later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -167,13 +123,6 @@ class Nodes:
 
     async def _sign(self) -> None:
         await self._server.registers.set(sign_name(self.id), b"here")
-        # While this node could not sign, the others could not either: that is no silence.
-        now = self._server.hub.now()
-        lost = max(0.0, now - self._signed - SIGN_SECONDS)
-        self._signed = now
-        for node, (cursor, since) in self._signs.items():
-            self._signs[node] = cursor, min(now, since + lost)
-        await self._watch()
 
     # Sessions
 

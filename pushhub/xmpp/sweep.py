@@ -21,14 +21,16 @@ from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import archived_as
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.moved import moved_name
-from pushhub.xmpp.nodes import NODES, letters_name, sign_name, where_name
-from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.nodes import letters_name, sign_name, where_name
+from pushhub.xmpp.registers import PREFIX, register_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pushhub.xmpp.moved import Moved
     from pushhub.xmpp.server import Server
+
+NODES = f"{PREFIX}nodes"
 
 # Longer than any client may be silent, as far as settings go: a pause is at most 300 s, the
 # inactivity of a polling session 421 s. Who comes later than that has no session any more.
