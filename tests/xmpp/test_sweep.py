@@ -12,6 +12,7 @@ from pushhub.bosh.terms import Policy, negotiate
 from pushhub.settings import Settings
 from pushhub.store.redis import RedisStore
 from pushhub.xmpp import sweep
+from pushhub.xmpp.nodes import NODES
 from tests.store.conftest import NEWS_SECONDS
 from tests.xmpp.browser import Browser
 from tests.xmpp.test_vanished import AVAILABLE, gone_dark, got, pair
@@ -60,7 +61,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
         while await kept(pair, *mine, *moved):
             await clear.run()
             await asyncio.sleep(0.01)
-    listed = await pair.servers[1].registers.json(sweep.NODES)
+    listed = await pair.servers[1].registers.json(NODES)
     assert listed == [pair.servers[1].nodes.id]
 
 
