@@ -142,12 +142,13 @@ class Nodes:
         registers, now, self._is_watching = self._server.registers, self._server.hub.now(), True
         try:
             await registers.set(sign_name(self.id), b"here")
-            listed = await registers.json(NODES) or ()
+            # From the store: in memory a tail of each node's old signs would stay.
+            listed = await registers.stored_json(NODES) or ()
             if self.id not in listed:
                 # Also after the store has lost the list, or another node has swept this one.
                 listed = await registers.change_json(NODES, self._listed)
             others = sorted(self._signs.nodes().union(listed) - {self.id})
-            signs = [(node, await registers.event(sign_name(node))) for node in others]
+            signs = [(node, await registers.stored(sign_name(node))) for node in others]
         finally:
             self._is_watching = False
         self._signs.watched(min(now - self._watched, SIGN_SECONDS))

@@ -41,10 +41,10 @@ class Signs:
         self._watched += seconds
 
     def see(self, node: str, cursor: Cursor, *, is_last: bool) -> None:
-        """Note the sign of a node, as the store has it now. A last sign says that the node has
-        left."""
+        """Note the sign of a node. A last sign says that the node has left. A sign from before the
+        known one comes from memory, where the news may be late."""
         sign = self._signs.get(node)
-        if sign is None or sign.cursor != cursor:
+        if sign is None or _is_later(cursor, sign.cursor):
             self._signs[node] = _Sign(cursor, is_last, self._watched)
 
     def silent(self, node: str) -> float | None:
@@ -70,3 +70,8 @@ class Signs:
 
     def __repr__(self) -> str:
         return f"<Signs of {len(self._signs)} nodes, {self._watched:.0f} s watched>"
+
+
+def _is_later(cursor: Cursor, than: Cursor) -> bool:
+    """Whether a sign is not the known one, and not from before it. Epochs have no order here."""
+    return cursor.epoch != than.epoch or cursor.offset > than.offset

@@ -45,6 +45,8 @@ def test_silence_counts_from_a_change() -> None:
     signs.see("one", Cursor("e", 8), is_last=False)
     assert signs.silent("one") == 0
     signs.watched(5)
+    signs.see("one", Cursor("e", 7), is_last=False)
+    assert signs.silent("one") == 5, "the news of the eighth is late"
     signs.see("one", Cursor("f", 8), is_last=True)
     assert (signs.silent("one"), signs.has_left("one")) == (0, True)
     assert not signs.has_left("other")
@@ -87,7 +89,7 @@ async def rounds(
 async def come(server: Server, other: Server) -> None:
     """Wait until a node's last sign is known at another one."""
     name = sign_name(other.nodes.id)
-    stored = await server.registers._stored(name)
+    stored = await server.registers.stored(name)
     assert stored is not None
     async with asyncio.timeout(NEWS_SECONDS):
         while await server.registers.event(name) != stored:  # noqa: ASYNC110
@@ -129,10 +131,10 @@ async def test_a_dead_node_is_dead_after_a_step_of_the_clock(
     clear, forget = pair.sessions[1].sweep, int(sweep.FORGET_SECONDS / SIGN_SECONDS)
     left = [name(first.nodes.id) for name in (sign_name, letters_name)]
     await clear.run()
-    assert [await second.registers._stored(name) is not None for name in left] == [True, True]
+    assert [await second.registers.stored(name) is not None for name in left] == [True, True]
     await rounds(pair, [second], forget - 5)
     await clear.run()
-    assert [await second.registers._stored(name) for name in left] == [None, None]
+    assert [await second.registers.stored(name) for name in left] == [None, None]
     assert await second.registers.stored_json(NODES) == [second.nodes.id]
     # The sign that is gone is no sign of life, and is forgotten here, too.
     async with asyncio.timeout(NEWS_SECONDS):
