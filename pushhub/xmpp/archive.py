@@ -37,6 +37,11 @@ def archive_name(bare: str) -> str:
     return _name(bare)
 
 
+def marker_name(bare: str) -> str:
+    """The register of up to where an account's messages were delivered."""
+    return register_name("read", bare)
+
+
 @lru_cache(maxsize=16_384)
 def _name(bare: str) -> str:
     return register_name("archive", bare)

@@ -44,14 +44,18 @@ def dump_session(session: Session | None) -> dict[str, Any] | None:
     """A session, as JSON takes it."""
     if session is None:
         return None
-    presence = session.presence
+    presence, heard = session.presence, session.heard
+    at = session.home.delivered.offset if session.home.delivered is not None else 0
+    since = heard.messages.start
     return {
         "jid": session.jid.text,
         "presence": None if presence is None else presence.xml(),
         "priority": session.priority,
-        "since": session.since,
+        # A node of an older version reads this, and not `heard`.
+        "since": at if since is None else since,
+        "heard": heard.dump(at),
         "brought": list(session.brought),
-        "at": session.home.delivered.offset if session.home.delivered is not None else 0,
+        "at": at,
         "carbons": session.carbons,
         "interested": session.interested,
         "wants_blocks": session.wants_blocks,
@@ -68,8 +72,11 @@ def load_session(
     if record["presence"] is not None:
         session.presence = parse(record["presence"].encode())
     session.priority = record["priority"]
-    session.since = record["since"]
-    # A node of an older version does not write it.
+    # A node of an older version writes neither `heard` nor `brought`.
+    if "heard" in record:
+        session.heard.load(record["heard"])
+    elif session.takes_messages:
+        session.heard.messages.start = record["since"]
     session.brought = dict.fromkeys(record.get("brought", ()))
     session.carbons = record["carbons"]
     session.interested = record["interested"]

@@ -14,8 +14,7 @@ from pushhub.hub.follow import Follow
 from pushhub.protocol.cursor import Cursor, Start
 from pushhub.protocol.page import Gap
 from pushhub.store.base import StoreError
-from pushhub.xmpp.archive import Kept, Late, archive_name, archived_as, events_at, kept
-from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.archive import Kept, Late, archive_name, archived_as, events_at, kept, marker_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +38,6 @@ class Home:
 
     __slots__ = (
         "_again",
-        "_direct",
         "_dirty",
         "_flushed",
         "_foreign",
@@ -50,6 +48,7 @@ class Home:
         "anonymous",
         "caught_up",
         "delivered",
+        "direct",
         "follow",
         "jid",
         "server",
@@ -66,8 +65,8 @@ class Home:
         self.caught_up = False
         """Whether there is nothing after `delivered` but what is on its way to us."""
         self._again: list[int] = []
-        # Delivered to the one resource that they were for, before anybody was there for the others.
-        self._direct: set[int] = set()
+        self.direct: set[int] = set()
+        """Delivered to the one resource that they were for, before anybody was there for others."""
         self._late: list[Event] | None = None
         # Who was brought last what nobody had got, and up to where.
         self._flushed: tuple[Session, Cursor] | None = None
@@ -92,7 +91,7 @@ class Home:
         bare = self.jid.bare
         # What its last sessions have not got is about to be written down.
         await self.server.remembered(bare)
-        marker = await self.server.registers.json(_marker_name(bare))
+        marker = await self.server.registers.json(marker_name(bare))
         if self.follow is not None:
             return
         if marker is not None:
@@ -129,7 +128,7 @@ class Home:
             brought = self.deliver(message, message.payload(self.jid.bare))
         if not self.caught_up:
             if brought:
-                self._direct.add(event.offset)
+                self.direct.add(event.offset)
         elif brought:
             self.delivered = event.cursor
             self._dirty = True
@@ -210,7 +209,7 @@ class Home:
             self.caught_up = not self._again
         finally:
             self._late = None
-            self._direct.clear()
+            self.direct.clear()
         for event in late:
             if event.offset > last:
                 self.take(event)
@@ -243,6 +242,7 @@ class Home:
         for event, payload in await self._lost():
             if session.lacks(event.offset, kept(event)):
                 session.bring(event.offset, payload)
+        flushed: list[int] = []
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # What is older than the last so many is not sent, but stays in the archive.
         since = max(
@@ -259,12 +259,16 @@ class Home:
                 continue
             for event in read.events:
                 message = kept(event)
-                got = event.offset in self._direct or event.offset in session.brought
+                got = event.offset in self.direct or event.offset in session.brought
                 if not message.outgoing and not got:
                     session.write(await late.payload(event))
+                    flushed.append(event.offset)
             at = read.cursor
             if read.up_to_date or not read.events:
                 break
+        for other in self.sessions.values():
+            if other is not session:
+                other.heard.miss(flushed)
         self.delivered = at
         self._flushed = session, at
         return at.offset
@@ -365,7 +369,7 @@ class Home:
 
         known = self._known
         try:
-            await self.server.registers.change_json(_marker_name(self.jid.bare), make)
+            await self.server.registers.change_json(marker_name(self.jid.bare), make)
         except StoreError as error:
             # They come again, which their ids tell.
             self.server.hub.log.warning(log, "xmpp.unremembered", error=str(error))
@@ -393,7 +397,3 @@ class Home:
 
     def __repr__(self) -> str:
         return f"<Home {self.jid.bare} {len(self.sessions)} sessions>"
-
-
-def _marker_name(bare: str) -> str:
-    return register_name("read", bare)

@@ -3,7 +3,7 @@
 With one process there is one node. Where processes share a store, a register names the node of each
 session of an account, and each node follows a channel of its own, in which the others put what its
 sessions are to get. A node says every few seconds that it is there; of one that has not said so for
-a while, the sessions are gone.
+a while, the sessions are gone. See `signs` for how that time is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import Kept
 from pushhub.xmpp.jid import parse_jid
-from pushhub.xmpp.registers import register_name
+from pushhub.xmpp.registers import PREFIX, register_name
+from pushhub.xmpp.signs import Signs
 from pushhub.xmpp.stanza import StanzaError, failure, may_fail
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ log = structlog.get_logger(__name__)
 SIGN_SECONDS = 5.0
 DEAD_SECONDS = 20.0
 
+# The register that lists the nodes which are there, or have left something behind.
+NODES = f"{PREFIX}nodes"
+
 # What a node has to be told while it cannot listen; after that its clients have given up.
 LETTERS = Retention(events=10_000, age=60)
 
@@ -64,6 +68,10 @@ class Nodes:
         self._letters |= {"notice": self._notice, "conflict": self._conflict}
         self._follow: Follow | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._signs = Signs()
+        self._is_watching = False
+        # When the last round was, by the hub's clock.
+        self._watched = 0.0
         self.id = b32encode(server.random_bytes(ID_BYTES)).decode().lower()
         # A store that is certain of its silence has one process alone.
         self.shared = not server.hub.store.certain
@@ -91,7 +99,8 @@ class Nodes:
             channel = letters_name(self.id)
             self._follow = Follow(self._server.hub, channel, self._take)
             await self._follow.begin()
-            await self._sign()
+            self._watched = self._server.hub.now()
+            await self._watch()
             self._later()
 
     async def close(self) -> None:
@@ -106,23 +115,57 @@ class Nodes:
                 pass  # They notice by themselves, a little later.
 
     async def alive(self, node: str, seconds: float = DEAD_SECONDS) -> bool:
-        """Whether another node is there. Both signs have the time of the store's clock."""
-        own = await self._server.registers.event(sign_name(self.id))
+        """Whether another node is there: its sign has changed within so many seconds, by this
+        node's own clock. A node that was not known before is trusted for that time."""
         sign = await self._server.registers.event(sign_name(node))
-        if sign is None or own is None or (sign.data == b"left" and seconds == DEAD_SECONDS):
+        self._see(node, sign)
+        silent = self._signs.silent(node)
+        if silent is None or (self._signs.has_left(node) and seconds == DEAD_SECONDS):
             return False
-        return own.time - sign.time < seconds * 1000
+        return silent < seconds
 
     def _later(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(SIGN_SECONDS, self._sign_again)
 
     def _sign_again(self) -> None:
-        self._server.spawn(self._sign())
+        if not self._is_watching:  # The store may be slow.
+            self._server.spawn(self._watch())
         self._later()
 
-    async def _sign(self) -> None:
-        await self._server.registers.set(sign_name(self.id), b"here")
+    async def _watch(self) -> None:
+        """One round: say that this node is there, and look at the signs of the others.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        registers, now, self._is_watching = self._server.registers, self._server.hub.now(), True
+        try:
+            await registers.set(sign_name(self.id), b"here")
+            # From the store: in memory a tail of each node's old signs would stay.
+            listed = await registers.stored_json(NODES) or ()
+            if self.id not in listed:
+                # Also after the store has lost the list, or another node has swept this one.
+                listed = await registers.change_json(NODES, self._listed)
+            others = sorted(self._signs.nodes().union(listed) - {self.id})
+            signs = [(node, await registers.stored(sign_name(node))) for node in others]
+        finally:
+            self._is_watching = False
+        self._signs.watched(min(now - self._watched, SIGN_SECONDS))
+        self._watched = now
+        for node, sign in signs:
+            self._see(node, sign)
+            silent = self._signs.silent(node)
+            if sign is None and node not in listed and silent and silent >= DEAD_SECONDS:
+                self._signs.forget(node)
+
+    def _listed(self, old: Any) -> Any:
+        return None if self.id in (old or ()) else [*(old or ()), self.id]
+
+    def _see(self, node: str, sign: Event | None) -> None:
+        """Note a sign. Without one a node is neither alive nor dead: the store may have lost it."""
+        if sign is not None:
+            self._signs.see(node, sign.cursor, is_last=sign.data == b"left")
 
     # Sessions
 

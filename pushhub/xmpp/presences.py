@@ -61,11 +61,10 @@ class Presences:
 
     async def _announce(self, session: Session, stanza: Element) -> None:
         """Available presence: everybody who may know is told (RFC 6121 §4.2, §4.4)."""
-        begins, delivered = session.presence is None, session.home.delivered
-        if not session.takes_messages and delivered is not None:
-            session.since = delivered.offset
+        begins = session.presence is None
         priority = _priority(stanza)
         session.presence, session.priority = stanza.having({"to": None}), priority
+        session.attend()
         if session.home.anonymous:
             _tell_own(session.home, session.presence)
             return
@@ -85,6 +84,7 @@ class Presences:
         directed = list(session.directed.values())
         session.directed.clear()
         was, session.presence = session.presence, None
+        session.attend()
         for jid in directed:
             if was is None or jid.bare != session.jid.bare:  # Those are told below.
                 await self._one(jid, stanza)

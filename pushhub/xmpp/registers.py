@@ -155,7 +155,7 @@ class Registers:
         Raises:
             StoreError: the store cannot be read now.
         """
-        event = await self._stored(name)
+        event = await self.stored(name)
         return orjson.loads(event.data) if event is not None and event.data else None
 
     async def change(self, name: str, make: Callable[[bytes | None], bytes | None]) -> bytes | None:
@@ -178,7 +178,7 @@ class Registers:
                     return made
                 case Mismatch():
                     # Not from memory: the news of what came between may be on its way.
-                    stored = await self._stored(name)
+                    stored = await self.stored(name)
                     if tries > 1 and _same(stored, known):
                         # The store has what was expected, and says that it has not.
                         self.stalls.note("register", name=name, tries=tries)
@@ -228,7 +228,12 @@ class Registers:
         """Forget a register, or any channel of ours."""
         await self.hub.store.delete(name)
 
-    async def _stored(self, name: str) -> Event | None:
+    async def stored(self, name: str) -> Event | None:
+        """`event`, of what the store has; nothing of it is kept in memory.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
         read = await self.hub.store.read(name, Start.LAST, 1)
         assert isinstance(read, Page)
         return read.events[-1] if read.events else None

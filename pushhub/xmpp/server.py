@@ -220,6 +220,7 @@ class Server:
         paused = home.pause()
         try:
             await home.open()
+            session.attend()
             await self.nodes.join(session, moved=True)
             await self.feeds.arrived(session)
             await resume_feeds(session, record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.protocol.xml import Element
+from pushhub.xmpp.heard import Heard
 from pushhub.xmpp.jid import JidError, parse_jid
 from pushhub.xmpp.messages import is_kept
 from pushhub.xmpp.stanza import StanzaError, StreamError, failure
@@ -34,6 +35,7 @@ class Session:
         "brought",
         "carbons",
         "directed",
+        "heard",
         "home",
         "identity",
         "interested",
@@ -41,7 +43,6 @@ class Session:
         "presence",
         "priority",
         "server",
-        "since",
         "stream",
         "unsettled",
         "wants_blocks",
@@ -58,8 +59,7 @@ class Session:
         self.presence: Element | None = None
         """The last presence that was broadcast, None while it is unavailable."""
         self.priority = 0
-        self.since = 0
-        """Messages of the archive after this offset came to it, as long as it takes messages."""
+        self.heard = Heard()
         self.brought: dict[int, None] = {}
         """Offsets of messages that came to it late, after another client of the account vanished.
         Two clients may vanish with the same message."""
@@ -85,12 +85,21 @@ class Session:
         """Bring a stanza to the client, as it stands on the wire."""
         self.stream.write(payload)
 
+    def attend(self) -> None:
+        """Note from or up to where the session receives messages and carbon copies, after its
+        presence, its priority or carbons have changed."""
+        home = self.home
+        after = home.delivered.offset if home.delivered is not None else 0
+        upto = max(after, max(home.direct, default=0))
+        # What is in the archive after `after` comes to a session that begins to take messages.
+        self.heard.messages.turn(self.takes_messages, after, upto)
+        self.heard.copies.turn(self.carbons, upto, upto)
+
     def lacks(self, offset: int, message: Kept) -> bool:
         """Whether a message that another client may not have did not come to this one either: the
-        client came later, or the message was not for it.
+        client was not available then, or the message was not for it.
         """
-        copied = not message.resource or (self.carbons and message.copied)
-        return self.since >= offset or not copied
+        return not self.heard.has(offset, message)
 
     def bring(self, offset: int, payload: bytes) -> None:
         """Bring a late message to the client, once."""

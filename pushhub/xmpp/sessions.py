@@ -144,7 +144,7 @@ class BoshSessions:
             StoreError: the store cannot be used now.
         """
         await self.server.open()
-        await self.sweep.begin()
+        self.sweep.begin()
 
     async def close(self) -> None:
         """Hand every session over to whichever node has its client's next request; end it where

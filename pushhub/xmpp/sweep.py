@@ -21,16 +21,14 @@ from pushhub.store.base import append as settle
 from pushhub.xmpp.archive import archived_as
 from pushhub.xmpp.jid import parse_jid
 from pushhub.xmpp.moved import moved_name
-from pushhub.xmpp.nodes import letters_name, sign_name, where_name
-from pushhub.xmpp.registers import PREFIX, register_name
+from pushhub.xmpp.nodes import NODES, letters_name, sign_name, where_name
+from pushhub.xmpp.registers import register_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pushhub.xmpp.moved import Moved
     from pushhub.xmpp.server import Server
-
-NODES = f"{PREFIX}nodes"
 
 # Longer than any client may be silent, as far as settings go: a pause is at most 300 s, the
 # inactivity of a polling session 421 s. Who comes later than that has no session any more.
@@ -47,15 +45,9 @@ class Sweep:
         self._moved = moved
         self._timer: asyncio.TimerHandle | None = None
 
-    async def begin(self) -> None:
-        """Be known to the others, and sweep now and then.
-
-        Raises:
-            StoreError: the store cannot be written now.
-        """
-        own = self._server.nodes.id
+    def begin(self) -> None:
+        """Sweep now and then."""
         if self._server.nodes.shared:
-            await self._server.registers.change_json(NODES, lambda old: [*(old or ()), own])
             self._later()
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ async def test_a_register_that_was_deleted_is_written_at_once(world: World) -> N
     for text in (b"one", b"two"):
         assert await registers.change(NAME, lambda old, text=text: text) == text  # type: ignore[misc]
         await registers.delete(NAME)
-        assert await registers._stored(NAME) is None
+        assert await registers.stored(NAME) is None
     assert not pauses, "a deleted register keeps its offset, and has no value"
 
 

@@ -323,7 +323,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def left(world: World, written: list[str]) -> int:
     """How many of them the store has."""
     registers = world.servers[1].registers
-    found = [await registers._stored(name) for name in {*written} - {"broken"}]
+    found = [await registers.stored(name) for name in {*written} - {"broken"}]
     return sum(event is not None for event in found)
 
 

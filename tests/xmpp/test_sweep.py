@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 async def kept(world: World, *names: str) -> list[str]:
     """Which of these registers the store has."""
     registers = world.servers[1].registers
-    return [name for name in names if await registers._stored(name) is not None]
+    return [name for name in names if await registers.stored(name) is not None]
 
 
 async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,12 @@ from pushhub.xmpp.names import CARBONS
 
 def enable(query: Query) -> None:
     query.session.carbons = True
+    query.session.attend()
 
 
 def disable(query: Query) -> None:
     query.session.carbons = False
+    query.session.attend()
 
 
 EXTENSION = Extension(
