@@ -104,7 +104,7 @@ def bind(service: Service, request: Request, grant: Grant) -> Response | Hold:
             # request waits.
             hold.drop()
             raise
-        log.exception("bosh.failed")
+        service.hub.log.exception(log, "bosh.failed")
     return hold
 
 

@@ -266,7 +266,9 @@ class Endpoints:
         elif isinstance(error, QueryError):
             error = Problem("bad-request", str(error))
         elif not isinstance(error, Problem):
-            log.error("face.failed", method=request.method, path=match.route.path, exc_info=error)
+            path = match.route.path
+            about = {"method": request.method, "path": path}
+            service.hub.log.exception(log, "face.failed", path, **about)
             error = Problem("internal", "Internal error; see the server log.")
         return Decision(service.refuse(error))
 

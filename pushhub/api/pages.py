@@ -15,6 +15,7 @@ from pushhub.api.metrics_sum import add_up
 from pushhub.api.openapi.document import document
 from pushhub.http.problem import Problem
 from pushhub.http.request import Request as Asked
+from pushhub.log.grant import NOTHING, Grant
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ CLIENT = ("client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.
 
 
 def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> list[Route]:
-    """The routes of the pages. A request that `trusts` accepts needs no key for the metrics."""
+    """The routes of the pages. A request that `trusts` accepts needs no key for the metrics, and
+    `/readyz` shows it the store's own error.
+    """
     demo = service.settings.shows_demo
     left_out = None if demo else DEMO_MARK
     return [
         Route("/", _demo_first if demo else asset("home.html")),
         Route("/livez", _livez),
-        Route("/readyz", _readyz(service)),
+        Route("/readyz", _readyz(service, trusts)),
         Route("/metrics", _metrics(service, trusts)),
         Route("/openapi.json", _openapi()),
         Route("/.well-known/host-meta", host_meta(service, json=False)),
@@ -75,11 +78,15 @@ def _openapi() -> Callable[[Request], Awaitable[Response]]:
     return static(body, "application/json", headers={"cache-control": "no-cache"})
 
 
-def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
+def _readyz(
+    service: Service, trusts: Callable[[Asked], bool] | None
+) -> Callable[[Request], Awaitable[Response]]:
     async def readyz(request: Request) -> Response:
         """Whether a balancer should send requests here: not while leaving, without store, or while
-        reads fail; nor while publishes fail, if the settings say so.
+        reads fail; nor while publishes fail, if the settings say so. Only an operator sees the
+        store's own error.
         """
+        in_full = _grant(service, trusts, request).is_admin
         hub = service.hub
         works = hub.store.ready and hub.health.reads is None
         if service.settings.ready_writes:
@@ -89,18 +96,35 @@ def _readyz(service: Service) -> Callable[[Request], Awaitable[Response]]:
             "ready": ready,
             "leaving": service.leaving,
             "store": hub.store.ready,
-            "reads": _works(hub.health.reads),
-            "writes": _works(hub.health.writes),
+            "reads": _works(hub.health.reads, in_full=in_full),
+            "writes": _works(hub.health.writes, in_full=in_full),
         }
         return JSONResponse(body, 200 if ready else 503, headers={"cache-control": "no-store"})
 
     return readyz
 
 
-def _works(error: StoreError | None) -> dict[str, object]:
+def _works(error: StoreError | None, *, in_full: bool) -> dict[str, object]:
     if error is None:
         return {"ok": True}
-    return {"ok": False, "reason": error.reason, "detail": str(error)}
+    detail = str(error) if in_full else error.public
+    return {"ok": False, "reason": error.reason, "detail": detail}
+
+
+def _grant(service: Service, trusts: Callable[[Asked], bool] | None, request: Request) -> Grant:
+    """The grant of a request; nothing with an invalid credential, so that `/readyz` responds to
+    everybody.
+    """
+    try:
+        return service.authority.grant(_asked(trusts, request))
+    except Problem:
+        return NOTHING
+
+
+def _asked(trusts: Callable[[Asked], bool] | None, request: Request) -> Asked:
+    asked = Asked("GET", request.url.path, headers=dict(request.headers))
+    asked.trusted = trusts is not None and trusts(asked)
+    return asked
 
 
 def _demo_settings(service: Service) -> Callable[[Request], Awaitable[Response]]:
@@ -120,8 +144,7 @@ def _metrics(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def metrics_page(request: Request) -> Response:
         try:
-            asked = Asked("GET", request.url.path, headers=dict(request.headers))
-            asked.trusted = trusts is not None and trusts(asked)
+            asked = _asked(trusts, request)
             service.authority.require_admin(service.authority.grant(asked))
         except Problem as problem:
             return _problem(service, problem)

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 def store_unavailable(error: StoreError) -> Problem:
     """The problem while the store cannot be used: nothing was acknowledged."""
-    return Problem("store-unavailable", str(error), headers=(retry_after(1),))
+    return Problem("store-unavailable", error.public, headers=(retry_after(1),))
 
 
 class OtherWorkers(Protocol):
@@ -92,7 +92,7 @@ class Service:
         except StoreError as error:
             response = self.refuse(store_unavailable(error))
         except Exception:
-            log.exception("request.failed")
+            self.hub.log.exception(log, "request.failed")
             response = self.refuse(Problem("internal", "Internal error; see the server log."))
         hold.complete(response)
 

@@ -3,7 +3,7 @@
 Events are method calls, and return actions, to be performed in order:
 
     request       an HTTP request arrived             → Deliver, Restart, certain Responds
-    disconnected  its client disconnected before the response
+    disconnected  its connection closed before the response; then call `flush`
     put           the stream has elements for the client
     flush         the actions are performed, and the stream has put its elements → Responds
     expire        `deadline` has passed               → Responds, Ended
@@ -15,9 +15,9 @@ one body, and no request gets an empty response without need.
 
 Rule 2: requests are processed in rid order, and get their responses in rid order [E5] [K2].
 
-Rule 3: a payload goes into one response only. A repeated request gets the same bytes again, and
-only a connected client gets a response: the request of a disconnected client stays open, and new
-elements wait for its next one.
+Rule 3: a payload goes into one response only. All connections of a rid get the same bytes, those of
+repeats too, and only a connected client gets a response: the request of a disconnected client stays
+open, and new elements wait for its next one.
 
 After each event, `deadline` is when to call `expire`.
 """
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushhub import xml
 from pushhub.bosh.action import Action, Deliver, Ended, Respond, Restart
-from pushhub.bosh.body import EMPTY, BoshBody, attributes_of, payload, terminate, write
+from pushhub.bosh.body import EMPTY, payload, terminate
 from pushhub.bosh.checks import Checks, checksum
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, BoshCondition
 from pushhub.bosh.keys import KeySequence, key_of
@@ -40,6 +40,7 @@ from pushhub.bosh.window import MAX_UNACKNOWLEDGED, OpenRequest, Window
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pushhub.bosh.body import BoshBody
     from pushhub.xml import Element
 
 TERMINATED = "terminated"
@@ -58,13 +59,9 @@ class BoshSession:
 
     __slots__ = (
         "_checks",
-        "_greeting",
-        "_heard",
         "_idle",
         "_outbox",
-        "_report",
         "_seen",
-        "_since",
         "_termination",
         "_window",
         "ended",
@@ -80,19 +77,15 @@ class BoshSession:
         self.negotiated = negotiated
         self.ended = False
         self.paused_rid = 0
-        self._window = Window(rid - 1)
+        # [K4] [F7] The number of responses that are kept for a repeat.
+        kept = MAX_UNACKNOWLEDGED if negotiated.acks else negotiated.requests
+        self._window = Window(rid - 1, kept)
         self._checks = Checks(negotiated)
-        self._outbox = Outbox()
-        self._greeting: bytes | None = greeting
+        self._outbox = Outbox(greeting=greeting)
         self._termination: bytes | None = None
-        self._report = b""
-        # The highest rid with a response when the last request arrived.
-        self._heard = 0
         # The time of the last request or response; the allowed silence while no request is held.
         self._seen = now
         self._idle = float(negotiated.inactivity)
-        # The start of the current gap in the rids.
-        self._since = now
 
     @classmethod
     def create(
@@ -120,30 +113,21 @@ class BoshSession:
         if self.ended:
             return [Respond(handle, terminate(BoshCondition.ITEM_NOT_FOUND))]
         self._seen = now
-        if window.answered:
-            self._heard = window.answered[-1].rid
-        if rid <= window.last:
+        if window.has(rid):
             return self._repeat(window.find(rid), rid, body, raw, now, handle)
+        window.confirm()
         actions: list[Action] = []
         if rid > window.last + self.negotiated.requests:
-            self._fail(BoshCondition.ITEM_NOT_FOUND, handle, actions)  # [K3] [K8] [K10]
+            self._fail(BoshCondition.ITEM_NOT_FOUND, (handle,), actions)  # [K3] [K8] [K10]
             return actions
         key = key_of(body) if self._checks.keys is not None else ""
         entry = OpenRequest(rid, handle, now, checksum(body, raw), key, body)
         if rid != window.last + 1:
-            if older := window.find(rid):
-                return self._repeat(older, rid, body, raw, now, handle)
-            if window.early is None:
-                self._since = now
             window.defer(entry)
             return actions
         self._process(entry, now, actions)
-        while window.early is not None and not self.ended:
-            early = window.next()
-            if early is None:
-                break
+        while not self.ended and (early := window.next(now)) is not None:
             self._process(early, now, actions)
-            self._since = now
         return actions
 
     def _process(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
@@ -153,9 +137,10 @@ class BoshSession:
         try:
             pause = self._checks.admit(body, now, idle=not self._outbox.payloads)
             if negotiated.acks:
-                self._report = self._window.acknowledge(body, now) or self._report
+                outbox = self._outbox
+                outbox.report = self._window.acknowledge(body, now) or outbox.report
         except BindingError as error:
-            self._fail(error.condition, entry.handle, actions)
+            self._fail(error.condition, entry.handles, actions)
             return
         self._window.begin(entry)
         self._idle = negotiated.inactivity  # [G9]
@@ -185,44 +170,31 @@ class BoshSession:
         try:
             self._checks.admit_repeat(entry, body, raw)
         except BindingError as error:
-            self._fail(error.condition, handle, actions)
+            self._fail(error.condition, (handle,), actions)
             return actions
         if entry is None:
             if rid == self.paused_rid:
                 actions.append(Respond(handle, EMPTY))
             else:
-                self._fail(BoshCondition.ITEM_NOT_FOUND, handle, actions)  # [K8]
+                self._fail(BoshCondition.ITEM_NOT_FOUND, (handle,), actions)  # [K8]
         elif entry.answer:
             actions.append(Respond(handle, entry.answer))  # [K5]
         else:
-            # [K6] Not an error: Strophe.js would drop the request.
-            if entry.handle is not None:
-                actions.append(Respond(entry.handle, EMPTY))
-            entry.handle = handle
-            entry.at = now
+            entry.join(handle, now)  # [K6]
         return actions
 
     def disconnected(self, handle: object, now: float) -> None:
-        """The client of a request disconnected. The elements for it wait for the next request."""
-        for entry in self._window.waiting():
-            if entry.handle is handle:
-                entry.handle = None
-                self._seen = now
+        """The connection of a request closed. The elements for it wait for the next request."""
+        if self._window.disconnect(handle):
+            self._seen = now
 
     def _pause(self, rid: int, seconds: int, now: float, actions: list[Action]) -> None:
         """Respond to all open requests, this one included, and allow a longer silence [G6].
 
         The responses are empty [G7].
         """
-        window = self._window
-        while window.open:
-            entry = window.open[0]
-            if entry.handle is not None:
-                actions.append(Respond(entry.handle, EMPTY))
-            window.pass_by(now)
-        window.answered.pop()  # [G10] But a repeat of it gets a response.
-        window.keep(self._kept)
-        self.paused_rid = rid
+        actions += self._window.pause(now)
+        self.paused_rid = rid  # A repeat of it gets a response.
         self._idle = seconds
 
     # Responses
@@ -234,57 +206,38 @@ class BoshSession:
         for each in payloads:
             self._outbox.put(each if isinstance(each, bytes) else payload(each))
 
-    def send(self, *payloads: Element | bytes, now: float) -> list[Action]:
-        """`put` and `flush`."""
-        self.put(*payloads)
-        return self.flush(now)
-
     def flush(self, now: float) -> list[Action]:
         """Respond with the waiting elements [E7], and to requests that may not be held longer
         [E4]."""
         actions: list[Action] = []
         if self.ended:
             return actions
-        window, negotiated, outbox = self._window, self.negotiated, self._outbox
-        held = window.open
-        while held:
-            entry = held[0]
-            if entry.handle is None:
-                if all(other.handle is None for other in held):
-                    break
-                window.pass_by(now)
-            elif (
-                outbox.payloads
-                or self._report
-                or len(held) > negotiated.hold
-                or negotiated.wait == 0
-            ):
-                self._answer(entry, now, actions)
-            else:
-                break
-        if outbox.payloads and outbox.overflows:
+        while self._window.open and self._must_respond():
+            self._respond(now, actions)
+        if self._outbox.payloads and self._outbox.overflows:
             self._end(BoshCondition.UNDEFINED_CONDITION, actions, lost=True)
         return actions
 
-    @property
-    def _kept(self) -> int:
-        """How many responses are kept for a repeat [K4] [F7]."""
-        return MAX_UNACKNOWLEDGED if self.negotiated.acks else self.negotiated.requests
+    def _must_respond(self) -> bool:
+        """Whether the lowest open request may not be held longer."""
+        window, outbox, negotiated = self._window, self._outbox, self.negotiated
+        if not window.open[0].handles:
+            return window.waiting_since is not None
+        due = bool(outbox.payloads or outbox.report) or len(window.open) > negotiated.hold
+        return due or negotiated.wait == 0 or window.doubtful
 
-    def _answer(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
-        """Respond to the lowest open request with as many elements as fit."""
-        attributes = self._report
-        if attributes:
-            self._report = b""
-        if self._greeting is not None:
-            attributes, self._greeting = self._greeting, None
-        elif self.negotiated.acks and self._window.last != entry.rid:
-            attributes += attributes_of((("ack", self._window.last),))  # [F2]
-        taken = self._outbox.take()
-        answer = write(taken, attributes) if taken or attributes else EMPTY  # [E6]
-        actions.append(Respond(entry.handle, answer))
-        self._window.settle(entry, answer, now)
-        self._window.keep(self._kept)
+    def _respond(self, now: float, actions: list[Action]) -> None:
+        """Respond to the lowest open request: with as many elements as fit, if its client is
+        connected."""
+        window = self._window
+        entry = window.open[0]
+        if entry.doubtful or not entry.handles:
+            actions += window.settle_empty(now)
+            return
+        ack = window.last if self.negotiated.acks and window.last != entry.rid else None
+        answer = self._outbox.write(ack)
+        actions += entry.respond(answer)
+        window.settle(entry, answer, now)
         self._seen = now
 
     # Time
@@ -293,10 +246,10 @@ class BoshSession:
     def deadline(self) -> float:
         """When `expire` must be called."""
         negotiated, window = self.negotiated, self._window
-        live = [entry.at for entry in window.open if entry.handle is not None]
-        due = min(live) + negotiated.wait if live else self._seen + self._idle
+        since = window.waiting_since
+        due = self._seen + self._idle if since is None else since + negotiated.wait
         if window.early is not None:
-            due = min(due, self._since + negotiated.inactivity)
+            due = min(due, window.gap_since + negotiated.inactivity)
         return due
 
     def expire(self, now: float) -> list[Action]:
@@ -306,17 +259,13 @@ class BoshSession:
         if self.ended:
             return actions
         window, negotiated = self._window, self.negotiated
-        if window.early is not None and now >= self._since + negotiated.inactivity:
+        if window.early is not None and now >= window.gap_since + negotiated.inactivity:
             # A request was lost, and its client does not repeat it: a page was reloaded while the
             # request was sent. Later requests cannot be processed [K2].
             self._end(BoshCondition.ITEM_NOT_FOUND, actions)
             return actions
-        while any(e.handle is not None and now >= e.at + negotiated.wait for e in window.open):
-            entry = window.open[0]
-            if entry.handle is not None:
-                self._answer(entry, now, actions)
-            else:
-                window.pass_by(now)
+        while window.waiting_since is not None and now >= window.waiting_since + negotiated.wait:
+            self._respond(now, actions)
         if now >= self._seen + self._idle and not window.clients():
             self._over(INACTIVITY, actions, lost=True)
         return actions
@@ -344,12 +293,8 @@ class BoshSession:
     def pending(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
         """The elements that no response carried, and those that the client may not have received:
         its next request, which follows such a response immediately, has not arrived."""
-        unconfirmed: list[Element] = []
-        for entry in self._window.answered:
-            if entry.rid > self._heard and entry.answer != EMPTY:
-                unconfirmed += xml.parse(entry.answer, own=True).elements
         waiting = tuple(xml.parse(data, own=True) for data in self._outbox.payloads)
-        return waiting, tuple(unconfirmed)
+        return waiting, tuple(self._window.unconfirmed())
 
     def reclaim(self) -> tuple[tuple[Element, ...], tuple[Element, ...]]:
         """Before `terminate`: take the `pending` elements back, if no request is open. The request
@@ -364,27 +309,24 @@ class BoshSession:
         """Respond to all open requests with the end: the first gets the last payloads."""
         termination = self._termination
         assert termination is not None
-        for handle in self._window.clients():
-            actions.append(Respond(handle, termination))
-            termination = terminate(BoshCondition.OTHER_REQUEST)
+        others = terminate(BoshCondition.OTHER_REQUEST)
+        actions += self._window.respond_to_all(termination, others)
         self._outbox.clear()
         self._over(TERMINATED, actions)
 
     def _terminated(self, actions: list[Action]) -> None:
         """The client ends the session: the oldest request gets the end, the others nothing [J2]."""
-        answer = terminate()
-        for handle in self._window.clients():
-            actions.append(Respond(handle, answer))
-            answer = EMPTY
+        actions += self._window.respond_to_all(terminate(), EMPTY)
         self._over(TERMINATED, actions)
 
-    def _fail(self, condition: BoshCondition, handle: object, actions: list[Action]) -> None:
-        """A request broke the rules, which ends the session [N1]."""
-        if handle is not None:
+    def _fail(
+        self, condition: BoshCondition, handles: tuple[object, ...], actions: list[Action]
+    ) -> None:
+        """A request broke the rules, which ends the session [N1]. The window does not have it."""
+        for handle in handles:
             self._refuse(condition, handle, actions)
-        for other in self._window.clients():
-            if other is not handle:
-                self._refuse(BoshCondition.OTHER_REQUEST, other, actions)
+        for handle in self._window.clients():
+            self._refuse(BoshCondition.OTHER_REQUEST, handle, actions)
         self._over(condition, actions)
 
     def _end(self, condition: BoshCondition, actions: list[Action], *, lost: bool = False) -> None:
@@ -403,7 +345,7 @@ class BoshSession:
         undelivered, unconfirmed = self.pending()
         actions.append(Ended(reason, undelivered, unconfirmed if lost else ()))
         self._outbox.clear()
-        self._window = Window(self._window.last)
+        self._window = Window(self._window.last, 0)
 
     # Moving to another node
 
@@ -416,11 +358,7 @@ class BoshSession:
         window = self._window
         actions: list[Action] = []
         while window.open:
-            entry = window.open[0]
-            if entry.handle is not None:
-                self._answer(entry, now, actions)
-            else:
-                window.pass_by(now)
+            self._respond(now, actions)
         actions += [Respond(handle, b"", 503) for handle in window.clients()]
         window.early = None
         return actions
@@ -431,32 +369,27 @@ class BoshSession:
         return {
             "sid": self.sid,
             "terms": asdict(self.negotiated),
-            "last": self._window.last,
-            "answered": [entry.dump(now) for entry in self._window.answered],
-            "queue": [data.decode() for data in self._outbox.payloads],
-            "greeting": None if self._greeting is None else self._greeting.decode(),
+            **self._window.dump(now),
+            **self._outbox.dump(),
             "farewell": None if self._termination is None else self._termination.decode(),
             "key": self._checks.keys and self._checks.keys.expected,
             "paused": self.paused_rid,
             "idle": self._idle,
             "seen": now - self._seen,
-            "heard": self._heard,
         }
 
     @classmethod
     def load(cls, data: Mapping[str, Any], now: float) -> BoshSession:
         """The session in a dump."""
         session = cls(data["sid"], Negotiation(**data["terms"]), data["last"] + 1, now)
-        session._window.answered = [OpenRequest.load(record, now) for record in data["answered"]]
-        greeting, farewell = data["greeting"], data["farewell"]
-        session._greeting = None if greeting is None else greeting.encode()
+        session._window.load(data, now)
+        session._outbox = Outbox.load(data)
+        farewell, key = data["farewell"], data["key"]
         session._termination = None if farewell is None else farewell.encode()
-        session._checks.keys = None if data["key"] is None else KeySequence(data["key"])
-        session._outbox = Outbox(text.encode() for text in data["queue"])
+        session._checks.keys = None if key is None else KeySequence(key)
         session.paused_rid = data["paused"]
         session._idle = data["idle"]
         session._seen = now - data["seen"]
-        session._heard = data["heard"]
         return session
 
     def __repr__(self) -> str:

@@ -6,10 +6,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pushhub import xml
+from pushhub.bosh.action import Respond
 from pushhub.bosh.body import EMPTY, BoshBody, attributes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from pushhub.bosh.action import Action
+    from pushhub.xml import Element
 
 # [F7] How many responses are kept for a client that announced acknowledgements, and sends none.
 MAX_UNACKNOWLEDGED = 20
@@ -19,23 +24,34 @@ MAX_UNACKNOWLEDGED = 20
 REPORT_SECONDS = 1.0
 MAX_TIME = 65535  # [B9]
 
+# [K6] Connections of one rid that are held: the one that the client has given up, and the one that
+# it reads; or one each of two pages that share a session.
+MAX_CONNECTIONS = 2
+
 
 class OpenRequest:
     """One rid. The request is early until it is processed, then open until it has a response.
 
-    `handle` is the HTTP request that waits, None if its client disconnected. `answer` is the
+    A rid has one response, and all its connections get that response: the network decides which
+    connection arrives last, so the last one may be the one that the client has given up [K6].
+
+    `handles` are the HTTP requests that wait, none if all clients disconnected. `answer` is the
     response's body, empty before the response.
     """
 
-    __slots__ = ("answer", "at", "body", "handle", "key", "mark", "rid")
+    __slots__ = ("answer", "at", "body", "doubtful", "handles", "key", "mark", "rid")
 
     def __init__(
         self, rid: int, handle: object, at: float, mark: int, key: str, body: BoshBody | None
     ) -> None:
         self.rid = rid
-        self.handle = handle
+        self.handles: tuple[object, ...] = (handle,)
         self.at = at
-        """The time of the last arrival; after the response, the time of that."""
+        """The time of the first waiting connection; after the response, the time of that."""
+        self.doubtful = False
+        """Whether the response must be empty, and due immediately: one of several connections was
+        closed, or there are too many. The client may read none of the others, and after the reload
+        of a page it does not repeat the request."""
         self.mark = mark
         """A checksum of the request, 0 for one without payload: a repeat must have the same."""
         self.key = key
@@ -51,16 +67,46 @@ class OpenRequest:
         """The request in a dump."""
         rid, answer, mark, key, age = record
         entry = cls(rid, None, now - age, mark, key, None)
+        entry.handles = ()
         entry.answer = answer.encode()
         return entry
 
+    def join(self, handle: object, now: float) -> None:
+        """Add a connection that waits for the response: a repeat [K6]."""
+        if not self.handles:
+            self.at = now
+        self.handles = (*self.handles, handle)
+        self.doubtful = self.doubtful or len(self.handles) > MAX_CONNECTIONS
+
+    def leave(self, handle: object) -> bool:
+        """Remove a closed connection; return whether it was one of these."""
+        left = tuple(other for other in self.handles if other is not handle)
+        if len(left) == len(self.handles):
+            return False
+        self.handles = left
+        self.doubtful = bool(left)
+        return True
+
+    def respond(self, body: bytes) -> list[Action]:
+        """Respond to every connection."""
+        return [Respond(handle, body) for handle in self.handles]
+
 
 class Window:
-    """The requests of one session."""
+    """The requests of one session.
 
-    __slots__ = ("answered", "early", "last", "open")
+    Args:
+        last: the rid before the first one.
+        kept: how many responses are kept for a repeat [K4].
+    """
 
-    def __init__(self, last: int) -> None:
+    __slots__ = ("_kept", "answered", "confirmed", "early", "gap_since", "last", "open")
+
+    def __init__(self, last: int, kept: int) -> None:
+        self._kept = kept
+        self.confirmed = 0
+        """The highest rid with a response when the last new request arrived. A repeat confirms no
+        response: its client may have sent it before the response was written."""
         self.last = last
         """The highest processed rid; all lower ones are processed, too."""
         self.open: list[OpenRequest] = []
@@ -69,6 +115,12 @@ class Window:
         """Lowest first."""
         self.early: dict[int, OpenRequest] | None = None
         """Requests above a gap. None without any, as almost always: a dict takes memory."""
+        self.gap_since = 0.0
+        """The time of the first early request, or of the last one that was processed."""
+
+    def has(self, rid: int) -> bool:
+        """Whether a request with this rid arrived before."""
+        return rid <= self.last or (self.early is not None and rid in self.early)
 
     def find(self, rid: int) -> OpenRequest | None:
         """The request with a rid, if it is kept."""
@@ -90,19 +142,59 @@ class Window:
 
     def clients(self) -> list[object]:
         """The handles of the requests with a connected client, in rid order."""
-        return [entry.handle for entry in self.waiting() if entry.handle is not None]
+        return [handle for entry in self.waiting() for handle in entry.handles]
+
+    @property
+    def waiting_since(self) -> float | None:
+        """The earliest time of the open requests with a connected client; None without any."""
+        return min((entry.at for entry in self.open if entry.handles), default=None)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether an open request must get an empty response, and so must those before it [E5]."""
+        return any(entry.doubtful for entry in self.open)
+
+    def disconnect(self, handle: object) -> bool:
+        """Remove a closed connection; return whether it waited here."""
+        return any(entry.leave(handle) for entry in self.waiting())
+
+    def respond_to_all(self, first: bytes, others: bytes) -> list[Action]:
+        """Respond to all waiting requests for the last time: the lowest rid gets `first`."""
+        actions: list[Action] = []
+        for entry in self.waiting():
+            if entry.handles:
+                actions += entry.respond(first)
+                first = others
+        return actions
+
+    def confirm(self) -> None:
+        """A new request arrived: as far as known, its client has received all responses."""
+        if self.answered:
+            self.confirmed = self.answered[-1].rid
+
+    def unconfirmed(self) -> list[Element]:
+        """The elements of the responses after which no new request arrived."""
+        return [
+            element
+            for entry in self.answered
+            if entry.rid > self.confirmed and entry.answer != EMPTY
+            for element in xml.parse(entry.answer, own=True).elements
+        ]
 
     def defer(self, entry: OpenRequest) -> None:
         """Keep an early request until those before it have arrived [K2]."""
         if self.early is None:
             self.early = {}
+            self.gap_since = entry.at
         self.early[entry.rid] = entry
 
-    def next(self) -> OpenRequest | None:
+    def next(self, now: float) -> OpenRequest | None:
         """Take the next early request, if it has arrived."""
         if self.early is None:
             return None
         entry = self.early.pop(self.last + 1, None)
+        if entry is not None:
+            self.gap_since = now
         if not self.early:
             self.early = None
         return entry
@@ -117,21 +209,28 @@ class Window:
         """Close the lowest open request with its response, which may be repeated [K4]."""
         assert entry is self.open[0]
         del self.open[0]
-        entry.handle = None
+        entry.handles = ()
+        entry.doubtful = False
         entry.answer = answer
         entry.at = now
         self.answered.append(entry)
+        if len(self.answered) > self._kept:
+            del self.answered[0]
 
-    def pass_by(self, now: float) -> None:
-        """Close the lowest open request with an empty response: its client disconnected, or has a
-        newer request."""
-        self.settle(self.open[0], EMPTY, now)
+    def settle_empty(self, now: float) -> list[Action]:
+        """Close the lowest open request with an empty response, which its connections get."""
+        entry = self.open[0]
+        actions = entry.respond(EMPTY)
+        self.settle(entry, EMPTY, now)
+        return actions
 
-    def keep(self, count: int) -> None:
-        """Keep only the last `count` responses."""
-        excess = len(self.answered) - count
-        if excess > 0:
-            del self.answered[:excess]
+    def pause(self, now: float) -> list[Action]:
+        """Close all open requests with empty responses. The last one, which asked for the pause, is
+        not kept [G10]."""
+        actions: list[Action] = []
+        while len(self.open) > 1:
+            actions += self.settle_empty(now)
+        return actions + self.open.pop().respond(EMPTY)
 
     def acknowledge(self, body: BoshBody, now: float) -> bytes:
         """Drop the responses that the client acknowledges [F4] [F7]: without `ack`, all before this
@@ -152,6 +251,20 @@ class Window:
         while self.answered and self.answered[0].rid <= ack:
             del self.answered[0]
         return report
+
+    def dump(self, now: float) -> dict[str, Any]:
+        """The requests with a response, as JSON; a released session has no others."""
+        return {
+            "last": self.last,
+            "answered": [entry.dump(now) for entry in self.answered],
+            "heard": self.confirmed,
+        }
+
+    def load(self, data: Mapping[str, Any], now: float) -> None:
+        """Restore the requests in a dump."""
+        self.last = data["last"]
+        self.answered = [OpenRequest.load(record, now) for record in data["answered"]]
+        self.confirmed = data["heard"]
 
     def __repr__(self) -> str:
         early = sorted(self.early) if self.early else []

@@ -140,7 +140,9 @@ class Tracer:
         poll = hold.poll
         names = [want.channel for want in poll.reads]
         traces = tuple({id: None for name in names for id in self._channels.get(name, ())})
-        wanted = (traces or self._clients) and not names[0].startswith(PRIVATE_MARK)
+        # During a fetch from the origin, the hold of a GRIP response has no channels.
+        is_public = bool(names) and not names[0].startswith(PRIVATE_MARK)
+        wanted = (traces or self._clients) and is_public
         # Holds of other types are internal, and answer no client.
         if wanted and type(hold) is ChannelHold and len(self._followed) < MAX_FOLLOWED:
             self._followed[hold] = FollowedHold(next(self._numbers), self._hub.now(), traces)

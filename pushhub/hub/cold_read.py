@@ -175,8 +175,10 @@ class ColdRead:
         at = self._known_positions()
         if at is not None and hold.poll.wait:
             self._parent.decided(hold, ColdResult(at=at))
-        else:
-            self._parent.decided(hold, ColdResult(hold.poll.error(unreadable())))
+            return
+        reply = hold.poll.error(unreadable())
+        assert reply is not None, "a poll may wait on after a delete only"
+        self._parent.decided(hold, ColdResult(reply))
 
     def _known_positions(self) -> Positions | None:
         """Where the reader stands, if that is known without the log."""

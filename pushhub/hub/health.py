@@ -20,6 +20,7 @@ from pushhub.store.base import REASONS, REGISTER, Append, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.hub.counted_log import CountedLog
     from pushhub.hub.wheel import Wheel
     from pushhub.store.base import Outcome, Store
 
@@ -35,6 +36,7 @@ class Health:
     """The last results of the store: `reads` and `writes` are None, or the error."""
 
     __slots__ = (
+        "_log",
         "_now",
         "_probes",
         "_size",
@@ -46,8 +48,9 @@ class Health:
         "writes",
     )
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, log: CountedLog) -> None:
         self._store = store
+        self._log = log
         self._wheel: Wheel | None = None
         self._size = 0
         self._probes: set[asyncio.Task[None]] = set()
@@ -84,12 +87,15 @@ class Health:
 
     def _fail(self, what: str, error: StoreError) -> None:
         if getattr(self, what) is None:
-            log.warning(f"store.{what}_fail", reason=error.reason, error=str(error))
+            # A store may accept one publish and refuse the next.
+            self._log.warning(
+                log, f"store.{what}_fail", error.reason, reason=error.reason, error=str(error)
+            )
         setattr(self, what, error)
         self._probe_later()
 
     def _recover(self, what: str) -> None:
-        log.info(f"store.{what}_work")
+        self._log.info(log, f"store.{what}_work")
         setattr(self, what, None)
 
     def _probe_later(self) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from pushhub.hub.channel_hold import ChannelHold
 from pushhub.hub.channels import ChannelTable
 from pushhub.hub.cold_read import ColdReads, ColdResult
+from pushhub.hub.counted_log import CountedLog
 from pushhub.hub.drain import complete_holds
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.feed_monitor import ExpiryCheck, FeedMonitor
@@ -88,7 +89,8 @@ class Hub:
         self._factors = self.jitter.factors
         self.channels = ChannelTable(store.leave, lambda: self.now())
         self.feed_monitor = FeedMonitor(self.channels, lambda: self.now())
-        self.health = Health(store)
+        self.log = CountedLog()
+        self.health = Health(store, self.log)
         self.store_reads = StoreReads(
             store, self.channels, self.feed_monitor, self.stats, self.health, self._reread_all
         )
@@ -111,6 +113,7 @@ class Hub:
         self.wheel = Wheel(self.now())
         self._due = self.now()
         self._fanout = Fanout(self._loop, self.stats, self.channels, self.resume)
+        self.log.open(self.wheel, self.now)
         self.health.open(self.wheel, self.now)
         await self.store.open(self)
         self._tick()
@@ -123,6 +126,7 @@ class Hub:
         await self.store_reads.close()
         await self.health.close()
         await self.store.close()
+        self.log.close()
 
     # Polls
 
@@ -229,13 +233,11 @@ class Hub:
             return  # The deadline of another hold has led to its completion.
         if self.draining:
             self.end(hold, Hint(self.jitter.draw(RETRY_MS)))
+        elif (hint := self.feed_monitor.hint(hold, self.store.certain)) is not None:
+            self.end(hold, hint)
         else:
-            hint = self.feed_monitor.hint(hold, self.store.certain)
-            if hint is not None:
-                self.end(hold, hint)
-            else:
-                ask, now = self.store_reads.events, self.now()
-                ExpiryCheck(hold, self.channels, now, ask, self._checked).start()
+            ask, now = self.store_reads.events, self.now()
+            ExpiryCheck(hold, self.channels, now, ask, self._checked).start()
 
     def _checked(self, hold: ChannelHold, moved: list[Channel], hint: Hint) -> None:
         """The log was read for a hold whose deadline has passed."""
@@ -293,20 +295,16 @@ class Hub:
     def _cold_read(self, hold: ChannelHold, result: ColdResult) -> None:
         """Do what a cold read decided for its hold."""
         if result.at is not None:
-            self._park_unsure(hold, result.at)
+            # The log cannot be read: the hold waits until the feed is connected.
+            assert hold.poll.wait is not None
+            if (full := self._park(hold, hold.poll.wait, result.at)) is not None:
+                hold.complete(full)
         elif result.reply is not None:
             if hold.tallied:
                 self.stats.count_gaps(result.reads)
             self._answer(hold, result.reply)
         elif (reply := self._settle(hold, result.reads)) is not None:
             self._answer(hold, reply)
-
-    def _park_unsure(self, hold: ChannelHold, at: Positions) -> None:
-        """Let a hold wait until the feed is connected, because the log cannot be read."""
-        assert hold.poll.wait is not None
-        reply = self._park(hold, hold.poll.wait, at)
-        if reply is not None:
-            hold.complete(reply)
 
     # Notifications of the store
 
@@ -326,14 +324,19 @@ class Hub:
         self.feed_monitor.receipt(name, cursor)
 
     def forget(self, name: str) -> None:
-        """A channel was deleted: complete its holds with the problem."""
+        """A channel was deleted: complete its holds, or read the log for those that wait on."""
         channel = self.channels.get(name)
         if channel is None:
             return
         self.channels.drop_tail(channel)
         channel.early = None
         for hold in list(channel.holds):
-            if hold.at is not None and hold.complete(hold.poll.error(deleted(name))):
+            if hold.at is None:
+                continue
+            reply = hold.poll.error(deleted(name))
+            if reply is None:
+                self.reread(hold)
+            elif hold.complete(reply):
                 self.stats.completed_by_delete += hold.tallied
 
     def lost(self) -> None:

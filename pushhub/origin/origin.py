@@ -9,6 +9,7 @@ import structlog
 
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem
+from pushhub.hub.counted_log import CountedLog
 from pushhub.origin.client.pool import OriginClient
 from pushhub.origin.misdirected import Misdirected
 from pushhub.origin.routes import Routes
@@ -43,6 +44,7 @@ class Origin:
         self.client = OriginClient(
             settings.origin_connect_seconds, settings.origin_seconds, settings.origin_connections
         )
+        self.log = CountedLog()
         self.grip: GripGateway | None = None
         self.resources: ResourceTable | None = None
         self.notifications: Notifications | None = None
@@ -55,6 +57,7 @@ class Origin:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         """Let requests wait on resources, through `hub`. `refuse` makes a response of a problem."""
+        self.log = hub.log
         self.resources = ResourceTable(self, hub, settings, refuse, uniform)
         self.notifications = Notifications(hub, self.resources)
 

@@ -126,8 +126,10 @@ class Poll(Protocol):
     def empty(self, at: Positions, hint: Hint) -> Reply:
         """The reply at the end of the wait, with each channel still `at` its position."""
 
-    def error(self, problem: Problem) -> Reply:
-        """The reply when a channel was deleted, or cannot be read."""
+    def error(self, problem: Problem) -> Reply | None:
+        """The reply when a channel was deleted, or cannot be read. None waits on; only a deleted
+        channel allows that.
+        """
 
 
 class ChannelPoll:

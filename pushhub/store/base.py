@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Cursor
 
 if TYPE_CHECKING:
@@ -25,11 +26,23 @@ if TYPE_CHECKING:
 IDEMPOTENCY_SECONDS = 300
 
 
-# Why a store refuses, as metrics and `/readyz` name it.
-REASONS = (
-    *("away", "busy", "closed", "disk-full", "fenced", "io", "locked", "misconf", "noreplicas"),
-    *("oom", "other", "readonly", "replaced"),
-)
+# The reasons of a refusal: the word in metrics and `/readyz`, and the sentence for clients. The
+# store's own sentence may name hosts, files and users, and only the operator may read it.
+REASONS = {
+    "away": "The store cannot be reached at the moment.",
+    "busy": "The store has more to do than it can; try again in a moment.",
+    "closed": "The store is closed.",
+    "disk-full": "The store has no room on its disk.",
+    "fenced": "The store is fenced for a planned restart; try again in a moment.",
+    "io": "The store cannot use its disk.",
+    "locked": "The store is locked by another program.",
+    "misconf": "The store takes no writes because it cannot save them.",
+    "noreplicas": "The store takes no writes because it lacks replicas.",
+    "oom": "The store has no memory for writes.",
+    "other": "The store cannot be used at the moment.",
+    "readonly": "The store takes no writes.",
+    "replaced": "The store's file was removed or replaced.",
+}
 
 
 class StoreError(Exception):
@@ -42,6 +55,11 @@ class StoreError(Exception):
         assert reason in REASONS
         self.reason = reason
 
+    @property
+    def public(self) -> str:
+        """The sentence for clients."""
+        return REASONS[self.reason]
+
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached at the moment. Nothing was acknowledged."""
@@ -52,11 +70,20 @@ class Retention:
     """How much of a channel is kept: at most `events` (1 or more), none older than `age` seconds
     (None: any age).
 
-    The last event survives age, so that a value does not vanish.
+    The last event survives age, so that a value does not vanish. In pushhub's own channels (`$…`)
+    it does not: registers have no age, and age removes what a killed process left in the others.
     """
 
     events: int = 1000
     age: float | None = 86_400
+
+
+def is_spent(channel: str, retention: Retention, appended: int, now: int) -> bool:
+    """Whether age has emptied one of pushhub's own channels, whose last append was at `appended`.
+    Both times are in milliseconds since 1970.
+    """
+    age = retention.age
+    return age is not None and channel.startswith(PRIVATE_MARK) and appended < now - age * 1000
 
 
 # A `$` channel that is kept so is a register: a value with compare-and-set.

@@ -27,6 +27,7 @@ from pushhub.store.base import (
     Outcome,
     Retention,
     StoreUnavailable,
+    is_spent,
 )
 from pushhub.store.epoch import draw_epoch, fingerprint
 from pushhub.store.read_range import ReadRange, raised
@@ -42,9 +43,10 @@ SWEEP_CHANNELS = 16
 class _Channel:
     """One channel's kept events, and its last offset, which survives a delete."""
 
-    __slots__ = ("events", "retention", "top", "used")
+    __slots__ = ("events", "name", "retention", "top", "used")
 
-    def __init__(self, floor: int) -> None:
+    def __init__(self, name: str, floor: int) -> None:
+        self.name = name
         self.events: deque[Event] = deque()
         self.retention = Retention()
         self.top = floor
@@ -59,6 +61,8 @@ class _Channel:
             cutoff = now - retention.age * 1000
             while len(events) > 1 and events[0].time < cutoff:
                 events.popleft()
+            if events and is_spent(self.name, retention, self.used, now):
+                events.clear()
 
     def span(self, epoch: str) -> ReadRange:
         return ReadRange(epoch, self.top - len(self.events) + 1, self.top)
@@ -159,12 +163,14 @@ class MemoryStore:
                 return KeyReused()
             return Appended(first.cursor, first.id, duplicate=True)
         found = self._channels.get(name)
+        if found is not None and is_spent(name, found.retention, found.used, now):
+            found.events.clear()
         if append.expect is not None:
             last = found.events[-1].cursor if found and found.events else None
             if not append.expect.holds(last):
                 return Mismatch(last)
         if found is None:
-            found = self._channels[name] = _Channel(self._floor)
+            found = self._channels[name] = _Channel(name, self._floor)
         elif self._idle_age is not None:
             self._channels[name] = self._channels.pop(name)
         if found.retention.age != append.retention.age:
@@ -197,7 +203,7 @@ class MemoryStore:
         self._remove_idle(self._now())
         found = self._channels.get(name)
         if found is None:
-            return _Channel(self._floor)
+            return _Channel(name, self._floor)
         found.trim(self._now())
         return found
 

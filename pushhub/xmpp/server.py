@@ -55,7 +55,7 @@ class XmppServer:
     ) -> None:
         self.hub = hub
         self.kv = KeyValueStore(hub)
-        self.tasks = BackgroundTasks()
+        self.tasks = BackgroundTasks(hub.log)
         local = ("localhost",) if policy.dev and not policy.xmpp_domains else ()
         domains = frozenset((*policy.xmpp_domains, *local))
         context = self.context = Context(
@@ -119,7 +119,7 @@ class XmppServer:
         """
         await self.login.open()
         await self.membership.open()
-        await self.gc.open()
+        self.gc.open()
 
     async def close(self) -> None:
         """Migrate the BOSH sessions if there may be other nodes, end all others, and await the

@@ -13,15 +13,18 @@ from pushhub.xmpp.model.stanza import StanzaError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from pushhub.hub.counted_log import CountedLog
+
 log = structlog.get_logger(__name__)
 
 
 class BackgroundTasks:
     """Runs coroutines and logs their errors. `settle` awaits all of them."""
 
-    __slots__ = ("_tasks",)
+    __slots__ = ("_log", "_tasks")
 
-    def __init__(self) -> None:
+    def __init__(self, counted_log: CountedLog) -> None:
+        self._log = counted_log
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -39,11 +42,12 @@ class BackgroundTasks:
         try:
             await work
         except StoreError as error:
-            log.warning("xmpp.store_failed", error=str(error))
+            self._log.warning(log, "xmpp.store_failed", error=str(error))
         except StanzaError as error:
-            log.info("xmpp.refused", condition=error.condition)
+            condition = error.condition
+            self._log.info(log, "xmpp.refused", condition, condition=condition)
         except Exception:
-            log.exception("xmpp.failed")
+            self._log.exception(log, "xmpp.failed")
 
     def __len__(self) -> int:
         return len(self._tasks)

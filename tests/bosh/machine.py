@@ -131,7 +131,9 @@ class Machine:
         """A request's client goes."""
         # The very object that was the request's handle, not another one that is equal to it.
         handle = next(handle for handle in self.waiting if handle == name)
-        self.members[self.waiting.pop(name)].session.disconnected(handle, self.now)
+        member = self.members[self.waiting.pop(name)]
+        member.session.disconnected(handle, self.now)
+        self.do(member, [])
 
     def put(self, payload: str) -> None:
         """Somebody sends something to the last session."""

@@ -88,6 +88,17 @@ def test_an_answer_after_which_a_request_came_is_confirmed(
     assert ended(machine).unconfirmed == ()
 
 
+def test_a_late_request_confirms_no_answer(machine: Machine, player: Player) -> None:
+    """It was sent before the answer that its repeat got, and so says nothing of that."""
+    player.do_send("repeat")
+    machine.put(MESSAGE)
+    player.see_has("repeat", "message")
+    player.do_again("late repeat")
+    player.see_equals("late", "repeat")
+    machine.turn(151)
+    assert ids(ended(machine).unconfirmed) == ["m"]
+
+
 def test_a_client_that_leaves_gets_nothing_more(machine: Machine, player: Player) -> None:
     machine.put(MESSAGE)
     machine.put(MESSAGE)
@@ -134,7 +145,8 @@ def test_the_server_ends_a_session_that_waits(machine: Machine, player: Player) 
     machine.do(member, member.session.terminate(BoshCondition.SYSTEM_SHUTDOWN, [], machine.now))
     player.see_ends("a", "system-shutdown")
     player.see_ends("early", "other-request")
-    assert member.session.send(b"x", now=machine.now) == []
+    member.session.put(b"x")
+    assert member.session.flush(machine.now) == []
     assert member.session.terminate(None, [], machine.now) == []
     assert member.session.expire(machine.now) == []
     raw = body(1, "s")
@@ -144,6 +156,17 @@ def test_the_server_ends_a_session_that_waits(machine: Machine, player: Player) 
 
 
 # -- bounds --------------------------------------------------------------------
+
+
+def test_requests_with_many_connections_leave_no_more_behind_than_others(
+    machine: Machine, player: Player
+) -> None:
+    for number in range(20):
+        player.do_send(f"a{number}")
+        player.do_again(f"b{number} a{number}")
+        player.do_again(f"c{number} a{number}")
+        player.see_empty(f"c{number}", "")
+    assert len(machine.last.session._window.answered) == 2
 
 
 def test_a_request_is_not_repeated_for_ever(machine: Machine, player: Player) -> None:

@@ -7,6 +7,10 @@ import orjson
 import pytest
 
 from pushhub.console.trace import MAX_FOLLOWED, Note, Tracer, TraceTarget
+from pushhub.grip.held_response import HeldInstruct, HeldResponse
+from pushhub.grip.instruct import HoldMode, Instruct
+from pushhub.grip.sequence import ItemSequences
+from pushhub.http.raw_response import RawResponse
 from pushhub.http.response import Part
 from pushhub.http.sse import OPENING
 from pushhub.hub.channel_hold import ChannelHold
@@ -183,6 +187,17 @@ async def test_who_waits_already_is_followed_from_now_on() -> None:
         assert hold.done
         assert recorder.data == [1]
         assert notes.of() == ["waiting", "publish", "event", "answer", "logged"]
+
+
+async def test_a_hold_without_channels_is_not_traced() -> None:
+    """A held response of GRIP waits so during a fetch from the origin."""
+    instruct = Instruct(RawResponse(200, (), b""), HoldMode.RESPONSE, ())
+    async with opened() as hub:
+        _, notes = traced(hub, client="10.0.0.1")
+        reply = hub.hold(HeldResponse(HeldInstruct.of(instruct), {}, ItemSequences(), 25))
+        assert isinstance(reply, ChannelHold)
+        assert notes.of(CLIENT) == []
+        reply.drop()
 
 
 async def test_a_hold_outlives_its_trace() -> None:

@@ -228,3 +228,16 @@ async def test_a_stream_goes_on_under_any_asgi_server(origin: Origin) -> None:
                 items = {"items": [chunk(channel, text)]}
                 assert (await server.post("/_pushhub/publish/", items)).status == 200
             assert await stream.read(7) == b"one,two"
+
+
+async def test_an_origin_that_repeats_a_mistake_does_not_fill_the_log(origin: Origin) -> None:
+    address = f"http://127.0.0.1:{origin.port}"
+    with serve(origin=address, grip_key=SECRET, control="127.0.0.1:0") as server:
+        gate = Gate("pushhub", origin, server.port, control_of(server))
+        path = script(where(), "Grip-Hold: nonsense")
+        for _ in range(50):
+            assert (await gate.ask(path)).status == 502
+    await asyncio.to_thread(server.output.ended, 10)
+    lines = [json.loads(line) for line in str(server.output).splitlines() if "grip.refused" in line]
+    assert [line["count"] for line in lines] == [1, 49]
+    assert "Grip-Hold" in lines[0]["why"]

@@ -339,6 +339,20 @@ async def test_a_channel_of_the_route_tells_too(front: Front) -> None:
     assert front.api.count() == 2
 
 
+async def test_a_wait_goes_on_when_the_route_s_channel_is_deleted(front: Front) -> None:
+    front.api.set("/told/9", "1", '"one"')
+    told = "/_pushhub/v1/channels/told%3A9"
+    await front.hub.post(f"{told}/events", {"changed": False})
+    async with front.waiting("/told/9", '"one"') as answer:
+        await front.parked(1, looks=1)
+        assert (await front.hub.ask("DELETE", told)).status == 204
+        await front.parked(1)
+        front.api.set("/told/9", "2", '"two"')
+        await front.hub.post(f"{told}/events", {"changed": True})
+        assert (await answer).body == b"2"
+    assert front.api.count() == 2
+
+
 async def test_a_deleted_resource_is_told_at_once(front: Front) -> None:
     front.api.set(front.notified, "1", '"one"')
     async with front.waiting(front.notified, '"one"') as answer:

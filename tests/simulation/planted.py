@@ -11,23 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pushhub.hub import hub as hub_module
+from pushhub.hub import jitter
+from pushhub.hub.channel import Channel
 from pushhub.hub.channel_hold import ChannelHold
 from pushhub.hub.channels import ChannelTable
+from pushhub.hub.feed_monitor import UNSURE, FeedMonitor
 from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.tail import Tail
-from pushhub.hub.wheel import Entry, Wheel
+from pushhub.hub.wheel import OFF, Entry, Wheel
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Page
-from pushhub.origin.shared.channel_cleanup import ChannelCleanup
+from pushhub.origin.client.pool import CHECK_SECONDS, ConnectionPool, OriginClient
+from pushhub.origin.shared import resource_channel
+from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.resource import Resource
 from pushhub.origin.shared.resource_channel import ResourceChannel
-from pushhub.store.base import Expect
+from pushhub.origin.shared.table import ResourceTable
+from pushhub.polls.base import NO_HINT, Hint
+from pushhub.server.http1.request_cache import Generations
+from pushhub.store import memory
+from pushhub.store.base import REGISTER, Expect
 from pushhub.store.read_range import ReadRange
+from pushhub.xmpp.cluster.migration import Migration, migration_key
 
 if TYPE_CHECKING:
+    from pushhub.http.problem import Problem
     from pushhub.log.event import Event
+    from pushhub.origin.client.connection import UpstreamConnection
+    from pushhub.origin.shared.fetcher import FetchFailed
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -83,12 +95,15 @@ def endless_linger(patch: pytest.MonkeyPatch) -> None:
 
 
 def register_left(patch: pytest.MonkeyPatch) -> None:
-    """A forgotten resource's register stays in the store."""
+    """A resource's register has no age, and stays in the store when its last node forgets it."""
+    patch.setattr(resource_channel, "RETENTION", REGISTER)
+    patch.setattr(ResourceTable, "forget", lambda self, resource: _forget(self, resource))
 
-    async def nothing(self: ChannelCleanup, channel: str) -> None:
-        return None
 
-    patch.setattr(ChannelCleanup, "delete", nothing)
+def _forget(table: ResourceTable, resource: Resource) -> None:
+    table.hub.wheel.clear(resource)
+    table._resources.pop(resource.channel, None)
+    table.size -= resource.size
 
 
 def skipped_event(patch: pytest.MonkeyPatch) -> None:
@@ -106,7 +121,7 @@ def skipped_event(patch: pytest.MonkeyPatch) -> None:
 
 def early_end(patch: pytest.MonkeyPatch) -> None:
     """Waits end up to half their time early."""
-    patch.setattr(hub_module, "JITTER", 0.5)
+    patch.setattr(jitter, "JITTER", 0.5)
 
 
 def late_end(patch: pytest.MonkeyPatch) -> None:
@@ -152,18 +167,141 @@ def silent_drain(patch: pytest.MonkeyPatch) -> None:
 
 _end = Hub.end
 
+
+def retry_without_pause(patch: pytest.MonkeyPatch) -> None:
+    """An origin that fails is asked again immediately. A millisecond, because the pause is also a
+    divisor.
+    """
+    failed = PollInterval.failed
+
+    def hasty(self: PollInterval, failure: FetchFailed) -> Problem:
+        problem = failed(self, failure)
+        self.pause = 0.001
+        return problem
+
+    patch.setattr(PollInterval, "failed", hasty)
+
+
+def timer_set_twice(patch: pytest.MonkeyPatch) -> None:
+    """An entry with a new deadline stays at its old one, too, and expires at both."""
+    first = Wheel.set
+
+    def twice(self: Wheel, entry: Entry, deadline: float) -> None:
+        entry.tick = OFF
+        first(self, entry, deadline)
+
+    patch.setattr(Wheel, "set", twice)
+
+
+def session_taken_twice(patch: pytest.MonkeyPatch) -> None:
+    """A node takes a session that was handed over, and leaves its state to the next one."""
+    take = Migration.take
+
+    async def unclaimed(self: Migration, sid: str, node: str) -> tuple[Any, str | None]:
+        record = await self._kv.stored_json(migration_key(sid)) or {}
+        if "state" in record:
+            return record["state"], node
+        return await take(self, sid, node)
+
+    patch.setattr(Migration, "take", unclaimed)
+
+
+def forgotten_key(patch: pytest.MonkeyPatch) -> None:
+    """An idempotency key is kept for one second in place of 300."""
+    patch.setattr(memory, "IDEMPOTENCY_SECONDS", 1)
+
+
+def receipt_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A tail that is behind a receipt counts as the end of the log."""
+    patch.setattr(Channel, "expect", lambda self, cursor: None)
+
+
+def log_not_read(patch: pytest.MonkeyPatch) -> None:
+    """A wait ends with "nothing new" by the feed alone, which may have lost a message."""
+
+    def hint(self: FeedMonitor, hold: ChannelHold, certain: bool) -> Hint | None:
+        return UNSURE if self.disconnected else NO_HINT
+
+    patch.setattr(FeedMonitor, "hint", hint)
+
+
+def feed_trusted(patch: pytest.MonkeyPatch) -> None:
+    """A feed that was restored counts as one that was never lost."""
+
+    patch.setattr(Hub, "restored", lambda self: self.feed_monitor.restored())
+
+
+def endless_timer(patch: pytest.MonkeyPatch) -> None:
+    """The check of the connections to the origin goes on when there are none."""
+    check = OriginClient._check_deadlines
+
+    def again(self: OriginClient) -> None:
+        check(self)
+        if self._timer is None:
+            self._timer = self._loop.call_later(CHECK_SECONDS, self._check_deadlines)
+
+    patch.setattr(OriginClient, "_check_deadlines", again)
+
+
+def kept_connection(patch: pytest.MonkeyPatch) -> None:
+    """A pool remembers a connection that the origin has closed, with all that it has read."""
+
+    def released(self: ConnectionPool, connection: UpstreamConnection) -> None:
+        was = connection in self.connections
+        _released(self, connection)
+        if was:
+            self.connections.add(connection)
+
+    patch.setattr(ConnectionPool, "released", released)
+
+
+_released = ConnectionPool.released
+
+
+def useless_cache(patch: pytest.MonkeyPatch) -> None:
+    """What a request means is remembered under a key that never comes again."""
+    put, numbers = Generations.put, count(1)
+
+    def fresh(self: Generations[Any], key: bytes, value: Any) -> None:
+        put(self, key, value)
+        if key in self._young:
+            self._young[b"%b %d" % (key, next(numbers))] = self._young.pop(key)
+
+    patch.setattr(Generations, "put", fresh)
+
+
+def uncounted_tail(patch: pytest.MonkeyPatch) -> None:
+    """The bytes of a tail that is dropped stay in the sum."""
+
+    def drop(self: ChannelTable, channel: Channel) -> None:
+        channel.tail = None
+
+    patch.setattr(ChannelTable, "drop_tail", drop)
+
+
 # Name → how it is planted, how it shows, and a seed that found it.
 PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
-    "second change": (second_change, frozenset({"missed", "busy", "refused", "silent"}), 2),
-    "leaked hold": (leaked_hold, frozenset({"leak"}), 0),
-    "missed wake": (missed_wake, frozenset({"missed"}), 10),
-    "channel for ever": (channel_for_ever, frozenset({"leak"}), 0),
-    "endless linger": (endless_linger, frozenset({"fetch", "leak"}), 0),
-    "register left": (register_left, frozenset({"register", "leak"}), 2),
-    "skipped event": (skipped_event, frozenset({"hole"}), 0),
-    "early end": (early_end, frozenset({"early"}), 0),
-    "late end": (late_end, frozenset({"late"}), 0),
-    "swallowed gap": (swallowed_gap, frozenset({"silent-epoch", "hole", "content", "lost"}), 0),
-    "false gap": (false_gap, frozenset({"false-gap"}), 0),
-    "silent drain": (silent_drain, frozenset({"silent", "busy", "late"}), 0),
+    "second change": (second_change, frozenset({"missed", "busy", "refused", "silent"}), 278),
+    "leaked hold": (leaked_hold, frozenset({"leak"}), 278),
+    "missed wake": (missed_wake, frozenset({"missed", "slow"}), 23),
+    "channel for ever": (channel_for_ever, frozenset({"leak"}), 296),
+    "endless linger": (endless_linger, frozenset({"fetch", "leak"}), 8),
+    "register left": (register_left, frozenset({"register", "leak"}), 278),
+    "skipped event": (skipped_event, frozenset({"hole"}), 278),
+    "early end": (early_end, frozenset({"early"}), 188),
+    "late end": (late_end, frozenset({"late"}), 188),
+    "swallowed gap": (swallowed_gap, frozenset({"silent-epoch", "hole", "content", "lost"}), 193),
+    "false gap": (false_gap, frozenset({"false-gap"}), 281),
+    "silent drain": (silent_drain, frozenset({"silent", "busy", "late"}), 208),
+    "retry without a pause": (retry_without_pause, frozenset({"pace", "busy"}), 23),
+    "timer set twice": (timer_set_twice, frozenset({"timer"}), 300),
+    "session taken twice": (session_taken_twice, frozenset({"two-nodes"}), 241),
+    "forgotten key": (forgotten_key, frozenset({"twice"}), 278),
+    "receipt ignored": (receipt_ignored, frozenset({"stale", "own-write"}), 277),
+    "log not read": (log_not_read, frozenset({"missed"}), 28),
+    "feed trusted": (feed_trusted, frozenset({"slow"}), 42),
+    "endless timer": (endless_timer, frozenset({"leak"}), 2),
+    "kept connection": (kept_connection, frozenset({"leak"}), 18),
+    "useless cache": (useless_cache, frozenset({"leak"}), 0),
+    "uncounted tail": (uncounted_tail, frozenset({"miscount"}), 0),
 }

@@ -275,6 +275,35 @@ async def test_the_last_event_survives_age(store: Store, clock: Clock) -> None:
     assert offsets(await page(store, "a", at(store, 1))) == [2]
 
 
+async def test_age_empties_a_channel_of_pushhubs_own(store: Store, clock: Clock) -> None:
+    """The process that would have deleted it may have been killed, and no other knows of it."""
+    keep = Retention(events=2, age=60)
+    first, _ = await publish(store, item("1", "$own", keep), item("2", "$own", keep))
+    assert isinstance(first, Appended)
+    clock.advance(59)
+    assert offsets(await page(store, "$own", Start.EARLIEST)) == [1, 2]
+    clock.advance(2)
+    for start in Start:
+        assert await page(store, "$own", start) == Page((), at(store, 2), True)
+    tail = await store.tail("$own", 100)
+    assert tail == Page((), at(store, 2), True)
+    assert (await gap(store, "$own", at(store, 1))).reason is Reason.TRIMMED
+    expected = Append("$own", Draft(b"3"), keep, Expect(frozenset({at(store, 2)})))
+    assert await append(store, expected) == [Mismatch(None)]
+    assert await append(store, replace(expected, expect=ANY_VALUE)) == [Mismatch(None)]
+    [third] = await append(store, replace(expected, expect=NO_VALUE))
+    assert isinstance(third, Appended)
+    assert third.cursor == at(store, 3)
+    assert offsets(await page(store, "$own", Start.EARLIEST)) == [3]
+
+
+async def test_a_register_that_had_an_age_stays(store: Store, clock: Clock) -> None:
+    await publish(store, item("1", "$own", Retention(events=1, age=60)))
+    await publish(store, item("2", "$own", REGISTER))
+    clock.advance(1e9)
+    assert offsets(await page(store, "$own", Start.EARLIEST)) == [2]
+
+
 async def test_events_of_any_age_are_kept_if_asked(store: Store, clock: Clock) -> None:
     keep = Retention(age=None)
     await publish(store, item(retention=keep), item(retention=keep))

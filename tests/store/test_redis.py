@@ -13,6 +13,7 @@ from pushhub.log.event import Draft, Event
 from pushhub.log.read import Page
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
+    REGISTER,
     Append,
     Expect,
     Mismatch,
@@ -122,6 +123,20 @@ async def test_an_idempotency_key_goes_by_itself(store: Store, server: RedisServ
     [used] = [left for key, left in lives.items() if key.startswith(b"ph:k")]
     assert 0 < used <= IDEMPOTENCY_SECONDS * 1000
     assert [left for left in lives.values() if left != -1] == [used]
+
+
+async def test_a_channel_of_pushhubs_own_goes_by_itself(store: Store, server: RedisServer) -> None:
+    def lives() -> list[int]:
+        return [int(server.ask("PTTL", key)) for key in server.ask("KEYS", "ph:s*")]
+
+    await publish(store, item(channel="a", retention=Retention(age=60)))
+    assert lives() == [-1]
+    await store.delete("a")
+    await publish(store, item(channel="$own", retention=Retention(events=1, age=60)))
+    [left] = lives()
+    assert 0 < left <= 60_000
+    await publish(store, item(channel="$own", retention=REGISTER))
+    assert lives() == [-1]
 
 
 async def test_time_is_the_servers(store: Store, server: RedisServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_each_reason_is_a_line_a_minute_with_a_count() -> None:
     lines: list[tuple[str, str, int]] = []
-    refusals = RefusalLog(lambda *line: lines.append(line))
+    refusals = RefusalLog[str](lambda *line: lines.append(line))
     for number in range(600):
         refusals.note("oom", f"oom {number}", 1000 + number / 10)
         refusals.note("other", "what", 1000 + number / 10)
@@ -38,7 +39,7 @@ def test_each_reason_is_a_line_a_minute_with_a_count() -> None:
 
 def test_refusals_without_a_pause_are_a_line_a_minute_too() -> None:
     lines: list[tuple[str, str, int]] = []
-    refusals = RefusalLog(lambda *line: lines.append(line))
+    refusals = RefusalLog[str](lambda *line: lines.append(line))
     for second in range(601):
         refusals.note("oom", "", second)
     assert [count for _, _, count in lines] == [1, *[60] * 10]
@@ -102,3 +103,19 @@ async def test_a_sidecar_that_cannot_be_written_is_one_line(tmp_path: Path) -> N
             os.close(kept)
             os.close(readonly)
     assert [entry["event"] for entry in logs] == ["store.sidecar_failed"] * 2
+
+
+async def test_a_redis_that_drops_each_connection_is_asked_after_a_pause(
+    redis_shelf: Shelf,
+) -> None:
+    server = redis_shelf.server("valkey9")
+    loop = asyncio.get_running_loop()
+    with structlog.testing.capture_logs() as logs:
+        async with opened(RedisStore(server.url())):
+            end = loop.time() + 2.0
+            while loop.time() < end:
+                await asyncio.to_thread(server.ask, "CLIENT", "KILL", "TYPE", "normal")
+                await asyncio.sleep(0.005)
+    connected = [entry for entry in logs if entry["event"] == "redis.connected"]
+    # The pauses double from 0.05 s, and are shortened at random by up to a half.
+    assert 1 <= len(connected) <= 12, len(connected)

@@ -25,6 +25,7 @@ from pushhub.log.event import MAX_EVENT_BYTES, Event
 from pushhub.log.read import Gap, Page, Reason
 from pushhub.store.base import (
     IDEMPOTENCY_SECONDS,
+    REGISTER,
     Append,
     Appended,
     Outcome,
@@ -582,12 +583,18 @@ async def test_the_sweep_removes_what_is_aged(
             await publish(store, *[item(str(i), channel, keep) for i in range(10)])
         await publish(store, *[Append("k", item().draft, keep, key=str(i)) for i in range(20)])
         await publish(store, *[item(channel="kept", retention=Retention(age=None))] * 2)
+        await publish(store, item(channel="$own", retention=keep), item(channel="$kept"))
+        await publish(store, item(channel="$register", retention=REGISTER))
         clock.advance(max(60, IDEMPOTENCY_SECONDS) + 1)
         await publish(store, item("last", "c0", keep))
         await until(
             path,
             "SELECT name, count(*) FROM channels, events WHERE channel = channels.id GROUP BY name",
-            [*((f"c{number}", 1) for number in range(10)), ("k", 1), ("kept", 2)],
+            [
+                *(("$kept", 1), ("$register", 1)),
+                *((f"c{number}", 1) for number in range(10)),
+                *(("k", 1), ("kept", 2)),
+            ],
         )
         await until(path, "SELECT count(*) FROM keys", [(0,)])
         read = await store.read("c0", Cursor(store.epoch, 9), 10)

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.peers.gate import control_of
 from tests.redis_servers import Shelf, redis_shelf
 from tests.serving import Server, events_of, serve
+from tests.web.test_auth import ADMIN, KEYS, WRITER, bearer
+from tests.wire import Client
 
 __all__ = ["redis_shelf"]
 
@@ -97,8 +101,49 @@ async def test_a_redis_that_refuses_is_told(redis_shelf: Shelf) -> None:
         assert_logged_once(server, "store.writes_fail", "redis.refused")
 
 
+async def test_where_the_store_is_is_for_the_operator_alone(tmp_path: Path) -> None:
+    path = tmp_path / "secret-name.db"
+    with serve(store=f"sqlite:///{path}", dev=False, api_keys=KEYS, metrics_public=True) as server:
+        await server.publish("news:a", "1", **bearer(WRITER))
+        path.rename(tmp_path / "elsewhere.db")
+        refused = await server.post(events_of("news:a"), "2", **bearer(WRITER))
+        assert (refused.status, refused.problem) == (503, "store-unavailable")
+        public = "The store's file was removed or replaced."
+        assert refused.json()["detail"] == public
+        for headers in ({}, bearer(WRITER), bearer("phk_" + "x" * 43)):
+            answer = await server.get("/readyz", **headers)
+            assert answer.status == 200
+            told = {"ok": False, "reason": "replaced", "detail": public}
+            assert answer.json()["writes"] == told
+        own = (await server.get("/readyz", **bearer(ADMIN))).json()["writes"]
+        assert str(path) in own["detail"]
+        (tmp_path / "elsewhere.db").rename(path)
+        logged = server.output.find(re.compile('.*"store.writes_fail"'), SECONDS)
+        assert str(path) in logged[0]
+        assert_logged_once(server, "store.writes_fail", "store.write_failed")
+
+
+async def test_the_control_listener_shows_why(tmp_path: Path) -> None:
+    path = tmp_path / "secret-name.db"
+    store = f"sqlite:///{path}"
+    with serve(store=store, dev=False, api_keys=KEYS, control="127.0.0.1:0") as server:
+        await server.publish("news:a", "1", **bearer(WRITER))
+        path.rename(tmp_path / "elsewhere.db")
+        assert (await server.post(events_of("news:a"), "2", **bearer(WRITER))).status == 503
+        async with await Client.connect(control_of(server)) as client:
+            told = await client.ask("GET", "/readyz")
+            assert str(path) in told.json()["writes"]["detail"]
+            # A page of another site is no operator.
+            told = await client.ask("GET", "/readyz", {"Origin": "https://example.com"})
+            assert str(path) not in told.body.decode()
+        (tmp_path / "elsewhere.db").rename(path)
+        assert_logged_once(server, "store.writes_fail", "store.write_failed")
+
+
 def assert_logged_once(server: Server, event: str, *errors: str) -> None:
-    """It was said once; the store's own errors are taken out, which `check` would not have."""
+    """It was said once; the store's own errors are taken out, which `check` would not have. They
+    come before it."""
+    server.output.find(re.compile(f'"{event}"'), SECONDS)
     lines = server.output.lines
     assert sum(f'"{event}"' in line for line in lines) == 1, str(server.output)
     lines[:] = [line for line in lines if not any(f'"{error}"' in line for error in errors)]

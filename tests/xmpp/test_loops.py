@@ -44,7 +44,7 @@ async def test_a_register_that_was_deleted_is_written_at_once(world: World) -> N
     for text in (b"one", b"two"):
         assert await key_value.update(NAME, lambda old, text=text: text) == text  # type: ignore[misc]
         await key_value.delete(NAME)
-        assert await key_value._stored(NAME) is None
+        assert await key_value.stored(NAME) is None
     assert not pauses, "a deleted register keeps its offset, and has no value"
 
 

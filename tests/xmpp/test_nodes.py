@@ -323,8 +323,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def left(world: World, written: list[str]) -> int:
     """How many of them the store has."""
-    registers = world.servers[1].kv
-    found = [await registers._stored(name) for name in {*written} - {"broken"}]
+    kv = world.servers[1].kv
+    found = [await kv.stored(name) for name in {*written} - {"broken"}]
     return sum(event is not None for event in found)
 
 

@@ -12,6 +12,7 @@ from pushhub.bosh.negotiation import BoshPolicy, negotiate
 from pushhub.settings import Settings
 from pushhub.store.redis.store import RedisStore
 from pushhub.xmpp.cluster import gc
+from pushhub.xmpp.cluster.membership import NODES
 from tests.store.conftest import NEWS_SECONDS
 from tests.xmpp.browser import Browser
 from tests.xmpp.test_vanished import AVAILABLE, gone_dark, got, pair
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 async def kept(world: World, *names: str) -> list[str]:
     """Which of these registers the store has."""
-    registers = world.servers[1].kv
-    return [name for name in names if await registers._stored(name) is not None]
+    kv = world.servers[1].kv
+    return [name for name in names if await kv.stored(name) is not None]
 
 
 async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +61,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
         while await kept(pair, *mine, *moved):
             await clear.run()
             await asyncio.sleep(0.01)
-    listed = await pair.servers[1].kv.json(gc.NODES)
+    listed = await pair.servers[1].kv.json(NODES)
     assert listed == [pair.servers[1].membership.id]
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub.store.base import StoreUnavailable
+from pushhub.xmpp.cluster.serialize import dump_session, load_session
 from pushhub.xmpp.storage.stamps import Stamps
 from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
 from tests.xmpp.browser import Browser
 from tests.xmpp.conftest import World, body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from pushhub.log.event import Event
@@ -322,3 +323,117 @@ async def test_a_session_ends_while_the_next_begins(pair: World, node: int) -> N
         assert set(seen) == set(texts)
     else:
         assert sorted(map(str, seen)) == sorted(texts)
+
+
+AWAY = {
+    "unavailable": "<presence xmlns='jabber:client' type='unavailable'/>",
+    "negative priority": "<presence xmlns='jabber:client'><priority>-1</priority></presence>",
+}
+
+
+def expires(world: World, node: int = 0) -> None:
+    """The client that has gone dark is given up."""
+    (carrier,) = world.sessions[node].transports.values()
+    carrier.session._seen -= 151
+    carrier.expire()
+
+
+async def texts_after(client: Client, come: Callable[[], None]) -> list[str | None]:
+    """What comes to a client in the course of an event."""
+    await got(client)
+    client.seen.clear()
+    come()
+    await client.server.settle()
+    return await got(client)
+
+
+@pytest.mark.parametrize("away", AWAY.values(), ids=AWAY)
+async def test_a_session_that_was_away_lacks_the_messages_of_that_time_only(
+    world: World, romeo: Client, away: str
+) -> None:
+    juliet = await (await world.user("juliet", "phone")).available()
+    await gone_dark(world, romeo, "one", "two")
+    for turn in ("first", "second"):
+        juliet.say(away)
+        await juliet.settled()
+        romeo.chat("juliet@localhost", f"{turn}, away")
+        await romeo.settled()
+        await juliet.available()
+        romeo.chat("juliet@localhost", turn)
+        await juliet.message(turn)
+    late = await texts_after(juliet, lambda: expires(world))
+    assert late == ["first, away", "second, away"]
+
+
+async def test_a_carbon_copy_counts_as_received(world: World, romeo: Client) -> None:
+    """A session that is away gets copies, and lacks only what came without one."""
+    juliet = await (await world.user("juliet", "phone")).available()
+    await gone_dark(world, romeo, "one")
+    juliet.say(AWAY["unavailable"])
+    await juliet.ask("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
+    romeo.chat("juliet@localhost", "copied")
+    romeo.chat("juliet@localhost", "not copied", more="<private xmlns='urn:xmpp:carbons:2'/>")
+    romeo.chat("juliet@localhost/balcony", "for the other, copied")
+    await romeo.settled()
+    await juliet.ask("set", "<disable xmlns='urn:xmpp:carbons:2'/>")
+    romeo.chat("juliet@localhost/balcony", "for the other")
+    await romeo.settled()
+    await juliet.available()
+    late = await texts_after(juliet, lambda: expires(world))
+    assert late == ["not copied", "for the other"]
+
+
+async def test_what_came_late_to_one_client_only_is_lacking_elsewhere(
+    world: World, romeo: Client
+) -> None:
+    """Messages that waited come to one session. If that vanishes with them, they come to another,
+    which had asked for copies, and was sent none."""
+    juliet = await world.user("juliet", "phone")
+    await juliet.ask("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
+    romeo.chat("juliet@localhost", "waited")
+    await romeo.settled()
+    browser = await Browser.login(world, "juliet")
+    await browser.post(AVAILABLE)
+    (carrier,) = world.sessions[0].transports.values()
+    await until(lambda: "waited" in [body(m) for part in carrier.session.pending() for m in part])
+    await juliet.available()
+    assert await texts_after(juliet, lambda: expires(world)) == ["waited"]
+
+
+async def test_what_a_session_has_received_moves_with_it(pair: World) -> None:
+    """Of a session on its way to another node it stays known which messages came while it was
+    away."""
+    romeo = await pair.user("romeo", "orchard", 1)
+    browser = await Browser.login(pair, "juliet", resource="desk")
+    await browser.ask(AVAILABLE)
+    juliet = await (await pair.user("juliet", "phone", 0)).available()
+    for away, text in ((False, "one"), (True, "two"), (False, "three")):
+        await browser.ask((AWAY["unavailable"] if away else "") + AVAILABLE.partition("/>")[2])
+        if not away:
+            await browser.ask(AVAILABLE)
+        romeo.chat("juliet@localhost", text)
+        await juliet.message(text)
+    before = pair.server.users.by_jid["juliet@localhost"].sessions["desk"].received
+    juliet.leave()
+    await pair.leave(0)
+    await browser.ask(AVAILABLE, node=1)
+    after = pair.servers[1].users.by_jid["juliet@localhost"].sessions["desk"].received
+    assert before is not after
+    assert [offset in after.messages for offset in (1, 2, 3)] == [True, False, True]
+
+
+async def test_a_session_comes_from_a_node_of_the_version_before(
+    world: World, romeo: Client
+) -> None:
+    """Its record has only the offset after which the session last became available."""
+    juliet = await (await world.user("juliet", "phone")).available()
+    romeo.chat("juliet@localhost", "one")
+    await juliet.message("one")
+    juliet.say(AWAY["unavailable"])
+    await juliet.available()
+    old = world.server.users.by_jid["juliet@localhost"].sessions["phone"]
+    record = dump_session(old, {})
+    assert record["since"] == 1, "a node of the version before reads this"
+    del record["heard"]
+    new = load_session(juliet.stream, old.user, old.jid, old.identity, record)
+    assert [offset in new.received.messages for offset in (1, 2)] == [False, True]

@@ -24,6 +24,7 @@ from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pushhub.hub.wheel import OFF
 from pushhub.origin.forwarded import strip_forwarding, without_hops
 from pushhub.origin.shared.fetcher import shareable_vary
 from pushhub.origin.shared.key import counts
@@ -114,10 +115,12 @@ class InFlight:
 class Coalescer:
     """The requests in flight, and those of the last seconds whose response is held."""
 
-    __slots__ = ("_held", "_hub", "_in_flight", "_unheld")
+    __slots__ = ("_held", "_hub", "_in_flight", "_unheld", "tick")
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        # One deadline on the wheel: that of the oldest response in `_held`.
+        self.tick = OFF
         self._in_flight: dict[Hashable, InFlight] = {}
         self._held: OrderedDict[Hashable, InFlight] = OrderedDict()
         self._unheld: OrderedDict[int, None] = OrderedDict()
@@ -185,6 +188,19 @@ class Coalescer:
         for oldest in list(islice(self._held.values(), SWEEP)):
             if len(self._held) > MAX_HELD or oldest.began + SHARED_SECONDS < self._hub.now():
                 del self._held[oldest.key]
+        self._expire_later()
+
+    def expire(self) -> None:
+        """Remove held responses that are too old to be shared."""
+        before = self._hub.now() - SHARED_SECONDS
+        while self._held and (oldest := next(iter(self._held.values()))).began <= before:
+            del self._held[oldest.key]
+        self._expire_later()
+
+    def _expire_later(self) -> None:
+        oldest = next(iter(self._held.values()), None)
+        if oldest is not None and self.tick == OFF:
+            self._hub.wheel.set(self, oldest.began + SHARED_SECONDS)
 
     def _is_at_end(self, poll: HeldResponse) -> bool:
         """Whether nothing was published on the poll's channels since its position."""

@@ -125,7 +125,7 @@ class GripGateway:
         except Problem as problem:
             hold.complete(problem.response())
         except Exception:
-            log.exception("grip.failed")
+            self.hub.log.exception(log, "grip.failed")
             hold.complete(Problem("internal", "Internal error; see the server log.").response())
 
     async def _fetch_for(self, hold: ResponseHold, last_ids: LastIds) -> None:

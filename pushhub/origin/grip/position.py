@@ -112,7 +112,7 @@ async def find_hold_position(
     try:
         return await _find(hub, instruct, began, trusted=trusted)
     except StoreError as error:
-        raise Problem("store-unavailable", str(error)) from None
+        raise Problem("store-unavailable", error.public) from None
 
 
 async def _find(hub: Hub, instruct: Instruct, began: float, *, trusted: bool) -> HoldPosition:

@@ -197,7 +197,7 @@ class GripResponseStream(EventStream):
             self.close()
             return await self._end_body()
         except Problem as problem:
-            log.info("grip.stream-ended", why=problem.detail)
+            self.hub.log.info(log, "grip.stream-ended", why=problem.detail)
             self.close()
             return Part(b"", last=True)
 

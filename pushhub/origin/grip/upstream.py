@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from pushhub.auth.grip_signature import GripKey
+    from pushhub.hub.counted_log import CountedLog
     from pushhub.origin.client.pool import OriginClient
     from pushhub.origin.headers import ForwardedStyle
     from pushhub.origin.request import Pairs, ProxiedRequest
@@ -46,6 +47,7 @@ class GripOrigin(Protocol):
 
     client: OriginClient
     forwarded: ForwardedStyle
+    log: CountedLog
 
     def spawn(self, work: Coroutine[None, None, None]) -> Task[None]:
         """Run a coroutine in a task of its own."""
@@ -118,7 +120,7 @@ class GripUpstream:
         try:
             (await self.follow("POST", request, request.target, uri)).close()
         except Problem as problem:
-            log.info("grip.gone-not-told", why=problem.detail)
+            self._origin.log.info(log, "grip.gone-not-told", why=problem.detail)
 
     # Responses
 
@@ -143,7 +145,7 @@ class GripUpstream:
                 body = await read_body(response, MAX_HOLD_BODY_BYTES)
                 instruct = replace(instruct, response=instruct.response.with_body(body))
         except GripError as error:
-            raise _refused(error) from None
+            raise self._refused(error) from None
         return instruct
 
     def head_response(self, response: UpstreamResponse) -> UpstreamResponse:
@@ -166,7 +168,7 @@ class GripUpstream:
             try:
                 instruct = parse_instruct(head, self._min_timeout)
             except GripError as error:
-                raise _refused(error) from None
+                raise self._refused(error) from None
             head = head if instruct is None else instruct.response
         has_length = any(name.lower() == b"content-length" for name, _ in response.pairs)
         line = b"content-length: %d\r\n" % length if has_length and length is not None else b""
@@ -174,14 +176,14 @@ class GripUpstream:
         plain.connection, response.connection = response.connection, None
         return plain
 
+    def _refused(self, error: GripError) -> Problem:
+        """Log an invalid instruct, which an origin may send in every response."""
+        self._origin.log.warning(log, "grip.refused", why=str(error))
+        return Problem("bad-gateway", f"The origin's instruct: {error}")
+
 
 def _head(response: UpstreamResponse) -> RawResponse:
     return RawResponse(response.status, end_to_end(response.pairs), reason=response.reason)
-
-
-def _refused(error: GripError) -> Problem:
-    log.warning("grip.refused", why=str(error))
-    return Problem("bad-gateway", f"The origin's instruct: {error}")
 
 
 async def read_body(response: UpstreamResponse, limit: int) -> bytes:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from pushhub.hub.hub import Hub
+    from pushhub.origin.shared.resource import Resource
 
 # The pause before the next attempt: a restart of the store is over by then, and an outage costs one
 # command.
@@ -21,7 +22,8 @@ class ChannelCleanup:
     """Channels that are to be deleted from the store.
 
     Args:
-        used: the channels that are in use again, and stay.
+        used: the resources by their channel. A channel that is in use again stays, and is deleted
+            with its resource.
         limit: at most so many channels are remembered.
         spawn: runs a coroutine in a task of its own.
     """
@@ -31,7 +33,7 @@ class ChannelCleanup:
     def __init__(
         self,
         hub: Hub,
-        used: Container[str],
+        used: Mapping[str, Resource],
         limit: int,
         spawn: Callable[[Coroutine[None, None, None]], object],
         uniform: Callable[[float, float], float],
@@ -44,8 +46,8 @@ class ChannelCleanup:
         self._left: dict[str, None] = {}
 
     async def delete(self, channel: str) -> None:
-        """Delete a channel now, or when the store is back. Requests that wait on it, on any node,
-        end then; if the store fails, other nodes find the same by their own fetches.
+        """Delete a channel now, or when the store is back. A node with requests that wait on it
+        fetches then; if the store fails, its own later fetches find the same.
         """
         try:
             await self._hub.store.delete(channel)
@@ -60,9 +62,12 @@ class ChannelCleanup:
         while self._left:
             await asyncio.sleep(self._uniform(RETRY_SECONDS / 2, RETRY_SECONDS))
             for channel in list(self._left):
+                resource = self._used.get(channel)
                 try:
-                    if channel not in self._used:
+                    if resource is None:
                         await self._hub.store.delete(channel)
+                    else:
+                        resource.state.events.published = True
                 except StoreError:
                     break
                 del self._left[channel]

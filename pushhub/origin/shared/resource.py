@@ -267,16 +267,25 @@ class Resource:
         elif not self._idle_since:
             self._idle_since = now
             self._hub.wheel.set(self, now + self.route.linger)
-        elif now - self._idle_since >= max(self.route.linger, self.route.max_age):
+        elif (end := self._idle_since + max(self.route.linger, self.route.max_age)) <= now:
             self._owner.forget(self)
         else:
-            end = self._idle_since + max(self.route.linger, self.route.max_age)
             self._hub.wheel.set(self, end)
 
     @property
     def has_waiters(self) -> bool:
         """Whether a request waits on it."""
         return bool(self._waiters) or self._hub.holds_on(self.channel) > 0
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether its requests pass through at the moment, because it cannot be shared."""
+        return self.passes_until > self._hub.now()
+
+    @property
+    def missed_events(self) -> bool:
+        """Whether events of its channel may be missing in memory."""
+        return self.state.events.is_lost
 
     @property
     def size(self) -> int:
@@ -342,7 +351,7 @@ class Resource:
             case Fetched(representation):
                 failure = await state.update(representation, expected, begun, scheduled=scheduled)
                 if isinstance(failure, StoreError):
-                    self._failed(FetchFailed(Problem("store-unavailable", str(failure))))
+                    self._failed(FetchFailed(Problem("store-unavailable", failure.public)))
                     return
                 if failure is not None:
                     self._conflicted()
@@ -355,9 +364,7 @@ class Resource:
                 self._waiters.fetched(number, state.newest)
 
     def _pass_through(self) -> None:
-        """Let requests pass through for a while; those that wait already, when their clients ask
-        again.
-        """
+        """Let requests pass through for a while; those that wait, when their clients ask again."""
         self.passes_until = self._hub.now() + PASS_SECONDS
         self._waiters.resolve_all(WaiterDecision.PASS)
         self._owner.dismiss(self)

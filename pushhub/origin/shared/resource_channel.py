@@ -6,24 +6,30 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.origin.shared.representation import Representation
-from pushhub.store.base import NO_VALUE, REGISTER, Append, Appended, Expect, Mismatch
+from pushhub.store.base import NO_VALUE, Append, Appended, Expect, Mismatch, Retention
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.log.cursor import Cursor
     from pushhub.store.base import Outcome, StoreError
 
+# How long a change stays in the log, in seconds. A node must not delete a channel on which requests
+# of other nodes wait, and it may be killed; so age removes the change. The time is ten times the
+# longest fetch by default (`origin_seconds`), during which the change of another node must be seen.
+AGE_SECONDS = 600.0
+RETENTION = Retention(events=1, age=AGE_SECONDS)
+
 
 class ResourceChannel:
     """What this node has received on a resource's channel.
 
     `position` is the end of the log up to which events were received; None while the node does not
-    receive. The last event may belong to an older epoch than `position`, or be deleted: a channel
-    that was forgotten keeps its offset and has no event. So a publish is conditional on the
-    event, and never on the position.
+    receive. The last event may belong to an older epoch than `position`, be deleted or aged: a
+    channel without events keeps its offset. So a publish is conditional on the event, and never on
+    the position.
     """
 
-    __slots__ = ("_hub", "_last", "name", "position", "published")
+    __slots__ = ("_appended", "_hub", "_last", "name", "position", "published")
 
     def __init__(self, hub: Hub, name: str) -> None:
         self._hub = hub
@@ -31,8 +37,10 @@ class ResourceChannel:
         self.position: Cursor | None = None
         # The last event's own cursor; None where the channel has no event.
         self._last: Cursor | None = None
+        # When it was appended, on the wall clock.
+        self._appended = 0.0
         self.published = False
-        """Whether this node has published there."""
+        """Whether this node has published there, and so deletes the channel at the end."""
 
     @property
     def expected(self) -> Expect | None:
@@ -41,7 +49,9 @@ class ResourceChannel:
         """
         if self.position is None:
             return None
-        return NO_VALUE if self._last is None else Expect(frozenset({self._last}))
+        if self._last is None or self._hub.clock() - self._appended > AGE_SECONDS:
+            return NO_VALUE
+        return Expect(frozenset({self._last}))
 
     def receive(self) -> Representation | bool:
         """The newest representation that another node has published; True if there is none. False
@@ -58,10 +68,17 @@ class ResourceChannel:
             return True
         self.position = end
         self._last = tail.events[-1].cursor if tail.events else None
+        self._appended = tail.events[-1].time / 1000 if tail.events else 0.0
         # An event from before the node began to receive may be old.
         if before is None or not tail.events:
             return True
         return Representation.of(tail.events[-1].data)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the node received events, and memory has dropped the channel's tail since."""
+        channel = self._hub.channels.get(self.name)
+        return self.position is not None and (channel is None or channel.tail is None)
 
     async def wait_until_loaded(self) -> None:
         """Wait until the end of the channel is known. From there on every change is received, and a
@@ -81,13 +98,14 @@ class ResourceChannel:
 
     async def publish(self, representation: Representation, expected: Expect | None) -> Outcome:
         """Publish to all requests that wait, on all nodes, if `expected` still holds."""
-        change = Append(self.name, representation.draft(), REGISTER, expected)
+        change = Append(self.name, representation.draft(), RETENTION, expected)
         (outcome,) = await self._hub.recorded(change)
         if isinstance(outcome, Appended):
             self.position = self._last = outcome.cursor
+            self._appended = self._hub.clock()
             self.published = True
         elif isinstance(outcome, Mismatch):
-            self._last = outcome.last
+            self._last, self._appended = outcome.last, self._hub.clock()
         return outcome
 
     def __repr__(self) -> str:

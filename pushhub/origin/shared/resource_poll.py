@@ -32,6 +32,14 @@ class PolledResource(Protocol):
     def public_channel(self) -> str | None:
         """A channel of the route whose events say that the resource changed."""
 
+    @property
+    def passes_through(self) -> bool:
+        """Whether its requests pass through at the moment, because it cannot be shared."""
+
+    @property
+    def missed_events(self) -> bool:
+        """Whether events of its channel may be missing in memory."""
+
     def notified(self, claim: str = "") -> None:
         """The resource may have changed. `claim` names the notification."""
 
@@ -83,11 +91,18 @@ class ResourcePoll:
     def empty(self, at: Positions, hint: Hint) -> Response:
         return self.resource.end_of_wait(self.condition, self.wait, hint)
 
-    def error(self, problem: Problem) -> Response:
-        if problem.slug == "deleted":
-            # The channel, and not the resource: a node without waiting requests deleted it.
-            return self.resource.end_of_wait(self.condition, self.wait, NO_HINT)
-        return problem.response()
+    def error(self, problem: Problem) -> Response | None:
+        if problem.slug != "deleted":
+            return problem.response()
+        # The channel, and not the resource: an operator deleted the channel of the route, or
+        # another node deleted the channel of the resource.
+        resource = self.resource
+        if resource.passes_through:
+            return resource.end_of_wait(self.condition, self.wait, NO_HINT)
+        if resource.missed_events:
+            # A fetch shows whether another node found that the resource cannot be shared.
+            resource.notified()
+        return None
 
 
 def _has_news(read: Read) -> bool:

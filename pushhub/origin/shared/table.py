@@ -198,8 +198,9 @@ class ResourceTable:
         self.hub.wheel.clear(resource)
         if self._resources.pop(resource.channel, None) is not None:
             self.size -= resource.size
-        if resource.state.events.published:
-            # Requests that wait on it on another node end then, and their clients ask again.
+        if resource.state.events.published and self.hub.store.certain:
+            # The channel was for requests that wait. On a log that other nodes share, theirs may
+            # still wait on it; there its age empties it.
             self.spawn(self._cleanup.delete(resource.channel))
 
     def dismiss(self, resource: Resource) -> None:

@@ -227,7 +227,7 @@ class Connection(asyncio.Protocol):
             self.refuse(problem)
         except Exception:
             # This may run in the middle of a fan-out, whose other readers must not suffer.
-            log.exception("connection.failed")
+            context.hub.log.exception(log, "connection.failed")
             self.transport.abort()
         finally:
             self.advancing = False

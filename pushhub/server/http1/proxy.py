@@ -240,7 +240,8 @@ class OriginProxy:
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            log.exception("passage.failed", method=exchange.request.method)
+            method = exchange.request.method
+            self._origin.log.exception(log, "passage.failed", method=method)
             self.refuse(Problem("internal", "Internal error; see the server log."))
 
 

@@ -7,6 +7,7 @@ refused at once.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 from collections.abc import Awaitable, Callable
@@ -212,10 +213,19 @@ class RedisLink:
         self._feed_lost.set()
 
     async def _keep(self, name: str, lost: asyncio.Event, connect: Callable[[], Any]) -> None:
-        """Connect again whenever a connection is lost. A reason is logged once, until another."""
+        """Connect again whenever a connection is lost. A reason is logged once, until another.
+
+        A server, or a proxy, may accept each connection and drop it, so a pause comes before the
+        next one then, too.
+        """
+        pause, connected = FIRST_PAUSE, -math.inf
         while True:
             await lost.wait()
-            pause = FIRST_PAUSE
+            if self._loop.time() - connected > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
+            else:
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                pause = min(2 * pause, LONGEST_PAUSE)
             while lost.is_set():
                 try:
                     await connect()
@@ -228,6 +238,7 @@ class RedisLink:
                     await asyncio.sleep(pause * random.uniform(0.5, 1))
                     pause = min(2 * pause, LONGEST_PAUSE)
             self._reasons.pop(name, None)
+            connected = self._loop.time()
             log.info("redis.connected")
 
     def _log_reason(self, name: str, reason: str) -> None:

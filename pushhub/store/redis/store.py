@@ -229,7 +229,14 @@ class RedisStore:
         self, channel: str, place: tuple[bytes, str, int], limit: int
     ) -> tuple[ReadRange, list[Any]]:
         three = (*keys(channel), EPOCH_KEY)
-        command = READ.call(three, *place, limit, MAX_RESPONSE_BYTES, self._now())
+        command = READ.call(
+            three,
+            *place,
+            limit,
+            MAX_RESPONSE_BYTES,
+            self._now(),
+            b"1" if channel.startswith(PRIVATE_MARK) else b"",
+        )
         for _ in range(MAX_LIVES):
             if reply := await self._link.call(command):
                 break

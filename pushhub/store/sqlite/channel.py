@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pushhub.log.cursor import Cursor
-from pushhub.store.base import Retention
+from pushhub.store.base import Retention, is_spent
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,6 +38,26 @@ class StoredChannel:
     @property
     def last(self) -> Cursor | None:
         return Cursor(self.last_epoch, self.top) if self.oldest <= self.top else None
+
+    def is_spent(self, name: str, now: int) -> bool:
+        """Whether age has emptied it; no, if it was written by a version without `used`."""
+        return is_spent(name, self.retention, self.used or now, now)
+
+
+def oldest_kept(
+    connection: sqlite3.Connection,
+    name: str,
+    now: int,
+    id: int,
+    oldest: int,
+    top: int,
+    age: float | None,
+    used: int,
+) -> int:
+    """`oldest_fresh`; for one of pushhub's own channels that age emptied, after its last event."""
+    if is_spent(name, Retention(age=age), used or now, now):
+        return top + 1
+    return oldest_fresh(connection, id, oldest, top, age, now)
 
 
 def oldest_fresh(

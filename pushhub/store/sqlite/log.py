@@ -29,7 +29,7 @@ from pushhub.store.base import (
 )
 from pushhub.store.epoch import fingerprint
 from pushhub.store.read_range import raised
-from pushhub.store.sqlite.channel import Row, StoredChannel, oldest_fresh, row
+from pushhub.store.sqlite.channel import Row, StoredChannel, oldest_fresh, oldest_kept, row
 from pushhub.store.sqlite.copy_guard import Mark
 
 if TYPE_CHECKING:
@@ -155,6 +155,9 @@ class SqliteLog:
         channel = self._channel(append.channel)
         if channel and append.key and (earlier := self._earlier(channel, append, now)):
             return earlier, None
+        if channel and channel.is_spent(append.channel, now):
+            channel.oldest = channel.top + 1
+            self._changed[append.channel] = channel
         if append.expect is not None:
             last = channel.last if channel else None
             if not append.expect.holds(last):
@@ -230,13 +233,14 @@ class SqliteLog:
         end = begin + SWEEP_CHANNELS
         rows = self._connection.execute(
             """
-            SELECT id, name, oldest, top, keep_seconds FROM channels
-            WHERE id >= ? AND id < ? AND oldest < top AND keep_seconds IS NOT NULL ORDER BY id
+            SELECT id, name, oldest, top, keep_seconds, used FROM channels
+            WHERE id >= ? AND id < ? AND keep_seconds IS NOT NULL
+                AND (oldest < top OR (oldest = top AND name GLOB ?)) ORDER BY id
             """,
-            (begin, end),
+            (begin, end, PRIVATE_MARK + "*"),
         ).fetchall()
-        for id, name, oldest, top, age in rows:
-            fresh = oldest_fresh(self._connection, id, oldest, top, age, now)
+        for id, name, oldest, top, age, used in rows:
+            fresh = oldest_kept(self._connection, name, now, id, oldest, top, age, used)
             cut = min(fresh, oldest + budget)
             if cut > oldest and (channel := self._channel(name)):
                 channel.oldest = cut

@@ -10,7 +10,7 @@ from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Read
 from pushhub.store.base import ChannelInfo
 from pushhub.store.read_range import ReadRange, absent
-from pushhub.store.sqlite.channel import oldest_fresh
+from pushhub.store.sqlite.channel import oldest_fresh, oldest_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,10 +85,12 @@ class SqliteReader:
 
     def _find(self, channel: str) -> tuple[int, ReadRange]:
         row = self._connection.execute(
-            "SELECT id, oldest, top, keep_seconds FROM channels WHERE name = ?", (channel,)
+            "SELECT id, oldest, top, keep_seconds, used FROM channels WHERE name = ?", (channel,)
         ).fetchone()
         if row:
-            return row[0], self._span(*row)
+            now = int(self._clock() * 1000)
+            oldest = oldest_kept(self._connection, channel, now, *row)
+            return row[0], ReadRange(self._epoch, oldest, row[2])
         (floor,) = self._connection.execute("SELECT floor FROM log").fetchone()
         return 0, absent(self._epoch, floor)
 

@@ -13,6 +13,7 @@ import queue
 import sqlite3
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import structlog
 
 from pushhub.store.base import Append, ChannelInfo, Listener, Outcome, StoreError, StoreUnavailable
+from pushhub.store.refusals import RefusalLog
 from pushhub.store.sqlite.file import SqliteFile
 from pushhub.store.sqlite.log import SqliteLog
 from pushhub.store.sqlite.reader import SqliteReader
@@ -104,6 +106,9 @@ class SqliteStore:
         self._pending = 0
         self._pending_bytes = 0
         self._failing = False
+        # A disk may have room for one commit and not for the next. Each thread has its own log.
+        self._lines = RefusalLog[dict[str, object]](_log_line)
+        self._listener_lines = RefusalLog[dict[str, object]](_log_line)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
 
     async def open(self, listener: Listener) -> None:
@@ -135,6 +140,8 @@ class SqliteStore:
         self._jobs.put(None)
         await asyncio.shield(self._closed)
         self._writer.join()
+        self._lines.close()
+        self._listener_lines.close()
 
     @property
     def epoch(self) -> str:
@@ -216,9 +223,10 @@ class SqliteStore:
                     job.done(job.outcomes)
                 else:
                     self._deliver_delete(job)
-            except Exception:
+            except Exception as error:
                 # Not the others' fault, who are still to be told.
-                log.exception("store.listener_failed")
+                about = _traceback(error)
+                self._listener_lines.note("store.listener_failed", about, time.monotonic())
 
     def _deliver_delete(self, job: _Delete) -> None:
         if job.outcome is True:
@@ -332,21 +340,25 @@ class SqliteStore:
         """Roll back, and say it once however long it lasts."""
         failed_before = self._failing
         if not isinstance(error, sqlite3.Error | StoreError):
-            log.exception("store.write_failed")
+            self._lines.note("store.write_failed", _traceback(error), time.monotonic())
         elif not self._failing:
-            log.error("store.write_failed", path=self._path, error=str(error))
+            about: dict[str, object] = {"path": self._path, "error": str(error)}
+            self._lines.note("store.write_failed", about, time.monotonic())
         self._failing = True
         try:
             self._log.rollback()
         except sqlite3.Error as second:
             if not failed_before:
-                log.error("store.rollback_failed", path=self._path, error=str(second))
+                about = {"path": self._path, "error": str(second)}
+                self._lines.note("store.rollback_failed", about, time.monotonic())
         return StoreUnavailable(f"The database cannot be written: {error}.", _reason(error))
 
     def _recover(self) -> None:
         if self._failing:
             self._failing = False
-            log.info("store.recovered", path=self._path)
+            self._lines.note("store.recovered", {"path": self._path}, time.monotonic())
+        elif self._lines.due is not None:
+            self._lines.expire(time.monotonic())
 
     def _call(self, function: Callable[[T], object], argument: T) -> None:
         try:
@@ -370,3 +382,13 @@ def _reason(error: Exception) -> str:
         return error.reason
     name = getattr(error, "sqlite_errorname", "")
     return next((word for prefix, word in _WORDS.items() if name.startswith(prefix)), "other")
+
+
+def _log_line(event: str, about: dict[str, object], count: int) -> None:
+    say = log.info if event == "store.recovered" else log.error
+    say(event, **about, count=count)
+
+
+def _traceback(error: Exception) -> dict[str, object]:
+    """The log fields of an error in the code. They are text: the error would keep its frames."""
+    return {"exception": "".join(traceback.format_exception(error))}

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def _work(options: argparse.Namespace) -> int:
     from pushhub.testing.simulation.run import simulate
 
     for seed in range(options.group, options.group + options.seeds):
-        begun = time.perf_counter()
+        begun = time.process_time()
         verdict = simulate(seed, options.days)
         line = {
             "seed": seed,
@@ -70,7 +71,8 @@ def _work(options: argparse.Namespace) -> int:
             "acknowledged": verdict.acknowledged,
             "delivered": verdict.delivered,
             "gaps": verdict.gaps,
-            "seconds": time.perf_counter() - begun,
+            "acts": verdict.acts,
+            "seconds": time.process_time() - begun,
         }
         _say(json.dumps(line))
     return 0
@@ -133,6 +135,7 @@ def _run(options: argparse.Namespace) -> int:
     total: dict[str, float] = dict.fromkeys(
         ("seeds", "hours", "requests", "acknowledged", "delivered", "gaps", "seconds"), 0
     )
+    acts: Counter[str] = Counter()
     failed: list[dict[str, Any]] = []
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -143,6 +146,7 @@ def _run(options: argparse.Namespace) -> int:
             total["seeds"] += 1
             for name in total:
                 total[name] += verdict.get(name, 0)
+            acts.update(verdict["acts"])
             if verdict["findings"]:
                 failed.append(verdict)
                 progress.console.print(f"seed {verdict['seed']}: {verdict['findings'][0]}"[:300])
@@ -150,7 +154,7 @@ def _run(options: argparse.Namespace) -> int:
                 task, advance=1, description=f"{total['hours']:,.0f} h, {len(failed)} failed"
             )
     if options.json:
-        _say(json.dumps({**total, "failed": failed}))
+        _say(json.dumps({**total, "acts": acts, "failed": failed}))
     else:
         _say(
             f"{total['seeds']:.0f} seeds from {first}, {total['hours']:,.0f} virtual hours in "
@@ -158,9 +162,23 @@ def _run(options: argparse.Namespace) -> int:
             f"{total['acknowledged']:,.0f} events acknowledged, {total['delivered']:,.0f} "
             f"delivered, {total['gaps']:,.0f} gaps told, {len(failed)} seeds failed"
         )
+        for line in _covered(acts):
+            _say(line)
         if failed and not options.no_shrink:
             _explain(failed[0], options.days)
     return 1 if failed else 0
+
+
+def _covered(acts: Counter[str]) -> Iterator[str]:
+    """How often each kind of actor did each of its acts, and what no actor did."""
+    from pushhub.testing.simulation.actors import KINDS
+
+    never = []
+    for kind, actor in KINDS.items():
+        yield f"  {kind}: " + ", ".join(f"{act} {acts[f'{kind}: {act}']:,}" for act in actor.acts)
+        never += [f"{kind}: {act}" for act in actor.acts if not acts[f"{kind}: {act}"]]
+    if never:
+        yield f"  never done in these seeds: {', '.join(never)}"
 
 
 def _explain(verdict: dict[str, Any], days: float) -> None:

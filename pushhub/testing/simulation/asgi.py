@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from pushhub.testing.simulation.http import SimulatedResponse
 from pushhub.testing.simulation.network import LATENCY_SECONDS
-from pushhub.testing.simulation.node import PORT
+from pushhub.testing.simulation.node import PORT, PUBLIC_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,7 +68,7 @@ class AsgiClient:
         if node is None or not node.accepts:
             raise ConnectionRefusedError(f"{self._host} refuses connections")
         path, _, query = target.partition("?")
-        found = {"host": f"{self._host}:{PORT}", **(headers or {})}
+        found = {"host": PUBLIC_HOST, **(headers or {})}
         if body or method in ("POST", "PUT"):
             found["content-length"] = str(len(body))
         scope = {

@@ -293,7 +293,7 @@ class BoshClient:
             tries += 1
             response = await self._ask(rid, raw)
             if response is None or response.status >= 500:
-                await self.world.loop_sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             try:
                 body = parse(response.body)
@@ -323,13 +323,13 @@ class BoshClient:
                 world.oracle.find("silent", self.name, f"no response to rid {rid}")
             return None
         except OSError:
-            self._clients.remove(client)
+            self._drop(client)
             return None
         now = world.now()
         if client.end is not None:
             idle.append(client)
         else:
-            self._clients.remove(client)
+            self._drop(client)
         shown = raw.decode().partition(">")[2].removesuffix("</body>")
         body = f"{response.status} {response.body[:3000]!r}"
         world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {body}")
@@ -340,7 +340,14 @@ class BoshClient:
             world.oracle.find("late", self.name, text)
         if response.status >= 500 and not world.troubled_any(asked, now):
             world.oracle.find("refused", self.name, f"rid {rid}: {response}")
+        owners = [node.name for node in world.nodes if node.is_up and node.owns(self.sid)]
+        if len(owners) > 1:
+            world.oracle.find("two-nodes", self.name, f"{self.sid[:4]} lives on {owners}")
         return response
+
+    def _drop(self, client: SimulatedClient | AsgiClient) -> None:
+        if client in self._clients:  # Else the session has ended meanwhile, and all are closed.
+            self._clients.remove(client)
 
     def _answered(self, rid: int, body: Element, seconds: float) -> None:
         if body.get("type") != "terminate":

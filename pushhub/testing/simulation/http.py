@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import orjson
 
-from pushhub.testing.simulation.node import PORT
+from pushhub.testing.simulation.node import PORT, PUBLIC_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ class SimulatedClient(asyncio.Protocol):
                 lambda: self, self._host, PORT, address=self._address
             )
         self._fresh()
-        lines = [f"{method} {target} HTTP/1.1", f"host: {self._host}:{PORT}"]
+        lines = [f"{method} {target} HTTP/1.1", f"host: {PUBLIC_HOST}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if body or method in ("POST", "PUT"):
             lines.append(f"content-length: {len(body)}")

@@ -69,6 +69,8 @@ class SharedLog(Log):
     def __init__(self, clock: Callable[[], float], draw: Callable[[], str]) -> None:
         super().__init__(clock, draw)
         self.views: list[View] = []
+        self.restorations: list[float] = []
+        """When the feed of a node came back."""
         self._listener = self
         self._epoch = draw()
 
@@ -123,6 +125,10 @@ class View:
         self._failures = self._losses = 0
         self.drops = 0
         """How many of the next events are lost on the way, alone."""
+        self.dropped_at = 0.0
+        """When one last was."""
+        self.dropped: set[tuple[str, int]] = set()
+        """Channel and offset of each of them."""
         self._latency = latency
         self._feed_seconds = feed_seconds
         self._fed_until = self._sent_until = self._replied_until = 0.0
@@ -259,6 +265,8 @@ class View:
     def woken(self, event: Event) -> None:
         if self.drops and not event.channel.startswith("$"):
             self.drops -= 1
+            self.dropped_at = self._loop.time()
+            self.dropped.add((event.channel, event.offset))
         elif self._listener is not None:
             self._listener.wake(event)
 
@@ -299,6 +307,7 @@ class View:
         self._losses -= 1
         if self.feeding and self._listener is not None:
             self._epoch = self.log.epoch
+            self.log.restorations.append(self._loop.time())
             self._listener.restored()
 
     def __repr__(self) -> str:

@@ -13,8 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import selectors
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -84,12 +88,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._now = 1000.0
         self._turns = 0
         self.callbacks = 0
-        """How many callbacks were scheduled."""
+        """How many callbacks were due."""
         # A hub ticks ten times a second; only ticks that have something to do are run.
         self._ticks: dict[Hub, tuple[float, Callable[..., object]]] = {}
         self._contexts: dict[Hub, contextvars.Context] = {}
         super().__init__(selector)
         self.set_task_factory(_own_task)
+        self.killed: list[asyncio.Task[Any]] = []
+        """The tasks of killed processes: if one were collected, its `finally` would run."""
 
     def time(self) -> float:
         return self._now
@@ -107,6 +113,11 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
                 raise BusyLoop(f"{MOST_TURNS} turns of the loop at one moment")
             return
         self._turns = 0
+        first = min((when for when, _ in self._ticks.values()), default=float("inf"))
+        if timeout is not None and self._now + timeout < first:
+            # No hub ticks before the next timer, whatever it has to do.
+            self._now += timeout
+            return
         hub, due = self._next_tick()
         if timeout is None and hub is None:
             raise Deadlock("everything waits for something that will never happen")
@@ -128,28 +139,57 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
                 first, at = hub, due
         return first, at
 
+    def _run_once(self) -> None:
+        """One turn, as that of asyncio's loop without files to select: a month is a million."""
+        scheduled, ready = self._scheduled, self._ready  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+            heappop(scheduled)._scheduled = False
+        if ready or self._stopping:  # type: ignore[attr-defined]
+            self.idle(0)
+        else:
+            self.idle(max(0.0, scheduled[0]._when - self._now) if scheduled else None)
+        end = self._now + self._clock_resolution  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._when < end:
+            handle = heappop(scheduled)
+            handle._scheduled = False
+            ready.append(handle)
+        self.callbacks += len(ready)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            process = handle._context.get(PROCESS)
+            if process is None:
+                handle._run()
+            elif not process.dead:
+                process.callbacks += 1
+                handle._run()
+
     # Callbacks and their processes
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.Handle:
-        self.callbacks += 1
-        process = PROCESS.get() if context is None else context.get(PROCESS)
-        if process is not None:
-            return super().call_soon(_guarded, process, callback, *args, context=context)
-        return super().call_soon(callback, *args, context=context)
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> Any:
-        self.callbacks += 1
         owner = getattr(callback, "__self__", None)
         if isinstance(owner, Hub):
             return self._tick_at(owner, when, callback)
-        process = PROCESS.get() if context is None else context.get(PROCESS)
-        if process is not None:
-            return super().call_at(when, _guarded, process, callback, *args, context=context)
-        return super().call_at(when, callback, *args, context=context)
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heappush(self._scheduled, handle)  # type: ignore[attr-defined]
+        handle._scheduled = True  # type: ignore[attr-defined]
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> Any:
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def _tick_at(self, hub: Hub, when: float, tick: Callable[..., object]) -> _Tick:
         self._contexts[hub] = contextvars.copy_context()
@@ -160,6 +200,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """A hub ticks no more."""
         self._ticks.pop(hub, None)
         self._contexts.pop(hub, None)
+
+    def timers(self, process: Process) -> int:
+        """How many timers of a process are set: its own, and those of its hubs."""
+        own = sum(
+            not handle.cancelled() and handle._context.get(PROCESS) is process
+            for handle in self._scheduled  # type: ignore[attr-defined]
+        )
+        return own + sum(self._contexts[hub].get(PROCESS) is process for hub in self._ticks)
 
     # What would come from outside
 
@@ -191,12 +239,6 @@ class _Tick:
         self._loop.forget(self._hub)
 
 
-def _guarded(process: Process, callback: Callable[..., object], *args: Any) -> None:
-    if not process.dead:
-        process.callbacks += 1
-        callback(*args)
-
-
 def _own_task(
     loop: asyncio.AbstractEventLoop,
     work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
@@ -213,6 +255,21 @@ def _own_task(
 def kill(process: Process) -> None:
     """End a process in the middle of whatever it does."""
     process.dead = True
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    loop.killed += process.tasks
     for task in process.tasks:
         # It never ends, and nothing is wrong with that.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def bury(loop: SimulatedLoop) -> None:
+    """End the tasks of killed processes: a run is over, its loop is not closed yet, and the log is
+    muted. Else the collector would end them in a later run.
+    """
+    with warnings.catch_warnings(action="ignore"):
+        while loop.killed:
+            coroutine: Any = loop.killed.pop().get_coro()
+            with suppress(Exception):
+                coroutine.close()
+        gc.collect()

@@ -29,6 +29,8 @@ class Sent:
     to: str
     """The bare address of the receiver."""
     begun: float
+    resource: str = ""
+    """The resource that it is for, empty if it is for the account."""
     acked: float | None = None
     """When the sender knew that it was accepted."""
     refused: bool = False
@@ -53,6 +55,8 @@ class MessageOracle:
         self._to: dict[str, list[Sent]] = defaultdict(list)
         # Session → ids that it received, and the latest number of each sending session.
         self._seen: dict[str, set[str]] = defaultdict(set)
+        # Session → ids of which it received copies (XEP-0280).
+        self._copied: dict[str, set[str]] = defaultdict(set)
         self._latest: dict[tuple[str, str], int] = {}
         self._got: dict[str, set[str]] = defaultdict(set)
         self._blocks: list[Block] = []
@@ -99,24 +103,39 @@ class MessageOracle:
         if sent is None or sent.to != account:
             world.oracle.find("content", actor, f"{account} got {id!r}, which is {sent}")
             return
-        seen = self._seen[session]
-        if id in seen and not self._comes_again(sent):
-            world.oracle.find("twice", actor, f"{id} came to one session twice")
-        seen.add(id)
+        self._note(actor, session, sent, self._seen[session], late=late)
         self._got[account].add(id)
         if late:
             return
-        latest = self._latest.get((session, sent.scope), 0)
-        if sent.number < latest and not self._comes_again(sent):
-            text = f"{id} is number {sent.number} of its sender, after {latest}"
-            world.oracle.find("order", actor, text)
-        self._latest[session, sent.scope] = max(latest, sent.number)
         for block in self._blocks:
             is_pair = (block.owner, block.peer) == (account, sent.by)
             is_inside = block.begin + BLOCK_SECONDS < sent.begun and world.now() < block.end
             if is_pair and is_inside and not world.troubled_any(block.begin, world.now()):
                 text = f"{id} came from {sent.by}, blocked at {block.begin:.3f} s"
                 world.oracle.find("blocked", actor, text)
+
+    def copy(self, actor: str, session: str, account: str, id: str, which: str) -> None:
+        """A session has received a copy of a message that its account has `received` or `sent`."""
+        sent = self._sent.get(id)
+        if sent is None or account != (sent.to if which == "received" else sent.by):
+            self._world.oracle.find("content", actor, f"{account} {which} {id!r}, which is {sent}")
+            return
+        self._note(actor, session, sent, self._copied[session], late=False)
+
+    def _note(self, actor: str, session: str, sent: Sent, ids: set[str], *, late: bool) -> None:
+        """A session has a message, or a copy: once, and in order."""
+        oracle = self._world.oracle
+        is_known = sent.id in self._seen[session] or sent.id in self._copied[session]
+        if is_known and not self._comes_again(sent):
+            oracle.find("twice", actor, f"{sent.id} came to one session twice")
+        ids.add(sent.id)
+        if late:
+            return
+        latest = self._latest.get((session, sent.scope), 0)
+        if sent.number < latest and not self._comes_again(sent):
+            text = f"{sent.id} is number {sent.number} of its sender, after {latest}"
+            oracle.find("order", actor, text)
+        self._latest[session, sent.scope] = max(latest, sent.number)
 
     def _comes_again(self, sent: Sent) -> bool:
         return sent.begun <= self._forgiven or any(at >= sent.begun for at in self._crashes)
@@ -133,15 +152,32 @@ class MessageOracle:
 
     # What must have come
 
-    def check_session(self, actor: str, session: str, account: str, since: float) -> None:
-        """A session that took messages since then has got those of that time."""
+    def check_session(
+        self, actor: str, session: str, account: str, since: float, resource: str = ""
+    ) -> None:
+        """A session that took messages since then has got those of that time. With its `resource`
+        it has asked for copies, and has one of what was for another resource."""
         world = self._world
         now = world.now()
         for sent in self._due(account, now):
-            if sent.begun < since or sent.id in self._seen[session]:
-                continue
-            if not world.troubled_any(sent.begun, now, drains=False):
+            has = sent.id in self._seen[session]
+            if resource and sent.resource not in ("", resource):
+                has = has or sent.id in self._copied[session]
+            is_missing = sent.begun >= since and not has
+            if is_missing and not world.troubled_any(sent.begun, now, drains=False):
                 world.oracle.find("missed", actor, f"{account} has not got {sent}")
+
+    def check_copies(self, actor: str, session: str, account: str, since: float) -> None:
+        """A session that asked for copies has those of what others of its account sent."""
+        world = self._world
+        now = world.now()
+        for sent in self._sent.values():
+            is_due = sent.by == account and sent.acked is not None
+            is_due = is_due and since <= sent.begun and sent.begun < now - 2 * DELIVERY_SECONDS
+            is_missing = sent.scope != session and sent.id not in self._copied[session]
+            is_missing = is_due and is_missing
+            if is_missing and not world.troubled_any(sent.begun, now, drains=False):
+                world.oracle.find("missed", actor, f"{account} has no copy of {sent}")
 
     def check_account(self, actor: str, account: str, archive: set[str]) -> None:
         """At the end: every message has come, and is in the archive."""

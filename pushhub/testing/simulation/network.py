@@ -191,6 +191,16 @@ class SimulatedEnd(asyncio.Transport):
                 self.peer._arrive(_RESET, 0)
             self._loop.call_soon(self._lose, None, context=self._context)
 
+    def vanish(self) -> None:
+        """The process of this end was killed: its kernel resets the connection."""
+        if not self.dead:
+            self.peer._arrive(_RESET, 0)
+        self._lost = self._closing = True
+        self._coming.clear()
+        self._coming_bytes = 0
+        if self.listener is not None:
+            self.listener.open.pop(self, None)
+
     @property
     def lost(self) -> bool:
         """Whether it is over, and nothing is sent any more."""

@@ -11,10 +11,12 @@ from uvicorn.server import ServerState
 
 from pushhub.app import App
 from pushhub.server.http1.factory import ConnectionFactory
+from pushhub.testing.simulation.log import View
 from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
+from pushhub.testing.simulation.scales import weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
     from typing import Any, Protocol
 
     from pushhub.runtime import Runtime
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 
 PORT = 8080
+# The name by which clients know all nodes, as behind a load balancer: resources are shared by it.
+PUBLIC_HOST = "push.example.com"
 
 
 class Node:
@@ -52,6 +56,7 @@ class Node:
         self._network = network
         self._runtime = runtime
         self._listener: SimulatedListener
+        self._factory: ConnectionFactory
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
         self._context.run(PROCESS.set, self.process)
@@ -65,7 +70,7 @@ class Node:
         # What the console says of a process must not depend on this one.
         self.app.console.agent.process |= {"node": self.name, "pid": 1}
         await self.app.open()
-        factory = ConnectionFactory(self.app)
+        factory = self._factory = ConnectionFactory(self.app)
         # `Any`: uvicorn calls what it is given, and asks for a class.
         http: Any = factory
         config = Config(self.app, http=http, ws="none", lifespan="off", log_config=None)
@@ -97,7 +102,7 @@ class Node:
         self._context.copy().run(self.app.reroute, settings)
 
     async def stop(self) -> None:
-        """Leave as a process does that gets SIGTERM (`server.serving`)."""
+        """Leave as a process does that gets SIGTERM (`server.server`)."""
         await self.inside(self._stop())
 
     async def _stop(self) -> None:
@@ -128,7 +133,7 @@ class Node:
         kill(self.process)
         self._lose_exchanges()
         for end in list(self._listener.open):
-            end.abort()
+            end.vanish()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         loop.forget(self.app.service.hub)
@@ -143,21 +148,46 @@ class Node:
         """Do something in the node's process."""
         await asyncio.get_running_loop().create_task(work, context=self._context)
 
+    def owns(self, sid: str) -> bool:
+        """Whether a BOSH session lives here."""
+        xmpp = self.app.xmpp
+        return xmpp is not None and xmpp.bosh.has(sid)
+
     def weigh(self) -> dict[str, int]:
-        """How much there is of all that should not grow."""
+        """How much there is of all that should not grow: counts, and bytes by `Class.attribute`."""
         app, hub = self.app, self.app.service.hub
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        connections = list(self._listener.open)
         weight = {
             "holds": hub.parked,
             "channels": len(hub.channels),
             "deadlines": len(hub.wheel),
             "tasks": sum(not task.done() for task in self.process.tasks),
-            "connections": len(self._listener.open),
+            "timers": loop.timers(self.process),
+            "connections": len(connections),
+            "unsent": sum(end.get_write_buffer_size() for end in connections),
         }
+        if isinstance(self.store, View):
+            weight["subscribed"] = len(self.store.subscribed)
         if app.xmpp is not None:
             weight["sessions"] = len(app.xmpp.bosh)
         if app.origin is not None and app.origin.resources is not None:
             weight["resources"] = len(app.origin.resources)
-        return weight
+        protocols = [end.get_protocol() for end in connections]
+        return weight | weigh([app, self._factory, *protocols])
+
+    def miscounted(self) -> Iterator[str]:
+        """The figures that the application keeps itself, and that are wrong."""
+        app, channels = self.app, self.app.service.hub.channels
+        tails = sum(channel.tail.size for channel in channels if channel.tail is not None)
+        if channels.tail_bytes != tails:
+            yield f"tails have {tails} bytes, {channels.tail_bytes} are counted"
+        if app.origin is not None and app.origin.resources is not None:
+            resources = app.origin.resources
+            size = sum(resource.size for resource in resources)
+            if resources.size != size:
+                yield f"resources have {size} bytes, {resources.size} are counted"
 
     def __repr__(self) -> str:
         return f"<Node {self.name}{'' if self.is_up else ', down'}>"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from pushhub.testing.simulation.world import World
 
 # A wait ends up to a fifth early, at random (DESIGN, contracts); a tick of the wheel, and the way
@@ -56,12 +58,24 @@ class Oracle:
         # Channel and node → the values that were seen there, each with when.
         self._values: dict[tuple[str, str], list[tuple[float, tuple[str, int]]]] = {}
         self.deliveries = self.gaps = 0
+        self._kinds: Collection[str] = ()
+        self._stop: Callable[[], object] | None = None
+        self._stopped = False
+
+    def stop_at(self, kinds: Collection[str], stop: Callable[[], object]) -> None:
+        """Call `stop` at the first finding of one of these kinds, which is the last one."""
+        self._kinds, self._stop = kinds, stop
 
     def find(self, kind: str, actor: str, text: str) -> None:
         """A promise was broken."""
+        if self._stopped:
+            return
         finding = BrokenPromise(self._world.now(), kind, actor, text)
         self.findings.append(finding)
         self._world.tell(actor, f"!! {kind}: {text}")
+        if self._stop is not None and kind in self._kinds:
+            self._stop()
+            self._stopped = True
 
     # Publishers
 
@@ -69,6 +83,8 @@ class Oracle:
         """A publish was acknowledged."""
         epoch, offset = split(cursor)
         now = self._world.now()
+        if (channel, epoch, offset) in self._places:
+            return  # A repeat with the same key.
         record = Acknowledged(channel, epoch, offset, id, asked, now)
         self.acknowledged[channel].append(record)
         self._places[channel, epoch, offset] = record
@@ -92,6 +108,7 @@ class Oracle:
                 self.find("hole" if event["offset"] > expected else "order", actor, text)
                 expected = event["offset"]
             self._content(actor, channel, now_epoch, event)
+            self._prompt(actor, node, self._places.get((channel, now_epoch, expected)), asked)
         if now_offset != expected:
             self.find("hole", actor, f"the cursor is {page['cursor']} after offset {expected}")
         if page.get("up_to_date"):
@@ -104,6 +121,21 @@ class Oracle:
         if record is not None and record.id != id:
             self.find("content", actor, f"{epoch}-{event['offset']} is {record.id}, not {id}")
 
+    def _prompt(self, actor: str, node: str, record: Acknowledged | None, asked: float) -> None:
+        """A reader that waits gets an event soon after its publish, unless the node's feed has just
+        lost a message: then the end of the wait is soon enough.
+        """
+        if record is None or not self._was_fed(node, record.asked):
+            return
+        since = self._world.whole_since(node, max(record.at, asked))
+        seconds = self._world.now() - since
+        if seconds > DELIVERY_SECONDS:
+            self.find("slow", actor, f"{seconds:.3f} s for {record}")
+
+    def _was_fed(self, node: str, since: float) -> bool:
+        """Whether a node's feed has lost no message alone since then."""
+        return self._world.dropped(node) < since
+
     def _claimed(
         self, actor: str, channel: str, epoch: str, offset: int, asked: float, node: str
     ) -> None:
@@ -113,7 +145,10 @@ class Oracle:
                 break
             if record.epoch == epoch and record.at < asked and record.offset > offset:
                 # On several nodes a plain read is as new as the node's feed (docs/guarantees.md).
-                if self._world.is_certain or record.at < asked - DELIVERY_SECONDS:
+                if self._world.has_lost(node, channel, offset + 1):
+                    return
+                is_told = record.at < asked - DELIVERY_SECONDS
+                if self._world.is_certain or is_told:
                     text = f"{channel}: up to date at {offset}, before it came {record}"
                     self.find("stale", actor, text)
                 return
@@ -140,7 +175,8 @@ class Oracle:
                 return
             is_later = record.epoch == epoch and record.offset > offset
             if is_later and record.at < now - DELIVERY_SECONDS:
-                if not self._world.troubled(node, record.asked, now):
+                # During a wait the log is read once, perhaps before the feed lost a message.
+                if not self._world.troubled(node, record.asked, now) and self._was_fed(node, asked):
                     text = f"{channel}: nothing after {cursor}, but {record} was there"
                     self.find("missed", actor, text)
                 return
@@ -184,6 +220,13 @@ class Oracle:
             history.append((self._world.now(), seen))
         if own is not None and own[0] == seen[0] and seen[1] < own[1]:
             self.find("own-write", actor, f"{channel} on {node}: {cursor} after writing {own}")
+
+    def forget_values(self) -> None:
+        """The log has lost its end, so the newest value that is left is older. A value's ETag has
+        the epoch of its event and does not show the loss; feeds show it as a gap, and `lost` checks
+        that.
+        """
+        self._values.clear()
 
     def forget_node(self, node: str) -> None:
         """A node was restarted."""

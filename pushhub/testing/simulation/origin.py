@@ -36,6 +36,8 @@ class ScriptedResource:
     """When a notification of it was sent."""
     waits: list[list[float]] = field(default_factory=list)
     """From when to when a client waited for it."""
+    lost: list[float] = field(default_factory=list)
+    """When it was asked for by a request that is never answered."""
 
     @property
     def tag(self) -> str:
@@ -110,8 +112,11 @@ class _OriginExchange(asyncio.Protocol):
             origin.requests += 1
             if not path.startswith(GRIP):
                 origin.resources[path].fetches.append(loop.time())
-            if origin.status:
-                loop.call_later(origin.latency, self._answer, method, path, headers)
+            asked = loop.time()
+            loop.call_later(origin.latency, self._answer, method, path, headers, asked)
 
-    def _answer(self, method: str, path: str, headers: dict[str, str]) -> None:
-        self._transport.write(self._origin.respond(method, path, headers))
+    def _answer(self, method: str, path: str, headers: dict[str, str], asked: float) -> None:
+        if self._origin.status:
+            self._transport.write(self._origin.respond(method, path, headers))
+        elif not path.startswith(GRIP):
+            self._origin.resources[path].lost.append(asked)

@@ -15,6 +15,8 @@ DAY = 86_400.0
 # Nodes that serve XMPP sign every 5 s: a month of that takes minutes, and a day has all its times
 # but the archive's.
 MOST_XMPP_DAYS = 1.0
+# How many of those have the two people of `actors.couple`; their accounts are only there once.
+COUPLE_PART = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def draw(seed: int, days: float, kinds: dict[str, float]) -> Plan:
     for kind, mean in kinds.items():
         count = int(random.expovariate(1 / mean) + 0.5) if mean else 0
         actors += [f"{kind}-{number}" for number in range(min(count, 4))]
+    if has_xmpp and Random(f"{seed}:couple").random() < COUPLE_PART:
+        actors.append("couple-0")
     phases: list[tuple[float, float]] = []
     if has_xmpp and is_shared:
         days = min(days, MOST_XMPP_DAYS)

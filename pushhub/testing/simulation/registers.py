@@ -8,11 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
 # One of each in a log: secrets of tickets and of accounts that do not exist, the list of nodes, and
-# the last event of the console's channels and of the origin side, which age does not remove.
-SINGLE = (
-    *("$secret:tickets", "$console:wishes", "$console:feed", "$origin:turns", "$origin:notices"),
-    *("$xmpp:decoy", "$xmpp:nodes"),
-)
+# the channel whose idempotency keys name the turns of fetches.
+SINGLE = ("$secret:tickets", "$origin:turns", "$xmpp:decoy", "$xmpp:nodes")
 # What an account has for as long as it is there; the index of accounts has a part for each of them.
 OF_ACCOUNTS = ("account", "archive", "block", "private", "read", "roster", "subscriptions", "where")
 # What a node has until it has been silent for long: its sign of life, and the last letter to it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from base64 import b32encode
-from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from pushhub.testing.simulation.node import Node
 from pushhub.testing.simulation.oracle import Oracle
 from pushhub.testing.simulation.origin import ScriptedOrigin
 from pushhub.testing.simulation.registers import unexpected
+from pushhub.testing.simulation.scales import LIMITS, grown
 from pushhub.xmpp.storage.accounts import AccountError
 
 if TYPE_CHECKING:
@@ -43,13 +44,12 @@ if TYPE_CHECKING:
 EPOCH_SECONDS = 1_800_000_000.0
 # After trouble has ended, so long may its traces last: a retry, a reread, a client's pause.
 TRACE_SECONDS = 6.0
-# How long after the last wait a resource may still be fetched: its linger, and one pause.
-LINGER_SECONDS = 15.0
-# In what time fetches are counted.
-PACE_SECONDS = 10.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
+# At how many moments nodes are weighed, and how far apart these are: a channel that a sweep has
+# read stays for 60 s.
+WEIGHED, WEIGHED_SECONDS = 3, 40.0
 
 ROUTES = [
     Route(path="/poll/*", step="poll", interval=1),
@@ -65,6 +65,8 @@ API_KEY = "phk_" + "A" * 43
 TOKEN_KEY = "k" * 32
 # Who can log in over XMPP.
 ACCOUNTS = ("ada", "bob", "cyd")
+# Two more, of one actor alone.
+COUPLE = ("dan", "eve")
 PASSWORD = "Neither, fair saint"
 EVERYTHING: dict[str, list[str]] = {"read": ["*"], "publish": ["*"], "manage": ["*"]}
 
@@ -94,9 +96,14 @@ class World:
         self.oracle = Oracle(self)
         self.messages = MessageOracle(self)
         self.routes = list(ROUTES)
+        self._settings: tuple[list[Route], Settings] | None = None
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
+        self.steps: list[float] = []
+        """When the clock was set to another time."""
         self.requests = 0
+        self.acts: Counter[str] = Counter()
+        """How often each kind of actor did each of its acts."""
         self.over = False
         self.resting = asyncio.Event()
         self.working = asyncio.Event()
@@ -117,8 +124,10 @@ class World:
     # Its parts
 
     def settings(self) -> Settings:
-        """What every node is started with."""
-        return Settings(
+        """What every node is started with; made once for each set of routes."""
+        if self._settings is not None and self._settings[0] is self.routes:
+            return self._settings[1]
+        settings = Settings(
             public=True,
             namespaces=NAMESPACES,
             api_keys=[ApiKey(name="back end", sha256=secret_hash(API_KEY), **EVERYTHING)],
@@ -131,6 +140,8 @@ class World:
             drain_delay=0.5,
             drain_seconds=2,
         )
+        self._settings = (self.routes, settings)
+        return settings
 
     async def start(self) -> None:
         """Start every node."""
@@ -157,7 +168,7 @@ class World:
         """Make the accounts, in a log that does not have them."""
         assert node.app.xmpp is not None
         accounts = node.app.xmpp.accounts
-        for name in ACCOUNTS:
+        for name in (*ACCOUNTS, *COUPLE):
             try:
                 await accounts.add(name, "example.com", PASSWORD, grant_from_claim(EVERYTHING))
             except AccountError:
@@ -166,6 +177,11 @@ class World:
     def view(self, node: Node) -> View | None:
         """A node's way to the shared log, if there is one."""
         return node.store if isinstance(node.store, View) else None
+
+    def has_lost(self, node: str, channel: str, offset: int) -> bool:
+        """Whether the feed of a node has lost that event alone, so that the node cannot know."""
+        views = (self.view(found) for found in self.nodes if found.name == node)
+        return any(view is not None and (channel, offset) in view.dropped for view in views)
 
     @property
     def shared(self) -> SharedLog | None:
@@ -208,6 +224,25 @@ class World:
         troubles = [*self._troubles.get(node, []), *self._troubles.get("*", [])]
         return any(trouble.overlaps(begin, end) for trouble in troubles)
 
+    def whole_since(self, node: str, begin: float) -> float:
+        """From when on nothing was wrong with a node: `begin`, or later if something was then."""
+        since, now = begin, self.now()
+        for trouble in (*self._troubles.get(node, []), *self._troubles.get("*", [])):
+            if trouble.overlaps(begin, now):
+                since = max(since, trouble.end)
+        return since
+
+    def dropped(self, node: str) -> float:
+        """When a node's feed last lost a message alone."""
+        return next(
+            (
+                n.store.dropped_at
+                for n in self.nodes
+                if n.name == node and isinstance(n.store, View)
+            ),
+            0.0,
+        )
+
     def troubled_any(self, begin: float, end: float, *, drains: bool = True) -> bool:
         """Whether anything was wrong with any node in that time, or with the origin; without
         `drains`, a node that left as it should does not count."""
@@ -217,9 +252,10 @@ class World:
             for trouble in troubles
         )
 
-    async def loop_sleep(self, seconds: float) -> None:
-        """Sleep; a process may not, an actor may."""
-        await asyncio.sleep(seconds)
+    def step_clock(self, seconds: float) -> None:
+        """Set every node's wall clock forward, or back."""
+        self.clock_offset += seconds
+        self.steps.append(self.now())
 
     def token(self, seconds: float) -> str:
         """A token that reads private channels for so long."""
@@ -247,20 +283,34 @@ class World:
         await asyncio.sleep(seconds)
         self.working.set()
 
-    def weigh(self) -> dict[str, dict[str, int]]:
-        """What every node has."""
-        return {node.name: node.weigh() for node in self.nodes if node.is_up}
+    async def weigh(self) -> dict[str, dict[str, int]]:
+        """What every node has, at the least of some moments: a sign of life may be under way."""
+        least: dict[str, dict[str, int]] = {}
+        for number in range(WEIGHED):
+            await asyncio.sleep(WEIGHED_SECONDS if number else 0)
+            for node in self.nodes:
+                if node.is_up:
+                    before, now = least.get(node.name), node.weigh()
+                    kept = now if before is None else {k: now[k] for k in before if k in now}
+                    least[node.name] = {k: min(n, (before or now)[k]) for k, n in kept.items()}
+        return least
 
-    def check_rest(self, at_rest: dict[str, dict[str, int]]) -> None:
-        """When all have left, nothing is left of them."""
-        for name, now in self.weigh().items():
-            more = {
-                what: f"{at_rest[name][what]} -> {count}"
-                for what, count in now.items()
-                if count > at_rest[name][what]
-            }
-            if more:
+    def check_rest(self, before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]) -> None:
+        """When all have left, nothing is left of them but caches, each within its limit."""
+        for name, weights in now.items():
+            if more := grown(before[name], weights, LIMITS):
                 self.oracle.find("leak", name, str(more))
+        for node in self.nodes:
+            for text in node.miscounted() if node.is_up else ():
+                self.oracle.find("miscount", node.name, text)
+
+    def check_visits(
+        self, before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]
+    ) -> None:
+        """When the same was asked for again, nothing has grown, caches included."""
+        for name, weights in now.items():
+            if more := grown(before[name], weights, {}):
+                self.oracle.find("leak", name, f"by the same requests again: {more}")
 
     def check_registers(self) -> None:
         """When all have left, pushhub's own channels have what is durable, and no more."""
@@ -269,38 +319,16 @@ class World:
             for node in self.nodes
             if node.is_up and node.app.xmpp is not None
         ]
-        accounts = [f"{name}@example.com" for name in ACCOUNTS]
+        accounts = [f"{name}@example.com" for name in (*ACCOUNTS, *COUPLE)]
         if left := sorted(unexpected(self.log.registers, accounts, nodes)):
             self.oracle.find("register", "log", f"{len(left)} are left behind: {left[:5]}")
 
-    def check_fetches(self) -> None:
-        """No fetch while nobody waits, but for a linger."""
-        for path, resource in self.origin.resources.items():
-            waits = sorted((begin, end) for begin, end in resource.waits)
-            until, index = 0.0, 0
-            for at in sorted(resource.fetches):
-                while index < len(waits) and waits[index][0] <= at:
-                    until = max(until, waits[index][1])
-                    index += 1
-                if at > until + LINGER_SECONDS:
-                    self.oracle.find("fetch", path, f"fetched at {at:.3f} s, and nobody waits")
-                    break
-
-    def check_pace(self) -> None:
-        """At most a fetch an interval and node, one for each that arrives, and one for each
-        notification; each may meet a dead connection, and is sent again.
-        """
-        most = len(self.nodes) * (PACE_SECONDS / ROUTES[0].interval + 2)
-        for path, resource in self.origin.resources.items():
-            fetches = sorted(resource.fetches)
-            causes = sorted([*(begin for begin, _ in resource.waits), *resource.notices])
-            for index, at in enumerate(fetches):
-                count = bisect_right(fetches, at + PACE_SECONDS) - index
-                caused = bisect_right(causes, at + PACE_SECONDS) - bisect_left(causes, at - 1)
-                if count > most + 2 * caused:
-                    text = f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, {caused} causes"
-                    self.oracle.find("pace", path, text)
-                    break
+    def check_timers(self) -> None:
+        """Whatever has a deadline has one."""
+        for node in self.nodes:
+            entries = node.app.service.hub.wheel.entries() if node.is_up else []
+            if more := [entry for entry, count in Counter(entries).items() if count > 1]:
+                self.oracle.find("timer", node.name, f"{more[0]} has more than one deadline")
 
     def check_work(self) -> None:
         """Raise an alarm if callbacks run that nobody asked for."""
@@ -327,3 +355,12 @@ def capture_log(world: World) -> None:
         raise structlog.DropEvent
 
     structlog.configure(processors=[keep], cache_logger_on_first_use=False)
+
+
+def mute_log() -> None:
+    """Have the log go nowhere."""
+
+    def drop(_: object, level: str, event: Any) -> Any:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop], cache_logger_on_first_use=False)

@@ -17,12 +17,11 @@ from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Page
 from pushhub.store.base import Append, Retention, StoreError
-from pushhub.xmpp.cluster.membership import heartbeat_key, inbox_channel
+from pushhub.xmpp.cluster.membership import NODES, heartbeat_key, inbox_channel
 from pushhub.xmpp.cluster.migration import migration_key
 from pushhub.xmpp.model.jid import parse_jid
-from pushhub.xmpp.routing.local_user import marker_key
-from pushhub.xmpp.storage.archive import archive_offsets
-from pushhub.xmpp.storage.key_value import PREFIX, internal_name
+from pushhub.xmpp.storage.archive import archive_offsets, marker_key
+from pushhub.xmpp.storage.key_value import internal_name
 from pushhub.xmpp.storage.locations import locations_key
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from pushhub.xmpp.cluster.membership import Membership
     from pushhub.xmpp.cluster.migration import Migration
     from pushhub.xmpp.context import Context
-
-NODES = f"{PREFIX}nodes"
 
 # Longer than the settings allow any client to be silent: a pause is at most 300 s, the inactivity
 # of a polling session 421 s. A client that returns later has lost its session.
@@ -50,15 +47,9 @@ class GarbageCollector:
         self._migration = migration
         self._timer: asyncio.TimerHandle | None = None
 
-    async def open(self) -> None:
-        """List this node, and collect regularly.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        own = self._membership.id
+    def open(self) -> None:
+        """Collect regularly."""
         if self._membership.shared:
-            await self._context.kv.update_json(NODES, lambda old: [*(old or ()), own])
             self._schedule()
 
     def close(self) -> None:

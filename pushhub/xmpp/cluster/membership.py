@@ -2,7 +2,8 @@
 
 A single process is a single node. Processes that share a store each subscribe to a channel of their
 own, their inbox, to which the other nodes append. A node writes a heartbeat every few seconds; when
-the heartbeat stays away, the other nodes consider the node dead and its sessions ended.
+the heartbeat stays away, the other nodes consider the node dead and its sessions ended. See
+`heartbeats` for how that time is measured.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import structlog
 from pushhub.hub.subscription import Subscription
 from pushhub.log.event import Draft, DraftError
 from pushhub.store.base import Append, Appended, Retention, StoreError
-from pushhub.xmpp.storage.key_value import internal_name
+from pushhub.xmpp.cluster.heartbeats import Heartbeats
+from pushhub.xmpp.storage.key_value import PREFIX, internal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +36,9 @@ log = structlog.get_logger(__name__)
 # may get lost, or a snapshot of its machine may stop a process for as long.
 HEARTBEAT_SECONDS = 5.0
 DEAD_SECONDS = 20.0
+
+# The key of the list of nodes: those that live, and those that left data behind.
+NODES = f"{PREFIX}nodes"
 
 # The inbox holds messages while its node cannot receive; after a minute its clients have given up.
 INBOX_RETENTION = Retention(events=10_000, age=60)
@@ -51,6 +56,10 @@ class Membership:
         self._handlers: dict[str, MessageHandler] = {}
         self._inbox: Subscription | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._heartbeats = Heartbeats()
+        self._is_watching = False
+        # The time of the last round, by the hub's clock.
+        self._watched_at = 0.0
         self.id = b32encode(context.random_bytes(ID_BYTES)).decode().lower()
         # Only a single process can be certain that its store is silent.
         self.shared = not context.hub.store.certain
@@ -77,7 +86,8 @@ class Membership:
         if self.shared:
             self._inbox = Subscription(self._context.hub, inbox_channel(self.id), self._receive)
             await self._inbox.begin()
-            await self._write_heartbeat()
+            self._watched_at = self._context.hub.now()
+            await self._watch()
             self._schedule()
 
     async def close(self) -> None:
@@ -92,24 +102,57 @@ class Membership:
                 pass  # The other nodes notice the silence a little later.
 
     async def is_alive(self, node: str, seconds: float = DEAD_SECONDS) -> bool:
-        """Whether a node's heartbeat is at most `seconds` older than this node's. Both times are of
-        the store's clock."""
-        own = await self._context.kv.event(heartbeat_key(self.id))
-        beat = await self._context.kv.event(heartbeat_key(node))
-        if beat is None or own is None or (beat.data == b"left" and seconds == DEAD_SECONDS):
+        """Whether a node's heartbeat changed within the last `seconds`, by this node's own clock. A
+        previously unknown node is trusted for that time."""
+        self._record(node, await self._context.kv.event(heartbeat_key(node)))
+        silence = self._heartbeats.silence(node)
+        if silence is None or (self._heartbeats.has_left(node) and seconds == DEAD_SECONDS):
             return False
-        return own.time - beat.time < seconds * 1000
+        return silence < seconds
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(HEARTBEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:
-        self._context.spawn(self._write_heartbeat())
+        if not self._is_watching:  # The store may be slow.
+            self._context.spawn(self._watch())
         self._schedule()
 
-    async def _write_heartbeat(self) -> None:
-        await self._context.kv.set(heartbeat_key(self.id), b"here")
+    async def _watch(self) -> None:
+        """One round: write this node's heartbeat, and read those of the others.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        kv, now, self._is_watching = self._context.kv, self._context.hub.now(), True
+        try:
+            await kv.set(heartbeat_key(self.id), b"here")
+            # From the store: the hub would keep a tail of each node's old heartbeats in memory.
+            listed = await kv.stored_json(NODES) or ()
+            if self.id not in listed:
+                # Also after the store has lost the list, or another node has collected this one.
+                listed = await kv.update_json(NODES, self._with_own_id)
+            others = sorted(self._heartbeats.nodes().union(listed) - {self.id})
+            beats = [(node, await kv.stored(heartbeat_key(node))) for node in others]
+        finally:
+            self._is_watching = False
+        self._heartbeats.advance(min(now - self._watched_at, HEARTBEAT_SECONDS))
+        self._watched_at = now
+        for node, beat in beats:
+            self._record(node, beat)
+            silence = self._heartbeats.silence(node)
+            if beat is None and node not in listed and silence and silence >= DEAD_SECONDS:
+                self._heartbeats.forget(node)
+
+    def _with_own_id(self, old: Any) -> Any:
+        return None if self.id in (old or ()) else [*(old or ()), self.id]
+
+    def _record(self, node: str, beat: Event | None) -> None:
+        """Record a heartbeat. A node without one is neither alive nor dead: the store may have lost
+        it."""
+        if beat is not None:
+            self._heartbeats.record(node, beat.cursor, is_last=beat.data == b"left")
 
     # Messages between nodes
 
@@ -146,7 +189,8 @@ class Membership:
         try:
             handler(header["by"], header, data)
         except Exception:
-            log.exception("xmpp.letter_failed", letter=header["letter"])
+            letter = header["letter"]
+            self._context.hub.log.exception(log, "xmpp.letter_failed", letter, letter=letter)
 
     def __repr__(self) -> str:
         return f"<Membership {self.id}{', shared' if self.shared else ''}>"

@@ -43,14 +43,19 @@ def load_identity(record: Any) -> SaslIdentity | None:
 def dump_session(session: XmppSession, subscriptions: Mapping[str, str]) -> dict[str, Any]:
     """A session, as JSON. `subscriptions` are its positions in the channels that it subscribed
     to."""
-    presence, position = session.presence, session.user.state.position
+    presence, received = session.presence, session.received
+    position = session.user.state.position
+    at = position.offset if position is not None else 0
+    since = received.messages.start
     return {
         "jid": session.jid.text,
         "presence": None if presence is None else presence.xml(),
         "priority": session.priority,
-        "since": session.since,
+        # Nodes of an older version read this instead of `heard`.
+        "since": at if since is None else since,
+        "heard": received.dump(at),
         "brought": list(session.delivered_late),
-        "at": position.offset if position is not None else 0,
+        "at": at,
         "carbons": session.carbons,
         "interested": session.interested,
         "wants_blocks": session.wants_blocklist,
@@ -67,8 +72,11 @@ def load_session(
     if record["presence"] is not None:
         session.presence = parse(record["presence"].encode())
     session.priority = record["priority"]
-    session.since = record["since"]
-    # Nodes of an older version do not write it.
+    # Nodes of an older version write neither `heard` nor `brought`.
+    if "heard" in record:
+        session.received.load(record["heard"])
+    elif session.receives_messages:
+        session.received.messages.start = record["since"]
     session.delivered_late = dict.fromkeys(record.get("brought", ()))
     session.carbons = record["carbons"]
     session.interested = record["interested"]

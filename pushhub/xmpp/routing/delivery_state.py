@@ -56,6 +56,16 @@ class DeliveryState:
         self._saved_redeliver: set[int] = set()
 
     @property
+    def offset(self) -> int:
+        """The offset of `position`, 0 without one."""
+        return self.position.offset if self.position is not None else 0
+
+    @property
+    def last_delivered(self) -> int:
+        """The highest offset of a delivered message."""
+        return max(self.offset, max(self._direct, default=0))
+
+    @property
     def needs_attention(self) -> bool:
         """Whether the marker must be written, or other nodes' messages may become this node's."""
         return self.changed or bool(self._elsewhere)

@@ -22,8 +22,8 @@ from pushhub.xmpp.storage.archive import (
     archive_offsets,
     archived_message,
     events_at,
+    marker_key,
 )
-from pushhub.xmpp.storage.key_value import internal_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -236,6 +236,7 @@ class LocalUser:
         for event, payload in await self._lost_messages():
             if session.lacks(event.offset, archived_message(event)):
                 session.deliver_late(event.offset, payload)
+        flushed: list[int] = []
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
         # Only the last so many messages are sent; older ones stay in the archive.
         since = max(
@@ -255,9 +256,13 @@ class LocalUser:
                 received = state.was_direct(event.offset) or event.offset in session.delivered_late
                 if not message.outgoing and not received:
                     session.write(await delayed.payload(event))
+                    flushed.append(event.offset)
             at = read.cursor
             if read.up_to_date or not read.events:
                 break
+        for other in self.sessions.values():
+            if other is not session:
+                other.received.remove(flushed)
         state.position = at
         self._flushed = session, at
         return at.offset
@@ -327,7 +332,7 @@ class LocalUser:
             try:
                 await self._context.kv.update_json(marker_key(bare), write.merge)
             except StoreError as error:
-                log.warning("xmpp.unremembered", error=str(error))
+                self._context.hub.log.warning(log, "xmpp.unremembered", error=str(error))
                 state.fail_write()
                 return
             state.end_write(write)
@@ -339,8 +344,3 @@ class LocalUser:
 
     def __repr__(self) -> str:
         return f"<LocalUser {self.jid.bare} {len(self.sessions)} sessions>"
-
-
-def marker_key(bare: str) -> str:
-    """The key of an account's delivery marker."""
-    return internal_name("read", bare)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.hold import Hold
 from pushhub.log.event import DraftError
-from pushhub.store.base import Append, Appended, Retention
+from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.xmpp.model.message import (
     is_archived,
     is_copied,
@@ -153,7 +153,8 @@ class MessageRouter:
         def appended(outcomes: list[Outcome]) -> None:
             outcome, user = outcomes[0], self._users.get(to.bare)
             if not isinstance(outcome, Appended):
-                error = StanzaError("internal-server-error", str(outcome), type="wait")
+                why = outcome.public if isinstance(outcome, StoreError) else str(outcome)
+                error = StanzaError("internal-server-error", why, type="wait")
                 session.refuse(stanza, error)
             elif user is not None and user.subscription is not None:
                 # The store's reply may arrive before the archive's event.

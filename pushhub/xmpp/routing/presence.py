@@ -65,11 +65,10 @@ class PresenceRouter:
 
     async def _announce(self, session: XmppSession, stanza: Element) -> None:
         """Send available presence to all contacts that may see it (RFC 6121 §4.2, §4.4)."""
-        begins, position = session.presence is None, session.user.state.position
-        if not session.receives_messages and position is not None:
-            session.since = position.offset
+        begins = session.presence is None
         priority = _priority(stanza)
         session.presence, session.priority = stanza.having({"to": None}), priority
+        session.update_received()
         if session.user.anonymous:
             _deliver_to_self(session.user, session.presence)
             return
@@ -88,6 +87,7 @@ class PresenceRouter:
         directed = list(session.directed.values())
         session.directed.clear()
         was, session.presence = session.presence, None
+        session.update_received()
         for jid in directed:
             if was is None or jid.bare != session.jid.bare:  # Its own sessions: see below.
                 await self._send(jid, stanza)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pushhub.xmpp.model.message import is_archived
 from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure
+from pushhub.xmpp.routing.received import ReceivedMessages
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
@@ -60,7 +61,7 @@ class XmppSession:
         "pending_appends",
         "presence",
         "priority",
-        "since",
+        "received",
         "stream",
         "user",
         "wants_blocklist",
@@ -76,9 +77,7 @@ class XmppSession:
         self.presence: Element | None = None
         """The last broadcast presence; None while the session is unavailable."""
         self.priority = 0
-        self.since = 0
-        """The session received the archive's messages after this offset, as long as it receives
-        messages at all."""
+        self.received = ReceivedMessages()
         self.delivered_late: dict[int, None] = {}
         """Offsets of messages that this session received late, after another client of the account
         vanished. Two clients may vanish with the same message."""
@@ -106,12 +105,20 @@ class XmppSession:
         """Send a stanza to the client, in its wire form."""
         self.stream.write(payload)
 
+    def update_received(self) -> None:
+        """Record from or up to which offset the session receives messages and carbon copies, after
+        a change of its presence, its priority or its carbons."""
+        state = self.user.state
+        after, upto = state.offset, state.last_delivered
+        # A session that begins to receive messages gets those in the archive after `after`.
+        self.received.messages.set_open(self.receives_messages, after, upto)
+        self.received.copies.set_open(self.carbons, upto, upto)
+
     def lacks(self, offset: int, message: ArchivedMessage) -> bool:
         """Whether this session, too, did not receive a message that another client may lack: this
-        client came later, or the message was not for it.
+        client was unavailable then, or the message was not for it.
         """
-        copied = not message.resource or (self.carbons and message.copied)
-        return self.since >= offset or not copied
+        return not self.received.has(offset, message)
 
     def deliver_late(self, offset: int, payload: bytes) -> None:
         """Send a late message to the client, once."""

@@ -43,6 +43,11 @@ def archive_channel(bare: str) -> str:
     return _archive_channel(bare)
 
 
+def marker_key(bare: str) -> str:
+    """The key of an account's delivery marker."""
+    return internal_name("read", bare)
+
+
 @dataclass(slots=True)
 class ArchivedMessage:
     """A message of the archive, or one that takes the same way without being archived.

@@ -152,7 +152,7 @@ class KeyValueStore:
         Raises:
             StoreError: the store cannot be read.
         """
-        event = await self._stored(key)
+        event = await self.stored(key)
         return orjson.loads(event.data) if event is not None and event.data else None
 
     async def update(self, key: str, make: Callable[[bytes | None], bytes | None]) -> bytes | None:
@@ -175,7 +175,7 @@ class KeyValueStore:
                     return made
                 case Mismatch():
                     # Not from memory: the other writer's event may not have reached the hub yet.
-                    stored = await self._stored(key)
+                    stored = await self.stored(key)
                     if tries > 1 and _same(stored, known):
                         # The store reports a mismatch, though it has the expected value.
                         self.backoff.give_up("register", name=key, tries=tries)
@@ -223,7 +223,12 @@ class KeyValueStore:
         """Delete a key, or any internal channel."""
         await self.hub.store.delete(name)
 
-    async def _stored(self, key: str) -> Event | None:
+    async def stored(self, key: str) -> Event | None:
+        """`event`, read from the store; the hub keeps nothing of it in memory.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         read = await self.hub.store.read(key, Start.LAST, 1)
         assert isinstance(read, Page)
         return read.events[-1] if read.events else None

@@ -106,6 +106,7 @@ class SessionBinder:
         try:
             await self._users.wait_closed(jid.bare)
             await user.open()
+            session.update_received()
             await self._directory.add(session, migrated=True)
             await self._subscribers.add_session(session)
             for channel, at in record["feeds"].items():

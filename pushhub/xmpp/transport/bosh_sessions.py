@@ -40,7 +40,7 @@ SID_BYTES = 16
 MIGRATE_SECONDS = 5.0
 # So many sessions are written at a time: their clients return immediately, and wait for no more
 # than these. Fewer, if their states together are larger than this: they are in memory twice.
-MIGRATE_NO_HINT = 100
+CONCURRENT_MIGRATIONS = 100
 MIGRATE_BYTES = 32 * 1024 * 1024
 # After so long a busy session gets another try.
 BUSY_SECONDS = 0.005
@@ -176,14 +176,14 @@ class BoshSessions:
         end = self.now() + MIGRATE_SECONDS
         recorded: set[str] = set()
         while self.transports and self.now() < end:
-            part = list(self.transports.items())[:MIGRATE_NO_HINT]
+            part = list(self.transports.items())[:CONCURRENT_MIGRATIONS]
             new = [sid for sid, _ in part if sid not in recorded]
             try:
                 if new:
                     await self._gc.record_departures(new)
                     recorded.update(new)
             except StoreError as error:
-                log.warning("bosh.lost", error=str(error))
+                self._context.hub.log.warning(log, "bosh.lost", error=str(error))
                 return
             migrated = self._release(part)
             if self._departures:
@@ -214,7 +214,7 @@ class BoshSessions:
         try:
             await self._migration.leave(sid, state, self._context.new_id())
         except StoreError as error:
-            log.warning("bosh.lost", error=str(error))
+            self._context.hub.log.warning(log, "bosh.lost", error=str(error))
 
     async def adopt(self, state: Any) -> None:
         """Resume a session that left another node.

@@ -46,9 +46,9 @@ class BoshTransport:
         self.perform(self.session.request(body.rid, body, raw, self.owner.now(), request))
 
     def disconnected(self, request: PendingRequest) -> None:
-        """The client of a request disconnected before the response."""
+        """The connection of a request closed before the response."""
         self.session.disconnected(request, self.owner.now())
-        self._set_deadline()
+        self.flush()
 
     def expire(self) -> None:
         """A deadline has passed, the session's or the login's; see `Wheel`."""

@@ -279,7 +279,7 @@ class XmppStream:
             self.send(failure(element, error))
 
     def _fail_internally(self, element: Element) -> None:
-        log.exception("stanza.failed", stanza=element.name)
+        self._services.context.hub.log.exception(log, "stanza.failed", stanza=element.name)
         self._refuse(element, StanzaError("internal-server-error"))
 
     # Before a resource is bound
@@ -369,7 +369,7 @@ class XmppStream:
 def _store_failure(error: StoreError) -> StanzaError:
     if isinstance(error, ValueTooLarge):
         return StanzaError("resource-constraint", str(error), type="cancel")
-    return StanzaError("internal-server-error", str(error), type="wait")
+    return StanzaError("internal-server-error", error.public, type="wait")
 
 
 def _client_first(mechanism: Mechanism | None) -> bool:

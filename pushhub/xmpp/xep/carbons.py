@@ -8,10 +8,12 @@ from pushhub.xmpp.routing.extension import ACCOUNT, Extension, IqRequest
 
 def enable(request: IqRequest) -> None:
     request.session.carbons = True
+    request.session.update_received()
 
 
 def disable(request: IqRequest) -> None:
     request.session.carbons = False
+    request.session.update_received()
 
 
 EXTENSION = Extension(

@@ -23,8 +23,17 @@ if fingerprint ~= '' then
   end
 end
 
+local meta = redis.call('HMGET', KEYS[1], 'top', 'age', 'since')
+local top, age, age_before = tonumber(meta[1]), tonumber(ARGV[4]), tonumber(meta[2] or 0)
+-- In pushhub's own channels the last event does not survive age.
+local is_own = ARGV[10] == ''
+
 local function last_event()
-  return redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+  local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+  if last and is_own and age_before > 0 and tonumber(field(last, 't')) < now - age_before then
+    return nil
+  end
+  return last
 end
 
 if ARGV[5] ~= '' then
@@ -44,8 +53,6 @@ if ARGV[5] ~= '' then
   end
 end
 
-local meta = redis.call('HMGET', KEYS[1], 'top', 'age', 'since')
-local top, age = tonumber(meta[1]), tonumber(ARGV[4])
 if not top then
   -- The stream outliving its meta would take somebody's hand; offsets must not restart even then.
   local last = last_event()
@@ -70,13 +77,18 @@ local function drop_aged(most, stays)
 end
 
 -- What was too old yesterday is not brought back by a longer age today.
-local age_before = tonumber(meta[2] or 0)
-if age_before ~= age then drop_aged(age_before, top) end
+if age_before ~= age then drop_aged(age_before, is_own and top + 1 or top) end
 
 local offset = string.format('%.0f', top + 1)
 redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], offset .. '-0', 'e', epoch, 't', now, 'f', ARGV[2])
 -- The event just appended stays, whatever its age.
 drop_aged(age, top + 1)
+if is_own and age > 0 then
+  -- A channel without appends expires by itself: the process that would delete it may be dead.
+  redis.call('PEXPIRE', KEYS[2], age)
+elseif age_before > 0 then
+  redis.call('PERSIST', KEYS[2])
+end
 if age == age_before and since == tonumber(meta[3]) then
   redis.call('HSET', KEYS[1], 'top', offset)
 else

@@ -1,7 +1,7 @@
 -- Read contiguous events, and where the channel begins and ends. Writes nothing.
 -- KEYS  1 meta   2 stream   3 epoch
 -- ARGV  1 'after' | 'earliest' | 'now' | 'last' | 'recent' | 'tail'   2 the cursor's epoch   3 its offset
---       4 most events   5 most bytes   6 ms since 1970, '' the server's
+--       4 most events   5 most bytes   6 ms since 1970, '' the server's   7 '1': one of pushhub's own
 -- Returns  {epoch, oldest offset kept (top + 1 if none), top, entries}; {} when the store has no epoch
 --          for this process. No entries where the cursor is a gap. 'tail' lists the newest first.
 -- Behind a fence the log is whole, and can be read.
@@ -11,7 +11,9 @@ local meta = redis.call('HMGET', KEYS[1], 'top', 'age')
 local top, age = tonumber(meta[1]) or floor_of(KEYS[3]), tonumber(meta[2] or 0)
 local cutoff = age > 0 and milliseconds(ARGV[6]) - age or nil
 
--- Aged events may still lie there until the next append; nobody is shown them, the last one excepted.
+-- Aged events may still lie there until the next append; nobody is shown them, the last one excepted,
+-- unless the channel is pushhub's own.
+local last = ARGV[7] ~= '1' and top
 local oldest = top + 1
 local from, count = '-', 1
 while true do
@@ -20,7 +22,7 @@ while true do
   local found
   for _, entry in ipairs(entries) do
     local offset = offset_of(entry)
-    if not cutoff or offset == top or tonumber(field(entry, 't')) >= cutoff then
+    if not cutoff or offset == last or tonumber(field(entry, 't')) >= cutoff then
       oldest, found = offset, true
       break
     end

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.bosh import Chatter
 from pushhub.testing.simulation.actors.console import ConsoleActor
+from pushhub.testing.simulation.actors.couple import Couple
 from pushhub.testing.simulation.actors.faults import FAULTS
 from pushhub.testing.simulation.actors.feeds import (
     FeedReader,
@@ -50,6 +51,7 @@ KINDS: dict[str, type[Actor]] = {
     "console": ConsoleActor,
     "half": HalfSender,
     "slow": SlowReader,
+    "couple": Couple,
     **FAULTS,
 }
 # How many of each a run has on average.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ class Actor:
 
     # The longest pause between two turns, in seconds.
     longest = 70.0
+    # What it does in some run or other, by the names that `count` gets.
+    acts: tuple[str, ...] = ("turn",)
     # Whether its responses are part of the story.
     is_told = True
 
@@ -42,6 +45,8 @@ class Actor:
         self.keeps = self.random.random() < 0.7
         # Which driver its requests go through.
         self.is_asgi = self.random.random() < 0.3
+        # Whether something was done since this was last looked at.
+        self._has_acted = False
         self._client: SimulatedClient | AsgiClient | None = None
         self._node = ""
 
@@ -51,8 +56,11 @@ class Actor:
         while not world.over:
             await world.working.wait()
             if not world.over:
+                self._has_acted = False
                 await self.turn()
-                await world.loop_sleep(pauses.draw(self.random, self.longest))
+                if self._has_acted and self.acts == ("turn",):
+                    self.count("turn")
+                await asyncio.sleep(pauses.draw(self.random, self.longest))
         self.leave()
 
     async def turn(self) -> None:
@@ -61,8 +69,13 @@ class Actor:
     async def finish(self) -> None:
         """The run is over, and everything is whole again: check what only the end shows."""
 
+    def count(self, act: str) -> None:
+        """An act has been done; every one must be done in some run."""
+        self.world.acts[f"{self.name.rpartition('-')[0]}: {act}"] += 1
+
     def tell(self, words: str) -> None:
         """Add a line to the story."""
+        self._has_acted = True
         self.world.tell(self.name, words)
 
     # Requests
@@ -89,6 +102,7 @@ class Actor:
         node = self.pick()
         if node is None:
             return None
+        self._has_acted = True
         if self._client is None or node.name != self._node or not self.keeps:
             self.leave()
             self._node = node.name
@@ -105,7 +119,7 @@ class Actor:
         """A request and its response; None if there was none, for a reason that may happen."""
         client = self.connect()
         if client is None:
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return None
         asked = self.world.now()
         headers = {**self.credentials(), **(headers or {})}
@@ -119,12 +133,12 @@ class Actor:
             return None
         except OSError:
             self.leave()
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return None
         shown = {name: text for name, text in headers.items() if name != "authorization"}
         told = response if self.is_told else response.status
         self.tell(f"{self._node} {method} {target} {shown} -> {told}")
-        if response.status >= 500 and not self.world.troubled(self._node, asked, self.world.now()):
+        if response.status >= 500 and not self.may_be_refused(target, asked):
             text = f"{method} {target}: {response}"
             self.world.oracle.find("refused", self.name, text)
         return response
@@ -138,6 +152,10 @@ class Actor:
         return await self.ask(
             method, target, {"content-type": "application/json", **headers}, orjson.dumps(body)
         )
+
+    def may_be_refused(self, target: str, asked: float) -> bool:
+        """Whether a request that was sent at `asked` may get a 5xx now."""
+        return self.world.troubled(self._node, asked, self.world.now())
 
     def leave(self) -> None:
         """Close the connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import orjson
 
 from pushhub.testing.simulation import pauses
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor
+from pushhub.testing.simulation.actors.archive import ArchiveReader
 from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, SessionEnded
 from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 NODE = "news:1"
 SERVICE = f"pubsub.{DOMAIN}"
 PUBSUB = "http://jabber.org/protocol/pubsub"
-MAM = "urn:xmpp:mam:2"
 DELAY = "urn:xmpp:delay"
 ROSTER = "jabber:iq:roster"
 # A session that nobody comes for is over after the longest pause.
@@ -35,6 +36,11 @@ class Chatter(Actor):
     """Somebody with an account, or an anonymous guest."""
 
     longest = 70.0
+    acts = (
+        *("login", "guest", "chat", "idle", "sleep", "reload", "pause", "cut", "subscribe"),
+        *("notification", "publish", "block", "roster", "look_up"),
+        *("terminate", "vanish", "silence", "archive"),
+    )
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
@@ -49,7 +55,7 @@ class Chatter(Actor):
         self._available = float("inf")
         self._subscribed = float("inf")
         self._notices: list[str] = []
-        self._archive: list[tuple[str, str]] = []
+        self._archive = ArchiveReader()
         self._own_presence = False
         # When it fell asleep, and how long the server keeps its session then.
         self._slept = self._idle_seconds = 0.0
@@ -64,7 +70,7 @@ class Chatter(Actor):
     async def turn(self) -> None:
         session = await self._begin()
         if session is None:
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return
         acts = (
             self._chat, self._chat, self._chat, self._idle, self._sleep, self._cut,
@@ -74,8 +80,11 @@ class Chatter(Actor):
             for _ in range(self.random.choice((1, 3, 6, 12))):
                 if self.world.over or not self.world.working.is_set():
                     break
-                await self.random.choice(acts)(session)
-                await self.world.loop_sleep(pauses.draw(self.random, 20.0))
+                act = self.random.choice(acts)
+                await act(session)
+                if self.user or act not in (self._publish, self._block, self._roster):
+                    self.count(act.__name__.removeprefix("_"))
+                await asyncio.sleep(pauses.draw(self.random, 20.0))
                 if session.condition is not None:
                     break
             if session.condition is None:
@@ -127,6 +136,7 @@ class Chatter(Actor):
             self._forget(session)
             return None
         self.tell(f"is {session.jid}, session {session.sid[:4]}")
+        self.count("login" if self.user else "guest")
         return session
 
     def _forget(self, session: BoshClient) -> None:
@@ -139,6 +149,7 @@ class Chatter(Actor):
         self._idle_seconds = idle = self.world.now() - self._slept
         session.wake()
         await session.ping()
+        self.count("reload")
         self._idle_seconds = 0.0
         is_kept = idle > self._allowed + DOUBT_SECONDS
         if is_kept and not self.world.troubled_any(self._slept, self.world.now()):
@@ -162,6 +173,8 @@ class Chatter(Actor):
         """Leave: with a farewell, without, or for some time."""
         way = self.random.choice(("terminate", "vanish", "silence", "sleep", "sleep"))
         self.tell(f"parts: {way}")
+        if way != "sleep":
+            self.count(way)
         if way == "sleep":
             await self._fall_asleep(session)
             return
@@ -177,6 +190,7 @@ class Chatter(Actor):
         if self.random.random() < 0.5:
             seconds = self.random.choice((session.maxpause, 200, 10))
             if await session.pause(seconds):
+                self.count("pause")
                 self._allowed = float(seconds)
         else:
             session.sleep()
@@ -186,7 +200,7 @@ class Chatter(Actor):
         """Make sure that all has come which must have."""
         await self._confirm(session)
         if not session.polling:
-            await self.world.loop_sleep(2 * DELIVERY_SECONDS)
+            await asyncio.sleep(2 * DELIVERY_SECONDS)
             await session.ping()
         world = self.world
         if self.user:
@@ -212,17 +226,17 @@ class Chatter(Actor):
     # What it does
 
     async def _idle(self, session: BoshClient) -> None:
-        await self.world.loop_sleep(pauses.draw(self.random, 100.0))
+        await asyncio.sleep(pauses.draw(self.random, 100.0))
 
     async def _cut(self, session: BoshClient) -> None:
         """Connections break, and the same requests are sent again."""
         session.cut()
-        await self.world.loop_sleep(0.01)
+        await asyncio.sleep(0.01)
 
     async def _sleep(self, session: BoshClient) -> None:
         """A reload of the page, or a short sleep: the same session goes on."""
         await self._fall_asleep(session)
-        await self.world.loop_sleep(pauses.draw(self.random, 160.0))
+        await asyncio.sleep(pauses.draw(self.random, 160.0))
         await self._wake(session)
 
     async def _chat(self, session: BoshClient) -> None:
@@ -291,7 +305,7 @@ class Chatter(Actor):
         if answer.get("type") == "result":
             messages.block(account, peer)
         try:
-            await self.world.loop_sleep(pauses.draw(self.random, 20.0))
+            await asyncio.sleep(pauses.draw(self.random, 20.0))
         finally:
             messages.unblock(account, peer)
             await session.iq("set", f"<unblock xmlns='urn:xmpp:blocking'>{item}</unblock>")
@@ -315,25 +329,7 @@ class Chatter(Actor):
 
     async def _look_up(self, session: BoshClient) -> None:
         if self.user:
-            await self._read_archive(session)
-
-    async def _read_archive(self, session: BoshClient) -> set[str]:
-        """The ids of all messages to the account that its archive has."""
-        found: set[str] = set()
-        after = ""
-        while True:
-            self._archive.clear()
-            page = f"<max>50</max>{f'<after>{after}</after>' if after else ''}"
-            answer = await session.iq(
-                "set",
-                f"<query xmlns='{MAM}'><set xmlns='http://jabber.org/protocol/rsm'>{page}</set>"
-                "</query>",
-            )
-            found.update(id for id, _ in self._archive)
-            fin = answer.find("fin", MAM)
-            if fin is None or fin.get("complete") == "true" or not self._archive:
-                return found
-            after = self._archive[-1][1]
+            await self._archive.read(session)
 
     # What comes
 
@@ -345,9 +341,9 @@ class Chatter(Actor):
             return
         if element.name != "message":
             return
-        if (result := element.find("result", MAM)) is not None:
-            self._take_archived(result)
-        elif element.get("type") == "error":
+        if self._archive.take(element):
+            return
+        if element.get("type") == "error":
             self.world.messages.refuse(element.get("id") or "")
         elif element.get("type") == "headline":
             self._take_notice(element)
@@ -355,12 +351,6 @@ class Chatter(Actor):
             is_late = element.find("delay", DELAY) is not None
             id = element.get("id") or ""
             self.world.messages.receive(self.name, self._scope, self.account, id, late=is_late)
-
-    def _take_archived(self, result: Element) -> None:
-        forwarded = result.find("forwarded", "urn:xmpp:forward:0")
-        message = forwarded.find("message", "jabber:client") if forwarded is not None else None
-        if message is not None:
-            self._archive.append((message.get("id") or "", result.get("id") or ""))
 
     def _take_notice(self, element: Element) -> None:
         event = element.find("event", f"{PUBSUB}#event")
@@ -374,6 +364,7 @@ class Chatter(Actor):
             if id in self._notices and not self.world.troubled_any(0, self.world.now()):
                 self.world.oracle.find("twice", self.name, f"two notifications of {id}")
             self._notices.append(id)
+            self.count("notification")
 
     # The end
 
@@ -385,13 +376,14 @@ class Chatter(Actor):
             self._forget(self._session)
         if not self.user:
             return
-        await self.world.loop_sleep(GONE_SECONDS)
+        await asyncio.sleep(GONE_SECONDS)
         session = await self._login(polls=False)
         if session is None:
             return
         try:
             await self._settle(session)
-            archive = await self._read_archive(session)
+            archive = await self._archive.read(session)
+            self.count("archive")
             self.world.messages.check_account(self.name, self.account, archive)
             await session.terminate()
         except SessionEnded as ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.actor import CHANNELS, RETRY_SECONDS, Actor
@@ -49,7 +50,7 @@ class ConsoleActor(Actor):
                 break
             cursor = await self._follow(cursor, figures="figures" in wish)
             await self._get("GET", self.random.choice(("/now", "/settings")))
-            await self.world.loop_sleep(self.random.choice((0.5, 4.0, 5.0, 14.9, 15.1, 20.0)))
+            await asyncio.sleep(self.random.choice((0.5, 4.0, 5.0, 14.9, 15.1, 20.0)))
         if self.random.random() < 0.5:
             await self.ask_json("POST", f"{BASE}/wish", {}, {"end": trace})
 
@@ -81,7 +82,7 @@ class ConsoleActor(Actor):
         if response is not None and response.status == 200:
             return True
         self._refused(response, asked)
-        await self.world.loop_sleep(RETRY_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)
         return False
 
     def _refused(self, response: SimulatedResponse | None, asked: float) -> None:

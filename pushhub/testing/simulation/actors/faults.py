@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.actor import Actor
@@ -38,7 +39,7 @@ class FeedLoss(Fault):
         self.tell(f"{node} loses its feed")
         trouble = self.world.trouble(node)
         view.lose_feed()
-        await self.world.loop_sleep(self.draw_length())
+        await asyncio.sleep(self.draw_length())
         view.restore_feed()
         self.tell(f"{node} has its feed again")
         self.world.heal(trouble)
@@ -65,7 +66,7 @@ class LogAway(Fault):
         self.tell(f"{node} cannot reach the log")
         trouble = self.world.trouble(node)
         view.fail()
-        await self.world.loop_sleep(self.draw_length())
+        await asyncio.sleep(self.draw_length())
         view.recover()
         self.tell(f"{node} reaches the log")
         self.world.heal(trouble)
@@ -84,9 +85,10 @@ class LogLoss(Fault):
         views = list(log.views)
         for view in views:
             view.fail()
-        await self.world.loop_sleep(self.draw_length())
+        await asyncio.sleep(self.draw_length())
         lost = log.lose(self.random.randrange(4))
         self.world.messages.forgive()
+        self.world.oracle.forget_values()
         self.tell(f"the log loses {lost} events, its epoch is {log.epoch}")
         for view in views:
             view.recover()
@@ -96,10 +98,13 @@ class LogLoss(Fault):
 class OriginTrouble(Fault):
     """The origin is down, slow, silent, or answers with errors."""
 
+    acts = ("down", "slow", "silent", "errors")
+
     async def turn(self) -> None:
         origin = self.world.origin
         kind = self.random.choice(("down", "slow", "silent", "errors"))
         self.tell(f"the origin is {kind}")
+        self.count(kind)
         troubles = [self.world.trouble("origin"), self.world.trouble("*")]
         if kind == "down":
             origin.stop()
@@ -109,14 +114,11 @@ class OriginTrouble(Fault):
             origin.status = 0
         else:
             origin.status = self.random.choice((500, 503))
-        await self.world.loop_sleep(self.draw_length())
+        await asyncio.sleep(self.draw_length())
         if kind == "down":
             origin.start()
         origin.latency, origin.status = 0.02, 200
         self.tell("the origin is whole again")
-        if kind == "silent":
-            # What it was asked meanwhile is never answered, and is given up after a while.
-            await self.world.loop_sleep(self.world.settings().origin_seconds)
         self.world.heal(*troubles)
 
 
@@ -140,11 +142,13 @@ class ClockStep(Fault):
     """The wall clock steps, as after an hour without NTP."""
 
     longest = 150.0
+    acts = ("forward", "back")
 
     async def turn(self) -> None:
         step = self.random.choice((-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0))
         self.tell(f"the clock steps by {step} s")
-        self.world.clock_offset += step
+        self.count("forward" if step > 0 else "back")
+        self.world.step_clock(step)
 
 
 FAULTS: dict[str, type[Actor]] = {

@@ -53,7 +53,7 @@ class FeedReader(Actor):
             return False
         if response.status != 200:
             self.refused(response.status)
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return False
         page = response.json()
         if self.cursor:
@@ -137,12 +137,13 @@ class ManyReader(Actor):
             body["wait"] = wait
         response = await self.ask_json("POST", "/_pushhub/v1/poll", {}, body)
         if response is None or response.status != 200:
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return
         answer = response.json()
         oracle, events = self.world.oracle, answer.get("events", [])
         for channel, gap in answer.get("gaps", {}).items():
-            oracle.gap(self.name, channel, self.cursors[channel], gap)
+            if channel in self.cursors:  # Else it was to begin now, and the log has a new epoch.
+                oracle.gap(self.name, channel, self.cursors[channel], gap)
         for channel, cursor in answer.get("cursors", {}).items():
             since = self.cursors.get(channel)
             if since is not None and channel not in answer.get("gaps", {}):
@@ -171,6 +172,7 @@ class StreamReader(Actor):
         super().__init__(world, name)
         self.channel = self.random.choice(CHANNELS)
         self.cursor = ""
+        self._asked = 0.0
 
     async def turn(self) -> None:
         client = self.connect()
@@ -180,7 +182,8 @@ class StreamReader(Actor):
         if self.cursor:
             headers["last-event-id"] = self.cursor
         self.world.requests += 1
-        until = self.world.now() + self.random.choice((1, 14, 16, 40, 100))
+        self._asked = self.world.now()
+        until = self._asked + self.random.choice((1, 14, 16, 40, 100))
         try:
             await client.send("GET", f"{events_of(self.channel)}?since=now", headers)
             async with asyncio.timeout_at(until):
@@ -218,5 +221,5 @@ class StreamReader(Actor):
         else:
             offset = int(id.rpartition("-")[2])
             page = {"cursor": id, "events": [{"offset": offset, "data": orjson.loads(data)}]}
-            oracle.page(self.name, self.node, self.channel, self.cursor, page, self.world.now())
+            oracle.page(self.name, self.node, self.channel, self.cursor, page, self._asked)
             self.cursor = id

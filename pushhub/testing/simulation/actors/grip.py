@@ -51,7 +51,7 @@ class GripPublisher(Actor):
             response = await self.ask_json("POST", "/_pushhub/publish/", {}, {"items": [item]})
             if response is not None and response.status == 200:
                 break
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
         script.published[self.topic].append((number, self.world.now()))
 
 
@@ -116,7 +116,7 @@ class GripPoller(GripReader):
         if response.status != 200:
             if not self.troubled(asked):
                 world.oracle.find("refused", self.name, f"{response}")
-            await world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return
         empty = not response.body
         # Two publishes at one moment: the hold ends with the first.

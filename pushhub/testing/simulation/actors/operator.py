@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.settings.origin import Route
@@ -16,6 +17,7 @@ class Operator(Actor):
     """Does what operators do, a few times in a run."""
 
     longest = 120.0
+    acts = ("delete", "restart", "crash", "reroute", "roll")
 
     def credentials(self) -> dict[str, str]:
         return {"authorization": f"Bearer {API_KEY}"}
@@ -25,20 +27,24 @@ class Operator(Actor):
         await self.random.choice(acts)()
 
     async def _delete(self) -> None:
-        await self.ask("DELETE", "/_pushhub/v1/channels/news:2")
+        response = await self.ask("DELETE", "/_pushhub/v1/channels/news:2")
+        if response is not None and response.status < 300:
+            self.count("delete")
 
     async def _reroute(self) -> None:
         """Reload the routes of every node, one after the other."""
         number = self.random.randrange(10)
         self.tell(f"reloads the routes, /extra/{number} is new")
         self.world.routes = [*ROUTES, Route(path=f"/extra/{number}", step="poll")]
+        self.count("reroute")
         for node in self.world.nodes:
             if node.is_up:
                 node.reroute(self.world.settings())
-                await self.world.loop_sleep(0.1)
+                await asyncio.sleep(0.1)
 
     async def _roll(self) -> None:
         """A rolling restart of all nodes."""
+        self.count("roll")
         for node in list(self.world.nodes):
             if node.is_up:
                 await self._restart(node)
@@ -50,11 +56,12 @@ class Operator(Actor):
         if node is None or world.troubled(node.name, world.now(), world.now()):
             return
         self.tell(f"restarts {node.name}")
+        self.count("restart")
         troubles = [world.trouble(node.name, drains=not world.is_certain)]
         if world.is_certain:
             troubles.append(world.trouble("*"))
         await node.stop()
-        await world.loop_sleep(self.random.choice((0.01, 1.0, 10.0)))
+        await asyncio.sleep(self.random.choice((0.01, 1.0, 10.0)))
         await world.add_node(node.name)
         world.heal(*troubles)
         if world.is_certain:
@@ -67,6 +74,7 @@ class Operator(Actor):
         if node is None or world.troubled(node.name, world.now(), world.now()):
             return
         self.tell(f"kills {node.name}")
+        self.count("crash")
         troubles = [world.trouble(node.name)]
         if world.is_certain:
             troubles.append(world.trouble("*"))
@@ -75,7 +83,7 @@ class Operator(Actor):
         view = world.view(node)
         if view is not None:
             await view.close()
-        await world.loop_sleep(self.random.choice((0.01, 1.0, 25.0)))
+        await asyncio.sleep(self.random.choice((0.01, 1.0, 25.0)))
         await world.add_node(node.name)
         world.heal(*troubles)
         if world.is_certain:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor, excuse
-from pushhub.testing.simulation.world import API_KEY, ROUTES
+from pushhub.testing.simulation.world import API_KEY, ROUTES, TRACE_SECONDS
 
 if TYPE_CHECKING:
     from pushhub.testing.simulation.world import World
@@ -32,6 +33,18 @@ class ResourceWaiter(Actor):
                 return
             await self._wait(self.random.choice((0, 1, 5, 25)))
 
+    def may_be_refused(self, target: str, asked: float) -> bool:
+        return super().may_be_refused(target, asked) or self._is_stalled(asked)
+
+    def _is_stalled(self, asked: float) -> bool:
+        """Whether a fetch that the origin never answered was under way. For so long no other one
+        begins, and no news can come (docs/origin.md, step 1); a wait ends in time all the same.
+        """
+        world = self.world
+        seconds = world.settings().origin_seconds + TRACE_SECONDS
+        lost = world.origin.resources[self.path].lost
+        return any(begun <= world.now() and begun + seconds >= asked for begun in lost)
+
     async def _wait(self, wait: int) -> None:
         world, asked = self.world, self.world.now()
         headers = {"prefer": f"wait={wait}"} if wait else {}
@@ -43,6 +56,7 @@ class ResourceWaiter(Actor):
         span = waits[-1]
         response = await self.ask("GET", self.path, headers)
         span[1] = now = world.now()
+        stalled = self._is_stalled(asked)
         troubled = world.troubled("origin", asked, now) or world.troubled(self.node, asked, now)
         if response is None:
             return
@@ -53,16 +67,16 @@ class ResourceWaiter(Actor):
                 world.oracle.find("back", self.name, text)
             self.version, self.tag = version, response.headers.get("etag", "")
         elif response.status != 304:
-            if not troubled:
+            if not (troubled or stalled):
                 world.oracle.find("refused", self.name, f"{self.path}: {response}")
-            await world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return
         if troubled:
             return
         newest, seen = resource.version, resource.changed
         if self.path.startswith("/notify"):
             newest, seen = resource.told, resource.notified
-        if self.version < newest and 0 < seen < now - POLL_SECONDS:
+        if self.version < newest and 0 < seen < now - POLL_SECONDS and not stalled:
             text = f"{self.path}: {response} {now - seen:.3f} s after version {resource.version}"
             world.oracle.find("missed", self.name, text)
         granted = response.headers.get("preference-applied", "")
@@ -95,7 +109,7 @@ class Changer(Actor):
                 )
                 if response is not None and response.status == 200:
                     break
-                await world.loop_sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
             if world.origin.resources[path].version == version:
                 world.origin.resources[path].notified = world.now()
                 world.origin.resources[path].told = version

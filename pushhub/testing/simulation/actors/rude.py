@@ -47,7 +47,7 @@ class Rude(Actor):
                 _Line, node.name, PORT, address=self.address
             )
         except OSError:
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return
         try:
             await self.misbehave(end, line)
@@ -99,18 +99,18 @@ class SlowReader(Rude):
         end.pause_reading()
         request = f"GET {events_of('news:1')}?since=earliest&limit=1000 HTTP/1.1\r\n"
         end.write(f"{request}host: {self.node}\r\n\r\n".encode() * PIPELINED)
-        await self.world.loop_sleep(RETRY_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)
         unsent = end.peer.get_write_buffer_size()
         self.tell(f"{self.node}: {unsent} bytes are not read")
         if self.random.random() < 0.5:
             # A slow one: it reads after all, and loses nothing.
-            await self.world.loop_sleep(self.random.choice((1.0, 10.0, 50.0)))
+            await asyncio.sleep(self.random.choice((1.0, 10.0, 50.0)))
             end.resume_reading()
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
         elif unsent:
             settings = self.world.settings()
             # What fits into the buffers is written, and then the connection is idle.
             seconds = settings.write_seconds + settings.keep_alive_seconds
-            await self.world.loop_sleep(seconds + SLACK_SECONDS)
+            await asyncio.sleep(seconds + SLACK_SECONDS)
             if not end.peer.lost:
                 self.world.oracle.find("open", self.name, f"{unsent} bytes are not read, and wait")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation.actors.actor import CHANNELS, RETRY_SECONDS, Actor, excuse
@@ -41,7 +42,7 @@ class ValueReader(Actor):
         elif response.status == 404:
             self.tag = ""
         else:
-            await self.world.loop_sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             return
         granted = response.headers.get("preference-applied", "")
         if granted.startswith("wait="):

@@ -1,0 +1,92 @@
+"""Every log line that is not counted has its bound in this list.
+
+A line for each request of a client, or for each failure of an outage, fills the disk and hides all
+other lines. Such lines go through `Hub.log` (`CountedLog`), which needs no entry. A new direct
+call of a logger is added to this list with its bound, or this test fails.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from tests.arch.test_structure import MODULES, tree
+
+# Commands of a user's terminal, and load generators that end with their time.
+OUT = ("pushhub/cli/", "pushhub/doctor/", "pushhub/testing/")
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+
+# module:function event → what bounds its lines.
+LINES = {
+    "origin/misdirected.py:Misdirected.refused origin.misdirected": "once for each fixed route",
+    "origin/shared/unshared_log.py:UnsharedLog._warn": "once an hour for each route and reason",
+    "server/descriptors.py:Descriptors.expire descriptors.available": "a change that a probe sees",
+    "server/descriptors.py:Descriptors.expire descriptors.exhausted": "a change that a probe sees",
+    "server/http1/context.py:ConnectionContext._log request": "only with the setting `access_log`",
+    "server/reload.py:Reload.routed routes.kept": "one for each SIGHUP",
+    "server/reload.py:Reload.routed settings.need_restart": "one for each SIGHUP",
+    "server/server.py:Server.shutdown server.leaving": "once in a process",
+    "server/server.py:Server.shutdown server.left": "once in a process",
+    "server/supervisor.py:Supervisor._bury worker.died": "a pause before each start doubles",
+    "server/supervisor.py:Supervisor._kill worker.hung": "one for each start of a worker",
+    "server/supervisor.py:Supervisor._see_out worker.killed": "once for each worker, at the end",
+    "server/supervisor.py:Supervisor._start worker.unbound": "5 s until the next try",
+    "server/supervisor.py:Worker.hear worker.ready": "one for each start of a worker",
+    "store/redis/server_check.py:ServerCheck.look redis.evicts": "a change, seen every few seconds",
+    "store/redis/server_check.py:ServerCheck.look redis.keeps": "a change, seen every few seconds",
+    "store/redis/idle.py:IdleWalk.run store.idle_walk_failed": "a pause between two walks",
+    "store/redis/link.py:RedisLink._keep redis.connected": "a pause that doubles, up to 2 s",
+    "store/redis/link.py:RedisLink._keep redis.failed": "a pause that doubles, up to 2 s",
+    "store/redis/link.py:RedisLink._log_reason": "once until the reason changes",
+    "store/redis/link.py:RedisLink._lost_commands redis.lost": "one a connection, see `_keep`",
+    "store/redis/link.py:RedisLink._lost_feed redis.lost": "one a connection, see `_keep`",
+    "store/redis/link.py:_log_refusal redis.refused": "a RefusalLog counts it",
+    "store/redis/sentinel.py:Sentinels._learn sentinel.switched": "one for each failover",
+    "store/redis/sentinel.py:Sentinels._listen sentinel.failed": "a pause that doubles, up to 5 s",
+    "store/redis/sentinel.py:Sentinels._listen sentinel.unreachable": "debug; the same pause",
+    "store/redis/sentinel.py:Sentinels._told sentinel.aborted": "one for each failover",
+    "store/redis/sentinel.py:Sentinels._told sentinel.failover": "one for each failover",
+    "store/sqlite/store.py:_log_line": "a RefusalLog counts it",
+    "store/sqlite/file.py:SqliteFile._check store.upgraded": "once for each opening",
+    "store/sqlite/file.py:SqliteFile._recognise store.epoch_changed": "once for each opening",
+    "store/sqlite/log.py:SqliteLog._checkpoint store.checkpoint_failed": "one for 4,000 pages",
+    "store/sqlite/log.py:SqliteLog.commit store.sidecar_failed": "once until it works again",
+    "app.py:App.reroute routes.taken": "one for each SIGHUP",
+    "api/bosh.py:bind bosh.refused": "debug, which is on during a search for a fault only",
+    "console/agent.py:ConsoleAgent._reply.settled console.untold": "debug; one for each turn",
+    "console/auth.py:ConsoleAuth._grant console.refused": "the throttle of wrong keys",
+    "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
+    "xmpp/storage/backoff.py:Backoff.give_up xmpp.stalled": "once a minute for each loop",
+}
+
+
+def qualified(module: str) -> Iterator[tuple[str, ast.AST, ast.AST | None]]:
+    """Every node of a module, with the names of the functions around it, and its parent."""
+
+    def visit(
+        node: ast.AST, names: tuple[str, ...], parent: ast.AST | None
+    ) -> Iterator[tuple[str, ast.AST, ast.AST | None]]:
+        yield ".".join(names), node, parent
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names = (*names, node.name)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, names, node)
+
+    yield from visit(tree(MODULES[module]), (), None)
+
+
+def lines(module: str) -> Iterator[str]:
+    """The direct uses of a module's logger, by function and event."""
+    for function, node, parent in qualified(module):
+        if not isinstance(node, ast.Attribute) or node.attr not in LEVELS:
+            continue
+        if not isinstance(node.value, ast.Name) or node.value.id not in ("log", "logger", "_log"):
+            continue
+        event = ""
+        if isinstance(parent, ast.Call) and parent.func is node and parent.args:
+            first = parent.args[0]
+            event = str(first.value) if isinstance(first, ast.Constant) else ""
+        yield f"{module.removeprefix('pushhub/')}:{function} {event}".strip()
+
+
+def test_every_log_line_has_a_bound() -> None:
+    found = {line for module in MODULES if not module.startswith(OUT) for line in lines(module)}
+    assert found == LINES.keys()
