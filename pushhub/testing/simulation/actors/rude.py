@@ -18,7 +18,7 @@ SLACK_SECONDS = 5.0
 PIPELINED = 30
 
 
-class _Line(asyncio.Protocol):
+class _RudeLine(asyncio.Protocol):
     """A connection on which anything may be sent."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Rude(Actor):
         self._node = node.name
         try:
             end, line = await self.world.network.connect(
-                _Line, node.name, PORT, address=self.address
+                _RudeLine, node.name, PORT, address=self.address
             )
         except OSError:
             await asyncio.sleep(RETRY_SECONDS)
@@ -54,10 +54,10 @@ class Rude(Actor):
         finally:
             end.close()
 
-    async def misbehave(self, end: SimulatedEnd, line: _Line) -> None:
+    async def misbehave(self, end: SimulatedEnd, line: _RudeLine) -> None:
         """Do it on a connection."""
 
-    async def expect_end(self, line: _Line, seconds: float, what: str) -> None:
+    async def expect_end(self, line: _RudeLine, seconds: float, what: str) -> None:
         """The server ends the connection in that time."""
         world, begun = self.world, self.world.now()
         try:
@@ -72,7 +72,7 @@ class Rude(Actor):
 class HalfSender(Rude):
     """Sends a part of a request, and waits; or nothing at all."""
 
-    async def misbehave(self, end: SimulatedEnd, line: _Line) -> None:
+    async def misbehave(self, end: SimulatedEnd, line: _RudeLine) -> None:
         settings = self.world.settings()
         head = f"POST {events_of('news:1')} HTTP/1.1\r\nhost: {self.node}\r\n"
         kind = self.random.choice(("silent", "head", "body", "idle"))
@@ -95,7 +95,7 @@ class HalfSender(Rude):
 class SlowReader(Rude):
     """Asks for much, and reads nothing of it."""
 
-    async def misbehave(self, end: SimulatedEnd, line: _Line) -> None:
+    async def misbehave(self, end: SimulatedEnd, line: _RudeLine) -> None:
         end.pause_reading()
         request = f"GET {events_of('news:1')}?since=earliest&limit=1000 HTTP/1.1\r\n"
         end.write(f"{request}host: {self.node}\r\n\r\n".encode() * PIPELINED)
