@@ -77,8 +77,8 @@ def explain(routes: Routes, request: ProxiedRequest, max_wait: int) -> Explanati
     if row is None:
         outcome: Outcome = "passed"
         because = (
-            "Servers read this path in different ways, and not all of them lead to one route; so "
-            "it only passes through."
+            "The path has different readings, which lead to different routes, so the request is "
+            "only passed through."
         )
     else:
         wait_request = request.parse_wait(max_wait)
@@ -100,8 +100,8 @@ def _outcome(route: Route, request: ProxiedRequest) -> tuple[Outcome, str]:
         return "passed", f"Only GET waits; {request.method} is passed through."
     if request.needs_origin:
         return "passed", (
-            "The request is for a part, has a body or has a precondition; only the origin can "
-            "respond to it."
+            "The request asks for a range, has a body, or has another condition than a comparison "
+            "with the resource; so it is passed through."
         )
     if wait_request.wait is None:
         if route.max_age and not wait_request.passes:
@@ -109,11 +109,11 @@ def _outcome(route: Route, request: ProxiedRequest) -> tuple[Outcome, str]:
                 f"The request did not opt in: the response comes from a fetch of at most "
                 f"{route.max_age:g} s ago, or from a new one that other requests share."
             )
-        return "passed", f"The request did not opt in, which is done by {_opt_ins(route)}."
+        return "passed", f"The request did not opt in by {_opt_ins(route)}."
     if wait_request.condition is None:
         return "at-once", (
-            f"The request opted in but does not say what it has ({_conditions(route)}); the "
-            f"response comes immediately, with a validator."
+            f"The request opted in without a condition ({_conditions(route)}); so the response "
+            "comes immediately, with a validator."
         )
     return "held", (
         f"The response comes with the next change, or as {_nothing(route)} after at most "
@@ -171,7 +171,7 @@ def _why_not(row: RouteRow, request: ProxiedRequest) -> str:
     if not row.matches_host(request.host.removesuffix(".")):
         return f"the host {request.host or '(none)'} is not {row.route.host}"
     if any(row.pattern.values(segments) is not None for segments in readings(request.path)):
-        return "the path leads there in one reading, and elsewhere in another"
+        return "one reading of the path leads there, and another elsewhere"
     if row.pattern.rest is not None:
         return f"the path does not begin with {row.route.path.removesuffix('*')}"
     return f"the path is not {row.route.path}"

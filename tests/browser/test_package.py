@@ -10,7 +10,7 @@ from tests import outside
 from tests.browser.chromium import CLIENT, install
 from tests.serving import Server
 
-STATIC = CLIENT.parents[1] / "pushhub" / "web" / "static"
+STATIC = CLIENT.parents[1] / "pushhub" / "api" / "static"
 
 
 def npm(*command: str) -> str:

@@ -41,7 +41,7 @@ def test_what_is_backed_up_comes_back_and_the_rest_is_told(tmp_path: Path) -> No
     with story(tmp_path) as told:
         told.run("systemctl start pushhub")
         publish(told, "1", "2")
-        assert "is whole" in told.run(SCRIPTS["Back up"])
+        assert "is complete" in told.run(SCRIPTS["Back up"])
         lost = publish(told, "3", "4")
         told.run(SCRIPTS["Check"])
         said = told.run(SCRIPTS["Restore"])
