@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
+from tests.api.test_auth import ADMIN, KEYS, bearer
 from tests.auth.signing import SECRET
 from tests.browser.chromium import SECONDS, Profile, Tab
 from tests.browser.compressing import CompressingProxy
@@ -19,7 +20,6 @@ from tests.browser.cutting import CuttingProxy
 from tests.browser.site import Site
 from tests.proxy import Proxy
 from tests.serving import Server, serve
-from tests.web.test_auth import ADMIN, KEYS, bearer
 
 # Hears channels, and keeps what it heard: data, or what else a message is.
 PAGE = """<!doctype html><title>test</title>

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.api.test_auth import ADMIN, KEYS
 from tests.browser_pages.browser import drive
 from tests.proxy import Proxy
 from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.serving import Server, events_of, fresh, serve
-from tests.web.test_auth import ADMIN, KEYS
 
 SECONDS = 20.0
 

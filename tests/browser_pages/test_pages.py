@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.api.test_auth import ADMIN, KEYS, bearer
 from tests.browser_pages.browser import drive
 from tests.redis_servers import Shelf, rack, redis_shelf
 from tests.serving import Server, events_of, serve
-from tests.web.test_auth import ADMIN, KEYS, bearer
 
 __all__ = ["rack", "redis_shelf"]
 

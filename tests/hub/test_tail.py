@@ -5,7 +5,7 @@ import pytest
 from pushhub.hub.tail import MAX_TAIL_BYTES, MAX_TAIL_EVENTS, Tail
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Page
-from tests.protocol.sample import at, event, page, run_of
+from tests.log.sample import at, event, page, run_of
 
 
 def offsets(read: Page | None) -> list[int]:

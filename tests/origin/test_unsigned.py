@@ -8,7 +8,7 @@ import pytest
 
 from pushhub.settings import Settings
 from tests.cli.running import pushhub
-from tests.origin.test_grip_bad import SECRET
+from tests.origin.grip.test_bad import SECRET
 from tests.serving import serve
 
 ORIGIN = "http://127.0.0.1:9"

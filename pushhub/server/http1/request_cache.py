@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
 
-# The headers that a reading endpoint reads. `tests/front/test_recall.py` checks that there are no
-# others.
+# The headers that a reading endpoint reads. `tests/server/http1/test_request_cache.py` checks
+# that there are no others.
 READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
 
 # Two generations of so many of each. A line with its polls takes about 1 KiB, headers at most 2

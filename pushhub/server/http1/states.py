@@ -15,8 +15,8 @@ MEANINGS = {
     LINGER: "the last response is written; bytes that still arrive are discarded",
 }
 
-# State → event → next state. ARCHITECTURE.md draws this table, and `tests/server/test_states.py`
-# compares it with what connections do.
+# State → event → next state. ARCHITECTURE.md draws this table, and
+# `tests/server/http1/test_states.py` compares it with what connections do.
 TRANSITIONS = {
     IDLE: {
         "part of a head": HEAD,

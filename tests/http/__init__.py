@@ -1,0 +1,1 @@
+"""Tables and properties of the pure room `http`. No event loop, no sleeps, no mocks."""

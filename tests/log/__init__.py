@@ -1,0 +1,1 @@
+"""Tables and properties of the pure room `log`. No event loop, no sleeps, no mocks."""

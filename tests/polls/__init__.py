@@ -1,0 +1,1 @@
+"""Tables and properties of the pure room `polls`. No event loop, no sleeps, no mocks."""

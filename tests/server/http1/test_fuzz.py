@@ -1,0 +1,115 @@
+"""Requests like those of the table, mutated and cut at random: the front stays whole, answers in
+HTTP, and takes the same requests out of the bytes as h11 does, or none.
+
+`scripts/fuzz` does it for as long as one likes; what it finds is kept in `corpus/`.
+"""
+
+import random
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pushhub.http.sse import RETRIES_MS
+from tests.server.http1.fuzzing import Front, h11_requests, mutate, seeds, split
+from tests.server.http1.table import CASES, get
+
+SEEDS = seeds()
+RETRY = re.compile(rb"retry: ([0-9]+)")
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["remembers", "parses"])
+def front(request: pytest.FixtureRequest) -> Iterator[Front]:
+    made = Front(recall=request.param)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("raw", SEEDS, ids=range(len(SEEDS)))
+def test_corpus(front: Front, raw: bytes) -> None:
+    front.check([raw])
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**64), raw=st.sampled_from(SEEDS))
+def test_mutations(front: Front, seed: int, raw: bytes) -> None:
+    chance = random.Random(seed)
+    front.check(split(mutate(raw, chance, SEEDS), chance))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pieces=st.lists(st.binary(max_size=300), max_size=4))
+def test_bytes(front: Front, pieces: list[bytes]) -> None:
+    front.check(pieces)
+
+
+def test_the_oracle_sees_a_request_smuggled() -> None:
+    """h11 finds what a front with another idea of a body's end would not."""
+    raw = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" + get(b"/second")
+    assert h11_requests(raw) == [("POST", "/", b"hello"), ("GET", "/second", b"")]
+
+
+TARGETS = [
+    *("/v1/channels/a/events", "/v1/channels/a/events?since=now", "/v1/channels/a", "/v1/channels"),
+    *("/v1/channels/a/events?since=earliest&limit=1", "/v1/channels/a/events?since=nonsense"),
+    *("/v1/channels/a/events?limit=0", "/v1/channels/%00/events", "/v1/channels/%61/events"),
+    *("/v1/channels/$x/events", "/v1/channels/a/events?since=now&since=earliest"),
+    *("/v1/channels//events", "/v1/channels/a/events?ticket=x", "/nowhere", "/livez"),
+    *("http://x/v1/channels/a/events", "/v1/channels/a/events?since=%ff", "/v1/poll"),
+    *("/v1/channels/a/events#x", "/v1/channels/a/events?wait=x"),
+]
+MANNERS = [
+    (),
+    (b"Accept: application/json",),
+    (b"Origin: https://a.example",),
+    (b"Origin: https://a.example", b"Prefer: wait=0"),
+    (b"If-None-Match: *",),
+    (b"Connection: close",),
+    (b"Connection: Keep-Alive",),
+    (b"Content-Length: 0",),
+    (b"Authorization: Bearer x",),
+    (b"X: " + b"y" * 3000,),
+    (b"Last-Event-ID: nonsense",),
+    (b"Accept: text/event-stream", b"Connection: close"),
+]
+
+
+def test_what_is_remembered_changes_no_answer() -> None:
+    """Every way of asking for every address, three times over, on a front that remembers and on one
+    that parses. Each stream still draws when its client may reconnect.
+    """
+    front, forgetful = Front(), Front(recall=False)
+    drawn: set[int] = set()
+    for _ in range(3):
+        for manner in MANNERS:
+            pieces = [get(target.encode(), *manner) for target in TARGETS]
+            for piece in (*pieces, *pieces[:2]):
+                remembered = answer(front, piece)
+                drawn.update(map(int, RETRY.findall(remembered)))
+                assert plain(remembered) == plain(answer(forgetful, piece)), piece
+    assert len(drawn) > 1
+    assert drawn <= set(RETRIES_MS)
+    assert front.asked < forgetful.asked / 2, "it remembers"
+    front.close()
+    forgetful.close()
+
+
+def answer(front: Front, raw: bytes) -> bytes:
+    """The responses to the same request twice on one connection."""
+    found = front.feed([raw, raw])
+    front.asked += len(front.taken)
+    return found
+
+
+def plain(answer: bytes) -> bytes:
+    """Responses, without what differs between two processes, two seconds and two streams."""
+    answer = re.sub(rb"date: [^\r]*", b"date", answer)
+    answer = RETRY.sub(b"retry: DRAWN", answer)
+    return re.sub(rb"[0-9a-z]{12}-0", b"CURSOR", answer)
+
+
+def test_every_short_case_of_the_table_is_a_seed() -> None:
+    assert len(SEEDS) > 150
+    assert CASES[0].raw in SEEDS

@@ -1,0 +1,124 @@
+"""What is remembered of a poll: its first line for all, its headers for whoever sends them."""
+
+import ast
+import inspect
+
+import pytest
+
+from pushhub.api import read
+from pushhub.http import etag, prefer
+from pushhub.server.http1.request_cache import (
+    GENERATION,
+    MAX_HEADERS_BYTES,
+    READ_HEADERS,
+    Generations,
+)
+from tests.server.http1.fuzzing import Front
+from tests.server.http1.table import get
+
+EVENTS = b"/v1/channels/a/events"
+
+
+def test_two_generations() -> None:
+    memory: Generations[int] = Generations()
+    for _ in range(2):
+        memory.put(b"kept", -1)
+        memory.put(b"lost", -2)
+    for number in range(3 * GENERATION):
+        memory.put(b"%d" % number, number)
+        memory.put(b"%d" % number, number)
+        if number % 1000 == 0:
+            assert memory.get(b"kept") == -1
+        assert len(memory) <= 2 * GENERATION + 1
+    assert memory.get(b"kept") == -1
+    assert memory.get(b"lost") is None
+
+
+def test_what_is_seen_once_is_not_kept() -> None:
+    memory: Generations[int] = Generations()
+    for number in range(3 * GENERATION):
+        memory.put(b"%d" % number, number)
+    assert len(memory) < GENERATION // 2, "but for a few that share a mark"
+
+
+def test_the_headers_that_a_reading_face_looks_at() -> None:
+    """Every other one must mean nothing to it, or who sends it is told what was for another."""
+    looked_at = set()
+    for module in (read, prefer, etag):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "get"
+                and ast.unparse(node.func.value).endswith("headers")
+            ):
+                assert isinstance(node.args[0], ast.Constant)
+                looked_at.add(node.args[0].value)
+    assert looked_at
+    assert looked_at <= set(READ_HEADERS)
+
+
+@pytest.fixture
+def front() -> Front:
+    return Front()
+
+
+@pytest.mark.parametrize(
+    ("raw", "parsed"),
+    [
+        (get(EVENTS), 2),
+        (get(EVENTS + b"?since=now"), 2),
+        (get(b"/v1/channels/a"), 2),
+        (get(EVENTS + b"?ticket=x"), 3),
+        (get(EVENTS, b"Connection: close"), 3),
+        (get(EVENTS, version=b"HTTP/1.0"), 3),
+        (get(EVENTS).replace(b"GET", b"HEAD", 1), 3),
+        (get(EVENTS, b"X: " + b"y" * MAX_HEADERS_BYTES), 3),
+        (get(b"http://x" + EVENTS), 3),
+        (get(b"/livez"), 3),
+        (get(EVENTS) * 2, 6),
+    ],
+)
+def test_what_is_remembered(front: Front, raw: bytes, parsed: int) -> None:
+    total = 0
+    for _ in range(3):
+        front.feed([raw])
+        total += len(front.taken)
+    front.close()
+    assert total == parsed
+
+
+def test_one_clients_line_with_anothers_headers(front: Front) -> None:
+    """Understood without being parsed, and as it would have been."""
+    for _ in range(2):
+        front.feed([get(EVENTS)])
+        front.feed([get(b"/v1/channels/b/events", b"X-Two: 2")])
+    answer = front.feed([get(EVENTS, b"X-Two: 2")])
+    assert not front.taken
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    front.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        get(EVENTS)[:-2],
+        b"GET /x HTTP/1.1\r\n" + get(EVENTS),
+        get(EVENTS).replace(b"\r\n", b"\n", 1),
+        get(EVENTS).replace(b"\r\n", b"\r\nContent-Length: 5\r\n", 1),
+        b"POST" + get(EVENTS)[3:],
+        get(EVENTS + b" "),
+        get(EVENTS + b"\0"),
+        get(EVENTS + b"#x"),
+    ],
+)
+def test_what_only_looks_like_it(front: Front, raw: bytes) -> None:
+    """A front that remembers answers these as one that knows nothing."""
+    forgetful = Front(recall=False)
+    for _ in range(3):
+        front.feed([get(EVENTS)])
+    ours, theirs = front.feed([raw]), forgetful.feed([raw])
+    front.close()
+    forgetful.close()
+    assert ours[:12] == theirs[:12]
+    assert ours.count(b"HTTP/1.1") == theirs.count(b"HTTP/1.1")

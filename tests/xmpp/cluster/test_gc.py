@@ -1,0 +1,94 @@
+"""What nodes leave behind in the store is cleared away by those that live."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from annotated_types import Le
+
+from pushhub.bosh.body import HTTPBIND, parse
+from pushhub.bosh.negotiation import BoshPolicy, negotiate
+from pushhub.settings import Settings
+from pushhub.store.redis.store import RedisStore
+from pushhub.xmpp.cluster import gc
+from pushhub.xmpp.cluster.membership import NODES
+from tests.store.conftest import NEWS_SECONDS
+from tests.xmpp.browser import Browser
+from tests.xmpp.routing.test_vanished import AVAILABLE, gone_dark, got, pair
+
+__all__ = ["pair"]
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.xmpp.conftest import World
+
+
+async def kept(world: World, *names: str) -> list[str]:
+    """Which of these registers the store has."""
+    kv = world.servers[1].kv
+    return [name for name in names if await kv.stored(name) is not None]
+
+
+async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of its sessions is taken up, one never; and what that one had is not lost."""
+    assert isinstance(pair.server.hub.store, RedisStore)
+    romeo = await pair.user("romeo", "orchard", 1)
+    dark = await gone_dark(pair, romeo, "one", "two")
+    other = await Browser.login(pair, "", node=0)
+    node = pair.server.membership.id
+    await pair.leave(0)
+    await other.ask(AVAILABLE, node=1)
+    mine = [f"$xmpp:{kind}:{node}" for kind in ("sign", "left")]
+    moved = [f"$xmpp:moved:{browser.sid}" for browser in (dark, other)]
+    clear = pair.servers[1].gc
+    await clear.run()
+    assert await kept(pair, *mine, *moved) == [*mine, *moved], "it may still be asked for"
+    monkeypatch.setattr(gc, "FORGET_SECONDS", 0.0)
+    await clear.run()
+    assert await kept(pair, *mine, *moved) == [*mine, moved[1]], "the other lives here"
+    await other.ask("<presence xmlns='jabber:client' type='unavailable'/>" + AVAILABLE, node=1)
+    juliet = await (await pair.user("juliet", "phone", 1)).available()
+    assert await got(juliet) == ["one", "two"]
+    (carrier,) = pair.sessions[1].transports.values()
+    carrier.session._seen -= 151
+    carrier.expire()
+    await pair.servers[1].settle()
+    assert not await kept(pair, moved[1])
+    # It goes by what this node has heard, and some of that has only just been written.
+    async with asyncio.timeout(NEWS_SECONDS):
+        while await kept(pair, *mine, *moved):
+            await clear.run()
+            await asyncio.sleep(0.01)
+    listed = await pair.servers[1].kv.json(NODES)
+    assert listed == [pair.servers[1].membership.id]
+
+
+async def test_where_a_dead_node_s_sessions_were(pair: World) -> None:
+    await pair.user("juliet", "balcony", 0)
+    await pair.server.kv.set(f"$xmpp:sign:{pair.server.membership.id}", b"left")
+    other = pair.servers[1]
+
+    async def missed() -> None:
+        while await other.membership.is_alive(pair.server.membership.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(missed(), NEWS_SECONDS)
+    await pair.user("juliet", "phone", 1)
+    where = await other.kv.json("$xmpp:where:juliet@localhost")
+    assert where == {"phone": other.membership.id}
+
+
+def test_who_may_come_back_is_not_forgotten() -> None:
+    """The longest silence that settings allow ends before a session that was handed over does."""
+
+    def most(name: str) -> int:
+        (bound,) = [m.le for m in Settings.model_fields[name].metadata if isinstance(m, Le)]
+        assert isinstance(bound, int)
+        return bound
+
+    policy = BoshPolicy(inactivity=most("bosh_inactivity"), polling=most("bosh_polling"))
+    polls = parse(f"<body xmlns='{HTTPBIND}' rid='1' to='localhost' wait='0'/>".encode())
+    assert negotiate(polls, policy).inactivity < gc.FORGET_SECONDS
+    assert most("bosh_maxpause") < gc.FORGET_SECONDS
