@@ -55,7 +55,7 @@ class Node:
         self.app: App
         self._network = network
         self._runtime = runtime
-        self._listener: SimulatedListener
+        self._listener: SimulatedListener | None = None
         self._factory: ConnectionFactory
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
@@ -94,7 +94,7 @@ class Node:
     @property
     def connections(self) -> list[SimulatedEnd]:
         """The server's ends of its connections."""
-        return list(self._listener.open)
+        return list(self._listener.open) if self._listener is not None else []
 
     def reroute(self, settings: Settings) -> None:
         """Take other routes, as a process does that gets SIGHUP."""
@@ -115,13 +115,13 @@ class Node:
         self._network.unlisten(self.name, PORT)
         self.accepts = False
         self._lose_exchanges()
-        for end in list(self._listener.open):
+        for end in self.connections:
             end.get_protocol().shutdown()  # type: ignore[attr-defined]
         await asyncio.sleep(0)
-        for end in list(self._listener.open):
+        for end in self.connections:
             end.close()
         await self.app.close()
-        for end in list(self._listener.open):
+        for end in self.connections:
             # The process is gone, and with it what it had not sent.
             end.abort()
         self.is_up = False
@@ -132,7 +132,7 @@ class Node:
         self.accepts = False
         kill(self.process)
         self._lose_exchanges()
-        for end in list(self._listener.open):
+        for end in self.connections:
             end.vanish()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
@@ -158,7 +158,7 @@ class Node:
         app, hub = self.app, self.app.service.hub
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
-        connections = list(self._listener.open)
+        connections = self.connections
         weight = {
             "holds": hub.parked,
             "channels": len(hub.channels),

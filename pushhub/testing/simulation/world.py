@@ -21,6 +21,7 @@ from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
+from pushhub.store.base import StoreUnavailable
 from pushhub.testing.simulation.asgi import AsgiClient
 from pushhub.testing.simulation.http import SimulatedClient
 from pushhub.testing.simulation.log import Log, SharedLog, View
@@ -47,6 +48,9 @@ TRACE_SECONDS = 6.0
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
+# A process that ends with an error is started again after that time (`Restart=on-failure` and
+# `RestartSec` of systemd), and the log is away for less than that many starts.
+RESTART_SECONDS, MOST_STARTS = 1.0, 600
 # At how many moments nodes are weighed, and how far apart these are: a channel that a sweep has
 # read stays for 60 s.
 WEIGHED, WEIGHED_SECONDS = 3, 40.0
@@ -149,20 +153,42 @@ class World:
             await self.add_node(f"node{number}")
 
     async def add_node(self, name: str) -> Node:
-        """Start a node; one of the same name that is down is replaced."""
+        """Start a node; one of the same name that is down is replaced.
+
+        A process that cannot reach the log while it starts ends with an error, and the service
+        manager starts another one.
+        """
+        for _ in range(MOST_STARTS):
+            node = self._new_node(name)
+            try:
+                await node.start()
+                if self.plan.has_xmpp:
+                    await node.inside(self._add_accounts(node))
+                break
+            except StoreUnavailable:
+                await self.abandon(node)
+                await asyncio.sleep(RESTART_SECONDS)
+        else:
+            raise AssertionError(f"{name} did not start in {MOST_STARTS} attempts")
+        self.nodes = [other for other in self.nodes if other.name != name] + [node]
+        self.nodes.sort(key=lambda n: n.name)
+        self.oracle.forget_node(name)
+        return node
+
+    def _new_node(self, name: str) -> Node:
         if self._shared is None:
             self.log = Log(self._runtime.clock, self._epoch)
             store: Any = self.log
         else:
             store = View(self._shared, self._latency, self._feed_seconds)
-        node = Node(self.network, name, self.settings(), store, self._runtime)
-        await node.start()
-        if self.plan.has_xmpp:
-            await node.inside(self._add_accounts(node))
-        self.nodes = [other for other in self.nodes if other.name != name] + [node]
-        self.nodes.sort(key=lambda n: n.name)
-        self.oracle.forget_node(name)
-        return node
+        return Node(self.network, name, self.settings(), store, self._runtime)
+
+    async def abandon(self, node: Node) -> None:
+        """End a process as SIGKILL does; its connection to the log closes, too."""
+        node.crash()
+        view = self.view(node)
+        if view is not None:
+            await view.close()
 
     async def _add_accounts(self, node: Node) -> None:
         """Make the accounts, in a log that does not have them."""

@@ -78,11 +78,8 @@ class Operator(Actor):
         troubles = [world.trouble(node.name)]
         if world.is_certain:
             troubles.append(world.trouble("*"))
-        node.crash()
+        await world.abandon(node)
         world.messages.crashed()
-        view = world.view(node)
-        if view is not None:
-            await view.close()
         await asyncio.sleep(self.random.choice((0.01, 1.0, 25.0)))
         await world.add_node(node.name)
         world.heal(*troubles)
