@@ -52,8 +52,9 @@ CALLBACKS_A_REQUEST = 3_000
 # `RestartSec` of systemd), and the log is away for less than that many starts.
 RESTART_SECONDS, MOST_STARTS = 1.0, 600
 # At how many moments nodes are weighed, and how far apart these are: a channel that a sweep has
-# read stays for 60 s.
-WEIGHED, WEIGHED_SECONDS = 3, 40.0
+# read stays for 60 s, and no multiple of a heartbeat's interval may lie between two moments, or a
+# heartbeat is under way at all of them.
+WEIGHED, WEIGHED_SECONDS = 3, 41.3
 
 ROUTES = [
     Route(path="/poll/*", step="poll", interval=1),
