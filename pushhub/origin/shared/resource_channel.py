@@ -75,6 +75,11 @@ class ResourceChannel:
         return Representation.of(tail.events[-1].data)
 
     @property
+    def age(self) -> float:
+        """The seconds since the last event was appended, by the wall clock."""
+        return max(0.0, self._hub.clock() - self._appended)
+
+    @property
     def is_lost(self) -> bool:
         """Whether the node received events, and memory has dropped the channel's tail since."""
         channel = self._hub.channels.get(self.name)

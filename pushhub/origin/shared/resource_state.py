@@ -59,7 +59,8 @@ class ResourceState:
         received = self.events.receive()
         if isinstance(received, Representation):
             self._add(received)
-            self.verified = self._hub.now()
+            # This node reads the channel when a request comes, so the event may be old by then.
+            self.verified = self._hub.now() - self.events.age
         elif not received:
             self.verified = float("-inf")
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import itertools
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.shared.condition import Tags
 from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.resource import Resource
+from pushhub.origin.shared.resource_channel import RETENTION
 from pushhub.origin.shared.wait_request import WaitRequest
 from pushhub.settings import Settings
 from pushhub.store.base import Append, Mismatch, Outcome
@@ -137,7 +139,13 @@ class Front:
 async def opened(store: MemoryStore | None = None, **route: Any) -> AsyncIterator[Front]:
     given: Any = {"path": "/*", "step": "poll", **route}
     settings = Settings(dev=True, origin="http://127.0.0.1:1", routes=[given])
-    hub = Hub(store or MemoryStore())
+    loop = asyncio.get_running_loop()
+    start = time.time() - loop.time()
+
+    def clock() -> float:
+        return start + loop.time()
+
+    hub = Hub(store or MemoryStore(clock), clock=clock)
     await hub.open()
     origin = Origin(settings)
     client = Client()
@@ -278,6 +286,27 @@ async def test_an_event_of_an_older_epoch_is_no_obstacle() -> None:
             assert waits.response.body == b"%d" % state
             assert len(front.client.times) - before <= 5
         assert front.table.unshared.stalls == 0
+
+
+async def published_by_another_node(front: Front, state: int) -> None:
+    """Another node has fetched that state, and publishes it to all."""
+    (resource,) = front.table
+    tag = f'"{state}"'.encode()
+    representation = Representation(200, b"OK", ((b"ETag", tag),), b"%d" % state)
+    await front.hub.recorded(Append(resource.channel, representation.draft(), RETENTION))
+
+
+@pytest.mark.parametrize("wait", [1, None])
+@virtually
+async def test_a_change_of_another_node_is_as_old_as_its_event(wait: int | None) -> None:
+    async with opened(interval=1, max_age=2) as front:
+        assert (await front.answer('"0"', wait=1)).status == 304
+        front.client.state = 1
+        await published_by_another_node(front, 1)
+        await asyncio.sleep(5)
+        # No request waited on this node meanwhile, and the other one has stopped.
+        front.client.state = 2
+        assert (await front.answer('"1"', wait=wait)).body == b"2"
 
 
 class Contested(MemoryStore):
