@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.etag import parse_tags
 from pushhub.origin.shared.condition import Tags
@@ -25,10 +25,17 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.table import ResourceTable, SharedRequest
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
-    from pushhub.server.http1.interfaces import ClientConnection
 
 # A value that no two parsers could read differently; it ends no line. Tags are hashes or numbers.
 _TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r\n)")
+
+
+class Peer(Protocol):
+    """The connection of a request. The address is read only for requests that depend on it."""
+
+    @property
+    def client(self) -> str:
+        """The address of the client."""
 
 
 class CachedResource:
@@ -52,11 +59,9 @@ class ResourceCache:
         self._resources = resources
         self._memory: Generations[CachedResource] = Generations()
 
-    def outcome(
-        self, data: bytes, connection: ClientConnection
-    ) -> tuple[Response | Hold, HeaderLines] | None:
-        """The response or hold of a complete request on a `connection`, if the request is
-        cached and needs no fetch; None: parse it.
+    def outcome(self, data: bytes, peer: Peer) -> tuple[Response | Hold, HeaderLines] | None:
+        """The response or hold of a complete request of a `peer`, if the request is cached and
+        needs no fetch; None: parse it.
         """
         tags = _TAGS.search(data)
         known = self._memory.get(data if tags is None else _without(data, tags))
@@ -66,7 +71,7 @@ class ResourceCache:
         trusted = shared.trusted
         if trusted is not None:
             proxies = self._resources.origin.proxies
-            if trusted is not proxies.trusts(connection.client):
+            if trusted is not proxies.trusts(peer.client):
                 return None
         condition: WaitCondition | None = shared.condition
         if tags is not None:
