@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         state = self.state
         if state == IDLE and not self.buffer:
-            if not self.paused and self.context.reader.remembered(self, data):
+            if not self.paused and self.context.reader.serve_cached(self, data):
                 return
             self.buffer = data
             self.advance()

@@ -13,8 +13,12 @@ from pushhub.hub.wheel import OFF
 from pushhub.server.http1.head import HeadParser
 from pushhub.server.http1.header_lines import HeaderLinesTable
 from pushhub.server.http1.proxy import OriginProxy
-from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES, Generations, RequestCache
-from pushhub.server.http1.resource_cache import ResourceCache
+from pushhub.server.http1.request_cache import (
+    MAX_HEADERS_BYTES,
+    GenerationCache,
+    PollCache,
+    SharedRequestCache,
+)
 from pushhub.server.http1.uvicorn_request import UvicornRequest
 from pushhub.server.unix_socket import LOCAL_ADDRESS
 
@@ -61,9 +65,9 @@ class ConnectionContext:
         self.service = app.service
         self.hub = app.service.hub
         self.origin = app.origin
-        self.request_cache = RequestCache(app.endpoints)
+        self.poll_cache = PollCache(app.endpoints)
         self._parser = HeadParser(passing=app.origin is not None)
-        self._heads: Generations[Head] = Generations()
+        self._heads: GenerationCache[Head] = GenerationCache()
         self.header_lines = HeaderLinesTable(self.hub.clock())
         self.lines = self.header_lines.of(SAME_ORIGIN)
         settings = app.settings
@@ -71,7 +75,9 @@ class ConnectionContext:
         self.access = self._log if settings.access_log else None
         resources = None if app.origin is None else app.origin.resources
         # The access log has a line for each request, with more than a cache keeps.
-        self.resource_cache = None if resources is None or self.access else ResourceCache(resources)
+        self.shared_request_cache = (
+            None if resources is None or self.access else SharedRequestCache(resources)
+        )
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
         self.keep_alive_seconds = settings.keep_alive_seconds

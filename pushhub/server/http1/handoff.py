@@ -96,11 +96,11 @@ class Handoff:
         """Whether the server drains, so that this response is the connection's last."""
         return self.connection.context.hub.draining
 
-    def learn(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
-        """Remember the parsed form of a request with these bytes."""
+    def cache(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
+        """Cache a parsed request under its bytes."""
         connection = self.connection
-        if (cache := connection.context.resource_cache) is not None:
-            cache.learn(raw, head, shared, connection.lines)
+        if (requests := connection.context.shared_request_cache) is not None:
+            requests.add(raw, head, shared, connection.lines)
 
     def returned(self) -> None:
         """The guest's response has ended: the connection reads its next request."""

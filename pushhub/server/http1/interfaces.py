@@ -94,8 +94,8 @@ class ClientConnection(Protocol):
 class ReaderInterface(Protocol):
     """Reads requests from the buffer of a connection."""
 
-    def remembered(self, connection: ClientConnection, data: bytes) -> bool:
-        """Serve a request whose meaning is remembered; False if it must be parsed."""
+    def serve_cached(self, connection: ClientConnection, data: bytes) -> bool:
+        """Serve a request that is in a cache; False if it must be parsed."""
 
     def read_head(self, connection: ClientConnection) -> bool:
         """Begin the next request; False if its head is incomplete."""

@@ -49,8 +49,8 @@ class ProxyHost(Protocol):
     def leaving(self) -> bool:
         """Whether what is answered now is the last on its connection."""
 
-    def learn(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
-        """Remember the parsed form of a request with these bytes."""
+    def cache(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
+        """Cache a parsed request under its bytes."""
 
     def returned(self) -> None:
         """The response has ended."""
@@ -119,7 +119,7 @@ class OriginProxy:
             if resources is not None and resource is not None:
                 shared = resources.repeatable(request, resource)
                 if shared is not None:
-                    self._host.learn(raw, head, shared)
+                    self._host.cache(raw, head, shared)
                 wait_request = request.wait_request
                 outcome = resource.answer_from_memory(wait_request.wait, wait_request.condition)
         except Problem as problem:

@@ -25,21 +25,21 @@ class RequestReader:
     def __init__(self, context: ConnectionContext) -> None:
         self._context = context
 
-    # Requests that are remembered
+    # Cached requests
 
-    def remembered(self, connection: ClientConnection, data: bytes) -> bool:
-        """Serve a request whose meaning is remembered; False if it must be parsed."""
+    def serve_cached(self, connection: ClientConnection, data: bytes) -> bool:
+        """Serve a request that is in a cache; False if it must be parsed."""
         context, headers = self._context, connection.client_headers
         if headers is None or not data.endswith(headers.raw):
-            headers = context.request_cache.headers(data)
+            headers = context.poll_cache.headers(data)
             if headers is None:
-                return self._remembered_resource(connection, data)
+                return self._serve_shared(connection, data)
             connection.client_headers = headers
         if headers.expires is not None and context.hub.clock() >= headers.expires:
             return False
-        poll = context.request_cache.poll(data[: -len(headers.raw)], headers)
+        poll = context.poll_cache.poll(data[: -len(headers.raw)], headers)
         if poll is None:
-            return self._remembered_resource(connection, data)
+            return self._serve_shared(connection, data)
         context.server_state.total_requests += 1
         connection.lines = headers.lines
         outcome = poll if isinstance(poll, Response) else context.hub.hold(poll)
@@ -52,10 +52,10 @@ class RequestReader:
             context.writer.respond(connection, outcome)
         return True
 
-    def _remembered_resource(self, connection: ClientConnection, data: bytes) -> bool:
-        """Serve a request for a shared resource of the origin in the same way."""
+    def _serve_shared(self, connection: ClientConnection, data: bytes) -> bool:
+        """Serve a cached request for a shared resource of the origin."""
         context = self._context
-        cache = context.resource_cache
+        cache = context.shared_request_cache
         known = None if cache is None else cache.outcome(data, connection)
         if known is None:
             return False
@@ -170,7 +170,7 @@ class RequestReader:
             assert outcome is not None
         else:
             if raw is not None and context.access is None:
-                connection.client_headers = context.request_cache.learn(
+                connection.client_headers = context.poll_cache.add(
                     raw, head, match, decision, connection.lines
                 )
             held = context.hub.hold(poll)

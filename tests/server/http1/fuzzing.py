@@ -44,7 +44,7 @@ class Forgetful:
     """What remembers nothing."""
 
     def headers(self, *_: object) -> None: ...
-    def learn(self, *_: object) -> None: ...
+    def add(self, *_: object) -> None: ...
 
 
 class Front:
@@ -102,7 +102,7 @@ class Front:
         context.head = parsed  # type: ignore[method-assign, assignment]
         context.endpoints.decide = decided  # type: ignore[method-assign]
         if not recall:
-            context.request_cache = Forgetful()  # type: ignore[assignment]
+            context.poll_cache = Forgetful()  # type: ignore[assignment]
 
     def close(self) -> None:
         async def close() -> None:

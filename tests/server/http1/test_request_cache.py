@@ -11,7 +11,7 @@ from pushhub.server.http1.request_cache import (
     GENERATION,
     MAX_HEADERS_BYTES,
     READ_HEADERS,
-    Generations,
+    GenerationCache,
 )
 from tests.server.http1.fuzzing import Front
 from tests.server.http1.table import get
@@ -20,7 +20,7 @@ EVENTS = b"/v1/channels/a/events"
 
 
 def test_two_generations() -> None:
-    memory: Generations[int] = Generations()
+    memory: GenerationCache[int] = GenerationCache()
     for _ in range(2):
         memory.put(b"kept", -1)
         memory.put(b"lost", -2)
@@ -35,7 +35,7 @@ def test_two_generations() -> None:
 
 
 def test_what_is_seen_once_is_not_kept() -> None:
-    memory: Generations[int] = Generations()
+    memory: GenerationCache[int] = GenerationCache()
     for number in range(3 * GENERATION):
         memory.put(b"%d" % number, number)
     assert len(memory) < GENERATION // 2, "but for a few that share a mark"
