@@ -167,7 +167,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
-                connection.cut()
+                connection.abort_unfinished()
         await self.app.close()
         self.collector.stop()
         if self._reloading is not None:

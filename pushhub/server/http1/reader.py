@@ -1,4 +1,4 @@
-"""Reads requests: from a cache where the same bytes came before, else head and body."""
+"""Reads requests: from a cache if the same bytes came before, else by parsing head and body."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class RequestReader:
         """
         buffer = connection.buffer
         if buffer[0] in b"\r\n":
-            # An empty line before a request is to be ignored (RFC 9112 §2.2).
+            # Empty lines before a request are ignored (RFC 9112 §2.2).
             buffer = connection.buffer = buffer.lstrip(b"\r\n")
             if not buffer:
                 connection.state = IDLE
@@ -136,8 +136,8 @@ class RequestReader:
             context.wheel.set(connection, connection.since + context.body_seconds)
 
     def read_body(self, connection: ClientConnection) -> bool:
-        """Read what has arrived of the body, and run the request when that is all; False if more
-        must come.
+        """Read the buffered part of the body, and run the request if the body is complete; False
+        if it is not.
 
         Raises:
             Problem: the body is malformed, or too large.
@@ -158,7 +158,7 @@ class RequestReader:
         return True
 
     def _run(self, connection: ClientConnection, body: bytes, raw: bytes | None) -> None:
-        """Run the request's endpoint. `raw` is the request, if it may be remembered."""
+        """Run the request's endpoint. `raw` is the request, if it may be cached."""
         context, head, match = self._context, connection.head, connection.match
         assert head is not None
         assert match is not None
@@ -169,7 +169,7 @@ class RequestReader:
             outcome = decision.outcome
             assert outcome is not None
         else:
-            if raw is not None and context.access is None:
+            if raw is not None and context.log_access is None:
                 connection.client_headers = context.poll_cache.add(
                     raw, head, match, decision, connection.lines
                 )
