@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pushhub.server.reload import Reload
-from pushhub.server.worker import with_routes, written_routes
+from pushhub.server.worker import dump_routes, load_routes
 from pushhub.settings import Route, Settings, SettingsError
 from tests.origin.apis import Api
 from tests.redis_servers import Shelf
@@ -341,4 +341,4 @@ def test_routes_reach_a_worker_as_they_are() -> None:
         origin="http://a",
         routes=[Route(path="/x", step="poll", identity=(), interval=0.5), Route(host="*.b")],
     )
-    assert with_routes(Settings(origin="http://a"), written_routes(settings)) == settings
+    assert load_routes(Settings(origin="http://a"), dump_routes(settings)) == settings
