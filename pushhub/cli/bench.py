@@ -78,7 +78,7 @@ def bench(
     The channels are new, named bench-…, and the hub keeps them as all others.
     """
     # Imported here, so that other commands start faster.
-    from pushhub.bench.crew import CrewError
+    from pushhub.bench.generator_pool import GeneratorError
     from pushhub.bench.publishing import PublishError
     from pushhub.bench.scenarios import SCENARIOS
 
@@ -97,7 +97,7 @@ def bench(
     given = {name: value for name, value in changes.items() if value is not None}
     try:
         figures = _run(entry.run, target, load, given | {"generators": generators})
-    except (PublishError, CrewError) as error:
+    except (PublishError, GeneratorError) as error:
         fail(str(error))
     except CONNECTION_ERRORS as error:
         fail(f"{url} cannot be reached: {why(error)}. Is the hub running? (pushhub serve)")
