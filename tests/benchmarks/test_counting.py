@@ -103,7 +103,7 @@ def test_a_clean_run_has_no_losses() -> None:
     assert asked == ["0", "1", "2", "3"]
 
 
-def test_several_events_in_one_answer() -> None:
+def test_several_events_in_one_response() -> None:
     report, _ = run([news(1, 2, 3)])
     assert (report.received, report.responses, report.lost, report.duplicated) == (3, 1, 0, 0)
 
@@ -113,7 +113,7 @@ def test_a_planted_loss_is_found() -> None:
     assert (report.received, report.lost, report.duplicated) == (2, 1, 0)
 
 
-def test_what_never_came_is_lost() -> None:
+def test_missing_events_are_lost() -> None:
     report, _ = run([news(1)], published=4, until=lambda report: report.received == 1)
     assert (report.received, report.lost, report.duplicated) == (1, 3, 0)
 
@@ -128,7 +128,7 @@ def test_each_client_counts_for_itself() -> None:
     assert (report.received, report.lost, report.duplicated) == (10, 5, 0)
 
 
-def test_an_empty_answer_is_no_delivery() -> None:
+def test_an_empty_response_is_no_delivery() -> None:
     report, asked = run([news(1), news(cursor=1), news(2, 3)])
     assert (report.received, report.empty, report.responses) == (3, 1, 2)
     assert asked == ["0", "1", "1", "3"]
@@ -141,7 +141,7 @@ def test_a_304_has_no_body() -> None:
 
 
 @pytest.mark.parametrize(("status", "counted"), [(410, "gaps"), (503, "refused"), (401, "refused")])
-def test_other_answers_are_counted_apart(status: int, counted: str) -> None:
+def test_other_responses_are_counted_separately(status: int, counted: str) -> None:
     refusal = f"HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\n{{}}".encode()
     report, _ = run([refusal], until=lambda report: getattr(report, counted) == 1)
     assert getattr(report, counted) == 1

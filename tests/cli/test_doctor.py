@@ -166,7 +166,7 @@ def test_a_redis_that_is_not_there() -> None:
     assert "version" not in found
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_a_response_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_checks, "RESPONSE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         found = doctor(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
@@ -280,7 +280,7 @@ SYNCING = {"connected_slaves": 1, "slave0": {"state": "wait_bgsave"}}
         ),
     ],
 )
-def test_what_a_setting_means(
+def test_findings_of_redis_settings(
     info: dict[str, Any],
     config: dict[str, str],
     settings: dict[str, Any],

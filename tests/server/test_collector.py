@@ -42,7 +42,7 @@ async def hub() -> AsyncIterator[Hub]:
     await hub.close()
 
 
-async def test_garbage_is_collected_before_what_lives_is_frozen(hub: Hub) -> None:
+async def test_garbage_is_collected_before_live_objects_are_frozen(hub: Hub) -> None:
     """What is frozen as garbage stays for ever: no later collection looks at it."""
     collector = CycleCollector(hub, ())
     gc.disable()
