@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from benchmarks.machine import busy_seconds
 from benchmarks.servers import SERVERS
 from benchmarks.servers.server import Absent
-from pushhub.bench.crew import CrewError
 from pushhub.bench.figures import medians
+from pushhub.bench.generator_pool import GeneratorError
 from pushhub.bench.publishing import PublishError
 from pushhub.bench.scenarios import SCENARIOS
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pushhub.bench.target import Figures, Load
 
 # What a run that fails fails with; the next server's turn comes all the same.
-_TROUBLE = (OSError, RuntimeError, PublishError, CrewError)
+_TROUBLE = (OSError, RuntimeError, PublishError, GeneratorError)
 
 
 class Progress(Protocol):

@@ -345,7 +345,7 @@ def test_other_variables_are_left_alone() -> None:
         ("token_keys", '[{"algorithm": "HS256", "key_file": "/dev/zero"}]', "larger than a key"),
     ],
 )
-def test_a_bad_value_is_told_in_a_sentence_by_its_spelling(name: str, text: str, told: str) -> None:
+def test_a_bad_value_is_a_sentence_with_the_spelled_name(name: str, text: str, told: str) -> None:
     flag, variable = refused({name: text}), refused(environ={env_name(name): text})
     assert told in flag
     assert told in variable
@@ -367,7 +367,7 @@ def test_defaults_outlast_the_timers_of_hidden_tabs() -> None:
     assert BoshPolicy().maxpause == settings.bosh_maxpause
 
 
-def test_several_mistakes_are_told_at_once() -> None:
+def test_several_errors_are_reported_together() -> None:
     assert refused({"port": "x"}, toml="max_wait = 99").splitlines() == [
         "--port must be a whole number, not 'x'.",
         "max_wait must be at most 55, not '99'.",
@@ -510,7 +510,7 @@ WRONG: list[Any] = [
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_no_mistake_is_told_in_the_words_of_the_library(name: str) -> None:
+def test_no_error_has_the_words_of_the_library(name: str) -> None:
     for value in WRONG:
         try:
             Settings(**{name: value})
@@ -522,7 +522,7 @@ def test_no_mistake_is_told_in_the_words_of_the_library(name: str) -> None:
                 assert sentence.endswith(".")
 
 
-def test_a_mechanism_is_not_told_to_be_a_hash() -> None:
+def test_a_wrong_mechanism_is_not_reported_as_a_hash() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(xmpp_mechanisms=["plain"])
     (told,) = sentences(caught.value, lambda setting: setting)

@@ -1,5 +1,4 @@
-"""How a server is spoken to: the bytes of a poll and of a publish, and where an answer has its
-cursor.
+"""The dialect of a server: the bytes of a poll and of a publish, and the cursor of a response.
 
 A dialect is a frozen dataclass of plain values, so that it can be sent to a generator process.
 """
@@ -11,8 +10,8 @@ import importlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-# What a browser sends with a `fetch` of another origin, beside what the page sets. The names are
-# in the case that HTTP/1.1 browsers use.
+# The headers that a browser adds to a `fetch` of another origin, with names in the case of
+# HTTP/1.1 browsers.
 BROWSER = (
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n"
     "Accept: application/json\r\n"
@@ -27,45 +26,45 @@ BROWSER = (
 )
 ORIGIN = "https://app.example.com"
 
-# Stands for a client's own token in a poll that many share.
+# A placeholder for a client's own token in a poll that many clients share.
 TOKEN_MARK = b"@TOKEN@"
 
 
 class Dialect(Protocol):
-    """What a generator and a publisher need to know of a server."""
+    """The interface of a server for generators and publishers."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def start(self) -> bytes:
-        """The cursor of a client that has seen nothing."""
+        """The cursor of a client that has read no event."""
 
     @property
     def wait(self) -> int:
-        """For how many seconds a poll may be held; 0 asks for an answer at once."""
+        """The longest wait of a poll in seconds; 0 requests an immediate response."""
 
     def poll(self, channel: str, cursor: bytes) -> bytes:
-        """A whole request for what comes after `cursor`."""
+        """A whole request for the events after `cursor`."""
 
     def publish(self, channel: str, payload: bytes) -> bytes:
         """A whole request that publishes one event."""
 
     def cursor(self, head: bytes, body: bytes) -> bytes:
-        """The cursor that an answer gives; empty if it gives none, and the old one stays."""
+        """The cursor of a response; empty if the response has none, and the old one stays."""
 
     def page(self) -> bytes:
-        """A whole request for something that is no poll."""
+        """A whole request that is no poll."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedDialect:
-    """pushhub's feed of one channel, as a page of another origin asks for it."""
+    """pushhub's feed of one channel, as a page of another origin fetches it."""
 
     host: str
     token: str = ""
-    """What polls carry; nothing for a public channel."""
+    """The token of polls; empty for a public channel."""
     key: str = ""
-    """What publishes carry; nothing with `--dev`."""
+    """The key of publishes; empty with `--dev`."""
     wait: int = 55
     prefix: str = ""
     page_path: str = "/livez"
@@ -86,7 +85,7 @@ class FeedDialect:
         return post(path, self.host, bearer(self.key), payload)
 
     def cursor(self, head: bytes, body: bytes) -> bytes:
-        # The last of the body is the answer's own; those before it are the events'.
+        # The last cursor of the body is that of the response; those before are the events'.
         at = body.rfind(b'"cursor":"') + 10
         return body[at : body.index(b'"', at)] if at > 9 else b""
 
@@ -118,7 +117,7 @@ def describe(dialect: Dialect) -> dict[str, Any]:
 
 
 def restore(description: dict[str, Any]) -> Dialect:
-    """The dialect that was described."""
+    """The dialect of a description."""
     options = dict(description)
     module, _, name = options.pop("kind").partition(":")
     dialect: Dialect = getattr(importlib.import_module(module), name)(**options)

@@ -1,4 +1,4 @@
-"""What figures are called, how they are written, and which of them a scenario's table shows."""
+"""The figures: their titles and formats, and the columns of a scenario's table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from pushhub.bench.target import Figures
 
-# A generator that uses more of a core than this has nothing left to measure with.
+# A generator that uses more of a core than this may limit the result.
 LIMIT_SHARE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A figure: its heading, and how many decimals matter; `percent` is of one core."""
+    """The kind of a figure: its title and its decimals; `percent` is of one core."""
 
     title: str
     decimals: int = 1
@@ -44,7 +44,7 @@ _SHARES = {
     "generator_share": Kind("generator CPU", 0, percent=True),
 }
 _REQUESTS = {"requests_per_s": Kind("requests/s", 0)}
-# What is told of both sides of polling beside long-polling.
+# The figures of both sides in the comparison of polling and long-polling.
 _SIDES = {
     f"{prefix}_{name}": replace(kind, title=f"{label}: {kind.title}")
     for name, kind in (_TIMES | _REQUESTS | _SHARES | _COUNTS).items()
@@ -82,7 +82,7 @@ KINDS: dict[str, Kind] = {
     "others_share": Kind("other CPU", 0, percent=True),
 }
 
-# Left out of tables, unless they are not what they should be.
+# Omitted from tables while they are zero.
 _QUIET = ("gaps", "empty", "refused", "broken")
 _UNSHOWN = ("received",)
 
@@ -116,12 +116,12 @@ def columns(rows: Iterable[Figures]) -> list[str]:
 
 
 def cell(row: Figures, name: str) -> str:
-    """A figure as it stands in a table."""
+    """A figure as text in a table."""
     return KINDS[name].text(row.get(name, math.nan))
 
 
 def warnings(row: Figures) -> list[str]:
-    """What must be known to read a row right."""
+    """Warnings about the validity of a row."""
     found = []
     busiest = max((row[name] for name in row if name.endswith("generator_share")), default=0.0)
     if busiest > LIMIT_SHARE:

@@ -1,7 +1,7 @@
-"""A generator process: thousands of clients, told what to do by lines of JSON on standard input.
+"""A generator process: thousands of clients, controlled by lines of JSON on standard input.
 
-It answers every line with one, and leaves when its input ends: whoever started it cannot leave it
-behind.
+The process responds to each line with one line, and exits when its input ends, so it cannot outlive
+its parent process.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import orjson
 import uvloop
 
 from pushhub.bench.dialect import restore
-from pushhub.bench.poller import Crowd, PolledChannel, Poller
+from pushhub.bench.poller import ClientGroup, PolledChannel, Poller
 from pushhub.bench.publishing import publish_for
 from pushhub.bench.tally import Tally
 
 # Connections being opened at a time: listen queues have 4,096 places and often fewer.
 OPENING = 256
-# Seconds for the first of them.
+# The timeout of the first connection.
 CONNECT_SECONDS = 10.0
-# One source address has 28,000 ports by default, shared with whatever else runs.
+# One source address has 28,000 ports by default, shared with other programs.
 CLIENTS_PER_ADDRESS = 10_000
 # Linux: choose the port when the destination is known, so that it need not be free for all others.
 IP_BIND_ADDRESS_NO_PORT = 24
@@ -44,10 +44,10 @@ class Generator:
         self.number: int = plan["number"]
         self.tls = ssl.create_default_context() if plan["tls"] else None
         self.loop = asyncio.get_running_loop()
-        # A name may have several addresses, of which one has the server.
+        # A name may have several addresses; the server listens on one of them.
         with socket.create_connection((self.host, self.port), CONNECT_SECONDS) as first:
             self.family, self.address = first.family, first.getpeername()
-        self.crowd = Crowd(restore(plan["dialect"]), Tally())
+        self.clients = ClientGroup(restore(plan["dialect"]), Tally())
         self.channels: dict[str, PolledChannel] = {}
         self.pollers: list[Poller] = []
         # CPU and wall seconds of the bursts since the counting began.
@@ -55,7 +55,7 @@ class Generator:
         self.begun = (time.process_time(), time.monotonic())
 
     async def run(self, lines: asyncio.StreamReader) -> None:
-        """Obey until the input ends."""
+        """Run commands until the input ends."""
         async for line in lines:
             command = orjson.loads(line)
             reply = getattr(self, "do_" + command.pop("do"))(**command)
@@ -67,46 +67,46 @@ class Generator:
     async def do_open(
         self, channels: list[str], each: int, tokens: list[str], interval: float, pages: bool
     ) -> None:
-        """Connect `each` clients for every channel, and let them poll."""
-        crowd = self.crowd
-        crowd.interval, crowd.pages = interval, pages
+        """Connect `each` clients for every channel, and start their polls."""
+        clients = self.clients
+        clients.interval, clients.pages = interval, pages
         token = cycle(map(str.encode, tokens)) if tokens else repeat(b"")
         new = []
         for name in channels:
             channel = self.channels.setdefault(name, PolledChannel(name))
-            new += [Poller(crowd, channel, next(token)) for _ in range(each)]
+            new += [Poller(clients, channel, next(token)) for _ in range(each)]
         self.pollers += new
         await self._connect(new)
-        # The clients are as old as they get; looking at them again and again would be load, too.
+        # The clients live until the end; collections that visit them would be load, too.
         gc.collect()
         gc.freeze()
         gc.disable()
 
     def do_count(self) -> None:
-        """Begin to count, with every client where it is."""
-        self.crowd.tally = Tally()
+        """Reset the counters; every client keeps its position."""
+        self.clients.tally = Tally()
         self.bursts = (0.0, 0.0)
         self.begun = (time.process_time(), time.monotonic())
 
     def do_expect(self, each: int) -> None:
-        """Begin a burst, which ends when every client has been given so many events in all."""
-        self.crowd.expect(each * len(self.pollers))
+        """Start a burst, which ends when every client has received `each` events in all."""
+        self.clients.expect(each * len(self.pollers))
 
     async def do_reached(self, timeout: float) -> dict[str, Any]:
         """Wait for the end of the burst."""
-        crowd = self.crowd
+        clients = self.clients
         try:
             async with asyncio.timeout(timeout):
-                await crowd.reached.wait()
+                await clients.reached.wait()
         except TimeoutError:
-            crowd.end_burst()
-        self.bursts = (self.bursts[0] + crowd.burst[0], self.bursts[1] + crowd.burst[1])
-        return {"received": crowd.tally.received, "seconds": crowd.burst[1]}
+            clients.end_burst()
+        self.bursts = (self.bursts[0] + clients.burst[0], self.bursts[1] + clients.burst[1])
+        return {"received": clients.tally.received, "seconds": clients.burst[1]}
 
     def do_report(self, published: dict[str, int] | None) -> dict[str, Any]:
-        """What was counted. `published` events of each channel must be known to its readers."""
+        """The counts. Readers of a channel must have received its `published` events."""
         cpu, wall = time.process_time() - self.begun[0], time.monotonic() - self.begun[1]
-        report = self.crowd.tally.report()
+        report = self.clients.tally.report()
         if published is not None:
             report["lost"] += sum(
                 max(0, published.get(poller.channel.name, 0) - poller.seen)
@@ -115,20 +115,20 @@ class Generator:
         busy = self.bursts if self.bursts[1] else (cpu, wall)
         return report | {"cpu": cpu, "busiest": busy[0] / busy[1] if busy[1] else 0.0}
 
-    async def do_leave(self) -> None:
-        """Drop every connection, as a network that fails does."""
-        crowd = self.crowd
-        crowd.closing = True
-        crowd.alone.clear()
+    async def do_disconnect(self) -> None:
+        """Abort every connection, as in a network failure."""
+        clients = self.clients
+        clients.closing = True
+        clients.disconnected.clear()
         for poller in self.pollers:
             if poller.transport is not None:
                 poller.transport.abort()
-        if crowd.connected:
-            await crowd.alone.wait()
-        crowd.closing = False
+        if clients.connected:
+            await clients.disconnected.wait()
+        clients.closing = False
 
-    async def do_come_back(self) -> None:
-        """Connect again whoever has no connection, and poll on from where each was."""
+    async def do_reconnect(self) -> None:
+        """Connect all clients without a connection, and continue at their positions."""
         await self._connect([poller for poller in self.pollers if poller.transport is None])
 
     async def do_publish(
@@ -139,21 +139,21 @@ class Generator:
         return await publish_for(self, transports, channels, seconds, size)
 
     async def _connect(self, pollers: list[Poller]) -> None:
-        """Open connections, some at a time. Clients that poll every so often begin spread out."""
+        """Open connections, some at a time. Clients that poll at intervals start spread out."""
         waiting = iter(enumerate(pollers))
-        interval, count = self.crowd.interval, len(pollers)
+        interval, count = self.clients.interval, len(pollers)
 
         async def some() -> None:
             for number, poller in waiting:
                 try:
                     await self.open_socket(self._socket(number), poller)
                 except OSError:
-                    self.crowd.tally.broken += 1
+                    self.clients.tally.broken += 1
                     continue
                 if interval:
-                    self.loop.call_later(interval * number / count, poller.ask)
+                    self.loop.call_later(interval * number / count, poller.poll)
                 else:
-                    poller.ask()
+                    poller.poll()
 
         await asyncio.gather(*(some() for _ in range(min(OPENING, count))))
 
@@ -161,7 +161,7 @@ class Generator:
         """Connect a socket, and give its transport to a protocol.
 
         Raises:
-            OSError: the server does not take it.
+            OSError: the server does not accept the connection.
         """
         try:
             await self.loop.sock_connect(sock, self.address)
@@ -180,8 +180,8 @@ class Generator:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.address[0] == "127.0.0.1" and sys.platform == "linux":
-            # Every address of 127/8 is this machine's. Closing with a reset leaves no TIME_WAIT
-            # behind, in which ports cannot be used again.
+            # Every address of 127/8 is this machine's. A reset leaves no TIME_WAIT, which would
+            # block the port.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((f"127.0.{self.number + 1}.{number // CLIENTS_PER_ADDRESS + 1}", 0))
@@ -189,7 +189,7 @@ class Generator:
 
 
 async def main() -> None:
-    """Read the plan, the first line, and obey the others."""
+    """Read the plan from the first line, and run the commands of the others."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     lines = asyncio.StreamReader(limit=16 * 1024 * 1024)

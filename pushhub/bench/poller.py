@@ -1,7 +1,7 @@
-"""A client: one kept connection with one poll on it, as raw as asyncio has it.
+"""A client: one persistent connection with one poll at a time, as an asyncio protocol.
 
-A generator shares two cores with the server that it measures, so whatever many clients are told
-alike is read once: in a broadcast an answer costs a comparison of bytes and a write.
+A generator may share its cores with the server, so equal responses of many clients are parsed once:
+in a broadcast a response costs a comparison of bytes and a write.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from time import monotonic, monotonic_ns, process_time
 from typing import TYPE_CHECKING, cast
 
 from pushhub.bench.dialect import TOKEN_MARK
-from pushhub.bench.response import News, read_news, read_response
+from pushhub.bench.response import PollResult, parse_poll, read_response
 
 if TYPE_CHECKING:
     from pushhub.bench.dialect import Dialect
     from pushhub.bench.tally import Tally
 
-# Seconds until a client that was refused asks again.
+# Seconds until a refused client polls again.
 RETRY_SECONDS = 1.0
 
 
 class PolledChannel:
-    """A channel as its readers share it: the request for its latest cursor."""
+    """The state of a channel that its readers share: the request for its latest cursor."""
 
     __slots__ = ("_cursor", "_request", "name")
 
@@ -32,43 +32,52 @@ class PolledChannel:
         self._request = b""
 
     def request(self, cursor: bytes, dialect: Dialect) -> bytes:
-        """The poll for what comes after `cursor`, with a mark where a token goes."""
+        """The poll for events after `cursor`, with a placeholder for the token."""
         if cursor != self._cursor:
             self._cursor = cursor
             self._request = dialect.poll(self.name, cursor)
         return self._request
 
 
-class Crowd:
-    """What the clients of one generator have in common."""
+class ClientGroup:
+    """The shared state of the clients of one generator."""
 
     __slots__ = (
-        *("alone", "burst", "burst_begun", "closing", "connected", "dialect", "goal", "interval"),
-        *("loop", "news", "news_bytes", "pages", "reached", "tally"),
+        *(
+            "burst",
+            "burst_begun",
+            "closing",
+            "connected",
+            "disconnected",
+            "dialect",
+            "goal",
+            "interval",
+        ),
+        *("loop", "last_bytes", "last_result", "pages", "reached", "tally"),
     )
 
     def __init__(self, dialect: Dialect, tally: Tally) -> None:
         self.dialect = dialect
         self.tally = tally
         self.loop = asyncio.get_running_loop()
-        # Seconds between two polls of a client that does not hold; 0 asks again at once.
+        # Seconds between two polls of a client that does not wait; 0 polls again immediately.
         self.interval = 0.0
-        # Whether every client asks for a page before each poll.
+        # Whether every client requests a page before each poll.
         self.pages = False
-        # Whether connections end because we end them, and when the last one has.
+        # Whether the run closes all connections, and an event for the end of the last one.
         self.closing = False
         self.connected = 0
-        self.alone = asyncio.Event()
-        # The last answer: in a broadcast the next client's is the same.
-        self.news_bytes = b""
-        self.news: News | None = None
-        # How many events end the burst, and the CPU and wall seconds that the last one took.
+        self.disconnected = asyncio.Event()
+        # The last response: in a broadcast that of the next client is the same.
+        self.last_bytes = b""
+        self.last_result: PollResult | None = None
+        # The events that end the burst, and the CPU and wall seconds of the last burst.
         self.goal = 0
         self.reached = asyncio.Event()
         self.burst_begun = self.burst = (0.0, 0.0)
 
     def expect(self, received: int) -> None:
-        """Begin a burst, which ends when so many events in all have been received."""
+        """Start a burst, which ends when `received` events in all have come."""
         self.goal = received
         self.burst_begun = (process_time(), monotonic())
         self.burst = (0.0, 0.0)
@@ -77,17 +86,17 @@ class Crowd:
         else:
             self.reached.set()
 
-    def read(self, data: bytes) -> News | None:
-        """What an answer says, or None if more of it must come."""
-        if data != self.news_bytes:
-            news = read_news(data, self.dialect)
-            if news is None:
+    def read(self, data: bytes) -> PollResult | None:
+        """The parsed response of a poll; None if it is incomplete."""
+        if data != self.last_bytes:
+            result = parse_poll(data, self.dialect)
+            if result is None:
                 return None
-            self.news_bytes, self.news = data, news
-        return self.news
+            self.last_bytes, self.last_result = data, result
+        return self.last_result
 
     def end_burst(self) -> None:
-        """Note what the burst took."""
+        """Store the CPU and wall seconds of the burst."""
         if self.goal:
             self.goal = 0
             cpu, wall = self.burst_begun
@@ -98,15 +107,15 @@ class Crowd:
 class Poller(asyncio.Protocol):
     """One client."""
 
-    __slots__ = ("channel", "crowd", "cursor", "on_page", "rest", "seen", "token", "transport")
+    __slots__ = ("channel", "cursor", "group", "on_page", "rest", "seen", "token", "transport")
 
-    def __init__(self, crowd: Crowd, channel: PolledChannel, token: bytes) -> None:
-        self.crowd = crowd
+    def __init__(self, group: ClientGroup, channel: PolledChannel, token: bytes) -> None:
+        self.group = group
         self.channel = channel
-        # A token of its own, or nothing if all have the same.
+        # The own token; empty if all clients have the same.
         self.token = token
-        self.cursor = crowd.dialect.start
-        # How many events of its channel it knows of: the number of the last.
+        self.cursor = group.dialect.start
+        # The number of the last received event of the channel.
         self.seen = 0
         self.rest = b""
         self.on_page = False
@@ -114,32 +123,32 @@ class Poller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.crowd.connected += 1
+        self.group.connected += 1
         self.rest = b""
         self.on_page = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        crowd = self.crowd
-        crowd.connected -= 1
-        if not crowd.closing:
-            crowd.tally.broken += 1
-        elif not crowd.connected:
-            crowd.alone.set()
+        group = self.group
+        group.connected -= 1
+        if not group.closing:
+            group.tally.broken += 1
+        elif not group.connected:
+            group.disconnected.set()
 
-    def ask(self) -> None:
-        """Poll for what comes after the cursor."""
+    def poll(self) -> None:
+        """Poll for events after the cursor."""
         if self.transport is not None:
-            crowd = self.crowd
-            crowd.tally.asked += 1
-            request = self.channel.request(self.cursor, crowd.dialect)
+            group = self.group
+            group.tally.requests += 1
+            request = self.channel.request(self.cursor, group.dialect)
             if self.token:
                 request = request.replace(TOKEN_MARK, self.token)
             self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         now = monotonic_ns()
-        crowd = self.crowd
+        group = self.group
         if self.rest:
             data = self.rest + data
         if self.on_page:
@@ -148,32 +157,32 @@ class Poller(asyncio.Protocol):
             else:
                 self.rest = b""
                 self.on_page = False
-                self.ask()
+                self.poll()
             return
-        news = crowd.read(data)
-        if news is None:
+        result = group.read(data)
+        if result is None:
             self.rest = data
             return
         if self.rest:
             self.rest = b""
-        if news.cursor:
-            self.cursor = news.cursor
-        if news.events:
-            self._count(news, now)
-        elif not self._count_empty(news):
+        if result.cursor:
+            self.cursor = result.cursor
+        if result.events:
+            self._count(result, now)
+        elif not self._count_empty(result):
             return
-        if crowd.interval:
-            crowd.loop.call_later(crowd.interval, self.ask)
-        elif crowd.pages:
-            self._ask_page()
+        if group.interval:
+            group.loop.call_later(group.interval, self.poll)
+        elif group.pages:
+            self._request_page()
         else:
-            self.ask()
+            self.poll()
 
-    def _count(self, news: News, now: int) -> None:
-        crowd = self.crowd
-        tally = crowd.tally
-        tally.answers += 1
-        for number, published in news.events:
+    def _count(self, result: PollResult, now: int) -> None:
+        group = self.group
+        tally = group.tally
+        tally.responses += 1
+        for number, published in result.events:
             if number == self.seen + 1:
                 self.seen = number
             elif number > self.seen:
@@ -184,25 +193,25 @@ class Poller(asyncio.Protocol):
                 continue
             tally.received += 1
             tally.samples.append(now - published)
-        if tally.received >= crowd.goal > 0:
-            crowd.end_burst()
+        if tally.received >= group.goal > 0:
+            group.end_burst()
 
-    def _count_empty(self, news: News) -> bool:
-        """Count an answer without events; False if the next poll must not come at once."""
-        tally = self.crowd.tally
-        # 408 is how nchan says that a wait has ended.
-        if news.status in (200, 204, 304, 408):
+    def _count_empty(self, result: PollResult) -> bool:
+        """Count a response without events; False if the next poll must wait."""
+        tally = self.group.tally
+        # 408 is the response of nchan at the end of a wait.
+        if result.status in (200, 204, 304, 408):
             tally.empty += 1
             return True
-        if news.status == 410:
+        if result.status == 410:
             tally.gaps += 1
         else:
             tally.refused += 1
-        self.crowd.loop.call_later(RETRY_SECONDS, self.ask)
+        self.group.loop.call_later(RETRY_SECONDS, self.poll)
         return False
 
-    def _ask_page(self) -> None:
+    def _request_page(self) -> None:
         if self.transport is not None:
             self.on_page = True
-            self.crowd.tally.asked += 1
-            self.transport.write(self.crowd.dialect.page())
+            self.group.tally.requests += 1
+            self.transport.write(self.group.dialect.page())

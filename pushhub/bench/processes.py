@@ -1,4 +1,4 @@
-"""What a server's processes use, from `/proc`: the figures that survive a noisy machine."""
+"""CPU and memory of a server's processes, from `/proc`; a busy machine changes them little."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Processes:
-    """A process and all that descend from it."""
+    """A process and its descendants."""
 
     def __init__(self, root: int, *, without: tuple[int, ...] = ()) -> None:
         self.root = root
         self.without = without
 
     def pids(self) -> list[int]:
-        """Those that live now, without the ones that are not to be counted."""
+        """The living processes, except those of `without`."""
         children: dict[int, list[int]] = {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
@@ -46,7 +46,7 @@ class Processes:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name, which may hold anything; empty if it left."""
+    """The fields of /proc/PID/stat after the name, which may hold any text; empty after its end."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Publishers: one connection of the run's own, and many that go as fast as receipts come."""
+"""Publishers: one connection of the run, and many that publish as fast as receipts come."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from pushhub.bench.dialect import Dialect
     from pushhub.bench.generator import Generator
 
-# Seconds for one answer.
-PATIENCE = 30.0
+# The longest time for a response.
+TIMEOUT_SECONDS = 30.0
 
 
 class PublishError(Exception):
-    """The server took a publish as no server under test may."""
+    """The server refused a publish, or closed the connection."""
 
 
-class PublishLine:
-    """A blocking connection for one request after another."""
+class RequestConnection:
+    """A blocking connection for single requests, one after another."""
 
     def __init__(self, host: str, port: int, *, tls: bool = False) -> None:
-        sock = socket.create_connection((host, port), PATIENCE)
+        sock = socket.create_connection((host, port), TIMEOUT_SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
         self._sock = sock
 
-    def ask(self, request: bytes) -> BenchResponse:
+    def request(self, request: bytes) -> BenchResponse:
         """Send a request, and read its response."""
         self._sock.sendall(request)
         data = b""
@@ -47,15 +47,15 @@ class PublishLine:
         return response
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._sock.close()
 
 
 class BenchPublisher:
     """Publishes numbered events, one after another, each with its receipt."""
 
-    def __init__(self, line: PublishLine, dialect: Dialect, size: int) -> None:
-        self._line = line
+    def __init__(self, connection: RequestConnection, dialect: Dialect, size: int) -> None:
+        self._connection = connection
         self._dialect = dialect
         self._size = size
         self.published: dict[str, int] = {}
@@ -64,22 +64,22 @@ class BenchPublisher:
         """Publish the channel's next event.
 
         Raises:
-            PublishError: the server did not say that it has it.
+            PublishError: the response is no success.
         """
         number = self.published.get(channel, 0) + 1
         data = payload(number, time.monotonic_ns(), self._size)
-        response = self._line.ask(self._dialect.publish(channel, data))
+        response = self._connection.request(self._dialect.publish(channel, data))
         if not 200 <= response.status < 300:
             raise PublishError(f"A publish received {response.status}: {response.body!r}")
         self.published[channel] = number
 
     def close(self) -> None:
-        """Hang up."""
-        self._line.close()
+        """Close the connection."""
+        self._connection.close()
 
 
-class _Busy(asyncio.Protocol):
-    """A publisher that sends its next event when it has the last one's receipt."""
+class _RacingPublisher(asyncio.Protocol):
+    """A publisher that sends its next event after the receipt of the last one."""
 
     def __init__(self, race: _Race, channel: str) -> None:
         self.race = race
@@ -105,7 +105,7 @@ class _Busy(asyncio.Protocol):
 
 
 class _Race:
-    """What the busy publishers of one generator share."""
+    """The shared state of the publishers of one generator."""
 
     def __init__(self, dialect: Dialect, seconds: float, size: int) -> None:
         self._dialect = dialect
@@ -135,17 +135,19 @@ async def publish_for(
     seconds: float,
     size: int,
 ) -> dict[str, Any]:
-    """Publish over these connections for some seconds: how many had a receipt, and how soon."""
-    race = _Race(generator.crowd.dialect, seconds, size)
-    busy = [_Busy(race, channels[number % len(channels)]) for number in range(len(sockets))]
-    for sock, publisher in zip(sockets, busy, strict=True):
+    """Publish over these connections for some seconds; returns counts and latencies of receipts."""
+    race = _Race(generator.clients.dialect, seconds, size)
+    publishers = [
+        _RacingPublisher(race, channels[number % len(channels)]) for number in range(len(sockets))
+    ]
+    for sock, publisher in zip(sockets, publishers, strict=True):
         await generator.open_socket(sock, publisher)
     cpu, begun = time.process_time(), time.monotonic()
-    for publisher in busy:
+    for publisher in publishers:
         publisher.publish()
     await asyncio.sleep(seconds)
     took, cpu = time.monotonic() - begun, time.process_time() - cpu
-    for publisher in busy:
+    for publisher in publishers:
         publisher.transport.abort()
     latencies = Latencies.of(race.samples)
     return {

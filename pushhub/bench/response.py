@@ -1,4 +1,4 @@
-"""What generators make of a server's bytes: whole responses, and the numbered events in them."""
+"""The parser of responses for generators: whole responses, and their numbered events."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _EVENT = re.compile(rb'"n":(\d+),"t":(\d+)')
 
-# Statuses without a body, whatever their head says (RFC 9112 §6.3).
+# Statuses without a body, even if the head has a length (RFC 9112 §6.3).
 _BODILESS = (204, 304)
 
 
 def payload(number: int, now: int, size: int) -> bytes:
-    """An event's data: its position in its channel, and when it was published."""
+    """An event's data: its position in its channel, and the time of its publish."""
     start = b'{"n":%d,"t":%d,"x":"' % (number, now)
     return start + b"." * (size - len(start) - 2) + b'"}'
 
@@ -33,7 +33,7 @@ class BenchResponse:
 
 
 def read_response(data: bytes) -> BenchResponse | None:
-    """The response that `data` is, or None if more must come. One is asked for at a time."""
+    """The response in `data`; None if it is incomplete. `data` has at most one response."""
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
         return None
@@ -50,9 +50,9 @@ def read_response(data: bytes) -> BenchResponse | None:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What a poll's answer told: the events, each as its number and when it was published, and the
-    cursor to go on with.
+class PollResult:
+    """The response of a poll: the events, each as its number and the time of its publish, and the
+    cursor of the next poll.
     """
 
     status: int
@@ -60,10 +60,10 @@ class News:
     cursor: bytes
 
 
-def read_news(data: bytes, dialect: Dialect) -> News | None:
-    """What the answer of a poll says, or None if more of it must come."""
+def parse_poll(data: bytes, dialect: Dialect) -> PollResult | None:
+    """The parsed response of a poll; None if it is incomplete."""
     response = read_response(data)
     if response is None:
         return None
     events = tuple((int(hit[1]), int(hit[2])) for hit in _EVENT.finditer(response.body))
-    return News(response.status, events, dialect.cursor(response.head, response.body))
+    return PollResult(response.status, events, dialect.cursor(response.head, response.body))

@@ -1,4 +1,4 @@
-"""What a generator counts, and how the counts of several are added up."""
+"""The counts of a generator, and the sum of several generators."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Latencies:
         return cls(dict(buckets), max(samples, default=0))
 
     def add(self, other: Latencies) -> None:
-        """Take in another distribution."""
+        """Add another distribution."""
         for bucket, count in other.buckets.items():
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
         self.max = max(self.max, other.max)
@@ -54,22 +54,22 @@ class Latencies:
 
 @dataclass(slots=True)
 class BenchReport:
-    """What happened at the generators since they were told to start counting."""
+    """The counts of all generators since the last reset."""
 
     received: int = 0
     """Events."""
-    answers: int = 0
-    """Answers of polls with events in them."""
+    responses: int = 0
+    """Responses of polls with events."""
     empty: int = 0
-    """Answers of polls without any: the wait ended."""
-    asked: int = 0
+    """Responses of polls without events: the wait ended."""
+    requests: int = 0
     """Requests sent."""
     lost: int = 0
     duplicated: int = 0
     gaps: int = 0
-    """Losses that the server told (410)."""
+    """Gaps that the server reported (410)."""
     refused: int = 0
-    """Answers that were none of the above."""
+    """All other responses."""
     broken: int = 0
     """Connections that the server closed, or that could not be opened."""
     cpu: float = 0.0
@@ -79,7 +79,7 @@ class BenchReport:
     latencies: Latencies = field(default_factory=Latencies)
 
     def add(self, part: dict[str, Any]) -> None:
-        """Take in what one generator sent."""
+        """Add the report of one generator."""
         for name in (*_COUNTS, "cpu"):
             setattr(self, name, getattr(self, name) + part[name])
         self.busiest = max(self.busiest, part["busiest"])
@@ -89,23 +89,23 @@ class BenchReport:
 
 
 _COUNTS = (
-    *("received", "answers", "empty", "asked"),
+    *("received", "responses", "empty", "requests"),
     *("lost", "duplicated", "gaps", "refused", "broken"),
 )
 
 
 class Tally:
-    """The counters of one generator, as plain as its clients can add to them."""
+    """The counters of one generator, as plain attributes for its clients."""
 
     __slots__ = (*_COUNTS, "samples")
 
     def __init__(self) -> None:
-        self.received = self.answers = self.empty = self.asked = 0
+        self.received = self.responses = self.empty = self.requests = 0
         self.lost = self.duplicated = self.gaps = self.refused = self.broken = 0
         self.samples: array[int] = array("q")
 
     def report(self) -> dict[str, Any]:
-        """Everything, as JSON."""
+        """The counts as JSON."""
         latencies = Latencies.of(self.samples)
         return {
             **{name: getattr(self, name) for name in _COUNTS},

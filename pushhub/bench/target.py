@@ -1,4 +1,4 @@
-"""What is put under load: where it is, how it is spoken to, and its processes, if they are here."""
+"""The server under load: its address, its dialect, and its processes on this machine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pushhub.bench.crew import Crew
 from pushhub.bench.dialect import TOKEN_MARK
-from pushhub.bench.publishing import BenchPublisher, PublishLine
+from pushhub.bench.generator_pool import GeneratorPool
+from pushhub.bench.publishing import BenchPublisher, RequestConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pushhub.bench.dialect import Dialect
     from pushhub.bench.processes import Processes
 
-# A server is quiet when a twentieth of a second costs it no more than a clock tick.
+# A server is quiet if it uses at most a clock tick of CPU in a twentieth of a second.
 QUIET_SECONDS = 0.05
 QUIET_CPU = 0.011
-# Longer than any server needs to park what it is asked.
+# Longer than any server needs to hold all polls.
 SETTLE_SECONDS = 10.0
-# Where the processes cannot be seen, a pause must do.
+# The pause for a server whose processes are on another machine.
 PAUSE_SECONDS = 0.3
 
 Figures = dict[str, float]
@@ -32,25 +32,25 @@ Tick = "Callable[[float], None]"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much of everything."""
+    """The size of a load."""
 
     holds: int = 1000
     publishes: int = 20
-    """How many events each channel gets while it counts."""
+    """The events of each channel while the generators count."""
     seconds: float = 10.0
-    """For scenarios that last, rather than count."""
+    """The duration of scenarios that have one."""
     spread: bool = False
-    """One channel for each hold, rather than one for all."""
+    """One channel for each hold, instead of one for all."""
     size: int = 100
     """Bytes of data in an event."""
     wait: int = 55
-    """Seconds that a poll may be held, where the scenario does not say."""
+    """The longest wait of a poll in seconds, unless the scenario has its own."""
     interval: float = 5.0
-    """Seconds between two polls of who does not hold."""
+    """Seconds between two polls of a client that does not wait."""
     generators: int = 1
-    """Processes that the clients live in."""
+    """The number of generator processes."""
     tick: Callable[[float], None] = field(default=lambda share: None, repr=False)
-    """Called with the share that is done."""
+    """Called with the completed share of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +63,25 @@ class Target:
     tls: bool = False
     processes: Processes | None = None
     metrics: bytes = b""
-    """The whole request for its metrics, if it has any."""
+    """A whole request for the metrics; empty without metrics."""
     publish_port: int = 0
-    """Where events are published, if not at `port`."""
+    """The port for publishes, if not `port`."""
     cheap: bytes = b""
-    """A whole request that costs it next to nothing; without one it is the dialect's page."""
+    """A whole request with nearly no cost; without one it is the dialect's page."""
     tokens: Callable[[int], list[str]] | None = None
-    """Makes tokens for so many users, if it is we who sign them."""
+    """Makes tokens for a number of users, if the run can sign them."""
 
     @contextmanager
-    def crew(self, load: Load, **changes: object) -> Iterator[Crew]:
-        """Generators that speak the target's dialect, with changes to that."""
+    def generators(self, load: Load, **changes: object) -> Iterator[GeneratorPool]:
+        """Generators with the target's dialect, and changes to that."""
         dialect = replace(self.dialect, **{"wait": load.wait, **changes})
-        crew = Crew(dialect, self.host, self.port, tls=self.tls, size=load.generators)
-        with crew:
-            yield crew
+        pool = GeneratorPool(dialect, self.host, self.port, tls=self.tls, size=load.generators)
+        with pool:
+            yield pool
 
     def own_tokens(self, load: Load) -> tuple[list[str], dict[str, str]]:
-        """A token for every client, and the change to the dialect that they need; nothing where
-        tokens are not ours to make.
+        """A token for every client, and the change of the dialect for them; nothing if the run
+        cannot sign tokens.
         """
         if self.tokens is None:
             return [], {}
@@ -90,24 +90,24 @@ class Target:
     @contextmanager
     def publisher(self, load: Load) -> Iterator[BenchPublisher]:
         """A connection that publishes one event after another."""
-        line = PublishLine(self.host, self.publish_port or self.port, tls=self.tls)
-        with closing(BenchPublisher(line, self.dialect, load.size)) as publisher:
+        connection = RequestConnection(self.host, self.publish_port or self.port, tls=self.tls)
+        with closing(BenchPublisher(connection, self.dialect, load.size)) as publisher:
             yield publisher
 
-    def line(self) -> PublishLine:
+    def connect(self) -> RequestConnection:
         """A connection for single requests."""
-        return PublishLine(self.host, self.port, tls=self.tls)
+        return RequestConnection(self.host, self.port, tls=self.tls)
 
     def cpu(self) -> float:
-        """CPU seconds of its processes so far; NaN where they cannot be seen."""
+        """CPU seconds of the processes so far; NaN if they are on another machine."""
         return self.processes.cpu() if self.processes else float("nan")
 
     def rss(self) -> float:
-        """KiB of memory of its processes; NaN where they cannot be seen."""
+        """KiB of memory of the processes; NaN if they are on another machine."""
         return self.processes.rss() / 1024 if self.processes else float("nan")
 
     def settle(self) -> None:
-        """Wait until it has done what it was asked."""
+        """Wait until the server is quiet."""
         if self.processes is None:
             time.sleep(PAUSE_SECONDS)
             return
@@ -122,6 +122,6 @@ class Target:
 
 
 def fresh_channels(load: Load) -> list[str]:
-    """Names that nobody has used: one, or one for each hold."""
+    """New channel names: one, or one for each hold."""
     run = secrets.token_hex(4)
     return [f"bench-{run}-{number}" for number in range(load.holds if load.spread else 1)]

@@ -10,7 +10,7 @@ from pushhub import __version__
 def main() -> None:
     """Run the `pushhub` command."""
     if sys.argv[1:] == ["--version"]:
-        # Scripts ask for it often; the commands and what they import take half a second.
+        # Scripts often run this; the import of all commands takes half a second.
         print(f"pushhub {__version__}")
         return
     from pushhub.cli.app import app

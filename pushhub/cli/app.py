@@ -26,7 +26,7 @@ app = typer.Typer(
     name="pushhub",
     epilog=_EPILOG,
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # they can be secrets
+    pretty_exceptions_show_locals=False,  # local variables can be secrets
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -47,8 +47,8 @@ app.add_typer(routes.app, name="routes")
 app.add_typer(store.app, name="store", short_help="Back up, check and fence the log.")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(value: bool) -> None:
+    if value:
         typer.echo(f"pushhub {__version__}")
         raise typer.Exit
 

@@ -1,4 +1,4 @@
-"""`pushhub bench`: put a load on a hub, and say how it did."""
+"""`pushhub bench`: put a load on a hub, and print the figures."""
 
 import sys
 from dataclasses import replace
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from pushhub.cli.client import DEFAULT_URL, TROUBLE, Key, Url, why
+from pushhub.cli.client import CONNECTION_ERRORS, DEFAULT_URL, Key, Url, why
 from pushhub.cli.config import Json
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
 from pushhub.settings.model import is_loopback
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from pushhub.bench.target import Figures, Load, Target
 
-# Those that only look at the server's processes.
+# The scenarios that measure only the server's processes.
 _NEED_PID = ("idle", "memory", "memory-spread", "memory-users")
 
-# Nobody needs more from one machine, and a slip of the finger is not a denial of service.
+# Enough for one machine; a typing error must not be a denial of service.
 _MOST_HOLDS = 60_000
 
 
@@ -77,8 +77,8 @@ def bench(
 
     The channels are new, named bench-…, and the hub keeps them as all others.
     """
-    # Only here, so that every other command starts without it.
-    from pushhub.bench.crew import CrewError
+    # Imported here, so that other commands start faster.
+    from pushhub.bench.generator_pool import GeneratorError
     from pushhub.bench.publishing import PublishError
     from pushhub.bench.scenarios import SCENARIOS
 
@@ -96,12 +96,12 @@ def bench(
     changes = {"publishes": publishes, "seconds": seconds}
     given = {name: value for name, value in changes.items() if value is not None}
     try:
-        figures = _watched(entry.run, target, load, given | {"generators": generators})
-    except (PublishError, CrewError) as error:
+        figures = _run(entry.run, target, load, given | {"generators": generators})
+    except (PublishError, GeneratorError) as error:
         fail(str(error))
-    except TROUBLE as error:
+    except CONNECTION_ERRORS as error:
         fail(f"{url} cannot be reached: {why(error)}. Is the hub running? (pushhub serve)")
-    _tell(f"{scenario} ({load.holds:,} holds): {entry.about}", figures, as_json=as_json)
+    _print(f"{scenario} ({load.holds:,} holds): {entry.about}", figures, as_json=as_json)
     if figures.get("lost") or figures.get("duplicated"):
         raise typer.Exit(FAILED)
 
@@ -109,7 +109,7 @@ def bench(
 def target_of(
     url: str, key: str | None, token: str | None, pid: int | None, *, remote: bool
 ) -> "Target":
-    """What is at an address; an address that cannot be used ends the command."""
+    """The target at a URL; an unusable URL ends the command."""
     from pushhub.bench.dialect import FeedDialect, bearer
     from pushhub.bench.processes import Processes
     from pushhub.bench.target import Target
@@ -142,13 +142,13 @@ def target_of(
     )
 
 
-def _watched(
+def _run(
     run: "Callable[[Target, Load], Figures]",
     target: "Target",
     load: "Load",
     changes: dict[str, int | float],
 ) -> "Figures":
-    """Run with a bar on the terminal, if there is one."""
+    """Run with a progress bar, if standard error is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -162,7 +162,7 @@ def _watched(
         return run(target, replace(load, tick=tick, **changes))  # type: ignore[arg-type]
 
 
-def _tell(title: str, figures: "Figures", *, as_json: bool) -> None:
+def _print(title: str, figures: "Figures", *, as_json: bool) -> None:
     from math import isnan
 
     from rich.console import Console
@@ -174,7 +174,7 @@ def _tell(title: str, figures: "Figures", *, as_json: bool) -> None:
         say_json({name: None if isnan(value) else value for name, value in figures.items()})
     else:
         shown = {name: value for name, value in figures.items() if not isnan(value)}
-        # Above the table and not as its title, which is folded to the table's width.
+        # Above the table: its title would be folded to the width of the table.
         say(title)
         Console().print(table("", {"hub": shown}))
     for line in warnings(figures):

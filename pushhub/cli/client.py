@@ -1,4 +1,4 @@
-"""The HTTP client of the commands: one kept connection to one hub."""
+"""The HTTP client of the commands: one persistent connection to one hub."""
 
 import http.client
 import ssl
@@ -26,15 +26,15 @@ Key = Annotated[
 ]
 DEFAULT_URL = "http://127.0.0.1:8080"
 
-# An answer has at most 1 MiB of events; more is not a hub.
+# A response has at most 1 MiB of events; a larger one is not a hub's.
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
-# What a broken connection looks like from here.
-TROUBLE = (OSError, http.client.HTTPException)
+# The exceptions of a broken connection.
+CONNECTION_ERRORS = (OSError, http.client.HTTPException)
 
 
 class ClientError(Exception):
-    """The hub cannot be talked to; the message is a sentence for the person at the terminal."""
+    """No hub can be reached at this URL; the message is a sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class CliResponse:
         """The body as a JSON object.
 
         Raises:
-            ClientError: it is none.
+            ClientError: the body is no JSON object.
         """
         try:
             value = orjson.loads(self.body)
@@ -61,7 +61,7 @@ class CliResponse:
 
     @property
     def problem(self) -> str:
-        """`title: detail` of a problem, or what can be said without one."""
+        """`title: detail` of a problem; without one the reason phrase and the status."""
         try:
             fields = self.json()
         except ClientError:
@@ -72,16 +72,16 @@ class CliResponse:
 
     @property
     def retry_after(self) -> float:
-        """How long the server wants to be left alone, in seconds; 0 if it does not say."""
+        """The seconds of `Retry-After`; 0 without it."""
         value = self.headers.get("retry-after", "")
         return float(value) if value.isascii() and value.isdigit() else 0.0
 
 
 class HubClient:
-    """Sends requests one after another over one connection, which is renewed when it breaks.
+    """Sends requests one after another over one connection, and reconnects when it breaks.
 
     Raises:
-        ClientError: `url` is no address of a hub.
+        ClientError: `url` is not an HTTP URL.
     """
 
     def __init__(self, url: str, key: str | None = None) -> None:
@@ -113,18 +113,18 @@ class HubClient:
         """Send a request and wait at most `timeout` seconds between two pieces of its response.
 
         Raises:
-            OSError, http.client.HTTPException: the connection failed; see `TROUBLE`.
+            OSError, http.client.HTTPException: the connection failed; see `CONNECTION_ERRORS`.
             ClientError: a header that cannot be sent.
         """
         all_headers = self._headers | {
             name: value.encode() for name, value in (headers or {}).items()
         }
-        # The server may have closed an idle connection; what only reads can be sent again.
-        again = self._connection is not None and method == "GET"
+        # The server may have closed an idle connection; a GET can be sent again.
+        may_repeat = self._connection is not None and method == "GET"
         try:
             return self._send(method, path, all_headers, body, timeout)
         except (ConnectionError, http.client.BadStatusLine):
-            if not again:
+            if not may_repeat:
                 raise
         return self._send(method, path, all_headers, body, timeout)
 
@@ -143,8 +143,8 @@ class HubClient:
         self._connection = None
         try:
             connection.request(method, self._prefix + path, body, headers)
-            got = connection.getresponse()
-            content = got.read(_MAX_BODY_BYTES + 1)
+            received = connection.getresponse()
+            content = received.read(_MAX_BODY_BYTES + 1)
             if len(content) > _MAX_BODY_BYTES:
                 raise ClientError("The response is too long for a hub's; check the URL.")
         except ValueError as error:
@@ -154,7 +154,9 @@ class HubClient:
             connection.close()
             raise
         self._connection = connection
-        return CliResponse(got.status, {k.lower(): v for k, v in got.getheaders()}, content)
+        return CliResponse(
+            received.status, {k.lower(): v for k, v in received.getheaders()}, content
+        )
 
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
         if self._tls is not None:
@@ -164,7 +166,7 @@ class HubClient:
         return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -182,7 +184,7 @@ class HubClient:
 
 
 def why(error: Exception) -> str:
-    """What a broken connection was about, in a few words."""
+    """The reason of a connection error, in a few words."""
     if isinstance(error, TimeoutError):
         return "no response in time"
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""`pushhub config`: what is set, whether it is good, and what can be set."""
+"""`pushhub config`: print the settings, check them, and print their reference."""
 
 import json
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import typer
 
 from pushhub.cli.flags import with_settings
 from pushhub.cli.help import GroupedCommand
-from pushhub.cli.serve import why_not
+from pushhub.cli.serve import start_error
 from pushhub.cli.terminal import fail, say, say_json
 from pushhub.settings import Loaded
 from pushhub.settings.model import Settings
@@ -36,7 +36,7 @@ def show(loaded: Loaded, as_json: Json = False) -> None:
 @with_settings
 def check(loaded: Loaded, as_json: Json = False) -> None:
     """Check whether a server would start with these settings. Exit code 1: it would not."""
-    wrong = why_not(loaded.settings)
+    wrong = start_error(loaded.settings)
     if as_json:
         say_json({"ok": wrong is None, **({"problem": wrong} if wrong else {})})
         raise typer.Exit(1 if wrong else 0)

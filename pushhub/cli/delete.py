@@ -1,11 +1,11 @@
-"""`pushhub delete`: forget channels."""
+"""`pushhub delete`: delete channels."""
 
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from pushhub.cli.client import DEFAULT_URL, TROUBLE, ClientError, HubClient, Key, Url, why
+from pushhub.cli.client import CONNECTION_ERRORS, DEFAULT_URL, ClientError, HubClient, Key, Url, why
 from pushhub.cli.config import Json
 from pushhub.cli.publish import channel_path
 from pushhub.cli.terminal import USAGE, fail, say, say_json
@@ -41,13 +41,13 @@ def delete(
                 response = hub.request("DELETE", path, timeout=SECONDS)
                 if not 200 <= response.status < 300:
                     fail(response.problem)
-                answer = {"deleted": 1} if response.status == 204 else response.json()
-                count += int(answer["deleted"])
-                # The hub says `more` only after it has deleted some: this ends.
-                more = bool(answer.get("more"))
+                result = {"deleted": 1} if response.status == 204 else response.json()
+                count += int(result["deleted"])
+                # `more` comes only after some deletes, so this loop ends.
+                more = bool(result.get("more"))
     except ClientError as error:
         fail(str(error), code=USAGE)
-    except TROUBLE as error:
+    except CONNECTION_ERRORS as error:
         fail(f"{url} cannot be reached: {why(error)}. Is the hub running? (pushhub serve)")
     if as_json:
         say_json({"deleted": count})

@@ -1,4 +1,4 @@
-"""`pushhub store fence`: a planned restart of Redis that no reader is told of."""
+"""`pushhub store fence`: a planned restart of Redis without a gap for readers."""
 
 import asyncio
 import signal
@@ -14,11 +14,11 @@ from pushhub.store.base import StoreError
 if TYPE_CHECKING:
     from pushhub.store.redis.fence import Fence
 
-# Longer than a restart takes, of a Redis that has some gigabytes to load.
+# Longer than the restart of a Redis with some gigabytes to load.
 DEFAULT_SECONDS = 120
-# As store/redis/fence.py has it, which takes a while to import.
+# The same as in store/redis/fence.py, whose import is slow.
 MAX_SECONDS = 3600
-# How often the waiting is told to end, once a signal has come.
+# How often the wait is cancelled after a signal.
 CANCEL_SECONDS = 0.05
 
 
@@ -49,48 +49,48 @@ def fence(
 
 
 async def _fence(settings: Settings, seconds: int) -> bool:
-    """Whether the epoch was kept."""
-    # redis-py takes a while to import.
+    """Set the fence until Redis has restarted; returns whether the epoch was kept."""
+    # The import of redis-py is slow.
     from pushhub.store.redis.fence import Fence
 
-    around = Fence(settings.store, seconds)
+    redis_fence = Fence(settings.store, seconds)
     loop = asyncio.get_running_loop()
     try:
-        # Before the fence stands, so that no signal leaves one behind.
+        # Before the fence is set, so that no signal leaves it behind.
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
-        await around.set()
-        waiting = asyncio.ensure_future(_restarted(around, seconds))
+        await redis_fence.set()
+        waiting = asyncio.ensure_future(_restarted(redis_fence, seconds))
         stopping = asyncio.ensure_future(stopped.wait())
         await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         restarted = waiting.done() and waiting.result()
         while not waiting.done():
-            # Again and again: before Python 3.12 a connection attempt may forget a cancellation.
+            # Repeatedly: before Python 3.12 a connection attempt may lose a cancellation.
             waiting.cancel()
             await asyncio.wait((waiting,), timeout=CANCEL_SECONDS)
-        if not await around.lift():
+        if not await redis_fence.lift():
             note(
                 "The data of this Redis lacks the fence, so events may be missing: readers receive "
                 "a gap."
             )
             return False
-        say(f"Lifted; the log continues in epoch {around.epoch}.")
+        say(f"Lifted; the log continues in epoch {redis_fence.epoch}.")
         if not restarted:
             note("Redis was not restarted.")
         return restarted
     finally:
-        await around.close()
+        await redis_fence.close()
 
 
-async def _restarted(around: "Fence", seconds: int) -> bool:
-    """Wait for another process of Redis; whether one came in time."""
+async def _restarted(redis_fence: "Fence", seconds: int) -> bool:
+    """Wait for the next process of Redis; returns whether it came in time."""
     try:
-        kept = await around.keep()
+        kept = await redis_fence.keep()
     except StoreError as error:
-        # It is being restarted already, perhaps; the fence stands.
+        # Redis is perhaps restarting already; the fence is set.
         kept = str(error)
     note(f"Publishes are refused for {seconds} s at most. {kept}")
     say("Fenced. Restart Redis now, or switch its master; Ctrl-C lifts the fence.")
-    return await around.restarted()
+    return await redis_fence.restarted()

@@ -25,7 +25,7 @@ ConfigFile = Annotated[
 
 
 def read_settings(file: Path | None, flags: dict[str, str] | None = None) -> Loaded:
-    """The settings of flags, environment and file; what is wrong with them ends the command."""
+    """The settings of flags, environment and file; invalid ones end the command."""
     try:
         return load(flags, file=file)
     except SettingsError as error:
@@ -33,7 +33,7 @@ def read_settings(file: Path | None, flags: dict[str, str] | None = None) -> Loa
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command(loaded, …)` a flag for every setting and `--config`; the rest stays its own."""
+    """Add a flag for each setting and `--config` to `command(loaded, …)`, beside its own."""
 
     def run(config: Path | None, **options: Any) -> None:
         given = {name: options.pop(name) for name in Settings.model_fields}
@@ -60,7 +60,7 @@ def _text(value: object) -> str:
 def _flag(name: str) -> inspect.Parameter:
     field = Settings.model_fields[name]
     default = default_text(field)
-    # A default of the flag's own would hide what the environment and the file say.
+    # A default of the flag would hide the values of the environment and the file.
     help = f"{field.description} [{default}]" if default else str(field.description)
     flag = flag_name(name)
     group = MOST_USED if name in FIRST else section(panel(field))

@@ -1,8 +1,8 @@
-"""Following a channel with long-polls: what a careful client does, as a generator.
+"""A careful long-poll client of a channel, as a generator.
 
-The cursor that the hub answers goes into the next request. A gap is told and gone on from the
-oldest event that is kept. Trouble is waited out with full-jitter backoff, never less than the hub
-asks for.
+Each request has the cursor of the last response. After a gap the client reports it, and continues
+with the oldest event that is kept. After an error it retries with full-jitter backoff, and waits at
+least for the `Retry-After` of the hub.
 """
 
 import random
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from pushhub.cli.client import TROUBLE, ClientError, CliResponse, HubClient, why
+from pushhub.cli.client import CONNECTION_ERRORS, ClientError, CliResponse, HubClient, why
 from pushhub.log.json_body import JsonError, raw_members
 
 # The hub may end a hold up to a fifth early, never late; the rest is for slow networks.
@@ -22,19 +22,19 @@ _GRACE_SECONDS = 15.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
-# An answer without events that came sooner was not waited for, and must not be asked for in a loop.
+# An earlier response without events shows that the hub does not wait; a loop must not follow.
 _TOO_SOON_SECONDS = 0.5
 
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Refused(Exception):
-    """The hub refuses to let this channel be followed; the message is its problem."""
+    """The hub refuses reads of this channel; the message is its problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class TailGap:
-    """Events may have been lost. `reason` is the hub's, `oldest` is where it goes on."""
+    """Events may be missing. `reason` is the hub's; reading continues with `oldest`."""
 
     reason: str
     oldest: str
@@ -42,23 +42,23 @@ class TailGap:
 
 @dataclass(frozen=True, slots=True)
 class TailError:
-    """The hub cannot be reached at the moment, or asks for patience; it is tried again."""
+    """The hub is unreachable or overloaded at the moment; the client retries after `pause`."""
 
     reason: str
     pause: float
 
 
-Told = dict[str, Any] | TailGap | TailError
+TailItem = dict[str, Any] | TailGap | TailError
 
 
 @dataclass(slots=True)
 class TailFollower:
-    """A reader's place in one channel.
+    """A reader of one channel, with its position.
 
     Args:
         path: the channel's feed.
         since: a cursor, `earliest` or `now`.
-        wait: how long the hub may hold each request, in seconds; 0 asks for what is there.
+        wait: the longest wait of each request, in seconds; 0 reads only present events.
     """
 
     hub: HubClient
@@ -70,25 +70,25 @@ class TailFollower:
     jitter: Callable[[float, float], float] = random.uniform
     _failures: int = field(default=0, init=False)
 
-    def follow(self, *, once: bool = False) -> Iterator[Told]:
-        """Events as the hub lists them, gaps and troubles; for ever, or until up to date (`once`).
+    def follow(self, *, once: bool = False) -> Iterator[TailItem]:
+        """Events as the hub lists them, gaps and errors: endless, or until up to date (`once`).
 
-        Only who follows for ever is patient: `once` is for scripts, which want to know of trouble.
+        `once` is for scripts, so it raises errors instead of a retry.
 
         Raises:
-            Refused: asking again would not help.
+            Refused: a retry would not help.
         """
         while True:
-            began = self.clock()
+            started = self.clock()
             try:
-                response = self._ask(wait=0 if once else self.wait)
-            except TROUBLE as error:
+                response = self._poll(wait=0 if once else self.wait)
+            except CONNECTION_ERRORS as error:
                 reason = f"{self.hub.url} cannot be reached: {why(error)}"
                 if once:
                     raise Refused(reason) from None
                 yield from self._pause(reason, 0)
                 continue
-            if response.status in _PASSING and not once:
+            if response.status in _TEMPORARY and not once:
                 yield from self._pause(response.problem, response.retry_after)
                 continue
             if response.status == 410:
@@ -96,15 +96,15 @@ class TailFollower:
                 continue
             if response.status != 200:
                 raise Refused(response.problem)
-            answer = _answer(response)
+            page = _page(response)
             self._failures = 0
-            self.since = answer["cursor"]
-            yield from answer["events"]
-            if once and (answer.get("up_to_date") or not answer["events"]):
+            self.since = page["cursor"]
+            yield from page["events"]
+            if once and (page.get("up_to_date") or not page["events"]):
                 return
-            self._rest(answer, self.clock() - began)
+            self._rest(page, self.clock() - started)
 
-    def _ask(self, wait: int) -> CliResponse:
+    def _poll(self, wait: int) -> CliResponse:
         headers = {"Accept": "application/json"}
         if wait:
             headers["Prefer"] = f"wait={wait}"
@@ -128,36 +128,37 @@ class TailFollower:
         yield TailError(reason, pause)
         self.sleep(pause)
 
-    def _rest(self, answer: dict[str, Any], took: float) -> None:
-        """Do as the hub hints, and never ask in a loop a hub that does not wait."""
-        hint = answer.get("retry_ms", 0)
+    def _rest(self, page: dict[str, Any], took: float) -> None:
+        """Pause as the hub requests in `retry_ms`, and longer if it responds without a wait."""
+        hint = page.get("retry_ms", 0)
         pause = hint / 1000 if isinstance(hint, int | float) and hint > 0 else 0.0
-        if not answer["events"] and took < _TOO_SOON_SECONDS:
+        if not page["events"] and took < _TOO_SOON_SECONDS:
             pause = max(pause, self.jitter(_TOO_SOON_SECONDS, 2 * _TOO_SOON_SECONDS))
         if pause:
             self.sleep(min(pause, _LONGEST_PAUSE))
 
 
-def _answer(response: CliResponse) -> dict[str, Any]:
-    answer = response.json()
-    if not isinstance(answer.get("cursor"), str) or not isinstance(answer.get("events"), list):
+def _page(response: CliResponse) -> dict[str, Any]:
+    """The page of events in a response, with each event's data as it was published."""
+    page = response.json()
+    if not isinstance(page.get("cursor"), str) or not isinstance(page.get("events"), list):
         raise ClientError("The response is not a feed's; check the URL.")
     try:
         texts = raw_members(next(raw_members(response.body))["events"])
-        for event, text in zip(answer["events"], texts, strict=True):
+        for event, text in zip(page["events"], texts, strict=True):
             data = text.get("data")
             if data is None or isinstance(event["data"], str):
                 continue
             if orjson.dumps(event["data"]) != data:
                 event["data"] = _line(data)
     except (JsonError, RecursionError, orjson.JSONEncodeError):
-        # No hub of this version sends that; what orjson made of it is shown.
+        # No hub of this version sends such a body; the events of orjson are shown.
         pass
-    return answer
+    return page
 
 
 def _line(text: bytes) -> orjson.Fragment:
-    """JSON as it was published, long numbers and all, but in one line. Its line ends can only be
-    white space: a string has none.
+    """JSON as it was published, with its long numbers, but in one line. Its line ends are white
+    space, since a JSON string has none.
     """
     return orjson.Fragment(text.replace(b"\r", b" ").replace(b"\n", b" "))

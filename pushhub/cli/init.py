@@ -60,7 +60,7 @@ def init(
         token_key=json.dumps(token_key),
     )
     try:
-        # Nobody else reads it, not even before its mode would be changed.
+        # The file is private from its creation on; a later chmod would leave a moment.
         written = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         fail(f"{file} exists and was not changed; name another file, or remove it first.")

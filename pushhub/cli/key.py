@@ -85,5 +85,5 @@ def as_toml(fields: dict[str, str | list[str]]) -> str:
 
 
 def shell_quoted(text: str) -> str:
-    """A text as a word of POSIX shells and of env files, which know single quotes alike."""
+    """A text as a word of POSIX shells and of env files, which both have single quotes."""
     return "'" + text.replace("'", "'\\''") + "'"

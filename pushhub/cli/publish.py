@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pushhub.cli.client import DEFAULT_URL, TROUBLE, ClientError, HubClient, Key, Url, why
+from pushhub.cli.client import CONNECTION_ERRORS, DEFAULT_URL, ClientError, HubClient, Key, Url, why
 from pushhub.cli.config import Json
 from pushhub.cli.terminal import USAGE, fail, say, say_json
 from pushhub.log.channel import ChannelNameError, encode_segment, public_name
 
-# The command's options and the headers they become.
+# The headers of the command's options, in their order.
 _HEADERS = ("Event-Type", "Event-Id", "Content-Type", "Idempotency-Key")
 
 
@@ -45,19 +45,19 @@ def publish(
             response = hub.request("POST", path, headers, body)
             if not 200 <= response.status < 300:
                 fail(response.problem)
-            answer = response.json()
+            receipt = response.json()
     except ClientError as error:
         fail(str(error), code=USAGE)
-    except TROUBLE as error:
+    except CONNECTION_ERRORS as error:
         fail(f"{url} cannot be reached: {why(error)}. Is the hub running? (pushhub serve)")
     if as_json:
-        say_json(answer)
+        say_json(receipt)
     else:
-        say(str(answer.get("cursor", "")))
+        say(str(receipt.get("cursor", "")))
 
 
 def channel_path(channel: str) -> str:
-    """The path of a channel; a name that cannot be one ends the command."""
+    """The path of a channel; an invalid name ends the command."""
     try:
         return "/v1/channels/" + encode_segment(public_name(channel))
     except ChannelNameError as error:

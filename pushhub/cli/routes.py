@@ -1,4 +1,4 @@
-"""`pushhub routes`: which way requests go, and what becomes of them."""
+"""`pushhub routes`: the routes of requests, and the results of requests."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ from pushhub.settings import Loaded, Settings
 
 app = typer.Typer(help="List and explain the routes to the origin.", no_args_is_help=True)
 
-# What changes nothing at the origin (RFC 9110 §9.2.1).
+# Methods that change nothing at the origin (RFC 9110 §9.2.1).
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _METHOD = re.compile(r"[A-Z]{1,32}")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
@@ -73,22 +73,22 @@ def check(
     """
     settings = loaded.settings
     routes = _routes(settings)
-    asked = _asked(url, method, header or [])
-    if asked.path.startswith(settings.prefix + "/"):
+    request = _request(url, method, header or [])
+    if request.path.startswith(settings.prefix + "/"):
         fail(f"Paths under {settings.prefix}/ are pushhub's own, and never reach the origin.")
-    told = explain(routes, asked, settings.max_wait)
-    answer = None
-    if told.match is not None and not dry and asked.method in _SAFE:
-        answer = asyncio.run(_ask(settings, told, asked))
-    fields = _fields(told, asked) | ({"answer": answer} if answer is not None else {})
+    result = explain(routes, request, settings.max_wait)
+    response = None
+    if result.match is not None and not dry and request.method in _SAFE:
+        response = asyncio.run(_call_origin(settings, result, request))
+    fields = _fields(result, request) | ({"answer": response} if response is not None else {})
     if as_json:
         say_json(fields)
     else:
-        _tell(told, asked, fields)
-        if told.match is not None and answer is None:
-            why = "with --dry" if dry else f"because {asked.method} may change something there"
+        _print(result, request, fields)
+        if result.match is not None and response is None:
+            why = "with --dry" if dry else f"because {request.method} may change something there"
             note(f"The origin was not called, {why}.")
-    failed = told.problem is not None or (answer is not None and "problem" in answer)
+    failed = result.problem is not None or (response is not None and "problem" in response)
     raise typer.Exit(FAILED if failed else 0)
 
 
@@ -103,8 +103,8 @@ def _routes(settings: Settings) -> Routes:
     return routes
 
 
-def _asked(url: str, method: str, headers: list[str]) -> ProxiedRequest:
-    """The request as a client would send it; what cannot be one ends the command."""
+def _request(url: str, method: str, headers: list[str]) -> ProxiedRequest:
+    """The request as a client would send it; an invalid one ends the command."""
     try:
         parts = urlsplit(url)
         host = parts.netloc
@@ -132,17 +132,19 @@ def _asked(url: str, method: str, headers: list[str]) -> ProxiedRequest:
     return ProxiedRequest(method.upper(), target, tuple(pairs), client="127.0.0.1")
 
 
-# -- asking ----------------------------------------------------------------------------------------
+# -- fetching --------------------------------------------------------------------------------------
 
 
-async def _ask(settings: Settings, told: Explanation, asked: ProxiedRequest) -> dict[str, Any]:
-    """What the origin answers, as a member of the JSON."""
+async def _call_origin(
+    settings: Settings, result: Explanation, request: ProxiedRequest
+) -> dict[str, Any]:
+    """The response of the origin, as a member of the JSON."""
     client = OriginClient(settings.origin_connect_seconds, settings.origin_seconds, 1)
     client.open()
     try:
-        if told.is_shared:
-            return await _fetch(client, settings, told, asked)
-        return await _pass(client, settings, told, asked)
+        if result.is_shared:
+            return await _fetch(client, settings, result, request)
+        return await _pass(client, settings, result, request)
     except Problem as problem:
         return {"problem": problem.to_dict()}
     finally:
@@ -150,49 +152,49 @@ async def _ask(settings: Settings, told: Explanation, asked: ProxiedRequest) -> 
 
 
 async def _fetch(
-    client: OriginClient, settings: Settings, told: Explanation, asked: ProxiedRequest
+    client: OriginClient, settings: Settings, result: Explanation, request: ProxiedRequest
 ) -> dict[str, Any]:
     """The result of a shared fetch."""
-    key = told.key(asked)
+    key = result.key(request)
     assert key is not None
     fetcher = Fetcher(client, settings.forwarded, 1)
-    match await fetcher.fetch(key, fetcher.headers_for(key, asked), None):
+    match await fetcher.fetch(key, fetcher.headers_for(key, request), None):
         case Fetched(representation, vary):
             shared: dict[str, Any] = {"shared": True, "varies_by": sorted(vary)}
             if representation.succeeded:
-                shared["differs"] = await difference(fetcher, asked)
-            return _answer(representation) | shared
+                shared["differs"] = await difference(fetcher, request)
+            return _summary(representation) | shared
         case Unshareable(reason):
-            # What it answered is not kept; whoever passes through gets it.
-            passed = await _pass(client, settings, told, asked)
+            # The fetch does not keep this response; a request that passes through gets it.
+            passed = await _pass(client, settings, result, request)
             return passed | {"shared": False, "why_not": reason}
         case FetchFailed(problem, representation):
             if representation is not None:
-                return _answer(representation) | {"shared": False, "why_not": "it is an error"}
+                return _summary(representation) | {"shared": False, "why_not": "it is an error"}
             assert problem is not None
             return {"problem": problem.to_dict()}
     raise AssertionError("nothing was known before, so nothing can be unchanged")
 
 
 async def _pass(
-    client: OriginClient, settings: Settings, told: Explanation, asked: ProxiedRequest
+    client: OriginClient, settings: Settings, result: Explanation, request: ProxiedRequest
 ) -> dict[str, Any]:
-    """As the request itself would ask; its body is not read."""
-    assert told.match is not None
-    url = told.match.target + asked.target
-    pairs = to_origin(asked, settings.forwarded)
-    response = await client.request(asked.method, url, pairs)
+    """Send the request itself, and read only the head of the response."""
+    assert result.match is not None
+    url = result.match.target + request.target
+    pairs = to_origin(request, settings.forwarded)
+    response = await client.request(request.method, url, pairs)
     try:
-        answer = _answer(Representation(response.status, response.reason, response.pairs, b""))
+        summary = _summary(Representation(response.status, response.reason, response.pairs, b""))
     finally:
         response.close()
-    if answer["validator"] is not None and answer["validator"]["by"] == "pushhub":
-        # It would be made of the body.
-        answer["validator"] = None
-    return answer
+    if summary["validator"] is not None and summary["validator"]["by"] == "pushhub":
+        # It would be computed from the body, which is not read.
+        summary["validator"] = None
+    return summary
 
 
-def _answer(representation: Representation) -> dict[str, Any]:
+def _summary(representation: Representation) -> dict[str, Any]:
     lines = {
         name: ", ".join(
             value.decode("latin-1") for key, value in representation.headers if key.lower() == name
@@ -211,7 +213,7 @@ def _answer(representation: Representation) -> dict[str, Any]:
     }
 
 
-# -- telling ---------------------------------------------------------------------------------------
+# -- printing --------------------------------------------------------------------------------------
 
 
 def _row(row: RouteRow) -> dict[str, Any]:
@@ -224,32 +226,32 @@ def _where(row: RouteRow) -> str:
     return row.route.path if row.route.host == "*" else f"{row.route.host} {row.route.path}"
 
 
-def _fields(told: Explanation, asked: ProxiedRequest) -> dict[str, Any]:
-    """Everything, for programs."""
+def _fields(result: Explanation, request: ProxiedRequest) -> dict[str, Any]:
+    """The explanation for programs."""
     fields: dict[str, Any] = {
-        "method": asked.method,
-        "host": asked.host,
-        "target": asked.target,
-        "outcome": told.outcome,
-        "because": told.because,
-        "takes": None if told.row is None else _row(told.row),
-        "earlier": [_row(missed.row) | {"why_not": missed.why} for missed in told.skipped],
+        "method": request.method,
+        "host": request.host,
+        "target": request.target,
+        "outcome": result.outcome,
+        "because": result.because,
+        "takes": None if result.row is None else _row(result.row),
+        "earlier": [_row(missed.row) | {"why_not": missed.why} for missed in result.skipped],
     }
-    if told.problem is not None:
-        return fields | {"problem": told.problem.to_dict()}
-    assert told.match is not None
-    fields |= {"names": told.match.names, "asks": told.match.target + asked.target}
-    if told.wait_request is not None:
+    if result.problem is not None:
+        return fields | {"problem": result.problem.to_dict()}
+    assert result.match is not None
+    fields |= {"names": result.match.names, "asks": result.match.target + request.target}
+    if result.wait_request is not None:
         fields |= {
-            "wait": told.wait_request.wait,
-            "has": describe(told.wait_request.condition) or None,
+            "wait": result.wait_request.wait,
+            "has": describe(result.wait_request.condition) or None,
         }
-    if (key := told.key(asked)) is not None:
-        route = told.match.route
+    if (key := result.key(request)) is not None:
+        route = result.match.route
         fields |= {
             "asks": key.url,
-            "key": {"host": asked.headers.get("host", ""), "headers": list(key.names)},
-            "sent": [name for name in key.names if name in asked.headers],
+            "key": {"host": request.headers.get("host", ""), "headers": list(key.names)},
+            "sent": [name for name in key.names if name in request.headers],
             "interval": route.interval if route.step == "poll" else None,
             "slowest": route.longest_pause if route.step == "poll" else None,
             "max_age": route.max_age,
@@ -257,46 +259,56 @@ def _fields(told: Explanation, asked: ProxiedRequest) -> dict[str, Any]:
     return fields
 
 
-def _tell(told: Explanation, asked: ProxiedRequest, fields: dict[str, Any]) -> None:
-    """The same, for people."""
-    say(typer.style(f"{asked.method} {asked.headers.get('host', '')}{asked.target}", bold=True))
-    for missed in told.skipped:
+def _print(result: Explanation, request: ProxiedRequest, fields: dict[str, Any]) -> None:
+    """Print the explanation for people."""
+    say(
+        typer.style(
+            f"{request.method} {request.headers.get('host', '')}{request.target}", bold=True
+        )
+    )
+    for missed in result.skipped:
         say(
             typer.style(
                 f"  not {missed.row.index + 1:3}   {_where(missed.row)}: {missed.why}", dim=True
             )
         )
-    if told.row is not None:
+    if result.row is not None:
         names = "".join(f", {name} = {value}" for name, value in fields["names"].items())
         _line(
-            "route", f"{told.row.index + 1}, {_where(told.row)} (step {told.row.route.step}){names}"
+            "route",
+            f"{result.row.index + 1}, {_where(result.row)} (step {result.row.route.step}){names}",
         )
     if (
-        told.wait_request is not None
-        and told.row is not None
-        and told.row.route.step in ("poll", "notify")
+        result.wait_request is not None
+        and result.row is not None
+        and result.row.route.step in ("poll", "notify")
     ):
-        wait = told.wait_request.wait
+        wait = result.wait_request.wait
         _line("opt-in", "none" if wait is None else f"recognised, {wait} s are granted")
         _line("has", fields["has"] or "nothing yet")
-    _line("outcome", f": {told.because}", told.outcome, _COLOURS.get(told.outcome, "green"))
+    _line(
+        "outcome",
+        f": {result.because}",
+        result.outcome,
+        _COLOURS.get(result.outcome, "green"),
+    )
     if "asks" in fields:
         _line("asks", fields["asks"])
-    if told.is_shared:
+    if result.is_shared:
         _line(
             "shared",
             "by all requests with the same URL, Host and Accept-Encoding, and "
             + (", ".join(fields["key"]["headers"]) or "no other header")
             + (f" (this one sends {', '.join(fields['sent'])})" if fields["sent"] else ""),
         )
-        _line("fetches", _fetches(told))
+        _line("fetches", _fetches(result))
     if "answer" in fields:
-        _tell_answer(told, fields["answer"])
+        _print_response(result, fields["answer"])
 
 
-def _fetches(told: Explanation) -> str:
-    assert told.match is not None
-    route = told.match.route
+def _fetches(result: Explanation) -> str:
+    assert result.match is not None
+    route = result.match.route
     if route.step == "notify":
         how = "after a notification of a change"
         return f"{how}, or by the channel {route.channel}" if route.channel else how
@@ -308,12 +320,12 @@ def _fetches(told: Explanation) -> str:
     return f"every {route.interval:g} s{slower}, and never without a waiting request"
 
 
-def _tell_answer(told: Explanation, answer: dict[str, Any]) -> None:
-    if (problem := answer.get("problem")) is not None:
+def _print_response(result: Explanation, response: dict[str, Any]) -> None:
+    if (problem := response.get("problem")) is not None:
         _line("response", "", f"{problem['status']} {problem['detail']}", "red")
         return
-    _line("response", f"{answer['status']} {answer['reason']}".rstrip())
-    validator = answer["validator"]
+    _line("response", f"{response['status']} {response['reason']}".rstrip())
+    validator = response["validator"]
     if validator is None:
         _line("validator", "none from the origin")
     else:
@@ -323,27 +335,29 @@ def _tell_answer(told: Explanation, answer: dict[str, Any]) -> None:
             else "computed by pushhub from the body"
         )
         _line("validator", f"{validator['value']} ({by})")
-    _line("vary", answer["vary"] or "none")
-    if answer["grip_hold"] and told.outcome == "grip":
-        _line("hold", f"Grip-Hold: {answer['grip_hold']}")
-    if answer.get("shared") is True:
-        more = [name for name in answer["varies_by"] if told.match and name not in _known(told)]
+    _line("vary", response["vary"] or "none")
+    if response["grip_hold"] and result.outcome == "grip":
+        _line("hold", f"Grip-Hold: {response['grip_hold']}")
+    if response.get("shared") is True:
+        more = [
+            name for name in response["varies_by"] if result.match and name not in _known(result)
+        ]
         joins = f": {', '.join(more)} also separates requests" if more else ""
         _line("can be", joins, "shared", "green")
-        if (differs := answer.get("differs")) is not None:
+        if (differs := response.get("differs")) is not None:
             _line("but", f": {differs}. Each wait would end immediately.", "always new", "yellow")
-    elif "why_not" in answer:
-        _line("can be", f": {answer['why_not']}", "not shared", "yellow")
+    elif "why_not" in response:
+        _line("can be", f": {response['why_not']}", "not shared", "yellow")
 
 
-def _known(told: Explanation) -> set[str]:
-    assert told.match is not None
-    return {*told.match.route.vary, *told.match.route.identity}
+def _known(result: Explanation) -> set[str]:
+    assert result.match is not None
+    return {*result.match.route.vary, *result.match.route.identity}
 
 
 def _line(title: str, text: str, word: str = "", colour: str | None = None) -> None:
-    """A line, with a word before its text that has a colour. An origin's headers and a client's
-    path may hold what a terminal obeys (CWE-150).
+    """Print a line, with a coloured word before its text. An origin's headers and a client's path
+    may contain control characters of a terminal (CWE-150).
     """
     marked = typer.style(printable(word), fg=colour, bold=True) if word else ""
     say(f"  {typer.style(f'{title:9}', fg='cyan')} {marked}{printable(text)}")

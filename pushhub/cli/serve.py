@@ -15,19 +15,19 @@ from pushhub.settings import Loaded, Settings
 @with_settings
 def serve(loaded: Loaded) -> None:
     """Start the server. Every setting is a flag, an environment variable and a key of the file."""
-    if wrong := why_not(loaded.settings):
+    if wrong := start_error(loaded.settings):
         fail(wrong, code=USAGE)
     settings = loaded.settings
     telemetry.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
-    # Only here, so that every other command starts without it.
+    # Imported here, so that other commands start faster.
     from pushhub.server import run
 
-    # uvicorn has exit statuses of its own, which say no more than "failed".
+    # uvicorn has several exit statuses for the same failure.
     raise typer.Exit(FAILED if run(settings, lambda: loaded.again().settings) else 0)
 
 
-def why_not(settings: Settings) -> str | None:
-    """Why a server would not start with settings that are good one by one; None if it would."""
+def start_error(settings: Settings) -> str | None:
+    """The reason why a server refuses to start with valid settings; None if it starts."""
     try:
         Authenticator(settings, time.time)
         grip_key(settings, time.time)

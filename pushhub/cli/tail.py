@@ -53,15 +53,15 @@ def tail(
 
 
 def follow(follower: TailFollower, *, as_json: bool, count: int | None, once: bool) -> None:
-    """Print what the follower tells, `count` events at most."""
+    """Print the events and notes of the follower, at most `count` events."""
     printed, down = 0, False
-    for told in follower.follow(once=once):
-        match told:
+    for item in follower.follow(once=once):
+        match item:
             case TailGap():
-                note(f"GAP ({told.reason}): events may be missing; continuing from {told.oldest}")
+                note(f"GAP ({item.reason}): events may be missing; continuing from {item.oldest}")
             case TailError():
                 if not down:
-                    note(f"{told.reason}. Trying again.")
+                    note(f"{item.reason}. Trying again.")
                 down = True
             case event:
                 down = False
@@ -75,7 +75,7 @@ def follow(follower: TailFollower, *, as_json: bool, count: int | None, once: bo
 
 
 def pretty(event: dict[str, Any]) -> str:
-    """An event as a line: time, cursor, type and data, coloured if the terminal can."""
+    """An event as a line: time, cursor, type and data, in colours if the terminal has them."""
     data = event.get("data")
     text = data if isinstance(data, str) else orjson.dumps(data).decode()
     parts = [
@@ -88,5 +88,5 @@ def pretty(event: dict[str, Any]) -> str:
 
 
 def printable(text: str) -> str:
-    """Text whose control characters are shown, not obeyed by the terminal (CWE-150)."""
+    """Text with escaped control characters, which the terminal would obey (CWE-150)."""
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""How commands talk: results on standard output, everything else on standard error."""
+"""The output of commands: results on standard output, everything else on standard error."""
 
 from typing import Any, NoReturn
 
@@ -10,7 +10,7 @@ USAGE = 2
 
 
 def say(text: str) -> None:
-    """Print a result, at once: output often goes into a pipe."""
+    """Print a result immediately: output often goes into a pipe."""
     typer.echo(text)
 
 
@@ -20,12 +20,12 @@ def say_json(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the person something that is not the result."""
+    """Print a note for the user that is not the result."""
     typer.secho(text, err=True, fg="yellow")
 
 
 def fail(*sentences: str, code: int = FAILED) -> NoReturn:
-    """Say what is wrong and leave.
+    """Print what is wrong, and exit.
 
     Raises:
         typer.Exit: always.

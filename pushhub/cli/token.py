@@ -1,4 +1,4 @@
-"""`pushhub token`: make tokens, and find out what is wrong with one."""
+"""`pushhub token`: make tokens and check them."""
 
 import re
 import sys
@@ -123,7 +123,7 @@ def seconds(text: str) -> int:
 
 
 def _claims(token: str) -> dict[str, Any] | None:
-    """What the token says, whoever says it; None if it is no token at all."""
+    """The claims of a token with any signature; None if it is no token."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
         orjson.dumps(claims)

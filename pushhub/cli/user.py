@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Such as juliet@chat.example.com.")]
 
-# OWASP's least length where there is no second factor; a password of a person is theirs to choose.
+# OWASP's least length without a second factor; a shorter password gives only a note.
 MIN_PASSWORD = 8
 
 
@@ -115,14 +115,14 @@ def _parts(address: str, settings: Settings) -> tuple[str, str]:
     if not jid.local or jid.resource:
         fail("An account must be name@domain.", code=USAGE)
     if jid.domain not in _domains(settings):
-        # An account that nobody could log in to is a mistake of the address or of the settings.
+        # No client could log in to such an account: the address or the settings are wrong.
         served = ", ".join(_domains(settings)) or "none; set xmpp_domains"
         fail(f"The domain {jid.domain} is not served here (served: {served}).", code=USAGE)
     return jid.local, jid.domain
 
 
 def _password() -> str:
-    """The password, from a person or from a pipe; of a pipe, the first line."""
+    """The password: from a prompt, or the first line of standard input."""
     if sys.stdin.isatty():
         password: str = typer.prompt(
             "Password", hide_input=True, confirmation_prompt=True, err=True
@@ -137,13 +137,13 @@ def _password() -> str:
 
 
 def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
-    """Do something with the accounts of the settings' store."""
+    """Run `work` on the accounts of the settings' store."""
     if settings.store.startswith("memory:"):
         fail(
             "memory:// loses accounts when the process ends; use a store on disk or Redis.",
             code=USAGE,
         )
-    # Only here, so that every other command starts without them.
+    # Imported here, so that other commands start faster.
     from pushhub.hub.hub import Hub
     from pushhub.store.urls import open_store_url
     from pushhub.xmpp.model.jid import JidError

@@ -1,6 +1,6 @@
 """Checks of a deployment: its settings, its machine and its store.
 
-It looks and measures, and changes nothing that stays.
+The checks read and measure, and change nothing permanently.
 """
 
 from pushhub.doctor.examine import examine

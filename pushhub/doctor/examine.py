@@ -1,4 +1,4 @@
-"""Everything that is looked at, in the order in which it is told."""
+"""All checks, in the order of their findings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """What is found, one by one, as it is found."""
+    """The findings, one by one."""
     yield machine.files(settings)
     yield machine.listening(settings)
     if (unsigned := settings.unsigned()) is not None:
@@ -30,7 +30,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         case "sqlite":
             yield from sqlite.examine(settings)
         case _:
-            # Needs redis-py, which takes a while to import.
+            # The import of redis-py is slow.
             import pushhub.doctor.redis as server
 
             yield from server.examine(settings)

@@ -1,4 +1,4 @@
-"""One thing that was looked at, and what is to be done about it."""
+"""The finding of one check, with its remedy."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much it matters."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
-    """It works; somebody should decide whether it is meant so."""
+    """pushhub works; the operator should decide whether this is intended."""
     BAD = "bad"
-    """pushhub does not start with it, or does not keep what it promises."""
+    """pushhub does not start, or cannot keep its promises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`check` is stable, for programs; the sentences are for a person, and say what to do."""
+    """`check` is stable, for programs; `sentence` is for people, and has the remedy."""
 
     check: str
     level: Severity

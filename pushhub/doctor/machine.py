@@ -1,4 +1,4 @@
-"""This machine: how many files a process may open, and who is where pushhub would listen."""
+"""Checks of this machine: the limit of open files, and the address to listen on."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pushhub.doctor.finding import Finding
     from pushhub.settings import Settings
 
-# Files beside the connections of holds: the store, listeners, publishers, libraries.
+# Open files that are not connections of holds: the store, listeners, publishers, libraries.
 SPARE_FILES = 500
-# A hub on the same machine answers in milliseconds; one that is busy within this.
-ANSWER_SECONDS = 2.0
+# A hub on the same machine responds in milliseconds, a busy one within this time.
+RESPONSE_SECONDS = 2.0
 
 
 def files(settings: Settings) -> Finding:
-    """Whether there are as many files as holds."""
+    """Whether a process may open enough files for all holds."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.max_holds + SPARE_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -36,7 +36,7 @@ def files(settings: Settings) -> Finding:
 
 
 def listening(settings: Settings) -> Finding:
-    """Whether the address is free, or a hub is already there."""
+    """Whether the address is free, or in use by a hub."""
     host, port = settings.host, settings.port
     if port == 0:
         return ok("listen", "The port will be any free port (port 0).")
@@ -48,7 +48,7 @@ def listening(settings: Settings) -> Finding:
             sock.bind((host, port))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            return _who_answers(settings, where)
+            return _listener(settings, where)
         why = (error.strerror or str(error)).rstrip(".")
         if error.errno == errno.EACCES:
             why += ", as for all ports below 1,024: take a higher one, and a proxy in front"
@@ -58,13 +58,13 @@ def listening(settings: Settings) -> Finding:
     return ok("listen", f"{where} is free.")
 
 
-def _who_answers(settings: Settings, where: str) -> Finding:
+def _listener(settings: Settings, where: str) -> Finding:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_SECONDS)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=RESPONSE_SECONDS)
     try:
         connection.request("GET", "/readyz")
-        told = json.loads(connection.getresponse().read(8192))
-        ready, leaving, store = told["ready"], told["leaving"], told["store"]
+        status = json.loads(connection.getresponse().read(8192))
+        ready, leaving, store = status["ready"], status["leaving"], status["store"]
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return bad(
             "listen",
@@ -77,7 +77,7 @@ def _who_answers(settings: Settings, where: str) -> Finding:
         return ok("listen", f"A pushhub runs at {where}, and is ready.")
     if leaving:
         return warn("listen", f"A pushhub runs at {where}, and is shutting down.")
-    failing = [told[what].get("detail", "") for what in ("reads", "writes") if told.get(what)]
+    failing = [status[what].get("detail", "") for what in ("reads", "writes") if status.get(what)]
     what = next(filter(None, failing), "it gives no reason").rstrip(".")
     if not store:
         what = "its store is unavailable"

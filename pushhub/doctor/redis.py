@@ -1,4 +1,4 @@
-"""Asking the Redis of the configured address how it is set up, and measuring the way to it."""
+"""Checks of the configured Redis: its setup, the rights of the user, latency and clock."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ if TYPE_CHECKING:
     from pushhub.doctor.finding import Finding
     from pushhub.settings import Settings
 
-# As pushhub itself waits (store/redis/open.py).
-ANSWER_SECONDS = 2.0
+# The same timeout as in store/redis/open.py.
+RESPONSE_SECONDS = 2.0
 PINGS = 20
-# On one network an answer takes 0.1 to 1 ms; more is another building, or a server with too much to
-# do.
+# On one network a response takes 0.1 to 1 ms; more means another building, or a busy server.
 SLOW_PING_SECONDS = 0.005
-# Tokens are judged by this machine's clock, events are dated by Redis'.
+# This machine's clock checks tokens, the clock of Redis dates events.
 SKEW_SECONDS = 1.0
 CONFIGURED = (
     *("appendfsync", "save", "min-replicas-to-write", "client-output-buffer-limit"),
@@ -46,71 +45,71 @@ CONFIGURED = (
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """The way to Redis, how it is set up, and whether its clock is ours."""
+    """The findings about the connection to Redis, its setup and its clock."""
     where = without_password(settings.store)
     try:
         with closing(connect(settings.store)) as client:
             client.ping()
             yield ok("store", f"Redis responds at {where}.")
-            yield from judge(_ask(client), settings)
+            yield from judge(_read_setup(client), settings)
             yield from _rights(client)
             if settings.ack == "fsync":
                 yield _waitaof(client)
             yield _latency(client)
             yield _clock(client)
     except AuthenticationError as error:
-        yield bad("store", f"Redis at {where} rejects this user and password: {_say(error)}.")
+        yield bad("store", f"Redis at {where} rejects this user and password: {_text(error)}.")
     except NoPermissionError as error:
-        yield bad("rights", f"The user of {where} lacks rights that pushhub needs: {_say(error)}.")
+        yield bad("rights", f"The user of {where} lacks rights that pushhub needs: {_text(error)}.")
     except (RedisError, OSError, ValueError, TypeError) as error:
-        yield bad("store", f"Redis at {where} cannot be used: {_say(error)}.")
+        yield bad("store", f"Redis at {where} cannot be used: {_text(error)}.")
 
 
 def connect(url: str) -> redis.Redis:
     """A client that tries once. Nothing is sent yet, except to sentinels.
 
     Raises:
-        ValueError, TypeError: the address cannot be read.
+        ValueError, TypeError: the URL is invalid.
         RedisError: no sentinel knows the master.
     """
     options: dict[str, Any] = {
         "protocol": 2,
-        "socket_connect_timeout": ANSWER_SECONDS,
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": RESPONSE_SECONDS,
+        "socket_timeout": RESPONSE_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "client_name": "pushhub-doctor",
     }
     if urlsplit(url).scheme != SENTINEL:
         return redis.Redis.from_url(url, **options)
-    told = read_sentinel_url(url)
+    parts = read_sentinel_url(url)
     sentinels = redis.Sentinel(  # type: ignore[no-untyped-call]
-        told.addresses, sentinel_kwargs={**options, "password": told.sentinel_password}
+        parts.addresses, sentinel_kwargs={**options, "password": parts.sentinel_password}
     )
     try:
-        host, port = sentinels.discover_master(told.service)  # type: ignore[no-untyped-call]
+        host, port = sentinels.discover_master(parts.service)  # type: ignore[no-untyped-call]
     except MasterNotFoundError:
-        # redis-py's words show how it connects.
-        hosts = ", ".join(f"{host}:{port}" for host, port in told.addresses)
+        # redis-py's message has internals of the connection.
+        hosts = ", ".join(f"{host}:{port}" for host, port in parts.addresses)
         raise ValueError(
-            f"no sentinel at {hosts} knows a master with the name {told.service!r}"
+            f"no sentinel at {hosts} knows a master with the name {parts.service!r}"
         ) from None
     finally:
         for sentinel in sentinels.sentinels:
             sentinel.close()
     login: dict[str, Any] = {
-        "username": told.username,
-        "password": told.password,
-        "db": told.database,
+        "username": parts.username,
+        "password": parts.password,
+        "db": parts.database,
     }
     return redis.Redis(host=host, port=port, **login, **options)
 
 
-def _say(error: Exception) -> str:
+def _text(error: Exception) -> str:
     return str(error).rstrip(".") or type(error).__name__
 
 
-def _ask(client: redis.Redis) -> Setup:
-    """What the server says of itself; the configuration only if it is told to this user."""
+def _read_setup(client: redis.Redis) -> Setup:
+    """The server's INFO, and its configuration if this user may read that."""
     info: dict[str, Any] = {}
     for section in ("server", "memory", "persistence", "replication", "cluster"):
         info |= client.info(section)
@@ -119,14 +118,14 @@ def _ask(client: redis.Redis) -> Setup:
         for name in CONFIGURED:
             config |= {str(k): str(v) for k, v in client.config_get(name).items()}
     except ResponseError:
-        # Denied to this user; or disabled, as where Redis is rented.
+        # The command is denied to this user, or disabled, as in managed Redis services.
         return Setup(info, None)
     return Setup(info, config)
 
 
 def _rights(client: redis.Redis) -> Iterator[Finding]:
-    """Whether this user may run scripts and follow channels. Key patterns are not tried: that
-    would write.
+    """Whether this user may run scripts and subscribe to channels. Key patterns are not checked:
+    that would need a write.
     """
     try:
         client.execute_command(  # type: ignore[no-untyped-call]
@@ -135,12 +134,12 @@ def _rights(client: redis.Redis) -> Iterator[Finding]:
         topic = topics(int(client.get_connection_kwargs().get("db") or 0)) + b"$doctor"
         with closing(client.pubsub()) as feed:  # type: ignore[no-untyped-call]
             feed.subscribe(topic)
-            feed.get_message(timeout=ANSWER_SECONDS)
+            feed.get_message(timeout=RESPONSE_SECONDS)
     except ResponseError as error:
         yield bad(
             "rights",
             "The user lacks the rights to run scripts or follow channels, which pushhub needs: "
-            f"{_say(error)}.",
+            f"{_text(error)}.",
         )
 
 
@@ -151,7 +150,7 @@ def _waitaof(client: redis.Redis) -> Finding:
         return bad(
             "ack",
             "With ack=fsync pushhub does not start: this server does not report what is on its "
-            f"disk (WAITAOF came with Redis 7.2). Choose another ack, or server: {_say(error)}.",
+            f"disk (WAITAOF came with Redis 7.2). Choose another ack, or server: {_text(error)}.",
         )
     return ok("ack", "ack=fsync: the server reports what is on its disk (WAITAOF).")
 
@@ -163,14 +162,14 @@ def _latency(client: redis.Redis) -> Finding:
         client.ping()
         took.append(time.perf_counter() - begun)
     median, worst = statistics.median(took), max(took)
-    told = f"A response of Redis takes {median * 1000:.2f} ms (at worst {worst * 1000:.1f})"
+    sentence = f"A response of Redis takes {median * 1000:.2f} ms (at worst {worst * 1000:.1f})"
     if median > SLOW_PING_SECONDS:
         return warn(
             "latency",
-            f"{told}, and every publish and every read of the log waits for one: move Redis "
+            f"{sentence}, and every publish and every read of the log waits for one: move Redis "
             "nearer, or find the cause of its load (SLOWLOG GET).",
         )
-    return ok("latency", f"{told}.")
+    return ok("latency", f"{sentence}.")
 
 
 def _clock(client: redis.Redis) -> Finding:

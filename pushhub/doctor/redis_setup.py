@@ -1,4 +1,4 @@
-"""What the settings of a Redis mean for the log that is kept in it. Pure: from what it said to
+"""Findings about the configuration of a Redis that has the log. Pure: from INFO and CONFIG to
 findings.
 """
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 MIB = 1024 * 1024
-# Above this share of its memory Redis is near to refusing publishes.
+# Above this share of its memory Redis will soon refuse publishes.
 FULL = 0.8
-# Redis' own default for a follower of channels: beyond it, its connection is closed.
+# Redis' own default for a subscriber: with more unsent bytes Redis closes its connection.
 FEED_BUFFER_BYTES = 32 * MIB
 # Redis reserves a whole node for a stream's first entry, 4096 bytes by default.
 STREAM_NODE_BYTES = 256
@@ -26,14 +26,14 @@ STREAM_NODE_BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The answers to INFO, and to CONFIG GET, if this user may ask that."""
+    """The replies to INFO, and to CONFIG GET if the user may run that."""
 
     info: Mapping[str, Any]
     config: Mapping[str, str] | None
 
 
 def judge(setup: Setup, settings: Settings) -> Iterator[Finding]:
-    """What is found, in the order in which it matters."""
+    """The findings, the most important first."""
     yield _version(setup)
     yield _role(setup)
     yield _eviction(setup, settings)
@@ -114,19 +114,19 @@ def _memory(setup: Setup) -> Finding:
             "memory, the system kills Redis. Set maxmemory, so that publishes are refused (503) "
             "instead.",
         )
-    told = f"Redis uses {used / MIB:,.0f} of {limit / MIB:,.0f} MiB (maxmemory)"
+    sentence = f"Redis uses {used / MIB:,.0f} of {limit / MIB:,.0f} MiB (maxmemory)"
     if used > FULL * limit:
         return warn(
             "memory",
-            f"{told}; when that is full, publishes are refused. Increase it, or keep less "
+            f"{sentence}; when that is full, publishes are refused. Increase it, or keep less "
             "(retention_events, retention_age).",
         )
-    return ok("memory", f"{told}.")
+    return ok("memory", f"{sentence}.")
 
 
 def _persistence(setup: Setup, settings: Settings) -> Finding:
-    """What a crash costs. After every restart of Redis readers are told of a gap, since it cannot
-    prove that nothing is missing.
+    """The loss after a crash. After every restart of Redis readers receive a gap, because Redis
+    cannot prove that nothing is missing.
     """
     info = setup.info
     if info.get("aof_enabled"):
@@ -186,7 +186,7 @@ def _replication(setup: Setup, settings: Settings) -> Finding:
     count = int(info.get("connected_slaves") or 0)
     replicas = [info.get(f"slave{index}", {}) for index in range(count)]
     online = sum(1 for replica in replicas if replica.get("state") == "online")
-    told = f"Of {count} replicas {online} are online"
+    sentence = f"Of {count} replicas {online} are online"
     if settings.ack == "replicated" and online < settings.ack_replicas:
         return bad(
             "replication",
@@ -200,26 +200,28 @@ def _replication(setup: Setup, settings: Settings) -> Finding:
     if needed == "0":
         return warn(
             "replication",
-            f"{told}, and min-replicas-to-write is 0: a master that is cut off from them goes on "
-            "accepting publishes that a failover loses (readers receive a gap). Set it to 1.",
+            f"{sentence}, and min-replicas-to-write is 0: a master that is cut off from them goes "
+            "on accepting publishes that a failover loses (readers receive a gap). Set it to 1.",
         )
-    return ok("replication", f"{told}" + (f" (min-replicas-to-write {needed})." if needed else "."))
+    return ok(
+        "replication", f"{sentence}" + (f" (min-replicas-to-write {needed})." if needed else ".")
+    )
 
 
 def _stream_nodes(setup: Setup) -> Iterator[Finding]:
-    """How much room Redis takes for the first event of a channel, whatever its size."""
-    told = (setup.config or {}).get("stream-node-max-bytes")
-    if told is None:
+    """The memory that Redis reserves for the first event of a channel, independent of its size."""
+    limit = (setup.config or {}).get("stream-node-max-bytes")
+    if limit is None:
         return
-    if int(told) == 0 or int(told) > STREAM_NODE_BYTES:
+    if int(limit) == 0 or int(limit) > STREAM_NODE_BYTES:
         yield warn(
             "streams",
-            f"Each channel takes about 4.6 kB at least (stream-node-max-bytes {told}). With many "
+            f"Each channel takes about 4.6 kB at least (stream-node-max-bytes {limit}). With many "
             f"channels of few events set it to {STREAM_NODE_BYTES}: a channel with one small event "
             f"then takes about 0.7 kB.",
         )
     else:
-        yield ok("streams", f"A channel of few events is small (stream-node-max-bytes {told}).")
+        yield ok("streams", f"A channel of few events is small (stream-node-max-bytes {limit}).")
 
 
 def _feed_buffer(setup: Setup) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The folder and the file of a log in SQLite, and the disk that they are on."""
+"""Checks of a log in SQLite: its file, its folder and the disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 MIB = 1024 * 1024
-# Beside the database SQLite keeps a write-ahead log of up to 64 MiB, and needs room to work.
+# The database has a write-ahead log of up to 64 MiB, and SQLite needs space for temporary files.
 LEAST_FREE_BYTES = 128 * MIB
 FEW_FREE_BYTES = 1024 * MIB
 # An SSD with a cache that survives a power cut takes 0.1 ms, one without about 1, a disk about 10.
@@ -30,7 +30,7 @@ FSYNCS = 20
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """The file, its folder, its disk."""
+    """The findings about the file, its folder and its disk."""
     try:
         path = Path(os.path.realpath(sqlite_file(settings.store)))
     except StoreError as error:
@@ -66,16 +66,18 @@ def _file(path: Path) -> Finding:
 
 def _free(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
-    told = f"{free / MIB:,.0f} MiB are free on the disk of {folder}"
+    sentence = f"{free / MIB:,.0f} MiB are free on the disk of {folder}"
     if free < LEAST_FREE_BYTES:
-        return bad("disk", f"{told}: publishes will soon be refused. Make room.")
+        return bad("disk", f"{sentence}: publishes will soon be refused. Make room.")
     if free < FEW_FREE_BYTES:
-        return warn("disk", f"{told}. Make room, or keep less (retention_events, retention_age).")
-    return ok("disk", f"{told}.")
+        return warn(
+            "disk", f"{sentence}. Make room, or keep less (retention_events, retention_age)."
+        )
+    return ok("disk", f"{sentence}.")
 
 
 def _fsync(folder: Path) -> Finding:
-    """How long the disk takes to keep a page, measured in a file that goes again."""
+    """The time of an fsync of one page, measured with a temporary file."""
     page = bytes(4096)
     took = []
     try:
@@ -89,10 +91,11 @@ def _fsync(folder: Path) -> Finding:
     except OSError as error:
         return bad("fsync", f"Nothing can be written in {folder}: {error.strerror}.")
     median = statistics.median(took)
-    told = f"The disk of {folder} takes {median * 1000:.1f} ms to keep a page (fsync)"
+    sentence = f"The disk of {folder} takes {median * 1000:.1f} ms to keep a page (fsync)"
     if median > SLOW_FSYNC_SECONDS:
         return warn(
             "fsync",
-            f"{told}, and every publish waits for at least one: a faster disk makes them faster.",
+            f"{sentence}, and every publish waits for at least one: a faster disk makes them "
+            "faster.",
         )
-    return ok("fsync", f"{told}; a publish waits for about as long.")
+    return ok("fsync", f"{sentence}; a publish waits for about as long.")

@@ -13,41 +13,40 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 
-def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int:
-    """Serve, with as many workers as the settings say. Returns the exit status.
+def run(settings: Settings, reload_settings: Callable[[], Settings] | None = None) -> int:
+    """Serve with the configured number of workers. Returns the exit status.
 
-    With `reread`, SIGHUP brings in the routes of the settings that it gives then.
+    With `reload_settings`, SIGHUP takes the routes of the settings that `reload_settings` returns.
     """
-    from pushhub.server import taken
+    from pushhub.server import listen_error
     from pushhub.server.reload import Reload
     from pushhub.server.sockets import bind, bind_control, bind_one
 
-    reload = None if reread is None else Reload(settings, reread)
+    reload = None if reload_settings is None else Reload(settings, reload_settings)
     try:
         controls = bind_control(settings)
     except OSError as error:
         assert settings.control_address is not None
-        return _refuse(taken.sentence(*settings.control_address, "--control", error))
+        return _fail(listen_error.sentence(*settings.control_address, "--control", error))
     if settings.unix_socket is not None:
         from pushhub.server.unix_socket import UnixSocket
 
         try:
             unix = UnixSocket(settings.unix_socket, settings.unix_socket_mode)
         except OSError as error:
-            why = f"The socket {settings.unix_socket} cannot be used: {error.strerror}."
-            return _refuse(why)
+            return _fail(f"The socket {settings.unix_socket} cannot be used: {error.strerror}.")
         try:
             return _serve(settings, unix.sockets(settings.workers), reload, controls)
         finally:
             unix.remove()
     try:
-        # Before anything else, and before uvicorn logs what it cannot do.
+        # First, before uvicorn logs an error of its own.
         if settings.workers > 1:
             publics = bind(settings.host, settings.port, settings.workers)
         else:
             publics = bind_one(settings.host, settings.port)
     except OSError as error:
-        return _refuse(taken.sentence(settings.host, settings.port, "--port", error))
+        return _fail(listen_error.sentence(settings.host, settings.port, "--port", error))
     return _serve(settings, publics, reload, controls)
 
 
@@ -66,6 +65,6 @@ def _serve(
     return serve(settings, publics, reload, controls)
 
 
-def _refuse(why: str) -> int:
-    sys.stderr.write(f"pushhub: {why}\n")
+def _fail(sentence: str) -> int:
+    sys.stderr.write(f"pushhub: {sentence}\n")
     return 1

@@ -1,4 +1,4 @@
-"""What the terminal shows at the start: where the hub is, and the lines that try it out."""
+"""The lines that the terminal shows at the start: the hub's URLs, and commands to try it out."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def banner(settings: Settings, port: int, control_port: int | None = None) -> str:
-    """The addresses; in development also a line that publishes, one that waits, and the demo."""
+    """The URLs; with `dev` also commands that publish and wait, and the demo."""
     url = _url(settings.host, port, dev=settings.dev)
     options = ""
     if settings.unix_socket is not None:
         path = str(Path(settings.unix_socket).absolute())
         url, options = f"unix:{path}", f"--unix-socket {shlex.quote(path)} "
     store = shown_store(settings.store)
-    # Where pushhub's own routes are.
+    # The URL of pushhub's own routes.
     own = url
     if not (settings.origin or settings.routes):
         lines = [f"pushhub is at {url} ({store})"]
@@ -62,7 +62,7 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
 
 
 def shown_store(url: str) -> str:
-    """Where the log is kept: of a database the absolute path, whatever folder the hub runs in."""
+    """The store of the log. A database has its absolute path, independent of the hub's folder."""
     if url.startswith("sqlite:"):
         return f"database: {Path(sqlite_file(url)).absolute()}"
     return f"store: {without_password(url)}"

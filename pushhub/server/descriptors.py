@@ -1,8 +1,8 @@
-"""Notices that the process has no file descriptor left.
+"""Detects that the process has no file descriptor left.
 
-libuv accepts a connection for which there is no descriptor with one that it keeps in reserve, and
-closes it at once. That makes no busy loop, and no sound either: clients see connections that end,
-and the log has nothing. So once a second it is tried whether a descriptor can be had.
+Without a free descriptor libuv accepts a connection with a reserved one, and closes it immediately.
+So there is no busy loop, but no error either: clients see connections that end, and the log has no
+line. Therefore the process tries once a second to open a file.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# An operator's look at the metrics is rarer, and opening a file takes microseconds.
+# Metrics are read less often, and opening a file takes microseconds.
 PROBE_SECONDS = 1.0
-# None left in the process, none in the system.
+# No descriptor left in the process, or in the system.
 EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 
 
-class Descriptors:
-    """Says once when descriptors run out, and when there are some again; counts the seconds."""
+class DescriptorMonitor:
+    """Logs once when descriptors run out, and once when some are free again; counts the seconds."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -36,7 +36,7 @@ class Descriptors:
         self.tick = OFF
 
     def start(self) -> None:
-        """Begin to probe."""
+        """Schedule the next try."""
         self._hub.wheel.set(self, self._hub.now() + PROBE_SECONDS)
 
     def expire(self) -> None:

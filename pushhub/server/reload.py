@@ -1,7 +1,7 @@
-"""SIGHUP: the routes are read again from where the settings came from; nothing else changes.
+"""SIGHUP: the routes are read again from the same flags, environment and file, and nothing else.
 
-What cannot be used changes nothing. A terminal that is closed sends the same signal, and still ends
-who was started in it.
+Invalid settings change nothing. A terminal that is closed sends the same signal; a server that was
+started in it exits.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ HANGUP = getattr(signal, "SIGHUP", None)
 
 
 class Reload:
-    """Reads settings again, and says what of them can be had without a restart.
+    """Reads the settings again, and takes from them what needs no restart.
 
     Args:
-        settings: what the server was started with.
-        read: what the same flags, environment and file say at the time.
+        settings: the settings of the start.
+        read: reads the same flags, environment and file again.
     """
 
     def __init__(self, settings: Settings, read: Callable[[], Settings]) -> None:
         self._started = settings
         self._read = read
-        # Who was started with nohup outlives the terminal, and takes the signal for the one wish.
+        # A server under nohup outlives its terminal, so SIGHUP always means a reload.
         is_immune = HANGUP is not None and signal.getsignal(HANGUP) is signal.SIG_IGN
         self._had_terminal = not is_immune and _has_terminal()
 
     @property
     def is_end(self) -> bool:
-        """Whether the signal came since the terminal is gone."""
+        """Whether the terminal was closed, so that the signal means an exit."""
         return self._had_terminal and not _has_terminal()
 
     def routed(self) -> Settings | None:
-        """The settings of the start with the routes of now; None if there is no use in them.
+        """The settings of the start with the present routes; None if those cannot be used.
 
-        The log says what was wrong, and what else has changed and needs a restart.
+        The log has the errors, and the names of changed settings that need a restart.
         """
         try:
             now = self._read()
@@ -60,7 +60,7 @@ class Reload:
             if name != "routes" and getattr(now, name) != getattr(started, name)
         ]
         if _is_behind(now) != _is_behind(started):
-            # Whether there is an origin decides where everything lives.
+            # With an origin all of pushhub's own routes have a prefix.
             changed.append("routes")
         if changed:
             log.warning("settings.need_restart", settings=changed)

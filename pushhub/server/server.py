@@ -1,8 +1,8 @@
-"""The process: a uvicorn server that leaves cleanly.
+"""The process: a uvicorn server that shuts down cleanly.
 
-uvicorn waits for open requests before it tells the application that it should end, and held
-requests wait for the application: so left alone the two wait for each other. Here the holds are
-answered first (ecosystem: uvicorn #251).
+uvicorn waits for open requests before it shuts the application down, and held requests wait for the
+application, so both would wait for each other. Here the holds are completed first (ecosystem:
+uvicorn #251).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import structlog
 import uvicorn
 
 from pushhub.app import App, create_app
-from pushhub.server import taken
+from pushhub.server import listen_error
 from pushhub.server.banner import banner
-from pushhub.server.collector import Collector
-from pushhub.server.descriptors import Descriptors
+from pushhub.server.collector import CycleCollector
+from pushhub.server.descriptors import DescriptorMonitor
 from pushhub.server.http1.connection import Connection
 from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.server.reload import HANGUP
@@ -36,23 +36,24 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Windows has none.
+# Windows has no Unix sockets here.
 UNIX = getattr(socket, "AF_UNIX", None)
 
-# Requests that are not holds, such as a publish, and their last bytes: as long as a slow phone
-# needs.
+# The time for requests that are not holds, such as a publish, and for their last bytes: enough for
+# a slow phone.
 GRACE_SECONDS = 10
-# Connections that wait to be accepted: a crowd that comes back after a restart.
+# The queue of connections that are not accepted yet: enough for all clients that reconnect after a
+# restart.
 BACKLOG = 4096
 
 
 class CannotListen(Exception):
-    """A sentence: which address is taken, and what to do."""
+    """An address is in use; the message is a sentence with the remedy."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a drain before its shutdown. `started` gets the ports when it listens, that of
-    `controls` last.
+    """uvicorn, with a drain before its shutdown. When the server listens, it calls `started` with
+    its ports, that of `controls` last.
     """
 
     def __init__(
@@ -66,42 +67,42 @@ class Server(uvicorn.Server):
         self._reload = reload
         self._reloading: asyncio.Task[None] | None = None
         self._hangups = 0
-        self._when_started = started
+        self._started_callback = started
         self._controls = controls
         config = _config(app)
-        self.connections = cast("ConnectionFactory", config.http)
+        self.connection_factory = cast("ConnectionFactory", config.http)
         super().__init__(config)
-        self.collector = Collector(app.service.hub, self.server_state.connections)
+        self.collector = CycleCollector(app.service.hub, self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the store, then listen.
 
         Raises:
             StoreError: the store cannot be opened.
-            CannotListen: another process was faster to listen on an address.
+            CannotListen: another process has started to listen on an address.
         """
         await self.app.open()
         settings = self.app.settings
-        # uvicorn takes every socket that it is given for one of TCP.
+        # uvicorn expects TCP sockets only.
         unix = [sock for sock in sockets or () if sock.family == UNIX]
         tcp = [sock for sock in sockets or () if sock.family != UNIX]
-        await self._claim(tcp, settings.host, settings.port, "--port")
+        await self._listen_early(tcp, settings.host, settings.port, "--port")
         if settings.control_address is not None:
-            await self._claim(self._controls, *settings.control_address, "--control")
+            await self._listen_early(self._controls, *settings.control_address, "--control")
         await super().startup(tcp)
-        await self._listen(self.config, self.connections, unix)
+        await self._listen(self.config, self.connection_factory, unix)
         public = port_of(self.servers[0].sockets[0])
         self.collector.start()
-        Descriptors(self.app.service.hub).start()
+        DescriptorMonitor(self.app.service.hub).start()
         service = self.app.service
         if service.peers is not None:
             await service.peers.open(service)
         if self._reload is not None and HANGUP is not None:
-            asyncio.get_running_loop().add_signal_handler(HANGUP, self._hung_up, self._reload)
-        await self._listen_to_control()
-        self._when_started(public, *map(port_of, self._controls[:1]))
+            asyncio.get_running_loop().add_signal_handler(HANGUP, self._on_hangup, self._reload)
+        await self._listen_on_control()
+        self._started_callback(public, *map(port_of, self._controls[:1]))
 
-    async def _claim(
+    async def _listen_early(
         self, sockets: Sequence[socket.socket], host: str, port: int, option: str
     ) -> None:
         """Listen before the event loop does, which would not raise: two processes may bind an
@@ -112,16 +113,16 @@ class Server(uvicorn.Server):
                 sock.listen(BACKLOG)
         except OSError as error:
             await self.app.close()
-            why = await asyncio.to_thread(taken.sentence, host, port, option, error)
+            why = await asyncio.to_thread(listen_error.sentence, host, port, option, error)
             raise CannotListen(why) from error
 
-    async def _listen_to_control(self) -> None:
+    async def _listen_on_control(self) -> None:
         control = self.app.control
         if control is None or not self._controls:
             return
         config = _config(control)
         config.load()
-        # Its connections are among ours: they are drained and counted with them.
+        # The drain and the metrics include its connections, because the list is the same.
         await self._listen(config, ConnectionFactory(control), self._controls)
 
     async def _listen(
@@ -136,7 +137,7 @@ class Server(uvicorn.Server):
             create = loop.create_unix_server if sock.family == UNIX else loop.create_server
             self.servers.append(await create(accepted, sock=sock, backlog=BACKLOG))
 
-    def _hung_up(self, reload: Reload) -> None:
+    def _on_hangup(self, reload: Reload) -> None:
         if reload.is_end:
             self.should_exit = True
             return
@@ -145,11 +146,11 @@ class Server(uvicorn.Server):
             self._reloading = asyncio.create_task(self._reroute(reload))
 
     async def _reroute(self, reload: Reload) -> None:
-        """Read the routes, and again as often as there was a signal meanwhile."""
+        """Read the routes, and again if a signal has come meanwhile."""
         done = 0
         while done < self._hangups:
             done = self._hangups
-            # In a thread: a thousand routes take longer than a poll may.
+            # In a thread: a thousand routes would delay polls.
             settings = await asyncio.to_thread(reload.routed)
             if settings is not None:
                 self.app.reroute(settings)
@@ -167,7 +168,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
-                connection.cut()
+                connection.abort_unfinished()
         await self.app.close()
         self.collector.stop()
         if self._reloading is not None:
@@ -175,15 +176,14 @@ class Server(uvicorn.Server):
         log.info("server.left")
 
     async def _unless_forced(self, work: object) -> None:
-        """Wait for `work`, or for a second signal."""
+        """Wait for the end of `work`, or for a second signal."""
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]
         while not task.done() and not self.force_exit:
             await asyncio.wait({task}, timeout=0.1)
         task.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # uvicorn would raise the signal again after the end, and the exit status would say
-        # "killed".
+        # uvicorn would raise the signal again at the end, and the exit status would be "killed".
         if self.should_exit:
             self.force_exit = True
         self.should_exit = True
@@ -198,7 +198,7 @@ def _config(app: App | Control) -> uvicorn.Config:
         loop="uvloop",
         http=ConnectionFactory(app),  # type: ignore[arg-type]
         ws="auto",
-        lifespan="off",  # the store is opened and closed here, where its sentence is heard
+        lifespan="off",  # `startup` opens the store, so that its error ends the command
         proxy_headers=False,
         server_header=False,
         access_log=settings.access_log,
@@ -215,8 +215,8 @@ def run(
     reload: Reload | None = None,
     controls: Sequence[socket.socket] = (),
 ) -> int:
-    """Serve in this process, on sockets that are bound, until a signal comes. Returns the exit
-    status: 0 after a clean end, 1 if the server could not start.
+    """Serve in this process, on bound sockets, until a signal. Returns the exit status: 0 after a
+    clean end, 1 if the server could not start.
     """
 
     def announce(*ports: int) -> None:

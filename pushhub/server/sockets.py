@@ -1,4 +1,4 @@
-"""The sockets that a server listens on, bound before anything else is done, and a reset of one."""
+"""The sockets of a server, which are bound first of all, and the reset of a connection."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
     from pushhub.settings import Settings
 
-# Whether several sockets can listen on one address, and each is given its share of what comes.
-SHARES = hasattr(socket, "SO_REUSEPORT")
+# Whether several sockets can listen on one address and share the connections.
+CAN_SHARE = hasattr(socket, "SO_REUSEPORT")
 
 
 def bind(host: str, port: int, count: int) -> list[socket.socket]:
-    """A socket for each worker on the same address; the same one for all where the system has no
+    """A socket for each worker on the same address; one socket for all if the system has no
     SO_REUSEPORT.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address cannot be bound.
     """
-    if SHARES:
-        # Another pushhub that shares its port would share it with us, and nobody would notice.
+    if CAN_SHARE:
+        # Else this server would share the port of another pushhub with workers, without an error.
         bound(host, port, shares=False).close()
-    sockets = [bound(host, port, shares=SHARES and count > 1)]
+    sockets = [bound(host, port, shares=CAN_SHARE and count > 1)]
     port = port_of(sockets[0])
     for _ in range(count - 1):
-        sockets.append(bound(host, port, shares=True) if SHARES else sockets[0].dup())
+        sockets.append(bound(host, port, shares=True) if CAN_SHARE else sockets[0].dup())
     return sockets
 
 
@@ -59,10 +59,10 @@ def bind_one(host: str, port: int) -> list[socket.socket]:
 
 
 def bind_control(settings: Settings) -> list[socket.socket]:
-    """A socket for each worker on the control address; none where there is none.
+    """A socket for each worker on the control address; none without that setting.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address cannot be bound.
     """
     if settings.control_address is None:
         return []
@@ -70,10 +70,10 @@ def bind_control(settings: Settings) -> list[socket.socket]:
 
 
 def bound(host: str, port: int, *, shares: bool) -> socket.socket:
-    """A socket on an address, which other sockets of ours may share.
+    """A socket that is bound to an address; with `shares` other sockets may have the same one.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address cannot be bound.
     """
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -98,7 +98,7 @@ def port_of(sock: socket.socket) -> int:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close so that the other side sees an error, and no end."""
+    """Reset the connection, so that the other side sees an error and not an end."""
     if (sock := transport.get_extra_info("socket")) is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

@@ -1,9 +1,8 @@
-"""Several processes on one address: each has its own loop and its own subscriptions, and Redis is
-what they share.
+"""Several processes on one address. Each has its own loop and subscriptions; they share Redis.
 
-The supervisor binds a socket for each worker (SO_REUSEPORT), so that each has a queue of its own,
-and keeps them open: what arrives while a worker is being restarted waits in its queue. If the next
-process does not come to serve, its queue is given up, and the others get what comes.
+The supervisor binds a socket with a queue of its own for each worker (SO_REUSEPORT), and keeps the
+sockets open: connections that arrive during the restart of a worker wait in its queue. If the next
+process fails to start, the supervisor closes the queue, and the other workers get the connections.
 """
 
 from __future__ import annotations
@@ -26,8 +25,16 @@ import structlog
 from pushhub.server.banner import banner
 from pushhub.server.reload import HANGUP
 from pushhub.server.server import GRACE_SECONDS
-from pushhub.server.sockets import SHARES, bound, port_of
-from pushhub.server.worker import Beat, Hurry, Ready, Reroute, WorkerFailed, work, written_routes
+from pushhub.server.sockets import CAN_SHARE, bound, port_of
+from pushhub.server.worker import (
+    ForceExit,
+    Heartbeat,
+    Ready,
+    Reroute,
+    WorkerFailed,
+    dump_routes,
+    run_worker,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -41,102 +48,102 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A worker that dies this soon after its start will do so again; then the pause before the next
-# attempt doubles.
+# A worker that dies this early will probably do so again; then the pause before the next start
+# doubles.
 YOUNG_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-# How often the supervisor looks whether it was told to leave, or a worker is ready.
+# How often the supervisor checks for signals and for messages of the workers.
 TICK_SECONDS = 0.1
-# How often a worker is asked for a sign of life. `worker_hung_seconds` is ten of these at least.
+# The interval of heartbeats to a worker. `worker_hung_seconds` is at least ten of these.
 BEAT_SECONDS = 0.5
-# A supervisor that did not look for so long was stopped itself, or the machine was: what the
-# workers owe it says nothing about them.
-AWAY_SECONDS = 2.0
-# What a worker may take to leave beyond what its settings and open requests take.
+# After so long a pause between two checks the supervisor or the machine was stopped: missing
+# heartbeats say nothing about the workers.
+STOPPED_SECONDS = 2.0
+# The time for a worker's exit beyond its settings and its open requests.
 SLACK_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class Worker:
-    """One of the places in which a process serves, and how its present process fares."""
+    """One worker: its sockets, its present process, and the health of that."""
 
     index: int
     sockets: list[socket.socket]
-    """Where it listens: for everybody, and for control if there is that."""
+    """The listening sockets: the public one, and that of `control` if it is set."""
     process: SpawnProcess = field(init=False)
-    line: Connection = field(init=False)
+    pipe: Connection = field(init=False)
     started: float = 0.0
-    """When, on the monotonic clock, as all times here."""
+    """The start of the process, on the monotonic clock, as all times here."""
     ready: bool = False
     ready_by: float = 0.0
-    """Until when the process has to be ready, or it is killed."""
+    """The deadline for the process to be ready; then it is killed."""
     failed: str = ""
-    """Why the process cannot serve, in a sentence, if it has said so."""
+    """The sentence of a process that cannot serve."""
     pause: float = FIRST_PAUSE
-    """Seconds before the next attempt, if the process dies young."""
-    again_at: float | None = None
-    """When the next process is started, if there is none."""
-    owes_since: float | None = None
-    """Since when a sign of life is owed."""
+    """Seconds before the next start, if the process dies early."""
+    restart_at: float | None = None
+    """The time of the next start, if there is no process."""
+    unanswered_since: float | None = None
+    """The time of the heartbeat to which the process has not responded."""
     beat_at: float = 0.0
-    """When the process is asked for the next one."""
+    """The time of the next heartbeat."""
     reason: str = "died"
-    """Why the process ends, if it does."""
+    """The reason for the end of the process: `died` or `hung`."""
 
-    def hear(self) -> None:
-        """Take note of what the process has said."""
+    def receive(self) -> None:
+        """Receive a message of the process, if there is one."""
         try:
-            said = self.line.recv() if self.line.poll() else None
+            message = self.pipe.recv() if self.pipe.poll() else None
         except (EOFError, OSError):
             return
-        if isinstance(said, Ready):
+        if isinstance(message, Ready):
             self.ready = True
             log.info("worker.ready", worker=self.index, pid=self.process.pid)
-        elif isinstance(said, WorkerFailed):
-            self.failed = said.sentence
-        elif isinstance(said, Beat):
-            self.owes_since = None
+        elif isinstance(message, WorkerFailed):
+            self.failed = message.sentence
+        elif isinstance(message, Heartbeat):
+            self.unanswered_since = None
 
     def beat(self, now: float, replaced: dict[str, int]) -> None:
-        """Ask the process for a sign of life, if it is time and none is owed."""
-        if not self.ready or self.owes_since is not None or now < self.beat_at:
+        """Send a heartbeat, if it is time and the last one has a response."""
+        if not self.ready or self.unanswered_since is not None or now < self.beat_at:
             return
-        self.owes_since, self.beat_at = now, now + BEAT_SECONDS
+        self.unanswered_since, self.beat_at = now, now + BEAT_SECONDS
         try:
-            self.line.send(Beat(replaced))
+            self.pipe.send(Heartbeat(replaced))
         except OSError:
-            pass  # it is gone, which is noticed otherwise
+            pass  # the process has ended, which `_supervise` notices
 
-    def is_late(self, now: float) -> bool:
-        """Whether the process should serve by now, and does not."""
+    def start_timed_out(self, now: float) -> bool:
+        """Whether the process is not ready after its deadline."""
         return not self.ready and now > self.ready_by
 
     def hangs(self, now: float, seconds: float) -> bool:
-        """Whether a sign of life has been owed for longer than `seconds`."""
-        return self.owes_since is not None and now - self.owes_since > seconds
+        """Whether a heartbeat has had no response for longer than `seconds`."""
+        return self.unanswered_since is not None and now - self.unanswered_since > seconds
 
-    def hurry(self) -> None:
-        """Have the process leave without answering its holds one after the other."""
+    def force_exit(self) -> None:
+        """Make the process exit without spreading the completion of its holds."""
         try:
-            self.line.send(Hurry())
+            self.pipe.send(ForceExit())
         except OSError:
-            pass  # it is gone
+            pass  # the process has ended
 
     def close(self) -> None:
-        """Give up its addresses."""
+        """Close the listening sockets."""
         for sock in self.sockets:
             sock.close()
 
     def reroute(self, file: Path) -> None:
-        """Have the process take the routes in a file."""
+        """Make the process read the routes in a file."""
         try:
-            self.line.send(Reroute(file))
+            self.pipe.send(Reroute(file))
         except OSError:
-            pass  # it is gone; the next one starts with them
+            pass  # the process has ended; the next one starts with these routes
 
 
 class Supervisor:
-    """Starts the workers, starts those again that die, and waits for them at the end. `publics` are
+    """Starts the workers, restarts those that die, and waits for them at the end. `publics` are
     bound sockets, one for each worker.
     """
 
@@ -148,8 +155,8 @@ class Supervisor:
         controls: Sequence[socket.socket] = (),
     ) -> None:
         self._settings = settings
-        # A Unix socket has one queue, which is never given up.
-        self._rebinds = SHARES and settings.unix_socket is None
+        # The workers of a Unix socket share one queue, which stays open.
+        self._rebinds = CAN_SHARE and settings.unix_socket is None
         self._reload = reload
         self._context = multiprocessing.get_context("spawn")
         # The same addresses for each worker.
@@ -166,14 +173,14 @@ class Supervisor:
         self._hangups = 0
         self._reroutes = 0
         self._replaced = {"died": 0, "hung": 0}
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def run(self) -> int:
         """Serve until a signal comes. Returns the exit status: 1 if the workers could not start."""
         for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, self._told)
+            signal.signal(signum, self._on_signal)
         if self._reload is not None and HANGUP is not None:
-            signal.signal(HANGUP, self._hung_up)
+            signal.signal(HANGUP, self._on_hangup)
         with tempfile.TemporaryDirectory(prefix="pushhub-") as folder:
             self._folder = Path(folder)
             try:
@@ -181,16 +188,16 @@ class Supervisor:
                     self._start(worker)
                 return self._supervise()
             finally:
-                self._see_out()
+                self._stop_workers()
 
-    def _told(self, signum: int, frame: FrameType | None) -> None:
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         self._signals += 1
 
-    def _hung_up(self, signum: int, frame: FrameType | None) -> None:
+    def _on_hangup(self, signum: int, frame: FrameType | None) -> None:
         self._hangups += 1
 
-    def _heed_hangups(self) -> None:
-        """Give everybody the routes of now, if there was a signal."""
+    def _reload_routes(self) -> None:
+        """Send the present routes to the workers, if SIGHUP has come."""
         if not self._hangups or self._reload is None:
             return
         self._hangups = 0
@@ -203,9 +210,9 @@ class Supervisor:
         self._settings = settings
         self._reroutes += 1
         file = self._folder / f"routes-{self._reroutes}.json"
-        file.write_bytes(written_routes(settings))
+        file.write_bytes(dump_routes(settings))
         for worker in self._workers:
-            if worker.again_at is None:
+            if worker.restart_at is None:
                 worker.reroute(file)
 
     def _start(self, worker: Worker) -> None:
@@ -214,75 +221,75 @@ class Supervisor:
                 worker.sockets = [bound(*address, shares=True) for address in self._addresses]
             except OSError as error:
                 log.warning("worker.unbound", worker=worker.index, error=error.strerror)
-                worker.again_at = time.monotonic() + LONGEST_PAUSE
+                worker.restart_at = time.monotonic() + LONGEST_PAUSE
                 return
-        worker.line, theirs = self._context.Pipe()
+        worker.pipe, theirs = self._context.Pipe()
         worker.process = self._context.Process(
-            target=work,
+            target=run_worker,
             args=(self._settings, worker.sockets, theirs, self._folder, worker.index),
             name=f"worker-{worker.index}",
         )
-        with _deaf_to_the_terminal():
+        with _terminal_signals_blocked():
             worker.process.start()
         theirs.close()
         worker.started, worker.ready, worker.failed = time.monotonic(), False, ""
         worker.ready_by = worker.started + self._settings.worker_start_seconds
-        worker.again_at = worker.owes_since = None
+        worker.restart_at = worker.unanswered_since = None
         worker.reason = "died"
 
     def _supervise(self) -> int:
         while not self._signals:
-            wait([w.process.sentinel for w in self._workers if w.again_at is None], TICK_SECONDS)
-            self._heed_hangups()
-            self._look_for_hung()
+            wait([w.process.sentinel for w in self._workers if w.restart_at is None], TICK_SECONDS)
+            self._reload_routes()
+            self._check_health()
             for worker in self._workers:
-                if worker.again_at is not None:
-                    if time.monotonic() >= worker.again_at:
+                if worker.restart_at is not None:
+                    if time.monotonic() >= worker.restart_at:
                         self._start(worker)
                     continue
-                # Asked first: what it said before it died is still on the line.
+                # In this order: the last message of a dead process is still in the pipe.
                 alive = worker.process.is_alive()
-                worker.hear()
+                worker.receive()
                 if not alive and not self._signals:
                     if not self._announced:
-                        # No other will be able to, either.
+                        # At the first start the other workers will fail, too.
                         status = worker.process.exitcode
                         why = worker.failed or f"A worker could not start (status {status})."
                         sys.stderr.write(f"pushhub: {why}\n")
                         return 1
-                    self._bury(worker)
+                    self._schedule_restart(worker)
             if not self._announced and all(worker.ready for worker in self._workers):
                 self._announced = True
                 sys.stdout.write(banner(self._settings, *self._ports))
                 sys.stdout.flush()
         return 0
 
-    def _look_for_hung(self) -> None:
-        """End the workers whose loop has not turned for too long, and those that do not come to
-        serve; they are replaced as dead ones are.
+    def _check_health(self) -> None:
+        """Kill the workers whose loop is blocked or whose start takes too long; a new process
+        replaces them, as after a crash.
         """
-        now, looked = time.monotonic(), self._looked
-        self._looked = now
+        now, checked_at = time.monotonic(), self._checked_at
+        self._checked_at = now
         settings = self._settings
         for worker in self._workers:
-            if worker.again_at is not None:
+            if worker.restart_at is not None:
                 continue
-            worker.hear()
-            if now - looked > AWAY_SECONDS:
-                worker.owes_since = None
+            worker.receive()
+            if now - checked_at > STOPPED_SECONDS:
+                worker.unanswered_since = None
                 worker.ready_by = now + settings.worker_start_seconds
             worker.beat(now, dict(self._replaced))
-            if worker.is_late(now):
+            if worker.start_timed_out(now):
                 worker.failed = (
                     f"A worker was not ready within {settings.worker_start_seconds:g} s of its"
                     " start (worker_start_seconds)."
                 )
                 self._kill(worker, "start", now - worker.started)
             elif worker.hangs(now, settings.worker_hung_seconds):
-                self._kill(worker, "serving", now - (worker.owes_since or now))
+                self._kill(worker, "serving", now - (worker.unanswered_since or now))
 
     def _kill(self, worker: Worker, phase: str, seconds: float) -> None:
-        """End a worker that hangs."""
+        """Kill a worker that hangs."""
         log.error(
             "worker.hung",
             worker=worker.index,
@@ -293,12 +300,12 @@ class Supervisor:
             if self._announced
             else "The worker is killed, and the command ends.",
         )
-        worker.owes_since, worker.reason = None, "hung"
+        worker.unanswered_since, worker.reason = None, "hung"
         worker.ready_by = math.inf
         worker.process.kill()
 
-    def _bury(self, worker: Worker) -> None:
-        """A worker has died: another takes its place, soon."""
+    def _schedule_restart(self, worker: Worker) -> None:
+        """Schedule the next process of a worker that has died."""
         now = time.monotonic()
         self._replaced[worker.reason] += 1
         log.warning(
@@ -308,36 +315,36 @@ class Supervisor:
             status=worker.process.exitcode,
             **({"error": worker.failed} if worker.failed else {}),
         )
-        worker.line.close()
+        worker.pipe.close()
         if not worker.ready and self._rebinds:
             worker.close()
         if now - worker.started < YOUNG_SECONDS:
-            worker.again_at = now + worker.pause
+            worker.restart_at = now + worker.pause
             worker.pause = min(2 * worker.pause, LONGEST_PAUSE)
         else:
-            worker.again_at, worker.pause = now, FIRST_PAUSE
+            worker.restart_at, worker.pause = now, FIRST_PAUSE
 
-    def _see_out(self) -> None:
-        """Ask everybody to leave; a second signal hurries them; who does not leave in time is
-        ended.
+    def _stop_workers(self) -> None:
+        """Terminate the workers. A second signal forces their exit; a worker that takes too long is
+        killed.
         """
         settings = self._settings
         seconds = settings.drain_delay + settings.drain_seconds + GRACE_SECONDS + SLACK_SECONDS
         end = time.monotonic() + seconds
         for worker in self._workers:
-            # A worker that has closed its own copy refuses, instead of letting clients wait in
-            # vain.
+            # When the worker closes its own copy too, the kernel refuses new connections; else
+            # clients would wait in a queue that no process accepts from.
             worker.close()
         started = [worker for worker in self._workers if hasattr(worker, "process")]
         for worker in started:
-            if worker.again_at is None:
+            if worker.restart_at is None:
                 worker.process.terminate()
-        hurried = 1
+        forced = 1
         while alive := [worker for worker in started if worker.process.is_alive()]:
-            if hurried < self._signals:
-                hurried = self._signals
+            if forced < self._signals:
+                forced = self._signals
                 for worker in alive:
-                    worker.hurry()
+                    worker.force_exit()
             if time.monotonic() > end:
                 for worker in alive:
                     log.error("worker.killed", worker=worker.index, pid=worker.process.pid)
@@ -347,15 +354,15 @@ class Supervisor:
 
 
 @contextmanager
-def _deaf_to_the_terminal() -> Iterator[None]:
-    """What is started here never gets SIGINT or SIGHUP: Ctrl-C in a terminal, and its end, reach
-    the whole group, and the supervisor alone decides what they mean. It gets its own after the
-    block.
+def _terminal_signals_blocked() -> Iterator[None]:
+    """A process that is started here never gets SIGINT or SIGHUP. Ctrl-C and the end of a terminal
+    reach the whole process group, but only the supervisor handles them. The supervisor receives
+    signals of this time after the block.
     """
-    # It would lift the block, on being started by the first process.
+    # The first process would start the tracker, which lifts the block.
     resource_tracker.ensure_running()
-    deaf = [signal.SIGINT, *([] if HANGUP is None else [HANGUP])]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, deaf)
+    blocked = [signal.SIGINT, *([] if HANGUP is None else [HANGUP])]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         yield
     finally:

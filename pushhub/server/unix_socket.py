@@ -1,4 +1,4 @@
-"""A Unix socket to listen on, with its permissions; that of a server that died is replaced."""
+"""A Unix socket to listen on, with its permissions. The file of a dead server is replaced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What the client of a Unix socket counts as: a process of this machine.
+# The address of all clients of a Unix socket: they are processes of this machine.
 LOCAL_ADDRESS = "127.0.0.1"
 
 
@@ -21,8 +21,8 @@ class UnixSocket:
     """A socket file of this process. All workers accept from its one queue.
 
     Raises:
-        OSError: the path cannot be had: another server listens there, something else is there, or
-            its folder cannot be written to.
+        OSError: the path cannot be used: another server listens there, another file has that path,
+            or the folder cannot be written to.
     """
 
     def __init__(self, path: str, mode: str) -> None:
@@ -31,8 +31,8 @@ class UnixSocket:
             self._remove_stale()
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             permissions = int(mode, 8)
-            # The file is made with its permissions: between `bind` and `chmod` anybody could
-            # connect.
+            # `bind` creates the file with its permissions: between `bind` and `chmod` all users
+            # could connect.
             before = os.umask(0o777 & ~permissions)
             try:
                 self.sock.bind(str(self.path))
@@ -41,7 +41,7 @@ class UnixSocket:
                 raise
             finally:
                 os.umask(before)
-            # From now on a second server finds that somebody listens.
+            # From now on a second server finds a listening one.
             self.sock.listen()
             self._file = _identity(self.path)
 
@@ -55,7 +55,7 @@ class UnixSocket:
             self.path.unlink(missing_ok=True)
 
     def _remove_stale(self) -> None:
-        """Remove the file of a server that died."""
+        """Remove the file of a dead server."""
         try:
             found = self.path.lstat()
         except FileNotFoundError:
@@ -63,7 +63,7 @@ class UnixSocket:
         if not stat.S_ISSOCK(found.st_mode):
             raise OSError(errno.EEXIST, "a file there is no socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            # A server whose queue is full does not keep the start waiting.
+            # A server with a full queue must not block the start.
             probe.settimeout(1)
             try:
                 probe.connect(str(self.path))
@@ -77,8 +77,8 @@ class UnixSocket:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Alone among the servers that start in this folder: of two, one would remove the other's
-    socket.
+    """A lock against other servers that start in this folder: without it, one of two would remove
+    the other's socket.
     """
     import fcntl
 

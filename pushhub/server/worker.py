@@ -1,4 +1,4 @@
-"""One of several workers: a server that hears from its supervisor on a line."""
+"""One of several workers: a server that receives messages of its supervisor from a pipe."""
 
 from __future__ import annotations
 
@@ -29,66 +29,66 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a worker says when it serves."""
+    """A worker's message: it serves."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
-    """What a worker says that cannot serve, before it ends."""
+    """A worker's last message: it cannot serve, for the reason in `sentence`."""
 
     sentence: str
 
 
 @dataclass(frozen=True, slots=True)
-class Hurry:
-    """What a worker is told that is to leave without answering its holds one after the other."""
+class ForceExit:
+    """The supervisor's message: exit without spreading the completion of the holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reroute:
-    """What a worker is told when there are other routes: the file with them. They are not in the
-    message, since a worker that does not listen must not keep the supervisor waiting.
+    """The supervisor's message: read the routes in `file`. The message does not contain them,
+    because a large one to a hung worker would block the supervisor.
     """
 
     file: Path
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """What the supervisor asks each worker every second, and what a worker whose loop turns says
-    back. `replaced`: how many processes were replaced so far, by reason; the first worker tells it
-    in its metrics.
+class Heartbeat:
+    """A message that the supervisor sends twice a second, and that a worker with a running loop
+    sends back. `replaced` is the number of processes that were replaced so far, by reason; the
+    first worker has it in its metrics.
     """
 
     replaced: Mapping[str, int]
 
 
 class WorkerServer(Server):
-    """A server that only its supervisor can hurry."""
+    """A server whose exit only its supervisor can force."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # SIGTERM may come twice for one wish: systemd tells all processes of a service, and then
-        # the supervisor passes on what it was told.
+        # One stop may send SIGTERM twice: systemd signals all processes of a service, and then the
+        # supervisor terminates the workers.
         self.should_exit = True
 
 
-def written_routes(settings: Settings) -> bytes:
-    """The routes as a supervisor writes them for its workers."""
+def dump_routes(settings: Settings) -> bytes:
+    """The routes as JSON, for the workers."""
     return orjson.dumps([route.model_dump(exclude_defaults=True) for route in settings.routes])
 
 
-def with_routes(settings: Settings, written: bytes) -> Settings:
-    """Settings with the routes that a supervisor wrote, which has checked them."""
-    routes = [Route.model_validate(fields) for fields in orjson.loads(written)]
+def load_routes(settings: Settings, dumped: bytes) -> Settings:
+    """Settings with the dumped routes, which the supervisor has checked."""
+    routes = [Route.model_validate(fields) for fields in orjson.loads(dumped)]
     return settings.model_copy(update={"routes": routes})
 
 
-def work(
-    settings: Settings, sockets: list[socket.socket], line: Connection, folder: Path, index: int
+def run_worker(
+    settings: Settings, sockets: list[socket.socket], pipe: Connection, folder: Path, index: int
 ) -> None:
-    """A worker's life, in a process of its own. It serves on the first of `sockets`, and those of
-    control on the second; it answers for its figures in `folder`; it leaves when it is told to on
-    `line`, or when that ends.
+    """Run a worker in this process. Its public socket is the first of `sockets`, that of `control`
+    the second. Other workers read its metrics from a socket in `folder`. The worker exits on
+    SIGTERM, on a message from `pipe`, or when the pipe ends.
     """
     logs.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
     supervisor = os.getppid()
@@ -97,23 +97,23 @@ def work(
 
     def started(*ports: int) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_reader(line.fileno(), hear, loop)
-        line.send(Ready())
+        loop.add_reader(pipe.fileno(), receive, loop)
+        pipe.send(Ready())
 
-    def hear(loop: asyncio.AbstractEventLoop) -> None:
+    def receive(loop: asyncio.AbstractEventLoop) -> None:
         try:
-            told = line.recv()
+            message = pipe.recv()
         except (EOFError, OSError):
-            # The line ends when the supervisor does, however that came; nobody serves unsupervised.
-            loop.remove_reader(line.fileno())
+            # The pipe ends with the supervisor, however that ended; no worker runs without one.
+            loop.remove_reader(pipe.fileno())
             server.should_exit = True
             return
-        if isinstance(told, Beat):
+        if isinstance(message, Heartbeat):
             if index == 0:
-                app.service.replaced = told.replaced
-            line.send(told)
-        elif isinstance(told, Reroute):
-            server.app.reroute(with_routes(app.settings, told.file.read_bytes()))
+                app.service.replaced = message.replaced
+            pipe.send(message)
+        elif isinstance(message, Reroute):
+            server.app.reroute(load_routes(app.settings, message.file.read_bytes()))
         else:
             server.should_exit = server.force_exit = True
 
@@ -123,7 +123,7 @@ def work(
         server = WorkerServer(app, started, controls=sockets[1:])
         server.run(sockets=sockets[:1])
     except (StoreError, CannotListen) as error:
-        line.send(WorkerFailed(str(error)))
+        pipe.send(WorkerFailed(str(error)))
         sys.exit(1)
     finally:
         peers.close(last=os.getppid() != supervisor)

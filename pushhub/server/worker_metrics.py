@@ -1,4 +1,4 @@
-"""What the workers of one machine know of each other: where to ask for the others' figures."""
+"""The metrics of the other workers, over a Unix socket of each worker."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from pushhub.api.service import Service
 
-# A worker that is busy for longer is left out of the sum; `pushhub_workers` says how many are in
-# it.
-ANSWER_SECONDS = 1.0
+# The sum leaves out a worker that is busy for longer; `pushhub_workers` is the number of workers in
+# the sum.
+RESPONSE_SECONDS = 1.0
 
 
 class WorkerMetrics:
-    """A unix socket for each worker, in a folder of the supervisor's. Whoever connects is told the
-    worker's metrics.
+    """A Unix socket for each worker, in a folder of the supervisor. A client of the socket receives
+    the worker's metrics.
     """
 
     def __init__(self, folder: Path, index: int, count: int) -> None:
@@ -30,35 +30,35 @@ class WorkerMetrics:
     async def open(self, service: Service) -> None:
         """Listen. A socket that a dead worker left behind is replaced."""
 
-        async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def send_metrics(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(render(service).encode())
             try:
                 await writer.drain()
             except ConnectionError:
-                pass  # who asked waits no longer
+                pass  # the client has timed out
             writer.close()
 
         self._own.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(tell, self._own)
+        self._server = await asyncio.start_unix_server(send_metrics, self._own)
 
     def close(self, *, last: bool) -> None:
-        """Take the own socket away; with `last` also the folder, if all have left it."""
+        """Remove the own socket; with `last` also the folder, if it is empty."""
         self._own.unlink(missing_ok=True)
         if last:
             try:
                 self._own.parent.rmdir()
             except OSError:
-                pass  # others are still there, or one of them was quicker
+                pass  # other workers still use it, or another one has removed it
 
     async def metrics(self) -> list[str]:
-        """The metrics of the other workers that answer."""
-        told = await asyncio.gather(*map(_ask, self._others))
-        return [text for text in told if text]
+        """The metrics of the other workers that respond in time."""
+        texts = await asyncio.gather(*map(_fetch, self._others))
+        return [text for text in texts if text]
 
 
-async def _ask(path: Path) -> str:
+async def _fetch(path: Path) -> str:
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(RESPONSE_SECONDS):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
                 return (await reader.read()).decode()

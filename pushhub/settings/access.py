@@ -1,4 +1,4 @@
-"""Who may come in, as it is configured: API keys and the keys that tokens are verified with."""
+"""The configured credentials: API keys, and the keys that verify tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Algorithm = Literal[
 # An HMAC key shorter than its hash can be guessed offline from one token (RFC 7518 §3.2).
 HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
-# A PEM is a few kilobytes; a path to something endless must not hang the start.
+# A PEM is a few kilobytes; the path of an endless device must not hang the start.
 MAX_KEY_FILE_BYTES = 64 * 1024
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -77,7 +77,7 @@ class ApiKey(BaseModel):
 
 
 class TokenKey(BaseModel):
-    """A key that tokens (JWT) are verified with. Several at once let keys be rotated."""
+    """A key that verifies tokens (JWT). Several keys at a time allow their rotation."""
 
     model_config = _STRICT
 

@@ -1,4 +1,4 @@
-"""What is wrong with settings, in sentences that name the setting as it was spelled."""
+"""Error sentences for settings, with each setting's name as the user has spelled it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _RULES = {
     "missing": "is required",
 }
 
-# What a text with a pattern is, by the pattern.
+# The rule of a text with a pattern, by the pattern.
 _PATTERNS = {
     SHA256_PATTERN: "must be 64 hexadecimal digits in lower case",
     MECHANISM_PATTERN: "must be the name of a SASL mechanism, such as SCRAM-SHA-256",
@@ -58,12 +58,12 @@ _PATTERNS = {
 
 
 def sentences(error: ValidationError, spell: Callable[[str], str]) -> list[str]:
-    """One sentence for each mistake; `spell` gives a setting's name as its owner wrote it."""
+    """One sentence for each error; `spell` returns a setting's name as the user has written it."""
     return [_sentence(mistake, spell) for mistake in error.errors(include_url=False)]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: what was meant, if a known one is near."""
+    """The end of a sentence about an unknown name: the nearest known name, if there is one."""
     near = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean {near[0]!r}?" if near else "."
 
@@ -80,8 +80,8 @@ def _sentence(mistake: ErrorDetails, spell: Callable[[str], str]) -> str:
     if mistake["type"] == "string_pattern_mismatch":
         rule = _PATTERNS[mistake["ctx"]["pattern"]]
     if rule is not None:
-        told = f"{where} {rule.format(**mistake.get('ctx', {}))}"
-        return f"{told}{_instead(setting, mistake)}."
+        sentence = f"{where} {rule.format(**mistake.get('ctx', {}))}"
+        return f"{sentence}{_instead(setting, mistake)}."
     return f"{where}: {_stated(mistake)}"
 
 
@@ -91,13 +91,13 @@ def _unknown(loc: list[Any], spell: Callable[[str], str]) -> str:
     what = f"{_where(loc[:-1], spell)} has the unknown key"
     name = str(loc[-1])
     if name in Settings.model_fields:
-        # In TOML all that follows a table's head belongs to the table.
+        # In TOML all keys after a table's header belong to the table.
         return f"{what} {name!r}; that is a setting, and in a file they stand above any [table]."
     return f"{what} {name!r}{suggestion(name, known)}"
 
 
 def _where(loc: list[Any], spell: Callable[[str], str]) -> str:
-    """`token_keys[0].kid`, with a list's entries counted as TOML and JSON people do: from 0."""
+    """`token_keys[0].kid`, with the entries of a list counted from 0."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc[1:])
     return spell(str(loc[0])) + path
 
@@ -110,7 +110,7 @@ def _stated(mistake: ErrorDetails) -> str:
 
 
 def _instead(setting: str, mistake: ErrorDetails) -> str:
-    """What was given, where it helps and cannot be a secret."""
+    """The given value, where it helps and cannot be a secret."""
     given = mistake["input"]
     if mistake["type"] == "missing" or setting in ("api_keys", "token_keys", "store"):
         return ""

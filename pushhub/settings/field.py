@@ -1,4 +1,4 @@
-"""How a setting is declared: its meaning, and the group that help and reference list it in."""
+"""The declaration of a setting: its description, and its group in help and reference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-# What the panels of `--help` and the tables of the reference are called, in their order.
+# The panels of `--help` and the tables of the reference, in their order.
 SERVER = "Server"
 ORIGIN = "Origin"
 CHANNELS = "Channels"

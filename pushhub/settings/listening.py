@@ -1,4 +1,4 @@
-"""Where a server listens beside its port, and what pages of other origins may send to it."""
+"""The settings of the Unix socket, and of the headers that pages of other origins may send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings themselves: names, meanings, defaults, bounds, and what excludes what."""
+"""The model of the settings: names, descriptions, defaults, bounds and contradictions."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _STORE = re.compile(
 
 
 class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSettings, BaseSettings):
-    """Everything that can be set. It reads neither environment nor files by itself: `load` does."""
+    """All settings. The class reads neither environment nor files; `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
-    # Name → `flag`, `env` or `file`, of what is not the default. `load` writes it.
+    # Name → `flag`, `env` or `file`, for settings that are not the default. `load` fills it.
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     host: Annotated[
@@ -177,8 +177,8 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         int, setting(LIMITS, "The most requests that one process holds.", ge=1, le=10_000_000)
     ] = 100_000
     # nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and 20: a
-    # head of a few hundred bytes and a body of 256 KiB arrive in much less, or somebody keeps us
-    # waiting on purpose (slowloris).
+    # head of a few hundred bytes and a body of 256 KiB arrive in much less, except in an attack
+    # (slowloris).
     head_seconds: Annotated[
         float,
         setting(LIMITS, "The longest time for a request's head.", unit="s", ge=0.1, le=300),
@@ -268,7 +268,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed in: a Settings in a test or in an embedding has no surprises."""
+        """Only arguments: the environment does not change the `Settings` of an application."""
         return (init_settings,)
 
     @field_validator("host")
@@ -319,11 +319,11 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         return self
 
     def origin_of(self, name: str) -> str:
-        """Where a setting was set: `flag`, `env`, `file` or `default`."""
+        """The source of a setting: `flag`, `env`, `file` or `default`."""
         return self._origins.get(name, "default")
 
     def retentions(self) -> Callable[[str], Retention]:
-        """How much of a channel is kept, by its name: each namespace's is worked out once."""
+        """A function from channel to retention; the retention of a namespace is computed once."""
         usual = _retention(self.retention_events, self.retention_age)
         own = {
             name: _retention(
@@ -335,11 +335,11 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         return lambda channel: own.get(namespace(channel), usual) if own else usual
 
     def retention(self, channel: str) -> Retention:
-        """How much of `channel` is kept, by its namespace."""
+        """The retention of `channel`, by its namespace."""
         return self.retentions()(channel)
 
     def is_public(self, channel: str) -> bool:
-        """Whether anybody may read `channel`, by its namespace; never one of pushhub's own."""
+        """Whether a client without a token may read `channel`; never for pushhub's own channels."""
         if channel.startswith(PRIVATE_MARK):
             return False
         own = self.namespaces.get(namespace(channel))
@@ -347,7 +347,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
 
     @property
     def cors_credentials(self) -> bool:
-        """Whether pages of other origins may send cookies: only those that are named one by one."""
+        """Whether pages of other origins may send cookies: not if all origins are allowed (`*`)."""
         return bool(self.cors_origins) and self.cors_origins != ["*"]
 
     @property
@@ -361,7 +361,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         return self.control_address is not None and is_loopback(self.control_address[0])
 
     def refusal(self) -> str | None:
-        """Why a server must not start with these settings; None if it may."""
+        """The reason why a server must not start with these settings; None if it may."""
         if self.dev or self.api_keys or self.is_control_open:
             return None
         return (

@@ -23,7 +23,7 @@ Age = Annotated[int, Field(ge=0, le=315_360_000)]
 
 
 class Namespace(BaseModel):
-    """What holds for the channels `<name>:…`; what is not given is as everywhere else."""
+    """The settings of the channels `<name>:…`; missing ones are those of all channels."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

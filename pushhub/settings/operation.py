@@ -1,4 +1,4 @@
-"""What operators set: when a worker is replaced, when a node is ready, how long channels stay."""
+"""The settings of operation: replacement of workers, readiness of a node, idle channels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pydantic import BaseModel, field_validator
 
 from pushhub.settings.field import CHANNELS, LOGS, SERVER, setting
 
-# Shorter than any usual retention, it would be a retention by another name; and shorter than 300 s
-# it would forget idempotency keys that are still promised.
+# A shorter time would act as a retention; a time below 300 s would remove idempotency keys too
+# early.
 LEAST_IDLE_SECONDS = 86_400
 
 
@@ -27,8 +27,8 @@ class OperationSettings(BaseModel):
             le=3600,
         ),
     ] = 10.0
-    # A start takes a second or two, on a busy machine ten, and is over sooner if it fails: Redis is
-    # given up after seconds.
+    # A start takes a second or two, on a busy machine ten. A failed one ends sooner: a connection
+    # to Redis times out after seconds.
     worker_start_seconds: Annotated[
         float,
         setting(

@@ -1,4 +1,4 @@
-"""The user's REST server behind pushhub: where it is, and how much it takes part, by route."""
+"""The settings of the origin, the REST server behind pushhub, and of the routes to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOST = re.compile(r"(?:\*\.)?[0-9A-Za-z_-][0-9A-Za-z._-]*|\*|\[[0-9A-Fa-f:.]+\]
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _LISTEN = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _PREFIX = re.compile(r"/[0-9A-Za-z._~-]+(?:/[0-9A-Za-z._~-]+)*")
-# The last port there is.
+# The highest port.
 _MAX_PORT = 65_535
 
 
@@ -45,15 +45,15 @@ def _network(text: str) -> str:
 Network = Annotated[str, AfterValidator(_network)]
 Target = Annotated[str, AfterValidator(_target)]
 HeaderName = Annotated[str, AfterValidator(_header)]
-# A client that asks more often than once in 50 ms wants a notification; a day is as good as never.
+# An interval below 50 ms needs notifications instead; one above a day is nearly never.
 Interval = Annotated[float, Field(ge=0.05, le=86_400)]
 
 OptIn = Literal["prefer", "wait", "wait-param", "timeout-param"]
 
 
 class Route(BaseModel):
-    """Which requests, where they go, and how much the origin takes part in pushing. The first
-    route that matches counts.
+    """A pattern of requests, their origin, and the part of the origin in pushing. The first route
+    that matches counts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,7 +96,7 @@ class Route(BaseModel):
             "early as a change after another change."
         ),
     ] = None
-    # A poller is away between two polls.
+    # A client of the resource is absent between two polls.
     linger: Annotated[
         float,
         Field(
@@ -223,7 +223,7 @@ class Route(BaseModel):
 
 
 class OriginSettings(BaseModel):
-    """What is set of the origin."""
+    """The settings of the origin; part of `Settings`."""
 
     origin: Annotated[
         Target | None,
@@ -270,7 +270,7 @@ class OriginSettings(BaseModel):
             "`-Host`, or `Forwarded` (RFC 7239).",
         ),
     ] = "x-forwarded"
-    # A server on the same network answers a SYN in milliseconds; three lost ones take 7 s.
+    # A server on the same network responds to a SYN in milliseconds; three lost ones take 7 s.
     origin_connect_seconds: Annotated[
         float,
         setting(ORIGIN, "The longest time to connect to the origin.", unit="s", gt=0, le=300),
@@ -311,7 +311,7 @@ class OriginSettings(BaseModel):
             min_length=1,
         ),
     ] = None
-    # Pushpin's; an origin that forgets to set one must not be asked in a loop.
+    # Pushpin's; an origin without a timeout must not be fetched in a loop.
     grip_min_seconds: Annotated[
         int,
         setting(
@@ -328,15 +328,15 @@ class OriginSettings(BaseModel):
 
     @property
     def control_address(self) -> tuple[str, int] | None:
-        """Host and port of the second listener, if there is to be one."""
+        """Host and port of the second listener; None without one."""
         if self.control is None:
             return None
         host, _, port = self.control.rpartition(":")
         return host.strip("[]"), int(port)
 
     def unsigned(self) -> str | None:
-        """Why an origin that is asked by GRIP cannot know who asks it; None if it can."""
-        # Requests that no route takes go to the origin with GRIP.
+        """The warning that an origin with GRIP cannot verify the proxy; None if it can."""
+        # Requests without a route go to the origin with GRIP.
         takes_all = any(route.host == "*" and route.path == "/*" for route in self.routes)
         is_grip = any(route.step == "grip" for route in self.routes) or (
             self.origin is not None and not takes_all

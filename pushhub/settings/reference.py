@@ -1,4 +1,4 @@
-"""The settings' reference, docs/settings.md, written from the model so that it cannot drift."""
+"""The reference of the settings, docs/settings.md, generated from the model."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def default_text(field: FieldInfo) -> str:
 
 
 def kind(field: FieldInfo) -> str:
-    """What a setting's value is, in one word: the placeholder of its flag."""
+    """The type of a setting in one word: the placeholder of its flag."""
     annotation = field.annotation
     if get_origin(annotation) is Literal:
         return "|".join(get_args(annotation))
@@ -82,7 +82,7 @@ def kind(field: FieldInfo) -> str:
 
 
 def bounds(field: FieldInfo) -> str:
-    """What values a setting can have, with their unit."""
+    """The allowed values of a setting, with their unit."""
     limits: dict[type, Any] = {type(limit): limit for limit in field.metadata}
     text = ""
     if Gt in limits and Le in limits:
@@ -112,8 +112,8 @@ def _is_text(field: FieldInfo) -> bool:
 
 
 def names() -> list[str]:
-    """Every setting, panel by panel. What the model takes from others comes after its own, so that
-    an address to listen on is the first that is read.
+    """Every setting, panel by panel. Settings of base classes come after those of the model, so
+    that the list begins with the address to listen on.
     """
 
     def place(name: str) -> tuple[int, bool]:

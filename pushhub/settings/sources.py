@@ -1,4 +1,4 @@
-"""Where settings come from: flag before environment before TOML file before default."""
+"""The sources of settings: flag before environment before TOML file before default."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "pushhub.toml"
 
-# Variables that are not settings: where the file is, what the client commands use, and what the
-# tests use.
+# Variables that are not settings: the path of the file, and those of the client commands and of
+# the tests.
 _OTHER_VARIABLES = frozenset({"CONFIG", "URL", "KEY", "TOKEN_SECRET"})
 _TESTS_PREFIX = ENV_PREFIX + "TEST_"
 
-# Enough for thousands of keys; a path to something endless must not hang the start.
+# Enough for thousands of keys; the path of an endless device must not hang the start.
 _MAX_FILE_BYTES = 16 * 1024 * 1024
 
 
 class SettingsError(ValueError):
-    """The settings cannot be used; `sentences` say what to change, one for each mistake."""
+    """The settings are invalid; `sentences` has one sentence for each error."""
 
     def __init__(self, *sentences: str) -> None:
         super().__init__("\n".join(sentences))
@@ -41,13 +41,13 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and for each by name where it was set: `flag`, `env`, `file` or `default`."""
+    """Settings, and the source of each by its name: `flag`, `env`, `file` or `default`."""
 
     settings: Settings
     origins: dict[str, str]
     file: Path | None
     again: Callable[[], Loaded]
-    """What the same flags, environment and file say now."""
+    """Loads the same flags, environment and file again."""
 
 
 def flag_name(name: str) -> str:
@@ -71,12 +71,12 @@ def load(
     environ: Mapping[str, str] | None = None,
     file: Path | None = None,
 ) -> Loaded:
-    """Gather the settings.
+    """Load the settings from all sources.
 
     Args:
         flags: settings by name, as texts; lists and tables are JSON.
         environ: the environment; the process's own by default.
-        file: the TOML file; else `PUSHHUB_CONFIG` names it, else it is `pushhub.toml`, if there.
+        file: the TOML file; else that of `PUSHHUB_CONFIG`, else `pushhub.toml`, if it exists.
 
     Raises:
         SettingsError: an unknown name, an unusable value, or a file that cannot be read.
@@ -131,7 +131,7 @@ class _Texts(EnvSettingsSource):
 
 
 class _Undecodable(Exception):
-    """Not a ValueError, since pydantic-settings replaces the message of those."""
+    """Invalid JSON. It is no ValueError: pydantic-settings would replace the message."""
 
 
 def _find(file: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -154,7 +154,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         if name not in Settings.model_fields
     ]:
         raise SettingsError(*wrong)
-    # Whoever starts pushhub from another folder means the same files.
+    # Paths are relative to the file, so a start from another folder finds the same files.
     if isinstance(keys := values.get("token_keys"), list):
         for key in keys:
             if isinstance(key, dict) and isinstance(path := key.get("key_file"), str):

@@ -1,4 +1,4 @@
-"""The XMPP server: whom it serves, how they log in, and how much of theirs is kept."""
+"""The settings of the XMPP server: domains, logins, archives, and BOSH."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z
 # RFC 4422 §3.1.
 MECHANISM_PATTERN = r"^[A-Z0-9_-]{1,20}$"
 
-# RFC 6120 §13.8 and XEP-0438 rank them: what proves most and reveals least comes first.
+# In the order of RFC 6120 §13.8 and XEP-0438: the strongest proof that reveals least is first.
 MECHANISMS = [
     "SCRAM-SHA-512",
     "SCRAM-SHA-256",
@@ -149,7 +149,7 @@ class XmppSettings(BaseModel):
             le=60,
         ),
     ] = 2
-    # A page of a busy site that is reloaded by everybody at once; a real client begins one.
+    # All users of a busy site may reload its page together; a client begins one session.
     bosh_rate: Annotated[
         float,
         setting(

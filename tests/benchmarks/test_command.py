@@ -29,7 +29,7 @@ def test_bench_prints_a_table(front: Front) -> None:
     assert figures["cpu_per_delivery_us"] is not None
 
 
-def test_bench_says_what_it_can_measure() -> None:
+def test_bench_lists_its_scenarios() -> None:
     result = pushhub("bench", "--list")
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == list(SCENARIOS)
@@ -46,7 +46,7 @@ def test_bench_says_what_it_can_measure() -> None:
         (["--pid", "4194305"], "There is no process 4194305"),
     ],
 )
-def test_bench_refuses_what_it_cannot_do(arguments: list[str], sentence: str) -> None:
+def test_bench_refuses_invalid_options(arguments: list[str], sentence: str) -> None:
     result = pushhub("bench", *arguments)
     assert result.exit_code == 2
     assert sentence in result.stderr

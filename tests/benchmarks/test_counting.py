@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from benchmarks.servers.naive import Plain
-from pushhub.bench.crew import Crew
+from pushhub.bench.generator_pool import GeneratorPool
 from pushhub.bench.response import payload
 from pushhub.bench.tally import BenchReport
 
@@ -86,11 +86,11 @@ def run(
     asked: list[str] = []
     with (
         scripted(script, asked) as port,
-        Crew(Plain(f"127.0.0.1:{port}"), "127.0.0.1", port) as crew,
+        GeneratorPool(Plain(f"127.0.0.1:{port}"), "127.0.0.1", port) as pool,
     ):
-        crew.open(["c"], clients)
+        pool.open(["c"], clients)
         for _ in range(2000):
-            report = crew.report({"c": published})
+            report = pool.report({"c": published})
             if until(report):
                 break
             threading.Event().wait(0.01)
@@ -99,13 +99,13 @@ def run(
 
 def test_a_clean_run_has_no_losses() -> None:
     report, asked = run([news(1), news(2), news(3)])
-    assert (report.received, report.lost, report.duplicated, report.asked) == (3, 0, 0, 4)
+    assert (report.received, report.lost, report.duplicated, report.requests) == (3, 0, 0, 4)
     assert asked == ["0", "1", "2", "3"]
 
 
-def test_several_events_in_one_answer() -> None:
+def test_several_events_in_one_response() -> None:
     report, _ = run([news(1, 2, 3)])
-    assert (report.received, report.answers, report.lost, report.duplicated) == (3, 1, 0, 0)
+    assert (report.received, report.responses, report.lost, report.duplicated) == (3, 1, 0, 0)
 
 
 def test_a_planted_loss_is_found() -> None:
@@ -113,7 +113,7 @@ def test_a_planted_loss_is_found() -> None:
     assert (report.received, report.lost, report.duplicated) == (2, 1, 0)
 
 
-def test_what_never_came_is_lost() -> None:
+def test_missing_events_are_lost() -> None:
     report, _ = run([news(1)], published=4, until=lambda report: report.received == 1)
     assert (report.received, report.lost, report.duplicated) == (1, 3, 0)
 
@@ -128,9 +128,9 @@ def test_each_client_counts_for_itself() -> None:
     assert (report.received, report.lost, report.duplicated) == (10, 5, 0)
 
 
-def test_an_empty_answer_is_no_delivery() -> None:
+def test_an_empty_response_is_no_delivery() -> None:
     report, asked = run([news(1), news(cursor=1), news(2, 3)])
-    assert (report.received, report.empty, report.answers) == (3, 1, 2)
+    assert (report.received, report.empty, report.responses) == (3, 1, 2)
     assert asked == ["0", "1", "1", "3"]
 
 
@@ -141,7 +141,7 @@ def test_a_304_has_no_body() -> None:
 
 
 @pytest.mark.parametrize(("status", "counted"), [(410, "gaps"), (503, "refused"), (401, "refused")])
-def test_other_answers_are_counted_apart(status: int, counted: str) -> None:
+def test_other_responses_are_counted_separately(status: int, counted: str) -> None:
     refusal = f"HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\n{{}}".encode()
     report, _ = run([refusal], until=lambda report: getattr(report, counted) == 1)
     assert getattr(report, counted) == 1

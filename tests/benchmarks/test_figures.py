@@ -48,7 +48,7 @@ def test_a_busy_generator_says_so() -> None:
     assert warnings({"lost": 2.0}) == ["2 events were lost"]
 
 
-def test_a_table_shows_what_went_wrong_only_if_it_did() -> None:
+def test_a_table_shows_errors_only_if_there_are_any() -> None:
     good = {"p50_ms": 1.0, "lost": 0, "refused": 0}
     assert "refused" not in markdown({"front": good})
     assert "| refused | 0 | 3 |" in markdown({"front": good, "nchan": good | {"refused": 3}})

@@ -39,7 +39,7 @@ class Deaf:
         pass
 
 
-async def test_what_comes_twice_or_too_early_is_counted() -> None:
+async def test_duplicate_and_early_messages_are_counted() -> None:
     ring = Ring(0, 1)
     ring.seen, ring.most = [0, 0], 1000
     ring.clients = [Deaf()]  # type: ignore[list-item]

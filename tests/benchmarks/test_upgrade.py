@@ -24,12 +24,12 @@ def measured(tmp_path: Path, *arguments: str) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def test_all_are_told_and_the_origin_is_asked_once(tmp_path: Path) -> None:
+def test_all_clients_are_notified_after_one_fetch(tmp_path: Path) -> None:
     row = measured(tmp_path, "identical", "--clients", "50")["identical"]
     assert (row["origin_requests"], row["answered"], row["missed"]) == (1, 50, 0)
 
 
-def test_a_notified_crowd_asks_once_for_each_change(tmp_path: Path) -> None:
+def test_notified_clients_fetch_once_for_each_change(tmp_path: Path) -> None:
     options = ("--clients", "20", "--seconds", "4", "--mean", "0.5", "--ways", "poll,notify")
     rows = measured(tmp_path, "article", *options)
     for row in rows.values():

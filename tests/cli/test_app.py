@@ -24,7 +24,7 @@ def test_every_command_helps(command: str) -> None:
     assert f"Usage: pushhub {command}" in result.stdout
 
 
-def test_the_help_says_what_exit_codes_mean() -> None:
+def test_the_help_explains_exit_codes() -> None:
     for command in ([], ["serve"], ["publish"], ["tail"]):
         assert "0 done, 1 refused or failed, 2 wrong usage" in pushhub(*command, "-h").stdout
 

@@ -56,7 +56,7 @@ def test_check_says_whether_a_server_would_start() -> None:
     assert json.loads(pushhub("config", "check", "--dev", "--json").stdout) == {"ok": True}
 
 
-def test_check_finds_what_cannot_be_read() -> None:
+def test_check_reports_unreadable_files() -> None:
     Path("pushhub.toml").write_text("prot = 1")
     result = pushhub("config", "check")
     assert result.exit_code == 2

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pushhub.doctor import Finding, Severity, machine, redis_setup, sqlite
-from pushhub.doctor import redis as asked
+from pushhub.doctor import redis as redis_checks
 from pushhub.doctor.redis_setup import Setup, judge
 from pushhub.settings import Settings
 from tests import redis_servers
@@ -166,8 +166,8 @@ def test_a_redis_that_is_not_there() -> None:
     assert "version" not in found
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked, "ANSWER_SECONDS", 0.2)
+def test_a_server_without_a_response_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_checks, "RESPONSE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         found = doctor(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
     assert found["store"][0] == "bad"
@@ -180,7 +180,7 @@ def test_a_clock_that_differs_and_a_long_way(
     url = redis_shelf.url("valkey9")
     true = time.time
     monkeypatch.setattr(time, "time", lambda: true() - 10)
-    monkeypatch.setattr(asked, "SLOW_PING_SECONDS", 0.0)
+    monkeypatch.setattr(redis_checks, "SLOW_PING_SECONDS", 0.0)
     found = doctor(url)
     assert found["clock"][0] == "warn"
     assert "10.0 s ahead of" in found["clock"][1]
@@ -280,7 +280,7 @@ SYNCING = {"connected_slaves": 1, "slave0": {"state": "wait_bgsave"}}
         ),
     ],
 )
-def test_what_a_setting_means(
+def test_findings_of_redis_settings(
     info: dict[str, Any],
     config: dict[str, str],
     settings: dict[str, Any],

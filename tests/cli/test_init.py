@@ -35,7 +35,7 @@ def bearer(credential: str) -> Request:
     return Request("GET", "/", headers={"authorization": f"Bearer {credential}"})
 
 
-def test_what_is_commented_out_can_be_used() -> None:
+def test_commented_settings_are_valid() -> None:
     """Every line that is a setting behind a `#` is one that the settings take."""
     pushhub("init", "all.toml")
     text = Path("all.toml").read_text()
@@ -93,7 +93,7 @@ def test_a_factory_without_a_key_refuses_as_serve_does() -> None:
     assert "pushhub init" in refused
 
 
-def test_a_factory_with_wrong_settings_says_what_is_wrong() -> None:
+def test_a_factory_with_wrong_settings_explains_the_error() -> None:
     done = factory(PUSHHUB_PORT="x")
     assert done.returncode != 0
     assert done.stderr.startswith("pushhub: PUSHHUB_PORT must be a whole number")

@@ -9,7 +9,7 @@ from pushhub.settings import load
 from tests.cli.running import pushhub
 
 
-def test_what_is_printed_can_be_pasted() -> None:
+def test_the_printed_key_is_valid_in_a_file() -> None:
     result = pushhub("key", "new", 'it\'s "me"', "--publish", "news:*", "--publish", "a")
     assert result.exit_code == 0
     secret, rest = result.stdout.split("\n", 1)

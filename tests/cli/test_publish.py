@@ -83,7 +83,7 @@ def test_mistakes_are_sentences(arguments: list[str], code: int, told: str) -> N
     assert told in result.stderr
 
 
-def test_what_is_no_hub_is_told() -> None:
+def test_a_server_that_is_no_hub_is_an_error() -> None:
     with scripted(answer(200, b"<html>")) as hub:
         result = pushhub("publish", "a", "1", "--url", hub.url)
     assert result.exit_code == 2

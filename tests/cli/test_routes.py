@@ -82,7 +82,7 @@ def test_the_route_and_why_not_the_earlier_ones() -> None:
         ("https://h/feed?since=3", [], 4),
     ],
 )
-def test_what_a_url_is(url: str, headers: list[str], route: int) -> None:
+def test_accepted_urls(url: str, headers: list[str], route: int) -> None:
     given = [part for header in headers for part in ("-H", header)]
     assert check(url, *given)["takes"]["route"] == route
 
@@ -131,13 +131,13 @@ def test_a_path_of_two_origins_and_one_of_none_are_refused() -> None:
         (["/feed?timeout=5000&since=7"], "held", "the same response again after at most 5 s"),
     ],
 )
-def test_what_becomes_of_a_request(arguments: list[str], outcome: str, because: str) -> None:
+def test_outcomes_of_requests(arguments: list[str], outcome: str, because: str) -> None:
     told = check(*arguments)
     assert told["outcome"] == outcome
     assert because in told["because"]
 
 
-def test_what_makes_requests_the_same() -> None:
+def test_the_key_of_shared_requests() -> None:
     told = check("/feed?timeout=5000&since=7&b=1", "-H", "Authorization: Bearer very-secret")
     assert told["asks"] == "http://127.0.0.1:1/feed?since=7&b=1", "without what was for us"
     assert told["key"]["headers"] == ["accept", "accept-language", "authorization", "cookie"]
@@ -160,7 +160,7 @@ def asked_of(
     return told | {"asked": origin.asked}
 
 
-def test_what_the_origin_answers_and_its_validator() -> None:
+def test_the_response_of_the_origin_and_its_validator() -> None:
     told = asked_of("/news", answer(200, [1], ETag='W/"7"', Vary="X-Shop, Accept"))
     assert (told["status"], told["reason"]) == (200, "OK")
     assert told["validator"] == {"value": 'W/"7"', "by": "origin"}
@@ -221,14 +221,14 @@ def test_a_validator_of_ours_is_the_one_that_a_client_gets() -> None:
         ({"Cache-Control": "private"}, "no header names the client"),
     ],
 )
-def test_why_an_answer_cannot_be_shared(headers: dict[str, str], why: str) -> None:
+def test_the_reason_why_a_response_cannot_be_shared(headers: dict[str, str], why: str) -> None:
     one = (200, headers, b"[]")
     told = asked_of("/news", one, one)
     assert told["shared"] is False
     assert why in told["why_not"]
 
 
-def test_an_error_of_the_origin_is_told_and_not_shared() -> None:
+def test_an_error_of_the_origin_is_shown_and_not_shared() -> None:
     told = asked_of("/news", answer(503, {}))
     assert (told["status"], told["shared"]) == (503, False)
 
@@ -239,7 +239,7 @@ def test_an_origin_that_is_down_is_a_failure() -> None:
     assert json.loads(done.stdout)["answer"]["problem"]["status"] == 502
 
 
-def test_what_passes_through_is_asked_as_it_is() -> None:
+def test_a_request_that_passes_through_is_sent_unchanged() -> None:
     told = asked_of("http://h/x?a=%2F -H X-Own:1", answer(404, {}))
     assert told["status"] == 404
     [(line, headers, _)] = told["asked"]
@@ -248,7 +248,7 @@ def test_what_passes_through_is_asked_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_what_may_change_something_is_not_asked(method: str) -> None:
+def test_unsafe_methods_are_not_sent(method: str) -> None:
     with scripted() as origin:
         done = pushhub("routes", "check", "--origin", origin.url, "--method", method, "/x")
     assert done.exit_code == 0
@@ -259,7 +259,7 @@ def test_what_may_change_something_is_not_asked(method: str) -> None:
 # -- for people ------------------------------------------------------------------------------------
 
 
-def test_what_people_read() -> None:
+def test_the_output_for_people() -> None:
     with scripted(answer(200, [1], ETag='"7"', Server="\x1b[2Jx", Vary="Accept")) as origin:
         done = pushhub(
             *("routes", "check", "--origin", origin.url, "http://h/orders/7"),
@@ -307,7 +307,7 @@ def test_wrong_usage_is_a_sentence(arguments: list[str], sentence: str) -> None:
     assert sentence in done.stderr
 
 
-def test_what_is_pushhubs_own_is_no_route() -> None:
+def test_paths_of_pushhub_itself_have_no_route() -> None:
     done = pushhub("routes", "check", "/_pushhub/livez")
     assert done.exit_code == 1
     assert "are pushhub's own" in done.stderr

@@ -20,7 +20,7 @@ def test_every_setting_is_a_flag_in_the_help() -> None:
             assert flag.replace("--", "--no-", 1) in text
 
 
-def test_it_refuses_to_start_without_a_key_and_says_what_makes_one() -> None:
+def test_serve_refuses_to_start_without_a_key_and_names_the_remedy() -> None:
     result = pushhub("serve", "--port", "0")
     assert result.exit_code == 2
     assert "pushhub key new" in result.stderr

@@ -36,7 +36,7 @@ def publish(url: str, channel: str, *data: str) -> None:
             assert hub.request("POST", path, body=item.encode()).status in (200, 201)
 
 
-def test_it_prints_what_is_there(hub_url: str) -> None:
+def test_tail_prints_present_events(hub_url: str) -> None:
     publish(hub_url, "there", '{"a": 1}', "text")
     result = pushhub("tail", "there", "--once", "--url", hub_url)
     lines = result.stdout.splitlines()
@@ -81,7 +81,7 @@ def publish_when_it_waits(hub_url: str, channel: str) -> None:
     publish(hub_url, channel, "1", "2", "3")
 
 
-def test_it_waits_for_what_comes(hub_url: str) -> None:
+def test_tail_waits_for_new_events(hub_url: str) -> None:
     publishing = threading.Thread(target=publish_when_it_waits, args=(hub_url, "comes"))
     publishing.start()
     result = pushhub("tail", "comes", "--since", "now", "--count", "2", "--json", "--url", hub_url)
@@ -109,7 +109,7 @@ def test_ctrl_c_is_quiet(hub_url: str) -> None:
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_a_gap_of_another_life_of_the_log_is_told(hub_url: str) -> None:
+def test_a_gap_of_a_new_epoch_is_reported(hub_url: str) -> None:
     publish(hub_url, "gap", "1")
     result = pushhub("tail", "gap", "--since", "old-7", "--count", "1", "--url", hub_url)
     assert "GAP (epoch): events may be missing; continuing from " in result.stderr
@@ -175,7 +175,7 @@ def test_the_cursor_goes_into_the_next_request_on_the_same_connection(following:
     assert headers["authorization"] == "Bearer k"
 
 
-def test_a_gap_is_told_and_gone_on_from_the_oldest(following: Following) -> None:
+def test_a_gap_is_reported_and_reading_continues_with_the_oldest(following: Following) -> None:
     gap = answer(410, {"title": "Gone", "reason": "trimmed", "oldest": "e-5", "latest": "e-9"})
     with scripted(gap, page(event(6), cursor="e-6")) as hub:
         told = following(hub.url, "e-1").follow()
@@ -214,7 +214,7 @@ def test_trouble_is_never_waited_out_too_long(following: Following, time: Time) 
     assert max(time.slept) == 30.0
 
 
-def test_the_hub_is_left_alone_as_long_as_it_asks(following: Following, time: Time) -> None:
+def test_retry_after_of_the_hub_is_honoured(following: Following, time: Time) -> None:
     busy = answer(429, {"title": "Slow down"}, Retry_After="7")
     hint = page(event(1), cursor="e-1", retry_ms=1500)
     with scripted(busy, hint, page(event(2), cursor="e-2")) as hub:
@@ -225,13 +225,15 @@ def test_the_hub_is_left_alone_as_long_as_it_asks(following: Following, time: Ti
     assert time.slept == [7.5, 1.5]
 
 
-def test_a_hub_that_does_not_wait_is_not_asked_in_a_loop(following: Following, time: Time) -> None:
+def test_a_hub_that_does_not_wait_is_not_polled_in_a_loop(following: Following, time: Time) -> None:
     with scripted(page(cursor="e-0"), page(cursor="e-0"), page(event(1), cursor="e-1")) as hub:
         assert next(following(hub.url).follow()) == event(1)
     assert time.slept == [1.0, 1.0]
 
 
-def test_the_end_of_a_wait_is_followed_at_once(following: Following, time: Time) -> None:
+def test_the_next_poll_follows_the_end_of_a_wait_immediately(
+    following: Following, time: Time
+) -> None:
     ticks = iter(range(0, 1000, 25))
     with scripted(page(cursor="e-0"), page(event(1), cursor="e-1")) as hub:
         assert next(following(hub.url, clock=lambda: next(ticks)).follow()) == event(1)
@@ -239,7 +241,7 @@ def test_the_end_of_a_wait_is_followed_at_once(following: Following, time: Time)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
-def test_what_would_not_help_is_not_tried_again(following: Following, status: int) -> None:
+def test_permanent_errors_are_not_retried(following: Following, status: int) -> None:
     with (
         scripted(answer(status, {"title": "No", "detail": "Never."})) as hub,
         pytest.raises(Refused, match=r"No: Never\."),
@@ -285,7 +287,7 @@ def test_mistakes_are_sentences(arguments: list[str], told: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", {"events": []}, {"cursor": "a", "events": 1}])
-def test_what_is_no_feed_is_told(body: object) -> None:
+def test_a_response_that_is_no_feed_is_an_error(body: object) -> None:
     with scripted(answer(200, body)) as hub:
         result = pushhub("tail", "a", "--url", hub.url)
     assert result.exit_code == 2
@@ -297,5 +299,5 @@ def test_an_event_is_a_line() -> None:
     assert plain == 'T e-1 tick {"b":"é"}'
 
 
-def test_an_event_cannot_write_to_the_terminal_what_it_likes() -> None:
+def test_control_characters_of_an_event_are_escaped() -> None:
     assert printable("a\x1b[2Jb\r\x07\x9b\n\té") == "a\\x1b[2Jb\\r\\x07\\x9b\n\té"

@@ -78,7 +78,7 @@ def test_a_secret_comes_from_a_file_or_the_environment() -> None:
         ("phk_" + "x" * 43, "This is an API key; only a token (JWT) can be used here."),
     ],
 )
-def test_it_says_what_is_wrong(token: str, told: str) -> None:
+def test_check_explains_invalid_tokens(token: str, told: str) -> None:
     Path("pushhub.toml").write_text(HMAC)
     result = pushhub("token", "check", token)
     assert result.exit_code == 1

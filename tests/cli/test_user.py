@@ -32,7 +32,7 @@ def test_an_account_comes_and_goes(settings: str) -> None:
     assert user(settings, "list").stdout == ""
 
 
-def test_what_it_may_do(settings: str) -> None:
+def test_rights_of_an_account(settings: str) -> None:
     added = user(
         settings, "add", "a@chat.example", "--read", "news:*", "--json", password="12345678"
     )
@@ -42,7 +42,7 @@ def test_what_it_may_do(settings: str) -> None:
     }
 
 
-def test_what_cannot_be(settings: str) -> None:
+def test_invalid_accounts_are_refused(settings: str) -> None:
     user(settings, "add", "a@chat.example", password="12345678")
     again = user(settings, "add", "a@chat.example", password="12345678")
     assert (again.exit_code, "already" in again.stderr) == (1, True)

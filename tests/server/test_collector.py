@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub.hub.hub import Hub
-from pushhub.server.collector import CROWD, FREEZE_SECONDS, THRESHOLDS, Collector, Trimmer
+from pushhub.server.collector import (
+    CROWD,
+    FREEZE_SECONDS,
+    THRESHOLDS,
+    CycleCollector,
+    MemoryTrimmer,
+)
 from pushhub.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -36,9 +42,9 @@ async def hub() -> AsyncIterator[Hub]:
     await hub.close()
 
 
-async def test_garbage_is_collected_before_what_lives_is_frozen(hub: Hub) -> None:
+async def test_garbage_is_collected_before_live_objects_are_frozen(hub: Hub) -> None:
     """What is frozen as garbage stays for ever: no later collection looks at it."""
-    collector = Collector(hub, ())
+    collector = CycleCollector(hub, ())
     gc.disable()
     try:
         early = garbage()
@@ -59,7 +65,7 @@ async def test_garbage_is_collected_before_what_lives_is_frozen(hub: Hub) -> Non
 
 async def test_the_collector_is_left_as_it_was_found(hub: Hub) -> None:
     before, callbacks = gc.get_threshold(), list(gc.callbacks)
-    collector = Collector(hub, ())
+    collector = CycleCollector(hub, ())
     collector.start()
     assert gc.get_threshold() == THRESHOLDS
     collector.stop()
@@ -74,7 +80,7 @@ async def test_memory_is_trimmed_when_connections_leave_long_after_their_holds(
 ) -> None:
     """A publish ends all holds; the clients keep their connections for a while."""
     connections = set(range(CROWD))
-    trimmer = Trimmer(hub, connections)
+    trimmer = MemoryTrimmer(hub, connections)
     trims: list[int] = []
     monkeypatch.setattr(trimmer, "_trim", trims.append)
     hub.most_parked = CROWD

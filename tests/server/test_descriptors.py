@@ -25,7 +25,7 @@ def limit(server: Server, spare: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1 + spare, hard))
 
 
-async def test_exhausted_descriptors_are_told_once_and_end() -> None:
+async def test_exhausted_descriptors_are_logged_once_and_recover() -> None:
     with serve() as server:
         kept = await server.connect()
         assert (await kept.ask("GET", "/livez")).status == 200

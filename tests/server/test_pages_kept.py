@@ -33,7 +33,7 @@ def held() -> list[ColdRead | Page]:
 
 @pytest.mark.parametrize("store", ["memory", "sqlite", "valkey9"])
 @pytest.mark.parametrize("target", ["/events?since=earliest", ""], ids=["feed", "value"])
-async def test_no_page_outlives_its_answer(
+async def test_no_page_outlives_its_response(
     store: str,
     target: str,
     tmp_path: Path,

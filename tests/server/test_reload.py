@@ -1,4 +1,4 @@
-"""SIGHUP brings in other routes, on one process and on several, and disturbs nobody."""
+"""SIGHUP takes new routes, in one process and in several, and disturbs no client."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pushhub.server.reload import Reload
-from pushhub.server.worker import with_routes, written_routes
+from pushhub.server.worker import dump_routes, load_routes
 from pushhub.settings import Route, Settings, SettingsError
 from tests.origin.apis import Api
 from tests.redis_servers import Shelf
@@ -28,7 +28,7 @@ SECONDS = 20.0
 
 @asynccontextmanager
 async def answering(name: str) -> AsyncIterator[str]:
-    """An origin that says who it is; `/slow` waits until it is let go."""
+    """An origin that responds with its name; `/slow` waits for an event of the test."""
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -85,7 +85,7 @@ def started(file: File, store: str = "memory://", **settings: Any) -> Iterator[S
 
 
 async def hang_up(server: Server, says: str = "routes.taken", times: int = 1) -> None:
-    """SIGHUP; returns when so many processes have said something."""
+    """Send SIGHUP, and wait until `times` processes have logged `says`."""
     before = str(server.output).count(f'"{says}"')
     server.signal(signal.SIGHUP)
     async with asyncio.timeout(SECONDS):
@@ -93,7 +93,7 @@ async def hang_up(server: Server, says: str = "routes.taken", times: int = 1) ->
             await asyncio.sleep(0.01)
 
 
-async def who(server: Server, path: str) -> str:
+async def origin_of(server: Server, path: str) -> str:
     answer = await server.get(path)
     return answer.body.decode() if answer.status == 200 else answer.problem
 
@@ -105,16 +105,19 @@ async def test_other_routes_hold_from_the_next_request_on(file: File) -> None:
     async with answering("a") as a, answering("b") as b:
         file.write(a)
         with started(file) as server:
-            assert (await who(server, "/0/x"), await who(server, "/1/x")) == ("a", "no-route")
+            assert (await origin_of(server, "/0/x"), await origin_of(server, "/1/x")) == (
+                "a",
+                "no-route",
+            )
             file.write(b, a)
             await hang_up(server)
-            assert (await who(server, "/0/x"), await who(server, "/1/x")) == ("b", "a")
+            assert (await origin_of(server, "/0/x"), await origin_of(server, "/1/x")) == ("b", "a")
             file.write(b)
             await hang_up(server)
-            assert await who(server, "/1/x") == "no-route"
+            assert await origin_of(server, "/1/x") == "no-route"
 
 
-async def test_what_is_under_way_goes_on(file: File) -> None:
+async def test_requests_in_progress_continue_after_a_reload(file: File) -> None:
     async with answering("a") as a, answering("b") as b:
         file.write(a)
         with started(file) as server:
@@ -125,7 +128,7 @@ async def test_what_is_under_way_goes_on(file: File) -> None:
             held.send("GET", "/_pushhub/v1/channels/c/events?since=now&wait=50")
             file.write(b)
             await hang_up(server)
-            assert await who(server, "/0/x") == "b"
+            assert await origin_of(server, "/0/x") == "b"
             GATES["a"][0].set()
             assert (await client.receive()).body == b"a"
             assert (await client.ask("GET", "/0/x")).body == b"b", "on the same connection"
@@ -157,10 +160,10 @@ async def test_a_bad_file_keeps_the_old_routes(file: File, text: str | None, sen
             await hang_up(server, "routes.kept")
             told = [line for line in server.output.lines if "routes.kept" in line]
             assert sentence in json.loads(told[0])["error"]
-            assert await who(server, "/0/x") == "a"
+            assert await origin_of(server, "/0/x") == "a"
             file.write(a, a)
             await hang_up(server)
-            assert await who(server, "/1/x") == "a", "and the next good one is taken"
+            assert await origin_of(server, "/1/x") == "a", "and the next good one is taken"
 
 
 async def test_another_setting_is_named_and_not_changed(file: File) -> None:
@@ -172,7 +175,10 @@ async def test_another_setting_is_named_and_not_changed(file: File) -> None:
             [line] = [line for line in server.output.lines if "settings.need_restart" in line]
             assert json.loads(line)["settings"] == ["origin", "grip_key", "max_wait"]
             assert "secret-word" not in str(server.output)
-            assert (await who(server, "/0/x"), await who(server, "/1/x")) == ("b", "no-route")
+            assert (await origin_of(server, "/0/x"), await origin_of(server, "/1/x")) == (
+                "b",
+                "no-route",
+            )
             await server.post("/_pushhub/v1/channels/c/events", 7)
             held = await server.get(
                 "/_pushhub/v1/channels/c/events?since=earliest", prefer="wait=55"
@@ -198,11 +204,11 @@ async def test_many_signals_are_no_trouble(file: File) -> None:
             file.write(b)
             await hang_up(server)
             async with asyncio.timeout(SECONDS):
-                while await who(server, "/0/x") != "b":  # noqa: ASYNC110
+                while await origin_of(server, "/0/x") != "b":  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
 
-async def test_a_resource_that_somebody_waits_on_takes_its_new_route(file: File) -> None:
+async def test_a_resource_with_waiting_requests_takes_its_new_route(file: File) -> None:
     route = "origin = '{}'\n[[routes]]\npath = '/orders'\nstep = 'poll'\nslowest = 600\n"
     wish = {"prefer": "wait=50", "if-none-match": '"1"'}
     async with Api.running() as api:
@@ -230,29 +236,29 @@ def redis_url(redis_shelf: Shelf) -> str:
     return redis_shelf.url("valkey9")
 
 
-async def everybody(server: Server, path: str) -> set[str]:
-    """What so many connections are told that each worker is among them: but for 2**-39."""
-    return set(await asyncio.gather(*(who(server, path) for _ in range(40))))
+async def all_workers(server: Server, path: str) -> set[str]:
+    """The responses to 40 connections, which reach each worker except with a chance of 2**-39."""
+    return set(await asyncio.gather(*(origin_of(server, path) for _ in range(40))))
 
 
 async def test_all_workers_take_them_and_those_that_come_later(file: File, redis_url: str) -> None:
     async with answering("a") as a, answering("b") as b:
         file.write(a)
         with started(file, redis_url, workers=2) as server:
-            assert await everybody(server, "/0/x") == {"a"}
+            assert await all_workers(server, "/0/x") == {"a"}
             file.write(b)
             await hang_up(server, times=2)
-            assert await everybody(server, "/0/x") == {"b"}
+            assert await all_workers(server, "/0/x") == {"b"}
             file.path.write_text("[[routes")
             await hang_up(server, "routes.kept")
-            assert await everybody(server, "/0/x") == {"b"}
+            assert await all_workers(server, "/0/x") == {"b"}
             ready = re.compile(r'"pid": (\d+), "event": "worker.ready"')
             pids = [int(pid) for pid in ready.findall(str(server.output))]
             os.kill(pids[0], signal.SIGKILL)
             async with asyncio.timeout(SECONDS):
                 while len(ready.findall(str(server.output))) < 3:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
-            assert await everybody(server, "/0/x") == {"b"}
+            assert await all_workers(server, "/0/x") == {"b"}
 
 
 async def test_a_signal_to_all_processes_of_the_group_is_one(file: File, redis_url: str) -> None:
@@ -263,7 +269,7 @@ async def test_a_signal_to_all_processes_of_the_group_is_one(file: File, redis_u
             for pid in workers(server).values():
                 os.kill(pid, signal.SIGHUP)
             await hang_up(server, times=2)
-            assert await everybody(server, "/0/x") == {"b"}
+            assert await all_workers(server, "/0/x") == {"b"}
             assert "worker.died" not in str(server.output)
 
 
@@ -329,7 +335,7 @@ def test_a_route_that_relies_on_a_new_origin_waits_for_the_restart() -> None:
     assert Reload(Settings(routes=[Route(target="http://b")]), lambda: now).routed() is None
 
 
-def test_what_cannot_be_read_is_no_exception() -> None:
+def test_unreadable_settings_raise_no_exception() -> None:
     def fail() -> Settings:
         raise SettingsError("It is bad.", "Very.")
 
@@ -341,4 +347,4 @@ def test_routes_reach_a_worker_as_they_are() -> None:
         origin="http://a",
         routes=[Route(path="/x", step="poll", identity=(), interval=0.5), Route(host="*.b")],
     )
-    assert with_routes(Settings(origin="http://a"), written_routes(settings)) == settings
+    assert load_routes(Settings(origin="http://a"), dump_routes(settings)) == settings

@@ -185,7 +185,7 @@ def test_a_folder_that_is_not_there_is_one_sentence(path: Path) -> None:
         assert "No such file or directory" in line
 
 
-async def test_a_file_that_somebody_else_put_there_is_not_removed(path: Path) -> None:
+async def test_a_foreign_file_at_the_path_is_not_removed(path: Path) -> None:
     with serving(path) as hub:
         hub.started()
         os.unlink(path)

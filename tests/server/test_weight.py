@@ -185,7 +185,7 @@ async def publish(server: Server, name: str) -> None:
 
 
 @pytest.mark.parametrize("store", ["memory", "sqlite", "valkey9"])
-async def test_what_was_read_does_not_stay(
+async def test_read_pages_are_freed(
     store: str,
     tmp_path: Path,
     redis_shelf: Shelf,

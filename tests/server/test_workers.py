@@ -108,7 +108,7 @@ async def test_a_hung_worker_is_named_killed_and_replaced(redis_url: str) -> Non
         server.output.lines[:] = [line for line in server.output.lines if "hung" not in line]
 
 
-async def test_a_supervisor_that_was_stopped_kills_nobody(redis_url: str) -> None:
+async def test_a_supervisor_that_was_stopped_kills_no_worker(redis_url: str) -> None:
     with serve("front", redis_url, workers=2, worker_hung_seconds=5) as server:
         before = workers(server)
         pids = [server.process.pid, *before.values()]
@@ -257,7 +257,7 @@ async def test_a_killed_worker_costs_its_clients_a_reconnect_and_no_event(duo: S
     assert None not in await answers(clients), "both workers serve again"
 
 
-async def test_who_comes_while_a_worker_is_away_waits_for_the_next_one(duo: Server) -> None:
+async def test_connections_during_a_restart_wait_for_the_next_worker(duo: Server) -> None:
     killed = workers(duo)[1]
     os.kill(killed, signal.SIGKILL)
     await until(lambda: not runs(killed))

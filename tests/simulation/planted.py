@@ -29,7 +29,7 @@ from pushhub.origin.shared.resource import Resource
 from pushhub.origin.shared.resource_channel import ResourceChannel
 from pushhub.origin.shared.table import ResourceTable
 from pushhub.polls.base import NO_HINT, Hint
-from pushhub.server.http1.request_cache import Generations
+from pushhub.server.http1.request_cache import GenerationCache
 from pushhub.store import memory
 from pushhub.store.base import REGISTER, Expect
 from pushhub.store.read_range import ReadRange
@@ -260,14 +260,14 @@ _released = ConnectionPool.released
 
 def useless_cache(patch: pytest.MonkeyPatch) -> None:
     """What a request means is remembered under a key that never comes again."""
-    put, numbers = Generations.put, count(1)
+    put, numbers = GenerationCache.put, count(1)
 
-    def fresh(self: Generations[Any], key: bytes, value: Any) -> None:
+    def fresh(self: GenerationCache[Any], key: bytes, value: Any) -> None:
         put(self, key, value)
         if key in self._young:
             self._young[b"%b %d" % (key, next(numbers))] = self._young.pop(key)
 
-    patch.setattr(Generations, "put", fresh)
+    patch.setattr(GenerationCache, "put", fresh)
 
 
 def uncounted_tail(patch: pytest.MonkeyPatch) -> None:

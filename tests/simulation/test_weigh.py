@@ -60,13 +60,13 @@ def test_what_a_cache_alone_keeps_belongs_to_the_cache() -> None:
             self.own = Part("own")
 
     # The name of a cache is its class's and its attribute's.
-    Recorder.__name__ = "Generations"
+    Recorder.__name__ = "GenerationCache"
     found = Recorder()
     found._young = {b"key": Part("kept"), b"two": found.own}
     now = weigh([found])
-    assert now["Generations._young"] == 4 * 8 + 3 + 3 + 4
+    assert now["GenerationCache._young"] == 4 * 8 + 3 + 3 + 4
     assert now["Part.name"] == 3
-    assert "Generations._young" in LIMITS
+    assert "GenerationCache._young" in LIMITS
 
 
 def live(story: Callable[[World], Coroutine[Any, Any, None]]) -> None:

@@ -1,4 +1,4 @@
-"""What can be measured: a function for each, from a target and a load to figures."""
+"""The scenarios: each is a function from a target and a load to figures."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from pushhub.bench.target import Figures, Target
 
 
-# So many deliveries make a figure that repeats; the clock's tick is a hundredth of a second.
+# Enough deliveries for a reproducible figure; the clock's tick is a hundredth of a second.
 DELIVERIES = 50_000
 FEWEST_PUBLISHES = 5
-# A round takes a third of a second where the server's processes cannot be seen: half a minute.
+# Half a minute: a round takes a third of a second if the server is on another machine.
 MOST_PUBLISHES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Something to measure, and the load that suits it where nobody says another."""
+    """A scenario, and its default load."""
 
     about: str
     run: Callable[[Target, Load], Figures]
@@ -43,7 +43,7 @@ class Scenario:
     spread: bool = False
 
     def load(self, holds: int) -> Load:
-        """The load with so many holds."""
+        """The load with a number of holds."""
         publishes = min(MOST_PUBLISHES, max(FEWEST_PUBLISHES, DELIVERIES // holds))
         if self.spread:
             publishes = FEWEST_PUBLISHES

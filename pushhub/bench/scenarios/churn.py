@@ -1,4 +1,4 @@
-"""Churn: holds whose waits end after a second without news, and who ask again."""
+"""Churn: waits that end after a second without an event, and clients that poll again."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pushhub.bench.target import fresh_channels
 if TYPE_CHECKING:
     from pushhub.bench.target import Figures, Load, Target
 
-# The shortest that every server can be asked for.
+# The shortest wait that every server supports.
 WAIT = 1
 
 
 def churn(target: Target, load: Load) -> Figures:
-    """Let polls time out for `seconds`, and see that an event still reaches everybody."""
+    """Let polls time out for `seconds`, and check that an event still reaches all clients."""
     channels = fresh_channels(load)
-    with target.publisher(load) as publisher, target.crew(load, wait=WAIT) as crew:
-        crew.open(channels, load.holds // len(channels))
+    with target.publisher(load) as publisher, target.generators(load, wait=WAIT) as pool:
+        pool.open(channels, load.holds // len(channels))
         time.sleep(WAIT)
-        crew.count()
+        pool.count()
         cpu, begun = target.cpu(), time.monotonic()
         while (passed := time.monotonic() - begun) < load.seconds:
             time.sleep(min(0.2, load.seconds - passed))
             load.tick(min(1.0, passed / load.seconds))
         cpu, wall = target.cpu() - cpu, time.monotonic() - begun
-        polls = crew.report()
-        crew.count()
-        crew.expect(1)
+        polls = pool.report()
+        pool.count()
+        pool.expect(1)
         for channel in channels:
             publisher.publish(channel)
-        crew.reached(30.0)
-        report = crew.report(publisher.published)
+        pool.reached(30.0)
+        report = pool.report(publisher.published)
     return {
         "cpu_per_timeout_us": cpu / max(1, polls.empty) * 1e6,
         "timeouts_per_s": polls.empty / wall,

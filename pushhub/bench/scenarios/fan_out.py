@@ -1,7 +1,7 @@
-"""Fan-out: N holds, and an event for all of them, again and again; each hold polls on at once.
+"""Fan-out: N holds, and events for all of them; each client polls again immediately.
 
-Also many channels with one hold each, and clients that ask for a page before every poll: what is
-measured is the same.
+Variants have many channels with one hold each, or clients that request a page before every poll;
+the figures are the same.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 from pushhub.bench.target import Figures, Load, Target, fresh_channels
 
 if TYPE_CHECKING:
-    from pushhub.bench.crew import Crew
+    from pushhub.bench.generator_pool import GeneratorPool
     from pushhub.bench.publishing import BenchPublisher
     from pushhub.bench.tally import BenchReport
 
-# The first rounds fill caches, and grow what grows once.
+# The first rounds fill caches and buffers.
 WARM_UP = 3
-# Seconds for one event to reach all.
-PATIENCE = 30.0
+# The longest time for one event to reach all.
+TIMEOUT_SECONDS = 30.0
 
 
 def fan_out(target: Target, load: Load, *, tokens: bool = False, pages: bool = False) -> Figures:
     """Publish to the holds, round after round. A round ends when all have polled again.
 
-    With `tokens` every client has its own, as users have; with `pages` it asks for a page before
+    With `tokens` every client has its own, as users have; with `pages` it requests a page before
     every poll.
     """
     channels = fresh_channels(load)
@@ -34,18 +34,18 @@ def fan_out(target: Target, load: Load, *, tokens: bool = False, pages: bool = F
     empty = target.rss()
     with ExitStack() as stack:
         publisher = stack.enter_context(target.publisher(load))
-        crew = stack.enter_context(target.crew(load, **changes))
-        crew.open(channels, load.holds // len(channels), tokens=own, pages=pages)
+        pool = stack.enter_context(target.generators(load, **changes))
+        pool.open(channels, load.holds // len(channels), tokens=own, pages=pages)
         target.settle()
         parked = target.rss()
-        crew.count()
-        rounds(target, crew, publisher, channels, min(WARM_UP, load.publishes))
-        crew.count()
+        pool.count()
+        rounds(target, pool, publisher, channels, min(WARM_UP, load.publishes))
+        pool.count()
         cpu = target.cpu()
         begun = time.monotonic()
-        seconds = rounds(target, crew, publisher, channels, load.publishes, load)
+        seconds = rounds(target, pool, publisher, channels, load.publishes, load)
         cpu, wall = target.cpu() - cpu, time.monotonic() - begun
-        report = crew.report(publisher.published)
+        report = pool.report(publisher.published)
     return delivery_figures(report, cpu, seconds) | {
         "rss_per_hold_kib": (parked - empty) / load.holds,
         "server_share": cpu / wall,
@@ -54,19 +54,19 @@ def fan_out(target: Target, load: Load, *, tokens: bool = False, pages: bool = F
 
 def rounds(
     target: Target,
-    crew: Crew,
+    pool: GeneratorPool,
     publisher: BenchPublisher,
     channels: list[str],
     count: int,
     load: Load | None = None,
 ) -> float:
-    """Publish `count` times to every channel: the seconds from publishing to the last receipt."""
+    """Publish `count` times to every channel; returns the seconds from publish to last delivery."""
     seconds = 0.0
     for number in range(1, count + 1):
-        crew.expect(number)
+        pool.expect(number)
         for channel in channels:
             publisher.publish(channel)
-        _, took = crew.reached(PATIENCE)
+        _, took = pool.reached(TIMEOUT_SECONDS)
         seconds += took
         target.settle()
         if load is not None:
@@ -75,7 +75,7 @@ def rounds(
 
 
 def delivery_figures(report: BenchReport, cpu: float, seconds: float) -> Figures:
-    """What every scenario that delivers events reports."""
+    """The figures of every scenario that delivers events."""
     received = max(1, report.received)
     return {
         "cpu_per_delivery_us": cpu / received * 1e6,

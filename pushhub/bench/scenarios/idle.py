@@ -1,4 +1,4 @@
-"""Idle: what holds cost while nothing happens, parked, and asking again every 25 seconds."""
+"""Idle: the CPU of holds without events: while they wait, and with a new poll every 25 seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pushhub.bench.target import fresh_channels
 if TYPE_CHECKING:
     from pushhub.bench.target import Figures, Load, Target
 
-# What clients are told to ask for.
+# The wait of the second part, in seconds.
 WAIT = 25
 
 
@@ -28,12 +28,12 @@ def idle(target: Target, load: Load) -> Figures:
 
 def _watch(target: Target, load: Load, wait: int, seconds: float, done: float) -> tuple[float, int]:
     channels = fresh_channels(load)
-    with target.crew(load, wait=wait) as crew:
-        crew.open(channels, load.holds // len(channels))
+    with target.generators(load, wait=wait) as pool:
+        pool.open(channels, load.holds // len(channels))
         target.settle()
-        crew.count()
+        pool.count()
         cpu, begun = target.cpu(), time.monotonic()
         while (passed := time.monotonic() - begun) < seconds:
             time.sleep(min(0.5, seconds - passed))
             load.tick(done + min(0.5, passed / seconds / 2))
-        return (target.cpu() - cpu) / (time.monotonic() - begun), crew.report().empty
+        return (target.cpu() - cpu) / (time.monotonic() - begun), pool.report().empty

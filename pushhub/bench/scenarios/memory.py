@@ -1,4 +1,4 @@
-"""Memory: what a hold costs in resident memory, parked for the first time and after events."""
+"""Memory: the resident memory of a hold, before its first event and after some events."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pushhub.bench.target import fresh_channels
 if TYPE_CHECKING:
     from pushhub.bench.target import Figures, Load, Target
 
-# Events after which memory has what it grows to.
+# After so many events memory does not grow further.
 ROUNDS = 3
 
 
 def memory(target: Target, load: Load, *, tokens: bool = False) -> Figures:
-    """The server must be a fresh one: memory that it had used before would be used again."""
+    """The server must be a new process: an older one would reuse freed memory."""
     channels = fresh_channels(load)
     own, changes = target.own_tokens(load) if tokens else ([], {})
     empty = target.rss()
-    with target.publisher(load) as publisher, target.crew(load, **changes) as crew:
-        crew.open(channels, load.holds // len(channels), tokens=own)
+    with target.publisher(load) as publisher, target.generators(load, **changes) as pool:
+        pool.open(channels, load.holds // len(channels), tokens=own)
         target.settle()
         parked = target.rss()
         load.tick(0.5)
-        crew.count()
-        rounds(target, crew, publisher, channels, ROUNDS)
+        pool.count()
+        rounds(target, pool, publisher, channels, ROUNDS)
         used = target.rss()
-        report = crew.report(publisher.published)
+        report = pool.report(publisher.published)
     return {
         "rss_per_hold_kib": (parked - empty) / load.holds,
         "rss_per_hold_after_events_kib": (used - empty) / load.holds,

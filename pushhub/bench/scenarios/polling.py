@@ -12,13 +12,13 @@ from pushhub.bench.target import fresh_channels
 if TYPE_CHECKING:
     from pushhub.bench.target import Figures, Load, Target
 
-# An event every so many seconds: rarer than polls, as nearly everything is that is polled for, and
-# a number that keeps no step with their interval.
+# Seconds between two events: longer than the interval of polls, as for most polled resources, and
+# not a multiple of it.
 EVERY = 11.3
 
 
 def poll_versus_long_poll(target: Target, load: Load) -> Figures:
-    """How soon clients know, and what that costs, either way."""
+    """The latency and the cost of both ways."""
     half = load.seconds / 2
     plain = _watch(target, load, half, 0.0, wait=0, interval=load.interval)
     target.settle()
@@ -32,12 +32,12 @@ def _watch(
     target: Target, load: Load, seconds: float, done: float, *, wait: int, interval: float
 ) -> Figures:
     [channel] = fresh_channels(load)[:1]
-    with target.publisher(load) as publisher, target.crew(load, wait=wait) as crew:
-        crew.open([channel], load.holds, interval=interval)
-        # A first round, so that everybody has begun.
+    with target.publisher(load) as publisher, target.generators(load, wait=wait) as pool:
+        pool.open([channel], load.holds, interval=interval)
+        # A first round, so that all clients have started.
         time.sleep(interval)
         target.settle()
-        crew.count()
+        pool.count()
         cpu, begun, next_event = target.cpu(), time.monotonic(), 0.0
         while (passed := time.monotonic() - begun) < seconds:
             # The last event is one that a poll can still fetch.
@@ -48,12 +48,12 @@ def _watch(
             load.tick(done + min(0.5, passed / seconds / 2))
         cpu, wall = target.cpu() - cpu, time.monotonic() - begun
         time.sleep(interval)
-        report = crew.report(publisher.published)
+        report = pool.report(publisher.published)
     return {
         "p50_ms": report.latencies.quantile(0.5),
         "p99_ms": report.latencies.quantile(0.99),
         "max_ms": report.latencies.max / 1e6,
-        "requests_per_s": report.asked / (wall + interval),
+        "requests_per_s": report.requests / (wall + interval),
         "server_share": cpu / wall,
         "received": report.received,
         "lost": report.lost,

@@ -1,6 +1,6 @@
 """Publish: single events, each with its receipt before the next, over many connections.
 
-There are no holds; what stands for them is the number of connections.
+There are no holds: their number is the number of connections.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from pushhub.bench.target import fresh_channels
 if TYPE_CHECKING:
     from pushhub.bench.target import Figures, Load, Target
 
-# A channel for some connections, so that neither one nor very many are written to.
+# Several connections share a channel, so that there are neither one nor very many channels.
 CHANNELS = 16
 
 
 def publish(target: Target, load: Load) -> Figures:
-    """As many as have a receipt in `seconds`; nobody reads meanwhile."""
+    """Publish for `seconds` without a reader, and count the receipts."""
     channels = fresh_channels(replace(load, spread=True, holds=CHANNELS))
     latencies = Latencies()
-    with target.crew(load) as crew:
-        # The first make the channels.
-        crew.publish(channels, load.holds, min(0.5, load.seconds), load.size)
+    with target.generators(load) as pool:
+        # The first publishes create the channels.
+        pool.publish(channels, load.holds, min(0.5, load.seconds), load.size)
         target.settle()
         cpu = target.cpu()
-        parts = crew.publish(channels, load.holds, load.seconds, load.size)
+        parts = pool.publish(channels, load.holds, load.seconds, load.size)
         cpu = target.cpu() - cpu
         load.tick(1.0)
     for part in parts:

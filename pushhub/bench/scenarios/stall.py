@@ -1,7 +1,7 @@
-"""Stall: for how long a fan-out keeps everybody else waiting.
+"""Stall: the time for which a fan-out delays other requests.
 
-It is seen from outside, by a connection that asks for something cheap all the time, and inside, by
-the server's own metric of its event loop's lag, where it has one.
+A connection with cheap requests measures it from outside, and the server's metric of the lag of its
+event loop from inside, if there is one.
 """
 
 from __future__ import annotations
@@ -24,48 +24,48 @@ _LAG = re.compile(r'pushhub_loop_lag_seconds_bucket\{le="([^"]+)"\} (\d+)')
 
 
 class Probe(threading.Thread):
-    """Asks for something cheap, again and again, and notes how long each answer took."""
+    """Sends cheap requests one after another, and stores the time of each response."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(daemon=True)
-        self._line = target.line()
+        self._connection = target.connect()
         self._request = target.cheap or target.dialect.page()
         self._end = threading.Event()
         self.took: list[float] = []
 
     def run(self) -> None:
-        """Until it is told to stop."""
+        """Send requests until `stop`."""
         while not self._end.is_set():
             begun = time.monotonic()
-            self._line.ask(self._request)
+            self._connection.request(self._request)
             self.took.append(time.monotonic() - begun)
             time.sleep(PAUSE_SECONDS)
 
     def stop(self) -> list[float]:
-        """The seconds that answers took, sorted."""
+        """The seconds of all responses, sorted."""
         self._end.set()
         self.join()
-        self._line.close()
+        self._connection.close()
         return sorted(self.took)
 
 
 def stall(target: Target, load: Load) -> Figures:
     """Fan out to all holds, with a probe beside them."""
     channels = fresh_channels(load)
-    with target.publisher(load) as publisher, target.crew(load) as crew:
-        crew.open(channels, load.holds // len(channels))
+    with target.publisher(load) as publisher, target.generators(load) as pool:
+        pool.open(channels, load.holds // len(channels))
         target.settle()
-        crew.count()
-        rounds(target, crew, publisher, channels, 1)
+        pool.count()
+        rounds(target, pool, publisher, channels, 1)
         idle = _probe_alone(target)
-        crew.count()
+        pool.count()
         lag, cpu = _lags(target), target.cpu()
         probe = Probe(target)
         probe.start()
-        seconds = rounds(target, crew, publisher, channels, load.publishes, load)
+        seconds = rounds(target, pool, publisher, channels, load.publishes, load)
         took = probe.stop()
         lags = {bound: count - lag[bound] for bound, count in _lags(target).items()}
-        report = crew.report(publisher.published)
+        report = pool.report(publisher.published)
         cpu = target.cpu() - cpu
     figures = delivery_figures(report, cpu, seconds)
     # The probe's own requests are in the processes' CPU.
@@ -79,7 +79,7 @@ def stall(target: Target, load: Load) -> Figures:
 
 
 def _probe_alone(target: Target) -> list[float]:
-    """What the probe sees of a server that has nothing else to do, on this machine as it is."""
+    """The times of the probe without other load, on this machine."""
     probe = Probe(target)
     probe.start()
     time.sleep(0.5)
@@ -90,9 +90,9 @@ def _lags(target: Target) -> dict[float, int]:
     """The metric's buckets: seconds, and how often the lag was at most that."""
     if not target.metrics:
         return {}
-    line = target.line()
-    text = line.ask(target.metrics).body.decode()
-    line.close()
+    connection = target.connect()
+    text = connection.request(target.metrics).body.decode()
+    connection.close()
     return {float(bound.replace("+", "")): int(count) for bound, count in _LAG.findall(text)}
 
 

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 # Events a second, over so many connections, of which each waits for one receipt at a time.
 RATE = 2000
 CONNECTIONS = 16
-# Seconds after the last receipt in which the last delivery comes.
+# The longest time from the last receipt to the last delivery.
 LATEST_SECONDS = 2.0
 
 
 def steady(target: Target, load: Load) -> Figures:
     """Publish at an even pace for some seconds, to one channel after the other.
 
-    A publisher that falls behind says so: the figure `behind_ms` is how late the last event of the
-    slowest connection was sent.
+    The figure `behind_ms` shows a publisher that is too slow: the delay of the last event of the
+    slowest connection.
     """
     channels = [f"steady-{time.monotonic_ns()}-{number}" for number in range(load.holds)]
     each = int(RATE * load.seconds) // CONNECTIONS
     with ExitStack() as stack:
         publishers = [stack.enter_context(target.publisher(load)) for _ in range(CONNECTIONS)]
-        crew = stack.enter_context(target.crew(load))
-        crew.open(channels, 1)
+        pool = stack.enter_context(target.generators(load))
+        pool.open(channels, 1)
         target.settle()
-        crew.count()
+        pool.count()
         cpu, begun = target.cpu(), time.monotonic()
 
         def pace(number: int) -> float:
@@ -50,7 +50,7 @@ def steady(target: Target, load: Load) -> Figures:
             for publisher in publishers
             for channel, count in publisher.published.items()
         }
-        report = crew.report(published)
+        report = pool.report(published)
     return delivery_figures(report, cpu, wall) | {
         "behind_ms": behind * 1e3,
         "server_share": cpu / (wall + LATEST_SECONDS),
@@ -60,7 +60,7 @@ def steady(target: Target, load: Load) -> Figures:
 def _pace(
     publisher: BenchPublisher, channels: list[str], count: int, begun: float, load: Load | None
 ) -> float:
-    """Publish `count` events at this connection's share of the pace; how late the last one was."""
+    """Publish `count` events at this connection's share of the pace; returns the last delay."""
     late = 0.0
     for number in range(count):
         due = begun + number * CONNECTIONS / RATE

@@ -1,4 +1,4 @@
-"""Reconnect storm: every client's connection breaks, something happens, and all come back at once,
+"""Reconnect storm: all connections break, events are published, and all clients reconnect,
 each from its own cursor.
 """
 
@@ -12,35 +12,33 @@ from pushhub.bench.target import fresh_channels
 if TYPE_CHECKING:
     from pushhub.bench.target import Figures, Load, Target
 
-# Seconds for all to be back.
-PATIENCE = 120.0
+# The longest time for all clients to reconnect.
+TIMEOUT_SECONDS = 120.0
 STORMS = 3
 
 
 def reconnect_storm(target: Target, load: Load) -> Figures:
-    """Three storms. A storm is over when everybody has what was published meanwhile, and waits
-    again.
-    """
+    """Three storms. A storm ends when all clients have the missed events, and wait again."""
     channels = fresh_channels(load)
     took: list[float] = []
-    with target.publisher(load) as publisher, target.crew(load) as crew:
-        crew.open(channels, load.holds // len(channels))
+    with target.publisher(load) as publisher, target.generators(load) as pool:
+        pool.open(channels, load.holds // len(channels))
         target.settle()
-        crew.count()
+        pool.count()
         cpu = target.cpu()
         for number in range(1, STORMS + 1):
-            crew.leave()
+            pool.disconnect()
             for channel in channels:
                 publisher.publish(channel)
-            crew.expect(number)
+            pool.expect(number)
             begun = time.monotonic()
-            crew.come_back()
-            crew.reached(PATIENCE)
+            pool.reconnect()
+            pool.reached(TIMEOUT_SECONDS)
             took.append(time.monotonic() - begun)
             target.settle()
             load.tick(number / STORMS)
         cpu = target.cpu() - cpu
-        report = crew.report(publisher.published)
+        report = pool.report(publisher.published)
     return {
         "back_ms": sorted(took)[STORMS // 2] * 1e3,
         "returns_per_s": load.holds * STORMS / sum(took),

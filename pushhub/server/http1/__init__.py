@@ -1,1 +1,1 @@
-"""HTTP/1.1 connections: held requests without a task each, guests for everything else."""
+"""HTTP/1.1 connections: held requests need no task; guests serve everything else."""

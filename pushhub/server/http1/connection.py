@@ -1,11 +1,12 @@
 """One client's HTTP/1.1 connection, without a task: a held request costs a few slotted objects.
 
-uvicorn gets it as `http=`. It reads one whole request at a time, runs its endpoint, and writes the
-response, or waits until the hold is completed. Requests that belong to no endpoint go to a guest
-(`handoff.py`): uvicorn's own protocol, or the origin.
+uvicorn creates connections through its option `http=`. A connection reads one whole request at a
+time, runs its endpoint, and writes the response, or waits until the hold is completed. A guest
+(`handoff.py`) serves requests without an endpoint: uvicorn's own protocol, or the proxy to the
+origin.
 
-Its states and what moves it are in `states.py`. The connection moves in its transport's callbacks,
-in `deliver` and in `expire`; reader and writer do the work of these.
+`states.py` has the states and their transitions. The connection changes its state in the callbacks
+of its transport, in `deliver` and in `expire`, with the help of reader and writer.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Connection(asyncio.Protocol):
         self.framing: StreamFraming | None = None
         self.handoff: Handoff | None = None
         self.peer: str | None = None
-        # The meaning of its last headers.
+        # The parsed headers of its last poll.
         self.client_headers: ClientHeaders | None = None
         self.transport: asyncio.Transport
 
@@ -125,7 +126,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         state = self.state
         if state == IDLE and not self.buffer:
-            if not self.paused and self.context.reader.remembered(self, data):
+            if not self.paused and self.context.reader.serve_cached(self, data):
                 return
             self.buffer = data
             self.advance()
@@ -140,18 +141,18 @@ class Connection(asyncio.Protocol):
             if self.context.now() - self.since > LINGER_SECONDS:
                 self.transport.abort()
         else:
-            self._keep_ahead(data)
+            self._buffer_ahead(data)
 
     def eof_received(self) -> bool:
-        # A client that sends nothing more may still read, as `nc` does: earlier requests get their
-        # responses. A wait ends: nginx, too, takes a client that stops sending in a wait for one
-        # that has disconnected.
+        # A client that has sent FIN may still read, as `nc` does: earlier requests get their
+        # responses. A wait ends: for nginx, too, a client that sends FIN during a wait has
+        # disconnected.
         hold = self.hold
         if self.state == HELD:
             stays = hold is None or not hold.waits
         else:
-            # A page that still reads its body would wait for what cannot come. The origin is not
-            # kept busy for a client that has probably disconnected; nginx and Go do the same.
+            # A page that still reads its body would wait for bytes that cannot come. The origin
+            # does not work for a client that has probably disconnected; nginx and Go do the same.
             page = (
                 self.state == GUEST
                 and (self.body is None or self.body.done)
@@ -182,26 +183,26 @@ class Connection(asyncio.Protocol):
             self.advance()
 
     def shutdown(self) -> None:
-        """The server leaves: close when no request is being served."""
+        """The server shuts down: close the connection after the request that is being served."""
         self.keep = False
         if self.state == IDLE:
             self.transport.close()
         elif self.handoff is not None:
             self.handoff.guest.shutdown()
 
-    def cut(self) -> None:
-        """The process ends, whatever the connection is doing."""
+    def abort_unfinished(self) -> None:
+        """The process exits: reset the connection if a response is incomplete."""
         if self.handoff is not None:
-            self.handoff.guest.cut()
+            self.handoff.guest.abort_unfinished()
         elif self.transport.is_closing() and self.transport.get_write_buffer_size():
-            # The rest of a last response is lost: its end must not look like one.
+            # The rest of the last response is lost: the truncated response must not look complete.
             reset(self.transport)
 
     # Requests
 
     def advance(self) -> None:
-        """Take what has arrived as far as it goes. Responses are written in the order of their
-        requests.
+        """Process the buffered bytes, until a request waits or is incomplete. Responses are written
+        in the order of their requests.
         """
         if self.advancing:
             return
@@ -226,7 +227,7 @@ class Connection(asyncio.Protocol):
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            # This may run in the middle of a fan-out, whose other readers must not suffer.
+            # This may run during a fan-out; the error must not reach its other readers.
             context.hub.log.exception(log, "connection.failed")
             self.transport.abort()
         finally:
@@ -245,10 +246,10 @@ class Connection(asyncio.Protocol):
         """Write a response, park a hold or open a stream."""
         if isinstance(outcome, Hold):
             head = self.head
-            if outcome.waits and head is not None and self.context.access is None:
+            if outcome.waits and head is not None and self.context.log_access is None:
                 plain = head.keep and not head.http_1_0 and head.method != "HEAD"
                 if plain:
-                    # The response depends on nothing in the head.
+                    # No response depends on such a head; without it the hold takes less memory.
                     self.head = self.match = None
             self.state = HELD
             self.hold = outcome
@@ -259,11 +260,11 @@ class Connection(asyncio.Protocol):
             self.context.writer.open_stream(self, outcome)
 
     def hand_off(self, head: Head, raw: bytes) -> None:
-        """Have a guest serve the request."""
+        """Hand the request to a guest."""
         context = self.context
-        if head.upgrades and context.takes_over(head):
-            # Another protocol than HTTP comes next.
-            context.give_away(self, raw)
+        if head.upgrades and context.uvicorn_upgrades(head):
+            # The next bytes are WebSocket frames, not HTTP.
+            context.hand_to_uvicorn(self, raw)
             return
         self.state = GUEST
         self.handoff = Handoff(self, head)
@@ -271,7 +272,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def begun(self) -> float | None:
-        """When the stream that is being written began; None without one."""
+        """The start of the stream that is being written, on the hub's clock; None without one."""
         return None if self.framing is None else self.framing.begun
 
     @property
@@ -283,8 +284,8 @@ class Connection(asyncio.Protocol):
             self.peer = str(peer[0]) if isinstance(peer, tuple) else local(self.transport)
         return self.peer
 
-    def _keep_ahead(self, data: bytes) -> None:
-        """Keep bytes that arrive while a request is being served."""
+    def _buffer_ahead(self, data: bytes) -> None:
+        """Buffer bytes that arrive while a request is being served."""
         self.buffer += data
         if self.handoff is None:
             self._release()
@@ -294,7 +295,7 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _release(self) -> bool:
-        """A whole newer request releases a held one; False if it does not."""
+        """Complete the hold or stream if a whole newer request has arrived; False if it stays."""
         hold = self.hold
         if self.state not in (HELD, STREAM) or not (
             b"\r\n\r\n" in self.buffer or len(self.buffer) > MAX_HEAD_BYTES
@@ -313,7 +314,7 @@ class Connection(asyncio.Protocol):
         return bool(released)
 
     def refuse(self, problem: Problem) -> None:
-        """Respond with a problem, and close: the bytes after it cannot be told apart."""
+        """Respond with a problem, and close: after a malformed request no next one can be found."""
         hold, handoff = self.hold, self.handoff
         self.hold = self.handoff = self.framing = self.body = None
         if hold is not None:
@@ -328,7 +329,7 @@ class Connection(asyncio.Protocol):
     # Delivery
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
-        """Write what the hold was completed with, and go on with what has arrived since."""
+        """Write the result of the completed hold, and process the bytes that came meanwhile."""
         self.hold = None
         writer = self.context.writer
         if isinstance(reply, Response):
@@ -345,41 +346,41 @@ class Connection(asyncio.Protocol):
     # Time
 
     def expire(self) -> None:
-        """A deadline of the connection has passed, or did not matter after all."""
+        """Check the deadline of the present state; the wheel calls this, sometimes too early."""
         context = self.context
         now = context.now()
         if self.paused:
-            self._due(now, context.write_seconds, self.transport.abort)
+            self._check_deadline(now, context.write_seconds, self.transport.abort)
         elif self.state == LINGER:
             self.transport.abort()
         elif self.state == BODY:
-            self._due(now, context.body_seconds, self._too_slow)
+            self._check_deadline(now, context.body_seconds, self._time_out)
         elif self.state == HEAD:
-            self._due(now, context.head_seconds, self._too_slow)
+            self._check_deadline(now, context.head_seconds, self._time_out)
         elif self.state == IDLE:
-            self._due(now, context.keep_alive_seconds, self._close)
+            self._check_deadline(now, context.keep_alive_seconds, self._close)
         elif (
             self.state == GUEST
             and self.body is not None
             and not self.body.done
             and self.transport.is_reading()
         ):
-            # A page may take long; its client may not stop in the middle of a body.
-            self._due(now, context.body_seconds, self.transport.abort)
+            # A page may take long, but its client may not stop within a body.
+            self._check_deadline(now, context.body_seconds, self.transport.abort)
         else:
             context.wheel.set(self, now + context.keep_alive_seconds)
             self._release()
 
-    def _due(self, now: float, seconds: float, end: Callable[[], None]) -> None:
+    def _check_deadline(self, now: float, seconds: float, timed_out: Callable[[], None]) -> None:
         if now - self.since >= seconds:
-            end()
+            timed_out()
         else:
             self.context.wheel.set(self, self.since + seconds)
 
     def _close(self) -> None:
         self.context.writer.close(self)
 
-    def _too_slow(self) -> None:
+    def _time_out(self) -> None:
         context = self.context
         seconds = context.body_seconds if self.state == BODY else context.head_seconds
         self.refuse(

@@ -13,8 +13,12 @@ from pushhub.hub.wheel import OFF
 from pushhub.server.http1.head import HeadParser
 from pushhub.server.http1.header_lines import HeaderLinesTable
 from pushhub.server.http1.proxy import OriginProxy
-from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES, Generations, RequestCache
-from pushhub.server.http1.resource_cache import ResourceCache
+from pushhub.server.http1.request_cache import (
+    MAX_HEADERS_BYTES,
+    GenerationCache,
+    PollCache,
+    SharedRequestCache,
+)
 from pushhub.server.http1.uvicorn_request import UvicornRequest
 from pushhub.server.unix_socket import LOCAL_ADDRESS
 
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from pushhub.server.http1.uvicorn_request import UvicornHost
 
     class GuestHost(ProxyHost, UvicornHost, Protocol):
-        """The connection, to a guest of either kind."""
+        """The interface of a connection to its guest, for both kinds of guests."""
 
 
 log = structlog.get_logger("pushhub.access")
@@ -48,7 +52,7 @@ REFRESH_SECONDS = 1.0
 
 
 class ConnectionContext:
-    """What a listener gives to its connections. One reader and one writer serve all of them."""
+    """The shared state of a listener's connections, with one reader and one writer for all."""
 
     reader: ReaderInterface
     writer: WriterInterface
@@ -61,36 +65,39 @@ class ConnectionContext:
         self.service = app.service
         self.hub = app.service.hub
         self.origin = app.origin
-        self.request_cache = RequestCache(app.endpoints)
+        self.poll_cache = PollCache(app.endpoints)
         self._parser = HeadParser(passing=app.origin is not None)
-        self._heads: Generations[Head] = Generations()
+        self._heads: GenerationCache[Head] = GenerationCache()
         self.header_lines = HeaderLinesTable(self.hub.clock())
         self.lines = self.header_lines.of(SAME_ORIGIN)
         settings = app.settings
         self.proxies = TrustedProxies(settings.trusted_proxies)
-        self.access = self._log if settings.access_log else None
+        self.log_access = self._log if settings.access_log else None
         resources = None if app.origin is None else app.origin.resources
-        # The access log has a line for each request, with more than a cache keeps.
-        self.resource_cache = None if resources is None or self.access else ResourceCache(resources)
+        # The access log needs the head of each request, which a cache does not keep.
+        self.shared_request_cache = (
+            None if resources is None or self.log_access else SharedRequestCache(resources)
+        )
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
         self.keep_alive_seconds = settings.keep_alive_seconds
         self.write_seconds = settings.write_seconds
-        self.coarse = 0.0
+        # The hub's time at the last refresh: precise enough for keep-alive, and cheap to read.
+        self.coarse_now = 0.0
         self.tick = OFF
 
     def start(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        """Begin with the first connection, which brings what uvicorn has made."""
+        """Start with the first connection, which brings uvicorn's objects."""
         self.config, self.server_state, self.app_state = config, server_state, app_state
         self.wheel = self.hub.wheel
         self.now = self.hub.now
         self.refresh()
 
     def head(self, raw: bytes) -> Head:
-        """Parse a head; the same bytes are parsed once, since publishers repeat them.
+        """Parse a head. Publishers repeat the same bytes, which are parsed once.
 
         Raises:
-            Problem: it is malformed, ambiguous, or over a limit.
+            Problem: the head is malformed, ambiguous, or over a limit.
         """
         head = self._heads.get(raw)
         if head is None:
@@ -100,20 +107,20 @@ class ConnectionContext:
         return head
 
     def local_address(self, transport: asyncio.Transport) -> str:
-        """The address of a peer that has none: a client of a Unix socket is on this machine."""
+        """The address of a peer without one: a client of a Unix socket is on this machine."""
         return LOCAL_ADDRESS if isinstance(transport.get_extra_info("sockname"), str) else ""
 
     def expire(self) -> None:
-        """A second has passed: refresh what changes with time, as long as there are connections."""
+        """A second has passed: refresh date and time, as long as there are connections."""
         self.refresh()
         if not self.server_state.connections:
             self.wheel.clear(self)
 
     def refresh(self) -> None:
-        """Take the time, and again in a second."""
+        """Update the `Date` header and the coarse time, and schedule the next refresh."""
         self.header_lines.refresh(self.hub.clock())
-        self.coarse = self.now()
-        self.wheel.set(self, self.coarse + REFRESH_SECONDS)
+        self.coarse_now = self.now()
+        self.wheel.set(self, self.coarse_now + REFRESH_SECONDS)
 
     # Guests
 
@@ -123,16 +130,14 @@ class ConnectionContext:
             return OriginProxy(host, self.origin), True
         return UvicornRequest(host, self.config, self.server_state, self.app_state), False
 
-    def takes_over(self, head: Head) -> bool:
-        """Whether uvicorn speaks the protocol that a connection is to be upgraded to. The origin
-        decides that for itself.
-        """
+    def uvicorn_upgrades(self, head: Head) -> bool:
+        """Whether uvicorn handles the WebSocket of this request. The origin's are tunnelled."""
         if self.origin is not None and self.origin.owns(head.path):
             return False
         return self.config.ws_protocol_class is not None
 
-    def give_away(self, connection: ClientConnection, raw: bytes) -> None:
-        """Give a connection to uvicorn's own protocol permanently, with what has arrived."""
+    def hand_to_uvicorn(self, connection: ClientConnection, raw: bytes) -> None:
+        """Give a connection to uvicorn's own protocol permanently, with its unread bytes."""
         transport, rest = connection.transport, self.detach(connection)
         protocol = HttpToolsProtocol(self.config, self.server_state, self.app_state)
         transport.set_protocol(protocol)
@@ -140,7 +145,7 @@ class ConnectionContext:
         protocol.data_received(raw + rest)
 
     def detach(self, connection: ClientConnection) -> bytes:
-        """Forget a connection whose transport gets another protocol; returns its unread bytes."""
+        """Remove a connection whose transport gets another protocol; returns its unread bytes."""
         self.server_state.connections.discard(connection)
         self.wheel.clear(connection)
         connection.head = None

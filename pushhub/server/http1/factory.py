@@ -1,4 +1,4 @@
-"""Makes the connections of a listener; uvicorn calls it for each one."""
+"""The factory of a listener's connections; uvicorn calls it for each new one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ConnectionFactory:
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> Connection:
-        """A protocol for a new connection."""
+        """The protocol of a new connection."""
         context = self.context
         if not context.tick:
             context.start(config, server_state, app_state)

@@ -1,7 +1,7 @@
-"""One request of a connection that a guest serves: uvicorn's protocol, or the proxy to the origin.
+"""The hand-over of one request to a guest: uvicorn's protocol, or the proxy to the origin.
 
-The handoff lives as long as the guest's response. The guest writes to the connection's transport
-and reports to the handoff.
+A handoff exists until the guest's response has ended. The guest writes to the connection's
+transport, and reports to the handoff.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Handoff:
-    """The connection as its guest sees it."""
+    """The link between a connection and its guest, in both directions."""
 
     __slots__ = ("connection", "guest", "is_proxy")
 
@@ -33,7 +33,7 @@ class Handoff:
         self.guest: Guest
         self.guest, self.is_proxy = connection.context.guest(self, head)
 
-    # The connection, to its guest
+    # From the connection to the guest
 
     def begin(self, head: Head, raw: bytes) -> None:
         """Hand the request over."""
@@ -43,22 +43,22 @@ class Handoff:
             connection.body = ChunkedBody() if head.length is None else SizedBody(head.length)
             context.wheel.set(connection, context.now() + context.body_seconds)
         self.guest.begin(head, raw)
-        # The guest may have refused it by its head.
+        # The guest may have refused the request by its head.
         if connection.body is not None:
             self._forward()
 
     def received(self) -> None:
-        """More bytes have arrived; the connection's buffer has them."""
+        """More bytes have arrived, in the connection's buffer."""
         body = self.connection.body
         if body is not None and not body.done:
             try:
                 self._forward()
             except Problem:
-                # The guest may be in the middle of its response, where no problem can be written.
+                # The guest's response may have started, so no problem can be written.
                 self.connection.transport.abort()
 
     def _forward(self) -> None:
-        """Pass on what belongs to the guest's request, and nothing of the next one."""
+        """Pass on the bytes of the guest's request, but none of the next request."""
         connection = self.connection
         body = connection.body
         assert body is not None
@@ -70,11 +70,11 @@ class Handoff:
             connection.since = connection.context.now()
             self.guest.forward(raw, payload, done=body.done)
 
-    # The guest, to its connection
+    # From the guest to the connection
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The transport that a guest writes to."""
+        """The transport for the guest's response."""
         return self.connection.transport
 
     @property
@@ -84,7 +84,7 @@ class Handoff:
 
     @property
     def keep(self) -> bool:
-        """Whether the connection stays after this response."""
+        """Whether the connection stays open after this response."""
         return self.connection.keep
 
     @keep.setter
@@ -92,17 +92,17 @@ class Handoff:
         self.connection.keep = keep
 
     @property
-    def leaving(self) -> bool:
-        """Whether the server drains, so that this response is the connection's last."""
+    def draining(self) -> bool:
+        """Whether the server drains: then this response is the connection's last one."""
         return self.connection.context.hub.draining
 
-    def learn(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
-        """Remember the parsed form of a request with these bytes."""
+    def cache(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
+        """Cache a parsed request under its bytes."""
         connection = self.connection
-        if (cache := connection.context.resource_cache) is not None:
-            cache.learn(raw, head, shared, connection.lines)
+        if (requests := connection.context.shared_request_cache) is not None:
+            requests.add(raw, head, shared, connection.lines)
 
-    def returned(self) -> None:
+    def response_ended(self) -> None:
         """The guest's response has ended: the connection reads its next request."""
         connection = self.connection
         body = connection.body
@@ -112,18 +112,18 @@ class Handoff:
             connection.context.writer.end(connection, linger=body is not None)
             return
         connection.state = IDLE
-        connection.since = connection.context.coarse
+        connection.since = connection.context.coarse_now
         connection.advance()
 
     def closed(self, *, finished: bool) -> None:
-        """The guest closes. A response that is not `finished` must not look complete."""
+        """The guest closes. An unfinished response must not look complete."""
         connection = self.connection
         connection.keep = False
         if not finished and connection.handoff is not None:
             connection.transport.close()
 
-    def become(self, outcome: Outcome) -> None:
-        """The guest leaves its request to a response, hold or stream of pushhub's own."""
+    def conclude(self, outcome: Outcome) -> None:
+        """Serve the guest's request with a response, hold or stream of pushhub itself."""
         connection = self.connection
         body = connection.body
         connection.body = connection.handoff = None
@@ -133,27 +133,27 @@ class Handoff:
         if whole or not isinstance(outcome, Response):
             connection.conclude(outcome)
         else:
-            # What is still being sent must not reset the connection before the response is read.
+            # Unread bytes of the body must not reset the connection before the response is read.
             connection.context.writer.respond(connection, outcome, linger=True)
         if connection.buffer:
             connection.advance()
 
     def refuse(self, problem: Problem) -> Response:
-        """A problem as the response to this request."""
+        """The response for a problem of this request."""
         return self.connection.context.service.refuse(problem)
 
-    def passed(self, status: int, size: int) -> None:
-        """A response of the guest has been written, of so many bytes."""
+    def log_response(self, status: int, size: int) -> None:
+        """Write a response of the guest, with its size in bytes, to the access log."""
         connection = self.connection
-        access = connection.context.access
-        if access is not None and connection.head is not None:
-            access(connection.client, connection.head, status, size)
+        log_access = connection.context.log_access
+        if log_access is not None and connection.head is not None:
+            log_access(connection.client, connection.head, status, size)
 
-    def refused(self, detail: str) -> None:
-        """The guest cannot read what the connection took for a request."""
+    def parse_failed(self, detail: str) -> None:
+        """The guest's parser rejects a request that the connection's parser accepted."""
         self.connection.refuse(Problem("bad-request", detail))
 
-    def part(self) -> bytes:
-        """Give the transport away; returns bytes that have arrived and were not read."""
+    def detach(self) -> bytes:
+        """Take the transport from the connection; returns the unread bytes."""
         self.connection.handoff = None
         return self.connection.context.detach(self.connection)

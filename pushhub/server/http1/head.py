@@ -1,8 +1,8 @@
-"""The head of a request: parsed by llhttp, and held to what RFC 9112 asks of a server.
+"""The head of a request: parsed by llhttp, and checked as RFC 9112 requires of a server.
 
-Where two parsers may read two things into the same bytes, a proxy and we could take different
-requests out of one connection (request smuggling, CWE-444). So whatever is ambiguous is refused,
-and the connection with it.
+If two parsers understand the same bytes differently, a proxy and pushhub may find different
+requests on one connection (request smuggling, CWE-444). So an ambiguous head is refused, and its
+connection is closed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 # A request line and its headers, whole.
 MAX_HEAD_BYTES = MAX_TARGET_BYTES + MAX_HEADERS_BYTES
 
-# A method, a target without '#', and a version that is spoken here; each one space apart, which
-# llhttp does not insist on. Bytes beyond ASCII are only for an origin: curl sends what it is given.
+# A method, a target without '#', and a supported version, with one space between them; llhttp
+# allows more. Bytes beyond ASCII are only for an origin: curl sends a URL as it was typed.
 _REQUEST_LINE = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n"
 )
@@ -40,17 +40,17 @@ _HOST = re.compile(r"(?:[0-9A-Za-z._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _LENGTH = re.compile(r"\d{1,15}", re.ASCII)
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"})
-# They mean something else than a request for a resource (RFC 9110 §9.3.6, RFC 9113 §3.4).
+# These methods are no requests for a resource (RFC 9110 §9.3.6, RFC 9113 §3.4).
 _NEVER_PASSED = frozenset({"CONNECT", "PRI"})
-# Beside the target: the longest method, the spaces and the version.
+# The target, the longest method, the spaces and the version.
 _MAX_LINE_BYTES = MAX_TARGET_BYTES + 32 + len("  HTTP/1.1")
 
 
 class Head:
     """A request's head. `length` is None when the body is chunked, 0 when there is none.
 
-    `headers` are by lower-case name, repeated ones joined; `keep` is whether the client wants the
-    connection to stay.
+    `headers` are by lower-case name, with repeated ones joined. `keep` is whether the client keeps
+    the connection open. `expects` is whether it waits for `100 Continue`.
     """
 
     __slots__ = ("expects", "headers", "http_1_0", "keep", "length", "method", "path", "query")
@@ -83,8 +83,8 @@ class Head:
 
     @property
     def upgrades(self) -> bool:
-        """Whether the client wants a WebSocket on this connection (RFC 6455 §4.1). Other upgrades
-        are offers (RFC 9110 §7.8), which nobody here takes.
+        """Whether the client requests a WebSocket (RFC 6455 §4.1). Other upgrades are offers (RFC
+        9110 §7.8), which pushhub ignores.
         """
         headers = self.headers
         return (
@@ -94,7 +94,7 @@ class Head:
         )
 
     def in_origin_form(self) -> bytes:
-        """The head again, as if its target had been a path and not a whole URL (RFC 9112 §3.2)."""
+        """The bytes of the head with a path as its target, not a whole URL (RFC 9112 §3.2)."""
         query = f"?{self.query}" if self.query else ""
         version = "1.0" if self.http_1_0 else "1.1"
         lines = [f"{self.method} {self.path}{query} HTTP/{version}"]
@@ -102,14 +102,14 @@ class Head:
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def request(self, body: bytes, peer: str, proxies: TrustedProxies) -> Request:
-        """The request, now that its body is there; `peer` is who has brought it."""
+        """The request with its complete body; `peer` is the address of the connection."""
         headers = self.headers
         client = proxies.client(peer, headers)
         secure = proxies.is_secure(peer, headers)
         return Request(self.method, self.path, self.query, headers, body, client, secure=secure)
 
     def _framing(self) -> int | None:
-        """How long the body is (RFC 9112 §6.3), of which there must be no two opinions."""
+        """The length of the body (RFC 9112 §6.3), which must be unambiguous; None for chunks."""
         headers = self.headers
         coding = headers.get("transfer-encoding")
         length = headers.get("content-length")
@@ -131,13 +131,13 @@ class Head:
 
 
 class HeadParser:
-    """Parses one complete head after the other. One serves every connection of the process.
+    """Parses complete heads one after another, for all connections of a listener.
 
-    llhttp keeps its state between calls, so after a head that leaves it in the middle of something
-    (a body, a close, an upgrade, an error) it is thrown away for a new one.
+    llhttp keeps its state between calls. A head that leaves it in another state than its first one
+    (a body, a close, an upgrade, an error) is the last for that parser; the next gets a new one.
 
-    With `passing` there is an origin, whose methods are its own, and which knows what bytes beyond
-    ASCII in an address mean.
+    `passing` is for a hub in front of an origin: the origin may have other methods, and URLs with
+    bytes beyond ASCII.
     """
 
     def __init__(self, *, passing: bool = False) -> None:
@@ -152,8 +152,8 @@ class HeadParser:
         self._pairs.append((name, value))
 
     def on_message_complete(self) -> None:
-        # Whether this was the last request on its connection is for llhttp to say, and only here:
-        # it takes Proxy-Connection for Connection, and after a close it refuses every other head.
+        # llhttp knows only here whether this was the last request of its connection: for it
+        # Proxy-Connection is Connection, and after a close it refuses every other head.
         assert self._busy is not None
         self._complete = self._busy.should_keep_alive()
 
@@ -161,7 +161,7 @@ class HeadParser:
         """Parse a head, from its first byte to the empty line.
 
         Raises:
-            Problem: it is malformed, ambiguous, or over a limit. The connection cannot go on.
+            Problem: the head is malformed, ambiguous, or over a limit. The connection must close.
         """
         check_lines(head)
         line = _REQUEST_LINE.match(head)
@@ -174,7 +174,7 @@ class HeadParser:
                 raise _unknown_method()
             if not self._passing:
                 raise _no_request_line()
-            # llhttp has a list of methods, and no bytes beyond ASCII; it is here for the headers.
+            # llhttp refuses other methods and bytes beyond ASCII, so it parses only the headers.
             feed = b"POST / HTTP/1.%b\r\n%b" % (line[3], head[line.end() :])
         path, query, authority = _split(line[2], method)
         parser = self._busy = self._parser or httptools.HttpRequestParser(self)
@@ -192,7 +192,7 @@ class HeadParser:
         host = headers.get("host")
         if host is None and not http_1_0:
             raise _bad("A request needs a Host header (RFC 9112 §3.2).")
-        # Two of them are joined by now, and are no host either.
+        # Two Host headers are joined, and so are no host either.
         if host is not None and not _HOST.fullmatch(host):
             raise _bad("A request must have one Host header, a name or an address (RFC 9112 §3.2).")
         if authority is not None:
@@ -214,7 +214,7 @@ class HeadParser:
             if size > MAX_HEADER_BYTES or total > MAX_HEADERS_BYTES:
                 raise too_large_headers()
             name = raw_name.decode("ascii").lower()
-            # llhttp leaves what is after a value (RFC 9112 §5.1).
+            # llhttp leaves white space after a value (RFC 9112 §5.1).
             value = raw_value.decode("latin-1").rstrip(" \t")
             if name in headers:
                 if name == "content-length":
@@ -227,7 +227,7 @@ class HeadParser:
 
 
 def check_lines(head: bytes) -> None:
-    """Refuse line ends and folded lines that parsers disagree about (RFC 9112 §2.2, §5.2).
+    """Refuse line ends and folded lines that parsers read differently (RFC 9112 §2.2, §5.2).
 
     Raises:
         Problem: a bare LF or CR, a NUL, or a header continued on the next line.
@@ -242,7 +242,7 @@ def check_lines(head: bytes) -> None:
 
 
 def too_large_headers() -> Problem:
-    """The refusal of a head that is over a limit."""
+    """The problem of a head that is over a limit."""
     return Problem(
         "header-too-large",
         f"A header has at most {MAX_HEADER_BYTES} bytes, all have {MAX_HEADERS_BYTES}, and there"
@@ -252,7 +252,7 @@ def too_large_headers() -> Problem:
 
 
 def too_long_target() -> Problem:
-    """The refusal of an address that is over the limit."""
+    """The problem of a URL that is over the limit."""
     return Problem(
         "uri-too-long",
         f"A URL has at most {MAX_TARGET_BYTES} bytes; POST /v1/poll accepts long lists.",
@@ -261,11 +261,11 @@ def too_long_target() -> Problem:
 
 
 def check_start(start: bytes) -> None:
-    """Refuse early what cannot become a head, whatever else comes: other protocols, and lines that
-    do not end.
+    """Refuse the start of a head that no further bytes can make valid: other protocols, and lines
+    that do not end.
 
     Raises:
-        Problem: this is no beginning of a request, or it is over a limit.
+        Problem: these bytes start no request, or are over a limit.
     """
     end = start.find(b"\r\n")
     if end > _MAX_LINE_BYTES or (end < 0 and len(start) > _MAX_LINE_BYTES):

@@ -1,6 +1,4 @@
-"""The header lines that a driver adds: the date, who may read across origins, and whether the
-connection stays.
-"""
+"""The header lines that a driver adds to a response: `Date`, CORS and `Connection`."""
 
 from __future__ import annotations
 
@@ -12,7 +10,11 @@ if TYPE_CHECKING:
 
 
 class HeaderLines:
-    """The lines of one CORS variant. Connections share it, and it is made anew every second."""
+    """The lines of one CORS variant, shared by connections and updated every second.
+
+    `keep` is for a connection that stays open, `close` for one that closes, and `stay` for an
+    HTTP/1.0 connection that stays open.
+    """
 
     __slots__ = ("close", "keep", "stay", "variant")
 
@@ -21,15 +23,15 @@ class HeaderLines:
         self.refresh(date)
 
     def refresh(self, date: bytes) -> None:
-        """Take over a new date line."""
+        """Use a new date line."""
         self.keep = date + self.variant.lines
         self.close = self.keep + b"connection: close\r\n"
-        # HTTP/1.0 clients want to be told that the connection stays (RFC 9112 §C.2.2).
+        # HTTP/1.0 clients need a header to keep the connection open (RFC 9112 §C.2.2).
         self.stay = self.keep + b"connection: keep-alive\r\n"
 
 
 class HeaderLinesTable:
-    """An HeaderLines for each variant that was asked for."""
+    """The `HeaderLines` of each CORS variant that a request has used."""
 
     def __init__(self, now: float) -> None:
         self._lines: dict[Variant, HeaderLines] = {}
@@ -43,7 +45,7 @@ class HeaderLinesTable:
         return lines
 
     def refresh(self, now: float) -> None:
-        """Write the date anew; to be called every second. `now` is in seconds since 1970."""
+        """Update the date; called every second. `now` is in seconds since 1970."""
         self._date = _line(now)
         for lines in self._lines.values():
             lines.refresh(self._date)

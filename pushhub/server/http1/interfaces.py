@@ -1,6 +1,6 @@
-"""What the parts of a connection see of each other.
+"""The interfaces between a connection, its reader, its writer and its guests.
 
-A connection has the state; reader and writer have none, and are one object each for all
+The state is in the connection. Reader and writer have no state: one object of each serves all
 connections of a process, so that a held request costs no more than one slotted object.
 """
 
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 
 class Guest(Protocol):
-    """A protocol that serves one request on somebody else's connection."""
+    """The handler of one request that no endpoint serves: uvicorn's protocol, or the proxy to the
+    origin. It writes its response to the connection's transport.
+    """
 
     def begin(self, head: Head, raw: bytes) -> None:
-        """Take the head of the request."""
+        """Receive the head of the request."""
 
     def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
-        """Take more of its body: as it was sent, and without its chunks."""
+        """Receive more of the body: the bytes as sent, and the payload without chunk framing."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has disconnected."""
@@ -40,17 +42,22 @@ class Guest(Protocol):
         """The client reads too slowly."""
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
+        """The client has read enough for more writes."""
 
     def shutdown(self) -> None:
-        """The server leaves when the response has ended."""
+        """The server shuts down after the response."""
 
-    def cut(self) -> None:
-        """The process ends in the middle of the response."""
+    def abort_unfinished(self) -> None:
+        """The process exits during the response: a truncated body must not look complete."""
 
 
 class ClientConnection(Protocol):
-    """The state of one connection, and the steps that reader, writer and guests ask for."""
+    """The state of one connection, and the steps that reader, writer and guests call.
+
+    `buffer` are the unread bytes. `keep` is whether the connection stays open after the response.
+    `paused` is whether the client reads too slowly. `since` is the time from which the deadline of
+    the present state counts. `lines` are the header lines that each response gets.
+    """
 
     context: ConnectionContext
     transport: asyncio.Transport
@@ -76,10 +83,10 @@ class ClientConnection(Protocol):
         """A deadline of the connection has passed."""
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
-        """Write what the hold was completed with."""
+        """Write the result of the completed hold."""
 
     def advance(self) -> None:
-        """Take what has arrived as far as it goes."""
+        """Process the buffered bytes, until a request waits or is incomplete."""
 
     def conclude(self, outcome: Outcome) -> None:
         """Write a response, park a hold or open a stream."""
@@ -88,14 +95,14 @@ class ClientConnection(Protocol):
         """Respond with a problem, and close."""
 
     def hand_off(self, head: Head, raw: bytes) -> None:
-        """Have a guest serve the request."""
+        """Hand the request to a guest."""
 
 
 class ReaderInterface(Protocol):
     """Reads requests from the buffer of a connection."""
 
-    def remembered(self, connection: ClientConnection, data: bytes) -> bool:
-        """Serve a request whose meaning is remembered; False if it must be parsed."""
+    def serve_cached(self, connection: ClientConnection, data: bytes) -> bool:
+        """Serve a request that is in a cache; False if it must be parsed."""
 
     def read_head(self, connection: ClientConnection) -> bool:
         """Begin the next request; False if its head is incomplete."""
@@ -113,13 +120,13 @@ class WriterInterface(Protocol):
         """Write a response; the connection is idle after it, or ends."""
 
     def write(self, connection: ClientConnection, pieces: tuple[bytes, ...]) -> None:
-        """Write what belongs together."""
+        """Write the pieces of one response or part."""
 
     def open_stream(self, connection: ClientConnection, stream: EventStream) -> None:
         """Write the head of a stream, and its first parts."""
 
     def continue_stream(self, connection: ClientConnection) -> None:
-        """Write what the stream has, until it waits, ends, or the client reads too slowly."""
+        """Write the ready parts, until the stream waits or ends, or the client reads too slowly."""
 
     def close_stream(self, connection: ClientConnection) -> None:
         """Write the end of a stream."""

@@ -1,6 +1,6 @@
-"""The proxy to the origin as the guest of a connection, for one request.
+"""The proxy to the origin as a guest of a connection, for one request.
 
-It writes the origin's response byte for byte: no date, no server, no other case of header names.
+The origin's response passes byte for byte: no added `Date` or `Server`, no changed case of names.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A larger piece is written at once, however soon the next one comes.
+# A larger piece is written immediately, even if the next one has arrived.
 SMALL_BYTES = 64 * 1024
 
 
 class ProxyHost(Protocol):
-    """Whose connection it is."""
+    """The connection, for the proxy."""
 
     keep: bool
 
@@ -46,60 +46,60 @@ class ProxyHost(Protocol):
         """The address of the peer."""
 
     @property
-    def leaving(self) -> bool:
-        """Whether what is answered now is the last on its connection."""
+    def draining(self) -> bool:
+        """Whether this response is the last one of its connection."""
 
-    def learn(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
-        """Remember the parsed form of a request with these bytes."""
+    def cache(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
+        """Cache a parsed request under its bytes."""
 
-    def returned(self) -> None:
+    def response_ended(self) -> None:
         """The response has ended."""
 
-    def part(self) -> bytes:
-        """Leave the connection for good; returns what has arrived after the request."""
+    def detach(self) -> bytes:
+        """Take the transport from the connection; returns the bytes after the request."""
 
-    def become(self, outcome: Response | Hold | EventStream) -> None:
-        """Something else than the origin's response answers the request."""
+    def conclude(self, outcome: Response | Hold | EventStream) -> None:
+        """Serve the request with a response, hold or stream of pushhub itself."""
 
     def refuse(self, problem: Problem) -> Response:
-        """A problem as an answer, for whoever asked from wherever."""
+        """The response for a problem, in the client's format and with CORS."""
 
-    def passed(self, status: int, size: int) -> None:
-        """A response passed through; for the log of requests."""
+    def log_response(self, status: int, size: int) -> None:
+        """Write a response that passed through to the access log."""
 
 
 class OriginProxy:
-    """One request that belongs to the origin."""
+    """One request to the origin."""
 
-    __slots__ = ("_ahead", "_asked", "_ends", "_host", "_origin", "_response",
-                 "_room", "_size", "_status", "_task", "_upload")  # fmt: skip
+    __slots__ = ("_delimited", "_host", "_origin", "_pending", "_request", "_response", "_size",
+                 "_status", "_task", "_upload", "_writable")  # fmt: skip
 
     def __init__(self, host: ProxyHost, origin: Origin) -> None:
         self._host = host
         self._origin = origin
-        self._asked: ProxiedRequest
+        self._request: ProxiedRequest
         self._upload: Upload | None = None
         self._task: asyncio.Task[None] | None = None
-        self._room: asyncio.Future[None] | None = None
-        # Of the response, once it has begun.
+        self._writable: asyncio.Future[None] | None = None
+        # The response, after its head. `_delimited`: its end shows without the connection's end.
         self._status = 0
         self._size = 0
-        self._ends = False
+        self._delimited = False
         self._response: UpstreamResponse | None = None
-        # What is to be written with what comes next, since that is there already: a system call
-        # costs more than all the rest.
-        self._ahead: list[bytes] = []
+        # Pieces that wait for the next one, if that has arrived: one system call for both, which
+        # costs more than all other work.
+        self._pending: list[bytes] = []
 
-    # What the connection tells its guest
+    # Guest
 
     def begin(self, head: Head, raw: bytes) -> None:
-        """The head is there; the body follows by `forward`."""
+        """Route the request; its body follows by `forward`."""
         pairs = pairs_of(raw)
         if not raw.startswith(b"/", len(head.method) + 1) and head.path != "*":
-            # A whole URL says which host is meant, whatever Host says (RFC 9112 §3.2.2).
+            # The host of a whole URL replaces the header Host (RFC 9112 §3.2.2).
             host = (b"Host", head.headers["host"].encode("latin-1"))
             pairs = (host, *(pair for pair in pairs if pair[0].lower() != b"host"))
-        self._asked = ProxiedRequest(
+        self._request = ProxiedRequest(
             head.method,
             head.target,
             pairs,
@@ -111,7 +111,7 @@ class OriginProxy:
         )
         if head.length != 0:
             self._upload = Upload(self._host.transport)
-        origin, request = self._origin, self._asked
+        origin, request = self._origin, self._request
         resources, outcome = origin.resources, None
         try:
             origin.route(request)
@@ -119,20 +119,20 @@ class OriginProxy:
             if resources is not None and resource is not None:
                 shared = resources.repeatable(request, resource)
                 if shared is not None:
-                    self._host.learn(raw, head, shared)
+                    self._host.cache(raw, head, shared)
                 wait_request = request.wait_request
                 outcome = resource.answer_from_memory(wait_request.wait, wait_request.condition)
         except Problem as problem:
             self.refuse(problem)
             return
         if outcome is not None:
-            self._host.become(outcome)
+            self._host.conclude(outcome)
         else:
             exchange = ProxyExchange(origin, request, resource, self)
             self._task = origin.spawn(self._run(exchange))
 
     def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
-        """More of the request's body."""
+        """Add bytes to the request's body."""
         assert self._upload is not None
         self._upload.feed(payload, done=done)
 
@@ -141,97 +141,97 @@ class OriginProxy:
             self._task.cancel()
 
     def pause_writing(self) -> None:
-        if self._room is None:
-            self._room = asyncio.get_running_loop().create_future()
+        if self._writable is None:
+            self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        room, self._room = self._room, None
-        if room is not None and not room.done():
-            room.set_result(None)
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
 
     def shutdown(self) -> None:
-        """The server is leaving; what has begun is still written."""
+        """The server shuts down; a response that has started is completed."""
 
-    def cut(self) -> None:
-        """The process ends, and the client has not read all of it. Where only the connection's end
-        would end the body, it must not look like that.
+    def abort_unfinished(self) -> None:
+        """The process exits during the response. If only the end of the connection would end the
+        body, a reset shows that it is truncated.
         """
-        if self._status and not self._ends:
+        if self._status and not self._delimited:
             reset(self._host.transport)
 
-    # Where the passage writes
+    # Writer of the exchange (`origin/exchange.py`)
 
     def inform(self, head: bytes) -> None:
         transport = self._host.transport
-        # It comes from the origin's connection, perhaps when the client has just gone.
-        if not (self._asked.http_1_0 or transport.is_closing()):
+        # An interim response may arrive after the client has disconnected.
+        if not (self._request.http_1_0 or transport.is_closing()):
             transport.write(head)
 
     @property
     def framed(self) -> bool:
         # HTTP/1.0 has no chunks: there a body ends with its connection (RFC 9112 §6.3).
-        return not self._asked.http_1_0
+        return not self._request.http_1_0
 
     def open(self, response: UpstreamResponse) -> None:
         host, framed = self._host, self.framed
         self._status = response.status
         self._response = response
-        self._ends = (
+        self._delimited = (
             response.bodiless or response.length is not None or (response.chunked and framed)
         )
-        host.keep = host.keep and self._ends and not host.leaving
+        host.keep = host.keep and self._delimited and not host.draining
         opening = response.opening(framed=framed)
         if not host.keep:
             opening += b"Connection: close\r\n"
         elif not framed:
             opening += b"Connection: keep-alive\r\n"
-        self._ahead.append(opening + b"\r\n")
+        self._pending.append(opening + b"\r\n")
         if not response.is_readable:
             self._flush()
 
     async def write(self, piece: bytes) -> None:
         assert self._response is not None
         self._size += len(piece)
-        self._ahead.append(piece)
+        self._pending.append(piece)
         if len(piece) > SMALL_BYTES or not self._response.is_readable:
             self._flush()
-            if self._room is not None:
-                await self._room
+            if self._writable is not None:
+                await self._writable
 
     def _flush(self) -> None:
-        if self._ahead:
-            self._host.transport.writelines(self._ahead)
-            self._ahead = []
+        if self._pending:
+            self._host.transport.writelines(self._pending)
+            self._pending = []
 
     def end(self) -> None:
         self._flush()
-        self._host.passed(self._status, self._size)
-        self._host.returned()
+        self._host.log_response(self._status, self._size)
+        self._host.response_ended()
 
     def switch(self, response: UpstreamResponse) -> None:
         connection, transport = response.connection, self._host.transport
         assert connection is not None
         response.connection = None
         transport.write(response.raw)
-        self._host.passed(response.status, 0)
-        join(transport, self._host.part(), connection.transport, connection.detach())
+        self._host.log_response(response.status, 0)
+        join(transport, self._host.detach(), connection.transport, connection.detach())
 
     def refuse(self, problem: Problem) -> None:
         transport = self._host.transport
         if not self._status:
-            self._host.become(self._host.refuse(problem))
+            self._host.conclude(self._host.refuse(problem))
             return
-        # Half a response must not look like a whole one: where its length is known the end of the
-        # connection shows that, else only a reset does.
+        # A truncated response must not look complete: with a length the end of the connection shows
+        # that, else only a reset does.
         self._flush()
-        self._host.passed(self._status, self._size)
-        if self._ends:
+        self._host.log_response(self._status, self._size)
+        if self._delimited:
             transport.close()
         else:
             reset(transport)
 
     def become(self, outcome: Response | Hold | EventStream) -> None:
-        self._host.become(outcome)
+        self._host.conclude(outcome)
 
     async def _run(self, exchange: ProxyExchange) -> None:
         try:
@@ -246,31 +246,31 @@ class OriginProxy:
 
 
 class Upload:
-    """A request's body on its way to the origin. Who sends faster than the origin takes waits."""
+    """The body of a request to the origin. A client that sends faster than the origin waits."""
 
-    __slots__ = ("_done", "_more", "_pieces", "_size", "_transport")
+    __slots__ = ("_arrived", "_done", "_pieces", "_size", "_transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._pieces: list[bytes] = []
         self._size = 0
         self._done = False
-        self._more: asyncio.Future[None] | None = None
+        self._arrived: asyncio.Future[None] | None = None
 
     def feed(self, piece: bytes, *, done: bool) -> None:
-        """Take in a piece; the last one is `done`."""
+        """Add a piece; the last one is `done`."""
         if piece:
             self._pieces.append(piece)
             self._size += len(piece)
         self._done = self._done or done
         if self._size > MAX_AHEAD_BYTES and not self._transport.is_closing():
             self._transport.pause_reading()
-        more, self._more = self._more, None
-        if more is not None and not more.done():
-            more.set_result(None)
+        arrived, self._arrived = self._arrived, None
+        if arrived is not None and not arrived.done():
+            arrived.set_result(None)
 
     def whole(self) -> bytes | Upload:
-        """The body itself if all of it is there, as nearly always; else what it streams from."""
+        """The bytes of a complete body, the usual case; else this object, which streams them."""
         return b"".join(self._pieces) if self._done else self
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -285,5 +285,5 @@ class Upload:
             elif self._done:
                 return
             else:
-                self._more = asyncio.get_running_loop().create_future()
-                await self._more
+                self._arrived = asyncio.get_running_loop().create_future()
+                await self._arrived

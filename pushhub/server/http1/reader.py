@@ -1,4 +1,4 @@
-"""Reads requests: from a cache where the same bytes came before, else head and body."""
+"""Reads requests: from a cache if the same bytes came before, else by parsing head and body."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class RequestReader:
     def __init__(self, context: ConnectionContext) -> None:
         self._context = context
 
-    # Requests that are remembered
+    # Cached requests
 
-    def remembered(self, connection: ClientConnection, data: bytes) -> bool:
-        """Serve a request whose meaning is remembered; False if it must be parsed."""
+    def serve_cached(self, connection: ClientConnection, data: bytes) -> bool:
+        """Serve a request that is in a cache; False if it must be parsed."""
         context, headers = self._context, connection.client_headers
         if headers is None or not data.endswith(headers.raw):
-            headers = context.request_cache.headers(data)
+            headers = context.poll_cache.headers(data)
             if headers is None:
-                return self._remembered_resource(connection, data)
+                return self._serve_shared(connection, data)
             connection.client_headers = headers
         if headers.expires is not None and context.hub.clock() >= headers.expires:
             return False
-        poll = context.request_cache.poll(data[: -len(headers.raw)], headers)
+        poll = context.poll_cache.poll(data[: -len(headers.raw)], headers)
         if poll is None:
-            return self._remembered_resource(connection, data)
+            return self._serve_shared(connection, data)
         context.server_state.total_requests += 1
         connection.lines = headers.lines
         outcome = poll if isinstance(poll, Response) else context.hub.hold(poll)
@@ -52,10 +52,10 @@ class RequestReader:
             context.writer.respond(connection, outcome)
         return True
 
-    def _remembered_resource(self, connection: ClientConnection, data: bytes) -> bool:
-        """Serve a request for a shared resource of the origin in the same way."""
+    def _serve_shared(self, connection: ClientConnection, data: bytes) -> bool:
+        """Serve a cached request for a shared resource of the origin."""
         context = self._context
-        cache = context.resource_cache
+        cache = context.shared_request_cache
         known = None if cache is None else cache.outcome(data, connection)
         if known is None:
             return False
@@ -74,7 +74,7 @@ class RequestReader:
         """
         buffer = connection.buffer
         if buffer[0] in b"\r\n":
-            # An empty line before a request is to be ignored (RFC 9112 §2.2).
+            # Empty lines before a request are ignored (RFC 9112 §2.2).
             buffer = connection.buffer = buffer.lstrip(b"\r\n")
             if not buffer:
                 connection.state = IDLE
@@ -136,8 +136,8 @@ class RequestReader:
             context.wheel.set(connection, connection.since + context.body_seconds)
 
     def read_body(self, connection: ClientConnection) -> bool:
-        """Read what has arrived of the body, and run the request when that is all; False if more
-        must come.
+        """Read the buffered part of the body, and run the request if the body is complete; False
+        if it is not.
 
         Raises:
             Problem: the body is malformed, or too large.
@@ -158,7 +158,7 @@ class RequestReader:
         return True
 
     def _run(self, connection: ClientConnection, body: bytes, raw: bytes | None) -> None:
-        """Run the request's endpoint. `raw` is the request, if it may be remembered."""
+        """Run the request's endpoint. `raw` is the request, if it may be cached."""
         context, head, match = self._context, connection.head, connection.match
         assert head is not None
         assert match is not None
@@ -169,8 +169,8 @@ class RequestReader:
             outcome = decision.outcome
             assert outcome is not None
         else:
-            if raw is not None and context.access is None:
-                connection.client_headers = context.request_cache.learn(
+            if raw is not None and context.log_access is None:
+                connection.client_headers = context.poll_cache.add(
                     raw, head, match, decision, connection.lines
                 )
             held = context.hub.hold(poll)

@@ -1,25 +1,34 @@
-"""Polls that are understood without being parsed again.
+"""Caches of parsed requests. A client that waits sends nearly the same bytes again and again.
 
-A long-poll's client asks again and again, and of what it sends only the cursor changes. So a
-request is taken in two pieces. Its first line is what everybody who reads the same channel from the
-same position sends: in a broadcast it is the same for all. The rest, its headers, is what this one
-client always sends. What a line means is remembered for all, what the headers mean (who that is,
-what they may read, how long they would wait) with the connection. A poll of both is the same poll
-again.
+- `PollCache` is for polls of channels. From poll to poll only the cursor changes, so it caches two
+  parts of a request. The first line is the same for all clients that read a channel from the same
+  position: in a broadcast, for all. Its meaning is cached for the process. The headers are the same
+  in all requests of a client. Their meaning (the grant, the granted wait) stays with the connection
+  too. A known line with known headers needs no parser.
+- `SharedRequestCache` is for shared resources of the origin. From request to request only the tag
+  changes, so the parsed request is cached under all bytes but the value of `If-None-Match`. A
+  request that differs in one byte of a cookie, of `Authorization` or of any other header is parsed:
+  the cache never decides which requests share a resource. Of the connection only one property
+  counts, and only for some requests: whether its peer is a trusted proxy.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from pushhub.http.etag import parse_tags
 from pushhub.http.request import MAX_TARGET_BYTES, Request
 from pushhub.http.response import Response
+from pushhub.origin.shared.condition import Tags
 
 if TYPE_CHECKING:
     from pushhub.api.endpoints import Decision, Endpoints, Match
+    from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
+    from pushhub.origin.shared.condition import WaitCondition
+    from pushhub.origin.shared.table import ResourceTable, SharedRequest
     from pushhub.polls.base import Poll
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
@@ -28,30 +37,33 @@ if TYPE_CHECKING:
 # that there are no others.
 READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
 
-# Two generations of so many of each. A line with its polls takes about 1 KiB, headers at most 2
-# KiB.
+# Two generations with this number of entries. A line with its polls takes about 1 KiB, headers at
+# most 2 KiB.
 GENERATION = 4096
 MAX_HEADERS_BYTES = 2048
-# One byte each; four times a generation, so that few share one.
+# One byte each; four times a generation, so that few keys share a mark.
 MARKS = 16384
-# Ways of asking (waits, conditions) that one line was seen with.
-MAX_WAYS = 64
+# Sets of header values (waits, conditions) that are cached with one first line.
+MAX_VARIANTS = 64
 
-# Addresses that no two parsers could read differently; others are parsed in full.
+# URLs that all parsers read alike; others are parsed in full.
 _LINE = re.compile(
     rb"GET (/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)"
     rb"(?:\?([A-Za-z0-9._~!$&'()*+,;=:@%/?-]*))? HTTP/1\.1\r\n"
 )
+# A value that all parsers read alike, and that ends no line. Tags are hashes or numbers.
+_TAGS = re.compile(rb"(\r\n[Ii][Ff]-[Nn]one-[Mm]atch: )([\x21-\x7e]{1,256})(?=\r\n)")
 
 V = TypeVar("V")
-Asks = tuple[str | None, ...]
+HeaderValues = tuple[str | None, ...]
 
 
-class Generations(Generic[V]):
-    """A memory of two generations: what was not asked for during a whole one is forgotten.
+class GenerationCache(Generic[V]):
+    """A cache of two generations: an entry that is not read during a whole generation is removed.
 
-    What is seen for the first time leaves no more than a mark: much is never seen again, such as a
-    cursor that only one reader has. Two may share a mark; then one is remembered a little early.
+    A key that comes for the first time leaves only a mark, because many keys never come again, such
+    as a cursor that only one reader has. Two keys may share a mark; then one is cached a little
+    early.
     """
 
     __slots__ = ("_marked", "_marks", "_old", "_young")
@@ -63,7 +75,7 @@ class Generations(Generic[V]):
         self._marked = 0
 
     def get(self, key: bytes) -> V | None:
-        """What is remembered under `key`."""
+        """The value under `key`; None if it is not cached."""
         found = self._young.get(key)
         if found is None and key in self._old:
             found = self._old.pop(key)
@@ -71,7 +83,7 @@ class Generations(Generic[V]):
         return found
 
     def put(self, key: bytes, value: V) -> None:
-        """Remember `value`, if `key` has been seen before."""
+        """Cache `value`, if `key` has come before."""
         mark = hash(key) % MARKS
         if not self._marks[mark]:
             if self._marked >= GENERATION:
@@ -88,39 +100,42 @@ class Generations(Generic[V]):
         return len(self._young) + len(self._old)
 
 
-class ClientHeaders:
-    """What a client's headers mean, whatever it asks for.
+# Polls of channels
 
-    `raw` is everything after the first line. `asks` are the values of `READ_HEADERS`. `expires` is
-    when the grant ends, in seconds since 1970.
+
+class ClientHeaders:
+    """The parsed headers of a client's polls, which do not depend on the first line.
+
+    `raw` is everything after the first line. `values` are those of `READ_HEADERS`. `expires` is the
+    end of the grant, in seconds since 1970.
     """
 
-    __slots__ = ("allowed", "asks", "expires", "grant", "lines", "raw")
+    __slots__ = ("allowed_channel", "expires", "grant", "lines", "raw", "values")
 
     def __init__(self, raw: bytes, head: Head, grant: Grant, lines: HeaderLines) -> None:
         self.raw = raw
-        self.asks = _one_of_a_kind(tuple(map(head.headers.get, READ_HEADERS)))
+        self.values = _interned(tuple(map(head.headers.get, READ_HEADERS)))
         self.grant = grant
         self.expires = grant.expires
         self.lines = lines
-        # The channel that the grant was last found to allow; most clients read one.
-        self.allowed = ""
+        # The channel of the last check of the grant; most clients read one channel.
+        self.allowed_channel = ""
 
     def request(self, path: str, query: str) -> Request:
         """A request as a reading endpoint needs it."""
-        pairs = zip(READ_HEADERS, self.asks, strict=True)
+        pairs = zip(READ_HEADERS, self.values, strict=True)
         headers = {name: value for name, value in pairs if value is not None}
         return Request("GET", path, query, headers)
 
 
 @lru_cache(maxsize=1024)
-def _one_of_a_kind(asks: Asks) -> Asks:
-    """The same object for the same way of asking, of which clients have few."""
-    return asks
+def _interned(values: HeaderValues) -> HeaderValues:
+    """The same object for the same values, of which clients have few."""
+    return values
 
 
 class RequestLine:
-    """What a first line means, with each way of asking."""
+    """A parsed first line, and its poll for each set of header values."""
 
     __slots__ = ("match", "path", "polls", "query")
 
@@ -128,29 +143,27 @@ class RequestLine:
         self.match = match
         self.path = path
         self.query = query
-        self.polls: dict[Asks, Poll] = {}
+        self.polls: dict[HeaderValues, Poll] = {}
 
 
-class RequestCache:
-    """The memory of one process."""
+class PollCache:
+    """The first lines and headers of polls that a process has parsed."""
 
     __slots__ = ("_endpoints", "_headers", "_lines")
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._lines: Generations[RequestLine] = Generations()
-        self._headers: Generations[ClientHeaders] = Generations()
+        self._lines: GenerationCache[RequestLine] = GenerationCache()
+        self._headers: GenerationCache[ClientHeaders] = GenerationCache()
 
     def headers(self, data: bytes) -> ClientHeaders | None:
-        """What is known of the headers of a request, complete or not."""
+        """The cached headers of a request, complete or not."""
         return self._headers.get(data[data.find(b"\r\n") + 2 :])
 
-    def learn(
+    def add(
         self, raw: bytes, head: Head, match: Match, decision: Decision, lines: HeaderLines
     ) -> ClientHeaders | None:
-        """Remember what a request of these bytes came to, if the next of its kind comes to the
-        same.
-        """
+        """Cache the headers of a poll, if they mean the same in the next request; else None."""
         endpoint = match.endpoint(head.method)
         if (
             decision.poll is None
@@ -169,30 +182,28 @@ class RequestCache:
         if headers is None:
             headers = ClientHeaders(rest, head, decision.grant, lines)
             self._headers.put(rest, headers)
-        headers.allowed = decision.poll.reads[0].channel
+        headers.allowed_channel = decision.poll.reads[0].channel
         return headers
 
     def poll(self, line: bytes, headers: ClientHeaders) -> Poll | Response | None:
-        """The poll that a first line and known headers are; the refusal that they get; or None:
-        parse them.
-        """
+        """The poll of a first line with known headers, or the refusal of it; None: parse it."""
         known = self._lines.get(line)
         if known is None:
             known = self._read(line)
             if known is None:
                 return None
-        poll = known.polls.get(headers.asks)
-        if poll is not None and poll.reads[0].channel == headers.allowed:
+        poll = known.polls.get(headers.values)
+        if poll is not None and poll.reads[0].channel == headers.allowed_channel:
             return poll
         request = headers.request(known.path, known.query)
         decision = self._endpoints.decide_for(request, known.match, headers.grant)
         poll = decision.poll
         if poll is None:
             return decision.outcome if isinstance(decision.outcome, Response) else None
-        headers.allowed = poll.reads[0].channel
-        if len(known.polls) >= MAX_WAYS:
+        headers.allowed_channel = poll.reads[0].channel
+        if len(known.polls) >= MAX_VARIANTS:
             known.polls.clear()
-        known.polls[headers.asks] = poll
+        known.polls[headers.values] = poll
         return poll
 
     def _read(self, line: bytes) -> RequestLine | None:
@@ -208,4 +219,90 @@ class RequestCache:
         return known
 
     def __repr__(self) -> str:
-        return f"<Recall {len(self._lines)} lines, {len(self._headers)} headers>"
+        return f"<PollCache {len(self._lines)} lines, {len(self._headers)} headers>"
+
+
+# Requests for shared resources of the origin
+
+
+class Peer(Protocol):
+    """The connection of a request. The address is read only for requests that depend on it."""
+
+    @property
+    def client(self) -> str:
+        """The address of the client."""
+
+
+class CachedRequest:
+    """A parsed request for a shared resource, and the header lines of its responses."""
+
+    __slots__ = ("lines", "shared", "tagged")
+
+    def __init__(self, shared: SharedRequest, lines: HeaderLines, *, tagged: bool) -> None:
+        self.shared = shared
+        self.lines = lines
+        # Whether the key is without the value of `If-None-Match`.
+        self.tagged = tagged
+
+
+class SharedRequestCache:
+    """The requests for shared resources that a process has parsed."""
+
+    __slots__ = ("_requests", "_resources")
+
+    def __init__(self, resources: ResourceTable) -> None:
+        self._resources = resources
+        self._requests: GenerationCache[CachedRequest] = GenerationCache()
+
+    def outcome(self, data: bytes, peer: Peer) -> tuple[Response | Hold, HeaderLines] | None:
+        """The response or hold of a complete request of a `peer`, if the request is cached and
+        needs no fetch; None: parse it.
+        """
+        tags = _TAGS.search(data)
+        known = self._requests.get(data if tags is None else _without(data, tags))
+        if known is None or known.tagged is (tags is None):
+            return None
+        shared = known.shared
+        trusted = shared.trusted
+        if trusted is not None:
+            proxies = self._resources.origin.proxies
+            if trusted is not proxies.trusts(peer.client):
+                return None
+        condition: WaitCondition | None = shared.condition
+        if tags is not None:
+            condition = _condition(tags[2])
+            if condition is None:
+                return None
+        outcome = self._resources.repeat(shared, condition)
+        return None if outcome is None else (outcome, known.lines)
+
+    def add(self, raw: bytes, head: Head, shared: SharedRequest, lines: HeaderLines) -> None:
+        """Cache a parsed request under its bytes, if their meaning depends on nothing else."""
+        if head.method != "GET" or head.http_1_0 or not head.keep or head.length != 0:
+            return
+        tags = _TAGS.search(raw)
+        key = raw if tags is None else _without(raw, tags)
+        if len(key) > MAX_HEADERS_BYTES or not raw.startswith(b"GET /"):
+            return
+        if tags is not None and head.headers.get("if-none-match") != tags[2].decode():
+            # Several `If-None-Match` lines count as one.
+            return
+        self._requests.put(key, CachedRequest(shared, lines, tagged=tags is not None))
+
+    def __repr__(self) -> str:
+        return f"<SharedRequestCache {len(self._requests)}>"
+
+
+def _without(raw: bytes, tags: re.Match[bytes]) -> bytes:
+    """A request with a NUL in place of the value of its `If-None-Match`. No cached request has a
+    NUL, and one with an empty value has another key. For a client that sends the NUL itself
+    `CachedRequest.tagged` differs.
+    """
+    return b"%b\0%b" % (raw[: tags.end(1)], raw[tags.end() :])
+
+
+@lru_cache(maxsize=1024)
+def _condition(value: bytes) -> Tags | None:
+    """The condition of an `If-None-Match`: the same object for the same value."""
+    tags = parse_tags(value.decode())
+    return Tags(tags) if tags else None

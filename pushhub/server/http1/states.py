@@ -1,4 +1,4 @@
-"""The states of an HTTP/1.1 connection, and what moves it from one to another."""
+"""The states of an HTTP/1.1 connection, and the events that change them."""
 
 from __future__ import annotations
 

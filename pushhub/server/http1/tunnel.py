@@ -1,4 +1,4 @@
-"""A WebSocket on its way to the origin: after the handshake, bytes go both ways as they come."""
+"""The tunnel of a WebSocket to the origin: after the handshake, bytes pass in both directions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pushhub.server.http1.limits import MAX_AHEAD_BYTES
 
 
 class TunnelEnd(asyncio.Protocol):
-    """One of the two connections: what it hears goes to the `other`."""
+    """One of the two connections: bytes that it receives go to the `other`."""
 
     __slots__ = ("other",)
 
@@ -33,7 +33,7 @@ class TunnelEnd(asyncio.Protocol):
             self.other.abort()
 
     def pause_writing(self) -> None:
-        # Whoever does not take what it is sent makes its sender wait.
+        # A slow receiver makes the sender wait.
         if not self.other.is_closing():
             self.other.pause_reading()
 
@@ -43,13 +43,14 @@ class TunnelEnd(asyncio.Protocol):
 
 
 def join(near: asyncio.Transport, sent: bytes, far: asyncio.Transport, early: bytes) -> None:
-    """Join a client's connection, on which it has `sent` something more, with an origin's, which
-    has already said `early`. When one ends, so does the other.
+    """Join a client's connection with an origin's. `sent` are bytes that the client has sent after
+    its request, `early` those of the origin after its response. When one connection ends, so does
+    the other.
     """
     for transport, other, ahead in ((near, far, early), (far, near, sent)):
         transport.set_protocol(TunnelEnd(other))
         transport.set_write_buffer_limits(MAX_AHEAD_BYTES)
-        # Nobody else would notice that one of them is gone: a WebSocket may say nothing for hours.
+        # Only TCP keep-alive notices a lost peer: a WebSocket may be silent for hours.
         if (sock := transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if ahead:

@@ -1,8 +1,8 @@
-"""uvicorn's own protocol as a guest on our connection: it serves one request, and we go on.
+"""uvicorn's own protocol as a guest of a connection, for one request.
 
-What the endpoints do not answer (pages, whatever somebody mounts) is ASGI's business. uvicorn's
-protocol gets the bytes of that one request, and a transport that passes on what it writes; when its
-response has ended it is shown out.
+ASGI serves the requests without an endpoint: pages and mounted applications. uvicorn's protocol
+gets the bytes of one request, and a transport that passes on its writes. When its response has
+ended, the connection reads its next request.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 class UvicornHost(Protocol):
-    """Whose connection it is."""
+    """The connection, for uvicorn's protocol."""
 
     @property
     def transport(self) -> asyncio.Transport: ...
-    def returned(self) -> None:
+    def response_ended(self) -> None:
         """The guest's response has ended."""
 
     def closed(self, *, finished: bool) -> None:
-        """The guest wants the connection closed, at the end of its response or in the middle."""
+        """The guest closes the connection, after its response or during it."""
 
-    def refused(self, detail: str) -> None:
-        """The guest cannot read its request."""
+    def parse_failed(self, detail: str) -> None:
+        """The guest's parser rejects its request."""
 
 
-class Lent:
-    """The transport as the guest sees it: everything passes through, but closing asks the host."""
+class GuestTransport:
+    """The transport for uvicorn's protocol. Writes pass through; the host decides about a close."""
 
     __slots__ = ("_closing", "_guest", "_host")
 
@@ -46,7 +46,7 @@ class Lent:
         self._closing = False
 
     def write(self, data: bytes) -> None:
-        # What an application still says after its connection was closed is for nobody.
+        # Writes of an application after a close are discarded.
         if not self._closing:
             self._host.transport.write(data)
 
@@ -70,22 +70,22 @@ class UvicornRequest(HttpToolsProtocol):
     ) -> None:
         super().__init__(config=config, server_state=state, app_state=app_state)
         self._host: UvicornHost | None = host
-        self.connection_made(Lent(host, self))  # type: ignore[arg-type]
-        # The host is in the list of connections; two would make a shutdown wait for one too many.
+        self.connection_made(GuestTransport(host, self))  # type: ignore[arg-type]
+        # The list of connections has the host already; with two entries a shutdown would wait.
         self.connections.discard(self)
 
     def begin(self, head: Head, raw: bytes) -> None:
-        """Read the head of the request."""
+        """Parse the head of the request."""
         if not raw.startswith(b"/", len(head.method) + 1):
             raw = head.in_origin_form()
         self.data_received(raw)
 
     def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
-        """Read more of its body."""
+        """Parse more of the body."""
         self.data_received(raw)
 
-    def cut(self) -> None:
-        """The process ends. A page has a length or chunks, so what is missing shows."""
+    def abort_unfinished(self) -> None:
+        """The process exits. A page has a length or chunks, so a truncated one is recognised."""
 
     @property
     def finished(self) -> bool:
@@ -93,18 +93,17 @@ class UvicornRequest(HttpToolsProtocol):
         return self.cycle is not None and self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
-        # Our parser and uvicorn's are the same, so this needs a request that one of them took apart
-        # and the other did not.
+        # Both parsers are llhttp, so this needs a request that only one of them accepts.
         host, self._host = self._host, None
         if host is not None:
-            host.refused(msg)
+            host.parse_failed(msg)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Offers of another protocol are no news: `curl --http2` makes one with every request."""
+        """Log no warning: `curl --http2` offers an upgrade with every request."""
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._unset_keepalive_if_required()
         host, self._host = self._host, None
         if host is not None:
-            host.returned()
+            host.response_ended()

@@ -34,7 +34,7 @@ class ResponseWriter:
         keep = connection.keep and not context.hub.draining
         tail = lines.keep if keep else lines.close
         connection.state = IDLE
-        connection.since = context.coarse
+        connection.since = context.coarse_now
         if head is None:
             pieces = response.pieces(tail)
         else:
@@ -42,15 +42,15 @@ class ResponseWriter:
             if keep and head.http_1_0:
                 tail = lines.stay
             pieces = response.pieces(tail) if head.method != "HEAD" else (response.head(tail),)
-            if context.access is not None:
-                context.access(connection.client, head, response.status, sum(map(len, pieces)))
+            if context.log_access is not None:
+                context.log_access(connection.client, head, response.status, sum(map(len, pieces)))
         self.write(connection, pieces)
         if not keep:
             self.end(connection, linger=linger or bool(connection.buffer))
 
     def write(self, connection: ClientConnection, pieces: tuple[bytes, ...]) -> None:
-        """Write what belongs together. A large piece stays in memory whole while a byte of it is
-        unsent, so nothing may be left of one when another is made.
+        """Write the pieces of one response or part. A large piece stays in memory whole while one
+        byte of it is unsent, so each is sent completely before the next is made.
         """
         transport = connection.transport
         body = pieces[1] if len(pieces) > 1 else pieces[0]
@@ -67,20 +67,20 @@ class ResponseWriter:
     def open_stream(self, connection: ClientConnection, stream: EventStream) -> None:
         """Write the head of a stream, and its first parts."""
         head, lines, context = connection.head, connection.lines, self._context
-        # A hold keeps no head of a request that is known to take chunks.
+        # Without a head the request was HTTP/1.1, which has chunks (see `Connection.conclude`).
         framing = StreamFraming(stream, chunked=head is None or not head.http_1_0)
         connection.keep = connection.keep and framing.chunked
         keep = connection.keep and not context.hub.draining
         connection.transport.write(framing.opening(lines.keep if keep else lines.close))
-        if context.access is not None and head is not None:
-            context.access(connection.client, head, stream.opening.status, 0)
+        if context.log_access is not None and head is not None:
+            context.log_access(connection.client, head, stream.opening.status, 0)
         connection.state = STREAM
         connection.framing = framing
         connection.head = connection.match = None
         self.continue_stream(connection)
 
     def continue_stream(self, connection: ClientConnection) -> None:
-        """Write what the stream has, until it waits, ends, or the client reads too slowly."""
+        """Write the ready parts, until the stream waits or ends, or the client reads too slowly."""
         framing, transport = connection.framing, connection.transport
         while framing is not None and not connection.paused and not transport.is_closing():
             step = framing.next()
@@ -99,7 +99,7 @@ class ResponseWriter:
         framing, connection.framing = connection.framing, None
         assert framing is not None
         connection.state = IDLE
-        connection.since = self._context.coarse
+        connection.since = self._context.coarse_now
         if framing.chunked:
             connection.transport.write(framing.end)
         if not connection.keep or self._context.hub.draining:
@@ -125,8 +125,8 @@ class ResponseWriter:
             self.close(connection)
 
     def close(self, connection: ClientConnection) -> None:
-        """Close when everything is written. A client that does not read it is cut off: the kernel
-        would wait for it without end.
+        """Close when everything is written. A client that does not read is disconnected after
+        `write_seconds`: the kernel would wait for it without end.
         """
         transport, context = connection.transport, self._context
         now = context.now()

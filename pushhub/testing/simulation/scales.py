@@ -47,8 +47,8 @@ LIMITS: dict[str, int] = {
     # Events at the end of channels that pushhub itself follows.
     "Tail.events": MAX_TAILS_BYTES,
     # A parsed line or head, and what was made of it, take some times their bytes.
-    "Generations._young": GENERATION * 4 * MAX_HEADERS_BYTES,
-    "Generations._old": GENERATION * 4 * MAX_HEADERS_BYTES,
+    "GenerationCache._young": GENERATION * 4 * MAX_HEADERS_BYTES,
+    "GenerationCache._old": GENERATION * 4 * MAX_HEADERS_BYTES,
     "Tokens._good": REMEMBERED * MAX_TOKEN_BYTES,
     "SessionThrottle._buckets": SessionThrottle.MOST * ENTRY_BYTES,
     "ConsoleAuth._known": MAX_KNOWN * ENTRY_BYTES,

@@ -16,7 +16,7 @@ CHANNEL = f"{BASE}/v1/channels/visit:1"
 REST_SECONDS = 120.0
 # Before that a request is answered, or its client leaves.
 PATIENCE_SECONDS = 3.0
-# `RequestCache` remembers a line when its headers are known, and each when it comes for the second
+# `PollCache` caches a line when its headers are known, and each when it comes for the second
 # time: after so many visits every cache has all that it will have.
 WARM_VISITS = 4
 

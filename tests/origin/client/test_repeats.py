@@ -283,4 +283,4 @@ async def test_what_turns_out_to_vary_is_understood_anew(front: Front, api: Mirr
 
 async def test_a_log_of_requests_has_every_one(api: Mirror) -> None:
     async with Front(origin=api.url, access_log=True) as front:
-        assert front.context.resource_cache is None
+        assert front.context.shared_request_cache is None

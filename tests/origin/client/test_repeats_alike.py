@@ -144,7 +144,7 @@ async def test_who_remembers_answers_as_who_parses() -> None:
         Front(origin=api.url, **given) as front,
         Front(origin=other.url, **given) as parsing,
     ):
-        parsing.context.resource_cache = None
+        parsing.context.shared_request_cache = None
         for _ in range(KINDS):
             kind = Asking(chance)
             for pieces in kind.series():

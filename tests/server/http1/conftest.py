@@ -1,4 +1,4 @@
-"""One server of each kind for all raw requests, looked at after every test."""
+"""One server for all raw requests, checked after every test."""
 
 import asyncio
 import os
@@ -18,15 +18,15 @@ def _front() -> Iterator[Server]:
 
 @pytest.fixture
 def front(_front: Server) -> Iterator[Server]:
-    """A serving pushhub; after every test it serves, holds nothing, has no connection left over and
-    regrets nothing.
+    """A running hub; after every test it serves, and has no hold, no connection and no error in its
+    log.
     """
     yield _front
     unharmed(_front)
 
 
 def unharmed(server: Server) -> None:
-    """Look at a server after an attack."""
+    """Check a server after an attack: it runs, and has no hold, connection or logged error."""
     assert server.process.poll() is None, f"the server died:\n{server.output}"
     asyncio.run(server.held(0))
     asyncio.run(_left_alone(server))

@@ -1,6 +1,4 @@
-"""A front in this process, on a real socket, for as many inputs as time allows; and what must hold
-whatever the input was.
-"""
+"""A server in this process, on a real socket, for many inputs; and the checks after each input."""
 
 import asyncio
 import itertools
@@ -33,42 +31,42 @@ SECONDS = 5.0
 
 @dataclass
 class Taken:
-    """A request that the front took out of the bytes; `body` is None if it never had it whole."""
+    """A request that the server has parsed; `body` is None if it never was complete."""
 
     method: str
     target: str
     body: bytes | None = None
 
 
-class Forgetful:
-    """What remembers nothing."""
+class NoCache:
+    """A cache of polls that is always empty."""
 
     def headers(self, *_: object) -> None: ...
-    def learn(self, *_: object) -> None: ...
+    def add(self, *_: object) -> None: ...
 
 
-class Front:
-    """The front on a loop of its own. One input after the other goes through a connection of its
-    own, up to the end of what comes back.
+class InProcessServer:
+    """A server on a loop of its own. Each input gets a connection of its own, up to the end of the
+    responses.
     """
 
-    def __init__(self, *, recall: bool = True) -> None:
+    def __init__(self, *, caches: bool = True) -> None:
         self.loop = uvloop.new_event_loop()
         self.complaints: list[object] = []
         self.taken: list[Taken] = []
         self.asked = 0
-        self.remembers = recall
+        self.caches = caches
         self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
         logging.getLogger("uvicorn.error").addFilter(self._overheard)
-        self.loop.run_until_complete(self._start(recall))
+        self.loop.run_until_complete(self._start(caches))
 
     def _overheard(self, record: logging.LogRecord) -> bool:
-        # A guest may see sooner than we that a chunk is none; it says so, and we refuse it.
+        # uvicorn may detect a malformed chunk earlier; it logs that, and the connection refuses it.
         if record.getMessage() != "Invalid HTTP request received.":
             self.complaints.append(record.getMessage())
         return False
 
-    async def _start(self, recall: bool) -> None:
+    async def _start(self, caches: bool) -> None:
         self.app = create_app(Settings(store="memory://", dev=True))
         await self.app.open()
         config = uvicorn.Config(self.app, log_config=None, lifespan="off")
@@ -76,7 +74,7 @@ class Front:
         state = ServerState()
         factory = ConnectionFactory(self.app)
         self.context = factory.context
-        self._watch(recall)
+        self._watch(caches)
         listening = socket.create_server(("127.0.0.1", 0))
         self.address = listening.getsockname()
         self.connections = state.connections
@@ -84,8 +82,8 @@ class Front:
             lambda: factory(config, state, {}), sock=listening
         )
 
-    def _watch(self, recall: bool) -> None:
-        """Write down every head that is parsed, and every body that reaches a face."""
+    def _watch(self, caches: bool) -> None:
+        """Record every parsed head, and every body that reaches an endpoint."""
         context = self.context
         parse_head, decide = context.head, context.endpoints.decide
 
@@ -101,8 +99,8 @@ class Front:
 
         context.head = parsed  # type: ignore[method-assign, assignment]
         context.endpoints.decide = decided  # type: ignore[method-assign]
-        if not recall:
-            context.request_cache = Forgetful()  # type: ignore[assignment]
+        if not caches:
+            context.poll_cache = NoCache()  # type: ignore[assignment]
 
     def close(self) -> None:
         async def close() -> None:
@@ -137,7 +135,7 @@ class Front:
                 if ends:
                     client.shutdown(socket.SHUT_WR)
             except (ConnectionError, OSError):
-                pass  # It has closed before the end of what it did not like.
+                pass  # The server has closed before the end of a malformed input.
             answer = await reading
         return answer
 
@@ -153,17 +151,17 @@ class Front:
             answer += data
 
     def check(self, pieces: Sequence[bytes]) -> None:
-        """Feed an input, and look for whatever must not be."""
+        """Feed an input, and check the responses, the log and the holds."""
         raw = b"".join(pieces)
         with structlog.testing.capture_logs() as logs:
             answer = self.feed(pieces)
         assert not self.complaints, self.complaints
         errors = [log for log in logs if log["log_level"] in ("error", "critical")]
         assert not errors, errors
-        if b"HEAD" not in raw:  # Whose answers look as if they had a body.
+        if b"HEAD" not in raw:  # Its responses have a length but no body.
             self._read_all(answer, b"event-stream" in raw)
-        # Of what is remembered nothing is parsed, so there is nothing to put beside h11's.
-        taken = [] if self.remembers else self.taken
+        # A cached request is not parsed, so there is nothing to compare with h11.
+        taken = [] if self.caches else self.taken
         for one, (method, target, body) in zip(taken, h11_requests(raw), strict=False):
             if target.startswith("/"):
                 assert one.method == method
@@ -175,7 +173,7 @@ class Front:
         try:
             seen = parse(answer, ended=True)
         except h11.RemoteProtocolError as error:
-            # A stream to somebody who sends no more is given up where it stands.
+            # A stream ends abruptly after the FIN of its client.
             if not streams or "incomplete chunked read" not in str(error):
                 raise
         else:
@@ -186,7 +184,7 @@ class Front:
             if not self.context.hub.parked:
                 return
             await asyncio.sleep(0.005)
-        raise AssertionError(f"{self.context.hub.parked} requests are held for nobody")
+        raise AssertionError(f"{self.context.hub.parked} requests are held without a client")
 
 
 def h11_requests(raw: bytes) -> list[tuple[str, str, bytes | None]]:

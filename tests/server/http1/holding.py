@@ -1,6 +1,4 @@
-"""Many holds on one channel that go on polling, and must each get everything: the bystanders of an
-attack.
-"""
+"""Many holds on one channel that must each receive all events during an attack by other clients."""
 
 import asyncio
 import json
@@ -44,7 +42,7 @@ class Holds:
             )
 
     async def publish(self, seconds: float = 15.0) -> None:
-        """Publish an event: every hold gets it, just it, and asks again."""
+        """Publish an event: every client receives only this event, and polls again."""
         self.rounds += 1
         await self.server.publish(self.channel, self.rounds)
         async with asyncio.timeout(seconds):

@@ -80,7 +80,7 @@ def test_any_split_of_rubbish_is_the_same_rubbish(text: str, cuts: list[int]) ->
 
 
 @given(st.text("058a;= \t\r\n", max_size=30).map(str.encode))
-def test_what_we_and_h11_both_take_is_the_same(raw: bytes) -> None:
+def test_bodies_that_pushhub_and_h11_accept_are_the_same(raw: bytes) -> None:
     raw = b"5\r\nhello\r\n" + raw + b"\r\n0\r\n\r\n"
     body = ChunkedBody()
     try:
@@ -114,7 +114,7 @@ def test_what_we_and_h11_both_take_is_the_same(raw: bytes) -> None:
         *(b"1" * (MAX_CHUNK_LINE_BYTES + 1), b"1;" + b"a" * MAX_CHUNK_LINE_BYTES),
     ],
 )
-def test_what_is_no_body(raw: bytes) -> None:
+def test_malformed_bodies_are_refused(raw: bytes) -> None:
     with pytest.raises(Problem) as caught:
         ChunkedBody().feed(raw)
     assert caught.value.status == 400

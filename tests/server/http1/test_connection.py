@@ -75,7 +75,7 @@ def half_close(talk: Talk) -> None:
     ],
     ids=["endpoint", "page", "404", "publish", "publishes", "pages", "mixed", "cold"],
 )
-async def test_a_half_closed_client_is_answered(
+async def test_a_half_closed_client_gets_its_responses(
     hub: Server, raw: bytes, statuses: list[int]
 ) -> None:
     async with await Talk.open(hub.port) as talk:
@@ -85,7 +85,7 @@ async def test_a_half_closed_client_is_answered(
         assert parse(talk.data, ended=talk.ended).statuses == statuses
 
 
-async def test_a_half_closed_wait_is_given_up(hub: Server) -> None:
+async def test_a_half_closed_wait_ends(hub: Server) -> None:
     async with await Talk.open(hub.port) as talk:
         await talk.send(wait_on(fresh()))
         await hub.held(1)
@@ -95,7 +95,7 @@ async def test_a_half_closed_wait_is_given_up(hub: Server) -> None:
         assert talk.data == b""
 
 
-async def test_a_half_closed_stream_is_given_up(hub: Server) -> None:
+async def test_a_half_closed_stream_ends(hub: Server) -> None:
     async with await Talk.open(hub.port) as talk:
         await talk.send(stream_on(fresh()))
         await hub.held(1)
@@ -226,7 +226,7 @@ async def test_publish_then_read_in_one_segment(hub: Server) -> None:
         assert [len(events) for events in reads] == [1, 2, 3, 4, 5]
 
 
-async def test_faces_and_pages_mixed_byte_by_byte(hub: Server) -> None:
+async def test_endpoints_and_pages_mixed_byte_by_byte(hub: Server) -> None:
     channel = fresh()
     raw = get(b"/livez") + publish_to(channel) + get(b"/nowhere") + read_of(channel)
     async with await Talk.open(hub.port) as talk:
@@ -299,7 +299,7 @@ async def test_a_stream_to_http_1_0_ends_with_the_connection(hub: Server) -> Non
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
 @pytest.mark.parametrize("what", ["wait", "stream"])
-async def test_whoever_goes_is_noticed(hub: Server, how: str, what: str) -> None:
+async def test_a_disconnect_is_noticed(hub: Server, how: str, what: str) -> None:
     async with await Talk.open(hub.port) as talk:
         await talk.send(wait_on(fresh()) if what == "wait" else stream_on(fresh()))
         await hub.held(1)
@@ -331,7 +331,7 @@ def alone() -> Iterator[Server]:
         unharmed(server)
 
 
-async def test_thousands_of_requests_in_one_go_stall_nobody(alone: Server) -> None:
+async def test_thousands_of_pipelined_requests_stall_no_other_client(alone: Server) -> None:
     """A client's pile is gone through in slices: those of another one come in between."""
     name, count = fresh(), 3000
     async with await Talk.open(alone.port) as reading, await Talk.open(alone.port) as publishing:

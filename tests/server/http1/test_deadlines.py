@@ -110,7 +110,7 @@ async def test_empty_lines_do_not_keep_a_connection(hub: Server) -> None:
         assert KEEP_ALIVE - 0.2 <= seconds < KEEP_ALIVE + LATE
 
 
-async def test_what_waits_for_the_server_is_not_idle(hub: Server) -> None:
+async def test_a_held_request_is_not_idle(hub: Server) -> None:
     """A hold longer than all of these deadlines, and the whole idle time after it."""
     channel = fresh()
     async with await Talk.open(hub.port) as talk:
@@ -158,7 +158,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-async def test_who_does_not_read(hub: Server, stack: ExitStack) -> None:
+async def test_readers_that_do_not_read_are_disconnected(hub: Server, stack: ExitStack) -> None:
     """Forty readers ask for gigabytes and read nothing: they cost the server megabytes, and are cut
     off; 500 holds are answered meanwhile and afterwards.
     """
@@ -190,7 +190,7 @@ async def test_who_does_not_read(hub: Server, stack: ExitStack) -> None:
         assert holds.rounds >= 2
 
 
-async def test_who_sends_and_does_not_read(hub: Server) -> None:
+async def test_a_client_that_sends_but_does_not_read_fills_only_the_kernel(hub: Server) -> None:
     """Requests that follow each other without their answers being read stay with the kernel."""
     large = fresh("large")
     await hub.publish(large, "x" * 250_000)

@@ -1,5 +1,5 @@
-"""Requests like those of the table, mutated and cut at random: the front stays whole, answers in
-HTTP, and takes the same requests out of the bytes as h11 does, or none.
+"""Requests like those of the table, mutated and split at random: the server responds in HTTP, and
+finds the same requests in the bytes as h11, or none.
 
 `scripts/fuzz` does it for as long as one likes; what it finds is kept in `corpus/`.
 """
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pushhub.http.sse import RETRIES_MS
-from tests.server.http1.fuzzing import Front, h11_requests, mutate, seeds, split
+from tests.server.http1.fuzzing import InProcessServer, h11_requests, mutate, seeds, split
 from tests.server.http1.table import CASES, get
 
 SEEDS = seeds()
@@ -21,32 +21,32 @@ RETRY = re.compile(rb"retry: ([0-9]+)")
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["remembers", "parses"])
-def front(request: pytest.FixtureRequest) -> Iterator[Front]:
-    made = Front(recall=request.param)
+def front(request: pytest.FixtureRequest) -> Iterator[InProcessServer]:
+    made = InProcessServer(caches=request.param)
     yield made
     made.close()
 
 
 @pytest.mark.parametrize("raw", SEEDS, ids=range(len(SEEDS)))
-def test_corpus(front: Front, raw: bytes) -> None:
+def test_corpus(front: InProcessServer, raw: bytes) -> None:
     front.check([raw])
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64), raw=st.sampled_from(SEEDS))
-def test_mutations(front: Front, seed: int, raw: bytes) -> None:
+def test_mutations(front: InProcessServer, seed: int, raw: bytes) -> None:
     chance = random.Random(seed)
     front.check(split(mutate(raw, chance, SEEDS), chance))
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pieces=st.lists(st.binary(max_size=300), max_size=4))
-def test_bytes(front: Front, pieces: list[bytes]) -> None:
+def test_bytes(front: InProcessServer, pieces: list[bytes]) -> None:
     front.check(pieces)
 
 
 def test_the_oracle_sees_a_request_smuggled() -> None:
-    """h11 finds what a front with another idea of a body's end would not."""
+    """h11 finds a request that a server with another end of the body would not."""
     raw = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" + get(b"/second")
     assert h11_requests(raw) == [("POST", "/", b"hello"), ("GET", "/second", b"")]
 
@@ -60,7 +60,7 @@ TARGETS = [
     *("http://x/v1/channels/a/events", "/v1/channels/a/events?since=%ff", "/v1/poll"),
     *("/v1/channels/a/events#x", "/v1/channels/a/events?wait=x"),
 ]
-MANNERS = [
+HEADER_SETS = [
     (),
     (b"Accept: application/json",),
     (b"Origin: https://a.example",),
@@ -76,27 +76,27 @@ MANNERS = [
 ]
 
 
-def test_what_is_remembered_changes_no_answer() -> None:
-    """Every way of asking for every address, three times over, on a front that remembers and on one
-    that parses. Each stream still draws when its client may reconnect.
+def test_the_cache_changes_no_response() -> None:
+    """Each set of headers with each URL, three times, on a server with caches and on one without.
+    Each stream still draws its own time for a reconnect.
     """
-    front, forgetful = Front(), Front(recall=False)
+    front, parsing = InProcessServer(), InProcessServer(caches=False)
     drawn: set[int] = set()
     for _ in range(3):
-        for manner in MANNERS:
-            pieces = [get(target.encode(), *manner) for target in TARGETS]
+        for headers in HEADER_SETS:
+            pieces = [get(target.encode(), *headers) for target in TARGETS]
             for piece in (*pieces, *pieces[:2]):
                 remembered = answer(front, piece)
                 drawn.update(map(int, RETRY.findall(remembered)))
-                assert plain(remembered) == plain(answer(forgetful, piece)), piece
+                assert plain(remembered) == plain(answer(parsing, piece)), piece
     assert len(drawn) > 1
     assert drawn <= set(RETRIES_MS)
-    assert front.asked < forgetful.asked / 2, "it remembers"
+    assert front.asked < parsing.asked / 2, "the cache is used"
     front.close()
-    forgetful.close()
+    parsing.close()
 
 
-def answer(front: Front, raw: bytes) -> bytes:
+def answer(front: InProcessServer, raw: bytes) -> bytes:
     """The responses to the same request twice on one connection."""
     found = front.feed([raw, raw])
     front.asked += len(front.taken)

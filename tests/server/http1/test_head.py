@@ -39,11 +39,11 @@ def test_the_parts() -> None:
         ((b"Connection: x", b"Connection: close"), False),
     ],
 )
-def test_who_stays(lines: tuple[bytes, ...], keep: bool) -> None:
+def test_connection_headers(lines: tuple[bytes, ...], keep: bool) -> None:
     assert parse(*lines).keep is keep
 
 
-def test_who_stays_in_1_0() -> None:
+def test_connection_headers_in_http_1_0() -> None:
     start = b"GET / HTTP/1.0"
     assert not parse(start=start).keep
     assert parse(b"Connection: Keep-Alive", start=start).keep
@@ -98,7 +98,7 @@ def test_targets(target: bytes, path: str, query: str, host: str) -> None:
     assert again.http_1_0 == head.http_1_0
 
 
-def test_one_parser_serves_everybody() -> None:
+def test_one_parser_serves_all_connections() -> None:
     """Whatever one head was, the next is read: they belong to different clients."""
     parser = HeadParser()
     for case in CASES:
@@ -124,7 +124,7 @@ def test_a_head_or_a_problem(noise: bytes, case: object) -> None:
 
 
 @given(st.sampled_from([case.raw for case in CASES]), st.integers(0, 2000))
-def test_what_begins_well_is_never_refused_early(raw: bytes, cut: int) -> None:
+def test_the_start_of_a_valid_head_is_never_refused(raw: bytes, cut: int) -> None:
     """Whatever is a head in the end is none of what `check_start` refuses."""
     raw = raw.lstrip(b"\r\n")
     end = raw.find(b"\r\n\r\n") + 4
@@ -151,7 +151,7 @@ def test_what_begins_well_is_never_refused_early(raw: bytes, cut: int) -> None:
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (MAX_HEAD_BYTES // 6), 431),
     ],
 )
-def test_what_cannot_become_a_head(start: bytes, status: int) -> None:
+def test_starts_of_no_head_are_refused(start: bytes, status: int) -> None:
     with pytest.raises(Problem) as caught:
         check_start(start)
     assert caught.value.status == status

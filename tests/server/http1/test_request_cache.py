@@ -1,4 +1,4 @@
-"""What is remembered of a poll: its first line for all, its headers for whoever sends them."""
+"""The cache of polls: first lines for all clients, headers for each client."""
 
 import ast
 import inspect
@@ -11,16 +11,16 @@ from pushhub.server.http1.request_cache import (
     GENERATION,
     MAX_HEADERS_BYTES,
     READ_HEADERS,
-    Generations,
+    GenerationCache,
 )
-from tests.server.http1.fuzzing import Front
+from tests.server.http1.fuzzing import InProcessServer
 from tests.server.http1.table import get
 
 EVENTS = b"/v1/channels/a/events"
 
 
 def test_two_generations() -> None:
-    memory: Generations[int] = Generations()
+    memory: GenerationCache[int] = GenerationCache()
     for _ in range(2):
         memory.put(b"kept", -1)
         memory.put(b"lost", -2)
@@ -34,16 +34,16 @@ def test_two_generations() -> None:
     assert memory.get(b"lost") is None
 
 
-def test_what_is_seen_once_is_not_kept() -> None:
-    memory: Generations[int] = Generations()
+def test_a_key_that_comes_once_is_not_cached() -> None:
+    memory: GenerationCache[int] = GenerationCache()
     for number in range(3 * GENERATION):
         memory.put(b"%d" % number, number)
     assert len(memory) < GENERATION // 2, "but for a few that share a mark"
 
 
-def test_the_headers_that_a_reading_face_looks_at() -> None:
-    """Every other one must mean nothing to it, or who sends it is told what was for another."""
-    looked_at = set()
+def test_the_headers_that_a_reading_endpoint_reads() -> None:
+    """The endpoint ignores all others; else a client would get a response for another one."""
+    headers_read = set()
     for module in (read, prefer, etag):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if (
@@ -53,14 +53,14 @@ def test_the_headers_that_a_reading_face_looks_at() -> None:
                 and ast.unparse(node.func.value).endswith("headers")
             ):
                 assert isinstance(node.args[0], ast.Constant)
-                looked_at.add(node.args[0].value)
-    assert looked_at
-    assert looked_at <= set(READ_HEADERS)
+                headers_read.add(node.args[0].value)
+    assert headers_read
+    assert headers_read <= set(READ_HEADERS)
 
 
 @pytest.fixture
-def front() -> Front:
-    return Front()
+def front() -> InProcessServer:
+    return InProcessServer()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def front() -> Front:
         (get(EVENTS) * 2, 6),
     ],
 )
-def test_what_is_remembered(front: Front, raw: bytes, parsed: int) -> None:
+def test_which_requests_are_cached(front: InProcessServer, raw: bytes, parsed: int) -> None:
     total = 0
     for _ in range(3):
         front.feed([raw])
@@ -88,8 +88,8 @@ def test_what_is_remembered(front: Front, raw: bytes, parsed: int) -> None:
     assert total == parsed
 
 
-def test_one_clients_line_with_anothers_headers(front: Front) -> None:
-    """Understood without being parsed, and as it would have been."""
+def test_one_clients_line_with_anothers_headers(front: InProcessServer) -> None:
+    """The request is served from the cache, with the right response."""
     for _ in range(2):
         front.feed([get(EVENTS)])
         front.feed([get(b"/v1/channels/b/events", b"X-Two: 2")])
@@ -112,13 +112,13 @@ def test_one_clients_line_with_anothers_headers(front: Front) -> None:
         get(EVENTS + b"#x"),
     ],
 )
-def test_what_only_looks_like_it(front: Front, raw: bytes) -> None:
-    """A front that remembers answers these as one that knows nothing."""
-    forgetful = Front(recall=False)
+def test_requests_similar_to_cached_ones(front: InProcessServer, raw: bytes) -> None:
+    """A server with caches responds as one without."""
+    parsing = InProcessServer(caches=False)
     for _ in range(3):
         front.feed([get(EVENTS)])
-    ours, theirs = front.feed([raw]), forgetful.feed([raw])
+    ours, theirs = front.feed([raw]), parsing.feed([raw])
     front.close()
-    forgetful.close()
+    parsing.close()
     assert ours[:12] == theirs[:12]
     assert ours.count(b"HTTP/1.1") == theirs.count(b"HTTP/1.1")

@@ -8,7 +8,7 @@ from pushhub.server.http1 import factory
 from pushhub.server.http1.connection import Connection
 from pushhub.server.http1.states import GUEST, HELD, MEANINGS, NAMES, STREAM, TRANSITIONS
 from pushhub.testing.virtual import VirtualHub
-from tests.server.http1.fuzzing import Front
+from tests.server.http1.fuzzing import InProcessServer
 from tests.server.http1.table import CASES, get
 
 # A shared resource, a GRIP hold or a stream need an origin; the simulation has them.
@@ -46,7 +46,7 @@ def named(moves: set[tuple[int, int]]) -> set[str]:
 
 
 def test_connections_move_as_the_table_says(recorded: None) -> None:
-    front = Front()
+    front = InProcessServer()
     for case in CASES:
         front.feed([case.raw])
     # A head that comes in pieces.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.http1.fuzzing import Front
+from tests.server.http1.fuzzing import InProcessServer
 from tests.server.http1.table import get, post
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -50,8 +50,8 @@ async def echoes(receive: Receive, send: Send) -> None:
 
 
 def serve(page: Callable[[Receive, Send], Awaitable[None]], *pieces: bytes) -> bytes:
-    """What a front with this page for everything answers."""
-    front = Front()
+    """The responses of a server whose only page is this one."""
+    front = InProcessServer()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await page(receive, send)
@@ -59,7 +59,7 @@ def serve(page: Callable[[Receive, Send], Awaitable[None]], *pieces: bytes) -> b
     front.app.pages = app  # type: ignore[assignment]
     answer = front.feed(pieces)
     front.close()
-    # The mistakes are uvicorn's to log; nothing else may be said.
+    # uvicorn logs the errors of pages; nothing else may be logged.
     assert all(
         str(complaint).startswith(("Exception in ASGI", "ASGI")) for complaint in front.complaints
     )
@@ -108,8 +108,10 @@ def test_a_body_that_is_none_is_refused_while_the_page_waits_for_it() -> None:
 
 @pytest.mark.parametrize("ended", [False, True], ids=["stopped", "gone"])
 def test_a_body_that_never_ends(ended: bool) -> None:
-    """Who stops in the middle of a page's body is let go after a while; who has gone, at once."""
-    front = Front()
+    """A client that stops within a body is disconnected after a while; after a disconnect the page
+    ends immediately.
+    """
+    front = InProcessServer()
     front.context.body_seconds = 60.0 if ended else 0.3
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""The generator processes of a run, as one."""
+"""The pool of generator processes of a run."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from pushhub.bench.dialect import Dialect
 
 
-class CrewError(Exception):
-    """A generator process failed; its own words are on standard error."""
+class GeneratorError(Exception):
+    """A generator process failed; its message is on standard error."""
 
 
-class Crew:
-    """Some generator processes. Clients are dealt out to them evenly."""
+class GeneratorPool:
+    """Generator processes, with the clients spread evenly over them."""
 
     def __init__(
         self, dialect: Dialect, host: str, port: int, *, tls: bool = False, size: int = 1
     ) -> None:
-        self._members = [
+        self._processs = [
             subprocess.Popen(
                 [sys.executable, "-m", "pushhub.bench.generator"],
                 stdin=subprocess.PIPE,
@@ -36,9 +36,9 @@ class Crew:
             )
             for _ in range(size)
         ]
-        for number, member in enumerate(self._members):
+        for number, process in enumerate(self._processs):
             plan = {"host": host, "port": port, "tls": tls, "number": number}
-            _send(member, plan | {"dialect": describe(dialect)})
+            _send(process, plan | {"dialect": describe(dialect)})
 
     def open(
         self,
@@ -49,11 +49,11 @@ class Crew:
         interval: float = 0.0,
         pages: bool = False,
     ) -> None:
-        """Connect `each` clients for every channel, and let them poll.
+        """Connect `each` clients for every channel, and start their polls.
 
-        With `tokens` the clients have these in turn, in place of the dialect's mark.
+        With `tokens` the clients use these in turn, in place of the dialect's placeholder.
         """
-        size = len(self._members)
+        size = len(self._processs)
         options = {"do": "open", "interval": interval, "pages": pages}
         parts = []
         for number in range(size):
@@ -62,71 +62,71 @@ class Crew:
             else:
                 part = {"channels": channels, "each": each // size + (number < each % size)}
             parts.append(options | part | {"tokens": tokens[number::size]})
-        self._ask(parts)
+        self._exchange(parts)
 
     def count(self) -> None:
-        """Begin to count."""
+        """Reset the counters."""
         self._all(do="count")
 
     def expect(self, each: int) -> None:
-        """Begin a burst, at whose end every client has been given `each` events in all."""
+        """Start a burst, which ends when every client has received `each` events in all."""
         self._all(do="expect", each=each)
 
     def reached(self, timeout: float) -> tuple[int, float]:
-        """Wait for the end of the burst: how many events there are now in all, and how many
-        seconds it took.
+        """Wait for the end of the burst; returns the events that were received in all, and the
+        seconds of the burst.
         """
         replies = self._all(do="reached", timeout=timeout)
         return sum(r["received"] for r in replies), max(r["seconds"] for r in replies)
 
     def report(self, published: dict[str, int] | None = None) -> BenchReport:
-        """What was counted; what of `published` a client does not know is lost."""
+        """The counts; an event of `published` that a client has not received is lost."""
         report = BenchReport()
         for part in self._all(do="report", published=published):
             report.add(part)
         return report
 
-    def leave(self) -> None:
-        """Drop every connection."""
-        self._all(do="leave")
+    def disconnect(self) -> None:
+        """Close every connection."""
+        self._all(do="disconnect")
 
-    def come_back(self) -> None:
-        """Connect again, and poll on."""
-        self._all(do="come_back")
+    def reconnect(self) -> None:
+        """Connect again, and continue to poll."""
+        self._all(do="reconnect")
 
     def publish(
         self, channels: Sequence[str], connections: int, seconds: float, size: int
     ) -> list[dict[str, Any]]:
-        """Publish as fast as receipts come: what each generator counted."""
-        share = connections // len(self._members)
+        """Publish as fast as receipts come; returns the counts of each generator."""
+        share = connections // len(self._processs)
         return self._all(
             do="publish", channels=channels, connections=share, seconds=seconds, size=size
         )
 
     def stop(self) -> None:
-        """Let the generators leave."""
-        for member in self._members:
-            if member.stdin:
+        """Stop the generator processes."""
+        for process in self._processs:
+            if process.stdin:
                 try:
-                    member.stdin.close()
+                    process.stdin.close()
                 except BrokenPipeError:
                     pass
-        for member in self._members:
+        for process in self._processs:
             try:
-                member.wait(10)
+                process.wait(10)
             except subprocess.TimeoutExpired:
-                member.kill()
-                member.wait()
-            if member.stdout:
-                member.stdout.close()
+                process.kill()
+                process.wait()
+            if process.stdout:
+                process.stdout.close()
 
     def _all(self, **command: Any) -> list[dict[str, Any]]:
-        return self._ask([command] * len(self._members))
+        return self._exchange([command] * len(self._processs))
 
-    def _ask(self, commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        for member, command in zip(self._members, commands, strict=True):
-            _send(member, command)
-        return [_receive(member) for member in self._members]
+    def _exchange(self, commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for process, command in zip(self._processs, commands, strict=True):
+            _send(process, command)
+        return [_receive(process) for process in self._processs]
 
     def __enter__(self) -> Self:
         return self
@@ -140,19 +140,19 @@ class Crew:
         self.stop()
 
 
-def _send(member: subprocess.Popen[bytes], command: dict[str, Any]) -> None:
-    assert member.stdin
+def _send(process: subprocess.Popen[bytes], command: dict[str, Any]) -> None:
+    assert process.stdin
     try:
-        member.stdin.write(orjson.dumps(command) + b"\n")
-        member.stdin.flush()
+        process.stdin.write(orjson.dumps(command) + b"\n")
+        process.stdin.flush()
     except BrokenPipeError:
-        raise CrewError(f"Generator {member.pid} has left.") from None
+        raise GeneratorError(f"Generator {process.pid} has exited.") from None
 
 
-def _receive(member: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert member.stdout
-    line = member.stdout.readline()
+def _receive(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert process.stdout
+    line = process.stdout.readline()
     if not line:
-        raise CrewError(f"Generator {member.pid} has left.")
+        raise GeneratorError(f"Generator {process.pid} has exited.")
     reply: dict[str, Any] = orjson.loads(line)
     return reply

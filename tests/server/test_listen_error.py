@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from pushhub.server import taken
+from pushhub.server import listen_error
 from pushhub.server.sockets import bind_one, bound, port_of
-from pushhub.server.worker import WorkerFailed, work
+from pushhub.server.worker import WorkerFailed, run_worker
 from pushhub.settings import Settings
 from tests.serving import serve
 
@@ -71,7 +71,7 @@ def test_a_hub_has_the_port(more: list[str], origin: str | None, tmp_path: Path)
 def test_an_address_of_another_machine_is_a_sentence() -> None:
     with pytest.raises(OSError, match="assign") as refused:
         bind_one("192.0.2.1", 8080)
-    said = taken.sentence("192.0.2.1", 8080, "--port", refused.value)
+    said = listen_error.sentence("192.0.2.1", 8080, "--port", refused.value)
     assert re.fullmatch(
         r"192\.0\.2\.1:8080 cannot be listened on: .+\. Choose another --port\.", said
     )
@@ -96,7 +96,7 @@ def test_another_process_was_faster_to_listen(
         settings = Settings(dev=True, store="memory://", port=port_of(sock))
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=work, args=(settings, [sock], theirs, tmp_path, 0)
+            target=run_worker, args=(settings, [sock], theirs, tmp_path, 0)
         )
         process.start()
         assert ours.poll(60)
