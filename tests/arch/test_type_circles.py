@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from tests.arch.test_structure import MODULES, tree
 
-# Rooms of the old shape that are still tangled. A room leaves this list with its knots.
-TANGLED = ("testing/", "store/")
 MOST_FILES = 2
 
 
@@ -63,12 +61,7 @@ def circles(graph: dict[str, set[str]]) -> list[set[str]]:
 
 def test_a_circle_of_types_has_two_modules() -> None:
     graph = {module: set(imported(module)) for module in MODULES}
-    large = [sorted(circle) for circle in circles(graph) if len(circle) > MOST_FILES]
-    assert not [
-        circle
-        for circle in large
-        if not all(module.removeprefix("pushhub/").startswith(TANGLED) for module in circle)
-    ]
+    assert not [sorted(circle) for circle in circles(graph) if len(circle) > MOST_FILES]
 
 
 def test_a_circle_is_found() -> None:

@@ -36,12 +36,19 @@ def workers(server: Server) -> dict[int, int]:
 
 
 def runs(pid: int) -> bool:
+    """Whether a process is there, and not a zombie, which only /proc tells apart."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return not Path("/proc/self/stat").exists() or state(pid) != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        # Also between two steps here: a file of /proc whose process has ended opens, but cannot be
+        # read.
         return False
-    state = Path(f"/proc/{pid}/stat")  # where there is one, a zombie is told from a process
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def state(pid: int) -> str:
+    """The letter for a process's state, as in proc_pid_stat(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 async def until(holds: Any, seconds: float = SECONDS) -> None:
@@ -226,6 +233,24 @@ async def test_the_metrics_are_those_of_both(duo: Server) -> None:
             assert samples["pushhub_store_ready",] == 1
     for client in clients:
         await client.leave()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("error", [ProcessLookupError, FileNotFoundError])
+def test_a_process_that_ends_while_it_is_looked_at_does_not_run(
+    error: type[OSError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor reaps it after the open of its file (ESRCH), or before (ENOENT)."""
+    assert runs(os.getpid())
+    text = Path.read_text
+
+    def late(path: Path, *arguments: Any) -> str:
+        if path == Path(f"/proc/{os.getpid()}/stat"):
+            raise error
+        return text(path, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", late)
+    assert not runs(os.getpid())
 
 
 # -- a worker dies -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -33,6 +33,7 @@ from pushhub.server.http1.request_cache import GenerationCache
 from pushhub.store import memory
 from pushhub.store.base import REGISTER, Expect
 from pushhub.store.read_range import ReadRange
+from pushhub.testing.simulation.plan import Plan
 from pushhub.xmpp.cluster.migration import Migration, migration_key
 
 if TYPE_CHECKING:
@@ -279,29 +280,101 @@ def uncounted_tail(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ChannelTable, "drop_tail", drop)
 
 
-# Name → how it is planted, how it shows, and a seed that found it.
-PLANTED: Mapping[str, tuple[Patch, frozenset[str], int]] = {
-    "second change": (second_change, frozenset({"missed", "busy", "refused", "silent"}), 278),
-    "leaked hold": (leaked_hold, frozenset({"leak"}), 278),
-    "missed wake": (missed_wake, frozenset({"missed", "slow"}), 23),
-    "channel for ever": (channel_for_ever, frozenset({"leak"}), 296),
-    "endless linger": (endless_linger, frozenset({"fetch", "leak"}), 8),
-    "register left": (register_left, frozenset({"register", "leak"}), 278),
-    "skipped event": (skipped_event, frozenset({"hole"}), 278),
-    "early end": (early_end, frozenset({"early"}), 188),
-    "late end": (late_end, frozenset({"late"}), 188),
-    "swallowed gap": (swallowed_gap, frozenset({"silent-epoch", "hole", "content", "lost"}), 193),
-    "false gap": (false_gap, frozenset({"false-gap"}), 281),
-    "silent drain": (silent_drain, frozenset({"silent", "busy", "late"}), 208),
-    "retry without a pause": (retry_without_pause, frozenset({"pace", "busy"}), 23),
-    "timer set twice": (timer_set_twice, frozenset({"timer"}), 300),
-    "session taken twice": (session_taken_twice, frozenset({"two-nodes"}), 241),
-    "forgotten key": (forgotten_key, frozenset({"twice"}), 278),
-    "receipt ignored": (receipt_ignored, frozenset({"stale", "own-write"}), 277),
-    "log not read": (log_not_read, frozenset({"missed"}), 28),
-    "feed trusted": (feed_trusted, frozenset({"slow"}), 42),
-    "endless timer": (endless_timer, frozenset({"leak"}), 2),
-    "kept connection": (kept_connection, frozenset({"leak"}), 18),
-    "useless cache": (useless_cache, frozenset({"leak"}), 0),
-    "uncounted tail": (uncounted_tail, frozenset({"miscount"}), 0),
+class PlantedFault(NamedTuple):
+    """A fault, the kinds of findings that show it, and the actors that meet it.
+
+    A plan drawn from a seed has those actors by luck, and the luck changes with the order of draws.
+    With its own actors a fault is found by any seed, in seconds.
+    """
+
+    plant: Patch
+    kinds: frozenset[str]
+    actors: Mapping[str, int]
+    nodes: int = 1
+
+    def plan(self, seed: int) -> Plan:
+        """Four hours with the actors of the fault: work and pauses in turn."""
+        actors = tuple(f"{kind}-{n}" for kind, many in self.actors.items() for n in range(many))
+        has_xmpp = not XMPP_ACTORS.isdisjoint(self.actors)
+        return Plan(seed, self.nodes, self.nodes > 1, has_xmpp, actors, PHASES)
+
+
+XMPP_ACTORS = frozenset({"chatter", "couple"})
+# Seconds of work, and of rest after it: more than a channel's linger, and less.
+PHASES = ((180.0, 20.0), (60.0, 120.0)) * 6
+
+
+PLANTED: Mapping[str, PlantedFault] = {
+    "second change": PlantedFault(
+        second_change,
+        frozenset({"missed", "busy", "refused", "silent"}),
+        {"waiter": 4, "changer": 2},
+        nodes=2,
+    ),
+    "leaked hold": PlantedFault(
+        leaked_hold, frozenset({"leak"}), {"reader": 2, "publisher": 1, "proxy": 1}
+    ),
+    "missed wake": PlantedFault(
+        missed_wake, frozenset({"missed", "slow"}), {"publisher": 3, "reader": 4, "value": 2}
+    ),
+    "channel for ever": PlantedFault(
+        channel_for_ever, frozenset({"leak"}), {"reader": 1, "publisher": 1}
+    ),
+    "endless linger": PlantedFault(endless_linger, frozenset({"fetch", "leak"}), {"waiter": 2}),
+    "register left": PlantedFault(
+        register_left, frozenset({"register", "leak"}), {"waiter": 4, "changer": 2}, nodes=2
+    ),
+    "skipped event": PlantedFault(
+        skipped_event, frozenset({"hole"}), {"batch": 2, "reader": 2, "poller": 2}
+    ),
+    "early end": PlantedFault(early_end, frozenset({"early"}), {"reader": 3, "value": 1}),
+    "late end": PlantedFault(late_end, frozenset({"late"}), {"reader": 3, "value": 1}),
+    "swallowed gap": PlantedFault(
+        swallowed_gap,
+        frozenset({"silent-epoch", "hole", "content", "lost"}),
+        {"publisher": 3, "reader": 3, "poller": 3, "log-loss": 2},
+        nodes=2,
+    ),
+    "false gap": PlantedFault(
+        false_gap,
+        frozenset({"false-gap"}),
+        {"publisher": 1, "reader": 6, "feed-loss": 2, "operator": 2},
+        nodes=2,
+    ),
+    "silent drain": PlantedFault(
+        silent_drain, frozenset({"silent", "busy", "late"}), {"reader": 4, "operator": 3}, nodes=2
+    ),
+    "retry without a pause": PlantedFault(
+        retry_without_pause,
+        frozenset({"pace", "busy"}),
+        {"waiter": 3, "changer": 1, "origin-trouble": 1},
+    ),
+    "timer set twice": PlantedFault(timer_set_twice, frozenset({"timer"}), {"chatter": 4}),
+    "session taken twice": PlantedFault(
+        session_taken_twice,
+        frozenset({"two-nodes"}),
+        {"chatter": 4, "operator": 2, "couple": 1},
+        nodes=2,
+    ),
+    "forgotten key": PlantedFault(forgotten_key, frozenset({"twice"}), {"idempotent": 2}),
+    "receipt ignored": PlantedFault(
+        receipt_ignored, frozenset({"stale", "own-write"}), {"careful": 10}, nodes=2
+    ),
+    "log not read": PlantedFault(
+        log_not_read,
+        frozenset({"missed"}),
+        {"publisher": 2, "reader": 3, "value": 2, "feed-drop": 3},
+        nodes=2,
+    ),
+    "feed trusted": PlantedFault(
+        feed_trusted, frozenset({"slow"}), {"publisher": 3, "reader": 4, "feed-loss": 2}, nodes=2
+    ),
+    "endless timer": PlantedFault(endless_timer, frozenset({"leak"}), {"waiter": 1}),
+    "kept connection": PlantedFault(
+        kept_connection, frozenset({"leak"}), {"waiter": 3, "changer": 1, "origin-trouble": 1}
+    ),
+    "useless cache": PlantedFault(useless_cache, frozenset({"leak"}), {"poller": 1}),
+    "uncounted tail": PlantedFault(
+        uncounted_tail, frozenset({"miscount"}), {"reader": 1, "publisher": 1}
+    ),
 }

@@ -10,7 +10,7 @@ import redis
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Page
 from pushhub.store.base import Appended, StoreUnavailable, append
-from pushhub.store.redis.link import SWITCHING
+from pushhub.store.redis.link import SWITCHING, RedisLink
 from pushhub.store.redis.sentinel import SETTLE_SECONDS, Sentinels
 from pushhub.store.redis.store import RedisStore
 from pushhub.store.redis.url import read_sentinel_url
@@ -45,6 +45,11 @@ def begins_a_failover(sentinel: RedisServer) -> bool:
     return True
 
 
+def has_a_subscriber(sentinel: RedisServer) -> bool:
+    """Whether a hub receives the sentinel's messages."""
+    return b"psub=1" in sentinel.ask("CLIENT", "LIST")
+
+
 async def test_a_planned_failover_loses_nothing_that_was_acknowledged(
     kind: Kind, rack: Rack
 ) -> None:
@@ -55,6 +60,8 @@ async def test_a_planned_failover_loses_nothing_that_was_acknowledged(
         assert isinstance(store, RedisStore)
         [one] = await publish(store, item("0"))
         old = one.cursor.epoch
+        # A failover that begins before the subscription is noticed by its result alone.
+        await until(lambda: has_a_subscriber(sentinel))
         # A replica that was just copied to gets the first second of the stream late.
         replica.until(lambda: replica.caught_up_with(master))
         acknowledged: list[Cursor] = []
@@ -190,3 +197,32 @@ async def test_closing_ends_although_a_cancellation_was_forgotten() -> None:
     async with asyncio.timeout(5):
         await sentinels.close()
     assert forgotten.is_set()
+
+
+async def test_the_sentinels_are_heard_before_the_master_is_connected(
+    rack: Rack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a failover between connection and subscription costs acknowledged events."""
+    _, _, sentinel = watched(rack, KINDS["valkey9"])
+    store = RedisStore(f"redis+sentinel://127.0.0.1:{sentinel.port}/hub/0")
+    connect = RedisLink._connect_commands
+
+    async def late(link: RedisLink) -> None:
+        await until(lambda: has_a_subscriber(sentinel))
+        await connect(link)
+
+    monkeypatch.setattr(RedisLink, "_connect_commands", late)
+    async with opened(store):
+        assert store.ready
+
+
+async def test_publishes_are_refused_while_the_master_moves(rack: Rack) -> None:
+    _, _, sentinel = watched(rack, KINDS["valkey9"])
+    store = RedisStore(f"redis+sentinel://127.0.0.1:{sentinel.port}/hub/0")
+    async with opened(store):
+        sentinels = store._link._opener.sentinels
+        assert sentinels is not None
+        about = b"slave 127.0.0.1:2 127.0.0.1 2 @ hub 127.0.0.1 1"
+        sentinels._told({"channel": b"+failover-state-send-slaveof-noone", "data": about})
+        (outcome,) = await append(store, item("x"))
+        assert str(outcome) == SWITCHING

@@ -102,6 +102,9 @@ class RedisLink:
         """
         self._loop = asyncio.get_running_loop()
         self.feed = Feed(self._loop, listener, self._opener.database, self._restore)
+        if self._opener.sentinels is not None:
+            # First, so that no failover passes between the connection and the subscription.
+            self._opener.sentinels.watch(self._leave)
         try:
             await self._connect_commands()
             await self._connect_feed()
@@ -115,8 +118,6 @@ class RedisLink:
             self._loop.create_task(self._keep("feed", self._feed_lost, self._connect_feed)),
             self._loop.create_task(self._watch()),
         ]
-        if self._opener.sentinels is not None:
-            self._opener.sentinels.watch(self._leave)
 
     def _leave(self) -> None:
         """The master has moved: leave connections to any other server, however well they work."""

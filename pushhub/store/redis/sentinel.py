@@ -150,6 +150,8 @@ class Sentinels:
                         message = await feed.get_message(
                             ignore_subscribe_messages=True, timeout=POLL_SECONDS
                         )
+                        # The reply to the subscription is None, too: a switch that came before it
+                        # sends no message any more.
                         changed = message is None or self._told(message)
                         if changed and (answer := await self._ask(client)):
                             self._learn(*answer)

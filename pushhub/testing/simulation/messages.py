@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
 
 if TYPE_CHECKING:
-    from pushhub.testing.simulation.world import World
+    from pushhub.testing.simulation.oracle import Oracle
+    from pushhub.testing.simulation.scene import Scene
 
 # An archive keeps 30 days; clocks step by hours.
 ARCHIVE_SECONDS = 29 * 86_400.0
@@ -49,8 +50,9 @@ class Block:
 class MessageOracle:
     """All messages of a run, and the checks on them."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, scene: Scene, oracle: Oracle) -> None:
+        self._scene = scene
+        self._oracle = oracle
         self._sent: dict[str, Sent] = {}
         self._to: dict[str, list[Sent]] = defaultdict(list)
         # Session → ids that it received, and the latest number of each sending session.
@@ -67,11 +69,11 @@ class MessageOracle:
 
     def forgive(self) -> None:
         """The log has lost events; what was sent until now may be lost."""
-        self._forgiven = self._world.now()
+        self._forgiven = self._scene.now()
 
     def crashed(self) -> None:
         """A node was killed: messages to its sessions come once more."""
-        self._crashes.append(self._world.now())
+        self._crashes.append(self._scene.now())
 
     def has_crashed(self, begin: float, end: float) -> bool:
         """Whether a node was killed in that time."""
@@ -88,7 +90,7 @@ class MessageOracle:
         """The sender knows that the server has it."""
         sent = self._sent[id]
         if not sent.refused and sent.acked is None:
-            sent.acked = self._world.now()
+            sent.acked = self._scene.now()
 
     def refuse(self, id: str) -> None:
         """The sender got an error."""
@@ -99,9 +101,9 @@ class MessageOracle:
 
     def receive(self, actor: str, session: str, account: str, id: str, *, late: bool) -> None:
         """A session has received a message, not as a copy. `late` is whether it has a delay."""
-        world, sent = self._world, self._sent.get(id)
+        scene, sent = self._scene, self._sent.get(id)
         if sent is None or sent.to != account:
-            world.oracle.find("content", actor, f"{account} got {id!r}, which is {sent}")
+            self._oracle.find("content", actor, f"{account} got {id!r}, which is {sent}")
             return
         self._note(actor, session, sent, self._seen[session], late=late)
         self._got[account].add(id)
@@ -109,22 +111,22 @@ class MessageOracle:
             return
         for block in self._blocks:
             is_pair = (block.owner, block.peer) == (account, sent.by)
-            is_inside = block.begin + BLOCK_SECONDS < sent.begun and world.now() < block.end
-            if is_pair and is_inside and not world.troubled_any(block.begin, world.now()):
+            is_inside = block.begin + BLOCK_SECONDS < sent.begun and scene.now() < block.end
+            if is_pair and is_inside and not scene.troubled_any(block.begin, scene.now()):
                 text = f"{id} came from {sent.by}, blocked at {block.begin:.3f} s"
-                world.oracle.find("blocked", actor, text)
+                self._oracle.find("blocked", actor, text)
 
     def copy(self, actor: str, session: str, account: str, id: str, which: str) -> None:
         """A session has received a copy of a message that its account has `received` or `sent`."""
         sent = self._sent.get(id)
         if sent is None or account != (sent.to if which == "received" else sent.by):
-            self._world.oracle.find("content", actor, f"{account} {which} {id!r}, which is {sent}")
+            self._oracle.find("content", actor, f"{account} {which} {id!r}, which is {sent}")
             return
         self._note(actor, session, sent, self._copied[session], late=False)
 
     def _note(self, actor: str, session: str, sent: Sent, ids: set[str], *, late: bool) -> None:
         """A session has a message, or a copy: once, and in order."""
-        oracle = self._world.oracle
+        oracle = self._oracle
         is_known = sent.id in self._seen[session] or sent.id in self._copied[session]
         if is_known and not self._comes_again(sent):
             oracle.find("twice", actor, f"{sent.id} came to one session twice")
@@ -142,13 +144,13 @@ class MessageOracle:
 
     def block(self, owner: str, peer: str) -> None:
         """An account has blocked another."""
-        self._blocks.append(Block(owner, peer, self._world.now()))
+        self._blocks.append(Block(owner, peer, self._scene.now()))
 
     def unblock(self, owner: str, peer: str) -> None:
         """It is about to block it no longer."""
         for block in self._blocks:
             if (block.owner, block.peer) == (owner, peer):
-                block.end = min(block.end, self._world.now())
+                block.end = min(block.end, self._scene.now())
 
     # What must have come
 
@@ -157,39 +159,39 @@ class MessageOracle:
     ) -> None:
         """A session that took messages since then has got those of that time. With its `resource`
         it has asked for copies, and has one of what was for another resource."""
-        world = self._world
-        now = world.now()
+        scene = self._scene
+        now = scene.now()
         for sent in self._due(account, now):
             has = sent.id in self._seen[session]
             if resource and sent.resource not in ("", resource):
                 has = has or sent.id in self._copied[session]
             is_missing = sent.begun >= since and not has
-            if is_missing and not world.troubled_any(sent.begun, now, drains=False):
-                world.oracle.find("missed", actor, f"{account} has not got {sent}")
+            if is_missing and not scene.troubled_any(sent.begun, now, drains=False):
+                self._oracle.find("missed", actor, f"{account} has not got {sent}")
 
     def check_copies(self, actor: str, session: str, account: str, since: float) -> None:
         """A session that asked for copies has those of what others of its account sent."""
-        world = self._world
-        now = world.now()
+        scene = self._scene
+        now = scene.now()
         for sent in self._sent.values():
             is_due = sent.by == account and sent.acked is not None
             is_due = is_due and since <= sent.begun and sent.begun < now - 2 * DELIVERY_SECONDS
             is_missing = sent.scope != session and sent.id not in self._copied[session]
             is_missing = is_due and is_missing
-            if is_missing and not world.troubled_any(sent.begun, now, drains=False):
-                world.oracle.find("missed", actor, f"{account} has no copy of {sent}")
+            if is_missing and not scene.troubled_any(sent.begun, now, drains=False):
+                self._oracle.find("missed", actor, f"{account} has no copy of {sent}")
 
     def check_account(self, actor: str, account: str, archive: set[str]) -> None:
         """At the end: every message has come, and is in the archive."""
-        world = self._world
-        now = world.now()
+        scene = self._scene
+        now = scene.now()
         for sent in self._due(account, now):
             if sent.begun <= self._forgiven or sent.begun < now - ARCHIVE_SECONDS:
                 continue
             if sent.id not in self._got[account]:
-                world.oracle.find("lost", actor, f"{account} never got {sent}")
+                self._oracle.find("lost", actor, f"{account} never got {sent}")
             if sent.id not in archive:
-                world.oracle.find("archive", actor, f"the archive of {account} lacks {sent}")
+                self._oracle.find("archive", actor, f"the archive of {account} lacks {sent}")
 
     def _due(self, account: str, now: float) -> list[Sent]:
         before = now - 2 * DELIVERY_SECONDS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from pushhub.testing.simulation.world import World
+    from pushhub.testing.simulation.scene import Scene
 
 # A wait ends up to a fifth early, at random (DESIGN, contracts); a tick of the wheel, and the way
 # of the response, come on top.
@@ -50,8 +50,8 @@ class Acknowledged:
 class Oracle:
     """The judge of one run."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
         self.findings: list[BrokenPromise] = []
         self.acknowledged: dict[str, list[Acknowledged]] = defaultdict(list)
         self._places: dict[tuple[str, str, int], Acknowledged] = {}
@@ -70,9 +70,9 @@ class Oracle:
         """A promise was broken."""
         if self._stopped:
             return
-        finding = BrokenPromise(self._world.now(), kind, actor, text)
+        finding = BrokenPromise(self._scene.now(), kind, actor, text)
         self.findings.append(finding)
-        self._world.tell(actor, f"!! {kind}: {text}")
+        self._scene.tell(actor, f"!! {kind}: {text}")
         if self._stop is not None and kind in self._kinds:
             self._stop()
             self._stopped = True
@@ -82,7 +82,7 @@ class Oracle:
     def published(self, channel: str, cursor: str, id: str, asked: float) -> None:
         """A publish was acknowledged."""
         epoch, offset = split(cursor)
-        now = self._world.now()
+        now = self._scene.now()
         if (channel, epoch, offset) in self._places:
             return  # A repeat with the same key.
         record = Acknowledged(channel, epoch, offset, id, asked, now)
@@ -127,14 +127,14 @@ class Oracle:
         """
         if record is None or not self._was_fed(node, record.asked):
             return
-        since = self._world.whole_since(node, max(record.at, asked))
-        seconds = self._world.now() - since
+        since = self._scene.whole_since(node, max(record.at, asked))
+        seconds = self._scene.now() - since
         if seconds > DELIVERY_SECONDS:
             self.find("slow", actor, f"{seconds:.3f} s for {record}")
 
     def _was_fed(self, node: str, since: float) -> bool:
         """Whether a node's feed has lost no message alone since then."""
-        return self._world.dropped(node) < since
+        return self._scene.dropped(node) < since
 
     def _claimed(
         self, actor: str, channel: str, epoch: str, offset: int, asked: float, node: str
@@ -145,10 +145,10 @@ class Oracle:
                 break
             if record.epoch == epoch and record.at < asked and record.offset > offset:
                 # On several nodes a plain read is as new as the node's feed (docs/guarantees.md).
-                if self._world.has_lost(node, channel, offset + 1):
+                if self._scene.has_lost(node, channel, offset + 1):
                     return
                 is_told = record.at < asked - DELIVERY_SECONDS
-                if self._world.is_certain or is_told:
+                if self._scene.is_certain or is_told:
                     text = f"{channel}: up to date at {offset}, before it came {record}"
                     self.find("stale", actor, text)
                 return
@@ -157,9 +157,9 @@ class Oracle:
         self, actor: str, node: str, granted: int, asked: float, *, empty: bool, excused: bool
     ) -> None:
         """A wait has ended; `excused` if the response says why it is early."""
-        now = self._world.now()
+        now = self._scene.now()
         elapsed = now - asked
-        if self._world.troubled(node, asked, now):
+        if self._scene.troubled(node, asked, now):
             return
         if empty and not excused and elapsed < granted * EARLIEST_PART - SLACK_SECONDS:
             self.find("early", actor, f"a wait of {granted} s ended after {elapsed:.3f} s")
@@ -169,14 +169,14 @@ class Oracle:
     def missed(self, actor: str, node: str, channel: str, cursor: str, asked: float) -> None:
         """A wait ended with nothing at `cursor`: nothing was acknowledged during it in time."""
         epoch, offset = split(cursor)
-        now = self._world.now()
+        now = self._scene.now()
         for record in reversed(self.acknowledged[channel]):
             if record.at < asked - DELIVERY_SECONDS * 30:
                 return
             is_later = record.epoch == epoch and record.offset > offset
             if is_later and record.at < now - DELIVERY_SECONDS:
                 # During a wait the log is read once, perhaps before the feed lost a message.
-                if not self._world.troubled(node, record.asked, now) and self._was_fed(node, asked):
+                if not self._scene.troubled(node, record.asked, now) and self._was_fed(node, asked):
                     text = f"{channel}: nothing after {cursor}, but {record} was there"
                     self.find("missed", actor, text)
                 return
@@ -184,7 +184,7 @@ class Oracle:
     def gap(self, actor: str, channel: str, since: str, problem: Any) -> None:
         """A gap was told."""
         self.gaps += 1
-        log_epoch, oldest, top = self._world.log.span(channel)
+        log_epoch, oldest, top = self._scene.log.span(channel)
         epoch, offset = split(since)
         if epoch == log_epoch and oldest - 1 <= offset <= top:
             text = f"{channel}: {since} is still covered by {oldest} to {top}: {problem}"
@@ -192,7 +192,7 @@ class Oracle:
 
     def ended(self, actor: str, channel: str, cursor: str) -> None:
         """A reader has read to the end, at the end of the run."""
-        log_epoch, _, top = self._world.log.span(channel)
+        log_epoch, _, top = self._scene.log.span(channel)
         if split(cursor) != (log_epoch, top):
             self.find("lost", actor, f"{channel}: the end is {cursor}, the log's {log_epoch}-{top}")
 
@@ -217,7 +217,7 @@ class Oracle:
         if before is not None and before[0] == seen[0] and seen[1] < before[1]:
             self.find("back", actor, f"{channel} on {node} went from {before} to {cursor}")
         if not history or history[-1][1][0] != seen[0] or seen[1] > history[-1][1][1]:
-            history.append((self._world.now(), seen))
+            history.append((self._scene.now(), seen))
         if own is not None and own[0] == seen[0] and seen[1] < own[1]:
             self.find("own-write", actor, f"{channel} on {node}: {cursor} after writing {own}")
 

@@ -99,7 +99,7 @@ class World:
         self.network = Network(loop)
         self.origin = ScriptedOrigin(self.network)
         self.oracle = Oracle(self)
-        self.messages = MessageOracle(self)
+        self.messages = MessageOracle(self, self.oracle)
         self.routes = list(ROUTES)
         self._settings: tuple[list[Route], Settings] | None = None
         self.story: list[str] = []
@@ -230,9 +230,9 @@ class World:
         """Virtual seconds."""
         return self.loop.time()
 
-    def tell(self, who: str, words: str) -> None:
+    def tell(self, actor: str, words: str) -> None:
         """Add a line to the story."""
-        self.story.append(f"{self.now():14.3f}  {who:<12} {words}")
+        self.story.append(f"{self.now():14.3f}  {actor:<12} {words}")
 
     def trouble(self, node: str, *, drains: bool = False) -> Trouble:
         """Something is wrong with a node from now on, until it is healed, and promises on time do
