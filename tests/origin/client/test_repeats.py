@@ -4,28 +4,15 @@ meant, and no byte of who asks is passed over.
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from pushhub.app import create_app
-from pushhub.origin.shared.table import ResourceTable
-from pushhub.server.http1.factory import ConnectionFactory
-from pushhub.server.http1.head import Head
 from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES
 from pushhub.settings import Settings
 from tests.origin.apis import Api, Asked
+from tests.origin.local_front import LocalFront, answer, until
 from tests.origin.scripted import Wire, get
-
-ROUTES: list[dict[str, Any]] = [
-    {"path": "/cached/*", "step": "notify", "max_age": 60},
-    {"path": "/public/*", "step": "notify", "max_age": 60, "identity": []},
-    {"path": "/tagged/*", "step": "notify", "max_age": 60, "vary": ["if-none-match"]},
-]
 
 
 class Mirror(Api):
@@ -39,70 +26,6 @@ class Mirror(Api):
         return b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: %d\r\n\r\n%b' % (len(body), body)
 
 
-class Front:
-    """A front in this loop that counts the heads it parses."""
-
-    def __init__(self, **given: Any) -> None:
-        self.parsed = 0
-        settings = {"store": "memory://", "dev": True, "routes": ROUTES, **given}
-        self.settings = Settings.model_validate(settings)
-        self.app = create_app(self.settings)
-
-    async def __aenter__(self) -> "Front":
-        await self.app.open()
-        config = uvicorn.Config(self.app, log_config=None, lifespan="off")
-        config.load()
-        state = ServerState()
-        factory = ConnectionFactory(self.app)
-        self.context = factory.context
-        parse = self.context.head
-
-        def parsed(raw: bytes) -> Head:
-            self.parsed += 1
-            return parse(raw)
-
-        self.context.head = parsed  # type: ignore[method-assign]
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.port = listening.getsockname()[1]
-        loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(lambda: factory(config, state, {}), sock=listening)
-        self.connections = state.connections
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.server.close()
-        for connection in list(self.connections):
-            connection.transport.abort()
-        await self.app.close()
-
-    @property
-    def sharing(self) -> ResourceTable:
-        assert self.app.origin is not None
-        assert self.app.origin.resources is not None
-        return self.app.origin.resources
-
-    async def told(self, wire: Wire, raw: bytes) -> tuple[int, bytes]:
-        """Status and body of an answer."""
-        wire.send(raw)
-        return await answer(wire)
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    for _ in range(5000):
-        if happened():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not happen")
-
-
-async def answer(wire: Wire) -> tuple[int, bytes]:
-    head = (await wire.head()).lower()
-    status = int(head.split(b" ")[1])
-    _, _, after = head.partition(b"\r\ncontent-length: ")
-    size = int(after.split(b"\r\n")[0]) if after and status != 304 else 0
-    return status, await wire.exactly(size)
-
-
 @pytest.fixture
 async def api() -> AsyncIterator[Mirror]:
     async with Mirror.running() as api:
@@ -110,12 +33,12 @@ async def api() -> AsyncIterator[Mirror]:
 
 
 @pytest.fixture
-async def front(api: Mirror) -> AsyncIterator[Front]:
-    async with Front(origin=api.url) as front:
+async def front(api: Mirror) -> AsyncIterator[LocalFront]:
+    async with LocalFront(origin=api.url) as front:
         yield front
 
 
-async def known(front: Front, wire: Wire, raw: bytes) -> None:
+async def known(front: LocalFront, wire: Wire, raw: bytes) -> None:
     """Ask until it is remembered: what was seen once leaves a mark only."""
     for _ in range(3):
         await front.told(wire, raw)
@@ -124,7 +47,7 @@ async def known(front: Front, wire: Wire, raw: bytes) -> None:
     assert front.parsed == before
 
 
-async def test_only_the_tag_may_change(front: Front, api: Mirror) -> None:
+async def test_only_the_tag_may_change(front: LocalFront, api: Mirror) -> None:
     target = "/cached/tag"
     api.set(target, "seven", '"7"')
     async with await Wire.to(front.port) as wire:
@@ -139,7 +62,7 @@ async def test_only_the_tag_may_change(front: Front, api: Mirror) -> None:
 
 
 @pytest.mark.parametrize("name", ["cookie", "x-api-key", "authorization", "accept", "host"])
-async def test_who_asks_is_in_the_bytes(front: Front, api: Mirror, name: str) -> None:
+async def test_who_asks_is_in_the_bytes(front: LocalFront, api: Mirror, name: str) -> None:
     """Clients take turns on one connection, as behind a proxy."""
     async with await Wire.to(front.port) as wire:
         for _ in range(4):
@@ -156,7 +79,7 @@ async def test_who_is_no_proxy_of_ours_speaks_for_nobody(api: Mirror) -> None:
     answered to it, be it understood or remembered.
     """
     raw = get("/cached/tenants", "X-Forwarded-Host: tenant.example")
-    async with Front(origin=api.url, trusted_proxies=["127.0.0.2/32"]) as front:
+    async with LocalFront(origin=api.url, trusted_proxies=["127.0.0.2/32"]) as front:
         for last in (1, 1, 1, 2, 2, 2, 1):
             local = (f"127.0.0.{last}", 0)
             streams = await asyncio.open_connection("127.0.0.1", front.port, local_addr=local)
@@ -167,7 +90,7 @@ async def test_who_is_no_proxy_of_ours_speaks_for_nobody(api: Mirror) -> None:
         assert front.parsed == 4
 
 
-async def test_waits_are_held_and_answered(front: Front, api: Mirror) -> None:
+async def test_waits_are_held_and_answered(front: LocalFront, api: Mirror) -> None:
     target = "/cached/waits"
     api.set(target, "0", '"0"')
     hub = front.app.service.hub
@@ -189,7 +112,7 @@ async def test_without_room_a_wait_passes_through(api: Mirror) -> None:
     target = "/cached/full"
     api.set(target, "seven", '"7"')
     raw = get(target, "Prefer: wait=1", 'If-None-Match: "7"')
-    async with Front(origin=api.url, max_holds=1) as front, await Wire.to(front.port) as wire:
+    async with LocalFront(origin=api.url, max_holds=1) as front, await Wire.to(front.port) as wire:
         for _ in range(2):
             await front.told(wire, raw)
         async with await Wire.to(front.port) as other:
@@ -217,7 +140,7 @@ async def test_without_room_a_wait_passes_through(api: Mirror) -> None:
         get("/tagged/x"),
     ],
 )
-async def test_what_is_parsed_every_time(front: Front, raw: bytes) -> None:
+async def test_what_is_parsed_every_time(front: LocalFront, raw: bytes) -> None:
     for _ in range(4):
         async with await Wire.to(front.port) as wire:
             wire.send(raw)
@@ -225,7 +148,7 @@ async def test_what_is_parsed_every_time(front: Front, raw: bytes) -> None:
     assert front.parsed == 4
 
 
-async def test_a_name_without_a_value_is_no_tag(front: Front, api: Mirror) -> None:
+async def test_a_name_without_a_value_is_no_tag(front: LocalFront, api: Mirror) -> None:
     target = "/cached/empty"
     api.set(target, "seven", '"7"')
     async with await Wire.to(front.port) as wire:
@@ -235,7 +158,7 @@ async def test_a_name_without_a_value_is_no_tag(front: Front, api: Mirror) -> No
         assert (await front.told(wire, get(target, 'If-None-Match: "7"')))[0] == 304
 
 
-async def test_in_pieces_and_many_at_once(front: Front, api: Mirror) -> None:
+async def test_in_pieces_and_many_at_once(front: LocalFront, api: Mirror) -> None:
     target = "/cached/pieces"
     api.set(target, "seven", '"7"')
     raw = get(target, 'If-None-Match: "7"')
@@ -250,7 +173,7 @@ async def test_in_pieces_and_many_at_once(front: Front, api: Mirror) -> None:
             assert await front.told(wire, raw[cut:]) == (304, b"")
 
 
-async def test_other_routes_are_other_meanings(front: Front, api: Mirror) -> None:
+async def test_other_routes_are_other_meanings(front: LocalFront, api: Mirror) -> None:
     raw = get("/cached/routes", "Cookie: a=1")
     async with await Wire.to(front.port) as wire:
         await known(front, wire, raw)
@@ -262,7 +185,7 @@ async def test_other_routes_are_other_meanings(front: Front, api: Mirror) -> Non
         assert api.count("/cached/routes") == before + 1
 
 
-async def test_what_turns_out_to_vary_is_understood_anew(front: Front, api: Mirror) -> None:
+async def test_what_turns_out_to_vary_is_understood_anew(front: LocalFront, api: Mirror) -> None:
     """The user agent says nothing of a resource, until an answer says that it does."""
     target = "/public/varies"
     sharing = front.sharing
@@ -282,5 +205,5 @@ async def test_what_turns_out_to_vary_is_understood_anew(front: Front, api: Mirr
 
 
 async def test_a_log_of_requests_has_every_one(api: Mirror) -> None:
-    async with Front(origin=api.url, access_log=True) as front:
+    async with LocalFront(origin=api.url, access_log=True) as front:
         assert front.context.shared_request_cache is None

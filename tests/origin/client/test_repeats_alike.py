@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from copy import copy
 
 from tests.origin.apis import Api, Asked
-from tests.origin.client.test_repeats import Front
+from tests.origin.local_front import LocalFront
 from tests.origin.scripted import get
 
 KINDS = 100
@@ -109,7 +109,7 @@ class Asking:
         return self.chance.choice(odd) if self.chance.random() < 0.2 else [raw]
 
 
-async def told(front: Front, pieces: list[bytes], local: str) -> bytes:
+async def told(front: LocalFront, pieces: list[bytes], local: str) -> bytes:
     """All that is answered to a request, and to another on the same connection if it stays."""
     local_addr = (local, 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", front.port, local_addr=local_addr)
@@ -141,8 +141,8 @@ async def test_who_remembers_answers_as_who_parses() -> None:
     async with (
         Echo.running() as api,
         Echo.running() as other,
-        Front(origin=api.url, **given) as front,
-        Front(origin=other.url, **given) as parsing,
+        LocalFront(origin=api.url, **given) as front,
+        LocalFront(origin=other.url, **given) as parsing,
     ):
         parsing.context.shared_request_cache = None
         for _ in range(KINDS):
