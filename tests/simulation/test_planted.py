@@ -17,6 +17,7 @@ MOST_SECONDS = 60.0
 # A node that was killed leaves coroutines that never end; the collector meets them when it likes.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.slow
 def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant, kinds, first = PLANTED[name]
     plant(monkeypatch)

@@ -14,7 +14,7 @@ from pushhub.origin.client.pool import ConnectionPool
 from tests.origin.client.test_repeats import Front, until
 from tests.origin.conftest import listening
 from tests.origin.scripted import Call, Scripted, Wire, get
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Server, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pushhub.http.sse import RETRIES_MS
+from tests.lanes import examples
 from tests.server.http1.fuzzing import Front, h11_requests, mutate, seeds, split
 from tests.server.http1.table import CASES, get
 
@@ -32,14 +33,14 @@ def test_corpus(front: Front, raw: bytes) -> None:
     front.check([raw])
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64), raw=st.sampled_from(SEEDS))
 def test_mutations(front: Front, seed: int, raw: bytes) -> None:
     chance = random.Random(seed)
     front.check(split(mutate(raw, chance, SEEDS), chance))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(pieces=st.lists(st.binary(max_size=300), max_size=4))
 def test_bytes(front: Front, pieces: list[bytes]) -> None:
     front.check(pieces)
@@ -76,6 +77,7 @@ MANNERS = [
 ]
 
 
+@pytest.mark.slow
 def test_what_is_remembered_changes_no_answer() -> None:
     """Every way of asking for every address, three times over, on a front that remembers and on one
     that parses. Each stream still draws when its client may reconnect.
