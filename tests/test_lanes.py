@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.floors import FLOORS, below
 from tests.lanes import ROOT, imported, starts_processes
 
 
@@ -70,3 +71,10 @@ def test_a_slow_test_is_left_out(tmp_path: Path) -> None:
     slow = "import pytest\n@pytest.mark.slow\ndef test_it(): pass\n"
     assert "1 deselected" in fast(tmp_path, slow)
     assert "no tests ran" in fast(tmp_path, "import subprocess\ndef test_it(): pass\n")
+
+
+def test_a_room_below_its_floor_is_found() -> None:
+    good = {room: floor + 1 for room, floor in FLOORS.items()}
+    assert below(good) == []
+    assert below(good | {"log": FLOORS["log"] - 0.1}) == ["log"]
+    assert below({room: value for room, value in good.items() if room != "log"}) == ["log"]
