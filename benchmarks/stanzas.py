@@ -16,7 +16,7 @@ from pushhub.xml import Element, parse
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.sasl import SaslIdentity
 from pushhub.xmpp.server import XmppServer
-from pushhub.xmpp.transport.stream import StreamState
+from pushhub.xmpp.transport.stream import StreamState, XmppStream
 
 if TYPE_CHECKING:
     from pushhub.xmpp.routing.session import XmppSession
@@ -45,8 +45,10 @@ class Wire:
     def end(self, error: Element | None) -> None: ...
 
 
-async def session(server: XmppServer, local: str, *, anonymous: bool) -> tuple[Wire, XmppSession]:
-    """A session that is available, without the work of a login."""
+async def session(
+    server: XmppServer, local: str, *, anonymous: bool
+) -> tuple[Wire, XmppStream, XmppSession]:
+    """An available session with its stream, without the work of a login."""
     wire = Wire()
     stream = server.stream("localhost", wire)
     assert stream is not None
@@ -56,7 +58,7 @@ async def session(server: XmppServer, local: str, *, anonymous: bool) -> tuple[W
     stream.receive(parse(f"<presence xmlns='{ns.CLIENT}'/>".encode()))
     await server.settle()
     wire.sent = 0
-    return wire, stream.session
+    return wire, stream, stream.session
 
 
 async def measure(count: int, *, anonymous: bool) -> float:
@@ -68,8 +70,8 @@ async def measure(count: int, *, anonymous: bool) -> float:
     if not anonymous:
         for local in ("romeo", "juliet"):
             await server.accounts.add(local, "localhost", "password")
-    _, romeo = await session(server, "romeo", anonymous=anonymous)
-    wire, juliet = await session(server, "juliet", anonymous=anonymous)
+    _, romeo, _ = await session(server, "romeo", anonymous=anonymous)
+    wire, _, juliet = await session(server, "juliet", anonymous=anonymous)
     text = (
         f"<message xmlns='{ns.CLIENT}' to='{juliet.jid.text}' type='chat' id='m1'>"
         "<body>Wherefore art thou Romeo?</body>"
@@ -78,7 +80,7 @@ async def measure(count: int, *, anonymous: bool) -> float:
     stanzas = [parse(text.encode()) for _ in range(count)]
     begun = time.process_time()
     for number, stanza in enumerate(stanzas):
-        romeo.stream.receive(stanza)
+        romeo.receive(stanza)
         if number % TURN == 0:
             await asyncio.sleep(0)
     spent = time.process_time() - begun

@@ -1,19 +1,34 @@
-"""Servers that whole modules of tests share: every test uses channels of its own."""
+"""What all tests share: Hypothesis' profile, the search path of commands, the lanes, and a hub."""
 
-import asyncio
 import os
 import resource
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import outside, wire
-from tests.serving import Server, serve
+from tests.hubs import _hub_process, hub
+from tests.lanes import (
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_ignore_collect,
+    pytest_runtest_call,
+)
+from tests.redis_servers import rack, redis_shelf
 
-# Both drivers, and both stores: one answers while it is asked, the other later, from a thread.
-HUBS = ["front-memory", "front-sqlite", "asgi-memory"]
-
+__all__ = [
+    "_hub_process",
+    "hub",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_ignore_collect",
+    "pytest_runtest_call",
+    "rack",
+    "redis_shelf",
+]
 
 # How long an example takes, or is drawn, says more of what else the machine does than of the code.
 settings.register_profile(
@@ -24,8 +39,12 @@ settings.register_profile(
 )
 settings.load_profile("pushhub")
 
-# What was installed for the tests is what they, and what they start, find first.
+# Tests and their processes find the programs that were installed for the tests first.
 os.environ["PATH"] = outside.path()
+
+# Thousands of connections need thousands of files; servers inherit the limit.
+_, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,31 +58,3 @@ def pytest_runtest_makereport(
     if call.when == "call" and report.failed:
         wire.hang_up()
     return report
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _many_files() -> None:
-    """Thousands of connections need thousands of files; servers inherit the limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-@pytest.fixture(scope="session", params=HUBS)
-def _hub_process(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    driver, _, store = request.param.partition("-")
-    url = "memory://"
-    if store == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('hub') / 'hub.db'}"
-    with serve(driver, url) as server:
-        yield server
-
-
-@pytest.fixture
-def hub(_hub_process: Server) -> Iterator[Server]:
-    """A server without authentication; after every test it holds nothing and regrets nothing."""
-    yield _hub_process
-    assert _hub_process.process.poll() is None, f"the server died:\n{_hub_process.output}"
-    asyncio.run(_hub_process.held(0))
-    _hub_process.check()

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 import redis
 
 from tests import outside
+from tests.ports import free_port
+from tests.store.labs import URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,9 +34,6 @@ START_SECONDS = 30.0
 ANSWER_SECONDS = 15.0
 # A replica comes to its master, and sentinels to each other, in turns of seconds.
 STATE_SECONDS = 30.0
-# A server of somebody else's that the contract suite shall run against as well: its database is
-# emptied.
-URL = os.environ.get("PUSHHUB_TEST_REDIS_URL", "")
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -75,46 +70,6 @@ KINDS = {
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _not_handed_out() -> list[int]:
-    """Ports that the kernel gives to nobody who asks for any, be it to listen or to connect. A
-    node of a cluster listens 10,000 above its port as well.
-    """
-    handed_out = Path("/proc/sys/net/ipv4/ip_local_port_range")
-    first, last = 32768, 60999
-    if handed_out.exists():
-        first, last = map(int, handed_out.read_text().split())
-    # A cluster's node listens 10,000 above its port, too.
-    ports = [
-        port
-        for port in range(10_000, 55_536)
-        if not first <= port <= last and not first <= port + 10_000 <= last
-    ]
-    return ports or list(range(10_000, 55_536))
-
-
-_ports = _not_handed_out()
-_claims: list[ExitStack] = []
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on, for whoever does later, perhaps again and again.
-
-    Nobody else comes by it meanwhile: the kernel hands it out to nobody, and another process of the
-    tests finds it claimed until this one ends.
-    """
-    for port in random.sample(_ports, len(_ports)):
-        with suppress(OSError), ExitStack() as stack:
-            if sys.platform == "linux":
-                # A name that goes with the process, as no file does.
-                claim = stack.enter_context(socket.socket(socket.AF_UNIX))
-                claim.bind(f"\0pushhub-tests-port-{port}")
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-            _claims.append(stack.pop_all())
-            return port
-    raise AssertionError("no port is free")
 
 
 @dataclass
@@ -295,11 +250,6 @@ class Shelf:
 
     def close(self) -> None:
         self._rack.close()
-
-
-def names() -> list[str]:
-    """The kinds of server that the contract suite runs against."""
-    return [*KINDS, *(["url"] if urlsplit(URL).scheme else [])]
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_servers import KINDS, Rack, RedisServer, free_port, rack
-
-__all__ = ["rack"]
+from tests.ports import free_port
+from tests.redis_servers import KINDS, Rack, RedisServer
 
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-CHOOSE = "import random; random.seed(7); from tests.redis_servers import free_port; "
+CHOOSE = "import random; random.seed(7); from tests.ports import free_port; "
 CHOOSE += "random.seed(7); print(free_port())"
 
 

@@ -108,6 +108,7 @@ def test_attributes_are_counted() -> None:
             parse(with_attributes(count))
 
 
+@pytest.mark.slow
 def test_what_pushhub_wrote_may_be_larger() -> None:
     large = Element("a", "", {}, (Element("b", "", {}, ("x" * 10,)),) * (MAX_BYTES // 10))
     raw = large.xml().encode()
@@ -116,6 +117,7 @@ def test_what_pushhub_wrote_may_be_larger() -> None:
         parse(raw)
 
 
+@pytest.mark.slow
 def test_a_billion_laughs_leave_nothing_behind() -> None:
     levels = "".join(f'<!ENTITY l{level} "{f"&l{level - 1};" * 10}">' for level in range(1, 10))
     bomb = f'<!DOCTYPE a [<!ENTITY l0 "lol">{levels}]><a>&l9;</a>'.encode()

@@ -40,6 +40,8 @@ ANONYMOUS = f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>"
 BIND = f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{ns.BIND}'/></iq>"
 AVAILABLE = "<presence xmlns='jabber:client'/>"
 
+pytestmark = pytest.mark.slow
+
 # What a refused attack may leave allocated: interned names, a parsed head, caches that are full.
 KEPT_BYTES = 256 * 1024
 

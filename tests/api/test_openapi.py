@@ -47,6 +47,7 @@ def examples(schema: str) -> Iterator[object]:
     yield from SCHEMAS[schema].get("examples", [])
 
 
+@pytest.mark.slow
 def test_it_is_valid() -> None:
     validate(DOCUMENT)
     json.dumps(DOCUMENT, allow_nan=False)

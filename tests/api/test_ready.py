@@ -13,14 +13,13 @@ import pytest
 
 from tests.api.test_auth import ADMIN, KEYS, WRITER, bearer
 from tests.peers.gate import control_of
-from tests.redis_servers import Shelf, redis_shelf
 from tests.serving import Server, events_of, serve
 from tests.wire import Client
 
-__all__ = ["redis_shelf"]
-
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.redis_servers import Shelf
 
 SECONDS = 20.0
 BIG = "x" * 200_000

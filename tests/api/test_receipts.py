@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.redis_servers import Shelf, redis_shelf
 from tests.serving import Server, events_of, fresh, serve
-
-__all__ = ["redis_shelf"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.redis_servers import Shelf
 
 
 class Epochs:

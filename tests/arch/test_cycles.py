@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.arch.test_structure import MODULES, tree
+from tests.arch.sources import MODULES, tree
 
 
 def self_naming(node: ast.AST, inside: bool = False) -> Iterator[str]:

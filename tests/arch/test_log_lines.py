@@ -8,7 +8,7 @@ call of a logger is added to this list with its bound, or this test fails.
 import ast
 from collections.abc import Iterator
 
-from tests.arch.test_structure import MODULES, tree
+from tests.arch.sources import MODULES, tree
 
 # Commands of a user's terminal, and load generators that end with their time.
 OUT = ("pushhub/cli/", "pushhub/doctor/", "pushhub/testing/")

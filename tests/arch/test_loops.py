@@ -8,7 +8,7 @@ ends it.
 import ast
 from collections.abc import Iterator
 
-from tests.arch.test_structure import MODULES, tree
+from tests.arch.sources import MODULES, tree
 
 # Load generators end with their time, and are no part of a server.
 _OUT = ("pushhub/bench/", "pushhub/testing/")

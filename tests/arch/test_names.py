@@ -4,7 +4,7 @@ import ast
 import re
 from collections import defaultdict
 
-from tests.arch.test_structure import MODULES, ROOT, tree
+from tests.arch.sources import MODULES, ROOT, tree
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
 MOST_TERMS = 40

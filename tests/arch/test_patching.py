@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.arch.test_structure import MODULES, tree
+from tests.arch.sources import MODULES, tree
 
 
 def swaps(node: ast.AST) -> list[int]:

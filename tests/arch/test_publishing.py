@@ -5,7 +5,7 @@ through `Hub.record`. No other module appends to the store.
 import ast
 from collections.abc import Iterator
 
-from tests.arch.test_structure import MODULES, tree
+from tests.arch.sources import MODULES, tree
 
 # The hub, the stores themselves, and programs of their own.
 DOORS = ("pushhub/hub/", "pushhub/store/", "pushhub/testing/", "pushhub/doctor/")

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import outside
-
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "pushhub"
-MODULES = {str(path.relative_to(ROOT)): path for path in sorted(PACKAGE.rglob("*.py"))}
+from tests.arch.sources import MODULES, PACKAGE, ROOT, tree
 
 MOST_LINES = 400
 MEDIAN_LINES = 150
@@ -27,10 +24,6 @@ MACHINE_PATH = re.compile(r"(?<![\w.@>})-])/(work|root|home/\w+|tmp/bash_jobs)/"
 
 def lines(path: Path) -> int:
     return len(path.read_text().splitlines())
-
-
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
 
 
 # -- modules -------------------------------------------------------------------

@@ -5,7 +5,7 @@ them. The shells of a process, and of a store that is a program of its own, are 
 import ast
 from collections.abc import Iterator
 
-from tests.arch.test_structure import MODULES, tree
+from tests.arch.sources import MODULES, tree
 
 # What runs beside the application: programs of their own, and processes with real time.
 SHELLS = (

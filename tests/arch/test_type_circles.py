@@ -5,7 +5,7 @@ that a reader must know all of them to know one.
 import ast
 from collections.abc import Iterator
 
-from tests.arch.test_structure import MODULES, tree
+from tests.arch.sources import MODULES, tree
 
 MOST_FILES = 2
 

@@ -22,6 +22,7 @@ from pushhub.bosh.session import BoshSession
 from pushhub.bosh.window import MAX_CONNECTIONS
 from pushhub.xml import Element
 from tests.bosh.machine import body
+from tests.lanes import examples
 
 FIRST = 7
 
@@ -275,4 +276,6 @@ class Network(RuleBasedStateMachine):
 
 TestNetwork = Network.TestCase
 EXAMPLES = int(os.environ.get("PUSHHUB_EXAMPLES", "150"))
-TestNetwork.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)
+TestNetwork.settings = settings(
+    max_examples=examples(EXAMPLES), stateful_step_count=60, deadline=None
+)

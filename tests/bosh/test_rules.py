@@ -37,8 +37,8 @@ def functions() -> set[str]:
     """The names of all tests that the page may name."""
     files = [
         *(ROOT / "tests" / "bosh").glob("test_*.py"),
-        ROOT / "tests" / "protocol" / "test_xml.py",
-        ROOT / "tests" / "web" / "test_bosh.py",
+        ROOT / "tests" / "test_xml.py",
+        ROOT / "tests" / "api" / "test_bosh.py",
     ]
     return {
         node.name

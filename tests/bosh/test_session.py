@@ -271,6 +271,7 @@ def test_bad_input_is_a_bad_request(machine: Machine, raw: bytes) -> None:
     assert not machine.members
 
 
+@pytest.mark.slow
 def test_bad_input_leaves_nothing_behind() -> None:
     machine = Machine()
     player = Player(machine)

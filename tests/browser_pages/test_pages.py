@@ -8,10 +8,8 @@ import pytest
 
 from tests.api.test_auth import ADMIN, KEYS, bearer
 from tests.browser_pages.browser import drive
-from tests.redis_servers import Shelf, rack, redis_shelf
+from tests.redis_servers import Shelf
 from tests.serving import Server, events_of, serve
-
-__all__ = ["rack", "redis_shelf"]
 
 EVIL = [
     "<img src=x onerror=pwned=1>",

@@ -16,10 +16,9 @@ from pushhub.doctor.redis_setup import Setup, judge
 from pushhub.settings import Settings
 from tests import redis_servers
 from tests.cli.running import answer, pushhub, scripted
-from tests.redis_servers import KINDS, Rack, RedisServer, free_port, rack, redis_shelf
+from tests.ports import free_port
+from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.store.test_redis_faults import LEAST_RIGHTS
-
-__all__ = ["rack", "redis_shelf"]
 
 
 def doctor(store: str, *arguments: str, **environ: str) -> dict[str, tuple[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import outside
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Output
 
 SECONDS = 60.0

@@ -13,10 +13,8 @@ import pytest
 
 from tests.api.test_auth import ADMIN, KEYS, READER, SECRET, WRITER, bearer, token
 from tests.api.test_bosh import creation, poll, sid_of
-from tests.redis_servers import Shelf, rack, redis_shelf
+from tests.redis_servers import Shelf
 from tests.serving import Server, events_of, fresh, serve
-
-__all__ = ["rack", "redis_shelf"]
 
 ROUTES = {
     "events?channel=any": "GET",

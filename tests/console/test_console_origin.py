@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from tests.origin.apis import Api
-from tests.redis_servers import Shelf, rack, redis_shelf
+from tests.redis_servers import Shelf
 from tests.serving import Server, serve
-
-__all__ = ["rack", "redis_shelf"]
 
 OWN = "/_pushhub"
 SECONDS = 20.0

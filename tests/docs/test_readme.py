@@ -15,7 +15,7 @@ import pytest
 
 from tests import outside
 from tests.docs.test_blocks import BLOCK, CURL, commands
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Output
 
 README = (outside.ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests import outside
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Output
 from tests.wire import Client, Response
 

@@ -15,7 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Server
 from tests.wire import Client, Response
 

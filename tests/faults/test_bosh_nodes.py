@@ -21,10 +21,8 @@ from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.accounts import Accounts
 from pushhub.xmpp.storage.key_value import KeyValueStore
 from tests.faults.nodes import Node
-from tests.redis_servers import KINDS, rack
+from tests.redis_servers import KINDS
 from tests.wire import Client
-
-__all__ = ["rack"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

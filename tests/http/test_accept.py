@@ -53,6 +53,7 @@ def test_elements_beyond_the_bound_are_ignored() -> None:
 @pytest.mark.parametrize(
     "unit", [",", '"', '\\"', '",', "a/b,", ";", ";q=", '"\\', "a/b;q=0.1111,", '";"', "*/*,"]
 )
+@pytest.mark.slow
 def test_negotiation_is_linear(unit: str) -> None:
     def seconds(size: int) -> float:
         text = (unit * size)[:size]

@@ -17,6 +17,7 @@ from pushhub.polls.feed import FeedPoll
 from pushhub.polls.multi import MultiPoll
 from tests.hub.scripted import Recorder, ScriptedStore, ask, publish, settled
 from tests.hub.virtual import VirtualLoop
+from tests.lanes import examples
 
 CHANNELS = ["a", "b"]
 READERS = 2
@@ -200,5 +201,7 @@ class HubMachine(RuleBasedStateMachine):
         self.loop.close()
 
 
-HubMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+HubMachine.TestCase.settings = settings(
+    max_examples=examples(100), stateful_step_count=50, deadline=None
+)
 TestHub = HubMachine.TestCase

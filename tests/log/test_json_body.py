@@ -166,6 +166,7 @@ def test_two_members_of_one_name_have_no_exact_meaning() -> None:
 
 
 @pytest.mark.parametrize("unit", [b"[],", b'{"a":1},', b"1,", b'"\\u00e9[",', b"[[1,2],3],"])
+@pytest.mark.slow
 def test_reading_is_linear(unit: bytes) -> None:
     def seconds(count: int) -> float:
         body = b'[{"data":[' + unit * count + b"0]}]"

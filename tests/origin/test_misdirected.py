@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.origin.apis import Api
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Server, serve
 
 NOTIFY = {"resources": ["/orders/7"]}

@@ -10,7 +10,7 @@ import pytest
 
 from tests import outside
 from tests.origin.apis import Api
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import serve
 
 README = Path(__file__).parents[2] / "README.md"

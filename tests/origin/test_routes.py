@@ -252,6 +252,7 @@ def microseconds(table: Routes, host: str, path: str) -> float:
     ("host", "path"),
     [("h", "/open-{}/x/y"), ("h", "/named-{}/7"), ("h{}.example.com", "/x/y"), ("h", "/none/x")],
 )
+@pytest.mark.slow
 def test_a_thousand_routes_cost_what_ten_do(host: str, path: str) -> None:
     few = microseconds(many(12), host.format(2), path.format(2))
     lots = microseconds(many(1000), host.format(249), path.format(249))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import outside
-from tests.redis_servers import free_port
+from tests.ports import free_port
 
 # Four processes that find each other; on a machine that does much else, one after the other.
 START_SECONDS = 60.0

@@ -15,7 +15,7 @@ import pytest
 from tests.peers.conftest import GATES, JS, SECRET, gate_before
 from tests.peers.gate import KEY, SECONDS, Gate, fresh
 from tests.peers.origin import Origin, script
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.wire import Client, EventStream
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from benchmarks.servers.ejabberd import Ejabberd
 from benchmarks.servers.prosody import Prosody
 from benchmarks.servers.server import PEERS
 from tests import outside
-from tests.redis_servers import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -15,13 +15,12 @@ from pushhub.hub.cold_read import ColdRead
 from pushhub.log.read import Page
 from pushhub.settings import Settings
 from pushhub.store.base import append
-from tests.redis_servers import Shelf, redis_shelf
-from tests.store.conftest import item
-
-__all__ = ["redis_shelf"]
+from tests.store.labs import item
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.redis_servers import Shelf
 
 CHANNELS = 25
 

@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import serving
-from tests.redis_servers import Shelf, redis_shelf
 from tests.serving import Server, serve
-
-__all__ = ["redis_shelf"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from tests.redis_servers import Shelf
     from tests.wire import Client
 
 OWN = "/_pushhub"

@@ -17,7 +17,8 @@ import h11
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.redis_servers import KINDS, Rack, Shelf, free_port
+from tests.ports import free_port
+from tests.redis_servers import KINDS, Rack, Shelf
 from tests.serving import Server, events_of, fresh, serve
 from tests.wire import Client, Response
 

@@ -21,6 +21,7 @@ PHASES = ((180.0, 20.0),) * 5
     [(4, PEACE), (5, ("publisher", *BREAKING))],
     ids=["readers and writers", "faults"],
 )
+@pytest.mark.slow
 def test_every_act_is_done(seed: int, kinds: tuple[str, ...]) -> None:
     actors = tuple(f"{kind}-{number}" for kind in kinds for number in range(MANY.get(kind, 1)))
     plan = Plan(seed, 2, is_shared=True, has_xmpp=True, actors=actors, phases=PHASES)

@@ -12,6 +12,7 @@ from pushhub.testing.simulation import pauses
 ROOT = Path(pushhub.__file__).parent
 
 
+@pytest.mark.slow
 def test_the_times_of_the_code_are_found() -> None:
     found = pauses.constants()
     assert found["hub/channels:LINGER_SECONDS"] == 60
@@ -21,6 +22,7 @@ def test_the_times_of_the_code_are_found() -> None:
     assert found["settings:retention_age"] == 86_400
 
 
+@pytest.mark.slow
 def test_no_constant_that_is_a_time_is_left_out() -> None:
     """A module-level number named after seconds is in the draw, whatever its module."""
     named = {

@@ -17,6 +17,7 @@ MOST_SECONDS = 60.0
 # The coroutines of a killed node never end; the garbage collector meets them at any time.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.slow
 def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = PLANTED[name]
     fault.plant(monkeypatch)

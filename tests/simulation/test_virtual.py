@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from pushhub.testing.virtual import VirtualHub
 
 pytest_plugins = ["pushhub.testing.fixtures"]
@@ -18,6 +20,7 @@ def test_a_wait_ends_with_the_event(virtual_hub: VirtualHub) -> None:
     assert event["data"] == {"total": 3}
 
 
+@pytest.mark.slow
 def test_a_month_takes_no_time(virtual_hub: VirtualHub) -> None:
     begun, before = time.perf_counter(), virtual_hub.clock()
     cursor = virtual_hub.publish("orders:7", 1)["cursor"]

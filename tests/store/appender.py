@@ -12,7 +12,7 @@ import structlog
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, Appended, Retention, append
 from pushhub.store.sqlite.store import SqliteStore
-from tests.store.conftest import Recorder
+from tests.store.labs import Recorder
 
 KEEP = Retention(events=1_000_000, age=None)
 MOST_REFUSALS = 50

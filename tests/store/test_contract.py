@@ -28,17 +28,8 @@ from pushhub.store.base import (
     append,
 )
 from pushhub.store.read_range import LEAST_FLOOR
-from tests.store.conftest import (
-    NEWS_SECONDS,
-    Clock,
-    Lab,
-    Recorder,
-    insist,
-    item,
-    opened,
-    publish,
-    until,
-)
+from tests.store.labs import Clock, Lab, Recorder, insist, item, opened, publish
+from tests.waiting import NEWS_SECONDS, until
 
 if TYPE_CHECKING:
     from pushhub.store.base import Store

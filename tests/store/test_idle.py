@@ -19,7 +19,7 @@ from pushhub.store.sqlite import file as sqlite_file
 from pushhub.store.sqlite import log as sqlite_log
 from pushhub.store.sqlite.backup import compact
 from pushhub.store.sqlite.store import SqliteStore
-from tests.store.conftest import Clock, item, opened, publish
+from tests.store.labs import Clock, item, opened, publish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,7 @@ async def counted(store: Store, count: int) -> None:
 # -- room ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_what_is_deleted_makes_the_file_smaller(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +63,7 @@ async def test_what_is_deleted_makes_the_file_smaller(
     assert path.stat().st_size < big / 10
 
 
+@pytest.mark.slow
 async def test_room_is_given_back_in_large_steps_and_the_write_ahead_log_stays_bounded(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

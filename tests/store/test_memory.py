@@ -8,7 +8,7 @@ from pushhub.log.cursor import Start
 from pushhub.log.read import Page
 from pushhub.store.base import Append, Outcome, append
 from pushhub.store.memory import MemoryStore
-from tests.store.conftest import Recorder, item, opened, publish
+from tests.store.labs import Recorder, item, opened, publish
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event

@@ -21,10 +21,13 @@ from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Draft
 from pushhub.log.read import Gap, Page
 from pushhub.store.base import Append, Appended, Expect, Mismatch, Retention, append
-from tests.store.conftest import LABS, Clock, Recorder
+from tests.lanes import examples
+from tests.store.labs import Clock, Recorder, lab_for, lab_params
 
 if TYPE_CHECKING:
-    from tests.redis_servers import Shelf
+    from collections.abc import Callable
+
+    from pushhub.store.base import Store
 
 CHANNELS = st.sampled_from(["a", "b"])
 RETENTIONS = st.builds(
@@ -62,15 +65,14 @@ class Model:
 
 
 class Machine(RuleBasedStateMachine):
-    lab = ""
-    shelf: Shelf
+    make_store: Callable[[Path, Clock], Store]
 
     @initialize()
     def begin(self) -> None:
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
-        self.store = LABS[self.lab](Path(self.folder.name), self.clock, self.shelf).make()
+        self.store = self.make_store(Path(self.folder.name), self.clock)
         self.runner.run(self.store.open(Recorder()))
         self.models = {"a": Model(), "b": Model()}
 
@@ -136,13 +138,16 @@ class Machine(RuleBasedStateMachine):
         self.clock.advance(seconds)
 
 
-@pytest.mark.parametrize("name", LABS)
-def test_a_store_does_what_the_model_does(name: str, redis_shelf: Shelf) -> None:
-    machine = type("Machine", (Machine,), {"lab": name, "shelf": redis_shelf})
+@pytest.mark.parametrize("kind", lab_params())
+def test_a_store_does_what_the_model_does(kind: str, request: pytest.FixtureRequest) -> None:
+    def make_store(folder: Path, clock: Clock) -> Store:
+        return lab_for(request, kind, folder, clock).make()
+
+    machine = type("Machine", (Machine,), {"make_store": staticmethod(make_store)})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=20,
+            max_examples=examples(20),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

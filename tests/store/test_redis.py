@@ -24,7 +24,8 @@ from pushhub.store.base import (
 from pushhub.store.redis import store as redis_store
 from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, RedisServer, Shelf
-from tests.store.conftest import Recorder, insist, item, opened, publish, until
+from tests.store.labs import Recorder, insist, item, opened, publish
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,8 @@ from pushhub.store.base import Append, Appended, StoreError, append
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
-from tests.store.conftest import Recorder, insist, item, opened, publish, until
+from tests.store.labs import Recorder, insist, item, opened, publish
+from tests.waiting import until
 
 REPLICATED = Acks(AckLevel.REPLICATED, 1, 300)
 # Where it is to be reached, however long another process takes.

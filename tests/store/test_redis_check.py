@@ -8,7 +8,8 @@ import structlog
 from pushhub.store.base import StoreError
 from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
-from tests.store.conftest import item, opened, publish, until
+from tests.store.labs import item, opened, publish
+from tests.waiting import until
 
 
 @pytest.fixture(params=KINDS)

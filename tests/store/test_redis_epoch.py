@@ -14,7 +14,8 @@ from pushhub.log.read import Gap, Page, Reason
 from pushhub.store.base import Append, Retention, StoreUnavailable, append
 from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer, Shelf
-from tests.store.conftest import Recorder, item, opened, publish, until
+from tests.store.labs import Recorder, item, opened, publish
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pushhub.store.base import Store

@@ -27,9 +27,11 @@ from pushhub.store.redis import link as redis_link
 from pushhub.store.redis.open import Opener
 from pushhub.store.redis.store import RedisStore
 from pushhub.store.redis.wire import Wire
+from tests.ports import free_port
 from tests.proxy import Proxy
-from tests.redis_servers import KINDS, Kind, Rack, free_port
-from tests.store.conftest import Recorder, item, opened, publish, until
+from tests.redis_servers import KINDS, Kind, Rack
+from tests.store.labs import Recorder, item, opened, publish
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,8 @@ from pushhub.store.redis.feed import BATCH, Feed, FeedWire
 from pushhub.store.redis.store import RedisStore
 from tests.proxy import Proxy
 from tests.redis_servers import KINDS, RedisServer, Shelf
-from tests.store.conftest import Recorder, item, opened, publish, until
+from tests.store.labs import Recorder, item, opened, publish
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,7 +18,8 @@ from pushhub.store.redis.fence import Fence
 from pushhub.store.redis.frame import EPOCH_KEY
 from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
-from tests.store.conftest import Recorder, item, opened, publish, until
+from tests.store.labs import Recorder, item, opened, publish
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -27,7 +27,7 @@ from pushhub.store.redis.fence import Fence
 from pushhub.store.redis.frame import EPOCH_KEY
 from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS, Rack, RedisServer
-from tests.store.conftest import Recorder, item
+from tests.store.labs import Recorder, item
 
 # More with `PUSHHUB_EXAMPLES=500`: each takes about two seconds.
 EXAMPLES = int(os.environ.get("PUSHHUB_EXAMPLES", "6"))

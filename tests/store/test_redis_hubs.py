@@ -21,7 +21,7 @@ from pushhub.store.base import Append, Appended, Outcome
 from pushhub.store.redis.store import RedisStore
 from tests.hub.scripted import Recorder, ask, feed, many, value
 from tests.proxy import Proxy
-from tests.store.conftest import NEWS_SECONDS, until
+from tests.waiting import NEWS_SECONDS, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,7 +19,8 @@ from pushhub.store.redis.fence import Fence
 from pushhub.store.redis.store import RedisStore
 from pushhub.store.urls import open_store_url
 from tests.redis_servers import KINDS, RedisServer, Shelf
-from tests.store.conftest import Clock, Recorder, item, opened, publish, until
+from tests.store.labs import Clock, Recorder, item, opened, publish
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pushhub.store.base import Store

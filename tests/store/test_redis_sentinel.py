@@ -14,8 +14,10 @@ from pushhub.store.redis.link import SWITCHING, RedisLink
 from pushhub.store.redis.sentinel import SETTLE_SECONDS, Sentinels
 from pushhub.store.redis.store import RedisStore
 from pushhub.store.redis.url import read_sentinel_url
-from tests.redis_servers import KINDS, Kind, Rack, RedisServer, free_port
-from tests.store.conftest import item, opened, publish, until
+from tests.ports import free_port
+from tests.redis_servers import KINDS, Kind, Rack, RedisServer
+from tests.store.labs import item, opened, publish
+from tests.waiting import until
 
 
 @pytest.fixture(params=KINDS)

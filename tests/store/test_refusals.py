@@ -14,7 +14,7 @@ from pushhub.store.redis.store import RedisStore
 from pushhub.store.refusals import LOG_SECONDS, RefusalLog
 from pushhub.store.sqlite.store import SqliteStore
 from tests.redis_servers import KINDS, Shelf
-from tests.store.conftest import item, opened, publish
+from tests.store.labs import item, opened, publish
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -38,7 +38,7 @@ from pushhub.store.sqlite import file as sqlite_file
 from pushhub.store.sqlite import log as sqlite_log
 from pushhub.store.sqlite import store as sqlite_store
 from pushhub.store.sqlite.store import SqliteStore
-from tests.store.conftest import Clock, Recorder, item, opened, publish
+from tests.store.labs import Clock, Recorder, item, opened, publish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,7 +17,7 @@ from pushhub.log.read import Page
 from pushhub.store.base import StoreError
 from pushhub.store.sqlite.backup import backup, check, restore
 from pushhub.store.sqlite.store import SqliteStore
-from tests.store.conftest import item, opened, publish
+from tests.store.labs import item, opened, publish
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from pushhub import xml
 from pushhub.bosh.body import parse
 from pushhub.xmpp.model import namespaces as ns
-from tests.xmpp.conftest import DOMAIN, PASSWORD, SECONDS
+from tests.xmpp.world import DOMAIN, PASSWORD, SECONDS
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
     from pushhub.xmpp.transport.bosh_sessions import BoshSessions
-    from tests.xmpp.conftest import World
+    from tests.xmpp.world import World
 
 HTTPBIND = "http://jabber.org/protocol/httpbind"
 

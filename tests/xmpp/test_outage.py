@@ -9,7 +9,7 @@ import structlog
 from pushhub.store.base import StoreUnavailable
 
 if TYPE_CHECKING:
-    from tests.xmpp.conftest import World
+    from tests.xmpp.world import World
 
 
 async def test_failed_work_is_two_lines(small: World) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pushhub.hub.subscription import LIMIT, Subscription
 from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
-from tests.store.conftest import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pushhub.log.event import Event
-    from tests.xmpp.conftest import World
+    from tests.xmpp.world import World
 
 NAME = "$xmpp:test"
 
@@ -69,6 +71,7 @@ async def test_a_wait_that_ends_begins_again(world: World) -> None:
     follow.stop()
 
 
+@pytest.mark.slow
 async def test_a_deleted_channel_is_told_and_followed_on(world: World) -> None:
     store = world.server.hub.store
     seen: list[bytes] = []

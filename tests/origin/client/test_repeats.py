@@ -108,6 +108,7 @@ async def test_waits_are_held_and_answered(front: LocalFront, api: Mirror) -> No
     assert hub.parked == 0
 
 
+@pytest.mark.slow
 async def test_without_room_a_wait_passes_through(api: Mirror) -> None:
     target = "/cached/full"
     api.set(target, "seven", '"7"')

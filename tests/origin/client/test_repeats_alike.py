@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from copy import copy
 
+import pytest
+
 from tests.origin.apis import Api, Asked
 from tests.origin.local_front import LocalFront
 from tests.origin.scripted import get
@@ -134,6 +136,7 @@ async def told(front: LocalFront, pieces: list[bytes], local: str) -> bytes:
     return re.sub(rb"(?i)\r\ndate: [^\r]*|127\.0\.0\.1:\d+", b"", answered)
 
 
+@pytest.mark.slow
 async def test_who_remembers_answers_as_who_parses() -> None:
     chance = random.Random(1)
     given = {"trusted_proxies": ["127.0.0.2/32"], "cors_origins": ["http://o"]}

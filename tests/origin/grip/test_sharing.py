@@ -14,7 +14,7 @@ from tests.origin.grip.test_bad import SECRET
 from tests.origin.scripted import Wire, get
 from tests.peers.gate import Gate, chunk, control_of, fresh, response
 from tests.peers.origin import Origin, script, scripted_origin
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Server, serve
 from tests.wire import Client
 

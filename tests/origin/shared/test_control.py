@@ -10,11 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.redis_servers import Shelf, redis_shelf
+from tests.redis_servers import Shelf
 from tests.serving import Server, serve
 from tests.wire import Client, Response
-
-__all__ = ["redis_shelf"]
 
 CONTROL = re.compile(r"control is at http://(\S+):(\d+) \((.*)\)")
 

@@ -241,6 +241,7 @@ async def test_a_client_that_disconnects_during_a_fetch_costs_no_other() -> None
 @pytest.mark.parametrize("step", ["poll", "notify"])
 @pytest.mark.parametrize("seed", range(3))
 @virtually
+@pytest.mark.slow
 async def test_no_change_is_missed_in_hours(step: str, seed: int) -> None:
     chance = random.Random(seed)
     async with opened(step=step, interval=1) as front:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.origin.apis import Api
 from tests.origin.shared.test_sharing import Front
-from tests.redis_servers import KINDS, Rack, free_port
+from tests.ports import free_port
+from tests.redis_servers import KINDS, Rack
 from tests.serving import Server, serve
 
 # The default of a route's `linger`.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.origin.apis import Api
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import HELD_SECONDS, SOON, Server, serve, until_held
 from tests.wire import Response
 

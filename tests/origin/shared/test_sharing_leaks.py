@@ -10,7 +10,7 @@ import pytest
 
 from tests.origin.apis import Api, Asked
 from tests.origin.scripted import Wire, get
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Server, serve
 
 ROUTES: list[dict[str, Any]] = [

@@ -9,7 +9,8 @@ import pytest
 
 from tests.origin.apis import Api
 from tests.origin.shared.test_sharing import ROUTES, Front, race
-from tests.redis_servers import KINDS, Rack, RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.serving import Server, serve
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pushhub.http.sse import RETRIES_MS
+from tests.lanes import examples
 from tests.server.http1.fuzzing import InProcessServer, h11_requests, mutate, seeds, split
 from tests.server.http1.table import CASES, get
 
@@ -32,14 +33,14 @@ def test_corpus(front: InProcessServer, raw: bytes) -> None:
     front.check([raw])
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64), raw=st.sampled_from(SEEDS))
 def test_mutations(front: InProcessServer, seed: int, raw: bytes) -> None:
     chance = random.Random(seed)
     front.check(split(mutate(raw, chance, SEEDS), chance))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(pieces=st.lists(st.binary(max_size=300), max_size=4))
 def test_bytes(front: InProcessServer, pieces: list[bytes]) -> None:
     front.check(pieces)
@@ -76,6 +77,7 @@ HEADER_SETS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_cache_changes_no_response() -> None:
     """Each set of headers with each URL, three times, on a server with caches and on one without.
     Each stream still draws its own time for a reconnect.

@@ -107,6 +107,7 @@ def test_a_body_that_is_none_is_refused_while_the_page_waits_for_it() -> None:
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["stopped", "gone"])
+@pytest.mark.slow
 def test_a_body_that_never_ends(ended: bool) -> None:
     """A client that stops within a body is disconnected after a while; after a disconnect the page
     ends immediately.

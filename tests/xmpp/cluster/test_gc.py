@@ -13,7 +13,7 @@ from pushhub.settings import Settings
 from pushhub.store.redis.store import RedisStore
 from pushhub.xmpp.cluster import gc
 from pushhub.xmpp.cluster.membership import NODES
-from tests.store.conftest import NEWS_SECONDS
+from tests.waiting import NEWS_SECONDS
 from tests.xmpp.browser import Browser
 from tests.xmpp.routing.test_vanished import AVAILABLE, gone_dark, got, pair
 
@@ -22,7 +22,7 @@ __all__ = ["pair"]
 if TYPE_CHECKING:
     import pytest
 
-    from tests.xmpp.conftest import World
+    from tests.xmpp.world import World
 
 
 async def kept(world: World, *names: str) -> list[str]:

@@ -20,13 +20,11 @@ from pushhub.xmpp.cluster.membership import (
     inbox_channel,
 )
 from pushhub.xmpp.storage.key_value import KeyValueStore
-from tests.redis_servers import rack, redis_shelf
-from tests.store.conftest import LABS, NEWS_SECONDS, Clock
+from tests.store.labs import Clock, make_lab
+from tests.waiting import NEWS_SECONDS
 from tests.xmpp.browser import Browser
-from tests.xmpp.conftest import World
 from tests.xmpp.routing.test_vanished import AVAILABLE
-
-__all__ = ["rack", "redis_shelf"]
+from tests.xmpp.world import World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,7 +64,7 @@ def test_silence_counts_from_a_change() -> None:
 async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
     """Two nodes whose rounds are done by the test. The store's clock is `world.clock`."""
     clock = Clock()
-    world = World(LABS["valkey9"](tmp_path, clock, redis_shelf).make, shared=True)
+    world = World(make_lab("valkey9", tmp_path, clock, redis_shelf.url).make, shared=True)
     world.clock = clock
     for _ in range(2):
         server = await world.node()

@@ -13,14 +13,13 @@ from pushhub.xmpp.cluster import forwarding, migration
 from pushhub.xmpp.cluster.migration import Migration, migration_key
 from pushhub.xmpp.storage import key_value
 from pushhub.xmpp.storage.key_value import KeyValueStore
-from tests.redis_servers import rack, redis_shelf
 from tests.xmpp.browser import Browser
 from tests.xmpp.cluster.test_nodes import pair
 
-__all__ = ["pair", "rack", "redis_shelf"]
+__all__ = ["pair"]
 
 if TYPE_CHECKING:
-    from tests.xmpp.conftest import World
+    from tests.xmpp.world import World
 
 NAME = "$xmpp:test:value"
 
@@ -94,6 +93,7 @@ async def test_a_value_that_others_keep_changing_is_given_up_after_pauses(
     assert server.hub.stats.xmpp_stalls["register"] == 1
 
 
+@pytest.mark.slow
 async def test_writers_of_one_value_all_get_through(world: World) -> None:
     changes = [
         world.server.kv.update_json(NAME, lambda old, n=n: [*(old or ()), n])  # type: ignore[misc]

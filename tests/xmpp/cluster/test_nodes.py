@@ -17,28 +17,26 @@ from pushhub.xmpp.cluster.migration import migration_key
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.archive import archive_channel
 from pushhub.xmpp.storage.key_value import KeyValueStore
-from tests.redis_servers import rack, redis_shelf
-from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
+from tests.store.labs import Clock, make_lab
+from tests.waiting import NEWS_SECONDS, until
 from tests.xmpp.browser import Browser
-from tests.xmpp.conftest import World, body, condition
 from tests.xmpp.routing.test_delivery import block, caught_up
 from tests.xmpp.routing.test_vanished import AVAILABLE, got
-
-__all__ = ["rack", "redis_shelf"]
+from tests.xmpp.world import World, body, condition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests import redis_servers
-    from tests.xmpp.conftest import Client
+    from tests.xmpp.world import Client
 
 PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
 
 
 @pytest.fixture
 async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
-    world = World(LABS["valkey9"](tmp_path, Clock(), redis_shelf).make, shared=True)
+    world = World(make_lab("valkey9", tmp_path, Clock(), redis_shelf.url).make, shared=True)
     await world.node()
     await world.node()
     for name in ("romeo", "juliet"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.xmpp.model import namespaces as ns
-from tests.xmpp.conftest import body, condition
+from tests.xmpp.world import body, condition
 
 if TYPE_CHECKING:
-    from tests.xmpp.conftest import World
+    from tests.xmpp.world import World
 
 
 async def test_two_strangers_talk(world: World) -> None:

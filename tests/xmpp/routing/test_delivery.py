@@ -10,13 +10,13 @@ from pushhub.log.event import Draft
 from pushhub.store.base import Append, append
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.routing.local_user import LocalUser
-from tests.store.conftest import until
-from tests.xmpp.conftest import body, condition
+from tests.waiting import until
+from tests.xmpp.world import body, condition
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
     from pushhub.xmpp.routing.session import XmppSession
-    from tests.xmpp.conftest import Client, World
+    from tests.xmpp.world import Client, World
 
 
 @pytest.fixture

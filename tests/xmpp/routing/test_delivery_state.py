@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from pushhub.log.cursor import Cursor
 from pushhub.xmpp.routing.delivery_state import MAX_REDELIVERIES, DeliveryState, MarkerWrite
+from tests.lanes import examples
 
 EPOCH = "e"
 SLOTS = st.integers(0, 1)
@@ -174,7 +175,9 @@ class Deliveries(RuleBasedStateMachine):
 
 
 TestDeliveries = Deliveries.TestCase
-TestDeliveries.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestDeliveries.settings = settings(
+    max_examples=examples(200), stateful_step_count=40, deadline=None
+)
 
 
 def test_a_message_is_redelivered_once() -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.accounts import ScramKeys
-from tests.xmpp.conftest import PASSWORD, condition
 from tests.xmpp.routing.test_delivery import block
 from tests.xmpp.routing.test_roster import GET, couple, friends, presence, roster
 from tests.xmpp.routing.test_vanished import got, pair
 from tests.xmpp.sasl.test_login import answer, auth, connected, failed, response, strict, token
+from tests.xmpp.world import PASSWORD, condition
 
 __all__ = ["couple", "pair", "strict"]
 
 if TYPE_CHECKING:
-    from tests.xmpp.conftest import Client, World
+    from tests.xmpp.world import Client, World
 
 
 async def test_an_account_may_be_named_like_a_stranger(pair: World) -> None:

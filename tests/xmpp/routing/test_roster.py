@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub.xmpp.model import namespaces as ns
-from tests.xmpp.conftest import condition
+from tests.xmpp.world import condition
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from tests.xmpp.conftest import Client, World
+    from tests.xmpp.world import Client, World
 
 GET = f"<query xmlns='{ns.ROSTER}'/>"
 

@@ -12,9 +12,10 @@ import pytest
 from pushhub.store.base import StoreUnavailable
 from pushhub.xmpp.cluster.serialize import dump_session, load_session
 from pushhub.xmpp.storage.stamps import Stamps
-from tests.store.conftest import LABS, NEWS_SECONDS, Clock, until
+from tests.store.labs import Clock, make_lab
+from tests.waiting import NEWS_SECONDS, until
 from tests.xmpp.browser import Browser
-from tests.xmpp.conftest import World, body
+from tests.xmpp.world import World, body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.xmpp.transport.bosh_transport import BoshTransport
     from tests import redis_servers
-    from tests.xmpp.conftest import Client
+    from tests.xmpp.world import Client
 
 AVAILABLE = (
     "<presence xmlns='jabber:client'/>"
@@ -33,7 +34,7 @@ AVAILABLE = (
 
 @pytest.fixture
 async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
-    world = World(LABS["valkey9"](tmp_path, Clock(), redis_shelf).make, shared=True)
+    world = World(make_lab("valkey9", tmp_path, Clock(), redis_shelf.url).make, shared=True)
     await world.node()
     await world.node()
     for name in ("romeo", "juliet"):

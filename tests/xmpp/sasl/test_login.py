@@ -20,24 +20,23 @@ from pushhub.xmpp.sasl import SaslIdentity, Step, mechanisms
 from pushhub.xmpp.storage.accounts import HASHES
 from pushhub.xmpp.xep.pubsub.rights import grant_of
 from tests.auth.signing import SECRET
-from tests.store.conftest import LABS, Clock
-from tests.xmpp.conftest import DOMAIN, PASSWORD, World
+from tests.store.labs import Clock, make_lab
+from tests.xmpp.world import DOMAIN, PASSWORD, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from pushhub.xml import Element
-    from tests import redis_servers
-    from tests.xmpp.conftest import Client
+    from tests.xmpp.world import Client
 
 KEY = {"algorithm": "HS256", "key": SECRET.decode()}
 
 
 @pytest.fixture
-async def strict(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
+async def strict(tmp_path: Path) -> AsyncIterator[World]:
     """A world with passwords and tokens."""
-    lab = LABS["memory"](tmp_path, Clock(), redis_shelf)
+    lab = make_lab("memory", tmp_path, Clock())
     world = World(lab.make, False, dev=False, xmpp_domains=[DOMAIN], token_keys=[KEY])
     await world.node()
     await world.account("juliet")

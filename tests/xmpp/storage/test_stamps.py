@@ -10,11 +10,11 @@ from pushhub.store.base import Append, append
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.archive import archive_channel
 from pushhub.xmpp.xep.mam import _time
-from tests.xmpp.conftest import body
+from tests.xmpp.world import body
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from tests.xmpp.conftest import Client, World
+    from tests.xmpp.world import Client, World
 
 # More than one read of the archive's search, and more than `Stamps` first looks back.
 COUNT = 130

@@ -9,10 +9,10 @@ import pytest
 
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.transport.stream import MAX_QUEUED
-from tests.xmpp.conftest import condition
+from tests.xmpp.world import condition
 
 if TYPE_CHECKING:
-    from tests.xmpp.conftest import World
+    from tests.xmpp.world import World
 
 PING = f"<iq xmlns='{ns.CLIENT}' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
 

@@ -18,15 +18,15 @@ from pushhub.log.read import Page
 from pushhub.polls.feed import FeedPoll
 from pushhub.store.base import Append, append
 from pushhub.xmpp.model import namespaces as ns
-from tests.xmpp.conftest import World, condition
+from tests.store.labs import Clock, make_lab
+from tests.xmpp.world import World, condition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from pushhub.xml import Element
-    from tests import redis_servers
-    from tests.xmpp.conftest import Client
+    from tests.xmpp.world import Client
 
 SERVICE = "pubsub.localhost"
 
@@ -306,11 +306,9 @@ async def test_max_items_is_kept_or_refused(world: World) -> None:
 
 
 @pytest.fixture
-async def strict(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
+async def strict(tmp_path: Path) -> AsyncIterator[World]:
     """A world where grants count."""
-    from tests.store.conftest import LABS, Clock
-
-    lab = LABS["memory"](tmp_path, Clock(), redis_shelf)
+    lab = make_lab("memory", tmp_path, Clock())
     world = World(lab.make, shared=False, dev=False, xmpp_domains=["localhost"])
     await world.node()
     grant = Grant(Patterns(["news"]), Patterns(["news"]), Patterns(["hers"]))

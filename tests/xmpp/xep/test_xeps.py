@@ -14,7 +14,7 @@ from pushhub.xmpp.model.features import CAPS_NODE
 
 if TYPE_CHECKING:
     from pushhub.xml import Element
-    from tests.xmpp.conftest import Client, World
+    from tests.xmpp.world import Client, World
 
 INFO = f"<query xmlns='{ns.DISCO_INFO}'/>"
 ITEMS = f"<query xmlns='{ns.DISCO_ITEMS}'/>"
