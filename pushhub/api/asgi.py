@@ -50,7 +50,7 @@ def route_path(scope: Scope) -> str:
     return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client has disconnected."""
 
 
@@ -92,10 +92,10 @@ class AsgiExchange:
                 await self._respond(response.with_headers(_CLOSE))
                 return
             await self._write(self.endpoints.handle(request, match))
-        except Gone:
+        except ClientDisconnected:
             pass
 
-    async def see_through(self, outcome: Response | Hold | EventStream) -> None:
+    async def write_outcome(self, outcome: Response | Hold | EventStream) -> None:
         """Write an outcome that another component decided."""
         origin = dict(self.scope["headers"]).get(b"origin")
         self.variant = self.endpoints.cors.variant(
@@ -103,7 +103,7 @@ class AsgiExchange:
         )
         try:
             await self._write(outcome)
-        except Gone:
+        except ClientDisconnected:
             pass
 
     async def _request(self, match: Match) -> Request:
@@ -152,7 +152,7 @@ class AsgiExchange:
                 while True:
                     message: Message = await self.receive()
                     if message["type"] == "http.disconnect":
-                        raise Gone
+                        raise ClientDisconnected
                     body += message.get("body", b"")
                     if len(body) > limit:
                         raise _too_large(limit)
@@ -189,7 +189,7 @@ class AsgiExchange:
                     return waiter.future.result()
                 if disconnect.result()["type"] == "http.disconnect":
                     self.endpoints.service.hub.dropped(hold)
-                    raise Gone
+                    raise ClientDisconnected
                 disconnect = self._receiving()
         finally:
             hold.drop()

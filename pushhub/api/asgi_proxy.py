@@ -52,17 +52,17 @@ class AsgiProxy:
 
     async def run(self) -> None:
         """Pass it on, for as long as its client is there."""
-        passage = self._origin.spawn(self._pass())
-        gone = asyncio.ensure_future(self._gone())
+        exchange_task = self._origin.spawn(self._pass())
+        disconnect = asyncio.ensure_future(self._disconnected())
         try:
-            await asyncio.wait({passage, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({exchange_task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            passage.cancel()
-            gone.cancel()
-            await asyncio.wait({passage, gone})
+            exchange_task.cancel()
+            disconnect.cancel()
+            await asyncio.wait({exchange_task, disconnect})
         if self._outcome is not None:
             exchange = AsgiExchange(self._endpoints, self._scope, self._receive, self._send)
-            await exchange.see_through(self._outcome)
+            await exchange.write_outcome(self._outcome)
         elif self._ended:
             await self._started()
             await self._send({"type": "http.response.body", "body": b""})
@@ -74,7 +74,7 @@ class AsgiProxy:
         query = scope["query_string"].decode("latin-1")
         path = path.partition("?")[0]
         client = scope.get("client")
-        asked = ProxiedRequest(
+        request = ProxiedRequest(
             scope["method"],
             f"{path}?{query}" if query else path,
             tuple((bytes(name), bytes(value)) for name, value in scope["headers"]),
@@ -82,21 +82,21 @@ class AsgiProxy:
             scheme=scope.get("scheme", "http"),
             http_1_0=scope.get("http_version") == "1.0",
         )
-        has_body = asked.headers.get("content-length", "0") != "0" or (
-            "transfer-encoding" in asked.headers
+        has_body = request.headers.get("content-length", "0") != "0" or (
+            "transfer-encoding" in request.headers
         )
         if not has_body:
             self._read.set()
         try:
-            self._origin.route(asked)
+            self._origin.route(request)
             resources = self._origin.resources
-            resource = None if resources is None else resources.get(asked)
-            exchange = ProxyExchange(self._origin, asked, resource, self)
+            resource = None if resources is None else resources.get(request)
+            exchange = ProxyExchange(self._origin, request, resource, self)
             await exchange.run(self._body() if has_body else None)
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            self._origin.log.exception(log, "passage.failed", method=asked.method)
+            self._origin.log.exception(log, "passage.failed", method=request.method)
             self.refuse(Problem("internal", "Internal error; see the server log."))
 
     async def _body(self) -> AsyncIterator[bytes]:
@@ -114,7 +114,7 @@ class AsgiProxy:
                 self._read.set()
                 return
 
-    async def _gone(self) -> None:
+    async def _disconnected(self) -> None:
         """Wait until the client goes."""
         await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":

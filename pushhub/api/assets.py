@@ -91,8 +91,8 @@ def static(content: bytes, media_type: str, *, headers: Mapping[str, str]) -> En
         packed = (gzip.compress(content, 9, mtime=0), {**plain[1], **own})
 
     async def page(request: Request) -> Response:
-        wanted = accepts_gzip(request.headers.get("accept-encoding"))
-        body, fields = packed if wanted else plain
+        gzipped = accepts_gzip(request.headers.get("accept-encoding"))
+        body, fields = packed if gzipped else plain
         condition = request.headers.get("if-none-match", "")
         if condition.strip() == "*" or fields["etag"] in _TAG.findall(condition):
             kept = {name: value for name, value in fields.items() if name != "content-encoding"}

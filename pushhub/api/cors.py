@@ -59,7 +59,7 @@ class Cors:
         self._any = any_origin or "*" in origins
         self._origins = frozenset(origins)
         exposed = (b"access-control-expose-headers", EXPOSED.encode())
-        self._anyone = _variant((b"access-control-allow-origin", b"*"), exposed)
+        self._any_origin = _variant((b"access-control-allow-origin", b"*"), exposed)
         self._variants = {
             origin: _variant(
                 (b"access-control-allow-origin", origin.encode()),
@@ -75,7 +75,7 @@ class Cors:
         if origin is None:
             return SAME_ORIGIN
         if self._any:
-            return self._anyone
+            return self._any_origin
         return self._variants.get(origin.lower(), SAME_ORIGIN)
 
     def preflight(self, methods: tuple[str, ...]) -> Response:

@@ -144,7 +144,7 @@ class EndpointObserver(Protocol):
     Repeated polls are decided from a cache, and are not seen.
     """
 
-    def asked(self, request: Request) -> None:
+    def received(self, request: Request) -> None:
         """A request is about to be decided."""
 
     def decided(self, request: Request, decision: Decision) -> None:
@@ -197,7 +197,7 @@ class Endpoints:
         """Run an endpoint up to the call of the hub: its poll, or its outcome."""
         observer = self.observer
         if observer is not None:
-            observer.asked(request)
+            observer.received(request)
         try:
             decision = self._decide(request, match)
         except Exception as error:

@@ -79,13 +79,15 @@ class GripKey:
             TokenError: it is not signed with this secret, or has expired.
         """
         claims = self._tokens.claims(token)
-        return Grant(publish=EVERY, subject=str(claims.get("iss", "")), expires=claims["exp"])
+        return Grant(
+            publish=ALL_CHANNELS, subject=str(claims.get("iss", "")), expires=claims["exp"]
+        )
 
     def __repr__(self) -> str:
         return "<GripKey>"
 
 
-EVERY = Patterns(["*"])
+ALL_CHANNELS = Patterns(["*"])
 
 
 class GripPolicy(Protocol):

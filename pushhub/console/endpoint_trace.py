@@ -34,7 +34,7 @@ class EndpointTrace:
         """Observe no more."""
         self._endpoints.observer = None
 
-    def asked(self, request: Request) -> None:
+    def received(self, request: Request) -> None:
         self._tracer.client = ClientInfo(request.client)
 
     def decided(self, request: Request, decision: Decision) -> None:
@@ -43,4 +43,4 @@ class EndpointTrace:
         subject = decision.grant.subject[:MAX_SUBJECT] if decision.grant is not None else ""
         outcome = decision.outcome
         poll = outcome.poll if isinstance(outcome, EventStream) else decision.poll
-        tracer.asked = None if poll is None else (poll, ClientInfo(request.client, subject))
+        tracer.decided = None if poll is None else (poll, ClientInfo(request.client, subject))

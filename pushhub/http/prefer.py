@@ -43,11 +43,11 @@ def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True)
     return grant(wait, cap)
 
 
-def grant(asked: float | None, cap: int = MAX_WAIT) -> int | None:
-    """What is granted of `asked` seconds: None for none or zero, else whole ones, 1 to `cap`."""
-    if not asked or asked < 0:
+def grant(seconds: float | None, cap: int = MAX_WAIT) -> int | None:
+    """What is granted of `seconds` seconds: None for none or zero, else whole ones, 1 to `cap`."""
+    if not seconds or seconds < 0:
         return None
-    return max(MIN_WAIT, int(min(asked, cap)))
+    return max(MIN_WAIT, int(min(seconds, cap)))
 
 
 def parse_seconds(text: str) -> float | None:

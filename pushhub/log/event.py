@@ -286,7 +286,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def enlist(head: bytes, texts: list[bytes], tail: bytes) -> bytes:
+def join_json(head: bytes, texts: list[bytes], tail: bytes) -> bytes:
     """`head`, the texts with commas between them, and `tail`, in one join: it may be large."""
     commas = [piece for text in texts for piece in (b",", text)][1:]
     return b"".join([head, *commas, tail])

@@ -317,7 +317,7 @@ async def test_a_client_is_found_by_its_subject_if_somebody_tells() -> None:
         await warm(hub)
         tracer, notes = traced(hub, client="alice")
         poll = feed()
-        tracer.asked = (poll, ClientInfo("10.0.0.9", "alice"))
+        tracer.decided = (poll, ClientInfo("10.0.0.9", "alice"))
         ask(hub, poll)
         assert notes.of(CLIENT) == ["poll", "park"]
         assert notes.last("park")["subject"] == "alice"

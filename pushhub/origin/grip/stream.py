@@ -222,14 +222,19 @@ class GripResponseStream(EventStream):
         )
         cursors, sequences = position.cursors, position.sequences
         if self._turns is not None:
-            for want in self._turns.reads:
+            for channel_read in self._turns.reads:
                 subscription = next(
-                    (each for each in instruct.subscriptions if each.channel == want.channel), None
+                    (
+                        each
+                        for each in instruct.subscriptions
+                        if each.channel == channel_read.channel
+                    ),
+                    None,
                 )
                 if subscription is not None and subscription.prev_id is None:
                     # Without a `prev-id` the reader keeps its position.
-                    cursors[want.channel] = want.since  # type: ignore[assignment]
-                    sequences[want.channel] = self._turns.sequences[want.channel]
+                    cursors[channel_read.channel] = channel_read.since  # type: ignore[assignment]
+                    sequences[channel_read.channel] = self._turns.sequences[channel_read.channel]
         self._turns = HeldStream(HeldInstruct.of(instruct), cursors, sequences)
         self._phase = StreamPhase.HOLD
         if position.gap:
