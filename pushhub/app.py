@@ -1,4 +1,4 @@
-"""The composition root: the application is put together here."""
+"""The composition root: creates and connects all components."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class AsgiExchange:
         self.variant: Variant = endpoints.cors.variant(None)
 
     async def run(self, match: Match) -> None:
-        """Read the request, run its endpoint, write what it gives."""
+        """Read the request, run its endpoint, and write the outcome."""
         try:
             try:
                 request = await self._request(match)
@@ -120,7 +120,7 @@ class AsgiExchange:
             )
         method = scope["method"]
         body = await self._body(match.max_body(method), headers.get("content-length"))
-        # Which proxies are believed is the server's affair here, as uvicorn's --proxy-headers.
+        # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
         client = scope.get("client")
         address = client[0] if client else ""
         secure = scope.get("scheme") == "https"
@@ -234,7 +234,7 @@ class AsgiExchange:
 
     def _headers_of(self, response: Response) -> list[tuple[bytes, bytes]]:
         if isinstance(response, RawResponse):
-            # An origin's own, with its own CORS or none; ASGI wants the names in lower case.
+            # An origin's own, with its own CORS or none; ASGI requires names in lower case.
             headers = [(name.lower(), value) for name, value in response.headers]
         else:
             headers = [*response.headers, *self.variant.headers]

@@ -1,7 +1,7 @@
 """Requests that pass through to the origin, on plain ASGI.
 
-What ASGI does not know cannot pass: names of headers come in lower case, reason phrases are the
-server's, trailers, 1xx and WebSockets are dropped. `server/http1/proxy.py` passes all of that.
+ASGI loses some parts: header names come in lower case, reason phrases are the server's, and
+trailers, 1xx and WebSockets are dropped. `server/http1/proxy.py` passes all of that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class AsgiProxy:
-    """One request and its response; a passage's sink."""
+    """One request and its response: the `ClientWriter` of a `ProxyExchange`."""
 
     framed = False
 
@@ -51,7 +51,7 @@ class AsgiProxy:
         self._outcome: Response | Hold | EventStream | None = None
 
     async def run(self) -> None:
-        """Pass it on, for as long as its client is there."""
+        """Pass the request on, until its client disconnects."""
         exchange_task = self._origin.spawn(self._pass())
         disconnect = asyncio.ensure_future(self._disconnected())
         try:
@@ -100,8 +100,8 @@ class AsgiProxy:
             self.refuse(Problem("internal", "Internal error; see the server log."))
 
     async def _body(self) -> AsyncIterator[bytes]:
-        """The request's body. If the client goes in the middle of it, that never ends: its passage
-        is cancelled.
+        """The request's body. If the client disconnects in the middle, the iterator never ends: the
+        task of the exchange is cancelled.
         """
         while True:
             message = await self._receive()
@@ -115,12 +115,12 @@ class AsgiProxy:
                 return
 
     async def _disconnected(self) -> None:
-        """Wait until the client goes."""
+        """Wait until the client disconnects."""
         await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    # Where the passage writes
+    # ClientWriter
 
     def inform(self, head: bytes) -> None:
         """ASGI has no 1xx."""
@@ -148,7 +148,7 @@ class AsgiProxy:
         self._ended = True
 
     def switch(self, response: UpstreamResponse) -> None:
-        raise AssertionError("ASGI asks for WebSockets in another way")
+        raise AssertionError("ASGI has a scope of its own for WebSockets")
 
     def refuse(self, problem: Problem) -> None:
         if self._begun is None:

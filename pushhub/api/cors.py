@@ -18,7 +18,7 @@ EXPOSED = (
     "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
 )
 
-# What a page may send.
+# The request headers that a page may send.
 ALLOWED = (
     "Authorization, Cache-Control, Content-Encoding, Content-Type, Event-Id, Event-Type,"
     " Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, Wait"
@@ -71,7 +71,7 @@ class Cors:
         }
 
     def variant(self, origin: str | None) -> Variant:
-        """What to add for a request with this `Origin` header."""
+        """The headers of a response to a request with this `Origin` header."""
         if origin is None:
             return SAME_ORIGIN
         if self._any:

@@ -34,7 +34,7 @@ def render(service: Service) -> str:
 
 
 def most_descriptors() -> int:
-    """How many descriptors this process may have open; 0 where the system does not tell."""
+    """How many descriptors this process may have open; 0 where the system has no such limit."""
     try:
         import resource
     except ImportError:

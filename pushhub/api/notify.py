@@ -34,7 +34,7 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
         )
     resources = parse_notification(request.body)
     for resource in resources:
-        # A path is as good a name as a channel's: a key may notify what its patterns allow.
+        # A path is checked like a channel name: a key may notify paths that its patterns cover.
         service.authority.require(grant, Action.PUBLISH, resource)
     hold = Hold()
 

@@ -1,4 +1,4 @@
-"""The pages that need no speed: health, metrics, the API's description, and the demo."""
+"""The pages on Starlette, which need no speed: health, metrics, OpenAPI, and the demo."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _grant(
     service: Service, trusts: Callable[[ParsedRequest], bool] | None, request: Request
 ) -> Grant:
     """The grant of a request; nothing with an invalid credential, so that `/readyz` responds to
-    everybody.
+    all clients.
     """
     try:
         return service.authority.grant(_parsed(trusts, request))
@@ -131,7 +131,7 @@ def _parsed(trusts: Callable[[ParsedRequest], bool] | None, request: Request) ->
 
 def _demo_settings(service: Service) -> Callable[[Request], Awaitable[Response]]:
     async def endpoints(request: Request) -> Response:
-        """The settings of the demo: the XMPP domain whose channels everybody may read over BOSH."""
+        """The settings of the demo: the XMPP domain that serves anonymous readers over BOSH."""
         settings = service.settings
         served = service.bosh is not None and (settings.dev or settings.xmpp_anonymous)
         domain = (*settings.xmpp_domains, "localhost")[0]

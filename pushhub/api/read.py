@@ -88,7 +88,7 @@ def prefers_stream(request: Request) -> bool:
     """Whether the request prefers Server-Sent Events to JSON.
 
     JSON is also the response to a request that accepts neither, because many clients send an
-    `Accept` that they do not mean (RFC 9110 §12.5.1 leaves that to the server).
+    `Accept` of their library that does not name JSON (RFC 9110 §12.5.1 leaves that to the server).
     """
     accept = request.headers.get("accept")
     return accept is not None and negotiate(accept, _FEED_TYPES) == EVENT_STREAM

@@ -1,8 +1,8 @@
 """The console's agent in each process: it receives the requests of operators, and replies.
 
 Requests and replies are events of two internal channels. So all workers and nodes that share a log
-receive and reply, and the console reads the replies by an ordinary long-poll. A request is good for
-some seconds, and an open console repeats it: a closed one soon costs nothing.
+receive and reply, and the console reads the replies by an ordinary long-poll. A request is valid
+for some seconds, and an open console repeats it: a closed console soon costs nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# The time that a request is good for. A console repeats it three times in that time.
+# The time that a request is valid. A console repeats it three times in that time.
 REQUEST_SECONDS = 15
 # A process whose feed was disconnected for a moment receives the requests of that moment.
 REQUESTS_RETENTION = Retention(events=100, age=REQUEST_SECONDS)

@@ -1,6 +1,4 @@
-"""Tells a tracer the client of each request. While there is a trace it is the observer of the
-endpoints.
-"""
+"""Gives a tracer the client of each request. During a trace it is the observer of the endpoints."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class EndpointTrace:
-    """Sees the client and the poll of each decided request. Repeated polls come from the request
-    cache and pass it by; their connection knows the client.
+    """Records the client and the poll of each decided request. Repeated polls come from the request
+    cache, without a call here; their connection knows the client.
     """
 
     __slots__ = ("_endpoints", "_tracer")

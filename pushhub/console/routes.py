@@ -137,12 +137,12 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
     """The console's endpoints."""
 
     def now(service: Service, request: Request, grant: Grant) -> Response:
-        """The figures of the process that answers."""
+        """The figures of the process that serves the request."""
         return _json(agent.now())
 
     def send_request(service: Service, request: Request, grant: Grant) -> Hold:
-        """Ask every process for figures, for the state of the origin, for the holds of a channel,
-        or for a trace.
+        """Request figures, the state of the origin, the holds of a channel, or a trace from every
+        process.
         """
         message = _parse(request.body)
 

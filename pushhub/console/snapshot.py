@@ -77,7 +77,7 @@ def _counts(histogram: Histogram) -> list[int]:
 
 
 def _resident() -> int | None:
-    """Bytes of resident memory, where the system tells (Linux)."""
+    """Bytes of resident memory, where the system has that figure (Linux)."""
     if not _STATM.exists():
         return None
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

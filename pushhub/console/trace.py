@@ -2,9 +2,9 @@
 
 While there is a trace, the tracer is the hub's observer; with the last trace it leaves.
 
-A trace of a client must know the client before it can tell whether a request is meant. So the
-notes of a hold wait until its driver attaches. For a poll that is answered immediately the tracer
-asks for the completed hold in place of the response, and the driver attaches to that hold. The
+A trace of a client must know the client of a request to decide whether it is traced. So the
+notes of a hold wait until its driver attaches. For a poll that gets an immediate response the
+tracer requests the completed hold in place of the response, and the driver attaches to that hold. The
 turns of a stream are an exception: a reader that catches up would nest holds as deep as its backlog
 is long.
 """
@@ -81,8 +81,8 @@ class Tracer:
         self._clients: tuple[tuple[str, TraceTarget], ...] = ()
         self._followed: dict[ChannelHold, FollowedHold] = {}
         self._numbers = count(1)
-        # The client of the request that is being decided, and the last poll with its client, where
-        # `EndpointTrace` tells them.
+        # The client of the request that is being decided, and the last poll with its client, set by
+        # `EndpointTrace`.
         self.client = UNKNOWN_CLIENT
         self.decided: tuple[Poll, ClientInfo] | None = None
 
@@ -143,13 +143,13 @@ class Tracer:
         # During a fetch from the origin, the hold of a GRIP response has no channels.
         is_public = bool(names) and not names[0].startswith(PRIVATE_MARK)
         is_target = (traces or self._clients) and is_public
-        # Holds of other types are internal, and answer no client.
+        # Holds of other types are internal, and have no client.
         if is_target and type(hold) is ChannelHold and len(self._followed) < MAX_FOLLOWED:
             self._followed[hold] = FollowedHold(next(self._numbers), self._hub.now(), traces)
             self._note(hold, "poll", **_poll_fields(poll))
 
     def attached(self, hold: ChannelHold, driver: Driver) -> None:
-        """The client of a hold is known: its first notes are told, or dropped as another's."""
+        """The client of a hold is known: its first notes are written, or dropped without a trace of it."""
         followed = self._followed.get(hold)
         if followed is None or followed.notes is None:
             return

@@ -1,7 +1,7 @@
 """A held stream: the origin begins it, and publishers continue it. One poll, turn after turn.
 
 A turn writes what it reads as one part, which may be empty: the reader's position moves all the
-same. `action` says what follows the part, for the driver of the stream (`origin/grip/stream.py`),
+same. `action` is the step after the part, for the driver of the stream (`origin/grip/stream.py`),
 which also sets how long the next turn waits, and for which timer.
 """
 

@@ -46,7 +46,7 @@ class Channel:
         self.overdue: tuple[Cursor, float] | None = None
 
     def expect(self, cursor: Cursor) -> None:
-        """Take note of a receipt: the log reaches `cursor`, which the tail may not know yet."""
+        """Record a receipt: the log reaches `cursor`, and the tail may still end before it."""
         tail, due = self.tail, self.due
         if tail is not None and _reaches(tail.cursor, cursor):
             return

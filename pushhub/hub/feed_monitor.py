@@ -1,4 +1,4 @@
-"""The state of the store's feed, and what the hub must not conclude from its silence.
+"""The state of the store's feed, and the rules for a feed that is silent or disconnected.
 
 A store that other processes share sends events through a feed, and a feed can break. While the feed
 is disconnected, no tail is an authority: waiting requests stay parked, and their empty responses do

@@ -32,7 +32,7 @@ class HubObserver(Protocol):
 
     def replied(self, hold: ChannelHold, reply: Response | Part | EventStream) -> bool:
         """A hold has its reply. For a poll that never waited the result counts: True makes the hub
-        return the completed hold in place of the reply, so that `attached` tells the client.
+        return the completed hold in place of the reply, so that `attached` follows with its driver.
         """
 
     def dropped(self, hold: ChannelHold) -> None:

@@ -1,4 +1,4 @@
-"""Many channels in one request, a cursor for each: what a page with ten widgets sends."""
+"""Many channels in one request, a cursor for each: for a page with ten widgets."""
 
 from __future__ import annotations
 

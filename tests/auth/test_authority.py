@@ -221,4 +221,4 @@ def test_operators_pages_need_an_admin() -> None:
 
 
 def test_it_shows_what_it_holds() -> None:
-    assert repr(authority()) == "<Authority <ApiKeys 1> <Tokens 1 keys, 0 remembered>>"
+    assert repr(authority()) == "<Authenticator <ApiKeys 1> <Tokens 1 keys, 0 remembered>>"

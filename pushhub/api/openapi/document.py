@@ -1,6 +1,6 @@
-"""The description of the API, as OpenAPI 3.1: what `/openapi.json` answers and `/docs` shows.
+"""The description of the API, as OpenAPI 3.1: `/openapi.json` returns it and `/docs` shows it.
 
-Limits and problems come from the code. What is only data is `static/openapi.json`.
+Limits and problems come from the code; plain data is in `static/openapi.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _JSON = "application/json"
 _STREAM = "text/event-stream"
 _HTML = "text/html"
 
-# What any endpoint may answer: whoever cannot be understood is told so before the endpoint runs.
+# Problems of any endpoint: a malformed request is refused before the endpoint runs.
 _ALWAYS = (
     "bad-request",
     "unauthorized",
@@ -45,7 +45,7 @@ Errors are `application/problem+json`."""
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole document. It is made once: whoever gets it must not change it."""
+    """The whole document. It is made once, and callers must not change it."""
     components = json.loads((files("pushhub.api") / "static" / "openapi.json").read_text("utf-8"))
     components["schemas"]["Problem"]["properties"]["type"]["enum"] = [
         TYPE_PREFIX + slug for slug in PROBLEMS
@@ -68,7 +68,7 @@ def document() -> dict[str, Any]:
             {"name": "XMPP", "description": "Chat, over BOSH."},
             {"name": "Operate", "description": "Health, metrics, pages."},
         ],
-        # With `--dev` nobody is asked; a public channel is read by anybody.
+        # With `--dev`, and for a public channel, a request needs no credential.
         "security": [{"bearer": []}, {"basic": []}, {"cookie": []}, {}],
         "paths": _paths(),
         "components": components,
@@ -346,7 +346,7 @@ def _operation(
 
 
 def _refusals(slugs: tuple[str, ...]) -> dict[str, Any]:
-    """The problems by status; each names the types that it can be of."""
+    """The problems by status, each with its possible types."""
     by_status: dict[int, list[str]] = {}
     for slug in sorted(slugs, key=lambda slug: PROBLEMS[slug][0]):
         by_status.setdefault(PROBLEMS[slug][0], []).append(slug)

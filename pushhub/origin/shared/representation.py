@@ -112,7 +112,7 @@ class Representation:
         """The response for a request that opted in to `wait` seconds; without a wait, as the origin
         sent it.
 
-        Only a 200 has Preference-Applied, by which a client may ask again immediately: clients do
+        Only a 200 has Preference-Applied, by which a client may poll again immediately: clients do
         not use the tag of any other response.
         """
         headers = self.headers

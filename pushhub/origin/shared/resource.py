@@ -2,7 +2,7 @@
 
 A request that waits is registered on the resource's channel before the fetch, so it misses no
 change. If its client has the newest representation, it parks. Any other request waits for a fetch
-that begins after it came. A change is published to the channel, and answers every hold on all
+that begins after it came. A change is published to the channel, and completes every hold on all
 nodes.
 """
 
@@ -165,7 +165,7 @@ class Resource:
         hold: Hold | None = None
         if wait is not None:
             if condition is not None:
-                # Before all else: every event from now on answers the request.
+                # Before all else: every event from now on completes the hold.
                 parked = self._park(condition, wait)
                 if not isinstance(parked, Hold):
                     return parked
@@ -206,7 +206,7 @@ class Resource:
 
     def _park(self, condition: WaitCondition, wait: int) -> Response | Hold:
         held = self._hub.hold(self._poll(condition, wait))
-        assert not isinstance(held, Part), "only a stream is answered in parts"
+        assert not isinstance(held, Part), "only a stream gets parts as replies"
         if self._idle_since:
             # Its clients were between two polls, and the interval goes on.
             self._idle_since = 0.0
@@ -364,7 +364,7 @@ class Resource:
                 self._waiters.fetched(number, state.newest)
 
     def _pass_through(self) -> None:
-        """Let requests pass through for a while; those that wait, when their clients ask again."""
+        """Let requests pass through for a while; those that wait, with their next poll."""
         self.passes_until = self._hub.now() + PASS_SECONDS
         self._waiters.resolve_all(WaiterDecision.PASS)
         self._owner.end_waits(self)

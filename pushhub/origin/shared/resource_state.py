@@ -1,4 +1,4 @@
-"""What one node knows of a resource: the newest representation, and whether that is current."""
+"""The state of a resource on one node: the newest representation, and whether it is current."""
 
 from __future__ import annotations
 

@@ -92,9 +92,9 @@ class ResourceTable:
         self.claims = FetchClaims(hub)
         self.unshared = UnsharedLog(hub)
         self.served_from_memory = 0
-        """Requests that were answered or parked without a fetch."""
+        """Requests that were completed or parked without a fetch."""
         self.served_after_fetch = 0
-        """Requests that were answered or parked after a fetch, which others may have shared."""
+        """Requests that were completed or parked after a fetch, which others may have shared."""
         self.notifications = 0
         """Notifications that were received."""
         self._max_wait = settings.max_wait
