@@ -4,7 +4,7 @@ While there is a trace, the tracer is the hub's observer; with the last trace it
 
 A trace of a client must know the client of a request to decide whether it is traced. So the
 notes of a hold wait until its driver attaches. For a poll that gets an immediate response the
-tracer requests the completed hold in place of the response, and the driver attaches to that hold. The
+tracer requests the completed hold in its place, and the driver attaches to that hold. The
 turns of a stream are an exception: a reader that catches up would nest holds as deep as its backlog
 is long.
 """
@@ -149,7 +149,7 @@ class Tracer:
             self._note(hold, "poll", **_poll_fields(poll))
 
     def attached(self, hold: ChannelHold, driver: Driver) -> None:
-        """The client of a hold is known: its first notes are written, or dropped without a trace of it."""
+        """The client of a hold is known: its first notes are written or dropped."""
         followed = self._followed.get(hold)
         if followed is None or followed.notes is None:
             return

@@ -205,7 +205,7 @@ def many(*, first: bool = False) -> MultiStream:
     )
 
 
-def test_a_message_is_an_answer() -> None:
+def test_a_message_has_the_body_of_a_response() -> None:
     reads: dict[str, Read] = {"a": run_of("a", 8, 2)}
     part = many().reply(reads)
     assert part is not None

@@ -139,7 +139,7 @@ async def test_only_the_tag_may_change(front: Front, api: Mirror) -> None:
 
 
 @pytest.mark.parametrize("name", ["cookie", "x-api-key", "authorization", "accept", "host"])
-async def test_who_asks_is_in_the_bytes(front: Front, api: Mirror, name: str) -> None:
+async def test_the_client_is_part_of_the_cached_bytes(front: Front, api: Mirror, name: str) -> None:
     """Clients take turns on one connection, as behind a proxy."""
     async with await Wire.to(front.port) as wire:
         for _ in range(4):
@@ -167,7 +167,7 @@ async def test_who_is_no_proxy_of_ours_speaks_for_nobody(api: Mirror) -> None:
         assert front.parsed == 4
 
 
-async def test_waits_are_held_and_answered(front: Front, api: Mirror) -> None:
+async def test_waiting_requests_are_held_and_completed(front: Front, api: Mirror) -> None:
     target = "/cached/waits"
     api.set(target, "0", '"0"')
     hub = front.app.service.hub
@@ -262,8 +262,10 @@ async def test_other_routes_are_other_meanings(front: Front, api: Mirror) -> Non
         assert api.count("/cached/routes") == before + 1
 
 
-async def test_what_turns_out_to_vary_is_understood_anew(front: Front, api: Mirror) -> None:
-    """The user agent says nothing of a resource, until an answer says that it does."""
+async def test_a_learned_vary_makes_cached_requests_be_parsed_again(
+    front: Front, api: Mirror
+) -> None:
+    """The user agent is no part of the key until a response varies by it."""
     target = "/public/varies"
     sharing = front.sharing
     async with await Wire.to(front.port) as wire:

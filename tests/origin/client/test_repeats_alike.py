@@ -134,7 +134,7 @@ async def told(front: Front, pieces: list[bytes], local: str) -> bytes:
     return re.sub(rb"(?i)\r\ndate: [^\r]*|127\.0\.0\.1:\d+", b"", answered)
 
 
-async def test_who_remembers_answers_as_who_parses() -> None:
+async def test_a_cached_request_gets_the_response_of_a_parsed_one() -> None:
     chance = random.Random(1)
     given = {"trusted_proxies": ["127.0.0.2/32"], "cors_origins": ["http://o"]}
     recalled = 0

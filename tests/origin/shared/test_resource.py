@@ -289,7 +289,7 @@ class Contested(MemoryStore):
 
 @pytest.mark.parametrize("step", ["poll", "notify"])
 @virtually
-async def test_a_retry_that_makes_no_progress_is_paced_bounded_and_told(step: str) -> None:
+async def test_a_retry_without_progress_is_paced_bounded_and_logged(step: str) -> None:
     async with opened(Contested(), step=step, interval=1) as front:
         with structlog.testing.capture_logs() as logs:
             waits = front.ask('"0"', 55)
