@@ -1,4 +1,4 @@
-"""The composition root: the application is put together here."""
+"""The composition root: creates and connects all components."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class App:
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
-            self.service.notices = self.origin.notifications
+            self.service.notifications = self.origin.notifications
         if self.origin is not None:
             self.origin.grip = GripGateway(
                 hub, self.origin, key, settings.grip_min_seconds, settings.origin_fetches

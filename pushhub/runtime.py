@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a process takes from the system besides sockets.
+    """The resources that a process takes from the system, besides sockets.
 
     `clock` gives seconds since 1970. `uniform` draws a number between two, for jitter; an attacker
     may guess it. `random_bytes` draws bytes for secrets and identifiers.

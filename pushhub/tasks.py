@@ -1,4 +1,4 @@
-"""The tasks that a part of the process has started and must outlive."""
+"""The tasks of one component, which must outlive them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logging: events with fields, one a line, on standard error; never what is published.
+"""Logging: events with fields, one a line, on standard error. Published data is never logged.
 
 uvicorn and other libraries log through the standard library; their lines come out in the same form.
 """
@@ -14,7 +14,7 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
-# What uvicorn says below this level, pushhub says itself, or not at all.
+# Below this level pushhub logs the events of uvicorn itself, or they are of no use.
 _LIBRARY_LEVEL = logging.WARNING
 
 
@@ -31,7 +31,7 @@ def configure(
         level: `debug`, `info`, `warning` or `error`.
         format: `console` for people, `json` for machines, `auto` by whether `stream` is a terminal.
         access_log: whether uvicorn's line for each request is let through.
-        stream: where to; standard error by default.
+        stream: the destination; standard error by default.
     """
     stream = sys.stderr if stream is None else stream
     is_json = format == "json" or (format == "auto" and not stream.isatty())

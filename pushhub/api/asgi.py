@@ -50,7 +50,7 @@ def route_path(scope: Scope) -> str:
     return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client has disconnected."""
 
 
@@ -83,7 +83,7 @@ class AsgiExchange:
         self.variant: Variant = endpoints.cors.variant(None)
 
     async def run(self, match: Match) -> None:
-        """Read the request, run its endpoint, write what it gives."""
+        """Read the request, run its endpoint, and write the outcome."""
         try:
             try:
                 request = await self._request(match)
@@ -92,10 +92,10 @@ class AsgiExchange:
                 await self._respond(response.with_headers(_CLOSE))
                 return
             await self._write(self.endpoints.handle(request, match))
-        except Gone:
+        except ClientDisconnected:
             pass
 
-    async def see_through(self, outcome: Response | Hold | EventStream) -> None:
+    async def write_outcome(self, outcome: Response | Hold | EventStream) -> None:
         """Write an outcome that another component decided."""
         origin = dict(self.scope["headers"]).get(b"origin")
         self.variant = self.endpoints.cors.variant(
@@ -103,7 +103,7 @@ class AsgiExchange:
         )
         try:
             await self._write(outcome)
-        except Gone:
+        except ClientDisconnected:
             pass
 
     async def _request(self, match: Match) -> Request:
@@ -120,7 +120,7 @@ class AsgiExchange:
             )
         method = scope["method"]
         body = await self._body(match.max_body(method), headers.get("content-length"))
-        # Which proxies are believed is the server's affair here, as uvicorn's --proxy-headers.
+        # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
         client = scope.get("client")
         address = client[0] if client else ""
         secure = scope.get("scheme") == "https"
@@ -152,7 +152,7 @@ class AsgiExchange:
                 while True:
                     message: Message = await self.receive()
                     if message["type"] == "http.disconnect":
-                        raise Gone
+                        raise ClientDisconnected
                     body += message.get("body", b"")
                     if len(body) > limit:
                         raise _too_large(limit)
@@ -189,7 +189,7 @@ class AsgiExchange:
                     return waiter.future.result()
                 if disconnect.result()["type"] == "http.disconnect":
                     self.endpoints.service.hub.dropped(hold)
-                    raise Gone
+                    raise ClientDisconnected
                 disconnect = self._receiving()
         finally:
             hold.drop()
@@ -234,7 +234,7 @@ class AsgiExchange:
 
     def _headers_of(self, response: Response) -> list[tuple[bytes, bytes]]:
         if isinstance(response, RawResponse):
-            # An origin's own, with its own CORS or none; ASGI wants the names in lower case.
+            # An origin's own, with its own CORS or none; ASGI requires names in lower case.
             headers = [(name.lower(), value) for name, value in response.headers]
         else:
             headers = [*response.headers, *self.variant.headers]

@@ -1,7 +1,7 @@
 """Requests that pass through to the origin, on plain ASGI.
 
-What ASGI does not know cannot pass: names of headers come in lower case, reason phrases are the
-server's, trailers, 1xx and WebSockets are dropped. `server/http1/proxy.py` passes all of that.
+ASGI loses some parts: header names come in lower case, reason phrases are the server's, and
+trailers, 1xx and WebSockets are dropped. `server/http1/proxy.py` passes all of that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class AsgiProxy:
-    """One request and its response; a passage's sink."""
+    """One request and its response: the `ClientWriter` of a `ProxyExchange`."""
 
     framed = False
 
@@ -51,18 +51,18 @@ class AsgiProxy:
         self._outcome: Response | Hold | EventStream | None = None
 
     async def run(self) -> None:
-        """Pass it on, for as long as its client is there."""
-        passage = self._origin.spawn(self._pass())
-        gone = asyncio.ensure_future(self._gone())
+        """Pass the request on, until its client disconnects."""
+        exchange_task = self._origin.spawn(self._pass())
+        disconnect = asyncio.ensure_future(self._disconnected())
         try:
-            await asyncio.wait({passage, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({exchange_task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            passage.cancel()
-            gone.cancel()
-            await asyncio.wait({passage, gone})
+            exchange_task.cancel()
+            disconnect.cancel()
+            await asyncio.wait({exchange_task, disconnect})
         if self._outcome is not None:
             exchange = AsgiExchange(self._endpoints, self._scope, self._receive, self._send)
-            await exchange.see_through(self._outcome)
+            await exchange.write_outcome(self._outcome)
         elif self._ended:
             await self._started()
             await self._send({"type": "http.response.body", "body": b""})
@@ -74,7 +74,7 @@ class AsgiProxy:
         query = scope["query_string"].decode("latin-1")
         path = path.partition("?")[0]
         client = scope.get("client")
-        asked = ProxiedRequest(
+        request = ProxiedRequest(
             scope["method"],
             f"{path}?{query}" if query else path,
             tuple((bytes(name), bytes(value)) for name, value in scope["headers"]),
@@ -82,26 +82,26 @@ class AsgiProxy:
             scheme=scope.get("scheme", "http"),
             http_1_0=scope.get("http_version") == "1.0",
         )
-        has_body = asked.headers.get("content-length", "0") != "0" or (
-            "transfer-encoding" in asked.headers
+        has_body = request.headers.get("content-length", "0") != "0" or (
+            "transfer-encoding" in request.headers
         )
         if not has_body:
             self._read.set()
         try:
-            self._origin.route(asked)
+            self._origin.route(request)
             resources = self._origin.resources
-            resource = None if resources is None else resources.get(asked)
-            exchange = ProxyExchange(self._origin, asked, resource, self)
+            resource = None if resources is None else resources.get(request)
+            exchange = ProxyExchange(self._origin, request, resource, self)
             await exchange.run(self._body() if has_body else None)
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            self._origin.log.exception(log, "passage.failed", method=asked.method)
+            self._origin.log.exception(log, "passage.failed", method=request.method)
             self.refuse(Problem("internal", "Internal error; see the server log."))
 
     async def _body(self) -> AsyncIterator[bytes]:
-        """The request's body. If the client goes in the middle of it, that never ends: its passage
-        is cancelled.
+        """The request's body. If the client disconnects in the middle, the iterator never ends: the
+        task of the exchange is cancelled.
         """
         while True:
             message = await self._receive()
@@ -114,13 +114,13 @@ class AsgiProxy:
                 self._read.set()
                 return
 
-    async def _gone(self) -> None:
-        """Wait until the client goes."""
+    async def _disconnected(self) -> None:
+        """Wait until the client disconnects."""
         await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    # Where the passage writes
+    # ClientWriter
 
     def inform(self, head: bytes) -> None:
         """ASGI has no 1xx."""
@@ -148,7 +148,7 @@ class AsgiProxy:
         self._ended = True
 
     def switch(self, response: UpstreamResponse) -> None:
-        raise AssertionError("ASGI asks for WebSockets in another way")
+        raise AssertionError("ASGI has a scope of its own for WebSockets")
 
     def refuse(self, problem: Problem) -> None:
         if self._begun is None:

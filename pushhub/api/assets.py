@@ -1,4 +1,4 @@
-"""The files that pages are made of: read and compressed once, at the start, from the package."""
+"""The files of the pages: read from the package and compressed once, at the start."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STATIC: Traversable = files("pushhub.api") / "static"
 
-# Browsers run no script that is not called one (`nosniff`).
+# With `nosniff` browsers run a script only with the media type of one.
 MEDIA_TYPES = {
     "css": "text/css",
     "html": "text/html",
@@ -34,7 +34,7 @@ MEDIA_TYPES = {
     "txt": "text/plain",
 }
 
-# The pages need nothing from elsewhere, and must not be made to (CWE-79).
+# The pages load nothing from other hosts, and an attacker must not make them do so (CWE-79).
 PAGE_HEADERS = {
     "cache-control": "no-cache",
     "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
@@ -42,8 +42,8 @@ PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
 }
 
-# The console's page holds an operator's key in its memory. So it says itself what it needs, and
-# turns text into markup nowhere (Trusted Types); no form of it can put the key into an address.
+# The console's page holds an operator's key in its memory. So its policy lists what
+# it loads, text never becomes markup (Trusted Types), and no form can put the key into a URL.
 CONSOLE_HEADERS = {
     **PAGE_HEADERS,
     "content-security-policy": (
@@ -57,7 +57,7 @@ CONSOLE_HEADERS = {
 }
 
 
-# What gzip adds to a small file is more than it takes away.
+# gzip makes smaller files larger.
 LEAST_TO_COMPRESS = 512
 
 # A tag in `If-None-Match` (RFC 9110 §8.8.3).
@@ -91,8 +91,8 @@ def static(content: bytes, media_type: str, *, headers: Mapping[str, str]) -> En
         packed = (gzip.compress(content, 9, mtime=0), {**plain[1], **own})
 
     async def page(request: Request) -> Response:
-        wanted = accepts_gzip(request.headers.get("accept-encoding"))
-        body, fields = packed if wanted else plain
+        gzipped = accepts_gzip(request.headers.get("accept-encoding"))
+        body, fields = packed if gzipped else plain
         condition = request.headers.get("if-none-match", "")
         if condition.strip() == "*" or fields["etag"] in _TAG.findall(condition):
             kept = {name: value for name, value in fields.items() if name != "content-encoding"}
@@ -103,7 +103,7 @@ def static(content: bytes, media_type: str, *, headers: Mapping[str, str]) -> En
 
 
 def folder(name: str, headers: Mapping[str, str] = PAGE_HEADERS) -> Endpoint:
-    """The files of one folder, by the `file` of the path; nothing else can be named."""
+    """The files of one folder, by the `file` of the path; no other path is possible."""
     pages = {one.name: asset(f"{name}/{one.name}", headers) for one in (STATIC / name).iterdir()}
 
     async def page(request: Request) -> Response:

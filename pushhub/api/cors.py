@@ -18,7 +18,7 @@ EXPOSED = (
     "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
 )
 
-# What a page may send.
+# The request headers that a page may send.
 ALLOWED = (
     "Authorization, Cache-Control, Content-Encoding, Content-Type, Event-Id, Event-Type,"
     " Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, Wait"
@@ -59,7 +59,7 @@ class Cors:
         self._any = any_origin or "*" in origins
         self._origins = frozenset(origins)
         exposed = (b"access-control-expose-headers", EXPOSED.encode())
-        self._anyone = _variant((b"access-control-allow-origin", b"*"), exposed)
+        self._any_origin = _variant((b"access-control-allow-origin", b"*"), exposed)
         self._variants = {
             origin: _variant(
                 (b"access-control-allow-origin", origin.encode()),
@@ -71,11 +71,11 @@ class Cors:
         }
 
     def variant(self, origin: str | None) -> Variant:
-        """What to add for a request with this `Origin` header."""
+        """The headers of a response to a request with this `Origin` header."""
         if origin is None:
             return SAME_ORIGIN
         if self._any:
-            return self._anyone
+            return self._any_origin
         return self._variants.get(origin.lower(), SAME_ORIGIN)
 
     def preflight(self, methods: tuple[str, ...]) -> Response:

@@ -102,7 +102,7 @@ ROUTES = (
     EndpointRoute(
         "/http-bind",
         {"POST": Endpoint(bind, MAX_BODY_BYTES, decodes=False), "GET": Endpoint(page)},
-        # Clients are configured with both spellings: Prosody and ejabberd answer both.
+        # Clients are configured with both spellings: Prosody and ejabberd serve both.
         aliases=("/http-bind/",),
     ),
 )
@@ -141,10 +141,10 @@ class Decision:
 class EndpointObserver(Protocol):
     """The methods that `Endpoints` calls on its `observer`, around each request that it decides.
 
-    Repeated polls are decided from a cache, and are not seen.
+    Repeated polls are decided from a cache, without these calls.
     """
 
-    def asked(self, request: Request) -> None:
+    def received(self, request: Request) -> None:
         """A request is about to be decided."""
 
     def decided(self, request: Request, decision: Decision) -> None:
@@ -197,7 +197,7 @@ class Endpoints:
         """Run an endpoint up to the call of the hub: its poll, or its outcome."""
         observer = self.observer
         if observer is not None:
-            observer.asked(request)
+            observer.received(request)
         try:
             decision = self._decide(request, match)
         except Exception as error:
@@ -256,7 +256,7 @@ class Endpoints:
             return decision.outcome
         assert decision.poll is not None
         held = self.service.hub.hold(decision.poll)
-        assert not isinstance(held, Part), "only a stream's polls are answered with parts"
+        assert not isinstance(held, Part), "only a stream's polls get parts as replies"
         return held
 
     def _refused(self, error: Exception, request: Request, match: Match) -> Decision:

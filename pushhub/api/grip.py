@@ -1,8 +1,9 @@
 """GRIP's control endpoint: `POST /publish` (and `/publish/`, `//publish/`), `POST /recover`, and
-`GET /`, as GRIP libraries and Pushpin's tools ask for them.
+`GET /`, as GRIP libraries and Pushpin's tools request them.
 
-All items of a publish are read before any is appended; one that is wrong is named and stops all.
-Every node takes them, and every node's holds get them: they are events of the log. An `id` is an
+All items of a publish are checked before any is appended; an invalid item is named, and refuses
+the whole publish. Any node accepts items, and the holds of all nodes get them: they are events of
+the log. An `id` is an
 idempotency key of its channel, so the log itself drops what was published twice.
 """
 
@@ -144,7 +145,7 @@ def _was_there(outcome: Outcome) -> bool:
 
 _PUBLISH = {"POST": Endpoint(grip_publish, MAX_PUBLISH_BYTES)}
 
-# `//publish/` is what a library makes of a control address that ends with a slash.
+# `//publish/` is the path that a library makes of a control URL that ends with a slash.
 GRIP_ROUTES = (
     *(EndpointRoute(path, _PUBLISH) for path in ("/publish", "/publish/", "//publish/")),
     *(EndpointRoute(path, {"POST": Endpoint(grip_recover)}) for path in ("/recover", "/recover/")),

@@ -1,5 +1,5 @@
-"""`/.well-known/host-meta`: where a domain's BOSH address is (XEP-0156), for clients that know the
-domain alone. Converse.js asks before it connects, and follows `https` only.
+"""`/.well-known/host-meta`: the BOSH URL of a domain (XEP-0156), for clients that know the domain
+alone. Converse.js reads it before it connects, and follows `https` only.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def host_meta(service: Service, *, json: bool) -> Callable[[Request], Awaitable[
 
 
 def bosh_address(request: Request) -> str:
-    """The address as the client reaches it: its own host, and https where a proxy says so."""
+    """The URL for the client: the host of its request, and https where a proxy says so."""
     scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0].strip()
     scheme = "https" if scheme == "https" else "http"
-    # The prefix of pushhub's own routes, and the one that the server was told of.
+    # The prefix of pushhub's own routes, and that of the server's settings.
     prefix = request.scope.get("root_path", "").rstrip("/")
     return f"{scheme}://{request.headers.get('host', '')}{prefix}/http-bind"

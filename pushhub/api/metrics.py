@@ -34,7 +34,7 @@ def render(service: Service) -> str:
 
 
 def most_descriptors() -> int:
-    """How many descriptors this process may have open; 0 where the system does not tell."""
+    """How many descriptors this process may have open; 0 where the system has no such limit."""
     try:
         import resource
     except ImportError:
@@ -48,7 +48,7 @@ def _origin(
     """Reads from the table of shared resources; `without` is the value where there is no origin."""
 
     def value(service: Service) -> Value | Mapping[str, Value]:
-        return without if service.notices is None else read(service.notices.table)
+        return without if service.notifications is None else read(service.notifications.table)
 
     return value
 
@@ -275,8 +275,8 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         _origin(
             lambda table: {
-                "memory": table.answered_from_memory,
-                "look": table.answered_after_fetch,
+                "memory": table.served_from_memory,
+                "look": table.served_after_fetch,
             },
             {"memory": 0, "look": 0},
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-# What does not add up: the worst is what an operator wants to see.
+# Metrics that cannot be added up: the worst value matters to an operator.
 _WORST: dict[str, Callable[[float, float], float]] = {
     "pushhub_store_ready": min,
     "pushhub_store_evicts": max,
@@ -39,7 +39,7 @@ def add_up(texts: Iterable[str]) -> str:
 
 
 def _in_families(lines: dict[str, float | None]) -> Iterable[str]:
-    """The lines, with the series that only a later worker has moved to their family."""
+    """The lines, in families: a series of a later worker alone moves to its family."""
     families: dict[str, list[str]] = {}
     for line, value in lines.items():
         if value is None:

@@ -28,13 +28,13 @@ MAX_NOTIFY_BYTES = 64 * 1024
 
 def notify(service: Service, request: Request, grant: Grant) -> Hold:
     """Notify every node. The response follows the store's commit, so no node can miss it."""
-    if service.notices is None:
+    if service.notifications is None:
         raise Problem(
             "no-route", "This server has no origin; start it with --origin or with routes."
         )
     resources = parse_notification(request.body)
     for resource in resources:
-        # A path is as good a name as a channel's: a key may notify what its patterns allow.
+        # A path is checked like a channel name: a key may notify paths that its patterns cover.
         service.authority.require(grant, Action.PUBLISH, resource)
     hold = Hold()
 
@@ -46,5 +46,5 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
             body = orjson.dumps({"notified": len(resources)})
             hold.complete(Response(200, (JSON, NO_STORE), body))
 
-    service.notices.broadcast(resources, done)
+    service.notifications.broadcast(resources, done)
     return hold

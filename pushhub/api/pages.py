@@ -1,4 +1,4 @@
-"""The pages that need no speed: health, metrics, the API's description, and the demo."""
+"""The pages on Starlette, which need no speed: health, metrics, OpenAPI, and the demo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pushhub.api.host_meta import host_meta
 from pushhub.api.metrics_sum import add_up
 from pushhub.api.openapi.document import document
 from pushhub.http.problem import Problem
-from pushhub.http.request import Request as Asked
+from pushhub.http.request import Request as ParsedRequest
 from pushhub.log.grant import NOTHING, Grant
 from pushhub.store.base import StoreError
 
@@ -32,7 +32,7 @@ _PAGES = ("docs", "demo", "console")
 CLIENT = ("client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.d.ts")
 
 
-def pages(service: Service, trusts: Callable[[Asked], bool] | None = None) -> list[Route]:
+def pages(service: Service, trusts: Callable[[ParsedRequest], bool] | None = None) -> list[Route]:
     """The routes of the pages. A request that `trusts` accepts needs no key for the metrics, and
     `/readyz` shows it the store's own error.
     """
@@ -79,7 +79,7 @@ def _openapi() -> Callable[[Request], Awaitable[Response]]:
 
 
 def _readyz(
-    service: Service, trusts: Callable[[Asked], bool] | None
+    service: Service, trusts: Callable[[ParsedRequest], bool] | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def readyz(request: Request) -> Response:
         """Whether a balancer should send requests here: not while leaving, without store, or while
@@ -111,25 +111,27 @@ def _works(error: StoreError | None, *, in_full: bool) -> dict[str, object]:
     return {"ok": False, "reason": error.reason, "detail": detail}
 
 
-def _grant(service: Service, trusts: Callable[[Asked], bool] | None, request: Request) -> Grant:
+def _grant(
+    service: Service, trusts: Callable[[ParsedRequest], bool] | None, request: Request
+) -> Grant:
     """The grant of a request; nothing with an invalid credential, so that `/readyz` responds to
-    everybody.
+    all clients.
     """
     try:
-        return service.authority.grant(_asked(trusts, request))
+        return service.authority.grant(_parsed(trusts, request))
     except Problem:
         return NOTHING
 
 
-def _asked(trusts: Callable[[Asked], bool] | None, request: Request) -> Asked:
-    asked = Asked("GET", request.url.path, headers=dict(request.headers))
-    asked.trusted = trusts is not None and trusts(asked)
-    return asked
+def _parsed(trusts: Callable[[ParsedRequest], bool] | None, request: Request) -> ParsedRequest:
+    parsed = ParsedRequest("GET", request.url.path, headers=dict(request.headers))
+    parsed.trusted = trusts is not None and trusts(parsed)
+    return parsed
 
 
 def _demo_settings(service: Service) -> Callable[[Request], Awaitable[Response]]:
     async def endpoints(request: Request) -> Response:
-        """The settings of the demo: the XMPP domain whose channels everybody may read over BOSH."""
+        """The settings of the demo: the XMPP domain that serves anonymous readers over BOSH."""
         settings = service.settings
         served = service.bosh is not None and (settings.dev or settings.xmpp_anonymous)
         domain = (*settings.xmpp_domains, "localhost")[0]
@@ -140,12 +142,12 @@ def _demo_settings(service: Service) -> Callable[[Request], Awaitable[Response]]
 
 
 def _metrics(
-    service: Service, trusts: Callable[[Asked], bool] | None
+    service: Service, trusts: Callable[[ParsedRequest], bool] | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def metrics_page(request: Request) -> Response:
         try:
-            asked = _asked(trusts, request)
-            service.authority.require_admin(service.authority.grant(asked))
+            parsed = _parsed(trusts, request)
+            service.authority.require_admin(service.authority.grant(parsed))
         except Problem as problem:
             return _problem(service, problem)
         try:

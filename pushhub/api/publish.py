@@ -1,4 +1,4 @@
-"""`POST /v1/channels/{channel}/events`: the body is the event, whatever it is."""
+"""`POST /v1/channels/{channel}/events`: the body is the event, of any content type."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _expect(request: Request) -> Expect | None:
 
 
 def _label(header: str) -> str:
-    # Header bytes reach us as Latin-1 (RFC 9110 §5.5); what clients send there is UTF-8.
+    # Header bytes are decoded as Latin-1 (RFC 9110 §5.5); clients send UTF-8.
     try:
         return header.encode("latin-1").decode()
     except UnicodeError:

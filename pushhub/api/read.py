@@ -38,7 +38,7 @@ def feed(
     """`GET /v1/channels/{channel}/events`: the events after a cursor; with SSE also later ones."""
     service.authority.require(grant, Action.READ, channel)
     limit = parse_limit(request)
-    streams = wants_stream(request)
+    streams = prefers_stream(request)
     since = _since(request, streams)
     if streams and request.method == "HEAD":
         return HEAD_OF_STREAM
@@ -65,14 +65,16 @@ def value(service: Service, request: Request, grant: Grant, channel: str) -> Pol
 def many(service: Service, request: Request, grant: Grant) -> Poll | EventStream:
     """`POST /v1/poll`: many channels, a cursor for each; with SSE as one stream."""
     settings = service.settings
-    asked = parse_many(request.body, settings.max_wait, settings.max_channels)
-    for want in asked.reads:
-        service.authority.require(grant, Action.READ, want.channel)
-    if wants_stream(request):
+    multi_request = parse_many(request.body, settings.max_wait, settings.max_channels)
+    for channel_read in multi_request.reads:
+        service.authority.require(grant, Action.READ, channel_read.channel)
+    if prefers_stream(request):
         retry_ms = service.hub.jitter.pick(RETRIES_MS)
-        poll = MultiStream(asked.reads, asked.limit, first=True, retry_ms=retry_ms)
+        poll = MultiStream(multi_request.reads, multi_request.limit, first=True, retry_ms=retry_ms)
         return EventStream(service.hub, OPENING, poll, grant.expires)
-    return MultiPoll(asked.reads, asked.limit, wait(service, request) or asked.wait)
+    return MultiPoll(
+        multi_request.reads, multi_request.limit, wait(service, request) or multi_request.wait
+    )
 
 
 def wait(service: Service, request: Request) -> int | None:
@@ -82,11 +84,11 @@ def wait(service: Service, request: Request) -> int | None:
     return granted_wait(request, service.settings.max_wait)
 
 
-def wants_stream(request: Request) -> bool:
+def prefers_stream(request: Request) -> bool:
     """Whether the request prefers Server-Sent Events to JSON.
 
     JSON is also the response to a request that accepts neither, because many clients send an
-    `Accept` that they do not mean (RFC 9110 §12.5.1 leaves that to the server).
+    `Accept` of their library that does not name JSON (RFC 9110 §12.5.1 leaves that to the server).
     """
     accept = request.headers.get("accept")
     return accept is not None and negotiate(accept, _FEED_TYPES) == EVENT_STREAM

@@ -60,7 +60,7 @@ class Service:
     """The other workers on this machine, where there are any."""
     bosh: BoshEndpoint | None = None
     """The XMPP sessions, where a domain is served."""
-    notices: Notifications | None = None
+    notifications: Notifications | None = None
     """Notifications of changed resources, where there is an origin."""
     sessions: Callable[[], int] | None = None
     """Counts the sessions, where an endpoint has sessions."""

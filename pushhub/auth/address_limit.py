@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.http.client_address import counted_as
+from pushhub.http.client_address import client_network
 
 
 class AddressLimit:
@@ -23,12 +23,12 @@ class AddressLimit:
 
     def wait(self, address: str, now: float) -> float:
         """Seconds until the address has a token; 0 if it has one now."""
-        full_at = self._full_at.get(counted_as(address), now)
+        full_at = self._full_at.get(client_network(address), now)
         return max(0.0, full_at - now - (self._burst - 1) * self._seconds)
 
     def spend(self, address: str, now: float) -> None:
         """Take a token of the address, also if it has none."""
-        address = counted_as(address)
+        address = client_network(address)
         self._full_at[address] = max(self._full_at.pop(address, now), now) + self._seconds
         while self._full_at:
             oldest = next(iter(self._full_at))

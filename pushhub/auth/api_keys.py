@@ -47,12 +47,12 @@ class ApiKeys:
         self._grants = {entry.sha256: (entry.sha256, _grant(entry)) for entry in entries}
 
     def grant(self, secret: str) -> Grant | None:
-        """What the key with this secret allows; None if there is no such key."""
+        """The grant of the key with this secret; None if there is no such key."""
         if len(secret) != SECRET_CHARACTERS or not secret.isascii():
             return None
         found = secret_hash(secret)
-        # The look-up tells at most something about a hash, and nobody can choose one digit by
-        # digit; what it finds is still compared in constant time (CWE-208).
+        # The timing of the look-up depends on a hash, which an attacker cannot choose digit by
+        # digit; the result is still compared in constant time (CWE-208).
         known, grant = self._grants.get(found, ("", None))
         return grant if hmac.compare_digest(known, found) else None
 
@@ -73,5 +73,5 @@ def new_secret(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> st
 
 
 def secret_hash(secret: str) -> str:
-    """What is configured for a secret: its SHA-256 in hexadecimal."""
+    """The configured hash of a secret: its SHA-256 in hexadecimal."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 COOKIE = "pushhub_token"
 
-# RFC 6750 §3. Basic is accepted but never asked for: browsers would show their own dialogue.
+# RFC 6750 §3. Basic is accepted, but no challenge offers it: browsers would show a dialogue.
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="pushhub"'),)
 _INVALID = ((b"www-authenticate", b'Bearer realm="pushhub", error="invalid_token"'),)
 _INSUFFICIENT = ((b"www-authenticate", b'Bearer realm="pushhub", error="insufficient_scope"'),)
@@ -38,7 +38,7 @@ _VERBS = {Action.READ: "read", Action.PUBLISH: "publish to", Action.MANAGE: "man
 
 
 class AuthSettings(Protocol):
-    """What an Authority must know; `Settings` is one."""
+    """The settings of an `Authenticator`; `Settings` is one."""
 
     @property
     def dev(self) -> bool: ...
@@ -53,19 +53,19 @@ class AuthSettings(Protocol):
     @property
     def token_issuer(self) -> str | None: ...
     def is_public(self, channel: str) -> bool:
-        """Whether anybody may read `channel`."""
+        """Whether reading `channel` needs no credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class CookieGrant(Grant):
-    """What a cookie's token allows to a page that may be of another site: reading."""
+    """The grant of a cookie's token for a page that may be of another site: it only reads."""
 
 
 class Authenticator:
-    """Turns requests into grants, and refuses what a grant does not cover.
+    """Finds the grants of requests, and refuses actions that a grant does not cover.
 
     Args:
-        policy: the keys, and what is public.
+        policy: the keys, and the public channels.
         now: seconds since 1970.
         grip: the secret of GRIP, whose publishers' tokens are good too.
 
@@ -87,7 +87,7 @@ class Authenticator:
         )
 
     def grant(self, request: Request) -> Grant:
-        """What the sender of `request` may do; NOTHING without a credential.
+        """The grant of the sender of `request`; NOTHING without a credential.
 
         Raises:
             Problem: `unauthorized`, for a credential that is not good.
@@ -105,7 +105,7 @@ class Authenticator:
         return NOTHING
 
     def require(self, grant: Grant, action: Action, channel: str) -> None:
-        """Return if `grant` allows `action` on `channel`, or anybody may do it.
+        """Return if `grant` allows `action` on `channel`, or if that needs no credential.
 
         Raises:
             Problem: `unauthorized` if there was no credential, else `forbidden`.
@@ -122,7 +122,7 @@ class Authenticator:
         )
 
     def require_admin(self, grant: Grant) -> None:
-        """Return if `grant` is an operator's: what metrics and the list of channels ask for.
+        """Return if `grant` is an operator's, as metrics and the list of channels require.
 
         Raises:
             Problem: `unauthorized` if there was no credential, else `forbidden`.
@@ -179,12 +179,12 @@ class Authenticator:
             try:
                 return self._grip.publisher(token)
             except TokenError as error:
-                # Of two reasons the one that is about a key that there is.
+                # Of two reasons, report the one about a configured key.
                 refused = refused if self._policy.token_keys else error
         raise _unauthorized(str(refused))
 
     def __repr__(self) -> str:
-        return f"<Authority {self._keys!r} {self._tokens!r}>"
+        return f"<Authenticator {self._keys!r} {self._tokens!r}>"
 
 
 def _unauthorized(detail: str) -> Problem:

@@ -1,7 +1,7 @@
 """GRIP's signatures: they prove pushhub to an origin, and a publisher to pushhub.
 
-Both are JWTs (RFC 7519) of one secret, `grip_key`: `Grip-Sig` is ours, `iss` and `exp`, and a
-publisher's `Authorization: Bearer` is theirs, as every GRIP library makes it.
+Both are JWTs (RFC 7519) of one secret, `grip_key`: `Grip-Sig` is pushhub's, with `iss` and `exp`; a
+publisher sends its own as `Authorization: Bearer`, as every GRIP library does.
 """
 
 from __future__ import annotations
@@ -73,23 +73,25 @@ class GripKey:
         return self._sig
 
     def publisher(self, token: str) -> Grant:
-        """What a publisher's token allows: to publish to every channel, until it expires.
+        """The grant of a publisher's token: to publish to every channel, until it expires.
 
         Raises:
-            TokenError: it is not signed with this secret, or has expired.
+            TokenError: the token is not signed with this secret, or has expired.
         """
         claims = self._tokens.claims(token)
-        return Grant(publish=EVERY, subject=str(claims.get("iss", "")), expires=claims["exp"])
+        return Grant(
+            publish=ALL_CHANNELS, subject=str(claims.get("iss", "")), expires=claims["exp"]
+        )
 
     def __repr__(self) -> str:
         return "<GripKey>"
 
 
-EVERY = Patterns(["*"])
+ALL_CHANNELS = Patterns(["*"])
 
 
 class GripPolicy(Protocol):
-    """What is configured of the secret; `Settings` is one."""
+    """The settings of the secret; `Settings` is one."""
 
     @property
     def grip_key(self) -> str | None: ...
@@ -101,7 +103,7 @@ def grip_key(policy: GripPolicy, now: Callable[[], float]) -> GripKey | None:
     """The configured secret; None if there is none.
 
     Raises:
-        TokenKeyError: it cannot be used.
+        TokenKeyError: the secret cannot be used.
     """
     if policy.grip_key is None:
         return None

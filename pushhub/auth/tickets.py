@@ -1,7 +1,7 @@
-"""One-use tickets: a read grant in an address, for `EventSource`, which cannot send headers.
+"""One-use tickets: a read grant in a URL, for `EventSource`, which cannot send headers.
 
-Addresses end up in logs and histories, so a ticket lives for seconds and only reads. That it is
-used once is the web endpoint's part: it registers the ticket's id in the store.
+URLs end up in logs and histories, so a ticket lives for seconds and only reads. The endpoint makes
+it single-use: it registers the ticket's id in the store (`api/tickets.py`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pushhub.log.grant import Grant, grant_from_claim
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# An address of more than 8 KiB does not pass nginx (large_client_header_buffers).
+# A URL of more than 8 KiB does not pass nginx (large_client_header_buffers).
 MAX_TICKET_BYTES = 6 * 1024
-# 128 bits, as RFC 7519 §4.1.7 wants: two tickets never share an id.
+# 128 bits, as RFC 7519 §4.1.7 requires: two tickets never share an id.
 ID_BYTES = 16
 _ALGORITHM = "HS256"
 _AUDIENCE = "pushhub:ticket"
@@ -51,10 +51,10 @@ class Tickets:
         self._random_bytes = random_bytes
 
     def mint(self, grant: Grant, now: float) -> str:
-        """A ticket for what `grant` reads. It ends with the grant if that is sooner.
+        """A ticket to read what `grant` reads. It expires with the grant if that is sooner.
 
         Raises:
-            Problem: the grant has more patterns than an address can carry.
+            Problem: the grant has more patterns than a URL can carry.
         """
         expires = now + self.seconds
         claims: dict[str, Any] = {
@@ -80,7 +80,7 @@ class Tickets:
         """A ticket's grant, which reads only and ends when its token ended, and the ticket's id.
 
         Raises:
-            Problem: it is not one of ours, or not any more.
+            Problem: the ticket is not one of this server, or has expired.
         """
         if len(ticket) > MAX_TICKET_BYTES:
             raise Problem("unauthorized", f"This is not a ticket of this server. {_HOW}")

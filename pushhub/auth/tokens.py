@@ -1,7 +1,7 @@
 """Tokens: JWTs of another issuer that carry a grant.
 
-The key decides the algorithm, never the token (RFC 8725 §2.1). PyJWT does the cryptography; what
-depends on the time is checked here, against a clock that is passed in.
+The key decides the algorithm, never the token (RFC 8725 §2.1). PyJWT does the cryptography. The
+times are checked here, against a clock that is passed in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 # nginx and most servers refuse a header line of more than 8 KiB.
 MAX_TOKEN_BYTES = 8 * 1024
 
-# A JWS in its compact form (RFC 7515 §7.1). Only its shape: what is a token is for the keys to say.
+# A JWS in its compact form (RFC 7515 §7.1). Only its shape: the keys decide
+# whether it is valid.
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 # The same for everything that is not a credential by its shape, whatever keys are configured.
@@ -37,8 +38,8 @@ _NEITHER = (
     f"three parts with dots between them."
 )
 
-# How far the issuer's clock may be ahead of ours. A token still ends when it says: a second look at
-# it must never find more than the first.
+# How far the issuer's clock may be ahead of ours. A token still expires at its `exp`: a second
+# check must never allow more than the first.
 CLOCK_SKEW = 5.0
 
 # With a usual token about 15 MB; a verification that is not remembered costs 20 to 100 µs.
@@ -80,10 +81,10 @@ class _Key:
 
 
 class Tokens:
-    """Verifies tokens and remembers those that are good until they expire.
+    """Verifies tokens, and caches valid ones until they expire.
 
     Args:
-        entries: the keys; several let one replace another without refusing anybody.
+        entries: the keys; with several, one can replace another without refused requests.
         audience: what a token's `aud` must name; with None a token must have no `aud`.
         issuer: what a token's `iss` must be; with None it may be anything.
         now: seconds since 1970.
@@ -111,10 +112,10 @@ class Tokens:
         self._good: OrderedDict[bytes, Grant] = OrderedDict()
 
     def grant(self, token: str) -> Grant:
-        """What the token allows.
+        """The grant of a token.
 
         Raises:
-            TokenError: it is not good; the sentence says why.
+            TokenError: the token is invalid; the sentence says why.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenError(f"A token has at most {MAX_TOKEN_BYTES} bytes.")
@@ -249,7 +250,7 @@ def _load(algorithm: str, material: bytes) -> AllowedPublicKeys | bytes:
 
 
 def _time(claims: dict[str, Any], name: str) -> float:
-    """A claim that is a time, in seconds since 1970. JSON's `1e999` is none: it never comes."""
+    """A claim that is a time, in seconds since 1970. JSON's `1e999` is infinite, and no time."""
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TokenError(f"The token's {name!r} is a number of seconds since 1970.")

@@ -1,8 +1,8 @@
 """The console's agent in each process: it receives the requests of operators, and replies.
 
 Requests and replies are events of two internal channels. So all workers and nodes that share a log
-receive and reply, and the console reads the replies by an ordinary long-poll. A request is good for
-some seconds, and an open console repeats it: a closed one soon costs nothing.
+receive and reply, and the console reads the replies by an ordinary long-poll. A request is valid
+for some seconds, and an open console repeats it: a closed console soon costs nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from pushhub.console.endpoint_trace import EndpointTrace
-from pushhub.console.snapshot import FEED, WISHES, figures
+from pushhub.console.snapshot import FEED, REQUESTS, figures
 from pushhub.console.trace import Note, Tracer, TraceTarget
 from pushhub.hub.readers import holders, readers_on
 from pushhub.hub.subscription import Subscription, UncountedHold
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# The time that a request is good for. A console repeats it three times in that time.
-WISH_SECONDS = 15
+# The time that a request is valid. A console repeats it three times in that time.
+REQUEST_SECONDS = 15
 # A process whose feed was disconnected for a moment receives the requests of that moment.
-WISHES_RETENTION = Retention(events=100, age=WISH_SECONDS)
+REQUESTS_RETENTION = Retention(events=100, age=REQUEST_SECONDS)
 # Five minutes of samples of one process, and less of many: a console that opens shows the samples
 # from before.
 FEED_RETENTION = Retention(events=300, age=300)
@@ -59,7 +59,7 @@ class ConsoleAgent:
         self._service = service
         self._tracer = Tracer(service.hub, self._note)
         self._endpoint_trace: EndpointTrace | None = None
-        self._subscription = Subscription(service.hub, WISHES, self._receive, kind=UncountedHold)
+        self._subscription = Subscription(service.hub, REQUESTS, self._receive, kind=UncountedHold)
         # Request → its end on the hub's clock; "" is the figures, others are ids of traces.
         self._until: dict[str, float] = {}
         self._lines: dict[str, list[Note]] = {}
@@ -89,7 +89,7 @@ class ConsoleAgent:
         """
         hub = self._service.hub
         (outcome,) = await hub.recorded(
-            Append(WISHES, Draft(orjson.dumps(request)), WISHES_RETENTION)
+            Append(REQUESTS, Draft(orjson.dumps(request)), REQUESTS_RETENTION)
         )
         if isinstance(outcome, StoreError):
             raise outcome
@@ -99,26 +99,28 @@ class ConsoleAgent:
         return self.process | {"figures": figures(self._service)}
 
     def _receive(self, event: Event) -> None:
-        wish = orjson.loads(event.data)
+        request = orjson.loads(event.data)
         hub = self._service.hub
         if hub.draining:
             return
-        until = hub.now() + WISH_SECONDS
-        if channel := wish.get("presence"):
-            told = {"presence": channel, "holds": readers_on(hub.channels, channel)}
-            self._reply(told | {"holders": holders(hub.channels, hub.now(), channel, MAX_HOLDERS)})
-        elif wish.get("origin"):
-            if self._service.notices is not None:
-                self._reply({"origin": origin_snapshot(self._service.notices.table)})
-        elif id := wish.get("end"):
+        until = hub.now() + REQUEST_SECONDS
+        if channel := request.get("presence"):
+            presence = {"presence": channel, "holds": readers_on(hub.channels, channel)}
+            self._reply(
+                presence | {"holders": holders(hub.channels, hub.now(), channel, MAX_HOLDERS)}
+            )
+        elif request.get("origin"):
+            if self._service.notifications is not None:
+                self._reply({"origin": origin_snapshot(self._service.notifications.table)})
+        elif id := request.get("end"):
             self._end(id)
-        elif id := wish.get("trace"):
+        elif id := request.get("trace"):
             if id not in self._until and len(self._until.keys() - {""}) < MAX_TRACES:
                 self._until[id] = until
-                self._begin(id, TraceTarget(wish.get("channel", ""), wish.get("client", "")))
+                self._begin(id, TraceTarget(request.get("channel", ""), request.get("client", "")))
             elif id in self._until:
                 self._until[id] = until
-        elif wish.get("figures"):
+        elif request.get("figures"):
             self._until[""] = until
         if self._until and not self.tick:
             self.expire()

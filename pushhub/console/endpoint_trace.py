@@ -1,6 +1,4 @@
-"""Tells a tracer the client of each request. While there is a trace it is the observer of the
-endpoints.
-"""
+"""Gives a tracer the client of each request. During a trace it is the observer of the endpoints."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class EndpointTrace:
-    """Sees the client and the poll of each decided request. Repeated polls come from the request
-    cache and pass it by; their connection knows the client.
+    """Records the client and the poll of each decided request. Repeated polls come from the request
+    cache, without a call here; their connection knows the client.
     """
 
     __slots__ = ("_endpoints", "_tracer")
@@ -34,7 +32,7 @@ class EndpointTrace:
         """Observe no more."""
         self._endpoints.observer = None
 
-    def asked(self, request: Request) -> None:
+    def received(self, request: Request) -> None:
         self._tracer.client = ClientInfo(request.client)
 
     def decided(self, request: Request, decision: Decision) -> None:
@@ -43,4 +41,4 @@ class EndpointTrace:
         subject = decision.grant.subject[:MAX_SUBJECT] if decision.grant is not None else ""
         outcome = decision.outcome
         poll = outcome.poll if isinstance(outcome, EventStream) else decision.poll
-        tracer.asked = None if poll is None else (poll, ClientInfo(request.client, subject))
+        tracer.decided = None if poll is None else (poll, ClientInfo(request.client, subject))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pushhub.log.grant import Grant
 
 # A request to the processes names one channel or one client.
-MAX_WISH_BYTES = 4 * 1024
+MAX_REQUEST_BYTES = 4 * 1024
 _ID = re.compile(r"[a-z0-9]{8,32}")
 
 
@@ -52,7 +52,7 @@ def session(service: Service, request: Request, grant: Grant) -> Response:
             "name": grant.subject,
             "expires": grant.expires,
             "open": service.settings.dev,
-            "origin": service.notices is not None,
+            "origin": service.notifications is not None,
             "version": __version__,
             "bounds": bounds(),
             "grants": grant.claim(),
@@ -88,17 +88,17 @@ def _read(service: Service, request: Request, channel: str) -> Response | Hold:
     return held
 
 
-def _wish(body: bytes) -> dict[str, Any]:
+def _parse(body: bytes) -> dict[str, Any]:
     """A request that every process understands.
 
     Raises:
         Problem: the body is no such request.
     """
     try:
-        wished = load(body)
+        message = load(body)
     except ValueError:
-        wished = None
-    match wished:
+        message = None
+    match message:
         case {"figures": True}:
             return {"figures": True}
         case {"origin": True}:
@@ -137,17 +137,17 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
     """The console's endpoints."""
 
     def now(service: Service, request: Request, grant: Grant) -> Response:
-        """The figures of the process that answers."""
+        """The figures of the process that serves the request."""
         return _json(agent.now())
 
-    def wish(service: Service, request: Request, grant: Grant) -> Hold:
-        """Ask every process for figures, for the state of the origin, for the holds of a channel,
-        or for a trace.
+    def send_request(service: Service, request: Request, grant: Grant) -> Hold:
+        """Request figures, the state of the origin, the holds of a channel, or a trace from every
+        process.
         """
-        wished = _wish(request.body)
+        message = _parse(request.body)
 
         async def work() -> Response:
-            await agent.send(wished)
+            await agent.send(message)
             return Response(202, (JSON, NO_STORE), b"{}")
 
         return service.later(work())
@@ -155,7 +155,9 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
     admit = auth.admit
     return (
         EndpointRoute("/console/session", {"POST": Endpoint(session, admit=admit)}),
-        EndpointRoute("/console/wish", {"POST": Endpoint(wish, MAX_WISH_BYTES, admit=admit)}),
+        EndpointRoute(
+            "/console/wish", {"POST": Endpoint(send_request, MAX_REQUEST_BYTES, admit=admit)}
+        ),
         EndpointRoute("/console/feed", {"GET": Endpoint(feed, admit=admit)}),
         EndpointRoute("/console/events", {"GET": Endpoint(events, admit=admit)}),
         EndpointRoute("/console/now", {"GET": Endpoint(now, admit=admit)}),

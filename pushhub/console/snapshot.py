@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pushhub.api.service import Service
     from pushhub.hub.stats import Histogram
 
-WISHES = "$console:wishes"
+REQUESTS = "$console:wishes"
 FEED = "$console:feed"
 # The console's own channels, which its figures leave out.
-_OWN = (WISHES, FEED)
+_OWN = (REQUESTS, FEED)
 
 _STATM = Path("/proc/self/statm")
 
@@ -64,7 +64,7 @@ def figures(service: Service) -> dict[str, Any]:
 
 
 def _origin(service: Service) -> dict[str, int] | None:
-    return None if service.notices is None else fetch_counters(service.notices.table)
+    return None if service.notifications is None else fetch_counters(service.notifications.table)
 
 
 def bounds() -> list[float]:
@@ -77,7 +77,7 @@ def _counts(histogram: Histogram) -> list[int]:
 
 
 def _resident() -> int | None:
-    """Bytes of resident memory, where the system tells (Linux)."""
+    """Bytes of resident memory, where the system has that figure (Linux)."""
     if not _STATM.exists():
         return None
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -2,9 +2,9 @@
 
 While there is a trace, the tracer is the hub's observer; with the last trace it leaves.
 
-A trace of a client must know the client before it can tell whether a request is meant. So the
-notes of a hold wait until its driver attaches. For a poll that is answered immediately the tracer
-asks for the completed hold in place of the response, and the driver attaches to that hold. The
+A trace of a client must know the client of a request to decide whether it is traced. So the
+notes of a hold wait until its driver attaches. For a poll that gets an immediate response the
+tracer requests the completed hold in its place, and the driver attaches to that hold. The
 turns of a stream are an exception: a reader that catches up would nest holds as deep as its backlog
 is long.
 """
@@ -70,21 +70,21 @@ class Tracer:
 
     Args:
         hub: the hub whose requests are traced.
-        tell: receives a trace's id and one line of the trace, for each event.
+        write: receives a trace's id and one line of the trace, for each event.
     """
 
-    def __init__(self, hub: Hub, tell: Callable[[str, Note], None]) -> None:
+    def __init__(self, hub: Hub, write: Callable[[str, Note], None]) -> None:
         self._hub = hub
-        self._tell = tell
+        self._write = write
         self._targets: dict[str, TraceTarget] = {}
         self._channels: dict[str, tuple[str, ...]] = {}
         self._clients: tuple[tuple[str, TraceTarget], ...] = ()
         self._followed: dict[ChannelHold, FollowedHold] = {}
         self._numbers = count(1)
-        # The client of the request that is being decided, and the last poll with its client, where
-        # `EndpointTrace` tells them.
+        # The client of the request that is being decided, and the last poll with its client, set by
+        # `EndpointTrace`.
         self.client = UNKNOWN_CLIENT
-        self.asked: tuple[Poll, ClientInfo] | None = None
+        self.decided: tuple[Poll, ClientInfo] | None = None
 
     def __contains__(self, id: str) -> bool:
         return id in self._targets
@@ -122,58 +122,61 @@ class Tracer:
                 continue
             for hold in channel.holds:
                 client = client_of(hold)
-                wanted = channel.name == target.channel or target.is_of(client)
-                if hold.done or not wanted or type(hold) is not ChannelHold:
+                is_target = channel.name == target.channel or target.is_of(client)
+                if hold.done or not is_target or type(hold) is not ChannelHold:
                     continue
                 if (known := self._followed.get(hold)) is not None:
                     known.traces = tuple({**dict.fromkeys(known.traces), id: None})
                 elif len(self._followed) < MAX_FOLLOWED:
                     waited = self._hub.now() - hold.parked if hold.parked else 0.0
-                    life = FollowedHold(next(self._numbers), self._hub.now() - waited, (id,))
-                    life.client, life.notes = client, None
-                    self._followed[hold] = life
-                    self._note(hold, "waiting", **_asked_for(hold.poll))
+                    followed = FollowedHold(next(self._numbers), self._hub.now() - waited, (id,))
+                    followed.client, followed.notes = client, None
+                    self._followed[hold] = followed
+                    self._note(hold, "waiting", **_poll_fields(hold.poll))
 
     # Events of the hub
 
     def polled(self, hold: ChannelHold) -> None:
         poll = hold.poll
-        names = [want.channel for want in poll.reads]
+        names = [channel_read.channel for channel_read in poll.reads]
         traces = tuple({id: None for name in names for id in self._channels.get(name, ())})
         # During a fetch from the origin, the hold of a GRIP response has no channels.
         is_public = bool(names) and not names[0].startswith(PRIVATE_MARK)
-        wanted = (traces or self._clients) and is_public
-        # Holds of other types are internal, and answer no client.
-        if wanted and type(hold) is ChannelHold and len(self._followed) < MAX_FOLLOWED:
+        is_target = (traces or self._clients) and is_public
+        # Holds of other types are internal, and have no client.
+        if is_target and type(hold) is ChannelHold and len(self._followed) < MAX_FOLLOWED:
             self._followed[hold] = FollowedHold(next(self._numbers), self._hub.now(), traces)
-            self._note(hold, "poll", **_asked_for(poll))
+            self._note(hold, "poll", **_poll_fields(poll))
 
     def attached(self, hold: ChannelHold, driver: Driver) -> None:
-        """The client of a hold is known: its first notes are told, or dropped as another's."""
-        life = self._followed.get(hold)
-        if life is None or life.notes is None:
+        """The client of a hold is known: its first notes are written or dropped."""
+        followed = self._followed.get(hold)
+        if followed is None or followed.notes is None:
             return
-        client = self._asking(hold.poll) or client_of(hold, driver)
-        life.traces += tuple(id for id, target in self._clients if target.is_of(client))
-        self._flush(life, client)
-        if hold.done or not life.traces:
+        client = self._client_of_poll(hold.poll) or client_of(hold, driver)
+        followed.traces += tuple(id for id, target in self._clients if target.is_of(client))
+        self._flush(followed, client)
+        if hold.done or not followed.traces:
             del self._followed[hold]
 
     def parked(self, hold: ChannelHold) -> None:
         at = hold.at
         if hold in self._followed and at is not None:
-            where = {want.channel: str(at[want.channel]) for want in hold.poll.reads[:MAX_NAMED]}
+            where = {
+                channel_read.channel: str(at[channel_read.channel])
+                for channel_read in hold.poll.reads[:MAX_NAMED]
+            }
             self._note(hold, "park", at=where)
 
-    def answered(self, hold: ChannelHold, reply: Response | Part | EventStream) -> bool:
-        life = self._followed.get(hold)
-        if life is None:
+    def replied(self, hold: ChannelHold, reply: Response | Part | EventStream) -> bool:
+        followed = self._followed.get(hold)
+        if followed is None:
             return False
         self._note(hold, "answer", **_described(reply))
-        if life.notes is not None and isinstance(reply, Response):
+        if followed.notes is not None and isinstance(reply, Response):
             return True
-        if life.notes is not None:
-            self._flush(life, self._asking(hold.poll))
+        if followed.notes is not None:
+            self._flush(followed, self._client_of_poll(hold.poll))
         del self._followed[hold]
         return False
 
@@ -190,7 +193,7 @@ class Tracer:
                 "bytes": len(event.data),
                 "waiting": holds,
             }
-            self._say(traces, "event", **note)
+            self._write_all(traces, "event", **note)
 
     def published(
         self, appends: list[Append], done: Callable[[list[Outcome]], None]
@@ -200,16 +203,18 @@ class Tracer:
         for one, ids in traces:
             if ids:
                 size = len(one.draft.data)
-                self._say(ids, "publish", channel=one.channel, bytes=size, **_named(client))
+                self._write_all(ids, "publish", channel=one.channel, bytes=size, **_named(client))
 
         def settled(outcomes: list[Outcome]) -> None:
             ms = _ms(self._hub.now() - begun)
             for (one, ids), outcome in zip(traces, outcomes, strict=True):
                 if ids and isinstance(outcome, Appended):
                     more = {"cursor": str(outcome.position), "duplicate": outcome.duplicate}
-                    self._say(ids, "logged", channel=one.channel, ms=ms, **more)
+                    self._write_all(ids, "logged", channel=one.channel, ms=ms, **more)
                 elif ids:
-                    self._say(ids, "not logged", channel=one.channel, ms=ms, why=_reason(outcome))
+                    self._write_all(
+                        ids, "not logged", channel=one.channel, ms=ms, why=_reason(outcome)
+                    )
             done(outcomes)
 
         return settled
@@ -220,43 +225,45 @@ class Tracer:
 
     # Lines of a trace
 
-    def _asking(self, poll: Poll) -> ClientInfo | None:
-        asked, self.asked = self.asked, None
-        return asked[1] if asked is not None and asked[0] is poll else None
+    def _client_of_poll(self, poll: Poll) -> ClientInfo | None:
+        decided, self.decided = self.decided, None
+        return decided[1] if decided is not None and decided[0] is poll else None
 
-    def _flush(self, life: FollowedHold, client: ClientInfo | None) -> None:
-        life.client = client or UNKNOWN_CLIENT
-        notes, life.notes = life.notes, None
+    def _flush(self, followed: FollowedHold, client: ClientInfo | None) -> None:
+        followed.client = client or UNKNOWN_CLIENT
+        notes, followed.notes = followed.notes, None
         for note in notes or ():
-            for id in life.traces:
-                self._tell(id, note | _named(life.client))
+            for id in followed.traces:
+                self._write(id, note | _named(followed.client))
 
     def _note(self, hold: ChannelHold, what: str, **more: Any) -> None:
         """Something has happened to a hold."""
-        life = self._followed.get(hold)
-        if life is None:
+        followed = self._followed.get(hold)
+        if followed is None:
             return
-        ms = _ms(self._hub.now() - life.begun)
-        note = {"what": what, "time": self._hub.clock(), "hold": life.number, "ms": ms, **more}
-        if life.notes is not None:
-            life.notes.append(note)
+        ms = _ms(self._hub.now() - followed.begun)
+        note = {"what": what, "time": self._hub.clock(), "hold": followed.number, "ms": ms, **more}
+        if followed.notes is not None:
+            followed.notes.append(note)
             return
-        for id in life.traces:
-            self._tell(id, note | _named(life.client))
+        for id in followed.traces:
+            self._write(id, note | _named(followed.client))
 
-    def _say(self, traces: tuple[str, ...], what: str, **more: Any) -> None:
+    def _write_all(self, traces: tuple[str, ...], what: str, **more: Any) -> None:
         for id in traces:
             if id in self._targets:
-                self._tell(id, {"what": what, "time": self._hub.clock(), **more})
+                self._write(id, {"what": what, "time": self._hub.clock(), **more})
 
     def __repr__(self) -> str:
         return f"<Tracer {len(self._targets)} traces, {len(self._followed)} holds>"
 
 
-def _asked_for(poll: Poll) -> Note:
+def _poll_fields(poll: Poll) -> Note:
     named = {
-        want.channel: want.since.value if isinstance(want.since, Start) else str(want.since)
-        for want in poll.reads[:MAX_NAMED]
+        channel_read.channel: channel_read.since.value
+        if isinstance(channel_read.since, Start)
+        else str(channel_read.since)
+        for channel_read in poll.reads[:MAX_NAMED]
     }
     return {"kind": poll.kind, "since": named, "channels": len(poll.reads), "wait": poll.wait}
 

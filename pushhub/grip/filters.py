@@ -3,7 +3,7 @@
 `skip-self`, `skip-users` and `require-sub` compare the meta of the item and of the connection, and
 drop the item; `build-id` and `var-subst` change its content. An item may name the content filters
 that a subscription must have for it (`content-filters`): subscriptions with others do not receive
-it, silently, because the item is meant for other readers. (Pushpin 1.36 answers those 502.)
+it, silently, because the item is meant for other readers. (Pushpin 1.36 returns 502 for those.)
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class HeldResponse:
 
     def for_seconds(self, wait: int, *, window: bool = False) -> HeldResponse:
         """The same poll with another wait."""
-        cursors = {want.channel: want.since for want in self.reads}
+        cursors = {channel_read.channel: channel_read.since for channel_read in self.reads}
         return HeldResponse(self.held, cursors, self.sequences, wait, window=window)  # type: ignore[arg-type]
 
     def reply(self, reads: Mapping[str, Read], hint: Hint = NO_HINT) -> Response | None:
@@ -144,7 +144,8 @@ class HeldResponse:
                 key=lambda sequence: sequence.parked[0].time,
             )
             return self._first(first.pop_overdue(), sequences) or self._later(
-                sequences, {want.channel: at[want.channel] for want in self.reads}
+                sequences,
+                {channel_read.channel: at[channel_read.channel] for channel_read in self.reads},
             )
         return self.held.instruct.response
 
@@ -153,7 +154,10 @@ class HeldResponse:
         return self.held.instruct.response
 
     def _later(self, sequences: ItemSequences, moved: Mapping[str, Cursor]) -> Continuation:
-        cursors = {want.channel: moved.get(want.channel, want.since) for want in self.reads}
+        cursors = {
+            channel_read.channel: moved.get(channel_read.channel, channel_read.since)
+            for channel_read in self.reads
+        }
         return Continuation(HoldAction.WAIT, HeldResponse(self.held, cursors, sequences))  # type: ignore[arg-type]
 
     def _fetch(self) -> Continuation:

@@ -1,7 +1,7 @@
 """A held stream: the origin begins it, and publishers continue it. One poll, turn after turn.
 
 A turn writes what it reads as one part, which may be empty: the reader's position moves all the
-same. `action` says what follows the part, for the driver of the stream (`origin/grip/stream.py`),
+same. `action` is the step after the part, for the driver of the stream (`origin/grip/stream.py`),
 which also sets how long the next turn waits, and for which timer.
 """
 
@@ -58,7 +58,7 @@ class HeldStream:
     ) -> None:
         self.held = held
         self.sequences = sequences
-        self.reads = _wants(cursors)
+        self.reads = _channel_reads(cursors)
         self.wait: int | None = None
         self.timer = StreamTimer.KEEP_ALIVE
         self.action = StreamAction.WAIT
@@ -98,9 +98,9 @@ class HeldStream:
                 waiting = [sequence for sequence in self.sequences.values() if sequence.parked]
                 first = min(waiting, key=lambda sequence: sequence.parked[0].time)
                 return self._part(first.pop_overdue(), {})
-        beat = self.held.instruct.keep_alive
+        keep_alive = self.held.instruct.keep_alive
         self.written = StreamTimer.KEEP_ALIVE
-        return Part(beat.content if beat else b"")
+        return Part(keep_alive.content if keep_alive else b"")
 
     def error(self, problem: Problem) -> Part:
         self.action = StreamAction.END
@@ -146,8 +146,8 @@ class HeldStream:
                 self.active.add(event.channel)
         if pieces and self.written is None:
             self.written = StreamTimer.NEXT_LINK
-        cursors = {want.channel: want.since for want in self.reads}
-        self.reads = _wants({**cursors, **moved})  # type: ignore[dict-item]
+        cursors = {channel_read.channel: channel_read.since for channel_read in self.reads}
+        self.reads = _channel_reads({**cursors, **moved})  # type: ignore[dict-item]
         return Part(
             b"".join(pieces),
             tuple(moved.items()),
@@ -167,5 +167,5 @@ class HeldStream:
         return self.held.instruct.next is not None
 
 
-def _wants(cursors: Mapping[str, Cursor]) -> tuple[ChannelRead, ...]:
+def _channel_reads(cursors: Mapping[str, Cursor]) -> tuple[ChannelRead, ...]:
     return tuple(ChannelRead(name, at, DEFAULT_LIMIT) for name, at in cursors.items())

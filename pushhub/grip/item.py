@@ -33,7 +33,7 @@ CONTENT_TYPE = "application/grip-item+json"
 # Levels around a value of a patch: body, list, item, formats, format, patch, operation.
 _AROUND = 7
 
-# The channel on which a node tells all nodes to recover.
+# The channel on which a node notifies all nodes to recover.
 RECOVER_CHANNEL = "$grip-recover"
 
 # As many as a batch of the API has.

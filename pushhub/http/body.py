@@ -1,4 +1,4 @@
-"""The body of a request: where it ends, and nothing that could be read in two ways."""
+"""The body of a request: finds its end, and refuses ambiguous framing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MAX_TRAILER_BYTES = 8 * 1024
 
 
 class RequestBody:
-    """Takes in what follows a head, and knows where the body ends.
+    """Parses the bytes after a head up to the end of the body.
 
-    `feed` takes the bytes that are the body's and returns how many that were; `payload` has what
-    they mean. When `done`, what was not taken belongs to the next request.
+    `feed` consumes the bytes of the body and returns their number; `payload` is the decoded body.
+    When `done`, the bytes that were not consumed belong to the next request.
     """
 
     __slots__ = ("done", "payload")
@@ -30,7 +30,7 @@ class RequestBody:
         self.done = False
 
     def feed(self, data: bytes) -> int:
-        """Take in bytes; return how many of them are the body's.
+        """Consume bytes; return how many of them belong to the body.
 
         Raises:
             Problem: the bytes are no body.
@@ -56,11 +56,11 @@ class SizedBody(RequestBody):
 
 
 class ChunkedBody(RequestBody):
-    """A body in chunks (RFC 9112 §7.1). Trailers are read over: nothing here may come from them."""
+    """A body in chunks (RFC 9112 §7.1). Trailers are skipped: no field of them is used."""
 
     __slots__ = ("_left", "_line", "_trailer")
 
-    # What `_left` says when no chunk is open.
+    # The values of `_left` while no chunk is open.
     _SIZE, _CRLF, _TRAILER = -1, -2, -3
 
     def __init__(self) -> None:
@@ -90,8 +90,8 @@ class ChunkedBody(RequestBody):
         return position
 
     def _whole(self, data: bytes, position: int, size: re.Match[bytes]) -> int:
-        """A chunk that is there from its size to its end, in one step: a body may be of nothing
-        but tiny ones.
+        """Parse a chunk that has arrived completely in one step: a body may consist of tiny chunks
+        only.
         """
         begin = size.end()
         end = begin + int(size[1], 16)

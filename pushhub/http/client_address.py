@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 NETWORK_BYTES = 8
 
 
-def counted_as(address: str) -> str:
+def client_network(address: str) -> str:
     """The network of an IPv6 address, `2001:db8:1:2::/64`; an IPv4 address itself, also one that
     is written as IPv6 (RFC 4291 §2.5.5.2). Other text is returned as it is."""
     if ":" not in address:

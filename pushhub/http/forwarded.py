@@ -1,6 +1,6 @@
 """The client of a request behind a proxy: the headers of a trusted proxy name it.
 
-What anybody else says in `X-Forwarded-*` is his own claim, and counts for nothing.
+`X-Forwarded-*` headers of any other sender are ignored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# A chain of more proxies than this is no chain of ours.
+# A longer chain of proxies is not one of ours.
 MAX_HOPS = 32
 
 
@@ -31,7 +31,7 @@ class TrustedProxies:
         self.trusts = lru_cache(maxsize=1024)(self._trusts)
 
     def _trusts(self, address: str) -> bool:
-        """Whether `address` is a proxy of ours; what is no address is none."""
+        """Whether `address` is one of our proxies; a text that is no address is not."""
         try:
             parsed = ip_address(address)
         except ValueError:

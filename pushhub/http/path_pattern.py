@@ -1,4 +1,4 @@
-"""The paths of routes: what a route's path says, and what the path of a request can mean.
+"""The paths of routes: patterns, and the possible readings of a request's path.
 
 A gateway that reads a path in one way in front of a server that reads it in another lets requests
 around its routes (CWE-436): `/public/../admin`, `%2e%2e`, `//admin`, `/public%2f..%2fadmin`,
@@ -30,8 +30,8 @@ class PatternError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment of a pattern, decoded: a text, or with a `name` whatever stands between `before`
-    and `after`, which is at least one character.
+    """A segment of a pattern, decoded: a text, or with a `name` any text of at least one character
+    between `before` and `after`.
     """
 
     before: str
@@ -50,7 +50,7 @@ class Segment:
         )
 
     def value(self, segment: str) -> str:
-        """What the name stands for in a segment that matches."""
+        """The value of the name in a segment that matches."""
         return segment[len(self.before) : len(segment) - len(self.after)]
 
     def covers(self, other: Segment) -> bool:
@@ -64,8 +64,8 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class PathPattern:
-    """The path of a route. `rest` is what the segment after the parts begins with, where anything
-    may follow (the final `*`); None if the parts are all.
+    """The path of a route. `rest` is the beginning of the segment after the parts, where any
+    text may follow (the final `*`); None without a final `*`.
     """
 
     parts: tuple[Segment, ...]
@@ -77,7 +77,7 @@ class PathPattern:
         return tuple(part.name for part in self.parts if part.name is not None)
 
     def values(self, segments: Segments) -> dict[str, str] | None:
-        """What the names are in a path, or None if the path is no match."""
+        """The values of the names in a path; None if the path does not match."""
         count = len(self.parts)
         if self.rest is None:
             if len(segments) != count:
@@ -114,7 +114,7 @@ def parse_pattern(text: str) -> PathPattern:
     """Read the path of a route: `/orders`, `/orders/{id}`, `/orders/{id}.json` or `/orders/*`.
 
     Raises:
-        PatternError: it is none, or one that no path could match in all of its readings.
+        PatternError: the text is invalid, or no path could match it in all of its readings.
     """
     if not _PATTERN.fullmatch(text):
         raise PatternError(
@@ -171,7 +171,7 @@ def decoded(text: str) -> str:
 
 
 def readings(path: str) -> list[Segments]:
-    """What a path as on the wire can mean, as decoded segments; nearly always one thing.
+    """The possible readings of a path as on the wire, as decoded segments; nearly always one.
 
     - As it stands: split at `/`, nothing resolved.
     - By RFC 3986 §6.2.2: `.` and `..` resolved, `%2e` being a dot.

@@ -1,8 +1,8 @@
 """How long a request may wait: `Prefer: wait=N` (RFC 7240 §4.3), or `Wait: N`, or `?wait=N`.
 
 A request without a preference gets an immediate response, and so does one with an unreadable
-preference: a preference is no demand. Only a response with `Preference-Applied` waited, or would
-have.
+preference: a preference is no requirement. A response has `Preference-Applied` only if the request
+waited, or would have waited.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
 
 
 def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True) -> int | None:
-    """The whole seconds that the request may wait, 1 to `cap`; None if it did not ask.
+    """The whole seconds that the request may wait, 1 to `cap`; None without a request for a wait.
 
-    `Prefer` wins over `Wait`, which wins over `?wait=`. `aliases` is off where the address belongs
+    `Prefer` wins over `Wait`, which wins over `?wait=`. `aliases` is off where the URL belongs
     to an origin.
     """
     headers = request.headers
@@ -43,11 +43,11 @@ def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True)
     return grant(wait, cap)
 
 
-def grant(asked: float | None, cap: int = MAX_WAIT) -> int | None:
-    """What is granted of `asked` seconds: None for none or zero, else whole ones, 1 to `cap`."""
-    if not asked or asked < 0:
+def grant(seconds: float | None, cap: int = MAX_WAIT) -> int | None:
+    """The granted part of `seconds`: None for none or zero, else whole seconds, 1 to `cap`."""
+    if not seconds or seconds < 0:
         return None
-    return max(MIN_WAIT, int(min(asked, cap)))
+    return max(MIN_WAIT, int(min(seconds, cap)))
 
 
 def parse_seconds(text: str) -> float | None:

@@ -10,8 +10,8 @@ from pushhub.http.response import BODILESS, Response
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
 
-# What the driver says of the connection, and the response's own framing (RFC 9110 §7.6.1, RFC 9112
-# §6): the bytes that are sent decide it, and not what some other response said.
+# The headers of the connection and of the response's framing (RFC 9110 §7.6.1, RFC 9112 §6). The
+# driver sets them for the bytes that it sends; those of the origin's response are dropped.
 FRAMING = frozenset(
     {
         b"connection",

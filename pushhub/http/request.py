@@ -21,7 +21,7 @@ MAX_HEADERS = 100
 
 
 class QueryError(ValueError):
-    """The query string is unusable; the message is a sentence for the person who sent it."""
+    """The query string is invalid; the message is a sentence for its sender."""
 
 
 class Request:
@@ -53,7 +53,7 @@ class Request:
         self.query_string = query_string
         self.headers = headers if headers is not None else {}
         self.body = body
-        # The client's address, and whether it uses TLS, also as trusted proxies say.
+        # The client's address, and whether it uses TLS; from trusted proxies where there are some.
         self.client = client
         self.secure = secure
         self.trusted = False

@@ -66,6 +66,6 @@ def position(id: str, retry_ms: int = RETRY_MS) -> bytes:
     return b"id: %b\nretry: %d\n\n" % (id.encode(), retry_ms)
 
 
-def farewell(retry_ms: int | None) -> bytes:
+def stream_end(retry_ms: int | None) -> bytes:
     """The last bytes of a stream that the server ends: when to come back."""
     return KEEP_ALIVE if retry_ms is None else b"retry: %d\n\n" % retry_ms

@@ -46,7 +46,7 @@ class Channel:
         self.overdue: tuple[Cursor, float] | None = None
 
     def expect(self, cursor: Cursor) -> None:
-        """Take note of a receipt: the log reaches `cursor`, which the tail may not know yet."""
+        """Record a receipt: the log reaches `cursor`, and the tail may still end before it."""
         tail, due = self.tail, self.due
         if tail is not None and _reaches(tail.cursor, cursor):
             return
@@ -99,31 +99,35 @@ class Channel:
         tail = self.tail
         return tail is not None and at.epoch == tail.cursor.epoch and at.offset > tail.cursor.offset
 
-    def is_of_another_life(self, since: Since) -> bool:
+    def has_other_epoch(self, since: Since) -> bool:
         """Whether the tail has another epoch than the end of a recent read."""
         tail = self.tail
         return tail is not None and isinstance(since, Cursor) and since.epoch != tail.cursor.epoch
 
-    def read(self, want: ChannelRead) -> Page | None:
+    def read(self, channel_read: ChannelRead) -> Page | None:
         """The read for a new request; None when the store must be read, also because the log goes
         on after the tail.
         """
         tail = self.tail
-        if tail is None or self.due is not None or (want.tags and self._lacks(tail, want)):
+        if (
+            tail is None
+            or self.due is not None
+            or (channel_read.tags and self._lacks(tail, channel_read))
+        ):
             return None
-        return tail.read(want.since, want.limit)
+        return tail.read(channel_read.since, channel_read.limit)
 
-    def remembered(self, want: ChannelRead) -> Page | None:
+    def remembered(self, channel_read: ChannelRead) -> Page | None:
         """The read for a request that was read from the log before; None when that must happen
         again.
         """
-        return None if self.tail is None else self.tail.read(want.since, want.limit)
+        return None if self.tail is None else self.tail.read(channel_read.since, channel_read.limit)
 
-    def _lacks(self, tail: Tail, want: ChannelRead) -> bool:
+    def _lacks(self, tail: Tail, channel_read: ChannelRead) -> bool:
         """Whether a client may have a newer value than the tail. An event keeps the epoch of its
         publish, so that of the last one may be old.
         """
-        tags, event = want.tags, tail.events[-1] if tail.events else None
+        tags, event = channel_read.tags, tail.events[-1] if tail.events else None
         if tags and event and len(tags) == 1 and f"{event.epoch}-{event.offset}" in tags:
             # Nearly every poll for a value: the client has the last one.
             return False
@@ -131,7 +135,7 @@ class Channel:
         last = event.cursor if event else end
         return any(
             cursor.offset > end.offset if cursor.epoch == end.epoch else cursor != last
-            for cursor in want.seen
+            for cursor in channel_read.seen
         )
 
     def __repr__(self) -> str:

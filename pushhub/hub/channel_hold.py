@@ -68,7 +68,7 @@ class ChannelHold(Hold):
             if reply is None:
                 observer.dropped(self)
             else:
-                observer.answered(self, reply)
+                observer.replied(self, reply)
         hub.leave(self)
 
     def hurry(self) -> bool:
@@ -87,7 +87,7 @@ class ChannelHold(Hold):
 
     def __repr__(self) -> str:
         state = "done" if self.done else "parked" if self.at else "reading"
-        return f"<ChannelHold {state} on {', '.join(want.channel for want in self.poll.reads[:3])}>"
+        return f"<ChannelHold {state} on {', '.join(each.channel for each in self.poll.reads[:3])}>"
 
 
 class InternalHold(ChannelHold):

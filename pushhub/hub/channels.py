@@ -31,11 +31,11 @@ LINGER_SECONDS = 60.0
 class ChannelTable:
     """Channels by name. A channel with holds stays; of too many others the oldest are evicted."""
 
-    __slots__ = ("_channels", "_idle", "_left", "_now", "tail_bytes")
+    __slots__ = ("_channels", "_evicted", "_idle", "_now", "tail_bytes")
 
-    def __init__(self, left: Callable[[str], None], now: Callable[[], float]) -> None:
-        """`left` gets the name of each evicted channel; `now` gives seconds."""
-        self._left = left
+    def __init__(self, evicted: Callable[[str], None], now: Callable[[], float]) -> None:
+        """`evicted` gets the name of each evicted channel; `now` gives seconds."""
+        self._evicted = evicted
         self._now = now
         self._channels: dict[str, Channel] = {}
         # Name → when it was left, oldest first.
@@ -85,9 +85,9 @@ class ChannelTable:
         if channel is not None:
             channel.holds.pop(hold, None)
             if not channel.holds:
-                self.rest(channel)
+                self.mark_idle(channel)
 
-    def rest(self, channel: Channel) -> None:
+    def mark_idle(self, channel: Channel) -> None:
         """The channel has no holds now: it becomes the last one to be evicted."""
         idle = self._idle
         if channel.name not in idle:
@@ -143,7 +143,7 @@ class ChannelTable:
     def _evict(self, name: str) -> None:
         del self._idle[name]
         self.drop_tail(self._channels.pop(name))
-        self._left(name)
+        self._evicted(name)
 
     def __len__(self) -> int:
         return len(self._channels)

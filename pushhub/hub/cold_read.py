@@ -72,7 +72,7 @@ class ColdRead:
     they ended, and the hold parks only when the tails agree.
     """
 
-    __slots__ = ("_at", "_hold", "_missing", "_parent", "_reads", "_wants")
+    __slots__ = ("_at", "_channel_reads", "_hold", "_missing", "_parent", "_reads")
 
     def __init__(self, parent: ColdReads, hold: ChannelHold, at: Positions | None) -> None:
         self._parent = parent
@@ -80,52 +80,54 @@ class ColdRead:
         self._reads: dict[str, Read] = {}
         self._missing = 0
         self._at = at
-        self._wants: tuple[ChannelRead, ...] = hold.poll.reads
+        self._channel_reads: tuple[ChannelRead, ...] = hold.poll.reads
         if at is not None:
-            self._wants = tuple(resume(want, at[want.channel]) for want in self._wants)
+            self._channel_reads = tuple(
+                resume(each, at[each.channel]) for each in self._channel_reads
+            )
 
     def start(self) -> None:
-        """Ask the store where the tails do not suffice; decide immediately where they do."""
+        """Read the store where the tails do not suffice; decide immediately where they do."""
         parent = self._parent
         self._missing = 1
-        for want in self._wants:
+        for channel_read in self._channel_reads:
             # The hold is registered already, but memory pressure during a fan-out may have evicted
             # a channel.
-            channel = parent.channels.register(self._hold, want.channel)
+            channel = parent.channels.register(self._hold, channel_read.channel)
             if channel.tail is None and parent.feed_monitor.disconnected:
                 # A tail would not stay one; but the log can be read as it is now.
-                self._ask(want)
+                self._read_store(channel_read)
             elif channel.tail is None:
                 self._missing += 1
-                parent.store_reads.load_tail(channel, partial(self._loaded, want))
+                parent.store_reads.load_tail(channel, partial(self._loaded, channel_read))
             else:
-                self._read(want)
+                self._read(channel_read)
         self._arrived()
 
-    def _loaded(self, want: ChannelRead, error: StoreError | None) -> None:
+    def _loaded(self, channel_read: ChannelRead, error: StoreError | None) -> None:
         if error is not None:
             self._fail()
         elif not self._hold.done:
-            self._read(want)
+            self._read(channel_read)
             self._arrived()
 
-    def _read(self, want: ChannelRead) -> None:
-        channel = self._parent.channels.register(self._hold, want.channel)
-        read = channel.read(want)
+    def _read(self, channel_read: ChannelRead) -> None:
+        channel = self._parent.channels.register(self._hold, channel_read.channel)
+        read = channel.read(channel_read)
         if read is not None:
-            self._reads[want.channel] = read
+            self._reads[channel_read.channel] = read
         else:
-            self._ask(want)
+            self._read_store(channel_read)
 
-    def _ask(self, want: ChannelRead) -> None:
+    def _read_store(self, channel_read: ChannelRead) -> None:
         self._missing += 1
-        self._parent.store_reads.events(want, partial(self._took, want))
+        self._parent.store_reads.events(channel_read, partial(self._received, channel_read))
 
-    def _took(self, want: ChannelRead, result: Read | StoreError) -> None:
+    def _received(self, channel_read: ChannelRead, result: Read | StoreError) -> None:
         if isinstance(result, StoreError):
             self._fail()
         else:
-            self._reads[want.channel] = result
+            self._reads[channel_read.channel] = result
             self._arrived()
 
     def _arrived(self) -> None:
@@ -154,18 +156,19 @@ class ColdRead:
         """The reads from the positions `at`, as the tails give them; None if one does not."""
         channels = self._parent.channels
         recent: dict[str, Read] = {}
-        for want in [resume(want, at[want.channel]) for want in self._hold.poll.reads]:
-            channel = channels.register(self._hold, want.channel)
-            if channel.is_behind(at[want.channel]):
+        for each in self._hold.poll.reads:
+            channel_read = resume(each, at[each.channel])
+            channel = channels.register(self._hold, channel_read.channel)
+            if channel.is_behind(at[channel_read.channel]):
                 # Another process appends too, and its event has not arrived here yet.
                 channels.drop_tail(channel)
-            elif channel.is_of_another_life(want.since):
+            elif channel.has_other_epoch(channel_read.since):
                 # The log was lost, and another process noticed first. Every hold must notice too.
                 self._parent.outdated(channel)
-            read = channel.remembered(want)
+            read = channel.remembered(channel_read)
             if read is None:
                 return None
-            recent[want.channel] = read
+            recent[channel_read.channel] = read
         return recent
 
     def _fail(self) -> None:
@@ -185,9 +188,9 @@ class ColdRead:
         if self._at is not None:
             return self._at
         at: dict[str, Cursor] = {}
-        for want in self._wants:
-            stands = want.stands
-            if stands is None:
+        for channel_read in self._channel_reads:
+            known_position = channel_read.known_position
+            if known_position is None:
                 return None
-            at[want.channel] = stands
+            at[channel_read.channel] = known_position
         return at

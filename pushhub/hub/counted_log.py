@@ -42,7 +42,7 @@ class CountedLog:
     __slots__ = ("_lines", "_noted", "_now", "_wheel", "tick")
 
     def __init__(self) -> None:
-        self._lines = RefusalLog[_Line](self._say)
+        self._lines = RefusalLog[_Line](self._write)
         # The line that is being counted now.
         self._noted: _Line | None = None
         self._wheel: Wheel | None = None
@@ -68,13 +68,13 @@ class CountedLog:
     def _note(self, line: _Line, key: str) -> None:
         self._noted = line
         if self._wheel is None:
-            self._say("", line, 1)
+            self._write("", line, 1)
         else:
             self._lines.note(f"{line.event} {key}", line, self._now())
             self._expire_later(self._wheel)
         self._noted = None
 
-    def _say(self, kind: str, line: _Line, count: int) -> None:
+    def _write(self, kind: str, line: _Line, count: int) -> None:
         level = line.level
         if level == "exception" and line is not self._noted:
             level = "error"

@@ -67,20 +67,22 @@ class Job:
             self.memo[key] = (at, reply)
         return reply
 
-    def _reads(self, wants: tuple[ChannelRead, ...], at: Positions) -> dict[str, Read] | None:
+    def _reads(
+        self, channel_reads: tuple[ChannelRead, ...], at: Positions
+    ) -> dict[str, Read] | None:
         """The reads of the channel that moved, and of channels whose cursor the client lacks."""
         name, tail = self.channel.name, self.channel.tail
         assert tail is not None
         reads: dict[str, Read] = {}
-        for want in wants:
-            if want.channel == name:
-                wanted = resume(want, at[name])
-                read = tail.read(wanted.since, wanted.limit)
+        for channel_read in channel_reads:
+            if channel_read.channel == name:
+                resumed = resume(channel_read, at[name])
+                read = tail.read(resumed.since, resumed.limit)
                 if read is None:
                     return None
                 reads[name] = read
-            elif not isinstance(want.since, Cursor):
-                reads[want.channel] = Page((), at[want.channel], up_to_date=False)
+            elif not isinstance(channel_read.since, Cursor):
+                reads[channel_read.channel] = Page((), at[channel_read.channel], up_to_date=False)
         return reads
 
 

@@ -1,4 +1,4 @@
-"""The state of the store's feed, and what the hub must not conclude from its silence.
+"""The state of the store's feed, and the rules for a feed that is silent or disconnected.
 
 A store that other processes share sends events through a feed, and a feed can break. While the feed
 is disconnected, no tail is an authority: waiting requests stay parked, and their empty responses do
@@ -102,8 +102,8 @@ class FeedMonitor:
         """Whether the log was read for all channels of a hold. A hold that was parked because a
         read failed has a channel without a tail.
         """
-        for want in hold.poll.reads:
-            channel = self._channels.get(want.channel)
+        for channel_read in hold.poll.reads:
+            channel = self._channels.get(channel_read.channel)
             if channel is None or channel.tail is None:
                 return False
         return True
@@ -115,12 +115,11 @@ class ExpiryCheck:
     One read serves every hold that was parked before the read began.
 
     Args:
-        ask: reads events from the store, and passes the result on.
+        read_events: reads events from the store, and passes the result on.
         ended: receives the channels that have moved, and the hint to end with if none has.
     """
 
     __slots__ = (
-        "_ask",
         "_begun",
         "_channels",
         "_ended",
@@ -128,6 +127,7 @@ class ExpiryCheck:
         "_hold",
         "_missing",
         "_moved",
+        "_read_events",
     )
 
     def __init__(
@@ -135,13 +135,13 @@ class ExpiryCheck:
         hold: ChannelHold,
         channels: ChannelTable,
         now: float,
-        ask: Callable[[ChannelRead, Callable[[Read | StoreError], None]], None],
+        read_events: Callable[[ChannelRead, Callable[[Read | StoreError], None]], None],
         ended: Callable[[ChannelHold, list[Channel], Hint], None],
     ) -> None:
         self._hold = hold
         self._channels = channels
         self._begun = now
-        self._ask = ask
+        self._read_events = read_events
         self._ended = ended
         self._missing = 1
         self._hint = NO_HINT
@@ -152,16 +152,16 @@ class ExpiryCheck:
         hold = self._hold
         at = hold.at
         assert at is not None
-        for want in hold.poll.reads:
-            channel = self._channels.get(want.channel)
+        for channel_read in hold.poll.reads:
+            channel = self._channels.get(channel_read.channel)
             if channel is not None and channel.checked >= hold.parked:
                 continue
             self._missing += 1
-            read = resume(want, at[want.channel])
-            self._ask(read, partial(self._took, read))
+            read = resume(channel_read, at[channel_read.channel])
+            self._read_events(read, partial(self._received, read))
         self._arrived()
 
-    def _took(self, read: ChannelRead, result: Read | StoreError) -> None:
+    def _received(self, read: ChannelRead, result: Read | StoreError) -> None:
         channel = self._channels.get(read.channel)
         if isinstance(result, StoreError):
             self._hint = UNSURE

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A balancer asks about as often.
+# Load balancers probe about as often.
 PROBE_SECONDS = 2.0
 # One of pushhub's own channels, deleted again when a probe has succeeded.
 PROBE = "$probe"

@@ -143,7 +143,7 @@ class Hub:
         self.leave(hold)
         if hold.tallied:
             self.stats.count_read(hold.poll, reply)
-        if observer is not None and observer.answered(hold, reply):
+        if observer is not None and observer.replied(hold, reply):
             hold.reply = reply
             return hold
         return reply
@@ -151,23 +151,23 @@ class Hub:
     def _begin(self, hold: ChannelHold) -> Reply | None:
         """Register a hold and read for it: its reply, or None if it waits."""
         poll = hold.poll
-        wants = poll.reads
-        if len(wants) == 1 and poll.wait:
-            want = wants[0]
-            channel = self.channels.register(hold, want.channel)
-            if channel.ends_at(want.since):
+        channel_reads = poll.reads
+        if len(channel_reads) == 1 and poll.wait:
+            channel_read = channel_reads[0]
+            channel = self.channels.register(hold, channel_read.channel)
+            if channel.ends_at(channel_read.since):
                 # Nearly every poll of a live reader ends here: there is nothing to read yet.
                 assert channel.at is not None
                 return self._park(hold, poll.wait, channel.at)
         else:
             self.channels.register_all(hold)
         reads: dict[str, Read] = {}
-        for want in wants:
-            read = self.channels[want.channel].read(want)
+        for channel_read in channel_reads:
+            read = self.channels[channel_read.channel].read(channel_read)
             if read is None:
                 self._cold.start(hold)
                 return None
-            reads[want.channel] = read
+            reads[channel_read.channel] = read
         return self._settle(hold, reads)
 
     def _settle(self, hold: ChannelHold, reads: Mapping[str, Read]) -> Reply | None:
@@ -214,10 +214,10 @@ class Hub:
             if hold.counted:
                 self.parked -= 1
                 self.stats.hold_seconds.observe(self.now() - hold.parked)
-        for want in hold.poll.reads:
-            self.channels.leave(hold, want.channel)
+        for channel_read in hold.poll.reads:
+            self.channels.leave(hold, channel_read.channel)
 
-    def _answer(self, hold: ChannelHold, reply: Reply) -> None:
+    def _reply(self, hold: ChannelHold, reply: Reply) -> None:
         """Complete a hold with the reply of a cold read."""
         if hold.complete(reply) and hold.tallied:
             self.stats.count_read(hold.poll, reply)
@@ -236,8 +236,8 @@ class Hub:
         elif (hint := self.feed_monitor.hint(hold, self.store.certain)) is not None:
             self.end(hold, hint)
         else:
-            ask, now = self.store_reads.events, self.now()
-            ExpiryCheck(hold, self.channels, now, ask, self._checked).start()
+            read_events, now = self.store_reads.events, self.now()
+            ExpiryCheck(hold, self.channels, now, read_events, self._checked).start()
 
     def _checked(self, hold: ChannelHold, moved: list[Channel], hint: Hint) -> None:
         """The log was read for a hold whose deadline has passed."""
@@ -269,8 +269,8 @@ class Hub:
         """
         at, name = hold.at, channel.name
         assert at is not None
-        wants = (resume(want, at[name]) for want in hold.poll.reads if want.channel == name)
-        if channel in self.channels and all(map(channel.remembered, wants)):
+        channel_reads = (resume(each, at[name]) for each in hold.poll.reads if each.channel == name)
+        if channel in self.channels and all(map(channel.remembered, channel_reads)):
             self.channels.register(hold, name)
             return
         self.reread(hold)
@@ -302,9 +302,9 @@ class Hub:
         elif result.reply is not None:
             if hold.tallied:
                 self.stats.count_gaps(result.reads)
-            self._answer(hold, result.reply)
+            self._reply(hold, result.reply)
         elif (reply := self._settle(hold, result.reads)) is not None:
-            self._answer(hold, reply)
+            self._reply(hold, reply)
 
     # Notifications of the store
 

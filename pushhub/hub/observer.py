@@ -30,9 +30,9 @@ class HubObserver(Protocol):
     def parked(self, hold: ChannelHold) -> None:
         """A hold waits, at the positions `hold.at`."""
 
-    def answered(self, hold: ChannelHold, reply: Response | Part | EventStream) -> bool:
+    def replied(self, hold: ChannelHold, reply: Response | Part | EventStream) -> bool:
         """A hold has its reply. For a poll that never waited the result counts: True makes the hub
-        return the completed hold in place of the reply, so that `attached` tells the client.
+        return the completed hold in place of the reply, so that `attached` follows with its driver.
         """
 
     def dropped(self, hold: ChannelHold) -> None:

@@ -56,8 +56,8 @@ def client_of(hold: ChannelHold, driver: Driver | None = None) -> ClientInfo:
     """The client of a hold, from the `driver` that writes its reply.
 
     A driver with a `transport` or an `address` has the address, one with a `reader` has everything.
-    Its `manner` has the subject, but only for polls that the driver remembers by their headers:
-    other requests on the same connection may belong to another client.
+    Its `manner` (`ClientHeaders`) has the subject, but only for polls that the driver remembers by
+    their headers: other requests on the same connection may belong to another client.
     """
     found = _last_driver(hold, driver)
     if isinstance(reader := getattr(found, "reader", None), Reader):
@@ -65,10 +65,10 @@ def client_of(hold: ChannelHold, driver: Driver | None = None) -> ClientInfo:
     transport = getattr(found, "transport", None)
     peer = transport.get_extra_info("peername") if transport is not None else None
     address = str(peer[0]) if isinstance(peer, tuple) else getattr(found, "address", "")
-    manner = getattr(found, "manner", None)
-    if manner is None or not isinstance(hold.poll, FeedPoll | ValuePoll):
+    client_headers = getattr(found, "manner", None)
+    if client_headers is None or not isinstance(hold.poll, FeedPoll | ValuePoll):
         return ClientInfo(address)
-    return ClientInfo(address, manner.grant.subject[:MAX_SUBJECT])
+    return ClientInfo(address, client_headers.grant.subject[:MAX_SUBJECT])
 
 
 def _last_driver(hold: ChannelHold, driver: Driver | None = None) -> Any:

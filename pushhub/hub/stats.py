@@ -86,7 +86,7 @@ class Stats:
 
     @property
     def completed(self) -> dict[str, int]:
-        """Answered holds, by the end of their wait."""
+        """Completed holds, by the end of their wait."""
         return {
             "event": self.completed_by_event,
             "deadline": self.completed_by_deadline,
@@ -112,7 +112,7 @@ class Stats:
                 self.gaps[read.reason] += 1
 
     def count_read(self, poll: Poll, reply: Reply) -> None:
-        """Count what a read, not an event, gave to a poll."""
+        """Count the events that a poll got from a read, and not from a fan-out."""
         self.delivered += reply.events
         if reply.events and isinstance(poll.reads[0].since, Cursor):
             self.recovered += 1

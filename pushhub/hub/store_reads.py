@@ -70,19 +70,21 @@ class StoreReads:
         """Load a channel's tail from the store; `done` gets the error, or None."""
         TailRead(self, self._channels, self._stats, channel, done).start()
 
-    def events(self, want: ChannelRead, callback: ReadCallback) -> None:
+    def events(self, channel_read: ChannelRead, callback: ReadCallback) -> None:
         """Read from the store what a tail does not hold."""
-        channel = self._channels[want.channel]
+        channel = self._channels[channel_read.channel]
         if channel.due is not None and self._feed_monitor.is_overdue(channel):
             self._stats.repaired += 1
             self._outdated(channel)
         tail = channel.tail
         # A reader that knows of an event, or of a delete, shares no read that may have begun before
         # it.
-        known = (tail, tail.cursor if tail else None, channel.due, want.tags)
-        key = (want.channel, want.since, want.limit, known)
+        known = (tail, tail.cursor if tail else None, channel.due, channel_read.tags)
+        key = (channel_read.channel, channel_read.since, channel_read.limit, known)
         if self._first(key, callback):
-            self._run(key, self._store.read(want.channel, want.since, want.limit))
+            self._run(
+                key, self._store.read(channel_read.channel, channel_read.since, channel_read.limit)
+            )
 
     def tail(self, channel: Channel, callback: ReadCallback) -> None:
         """Read the end of a channel's log. Events that arrive meanwhile are kept as `early`."""
@@ -90,7 +92,7 @@ class StoreReads:
             channel.early = []
             self._run(channel, self._store.tail(channel.name, MAX_TAIL_EVENTS))
 
-    def asks(self, channel: Channel) -> bool:
+    def is_loading(self, channel: Channel) -> bool:
         """Whether the end of this channel's log is being read."""
         return channel in self._callbacks
 

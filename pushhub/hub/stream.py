@@ -28,7 +28,7 @@ class PollReader(Protocol):
     now: Callable[[], float]
 
     def hold(self, poll: Poll) -> Reply | Hold:
-        """Answer a poll now, or return the hold that the reply will complete."""
+        """Reply to a poll now, or return the hold that the reply will complete."""
 
 
 class EventStream:

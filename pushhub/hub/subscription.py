@@ -168,16 +168,16 @@ class Subscription:
                 self._hold = reply
                 reply.attach(self)
                 return
-            if not self._took(reply):
+            if not self._handle(reply):
                 return
 
     def deliver(self, reply: Response | Part | EventStream) -> None:
         """Take the reply of a hold, as its driver."""
         self._hold = None
-        if not self.stopped and self._took(reply):
+        if not self.stopped and self._handle(reply):
             self.start()
 
-    def _took(self, reply: Response | Part | EventStream) -> bool:
+    def _handle(self, reply: Response | Part | EventStream) -> bool:
         """Take a reply; whether to poll again immediately."""
         assert isinstance(reply, SubscriptionReply)
         read = reply.read

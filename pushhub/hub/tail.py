@@ -10,7 +10,7 @@ from pushhub.log.read import MAX_RESPONSE_BYTES, Page, clip
 if TYPE_CHECKING:
     from pushhub.log.event import Event
 
-# A reader that missed more asks the store.
+# A reader that missed more is served from the store.
 MAX_TAIL_EVENTS = RECENT_EVENTS
 MAX_TAIL_BYTES = MAX_RESPONSE_BYTES
 

@@ -67,4 +67,6 @@ class TailRead:
     def _loads(self, read: Read) -> bool:
         """Whether the read became the tail. A read that is being repeated did not suffice."""
         assert not isinstance(read, Gap), "the end of a log is never a gap"
-        return not self._reads.asks(self._channel) and self._channels.load(self._channel, read)
+        return not self._reads.is_loading(self._channel) and self._channels.load(
+            self._channel, read
+        )

@@ -22,11 +22,11 @@ _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class ChannelNameError(ValueError):
-    """The name cannot be a channel's; the message is a sentence for the person who sent it."""
+    """An invalid channel name; the message is a sentence for its sender."""
 
 
 def check_name(name: str) -> str:
-    """Return `name` if it can be a channel's, public or pushhub's own.
+    """Return `name` if it is a valid channel name, public or pushhub's own.
 
     Raises:
         ChannelNameError: empty, more than 255 bytes of UTF-8, or a control character.
@@ -72,7 +72,7 @@ def namespace(name: str) -> str:
     return head if colon else ""
 
 
-# So many names are looked through as fast as a set is asked.
+# A tuple of so many names is searched as fast as a set.
 FEW = 8
 
 
@@ -105,7 +105,7 @@ class Patterns:
         self._prefixes = tuple(prefixes)
 
     def match(self, name: str) -> bool:
-        """Whether some pattern covers `name`; pushhub's own channels, none does, not even `*`."""
+        """Whether a pattern covers `name`. None covers pushhub's own channels, not even `*`."""
         if name.startswith(PRIVATE_MARK):
             return False
         return name in self._exact or name.startswith(self._prefixes)

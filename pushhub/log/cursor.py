@@ -1,6 +1,6 @@
 """A client's position in one channel: `<epoch>-<offset>`, opaque to clients.
 
-The epoch names the incarnation of the log, so that an offset is never taken for one of another.
+The epoch names the incarnation of the log: an offset of one incarnation is invalid in another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _CURSOR = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,17})", re.ASCII)
 
 
 class CursorError(ValueError):
-    """The text is no cursor; the message is a sentence for the person who sent it."""
+    """The text is no cursor; the message is a sentence for its sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Cursor:
         return f'"{self.epoch}-{self.offset}"'
 
 
-# What of a channel is recent: more than a reader misses between two polls.
+# The recent events of a channel: more than a reader misses between two polls.
 RECENT_EVENTS = 100
 
 
@@ -44,11 +44,11 @@ class Start(Enum):
     EARLIEST = "earliest"
     """At the oldest event that is kept."""
     NOW = "now"
-    """After the newest: only what comes."""
+    """After the newest event: only later ones."""
     LAST = "last"
-    """With the newest itself: what a value is. Not a word of the wire."""
+    """With the newest event itself, as for a value. No term of the API."""
     RECENT = "recent"
-    """With the last hundred or so: what the hub keeps in memory. Not a word of the wire."""
+    """With the last hundred or so, which the hub keeps in memory. No term of the API."""
 
 
 Since = Cursor | Start
@@ -58,7 +58,7 @@ def parse_cursor(text: str) -> Cursor:
     """Read a cursor that `str(cursor)` wrote.
 
     Raises:
-        CursorError: it is none.
+        CursorError: the text is no cursor.
     """
     found = _CURSOR.fullmatch(text)
     if found is None:
@@ -74,7 +74,7 @@ def parse_since(text: str) -> Since:
     """Read the position of a feed: a cursor, `earliest` or `now`.
 
     Raises:
-        CursorError: it is none of them.
+        CursorError: the text is none of them.
     """
     if text == "earliest":
         return Start.EARLIEST

@@ -21,7 +21,7 @@ BINARY = "application/octet-stream"
 # Ably's 64 KiB.
 MAX_EVENT_BYTES = 256 * 1024
 
-# What orjson allocates for the smallest result.
+# The bytes that orjson allocates for the smallest result.
 ORJSON_BUFFER = 4096
 
 # An id or type travels in a header, an SSE field and a log line.
@@ -43,7 +43,7 @@ class DraftError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a publisher hands in: bytes, what they are, and two optional labels."""
+    """A publisher's item: data, its content type, and two optional labels."""
 
     data: bytes
     content_type: str = JSON
@@ -126,7 +126,7 @@ def media_type(content_type: str) -> str:
 
 
 class Event:
-    """An item of a channel's log. It keeps the epoch and the offset it was born with for ever.
+    """An item of a channel's log. The epoch and the offset of its publish never change.
 
     `time` is in milliseconds since 1970 (UTC), by the store's clock. Two events are the same event
     when channel, epoch and offset are.
@@ -167,17 +167,17 @@ class Event:
 
     @property
     def cursor(self) -> Cursor:
-        """The event's own name: the epoch it was born in, and its offset. A value's ETag too."""
+        """The epoch of the event's publish, and its offset. A value's ETag, too."""
         return Cursor(self.epoch, self.offset)
 
     @cached_property
     def json(self) -> bytes:
-        """The event as a JSON object, as a feed lists it; what is empty by default is left out."""
+        """The event as a JSON object, as a feed lists it; empty fields are left out."""
         return self._listed(self.epoch)
 
     def json_in(self, epoch: str) -> bytes:
-        """The event as a feed of this epoch lists it: its cursor is one from which a reader can go
-        on, and the epoch of an older event is told apart from it.
+        """The event as a feed of this epoch lists it. A reader can go on from its cursor; the epoch
+        of an older event is a field of its own.
         """
         if epoch == self.epoch:
             return self.json
@@ -274,7 +274,7 @@ def rfc3339(ms: int) -> str:
 
 @lru_cache(maxsize=16)
 def _second(seconds: int) -> str:
-    # What is published now is published in the same second, and formatting one is slow.
+    # Events of one moment have the same second, and formatting it is slow.
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
@@ -286,7 +286,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def enlist(head: bytes, texts: list[bytes], tail: bytes) -> bytes:
+def join_json(head: bytes, texts: list[bytes], tail: bytes) -> bytes:
     """`head`, the texts with commas between them, and `tail`, in one join: it may be large."""
     commas = [piece for text in texts for piece in (b",", text)][1:]
     return b"".join([head, *commas, tail])

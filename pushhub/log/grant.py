@@ -27,7 +27,7 @@ NO_PATTERNS = Patterns()
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What its holder may do. `expires` is in seconds since 1970; None never does."""
+    """The rights of a credential. `expires` is in seconds since 1970; None means never."""
 
     read: Patterns = NO_PATTERNS
     publish: Patterns = NO_PATTERNS
@@ -42,7 +42,7 @@ class Grant:
 
     @property
     def is_admin(self) -> bool:
-        """Whether it manages every channel: what metrics, lists and the console ask for."""
+        """Whether it manages every channel, as metrics, lists and the console require."""
         return "*" in self.manage.texts
 
     def claim(self) -> dict[str, list[str]]:

@@ -1,8 +1,8 @@
 """JSON bodies: one bound on depth for all of them, and readers that change no value.
 
 orjson is fast, but reads 18446744073709551616 as a float, cuts long decimals and keeps only the
-last of two members with the same name. What is published must not change, so a body's parts are cut
-out of its own bytes, or read with numbers that remember their text.
+last of two members with the same name. Published data must not change, so the parts of a body are
+slices of its own bytes, or are parsed with numbers that keep their text.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _explain(body: bytes) -> None:
 
 def raw_members(body: bytes) -> Iterator[dict[str, bytes]]:
     """The members of an object, or of each object in a list, as the bytes that the body has for
-    their values. `load` must have read the body before. What is no object has no members.
+    their values. `load` must have read the body before. A value that is no object has no members.
 
     Raises:
         JsonError: an object has two members with the same name.
@@ -138,7 +138,7 @@ def _after_space(text: str, at: int) -> int:
 
 
 class Number:
-    """A number that no int or float writes as the body has it; it is written as it was read."""
+    """A number that no int or float reproduces exactly; it is written as it was read."""
 
     __slots__ = ("text",)
 

@@ -1,4 +1,4 @@
-"""What reading a channel after a position gives: contiguous events, or the gap."""
+"""The result of reading a channel after a position: contiguous events, or a gap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reason(StrEnum):
     TRIMMED = "trimmed"
     """Retention, or a delete, removed events after the cursor."""
     AHEAD = "ahead"
-    """The log ends before the cursor: it was cut behind the reader's back."""
+    """The log ends before the cursor: its newest events were lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class ProxyExchange:
         try:
             outcome = None
             if resource is not None:
-                outcome = await resource.answer_after_fetch(request.wait_request)
+                outcome = await resource.serve_after_fetch(request.wait_request)
             if outcome is not None:
                 self.writer.become(outcome)
             elif grip is None:

@@ -1,4 +1,4 @@
-"""A dry run of routing: the route that a request takes, and what happens there.
+"""A dry run of routing: the route that a request takes, and how it is handled.
 
 The dry run uses the functions that serve requests, so that it says what they do.
 """
@@ -37,7 +37,7 @@ class Explanation:
     """The handling of a request.
 
     `outcome` is `refused` (a `problem` says why), `passed` (passed through, byte for byte), `grip`
-    (passed through or held, as the response says), `read` (answered from the last fetch, for
+    (passed through or held, as the response says), `read` (served from the last fetch, for
     `max_age` seconds), `at-once` (opted in, without a validator) or `held`. `because` is a
     sentence.
     """

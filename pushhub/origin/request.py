@@ -1,4 +1,4 @@
-"""A proxied request: as its client sent it, with its route and the wait that it asks for."""
+"""A proxied request: as its client sent it, with its route and its requested wait."""
 
 from __future__ import annotations
 

@@ -50,10 +50,10 @@ class RouteRow:
 
     def matches_host(self, host: str) -> bool:
         """Whether the route is for this host: in lower case, without port."""
-        wanted = self.route.host.lower()
-        if wanted.startswith("*."):
-            return host.endswith(wanted[1:]) and len(host) >= len(wanted)
-        return wanted in (ANY_HOST, host)
+        pattern = self.route.host.lower()
+        if pattern.startswith("*."):
+            return host.endswith(pattern[1:]) and len(host) >= len(pattern)
+        return pattern in (ANY_HOST, host)
 
     def covers(self, other: RouteRow) -> bool:
         """Whether it takes all requests of another route, which comes after it."""

@@ -57,7 +57,7 @@ def origin_snapshot(table: ResourceTable) -> dict[str, Any]:
         ],
         "not_shared_in_all": len(not_shared),
         "bytes": table.size,
-        "answered": {"memory": table.answered_from_memory, "fetch": table.answered_after_fetch},
+        "answered": {"memory": table.served_from_memory, "fetch": table.served_after_fetch},
         "notices": table.notifications,
         "grip_held": len(origin.grip.holds) if origin.grip is not None else 0,
     }  # fmt: skip

@@ -52,7 +52,7 @@ class ChannelRead(NamedTuple):
         return tuple(cursors)
 
     @property
-    def stands(self) -> Cursor | None:
+    def known_position(self) -> Cursor | None:
         """Where a poll stands while the log cannot be read; None if that needs the log."""
         if isinstance(self.since, Cursor):
             return self.since
@@ -183,6 +183,8 @@ def unreadable() -> Problem:
     )
 
 
-def resume(want: ChannelRead, at: Cursor) -> ChannelRead:
+def resume(channel_read: ChannelRead, at: Cursor) -> ChannelRead:
     """The read of a poll that stands `at` a cursor now. A value is always read from the start."""
-    return want if want.since is Start.LAST else ChannelRead(want.channel, at, want.limit)
+    if channel_read.since is Start.LAST:
+        return channel_read
+    return ChannelRead(channel_read.channel, at, channel_read.limit)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.problem import Problem
 from pushhub.http.response import Headers, Response
-from pushhub.log.event import enlist
+from pushhub.log.event import join_json
 from pushhub.log.read import Gap, Page, Read
 from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions
 
@@ -88,7 +88,7 @@ class FeedPoll(ChannelPoll):
             b',"retry_ms":%d' % hint.retry_ms if hint.retry_ms is not None else b"",
         )
         epoch = page.cursor.epoch
-        body = enlist(b'{"events":[', [event.json_in(epoch) for event in page.events], tail)
+        body = join_json(b'{"events":[', [event.json_in(epoch) for event in page.events], tail)
         return Response(
             200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), body, len(page.events)
         )

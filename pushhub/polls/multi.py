@@ -1,4 +1,4 @@
-"""Many channels in one request, a cursor for each: what a page with ten widgets sends."""
+"""Many channels in one request, a cursor for each: for a page with ten widgets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Response
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.cursor import Cursor, CursorError, parse_since
-from pushhub.log.event import enlist
+from pushhub.log.event import join_json
 from pushhub.log.json_body import JsonError, load
 from pushhub.log.read import MAX_RESPONSE_BYTES, Gap, Page, Read
 from pushhub.polls.base import (
@@ -80,11 +80,11 @@ def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNEL
     wait = document.get("wait", 0)
     if isinstance(wait, bool) or not isinstance(wait, int | float) or wait < 0:
         raise Problem("bad-body", f"'wait' is a number of seconds, 0 to {cap}.", limit=cap)
-    wants = tuple(_want(name, since, limit) for name, since in channels.items())
-    return MultiRequest(wants, grant(wait, cap), limit)
+    channel_reads = tuple(_channel_read(name, since, limit) for name, since in channels.items())
+    return MultiRequest(channel_reads, grant(wait, cap), limit)
 
 
-def _want(name: str, since: object, limit: int) -> ChannelRead:
+def _channel_read(name: str, since: object, limit: int) -> ChannelRead:
     try:
         public_name(name)
     except ChannelNameError as error:
@@ -110,7 +110,7 @@ class Merged:
     gaps: dict[str, Gap]
 
 
-def merge(wants: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int) -> Merged:
+def merge(channel_reads: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int) -> Merged:
     """Share one response among the channels that have events, so a busy one starves no other.
 
     A channel whose events are cut short moves only as far as they go. A channel with a gap moves to
@@ -119,21 +119,21 @@ def merge(wants: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int)
     """
     merged = Merged([], {}, {})
     busy: list[tuple[ChannelRead, Page]] = []
-    for want in wants:
-        read = reads.get(want.channel)
+    for channel_read in channel_reads:
+        read = reads.get(channel_read.channel)
         if isinstance(read, Gap):
-            merged.gaps[want.channel] = read
-            merged.cursors[want.channel] = read.oldest
+            merged.gaps[channel_read.channel] = read
+            merged.cursors[channel_read.channel] = read.oldest
         elif read is not None and read.events:
-            busy.append((want, read))
-        elif read is not None and not isinstance(want.since, Cursor):
-            merged.cursors[want.channel] = read.cursor
+            busy.append((channel_read, read))
+        elif read is not None and not isinstance(channel_read.since, Cursor):
+            merged.cursors[channel_read.channel] = read.cursor
     # The channel with the oldest event goes first. Where the limit or the bytes suffice for some
     # channels only, the others get older, and so have their turn.
     busy.sort(key=lambda one: one[1].events[0].time)
     share = max(1, -(-limit // max(1, len(busy))))
     size = 0
-    for want, page in busy:
+    for channel_read, page in busy:
         at = Cursor(page.cursor.epoch, page.events[0].offset - 1)
         for event in page.events[: min(share, limit - len(merged.events))]:
             size += event.size
@@ -144,8 +144,8 @@ def merge(wants: tuple[ChannelRead, ...], reads: Mapping[str, Read], limit: int)
             at = Cursor(page.cursor.epoch, event.offset)
         # A `now` without events in the response needs its cursor too: the next poll would begin
         # after them.
-        if at.offset >= page.events[0].offset or not isinstance(want.since, Cursor):
-            merged.cursors[want.channel] = at
+        if at.offset >= page.events[0].offset or not isinstance(channel_read.since, Cursor):
+            merged.cursors[channel_read.channel] = at
     return merged
 
 
@@ -163,7 +163,7 @@ def encode(merged: Merged, hint: Hint) -> bytes:
     # Each channel that has events has moved, in the present epoch.
     cursors = merged.cursors
     texts = [event.json_with_channel_in(cursors[event.channel].epoch) for event in merged.events]
-    return enlist(b'{"events":[', texts, tail)
+    return join_json(b'{"events":[', texts, tail)
 
 
 class MultiPoll:
@@ -175,8 +175,10 @@ class MultiPoll:
     kind = "many channels"
     variant = None
 
-    def __init__(self, wants: tuple[ChannelRead, ...], limit: int, wait: int | None = None) -> None:
-        self.reads = wants
+    def __init__(
+        self, channel_reads: tuple[ChannelRead, ...], limit: int, wait: int | None = None
+    ) -> None:
+        self.reads = channel_reads
         self.limit = limit
         self.wait = wait
 
@@ -191,9 +193,9 @@ class MultiPoll:
 
     def empty(self, at: Positions, hint: Hint) -> Response:
         begun = {
-            want.channel: at[want.channel]
-            for want in self.reads
-            if not isinstance(want.since, Cursor)
+            channel_read.channel: at[channel_read.channel]
+            for channel_read in self.reads
+            if not isinstance(channel_read.since, Cursor)
         }
         return self._response(Merged([], begun, {}), hint)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.http.response import Part
-from pushhub.http.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS, RETRY_MS, farewell, message, position
+from pushhub.http.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS, RETRY_MS, message, position, stream_end
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Gap, Page, Read
 from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions
@@ -25,7 +25,15 @@ class FeedStream(ChannelPoll):
     `envelope` it is the event as a feed lists it.
     """
 
-    __slots__ = ("beat", "channel", "envelope", "first", "retry_ms", "variant", "wait")
+    __slots__ = (
+        "channel",
+        "envelope",
+        "first",
+        "keep_alive_seconds",
+        "retry_ms",
+        "variant",
+        "wait",
+    )
 
     kind = "stream"
 
@@ -45,7 +53,7 @@ class FeedStream(ChannelPoll):
         self.envelope = envelope
         self.reads = (ChannelRead(channel, since, limit),)
         self.first = first
-        self.beat = wait
+        self.keep_alive_seconds = wait
         # The first turn gets its reply immediately, even if it is only a position.
         self.wait = None if first else wait
         self.variant: Hashable = ("sse", limit, envelope, retry_ms if first else None)
@@ -78,7 +86,7 @@ class FeedStream(ChannelPoll):
         return _idle(hint)
 
     def error(self, problem: Problem) -> Part:
-        return Part(farewell(None), last=True)
+        return Part(stream_end(None), last=True)
 
     def turn(self, part: Part) -> FeedStream:
         """The next turn, after `part` was written."""
@@ -90,7 +98,7 @@ class FeedStream(ChannelPoll):
             cursor,
             self.reads[0].limit,
             first=False,
-            wait=self.beat,
+            wait=self.keep_alive_seconds,
             envelope=self.envelope,
         )
 
@@ -112,14 +120,14 @@ class MultiStream:
     Each message has the body of a response of `/v1/poll`; one with gaps has the type `gap`.
     """
 
-    __slots__ = ("beat", "first", "limit", "reads", "retry_ms", "wait")
+    __slots__ = ("first", "keep_alive_seconds", "limit", "reads", "retry_ms", "wait")
 
     kind = "stream of many"
     variant = None
 
     def __init__(
         self,
-        wants: tuple[ChannelRead, ...],
+        channel_reads: tuple[ChannelRead, ...],
         limit: int,
         *,
         first: bool,
@@ -127,10 +135,10 @@ class MultiStream:
         retry_ms: int = RETRY_MS,
     ) -> None:
         self.retry_ms = retry_ms
-        self.reads = wants
+        self.reads = channel_reads
         self.limit = limit
         self.first = first
-        self.beat = wait
+        self.keep_alive_seconds = wait
         # The first turn gets its reply immediately, even if it is only a position.
         self.wait = None if first else wait
 
@@ -147,18 +155,18 @@ class MultiStream:
         return _idle(hint)
 
     def error(self, problem: Problem) -> Part:
-        return Part(farewell(None), last=True)
+        return Part(stream_end(None), last=True)
 
     def turn(self, part: Part) -> MultiStream:
         """The next turn, after `part` was written."""
         if not (part.moved or self.first):
             return self
         moved = dict(part.moved)
-        wants = tuple(
-            ChannelRead(want.channel, moved.get(want.channel, want.since), want.limit)
-            for want in self.reads
+        channel_reads = tuple(
+            ChannelRead(each.channel, moved.get(each.channel, each.since), each.limit)
+            for each in self.reads
         )
-        return MultiStream(wants, self.limit, first=False, wait=self.beat)
+        return MultiStream(channel_reads, self.limit, first=False, wait=self.keep_alive_seconds)
 
     def _part(self, merged: Merged, hint: Hint) -> Part:
         retry_ms = self.retry_ms if self.first else None
@@ -175,4 +183,4 @@ def _gap_json(gap: Gap) -> bytes:
 def _idle(hint: Hint) -> Part:
     if hint.retry_ms is None:
         return Part(KEEP_ALIVE)
-    return Part(farewell(hint.retry_ms), last=True)
+    return Part(stream_end(hint.retry_ms), last=True)

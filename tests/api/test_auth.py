@@ -103,7 +103,7 @@ async def test_a_pattern_ends_where_it_ends(guarded: Server) -> None:
         assert (answer.status, answer.problem) == (403, "forbidden")
 
 
-async def test_nobody_reaches_pushhubs_own_channels(guarded: Server) -> None:
+async def test_no_request_reaches_pushhubs_own_channels(guarded: Server) -> None:
     for credential in (ADMIN, token(read=["*"], publish=["*"], manage=["*"])):
         for method, target in (
             ("GET", value_of("%24secret:tickets")),
@@ -259,7 +259,7 @@ async def test_a_ticket_is_no_token_and_a_token_no_ticket(guarded: Server) -> No
     assert (await guarded.get(f"{events_of(channel)}?ticket=garbage")).status == 401
 
 
-async def test_who_reads_nothing_gets_no_ticket(guarded: Server) -> None:
+async def test_a_token_without_read_rights_gets_no_ticket(guarded: Server) -> None:
     assert (await guarded.ask("POST", "/v1/tickets")).status == 401
     assert (await guarded.ask("POST", "/v1/tickets", bearer(WRITER))).status in (401, 403)
 

@@ -10,7 +10,7 @@ from tests.serving import SOON, Server, events_of, fresh
 KEYS = {"offset", "cursor", "id", "time", "data"}
 
 
-async def test_a_channel_that_nobody_wrote_to_is_an_empty_feed(hub: Server) -> None:
+async def test_a_channel_without_events_is_an_empty_feed(hub: Server) -> None:
     answer = await hub.get(events_of(fresh()))
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
@@ -40,7 +40,7 @@ async def test_an_event_is_listed_as_it_was_published(hub: Server) -> None:
     assert event["time"].endswith("Z")
 
 
-async def test_a_plain_poll_is_answered_at_once_and_says_nothing_of_waiting(hub: Server) -> None:
+async def test_a_plain_poll_gets_an_immediate_response_without_wait_headers(hub: Server) -> None:
     begun = time.monotonic()
     answer = await hub.get(events_of(fresh()) + "?since=now")
     assert time.monotonic() - begun < SOON
@@ -191,7 +191,7 @@ async def test_a_feed_ignores_if_none_match(hub: Server) -> None:
     assert len(answer.json()["events"]) == 1
 
 
-async def test_many_events_at_once_leave_nobody_behind(hub: Server) -> None:
+async def test_a_burst_of_events_reaches_every_reader(hub: Server) -> None:
     """More than memory keeps of a channel, while its readers are still being answered."""
     channel = fresh()
     cursor = (await hub.publish(channel, -1))["cursor"]

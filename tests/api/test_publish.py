@@ -65,7 +65,7 @@ async def test_a_key_used_for_other_content_is_refused(hub: Server) -> None:
     assert await hub.log(channel) == [1]
 
 
-async def test_twenty_retries_at_once_are_one_event(hub: Server) -> None:
+async def test_twenty_simultaneous_retries_are_one_event(hub: Server) -> None:
     channel = fresh()
     receipts = await asyncio.gather(
         *(hub.publish(channel, 1, idempotency_key="k") for _ in range(20))

@@ -45,7 +45,7 @@ async def until_written(server: Server) -> None:
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
 @pytest.mark.parametrize("strict", [False, True])
-async def test_a_full_disk_is_told_and_its_end_too(tmp_path: Path, strict: bool) -> None:
+async def test_readyz_shows_a_full_disk_and_its_end(tmp_path: Path, strict: bool) -> None:
     path = tmp_path / "log.db"
     with serve("front", f"sqlite:///{path}", ready_writes=strict) as server:
         await server.publish("a", "1")
@@ -82,7 +82,7 @@ async def test_a_full_disk_is_told_and_its_end_too(tmp_path: Path, strict: bool)
         assert_logged_once(server, "store.writes_fail", "store.write_failed")
 
 
-async def test_a_redis_that_refuses_is_told(redis_shelf: Shelf) -> None:
+async def test_readyz_shows_a_redis_that_refuses(redis_shelf: Shelf) -> None:
     redis = redis_shelf.server("valkey9")
     with serve("front", redis.url(), ready_writes=True) as server:
         await server.publish("a", "1")

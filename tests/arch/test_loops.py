@@ -66,7 +66,7 @@ LOOPS = {
     "api/asgi.py:AsgiExchange._stream": "a step of the stream; its end",
     "api/channels.py:delete_many.work": "a page of names; the last, or 10,000 channels",
     "api/asgi_proxy.py:AsgiProxy._body": "a message of the server; the body's end",
-    "api/asgi_proxy.py:AsgiProxy._gone": "a message of the server; the client's end",
+    "api/asgi_proxy.py:AsgiProxy._disconnected": "a message of the server; the client's end",
     "xmpp/routing/local_user.py:LocalUser.deliver_range": "a page of the archive; each round "
     "reads on",
     "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",

@@ -41,7 +41,7 @@ def test_without_a_credential_there_is_nothing() -> None:
     assert ask(cookie="pushhub_token=") is NOTHING
 
 
-def test_dev_asks_nobody() -> None:
+def test_dev_needs_no_credential() -> None:
     dev = authority(Settings(dev=True))
     assert dev.grant(Request("GET", "/", headers={"authorization": "nonsense"})) is EVERYTHING
     dev.require_admin(EVERYTHING)
@@ -204,7 +204,7 @@ def test_a_refusal_names_action_channel_and_claim(action: str, verb: str) -> Non
     assert b"insufficient_scope" in dict(no.value.headers)[b"www-authenticate"]
 
 
-def test_pushhubs_own_channels_are_nobodys() -> None:
+def test_no_grant_covers_pushhubs_own_channels() -> None:
     for action in Action:
         with pytest.raises(Problem):
             authority().require(EVERYTHING, action, "$ticket:1")
@@ -221,4 +221,4 @@ def test_operators_pages_need_an_admin() -> None:
 
 
 def test_it_shows_what_it_holds() -> None:
-    assert repr(authority()) == "<Authority <ApiKeys 1> <Tokens 1 keys, 0 remembered>>"
+    assert repr(authority()) == "<Authenticator <ApiKeys 1> <Tokens 1 keys, 0 remembered>>"

@@ -55,7 +55,7 @@ def test_a_publisher_publishes_everywhere_and_nothing_else() -> None:
         "garbage",
     ],
 )
-def test_whoever_does_not_sign_properly_is_refused(bad: str) -> None:
+def test_an_invalid_signature_is_refused(bad: str) -> None:
     with pytest.raises(TokenError):
         GripKey(SECRET, "me", Clock()).publisher(bad)
 

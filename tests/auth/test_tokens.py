@@ -117,7 +117,7 @@ def test_the_same_claims_are_good_otherwise() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "", None, 7, ["HS256"]])
-def test_a_token_that_nobody_signed_is_refused(algorithm: object) -> None:
+def test_an_unsigned_token_is_refused(algorithm: object) -> None:
     for secret in (b"", SECRET):
         with pytest.raises(TokenError, match="its key is for HS256"):
             tokens().grant(by_hand({"alg": algorithm}, CLAIMS, secret))

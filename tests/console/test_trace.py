@@ -109,7 +109,7 @@ async def test_the_last_of_several_traces_takes_it_away() -> None:
 # -- the life of a request -----------------------------------------------------
 
 
-async def test_a_poll_asks_waits_and_is_answered() -> None:
+async def test_a_poll_has_lines_for_arrival_park_and_response() -> None:
     async with opened() as hub:
         await warm(hub)
         _, notes = traced(hub, channel="a")
@@ -130,7 +130,7 @@ async def test_a_poll_asks_waits_and_is_answered() -> None:
         assert recorder.data == [{"x": 1}]
 
 
-async def test_an_answer_at_once_is_the_same_answer() -> None:
+async def test_an_immediate_response_is_the_same_with_a_trace() -> None:
     async with opened() as hub:
         publish(hub, "a", 1)
         await warm(hub)
@@ -177,7 +177,7 @@ async def test_the_end_of_a_wait_is_an_answer() -> None:
         assert notes.last("answer")["events"] == 0
 
 
-async def test_who_waits_already_is_followed_from_now_on() -> None:
+async def test_a_waiting_hold_is_followed_from_the_start_of_the_trace() -> None:
     async with opened() as hub:
         await warm(hub)
         hold, recorder = park(hub, feed())
@@ -249,7 +249,7 @@ async def test_a_poll_of_many_is_traced_by_any_of_its_channels() -> None:
         assert notes.last("poll")["channels"] == 2
 
 
-async def test_a_stream_is_told_turn_by_turn() -> None:
+async def test_a_stream_has_a_line_for_each_turn() -> None:
     async with opened() as hub:
         publish(hub, "a", *range(90))
         await warm(hub)
@@ -284,7 +284,7 @@ async def test_a_refused_publish_says_why() -> None:
         assert notes.last("not logged")["why"] == "The disk is full."
 
 
-async def test_a_duplicate_is_told_as_one() -> None:
+async def test_a_duplicate_is_marked_in_the_trace() -> None:
     async with opened() as hub:
         _, notes = traced(hub, channel="a")
         for _ in range(2):
@@ -317,7 +317,7 @@ async def test_a_client_is_found_by_its_subject_if_somebody_tells() -> None:
         await warm(hub)
         tracer, notes = traced(hub, client="alice")
         poll = feed()
-        tracer.asked = (poll, ClientInfo("10.0.0.9", "alice"))
+        tracer.decided = (poll, ClientInfo("10.0.0.9", "alice"))
         ask(hub, poll)
         assert notes.of(CLIENT) == ["poll", "park"]
         assert notes.last("park")["subject"] == "alice"

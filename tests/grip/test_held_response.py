@@ -316,7 +316,7 @@ def test_a_patch_is_of_the_held_body() -> None:
     assert bad.status == 502
 
 
-def test_those_who_share_a_hold_share_answers() -> None:
+def test_polls_of_one_instruct_share_responses() -> None:
     log = Log()
     one, other = polled(log), polled(log)
     assert one.variant == one.for_seconds(9).variant

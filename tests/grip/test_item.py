@@ -104,7 +104,7 @@ def test_actions() -> None:
     ],
     ids=str,
 )
-def test_a_message_for_a_websocket_is_an_item_for_nobody(message: dict[str, Any]) -> None:
+def test_a_websocket_message_is_an_item_without_receivers(message: dict[str, Any]) -> None:
     assert one(**{"ws-message": message}) == Item()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushhub.http.client_address import counted_as
+from pushhub.http.client_address import client_network
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from pushhub.http.client_address import counted_as
     ],
 )
 def test_whom_an_address_counts_as(address: str, counted: str) -> None:
-    assert counted_as(address) == counted
+    assert client_network(address) == counted

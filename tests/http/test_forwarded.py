@@ -37,12 +37,12 @@ def test_whose_word_counts(address: str, trusted: bool) -> None:
         ("127.0.0.1", ", ".join(["192.0.2.66", *["10.0.0.7"] * 50]), "10.0.0.7"),
     ],
 )
-def test_who_asks(peer: str, hops: str | None, client: str) -> None:
+def test_the_client_is_the_last_untrusted_hop(peer: str, hops: str | None, client: str) -> None:
     headers = {} if hops is None else {"x-forwarded-for": hops}
     assert OURS.client(peer, headers) == client
 
 
-def test_who_came_over_tls() -> None:
+def test_a_trusted_proxy_says_that_its_client_uses_tls() -> None:
     assert OURS.is_secure("10.0.0.1", {"x-forwarded-proto": "HTTPS"})
     assert not OURS.is_secure("10.0.0.1", {"x-forwarded-proto": "http"})
     assert not OURS.is_secure("10.0.0.1", {})

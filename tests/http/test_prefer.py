@@ -105,11 +105,13 @@ def test_prefer(header: str, wait: int | None) -> None:
         ("wait=9", {"prefer": "return=minimal"}, 9),
     ],
 )
-def test_who_wins(query: str, headers: dict[str, str], wait: int | None) -> None:
+def test_prefer_overrides_wait_and_the_query(
+    query: str, headers: dict[str, str], wait: int | None
+) -> None:
     assert granted_wait(get(query, **headers)) == wait
 
 
-def test_only_prefer_counts_where_the_address_is_somebody_elses() -> None:
+def test_only_prefer_counts_for_a_url_of_the_origin() -> None:
     assert granted_wait(get("wait=9", wait="8"), aliases=False) is None
     assert granted_wait(get("wait=9", prefer="wait=7"), aliases=False) == 7
 

@@ -56,7 +56,7 @@ def test_the_wire_follows_the_tail() -> None:
     assert answer.wire() == b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"
 
 
-def test_more_headers_make_another_answer() -> None:
+def test_with_headers_returns_another_response() -> None:
     answer = Response(200, ((b"a", b"1"),), b"x", 3)
     more = answer.with_headers((b"b", b"2"), (b"c", b"3"))
     assert answer.headers == ((b"a", b"1"),)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushhub.http.response import Part
-from pushhub.http.sse import KEEP_ALIVE, OPENING, farewell, message, position
+from pushhub.http.sse import KEEP_ALIVE, OPENING, message, position, stream_end
 from pushhub.log.cursor import Since, Start
 from pushhub.log.event import BINARY, TEXT, Draft
 from pushhub.polls.base import NO_HINT, ChannelRead, Hint, deleted
@@ -109,8 +109,8 @@ def test_what_is_no_event() -> None:
     reader = Reader().feed(position("e1-5"))
     assert (reader.last_id, reader.events) == ("e1-5", [])
     assert Reader().feed(KEEP_ALIVE) == Reader()
-    assert Reader().feed(farewell(None)) == Reader()
-    assert Reader().feed(farewell(1500)) == Reader(retry=1500)
+    assert Reader().feed(stream_end(None)) == Reader()
+    assert Reader().feed(stream_end(1500)) == Reader(retry=1500)
 
 
 def test_the_opening() -> None:
@@ -205,7 +205,7 @@ def many(*, first: bool = False) -> MultiStream:
     )
 
 
-def test_a_message_is_an_answer() -> None:
+def test_a_message_has_the_body_of_a_response() -> None:
     reads: dict[str, Read] = {"a": run_of("a", 8, 2)}
     part = many().reply(reads)
     assert part is not None

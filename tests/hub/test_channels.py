@@ -100,8 +100,8 @@ async def test_a_busy_channel_under_pressure_misses_nothing() -> None:
 
 
 @pytest.mark.usefixtures("few")
-async def test_a_channel_that_goes_during_a_fan_out_takes_nobody_with_it() -> None:
-    """Between two slices nobody is listed on the channel; it may even be let go of."""
+async def test_an_eviction_during_a_fan_out_loses_no_hold() -> None:
+    """Between two slices the channel has no holds, so it may be evicted."""
     store = ScriptedStore()
     async with opened(store) as hub:
         ask(hub, feed(wait=None))

@@ -6,8 +6,8 @@ from pushhub.log.event import Event
 from tests.hub.scripted import ask, feed, opened, park, publish, settled
 
 
-async def test_who_is_told_may_publish_at_once() -> None:
-    """A follower tells others of what it hears, before the event's own holds are all answered."""
+async def test_a_subscription_may_publish_during_delivery() -> None:
+    """It publishes before the first event has completed all of its own holds."""
     async with opened() as hub:
 
         def tell(event: Event) -> None:

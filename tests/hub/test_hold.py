@@ -9,7 +9,7 @@ from tests.hub.scripted import Recorder
 FIRST, SECOND = Response(200), Response(204)
 
 
-def test_whoever_comes_first_answers_and_nobody_else() -> None:
+def test_the_first_completion_of_a_hold_wins() -> None:
     hold, driver = Hold(), Recorder()
     hold.attach(driver)
     assert hold.complete(FIRST)
@@ -18,14 +18,14 @@ def test_whoever_comes_first_answers_and_nobody_else() -> None:
     assert driver.replies == [FIRST]
 
 
-def test_an_answer_that_was_there_before_its_driver_is_written_when_it_comes() -> None:
+def test_a_reply_before_the_driver_is_written_when_the_driver_attaches() -> None:
     hold, driver = Hold(), Recorder()
     assert hold.complete(FIRST)
     hold.attach(driver)
     assert driver.replies == [FIRST]
 
 
-def test_a_dropped_hold_answers_nobody() -> None:
+def test_a_dropped_hold_writes_no_reply() -> None:
     hold, driver = Hold(), Recorder()
     hold.attach(driver)
     hold.drop()
@@ -79,7 +79,7 @@ def test_a_follower_that_is_dropped_drops_whom_it_follows() -> None:
     assert leader.done
 
 
-def test_a_hold_that_follows_an_answer_is_completed_at_once() -> None:
+def test_a_chained_hold_completes_immediately_with_a_response() -> None:
     follower, driver = ChainedHold(), Recorder()
     follower.attach(driver)
     follower.follow(FIRST)

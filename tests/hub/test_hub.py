@@ -42,7 +42,7 @@ async def warm(hub: Hub, *channels: str) -> None:
 # -- waiting -------------------------------------------------------------------
 
 
-async def test_an_event_answers_who_waits_and_leaves_nothing_behind() -> None:
+async def test_an_event_completes_the_hold_and_frees_its_memory() -> None:
     async with opened() as hub:
         await warm(hub)
         replies = [ask(hub, poll) for poll in (feed(), value(), many("a", "b"))]
@@ -56,7 +56,7 @@ async def test_an_event_answers_who_waits_and_leaves_nothing_behind() -> None:
         assert hub.stats.completed_by_event == 3
 
 
-async def test_an_event_of_another_channel_wakes_nobody() -> None:
+async def test_an_event_of_another_channel_completes_no_hold() -> None:
     async with opened() as hub:
         await warm(hub)
         _, recorder = park(hub, feed())
@@ -92,7 +92,7 @@ async def test_the_real_end_is_up_to_a_fifth_earlier(
         assert least <= loop.time() - begun <= most
 
 
-async def test_without_a_wait_nobody_is_held() -> None:
+async def test_a_poll_without_a_wait_is_not_held() -> None:
     async with opened() as hub:
         await warm(hub)
         for poll in (feed(wait=None), value(wait=None), many("a", wait=None)):
@@ -189,7 +189,7 @@ async def test_readers_of_a_cold_channel_share_one_read() -> None:
         assert [answer.data for answer in replies] == [[2]] * 50
 
 
-async def test_who_asks_after_an_event_does_not_share_a_read_from_before_it() -> None:
+async def test_a_poll_after_an_event_shares_no_read_from_before_it() -> None:
     store = ScriptedStore()
     async with opened(store) as hub:
         publish(hub, "a", 1)
@@ -222,7 +222,7 @@ async def test_a_read_that_fails_is_503_and_the_next_one_is_tried() -> None:
         assert again.data == [1]
 
 
-async def test_one_failed_read_of_many_answers_once() -> None:
+async def test_one_failed_read_of_many_completes_the_poll_once() -> None:
     store = ScriptedStore()
     async with opened(store) as hub:
         store.slow = True
@@ -321,7 +321,7 @@ async def test_events_that_do_not_follow_the_first_read_are_asked_for_by_everybo
         assert [answer.data for answer in replies] == [[1, 2, 3]] * 3
 
 
-async def test_one_that_is_read_for_again_does_not_begin_its_wait_anew() -> None:
+async def test_a_second_read_does_not_restart_the_wait() -> None:
     store = ScriptedStore()
     async with opened(store) as hub:
         await warm(hub)
@@ -339,7 +339,7 @@ async def test_one_that_is_read_for_again_does_not_begin_its_wait_anew() -> None
         assert recorder.response.status == 304
 
 
-async def test_more_events_at_once_than_memory_keeps_leave_nobody_behind() -> None:
+async def test_a_burst_beyond_the_tail_reaches_every_hold() -> None:
     """The fan-out of the first is not done when the last has pushed it out of the tail."""
     async with opened() as hub:
         await warm(hub)
@@ -380,7 +380,7 @@ async def test_a_long_fan_out_lets_others_have_their_turn() -> None:
         assert hub.stats.completed_by_event == 500
 
 
-async def test_who_is_left_between_two_slices_is_told_both_events() -> None:
+async def test_a_hold_between_two_slices_receives_both_events() -> None:
     async with opened() as hub:
         await warm(hub)
         slow = SlowDriver()
@@ -397,7 +397,7 @@ async def test_who_is_left_between_two_slices_is_told_both_events() -> None:
         assert set(counts) == {1, 2}
 
 
-async def test_holds_of_one_kind_share_the_bytes_of_their_answer() -> None:
+async def test_holds_of_one_variant_share_the_bytes_of_their_response() -> None:
     async with opened() as hub:
         await warm(hub)
         replies = [ask(hub, feed()) for _ in range(10)]
@@ -420,7 +420,7 @@ async def test_holds_at_different_places_get_what_they_lack() -> None:
 # -- deletes -------------------------------------------------------------------
 
 
-async def test_a_delete_tells_who_waits_and_nobody_else() -> None:
+async def test_a_delete_completes_the_holds_of_its_channel_only() -> None:
     async with opened() as hub:
         publish(hub, "a", 1)
         await warm(hub, "a", "b")
@@ -454,7 +454,7 @@ async def test_a_read_that_a_delete_overtakes_is_not_believed() -> None:
 # -- full, and leaving ---------------------------------------------------------
 
 
-async def test_a_full_hub_answers_at_once_and_says_when_to_come_back() -> None:
+async def test_a_full_hub_responds_immediately_with_a_time_to_retry() -> None:
     async with opened(max_holds=2) as hub:
         await warm(hub)
         first, _ = park(hub, feed())
@@ -468,7 +468,7 @@ async def test_a_full_hub_answers_at_once_and_says_when_to_come_back() -> None:
         park(hub, feed())
 
 
-async def test_a_drain_answers_everybody_over_its_seconds() -> None:
+async def test_a_drain_completes_all_holds_spread_over_its_seconds() -> None:
     async with opened() as hub:
         await warm(hub)
         replies = [ask(hub, feed()) for _ in range(1000)]
@@ -523,7 +523,7 @@ async def test_an_event_during_a_drain_is_still_delivered() -> None:
         await drain
 
 
-async def test_closing_answers_who_waits() -> None:
+async def test_closing_completes_all_holds() -> None:
     async with opened() as hub:
         await warm(hub)
         _, recorder = park(hub, feed())
@@ -636,7 +636,7 @@ async def test_a_receipt_of_a_lost_epoch_does_not_send_every_read_to_the_store()
 
 
 @pytest.mark.parametrize("event", ["lost", "deleted"])
-async def test_a_receipt_ends_with_the_tail_that_it_was_told_of(event: str) -> None:
+async def test_a_receipt_is_forgotten_when_the_tail_reaches_it(event: str) -> None:
     store = ScriptedStore()
     async with opened(store) as hub:
         await warm(hub)

@@ -13,7 +13,7 @@ def offsets(read: Page | None) -> list[int]:
     return [event.offset for event in read.events]
 
 
-def test_it_answers_what_it_holds() -> None:
+def test_a_tail_serves_the_events_that_it_holds() -> None:
     tail = Tail(run_of("news", 6, 5))
     read = tail.read(at(7), 100)
     assert offsets(read) == [8, 9, 10]

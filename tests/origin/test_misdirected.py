@@ -27,7 +27,7 @@ def told(server: Server) -> list[dict[str, Any]]:
     return [json.loads(line) for line in server.output.lines if "origin.misdirected" in line]
 
 
-async def test_a_notification_on_the_main_port_is_told_once(pair: tuple[Server, Api]) -> None:
+async def test_a_notification_on_the_main_port_is_logged_once(pair: tuple[Server, Api]) -> None:
     server, api = pair
     for _ in range(2):
         answer = await server.post("/v1/notify", NOTIFY)

@@ -47,7 +47,7 @@ def test_the_origin_has_the_rest_and_decides_there_itself() -> None:
     assert found.route.step == "grip"
 
 
-def test_without_an_origin_of_its_own_the_rest_is_nobodys() -> None:
+def test_without_a_default_origin_other_paths_have_no_route() -> None:
     table = routes({"path": "/orders", "target": API}, origin=None)
     assert table.find("h", "/orders") is not None
     assert table.find("h", "/elsewhere") is None
@@ -59,7 +59,7 @@ def test_a_target_of_its_own() -> None:
     assert found.target == ADMIN
 
 
-def test_names_are_told_decoded() -> None:
+def test_names_of_a_path_are_decoded() -> None:
     found = routes({"path": "/shops/{shop}/orders/{id}"}).find("h", "/shops/caf%C3%A9/orders/a%20b")
     assert found is not None
     assert found.names == {"shop": "caf\u00e9", "id": "a b"}

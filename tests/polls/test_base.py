@@ -80,7 +80,7 @@ def test_whatever_can_wait_is_a_poll(poll: Poll) -> None:
     assert reply.events == 1
 
 
-def test_polls_that_are_answered_differently_differ() -> None:
+def test_polls_with_different_replies_have_different_variants() -> None:
     variants = [
         FeedPoll("news", at(1), 100, 25).variant,
         FeedPoll("news", at(1), 50, 25).variant,

@@ -44,7 +44,7 @@ def test_up_to_date_is_left_out_until_it_is_true() -> None:
     assert "up_to_date" not in body
 
 
-def test_every_cursor_is_of_the_present_epoch_and_an_older_event_tells_its_own() -> None:
+def test_every_cursor_is_of_the_present_epoch_and_an_older_event_has_its_own() -> None:
     old = event(4, epoch="e0")
     body, _ = told(FeedPoll("news", at(3), 9).reply({"news": page(old, cursor=at(4))}))
     assert body["cursor"] == "e1-4"
@@ -62,7 +62,7 @@ def test_every_cursor_is_of_the_present_epoch_and_an_older_event_tells_its_own()
 
 
 @pytest.mark.parametrize("since", [at(0), Start.NOW, Start.EARLIEST])
-def test_nothing_new_is_answered_at_once_without_a_wait(since: Any) -> None:
+def test_without_a_wait_and_an_event_the_response_is_immediate(since: Any) -> None:
     body, headers = told(FeedPoll("news", since, 9).reply({"news": page()}))
     assert body == {"events": [], "cursor": "e1-0", "up_to_date": True}
     assert b"preference-applied" not in headers
@@ -106,7 +106,7 @@ def test_a_wait_without_room_was_not_applied() -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("wait", [None, 25])
-def test_a_gap_is_told(reason: Reason, wait: int | None) -> None:
+def test_a_gap_is_a_410(reason: Reason, wait: int | None) -> None:
     gap: Read = Gap(reason, at(3), at(9))
     feed = FeedPoll("news", at(1, "e0"), 9, wait)
     answer = feed.reply({"news": gap})

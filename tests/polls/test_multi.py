@@ -158,7 +158,7 @@ def test_what_does_not_fit_does_not_move() -> None:
     assert merged.cursors == {"a": at(1)}
 
 
-def test_who_has_waited_longest_goes_first() -> None:
+def test_the_channel_with_the_oldest_event_goes_first() -> None:
     reads = {"a": run_of("a", 1, 5, time=9), "b": run_of("b", 1, 5, time=3)}
     assert merge(wants("a", "b"), reads, 1).cursors == {"b": at(1)}
 
@@ -196,8 +196,8 @@ def test_a_word_is_given_the_cursor_that_it_meant(since: Start) -> None:
     assert merge(wants("a"), {"a": page(cursor=at(0))}, 10).cursors == {}
 
 
-def test_a_now_that_was_left_out_is_told_where_its_events_begin() -> None:
-    """Else the next poll would say `now` again, and never hear of them."""
+def test_a_now_without_events_in_the_response_gets_its_cursor() -> None:
+    """Else the next poll would say `now` again, and miss these events."""
     reads = {"a": run_of("a", 1, 5), "b": run_of("b", 8, 5)}
     merged = merge(wants("a", "b", since=Start.NOW), reads, 1)
     assert merged.cursors == {"a": at(1), "b": at(7)}
@@ -220,7 +220,7 @@ def situations(draw: st.DrawFn) -> tuple[dict[str, Page], int]:
 
 
 @given(situations())
-def test_whoever_polls_on_gets_every_event_once_and_in_order(
+def test_repeated_polls_get_every_event_once_and_in_order(
     situation: tuple[dict[str, Page], int],
 ) -> None:
     logs, limit = situation
@@ -248,7 +248,7 @@ def test_whoever_polls_on_gets_every_event_once_and_in_order(
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-def test_nobody_starves(limit: int) -> None:
+def test_no_channel_starves(limit: int) -> None:
     """Channels that are never read to their end take turns, although only some fit an answer."""
     position = dict.fromkeys("abcde", 0)
     for now in range(40):
@@ -284,7 +284,7 @@ def test_encode() -> None:
     assert encode(merge((), {}, 10), NO_HINT) == b'{"events":[],"cursors":{}}'
 
 
-def test_a_plain_poll_is_answered_at_once() -> None:
+def test_a_plain_poll_gets_an_immediate_response() -> None:
     answer = MultiPoll(wants("a", since=Start.NOW), 10).reply({"a": page(cursor=at(7))})
     assert told(answer) == {"events": [], "cursors": {"a": "e1-7"}}
     assert answer is not None

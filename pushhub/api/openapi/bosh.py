@@ -1,4 +1,4 @@
-"""The description of BOSH for OpenAPI: that it is there. What is in the bodies is XMPP's affair."""
+"""The description of the BOSH endpoint for OpenAPI. The bodies are defined by XMPP, not here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The description of the API, as OpenAPI 3.1: what `/openapi.json` answers and `/docs` shows.
+"""The description of the API, as OpenAPI 3.1: `/openapi.json` returns it and `/docs` shows it.
 
-Limits and problems come from the code. What is only data is `static/openapi.json`.
+Limits and problems come from the code; plain data is in `static/openapi.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _JSON = "application/json"
 _STREAM = "text/event-stream"
 _HTML = "text/html"
 
-# What any endpoint may answer: whoever cannot be understood is told so before the endpoint runs.
+# Problems of any endpoint: a malformed request is refused before the endpoint runs.
 _ALWAYS = (
     "bad-request",
     "unauthorized",
@@ -45,7 +45,7 @@ Errors are `application/problem+json`."""
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole document. It is made once: whoever gets it must not change it."""
+    """The whole document. It is made once, and callers must not change it."""
     components = json.loads((files("pushhub.api") / "static" / "openapi.json").read_text("utf-8"))
     components["schemas"]["Problem"]["properties"]["type"]["enum"] = [
         TYPE_PREFIX + slug for slug in PROBLEMS
@@ -68,7 +68,7 @@ def document() -> dict[str, Any]:
             {"name": "XMPP", "description": "Chat, over BOSH."},
             {"name": "Operate", "description": "Health, metrics, pages."},
         ],
-        # With `--dev` nobody is asked; a public channel is read by anybody.
+        # With `--dev`, and for a public channel, a request needs no credential.
         "security": [{"bearer": []}, {"basic": []}, {"cookie": []}, {}],
         "paths": _paths(),
         "components": components,
@@ -108,8 +108,8 @@ def _feed() -> dict[str, Any]:
         "stream: `id` is the cursor, a gap is an event of the type `gap`, and the stream continues "
         "from the oldest event.",
         parameters=("since", "limit", *_WAITS, "LastEventId", "envelope", "ticket"),
-        answers={
-            "200": _answer(
+        responses={
+            "200": _response(
                 "The events; an empty list if there are none.",
                 {_JSON: _schema("Feed"), _STREAM: _text(STREAM_EXAMPLE)},
                 ("PreferenceApplied", "XPollInterval"),
@@ -134,7 +134,7 @@ def _publish() -> dict[str, Any]:
             "text/plain": _text("hi"),
             "*/*": {"schema": {}},
         },
-        answers={"200": _answer("The event is in the log.", {_JSON: _schema("Receipt")})},
+        responses={"200": _response("The event is in the log.", {_JSON: _schema("Receipt")})},
         problems=(*_BODY, "bad-channel", "forbidden", "precondition-failed", "key-reused", _STORE),
     )
 
@@ -149,13 +149,13 @@ def _value() -> dict[str, Any]:
         "and no condition, a request for a channel without a value waits for the first one. A "
         "value never has a gap: a request with any other ETag receives the value.",
         parameters=("IfNoneMatch", *_WAITS),
-        answers={
-            "200": _answer(
+        responses={
+            "200": _response(
                 "The value, in the content type that it was published with.",
                 {"*/*": {"schema": {}, "example": {"hello": "world"}}},
                 ("ETag", "EventId", "EventType", "EventTime", "PreferenceApplied"),
             ),
-            "304": _answer(
+            "304": _response(
                 "The value is still the one that the client has.",
                 headers=("ETag", "PreferenceApplied", "XPollInterval"),
             ),
@@ -170,7 +170,7 @@ def _delete() -> dict[str, Any]:
         "Manage",
         "Forget a channel's events",
         "Requests that wait on the channel end immediately. Its offsets do not restart.",
-        answers={"204": _answer("The events are deleted.")},
+        responses={"204": _response("The events are deleted.")},
         problems=("bad-channel", "forbidden", "not-found", _STORE),
     )
 
@@ -186,8 +186,8 @@ def _poll() -> dict[str, Any]:
         "`gap`.",
         parameters=_WAITS,
         body={_JSON: _schema("Poll")},
-        answers={
-            "200": _answer(
+        responses={
+            "200": _response(
                 "The events of all channels, and the cursors that moved.",
                 {_JSON: _schema("PollAnswer"), _STREAM: _text(MANY_STREAM_EXAMPLE)},
                 ("PreferenceApplied", "XPollInterval"),
@@ -214,7 +214,7 @@ def _batch() -> dict[str, Any]:
         "item. After that each event stands alone: its result is a receipt or an `error`, which is "
         "one of `precondition-failed`, `key-reused` and `store-unavailable`.",
         body={_JSON: _schema("Batch")},
-        answers={"200": _answer("The result for each event.", {_JSON: _schema("BatchAnswer")})},
+        responses={"200": _response("The result for each event.", {_JSON: _schema("BatchAnswer")})},
         problems=(*_BODY, "bad-channel", "forbidden", _STORE),
     )
 
@@ -227,7 +227,7 @@ def _listing() -> dict[str, Any]:
         "The channels that have events and that the caller manages, by name. `next`, if there is"
         " one, is the `after` of the next page.",
         parameters=("prefix", "after", "limit"),
-        answers={"200": _answer("A page of channels.", {_JSON: _schema("ChannelList")})},
+        responses={"200": _response("A page of channels.", {_JSON: _schema("ChannelList")})},
         problems=("forbidden", _STORE),
     )
 
@@ -240,7 +240,7 @@ def _delete_many() -> dict[str, Any]:
         "Each channel is deleted as a single delete does. `more`: others are left; send the "
         "request again.",
         parameters=("prefix",),
-        answers={"200": _answer("The channels are deleted.", {_JSON: _schema("Deleted")})},
+        responses={"200": _response("The channels are deleted.", {_JSON: _schema("Deleted")})},
         problems=("forbidden", _STORE),
     )
 
@@ -252,15 +252,15 @@ def _ticket() -> dict[str, Any]:
         "Exchange a token for a ticket",
         "A ticket has the read rights of the token, opens one request, and expires after 30 "
         "seconds (a setting). The URL carries it: `…/events?ticket=…`.",
-        answers={"200": _answer("The ticket.", {_JSON: _schema("Ticket")})},
+        responses={"200": _response("The ticket.", {_JSON: _schema("Ticket")})},
         problems=(),
     )
 
 
 def _pages() -> dict[str, Any]:
-    def page(id: str, summary: str, about: str, answers: dict[str, Any]) -> dict[str, Any]:
-        operation = _operation(id, "Operate", summary, about, answers=answers, security=[{}])
-        return {"get": operation | {"responses": answers}}
+    def page(id: str, summary: str, about: str, responses: dict[str, Any]) -> dict[str, Any]:
+        operation = _operation(id, "Operate", summary, about, responses=responses, security=[{}])
+        return {"get": operation | {"responses": responses}}
 
     metrics = _operation(
         "metrics",
@@ -268,8 +268,8 @@ def _pages() -> dict[str, Any]:
         "Read the metrics",
         "Prometheus' text format. The request needs an admin key (one that manages `*`), unless "
         "`metrics_public` or `dev` is set.",
-        answers={
-            "200": _answer(
+        responses={
+            "200": _response(
                 "All metrics.",
                 {"text/plain": _text("# TYPE pushhub_holds gauge\npushhub_holds 0\n")},
             )
@@ -279,22 +279,22 @@ def _pages() -> dict[str, Any]:
     responses = metrics["responses"]
     metrics["responses"] = {status: responses[status] for status in ("200", "401", "403")}
     ready = {_JSON: _schema("Ready")}
-    html = {"200": _answer("The page.", {_HTML: _text()})}
-    found = {"200": _answer("A link to it."), "404": _answer("No domain is served.")}
+    html = {"200": _response("The page.", {_HTML: _text()})}
+    found = {"200": _response("A link to it."), "404": _response("No domain is served.")}
     return {
         "/livez": page(
             "live",
             "Ask whether the process runs",
             "Fails only for faults that a restart would repair.",
-            {"200": _answer("It runs.", {_JSON: _schema("Live")})},
+            {"200": _response("It runs.", {_JSON: _schema("Live")})},
         ),
         "/readyz": page(
             "ready",
             "Ask whether to send requests here",
             "Returns 503 while the server drains and while the store is unavailable.",
             {
-                "200": _answer("Yes.", ready),
-                "503": _answer("Not ready; the body has the reason.", ready),
+                "200": _response("Yes.", ready),
+                "503": _response("Not ready; the body has the reason.", ready),
             },
         ),
         "/metrics": {"get": metrics},
@@ -302,7 +302,7 @@ def _pages() -> dict[str, Any]:
             "openapi",
             "Read this document",
             "OpenAPI 3.1.",
-            {"200": _answer("The document.", {_JSON: {"schema": {"type": "object"}}})},
+            {"200": _response("The document.", {_JSON: {"schema": {"type": "object"}}})},
         ),
         **{
             f"/.well-known/host-meta{end}": page(
@@ -313,7 +313,7 @@ def _pages() -> dict[str, Any]:
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
         "/demo": page("demo", "Watch the demo", "With `dev` or the setting `demo`.", html),
         "/console": page("console", "Watch and operate", "For operators with an admin key.", html),
-        "/": page("home", "Begin", "Links.", html | {"307": _answer("To `/demo`, if it is on.")}),
+        "/": page("home", "Begin", "Links.", html | {"307": _response("To `/demo`, if it is on.")}),
     }
 
 
@@ -323,7 +323,7 @@ def _operation(
     summary: str,
     about: str,
     *,
-    answers: dict[str, Any],
+    responses: dict[str, Any],
     parameters: tuple[str, ...] = (),
     body: dict[str, Any] | None = None,
     problems: tuple[str, ...] = (),
@@ -334,7 +334,7 @@ def _operation(
         "tags": [tag],
         "summary": summary,
         "description": about,
-        "responses": answers | _refusals(_ALWAYS + problems),
+        "responses": responses | _refusals(_ALWAYS + problems),
     }
     if parameters:
         operation["parameters"] = [_parameter(name) for name in parameters]
@@ -346,7 +346,7 @@ def _operation(
 
 
 def _refusals(slugs: tuple[str, ...]) -> dict[str, Any]:
-    """The problems by status; each names the types that it can be of."""
+    """The problems by status, each with its possible types."""
     by_status: dict[int, list[str]] = {}
     for slug in sorted(slugs, key=lambda slug: PROBLEMS[slug][0]):
         by_status.setdefault(PROBLEMS[slug][0], []).append(slug)
@@ -359,20 +359,20 @@ def _refusal(status: int, slugs: list[str]) -> dict[str, Any]:
     schema = {"allOf": [{"$ref": f"#/components/schemas/{base}"}, types]}
     about = "; ".join(f"{PROBLEMS[slug][1]} (`{slug}`)" for slug in slugs) + "."
     headers = ("RetryAfter",) if status == 503 else ()
-    return _answer(about, {"application/problem+json": {"schema": schema}}, headers)
+    return _response(about, {"application/problem+json": {"schema": schema}}, headers)
 
 
-def _answer(
+def _response(
     about: str, content: dict[str, Any] | None = None, headers: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": about}
+    response: dict[str, Any] = {"description": about}
     if headers:
-        answer["headers"] = {
+        response["headers"] = {
             _HEADER_NAMES[name]: {"$ref": f"#/components/headers/{name}"} for name in headers
         }
     if content:
-        answer["content"] = content
-    return answer
+        response["content"] = content
+    return response
 
 
 _HEADER_NAMES = {

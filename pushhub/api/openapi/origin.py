@@ -8,7 +8,7 @@ from pushhub.origin.shared.notifications import MAX_RESOURCES
 
 
 def described(problems: dict[str, Any]) -> dict[str, Any]:
-    """The path's operations; `problems` are the answers that every endpoint may give."""
+    """The path's operations; `problems` are the error responses of every endpoint."""
     return {
         "post": {
             "operationId": "notify",

@@ -204,10 +204,10 @@ class Coalescer:
 
     def _is_at_end(self, poll: HeldResponse) -> bool:
         """Whether nothing was published on the poll's channels since its position."""
-        shelf = self._hub.channels
-        for want in poll.reads:
-            channel = shelf.get(want.channel)
-            if channel is None or not channel.ends_at(want.since):
+        channels = self._hub.channels
+        for channel_read in poll.reads:
+            channel = channels.get(channel_read.channel)
+            if channel is None or not channel.ends_at(channel_read.since):
                 return False
         return not self._hub.feed_monitor.disconnected
 

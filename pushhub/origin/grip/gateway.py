@@ -77,7 +77,7 @@ class GripGateway:
     async def outcome(
         self, request: ProxiedRequest, response: UpstreamResponse, in_flight: InFlight
     ) -> Response | Hold | EventStream:
-        """What the client gets instead of a response with an instruct.
+        """The outcome for the client, in place of a response with an instruct.
 
         Raises:
             Problem: the instruct is invalid, or the log cannot be read.

@@ -1,6 +1,6 @@
 """A GRIP stream: the origin's body, then published items, and the responses of its next links.
 
-It is a stream of the hub (`hub/stream.py`): the driver asks for the next step when the last one was
+It is a stream of the hub (`hub/stream.py`): the driver calls `next` when the last step was
 written. A step is a turn of a poll, or the next piece of the origin's response.
 """
 
@@ -177,7 +177,7 @@ class GripResponseStream(EventStream):
         due, poll.timer = min(timers, key=lambda timer: timer[0])
         poll.wait = max(1, math.ceil(due - now))
         step = self.hub.hold(poll)
-        assert not isinstance(step, Response), "a poll of a stream is answered with parts"
+        assert not isinstance(step, Response), "a poll of a stream gets parts as replies"
         return step
 
     # Responses of the origin
@@ -222,14 +222,19 @@ class GripResponseStream(EventStream):
         )
         cursors, sequences = position.cursors, position.sequences
         if self._turns is not None:
-            for want in self._turns.reads:
+            for channel_read in self._turns.reads:
                 subscription = next(
-                    (each for each in instruct.subscriptions if each.channel == want.channel), None
+                    (
+                        each
+                        for each in instruct.subscriptions
+                        if each.channel == channel_read.channel
+                    ),
+                    None,
                 )
                 if subscription is not None and subscription.prev_id is None:
                     # Without a `prev-id` the reader keeps its position.
-                    cursors[want.channel] = want.since  # type: ignore[assignment]
-                    sequences[want.channel] = self._turns.sequences[want.channel]
+                    cursors[channel_read.channel] = channel_read.since  # type: ignore[assignment]
+                    sequences[channel_read.channel] = self._turns.sequences[channel_read.channel]
         self._turns = HeldStream(HeldInstruct.of(instruct), cursors, sequences)
         self._phase = StreamPhase.HOLD
         if position.gap:

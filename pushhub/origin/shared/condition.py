@@ -1,7 +1,7 @@
 """The conditions of a waiting request: which representations are new to its client.
 
 A condition is a validator, a cursor or a version, as the polled API uses it. A request without one
-cannot wait: "changed since when?" has no answer.
+cannot wait, because no representation is known to be new.
 """
 
 from __future__ import annotations

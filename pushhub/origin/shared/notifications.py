@@ -36,7 +36,7 @@ class Notifications:
     def __init__(self, hub: Hub, table: ResourceTable) -> None:
         self._hub = hub
         self.table = table
-        self._subscription = Subscription(hub, CHANNEL, self._receive, lost=table.distrust)
+        self._subscription = Subscription(hub, CHANNEL, self._receive, lost=table.mark_all_changed)
 
     def open(self) -> None:
         """Begin to receive notifications."""

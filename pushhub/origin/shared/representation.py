@@ -106,11 +106,13 @@ class Representation:
 
     # As a response
 
-    def answer(self, wait: int | None = None, hint: Hint = NO_HINT, events: int = 0) -> RawResponse:
+    def response(
+        self, wait: int | None = None, hint: Hint = NO_HINT, events: int = 0
+    ) -> RawResponse:
         """The response for a request that opted in to `wait` seconds; without a wait, as the origin
         sent it.
 
-        Only a 200 has Preference-Applied, by which a client may ask again immediately: clients do
+        Only a 200 has Preference-Applied, by which a client may poll again immediately: clients do
         not use the tag of any other response.
         """
         headers = self.headers
@@ -131,7 +133,7 @@ class Representation:
         An error has no such response (RFC 9110 §13.2.1), and is repeated.
         """
         if not self.succeeded:
-            return self.answer() if wait is None else self.repeated(wait, hint)
+            return self.response() if wait is None else self.repeated(wait, hint)
         headers = tuple(pair for pair in self.headers if _REPEATED.fullmatch(pair[0]))
         if wait is not None:
             headers = self._waited(headers, applied(wait, hint))

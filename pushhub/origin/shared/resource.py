@@ -2,7 +2,7 @@
 
 A request that waits is registered on the resource's channel before the fetch, so it misses no
 change. If its client has the newest representation, it parks. Any other request waits for a fetch
-that begins after it came. A change is published to the channel, and answers every hold on all
+that begins after it came. A change is published to the channel, and completes every hold on all
 nodes.
 """
 
@@ -56,8 +56,8 @@ class ResourceOwner(Protocol):
     claims: FetchClaims
     unshared: UnsharedLog
     size: int
-    answered_from_memory: int
-    answered_after_fetch: int
+    served_from_memory: int
+    served_after_fetch: int
 
     def spawn(self, work: Coroutine[None, None, None]) -> object:
         """Run a coroutine in a task of its own."""
@@ -65,7 +65,7 @@ class ResourceOwner(Protocol):
     def learn_vary(self, key: Key, route: Route, names: frozenset[str]) -> bool:
         """Record the headers that a resource varies by; whether they are not part of its key."""
 
-    def dismiss(self, resource: Resource) -> None:
+    def end_waits(self, resource: Resource) -> None:
         """End the waits on a resource, on all nodes."""
 
     def forget(self, resource: Resource) -> None:
@@ -121,7 +121,7 @@ class Resource:
 
     # Requests
 
-    def answer_from_memory(
+    def serve_from_memory(
         self, wait: int | None, condition: WaitCondition | None
     ) -> Response | Hold | None:
         """Respond to a request or park it without a fetch; None if it needs a fetch."""
@@ -136,27 +136,27 @@ class Resource:
             if now - state.verified > self.route.max_age:
                 return None
             is_new = condition is None or condition.is_new(newest)
-            outcome = newest.answer() if is_new else newest.unchanged()
+            outcome = newest.response() if is_new else newest.unchanged()
         else:
             if condition is None or not state.is_fresh(self.route.step, now):
                 return None
             if condition.is_new(newest):
                 return None
             outcome = self._park(condition, wait)
-        self._owner.answered_from_memory += 1
+        self._owner.served_from_memory += 1
         return outcome
 
-    async def answer_after_fetch(self, wait_request: WaitRequest) -> Response | Hold | None:
+    async def serve_after_fetch(self, wait_request: WaitRequest) -> Response | Hold | None:
         """Respond to a request or park it after a fetch that it shares; None if it passes through.
 
         Raises:
             Problem: the origin does not respond.
         """
-        outcome = await self._answer_after_fetch(wait_request)
-        self._owner.answered_after_fetch += outcome is not None
+        outcome = await self._serve_after_fetch(wait_request)
+        self._owner.served_after_fetch += outcome is not None
         return outcome
 
-    async def _answer_after_fetch(self, wait_request: WaitRequest) -> Response | Hold | None:
+    async def _serve_after_fetch(self, wait_request: WaitRequest) -> Response | Hold | None:
         hub = self._hub
         wait, condition = wait_request.wait, wait_request.condition
         # A request without a wait takes the fetch in flight, as it would take a cached response.
@@ -165,7 +165,7 @@ class Resource:
         hold: Hold | None = None
         if wait is not None:
             if condition is not None:
-                # Before all else: every event from now on answers the request.
+                # Before all else: every event from now on completes the hold.
                 parked = self._park(condition, wait)
                 if not isinstance(parked, Hold):
                     return parked
@@ -202,11 +202,11 @@ class Resource:
             return self.end_of_wait(wait_request.condition, wait_request.wait, NO_HINT)
         if newest is None or problem is not None:
             return self._owner.refuse(problem or Problem("origin-timeout", TOO_SLOW))
-        return newest.answer(wait_request.wait)
+        return newest.response(wait_request.wait)
 
     def _park(self, condition: WaitCondition, wait: int) -> Response | Hold:
         held = self._hub.hold(self._poll(condition, wait))
-        assert not isinstance(held, Part), "only a stream is answered in parts"
+        assert not isinstance(held, Part), "only a stream gets parts as replies"
         if self._idle_since:
             # Its clients were between two polls, and the interval goes on.
             self._idle_since = 0.0
@@ -364,10 +364,10 @@ class Resource:
                 self._waiters.fetched(number, state.newest)
 
     def _pass_through(self) -> None:
-        """Let requests pass through for a while; those that wait, when their clients ask again."""
+        """Let requests pass through for a while; those that wait, with their next poll."""
         self.passes_until = self._hub.now() + PASS_SECONDS
         self._waiters.resolve_all(WaiterDecision.PASS)
-        self._owner.dismiss(self)
+        self._owner.end_waits(self)
 
     def _conflicted(self) -> None:
         """Another node has published since this fetch began."""

@@ -21,7 +21,7 @@ RETENTION = Retention(events=1, age=AGE_SECONDS)
 
 
 class ResourceChannel:
-    """What this node has received on a resource's channel.
+    """The events that this node has received on a resource's channel.
 
     `position` is the end of the log up to which events were received; None while the node does not
     receive. The last event may belong to an older epoch than `position`, be deleted or aged: a

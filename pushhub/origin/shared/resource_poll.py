@@ -80,7 +80,7 @@ class ResourcePoll:
             representation = Representation.of(read.events[-1].data)
             # A date has whole seconds: an event during the wait is new even with the same date.
             if self.condition.is_new(representation) or isinstance(self.condition, Modified):
-                return representation.answer(self.wait, hint, events=1)
+                return representation.response(self.wait, hint, events=1)
         return None
 
     def position(self, channel: str, read: Read) -> Cursor:

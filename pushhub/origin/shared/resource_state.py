@@ -1,4 +1,4 @@
-"""What one node knows of a resource: the newest representation, and whether that is current."""
+"""The state of a resource on one node: the newest representation, and whether it is current."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class ResourceState:
         if condition.is_new(newest):
             if not self._replaced(condition):
                 return None
-            return newest.answer(wait if can_revalidate(condition, newest) else None, hint)
+            return newest.response(wait if can_revalidate(condition, newest) else None, hint)
         match nothing:
             case "same" if wait is not None:
                 return newest.repeated(wait, hint)
@@ -144,7 +144,7 @@ def fetched_response(representation: Representation, wait_request: WaitRequest) 
         return representation.unchanged()
     failed = representation.status == 429 or representation.status >= 500
     waits = not failed and can_revalidate(condition, representation)
-    return representation.answer(wait if waits else None)
+    return representation.response(wait if waits else None)
 
 
 def can_revalidate(condition: WaitCondition | None, representation: Representation) -> bool:

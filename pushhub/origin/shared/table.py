@@ -91,10 +91,10 @@ class ResourceTable:
         self.fetcher = Fetcher(origin.client, settings.forwarded, settings.origin_fetches)
         self.claims = FetchClaims(hub)
         self.unshared = UnsharedLog(hub)
-        self.answered_from_memory = 0
-        """Requests that were answered or parked without a fetch."""
-        self.answered_after_fetch = 0
-        """Requests that were answered or parked after a fetch, which others may have shared."""
+        self.served_from_memory = 0
+        """Requests that were completed or parked without a fetch."""
+        self.served_after_fetch = 0
+        """Requests that were completed or parked after a fetch, which others may have shared."""
         self.notifications = 0
         """Notifications that were received."""
         self._max_wait = settings.max_wait
@@ -152,7 +152,7 @@ class ResourceTable:
             or not self._has_room(shared.wait)
         ):
             return None
-        return resource.answer_from_memory(shared.wait, condition)
+        return resource.serve_from_memory(shared.wait, condition)
 
     def _has_room(self, wait: int | None) -> bool:
         """Whether the hub can hold one more request, if this one waits."""
@@ -203,11 +203,11 @@ class ResourceTable:
             # still wait on it; there its age empties it.
             self.spawn(self._cleanup.delete(resource.channel))
 
-    def dismiss(self, resource: Resource) -> None:
+    def end_waits(self, resource: Resource) -> None:
         """End the waits on a resource: its channel cannot carry its changes."""
-        self.spawn(self._dismiss(resource))
+        self.spawn(self._end_waits(resource))
 
-    async def _dismiss(self, resource: Resource) -> None:
+    async def _end_waits(self, resource: Resource) -> None:
         self.hub.forget(resource.channel)
         if resource.state.events.published:
             await self._cleanup.delete(resource.channel)
@@ -241,7 +241,7 @@ class ResourceTable:
                 resource.notified(claim)
         return count
 
-    def distrust(self) -> None:
+    def mark_all_changed(self) -> None:
         """Notifications may be lost: every resource may have changed."""
         for resource in list(self._resources.values()):
             resource.notified()

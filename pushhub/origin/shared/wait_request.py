@@ -40,7 +40,7 @@ class WaitRequest:
 
     @property
     def passes(self) -> bool:
-        """Whether the request is a plain poll by date, which the origin answers better."""
+        """Whether the request is a plain poll by date, which the origin serves better."""
         return self.wait is None and isinstance(self.condition, Modified)
 
 

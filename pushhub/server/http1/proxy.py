@@ -121,7 +121,7 @@ class OriginProxy:
                 if shared is not None:
                     self._host.cache(raw, head, shared)
                 wait_request = request.wait_request
-                outcome = resource.answer_from_memory(wait_request.wait, wait_request.condition)
+                outcome = resource.serve_from_memory(wait_request.wait, wait_request.condition)
         except Problem as problem:
             self.refuse(problem)
             return

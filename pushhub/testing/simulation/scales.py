@@ -58,7 +58,7 @@ LIMITS: dict[str, int] = {
     # The last head that was parsed.
     "HeadParser._pairs": MAX_HEAD_BYTES,
     # One poll that a trace has met.
-    "Tracer.asked": 4 * KIB,
+    "Tracer.decided": 4 * KIB,
     # An entry for each problem type, and each of a few paths.
     "Service.rejected": 8 * KIB,
     "Misdirected._logged": KIB,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushhub.http.client_address import counted_as
+from pushhub.http.client_address import client_network
 
 
 class SessionThrottle:
@@ -24,7 +24,7 @@ class SessionThrottle:
 
     def admits(self, address: str, now: float) -> bool:
         """Whether the address may create one more session now."""
-        address, most = counted_as(address), self._rate * 10
+        address, most = client_network(address), self._rate * 10
         left, since = self._buckets.pop(address, (most, now))
         left = min(most, left + (now - since) * self._rate)
         admitted = left >= 1

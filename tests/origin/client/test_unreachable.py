@@ -7,7 +7,7 @@ import socket
 
 from tests.origin.problems import PAGE, from_page, refused
 from tests.origin.scripted import Call, Scripted, Wire, get
-from tests.redis_servers import free_port
+from tests.ports import free_port
 from tests.serving import Server, serve
 
 

@@ -110,7 +110,7 @@ async def test_an_idle_stream_follows_its_link_in_time(gate: Gate) -> None:
         assert await stream.rest() == b"open,end"
 
 
-async def test_the_origin_is_told_who_has_gone(gate: Gate) -> None:
+async def test_the_gone_link_notifies_the_origin_of_a_disconnect(gate: Gate) -> None:
     for mode in ("response", "stream"):
         first, gone = where(), where()
         client = await Client.connect(gate.port)
@@ -203,7 +203,7 @@ async def test_what_other_faces_publish_reaches_a_hold(gate: Gate) -> None:
     assert (told.headers["content-type"], told.response.json()) == ("application/json", {"n": 1})
 
 
-async def test_a_drain_answers_every_hold(origin: Origin) -> None:
+async def test_a_drain_completes_every_hold(origin: Origin) -> None:
     address = f"http://127.0.0.1:{origin.port}"
     with serve(origin=address) as server:
         gate = Gate("pushhub", origin, server.port, server.port)

@@ -75,7 +75,7 @@ async def test_what_is_not_held_is_each_ones_own_and_late_once_at_most(gate: Gat
     assert max(soon) < 2 * delay
 
 
-async def test_a_request_that_hangs_keeps_nobody_else(gate: Gate) -> None:
+async def test_a_hanging_request_blocks_no_other(gate: Gate) -> None:
     channel, path = fresh(), where()
     again = {"h": [HOLD, f"Grip-Channel: {channel}"]}
     target = script(path, again=again, body="late", delay=6)
@@ -90,8 +90,8 @@ async def test_a_request_that_hangs_keeps_nobody_else(gate: Gate) -> None:
     assert (await first).body == b"late"
 
 
-async def test_who_was_told_an_item_is_not_told_it_again(gate: Gate) -> None:
-    """The same request at once after an answer: the hold of a moment ago is behind that item."""
+async def test_a_client_receives_an_item_once(gate: Gate) -> None:
+    """The same request immediately after a response shares no hold from before that item."""
     channel, path = fresh(), where()
     target = script(path, HOLD, f"Grip-Channel: {channel}")
     for number in range(3):

@@ -59,7 +59,7 @@ async def test_it_asks_for_no_key(pair: tuple[Server, int]) -> None:
     assert (await server.ask("GET", "/_pushhub/metrics")).status == 401
 
 
-async def test_a_wait_is_answered_by_a_publish_there(pair: tuple[Server, int]) -> None:
+async def test_a_publish_to_the_control_listener_completes_a_hold(pair: tuple[Server, int]) -> None:
     _, port = pair
     async with await Client.connect(port) as client:
         client.send("GET", "/v1/channels/wake/events?since=now", {"Prefer": "wait=10"})

@@ -64,7 +64,7 @@ def test_what_does_not_fit() -> None:
 
 
 def test_as_the_origin_sent_it() -> None:
-    wire = rep().answer().wire(b"date: now\r\n")
+    wire = rep().response().wire(b"date: now\r\n")
     assert wire == (
         b"HTTP/1.1 200 Fine\r\nX-Case: as Sent\r\nContent-Type: application/json\r\n"
         b"Cache-Control: max-age=5\r\nVary: Accept\r\nAccess-Control-Allow-Origin: *\r\n"
@@ -73,7 +73,7 @@ def test_as_the_origin_sent_it() -> None:
 
 
 def test_to_who_waits() -> None:
-    answer = rep().answer(25, events=1)
+    answer = rep().response(25, events=1)
     assert answer.events == 1
     assert answer.headers[-5:] == (
         (b"ETag", b'"%b"' % rep().tag.encode()),
@@ -83,7 +83,7 @@ def test_to_who_waits() -> None:
         (b"preference-applied", b"wait=25"),
     )
     assert answer.header(b"x-case") == b"as Sent"
-    full = rep(b"", (b"ETag", b'"a"')).answer(25, Hint(retry_ms=3000, waited=False))
+    full = rep(b"", (b"ETag", b'"a"')).response(25, Hint(retry_ms=3000, waited=False))
     assert full.header(b"etag") == b'"a"'
     assert full.headers[-1] == (b"x-poll-interval", b"3")
 

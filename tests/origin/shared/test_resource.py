@@ -110,7 +110,7 @@ class Front:
         assert resource is not None
         recorder = Recorder()
         parsed = request.wait_request
-        outcome = resource.answer_from_memory(parsed.wait, parsed.condition)
+        outcome = resource.serve_from_memory(parsed.wait, parsed.condition)
         if outcome is None:
             task = asyncio.get_running_loop().create_task(self._outcome(resource, parsed, recorder))
             self.tasks.add(task)
@@ -120,7 +120,7 @@ class Front:
         return recorder
 
     async def _outcome(self, resource: Resource, parsed: WaitRequest, recorder: Recorder) -> None:
-        self._give(await resource.answer_after_fetch(parsed), recorder)
+        self._give(await resource.serve_after_fetch(parsed), recorder)
 
     def _give(self, outcome: Response | Hold | None, recorder: Recorder) -> None:
         if isinstance(outcome, Hold):
@@ -319,7 +319,7 @@ class Contested(MemoryStore):
 
 @pytest.mark.parametrize("step", ["poll", "notify"])
 @virtually
-async def test_a_retry_that_makes_no_progress_is_paced_bounded_and_told(step: str) -> None:
+async def test_a_retry_without_progress_is_paced_bounded_and_logged(step: str) -> None:
     async with opened(Contested(), step=step, interval=1) as front:
         with structlog.testing.capture_logs() as logs:
             waits = front.ask('"0"', 55)
@@ -497,9 +497,9 @@ def test_one_validator_whatever_the_origin_gave(etag: str) -> None:
     head = f"HTTP/1.1 200 OK\r\nETag: {etag}\r\n\r\n".encode("latin-1")
     response = UpstreamResponse(head, "GET")
     representation = Representation(200, b"OK", response.pairs, b"1")
-    for answer in (representation.answer(25), representation.unchanged(25)):
+    for answer in (representation.response(25), representation.unchanged(25)):
         (given,) = [value for name, value in answer.headers if name.lower() == b"etag"]
         assert given == b'"%b"' % representation.tag.encode()
         assert Tags(parse_tags(given.decode())).is_new(representation) is False
     # To a plain poll it is as it was.
-    assert representation.answer().headers == response.pairs
+    assert representation.response().headers == response.pairs

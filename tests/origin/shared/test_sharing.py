@@ -124,7 +124,7 @@ async def test_without_opt_in_nothing_changes(front: Front) -> None:
     assert (same.status, same.headers) == (304, {"etag": '"one"'})
 
 
-async def test_without_a_condition_it_is_answered_at_once(front: Front) -> None:
+async def test_without_a_condition_the_response_is_immediate(front: Front) -> None:
     front.api.set(front.notified, '{"n":1}', '"one"')
     answer = await front.wait(front.notified)
     assert (answer.status, answer.body) == (200, b'{"n":1}')
@@ -134,7 +134,7 @@ async def test_without_a_condition_it_is_answered_at_once(front: Front) -> None:
     assert answer.headers["etag"] == '"one"'
 
 
-async def test_what_is_new_to_the_client_is_answered_at_once(front: Front) -> None:
+async def test_a_new_representation_is_an_immediate_response(front: Front) -> None:
     front.api.set(front.notified, '{"n":2}', '"two"')
     answer = await front.wait(front.notified, '"one"')
     assert (answer.status, answer.headers["etag"]) == (200, '"two"')
@@ -180,7 +180,7 @@ async def test_an_origin_without_tags_is_given_some(front: Front) -> None:
 # -- polled for all ------------------------------------------------------------------
 
 
-async def test_a_change_answers_everybody_with_one_look(front: Front) -> None:
+async def test_a_change_completes_all_holds_with_one_fetch(front: Front) -> None:
     front.api.set(front.notified, "1", '"one"')
     async with (
         front.waiting(front.notified, '"one"') as first,
@@ -197,7 +197,7 @@ async def test_a_change_answers_everybody_with_one_look(front: Front) -> None:
     assert front.api.count(front.notified) == before + 1
 
 
-async def test_it_is_polled_while_somebody_waits_and_not_afterwards(front: Front) -> None:
+async def test_a_resource_is_polled_only_while_a_request_waits(front: Front) -> None:
     front.api.set(front.polled, "1", '"one"')
     async with front.waiting(front.polled, '"one"') as answer:
         await front.api.reached(4, front.polled)
@@ -211,7 +211,7 @@ async def test_it_is_polled_while_somebody_waits_and_not_afterwards(front: Front
     assert front.api.asked[1].headers["if-none-match"] == '"one"'
 
 
-async def test_many_who_come_together_cost_one_look(front: Front) -> None:
+async def test_simultaneous_requests_cost_one_fetch(front: Front) -> None:
     front.api.set(front.notified, "1", '"one"')
     front.api.gate.clear()
     async with AsyncExitStack() as clients:
@@ -238,7 +238,7 @@ async def test_many_who_come_together_cost_one_look(front: Front) -> None:
         assert front.api.count() == before + 1
 
 
-async def test_a_look_from_before_a_request_does_not_answer_it(front: Front) -> None:
+async def test_a_fetch_from_before_a_request_does_not_complete_it(front: Front) -> None:
     """The origin is slow, and has changed by the time the second client asks: what the look under
     way finds is older than what that client has.
     """
@@ -257,7 +257,7 @@ async def test_a_look_from_before_a_request_does_not_answer_it(front: Front) -> 
     assert front.api.count() == 2
 
 
-async def test_a_notification_during_a_look_makes_another(front: Front) -> None:
+async def test_a_notification_during_a_fetch_causes_another_fetch(front: Front) -> None:
     front.api.set(front.notified, "1", '"one"')
     async with front.waiting(front.notified, '"one"') as answer:
         await front.parked(1, looks=1)
@@ -314,7 +314,9 @@ async def test_a_change_that_races_with_a_poll_is_never_missed(front: Front) -> 
         ("/{{id}}", False),
     ],
 )
-async def test_whom_a_notification_reaches(front: Front, resource: str, hears: bool) -> None:
+async def test_the_resources_that_a_notification_names(
+    front: Front, resource: str, hears: bool
+) -> None:
     target = front.notified + "?x=1"
     front.api.set(target, "1", '"one"')
     async with front.waiting(target, '"one"') as answer:
@@ -328,7 +330,7 @@ async def test_whom_a_notification_reaches(front: Front, resource: str, hears: b
         assert (await answer).body == b"2"
 
 
-async def test_a_channel_of_the_route_tells_too(front: Front) -> None:
+async def test_an_event_of_the_routes_channel_causes_a_fetch(front: Front) -> None:
     front.api.set("/told/7", "1", '"one"')
     async with front.waiting("/told/7", '"one"') as answer:
         await front.parked(1, looks=1)
@@ -353,7 +355,7 @@ async def test_a_wait_goes_on_when_the_route_s_channel_is_deleted(front: Front) 
     assert front.api.count() == 2
 
 
-async def test_a_deleted_resource_is_told_at_once(front: Front) -> None:
+async def test_a_deleted_resource_completes_holds_immediately(front: Front) -> None:
     front.api.set(front.notified, "1", '"one"')
     async with front.waiting(front.notified, '"one"') as answer:
         await front.parked(1, looks=1)
@@ -520,7 +522,7 @@ async def test_headers_that_a_resource_varies_by_are_learnt(front: Front) -> Non
 # -- plain polls from the last look ---------------------------------------------------------
 
 
-async def test_plain_polls_may_be_answered_from_the_last_look(front: Front) -> None:
+async def test_plain_polls_may_be_served_from_the_last_fetch(front: Front) -> None:
     front.api.set(front.cached, "1", '"one"')
     for _ in range(5):
         answer = await front.hub.ask("GET", front.cached)

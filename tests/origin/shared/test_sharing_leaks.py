@@ -60,7 +60,7 @@ def server(hub: tuple[Server, int]) -> Server:
 
 @pytest.mark.parametrize("name", ["x-original-url", "x-forwarded-prefix", "forwarded", "x-any"])
 @pytest.mark.parametrize("kind", ["notify", "cached", "public"])
-async def test_a_header_of_one_is_not_in_the_answer_of_another(
+async def test_a_header_of_one_client_is_not_in_the_response_of_another(
     kind: str, name: str, server: Server, api: Mirror
 ) -> None:
     target = f"/{kind}/{name}"
@@ -79,14 +79,14 @@ async def test_a_header_that_connection_names_does_not_count_for_those_who_send_
     assert (await server.ask("GET", "/cached/named", accept)).json()["accept"] == "text/html"
 
 
-async def test_any_header_may_say_who_asks(server: Server, api: Mirror) -> None:
+async def test_any_header_may_identify_the_client(server: Server, api: Mirror) -> None:
     for key in ("alice", "bob"):
         told = (await server.ask("GET", "/notify/keys", {**WAIT, "x-api-key": key})).json()
         assert told["x-api-key"] == key
     assert "x-api-key" not in (await server.ask("GET", "/notify/keys", WAIT)).json()
 
 
-async def test_a_look_is_for_all_and_names_nobody(server: Server, api: Mirror) -> None:
+async def test_a_shared_fetch_names_no_client(server: Server, api: Mirror) -> None:
     sent = {"user-agent": "mine/1", "x-request-id": "7", "sec-ch-ua": "x", "cookie": "a=1"}
     told = (await server.ask("GET", "/public/who", {**WAIT, **sent})).json()
     assert told == {
@@ -110,7 +110,7 @@ async def test_a_page_of_another_origin_may_read_what_was_first_asked_by_none(
         assert answer.headers["access-control-allow-origin"] == page
 
 
-async def test_a_shared_answer_is_the_origins_own_under_any_asgi_server() -> None:
+async def test_a_shared_response_is_the_origins_own_under_any_asgi_server() -> None:
     port = free_port()
     page = "https://a.example"
     async with Mirror.running(port) as _:
@@ -181,7 +181,7 @@ async def test_a_get_with_a_body_is_no_poll(server: Server, api: Mirror) -> None
     assert api.asked[-1].headers["transfer-encoding"] == "chunked"
 
 
-async def test_an_error_gives_nobody_anothers_cookie(server: Server, api: Mirror) -> None:
+async def test_an_error_has_no_cookie_of_another_client(server: Server, api: Mirror) -> None:
     lines = b"Set-Cookie: sid=1\r\nX-Hop: 1\r\nConnection: X-Hop\r\nContent-Length: 3\r\n\r\nbad"
     api.answer = b"HTTP/1.1 503 Busy\r\n" + lines
     answer = await server.ask("GET", "/notify/error", {**WAIT, "if-none-match": '"1"'})

@@ -43,7 +43,7 @@ async def fronts(nodes: tuple[Server, Server, int]) -> AsyncIterator[tuple[Front
         await two.parked(0)
 
 
-async def test_a_notification_reaches_all_nodes_and_costs_one_look(
+async def test_a_notification_reaches_all_nodes_and_costs_one_fetch(
     fronts: tuple[Front, Front],
 ) -> None:
     near, far = fronts
