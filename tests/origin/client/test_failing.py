@@ -11,11 +11,12 @@ import pytest
 import uvloop
 
 from pushhub.origin.client.pool import ConnectionPool
-from tests.origin.client.test_repeats import Front, until
+from tests.origin.client.test_repeats import Front
 from tests.origin.conftest import listening
 from tests.origin.scripted import Call, Scripted, Wire, get
 from tests.ports import free_port
 from tests.serving import Server, serve
+from tests.waiting import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PAGE = "https://page.example"

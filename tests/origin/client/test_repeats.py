@@ -5,7 +5,7 @@ meant, and no byte of who asks is passed over.
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES
 from pushhub.settings import Settings
 from tests.origin.apis import Api, Asked
 from tests.origin.scripted import Wire, get
+from tests.waiting import until
 
 ROUTES: list[dict[str, Any]] = [
     {"path": "/cached/*", "step": "notify", "max_age": 60},
@@ -85,14 +86,6 @@ class Front:
         """Status and body of an answer."""
         wire.send(raw)
         return await answer(wire)
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    for _ in range(5000):
-        if happened():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not happen")
 
 
 async def answer(wire: Wire) -> tuple[int, bytes]:
