@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -68,14 +67,6 @@ class LocalFront:
         """Status and body of an answer."""
         wire.send(raw)
         return await answer(wire)
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    for _ in range(5000):
-        if happened():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not happen")
 
 
 async def answer(wire: Wire) -> tuple[int, bytes]:

@@ -9,9 +9,10 @@ import uvloop
 
 from pushhub.origin.client.connection import UpstreamConnection
 from tests.origin.conftest import listening
-from tests.origin.local_front import LocalFront, until
+from tests.origin.local_front import LocalFront
 from tests.origin.scripted import Call, Scripted, Wire, get
 from tests.serving import Server
+from tests.waiting import until
 
 
 async def test_a_client_that_goes_takes_its_request_along(

@@ -11,8 +11,9 @@ import pytest
 from pushhub.server.http1.request_cache import MAX_HEADERS_BYTES
 from pushhub.settings import Settings
 from tests.origin.apis import Api, Asked
-from tests.origin.local_front import LocalFront, answer, until
+from tests.origin.local_front import LocalFront, answer
 from tests.origin.scripted import Wire, get
+from tests.waiting import until
 
 
 class Mirror(Api):
