@@ -168,7 +168,7 @@ class App:
         assert self.origin is not None
         self.settings = self.service.settings = settings
         self.origin.routes = Routes(settings)
-        log.info("routes.taken", routes=len(settings.routes))
+        log.info("routes.reloaded", routes=len(settings.routes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -96,7 +96,7 @@ class AsgiProxy:
         except Problem as problem:
             self.refuse(problem)
         except Exception:
-            self._origin.log.exception(log, "passage.failed", method=request.method)
+            self._origin.log.exception(log, "exchange.failed", method=request.method)
             self.refuse(Problem("internal", "Internal error; see the server log."))
 
     async def _body(self) -> AsyncIterator[bytes]:

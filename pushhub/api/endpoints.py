@@ -268,7 +268,7 @@ class Endpoints:
         elif not isinstance(error, Problem):
             path = match.route.path
             about = {"method": request.method, "path": path}
-            service.hub.log.exception(log, "face.failed", path, **about)
+            service.hub.log.exception(log, "endpoint.failed", path, **about)
             error = Problem("internal", "Internal error; see the server log.")
         return Decision(service.refuse(error))
 

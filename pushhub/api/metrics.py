@@ -56,6 +56,7 @@ def _origin(
 def _resident_bytes(service: Service) -> float | None:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
+        # Without a free descriptor all of these figures are left out together.
         os.listdir("/proc/self/fd")
     except OSError:
         # The system is no Linux, or no descriptor is left; the other metrics matter all the more.

@@ -171,7 +171,7 @@ class ConsoleAgent:
     def _reply(self, what: dict[str, Any]) -> None:
         def settled(outcomes: list[Outcome]) -> None:
             if isinstance(outcomes[0], StoreError):
-                log.debug("console.untold", error=str(outcomes[0]))
+                log.debug("console.feed_failed", error=str(outcomes[0]))
 
         draft = Draft(orjson.dumps(self.process | what))
         self._service.hub.record([Append(FEED, draft, FEED_RETENTION)], settled)

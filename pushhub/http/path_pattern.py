@@ -1,5 +1,7 @@
 """The paths of routes: patterns, and the possible readings of a request's path.
 
+It lies here, below `origin`, because the settings check the paths of their routes with it.
+
 A gateway that reads a path in one way in front of a server that reads it in another lets requests
 around its routes (CWE-436): `/public/../admin`, `%2e%2e`, `//admin`, `/public%2f..%2fadmin`,
 `/public/..;/admin`. So a request has as many readings as known

@@ -40,10 +40,10 @@ def granted_wait(request: Request, cap: int = MAX_WAIT, *, aliases: bool = True)
             wait = parse_seconds(headers["wait"])
         elif "wait" in request.query_string:
             wait = parse_seconds(request.query.get("wait", ""))
-    return grant(wait, cap)
+    return bounded_wait(wait, cap)
 
 
-def grant(seconds: float | None, cap: int = MAX_WAIT) -> int | None:
+def bounded_wait(seconds: float | None, cap: int = MAX_WAIT) -> int | None:
     """The granted part of `seconds`: None for none or zero, else whole seconds, 1 to `cap`."""
     if not seconds or seconds < 0:
         return None

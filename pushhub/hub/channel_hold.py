@@ -23,7 +23,7 @@ class HoldOwner(Protocol):
     def leave(self, hold: ChannelHold) -> None:
         """Take a hold off its channels and off the wheel."""
 
-    def release(self, hold: ChannelHold) -> None:
+    def hurry(self, hold: ChannelHold) -> None:
         """Complete a parked hold with what there is, because its client sends another request."""
 
     def expire(self, hold: ChannelHold) -> None:
@@ -61,7 +61,7 @@ class ChannelHold(Hold):
         elif not self.done:
             self.driver = driver
 
-    def release(self, reply: Response | Part | EventStream | None) -> None:
+    def unregister(self, reply: Response | Part | EventStream | None) -> None:
         hub = self.hub
         observer = hub.observer
         if observer is not None:
@@ -75,7 +75,7 @@ class ChannelHold(Hold):
         if self.at is None:
             # The first read is under way, so there is nothing to reply yet.
             return False
-        self.hub.release(self)
+        self.hub.hurry(self)
         return True
 
     def expire(self) -> None:

@@ -43,7 +43,7 @@ class Hold:
         if self.done:
             return False
         self.done = True
-        self.release(reply)
+        self.unregister(reply)
         driver = self.driver
         if driver is None:
             self.reply = reply
@@ -63,9 +63,9 @@ class Hold:
         if not self.done:
             self.done = True
             self.driver = None
-            self.release(None)
+            self.unregister(None)
 
-    def release(self, reply: Response | Part | EventStream | None) -> None:
+    def unregister(self, reply: Response | Part | EventStream | None) -> None:
         """Free what would have completed the hold. `reply` is None when the client has
         disconnected.
         """
@@ -98,7 +98,7 @@ class ChainedHold(Hold):
         self._leader = None
         self.complete(reply)
 
-    def release(self, reply: Response | Part | EventStream | None) -> None:
+    def unregister(self, reply: Response | Part | EventStream | None) -> None:
         leader, self._leader = self._leader, None
         if leader is not None:
             leader.drop()

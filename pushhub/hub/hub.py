@@ -1,12 +1,12 @@
 """The hub. A poll is a read of a log that is allowed to wait.
 
-Rule 1: register, then read, then park. A poll that reads before it registers loses the events in
+H1: register, then read, then park. A poll that reads before it registers loses the events in
 between.
 
-Rule 2: the log is the truth. A tail in memory may serve the events that it holds, but it never
+H2: the log is the truth. A tail in memory may serve the events that it holds, but it never
 declares a loss. An event that does not follow the last one makes the hub read the store.
 
-Rule 3: the hub marks nothing as delivered. Only the cursor in the next request says what a client
+H3: the hub marks nothing as delivered. Only the cursor in the next request says what a client
 has.
 
 The hub runs on the thread of one event loop, and changes state in synchronous methods only: between
@@ -95,7 +95,7 @@ class Hub:
             store, self.channels, self.feed_monitor, self.stats, self.health, self._reread_all
         )
         self._cold = ColdReads(
-            self.channels, self.feed_monitor, self.store_reads, self._cold_read, self._reread_all
+            self.channels, self.feed_monitor, self.store_reads, self._read_ended, self._reread_all
         )
         self.publishing = Publishing(store, self.stats, self.health, lambda: self.now())
         self.observer: HubObserver | None = None
@@ -257,7 +257,7 @@ class Hub:
             else:
                 self.stats.completed_by_deadline += hold.tallied
 
-    def release(self, hold: ChannelHold) -> None:
+    def hurry(self, hold: ChannelHold) -> None:
         """The client has sent another request: complete the hold with an empty reply."""
         assert hold.at is not None
         if hold.complete(hold.poll.empty(hold.at, NO_HINT)):
@@ -292,7 +292,7 @@ class Hub:
             if hold.at is not None and not hold.done:
                 self.reread(hold)
 
-    def _cold_read(self, hold: ChannelHold, result: ColdResult) -> None:
+    def _read_ended(self, hold: ChannelHold, result: ColdResult) -> None:
         """Do what a cold read decided for its hold."""
         if result.at is not None:
             # The log cannot be read: the hold waits until the feed is connected.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from pushhub.http.request import Request
-    from pushhub.http.response import Reply
+    from pushhub.http.response import Headers, Reply
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -188,3 +188,22 @@ def resume(channel_read: ChannelRead, at: Cursor) -> ChannelRead:
     if channel_read.since is Start.LAST:
         return channel_read
     return ChannelRead(channel_read.channel, at, channel_read.limit)
+
+
+def wait_headers(wait: int | None, hint: Hint = NO_HINT) -> Headers:
+    """The header for an honoured wait (RFC 7240 §3), with the granted seconds before jitter.
+
+    A client that does not get this header keeps its old interval. When the hub is full, that is
+    right, and the client gets the interval. A new header here that pages may read also belongs to
+    `EXPOSED` in `api/cors.py`.
+    """
+    if not hint.waited:
+        return poll_interval(hint)
+    return ((b"preference-applied", b"wait=%d" % wait),) if wait else ()
+
+
+def poll_interval(hint: Hint) -> Headers:
+    """The hint for the next request in whole seconds, for clients that do not read `retry_ms`."""
+    if hint.retry_ms is None:
+        return ()
+    return ((b"x-poll-interval", b"%d" % max(1, round(hint.retry_ms / 1000))),)

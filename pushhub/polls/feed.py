@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.problem import Problem
-from pushhub.http.response import Headers, Response
+from pushhub.http.response import Response
 from pushhub.log.event import join_json
 from pushhub.log.read import Gap, Page, Read
-from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions
+from pushhub.polls.base import NO_HINT, ChannelPoll, ChannelRead, Hint, Positions, wait_headers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -17,24 +17,6 @@ if TYPE_CHECKING:
     from pushhub.log.cursor import Since
 
 JSON = (b"content-type", b"application/json")
-
-
-def applied(wait: int | None, hint: Hint = NO_HINT) -> Headers:
-    """The header for an honoured wait (RFC 7240 §3), with the granted seconds before jitter.
-
-    A client that does not get this header keeps its old interval. When the hub is full, that is
-    right, and the client gets the interval.
-    """
-    if not hint.waited:
-        return poll_interval(hint)
-    return ((b"preference-applied", b"wait=%d" % wait),) if wait else ()
-
-
-def poll_interval(hint: Hint) -> Headers:
-    """The hint for the next request in whole seconds, for clients that do not read `retry_ms`."""
-    if hint.retry_ms is None:
-        return ()
-    return ((b"x-poll-interval", b"%d" % max(1, round(hint.retry_ms / 1000))),)
 
 
 def gap_problem(channel: str, gap: Gap) -> Problem:
@@ -70,7 +52,7 @@ class FeedPoll(ChannelPoll):
         read = reads[self.channel]
         if isinstance(read, Gap):
             problem = gap_problem(self.channel, read).response()
-            return problem.with_headers(VARY, *applied(self.wait, hint))
+            return problem.with_headers(VARY, *wait_headers(self.wait, hint))
         if not read.events and self.wait:
             return None
         return self._page(read, hint)
@@ -90,5 +72,5 @@ class FeedPoll(ChannelPoll):
         epoch = page.cursor.epoch
         body = join_json(b'{"events":[', [event.json_in(epoch) for event in page.events], tail)
         return Response(
-            200, (JSON, NO_STORE, VARY, *applied(self.wait, hint)), body, len(page.events)
+            200, (JSON, NO_STORE, VARY, *wait_headers(self.wait, hint)), body, len(page.events)
         )

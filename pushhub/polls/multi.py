@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.http.caching import NO_STORE, VARY
-from pushhub.http.prefer import MAX_WAIT, grant
+from pushhub.http.prefer import MAX_WAIT, bounded_wait
 from pushhub.http.problem import Problem
 from pushhub.http.response import Response
 from pushhub.log.channel import ChannelNameError, public_name
@@ -24,8 +24,9 @@ from pushhub.polls.base import (
     Hint,
     Positions,
     bad_limit,
+    wait_headers,
 )
-from pushhub.polls.feed import JSON, applied
+from pushhub.polls.feed import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,7 @@ def parse_many(body: bytes, cap: int = MAX_WAIT, max_channels: int = MAX_CHANNEL
     if isinstance(wait, bool) or not isinstance(wait, int | float) or wait < 0:
         raise Problem("bad-body", f"'wait' is a number of seconds, 0 to {cap}.", limit=cap)
     channel_reads = tuple(_channel_read(name, since, limit) for name, since in channels.items())
-    return MultiRequest(channel_reads, grant(wait, cap), limit)
+    return MultiRequest(channel_reads, bounded_wait(wait, cap), limit)
 
 
 def _channel_read(name: str, since: object, limit: int) -> ChannelRead:
@@ -203,5 +204,5 @@ class MultiPoll:
         return problem.response()
 
     def _response(self, merged: Merged, hint: Hint) -> Response:
-        headers = (JSON, NO_STORE, VARY, *applied(self.wait, hint))
+        headers = (JSON, NO_STORE, VARY, *wait_headers(self.wait, hint))
         return Response(200, headers, encode(merged, hint), len(merged.events))

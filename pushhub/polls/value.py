@@ -18,9 +18,10 @@ from pushhub.polls.base import (
     ChannelRead,
     Hint,
     Positions,
+    poll_interval,
     unreadable,
+    wait_headers,
 )
-from pushhub.polls.feed import applied, poll_interval
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -102,8 +103,8 @@ class ValuePoll(ChannelPoll):
 
     def _waited(self, hint: Hint) -> Headers:
         if hint.waited and hint.retry_ms is not None:
-            return (*applied(self.wait), *poll_interval(hint))
-        return applied(self.wait, hint)
+            return (*wait_headers(self.wait), *poll_interval(hint))
+        return wait_headers(self.wait, hint)
 
     def _cache(self, hint: Hint) -> Headers:
         return (NO_STORE if self.wait else REVALIDATE, VARY, *self._waited(hint))

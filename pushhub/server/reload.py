@@ -51,7 +51,7 @@ class Reload:
         try:
             now = self._read()
         except SettingsError as error:
-            log.warning("routes.kept", error=" ".join(error.sentences))
+            log.warning("routes.rejected", error=" ".join(error.sentences))
             return None
         started = self._started
         changed = [
@@ -71,7 +71,7 @@ class Reload:
             Settings.model_validate(dict(routed))
         except ValueError:
             log.warning(
-                "routes.kept",
+                "routes.rejected",
                 error="A route relies on another setting that has changed; restart pushhub.",
             )
             return None

@@ -159,7 +159,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         settings, service = self.app.settings, self.app.service
         service.leaving = True
-        log.info("server.leaving", holds=service.hub.parked)
+        log.info("server.draining", holds=service.hub.parked)
         if not self.force_exit:
             await self._unless_forced(asyncio.sleep(settings.drain_delay))
             await self._unless_forced(self.app.hand_over())
@@ -173,7 +173,7 @@ class Server(uvicorn.Server):
         self.collector.stop()
         if self._reloading is not None:
             await asyncio.wait({self._reloading})
-        log.info("server.left")
+        log.info("server.stopped")
 
     async def _unless_forced(self, work: object) -> None:
         """Wait for the end of `work`, or for a second signal."""

@@ -220,7 +220,7 @@ class Supervisor:
             try:
                 worker.sockets = [bound(*address, shares=True) for address in self._addresses]
             except OSError as error:
-                log.warning("worker.unbound", worker=worker.index, error=error.strerror)
+                log.warning("worker.socket_failed", worker=worker.index, error=error.strerror)
                 worker.restart_at = time.monotonic() + LONGEST_PAUSE
                 return
         worker.pipe, theirs = self._context.Pipe()

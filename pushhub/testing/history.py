@@ -93,7 +93,7 @@ class Ack:
 
 
 @dataclass(slots=True)
-class HistoryDelivery:
+class ToldGap:
     """A gap that a reader was told: from where, where it goes on, after how many deliveries."""
 
     since: HistoryPosition
@@ -119,7 +119,7 @@ class Trail:
     got: dict[HistoryPosition, float] = field(default_factory=dict)
     # After each delivery: the latest event so far.
     latest: list[HistoryPosition] = field(default_factory=list)
-    told: list[HistoryDelivery] = field(default_factory=list)
+    told: list[ToldGap] = field(default_factory=list)
 
     def knows(self, place: HistoryPosition) -> bool | None:
         """Whether a gap told of a missing event in time; None if there is nothing later yet."""
@@ -211,7 +211,7 @@ class Checker:
         channel, reader, trail = self._come(record)
         self._report.gaps += 1
         since, until = trail.at, self._place(record["cursor"])
-        trail.told.append(HistoryDelivery(since, until, len(trail.latest)))
+        trail.told.append(ToldGap(since, until, len(trail.latest)))
         trail.at = until
         born = self._born[since.epoch] if since != BEGINNING else 0.0
         if not any(begin <= self._at and end >= born for begin, end in self._faults):

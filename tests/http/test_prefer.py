@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from pushhub.http.prefer import MAX_WAIT, grant, granted_wait, parse_seconds
+from pushhub.http.prefer import MAX_WAIT, bounded_wait, granted_wait, parse_seconds
 from tests.log.sample import get
 
 NONE = None
@@ -131,7 +131,7 @@ def test_only_prefer_counts_for_a_url_of_the_origin() -> None:
     ],
 )
 def test_grant(asked: float | None, cap: int, wait: int | None) -> None:
-    assert grant(asked, cap) == wait
+    assert bounded_wait(asked, cap) == wait
 
 
 def test_the_cap_is_below_every_proxy() -> None:

@@ -78,9 +78,9 @@ def test_the_first_exception_has_its_traceback_and_the_count_has_none() -> None:
             try:
                 raise RuntimeError("broken")
             except RuntimeError:
-                minutes.log.exception(log, "face.failed", method="GET")
+                minutes.log.exception(log, "endpoint.failed", method="GET")
         minutes.turn(LOG_SECONDS + 1)
-    assert briefly(logs) == [("face.failed", 1), ("face.failed", 2)]
+    assert briefly(logs) == [("endpoint.failed", 1), ("endpoint.failed", 2)]
     assert [entry.get("exc_info", False) for entry in logs] == [True, False]
     assert [entry["log_level"] for entry in logs] == ["error", "error"]
 

@@ -38,7 +38,7 @@ def test_it_lets_go_once_whatever_ends_it() -> None:
     class Counting(Hold):
         released = 0
 
-        def release(self, reply: Any) -> None:
+        def unregister(self, reply: Any) -> None:
             self.released += 1
 
     for end in (lambda hold: hold.complete(FIRST), Hold.drop):

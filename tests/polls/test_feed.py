@@ -6,8 +6,8 @@ import pytest
 from pushhub.http.response import Response
 from pushhub.log.cursor import Start
 from pushhub.log.read import Gap, Read, Reason
-from pushhub.polls.base import NO_HINT, ChannelRead, Hint, deleted
-from pushhub.polls.feed import FeedPoll, applied, gap_problem, poll_interval
+from pushhub.polls.base import NO_HINT, ChannelRead, Hint, deleted, poll_interval, wait_headers
+from pushhub.polls.feed import FeedPoll, gap_problem
 from pushhub.polls.multi import encode, merge
 from tests.log.sample import GAP, at, event, page
 
@@ -144,7 +144,7 @@ def test_a_deleted_channel() -> None:
     ],
 )
 def test_applied(wait: int | None, hint: Hint, headers: object) -> None:
-    assert applied(wait, hint) == headers
+    assert wait_headers(wait, hint) == headers
 
 
 @pytest.mark.parametrize(("ms", "seconds"), [(0, b"1"), (400, b"1"), (1600, b"2"), (60_000, b"60")])

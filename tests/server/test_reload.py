@@ -84,7 +84,7 @@ def started(file: File, store: str = "memory://", **settings: Any) -> Iterator[S
         yield server
 
 
-async def hang_up(server: Server, says: str = "routes.taken", times: int = 1) -> None:
+async def hang_up(server: Server, says: str = "routes.reloaded", times: int = 1) -> None:
     """Send SIGHUP, and wait until `times` processes have logged `says`."""
     before = str(server.output).count(f'"{says}"')
     server.signal(signal.SIGHUP)
@@ -157,8 +157,8 @@ async def test_a_bad_file_keeps_the_old_routes(file: File, text: str | None, sen
                 file.path.unlink()
             else:
                 file.path.write_text(text)
-            await hang_up(server, "routes.kept")
-            told = [line for line in server.output.lines if "routes.kept" in line]
+            await hang_up(server, "routes.rejected")
+            told = [line for line in server.output.lines if "routes.rejected" in line]
             assert sentence in json.loads(told[0])["error"]
             assert await origin_of(server, "/0/x") == "a"
             file.write(a, a)
@@ -250,7 +250,7 @@ async def test_all_workers_take_them_and_those_that_come_later(file: File, redis
             await hang_up(server, times=2)
             assert await all_workers(server, "/0/x") == {"b"}
             file.path.write_text("[[routes")
-            await hang_up(server, "routes.kept")
+            await hang_up(server, "routes.rejected")
             assert await all_workers(server, "/0/x") == {"b"}
             ready = re.compile(r'"pid": (\d+), "event": "worker.ready"')
             pids = [int(pid) for pid in ready.findall(str(server.output))]
@@ -306,7 +306,7 @@ def test_the_end_of_the_terminal_is_the_end(workers: int, tmp_path: Path, redis_
     file.write_text("nonsense")
     # While the terminal is there the signal is no end, and the next one finds that.
     process.send_signal(signal.SIGHUP)
-    output.find(re.compile("routes.kept"), SECONDS)
+    output.find(re.compile("routes.rejected"), SECONDS)
     os.close(ours)
     try:
         assert process.wait(SECONDS) == 0

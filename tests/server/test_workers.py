@@ -392,7 +392,7 @@ async def test_a_second_signal_hurries(redis_url: str) -> None:
         clients = await hold(server, fresh(), "now")
         begun = time.monotonic()
         server.signal(signal.SIGTERM)
-        await asyncio.to_thread(server.output.find, re.compile("server.leaving"), SECONDS)
+        await asyncio.to_thread(server.output.find, re.compile("server.draining"), SECONDS)
         server.signal(signal.SIGTERM)
         assert None not in await answers(clients), "hurried, but complete"
         assert await server.left() == 0

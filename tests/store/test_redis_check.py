@@ -57,7 +57,7 @@ async def test_a_redis_that_begins_to_evict_is_told_of_once(rack: Rack) -> None:
             await until(lambda: server.calls("info") > 3)
             server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
             await until(lambda: not store.evicts)
-    assert [log["event"] for log in logs] == ["redis.evicts", "redis.keeps"]
+    assert [log["event"] for log in logs] == ["redis.evicts", "redis.no_eviction"]
 
 
 async def test_a_node_of_a_cluster_is_refused(kind: Kind, rack: Rack) -> None:

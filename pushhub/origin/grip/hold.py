@@ -149,7 +149,7 @@ class ResponseHold(Hold):
                 self._owner.upstream.notify_gone(self.request, gone)
         super().drop()
 
-    def release(self, reply: Response | Part | EventStream | None) -> None:
+    def unregister(self, reply: Response | Part | EventStream | None) -> None:
         self._owner.holds.discard(self)
         self._leave_channels()
         task, self._task = self._task, None

@@ -14,8 +14,7 @@ import orjson
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.raw_response import FRAMING, RawResponse
 from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
-from pushhub.polls.base import NO_HINT, Hint
-from pushhub.polls.feed import applied
+from pushhub.polls.base import NO_HINT, Hint, wait_headers
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
@@ -117,13 +116,13 @@ class Representation:
         """
         headers = self.headers
         if wait is not None:
-            applied_headers = applied(wait, hint) if self.status == 200 else ()
-            headers = self._waited(headers, applied_headers)
+            applied_headers = wait_headers(wait, hint) if self.status == 200 else ()
+            headers = self._headers_after_wait(headers, applied_headers)
         return RawResponse(self.status, headers, self.body, reason=self.reason, events=events)
 
     def repeated(self, wait: int, hint: Hint = NO_HINT) -> RawResponse:
         """The response at the end of a wait, for a client that has the same one already."""
-        headers = self._waited(self.headers, applied(wait, hint))
+        headers = self._headers_after_wait(self.headers, wait_headers(wait, hint))
         return RawResponse(self.status, headers, self.body, reason=self.reason)
 
     def unchanged(
@@ -136,10 +135,10 @@ class Representation:
             return self.response() if wait is None else self.repeated(wait, hint)
         headers = tuple(pair for pair in self.headers if _REPEATED.fullmatch(pair[0]))
         if wait is not None:
-            headers = self._waited(headers, applied(wait, hint))
+            headers = self._headers_after_wait(headers, wait_headers(wait, hint))
         return RawResponse(status, headers)
 
-    def _waited(self, headers: Headers, applied_headers: Headers) -> Headers:
+    def _headers_after_wait(self, headers: Headers, applied_headers: Headers) -> Headers:
         """The headers of a response to a request that opted in: with one validator, and without
         leave for caches to give it to others (RFC 7240 §2).
         """

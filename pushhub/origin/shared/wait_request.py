@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from pushhub.http.date import parse_date
 from pushhub.http.etag import parse_tags
-from pushhub.http.prefer import grant, parse_seconds, preferred
+from pushhub.http.prefer import bounded_wait, parse_seconds, preferred
 from pushhub.origin.shared.condition import Modified, Since, Tags, Version, WaitCondition
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def parse_wait_request(
     """
     parameters = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
     return WaitRequest(
-        grant(_seconds(route, headers, parameters), max_wait),
+        bounded_wait(_seconds(route, headers, parameters), max_wait),
         _condition(route, headers, parameters),
         _upstream_query(route, query),
     )

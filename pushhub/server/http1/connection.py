@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
                 elif self.state == BODY:
                     if not context.reader.read_body(self):
                         break
-                elif not self._release():
+                elif not self._release_held():
                     break
         except Problem as problem:
             self.refuse(problem)
@@ -288,13 +288,13 @@ class Connection(asyncio.Protocol):
         """Buffer bytes that arrive while a request is being served."""
         self.buffer += data
         if self.handoff is None:
-            self._release()
+            self._release_held()
         else:
             self.handoff.received()
         if len(self.buffer) > MAX_AHEAD_BYTES and not self.transport.is_closing():
             self.transport.pause_reading()
 
-    def _release(self) -> bool:
+    def _release_held(self) -> bool:
         """Complete the hold or stream if a whole newer request has arrived; False if it stays."""
         hold = self.hold
         if self.state not in (HELD, STREAM) or not (
@@ -369,7 +369,7 @@ class Connection(asyncio.Protocol):
             self._check_deadline(now, context.body_seconds, self.transport.abort)
         else:
             context.wheel.set(self, now + context.keep_alive_seconds)
-            self._release()
+            self._release_held()
 
     def _check_deadline(self, now: float, seconds: float, timed_out: Callable[[], None]) -> None:
         if now - self.since >= seconds:

@@ -1,4 +1,4 @@
-"""State that all connections of a process share: the hub, the endpoints, parsers and caches."""
+"""State that all connections of a listener share: the hub, the endpoints, parsers and caches."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ class OriginProxy:
             self.refuse(problem)
         except Exception:
             method = exchange.request.method
-            self._origin.log.exception(log, "passage.failed", method=method)
+            self._origin.log.exception(log, "exchange.failed", method=method)
             self.refuse(Problem("internal", "Internal error; see the server log."))
 
 

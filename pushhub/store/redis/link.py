@@ -333,7 +333,7 @@ class RedisLink:
         return await wire.ask(command, COMMAND_SECONDS)
 
     def __repr__(self) -> str:
-        return f"<Link {'ready' if self.ready else 'not ready'}>"
+        return f"<RedisLink {'ready' if self.ready else 'not ready'}>"
 
 
 def _log_refusal(reason: str, text: str, count: int) -> None:

@@ -71,7 +71,7 @@ class ServerCheck:
                 do="CONFIG SET maxmemory-policy noeviction",
             )
         elif self.evicts and not evicts:
-            log.info("redis.keeps", policy=policy)
+            log.info("redis.no_eviction", policy=policy)
         self.evicts = evicts
 
     def _policy(self, told: bytes) -> str | None:

@@ -190,7 +190,7 @@ class Membership:
             handler(header["by"], header, data)
         except Exception:
             letter = header["letter"]
-            self._context.hub.log.exception(log, "xmpp.letter_failed", letter, letter=letter)
+            self._context.hub.log.exception(log, "xmpp.forward_failed", letter, letter=letter)
 
     def __repr__(self) -> str:
         return f"<Membership {self.id}{', shared' if self.shared else ''}>"

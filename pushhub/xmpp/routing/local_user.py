@@ -332,7 +332,7 @@ class LocalUser:
             try:
                 await self._context.kv.update_json(marker_key(bare), write.merge)
             except StoreError as error:
-                self._context.hub.log.warning(log, "xmpp.unremembered", error=str(error))
+                self._context.hub.log.warning(log, "xmpp.marker_failed", error=str(error))
                 state.fail_write()
                 return
             state.end_write(write)
