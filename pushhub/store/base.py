@@ -1,8 +1,8 @@
 """What every store promises.
 
 A store gives each event its epoch and offset, keeps it as long as its retention says, and reads
-contiguous events after a cursor, or tells the gap. It wakes its listener for every event it has, in
-the channel's order, and only after that answers the append: who is told of success can rely on it.
+contiguous events after a cursor, or returns the gap. The store wakes its listener for every event,
+in the channel's order, and settles the append after that: an acknowledged event is in the log.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ REASONS = {
 
 
 class StoreError(Exception):
-    """The store cannot do what it was asked; the message is a sentence for the operator, and
+    """A request that the store cannot serve. The message is a sentence for the operator, and
     `reason`, one of `REASONS`, a word for programs.
     """
 
@@ -133,7 +133,7 @@ class Appended:
     id: str
     duplicate: bool = False
     reached: str = ""
-    """Where a store of several machines has it by now; empty where there is only one answer."""
+    """Where a store of several machines has it by now; empty where there is only one level."""
     present: str = ""
     """The store's epoch, if a duplicate is of an event from an older one; empty otherwise."""
 
@@ -172,25 +172,25 @@ class ChannelInfo:
 
 
 class Listener(Protocol):
-    """Whom the store tells what happens. All are called on the event loop's thread and return
-    quickly."""
+    """The receiver of a store's notifications. The store calls it on the event loop's thread, and
+    each method returns quickly."""
 
     def wake(self, event: Event) -> None:
         """An event is in the log."""
 
     def receipt(self, channel: str, cursor: Cursor | None) -> None:
-        """The answer to an append of this process says that the log reaches `cursor`; the answer to
-        a delete, None. Only a store whose `wake` and `forget` may come later says so.
+        """The reply to an append of this process says that the log reaches `cursor`; the reply to a
+        delete, None. Only a store calls it whose `wake` and `forget` may come later.
         """
 
     def forget(self, channel: str) -> None:
         """A channel was deleted."""
 
     def lost(self) -> None:
-        """From now on events may go untold."""
+        """The feed disconnected: from now on events may arrive without a `wake`."""
 
     def restored(self) -> None:
-        """Events are told again; what happened since `lost` is in the log alone."""
+        """The feed is connected again; events since `lost` are in the log alone."""
 
 
 class Store(Protocol):
@@ -204,7 +204,7 @@ class Store(Protocol):
         """
 
     async def close(self) -> None:
-        """Finish what was begun, and let go of everything."""
+        """Finish appends under way, and release all resources."""
 
     @property
     def epoch(self) -> str:
@@ -212,11 +212,12 @@ class Store(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether it can be used right now."""
+        """Whether the store can be used now."""
 
     @property
     def certain(self) -> bool:
-        """Whether silence means that nothing happened: not where news crosses a network."""
+        """Whether the absence of a `wake` proves that there is no event. It does not where
+        notifications cross a network."""
 
     def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         """Append events, each atomically and alone, in this order; `done` gets their outcomes once
@@ -248,13 +249,13 @@ class Store(Protocol):
         """
 
     def leave(self, channel: str) -> None:
-        """Nobody here reads the channel any more; the listener need not be woken for it."""
+        """This process reads the channel no more; the listener need not be woken for it."""
 
     async def time(self) -> float:
-        """What the clock says that gives events their time: milliseconds since 1970, and parts.
+        """The time of the clock that stamps events: milliseconds since 1970, with fractions.
 
         Raises:
-            StoreUnavailable: nobody can say now.
+            StoreUnavailable: the clock cannot be read now.
         """
 
     async def count(self) -> int:
@@ -262,11 +263,11 @@ class Store(Protocol):
         deleted ones and pushhub's own too.
 
         Raises:
-            StoreUnavailable: the store cannot be asked now.
+            StoreUnavailable: the store cannot be reached now.
         """
 
     async def delete(self, channel: str) -> bool:
-        """Forget a channel's events and tell the listener; whether there were any. Its offsets do
+        """Delete a channel's events and notify the listener; whether there were any. Its offsets do
         not restart."""
 
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
@@ -275,7 +276,7 @@ class Store(Protocol):
 
 
 async def append(store: Store, *appends: Append) -> list[Outcome]:
-    """Append events and wait for their outcomes. Who gives up waiting does not take them back."""
+    """Append events and wait for their outcomes. A cancelled wait does not undo them."""
     settled: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
 
     def done(outcomes: list[Outcome]) -> None:

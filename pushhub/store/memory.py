@@ -1,8 +1,8 @@
 """A log in this process's memory, for tests and for embedding. It has a new epoch at every start.
 
 Everything is synchronous: an append has settled when it returns. Retention is enforced when a
-channel is appended to, read or listed, so a channel that nobody touches may hold aged events, but
-shows them to nobody.
+channel is appended to, read or listed, so a channel without appends and reads may hold aged events,
+but no reader receives them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# How many channels an append or a read looks at, of those that were used longest ago.
+# The number of least recently used channels that an append or a read checks for removal.
 SWEEP_CHANNELS = 16
 
 
@@ -73,7 +73,7 @@ class MemoryStore:
     an append a channel is removed, None for never.
     """
 
-    # Who appends and who reads are one process.
+    # Publishers and readers are in one process.
     certain = True
 
     def __init__(
@@ -86,7 +86,7 @@ class MemoryStore:
         self._epoch = ""
         # With an idle age in the order of their last appends, oldest first.
         self._channels: dict[str, _Channel] = {}
-        # (channel, key) → when it was used, its event's fingerprint, what its append answered;
+        # (channel, key) → when it was used, its event's fingerprint, the outcome of its append;
         # oldest first.
         self._keys: dict[tuple[str, str], tuple[int, bytes, Appended]] = {}
 
@@ -140,7 +140,7 @@ class MemoryStore:
         return True
 
     def leave(self, channel: str) -> None:
-        """Nothing to undo: whoever listens is woken for every channel."""
+        """Nothing to undo: the listener is woken for every channel."""
 
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
         names = sorted(
@@ -194,7 +194,7 @@ class MemoryStore:
         appended = Appended(event.cursor, event.id)
         if append.key:
             self._keys[name, append.key] = (now, fingerprint(draft), appended)
-        # At once: a listener that appends in turn must not be woken for the later event first.
+        # Immediately: a listener that appends in turn must not be woken for the later event first.
         self._listener.wake(event)
         return appended
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 # The lowest high-water mark of removed channels, but for none. It rises by doubling: each rise is a
-# gap for whoever waits on a channel that does not exist, so there must be few.
+# gap for readers that wait on a channel that does not exist, so there must be few.
 LEAST_FLOOR = 1024
 
 
@@ -30,7 +30,7 @@ def raised(floor: int, top: int) -> int:
 
 
 def absent(epoch: str, floor: int) -> ReadRange:
-    """The span of a channel that is not there."""
+    """The range of a channel that does not exist."""
     return ReadRange(epoch, floor + 1, floor)
 
 
@@ -47,12 +47,12 @@ class ReadRange:
 
     @property
     def before(self) -> Cursor:
-        """Where a reader goes on who wants everything that is kept."""
+        """The cursor before the oldest event that is kept."""
         return Cursor(self.epoch, self.oldest - 1)
 
     @property
     def latest(self) -> Cursor:
-        """Where a reader goes on who wants only what comes."""
+        """The cursor after the last event."""
         return Cursor(self.epoch, self.top)
 
     def locate(self, since: Since) -> int | Gap:
@@ -75,9 +75,9 @@ class ReadRange:
         return since.offset
 
     def page(self, after: int, events: Iterable[Event], limit: int) -> Page:
-        """The answer of `limit` events and about 1 MiB at most; `events` begin after `after`.
+        """A page of at most `limit` events and about 1 MiB at most; `events` begin after `after`.
 
-        No more of them are drawn than are answered, but for one.
+        At most one more event is taken from `events` than the page has.
         """
         taken: list[Event] = []
         size = 0
@@ -86,12 +86,12 @@ class ReadRange:
             size += event.size
             if len(taken) >= limit or size > MAX_RESPONSE_BYTES:
                 break
-        answered = tuple(clip(taken, limit))
-        offset = answered[-1].offset if answered else after
-        return Page(answered, Cursor(self.epoch, offset), up_to_date=offset >= self.top)
+        returned = tuple(clip(taken, limit))
+        offset = returned[-1].offset if returned else after
+        return Page(returned, Cursor(self.epoch, offset), up_to_date=offset >= self.top)
 
     def tail(self, events: Iterable[Event], limit: int) -> Page:
-        """The answer of the last events; `events` come newest first."""
+        """A page of the last events; `events` come newest first."""
         taken: list[Event] = []
         size = 0
         for event in events:

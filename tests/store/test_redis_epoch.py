@@ -37,7 +37,7 @@ async def reason(store: Store, cursor: Cursor) -> Reason | None:
 
 
 def cut_off(replica: RedisServer) -> None:
-    """The replica hears nothing of its master any more."""
+    """The replica receives nothing of its master any more."""
     replica.ask("REPLICAOF", "127.0.0.1", "1")
 
 

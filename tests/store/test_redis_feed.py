@@ -300,7 +300,7 @@ async def test_a_busy_feed_is_alive_though_its_pong_comes_late(
 ) -> None:
     monkeypatch.setattr(redis_link, "SILENCE_SECONDS", 0.3)
     wire = FeedWire(asyncio.get_running_loop(), lambda: None, cast("Feed", None))
-    wire.pinged, wire.heard = 10.0, 11.0
+    wire.pinged, wire.last_received = 10.0, 11.0
     assert wire.silent_for(11.2) == pytest.approx(0.2)
-    wire.heard = 9.0
+    wire.last_received = 9.0
     assert wire.silent_for(11.2) == pytest.approx(1.2)

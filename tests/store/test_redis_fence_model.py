@@ -200,7 +200,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=SERVERS)
     def cut_off(self, number: int) -> None:
-        """A replica hears nothing of its master any more."""
+        """A replica receives nothing of its master any more."""
         server = self.servers[number]
         if not self.is_master(server):
             server.ask("REPLICAOF", "127.0.0.1", "1")

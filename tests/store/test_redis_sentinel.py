@@ -102,7 +102,7 @@ async def test_a_failover_that_is_given_up_lets_publishes_go_on(rack: Rack) -> N
     sentinels = Sentinels(read_sentinel_url("redis+sentinel://127.0.0.1/hub/0"))
 
     def tell(event: str, data: str) -> bool:
-        return sentinels._told({"channel": event.encode(), "data": data.encode()})
+        return sentinels._receive({"channel": event.encode(), "data": data.encode()})
 
     slave = "slave 127.0.0.1:2 127.0.0.1 2 @ hub 127.0.0.1 1"
     assert not tell("+failover-state-send-slaveof-noone", slave.replace("@ hub", "@ other"))
@@ -225,6 +225,6 @@ async def test_publishes_are_refused_while_the_master_moves(rack: Rack) -> None:
         sentinels = store._link._opener.sentinels
         assert sentinels is not None
         about = b"slave 127.0.0.1:2 127.0.0.1 2 @ hub 127.0.0.1 1"
-        sentinels._told({"channel": b"+failover-state-send-slaveof-noone", "data": about})
+        sentinels._receive({"channel": b"+failover-state-send-slaveof-noone", "data": about})
         (outcome,) = await append(store, item("x"))
         assert str(outcome) == SWITCHING

@@ -21,10 +21,10 @@ Done = Callable[[list["Outcome"]], None]
 
 
 class AckLevel(StrEnum):
-    """How far an event has come when its publisher is told so."""
+    """How far an event has come when its publish is acknowledged."""
 
     MEMORY = "memory"
-    """In the master's memory. A crash may lose it; readers are told of the gap."""
+    """In the master's memory. A crash may lose it; readers receive a gap."""
     REPLICATED = "replicated"
     """In the memory of so many replicas as well (WAIT)."""
     FSYNC = "fsync"
@@ -43,7 +43,7 @@ class Acks:
 
     @property
     def command(self) -> Command | None:
-        """What is asked after an append; it answers for all that the connection has written."""
+        """The command after an append; its reply covers all writes of the connection."""
         match self.level:
             case AckLevel.REPLICATED:
                 return (b"WAIT", self.replicas, self.milliseconds)
@@ -52,7 +52,7 @@ class Acks:
         return None
 
     async def check(self, ask: Callable[[Command], Awaitable[Reply]]) -> None:
-        """See that the server knows the level.
+        """Check that the server supports the level.
 
         Raises:
             StoreError: it does not.
@@ -76,11 +76,11 @@ class Acks:
 
     @property
     def seconds(self) -> float:
-        """How long a question may keep the connection."""
+        """How long the command may block the connection."""
         return 0.0 if self.level is AckLevel.MEMORY else self.milliseconds / 1000
 
     def level_of(self, reply: Any) -> AckLevel:
-        """What an answer says was reached."""
+        """The level that a reply confirms."""
         if self.level is AckLevel.REPLICATED:
             reached = isinstance(reply, int) and reply >= self.replicas
         else:
@@ -89,10 +89,10 @@ class Acks:
 
 
 class Receipts:
-    """Asks how far appends have come, before their publishers are told of them.
+    """Finds out how far appends have come, before they are acknowledged.
 
-    A question keeps the connection, and whatever is sent after it, until it is answered. So there
-    is one at a time, and its answer is good for all that was appended before it.
+    The command blocks the connection, and all commands after it, until its reply. So there is one
+    at a time, and its reply covers all appends before it.
     """
 
     __slots__ = ("_acks", "_asked", "_next", "_send")
@@ -104,7 +104,7 @@ class Receipts:
         self._asked = False
 
     def settle(self, outcomes: list[Outcome], done: Done) -> None:
-        """Hand `outcomes` to `done`, marked with what was reached, when that is known."""
+        """Pass `outcomes` to `done`, marked with the level reached, when that is known."""
         command = self._acks.command
         if command is None or not any(isinstance(outcome, Appended) for outcome in outcomes):
             done(outcomes)
@@ -128,7 +128,7 @@ class Receipts:
         self._send(command, take)
 
     def lost(self) -> None:
-        """The connection is gone. Another one cannot say how far this one's appends have come."""
+        """The connection is lost. Another one cannot say how far this one's appends have come."""
         batch, self._next = self._next, []
         for outcomes, done in batch:
             done([_mark(outcome, AckLevel.MEMORY) for outcome in outcomes])

@@ -1,8 +1,8 @@
-"""What Redis tells by itself: one subscription for each channel that is read here, on one
-connection.
+"""The feed of events from Redis: one pub/sub subscription for each channel that this process
+reads, all on one connection.
 
-Pub/sub forgets whoever is not connected. So the feed says when it has been deaf, and what it says
-of a channel counts only from the moment that Redis has confirmed the subscription.
+Pub/sub sends nothing to disconnected clients. So the feed notifies its listener when it was
+disconnected, and its messages of a channel count only after Redis has confirmed the subscription.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 # Names in one SUBSCRIBE: one command a thousand times shorter than a thousand of them.
 BATCH = 512
-# How often the connection is asked whether it is alive, and how long an answer may take. Half-open
-# connections are found within their sum.
+# The interval of PINGs, and the longest wait for a PONG. Half-open connections are found within the
+# sum of both.
 PING_SECONDS = 2.0
 SILENCE_SECONDS = 2.0
 
-DEAF = "The feed of Redis is disconnected; the log cannot be followed at the moment."
+DISCONNECTED = "The feed of Redis is disconnected; the log cannot be followed at the moment."
 
 
 class FeedWire(Wire):
@@ -43,7 +43,7 @@ class FeedWire(Wire):
 
     def reply_received(self, reply: Reply) -> None:
         if reply == b"PONG":
-            self.pinged = 0.0  # The answer while nothing is subscribed to.
+            self.pinged = 0.0  # The reply while there is no subscription.
         elif not isinstance(reply, list) or not reply:
             self.abort()
         elif reply[0] == b"message":
@@ -54,13 +54,13 @@ class FeedWire(Wire):
             self.pinged = 0.0
 
     def ping(self, now: float) -> None:
-        """Ask whether anybody is there, unless the last question has no answer yet."""
+        """Send a PING, unless the last one has no reply yet."""
         if not self.pinged:
             self.pinged = now
             self.write((b"PING",))
 
     def silent_for(self, now: float) -> float:
-        return now - max(self.pinged, self.heard) if self.pinged else 0.0
+        return now - max(self.pinged, self.last_received) if self.pinged else 0.0
 
     def excuse(self, seconds: float) -> None:
         super().excuse(seconds)
@@ -73,10 +73,10 @@ class Feed:
 
     Args:
         loop: the event loop.
-        listener: who is told.
-        database: whose events.
-        complete: called when a new connection has confirmed every subscription. Whoever is called
-            then calls `restore`, at a time when the log can be read.
+        listener: the receiver of events.
+        database: the logical database of the events.
+        complete: called when a new connection has confirmed every subscription. It has
+            to call `restore` at a time when the log can be read.
     """
 
     def __init__(
@@ -94,46 +94,46 @@ class Feed:
         # Channel → whether Redis has confirmed it on this connection.
         self._wanted: dict[str, bool] = {}
         self._unconfirmed = 0
-        # Channel → how many SUBSCRIBEs are on their way. Only the last one's answer counts: there
-        # is an UNSUBSCRIBE before it.
+        # Channel → how many SUBSCRIBEs are on their way. Only the last reply counts: an
+        # UNSUBSCRIBE comes before it.
         self._sent: dict[str, int] = {}
-        self._askers: dict[str, list[asyncio.Future[None]]] = {}
-        self._asking: list[str] = []
+        self._followers: dict[str, list[asyncio.Future[None]]] = {}
+        self._joining: list[str] = []
         self._leaving: list[str] = []
-        self.hears = False
+        self.is_live = False
 
     def connected(self, wire: FeedWire) -> None:
-        """A connection is there: subscribe to everything that is wanted."""
+        """Subscribe to all wanted channels on a new connection."""
         self._wire = wire
         self._unconfirmed = len(self._wanted)
         for name in self._wanted:
             self._wanted[name] = False
-        self._ask(list(self._wanted))
-        self._look()
+        self._subscribe(list(self._wanted))
+        self._check_complete()
 
     @property
     def whole(self) -> bool:
-        """Whether everything that is wanted is confirmed."""
+        """Whether Redis has confirmed all wanted channels."""
         return self._wire is not None and not self._unconfirmed
 
     def restore(self) -> None:
-        """Tell the listener that it is told again."""
-        self.hears = True
+        """Notify the listener that events arrive again."""
+        self.is_live = True
         self._listener.restored()
 
     def lost(self) -> None:
-        """The connection is gone. What happens now is not heard."""
+        """The connection is lost: events arrive no more."""
         self._wire = None
-        self._asking.clear()
+        self._joining.clear()
         self._leaving.clear()
         self._sent.clear()
-        askers, self._askers = self._askers, {}
-        for futures in askers.values():
+        followers, self._followers = self._followers, {}
+        for futures in followers.values():
             for future in futures:
                 if not future.done():
-                    future.set_exception(StoreUnavailable(DEAF))
-        if self.hears:
-            self.hears = False
+                    future.set_exception(StoreUnavailable(DISCONNECTED))
+        if self.is_live:
+            self.is_live = False
             self._listener.lost()
 
     async def follow(self, channel: str) -> None:
@@ -143,21 +143,21 @@ class Feed:
             StoreUnavailable: there is no connection, or it was lost meanwhile.
         """
         if self._wire is None:
-            raise StoreUnavailable(DEAF)
+            raise StoreUnavailable(DISCONNECTED)
         if self._wanted.get(channel):
             return
         future = self._loop.create_future()
-        self._askers.setdefault(channel, []).append(future)
+        self._followers.setdefault(channel, []).append(future)
         if channel not in self._wanted:
             self._wanted[channel] = False
             self._unconfirmed += 1
-            if not self._asking:
+            if not self._joining:
                 self._loop.call_soon(self._flush)
-            self._asking.append(channel)
+            self._joining.append(channel)
         await future
 
     def leave(self, channel: str) -> None:
-        """Nobody reads the channel here any more."""
+        """Unsubscribe from a channel that has no reader here any more."""
         confirmed = self._wanted.pop(channel, None)
         if confirmed is None or self._wire is None:
             return
@@ -176,43 +176,43 @@ class Feed:
         if self._wanted.get(channel) is False:
             self._wanted[channel] = True
             self._unconfirmed -= 1
-        self._answer(channel)
-        self._look()
+        self._resolve(channel)
+        self._check_complete()
 
-    def _answer(self, channel: str) -> None:
-        for future in self._askers.pop(channel, ()):
+    def _resolve(self, channel: str) -> None:
+        for future in self._followers.pop(channel, ()):
             if not future.done():
                 future.set_result(None)
 
     def message(self, subject: bytes, payload: bytes) -> None:
-        """Something has happened in a channel."""
+        """Pass a message of a channel to the listener: an event, or the deletion."""
         channel = channel_of(subject)
         if payload == DELETED:
             self._listener.forget(channel)
         else:
             self._listener.wake(unpack_message(channel, payload))
 
-    def _look(self) -> None:
-        if self.whole and not self.hears:
+    def _check_complete(self) -> None:
+        if self.whole and not self.is_live:
             self._complete()
 
     def _flush(self) -> None:
-        """Send what one turn of the loop has collected. Whoever left and came back stays."""
-        asking, self._asking = self._asking, []
+        """Send what one turn of the loop has collected. A channel that left and came back stays."""
+        joining, self._joining = self._joining, []
         leaving = [name for name in self._leaving if name not in self._wanted]
         self._leaving = []
         if self._wire is not None:
             for start in range(0, len(leaving), BATCH):
                 names = leaving[start : start + BATCH]
                 self._wire.write((b"UNSUBSCRIBE", *map(self._topic, names)))
-            for name in asking:
+            for name in joining:
                 if name not in self._wanted:
-                    self._answer(name)  # It left before it was asked for.
-            self._ask([name for name in dict.fromkeys(asking) if name in self._wanted])
+                    self._resolve(name)  # It left before its SUBSCRIBE was sent.
+            self._subscribe([name for name in dict.fromkeys(joining) if name in self._wanted])
             # The last one that was waited for may have left.
-            self._look()
+            self._check_complete()
 
-    def _ask(self, names: list[str]) -> None:
+    def _subscribe(self, names: list[str]) -> None:
         assert self._wire is not None
         for name in names:
             self._sent[name] = self._sent.get(name, 0) + 1
@@ -226,4 +226,4 @@ class Feed:
         return len(self._wanted)
 
     def __repr__(self) -> str:
-        return f"<Feed of {len(self)} channels, {'hearing' if self.hears else 'deaf'}>"
+        return f"<Feed of {len(self)} channels, {'live' if self.is_live else 'disconnected'}>"

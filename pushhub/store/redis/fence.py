@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from pushhub.store.redis.scripts import LuaScript
     from pushhub.store.redis.wire import Command, Reply
 
-# The longest that a fence may stand: publishes are refused all the while, and if whoever set it has
-# gone, nothing ends it sooner.
+# The longest that a fence may stand: publishes are refused all the while, and if the
+# process that set it has ended, nothing ends it sooner.
 MAX_SECONDS = 3600
 # How long before its end a fence is lifted where nothing was restarted: its own round trips.
 MARGIN_SECONDS = 3.0
-# How often the snapshot is asked whether it is written.
+# The pause between two checks whether the snapshot is written.
 SNAPSHOT_PAUSE = 0.1
 
 
@@ -77,9 +77,9 @@ class Fence:
             wire.abort()
 
     async def keep(self) -> str:
-        """See that a restart will find the fence: where no AOF has it, in a snapshot. What is kept,
-        as a sentence; a server that cannot be asked is no error, since without the fence in its
-        data it tells a gap.
+        """Make sure that a restart finds the fence: where no AOF has it, in a snapshot. Returns the
+        result as a sentence. A server that forbids the commands is no error: without the fence in
+        its data, readers receive a gap.
         """
         wire = await self._open()
         try:
@@ -122,14 +122,14 @@ class Fence:
         """Lift the fence on the present master; whether its log goes on in the same epoch.
 
         Raises:
-            StoreError: Redis cannot be reached, or did not answer. The fence runs out then, and
-                readers are told of a gap.
+            StoreError: Redis cannot be reached, or did not reply. The fence runs out then, and
+                readers receive a gap.
         """
         wire = await self._connect()
         try:
             if self._shown:
                 raise StoreError("The fence's secret was used already.")
-            # From here on it may have been heard, whatever comes back.
+            # From here on Redis may have received the secret, whatever it replies.
             self._shown = True
             reply = await self._run(wire, LIFT, self._secret)
             return isinstance(reply, list) and reply[0] == b"ok"

@@ -1,4 +1,4 @@
-"""How pushhub's things are called and written in Redis.
+"""The names and formats of pushhub's keys, values and messages in Redis.
 
 Keys of one channel share a hash tag, so that they lie in one slot of a cluster. What kind of key it
 is stands before the name, since a name may have any characters.
@@ -52,12 +52,12 @@ def channel_of_meta(key: bytes) -> str | None:
 def used_key(channel: str, key: str) -> bytes:
     """The key that remembers an idempotency key of a channel."""
     name = channel.encode()
-    # With the name's length nobody's name and key read like another's.
+    # With the name's length, no two pairs of name and key give one text.
     return b"ph:k%d:{c%b}%b" % (len(name), name, key.encode())
 
 
 def topics(database: int) -> bytes:
-    """What the pub/sub channels of a database begin with: Redis itself keeps none apart."""
+    """The prefix of a database's pub/sub channels: Redis has one pub/sub for all databases."""
     return b"ph:e%d:" % database
 
 
@@ -67,7 +67,7 @@ def channel_of(topic: bytes) -> str:
 
 
 def pack(draft: Draft) -> bytes:
-    """What the log and pub/sub carry of an event, beside its place and time."""
+    """The frame of an event in the log and in pub/sub: all but its offset and time."""
     type_, id_, content_type = draft.type.encode(), draft.id.encode(), draft.content_type.encode()
     lengths = _LENGTHS.pack(len(type_), len(id_), len(content_type))
     return b"".join((lengths, type_, id_, content_type, draft.data))

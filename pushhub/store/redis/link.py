@@ -1,7 +1,7 @@
 """The two connections to Redis: one for commands, one for the feed.
 
-When either is lost, it is opened again, for ever, with jittered pauses; meanwhile commands are
-refused at once.
+When either is lost, the link opens it again, without end, with jittered pauses; meanwhile it
+refuses commands immediately.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# How long a command may go unanswered before the connection is given up: publishers are told
-# quickly.
+# How long a command may wait for its reply before the link closes the connection: publishers get an
+# error quickly.
 COMMAND_SECONDS = 2.0
 # Pauses between attempts to connect: doubled each time, drawn between a half and the whole.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
-# How often the connections are looked at.
+# How often the connections are checked.
 WATCH_SECONDS = 0.25
 
-# Errors of a server that is not, or no longer, the one that was prepared. Redis 6.2 wraps what a
-# script runs into in a sentence of its own.
-_STRANGER = re.compile(r"(?:^|[ -])(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED) ")
+# Errors of a server that is not, or no longer, the one that was prepared. Redis 6.2 wraps the error
+# of a script in a sentence of its own.
+_WRONG_SERVER = re.compile(r"(?:^|[ -])(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED) ")
 
 # How long a task may resist its cancellation: more than any attempt to connect takes.
 CLOSE_SECONDS = 10.0
-# Errors by which Redis refuses to write, and what they are called here. Redis 6.2 wraps them, too.
+# Errors by which Redis refuses to write, and their reasons here. Redis 6.2 wraps them, too.
 _REFUSALS = {
     "NOREPLICAS": "noreplicas",
     "OOM": "oom",
@@ -57,14 +57,14 @@ Ask = Callable[[Command], Awaitable[Reply]]
 
 
 class RedisLink:
-    """The connections, and what is on its way on them.
+    """Both connections, and the commands in flight.
 
     Args:
         opener: opens them.
-        prepare: gets a new connection for commands ready, with what it is given to ask it.
-        lost: called when the connection for commands is gone, after all that was asked.
+        prepare: prepares a new connection for commands; gets a function that sends a command.
+        lost: called when the connection for commands is lost, after its pending commands failed.
         patience: for how many seconds a command may keep the connection, on top of what any may.
-        inspect: gets what INFO says of the memory, every `PING_SECONDS`.
+        inspect: gets the reply to INFO memory, every `PING_SECONDS`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class RedisLink:
         self._lost = lost
         self._patience = patience
         self._inspect = inspect
-        # The last reason that was logged for each connection that cannot be had.
+        # The last reason that was logged for each connection that cannot be opened.
         self._reasons: dict[str, str] = {}
         self._commands: Wire | None = None
         self.feed: Feed
@@ -98,7 +98,7 @@ class RedisLink:
         """Connect.
 
         Raises:
-            StoreError: one of them cannot be; the sentence says why.
+            StoreError: a connection cannot be opened; the sentence says why.
         """
         self._loop = asyncio.get_running_loop()
         self.feed = Feed(self._loop, listener, self._opener.database, self._restore)
@@ -127,8 +127,8 @@ class RedisLink:
                 wire.abort()
 
     @property
-    def refuses(self) -> StoreUnavailable | None:
-        """Why nothing may be written now; None if it may."""
+    def refusal(self) -> StoreUnavailable | None:
+        """Why the link refuses writes now; None if it takes them."""
         if self._closing is not None:
             return StoreUnavailable(CLOSED, "closed")
         sentinels = self._opener.sentinels
@@ -137,7 +137,7 @@ class RedisLink:
         return None
 
     async def close(self) -> None:
-        """Wait for what is on its way, as long as any command may take, and disconnect."""
+        """Wait for commands in flight, as long as any command may take, and disconnect."""
         self._closing = asyncio.Event()
         tasks = set(self._tasks)
         end = self._loop.time() + CLOSE_SECONDS
@@ -145,7 +145,7 @@ class RedisLink:
             for task in tasks:
                 task.cancel()
             # Again and again: redis-py connects within asyncio.wait_for, which before Python 3.12
-            # forgets a cancellation that comes as what it waits for is done (CPython's gh-86296).
+            # forgets a cancellation that arrives as the awaited task ends (CPython's gh-86296).
             _, tasks = await asyncio.wait(tasks, timeout=FIRST_PAUSE)
         if self._unanswered:
             try:
@@ -161,8 +161,8 @@ class RedisLink:
 
     @property
     def ready(self) -> bool:
-        """Whether commands are carried out, and the feed tells what happens."""
-        return self._commands is not None and self.feed.hears
+        """Whether Redis runs commands, and the feed is live."""
+        return self._commands is not None and self.feed.is_live
 
     async def _connect_commands(self) -> None:
         wire = await self._opener.open(Wire(self._loop, self._lost_commands))
@@ -171,14 +171,14 @@ class RedisLink:
             if wire.lost:
                 raise StoreUnavailable(LOST)
         except BaseException:
-            # Refused, or cancelled: nobody else would close it.
+            # Refused, or cancelled: no other code would close it.
             wire.abort()
             raise
         self._commands = wire
         self._commands_lost.clear()
         feed = self._feed_wire
         if feed is not None and feed.server != wire.server:
-            # It is still on the server of before, and hears nothing of what happens on this one.
+            # It is still on the former server, and receives no events of this one.
             feed.abort()
         self._restore()
 
@@ -192,9 +192,10 @@ class RedisLink:
         self.feed.connected(wire)
 
     def _restore(self) -> None:
-        """Have whoever waits read anew, now that the log can be read and every channel is heard.
+        """Restore the feed, once the log can be read and every subscription is confirmed: waiting
+        readers read again.
 
-        Also when commands alone were lost: what could not be read meanwhile waits for that.
+        Also when commands alone were lost: reads that failed meanwhile are waiting for that.
         """
         if self._commands is not None and self.feed.whole:
             self.feed.restore()
@@ -234,7 +235,7 @@ class RedisLink:
                     if isinstance(error, StoreError):
                         self._log_reason(name, str(error))
                     else:
-                        # A mistake, ours or a library's; without Redis for ever would be worse.
+                        # A mistake in the code or a library: without Redis for ever would be worse.
                         log.exception("redis.failed")
                     await asyncio.sleep(pause * random.uniform(0.5, 1))
                     pause = min(2 * pause, LONGEST_PAUSE)
@@ -248,7 +249,7 @@ class RedisLink:
         say("redis.unreachable", connection=name, error=reason)
 
     async def _watch(self) -> None:
-        """Give up connections on which an answer is overdue: a hung server refuses nobody."""
+        """Close connections with an overdue reply: a hung server refuses no connection."""
         pinged = 0.0
         looked = self._loop.time()
         while True:
@@ -272,7 +273,7 @@ class RedisLink:
                 if feed:
                     feed.ping(now)
                 if commands:
-                    # Nobody may be publishing; whoever does next shall not be the one to find out.
+                    # Without publishes a lost connection would show only at the next one.
                     commands.send((b"INFO", b"memory"), self._inspect)
 
     # Commands
@@ -301,8 +302,8 @@ class RedisLink:
 
     def _failed(self, error: Exception) -> StoreUnavailable:
         text = str(error)
-        if _STRANGER.search(text):
-            # Not the server it was: another that lacks the scripts, a replica by now, one that
+        if _WRONG_SERVER.search(text):
+            # Another server than before: one without the scripts, a replica by now, one that
             # starts.
             if self._commands is not None:
                 self._commands.abort()
@@ -314,7 +315,7 @@ class RedisLink:
         """The reply to a command.
 
         Raises:
-            StoreUnavailable: Redis cannot be reached, or refuses it.
+            StoreUnavailable: Redis cannot be reached, or refuses the command.
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
 

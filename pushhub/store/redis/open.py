@@ -31,8 +31,8 @@ class Opener:
     """Opens connections to the Redis that a URL names.
 
     `redis://`, `rediss://` and `unix://` are redis-py's.
-    `redis+sentinel://host:26379,host2:26379/service/0` asks the sentinels, each time, who the
-    master is; `?sentinel_password=` and the user and password of the URL are theirs and the
+    `redis+sentinel://host:26379,host2:26379/service/0` asks the sentinels each time for
+    the master; `?sentinel_password=` and the user and password of the URL are theirs and the
     master's.
 
     Raises:
@@ -73,7 +73,7 @@ class Opener:
         """Connect `wire`.
 
         Raises:
-            StoreUnavailable: Redis cannot be reached, or does not let us in.
+            StoreUnavailable: Redis cannot be reached, or refuses the credentials.
         """
         connection: AbstractConnection | None = None
         try:

@@ -34,7 +34,7 @@ POLL_SECONDS = 1.0
 # whole.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 # How long publishes are refused for a failover at most. Sentinel sees a promotion within a second
-# (INFO each second) or gives the failover up; ten times that, should it tell neither.
+# (INFO each second) or gives the failover up; ten times that, should it report neither.
 HOLD_SECONDS = 10.0
 # How long a sentinel may name a master that another one has replaced. They tell each other every
 # two seconds; five times that.
@@ -51,10 +51,10 @@ _FAILURES = (RedisError, OSError, TimeoutError, RuntimeError)
 
 
 class Sentinels:
-    """What the sentinels of a service say of its master.
+    """The sentinels of a service, and the master that they name.
 
-    Each answer has a configuration epoch, which rises with every failover; the answer with the
-    highest counts.
+    Each reply has a configuration epoch, which rises with every failover; the reply with the
+    highest epoch counts.
     """
 
     def __init__(self, told: SentinelUrl) -> None:
@@ -71,19 +71,19 @@ class Sentinels:
         self._tasks: list[asyncio.Task[None]] = []
         self._moved: Callable[[], None] = lambda: None
         self._master: Address | None = None
-        # The configuration epoch of `_master`, and when it was last heard of: loop's seconds.
+        # The configuration epoch of `_master`, and when a sentinel last named it: loop's seconds.
         self._epoch = -1
-        self._heard = 0.0
-        self._held_until = 0.0
+        self._confirmed_at = 0.0
+        self._refuse_until = 0.0
 
     @property
     def switching(self) -> bool:
         """Whether a failover is under way: what is written to the old master now may be lost."""
-        return self._held_until > 0 and self._now() < self._held_until
+        return self._refuse_until > 0 and self._now() < self._refuse_until
 
     @property
     def current(self) -> Address | None:
-        """The master by the last answer."""
+        """The master by the last reply that counts."""
         return self._master
 
     async def master(self) -> Address:
@@ -104,7 +104,7 @@ class Sentinels:
         raise StoreUnavailable(f"Redis cannot be reached: No master found for {self._service!r}.")
 
     async def _ask(self, client: Redis) -> tuple[int, Address] | None:
-        """A sentinel's answer: the configuration epoch and the address; None without a living
+        """A sentinel's reply: the configuration epoch and the address; None without a living
         master.
         """
         told = await _command(client, "MASTER", self._service)
@@ -119,17 +119,17 @@ class Sentinels:
         return int(state[b"config-epoch"]), (_text(host), int(port))
 
     def _learn(self, epoch: int, address: Address) -> bool:
-        """Take in an answer; whether it counts, which an older one than is known does not."""
+        """Take in a reply; whether it counts. A reply older than the known one does not."""
         now = self._now()
-        if epoch < self._epoch and now - self._heard < SETTLE_SECONDS:
+        if epoch < self._epoch and now - self._confirmed_at < SETTLE_SECONDS:
             return False
         if (epoch, address) != (self._epoch, self._master):
             before, self._epoch, self._master = self._master, epoch, address
             if before is not None and before != address:
                 log.warning("sentinel.switched", master=f"{address[0]}:{address[1]}")
-            self._held_until = 0.0
+            self._refuse_until = 0.0
             self._moved()
-        self._heard = now
+        self._confirmed_at = now
         return True
 
     # Listening
@@ -152,7 +152,7 @@ class Sentinels:
                         )
                         # The reply to the subscription is None, too: a switch that came before it
                         # sends no message any more.
-                        changed = message is None or self._told(message)
+                        changed = message is None or self._receive(message)
                         if changed and (answer := await self._ask(client)):
                             self._learn(*answer)
                             pause = FIRST_PAUSE
@@ -165,11 +165,11 @@ class Sentinels:
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _told(self, message: dict[str, Any]) -> bool:
-        """Take in what a sentinel says by itself; whether the master may have changed.
+    def _receive(self, message: dict[str, Any]) -> bool:
+        """Take in a sentinel's message; whether the master may have changed.
 
-        A sentinel that leads a failover says so 0.1 s before it promotes the replica. What is
-        written by then has that time to reach it.
+        A sentinel that leads a failover announces it 0.1 s before it promotes the replica. Earlier
+        writes have that time to reach the replica.
         """
         event, words = _text(message["channel"]), _text(message["data"]).split(" ")
         if event == "+switch-master":
@@ -179,15 +179,15 @@ class Sentinels:
         if about[:1] != [self._service]:
             return False
         if event == "+failover-state-send-slaveof-noone":
-            self._held_until = self._now() + HOLD_SECONDS
+            self._refuse_until = self._now() + HOLD_SECONDS
             log.warning("sentinel.failover", seconds=HOLD_SECONDS)
         elif event.startswith("-failover-abort"):
-            self._held_until = 0.0
+            self._refuse_until = 0.0
             log.warning("sentinel.aborted", why=event)
         return event in ("+promoted-slave", "+failover-state-reconf-slaves", "+failover-end")
 
     async def close(self) -> None:
-        """Listen no more, and disconnect."""
+        """Stop listening, and disconnect."""
         tasks, end = set(self._tasks), self._now() + CLOSE_SECONDS
         while tasks and self._now() < end:
             for task in tasks:

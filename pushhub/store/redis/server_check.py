@@ -1,5 +1,5 @@
-"""Whether a Redis will do for a log, by what it says of itself. INFO tells it: CONFIG GET is often
-forbidden, and is not needed.
+"""The check whether a Redis is fit for a log, by its reply to INFO. CONFIG GET is often forbidden,
+and is not needed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _LINE = re.compile(rb"^(\w+):([^\r\n]*)", re.MULTILINE)
 
 
 class ServerCheck:
-    """The check at each connection, and of the memory while one works.
+    """The check of the server at each connection, and of its memory policy from then on.
 
     Args:
-        may_evict: serve although Redis may evict: what is evicted is lost untold.
+        may_evict: serve although Redis may evict: readers do not notice the loss.
     """
 
     def __init__(self, *, may_evict: bool = False) -> None:
@@ -32,7 +32,7 @@ class ServerCheck:
         self.evicts = False
 
     async def prepare(self, ask: Ask) -> None:
-        """Look at a new connection's server.
+        """Check a new connection's server.
 
         Raises:
             StoreError: it is a node of a cluster, or may evict logs.
@@ -55,7 +55,7 @@ class ServerCheck:
             )
 
     def look(self, told: Any) -> None:
-        """Take in what INFO says of the memory."""
+        """Take in the reply to INFO memory."""
         if not isinstance(told, bytes):
             return
         policy = self._policy(told)

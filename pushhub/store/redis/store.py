@@ -1,11 +1,11 @@
 """A log in Redis (6.2 and later) or Valkey, for many workers and nodes.
 
-Scripts append and read, each in one atomic step; pub/sub carries a copy of every event to all who
-follow its channel. What Redis loses shows in the epoch (`lua/epoch.lua`), and whoever has a cursor
-of an older one is told of a gap.
+Scripts append and read, each in one atomic step; pub/sub carries a copy of every event to all
+nodes that follow its channel. Losses of Redis show in the epoch (`lua/epoch.lua`): readers with a
+cursor of an older epoch receive a gap.
 
-While Redis cannot be reached publishes are refused at once, and nothing is acknowledged that is not
-in the log (`RedisLink`).
+While Redis cannot be reached, publishes are refused immediately, and no event is acknowledged that
+is not in the log (`RedisLink`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 # many as there are channels and readers, at most.
 MAX_PENDING = 20_000
 
-# How often a read may find that Redis has begun another life since it was last asked. Twice in a
+# How often a read may find that Redis has begun another life since the last command. Twice in a
 # row is a restart at the wrong moment; more is a server that cannot be read.
 MAX_LIVES = 3
 
@@ -71,7 +71,7 @@ class RedisStore:
     Args:
         url: as `Opener` reads it.
         clock: seconds since 1970; None is Redis' own, which all nodes share.
-        acks: what an acknowledged publish has reached.
+        acks: the level that an acknowledged publish has reached.
         may_evict: serve although Redis may evict logs.
         idle_age: seconds without a publish after which a channel is removed; None for never.
         walk_seconds: the pause between two walks that remove idle channels.
@@ -161,7 +161,7 @@ class RedisStore:
 
         for index, append in enumerate(appends):
             self._pending += 1
-            if (why := self._link.refuses) is not None:
+            if (why := self._link.refusal) is not None:
                 took(index, why)
             elif self._pending > MAX_PENDING:
                 full = f"More than {MAX_PENDING} publishes wait for Redis; try again."
@@ -172,7 +172,7 @@ class RedisStore:
             done([])
 
     def _report(self, channel: str, outcome: Outcome) -> None:
-        """Tell the listener how far the log goes by an outcome, before the feed does."""
+        """Notify the listener of the end of the log by an outcome, before the feed does."""
         cursor = None
         if isinstance(outcome, Appended):
             cursor = outcome.position
@@ -274,7 +274,7 @@ class RedisStore:
             draw_epoch(),
             "" if self._idle is None else "1",
         )
-        if (why := self._link.refuses) is not None:
+        if (why := self._link.refusal) is not None:
             raise why
         kind, count = await self._link.call(command)
         if kind == b"fenced":
@@ -326,10 +326,10 @@ def _outcome(append: Append, reply: Reply) -> Outcome:
 
 
 def begun(reply: Reply) -> str:
-    """The epoch that the script `begin` tells.
+    """The epoch in a reply of the script `begin`.
 
     Raises:
-        StoreError: it refuses, or the data has another format.
+        StoreError: Redis refuses, or the data has another format.
     """
     if not isinstance(reply, list):
         raise _refused(reply)

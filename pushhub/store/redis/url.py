@@ -11,7 +11,7 @@ SENTINEL_PORT = 26379
 
 @dataclass(frozen=True, slots=True)
 class SentinelUrl:
-    """Who the sentinels are, whom they watch, and how they and the master let us in."""
+    """The sentinels, the service that they watch, and the credentials for them and the master."""
 
     addresses: list[tuple[str, int]]
     service: str
@@ -22,7 +22,7 @@ class SentinelUrl:
 
 
 def read_sentinel_url(url: str) -> SentinelUrl:
-    """What the URL says.
+    """Parse the URL.
 
     Raises:
         ValueError: it cannot be read.

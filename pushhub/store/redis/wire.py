@@ -25,7 +25,7 @@ LOST = "The connection to Redis was lost; the result of the command is unknown."
 
 
 class Wire(asyncio.Protocol):
-    """One connection. `closed` is called once, when it is no more."""
+    """One connection. `closed` is called once, after the connection is lost."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, closed: Callable[[], None]) -> None:
         self._loop = loop
@@ -34,13 +34,13 @@ class Wire(asyncio.Protocol):
         self._out: list[bytes] = []
         self._waiting: deque[Callable[[Reply], None]] = deque()
         self._transport: asyncio.Transport | None = None
-        # When something last came, or was first waited for: seconds of the loop's clock.
-        self.heard = loop.time()
-        # Closes the connection when nobody holds on to it.
+        # When data last arrived, or the first pending command was sent: the loop's seconds.
+        self.last_received = loop.time()
+        # A reference that keeps the connection open: its collection would close it.
         self.owner: object = None
         # The process at the other end: its run_id.
         self.server = b""
-        # Where it was connected to; of no use for a unix socket.
+        # Host and port of the server; without meaning for a unix socket.
         self.address = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -54,7 +54,7 @@ class Wire(asyncio.Protocol):
             take(StoreUnavailable(LOST, "away"))
             return
         if not self._waiting:
-            self.heard = self._loop.time()
+            self.last_received = self._loop.time()
         self._waiting.append(take)
         self.write(command)
 
@@ -88,7 +88,7 @@ class Wire(asyncio.Protocol):
             self._transport.write(b"".join(out))
 
     def data_received(self, data: bytes) -> None:
-        self.heard = self._loop.time()
+        self.last_received = self._loop.time()
         reader = self._reader
         try:
             reader.feed(data)
@@ -98,27 +98,27 @@ class Wire(asyncio.Protocol):
             self.abort()
 
     def reply_received(self, reply: Reply) -> None:
-        """One reply has come: it is for whoever has waited longest."""
+        """Pass a reply to the oldest pending command."""
         if self._waiting:
             self._waiting.popleft()(reply)
         else:
             self.abort()
 
     def silent_for(self, now: float) -> float:
-        """For how many seconds an answer has been owed and nothing has come; 0 if none is."""
-        return now - self.heard if self._waiting else 0.0
+        """Seconds without data while a reply is pending; 0 if none is."""
+        return now - self.last_received if self._waiting else 0.0
 
     def excuse(self, seconds: float) -> None:
-        """Leave time out of the silence in which this process did not turn to the connection."""
-        self.heard = min(self._loop.time(), self.heard + seconds)
+        """Exclude time from the silence in which this process did not read the connection."""
+        self.last_received = min(self._loop.time(), self.last_received + seconds)
 
     @property
     def lost(self) -> bool:
-        """Whether it is no more."""
+        """Whether the connection is lost."""
         return self._transport is None
 
     def abort(self) -> None:
-        """Give the connection up."""
+        """Close the connection immediately."""
         if self._transport is not None:
             self._transport.abort()
             self.connection_lost(None)

@@ -1,8 +1,8 @@
 """Backup, restore and check of a database file. They need no event loop, and no hub.
 
-A backup is one snapshot of the log, made while events come. It has no epoch of its own: wherever it
-is put, the hub that opens it draws a new one, and readers are told of a gap instead of missing what
-came after it.
+A backup is one snapshot of the log, made while events come. It has no epoch of its own: the
+hub that opens it draws a new one, so readers receive a gap instead of missing the events after the
+backup.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from pushhub.store.sqlite.owner import Owner
 
 # What SQLite keeps beside a database.
 SIDES = ("-wal", "-shm")
-# Where a restore puts what was there before.
+# The name that a restore gives to the former database.
 BEFORE = ".before-{}"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check found; `faults` are sentences, none if all is well."""
+    """The result of a check; `faults` are sentences, empty without a fault."""
 
     path: str
     schema: int
@@ -50,7 +50,7 @@ def backup(path: str, target: str, *, replace: bool = False) -> CheckReport:
     to disk, and has its name only then.
 
     Raises:
-        StoreError: it cannot be done; the sentence says why.
+        StoreError: the backup failed; the sentence says why.
     """
     _insist_on_file(path)
     if os.path.exists(target) and not replace:
@@ -171,7 +171,7 @@ def compact(path: str) -> tuple[int, int]:
 
 
 def check(path: str) -> CheckReport:
-    """Look at every page and every channel of a log, while a hub may write it.
+    """Check every page and every channel of a log, while a hub may write it.
 
     Raises:
         StoreError: it is no log, or cannot be read.

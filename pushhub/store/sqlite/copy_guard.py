@@ -26,8 +26,8 @@ same, and the count is **not behind** the sidecar's:
   restore has another lineage.
 
 In all cases but the first three the epoch changes, and with it the lineage. A garbled sidecar
-counts as none: an epoch too many costs readers a gap that is none, an epoch too few would cost
-them events without a word.
+counts as none: an epoch too many costs readers a gap that is none, an epoch too few would lose
+them events silently.
 
 What this cannot see: a file system that was put back as a whole, as a machine's snapshot does, with
 inodes and their times. The operator deletes the sidecar then (docs/backup.md).

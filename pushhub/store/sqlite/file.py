@@ -255,7 +255,7 @@ def force_folder(path: str) -> None:
 
 
 def sentence(path: str, error: sqlite3.Error) -> str:
-    """What an error of SQLite means for whom the database is."""
+    """The sentence for the operator about an error of SQLite."""
     match getattr(error, "sqlite_errorname", ""):
         case "SQLITE_NOTADB" | "SQLITE_CORRUPT":
             return (

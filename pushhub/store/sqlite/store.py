@@ -40,10 +40,10 @@ BATCH_APPENDS = 512
 MAX_PENDING_APPENDS = 10_000
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 
-# How often aged events are removed from the file. Reads hide them at once.
+# How often aged events are removed from the file. Reads hide them immediately.
 SWEEP_SECONDS = 30.0
 
-# What SQLite calls an error, and we.
+# The reasons for SQLite's errors, by the beginning of their names.
 _WORDS = {
     "SQLITE_FULL": "disk-full",
     "SQLITE_IOERR": "io",
@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Appends:
-    """A call of `append` on its way: what is asked, then what became of it."""
+    """A call of `append` in the queue, and its result."""
 
     appends: list[Append]
     done: Callable[[list[Outcome]], None]
@@ -70,7 +70,7 @@ class _Appends:
 
 @dataclass(slots=True)
 class _Delete:
-    """A call of `delete` on its way."""
+    """A call of `delete` in the queue, and its result."""
 
     channel: str
     done: asyncio.Future[bool]
@@ -83,7 +83,7 @@ _Job = _Appends | _Delete
 class SqliteStore:
     """`sqlite:///path`. `clock` gives seconds since 1970, and is called on several threads."""
 
-    # Who appends and who reads are one process.
+    # Publishers and readers are in one process.
     certain = True
 
     def __init__(
@@ -181,7 +181,7 @@ class SqliteStore:
         return await done
 
     def leave(self, channel: str) -> None:
-        """Nothing to undo: whoever listens is woken for every channel."""
+        """Nothing to undo: the listener is woken for every channel."""
 
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
         return await self._run(self._reader.channels, prefix, after, limit)
@@ -212,7 +212,7 @@ class SqliteStore:
             ) from error
 
     def _deliver(self, jobs: list[_Job]) -> None:
-        """Tell what has been settled: the listener first, then who asked."""
+        """Report the settled jobs: to the listener first, then to the callers."""
         for job in jobs:
             try:
                 if isinstance(job, _Appends):
@@ -224,7 +224,7 @@ class SqliteStore:
                 else:
                     self._deliver_delete(job)
             except Exception as error:
-                # Not the others' fault, who are still to be told.
+                # The other jobs are not at fault: they are reported all the same.
                 about = _traceback(error)
                 self._listener_lines.note("store.listener_failed", about, time.monotonic())
 
@@ -261,7 +261,9 @@ class SqliteStore:
                 self._call(self._closed.set_result, None)
 
     def _take(self, seconds: float) -> tuple[list[_Job], bool]:
-        """What waits or comes within `seconds`, up to a batch; and whether nothing follows."""
+        """The jobs in the queue, or the first within `seconds`, up to a batch; and whether the end
+        of the queue follows.
+        """
         jobs: list[_Job] = []
         size = 0
         try:
@@ -277,7 +279,7 @@ class SqliteStore:
         return jobs, True
 
     def _commit(self, jobs: list[_Job]) -> None:
-        """Run the jobs in one transaction, and note in each what became of it."""
+        """Run the jobs in one transaction, and note the result in each."""
         try:
             self._log.begin()
             for job in jobs:
@@ -337,7 +339,7 @@ class SqliteStore:
             self._listener.forget(channel)
 
     def _fail(self, error: Exception) -> StoreUnavailable:
-        """Roll back, and say it once however long it lasts."""
+        """Roll back, and log a failure once, however long it lasts."""
         failed_before = self._failing
         if not isinstance(error, sqlite3.Error | StoreError):
             self._lines.note("store.write_failed", _traceback(error), time.monotonic())
@@ -364,7 +366,7 @@ class SqliteStore:
         try:
             self._loop.call_soon_threadsafe(function, argument)
         except RuntimeError:
-            # The loop has ended without closing the store: nobody is left to be told.
+            # The loop has ended without closing the store: there is no receiver any more.
             pass
 
     def __repr__(self) -> str:

@@ -9,9 +9,9 @@ The rooms, from the clock up:
     node      one process of pushhub: started, drained, killed
     origin    a scripted REST server
     http      an HTTP/1.1 client
-    pauses    how long an actor waits: the constants of the code, and everything between
+    pauses    how long an actor waits: around the constants of the code, and between them
     actors/   clients, publishers and operators
-    oracle    what is true, and what was promised
+    oracle    the truth of the log, and the promises to clients
     run       one seed: a world, its actors, the verdict
 """
 

@@ -1,7 +1,7 @@
-"""One log that several nodes share, and what can happen between a node and it.
+"""One log that several nodes share, and the faults between a node and it.
 
 `SharedLog` is the server: it keeps the events. `View` is one node's store: it reads and appends
-with a latency, is told of events through a feed of its own, and is never certain of silence. A
+with a latency, receives events through a feed of its own, and is never certain of silence. A
 view fails, answers late, or loses its feed; the log loses its newest events, as a replica does
 that is promoted too early, and has a new epoch then.
 """
@@ -28,7 +28,7 @@ APART_SECONDS = 1e-6
 
 
 class Log(MemoryStore):
-    """A log in memory that can be asked for the truth."""
+    """A log in memory whose state the oracle can read."""
 
     def __init__(self, clock: Callable[[], float], draw: Callable[[], str]) -> None:
         super().__init__(clock)
@@ -62,7 +62,7 @@ class Log(MemoryStore):
 
 
 class SharedLog(Log):
-    """What all views have in common."""
+    """The log that all views read and append to."""
 
     certain = False
 
@@ -75,19 +75,19 @@ class SharedLog(Log):
         self._epoch = draw()
 
     def wake(self, event: Event) -> None:
-        """Tell every node that listens to the event's channel."""
+        """Send the event to every node that follows its channel."""
         for view in self.views:
             if event.channel in view.subscribed:
                 view.tell(view.woken, event)
 
     def forget(self, channel: str) -> None:
-        """Tell every node that a channel was deleted."""
+        """Notify every node that follows a deleted channel."""
         for view in self.views:
             if channel in view.subscribed:
                 view.tell(view.forgotten, channel)
 
     def receipt(self, channel: str, cursor: Cursor | None) -> None:
-        """Not called: views tell their own nodes."""
+        """Not called: views notify their own nodes."""
 
     def lost(self) -> None:
         """Not called: views lose their feeds, the log does not."""
@@ -112,7 +112,7 @@ class SharedLog(Log):
 
 
 class View:
-    """One node's way to the log. `feed_seconds` draws how late a piece of news is."""
+    """One node's connection to the log. `feed_seconds` draws the delay of a feed message."""
 
     certain = False
 
@@ -121,12 +121,12 @@ class View:
     ) -> None:
         self.log = log
         self.subscribed: set[str] = set()
-        # How many faults are at work at one time.
+        # The number of faults at one time: commands that fail, and feed losses.
         self._failures = self._losses = 0
         self.drops = 0
-        """How many of the next events are lost on the way, alone."""
+        """How many of the next events the feed loses, without any other fault."""
         self.dropped_at = 0.0
-        """When one last was."""
+        """When the feed last lost a single event."""
         self.dropped: set[tuple[str, int]] = set()
         """Channel and offset of each of them."""
         self._latency = latency
@@ -191,7 +191,7 @@ class View:
         done(outcomes)
 
     def _receipt(self, channel: str, outcome: Outcome) -> None:
-        """Tell the node how far the log goes by an outcome, before the feed does."""
+        """Notify the node of the end of the log by an outcome, before the feed does."""
         cursor = None
         if isinstance(outcome, Appended):
             cursor = outcome.cursor
@@ -211,7 +211,7 @@ class View:
     async def tail(self, channel: str, limit: int) -> Page:
         await self._reach()
         if not self.feeding:
-            # As the feed of Redis: nobody can listen, so there is no tail.
+            # As with Redis: without a feed there is no tail.
             raise StoreUnavailable("The feed is away.")
         self.subscribed.add(channel)
         page = await self.log.tail(channel, limit)
@@ -249,7 +249,7 @@ class View:
     # The feed
 
     def tell(self, what: Callable[..., None], *args: object) -> None:
-        """Bring news, late and in order, if the feed is whole."""
+        """Deliver a feed message, late and in order, if the feed is connected."""
         if self.feeding:
             due = self._loop.time() + self._feed_seconds()
             self._fed_until = max(self._fed_until + APART_SECONDS, due)
@@ -258,7 +258,7 @@ class View:
     _broken = 0
 
     def _told(self, what: Callable[..., None], args: tuple[object, ...], broken: int) -> None:
-        # What was on its way when the feed broke is lost with it.
+        # Messages in flight are lost with the feed.
         if self.feeding and broken == self._broken:
             what(*args)
 
@@ -281,7 +281,7 @@ class View:
 
     @property
     def feeding(self) -> bool:
-        """Whether the feed is whole."""
+        """Whether the feed is connected."""
         return self._losses == 0
 
     def fail(self) -> None:
@@ -290,7 +290,7 @@ class View:
         self.lose_feed()
 
     def recover(self) -> None:
-        """That is over."""
+        """The log can be reached again, with its feed, unless another fault lasts."""
         self._failures -= 1
         self.restore_feed()
 

@@ -31,7 +31,7 @@ class SimulatedListener:
 
 
 class Network:
-    """Who listens where, and all connections."""
+    """All listeners, by host and port, and the connections to them."""
 
     def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop
@@ -95,7 +95,7 @@ class SimulatedEnd(asyncio.Transport):
         self.extra: dict[str, Any] = {}
         self.listener: SimulatedListener | None = None
         self.dead = False
-        """Whether whatever is sent from here vanishes: a cable that was pulled."""
+        """Whether everything sent from this end is lost: a cable that was pulled."""
         self._loop = loop
         self._latency = latency
         self._context: contextvars.Context
@@ -215,7 +215,7 @@ class SimulatedEnd(asyncio.Transport):
             end._loop.call_soon(end._lose, ConnectionResetError(), context=end._context)
 
     def silence(self) -> None:
-        """The way in between is gone, and neither side is told."""
+        """The path in between is gone, and neither side notices."""
         self.dead = self.peer.dead = True
 
     def _arrive(self, what: Any, size: int) -> None:

@@ -51,7 +51,7 @@ class Node:
         self.accepts = False
         """Whether requests are taken."""
         self.exchanges: dict[Exchange, None] = {}
-        """What the ASGI driver is at."""
+        """The requests that the ASGI driver serves now."""
         self.app: App
         self._network = network
         self._runtime = runtime

@@ -1,7 +1,7 @@
-"""What was promised, against what clients got.
+"""The check of the promises: what clients received, against the log.
 
-The oracle knows what was acknowledged, asks the log for the truth, and is told of every response.
-Each check names the promise in its first word; `docs/testing.md` lists them.
+The oracle knows the acknowledged events, reads the log, and receives every response. Each finding
+names the promise in its first word; `docs/testing.md` lists them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # of the response, come on top.
 EARLIEST_PART = 0.8
 SLACK_SECONDS = 0.5
-# What a healthy node may take to bring an event: the feed's delay, a read, a fan-out.
+# The longest time in which a healthy node delivers an event: the feed's delay, a read, a fan-out.
 DELIVERY_SECONDS = 2.0
 
 
@@ -37,7 +37,7 @@ class BrokenPromise(NamedTuple):
 
 @dataclass(slots=True)
 class Acknowledged:
-    """An event that a publisher knows to be in the log."""
+    """An event whose publish was acknowledged."""
 
     channel: str
     epoch: str
@@ -48,7 +48,7 @@ class Acknowledged:
 
 
 class Oracle:
-    """The judge of one run."""
+    """The findings of one run, and the checks on its events and values."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -182,7 +182,7 @@ class Oracle:
                 return
 
     def gap(self, actor: str, channel: str, since: str, problem: Any) -> None:
-        """A gap was told."""
+        """A client received a gap."""
         self.gaps += 1
         log_epoch, oldest, top = self._scene.log.span(channel)
         epoch, offset = split(since)

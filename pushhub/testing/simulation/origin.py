@@ -19,7 +19,7 @@ GRIP = "/grip/"
 
 @dataclass(slots=True)
 class ScriptedResource:
-    """What the origin has at a path."""
+    """A resource at a path of the origin."""
 
     version: int = 1
     changed: float = 0.0

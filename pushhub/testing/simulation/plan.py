@@ -1,4 +1,4 @@
-"""What a run will be, drawn from its seed; and smaller plans of the same, to shrink a failure."""
+"""The plan of a run, drawn from its seed; and smaller plans of it, to shrink a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUPLE_PART = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who takes part, for how long, and when everybody sleeps."""
+    """The nodes, the actors, and the phases of work and sleep of a run."""
 
     seed: int
     nodes: int

@@ -37,7 +37,7 @@ UNWIND_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Verdict:
-    """What a run came to."""
+    """The result of a run."""
 
     plan: Plan
     findings: list[BrokenPromise]

@@ -1,4 +1,4 @@
-"""A client that asks for the same again: what it leaves the second time, a cache keeps for ever."""
+"""A client that repeats its requests: memory that grows with each repetition is a leak."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WARM_VISITS = 4
 
 
 class Visitor:
-    """Asks each node for one of each kind, in the same words each time."""
+    """Sends each node one request of each kind, with the same bytes each time."""
 
     def __init__(self, world: World, key: str) -> None:
         self._world = world

@@ -90,7 +90,7 @@ class Trouble:
 
 
 class World:
-    """Everything that a run has, and what is true of it."""
+    """All parts of a run: nodes, log, origin, network, clock, oracles and story."""
 
     def __init__(self, loop: SimulatedLoop, plan: Plan) -> None:
         self.loop = loop
@@ -305,7 +305,7 @@ class World:
         return next((node for node in self.nodes if node.name == host and node.is_up), None)
 
     async def rest(self, seconds: float) -> None:
-        """Let everybody sleep."""
+        """Let all actors sleep."""
         self.working.clear()
         await asyncio.sleep(seconds)
         self.working.set()
@@ -351,14 +351,14 @@ class World:
             self.oracle.find("register", "log", f"{len(left)} are left behind: {left[:5]}")
 
     def check_timers(self) -> None:
-        """Whatever has a deadline has one."""
+        """Check that each entry of a wheel has one deadline."""
         for node in self.nodes:
             entries = node.app.service.hub.wheel.entries() if node.is_up else []
             if more := [entry for entry, count in Counter(entries).items() if count > 1]:
                 self.oracle.find("timer", node.name, f"{more[0]} has more than one deadline")
 
     def check_work(self) -> None:
-        """Raise an alarm if callbacks run that nobody asked for."""
+        """Stop the run if there are more callbacks than requests explain."""
         before, callbacks, requests = self._counted
         now = self.now()
         seconds, ran = now - before, sum(node.process.callbacks for node in self.nodes)

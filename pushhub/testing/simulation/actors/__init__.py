@@ -1,4 +1,4 @@
-"""Everybody who takes part, by the names that plans use."""
+"""All kinds of actors, by the names that plans use."""
 
 from __future__ import annotations
 

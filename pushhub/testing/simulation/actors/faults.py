@@ -1,4 +1,4 @@
-"""What goes wrong around the hubs: the log, its feeds, the origin, the network, the clock."""
+"""Faults around the hubs: in the log, its feeds, the origin, the network, the clock."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FeedLoss(Fault):
 
 
 class FeedDrop(Fault):
-    """A node's feed loses a message alone, and nobody notices."""
+    """A node's feed loses a single message, and stays connected."""
 
     async def turn(self) -> None:
         view = self.pick_view()

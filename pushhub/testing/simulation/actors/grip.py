@@ -56,7 +56,7 @@ class GripPublisher(Actor):
 
 
 class GripReader(Actor):
-    """Somebody who has read a topic up to an item."""
+    """A client that has read a topic up to an item."""
 
     longest = 8.0
 

@@ -1,4 +1,4 @@
-"""Clients that wait on an origin's resource, and whoever changes it."""
+"""Clients that wait on an origin's resource, and the origin's changes of it."""
 
 from __future__ import annotations
 

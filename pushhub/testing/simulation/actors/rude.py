@@ -33,7 +33,7 @@ class _RudeLine(asyncio.Protocol):
 
 
 class Rude(Actor):
-    """Opens a connection, and does not do what is expected."""
+    """A client that opens a connection and breaks the rules of HTTP."""
 
     longest = 120.0
 
