@@ -9,6 +9,7 @@ that is promoted too early, and has a new epoch then.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING
 
 from pushhub.log.channel import PRIVATE_MARK
@@ -135,12 +136,15 @@ class View:
         self._listener: Listener | None = None
         self._epoch = log.epoch
         self._loop: asyncio.AbstractEventLoop
+        # Of the node's process: a message that another node caused arrives there.
+        self._context = contextvars.copy_context()
 
     async def open(self, listener: Listener) -> None:
         if self.failing:
             raise StoreUnavailable("The log cannot be reached.")
         self._loop = asyncio.get_running_loop()
         self._listener = listener
+        self._context = contextvars.copy_context()
         self._epoch = self.log.epoch
         self.log.views.append(self)
 
@@ -253,7 +257,8 @@ class View:
         if self.feeding:
             due = self._loop.time() + self._feed_seconds()
             self._fed_until = max(self._fed_until + APART_SECONDS, due)
-            self._loop.call_at(self._fed_until, self._told, what, args, self._broken)
+            message = (what, args, self._broken)
+            self._loop.call_at(self._fed_until, self._told, *message, context=self._context)
 
     _broken = 0
 
@@ -300,7 +305,7 @@ class View:
         if self._losses == 1 and self._listener is not None:
             self._broken += 1
             self.subscribed.clear()
-            self._listener.lost()
+            self._context.copy().run(self._listener.lost)
 
     def restore_feed(self) -> None:
         """The feed's connection is there again, unless another fault keeps it away."""
@@ -308,7 +313,7 @@ class View:
         if self.feeding and self._listener is not None:
             self._epoch = self.log.epoch
             self.log.restorations.append(self._loop.time())
-            self._listener.restored()
+            self._context.copy().run(self._listener.restored)
 
     def __repr__(self) -> str:
         return f"<View {len(self.subscribed)} subscribed, failing={self.failing}>"

@@ -126,17 +126,31 @@ class Node:
             end.abort()
         self.is_up = False
 
+    def left_over(self) -> dict[str, int]:
+        """The tasks and timers that a closed application has left behind."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        counts = {
+            "tasks": sum(not task.done() for task in self.process.tasks),
+            "timers": loop.timers(self.process, outside=self.store),
+        }
+        return {what: count for what, count in counts.items() if count}
+
+    def end(self) -> None:
+        """The process exits, whatever is left in it."""
+        kill(self.process)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        loop.forget(self.app.service.hub)
+
     def crash(self) -> None:
         """End in the middle of whatever happens, as after SIGKILL."""
         self._network.unlisten(self.name, PORT)
         self.accepts = False
-        kill(self.process)
+        self.end()
         self._lose_exchanges()
         for end in self.connections:
             end.vanish()
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, SimulatedLoop)
-        loop.forget(self.app.service.hub)
         self.is_up = False
 
     def _lose_exchanges(self) -> None:

@@ -184,6 +184,12 @@ class World:
             store = View(self._shared, self._latency, self._feed_seconds)
         return Node(self.network, name, self.settings(), store, self._runtime)
 
+    def check_stopped(self, node: Node) -> None:
+        """A closed application leaves no task and no timer in its process. Then that ends."""
+        if left := node.left_over():
+            self.oracle.find("left", node.name, f"after its end: {left}")
+        node.end()
+
     async def abandon(self, node: Node) -> None:
         """End a process as SIGKILL does; its connection to the log closes, too."""
         node.crash()

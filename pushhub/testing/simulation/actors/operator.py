@@ -61,6 +61,7 @@ class Operator(Actor):
         if world.is_certain:
             troubles.append(world.trouble("*"))
         await node.stop()
+        world.check_stopped(node)
         await asyncio.sleep(self.random.choice((0.01, 1.0, 10.0)))
         await world.add_node(node.name)
         world.heal(*troubles)
