@@ -12,7 +12,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Response
 from pushhub.hub.readers import readers_on
 from pushhub.log.channel import PRIVATE_MARK
-from pushhub.log.grant import Action
+from pushhub.log.grant import Action, is_allowed
 from pushhub.polls.base import parse_limit
 from pushhub.polls.feed import JSON
 
@@ -80,6 +80,7 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
 
     async def work() -> Response:
         infos = await service.hub.store.channels(prefix, after, limit)
+        now = service.hub.clock()
         channels = [
             {
                 "channel": info.channel,
@@ -88,7 +89,7 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
                 "holds": readers_on(service.hub.channels, info.channel),
             }
             for info in infos
-            if not grant.manage or grant.allows(Action.MANAGE, info.channel)
+            if not grant.manage or is_allowed(grant, Action.MANAGE, info.channel, now)
         ]
         body: dict[str, object] = {"channels": channels}
         if len(infos) == limit:

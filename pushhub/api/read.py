@@ -51,7 +51,7 @@ def feed(
             retry_ms=service.hub.jitter.pick(RETRIES_MS),
             envelope=_flag(request, "envelope"),
         )
-        return EventStream(service.hub, OPENING, poll, grant.expires)
+        return EventStream(service.hub, OPENING, poll, grant)
     return FeedPoll(channel, since, limit, wait(service, request))
 
 
@@ -71,7 +71,7 @@ def many(service: Service, request: Request, grant: Grant) -> Poll | EventStream
     if prefers_stream(request):
         retry_ms = service.hub.jitter.pick(RETRIES_MS)
         poll = MultiStream(multi_request.reads, multi_request.limit, first=True, retry_ms=retry_ms)
-        return EventStream(service.hub, OPENING, poll, grant.expires)
+        return EventStream(service.hub, OPENING, poll, grant)
     return MultiPoll(
         multi_request.reads, multi_request.limit, wait(service, request) or multi_request.wait
     )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
 from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
 from pushhub.http.problem import Problem
-from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant
+from pushhub.log.grant import EVERYTHING, NOTHING, PUBLIC, Action, Grant, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +77,7 @@ class Authenticator:
         self, policy: AuthSettings, now: Callable[[], float], grip: GripKey | None = None
     ) -> None:
         self._policy = policy
+        self._now = now
         self._grip = grip
         self._keys = ApiKeys(policy.api_keys)
         self._tokens = Tokens(
@@ -110,9 +111,10 @@ class Authenticator:
         Raises:
             Problem: `unauthorized` if there was no credential, else `forbidden`.
         """
-        if grant.allows(action, channel):
+        now = self._now()
+        if is_allowed(grant, action, channel, now):
             return
-        if action is Action.READ and self._policy.is_public(channel):
+        if self._policy.is_public(channel) and is_allowed(grant, action, channel, now, PUBLIC):
             return
         self._refuse(
             grant,

@@ -122,7 +122,7 @@ class Tokens:
         mark = hashlib.sha256(token.encode()).digest()
         grant = self._good.get(mark)
         if grant is not None:
-            if grant.expires is not None and self._now() >= grant.expires:
+            if grant.expires is not None and grant.has_ended(self._now()):
                 del self._good[mark]
                 raise TokenError(_expired(grant.expires))
             self._good.move_to_end(mark)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.response import Part, Response
+from pushhub.log.grant import EVERYTHING
 from pushhub.polls.base import Poll
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from pushhub.http.response import Reply
     from pushhub.hub.hold import Hold
+    from pushhub.log.grant import Grant
 
 
 class StreamPoll(Poll, Protocol):
@@ -38,17 +40,17 @@ class EventStream:
     reads, and no parts pile up.
     """
 
-    __slots__ = ("begun", "expires", "hub", "opening", "poll")
+    __slots__ = ("begun", "grant", "hub", "opening", "poll")
 
     def __init__(
-        self, hub: PollReader, opening: Response, poll: StreamPoll, expires: float | None = None
+        self, hub: PollReader, opening: Response, poll: StreamPoll, grant: Grant = EVERYTHING
     ) -> None:
         self.hub = hub
         # Each turn has its own hold; this is the time of the first.
         self.begun = hub.now()
         self.opening = opening
         self.poll = poll
-        self.expires = expires
+        self.grant = grant
 
     def leave(self) -> None:
         """The client has disconnected between two steps, because it was slow to read. (During a
@@ -63,7 +65,8 @@ class EventStream:
             if written.last:
                 return None
             self.poll = self.poll.turn(written)
-        if self.expires is not None and self.hub.clock() >= self.expires:
+        grant = self.grant
+        if grant.expires is not None and grant.has_ended(self.hub.clock()):
             # The token of the stream has expired; the client reconnects with a new one.
             return None
         step = self.hub.hold(self.poll)

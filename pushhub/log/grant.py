@@ -1,4 +1,7 @@
-"""What a token or a key allows: `read`, `publish` and `manage`, each a list of channel patterns."""
+"""Rights: the grant of a token or a key, what a channel itself decides, and the one check of both.
+
+A grant has the lists `read`, `publish` and `manage`, each of channel patterns.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,13 @@ class Grant:
     expires: float | None = None
 
     def allows(self, action: Action, channel: str) -> bool:
-        """Whether the grant covers `action` on `channel`."""
+        """Whether the lists cover `action` on `channel`. Rights are checked by `is_allowed`."""
         patterns: Patterns = getattr(self, action)
         return patterns.match(channel)
+
+    def has_ended(self, now: float) -> bool:
+        """Whether the credential of the grant has expired."""
+        return self.expires is not None and now >= self.expires
 
     @property
     def is_admin(self) -> bool:
@@ -53,6 +60,38 @@ class Grant:
 
 NOTHING = Grant()
 EVERYTHING = Grant(Patterns(["*"]), Patterns(["*"]), Patterns(["*"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAccess:
+    """What a channel itself decides about one client, beside the client's grant."""
+
+    added: tuple[Action, ...] = ()
+    """The actions that need no grant. A tuple, since hashing an action costs more than a search."""
+    is_restricted: bool = False
+    """Whether reading needs the right to manage."""
+    is_denied: bool = False
+    """Whether the client may do nothing."""
+
+
+BY_GRANT = ChannelAccess()
+PUBLIC = ChannelAccess(added=(Action.READ,))
+
+
+def is_allowed(
+    grant: Grant, action: Action, channel: str, now: float, access: ChannelAccess = BY_GRANT
+) -> bool:
+    """Whether a client may perform an action on a channel at the time `now`. REST, GRIP, tickets
+    and PubSub decide by this function alone, at a request and again at a later delivery.
+    """
+    if access.is_denied or grant.has_ended(now):
+        return False
+    if action in access.added:
+        return True
+    if access.is_restricted and action is Action.READ:
+        action = Action.MANAGE
+    return grant.allows(action, channel)
+
 
 # One token names a page's channels, not a catalogue; prefixes are there for more.
 MAX_PATTERNS = 1000

@@ -14,6 +14,7 @@ from pushhub.hub.hub import Hub
 from pushhub.hub.stream import EventStream
 from pushhub.hub.tail_read import MAX_TAIL_READS
 from pushhub.log.cursor import Cursor, Start
+from pushhub.log.grant import Grant
 from pushhub.log.read import Page
 from pushhub.polls.base import Poll
 from pushhub.polls.stream import FeedStream
@@ -547,7 +548,9 @@ async def step(turn: Part | Hold | None) -> Part:
 
 
 def stream(hub: Hub, expires: float | None = None) -> EventStream:
-    return EventStream(hub, OPENING, FeedStream("a", Start.NOW, 100, first=True), expires)
+    return EventStream(
+        hub, OPENING, FeedStream("a", Start.NOW, 100, first=True), Grant(expires=expires)
+    )
 
 
 async def test_a_silent_stream_gets_a_comment_every_quarter_of_a_minute() -> None:

@@ -21,6 +21,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import ChainedHold, Hold
 from pushhub.hub.stream import EventStream
+from pushhub.log.grant import EVERYTHING
 from pushhub.origin.grip.link import link_target
 from pushhub.origin.grip.position import find_hold_position
 
@@ -104,7 +105,7 @@ class GripResponseStream(EventStream):
     ) -> None:
         self.hub = hub
         self.opening = _untransformed(instruct.response)
-        self.expires = None
+        self.grant = EVERYTHING  # The origin has decided about rights.
         self._upstream = upstream
         self._spawn = spawn
         self._request = request

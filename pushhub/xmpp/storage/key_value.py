@@ -121,7 +121,7 @@ class KeyValueStore:
             events = channel.tail.events
             return events[-1] if events else None
         reply = self.hub.hold(ValueRead(key))
-        return reply if isinstance(reply, Hold) else _event(reply)
+        return reply if isinstance(reply, Hold) else value_event(reply)
 
     async def event(self, key: str) -> Event | None:
         """The key's event, which has its cursor; None without a value.
@@ -134,7 +134,7 @@ class KeyValueStore:
             return started
         waiter = _ValueWaiter()
         started.attach(waiter)
-        return _event(await waiter.future)
+        return value_event(await waiter.future)
 
     async def value(self, key: str) -> bytes | None:
         """The key's value; None without one."""
@@ -143,8 +143,7 @@ class KeyValueStore:
 
     async def json(self, key: str) -> Any:
         """The key's value as JSON; None without one."""
-        data = await self.value(key)
-        return None if data is None else orjson.loads(data)
+        return event_json(await self.event(key))
 
     async def stored_json(self, key: str) -> Any:
         """`json`, read from the store: its latest event may not have reached the hub yet.
@@ -152,8 +151,7 @@ class KeyValueStore:
         Raises:
             StoreError: the store cannot be read.
         """
-        event = await self.stored(key)
-        return orjson.loads(event.data) if event is not None and event.data else None
+        return event_json(await self.stored(key))
 
     async def update(self, key: str, make: Callable[[bytes | None], bytes | None]) -> bytes | None:
         """Replace the key's value by the result of `make`, and return the new value.
@@ -244,7 +242,17 @@ def _same(one: Event | None, other: Event | None) -> bool:
     return one.cursor == other.cursor
 
 
-def _event(reply: Response | Part) -> Event | None:
+def event_json(event: Event | None) -> Any:
+    """The value of a key's event as JSON; None without one."""
+    return orjson.loads(event.data) if event is not None and event.data else None
+
+
+def value_event(reply: Response | Part) -> Event | None:
+    """The event in the reply to a read of a key; None without a value.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     assert isinstance(reply, StoredValue)
     if reply.page is None:
         raise StoreUnavailable("The store cannot be read at the moment.")

@@ -10,7 +10,7 @@ from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.xep import disco, form
 from pushhub.xmpp.xep.pubsub.items import most_items, stored_items
 from pushhub.xmpp.xep.pubsub.node_index import created_nodes
-from pushhub.xmpp.xep.pubsub.rights import checked_name, is_allowed, node_record, require
+from pushhub.xmpp.xep.pubsub.rights import checked_name, may, node_policy, node_record, require
 from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, requested_page
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def _readable(request: IqRequest, after: str, most: int) -> list[str]:
         }
         for name in sorted(empty.union(some), key=str.encode):
             record = await node_record(context, name) if name in nodes else {}
-            if is_allowed(context, request.session, Action.READ, name, record):
+            if may(context, request.session, Action.READ, name, node_policy(context, name, record)):
                 listed.append(name)
         after = some[-1] if some else after
     return listed[:most]

@@ -70,15 +70,14 @@ def deleted(node: str) -> str:
     return f"<event xmlns='{ns.PUBSUB_EVENT}'><delete node='{quote(node)}'/></event>"
 
 
-def message(sender: str, to: str, inside: str, event: Event | None = None) -> bytes:
-    """A notification's message. `event` adds the delay of an older event (XEP-0060 §6.1.7)."""
+def message(sender: str, content: str, event: Event | None = None) -> tuple[bytes, bytes]:
+    """A notification's message: the bytes before the quoted address of its recipient, and those
+    after. `event` adds the delay of an older event (XEP-0060 §6.1.7)."""
     late = ""
     if event is not None:
         late = f"<delay xmlns='{ns.DELAY}' stamp='{rfc3339(event.time)}'/>"
-    return (
-        f"<message xmlns='{ns.CLIENT}' from='{quote(sender)}' to='{quote(to)}'"
-        f" type='headline'>{inside}{late}</message>"
-    ).encode()
+    head = f"<message xmlns='{ns.CLIENT}' from='{quote(sender)}' to='"
+    return head.encode(), f"' type='headline'>{content}{late}</message>".encode()
 
 
 def _json(text: str) -> str:

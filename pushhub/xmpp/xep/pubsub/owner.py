@@ -16,8 +16,8 @@ from pushhub.xmpp.xep import form
 from pushhub.xmpp.xep.pubsub.errors import error
 from pushhub.xmpp.xep.pubsub.items import MAX, MAX_SEARCHED, parse_max_items
 from pushhub.xmpp.xep.pubsub.node_index import set_indexed
+from pushhub.xmpp.xep.pubsub.policy import AFFILIATION_ACTIONS, NO_AFFILIATION, OPEN, WHITELIST
 from pushhub.xmpp.xep.pubsub.rights import (
-    AFFILIATION_ACTIONS,
     checked_name,
     node_key,
     node_record,
@@ -35,7 +35,7 @@ MAX_AFFILIATIONS = 1000
 FIELDS: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
     "pubsub#title": ("title", "", None),
     "pubsub#description": ("description", "", None),
-    "pubsub#access_model": ("access", "open", ("open", "whitelist")),
+    "pubsub#access_model": ("access", OPEN, (OPEN, WHITELIST)),
     "pubsub#send_last_published_item": ("last", "on_sub", ("never", "on_sub")),
     "pubsub#max_items": ("max_items", MAX, None),
 }
@@ -157,7 +157,7 @@ async def affiliate(request: IqRequest) -> None:
     def make(old: Any) -> Any:
         record = old or {}
         merged = {**record.get("affiliations", {}), **changes}
-        kept = {jid: affiliation for jid, affiliation in merged.items() if affiliation != "none"}
+        kept = {jid: each for jid, each in merged.items() if each != NO_AFFILIATION}
         if len(kept) > MAX_AFFILIATIONS:
             raise error("policy-violation", "max-nodes-exceeded")
         if "owner" in record.get("affiliations", {}).values() and "owner" not in kept.values():

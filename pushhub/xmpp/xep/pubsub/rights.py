@@ -1,28 +1,22 @@
-"""Access to channels: a session's grant, and the affiliations and access model of the node."""
+"""Access to channels: a session's grant, and the policy of the node."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from pushhub.log.channel import ChannelNameError, public_name
-from pushhub.log.grant import EVERYTHING, Action, Grant
+from pushhub.log.grant import EVERYTHING, Grant, is_allowed
 from pushhub.xmpp.model.stanza import StanzaError
 from pushhub.xmpp.storage.key_value import internal_name
 from pushhub.xmpp.xep.pubsub.errors import error
+from pushhub.xmpp.xep.pubsub.policy import policy_of
 
 if TYPE_CHECKING:
+    from pushhub.log.grant import Action
     from pushhub.xmpp.context import Context
     from pushhub.xmpp.routing.extension import IqRequest
     from pushhub.xmpp.routing.session import XmppSession
-
-# XEP-0060 §4.1. The actions that each affiliation adds to a grant.
-AFFILIATION_ACTIONS: dict[str, frozenset[Action]] = {
-    "owner": frozenset(Action),
-    "publisher": frozenset({Action.READ, Action.PUBLISH}),
-    "member": frozenset({Action.READ}),
-    "outcast": frozenset(),
-    "none": frozenset(),
-}
+    from pushhub.xmpp.xep.pubsub.policy import NodePolicy
 
 
 def node_key(node: str) -> str:
@@ -33,6 +27,11 @@ def node_key(node: str) -> str:
 async def node_record(context: Context, node: str) -> dict[str, Any]:
     """A node's record: `title`, `description`, `access`, `last`, and `affiliations`."""
     return await context.kv.json(node_key(node)) or {}
+
+
+def node_policy(context: Context, node: str, record: dict[str, Any] | None) -> NodePolicy:
+    """The policy of a node with this record."""
+    return policy_of(record, is_public=context.policy.is_public(node))
 
 
 def requested_node(request: IqRequest, element_name: str) -> str:
@@ -67,7 +66,8 @@ async def require(request: IqRequest, action: Action, node: str) -> dict[str, An
         StanzaError: forbidden.
     """
     record = await node_record(request.context, node)
-    if not is_allowed(request.context, request.session, action, node, record):
+    policy = node_policy(request.context, node, record)
+    if not may(request.context, request.session, action, node, policy):
         raise StanzaError("forbidden", f"Your grants do not let you {action.value} this channel.")
     return record
 
@@ -77,20 +77,9 @@ def grant_of(context: Context, session: XmppSession) -> Grant:
     return EVERYTHING if context.policy.dev else session.identity.grant
 
 
-def is_allowed(
-    context: Context, session: XmppSession, action: Action, node: str, record: dict[str, Any]
+def may(
+    context: Context, session: XmppSession, action: Action, node: str, policy: NodePolicy
 ) -> bool:
-    """Whether a session may perform an action on a channel."""
-    affiliation = record.get("affiliations", {}).get(session.jid.bare, "none")
-    if affiliation == "outcast":
-        return False
-    if action in AFFILIATION_ACTIONS[affiliation]:
-        return True
-    grant = grant_of(context, session)
-    if grant.expires is not None and context.hub.clock() >= grant.expires:
-        return False
-    if action is Action.READ and record.get("access") == "whitelist":
-        return grant.allows(Action.MANAGE, node)
-    if action is Action.READ and context.policy.is_public(node):
-        return True
-    return grant.allows(action, node)
+    """Whether a session may perform an action on a channel now."""
+    access = policy.access(session.jid.bare)
+    return is_allowed(grant_of(context, session), action, node, context.hub.clock(), access)

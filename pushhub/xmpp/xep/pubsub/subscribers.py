@@ -1,5 +1,9 @@
 """The subscribers of channels on this node: one hub subscription for each address and channel, like
-any other reader."""
+any other reader.
+
+Rights are checked at each delivery. A session without the right to read gets no notification, and
+the subscription stays: it delivers again when the right is back.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,16 @@ from typing import TYPE_CHECKING
 from pushhub.hub.readers import Reader
 from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Cursor, Since, Start
-from pushhub.log.grant import Action
+from pushhub.log.grant import Action, is_allowed
 from pushhub.store.base import StoreError
+from pushhub.xml import quote
 from pushhub.xmpp.context import pubsub_service
 from pushhub.xmpp.model.jid import parse_jid
 from pushhub.xmpp.storage.blocklist import blocklist_key, blocks
 from pushhub.xmpp.storage.key_value import internal_name
+from pushhub.xmpp.xep.pubsub.current_policy import CurrentPolicies
 from pushhub.xmpp.xep.pubsub.notifications import deleted, message, notification
-from pushhub.xmpp.xep.pubsub.rights import grant_of, is_allowed, node_record
+from pushhub.xmpp.xep.pubsub.rights import grant_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from pushhub.xmpp.routing.cluster import Cluster
     from pushhub.xmpp.routing.local_user import LocalUser
     from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.xep.pubsub.policy import NodePolicy
 
 # Subscriptions of an account, or of a session; each is a hold.
 MAX_SUBSCRIPTIONS = 1000
@@ -45,8 +52,12 @@ class Subscribers:
         self._subscriptions: dict[str, dict[str, Subscription]] = {}
         # Accounts that have blocked the service: they keep their subscriptions, and get nothing.
         self._muted: set[str] = set()
-        # The last notification, for the next of many subscribers.
-        self._last: tuple[Event, str] | None = None
+        # The last event, a domain, and the message to its accounts: for the next of many
+        # subscribers.
+        self._last: tuple[Event, str, tuple[bytes, bytes]] | None = None
+        self._policies = CurrentPolicies(context)
+        # Address and channel → the position before the first event that waits for the policy.
+        self._waiting: dict[tuple[str, str], Cursor] = {}
         cluster.on_notice("subscribed", self._on_subscribed)
         cluster.on_notice("unsubscribed", self._on_unsubscribed)
 
@@ -57,11 +68,11 @@ class Subscribers:
     def positions(self, address: str) -> dict[str, str]:
         """An address's position in each channel."""
         subscriptions = self._subscriptions.get(address, {})
-        return {
-            channel: str(subscription.since)
+        positions = {
+            channel: self._waiting.get((address, channel), subscription.since)
             for channel, subscription in subscriptions.items()
-            if isinstance(subscription.since, Cursor)
         }
+        return {name: str(at) for name, at in positions.items() if isinstance(at, Cursor)}
 
     async def subscribe(
         self, user: LocalUser, address: str, channel: str, since: Since = Start.NOW
@@ -110,9 +121,7 @@ class Subscribers:
         blocked = await context.kv.event(blocklist_key(bare))
         self.mute(user, on=blocks(blocked, parse_jid(pubsub_service(user.jid.domain))))
         for channel in await context.kv.json(subscriptions_key(bare)) or ():
-            record = await node_record(context, channel)
-            if is_allowed(context, session, Action.READ, channel, record):
-                await self.subscribe(user, bare, channel)
+            await self.subscribe(user, bare, channel)
 
     def remove_session(self, session: XmppSession) -> None:
         """End the subscriptions of an ended session, and after the last one its account's."""
@@ -139,25 +148,67 @@ class Subscribers:
         self.unsubscribe(user.jid.bare, data["channel"])
 
     def _receive(self, user: LocalUser, address: str, event: Event) -> None:
-        if self._last is None or self._last[0] is not event:
-            self._last = (event, notification(event))
-        self.notify(user, address, self._last[1])
+        channel, domain = event.channel, user.jid.domain
+        last = self._last
+        if last is None or last[0] is not event or last[1] != domain:
+            parts = message(pubsub_service(domain), notification(event))
+            last = self._last = (event, domain, parts)
+        policy = self._policies.get(channel)
+        if policy is not None:
+            self._notify(user, address, channel, last[2], policy)
+            return
+        before = Cursor(event.epoch, event.offset - 1)
+        self._waiting.setdefault((address, channel), before)
+        self._policies.wait(channel, partial(self._receive_late, user, address, channel, last[2]))
+
+    def _receive_late(
+        self,
+        user: LocalUser,
+        address: str,
+        channel: str,
+        parts: tuple[bytes, bytes],
+        policy: NodePolicy,
+    ) -> None:
+        """Deliver an event that waited for the policy, unless the subscription has ended."""
+        self._waiting.pop((address, channel), None)
+        if channel in self._subscriptions.get(address, ()):
+            self._notify(user, address, channel, parts, policy)
 
     def _channel_deleted(self, user: LocalUser, address: str, channel: str) -> None:
-        self.notify(user, address, deleted(channel))
+        self.notify(user, address, channel, deleted(channel))
 
     def notify(
-        self, user: LocalUser, address: str, content: str, event: Event | None = None
+        self,
+        user: LocalUser,
+        address: str,
+        channel: str,
+        content: str,
+        event: Event | None = None,
     ) -> None:
-        """Send a notification to an address: to one session, or to all of an account that receive
-        messages. `event` adds the delay of an older event."""
+        """Send a notification to an address. `event` adds the delay of an older event."""
+        parts = message(pubsub_service(user.jid.domain), content, event)
+        policy = self._policies.get(channel)
+        if policy is not None:
+            self._notify(user, address, channel, parts, policy)
+        else:
+            self._policies.wait(channel, partial(self._notify, user, address, channel, parts))
+
+    def _notify(
+        self,
+        user: LocalUser,
+        address: str,
+        channel: str,
+        parts: tuple[bytes, bytes],
+        policy: NodePolicy,
+    ) -> None:
+        """Send a message to the sessions of an address that may read the channel now."""
         if user.jid.bare in self._muted:
             return
-        service = pubsub_service(user.jid.domain)
+        context, (head, tail) = self._context, parts
+        access, now = policy.access(user.jid.bare), context.hub.clock()
         for session in self._sessions(user, address):
-            expires = grant_of(self._context, session).expires
-            if expires is None or self._context.hub.clock() < expires:
-                session.write(message(service, session.jid.text, content, event))
+            if is_allowed(grant_of(context, session), Action.READ, channel, now, access):
+                session.write(head + quote(session.jid.text).encode() + tail)
 
     def _sessions(self, user: LocalUser, address: str) -> list[XmppSession]:
         """The sessions that receive the notifications of an address."""

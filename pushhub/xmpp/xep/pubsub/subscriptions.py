@@ -58,7 +58,7 @@ class NodeSubscriptions:
             if isinstance(read, Page) and read.events:
                 (event,) = read.events
                 # After the result, which tells the client the purpose of the notification.
-                notify = partial(subscribers.notify, session.user, address)
+                notify = partial(subscribers.notify, session.user, address, node)
                 asyncio.get_running_loop().call_soon(notify, notification(event), event)
         content = leaf("subscription", PUBSUB, node=node, jid=address, subscription="subscribed")
         return Element("pubsub", PUBSUB, {}, (content,))
