@@ -5,7 +5,7 @@ grant to decide about a channel.
 import ast
 from collections.abc import Iterator
 
-from tests.arch.test_structure import MODULES, tree
+from tests.arch.sources import MODULES, tree
 
 CHECK = "pushhub/log/grant.py"
 

@@ -14,7 +14,7 @@ from pushhub.log.read import Page
 from pushhub.xmpp.storage.key_value import StoredValue
 from pushhub.xmpp.xep.pubsub import current_policy
 from pushhub.xmpp.xep.pubsub.current_policy import CurrentPolicies
-from tests.store.conftest import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import pytest

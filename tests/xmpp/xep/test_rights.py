@@ -17,7 +17,8 @@ from pushhub.xmpp.xep.pubsub.rights import node_key
 from tests.peers.accounts import PASSWORD
 from tests.peers.bosh_user import User
 from tests.serving import serve
-from tests.xmpp.conftest import World
+from tests.store.labs import Clock, lab_for, lab_params
+from tests.xmpp.world import STORES, World
 from tests.xmpp.xep.test_pubsub import (
     SERVICE,
     json_of,
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.xml import Element
-    from tests import redis_servers
-    from tests.xmpp.conftest import Client
+    from tests.xmpp.world import Client
 
 NODE = "news:eu"
 
@@ -63,14 +63,10 @@ ENDS = [
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite", "valkey9"])
-async def strict(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_shelf: redis_servers.Shelf
-) -> AsyncIterator[World]:
+@pytest.fixture(params=lab_params(STORES, fast=["memory"]))
+async def strict(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     """A world where grants count, with an owner and a reader."""
-    from tests.store.conftest import LABS, Clock
-
-    lab = LABS[request.param](tmp_path, Clock(), redis_shelf)
+    lab = lab_for(request, request.param, tmp_path, Clock())
     shared = request.param not in ("memory", "sqlite")
     world = World(lab.make, shared=shared, dev=False, xmpp_domains=["localhost"])
     await world.node()
