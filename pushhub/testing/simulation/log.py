@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Timers of one moment run in no order; what must keep its order is this far apart.
 APART_SECONDS = 1e-6
+# The sessions that have left a node (`xmpp/cluster/gc.py`).
+DEPARTURES = "$xmpp:left:"
 
 
 class Log(MemoryStore):
@@ -102,6 +104,9 @@ class SharedLog(Log):
         for name, found in self._channels.items():
             if name.startswith(PRIVATE_MARK) and found.retention.events == 1:
                 # A register goes back to an earlier value, which is not kept here.
+                continue
+            if name.startswith(DEPARTURES):
+                # It names registers. A log loses its end, so it cannot lose the names alone.
                 continue
             for _ in range(min(events, len(found.events))):
                 found.events.pop()
