@@ -19,6 +19,7 @@ from pushhub.grip.fields import GripError
 from pushhub.grip.instruct import decode64, status_code
 from pushhub.grip.json_headers import read_headers
 from pushhub.grip.patch import check_patch
+from pushhub.http.published_body import published_headers
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.log.event import MAX_EVENT_BYTES, Draft, DraftError, Event, check_label
 from pushhub.log.json_body import JsonError, dump_exact, load_exact
@@ -199,7 +200,9 @@ def item_of(event: Event) -> Item:
         except (JsonError, GripError, DraftError, KeyError, TypeError, AttributeError):
             # Published by other means, with a content type that belongs to GRIP.
             return Item(own_id)
-    headers = ((b"Content-Type", event.content_type.encode("latin-1")),)
+    # A publisher chose this body. A GRIP item is the origin's own, and has its own headers.
+    content_type = (b"Content-Type", event.content_type.encode("latin-1"))
+    headers = (content_type, *published_headers(event.content_type))
     return Item(
         own_id,
         None,

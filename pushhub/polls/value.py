@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pushhub.http.caching import NO_STORE, VARY
 from pushhub.http.etag import ANY
 from pushhub.http.problem import Problem
+from pushhub.http.published_body import published_headers
 from pushhub.http.response import Headers, Response
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Event, rfc3339
@@ -60,6 +61,7 @@ class ValuePoll(ChannelPoll):
             200,
             (
                 (b"content-type", event.content_type.encode("latin-1")),
+                *published_headers(event.content_type),
                 (b"etag", event.cursor.etag.encode()),
                 (b"event-id", _header(event.id)),
                 (b"event-time", rfc3339(event.time).encode()),

@@ -17,6 +17,7 @@ from pushhub.grip.item import (
     parse_batch,
 )
 from pushhub.grip.patch import apply_patch, check_patch
+from pushhub.http.published_body import published_headers
 from pushhub.log.event import JSON, MAX_EVENT_BYTES, Event
 
 GOOD = {"http-response": {"body": "x"}}
@@ -185,7 +186,7 @@ def test_an_item_is_at_most_an_event() -> None:
 
 def test_an_event_of_other_means_is_an_item_too() -> None:
     item = item_of(logged("a", b'{"n":1}', JSON, "5"))
-    headers = ((b"Content-Type", b"application/json"),)
+    headers = ((b"Content-Type", b"application/json"), *published_headers(JSON))
     assert item.response == ResponseFormat(headers=headers, body=b'{"n":1}')
     assert item.stream == StreamFormat(content=b'{"n":1}')
     assert item.id == "5"

@@ -38,7 +38,18 @@ def test_the_value_as_published() -> None:
         b"event-time": b"1970-01-01T00:00:00.005Z",
         b"cache-control": b"private, no-cache",
         b"vary": b"Prefer, Wait, Accept, Authorization, Cookie, Origin",
+        b"x-content-type-options": b"nosniff",
+        b"content-security-policy": b"sandbox; default-src 'none'",
+        b"cross-origin-resource-policy": b"same-site",
     }
+
+
+def test_a_page_as_a_value_is_a_download() -> None:
+    page_of_a_stranger = page(event(7, content_type="text/html"))
+    assert (
+        headers(value().reply({"news": page_of_a_stranger}))[b"content-disposition"]
+        == b"attachment"
+    )
 
 
 def test_labels_in_headers() -> None:

@@ -38,6 +38,8 @@ WATCH_SECONDS = 0.25
 # Errors of a server that is not, or no longer, the one that was prepared. Redis 6.2 wraps the error
 # of a script in a sentence of its own.
 _WRONG_SERVER = re.compile(r"(?:^|[ -])(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED) ")
+# Errors of a server that refuses writes; each has a sentence for the operator.
+_REFUSAL = re.compile(r"\b(NOREPLICAS|OOM|READONLY|MISCONF)\b")
 
 # How long a task may resist its cancellation: more than any attempt to connect takes.
 CLOSE_SECONDS = 10.0
@@ -343,5 +345,5 @@ def _log_refusal(reason: str, text: str, count: int) -> None:
 
 def _reason(text: str) -> str:
     """The word for an error of Redis."""
-    found = re.search(r"\b(NOREPLICAS|OOM|READONLY|MISCONF)\b", text)
+    found = _REFUSAL.search(text)
     return _REFUSALS[found[1]] if found else "other"
