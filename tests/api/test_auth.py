@@ -166,7 +166,7 @@ async def test_a_token_reads_what_it_says(guarded: Server) -> None:
     assert (await guarded.post(events_of(channel), 1, **reads)).status == 403
 
 
-async def test_U22_an_expired_token_is_refused_at_the_next_poll(guarded: Server) -> None:
+async def test_an_expired_token_is_refused_at_the_next_poll(guarded: Server) -> None:
     channel = news()
     headers = bearer(token(1.2, read=[channel]))
     target = f"{events_of(channel)}?since=now&wait=1"

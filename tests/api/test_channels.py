@@ -5,7 +5,7 @@ import time
 from tests.serving import Server, events_of, fresh, value_of
 
 
-async def test_U19_a_delete_answers_the_holds_with_404_within_a_tenth_of_a_second(
+async def test_a_delete_ends_holds_with_404_within_a_tenth_of_a_second(
     hub: Server,
 ) -> None:
     times = [await _deleted(hub) for _ in range(5)]
@@ -45,7 +45,7 @@ async def test_after_a_delete_offsets_go_on_and_old_cursors_are_told(hub: Server
     assert await hub.log(channel) == [3]
 
 
-async def test_U19_a_read_that_a_delete_overtakes_leaves_nothing_of_it_in_memory(
+async def test_a_read_that_a_delete_overtakes_leaves_nothing_in_memory(
     hub: Server,
 ) -> None:
     for _ in range(30):

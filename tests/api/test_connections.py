@@ -16,7 +16,7 @@ async def raw(hub: Server, request: str) -> bytes:
             return await client.reader.read()
 
 
-async def test_U26_an_http_1_0_client_gets_a_length_and_a_close(hub: Server) -> None:
+async def test_an_http_1_0_client_gets_a_length_and_a_close(hub: Server) -> None:
     channel = fresh()
     await hub.publish(channel, 1)
     for head in (f"GET {value_of(channel)} HTTP/1.0\r\n\r\n", "GET /livez HTTP/1.0\r\n\r\n"):
@@ -27,7 +27,7 @@ async def test_U26_an_http_1_0_client_gets_a_length_and_a_close(hub: Server) -> 
         assert b"transfer-encoding" not in fields.lower()
 
 
-async def test_U26_an_http_1_0_client_can_wait(hub: Server) -> None:
+async def test_an_http_1_0_client_can_wait(hub: Server) -> None:
     channel = fresh()
     request = f"GET {events_of(channel)}?since=now HTTP/1.0\r\nPrefer: wait=20\r\n\r\n"
     answer = asyncio.create_task(raw(hub, request))
@@ -36,7 +36,7 @@ async def test_U26_an_http_1_0_client_can_wait(hub: Server) -> None:
     assert b'"for all"' in await answer
 
 
-async def test_U26_an_http_1_0_client_can_stream(hub: Server) -> None:
+async def test_an_http_1_0_client_can_stream(hub: Server) -> None:
     channel = fresh()
     await hub.publish(channel, "one")
     request = f"GET {events_of(channel)} HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n"
@@ -50,7 +50,7 @@ async def test_U26_an_http_1_0_client_can_stream(hub: Server) -> None:
 
 
 @pytest.mark.parametrize("wait", ["", "\r\nPrefer: wait=1"], ids=["plain", "waiting"])
-async def test_U26_connection_close_is_answered_and_closed(hub: Server, wait: str) -> None:
+async def test_connection_close_gets_a_response_and_a_close(hub: Server, wait: str) -> None:
     target = events_of(fresh()) + "?since=now"
     answer = await raw(hub, f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close{wait}\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -94,7 +94,7 @@ async def test_a_request_in_small_pieces_is_a_request(hub: Server) -> None:
 
 
 @pytest.mark.parametrize("how", ["closes", "resets"])
-async def test_U14_a_client_that_goes_frees_its_hold_within_a_second(hub: Server, how: str) -> None:
+async def test_a_disconnected_client_frees_its_hold_within_a_second(hub: Server, how: str) -> None:
     channel, times = fresh(), []
     for _ in range(3):
         before = await hub.metric('pushhub_disconnect_total{reason="client"}')
@@ -116,7 +116,7 @@ async def test_U14_a_client_that_goes_frees_its_hold_within_a_second(hub: Server
     assert (await hub.publish(channel, 1))["offset"] == 1
 
 
-async def test_U14_a_stream_whose_reader_goes_frees_its_hold(hub: Server) -> None:
+async def test_a_disconnected_stream_frees_its_hold(hub: Server) -> None:
     async with hub.streaming(events_of(fresh()) + "?since=now") as stream:
         await stream.next()
         await hub.held(1)
@@ -124,7 +124,7 @@ async def test_U14_a_stream_whose_reader_goes_frees_its_hold(hub: Server) -> Non
 
 
 @pytest.mark.parametrize("driver", ["front", "asgi"])
-async def test_U18_over_max_holds_a_poll_is_answered_at_once_and_told_when_to_come_back(
+async def test_a_poll_over_max_holds_gets_an_immediate_response_with_an_interval(
     driver: str,
 ) -> None:
     with serve(driver, max_holds=3) as server:

@@ -1,4 +1,4 @@
-"""U21: pages of other origins may read what they are told, errors included."""
+"""Pages of allowed origins can read every response, errors included."""
 
 import hashlib
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def readable(headers: dict[str, str]) -> set[str]:
 
 
 @pytest.mark.parametrize("target", ["/v1/poll", "/v1/publish", "/v1/tickets", "/v1/channels"])
-async def test_U21_a_preflight_needs_no_key(strict: Server, target: str) -> None:
+async def test_a_preflight_needs_no_key(strict: Server, target: str) -> None:
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "prefer"}
     answer = await strict.ask("OPTIONS", target, {"origin": APP, **asked})
     assert answer.status == 204
@@ -66,24 +66,24 @@ async def test_headers_of_a_setting_are_allowed_beside_ours(driver: str) -> None
             assert {"x-request-id", "x-trace", "prefer", "authorization"} <= set(names)
 
 
-async def test_U21_a_preflight_says_what_the_address_answers(strict: Server) -> None:
+async def test_a_preflight_lists_the_methods_of_the_url(strict: Server) -> None:
     answer = await strict.ask("OPTIONS", events_of("x"), {"origin": APP})
     assert answer.headers["access-control-allow-methods"] == "GET, HEAD, POST, OPTIONS"
 
 
-async def test_U21_another_origin_is_not_let_in(strict: Server) -> None:
+async def test_another_origin_is_not_allowed(strict: Server) -> None:
     for origin in ("https://evil.example.com", "null", "http://app.example.com", APP + ".evil.com"):
         answer = await strict.get(value_of("open:x"), origin=origin)
         assert not any(name.startswith("access-control") for name in answer.headers), origin
         assert "Origin" in answer.headers["vary"]
 
 
-async def test_U21_who_sends_no_origin_hears_nothing_of_it(strict: Server) -> None:
+async def test_a_request_without_an_origin_gets_no_cors_headers(strict: Server) -> None:
     answer = await strict.get(value_of("open:x"))
     assert not any(name.startswith("access-control") for name in answer.headers)
 
 
-async def test_U21_every_status_can_be_read(strict: Server) -> None:
+async def test_every_status_can_be_read(strict: Server) -> None:
     name = f"open:{fresh()}"
     key = {"authorization": f"Bearer {KEY}", "origin": APP}
     cursor = (await strict.publish(name, 1, **key))["cursor"]
@@ -108,13 +108,13 @@ async def test_U21_every_status_can_be_read(strict: Server) -> None:
         assert "Origin" in answer.headers["vary"]
 
 
-async def test_U21_the_end_of_a_wait_can_be_read(strict: Server) -> None:
+async def test_the_end_of_a_wait_can_be_read(strict: Server) -> None:
     answer = await strict.get(events_of("open:x") + "?since=now&wait=1", origin=APP)
     assert answer.status == 200
     assert allowed(answer.headers, APP)
 
 
-async def test_U21_an_answer_for_want_of_room_can_be_read(strict: Server) -> None:
+async def test_a_response_of_a_full_hub_can_be_read(strict: Server) -> None:
     async with await strict.connect() as first:
         first.send("GET", events_of("open:x") + "?since=now&wait=30")
         await strict.held(1, authorization=f"Bearer {KEY}")
@@ -124,7 +124,7 @@ async def test_U21_an_answer_for_want_of_room_can_be_read(strict: Server) -> Non
         assert "X-Poll-Interval" in readable(answer.headers)
 
 
-async def test_U21_a_stream_can_be_read(strict: Server) -> None:
+async def test_a_stream_can_be_read(strict: Server) -> None:
     async with strict.streaming(events_of("open:x"), origin=APP) as stream:
         await stream.next()
     async with await strict.connect() as client:
@@ -133,14 +133,14 @@ async def test_U21_a_stream_can_be_read(strict: Server) -> None:
         assert allowed(headers, APP)
 
 
-async def test_U21_pages_and_unknown_addresses_can_be_read(strict: Server) -> None:
+async def test_pages_and_unknown_urls_can_be_read(strict: Server) -> None:
     for target, status in (("/livez", 200), ("/v2", 404), ("/metrics", 401)):
         answer = await strict.get(target, origin=APP)
         assert answer.status == status
         assert allowed(answer.headers, APP), target
 
 
-async def test_U21_in_development_everybody_may_read_but_sends_no_cookies(hub: Server) -> None:
+async def test_in_development_all_origins_may_read_without_cookies(hub: Server) -> None:
     answer = await hub.get(value_of(fresh()), origin="https://anything.example")
     assert allowed(answer.headers, "*")
     assert "access-control-allow-credentials" not in answer.headers

@@ -48,7 +48,7 @@ async def test_a_plain_poll_gets_an_immediate_response_without_wait_headers(hub:
     assert "retry_ms" not in answer.json()
 
 
-async def test_U3_an_event_answers_the_wait_at_once(hub: Server) -> None:
+async def test_an_event_ends_the_wait_immediately(hub: Server) -> None:
     channel = fresh()
     await hub.publish(channel, 1)
     cursor = (await hub.get(events_of(channel))).json()["cursor"]
@@ -67,7 +67,7 @@ async def test_U3_an_event_answers_the_wait_at_once(hub: Server) -> None:
     assert feed["up_to_date"] is True
 
 
-async def test_U2_nothing_new_at_the_end_of_the_wait_is_an_empty_list_and_the_cursor(
+async def test_a_wait_without_events_ends_with_an_empty_list_and_the_cursor(
     hub: Server,
 ) -> None:
     channel = fresh()
@@ -80,7 +80,7 @@ async def test_U2_nothing_new_at_the_end_of_the_wait_is_an_empty_list_and_the_cu
     assert answer.json() == {"events": [], "cursor": cursor, "up_to_date": True}
 
 
-async def test_U4_an_event_between_two_polls_answers_the_second_at_once(hub: Server) -> None:
+async def test_an_event_between_two_polls_ends_the_second_immediately(hub: Server) -> None:
     channel = fresh()
     cursor = (await hub.get(events_of(channel))).json()["cursor"]
     await hub.publish(channel, "between")
@@ -91,7 +91,7 @@ async def test_U4_an_event_between_two_polls_answers_the_second_at_once(hub: Ser
     assert answer.headers["preference-applied"] == "wait=30"
 
 
-async def test_U6_events_of_one_moment_have_cursors_of_their_own(hub: Server) -> None:
+async def test_events_of_one_millisecond_have_different_cursors(hub: Server) -> None:
     channel = fresh()
     items = [{"channel": channel, "data": number} for number in range(50)]
     await hub.post("/v1/publish", items)
@@ -107,7 +107,7 @@ async def test_U6_events_of_one_moment_have_cursors_of_their_own(hub: Server) ->
 
 
 @pytest.mark.parametrize("prefer", [None, "wait=10"], ids=["plain", "waiting"])
-async def test_U7_what_was_missed_comes_in_pages_and_only_the_last_is_up_to_date(
+async def test_missed_events_come_in_pages_and_only_the_last_is_up_to_date(
     hub: Server, prefer: str | None
 ) -> None:
     channel = fresh()
@@ -124,7 +124,7 @@ async def test_U7_what_was_missed_comes_in_pages_and_only_the_last_is_up_to_date
     assert second["up_to_date"] is True
 
 
-async def test_U8_a_cursor_of_another_epoch_is_told_of_a_gap(hub: Server) -> None:
+async def test_a_cursor_of_another_epoch_is_a_gap(hub: Server) -> None:
     channel = fresh()
     receipt = await hub.publish(channel, 1)
     answer = await hub.get(f"{events_of(channel)}?since=otherepoch-1", prefer="wait=30")
@@ -137,7 +137,7 @@ async def test_U8_a_cursor_of_another_epoch_is_told_of_a_gap(hub: Server) -> Non
     assert [event["data"] for event in after["events"]] == [1]
 
 
-async def test_U8_a_cursor_ahead_of_the_log_is_told_of_a_gap(hub: Server) -> None:
+async def test_a_cursor_ahead_of_the_log_is_a_gap(hub: Server) -> None:
     channel = fresh()
     receipt = await hub.publish(channel, 1)
     answer = await hub.get(f"{events_of(channel)}?since={receipt['epoch']}-2", prefer="wait=30")
@@ -145,7 +145,7 @@ async def test_U8_a_cursor_ahead_of_the_log_is_told_of_a_gap(hub: Server) -> Non
     assert answer.json()["reason"] == "ahead"
 
 
-async def test_U8_a_cursor_older_than_what_is_kept_is_told_of_a_gap(hub: Server) -> None:
+async def test_a_cursor_older_than_the_retention_is_a_gap(hub: Server) -> None:
     channel = fresh()
     cursor = (await hub.publish(channel, -1))["cursor"]
     for first in (0, 600):
@@ -161,7 +161,7 @@ async def test_U8_a_cursor_older_than_what_is_kept_is_told_of_a_gap(hub: Server)
     assert rest["events"] == []
 
 
-async def test_U9_without_a_cursor_a_feed_begins_at_the_oldest(hub: Server) -> None:
+async def test_without_a_cursor_a_feed_begins_at_the_oldest_event(hub: Server) -> None:
     channel = fresh()
     for number in (1, 2):
         await hub.publish(channel, number)
@@ -170,7 +170,7 @@ async def test_U9_without_a_cursor_a_feed_begins_at_the_oldest(hub: Server) -> N
     assert [event["data"] for event in feed["events"]] == [1, 2]
 
 
-async def test_U9_now_begins_after_the_newest_and_waits_in_that_very_request(hub: Server) -> None:
+async def test_now_begins_after_the_newest_event_and_waits_in_the_same_request(hub: Server) -> None:
     channel = fresh()
     await hub.publish(channel, "old")
     async with hub.holding("GET", events_of(channel) + "?since=now&wait=30") as answer:
@@ -178,7 +178,7 @@ async def test_U9_now_begins_after_the_newest_and_waits_in_that_very_request(hub
         assert [event["data"] for event in (await answer).json()["events"]] == ["new"]
 
 
-async def test_U9_minus_one_is_no_cursor(hub: Server) -> None:
+async def test_minus_one_is_no_cursor(hub: Server) -> None:
     answer = await hub.get(events_of(fresh()) + "?since=-1")
     assert (answer.status, answer.problem) == (400, "bad-cursor")
 

@@ -1,4 +1,4 @@
-"""U15: SIGTERM. Readiness first, then every hold gets a complete answer, then a clean end."""
+"""SIGTERM: readiness ends first, then each hold gets a full response, then the process exits."""
 
 import asyncio
 import json
@@ -67,7 +67,7 @@ async def all_end_well(polls: list[Client], streams: list[EventStream]) -> None:
 
 
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
-async def test_U15_every_hold_gets_a_complete_answer_and_the_end_is_clean(
+async def test_every_hold_gets_a_complete_response_and_the_process_exits_with_0(
     store: str, tmp_path: Path
 ) -> None:
     url = "memory://" if store == "memory" else f"sqlite:///{tmp_path / 'hub.db'}"
@@ -96,7 +96,7 @@ async def test_U15_every_hold_gets_a_complete_answer_and_the_end_is_clean(
         assert time.monotonic() - begun < 15.0
 
 
-async def test_U15_holds_are_answered_one_after_the_other(tmp_path: Path) -> None:
+async def test_holds_are_completed_one_after_the_other(tmp_path: Path) -> None:
     with serve("front", drain_seconds=2.0) as server:
         polls, streams = await hold_many(server, 100)
         begun = time.monotonic()
@@ -117,7 +117,7 @@ async def test_U15_holds_are_answered_one_after_the_other(tmp_path: Path) -> Non
         assert await server.left() == 0
 
 
-async def test_U15_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
+async def test_no_acknowledged_event_is_lost(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'hub.db'}"
     channel = fresh()
     acknowledged: list[int] = []
@@ -161,7 +161,7 @@ async def test_U15_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None
     assert len(kept) == len(set(kept))
 
 
-async def test_U15_a_cursor_is_good_after_a_restart_on_the_same_file(tmp_path: Path) -> None:
+async def test_a_cursor_stays_valid_after_a_restart_on_the_same_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'hub.db'}"
     channel = fresh()
     with serve("front", url) as server:
@@ -175,7 +175,7 @@ async def test_U15_a_cursor_is_good_after_a_restart_on_the_same_file(tmp_path: P
     )
 
 
-async def test_U15_after_a_restart_memory_tells_of_a_gap() -> None:
+async def test_after_a_restart_the_memory_store_reports_a_gap() -> None:
     channel = fresh()
     with serve("front") as server:
         cursor = (await server.publish(channel, 1))["cursor"]
@@ -184,7 +184,7 @@ async def test_U15_after_a_restart_memory_tells_of_a_gap() -> None:
         assert (answer.status, answer.json()["reason"]) == (410, "epoch")
 
 
-async def test_U15_a_poll_that_comes_while_it_leaves_is_held_no_longer_than_that() -> None:
+async def test_a_poll_during_the_drain_is_held_no_longer_than_the_drain() -> None:
     with serve("front", drain_seconds=0.8) as server:
         polls, streams = await hold_many(server, 40)
         async with await server.connect() as client:

@@ -22,7 +22,7 @@ async def test_without_a_wait_it_is_answered_at_once(hub: Server) -> None:
     assert "gaps" not in polled
 
 
-async def test_U20_of_300_channels_only_the_one_that_changed_is_in_the_answer(hub: Server) -> None:
+async def test_of_300_channels_only_the_changed_one_is_in_the_response(hub: Server) -> None:
     names = [fresh("wide") for _ in range(300)]
     begun = await poll(hub, dict.fromkeys(names, "now"))
     body = json.dumps({"channels": begun["cursors"], "wait": 30}).encode()
@@ -65,7 +65,7 @@ async def test_the_header_asks_for_a_wait_too(hub: Server) -> None:
         assert (await held).headers["preference-applied"] == "wait=20"
 
 
-async def test_U8_gaps_are_told_beside_events_and_the_cursor_moves_on(hub: Server) -> None:
+async def test_gaps_are_reported_beside_events_and_the_cursor_advances(hub: Server) -> None:
     good, lost = fresh(), fresh()
     await hub.publish(good, "fine")
     receipt = await hub.publish(lost, "kept")

@@ -113,3 +113,15 @@ def test_the_glossary_is_short() -> None:
     terms = re.findall(r"^\| \*\*(.+?)\*\* \|", GLOSSARY.read_text(), re.MULTILINE)
     assert 20 <= len(terms) <= MOST_TERMS
     assert len(set(terms)) == len(terms)
+
+
+def test_no_test_is_named_by_an_id() -> None:
+    """A reader of a failure has no table of ids."""
+    tests = Path(__file__).parents[1].rglob("test_*.py")
+    names = (
+        name
+        for path in tests
+        if "node_modules" not in path.parts
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    )
+    assert not [name for name in names if re.match(r"test_[A-Z]+[0-9]+_", name)]

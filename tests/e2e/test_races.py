@@ -1,4 +1,4 @@
-"""U5, promise 1: nothing is missed and nothing comes twice, however a publish and a poll race."""
+"""No event is missed and none comes twice, however a publish and a poll race."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ async def polled(reader: Client, target: str) -> Response:
     return await reader.receive(SECONDS)
 
 
-async def test_U5_a_thousand_races_of_a_publish_and_a_poll(hub: Server) -> None:
+async def test_a_thousand_races_of_a_publish_and_a_poll(hub: Server) -> None:
     """The publish lands before the poll, in the middle of its registration, or after it."""
     source = random.Random(5)
     early = held = 0
@@ -53,7 +53,7 @@ async def test_U5_a_thousand_races_of_a_publish_and_a_poll(hub: Server) -> None:
     assert min(early, held) > PAIRS * ROUNDS / 4
 
 
-async def test_U5_first_polls_of_a_cold_channel_race_with_its_first_event(hub: Server) -> None:
+async def test_first_polls_of_a_cold_channel_race_with_its_first_event(hub: Server) -> None:
     """Nobody has read the channel: the hub asks the store while the event is on its way."""
     source = random.Random(6)
 
@@ -76,7 +76,7 @@ async def test_U5_first_polls_of_a_cold_channel_race_with_its_first_event(hub: S
         await asyncio.gather(*(race() for _ in range(20)))
 
 
-async def test_U5_a_reader_that_keeps_polling_sees_every_event_once(hub: Server) -> None:
+async def test_a_reader_that_keeps_polling_sees_every_event_once(hub: Server) -> None:
     channel, count, writers = fresh("steady"), 50, 4
 
     async def write(writer: int) -> None:

@@ -123,7 +123,7 @@ async def test_while_redis_is_away(away: str, server: RedisServer, nodes: list[N
     assert (await publish(node, channel)).status == 200
 
 
-async def test_U16_redis_restarts_under_holds_with_events_in_between(
+async def test_redis_restarts_under_holds_with_events_in_between(
     server: RedisServer, nodes: list[Node]
 ) -> None:
     channel = fresh("restart")
@@ -152,7 +152,7 @@ async def test_U16_redis_restarts_under_holds_with_events_in_between(
         assert offsets == [1, 2]
 
 
-async def test_U17_only_the_subscribers_connections_are_killed(
+async def test_only_the_subscribers_connections_are_killed(
     server: RedisServer, nodes: list[Node]
 ) -> None:
     """What happens while nobody hears comes when the subscription is back, and once."""

@@ -1,4 +1,4 @@
-"""U1: what the origin answers reaches the client byte for byte.
+"""The response of the origin reaches the client byte for byte.
 
 Each recording is answered to a client directly and through pushhub, and the bytes are compared.
 """
