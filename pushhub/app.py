@@ -32,7 +32,6 @@ from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
-from pushhub.xmpp.server import XmppServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from pushhub.settings import Settings
     from pushhub.store.base import Store
+    from pushhub.xmpp.server import XmppServer
 
 log = structlog.get_logger(__name__)
 
@@ -78,11 +78,8 @@ class App:
             self.origin.grip = GripGateway(
                 hub, self.origin, key, settings.grip_min_seconds, settings.origin_fetches
             )
-        self.xmpp: XmppServer | None = None
-        if settings.dev or settings.xmpp_domains:
-            self.xmpp = XmppServer(hub, settings, random_bytes=runtime.random_bytes)
-            self.service.bosh = self.xmpp.bosh
-            self.service.sessions = self.xmpp.bosh.__len__
+        serves_xmpp = settings.dev or settings.xmpp_domains
+        self.xmpp = self._xmpp_server() if serves_xmpp else None
         self.console = Console(self.service)
         routes = ROUTES + self.console.routes + GRIP_ROUTES
         prefix = settings.prefix if self.origin is not None else ""
@@ -120,6 +117,17 @@ class App:
         )
         # Starlette would redirect to an absolute URL, which ignores the path prefix of a proxy.
         self.pages.router.redirect_slashes = False
+
+    def _xmpp_server(self) -> XmppServer:
+        # Imported here: XMPP and BOSH take about 100 modules, which other hubs do not need.
+        from pushhub.api.bosh_handler import BoshHandler
+        from pushhub.xmpp.server import XmppServer
+
+        hub, runtime = self.service.hub, self.service.runtime
+        xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes)
+        self.service.bosh = BoshHandler(hub, xmpp.bosh)
+        self.service.sessions = xmpp.bosh.__len__
+        return xmpp
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from pushhub.api.batch import batch
-from pushhub.api.bosh import bind, page
+from pushhub.api.bosh import MAX_BODY_BYTES, bind, page
 from pushhub.api.channels import delete, delete_many, listing
 from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.api.publish import publish
@@ -27,7 +27,6 @@ from pushhub.hub.hold import Hold
 from pushhub.hub.stream import EventStream
 from pushhub.log.channel import ChannelNameError, decode_segment
 from pushhub.log.event import MAX_EVENT_BYTES
-from pushhub.xml import MAX_BYTES as MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

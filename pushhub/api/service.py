@@ -16,9 +16,9 @@ from pushhub.tasks import TaskSet
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from pushhub.api.bosh_handler import BoshHandler
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.tickets import Tickets
-    from pushhub.bosh.sessions import BoshEndpoint
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
@@ -58,8 +58,8 @@ class Service:
     """Set when the store is open. The store keeps the secret that all workers share."""
     peers: OtherWorkers | None = None
     """The other workers on this machine, where there are any."""
-    bosh: BoshEndpoint | None = None
-    """The XMPP sessions, where a domain is served."""
+    bosh: BoshHandler | None = None
+    """Handles the requests to `/http-bind`, where an XMPP domain is served."""
     notifications: Notifications | None = None
     """Notifications of changed resources, where there is an origin."""
     sessions: Callable[[], int] | None = None

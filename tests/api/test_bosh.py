@@ -13,13 +13,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from pushhub.api.bosh import BoshHold, bind
+from pushhub.api.bosh import MAX_BODY_BYTES, bind
+from pushhub.api.bosh_handler import BoshHandler, BoshHold
 from pushhub.app import App
 from pushhub.bosh.body import EMPTY, HTTPBIND, BoshBody
 from pushhub.bosh.sessions import PendingRequest
 from pushhub.http.request import Request
 from pushhub.log.grant import Grant
 from pushhub.settings import Settings
+from pushhub.xml import MAX_BYTES
 from tests.serving import Server, serve
 from tests.wire import Response
 
@@ -297,7 +299,7 @@ class Broken:
 
 def broken(answers: bool) -> tuple[Broken, App]:
     sessions, app = Broken(answers), App(Settings(dev=True, store="memory://"))
-    app.service.bosh = sessions
+    app.service.bosh = BoshHandler(app.service.hub, sessions)
     return sessions, app
 
 
@@ -339,6 +341,10 @@ async def test_a_client_that_hangs_up_gives_its_request_back(server: Server, how
     assert b"type='terminate'" in ended.body
     if how == "half":
         await client.leave()
+
+
+def test_a_body_has_the_limit_of_the_parser() -> None:
+    assert MAX_BODY_BYTES == MAX_BYTES
 
 
 async def test_no_domain_no_sessions() -> None:

@@ -1,5 +1,8 @@
 """Direct dependencies: bounds, lock and page agree, and each is imported where it is used."""
 
+import http.client
+import json
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +10,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from pushhub.auth.api_keys import new_secret, secret_hash
+from tests.serving import Output
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -27,6 +33,18 @@ UNUSED = {
     "from pushhub.__main__ import main": {"typer", "pydantic", "starlette", "redis", "uvicorn"},
     "import pushhub": {"asyncio", "orjson", "structlog"},
 }
+
+# What a hub must not import without the setting that needs it: name → the store, packages.
+XMPP = {"pushhub.xmpp", "pushhub.bosh", "pushhub.xml", "precis_i18n"}
+LEAN_HUBS = {
+    "memory": ("memory://", {"redis", "sqlite3", *XMPP}),
+    "sqlite": ("sqlite:///log.db", {"redis", *XMPP}),
+}
+SERVE = (
+    "import atexit, sys; atexit.register(lambda: print('modules', *sys.modules, flush=True))\n"
+    "from pushhub.cli import main; main()"
+)
+SECONDS = 60
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
@@ -70,3 +88,48 @@ def test_the_version_is_printed_without_the_command_line() -> None:
     version, modules = done.stdout.split("\n", 1)
     assert re.fullmatch(r"pushhub \d+\.\d+\.\d+\S*", version)
     assert not {"typer", "pydantic", "orjson"} & set(modules.split())
+
+
+@pytest.mark.parametrize("name", LEAN_HUBS)
+def test_a_hub_imports_only_what_its_settings_need(name: str, tmp_path: Path) -> None:
+    """A real hub starts, serves a publish, a poll and a page, and prints its modules at the end."""
+    store, unused = LEAN_HUBS[name]
+    secret = new_secret()
+    key = {"name": "all", "sha256": secret_hash(secret), "publish": ["*"], "read": ["*"]}
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("PUSHHUB_")}
+    environ |= {"PUSHHUB_STORE": store, "PUSHHUB_API_KEYS": json.dumps([key])}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, "serve", "--port", "0", "--drain-seconds", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environ,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        output = Output(process.stdout, process.stderr)
+        try:
+            port = int(
+                output.find(re.compile(r"pushhub is at http://127\.0\.0\.1:(\d+)"), SECONDS)[1]
+            )
+            headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+            for method, target, status in (
+                ("POST", "/v1/channels/a/events", 200),
+                ("GET", "/v1/channels/a/events", 200),
+                ("GET", "/", 200),
+                ("POST", "/http-bind", 404),
+                ("GET", "/.well-known/host-meta", 404),
+            ):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+                connection.request(method, target, "{}" if method == "POST" else None, headers)
+                assert connection.getresponse().status == status, target
+                connection.close()
+            process.terminate()
+            modules = set(output.find(re.compile("^modules (.*)"), SECONDS)[1].split())
+        finally:
+            if process.poll() is None:
+                process.kill()
+    imported = {m for m in modules for package in unused if f"{m}.".startswith(f"{package}.")}
+    assert "pushhub.hub.hub" in modules
+    assert not imported
