@@ -43,7 +43,8 @@ STANZA = Element(
 def opened() -> Session:
     """A session whose creation is answered."""
     session, _ = Session.create("sid", parse(CREATION), CREATION, Policy(), 0.0, "creation")
-    session.send(Element("features", STREAMS), now=0.0)
+    session.put(Element("features", STREAMS))
+    session.flush(now=0.0)
     return session
 
 
