@@ -50,7 +50,7 @@ LINES = {
     "store/sqlite/log.py:SqliteLog._checkpoint store.checkpoint_failed": "one for 4,000 pages",
     "store/sqlite/log.py:SqliteLog.commit store.sidecar_failed": "once until it works again",
     "app.py:App.reroute routes.taken": "one for each SIGHUP",
-    "api/bosh_handler.py:BoshHandler.handle bosh.refused": "debug, which is on during a search for a fault only",
+    "api/bosh_handler.py:BoshHandler.handle bosh.refused": "debug, for the search for a fault",
     "console/agent.py:ConsoleAgent._reply.settled console.untold": "debug; one for each turn",
     "console/auth.py:ConsoleAuth._grant console.refused": "the throttle of wrong keys",
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
