@@ -50,7 +50,7 @@ LIMITS: dict[str, int] = {
     "Generations._young": GENERATION * 4 * MAX_HEADERS_BYTES,
     "Generations._old": GENERATION * 4 * MAX_HEADERS_BYTES,
     "Tokens._good": REMEMBERED * MAX_TOKEN_BYTES,
-    "SessionThrottle._buckets": SessionThrottle.MOST * ENTRY_BYTES,
+    "SessionThrottle._buckets": SessionThrottle.MAX_ADDRESSES * ENTRY_BYTES,
     "ConsoleAuth._known": MAX_KNOWN * ENTRY_BYTES,
     "Coalescer._unheld": MAX_UNHELD * ENTRY_BYTES,
     # One event of at most 256 KiB, as data, as JSON, and as XML with its escapes.

@@ -15,7 +15,7 @@ class SessionThrottle:
     __slots__ = ("_buckets", "_rate")
 
     # Beyond so many addresses the oldest are forgotten: 16 MiB.
-    MOST = 100_000
+    MAX_ADDRESSES = 100_000
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -24,16 +24,16 @@ class SessionThrottle:
 
     def admits(self, address: str, now: float) -> bool:
         """Whether the address may create one more session now."""
-        address, most = counted_as(address), self._rate * 10
-        left, since = self._buckets.pop(address, (most, now))
-        left = min(most, left + (now - since) * self._rate)
-        admitted = left >= 1
-        self._buckets[address] = (left - 1 if admitted else left, now)
+        address, burst = counted_as(address), self._rate * 10
+        tokens, since = self._buckets.pop(address, (burst, now))
+        tokens = min(burst, tokens + (now - since) * self._rate)
+        admitted = tokens >= 1
+        self._buckets[address] = (tokens - 1 if admitted else tokens, now)
         while self._buckets:
             oldest = next(iter(self._buckets))
             rest, at = self._buckets[oldest]
-            full = rest + (now - at) * self._rate >= most
-            if not full and len(self._buckets) <= self.MOST:
+            full = rest + (now - at) * self._rate >= burst
+            if not full and len(self._buckets) <= self.MAX_ADDRESSES:
                 break
             del self._buckets[oldest]
         return admitted
