@@ -58,7 +58,7 @@ async def test_half_an_answer_is_none_when_the_server_leaves(ends: bool, origin:
             await wire.head()
             # Once to leave, and once to wait for nobody.
             server.signal()
-            await asyncio.to_thread(server.output.find, re.compile("leaving"), 10)
+            await asyncio.to_thread(server.output.find, re.compile("server.draining"), 10)
             server.signal()
             left = asyncio.create_task(server.left())
             assert (await wire.rest()).endswith(b"<reset>")

@@ -201,14 +201,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._ticks.pop(hub, None)
         self._contexts.pop(hub, None)
 
-    def timers(self, process: Process, outside: object = None) -> int:
-        """How many timers of a process are set: its own, and those of its hubs. Those of `outside`,
-        which brings messages to the process, do not count.
+    def timers(self, process: Process, outside: tuple[type, ...] = ()) -> int:
+        """How many timers of a process are set: its own, and those of its hubs. Those of the
+        types `outside`, which bring messages to the process, do not count.
         """
         own = sum(
             not handle.cancelled()
             and handle._context.get(PROCESS) is process
-            and (outside is None or getattr(handle._callback, "__self__", None) is not outside)
+            and not isinstance(getattr(handle._callback, "__self__", None), outside)
             for handle in self._scheduled  # type: ignore[attr-defined]
         )
         return own + sum(self._contexts[hub].get(PROCESS) is process for hub in self._ticks)

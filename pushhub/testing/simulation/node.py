@@ -13,6 +13,7 @@ from pushhub.app import App
 from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.testing.simulation.log import View
 from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
+from pushhub.testing.simulation.network import SimulatedEnd
 from pushhub.testing.simulation.scales import weigh
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pushhub.runtime import Runtime
     from pushhub.settings import Settings
     from pushhub.store.base import Store
-    from pushhub.testing.simulation.network import Network, SimulatedEnd, SimulatedListener
+    from pushhub.testing.simulation.network import Network, SimulatedListener
 
     class Exchange(Protocol):
         """A request that is answered by the ASGI driver."""
@@ -132,7 +133,7 @@ class Node:
         assert isinstance(loop, SimulatedLoop)
         counts = {
             "tasks": sum(not task.done() for task in self.process.tasks),
-            "timers": loop.timers(self.process, outside=self.store),
+            "timers": loop.timers(self.process, outside=(View, SimulatedEnd)),
         }
         return {what: count for what, count in counts.items() if count}
 
