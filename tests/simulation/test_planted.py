@@ -31,6 +31,7 @@ def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) ->
     pytest.fail("no seed found it")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_actors_of_a_fault_find_nothing_without_it() -> None:
     """Otherwise the plan shows the fault of another place. One fault of each number of nodes."""
