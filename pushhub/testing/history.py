@@ -93,8 +93,8 @@ class Ack:
 
 
 @dataclass(slots=True)
-class ToldGap:
-    """A gap that a reader was told: from where, where it goes on, after how many deliveries."""
+class ReportedGap:
+    """A gap that was reported to a reader: its bounds, and the deliveries before it."""
 
     since: HistoryPosition
     until: HistoryPosition
@@ -119,12 +119,12 @@ class Trail:
     got: dict[HistoryPosition, float] = field(default_factory=dict)
     # After each delivery: the latest event so far.
     latest: list[HistoryPosition] = field(default_factory=list)
-    told: list[ToldGap] = field(default_factory=list)
+    gaps: list[ReportedGap] = field(default_factory=list)
 
     def knows(self, place: HistoryPosition) -> bool | None:
         """Whether a gap told of a missing event in time; None if there is nothing later yet."""
         later = bisect.bisect_right(self.latest, place)
-        if any(gap.after <= later and gap.covers(place) for gap in self.told):
+        if any(gap.after <= later and gap.covers(place) for gap in self.gaps):
             return True
         return None if later == len(self.latest) else False
 
@@ -211,7 +211,7 @@ class Checker:
         channel, reader, trail = self._come(record)
         self._report.gaps += 1
         since, until = trail.at, self._place(record["cursor"])
-        trail.told.append(ToldGap(since, until, len(trail.latest)))
+        trail.gaps.append(ReportedGap(since, until, len(trail.latest)))
         trail.at = until
         born = self._born[since.epoch] if since != BEGINNING else 0.0
         if not any(begin <= self._at and end >= born for begin, end in self._faults):

@@ -8,11 +8,10 @@ import ast
 import re
 import sys
 import tomllib
-from pathlib import Path
 
 from pushhub.server.http1.states import MEANINGS, NAMES, TRANSITIONS
+from tests.arch.sources import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "ARCHITECTURE.md"
 PURE = {"log", "http", "polls", "grip", "bosh", "xml"}
 

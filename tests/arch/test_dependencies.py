@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pushhub.auth.api_keys import new_secret, secret_hash
+from tests.arch.sources import ROOT
 from tests.serving import Output
 
-ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ASKED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["bench"]]
 LOCKED = dict(

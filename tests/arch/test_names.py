@@ -117,7 +117,7 @@ def test_the_glossary_is_short() -> None:
 
 def test_no_test_is_named_by_an_id() -> None:
     """A reader of a failure has no table of ids."""
-    tests = Path(__file__).parents[1].rglob("test_*.py")
+    tests = (ROOT / "tests").rglob("test_*.py")
     names = (
         name
         for path in tests

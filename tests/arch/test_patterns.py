@@ -19,7 +19,7 @@ import pytest
 
 from tests.arch.sources import MODULES, tree
 
-# The longest head of a request, which is the longest text that any pattern is given.
+# Of the 40 KiB that a head may have: enough to tell a quadratic pattern from a linear one.
 SIZE = 16 * 1024
 # Linear patterns take up to 2 ms for it, quadratic ones more than 300.
 MOST_SECONDS = 0.05

@@ -127,22 +127,23 @@ class Node:
             end.abort()
         self.is_up = False
 
+    @property
+    def running_tasks(self) -> int:
+        """The tasks of its process that have not ended."""
+        return sum(not task.done() for task in self.process.tasks)
+
     def left_over(self) -> dict[str, int]:
         """The tasks and timers that a closed application has left behind."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, SimulatedLoop)
         counts = {
-            "tasks": sum(not task.done() for task in self.process.tasks),
-            "timers": loop.timers(self.process, outside=(View, SimulatedEnd)),
+            "tasks": self.running_tasks,
+            "timers": _loop().timers(self.process, outside=(View, SimulatedEnd)),
         }
         return {what: count for what, count in counts.items() if count}
 
     def end(self) -> None:
         """The process exits, whatever is left in it."""
         kill(self.process)
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, SimulatedLoop)
-        loop.forget(self.app.service.hub)
+        _loop().forget(self.app.service.hub)
 
     def crash(self) -> None:
         """End in the middle of whatever happens, as after SIGKILL."""
@@ -171,15 +172,13 @@ class Node:
     def weigh(self) -> dict[str, int]:
         """How much there is of all that should not grow: counts, and bytes by `Class.attribute`."""
         app, hub = self.app, self.app.service.hub
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, SimulatedLoop)
         connections = self.connections
         weight = {
             "holds": hub.parked,
             "channels": len(hub.channels),
             "deadlines": len(hub.wheel),
-            "tasks": sum(not task.done() for task in self.process.tasks),
-            "timers": loop.timers(self.process),
+            "tasks": self.running_tasks,
+            "timers": _loop().timers(self.process),
             "connections": len(connections),
             "unsent": sum(end.get_write_buffer_size() for end in connections),
         }
@@ -206,3 +205,9 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<Node {self.name}{'' if self.is_up else ', down'}>"
+
+
+def _loop() -> SimulatedLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    return loop

@@ -97,19 +97,25 @@ async def test_a_connection_is_used_again() -> None:
         assert origin.connections == 1
 
 
+async def idle_connection(head: bytes) -> tuple[ConnectionPool, UpstreamConnection]:
+    """A pool of three whose one connection is idle after a request with this head."""
+    pool = ConnectionPool(URL, 3)
+    _, connection = await virtual_loop().create_connection(
+        lambda: UpstreamConnection(pool.released), HOST, PORT
+    )
+    await pool.slots.acquire()
+    pool.connections.add(connection)
+    method = head.partition(b" ")[0].decode()
+    response = await connection.send(method, head, None, None, chunked=False)
+    response.close()
+    assert pool.idle == [connection]
+    return pool, connection
+
+
 async def test_a_connection_that_closes_while_idle_is_counted_once() -> None:
     """Its end is reported in the next turn of the loop; a request looks for a connection before."""
     async with origin_and_client():
-        pool = ConnectionPool(URL, 3)
-        _, connection = await virtual_loop().create_connection(
-            lambda: UpstreamConnection(pool.released), HOST, PORT
-        )
-        await pool.slots.acquire()
-        pool.connections.add(connection)
-        head = b"GET /x HTTP/1.1\r\nHost: origin\r\n\r\n"
-        response = await connection.send("GET", head, None, None, chunked=False)
-        response.close()
-        assert pool.idle == [connection]
+        pool, connection = await idle_connection(b"GET /x HTTP/1.1\r\nHost: origin\r\n\r\n")
         await pool.slots.acquire()
         connection.transport.close()
         assert pool.take_idle(connection.last_active, 1) is None
@@ -147,16 +153,9 @@ async def test_a_request_cancelled_at_any_moment_is_counted_once(acts: dict[str,
 async def test_an_origin_closes_an_idle_connection() -> None:
     """The pool forgets it when its end arrives, before any request looks for a connection."""
     async with origin_and_client({"/x": closes}):
-        pool = ConnectionPool(URL, 3)
-        _, connection = await virtual_loop().create_connection(
-            lambda: UpstreamConnection(pool.released), HOST, PORT
+        pool, _ = await idle_connection(
+            b"POST /x HTTP/1.1\r\nHost: origin\r\nContent-Length: 0\r\n\r\n"
         )
-        await pool.slots.acquire()
-        pool.connections.add(connection)
-        head = b"POST /x HTTP/1.1\r\nHost: origin\r\nContent-Length: 0\r\n\r\n"
-        response = await connection.send("POST", head, None, None, chunked=False)
-        response.close()
-        assert pool.idle == [connection]
         await asyncio.sleep(0.1)
         assert not pool.idle
         assert not pool.connections

@@ -7,12 +7,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.origin.grip.publish_race import HOLD, race_publishes
 from tests.peers.gate import Gate, fresh, pushhub_before, response
 from tests.peers.origin import script, scripted_origin
 from tests.proxy import Proxy
 from tests.redis_servers import KINDS, Rack, RedisServer
-
-HOLD = "Grip-Hold: response"
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +35,7 @@ async def test_a_publish_elsewhere_at_any_moment_reaches_the_hold(
     nodes: tuple[Gate, Gate],
 ) -> None:
     near, far = nodes
-    drawn = random.Random(7)
-
-    async def one() -> None:
-        channel, where = fresh(), "/" + fresh("p")
-        target = script(where, HOLD, f"Grip-Channel: {channel}", body="nothing", delay=0.02)
-        task = asyncio.create_task(near.ask(target))
-        await asyncio.to_thread(near.origin.wait, where)
-        await asyncio.sleep(drawn.uniform(0, 0.04))
-        await far.publish(response(channel, "news"))
-        told = await task
-        assert told.body == b"news"
-        assert told.seconds < 10
-
-    for _ in range(5):
-        await asyncio.gather(*(one() for _ in range(10)))
+    await race_publishes(5, near, far, random.Random(7))
 
 
 async def test_an_id_is_published_once_wherever_it_is_published(nodes: tuple[Gate, Gate]) -> None:

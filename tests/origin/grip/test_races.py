@@ -9,10 +9,10 @@ import random
 
 import pytest
 
+from tests.origin.grip.publish_race import HOLD, race_publishes
 from tests.peers.gate import Gate, chunk, fresh, pushhub_before, response
 from tests.peers.origin import script, scripted_origin
 
-HOLD = "Grip-Hold: response"
 ROUNDS = 60
 
 
@@ -27,22 +27,7 @@ def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 async def test_a_publish_at_any_moment_of_the_request_reaches_the_hold(gate: Gate) -> None:
     """The origin looks at its data when it is asked, and takes 20 ms to answer."""
-    drawn = random.Random(5)
-
-    async def one() -> None:
-        channel, where = fresh(), "/" + fresh("p")
-        target = script(where, HOLD, f"Grip-Channel: {channel}", body="nothing", delay=0.02)
-        task = asyncio.create_task(gate.ask(target))
-        await asyncio.to_thread(gate.origin.wait, where)
-        # From here on the origin's answer is too old to have it.
-        await asyncio.sleep(drawn.uniform(0, 0.04))
-        await gate.publish(response(channel, "news"))
-        told = await task
-        assert told.body == b"news"
-        assert told.seconds < 10
-
-    for _ in range(ROUNDS // 10):
-        await asyncio.gather(*(one() for _ in range(10)))
+    await race_publishes(ROUNDS // 10, gate, gate, random.Random(5))
 
 
 async def test_what_was_published_before_the_request_does_not_come_again(gate: Gate) -> None:
