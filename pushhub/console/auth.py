@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.auth.address_limit import AddressLimit
+from pushhub.auth.rate_limit import Rate, RateLimit
+from pushhub.http.client_address import client_network
 from pushhub.http.problem import Problem, retry_after
 from pushhub.log.grant import EVERYTHING, Grant
 
@@ -38,11 +39,11 @@ MAX_KNOWN = 1_000
 class ConsoleAuth:
     """The check of each request to the console."""
 
-    __slots__ = ("_known", "_now", "_throttle")
+    __slots__ = ("_known", "_limit", "_now")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._throttle = AddressLimit(BURST, SECONDS_A_TRY, MAX_ADDRESSES)
+        self._limit = RateLimit(Rate(SECONDS_A_TRY, BURST), MAX_ADDRESSES)
         self._known: dict[bytes, None] = {}
 
     def admit(self, service: Service, request: Request) -> Grant:
@@ -60,8 +61,8 @@ class ConsoleAuth:
         if not credential:
             raise Problem("unauthorized", "The console needs a key that manages '*'.")
         digest = hashlib.sha256(credential.encode("latin-1", "replace")).digest()
-        address = request.client
-        if digest not in self._known and (seconds := self._throttle.wait(address, self._now())):
+        address = client_network(request.client)
+        if digest not in self._known and (seconds := self._limit.wait(address, self._now())):
             raise Problem(
                 "too-many-requests",
                 "Too many wrong keys came from your address; wait before you try the next one.",
@@ -82,10 +83,10 @@ class ConsoleAuth:
                     "The console needs a key that manages '*'; this key does not.",
                 )
         except Problem as problem:
-            self._throttle.spend(address, self._now())
+            self._limit.spend(address, self._now())
             log.warning("console.refused", client=address, reason=problem.slug)
             raise
         return grant
 
     def __repr__(self) -> str:
-        return f"<ConsoleAuth {self._throttle!r}>"
+        return f"<ConsoleAuth {self._limit!r}>"

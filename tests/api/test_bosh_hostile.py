@@ -427,8 +427,7 @@ async def test_ten_thousand_sessions_begin_at_once() -> None:
         assert slowest < 10, "they are served in between, and not after it"
         assert hub.registers() == before
         assert hub.app.xmpp is not None
-        throttle = hub.app.xmpp.bosh.throttle
-        assert len(throttle._buckets) <= others + 2
+        assert len(hub.app.xmpp.bosh.limit) <= others + 2
 
 
 async def test_who_has_a_network_is_one_address() -> None:
@@ -444,7 +443,7 @@ async def test_who_has_a_network_is_one_address() -> None:
         assert await begun("::ffff:192.0.2.1")
         assert await begun("::ffff:192.0.2.2")
         assert hub.app.xmpp is not None
-        assert len(hub.app.xmpp.bosh.throttle._buckets) == 4
+        assert len(hub.app.xmpp.bosh.limit) == 4
 
 
 async def test_who_is_no_proxy_cannot_choose_the_address() -> None:

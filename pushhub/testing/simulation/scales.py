@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import BaseModel
 
+from pushhub.auth.rate_limit import KEY_BYTES, MAX_ADDRESSES
 from pushhub.auth.tokens import MAX_TOKEN_BYTES, REMEMBERED
 from pushhub.console.auth import MAX_KNOWN
 from pushhub.hub.channels import MAX_TAILS_BYTES
@@ -31,7 +32,6 @@ from pushhub.server.http1.head import MAX_HEAD_BYTES
 from pushhub.server.http1.request_cache import GENERATION, MAX_HEADERS_BYTES
 from pushhub.store.memory import MemoryStore
 from pushhub.testing.simulation.log import SharedLog
-from pushhub.xmpp.transport.throttle import SessionThrottle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,7 +50,7 @@ LIMITS: dict[str, int] = {
     "GenerationCache._young": GENERATION * 4 * MAX_HEADERS_BYTES,
     "GenerationCache._old": GENERATION * 4 * MAX_HEADERS_BYTES,
     "Tokens._good": REMEMBERED * MAX_TOKEN_BYTES,
-    "SessionThrottle._buckets": SessionThrottle.MOST * ENTRY_BYTES,
+    "RateLimit._tats": MAX_ADDRESSES * KEY_BYTES,
     "ConsoleAuth._known": MAX_KNOWN * ENTRY_BYTES,
     "Coalescer._unheld": MAX_UNHELD * ENTRY_BYTES,
     # One event of at most 256 KiB, as data, as JSON, and as XML with its escapes.

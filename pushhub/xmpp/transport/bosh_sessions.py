@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from pushhub.auth.rate_limit import MAX_ADDRESSES, Rate, RateLimit
 from pushhub.bosh.body import terminate
 from pushhub.bosh.condition import BoshCondition
 from pushhub.bosh.negotiation import DEFAULT_CONTENT, BoshPolicy
 from pushhub.bosh.session import BoshSession
+from pushhub.http.client_address import client_network
 from pushhub.store.base import StoreError
 from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES
 from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.transport.bosh_transport import BoshTransport
 from pushhub.xmpp.transport.stream import open_stream
-from pushhub.xmpp.transport.throttle import SessionThrottle
 
 if TYPE_CHECKING:
     from pushhub.bosh.body import BoshBody
@@ -72,7 +73,10 @@ class BoshSessions:
             polling=policy.bosh_polling,
         )
         self.transports: dict[str, BoshTransport] = {}
-        self.throttle = SessionThrottle(policy.bosh_rate)
+        # Ten times the rate at once: a class of pupils behind one address.
+        self.limit = RateLimit(
+            Rate.per_second(policy.bosh_rate, 10 * policy.bosh_rate), MAX_ADDRESSES
+        )
         # Requests without a response yet.
         self._held: dict[PendingRequest, BoshTransport] = {}
         self.closing = False
@@ -99,7 +103,7 @@ class BoshSessions:
         """
         if self.closing:
             raise body.refused("This server is shutting down.", BoshCondition.SYSTEM_SHUTDOWN)
-        if not self.throttle.admits(request.client, self.now()):
+        if not self.limit.admit(client_network(request.client), self.now()).allowed:
             raise body.refused(
                 "This address begins sessions too often.", BoshCondition.POLICY_VIOLATION
             )
