@@ -33,8 +33,9 @@ from pushhub.hub.publishing import Publishing
 from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
+from pushhub.log.channel import PRIVATE_MARK
 from pushhub.polls.base import NO_HINT, Hint, Poll, Positions, deleted, resume
-from pushhub.store.base import append
+from pushhub.store.base import outcomes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -360,14 +361,13 @@ class Hub:
         self.publishing.publish(appends, done)
 
     def record(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        """Append events of the server itself, such as used tickets. They are no publishes, so they
-        are neither counted nor observed.
-        """
+        """Append events of the server itself to its own channels: neither counted nor observed."""
+        assert all(append.channel.startswith(PRIVATE_MARK) for append in appends), appends
         self.store.append(appends, done)
 
     async def recorded(self, *appends: Append) -> list[Outcome]:
         """Append events of the server itself, and wait for their outcomes."""
-        return await append(self.store, *appends)
+        return await outcomes_of(self.record, appends)
 
     # Time
 

@@ -15,7 +15,7 @@ from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pushhub.log.cursor import Since
     from pushhub.log.event import Draft, Event
@@ -276,12 +276,20 @@ class Store(Protocol):
 
 
 async def append(store: Store, *appends: Append) -> list[Outcome]:
-    """Append events and wait for their outcomes. A cancelled wait does not undo them."""
+    """Append events to a store, and wait for their outcomes. A cancelled wait undoes nothing."""
+    return await outcomes_of(store.append, appends)
+
+
+async def outcomes_of(
+    start: Callable[[list[Append], Callable[[list[Outcome]], None]], None],
+    appends: Iterable[Append],
+) -> list[Outcome]:
+    """Append events by a function such as `Hub.publish`, and wait for their outcomes."""
     settled: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
 
     def done(outcomes: list[Outcome]) -> None:
         if not settled.done():
             settled.set_result(outcomes)
 
-    store.append(list(appends), done)
+    start(list(appends), done)
     return await settled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import pytest
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from pushhub.hub.observer import HubObserver
     from pushhub.xml import Element
     from tests.xmpp.world import Client
 
@@ -397,3 +398,31 @@ async def test_what_is_pushhubs_own_is_out_of_reach(small: World, node: str) -> 
 async def test_what_cannot_be_done(small: World, kind: str, inside: str, expected: str) -> None:
     client = await small.user()
     assert condition(await client.iq(kind, pubsub(inside), SERVICE)) == expected
+
+
+class Publishes:
+    """An observer of a hub that takes note of publishes."""
+
+    def __init__(self) -> None:
+        self.channels: list[str] = []
+
+    def published(self, appends: list[Append], done: Any) -> Any:
+        self.channels += [append.channel for append in appends]
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+
+async def test_publishes_and_retractions_are_counted_and_observed(world: World) -> None:
+    """As those of REST; the server's own records are neither."""
+    client = await world.user()
+    await client.ask("set", pubsub("<create node='news'/>"), SERVICE)
+    hub = world.server.hub
+    before, observer = hub.stats.publish_ok, Publishes()
+    hub.observer = cast("HubObserver", observer)
+    await publish(client, "news", "1", "one")
+    await client.ask("set", pubsub("<retract node='news'><item id='one'/></retract>"), SERVICE)
+    hub.observer = None
+    assert observer.channels == ["news", "news"]
+    assert hub.stats.publish_ok == before + 2

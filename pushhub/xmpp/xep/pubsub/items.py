@@ -11,7 +11,7 @@ from pushhub.log.cursor import Cursor, Start
 from pushhub.log.event import Draft, DraftError, draft_from_body
 from pushhub.log.grant import Action
 from pushhub.log.read import Page
-from pushhub.store.base import Append, Appended, StoreError
+from pushhub.store.base import Append, Appended, StoreError, outcomes_of
 from pushhub.xml import Element, parse
 from pushhub.xmpp.model.namespaces import JSON, PUBSUB
 from pushhub.xmpp.model.stanza import StanzaError, leaf
@@ -182,9 +182,9 @@ def _draft(element: Element) -> Draft:
 
 
 async def _append(request: IqRequest, node: str, draft: Draft) -> str:
-    """Append an event, and return its id."""
+    """Publish an event, and return its id."""
     append = Append(node, draft, request.context.retention(node))
-    (outcome,) = await request.context.hub.recorded(append)
+    (outcome,) = await outcomes_of(request.context.hub.publish, [append])
     if isinstance(outcome, StoreError):
         raise outcome
     assert isinstance(outcome, Appended), "there was no condition"
