@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.bosh.body import EMPTY, parse, terminate
-from pushhub.bosh.coding import LEAST_BYTES, decode, encode
+from pushhub.bosh.coding import MIN_BYTES, decode, encode
 from pushhub.bosh.condition import BindingError
 from pushhub.bosh.negotiation import DEFAULT_CONTENT
 from pushhub.http.accept import accepts_gzip
@@ -49,7 +49,7 @@ class BoshHold(Hold):
         headers: Headers = _HEADERS
         if content != DEFAULT_CONTENT:
             headers = ((b"content-type", content.encode()),)
-        if self.gzip and len(body) >= LEAST_BYTES:
+        if self.gzip and len(body) >= MIN_BYTES:
             headers, body = headers + _GZIP, encode(body)
         self.complete(Response(status, headers, body))
 

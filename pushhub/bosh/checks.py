@@ -61,11 +61,11 @@ class Checks:
 
     def _pause(self, body: BoshBody) -> int | None:
         """The requested pause; None if pauses are disabled [G5]."""
-        asked, most = body.number("pause"), self._negotiated.maxpause
-        if asked is not None and asked > most > 0:
-            detail = f"'pause' is at most {most} seconds."
+        requested, limit = body.number("pause"), self._negotiated.maxpause
+        if requested is not None and requested > limit > 0:
+            detail = f"'pause' is at most {limit} seconds."
             raise BindingError(BoshCondition.POLICY_VIOLATION, detail)  # [G10]
-        return asked if most else None
+        return requested if limit else None
 
     def _check_pace(self, body: BoshBody, now: float, idle: bool) -> None:
         """Refuse two empty polls of a polling session less than `polling` seconds apart without
@@ -98,7 +98,7 @@ class Checks:
         if self.keys is not None and key_of(body) != entry.key:
             detail = "A repeat has the key of the first request."
             raise BindingError(BoshCondition.ITEM_NOT_FOUND, detail)  # [L7]
-        if body.children and checksum(body, raw) != entry.mark:
+        if body.children and checksum(body, raw) != entry.checksum:
             # [N4] Its stanzas would be lost: two pages share a session, and its rids.
             detail = "A repeat has the stanzas of the first request."
             raise BindingError(BoshCondition.POLICY_VIOLATION, detail)

@@ -8,7 +8,7 @@ from pushhub.bosh.condition import BindingError, BoshCondition
 from pushhub.xml import MAX_BYTES
 
 # A smaller body fits into one packet without compression.
-LEAST_BYTES = 1400
+MIN_BYTES = 1400
 
 # zlib's window sizes: +16 for a gzip header, +32 for a gzip or zlib header.
 _GZIP = 16 + zlib.MAX_WBITS

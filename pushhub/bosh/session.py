@@ -177,8 +177,8 @@ class BoshSession:
                 actions.append(Respond(handle, EMPTY))
             else:
                 self._fail(BoshCondition.ITEM_NOT_FOUND, (handle,), actions)  # [K8]
-        elif entry.answer:
-            actions.append(Respond(handle, entry.answer))  # [K5]
+        elif entry.response:
+            actions.append(Respond(handle, entry.response))  # [K5]
         else:
             entry.join(handle, now)  # [K6]
         return actions
@@ -224,20 +224,20 @@ class BoshSession:
         if not window.open[0].handles:
             return window.waiting_since is not None
         due = bool(outbox.payloads or outbox.report) or len(window.open) > negotiated.hold
-        return due or negotiated.wait == 0 or window.doubtful
+        return due or negotiated.wait == 0 or window.must_be_empty
 
     def _respond(self, now: float, actions: list[Action]) -> None:
         """Respond to the lowest open request: with as many elements as fit, if its client is
         connected."""
         window = self._window
         entry = window.open[0]
-        if entry.doubtful or not entry.handles:
+        if entry.must_be_empty or not entry.handles:
             actions += window.settle_empty(now)
             return
         ack = window.last if self.negotiated.acks and window.last != entry.rid else None
-        answer = self._outbox.write(ack)
-        actions += entry.respond(answer)
-        window.settle(entry, answer, now)
+        response = self._outbox.write(ack)
+        actions += entry.respond(response)
+        window.settle(entry, response, now)
         self._seen = now
 
     # Time

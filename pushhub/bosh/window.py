@@ -35,40 +35,40 @@ class OpenRequest:
     A rid has one response, and all its connections get that response: the network decides which
     connection arrives last, so the last one may be the one that the client has given up [K6].
 
-    `handles` are the HTTP requests that wait, none if all clients disconnected. `answer` is the
+    `handles` are the HTTP requests that wait, none if all clients disconnected. `response` is the
     response's body, empty before the response.
     """
 
-    __slots__ = ("answer", "at", "body", "doubtful", "handles", "key", "mark", "rid")
+    __slots__ = ("at", "body", "checksum", "handles", "key", "must_be_empty", "response", "rid")
 
     def __init__(
-        self, rid: int, handle: object, at: float, mark: int, key: str, body: BoshBody | None
+        self, rid: int, handle: object, at: float, checksum: int, key: str, body: BoshBody | None
     ) -> None:
         self.rid = rid
         self.handles: tuple[object, ...] = (handle,)
         self.at = at
         """The time of the first waiting connection; after the response, the time of that."""
-        self.doubtful = False
+        self.must_be_empty = False
         """Whether the response must be empty, and due immediately: one of several connections was
         closed, or there are too many. The client may read none of the others, and after the reload
         of a page it does not repeat the request."""
-        self.mark = mark
+        self.checksum = checksum
         """A checksum of the request, 0 for one without payload: a repeat must have the same."""
         self.key = key
         self.body = body
-        self.answer = b""
+        self.response = b""
 
     def dump(self, now: float) -> list[Any]:
         """A request with a response, as JSON; its time is an age."""
-        return [self.rid, self.answer.decode(), self.mark, self.key, now - self.at]
+        return [self.rid, self.response.decode(), self.checksum, self.key, now - self.at]
 
     @classmethod
     def load(cls, record: list[Any], now: float) -> OpenRequest:
         """The request in a dump."""
-        rid, answer, mark, key, age = record
-        entry = cls(rid, None, now - age, mark, key, None)
+        rid, response, checksum, key, age = record
+        entry = cls(rid, None, now - age, checksum, key, None)
         entry.handles = ()
-        entry.answer = answer.encode()
+        entry.response = response.encode()
         return entry
 
     def join(self, handle: object, now: float) -> None:
@@ -76,7 +76,7 @@ class OpenRequest:
         if not self.handles:
             self.at = now
         self.handles = (*self.handles, handle)
-        self.doubtful = self.doubtful or len(self.handles) > MAX_CONNECTIONS
+        self.must_be_empty = self.must_be_empty or len(self.handles) > MAX_CONNECTIONS
 
     def leave(self, handle: object) -> bool:
         """Remove a closed connection; return whether it was one of these."""
@@ -84,7 +84,7 @@ class OpenRequest:
         if len(left) == len(self.handles):
             return False
         self.handles = left
-        self.doubtful = bool(left)
+        self.must_be_empty = bool(left)
         return True
 
     def respond(self, body: bytes) -> list[Action]:
@@ -100,7 +100,7 @@ class Window:
         kept: how many responses are kept for a repeat [K4].
     """
 
-    __slots__ = ("_kept", "answered", "confirmed", "early", "gap_since", "last", "open")
+    __slots__ = ("_kept", "closed", "confirmed", "early", "gap_since", "last", "open")
 
     def __init__(self, last: int, kept: int) -> None:
         self._kept = kept
@@ -111,8 +111,8 @@ class Window:
         """The highest processed rid; all lower ones are processed, too."""
         self.open: list[OpenRequest] = []
         """Processed and without a response, lowest first. Rids with a response are lower [E5]."""
-        self.answered: list[OpenRequest] = []
-        """Lowest first."""
+        self.closed: list[OpenRequest] = []
+        """Those with a response, which is kept for a repeat; lowest first."""
         self.early: dict[int, OpenRequest] | None = None
         """Requests above a gap. None without any, as almost always: a dict takes memory."""
         self.gap_since = 0.0
@@ -128,7 +128,7 @@ class Window:
         for entry in self.open:
             if entry.rid == rid:
                 return entry
-        for entry in self.answered:
+        for entry in self.closed:
             if entry.rid == rid:
                 return entry
         return self.early.get(rid) if self.early is not None else None
@@ -150,9 +150,9 @@ class Window:
         return min((entry.at for entry in self.open if entry.handles), default=None)
 
     @property
-    def doubtful(self) -> bool:
+    def must_be_empty(self) -> bool:
         """Whether an open request must get an empty response, and so must those before it [E5]."""
-        return any(entry.doubtful for entry in self.open)
+        return any(entry.must_be_empty for entry in self.open)
 
     def disconnect(self, handle: object) -> bool:
         """Remove a closed connection; return whether it waited here."""
@@ -169,16 +169,16 @@ class Window:
 
     def confirm(self) -> None:
         """A new request arrived: as far as known, its client has received all responses."""
-        if self.answered:
-            self.confirmed = self.answered[-1].rid
+        if self.closed:
+            self.confirmed = self.closed[-1].rid
 
     def unconfirmed(self) -> list[Element]:
         """The elements of the responses after which no new request arrived."""
         return [
             element
-            for entry in self.answered
-            if entry.rid > self.confirmed and entry.answer != EMPTY
-            for element in xml.parse(entry.answer, own=True).elements
+            for entry in self.closed
+            if entry.rid > self.confirmed and entry.response != EMPTY
+            for element in xml.parse(entry.response, own=True).elements
         ]
 
     def defer(self, entry: OpenRequest) -> None:
@@ -205,17 +205,17 @@ class Window:
         entry.body = None
         self.open.append(entry)
 
-    def settle(self, entry: OpenRequest, answer: bytes, now: float) -> None:
+    def settle(self, entry: OpenRequest, response: bytes, now: float) -> None:
         """Close the lowest open request with its response, which may be repeated [K4]."""
         assert entry is self.open[0]
         del self.open[0]
         entry.handles = ()
-        entry.doubtful = False
-        entry.answer = answer
+        entry.must_be_empty = False
+        entry.response = response
         entry.at = now
-        self.answered.append(entry)
-        if len(self.answered) > self._kept:
-            del self.answered[0]
+        self.closed.append(entry)
+        if len(self.closed) > self._kept:
+            del self.closed[0]
 
     def settle_empty(self, now: float) -> list[Action]:
         """Close the lowest open request with an empty response, which its connections get."""
@@ -243,27 +243,27 @@ class Window:
         ack = body.number("ack")
         if ack is None:
             ack = body.rid - 1
-        elif self.answered and ack < self.answered[-1].rid:
-            missing = next((entry for entry in self.answered if entry.rid == ack + 1), None)
+        elif self.closed and ack < self.closed[-1].rid:
+            missing = next((entry for entry in self.closed if entry.rid == ack + 1), None)
             if missing is not None and now - missing.at >= REPORT_SECONDS:
                 time = min(round((now - missing.at) * 1000), MAX_TIME)
                 report = attributes_of((("report", missing.rid), ("time", time)))  # [F5]
-        while self.answered and self.answered[0].rid <= ack:
-            del self.answered[0]
+        while self.closed and self.closed[0].rid <= ack:
+            del self.closed[0]
         return report
 
     def dump(self, now: float) -> dict[str, Any]:
         """The requests with a response, as JSON; a released session has no others."""
         return {
             "last": self.last,
-            "answered": [entry.dump(now) for entry in self.answered],
+            "answered": [entry.dump(now) for entry in self.closed],
             "heard": self.confirmed,
         }
 
     def load(self, data: Mapping[str, Any], now: float) -> None:
         """Restore the requests in a dump."""
         self.last = data["last"]
-        self.answered = [OpenRequest.load(record, now) for record in data["answered"]]
+        self.closed = [OpenRequest.load(record, now) for record in data["answered"]]
         self.confirmed = data["heard"]
 
     def __repr__(self) -> str:

@@ -1,1 +1,1 @@
-"""Tests of BOSH: the state machine by itself, on a clock that is turned by hand."""
+"""Tests of BOSH: the state machine alone, on a manual clock."""

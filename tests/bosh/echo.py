@@ -1,4 +1,4 @@
-"""The smallest XMPP server: one user, who chats with himself. It stands in for the real one."""
+"""The smallest XMPP server: one user, who chats with himself. It replaces the real server."""
 
 from pushhub.bosh.body import CLIENT
 from pushhub.xml import STREAMS, Element
@@ -17,7 +17,7 @@ class StreamError(Exception):
 
 
 class Echo:
-    """What a stream of the real server does, as far as it shows in BOSH."""
+    """A stream as the real server has it, as far as BOSH shows it."""
 
     def __init__(self) -> None:
         self.known = False
@@ -30,7 +30,7 @@ class Echo:
         return Element("features", STREAMS, {}, (Element("mechanisms", SASL, {}, (mechanism,)),))
 
     def receive(self, element: Element) -> list[Element]:
-        """Its answers. Raises StreamError."""
+        """The elements in response. Raises StreamError."""
         self.received.append(element)
         if element.namespace == SASL:
             if element.get("mechanism") != "ANONYMOUS":

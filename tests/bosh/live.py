@@ -1,4 +1,4 @@
-"""A real server, as what transcripts are played against."""
+"""A real server, for the transcripts."""
 
 import http.client
 import re
@@ -7,7 +7,7 @@ import threading
 from tests.bosh.machine import Reply
 from tests.bosh.transcript import Player
 
-# What is answered at once has this long to be so.
+# The longest wait for an immediate response.
 SECONDS = 10.0
 
 HEADERS = {"content-type": "text/xml; charset=utf-8"}
@@ -31,7 +31,7 @@ class Request:
             self.reply = Reply(response.status, response.read(), content)
             self.answered.set()
         except (OSError, http.client.HTTPException, AttributeError, ValueError):
-            pass  # It was hung up.
+            pass  # The connection was closed.
 
     def hang_up(self) -> None:
         if self.connection.sock is not None:
@@ -84,7 +84,7 @@ class Live:
         return request.reply
 
     def _settle(self) -> None:
-        """What was sent before has been read: the server answers two requests that came later."""
+        """Wait until the server has read all sent requests: it responds to two later ones."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         for _ in range(2):
             connection.request("GET", "/livez")

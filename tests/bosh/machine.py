@@ -1,4 +1,4 @@
-"""Sessions without a network: requests by name, and a clock that is turned by hand."""
+"""Sessions without a network: requests by name, and a manual clock."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ HOST = "localhost"
 
 @dataclass(frozen=True)
 class Reply:
-    """What a request was answered with."""
+    """The response to a request."""
 
     status: int
     body: bytes
@@ -38,7 +38,7 @@ class Member:
 
 
 class Machine:
-    """A server with one domain. `policy` is what it grants."""
+    """A server with one domain. `policy` has its limits."""
 
     def __init__(self, policy: BoshPolicy | None = None) -> None:
         self.policy = policy or BoshPolicy()
@@ -55,11 +55,11 @@ class Machine:
 
     @property
     def last(self) -> Member:
-        """The session that was opened last, ended or not."""
+        """The newest session, ended or not."""
         return [*self.forgotten, *self.members.values()][-1]
 
     def ask(self, name: str, raw: bytes) -> None:
-        """A request comes; it is called `name` from now on."""
+        """A request arrives; later steps call it `name`."""
         assert name not in self.replies
         assert name not in self.waiting
         self.waiting[name] = ""
@@ -91,7 +91,7 @@ class Machine:
         return member, actions
 
     def do(self, member: Member, actions: list[Action]) -> None:
-        """Do what a session wants done, as every user of one does it."""
+        """Perform the actions of a session, as each of its users does."""
         session = member.session
         content = session.negotiated.content
         for action in actions:
@@ -128,21 +128,21 @@ class Machine:
         self.replies[name] = Reply(status, body, content)
 
     def hang_up(self, name: str) -> None:
-        """A request's client goes."""
-        # The very object that was the request's handle, not another one that is equal to it.
+        """The client of a request disconnects."""
+        # The same object as the handle of the request, not an equal one.
         handle = next(handle for handle in self.waiting if handle == name)
         member = self.members[self.waiting.pop(name)]
         member.session.disconnected(handle, self.now)
         self.do(member, [])
 
     def put(self, payload: str) -> None:
-        """Somebody sends something to the last session."""
+        """Another user sends an element to the newest session."""
         member = self.last
         member.session.put(payload.encode())
         self.do(member, member.session.flush(self.now))
 
     def turn(self, seconds: float) -> None:
-        """Time passes, and what is due happens when it is."""
+        """Advance the time, and expire sessions at their deadlines."""
         end = self.now + seconds
         while True:
             due = min((m.session.deadline for m in self.members.values()), default=end)
@@ -155,11 +155,11 @@ class Machine:
         self.now = end
 
     def reply(self, name: str, seconds: float = 0) -> Reply | None:
-        """The answer of a request, None while it is held."""
+        """The response to a request; None while it is held."""
         return self.replies.get(name)
 
     def close(self) -> None:
-        """What is to be true in the end: nobody waits on a session that is no more."""
+        """Check the end: no request waits for an ended session."""
         assert all(sid in self.members for sid in self.waiting.values())
 
 

@@ -1,4 +1,4 @@
-"""The transcripts, against a real server on both drivers."""
+"""The transcripts, played with a real server on both drivers."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tests.bosh.live import Live
 from tests.bosh.transcript import Case, Player, every
 from tests.serving import Server, serve
 
-# Those that wait for longer are played on a clock that is turned by hand only.
+# Longer transcripts are played on a manual clock only.
 MOST_SECONDS = 2.5
 
 

@@ -1,5 +1,5 @@
-"""A bad network between a client that keeps to the rules and a session: requests and answers are
-late, overtake each other, are lost, and come twice. Every stanza arrives exactly once, in order, on
+"""A bad network between a correct client and a session: requests and responses are late, overtake
+each other, are lost, and arrive twice. Every stanza arrives exactly once, in order, on
 both sides, whichever connection of a repeated request the client reads.
 
 More with `PUSHHUB_EXAMPLES=3000 scripts/test tests/bosh/test_network.py --timeout 1200`: a hundred
@@ -29,7 +29,7 @@ FIRST = 7
 
 @dataclass
 class Attempt:
-    """One HTTP request on its way, waiting, or with its answer on the way back."""
+    """One HTTP request: in transit, waiting, or with its response in transit."""
 
     rid: int
     raw: bytes
@@ -119,15 +119,15 @@ class Network(RuleBasedStateMachine):
     @precondition(lambda self: self.pending)
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
-        """The client gives up on a connection, and sends the request again on another one; or a
-        proxy does, and the client reads whichever comes first."""
+        """The client abandons a connection, and sends the request again on another one; or a
+        proxy does, and the client reads the first response."""
         rid = data.draw(st.sampled_from(sorted(self.pending)))
         pending = self.pending[rid]
         if pending.answer is None and len(pending.attempts) < 4 and rid != FIRST:
             pending.attempts.append(Attempt(rid, pending.raw))
 
     def process(self) -> None:
-        """What has come back is taken in rid order [K2]."""
+        """Responses are handled in rid order [K2]."""
         while (pending := self.pending.get(self.processed)) and pending.answer is not None:
             self.got_down += numbers(xml.parse(pending.answer, own=True).elements)
             del self.pending[self.processed]
@@ -140,7 +140,7 @@ class Network(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def arrive(self, data: st.DataObject) -> None:
-        """Any request that is on its way arrives, in whatever order."""
+        """A request in transit arrives, in any order."""
         under_way = [attempt for attempt in self.attempts() if not attempt.arrived]
         if under_way:
             self.deliver(data.draw(st.sampled_from(under_way)))
@@ -152,13 +152,13 @@ class Network(RuleBasedStateMachine):
 
     @rule(data=st.data(), read=st.booleans())
     def come_back(self, data: st.DataObject, read: bool) -> None:
-        """Any answer that is on its way arrives."""
+        """A response in transit arrives."""
         under_way = [attempt for attempt in self.attempts() if attempt.answer is not None]
         if under_way:
             self.take(data.draw(st.sampled_from(under_way)), read)
 
     def take(self, attempt: Attempt, read: bool = True) -> None:
-        """`read` is whether the client still reads a connection that is not its last one."""
+        """`read`: whether the client still reads a connection that is not its last one."""
         assert attempt.answer is not None
         pending = self.pending[attempt.rid]
         if pending.answer is not None:
@@ -172,8 +172,8 @@ class Network(RuleBasedStateMachine):
     @precondition(lambda self: self.attempts())
     @rule(data=st.data(), noticed=st.booleans())
     def lose(self, data: st.DataObject, noticed: bool) -> None:
-        """A connection breaks, on the way there, while it waits, or on the way back. The server may
-        notice; the client does, and sends the request again."""
+        """A connection breaks before, during or after the wait. The server may
+        notice; the client notices, and sends the request again."""
         attempt = data.draw(st.sampled_from(self.attempts()))
         pending = self.pending[attempt.rid]
         if attempt.rid == FIRST or pending.answer is not None:
@@ -195,9 +195,9 @@ class Network(RuleBasedStateMachine):
     @precondition(lambda self: all(a.arrived and a.answer is None for a in self.attempts()))
     @rule()
     def reload(self) -> None:
-        """As Strophe.js goes on after the reload of a page: it never asks for those again.
+        """As Strophe.js continues after the reload of a page: it never repeats those requests.
 
-        Connections that the client gave up before stay open, as the server sees it.
+        For the server, connections that the client abandoned before stay open.
         """
         if FIRST in self.pending or any(p.answer is not None for p in self.pending.values()):
             return
@@ -224,7 +224,7 @@ class Network(RuleBasedStateMachine):
     @precondition(lambda self: not self.session._window.early)
     @rule()
     def move(self) -> None:
-        """Another node takes over; it is asked with the next requests."""
+        """Another node takes over, and receives the next requests."""
         waiting = list(self.session._window.waiting())
         self.do(self.session.release(self.now))
         assert not any(entry.handles for entry in waiting)
@@ -249,7 +249,7 @@ class Network(RuleBasedStateMachine):
             assert all(len(entry.handles) <= MAX_CONNECTIONS for entry in held)
 
     def teardown(self) -> None:
-        """The network is mended: everything comes through."""
+        """The network is repaired: everything arrives."""
         if not hasattr(self, "session"):
             return
         for _ in range(12):

@@ -1,4 +1,4 @@
-"""What a session does that no transcript says: its ends, its bounds, its move to another node."""
+"""Behaviour of a session beside the transcripts: its ends, its bounds, its migration."""
 
 import json
 import tracemalloc
@@ -46,7 +46,7 @@ def ids(elements: tuple[Element, ...]) -> list[str | None]:
 # -- ends ----------------------------------------------------------------------
 
 
-def test_a_client_that_comes_back_after_a_wake_up_of_a_hidden_tab_has_its_session(
+def test_a_client_keeps_its_session_after_the_wake_up_of_a_hidden_tab(
     machine: Machine, player: Player
 ) -> None:
     # What Chrome does to the timers of a hidden tab: one wake-up is late, and one is missed.
@@ -58,14 +58,14 @@ def test_a_client_that_comes_back_after_a_wake_up_of_a_hidden_tab_has_its_sessio
         player.see_empty(f"a{silence}", "")
 
 
-def test_what_no_answer_carried_is_given_back(machine: Machine, player: Player) -> None:
+def test_undelivered_elements_are_returned(machine: Machine, player: Player) -> None:
     machine.put(MESSAGE)
     machine.turn(151)
     assert ended(machine).reason == "inactivity"
     assert ids(ended(machine).undelivered) == ["m"]
 
 
-def test_an_answer_after_which_nothing_was_heard_is_unconfirmed(
+def test_a_response_without_a_later_request_is_unconfirmed(
     machine: Machine, player: Player
 ) -> None:
     player.do_send("a")
@@ -76,9 +76,7 @@ def test_an_answer_after_which_nothing_was_heard_is_unconfirmed(
     assert ids(ended(machine).unconfirmed) == ["m"]
 
 
-def test_an_answer_after_which_a_request_came_is_confirmed(
-    machine: Machine, player: Player
-) -> None:
+def test_a_response_with_a_later_request_is_confirmed(machine: Machine, player: Player) -> None:
     player.do_send("a")
     machine.put(MESSAGE)
     player.do_send("b")
@@ -88,8 +86,8 @@ def test_an_answer_after_which_a_request_came_is_confirmed(
     assert ended(machine).unconfirmed == ()
 
 
-def test_a_late_request_confirms_no_answer(machine: Machine, player: Player) -> None:
-    """It was sent before the answer that its repeat got, and so says nothing of that."""
+def test_a_late_request_confirms_no_response(machine: Machine, player: Player) -> None:
+    """The request was sent before the response to its repeat, so it does not confirm that one."""
     player.do_send("repeat")
     machine.put(MESSAGE)
     player.see_has("repeat", "message")
@@ -99,11 +97,11 @@ def test_a_late_request_confirms_no_answer(machine: Machine, player: Player) -> 
     assert ids(ended(machine).unconfirmed) == ["m"]
 
 
-def test_a_client_that_leaves_gets_nothing_more(machine: Machine, player: Player) -> None:
+def test_a_client_that_terminates_gets_no_more_elements(machine: Machine, player: Player) -> None:
     machine.put(MESSAGE)
     machine.put(MESSAGE)
     player.do_send("a type=terminate")
-    # Its stream was told before, and what waited goes back.
+    # The stream was notified before, and pending elements are returned.
     player.see_ends("a", "")
     assert ids(ended(machine).undelivered) == ["m", "m"]
 
@@ -113,7 +111,7 @@ def test_the_payload_of_a_terminate_is_forwarded(machine: Machine, player: Playe
     assert machine.last.stream.received[-1].get("type") == "unavailable"
 
 
-def test_who_is_not_there_is_told_of_the_end_with_the_next_request(
+def test_a_disconnected_client_gets_the_end_with_its_next_request(
     machine: Machine, player: Player
 ) -> None:
     member = machine.last
@@ -125,13 +123,15 @@ def test_who_is_not_there_is_told_of_the_end_with_the_next_request(
     assert member.ended is None
     player.do_send("a : MESSAGE(lost)")
     player.see_ends("a", "remote-stream-error")
-    # [P13] What was sent before the error stands before it.
+    # [P13] Elements sent before the error precede it.
     assert [child.name for child in machine.replies["a"].element.elements] == ["message", "error"]
     assert ended(machine).undelivered == ()
     assert member.stream.received[-1].name != "message"
 
 
-def test_who_never_comes_for_the_end_is_given_up(machine: Machine, player: Player) -> None:
+def test_a_client_that_never_returns_for_the_end_is_abandoned(
+    machine: Machine, player: Player
+) -> None:
     member = machine.last
     machine.do(member, member.session.terminate(BoshCondition.SYSTEM_SHUTDOWN, [], machine.now))
     machine.turn(151)
@@ -158,7 +158,7 @@ def test_the_server_ends_a_session_that_waits(machine: Machine, player: Player) 
 # -- bounds --------------------------------------------------------------------
 
 
-def test_requests_with_many_connections_leave_no_more_behind_than_others(
+def test_requests_with_many_connections_keep_no_more_than_others(
     machine: Machine, player: Player
 ) -> None:
     for number in range(20):
@@ -166,10 +166,10 @@ def test_requests_with_many_connections_leave_no_more_behind_than_others(
         player.do_again(f"b{number} a{number}")
         player.do_again(f"c{number} a{number}")
         player.see_empty(f"c{number}", "")
-    assert len(machine.last.session._window.answered) == 2
+    assert len(machine.last.session._window.closed) == 2
 
 
-def test_a_request_is_not_repeated_for_ever(machine: Machine, player: Player) -> None:
+def test_the_number_of_repeats_is_limited(machine: Machine, player: Player) -> None:
     player.do_send("r0 : PING(p)")
     for number in range(MAX_REPEATS):
         player.do_again(f"r{number + 1} r0")
@@ -178,7 +178,7 @@ def test_a_request_is_not_repeated_for_ever(machine: Machine, player: Player) ->
     player.see_ends("once_more", "policy-violation")
 
 
-def test_a_new_request_begins_the_count_anew(player: Player) -> None:
+def test_a_new_request_resets_the_count_of_repeats(player: Player) -> None:
     for rid in range(3):
         player.do_send(f"r{rid} : PING(p)")
         for number in range(MAX_REPEATS // 2):
@@ -186,21 +186,21 @@ def test_a_new_request_begins_the_count_anew(player: Player) -> None:
             player.see_equals(f"r{rid}.{number}", f"r{rid}")
 
 
-def test_answers_that_nobody_acknowledges_are_kept_up_to_a_bound(machine: Machine) -> None:
+def test_unacknowledged_responses_are_kept_up_to_a_limit(machine: Machine) -> None:
     player = Player(machine)
     player.do_login("ack=1")
     ack = player.base
     for number in range(MAX_UNACKNOWLEDGED + 5):
         player.do_send(f"r{number} ack={ack} : PING(p{number})")
     window = machine.last.session._window
-    assert len(window.answered) == MAX_UNACKNOWLEDGED
+    assert len(window.closed) == MAX_UNACKNOWLEDGED
     player.do_again("last r5")
     player.see_equals("last", "r5")
     player.do_again("first r4")
     player.see_ends("first", "item-not-found")
 
 
-def test_the_age_of_a_lost_answer_has_a_bound(machine: Machine) -> None:
+def test_the_reported_age_of_a_lost_response_has_a_limit(machine: Machine) -> None:
     player = Player(machine)
     player.do_login("ack=1")
     player.do_send(f"a ack={player.base} : PING(p)")
@@ -210,7 +210,7 @@ def test_the_age_of_a_lost_answer_has_a_bound(machine: Machine) -> None:
     player.see_attributes("b", "time=65535")
 
 
-def test_a_large_answer_is_parted(machine: Machine, player: Player) -> None:
+def test_a_large_response_is_split(machine: Machine, player: Player) -> None:
     large = b"<message xmlns='jabber:client' id='%d'>" + b"x" * (MAX_RESPONSE_BYTES // 2 - 100)
     session = machine.last.session
     session.put(*(large % number + b"</message>" for number in range(3)))
@@ -221,7 +221,7 @@ def test_a_large_answer_is_parted(machine: Machine, player: Player) -> None:
     assert ids(tuple(second.elements)) == ["2"]
 
 
-def test_one_payload_may_be_larger_than_an_answer(machine: Machine, player: Player) -> None:
+def test_one_payload_may_be_larger_than_a_response(machine: Machine, player: Player) -> None:
     text = "x" * (MAX_RESPONSE_BYTES + 1)
     machine.last.session.put(Element("message", "jabber:client", {}, (text,)), b"<next/>")
     player.do_send("a")
@@ -231,7 +231,7 @@ def test_one_payload_may_be_larger_than_an_answer(machine: Machine, player: Play
 
 
 @pytest.mark.parametrize("payload", [b"<a/>" * 1, b"<a>" + b"x" * 10_000 + b"</a>"])
-def test_who_does_not_come_for_too_much_is_given_up(
+def test_a_client_with_too_much_pending_is_abandoned(
     machine: Machine, player: Player, payload: bytes
 ) -> None:
     member = machine.last
@@ -248,7 +248,7 @@ def test_a_flood_of_requests_holds_no_more_than_one(machine: Machine, player: Pl
     for number in range(200):
         player.do_send(f"r{number}")
     assert len(machine.waiting) == 1
-    assert len(machine.last.session._window.answered) == 2
+    assert len(machine.last.session._window.closed) == 2
 
 
 BAD = [
@@ -272,7 +272,7 @@ def test_bad_input_is_a_bad_request(machine: Machine, raw: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_bad_input_leaves_nothing_behind() -> None:
+def test_bad_input_leaves_no_session() -> None:
     machine = Machine()
     player = Player(machine)
 
@@ -317,7 +317,7 @@ def test_a_bad_ack_ends_the_session(machine: Machine) -> None:
 # -- policies ------------------------------------------------------------------
 
 
-def test_two_are_held_where_that_is_granted() -> None:
+def test_two_requests_are_held_if_negotiated() -> None:
     machine = Machine(BoshPolicy(hold=2))
     player = Player(machine)
     player.do_login("hold=2")
@@ -332,7 +332,7 @@ def test_two_are_held_where_that_is_granted() -> None:
     player.see_held("c", "")
 
 
-def test_answers_are_due_in_rid_order_though_one_was_repeated() -> None:
+def test_responses_keep_rid_order_after_a_repeat() -> None:
     machine = Machine(BoshPolicy(hold=2))
     player = Player(machine)
     player.do_login("hold=2 wait=10")
@@ -341,12 +341,12 @@ def test_answers_are_due_in_rid_order_though_one_was_repeated() -> None:
     machine.turn(5)
     player.do_again("a2 a")
     machine.turn(6)
-    # The later one is due, so the earlier one is answered too.
+    # The later request is due, so the earlier one gets a response too.
     player.see_empty("b", "")
     player.see_empty("a2", "")
 
 
-def test_pauses_may_be_forbidden() -> None:
+def test_pauses_may_be_disabled() -> None:
     machine = Machine(BoshPolicy(maxpause=0))
     player = Player(machine)
     player.do_login("")
@@ -355,7 +355,7 @@ def test_pauses_may_be_forbidden() -> None:
     player.see_held("a", "")
 
 
-def test_what_is_not_granted_is_not_announced() -> None:
+def test_disabled_features_are_not_announced() -> None:
     machine = Machine(BoshPolicy(polling=0, compression=False))
     player = Player(machine)
     player.do_login("wait=0")
@@ -389,16 +389,16 @@ def test_polls_with_a_stanza_between_them_are_not_too_fast() -> None:
     player.see_ends("d", "policy-violation")
 
 
-def test_no_answer_but_the_first_has_the_attributes_of_the_session(player: Player) -> None:
+def test_only_the_first_response_has_the_attributes_of_the_session(player: Player) -> None:
     player.do_send("a : PING(p)")
     player.see_attributes("a", "!sid !wait !requests !hold !inactivity !from !ver !maxpause")
 
 
-# -- moving --------------------------------------------------------------------
+# -- migration -----------------------------------------------------------------
 
 
 def moved(machine: Machine) -> None:
-    """The last session goes to another node, by way of JSON; its clock reads otherwise."""
+    """The last session migrates to another node, as JSON; the clock of that node differs."""
     member = machine.last
     machine.do(member, member.session.release(machine.now))
     dumped = json.dumps(member.session.dump(machine.now))
@@ -406,7 +406,7 @@ def moved(machine: Machine) -> None:
     member.session = BoshSession.load(json.loads(dumped), machine.now)
 
 
-def test_a_session_moves_and_its_client_does_not_notice(machine: Machine, player: Player) -> None:
+def test_a_session_migrates_unnoticed_by_its_client(machine: Machine, player: Player) -> None:
     player.do_send("a : PING(p)")
     player.do_send("b")
     moved(machine)
@@ -423,7 +423,9 @@ def test_a_session_moves_and_its_client_does_not_notice(machine: Machine, player
     assert ended(machine).reason == "inactivity"
 
 
-def test_an_early_request_is_asked_for_again(machine: Machine, player: Player) -> None:
+def test_an_early_request_must_be_repeated_after_a_migration(
+    machine: Machine, player: Player
+) -> None:
     player.do_send("b +2 : MESSAGE(2)")
     moved(machine)
     player.see_status("b", "503")
@@ -433,7 +435,7 @@ def test_an_early_request_is_asked_for_again(machine: Machine, player: Player) -
     assert player.received() == ["1", "2"]
 
 
-def test_keys_pauses_and_terms_move_along(machine: Machine) -> None:
+def test_keys_pauses_and_negotiation_migrate(machine: Machine) -> None:
     player = Player(machine)
     player.do_open("o newkey=$k5 ack=1 content=text/plain wait=20")
     player.do_send("a key=$k4 pause=100")
@@ -446,7 +448,7 @@ def test_keys_pauses_and_terms_move_along(machine: Machine) -> None:
     player.see_ends("c", "item-not-found")
 
 
-def test_a_farewell_moves_along(machine: Machine, player: Player) -> None:
+def test_a_pending_termination_migrates(machine: Machine, player: Player) -> None:
     member = machine.last
     machine.do(member, member.session.terminate(BoshCondition.SYSTEM_SHUTDOWN, [], machine.now))
     moved(machine)
@@ -454,7 +456,7 @@ def test_a_farewell_moves_along(machine: Machine, player: Player) -> None:
     player.see_ends("a", "system-shutdown")
 
 
-def test_an_answer_that_was_never_given_moves_along(machine: Machine) -> None:
+def test_an_unsent_response_migrates(machine: Machine) -> None:
     machine.ask("o", body(7, to="localhost", ver="1.6"))
     assert machine.replies["o"].body != EMPTY
     assert "answered" in repr(machine.last.session.dump(machine.now))

@@ -1,4 +1,4 @@
-"""The transcripts, against the state machine."""
+"""The transcripts, played with the state machine."""
 
 import pytest
 

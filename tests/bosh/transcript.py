@@ -1,4 +1,4 @@
-"""Conversations as text, and who plays them, against anything that answers.
+"""Conversations as text, and their player, for any kind of server.
 
 A file has cases; each begins with `== name`. A line is one of
 
@@ -7,23 +7,23 @@ A file has cases; each begins with `== name`. A line is one of
     send NAME [+N|-N] [ATTRIBUTE=VALUE …] [: PAYLOAD]
                        a request of the session; its rid is the next one, or so far from the last
                        one of the login
-    raw NAME BYTES     whatever is to be sent
+    raw NAME BYTES     these bytes, unchanged
     again NAME OF      the same bytes as another request
-    put PAYLOAD        somebody else sends this to the session
+    put PAYLOAD        another user sends this to the session
     +SECONDS           time passes
-    hangup NAME        the client of a request goes
-    NAME held          it is not answered
-    NAME empty         it is answered with nothing
+    hangup NAME        the client of a request disconnects
+    NAME held          the request has no response yet
+    NAME empty         the response is empty
     NAME ends [CONDITION]
     NAME status NUMBER
     NAME attributes [NAME=VALUE|!NAME …]
-    NAME has TEXT      in its bytes
+    NAME has TEXT      the bytes of the response have it
     NAME lacks TEXT
     NAME equals OTHER  byte for byte
-    got TEXT …         the bodies of all messages in all answers so far, in rid order, are these
-    any TEXT           one of the answers so far, or that comes soon, has it
-    over [REASON]      the session has ended (where one can look inside)
-    alive              it has not
+    got TEXT …         the bodies of all messages in all responses so far, in rid order
+    any TEXT           a response so far, or one that arrives soon, has it
+    over [REASON]      the session has ended (where its state is accessible)
+    alive              the session has not ended
 
 `$jid` and `$sid` are the session's; `$k1` to `$k9` a chain of keys; MESSAGE(x) a message to oneself
 with the body x, and PING(x) a ping with that id.
@@ -43,7 +43,7 @@ from tests.bosh.machine import HOST, Reply
 
 FOLDER = Path(__file__).parent / "transcripts"
 FIRST_RID = 1000
-# How long an answer that is to come may take, on a machine that does much else.
+# The longest wait for an expected response, on a busy machine.
 SECONDS = 15.0
 DEFAULTS = {"to": HOST, "ver": "1.6", "wait": "60", "hold": "1", "xmpp:version": "1.0"}
 
@@ -53,7 +53,7 @@ for _ in range(9):
 
 
 class Server(Protocol):
-    """What a transcript is played against."""
+    """A server that plays transcripts."""
 
     @property
     def jid(self) -> str: ...
@@ -86,7 +86,7 @@ def every() -> Iterator[Case]:
 
 @dataclass
 class Player:
-    """One case on its way."""
+    """One case that is being played."""
 
     server: Server
     sid: str = ""
@@ -250,7 +250,7 @@ class Player:
 
     def do_any(self, text: str) -> None:
         replies: list[Reply | None] = []
-        # Those that are there come first: one that is held is waited for to the end.
+        # Responses that exist come first: a held request is awaited to its end.
         for seconds in (0, SECONDS):
             for name in self.rids:
                 replies.append(self.server.reply(name, seconds))
@@ -269,7 +269,7 @@ class Player:
             assert self.server.last.ended is None, self.server.last.ended
 
     def received(self) -> list[str]:
-        """The bodies of all messages that came, each answer counted once, in rid order."""
+        """The bodies of all received messages, each response counted once, in rid order."""
         bodies: dict[int, bytes] = {}
         for name, rid in self.rids.items():
             reply = self.server.reply(name)

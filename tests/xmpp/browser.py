@@ -21,7 +21,7 @@ HTTPBIND = "http://jabber.org/protocol/httpbind"
 
 
 class Call:
-    """A request on its way: what a face makes of it."""
+    """A pending request, as the HTTP endpoint would pass it."""
 
     secure = False
     client = "127.0.0.1"
@@ -72,13 +72,13 @@ class Browser:
         return browser
 
     async def post(self, inside: str, node: int | None = None) -> Element:
-        """Send, and return the answer's body."""
+        """Send a request, and return the body of the response."""
         return await self.hold(inside, node)
 
     async def ask(self, inside: str, node: int | None = None) -> list[Element]:
-        """Send stanzas, one of them an iq, and return all that comes up to its result.
+        """Send stanzas, one of them an iq, and return all elements up to its result.
 
-        What comes in different turns of the loop comes in different responses.
+        Elements of different turns of the loop are in different responses.
         """
         seen: list[Element] = []
         answer = await self.post(inside, node)
@@ -94,7 +94,7 @@ class Browser:
         return asyncio.ensure_future(self._answer(self._begin(f"sid='{self.sid}'", inside, node)))
 
     async def stranger(self, sid: str, node: int) -> Element:
-        """A request of somebody who guesses."""
+        """A request with a guessed sid."""
         return await self._send(f"sid='{sid}'", "", node)
 
     async def _send(self, attributes: str, inside: str = "", node: int | None = None) -> Element:

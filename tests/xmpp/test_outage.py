@@ -1,4 +1,4 @@
-"""While the store is away, the log says so, and no more."""
+"""The log during an outage of the store: one line for each kind of failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.xmpp.world import World
 
 
-async def test_failed_work_is_two_lines(small: World) -> None:
+async def test_failed_tasks_are_two_log_lines(small: World) -> None:
     async def fail(number: int) -> None:
         raise StoreUnavailable(f"The store is away, {number}.")
 
@@ -28,8 +28,8 @@ async def test_failed_work_is_two_lines(small: World) -> None:
     ]
 
 
-async def test_sessions_that_cannot_be_handed_over_are_two_lines(small: World) -> None:
-    """The store has gone before the drain."""
+async def test_failed_migrations_are_two_log_lines(small: World) -> None:
+    """The store fails before the drain."""
     server, sessions = small.server, small.sessions[0]
     await server.hub.store.close()
     with structlog.testing.capture_logs() as logs:

@@ -1,4 +1,4 @@
-"""Following a channel: every event once and in order, whatever happens meanwhile."""
+"""A subscription delivers every event once and in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def item(text: str) -> Append:
     return Append(NAME, Draft(text.encode(), "text/plain"))
 
 
-async def test_everything_in_order(world: World) -> None:
+async def test_events_are_delivered_in_order(world: World) -> None:
     store = world.server.hub.store
     await append(store, item("before"))
     seen: list[bytes] = []
@@ -37,7 +37,7 @@ async def test_everything_in_order(world: World) -> None:
     assert len(seen) == 3 * LIMIT
 
 
-async def test_what_is_appended_while_an_event_is_taken(world: World) -> None:
+async def test_events_appended_during_a_delivery_are_delivered_later(world: World) -> None:
     store = world.server.hub.store
     seen: list[bytes] = []
 
@@ -55,7 +55,7 @@ async def test_what_is_appended_while_an_event_is_taken(world: World) -> None:
     follow.stop()
 
 
-async def test_a_wait_that_ends_begins_again(world: World) -> None:
+async def test_an_expired_wait_is_followed_by_another(world: World) -> None:
     hub = world.server.hub
     seen: list[bytes] = []
     follow = Subscription(hub, NAME, lambda event: seen.append(event.data))
@@ -72,7 +72,7 @@ async def test_a_wait_that_ends_begins_again(world: World) -> None:
 
 
 @pytest.mark.slow
-async def test_a_deleted_channel_is_told_and_followed_on(world: World) -> None:
+async def test_a_deletion_is_notified_and_later_events_are_delivered(world: World) -> None:
     store = world.server.hub.store
     seen: list[bytes] = []
     gone: list[int] = []

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from pushhub.xmpp.transport.bosh_sessions import BoshSessions
     from pushhub.xmpp.transport.stream import XmppStream
 
-# How long what is to come may take, on a machine that does much else.
+# The longest wait for an expected element, on a busy machine.
 SECONDS = 15.0
 DOMAIN = "localhost"
 PASSWORD = "Neither, fair saint"
 
-# One of each kind: the contract suite of stores has them all.
+# One store of each kind: the contract tests of stores cover all.
 STORES = ("memory", "sqlite", "valkey9")
 
 
 class Client:
-    """A client, as its transport: what it was sent, and whether its stream has ended."""
+    """A client, as the transport of its stream: received elements, and the end of the stream."""
 
     def __init__(self, world: World, server: XmppServer, domain: str = DOMAIN) -> None:
         self.world = world
@@ -73,7 +73,7 @@ class Client:
         self.stream.receive(parse(element.encode()) if isinstance(element, str) else element)
 
     async def next(self, matches: Callable[[Element], object] = lambda _: True) -> Element:
-        """The first element not yet taken that matches; those before it stay."""
+        """Take the first element that matches; earlier elements stay."""
         async with asyncio.timeout(SECONDS):
             while True:
                 for index, element in enumerate(self.seen):
@@ -99,7 +99,7 @@ class Client:
         return self.error.elements[0].name if self.error is not None else ""
 
     async def iq(self, kind: str, payload: Element | str, to: str = "") -> Element:
-        """Ask, and return the answer, result or error."""
+        """Send an iq, and return its result or error."""
         id = f"q{next(self.ids)}"
         inside = parse(payload.encode()) if isinstance(payload, str) else payload
         attributes = {"type": kind, "id": id} | ({"to": to} if to else {})
@@ -107,17 +107,17 @@ class Client:
         return await self.next(lambda e: e.name == "iq" and e.get("id") == id)
 
     async def ask(self, kind: str, payload: Element | str, to: str = "") -> Element:
-        """Ask, and insist on a result."""
+        """Send an iq, and return its result."""
         answer = await self.iq(kind, payload, to)
         assert answer.get("type") == "result", answer
         return answer
 
     async def refused(self, kind: str, payload: Element | str, to: str = "") -> str:
-        """Ask, and return the condition of the error."""
+        """Send an iq, and return the condition of its error."""
         return condition(await self.iq(kind, payload, to))
 
     async def settled(self) -> None:
-        """Wait until all that was said is handled."""
+        """Wait until the server has handled all sent elements."""
         await self.ask("get", "<ping xmlns='urn:xmpp:ping'/>", self.stream.domain)
 
     async def login(self, user: str = "", password: str = PASSWORD) -> Client:
@@ -156,7 +156,7 @@ class Client:
         return self
 
     async def own_presence(self, kind: str | None = None) -> Element:
-        """The next presence of its own that it is sent."""
+        """The next presence of the client itself."""
         return await self.next(
             lambda e: e.name == "presence" and e.get("from") == self.jid and e.get("type") == kind
         )
@@ -179,14 +179,14 @@ class Client:
 
 
 class World:
-    """A store, and servers on it: one, or where processes can share the store as many as wanted."""
+    """A store and its servers: several where processes can share the store."""
 
     def __init__(self, make: Callable[[], Store], shared: bool, **settings: Any) -> None:
         self._make = make
         self.shared = shared
         self.settings = Settings(**{"dev": True, **settings})
         self.clock = Clock()
-        """The store's, in a small world."""
+        """The clock of the store, in a small world."""
         self.servers: list[XmppServer] = []
         self.sessions: list[BoshSessions] = []
 
@@ -214,7 +214,7 @@ class World:
         return await (await self.client(node).login(name)).bind(resource)
 
     async def leave(self, node: int) -> None:
-        """A node drains, and is gone."""
+        """Drain and stop a node."""
         await self.servers[node].close()
 
     async def close(self) -> None:

@@ -118,7 +118,7 @@ class GarbageCollector:
         return is_complete
 
     async def _forget(self, sid: str) -> None:
-        """Delete a session that no client asked for, or that died with the node that took it."""
+        """Delete a session that no client requested, or that died with the node that took it."""
         state, _ = await self._migration.take(sid, "")
         session = state["stream"]["session"] if state is not None else None
         if session is not None:

@@ -64,7 +64,7 @@ class Membership:
         # Only a single process can be certain that its store is silent.
         self.shared = not context.hub.store.certain
 
-    # Names that tell their node
+    # Names that contain the id of their node
 
     def tag(self, name: str) -> str:
         """A drawn name, extended by this node's id if there may be other nodes."""

@@ -133,7 +133,7 @@ class DeliveryState:
 
     def take_over(self, node: str) -> None:
         """A node died: its unconfirmed messages are this node's to redeliver. Two sessions that
-        come at the same time both ask; one of them takes over."""
+        begin at the same time both request it; one of them takes over."""
         self._redeliver += self._elsewhere.pop(node, ())
         self.changed = True
         self.caught_up = False

@@ -304,7 +304,7 @@ class LocalUser:
         self.state.changed = True
 
     async def take_over(self) -> None:
-        """Take over the unconfirmed messages of nodes that are gone.
+        """Take over the unconfirmed messages of dead nodes.
 
         Raises:
             StoreError: the store cannot be read.

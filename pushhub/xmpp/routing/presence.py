@@ -120,7 +120,7 @@ class PresenceRouter:
         return blocks(await self._context.kv.event(blocklist_key(other.bare)), own)
 
     async def _probe(self, session: XmppSession) -> None:
-        """Ask for the presence of a new session's contacts, and deliver their requests to it."""
+        """Request the presence of a new session's contacts, and deliver their requests to it."""
         bare = session.jid.bare
         roster = await self._rosters.get(bare)
         for other, entry in roster.entries.items():

@@ -1,4 +1,4 @@
-"""A bound resource: one client of an account, and the notifications that it asked for."""
+"""A bound resource: one client of an account, and the notifications that it requested."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ class XmppSession:
         vanished. Two clients may vanish with the same message."""
         self.carbons = False
         self.interested = False
-        """Whether the client asked for the roster, and so receives its changes (RFC 6121
+        """Whether the client requested the roster, and so receives its changes (RFC 6121
         §2.1.6)."""
         self.wants_blocklist = False
-        """Whether the client asked for the block list, and so receives its changes (XEP-0191
+        """Whether the client requested the block list, and so receives its changes (XEP-0191
         §3.3)."""
         self.directed: dict[str, Jid] = {}
         # How many of its messages are being appended to archives.

@@ -51,7 +51,7 @@ class ScramKeys:
     server: bytes
     others: tuple[tuple[bytes, bytes], ...] = ()
     """`stored` and `server` of the same password in the other forms in which clients send it. The
-    salt is the same, since the server tells the client one salt."""
+    salt is the same, since the server sends the client one salt."""
 
     @property
     def pairs(self) -> tuple[tuple[bytes, bytes], ...]:

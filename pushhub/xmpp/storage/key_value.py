@@ -113,7 +113,7 @@ class KeyValueStore:
         self.backoff = Backoff(hub)
 
     def start_read(self, key: str) -> Event | Hold | None:
-        """The key's event, None without a value; a hold, if the hub must ask the store."""
+        """The key's event, None without a value; a hold, if the hub must read the store."""
         channel = self.hub.channels.get(key)
         if channel is not None and channel.tail is not None:
             # The same as `ValueRead` reads, in a tenth of the time: every message needs block

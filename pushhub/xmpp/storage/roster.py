@@ -1,4 +1,4 @@
-"""Rosters (RFC 6121 §2): the contacts of an account, and who may see whose presence.
+"""Rosters (RFC 6121 §2): the contacts of an account, and the subscriptions to presence.
 
 Each roster is one value. Its entries also hold data that clients do not see: subscription requests
 without a reply.
@@ -84,14 +84,14 @@ class Rosters:
     """The rosters of all accounts.
 
     Args:
-        notify: tells an account's sessions about a change.
-        most: the largest number of entries in one roster.
+        notify: notifies an account's sessions of a change.
+        max_contacts: the largest number of entries in one roster.
     """
 
-    def __init__(self, kv: KeyValueStore, notify: Notify, most: int) -> None:
+    def __init__(self, kv: KeyValueStore, notify: Notify, max_contacts: int) -> None:
         self._kv = kv
         self._notify = notify
-        self._most = most
+        self._max_contacts = max_contacts
 
     async def get(self, bare: str) -> Roster:
         """An account's roster.
@@ -124,8 +124,8 @@ class Rosters:
             if after is None:
                 del roster.entries[other]
             else:
-                if other not in roster.entries and len(roster.entries) >= self._most:
-                    text = f"A roster has at most {self._most} contacts."
+                if other not in roster.entries and len(roster.entries) >= self._max_contacts:
+                    text = f"A roster has at most {self._max_contacts} contacts."
                     raise StanzaError("resource-constraint", text)
                 roster.entries[other] = after
             roster.version += 1

@@ -65,9 +65,9 @@ class SessionBinder:
         jid = Jid(local, domain, resource or self._context.new_id())
         user = self._users.get_or_add(jid, anonymous=identity.anonymous)
         old = user.sessions.get(jid.resource)
-        most = self._context.policy.xmpp_resources
-        if old is None and len(user.sessions) >= most:
-            text = f"An account has at most {most} sessions."
+        limit = self._context.policy.xmpp_resources
+        if old is None and len(user.sessions) >= limit:
+            text = f"An account has at limit {limit} sessions."
             raise StanzaError("resource-constraint", text)
         session = XmppSession(stream, user, jid, identity)
         user.sessions[jid.resource] = session

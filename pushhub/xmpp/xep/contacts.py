@@ -62,7 +62,7 @@ class Contacts:
             )
 
     def _push(self, user: LocalUser, data: Mapping[str, str]) -> None:
-        """Send a change to the sessions that asked for the roster (RFC 6121 §2.1.6)."""
+        """Send a change to the sessions that requested the roster (RFC 6121 §2.1.6)."""
         query = parse(data["query"].encode())
         for session in list(user.sessions.values()):
             if session.interested:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pushhub.xmpp.storage.roster import Rosters
 
-# Converse.js asks for the items of a domain only if the domain is a server.
+# Converse.js requests the items of a domain only if the domain is a server.
 IDENTITY = ("server", "im", "pushhub")
 
 

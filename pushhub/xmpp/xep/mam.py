@@ -194,7 +194,7 @@ async def _page(
     complete = True
     async for event, stamp in archive.backward(span) if backward else archive.forward(span):
         if filter.matches(event):
-            if len(found) == page.most:
+            if len(found) == page.limit:
                 complete = False
                 break
             found.append((event, stamp))
@@ -205,10 +205,10 @@ async def _page(
 
 def _result(request: IqRequest, id: str | None, event: Event, stamp: int) -> bytes:
     session = request.session
-    asked = f" queryid='{quote(id)}'" if id else ""
+    query_id = f" queryid='{quote(id)}'" if id else ""
     head = (
         f"<message xmlns='{ns.CLIENT}' from='{quote(session.jid.bare)}'"
-        f" to='{quote(session.jid.text)}'><result xmlns='{ns.MAM}'{asked} id='{event.id}'>"
+        f" to='{quote(session.jid.text)}'><result xmlns='{ns.MAM}'{query_id} id='{event.id}'>"
         f"<forwarded xmlns='{ns.FORWARD}'>"
         f"<delay xmlns='{ns.DELAY}' stamp='{rfc3339(stamp)}'/>"
     )

@@ -25,7 +25,7 @@ async def read(request: IqRequest) -> Element:
     node = items_element.get("node") or ""
     stored = (await request.context.kv.json(_key(request)) or {}).get(node)
     if not stored:
-        # Converse.js asks for nodes that no client has created.
+        # Converse.js requests nodes that no client has created.
         raise StanzaError("item-not-found", "There is no such node.")
     requested = [item.get("id") for item in items_element.every("item")]
     items = [
@@ -48,7 +48,7 @@ async def write(request: IqRequest) -> Element | None:
     if not node or len(given) != 1 or len(given[0].elements) > 1:
         raise StanzaError("bad-request", "One item is published, with one element, to a node.")
     id = given[0].get("id") or request.context.new_id()
-    most = _most_items(request.payload)
+    limit = _max_items(request.payload)
     payload = "".join(element.xml() for element in given[0].elements)
 
     def make(old: Any) -> Any:
@@ -56,7 +56,7 @@ async def write(request: IqRequest) -> Element | None:
         items = {other: xml for other, xml in nodes.get(node, {}).items() if other != id}
         if publish is not None:
             items[id] = payload
-            items = dict(list(items.items())[-most:])
+            items = dict(list(items.items())[-limit:])
         if len(items) > MAX_ITEMS:
             raise StanzaError("resource-constraint", f"A node keeps at most {MAX_ITEMS} items.")
         return {**nodes, node: items}
@@ -68,7 +68,7 @@ async def write(request: IqRequest) -> Element | None:
     return Element("pubsub", PUBSUB, {}, (Element("publish", PUBSUB, {"node": node}, (item,)),))
 
 
-def _most_items(payload: Element) -> int:
+def _max_items(payload: Element) -> int:
     """How many items a publisher wants the node to keep (XEP-0060 §7.1.5); for "max" one more than
     a node can have.
 

@@ -6,12 +6,12 @@ from pushhub.xmpp.model.namespaces import PING
 from pushhub.xmpp.routing.extension import Extension, IqRequest, IqTarget
 
 
-def answer(request: IqRequest) -> None:
-    """A pong is an empty result."""
+def respond(request: IqRequest) -> None:
+    """Return no payload: a pong is an empty result."""
 
 
 EXTENSION = Extension(
-    {((IqTarget.DOMAIN, IqTarget.ACCOUNT, IqTarget.PUBSUB), "get", PING, "ping"): answer},
+    {((IqTarget.DOMAIN, IqTarget.ACCOUNT, IqTarget.PUBSUB), "get", PING, "ping"): respond},
     domain_features=(PING,),
     account_features=(PING,),
 )

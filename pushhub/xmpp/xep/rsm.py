@@ -16,13 +16,13 @@ MAX_PAGE = 250
 class PageRequest:
     """The requested page. `before` is None without that element, "" for the last page."""
 
-    most: int = DEFAULT_PAGE
+    limit: int = DEFAULT_PAGE
     after: str | None = None
     before: str | None = None
 
 
 def requested_page(payload: Element) -> PageRequest:
-    """The page that an iq asks for.
+    """The page that an iq requests.
 
     Raises:
         StanzaError: a value is invalid, or not supported.
@@ -31,8 +31,8 @@ def requested_page(payload: Element) -> PageRequest:
     if page is None:
         return PageRequest()
     if page.find("index") is not None:
-        raise StanzaError("feature-not-implemented", "Pages are asked for by 'after' and 'before'.")
-    return PageRequest(*(_most(page), _text(page, "after"), _text(page, "before")))
+        raise StanzaError("feature-not-implemented", "Pages are requested by 'after' and 'before'.")
+    return PageRequest(*(_limit(page), _text(page, "after"), _text(page, "before")))
 
 
 def page_set(first: str | None, last: str | None, count: int | None = None) -> Element:
@@ -45,7 +45,7 @@ def page_set(first: str | None, last: str | None, count: int | None = None) -> E
     return Element("set", RSM, {}, tuple(children))
 
 
-def _most(page: Element) -> int:
+def _limit(page: Element) -> int:
     text = _text(page, "max")
     if text is None:
         return DEFAULT_PAGE

@@ -9,9 +9,9 @@ from pushhub.xmpp.model.stanza import leaf
 from pushhub.xmpp.routing.extension import SERVER, Extension, IqRequest
 
 
-def answer(request: IqRequest) -> Element:
+def respond(request: IqRequest) -> Element:
     now = rfc3339(int(request.context.hub.clock() * 1000))
     return Element("time", TIME, {}, (leaf("tzo", TIME, "+00:00"), leaf("utc", TIME, now)))
 
 
-EXTENSION = Extension({(SERVER, "get", TIME, "time"): answer}, domain_features=(TIME,))
+EXTENSION = Extension({(SERVER, "get", TIME, "time"): respond}, domain_features=(TIME,))

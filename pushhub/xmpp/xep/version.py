@@ -9,9 +9,9 @@ from pushhub.xmpp.model.stanza import leaf
 from pushhub.xmpp.routing.extension import SERVER, Extension, IqRequest
 
 
-def answer(request: IqRequest) -> Element:
+def respond(request: IqRequest) -> Element:
     name, version = leaf("name", VERSION, "pushhub"), leaf("version", VERSION, __version__)
     return Element("query", VERSION, {}, (name, version))
 
 
-EXTENSION = Extension({(SERVER, "get", VERSION, "query"): answer}, domain_features=(VERSION,))
+EXTENSION = Extension({(SERVER, "get", VERSION, "query"): respond}, domain_features=(VERSION,))

@@ -1,4 +1,4 @@
-"""What nodes leave behind in the store is cleared away by those that live."""
+"""Live nodes delete the data that other nodes left in the store."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 async def kept(world: World, *names: str) -> list[str]:
-    """Which of these registers the store has."""
+    """The keys of these that have a value in the store."""
     kv = world.servers[1].kv
     return [name for name in names if await kv.stored(name) is not None]
 
 
 async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of its sessions is taken up, one never; and what that one had is not lost."""
+    """One of the node's sessions is resumed, one never; the messages of that one are not lost."""
     assert isinstance(pair.server.hub.store, RedisStore)
     romeo = await pair.user("romeo", "orchard", 1)
     dark = await gone_dark(pair, romeo, "one", "two")
@@ -56,7 +56,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
     carrier.expire()
     await pair.servers[1].settle()
     assert not await kept(pair, moved[1])
-    # It goes by what this node has heard, and some of that has only just been written.
+    # The decision uses the messages this node received, and some were just written.
     async with asyncio.timeout(NEWS_SECONDS):
         while await kept(pair, *mine, *moved):
             await clear.run()
@@ -65,7 +65,7 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
     assert listed == [pair.servers[1].membership.id]
 
 
-async def test_where_a_dead_node_s_sessions_were(pair: World) -> None:
+async def test_locations_of_a_dead_nodes_sessions_are_deleted(pair: World) -> None:
     await pair.user("juliet", "balcony", 0)
     await pair.server.kv.set(f"$xmpp:sign:{pair.server.membership.id}", b"left")
     other = pair.servers[1]
@@ -80,8 +80,8 @@ async def test_where_a_dead_node_s_sessions_were(pair: World) -> None:
     assert where == {"phone": other.membership.id}
 
 
-def test_who_may_come_back_is_not_forgotten() -> None:
-    """The longest silence that settings allow ends before a session that was handed over does."""
+def test_clients_that_may_return_are_not_forgotten() -> None:
+    """The longest silence that settings allow is shorter than the life of a migrated session."""
 
     def most(name: str) -> int:
         (bound,) = [m.le for m in Settings.model_fields[name].metadata if isinstance(m, Le)]

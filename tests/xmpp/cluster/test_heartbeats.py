@@ -1,5 +1,5 @@
-"""A node judges by its own monotonic clock whether another one lives: steps of wall clocks change
-nothing."""
+"""A node decides by its own monotonic clock whether another node is alive: steps of wall clocks
+change nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_silence_counts_from_a_change() -> None:
 
 @pytest.fixture
 async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
-    """Two nodes whose rounds are done by the test. The store's clock is `world.clock`."""
+    """Two nodes whose rounds the test runs. The store's clock is `world.clock`."""
     clock = Clock()
     world = World(make_lab("valkey9", tmp_path, clock, redis_shelf.url).make, shared=True)
     world.clock = clock
@@ -72,7 +72,7 @@ async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterato
         server.membership._timer.cancel()
     for name in ("romeo", "juliet"):
         await world.account(name)
-    # Each knows the other.
+    # Each node knows the other.
     await rounds(world, world.servers)
     yield world
     await world.close()
@@ -81,7 +81,7 @@ async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterato
 async def rounds(
     world: World, servers: list[XmppServer], times: int = 1, seconds: float = HEARTBEAT_SECONDS
 ) -> None:
-    """Time passes, and these nodes do their rounds; `seconds` lie between."""
+    """Advance the time, and run the rounds of these nodes, `seconds` apart."""
     for _ in range(times):
         world.clock.advance(seconds)
         for server in servers:
@@ -101,11 +101,11 @@ async def come(server: XmppServer, other: XmppServer) -> None:
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["forward", "back"])
-async def test_a_living_node_lives_through_a_step_of_the_clock(pair: World, step: float) -> None:
+async def test_a_live_node_stays_alive_after_a_step_of_the_clock(pair: World, step: float) -> None:
     browser = await Browser.login(pair, "juliet", node=0)
     first, second = pair.servers
     pair.clock.advance(step)
-    # The first node has not yet said that it is there since.
+    # The first node has not written a heartbeat since.
     await second.kv.set(heartbeat_key(second.membership.id), b"here")
     assert await second.membership.is_alive(first.membership.id)
     answers = await browser.ask(AVAILABLE, node=1)
@@ -120,7 +120,7 @@ async def test_a_living_node_lives_through_a_step_of_the_clock(pair: World, step
 async def test_a_dead_node_is_dead_after_a_step_of_the_clock(
     pair: World, step: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its session is over in time, and what it has left behind is cleared away."""
+    """The dead node's session ends in time, and its data is deleted."""
     first, second = pair.servers
     browser = await Browser.login(pair, "juliet", node=0)
     await first.membership.post(first.membership.id, "of a newer version", {})
@@ -141,14 +141,14 @@ async def test_a_dead_node_is_dead_after_a_step_of_the_clock(
     await clear.run()
     assert [await second.kv.stored(name) for name in left] == [None, None]
     assert await second.kv.stored_json(NODES) == [second.membership.id]
-    # A deleted heartbeat is no sign of life, and is forgotten here, too.
+    # A deleted heartbeat does not count as a heartbeat, and is forgotten here, too.
     async with asyncio.timeout(NEWS_SECONDS):
         while len(second.membership._heartbeats):
             await rounds(pair, [second])
             assert not await second.membership.is_alive(first.membership.id)
 
 
-async def test_a_node_that_stood_still_does_not_take_others_for_dead(pair: World) -> None:
+async def test_a_node_that_stood_still_does_not_consider_others_dead(pair: World) -> None:
     first, second = pair.servers
     membership, node = second.membership, first.membership.id
     await rounds(pair, [second], 3)
@@ -175,7 +175,7 @@ async def test_an_outage_of_the_store_proves_nothing(
 
 
 async def test_a_store_that_has_lost_the_heartbeats(pair: World) -> None:
-    """Nodes that were there are trusted, and list themselves again."""
+    """Known nodes are trusted, and list themselves again."""
     first, second = pair.servers
     for name in (NODES, heartbeat_key(first.membership.id), heartbeat_key(second.membership.id)):
         await second.kv.delete(name)
@@ -209,7 +209,7 @@ async def test_rounds_do_not_pile_up(pair: World, monkeypatch: pytest.MonkeyPatc
     assert begun == [heartbeat_key(membership.id)]
 
 
-async def test_nodes_that_strangers_name_are_not_remembered(pair: World) -> None:
+async def test_unknown_nodes_named_by_clients_are_not_remembered(pair: World) -> None:
     membership = pair.server.membership
     known = len(membership._heartbeats)
     for number in range(10):

@@ -1,4 +1,4 @@
-"""No loop of the server runs without a pause and a bound, and one that is given up is told."""
+"""Every loop of the server has a pause and a bound, and an abandoned loop is logged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = "$xmpp:test:value"
 
 
 class Pauses:
-    """What a loop waits for, drawn as the longest that it may be."""
+    """The pauses of a loop, each drawn as its maximum."""
 
     def __init__(self, registers: KeyValueStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.drawn: list[float] = []
@@ -36,7 +36,7 @@ class Pauses:
         return 0.0
 
 
-async def test_a_register_that_was_deleted_is_written_at_once(world: World) -> None:
+async def test_a_deleted_value_is_written_immediately(world: World) -> None:
     key_value = world.server.kv
     pauses: list[float] = []
     key_value.hub.uniform = lambda least, most: pauses.append(most) or 0.0  # type: ignore[func-returns-value]
@@ -47,7 +47,7 @@ async def test_a_register_that_was_deleted_is_written_at_once(world: World) -> N
     assert not pauses, "a deleted register keeps its offset, and has no value"
 
 
-async def test_a_condition_that_never_holds_is_given_up_and_told(
+async def test_a_condition_that_never_holds_is_abandoned_and_logged(
     small: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = small.server
@@ -71,7 +71,7 @@ async def test_a_condition_that_never_holds_is_given_up_and_told(
     assert len(server.kv.backoff._logged) == 1
 
 
-async def test_a_value_that_others_keep_changing_is_given_up_after_pauses(
+async def test_a_value_that_others_keep_changing_is_abandoned_after_pauses(
     small: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = small.server
@@ -94,7 +94,7 @@ async def test_a_value_that_others_keep_changing_is_given_up_after_pauses(
 
 
 @pytest.mark.slow
-async def test_writers_of_one_value_all_get_through(world: World) -> None:
+async def test_all_writers_of_one_value_succeed(world: World) -> None:
     changes = [
         world.server.kv.update_json(NAME, lambda old, n=n: [*(old or ()), n])  # type: ignore[misc]
         for n in range(20)
@@ -104,7 +104,7 @@ async def test_writers_of_one_value_all_get_through(world: World) -> None:
     assert world.server.hub.stats.xmpp_stalls["register"] == 0
 
 
-async def test_a_session_that_changes_hands_for_ever_is_given_up(
+async def test_a_session_that_migrates_forever_is_abandoned(
     small: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = small.server
@@ -125,10 +125,10 @@ async def test_a_session_that_changes_hands_for_ever_is_given_up(
     assert server.hub.stats.xmpp_stalls["handover"] == 1
 
 
-async def test_two_nodes_do_not_send_a_request_to_each_other_for_ever(
+async def test_two_nodes_do_not_forward_a_request_to_each_other_forever(
     pair: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The register says that the other node has the session, and that node has lost it."""
+    """The stored value names the other node, which has lost the session."""
     browser = await Browser.login(pair, "juliet", node=1)
     owner, asked = pair.servers[1], pair.servers[0]
     (carrier,) = pair.sessions[1].transports.values()

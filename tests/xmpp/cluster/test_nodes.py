@@ -1,4 +1,4 @@
-"""Two nodes on one Redis: where a session is makes no difference to anybody."""
+"""Two nodes on one Redis: the place of a session makes no difference."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_full_address_is_known_on_every_node(pair: World) -> None:
     romeo = await (await pair.user("romeo", "orchard", 0)).available()
     juliet = await (await pair.user("juliet", "balcony", 1)).available()
     nobody = await (await pair.user("", "", 1)).available()
-    # RFC 6121 §8.5.3: every type goes to a session that there is, on whatever node.
+    # RFC 6121 §8.5.3: every type is delivered to an existing session, on any node.
     for number, kind in enumerate(("normal", "headline", "groupchat", "error", "chat")):
         for other in (juliet, nobody):
             romeo.chat(other.jid, f"{kind} {number}", kind)
@@ -58,7 +58,7 @@ async def test_a_full_address_is_known_on_every_node(pair: World) -> None:
         romeo.chat("juliet@localhost/gone", "lost", kind)
         error = await romeo.stanza("message", type="error")
         assert condition(error) == "service-unavailable"
-    # To a bare address no room is brought, and nothing is lost untold.
+    # A bare address accepts no groupchat, and no loss is silent.
     for to in ("juliet@localhost", nobody.bare):
         romeo.chat(to, "lost", "groupchat")
         await romeo.stanza("message", type="error", sender=to)
@@ -69,7 +69,7 @@ async def test_a_full_address_is_known_on_every_node(pair: World) -> None:
     assert not [e for e in juliet.seen + nobody.seen if body(e) == "lost"]
 
 
-async def test_accounts_talk_across_nodes(pair: World) -> None:
+async def test_accounts_exchange_messages_across_nodes(pair: World) -> None:
     romeo = await (await pair.user("romeo", "orchard", 0)).available()
     juliet = await (await pair.user("juliet", "balcony", 1)).available()
     romeo.chat("juliet@localhost", "one")
@@ -83,7 +83,7 @@ async def test_accounts_talk_across_nodes(pair: World) -> None:
     await juliet.next(lambda e: e.name == "message" and e.find("composing", ns.CHAT_STATES))
 
 
-async def test_strangers_talk_across_nodes(pair: World) -> None:
+async def test_anonymous_sessions_exchange_messages_across_nodes(pair: World) -> None:
     one, other = await pair.user("", "", 0), await pair.user("", "", 1)
     one.chat(other.jid, "hello")
     assert (await other.message("hello")).get("from") == one.jid
@@ -91,7 +91,7 @@ async def test_strangers_talk_across_nodes(pair: World) -> None:
     await one.message("hello yourself")
 
 
-async def test_an_iq_is_answered_across_nodes(pair: World) -> None:
+async def test_an_iq_gets_its_response_across_nodes(pair: World) -> None:
     romeo, juliet = await pair.user("romeo", "a", 0), await pair.user("juliet", "b", 1)
     asked = asyncio.create_task(romeo.iq("get", f"<ping xmlns='{ns.PING}'/>", juliet.jid))
     ping = await juliet.stanza("iq", type="get")
@@ -138,12 +138,12 @@ async def test_an_account_is_on_two_nodes(pair: World) -> None:
 
 
 async def test_a_dead_node_loses_no_message(pair: World) -> None:
-    """Its process is gone without a word; what it had taken comes to the next session."""
+    """The process dies suddenly; the next session receives its accepted messages."""
     juliet = await (await pair.user("juliet", "balcony", 1)).available()
     romeo = await pair.user("romeo", "orchard", 0)
     romeo.chat("juliet@localhost", "heard")
     await juliet.message("heard")
-    # From here on nothing of the second node happens, as far as anybody can tell.
+    # From here on the second node does nothing.
     for home in pair.servers[1].users.by_jid.values():
         home.close()
     romeo.chat("juliet@localhost", "not heard")
@@ -153,11 +153,11 @@ async def test_a_dead_node_loses_no_message(pair: World) -> None:
     assert message.find("delay", ns.DELAY) is not None
 
 
-async def test_what_is_read_before_the_news_of_it_comes_comes_once(
+async def test_a_message_read_before_its_event_arrives_is_delivered_once(
     pair: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A message is in the archive before the feed of a node tells of it: who becomes available in
-    between finds it there."""
+    """A message is in the archive before the feed of a node delivers it: a session that becomes
+    available in between finds it there."""
     romeo = await pair.user("romeo", "orchard", 0)
     juliet = await pair.user("juliet", "balcony", 1)
     phone = await pair.user("juliet", "phone", 1)
@@ -177,7 +177,7 @@ async def test_what_is_read_before_the_news_of_it_comes_comes_once(
     assert [body(e) for e in phone.seen if e.name == "message"] == ["for the phone"]
 
 
-async def test_nothing_overtakes_a_message_whose_news_is_late(
+async def test_messages_keep_their_order_when_an_event_is_late(
     pair: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     romeo = await pair.user("romeo", "orchard", 0)
@@ -191,7 +191,7 @@ async def test_nothing_overtakes_a_message_whose_news_is_late(
             f"<message xmlns='{ns.CLIENT}' to='{juliet.jid}' type='chat' id='then'>"
             f"<paused xmlns='{ns.CHAT_STATES}'/></message>"
         )
-        # Replies come in the order of commands; what it is looked up for comes in some turns more.
+        # Replies arrive in the order of commands; the result of the look-up takes some more turns.
         for _ in range(5):
             await pair.servers[0].hub.store.read(archive_channel("juliet@localhost"), Start.LAST, 1)
     for told in news:
@@ -208,7 +208,7 @@ async def test_nothing_overtakes_a_message_whose_news_is_late(
 # -- BOSH ----------------------------------------------------------------------
 
 
-async def test_any_node_answers_any_request(pair: World) -> None:
+async def test_any_node_accepts_any_request(pair: World) -> None:
     browser = await Browser.login(pair, "juliet", node=0)
     seen = await browser.ask(f"<presence xmlns='jabber:client'/>{PING}", node=1)
     assert [(e.name, e.get("type")) for e in seen] == [("presence", None), ("iq", "result")]
@@ -222,7 +222,7 @@ async def test_any_node_answers_any_request(pair: World) -> None:
 
 
 async def test_a_session_outlives_its_node(pair: World) -> None:
-    """A drain hands it over, and its client notices nothing."""
+    """A drain migrates the session, and its client notices nothing."""
     browser = await Browser.login(pair, "juliet", node=0)
     await browser.ask(
         f"<presence xmlns='jabber:client'/>"
@@ -244,7 +244,7 @@ async def test_a_session_outlives_its_node(pair: World) -> None:
     assert [body(m) for m in (await held).elements] == ["and now?"]
 
 
-async def test_a_stranger_outlives_its_node(pair: World) -> None:
+async def test_an_anonymous_session_outlives_its_node(pair: World) -> None:
     browser = await Browser.login(pair, "", node=0)
     other = await pair.user("", "", 1)
     await browser.ask(
@@ -266,12 +266,12 @@ async def test_a_stranger_outlives_its_node(pair: World) -> None:
     assert message.find("event", ns.PUBSUB_EVENT) is not None
 
 
-async def test_the_session_of_a_dead_node_is_over(pair: World) -> None:
+async def test_the_session_of_a_dead_node_has_ended(pair: World) -> None:
     browser = await Browser.login(pair, "juliet", node=0)
     node, other = pair.servers[0].membership, pair.servers[1].membership
     assert other.node_of(browser.sid) == node.id
     assert await other.is_alive(node.id)
-    # As after twenty seconds of silence.
+    # The same state as after twenty seconds of silence.
     await pair.servers[0].kv.set(f"$xmpp:sign:{node.id}", b"left")
     async with asyncio.timeout(NEWS_SECONDS):
         while await other.is_alive(node.id):  # noqa: ASYNC110
@@ -281,8 +281,8 @@ async def test_the_session_of_a_dead_node_is_over(pair: World) -> None:
 
 
 async def test_an_account_on_two_nodes_when_one_leaves(pair: World) -> None:
-    """What comes while a session is between two nodes comes to it, too, though others of its
-    account have it already."""
+    """Messages during a migration are delivered to the migrated session, too, after other sessions
+    of the account received them."""
     desk = await Browser.login(pair, "juliet", node=0)
     await desk.ask(AVAILABLE)
     phone = await (await pair.user("juliet", "phone", 1)).available()
@@ -298,13 +298,13 @@ async def test_an_account_on_two_nodes_when_one_leaves(pair: World) -> None:
     assert seen == ["before", "between"]
 
 
-# -- states that are larger than a register ------------------------------------
+# -- states that are larger than one value -------------------------------------
 
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The registers of sessions that were handed over, as they are written; from the fifth on the
-    store fails if the list begins with `broken`."""
+    """The keys of migrated sessions, as they are written; from the fifth on the store fails if the
+    list begins with `broken`."""
     ns: list[str] = []
     setting = KeyValueStore.set
 
@@ -320,14 +320,14 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def left(world: World, written: list[str]) -> int:
-    """How many of them the store has."""
+    """The number of stored values."""
     kv = world.servers[1].kv
     found = [await kv.stored(name) for name in {*written} - {"broken"}]
     return sum(event is not None for event in found)
 
 
 async def loaded(world: World, romeo: Client, count: int) -> Browser:
-    """Juliet's client is away, and so many messages of 100 kB wait for it."""
+    """Juliet's client is disconnected, and so many messages of 100 kB wait for it."""
     browser = await Browser.login(world, "juliet", node=0)
     await browser.ask(AVAILABLE)
     for number in range(count):
@@ -339,7 +339,7 @@ async def loaded(world: World, romeo: Client, count: int) -> Browser:
 
 
 async def test_a_large_session_outlives_its_node(pair: World, written: list[str]) -> None:
-    """900 kB wait for its client: handed over in parts, they come to it once and in order."""
+    """900 kB wait for the client: migrated in parts, they arrive once and in order."""
     romeo = await pair.user("romeo", "orchard", 1)
     browser = await loaded(pair, romeo, 9)
     await pair.leave(0)
@@ -362,8 +362,8 @@ async def test_a_large_session_outlives_its_node(pair: World, written: list[str]
     assert not await left(pair, written)
 
 
-async def test_two_nodes_want_a_large_session(pair: World) -> None:
-    """One gets it, and answers for the other."""
+async def test_two_nodes_resume_a_large_session(pair: World) -> None:
+    """One node resumes the session, and responds for the other node."""
     await pair.node()
     romeo = await pair.user("romeo", "orchard", 1)
     browser = await loaded(pair, romeo, 4)
@@ -383,13 +383,13 @@ async def test_two_nodes_want_a_large_session(pair: World) -> None:
 
 
 @pytest.mark.parametrize("size", [10, MAX_EVENT_BYTES], ids=["small", "in parts"])
-async def test_who_has_taken_a_session_is_known_before_the_news_of_it(
+async def test_the_new_node_of_a_session_is_known_before_the_event_arrives(
     pair: World, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     one, other = (server.migration for server in pair.servers)
     state = {"x": "x" * size}
     await one.leave("sid", orjson.dumps(state), "key")
-    # Both have seen that nobody has it.
+    # Both nodes have read that no node has the session.
     for server in pair.servers:
         assert await server.kv.json(migration_key("sid"))
     monkeypatch.setattr(Feed, "message", lambda *told: None)
@@ -398,10 +398,10 @@ async def test_who_has_taken_a_session_is_known_before_the_news_of_it(
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["whole", "broken off"])
-async def test_a_large_session_that_nobody_comes_for(
+async def test_a_large_session_without_a_request(
     pair: World, monkeypatch: pytest.MonkeyPatch, written: list[str], broken: bool
 ) -> None:
-    """Its parts are swept; if they are all there, its messages come to the next session."""
+    """The parts are deleted; if all parts exist, the next session receives the messages."""
     romeo = await pair.user("romeo", "orchard", 1)
     browser = await loaded(pair, romeo, 9)
     if broken:
@@ -419,7 +419,7 @@ async def test_a_large_session_that_nobody_comes_for(
         assert texts == [str(number) for number in range(9)]
 
 
-async def test_the_time_for_a_login_goes_on_elsewhere(pair: World) -> None:
+async def test_the_login_deadline_migrates(pair: World) -> None:
     browser = Browser(pair, 0)
     opened = await browser._send("to='localhost' wait='10' hold='1' ver='1.6'")
     browser.sid = opened.get("sid") or ""
@@ -449,7 +449,7 @@ async def test_a_service_is_blocked_on_every_node(pair: World) -> None:
     await phone.ask("set", subscribe(phone.bare), "pubsub.localhost")
     await witness.ask("set", subscribe(witness.jid), "pubsub.localhost")
     assert await told(b"1")
-    # The phone hears of the change after it is in force.
+    # The phone is notified after the change is in force.
     await phone.ask("get", block("blocklist"))
     await desk.ask("set", block("block", "pubsub.localhost"))
     await phone.next(lambda e: e.name == "iq" and e.find("block", ns.BLOCKING))

@@ -57,12 +57,12 @@ def test_addresses(text: str, local: str, domain: str, resource: str) -> None:
         "a@b/\u202e",
     ],
 )
-def test_no_addresses(text: str) -> None:
+def test_invalid_addresses(text: str) -> None:
     with pytest.raises(JidError):
         parse_jid(text)
 
 
-def test_a_usual_password_is_as_it_is() -> None:
+def test_a_usual_password_stays_unchanged() -> None:
     assert prepare_password("correct horse") == "correct horse"
     assert prepare_password("caf\u0065\u0301") == "café"
     with pytest.raises(JidError):

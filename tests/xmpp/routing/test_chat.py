@@ -1,4 +1,4 @@
-"""Two people, or more of their clients, talk."""
+"""Two users exchange messages, with one client or more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.xmpp.world import World
 
 
-async def test_two_strangers_talk(world: World) -> None:
+async def test_two_anonymous_sessions_exchange_messages(world: World) -> None:
     romeo, juliet = await world.user(""), await world.user("")
     romeo.chat(juliet.jid, "Art thou not Romeo?")
     message = await juliet.message("Art thou not Romeo?")
@@ -19,7 +19,7 @@ async def test_two_strangers_talk(world: World) -> None:
     assert message.get("type") == "chat"
 
 
-async def test_two_accounts_talk(world: World) -> None:
+async def test_two_accounts_exchange_messages(world: World) -> None:
     for name in ("romeo", "juliet"):
         await world.account(name)
     romeo, juliet = await world.user("romeo", "orchard"), await world.user("juliet", "balcony")
@@ -46,7 +46,7 @@ async def test_messages_keep_their_order(world: World) -> None:
     assert [body(m) for m in juliet.seen if m.name == "message"] == [str(n) for n in range(49)]
 
 
-async def test_nobody_is_there(world: World) -> None:
+async def test_a_message_to_an_unknown_session_is_an_error(world: World) -> None:
     romeo = await world.user("")
     romeo.chat("nobody@localhost", "hello?")
     assert condition(await romeo.stanza("message")) == "service-unavailable"

@@ -1,4 +1,4 @@
-"""Who gets which message: resources, copies, what comes later, what is kept, who is blocked."""
+"""Recipients of messages: resources, carbon copies, offline messages, the archive, block lists."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def juliets(world: World, resource: str, more: str = "") -> Client:
 
 
 def bodies(client: Client) -> list[str | None]:
-    """What has been said to a client so far; and it is forgotten."""
+    """Take the bodies that a client has received so far."""
     found = [body(e) for e in client.seen if e.name == "message" and body(e)]
     client.seen.clear()
     return found
@@ -48,7 +48,7 @@ def copy_of(message: Element, which: str) -> Element:
 
 
 async def caught_up(*clients: Client) -> None:
-    """All that was sent so far has come: a message to oneself goes the same way."""
+    """Wait for all messages sent so far: a message to the own account takes the same way."""
     for client in clients:
         client.chat(client.jid, "done", kind="normal", more="<private xmlns='urn:xmpp:carbons:2'/>")
         await client.message("done")
@@ -57,7 +57,7 @@ async def caught_up(*clients: Client) -> None:
 # -- resources -----------------------------------------------------------------
 
 
-async def test_whom_a_message_is_for(world: World, romeo: Client) -> None:
+async def test_recipients_of_a_message(world: World, romeo: Client) -> None:
     phone, desk = await juliets(world, "phone"), await juliets(world, "desk")
     quiet = await juliets(world, "quiet", "<priority>-1</priority>")
     away = await world.user("juliet", "away")
@@ -75,7 +75,7 @@ async def test_whom_a_message_is_for(world: World, romeo: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["headline", "groupchat", "error", "normal", "odd"])
-async def test_types(world: World, romeo: Client, kind: str) -> None:
+async def test_recipients_by_message_type(world: World, romeo: Client, kind: str) -> None:
     juliet = await juliets(world, "balcony")
     romeo.chat("juliet@localhost/balcony", "full", kind=kind)
     await juliet.message("full")
@@ -88,7 +88,7 @@ async def test_types(world: World, romeo: Client, kind: str) -> None:
     assert bodies(later) == (["later"] if kind in ("normal", "odd") else [])
 
 
-async def test_what_has_no_body_is_not_kept(world: World, romeo: Client) -> None:
+async def test_messages_without_a_body_are_not_archived(world: World, romeo: Client) -> None:
     juliet = await juliets(world, "balcony")
     composing = f"<composing xmlns='{ns.CHAT_STATES}'/>"
     romeo.say(f"<message xmlns='{ns.CLIENT}' to='{juliet.bare}' type='chat'>{composing}</message>")
@@ -109,10 +109,10 @@ async def test_an_id_cannot_be_forged(world: World, romeo: Client) -> None:
     assert stamp.get("id") != "x"
 
 
-# -- later ---------------------------------------------------------------------
+# -- offline messages ----------------------------------------------------------
 
 
-async def test_messages_wait_for_who_is_away(world: World, romeo: Client) -> None:
+async def test_offline_messages_are_delivered_at_login(world: World, romeo: Client) -> None:
     for text in ("one", "two", "three"):
         romeo.chat("juliet@localhost", text)
     await romeo.settled()
@@ -138,8 +138,8 @@ async def test_messages_wait_for_who_is_away(world: World, romeo: Client) -> Non
     assert bodies(again) == [], "they were delivered"
 
 
-async def test_what_did_not_arrive_comes_again(world: World, romeo: Client) -> None:
-    """As BOSH tells it of a client that has vanished."""
+async def test_undelivered_messages_are_delivered_again(world: World, romeo: Client) -> None:
+    """BOSH reports undelivered elements of a vanished client."""
     juliet = await juliets(world, "balcony")
     for text in ("one", "two", "three"):
         romeo.chat("juliet@localhost", text)
@@ -154,7 +154,7 @@ async def test_what_did_not_arrive_comes_again(world: World, romeo: Client) -> N
     assert bodies(again) == ["two", "three", "four"]
 
 
-async def test_what_comes_while_it_catches_up(
+async def test_messages_that_arrive_during_a_catch_up(
     world: World, romeo: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message that reaches the archive between its last page and the first live one."""
@@ -175,8 +175,8 @@ async def test_what_comes_while_it_catches_up(
     assert bodies(juliet) == ["early", "late"]
 
 
-async def test_nothing_overtakes_a_message(world: World, romeo: Client) -> None:
-    """What goes into an archive takes longer than what does not."""
+async def test_messages_keep_their_order_across_a_catch_up(world: World, romeo: Client) -> None:
+    """Archived messages take longer than others."""
     juliet = await juliets(world, "balcony")
     chat_state = f"<message xmlns='{ns.CLIENT}' to='{juliet.jid}' type='chat' id='{{}}'>"
     chat_state += f"<paused xmlns='{ns.CHAT_STATES}'/></message>"
@@ -188,7 +188,7 @@ async def test_nothing_overtakes_a_message(world: World, romeo: Client) -> None:
     assert seen == [str(n) for number in range(10) for n in (number, number)][:-1]
 
 
-async def test_only_the_last_messages_are_sent_at_once(
+async def test_offline_delivery_is_limited_to_the_last_messages(
     world: World, romeo: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(world.settings.__dict__, "xmpp_offline", 2)
@@ -200,7 +200,7 @@ async def test_only_the_last_messages_are_sent_at_once(
     assert bodies(juliet) == ["two", "three"]
 
 
-async def test_what_is_sent_to_a_client_that_has_gone(world: World) -> None:
+async def test_messages_to_a_vanished_client(world: World) -> None:
     one, other = await world.user(), await world.user()
     asked = f"<iq xmlns='{ns.CLIENT}' type='get' id='i' to='{other.jid}'><a xmlns='b'/></iq>"
     one.say(asked)
@@ -212,7 +212,7 @@ async def test_what_is_sent_to_a_client_that_has_gone(world: World) -> None:
     assert condition(await one.stanza("message", type="error")) == "recipient-unavailable"
 
 
-# -- copies --------------------------------------------------------------------
+# -- carbon copies -------------------------------------------------------------
 
 
 async def test_carbons(world: World, romeo: Client) -> None:
@@ -279,7 +279,7 @@ def field(name: str, value: str) -> str:
     return f"<field var='{name}'><value>{value}</value></field>"
 
 
-async def test_the_archive_page_by_page(world: World, romeo: Client) -> None:
+async def test_archive_pages(world: World, romeo: Client) -> None:
     await world.account("nurse")
     juliet = await juliets(world, "balcony")
     for number in range(7):
@@ -297,12 +297,12 @@ async def test_the_archive_page_by_page(world: World, romeo: Client) -> None:
     assert (found, fin.get("complete")) == (everything[:4], None)
     found, fin = await page(juliet, rsm=f"<max>10</max><after>{ends(fin)[1]}</after>")
     assert (found, fin.get("complete")) == (everything[4:], "true")
-    # Backwards, as Converse.js does it.
+    # Backwards, as Converse.js does.
     found, fin = await page(juliet, rsm="<max>4</max><before/>")
     assert (found, fin.get("complete")) == (everything[5:], None)
     found, fin = await page(juliet, rsm=f"<max>5</max><before>{ends(fin)[0]}</before>")
     assert (found, fin.get("complete")) == (everything[:5], "true")
-    # With somebody, and of a resource.
+    # By contact, and by resource.
     found, _ = await page(juliet, field("with", "nurse@localhost"))
     assert found == ["8"]
     found, _ = await page(juliet, field("with", "romeo@localhost"), "<max>3</max><before/>")
@@ -315,14 +315,14 @@ async def test_the_archive_page_by_page(world: World, romeo: Client) -> None:
     assert (await page(juliet, values))[0] == ["8", "0"]
     assert (await page(juliet, field("after-id", first)))[0] == everything[1:]
     assert (await page(juliet, field("before-id", last)))[0] == everything[:-1]
-    # The other side has its own.
+    # The contact has an archive of its own.
     found, _ = await page(romeo)
     assert found == everything[:8]
     told = await juliet.ask("get", f"<metadata xmlns='{ns.MAM}'/>")
     assert [e.get("id") for e in told.elements[0].elements] == [first, last]
 
 
-async def test_the_archive_by_time(world: World, romeo: Client) -> None:
+async def test_archive_filters_by_time(world: World, romeo: Client) -> None:
     from pushhub.log.event import rfc3339
 
     juliet = await juliets(world, "balcony")
@@ -354,7 +354,7 @@ async def test_the_archive_by_time(world: World, romeo: Client) -> None:
         ("", "<index>1</index>", "feature-not-implemented"),
     ],
 )
-async def test_what_the_archive_does_not_find(
+async def test_archive_queries_without_a_result(
     small: World, fields: str, rsm: str, expected: str
 ) -> None:
     await small.account("juliet")
@@ -366,7 +366,7 @@ async def test_what_the_archive_does_not_find(
     assert await juliet.refused("set", query) == expected
 
 
-async def test_nobody_reads_the_archive_of_others(small: World) -> None:
+async def test_the_archive_of_another_account_is_forbidden(small: World) -> None:
     for name in ("romeo", "juliet"):
         await small.account(name)
     romeo = await small.user("romeo")
@@ -388,7 +388,7 @@ def block(what: str, *jids: str) -> str:
     return f"<{what} xmlns='{ns.BLOCKING}'>{items}</{what}>"
 
 
-async def test_who_is_blocked(world: World, romeo: Client) -> None:
+async def test_blocked_contacts(world: World, romeo: Client) -> None:
     juliet, other = await juliets(world, "balcony"), await juliets(world, "phone")
     await other.ask("get", block("blocklist"))
     await juliet.ask("set", block("block", "romeo@localhost"))
@@ -414,7 +414,7 @@ async def test_who_is_blocked(world: World, romeo: Client) -> None:
 @pytest.mark.parametrize(
     "jid", ["romeo@localhost/orchard", "romeo@localhost", "localhost", "localhost/orchard"]
 )
-async def test_whom_a_block_names(world: World, romeo: Client, jid: str) -> None:
+async def test_addresses_of_a_block(world: World, romeo: Client, jid: str) -> None:
     juliet = await juliets(world, "balcony")
     await juliet.ask("set", block("block", jid))
     romeo.chat("juliet@localhost", "hello")
@@ -427,8 +427,8 @@ async def test_whom_a_block_names(world: World, romeo: Client, jid: str) -> None
 VCARD = f"<vCard xmlns='{ns.VCARD}'/>"
 
 
-async def test_who_is_blocked_asks_nobody(world: World, romeo: Client) -> None:
-    """What the server answers for an account is refused like what its clients would answer."""
+async def test_a_blocked_contact_cannot_send_iqs(world: World, romeo: Client) -> None:
+    """Responses of the server for an account are refused like those of its clients."""
     juliet = await juliets(world, "balcony")
     card = f"<vCard xmlns='{ns.VCARD}'><FN>Juliet</FN></vCard>"
     items = f"<pubsub xmlns='{ns.PUBSUB}'><items node='urn:xmpp:bookmarks:1'/></pubsub>"
@@ -437,7 +437,7 @@ async def test_who_is_blocked_asks_nobody(world: World, romeo: Client) -> None:
     assert (await romeo.ask("get", VCARD, juliet.bare)).elements[0].elements
     await juliet.ask("set", block("block", "romeo@localhost"))
     for asked in (VCARD, items, unknown, info):
-        # No different from somebody who does not exist.
+        # The same error as for an unknown account.
         assert await romeo.refused("get", asked, juliet.bare) == "service-unavailable"
         assert await romeo.refused("get", asked, "nobody@localhost") == "service-unavailable"
         refused = await juliet.iq("get", asked, romeo.bare)
@@ -452,7 +452,7 @@ async def test_who_is_blocked_asks_nobody(world: World, romeo: Client) -> None:
     assert await juliet.refused("get", VCARD, romeo.bare) == "service-unavailable"
 
 
-async def test_presence_to_who_is_blocked_is_refused(world: World, romeo: Client) -> None:
+async def test_presence_to_a_blocked_contact_is_refused(world: World, romeo: Client) -> None:
     juliet = await juliets(world, "balcony")
     await juliet.ask("set", block("block", "romeo@localhost"))
     for kind in ("", " type='subscribe'", " type='subscribed'", " type='unavailable'"):
@@ -462,8 +462,8 @@ async def test_presence_to_who_is_blocked_is_refused(world: World, romeo: Client
     assert not [e for e in romeo.seen if (e.get("from") or "").startswith("juliet@")]
 
 
-async def test_a_blocked_service_notifies_nobody(world: World, romeo: Client) -> None:
-    """Neither an account nor a session of it; and the subscriptions are there when it may."""
+async def test_a_blocked_service_sends_no_notifications(world: World, romeo: Client) -> None:
+    """Neither an account nor its sessions are notified; the subscriptions outlive the block."""
     juliet = await juliets(world, "balcony")
     phone = await world.user("juliet", "phone")
     service = "pubsub.localhost"
@@ -478,7 +478,7 @@ async def test_a_blocked_service_notifies_nobody(world: World, romeo: Client) ->
     async def published(data: bytes) -> None:
         for node in ("news", "talk"):
             await append(world.server.hub.store, Append(node, Draft(data)))
-        # Romeo follows the same, and is told after the others.
+        # Romeo has the same subscriptions, and is notified after the others.
         await romeo.next(lambda e: e.find("event", ns.PUBSUB_EVENT) and "talk" in e.xml())
         for client in (juliet, phone):
             await client.settled()
@@ -488,13 +488,13 @@ async def test_a_blocked_service_notifies_nobody(world: World, romeo: Client) ->
     for node in ("news", "talk"):
         await romeo.ask("set", subscribe(romeo.jid, node), service)
     await published(b"1")
-    # Nothing is said of the order of two channels.
+    # The order of two channels is undefined.
     await until(lambda: (told(juliet), sorted(told(phone))) == (["news"], ["news", "talk"]))
     for client in (juliet, phone, romeo):
         client.seen.clear()
     await juliet.ask("set", block("block", service))
     await published(b"2")
-    # A session that comes now, and whatever is sent to the service.
+    # A new session, and requests to the service.
     desk = await juliets(world, "desk")
     assert await desk.refused("get", "<ping xmlns='urn:xmpp:ping'/>", service) == "not-acceptable"
     await published(b"3")
@@ -505,7 +505,7 @@ async def test_a_blocked_service_notifies_nobody(world: World, romeo: Client) ->
     assert (told(juliet), told(phone), told(desk)) == (["news"], ["news", "talk"], ["news"])
 
 
-async def test_what_cannot_be_blocked(small: World) -> None:
+async def test_invalid_blocks(small: World) -> None:
     await small.account("juliet")
     juliet = await small.user("juliet")
     assert await juliet.refused("set", block("block")) == "bad-request"

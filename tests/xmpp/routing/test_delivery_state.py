@@ -26,9 +26,9 @@ class NodeModel:
     state: DeliveryState = field(default_factory=DeliveryState)
     available: bool = False
     feed: list[tuple[int, bool]] = field(default_factory=list)
-    """Events on their way: the offset, and whether the message is for this resource only."""
+    """Events in transit: the offset, and whether the message is for this resource only."""
     unconfirmed: list[int] = field(default_factory=list)
-    """Written to the client, which has not confirmed them."""
+    """Messages written to the client, which has not confirmed them."""
     write: MarkerWrite | None = None
     """A write of the marker that the store has not accepted yet."""
 
@@ -92,7 +92,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(slot=SLOTS)
     def receive(self, slot: int) -> None:
-        """The feed brings the next event."""
+        """The feed delivers the next event."""
         node = self.nodes[slot]
         if node is not None and node.feed:
             offset, direct = node.feed.pop(0)
@@ -149,7 +149,7 @@ class Deliveries(RuleBasedStateMachine):
     @precondition(lambda self: any(self.nodes))
     @rule(slot=SLOTS, writes=st.booleans())
     def vanish(self, slot: int, writes: bool) -> None:
-        """The client vanishes; the store may be away when the node writes the marker."""
+        """The client vanishes; the store may be unavailable when the node writes the marker."""
         node = self.nodes[slot]
         if node is None or node.write is not None:
             return
@@ -205,8 +205,8 @@ def test_a_marker_of_another_epoch_is_replaced() -> None:
     assert write.merge({"epoch": "new", "offset": 9}) == {"epoch": "new", "offset": 9}
 
 
-def test_what_a_session_of_another_node_lost_is_redelivered() -> None:
-    """It stays in the marker until then, though this node did not know of it."""
+def test_losses_of_another_nodes_session_are_redelivered() -> None:
+    """A loss stays in the marker until its redelivery, even if this node did not know it."""
     state = DeliveryState()
     marker: dict[str, Any] = {"epoch": EPOCH, "offset": 5, "pending": {"a": [5]}}
     state.load(marker)

@@ -1,4 +1,4 @@
-"""Accounts that mean harm to others: what they cannot reach, fill or learn."""
+"""Malicious accounts: data that they cannot reach, fill or learn."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.xmpp.world import Client, World
 
 
-async def test_an_account_may_be_named_like_a_stranger(pair: World) -> None:
-    """`.williams` could be a node's mark; what is sent to Tom while he is away is kept."""
+async def test_an_account_may_have_a_name_like_an_anonymous_one(pair: World) -> None:
+    """`.williams` could be the id of a node; messages to the disconnected Tom are stored."""
     await pair.account("tom.williams")
     romeo = await pair.user("romeo", "orchard", 0)
     romeo.chat("tom.williams@localhost", "hello")
@@ -31,8 +31,8 @@ async def test_an_account_may_be_named_like_a_stranger(pair: World) -> None:
     assert await got(tom) == ["hello"]
 
 
-async def test_a_pubsub_node_named_like_a_node_of_ours(pair: World) -> None:
-    """Its settings do not land among the letters that nodes write to each other."""
+async def test_a_pubsub_node_named_like_a_node_of_the_cluster(pair: World) -> None:
+    """The node's settings are not stored among the messages between nodes."""
     romeo = await (await pair.user("romeo", "orchard", 0)).available()
     juliet = await (await pair.user("juliet", "balcony", 1)).available()
     node = pair.servers[1].membership.id
@@ -46,7 +46,7 @@ async def test_a_pubsub_node_named_like_a_node_of_ours(pair: World) -> None:
     await juliet.next(lambda e: e.name == "presence" and e.get("from") == romeo.jid)
 
 
-async def test_who_is_blocked_does_not_see_who_is_there(
+async def test_a_blocked_contact_learns_nothing_about_presence(
     world: World, couple: tuple[Client, Client]
 ) -> None:
     romeo, juliet = couple
@@ -64,7 +64,7 @@ async def test_who_is_blocked_does_not_see_who_is_there(
         assert not [e for e in seen if (e.get("from") or "").startswith(sender.bare)]
 
 
-async def test_a_request_does_not_fill_somebody_s_roster(
+async def test_a_request_does_not_fill_another_accounts_roster(
     world: World, couple: tuple[Client, Client]
 ) -> None:
     romeo, juliet = couple
@@ -82,8 +82,8 @@ async def test_a_request_does_not_fill_somebody_s_roster(
     await romeo.stanza("presence", type="subscribed")
 
 
-async def test_strangers_keep_nothing(small: World) -> None:
-    """What somebody anonymous may do leaves nothing in the store, and reaches no account's own."""
+async def test_anonymous_sessions_store_nothing(small: World) -> None:
+    """The requests of an anonymous session store nothing, and reach no data of an account."""
     await small.account("juliet")
     stranger = await small.user()
     item = f"<query xmlns='{ns.ROSTER}'><item jid='juliet@localhost'/></query>"
@@ -102,7 +102,7 @@ async def test_strangers_keep_nothing(small: World) -> None:
 # -- logging in ----------------------------------------------------------------
 
 
-async def test_a_clock_does_not_tell_who_exists(
+async def test_response_times_do_not_reveal_accounts(
     strict: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[int] = []
@@ -122,7 +122,7 @@ async def test_a_clock_does_not_tell_who_exists(
 
 @pytest.mark.parametrize("sub", ["a b", "", "@", "a@b@c", "x" * 3000])
 @pytest.mark.parametrize("authzid", ["", "a=juliet@localhost", "a=a b"])
-async def test_a_token_for_nobody(strict: World, sub: str, authzid: str) -> None:
+async def test_a_token_without_a_subject(strict: World, sub: str, authzid: str) -> None:
     client = await connected(strict)
     first = f"n,{authzid},\x01auth=Bearer {token(sub)}\x01\x01".encode()
     assert (await answer(client, auth("OAUTHBEARER", first))).name == "challenge"
@@ -131,8 +131,8 @@ async def test_a_token_for_nobody(strict: World, sub: str, authzid: str) -> None
 
 
 @pytest.mark.parametrize("text", ["ä" * 60_000, "\u0301" * 60_000], ids=["letters", "marks"])
-async def test_a_name_that_takes_long(strict: World, text: str) -> None:
-    """What is too long is refused before its characters are looked at, on everybody's loop."""
+async def test_a_name_that_is_slow_to_prepare(strict: World, text: str) -> None:
+    """A long name is refused before its preparation, which would block the event loop."""
     begun = time.process_time()
     client = await connected(strict)
     assert await failed(client, auth("PLAIN", f"\0{text}\0x".encode())) == "malformed-request"

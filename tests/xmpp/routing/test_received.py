@@ -1,4 +1,4 @@
-"""Which messages a session has received: ranges, and their bound."""
+"""The messages that a session has received: ranges, and their bound."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_offsets_are_taken_out_of_the_open_range() -> None:
 
 
 def test_ranges_are_bounded() -> None:
-    """The oldest are forgotten: their messages may come twice, and none is lost."""
+    """The oldest ranges are forgotten: their messages may be delivered twice, and none is lost."""
     ranges = OffsetRanges()
     for turn in range(10 * MAX_RANGES):
         ranges.set_open(True, 2 * turn, 2 * turn)
@@ -47,7 +47,7 @@ def test_ranges_are_bounded() -> None:
     assert 20 * MAX_RANGES - 1 in ranges
 
 
-def test_nothing_is_kept_of_a_time_without_messages() -> None:
+def test_a_range_without_messages_is_not_kept() -> None:
     ranges = OffsetRanges()
     for _ in range(3):
         ranges.set_open(True, 5, 5)
@@ -55,7 +55,7 @@ def test_nothing_is_kept_of_a_time_without_messages() -> None:
     assert ranges.closed == []
 
 
-def test_what_has_come() -> None:
+def test_received_messages_are_recorded() -> None:
     received = ReceivedMessages()
     received.messages.set_open(True, 0, 0)
     received.messages.set_open(False, 1, 1)

@@ -53,7 +53,7 @@ async def couple(world: World) -> tuple[Client, Client]:
 
 
 async def friends(couple: tuple[Client, Client]) -> None:
-    """Both see each other."""
+    """Both accounts subscribe to each other's presence."""
     romeo, juliet = couple
     presence(romeo, "subscribe", juliet.bare)
     await juliet.stanza("presence", type="subscribe")
@@ -108,13 +108,13 @@ async def test_a_known_version_is_not_sent_again(world: World) -> None:
         (item("jid='juliet@localhost'/>"), "not-allowed"),
     ],
 )
-async def test_what_no_roster_takes(small: World, query: str, expected: str) -> None:
+async def test_invalid_roster_items(small: World, query: str, expected: str) -> None:
     await small.account("juliet")
     juliet = await small.user("juliet")
     assert await juliet.refused("set", query) == expected
 
 
-async def test_a_roster_is_full(small: World) -> None:
+async def test_a_full_roster_refuses_contacts(small: World) -> None:
     await small.account("juliet")
     juliet = await small.user("juliet")
     object.__setattr__(small.server.rosters, "_most", 2)
@@ -124,7 +124,7 @@ async def test_a_roster_is_full(small: World) -> None:
     await juliet.ask("set", item("jid='a@localhost' name='A'/>"))
 
 
-async def test_a_subscription_is_asked_for_and_granted(couple: tuple[Client, Client]) -> None:
+async def test_a_subscription_is_requested_and_granted(couple: tuple[Client, Client]) -> None:
     romeo, juliet = couple
     presence(romeo, "subscribe", "juliet@localhost/x")
     change = await pushed(romeo)
@@ -140,7 +140,7 @@ async def test_a_subscription_is_asked_for_and_granted(couple: tuple[Client, Cli
     assert shown.get("type") is None
 
 
-async def test_a_request_waits_for_who_is_away(world: World) -> None:
+async def test_a_subscription_request_is_delivered_at_login(world: World) -> None:
     for name in ("romeo", "juliet"):
         await world.account(name)
     romeo = await world.user("romeo")
@@ -175,7 +175,7 @@ async def test_a_subscription_ends_from_either_side(couple: tuple[Client, Client
     assert await roster(juliet) == {romeo.bare: "none"}
 
 
-async def test_who_is_removed_sees_nothing_more(couple: tuple[Client, Client]) -> None:
+async def test_a_removed_contact_gets_no_presence(couple: tuple[Client, Client]) -> None:
     romeo, juliet = couple
     await friends(couple)
     await juliet.ask("set", item(f"jid='{romeo.bare}' subscription='remove'/>"))
@@ -184,7 +184,7 @@ async def test_who_is_removed_sees_nothing_more(couple: tuple[Client, Client]) -
     assert await roster(romeo) == {juliet.bare: "none"}
 
 
-async def test_friends_see_each_other_come_and_go(
+async def test_contacts_receive_each_others_presence(
     world: World, couple: tuple[Client, Client]
 ) -> None:
     romeo, juliet = couple
@@ -228,7 +228,7 @@ async def test_a_session_is_sent_its_own_presence(world: World) -> None:
         assert not [e for e in user.seen if e.get("from") == user.jid], "each of them once"
 
 
-async def test_sessions_of_an_account_see_each_other_once(world: World) -> None:
+async def test_sessions_of_an_account_receive_each_others_presence_once(world: World) -> None:
     await world.account("juliet")
     balcony = await (await world.user("juliet", "balcony")).available()
     phone = await (await world.user("juliet", "phone")).available()
@@ -280,7 +280,7 @@ async def test_directed_presence(world: World) -> None:
     await other.stanza("presence", type="unavailable", sender=one.jid)
 
 
-async def test_subscribing_to_nobody(world: World) -> None:
+async def test_a_subscription_to_an_unknown_account(world: World) -> None:
     await world.account("romeo")
     romeo = await (await world.user("romeo")).available()
     presence(romeo, "subscribe", "nobody@localhost")
@@ -291,7 +291,7 @@ async def test_subscribing_to_nobody(world: World) -> None:
         assert condition(answer) in ("remote-server-not-found", "bad-request")
 
 
-async def test_a_grant_that_nobody_asked_for(couple: tuple[Client, Client]) -> None:
+async def test_a_grant_without_a_request_has_no_effect(couple: tuple[Client, Client]) -> None:
     romeo, juliet = couple
     presence(juliet, "subscribed", romeo.bare)
     await juliet.settled()

@@ -1,5 +1,5 @@
-"""Clients that vanish, nodes that die, and the messages that were on their way to them: each comes
-to the account's next session, once."""
+"""Clients that vanish, nodes that die, and the messages in transit to them: the account's next
+session receives each once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterato
 
 
 async def gone_dark(world: World, romeo: Client, *texts: str) -> Browser:
-    """Juliet's client is in a tunnel: it has no request here, and messages wait for it."""
+    """Juliet's client has no connection: no request waits here, and messages wait for it."""
     browser = await Browser.login(world, "juliet")
     await browser.ask(AVAILABLE)
     sessions = world.sessions[0]
@@ -72,8 +72,8 @@ async def romeo(world: World) -> Client:
     return await (await world.user("romeo", "orchard")).available()
 
 
-async def test_the_same_client_comes_back(world: World, romeo: Client) -> None:
-    """It binds its resource again, and so ends its own old session."""
+async def test_the_same_client_returns(world: World, romeo: Client) -> None:
+    """The client binds its resource again, which ends its own old session."""
     old = await gone_dark(world, romeo, "one", "two")
     juliet = await world.user("juliet", "balcony")
     romeo.chat("juliet@localhost", "three")
@@ -110,8 +110,8 @@ async def test_a_store_that_fails_before_the_stamp_is_known_loses_no_message(
     assert await got(again) == ["one", "two"]
 
 
-async def test_another_client_has_come_meanwhile(world: World, romeo: Client) -> None:
-    """The old session ends after a minute; what it had is not lost on those who came later."""
+async def test_another_client_connected_meanwhile(world: World, romeo: Client) -> None:
+    """The old session ends after a minute; newer sessions receive its undelivered messages."""
     await gone_dark(world, romeo, "one", "two")
     juliet = await (await world.user("juliet", "phone")).available()
     romeo.chat("juliet@localhost", "three")
@@ -124,7 +124,7 @@ async def test_another_client_has_come_meanwhile(world: World, romeo: Client) ->
     assert await got(juliet) == [], "the third it had"
 
 
-async def test_a_session_that_saw_everything_sees_nothing_twice(
+async def test_a_session_that_received_everything_gets_no_duplicates(
     world: World, romeo: Client
 ) -> None:
     juliet = await (await world.user("juliet", "phone")).available()
@@ -137,7 +137,7 @@ async def test_a_session_that_saw_everything_sees_nothing_twice(
 
 
 async def test_two_clients_vanish_with_the_same_messages(world: World, romeo: Client) -> None:
-    """They come to the client that is there, late, and once."""
+    """The connected client receives the messages late and once."""
     other = await Browser.login(world, "juliet")
     await other.post(AVAILABLE)
     (first,) = world.sessions[0].transports.values()
@@ -158,7 +158,7 @@ async def test_two_clients_vanish_with_the_same_messages(world: World, romeo: Cl
 
 
 async def test_a_client_vanishes_on_another_node(pair: World) -> None:
-    """What it may not have comes to nobody who has it already."""
+    """Unconfirmed messages are not delivered to sessions that received them."""
     romeo = await pair.user("romeo", "orchard", 1)
     juliet = await (await pair.user("juliet", "phone", 1)).available()
     await gone_dark(pair, romeo, "one", "two")
@@ -169,7 +169,7 @@ async def test_a_client_vanishes_on_another_node(pair: World) -> None:
     carrier.expire()
     await pair.servers[0].settle()
     home = pair.servers[1].users.by_jid["juliet@localhost"]
-    # Twice: it learns of the marker by writing its own, and brings what that says afterwards.
+    # Twice: the node reads the marker with its first write, and delivers afterwards.
     for _ in range(2):
         home.state.changed = True
         await home.take_over()
@@ -179,8 +179,8 @@ async def test_a_client_vanishes_on_another_node(pair: World) -> None:
 
 
 async def test_a_session_moves_to_a_node_without_its_account(pair: World) -> None:
-    """What came while it was between two nodes went to the account's session on a third node, and
-    comes to the session that has moved, too."""
+    """Messages during a migration go to the account's session on a third node, and to the
+    migrated session, too."""
     romeo = await pair.user("romeo", "orchard", 1)
     browser = await Browser.login(pair, "juliet")
     await browser.post(AVAILABLE)
@@ -201,8 +201,8 @@ async def test_a_session_moves_to_a_node_without_its_account(pair: World) -> Non
     assert found == ["one", "two"]
 
 
-async def test_two_sessions_come_after_a_node_died(pair: World) -> None:
-    """Both look after what the dead node had; one of them gets it."""
+async def test_two_sessions_begin_after_a_node_died(pair: World) -> None:
+    """Both take over the dead node's messages; one of them receives these."""
     romeo = await pair.user("romeo", "orchard", 1)
     await gone_dark(pair, romeo, "one", "two")
     first = pair.servers[0]
@@ -214,8 +214,8 @@ async def test_two_sessions_come_after_a_node_died(pair: World) -> None:
     assert sorted([*await got(both[0]), *await got(both[1])], key=str) == ["one", "two"]
 
 
-async def test_a_session_is_found_though_its_node_leaves_meanwhile(pair: World) -> None:
-    """The register names a node, which hands the session over and leaves before it is looked at."""
+async def test_a_session_is_found_while_its_node_leaves(pair: World) -> None:
+    """The stored node migrates the session and leaves before the value is read."""
     browser = await Browser.login(pair, "juliet")
     await pair.leave(0)
     await browser.post(AVAILABLE, 1)
@@ -233,8 +233,8 @@ async def test_a_session_is_found_though_its_node_leaves_meanwhile(pair: World) 
     assert answer.get("type") is None, answer
 
 
-async def test_a_moved_guest_leaves_no_register(pair: World) -> None:
-    """An anonymous session is found by its address, until it moves: then a register names it."""
+async def test_a_migrated_anonymous_session_leaves_no_value(pair: World) -> None:
+    """After a migration a stored value names the node of an anonymous address."""
     browser = await Browser.login(pair, "")
     await pair.leave(0)
     await browser.post(AVAILABLE, 1)
@@ -251,12 +251,12 @@ def has_two(carrier: BoshTransport) -> bool:
     return len([e for e in carrier.session.pending()[0] if e.name == "message"]) == 2
 
 
-async def test_a_crash_loses_nothing_that_no_client_has(world: World, romeo: Client) -> None:
-    """The marker says what was on its way: the process may die without another word."""
+async def test_a_crash_loses_no_undelivered_message(world: World, romeo: Client) -> None:
+    """The marker has the messages in transit: the process may die without writing again."""
     await gone_dark(world, romeo, "one", "two")
     (home,) = (home for home in world.server.users.by_jid.values() if home.jid.local == "juliet")
     await home.save()
-    # The process is gone: what it would have done at the end is not done.
+    # The process has died: it does nothing at its end.
     world.server.users.by_jid.clear()
     if world.shared:
         await world.server.kv.set(f"$xmpp:sign:{world.server.membership.id}", b"left")
@@ -274,7 +274,7 @@ async def test_a_crash_loses_nothing_that_no_client_has(world: World, romeo: Cli
 
 
 async def test_a_node_dies_after_the_next_session_has_begun(pair: World) -> None:
-    """It is missed only after a while; then its messages come to who is there."""
+    """When the node counts as dead, the connected sessions receive its messages."""
     romeo = await pair.user("romeo", "orchard", 1)
     await gone_dark(pair, romeo, "one", "two")
     first = pair.servers[0]
@@ -290,7 +290,7 @@ async def test_a_node_dies_after_the_next_session_has_begun(pair: World) -> None
     async def looked() -> None:
         while home.state._elsewhere:
             await home.take_over()
-            # It is asked of what is in memory here: the news of it must be let in.
+            # The answer comes from this node's memory: its event must arrive first.
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(looked(), NEWS_SECONDS)
@@ -299,7 +299,7 @@ async def test_a_node_dies_after_the_next_session_has_begun(pair: World) -> None
 
 @pytest.mark.parametrize("node", [0, 1])
 async def test_a_session_ends_while_the_next_begins(pair: World, node: int) -> None:
-    """A page is reloaded: whatever comes in between comes once."""
+    """A page is reloaded: messages during the reload are delivered once."""
     romeo = await pair.user("romeo", "orchard", 1)
     texts: list[str] = []
     seen: list[str | None] = []
@@ -320,7 +320,7 @@ async def test_a_session_ends_while_the_next_begins(pair: World, node: int) -> N
     last = await (await pair.user("juliet", "last", 0)).available()
     seen += await got(last)
     if node:
-        # The other node may not know yet what the last one brought: once more, with the same id.
+        # The other node may not know the last delivery: a repeat has the same id.
         assert set(seen) == set(texts)
     else:
         assert sorted(map(str, seen)) == sorted(texts)
@@ -333,14 +333,14 @@ AWAY = {
 
 
 def expires(world: World, node: int = 0) -> None:
-    """The client that has gone dark is given up."""
+    """The session of the vanished client expires."""
     (carrier,) = world.sessions[node].transports.values()
     carrier.session._seen -= 151
     carrier.expire()
 
 
 async def texts_after(client: Client, come: Callable[[], None]) -> list[str | None]:
-    """What comes to a client in the course of an event."""
+    """The messages that a client receives during an event."""
     await got(client)
     client.seen.clear()
     come()
@@ -349,7 +349,7 @@ async def texts_after(client: Client, come: Callable[[], None]) -> list[str | No
 
 
 @pytest.mark.parametrize("away", AWAY.values(), ids=AWAY)
-async def test_a_session_that_was_away_lacks_the_messages_of_that_time_only(
+async def test_an_unavailable_session_lacks_only_the_messages_of_that_time(
     world: World, romeo: Client, away: str
 ) -> None:
     juliet = await (await world.user("juliet", "phone")).available()
@@ -367,7 +367,7 @@ async def test_a_session_that_was_away_lacks_the_messages_of_that_time_only(
 
 
 async def test_a_carbon_copy_counts_as_received(world: World, romeo: Client) -> None:
-    """A session that is away gets copies, and lacks only what came without one."""
+    """An unavailable session gets carbon copies, and lacks only messages without a copy."""
     juliet = await (await world.user("juliet", "phone")).available()
     await gone_dark(world, romeo, "one")
     juliet.say(AWAY["unavailable"])
@@ -384,11 +384,11 @@ async def test_a_carbon_copy_counts_as_received(world: World, romeo: Client) -> 
     assert late == ["not copied", "for the other"]
 
 
-async def test_what_came_late_to_one_client_only_is_lacking_elsewhere(
+async def test_messages_delivered_late_to_one_client_are_redelivered_elsewhere(
     world: World, romeo: Client
 ) -> None:
-    """Messages that waited come to one session. If that vanishes with them, they come to another,
-    which had asked for copies, and was sent none."""
+    """Offline messages are delivered to one session. If it vanishes, they are delivered to another
+    session, which had enabled carbons and received no copies."""
     juliet = await world.user("juliet", "phone")
     await juliet.ask("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
     romeo.chat("juliet@localhost", "waited")
@@ -401,9 +401,8 @@ async def test_what_came_late_to_one_client_only_is_lacking_elsewhere(
     assert await texts_after(juliet, lambda: expires(world)) == ["waited"]
 
 
-async def test_what_a_session_has_received_moves_with_it(pair: World) -> None:
-    """Of a session on its way to another node it stays known which messages came while it was
-    away."""
+async def test_the_received_ranges_of_a_session_migrate(pair: World) -> None:
+    """A migrated session still lacks the messages of the time in which it was unavailable."""
     romeo = await pair.user("romeo", "orchard", 1)
     browser = await Browser.login(pair, "juliet", resource="desk")
     await browser.ask(AVAILABLE)
@@ -423,10 +422,10 @@ async def test_what_a_session_has_received_moves_with_it(pair: World) -> None:
     assert [offset in after.messages for offset in (1, 2, 3)] == [True, False, True]
 
 
-async def test_a_session_comes_from_a_node_of_the_version_before(
+async def test_a_session_migrates_from_a_node_of_an_older_version(
     world: World, romeo: Client
 ) -> None:
-    """Its record has only the offset after which the session last became available."""
+    """The older record has only the offset after which the session last became available."""
     juliet = await (await world.user("juliet", "phone")).available()
     romeo.chat("juliet@localhost", "one")
     await juliet.message("one")

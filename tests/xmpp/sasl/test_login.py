@@ -1,4 +1,4 @@
-"""Logging in: each mechanism, against somebody else's client, and what is refused."""
+"""Logins: each mechanism, with an independent client, and refused logins."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def failed(client: Client, said: str) -> str:
     return refused.elements[0].name
 
 
-async def test_what_is_offered_and_in_which_order(strict: World) -> None:
+async def test_offered_mechanisms_and_their_order(strict: World) -> None:
     client = strict.client()
     client.stream.open()
     features = await client.next()
@@ -85,7 +85,7 @@ async def test_what_is_offered_and_in_which_order(strict: World) -> None:
     assert [each.text for each in offered.elements] == [
         *("SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "OAUTHBEARER", "X-OAUTH2")
     ]
-    # Converse.js takes every child for an element, and looks for each one's own xmlns.
+    # Converse.js takes every child for an element, and reads the xmlns of each.
     written = features.xml()
     assert "> <" not in written
     assert f"<mechanisms xmlns='{ns.SASL}'>" in written
@@ -100,7 +100,7 @@ async def test_scram(strict: World, mechanism: str) -> None:
     other.set_server_first(base64.b64decode(challenge.text).decode())
     success = await answer(client, response(other.get_client_final().encode()))
     assert success.name == "success"
-    # It raises if the server has not proved itself.
+    # This raises if the server has not proved its identity.
     other.set_server_final(base64.b64decode(success.text).decode())
     client.stream.restart()
     await client.next()
@@ -124,7 +124,7 @@ PASSWORDS = {
 @pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
 async def test_a_password_is_the_same_in_each_form(small: World, password: str) -> None:
     if password == PASSWORDS["soft hyphen"]:
-        # OpaqueString prohibits it, so that no account can have it.
+        # OpaqueString prohibits this password, so no account can have it.
         with pytest.raises(JidError):
             await small.account("juliet", password)
         return
@@ -133,16 +133,16 @@ async def test_a_password_is_the_same_in_each_form(small: World, password: str) 
     for form in forms - {None}:
         for mechanism in ("SCRAM-SHA-1", "SCRAM-SHA-512"):
             client = await connected(small)
-            # It proves the server's key, too: raw bytes, since this client prepares by itself.
+            # The client verifies the server's key: raw bytes, since it prepares passwords itself.
             assert (await scram(client, mechanism, "juliet", str(form))).name == "success"
         client = await connected(small)
         said = auth("PLAIN", f"\0juliet\0{form}".encode())
         assert (await answer(client, said)).name == "success"
     client = await connected(small)
     assert (await scram(client, "SCRAM-SHA-1", "juliet", password + "x")).name == "failure"
-    # And a client that others wrote, which prepares as RFC 5802 says.
+    # An independent client, which prepares passwords by RFC 5802.
     if password == PASSWORDS["newer than Unicode 3.2"]:
-        return  # It refuses these.
+        return  # That client refuses these.
     client = await connected(small)
     other = ScramClient(["SCRAM-SHA-256"], "juliet", password)
     challenge = await answer(client, auth("SCRAM-SHA-256", other.get_client_first().encode()))
@@ -152,7 +152,7 @@ async def test_a_password_is_the_same_in_each_form(small: World, password: str) 
 
 
 async def scram(client: Client, mechanism: str, user: str, password: str) -> Element:
-    """A login of a client that derives its keys from the password as it is."""
+    """A login of a client that derives its keys from the unprepared password."""
     name, bare = HASHES[mechanism], f"n={user},r=abc"
     challenge = await answer(client, auth(mechanism, f"n,,{bare}".encode()))
     first = base64.b64decode(challenge.text).decode()
@@ -221,7 +221,7 @@ async def test_scram_with_a_wrong_password(strict: World, user: str) -> None:
 
 
 async def test_keys_can_be_reused(strict: World) -> None:
-    """Converse.js keeps the keys that it has derived: salt and iterations stay what they are."""
+    """Converse.js stores derived keys: salt and iterations must not change."""
     salts = set()
     for _ in range(2):
         client = await connected(strict)
@@ -230,7 +230,7 @@ async def test_keys_can_be_reused(strict: World) -> None:
     assert len(salts) == 1
 
 
-async def test_nobody_learns_who_exists(strict: World) -> None:
+async def test_a_login_does_not_reveal_accounts(strict: World) -> None:
     salts = []
     for _ in range(2):
         client = await connected(strict)
@@ -259,7 +259,7 @@ async def test_nobody_learns_who_exists(strict: World) -> None:
         (b"\xff", "malformed-request"),
     ],
 )
-async def test_scram_that_is_none(strict: World, first: bytes, condition: str) -> None:
+async def test_malformed_scram(strict: World, first: bytes, condition: str) -> None:
     assert await failed(await connected(strict), auth("SCRAM-SHA-256", first)) == condition
 
 
@@ -267,7 +267,7 @@ async def test_scram_that_is_none(strict: World, first: bytes, condition: str) -
     "final",
     [b"", b"c=biws,r={r}", b"c=biws,r=other,p=AAAA", b"c=AAAA,r={r},p=AAAA", b"c=biws,r={r},p=*"],
 )
-async def test_scram_with_a_bad_end(strict: World, final: bytes) -> None:
+async def test_scram_with_a_bad_final_message(strict: World, final: bytes) -> None:
     client = await connected(strict)
     challenge = await answer(client, auth("SCRAM-SHA-256", b"n,,n=juliet,r=abc"))
     nonce = base64.b64decode(challenge.text).split(b",")[0].removeprefix(b"r=")
@@ -299,7 +299,7 @@ async def test_plain(strict: World, data: str) -> None:
         ("\0\0x", "malformed-request"),
     ],
 )
-async def test_plain_that_is_refused(strict: World, data: str, condition: str) -> None:
+async def test_refused_plain_logins(strict: World, data: str, condition: str) -> None:
     assert await failed(await connected(strict), auth("PLAIN", data.encode())) == condition
 
 
@@ -326,7 +326,7 @@ async def test_tokens(strict: World, mechanism: str, data: str) -> None:
         assert grant_of(strict.server.context, session).allows(Action.READ, "news")
 
 
-async def test_a_token_makes_an_account(strict: World) -> None:
+async def test_a_token_creates_its_account(strict: World) -> None:
     client = await connected(strict)
     said = auth("X-OAUTH2", f"\0new@localhost\0{token('new')}".encode())
     assert (await answer(client, said)).name == "success"
@@ -335,7 +335,7 @@ async def test_a_token_makes_an_account(strict: World) -> None:
 
 
 @pytest.mark.parametrize("sub", ["romeo", "juliet@elsewhere.example", "", "a b"])
-async def test_tokens_of_others(strict: World, sub: str) -> None:
+async def test_tokens_of_other_accounts(strict: World, sub: str) -> None:
     client = await connected(strict)
     said = auth("X-OAUTH2", f"\0juliet@localhost\0{token(sub)}".encode())
     assert await failed(client, said) in ("invalid-authzid", "not-authorized")
@@ -351,7 +351,7 @@ async def test_a_bad_token_is_explained_first(strict: World) -> None:
     assert await failed(client, response(b"\x01")) == "not-authorized"
 
 
-async def test_anonymous_is_off_unless_it_is_on(strict: World, small: World) -> None:
+async def test_anonymous_is_disabled_by_default(strict: World, small: World) -> None:
     said = f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>"
     assert await failed(await connected(strict), said) == "invalid-mechanism"
     one, other = await small.user(), await small.user()
@@ -359,7 +359,7 @@ async def test_anonymous_is_off_unless_it_is_on(strict: World, small: World) -> 
     assert len(one.bare.partition("@")[0]) >= 32
 
 
-async def test_what_is_no_login(strict: World) -> None:
+async def test_invalid_logins(strict: World) -> None:
     client = await connected(strict)
     for said, condition in (
         (f"<auth xmlns='{ns.SASL}' mechanism='DIGEST-MD5'/>", "invalid-mechanism"),
@@ -384,7 +384,7 @@ async def test_a_login_can_be_tried_again(strict: World) -> None:
     assert await client.ended() == "not-authorized", "one has logged in once"
 
 
-async def test_a_mechanism_of_ones_own(
+async def test_a_custom_mechanism(
     strict: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Door:

@@ -1,4 +1,4 @@
-"""Messages of one millisecond have rising stamps, the same wherever they are shown."""
+"""Messages of one millisecond have increasing stamps, the same in every result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pushhub.xml import Element
     from tests.xmpp.world import Client, World
 
-# More than one read of the archive's search, and more than `Stamps` first looks back.
+# More than one read of the archive's search, and more than `Stamps` reads back first.
 COUNT = 130
 
 
@@ -27,7 +27,7 @@ def stamp_of(element: Element) -> str:
 
 
 async def searched(client: Client, fields: str = "", page: str = "") -> dict[str, str]:
-    """The stamps of the messages that a search finds, by their texts and in its order."""
+    """The stamps of the messages in a result, by text and in the result's order."""
     form = f"<x xmlns='{ns.DATA}' type='submit'>{fields}</x>"
     rsm = f"<set xmlns='{ns.RSM}'>{page}</set>"
     await client.ask("set", f"<query xmlns='{ns.MAM}'>{form}{rsm}</query>")
@@ -43,7 +43,7 @@ def field(name: str, value: str) -> str:
     return f"<field var='{name}'><value>{value}</value></field>"
 
 
-async def test_messages_of_one_moment_have_rising_stamps(world: World) -> None:
+async def test_simultaneous_messages_have_increasing_stamps(world: World) -> None:
     await world.account("romeo")
     await world.account("juliet")
     romeo = await world.user("romeo")
@@ -57,7 +57,7 @@ async def test_messages_of_one_moment_have_rising_stamps(world: World) -> None:
     assert [body(e) for e in late] == texts
     times = [_time(stamp) for stamp in stamps]
     assert times == sorted(set(times)), "each is a millisecond later, at least"
-    # The archive says the same, in pages of any size and direction, and by any of its filters.
+    # The archive has the same stamps, in pages of any size and direction, and with any filter.
     expected = dict(zip(texts, stamps, strict=True))
     ids = [_id(e) for e in late]
     for most in (7, 100, 250):
@@ -87,7 +87,7 @@ def _id(message: Element) -> str:
     return found.get("id") or ""
 
 
-async def test_a_stamp_is_the_clock_s_time_again_after_a_pause(small: World) -> None:
+async def test_stamps_equal_the_clock_again_after_a_pause(small: World) -> None:
     await small.account("juliet")
     store = small.server.hub.store
     name = archive_channel("juliet@localhost")

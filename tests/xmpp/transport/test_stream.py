@@ -1,4 +1,4 @@
-"""What a stream refuses, and that it costs nothing."""
+"""Elements that a stream refuses, at no cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PING = f"<iq xmlns='{ns.CLIENT}' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
 
 
-def test_only_our_domains(small: World) -> None:
+def test_only_served_domains_are_accepted(small: World) -> None:
     server = small.server
     client = small.client()
     assert server.stream("LOCALHOST.", client) is not None
@@ -50,7 +50,7 @@ async def test_stanzas_before_the_resource(small: World) -> None:
     "element",
     ["<iq xmlns='other'/>", f"<other xmlns='{ns.CLIENT}'/>", "<message xmlns='jabber:server'/>"],
 )
-async def test_what_is_no_stanza(small: World, element: str) -> None:
+async def test_elements_that_are_no_stanzas(small: World, element: str) -> None:
     client = await small.user()
     client.say(element)
     assert await client.ended() == "unsupported-stanza-type"
@@ -65,13 +65,13 @@ async def test_a_spoofed_sender(small: World, sender: str) -> None:
 
 
 @pytest.mark.parametrize("which", ["bare", "jid"])
-async def test_ones_own_address_is_fine(small: World, which: str) -> None:
+async def test_the_own_address_as_sender_is_accepted(small: World, which: str) -> None:
     client = await small.user()
     client.say(PING.replace("type='get'", f"type='get' from='{getattr(client, which)}'"))
     assert (await client.stanza("iq", id="p")).get("type") == "result"
 
 
-async def test_a_resource_is_drawn_or_given(small: World) -> None:
+async def test_a_resource_is_generated_or_requested(small: World) -> None:
     await small.account("juliet")
     first, second = await small.user("juliet"), await small.user("juliet")
     assert first.jid != second.jid
@@ -89,14 +89,14 @@ async def test_the_newer_client_gets_the_resource(world: World) -> None:
     await second.message("to myself")
 
 
-async def test_a_resource_that_is_none(small: World) -> None:
+async def test_invalid_resources(small: World) -> None:
     client = await small.client().login()
     bad = f"<bind xmlns='{ns.BIND}'><resource>a&#9;b</resource></bind>"
     assert await client.refused("set", bad) == "bad-request"
     await client.bind("good")
 
 
-async def test_an_account_has_so_many_sessions(small: World) -> None:
+async def test_the_number_of_sessions_is_limited(small: World) -> None:
     await small.account("juliet")
     clients = [await small.user("juliet") for _ in range(20)]
     more = await small.client().login("juliet")
@@ -105,7 +105,7 @@ async def test_an_account_has_so_many_sessions(small: World) -> None:
     await more.bind()
 
 
-async def test_who_sends_too_much_ahead(small: World) -> None:
+async def test_too_many_queued_stanzas_end_the_stream(small: World) -> None:
     client = await small.user()
     for _ in range(MAX_QUEUED + 2):
         client.say(f"<iq xmlns='{ns.CLIENT}' type='get' id='r'><query xmlns='{ns.ROSTER}'/></iq>")
@@ -143,7 +143,7 @@ async def test_who_sends_too_much_ahead(small: World) -> None:
         ("<presence xmlns='jabber:client'><priority>x</priority></presence>", "bad-request"),
     ],
 )
-async def test_what_is_answered_with_an_error(small: World, iq: str, expected: str) -> None:
+async def test_iqs_that_get_an_error(small: World, iq: str, expected: str) -> None:
     client = await small.user()
     client.say(iq)
     answer = await client.next()
@@ -152,7 +152,7 @@ async def test_what_is_answered_with_an_error(small: World, iq: str, expected: s
 
 
 @pytest.mark.parametrize("kind", ["result", "error"])
-async def test_answers_are_not_answered(small: World, kind: str) -> None:
+async def test_iq_responses_get_no_response(small: World, kind: str) -> None:
     client = await small.user()
     for to in ("", "to='localhost'", "to='nobody@localhost/x'", "to='a@example.com/x'"):
         client.say(f"<iq xmlns='jabber:client' type='{kind}' id='x' {to}/>")
@@ -160,7 +160,7 @@ async def test_answers_are_not_answered(small: World, kind: str) -> None:
     assert not client.seen
 
 
-async def test_nothing_is_left_of_who_leaves(world: World) -> None:
+async def test_an_ended_session_leaves_nothing(world: World) -> None:
     await world.account("juliet")
     server = world.server
     for name in ("", "juliet"):
@@ -177,7 +177,7 @@ async def test_nothing_is_left_of_who_leaves(world: World) -> None:
     )
 
 
-async def test_a_server_that_goes_says_so(small: World) -> None:
+async def test_a_shutdown_ends_streams_with_an_error(small: World) -> None:
     client = await small.user()
     await small.server.close()
     assert await client.ended() == "system-shutdown"

@@ -1,4 +1,4 @@
-"""PubSub, where a node is a channel: what REST publishes is notified, and the other way round."""
+"""PubSub, where a node is a channel: REST and XMPP receive each other's events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SERVICE = "pubsub.localhost"
 
 
 async def rest_publishes(world: World, channel: str, data: bytes, type: str = "") -> None:
-    """As the face of REST does it."""
+    """Publish as the REST endpoint does."""
     await append(world.server.hub.store, Append(channel, Draft(data, type=type)))
 
 
@@ -68,23 +68,23 @@ def json_of(items: Element) -> object:
     return orjson.loads(payload.text)
 
 
-async def test_a_publisher_is_told_the_id_that_was_made(world: World) -> None:
+async def test_a_publisher_receives_the_generated_id(world: World) -> None:
     client = await world.user()
     told = await publish(client, "news", '{"a": 1}')
     id = told.elements[0].elements[0].elements[0].get("id")
     assert id
-    # It is the item's, and names it from then on.
+    # The id names the item from then on.
     found = await client.ask(
         "get", pubsub(f"<items node='news'><item id='{id}'/></items>"), SERVICE
     )
     assert [item.get("id") for item in found.elements[0].elements[0].elements] == [id]
     await client.ask("set", pubsub(f"<retract node='news'><item id='{id}'/></retract>"), SERVICE)
-    # An id of the publisher's own is kept.
+    # An id of the publisher is kept.
     told = await publish(client, "news", '{"a": 2}', "mine")
     assert told.elements[0].elements[0].elements[0].get("id") == "mine"
 
 
-async def test_what_rest_publishes_is_notified(world: World) -> None:
+async def test_events_of_rest_are_notified(world: World) -> None:
     client = await world.user()
     await subscribe(client, "news")
     await rest_publishes(world, "news", b'{"a": "<&>"}')
@@ -93,7 +93,7 @@ async def test_what_rest_publishes_is_notified(world: World) -> None:
     assert json_of(items) == {"a": "<&>"}
 
 
-async def test_what_is_published_here_answers_a_long_poll(world: World) -> None:
+async def test_a_published_item_completes_a_long_poll(world: World) -> None:
     client = await world.user()
     held = world.server.hub.hold(FeedPoll("news", Start.NOW, 100, 20))
     assert isinstance(held, Hold)
@@ -126,7 +126,7 @@ async def test_json_keeps_its_bytes_in_both_directions(world: World, data: str) 
     assert items.elements[0].elements[0].text == data
 
 
-async def test_a_subscriber_hears_of_the_last_item_at_once(world: World) -> None:
+async def test_a_new_subscriber_receives_the_last_item_immediately(world: World) -> None:
     client = await world.user()
     for number in (1, 2):
         await rest_publishes(world, "news", b"%d" % number)
@@ -138,7 +138,7 @@ async def test_a_subscriber_hears_of_the_last_item_at_once(world: World) -> None
     assert json_of(event.elements[0]) == 2
 
 
-async def test_an_account_subscribes_for_good(world: World) -> None:
+async def test_the_subscription_of_a_bare_address_is_permanent(world: World) -> None:
     await world.account("juliet")
     first = await (await world.user("juliet", "one")).available()
     await subscribe(first, "news", "juliet@localhost")
@@ -155,7 +155,7 @@ async def test_an_account_subscribes_for_good(world: World) -> None:
     assert [e.get("node") for e in listed.elements[0].elements[0].elements] == ["news"]
 
 
-async def test_who_unsubscribes_hears_no_more(world: World) -> None:
+async def test_no_notification_after_unsubscribing(world: World) -> None:
     client = await world.user()
     await subscribe(client, "news")
     gone = pubsub(f"<unsubscribe node='news' jid='{client.jid}'/>")
@@ -166,7 +166,7 @@ async def test_who_unsubscribes_hears_no_more(world: World) -> None:
     assert await client.refused("set", gone, SERVICE) == "unexpected-request"
 
 
-async def test_items_are_read_and_taken_back(world: World) -> None:
+async def test_items_are_read_and_retracted(world: World) -> None:
     client = await world.user()
     for id in ("one", "two", "three"):
         await publish(client, "news", f'"{id}"', id)
@@ -256,7 +256,7 @@ async def test_empty_nodes_are_listed(world: World) -> None:
     assert await listed("<max>2</max><after>b</after>") == ["c", "\u00e4"]
     await juliet.ask("set", pubsub("<delete node='c'/>", owner=True), SERVICE)
     assert await listed() == ["a", "b", "\u00e4"]
-    # One that is empty is a node, too.
+    # An empty node is a node, too.
     items = f"<query xmlns='{ns.DISCO_ITEMS}' node='a'/>"
     assert not (await juliet.ask("get", items, SERVICE)).elements[0].elements
 
@@ -295,7 +295,7 @@ async def test_max_items_is_kept_or_refused(world: World) -> None:
     assert len(await ids()) == 5
     for wrong in ("0", "1001", "x", ""):
         assert await juliet.refused("set", configured(wrong), SERVICE) == "not-acceptable"
-    # Neither is any other setting accepted without effect.
+    # Other settings without an effect are refused, too.
     await juliet.ask("set", configured("true", "pubsub#persist_items"), SERVICE)
     for field, value in (("pubsub#persist_items", "0"), ("pubsub#item_expire", "60")):
         assert await juliet.refused("set", configured(value, field), SERVICE) == "not-acceptable"
@@ -335,7 +335,7 @@ async def test_grants_decide(strict: World) -> None:
     assert [e.get("node") for e in listed.elements[0].every("item")] == ["news"]
 
 
-async def test_an_owner_lets_others_in(strict: World) -> None:
+async def test_affiliations_give_and_deny_access(strict: World) -> None:
     juliet, romeo = await strict.user("juliet"), await strict.user("romeo")
     await juliet.ask("set", pubsub("<create node='hers'/>"), SERVICE)
     assert await romeo.refused("get", pubsub("<items node='hers'/>"), SERVICE) == "forbidden"
@@ -346,7 +346,7 @@ async def test_an_owner_lets_others_in(strict: World) -> None:
     await juliet.ask("set", pubsub(let_in, owner=True), SERVICE)
     await publish(romeo, "hers", "1")
     await romeo.ask("get", pubsub("<items node='hers'/>"), SERVICE)
-    # Whom a grant lets in, an owner can put out.
+    # An owner can exclude an account that a grant allows.
     grant = Grant(Patterns(["hers"]))
     await strict.server.accounts.add("nurse", "localhost", "Neither, fair saint", grant)
     nurse = await strict.user("nurse")
@@ -359,14 +359,14 @@ async def test_an_owner_lets_others_in(strict: World) -> None:
     assert await romeo.refused("get", pubsub("<items node='hers'/>"), SERVICE) == "forbidden"
 
 
-async def test_nobody_subscribes_for_others(small: World) -> None:
+async def test_an_account_cannot_subscribe_another(small: World) -> None:
     client = await small.user()
     subscription = pubsub("<subscribe node='news' jid='juliet@localhost'/>")
     assert await client.refused("set", subscription, SERVICE) == "bad-request"
 
 
 @pytest.mark.parametrize("node", ["$xmpp:account:juliet@localhost", "x" * 256])
-async def test_what_is_pushhubs_own_is_out_of_reach(small: World, node: str) -> None:
+async def test_internal_channels_are_unreachable(small: World, node: str) -> None:
     client = await small.user()
     for kind, inside in (
         ("get", f"<items node='{node}'/>"),
@@ -395,7 +395,9 @@ async def test_what_is_pushhubs_own_is_out_of_reach(small: World, node: str) -> 
         ("set", "<retract node='news'/>", "bad-request"),
     ],
 )
-async def test_what_cannot_be_done(small: World, kind: str, inside: str, expected: str) -> None:
+async def test_invalid_and_unsupported_requests(
+    small: World, kind: str, inside: str, expected: str
+) -> None:
     client = await small.user()
     assert condition(await client.iq(kind, pubsub(inside), SERVICE)) == expected
 

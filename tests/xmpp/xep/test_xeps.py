@@ -1,4 +1,4 @@
-"""The small extensions, and that every question of a client's start is answered."""
+"""The small extensions, and the requests of a client at its start."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_private_storage(juliet: Client) -> None:
     assert await juliet.refused("get", query("<a/>")) == "bad-request"
 
 
-async def test_what_is_kept_has_a_bound(juliet: Client) -> None:
+async def test_stored_values_have_a_limit(juliet: Client) -> None:
     for number in range(2):
         large = f"<x xmlns='n{number}'>{'y' * 140_000}</x>"
         answer = await juliet.iq("set", f"<query xmlns='{ns.PRIVATE}'>{large}</query>")
@@ -120,7 +120,7 @@ async def test_pep_keeps_items(juliet: Client) -> None:
     assert await juliet.refused("get", get, "romeo@localhost") == "service-unavailable"
 
 
-async def test_pep_keeps_as_many_items_as_its_publisher_wants(juliet: Client) -> None:
+async def test_pep_respects_max_items_of_the_publisher(juliet: Client) -> None:
     def published(id: str, most: str) -> str:
         return (
             f"<pubsub xmlns='{ns.PUBSUB}'><publish node='n'><item id='{id}'/></publish>"
@@ -142,7 +142,7 @@ async def test_pep_keeps_as_many_items_as_its_publisher_wants(juliet: Client) ->
     assert await juliet.refused("set", published("d", "none")) == "bad-request"
 
 
-async def test_every_question_of_converse_at_its_start_is_answered(juliet: Client) -> None:
+async def test_every_request_of_converse_at_its_start_gets_a_response(juliet: Client) -> None:
     own = juliet.bare
     for kind, inside, to in (
         (

@@ -8,7 +8,7 @@ from pushhub.log.grant import Action
 from pushhub.xmpp.context import pubsub_service
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.xep import disco, form
-from pushhub.xmpp.xep.pubsub.items import most_items, stored_items
+from pushhub.xmpp.xep.pubsub.items import max_items, stored_items
 from pushhub.xmpp.xep.pubsub.node_index import created_nodes
 from pushhub.xmpp.xep.pubsub.rights import checked_name, may, node_policy, node_record, require
 from pushhub.xmpp.xep.rsm import MAX_PAGE, page_set, requested_page
@@ -73,7 +73,7 @@ async def about(request: IqRequest) -> Element:
     return result.holding(*result.children, form.form("result", ns.PUBSUB_META, *fields))
 
 
-async def _readable(request: IqRequest, after: str, most: int) -> list[str]:
+async def _readable(request: IqRequest, after: str, limit: int) -> list[str]:
     """The next channels after a name that the sender may read: channels with events, and created
     nodes without events. The order is that of the names' UTF-8, as in the store.
     """
@@ -81,7 +81,7 @@ async def _readable(request: IqRequest, after: str, most: int) -> list[str]:
     nodes = await created_nodes(context.kv)
     listed: list[str] = []
     done = False
-    while not done and len(listed) < most:
+    while not done and len(listed) < limit:
         # The store knows no grants, so its names are filtered here.
         some = [info.channel for info in await context.hub.store.channels("", after, MAX_PAGE)]
         done = len(some) < MAX_PAGE
@@ -96,7 +96,7 @@ async def _readable(request: IqRequest, after: str, most: int) -> list[str]:
             if may(context, request.session, Action.READ, name, node_policy(context, name, record)):
                 listed.append(name)
         after = some[-1] if some else after
-    return listed[:most]
+    return listed[:limit]
 
 
 async def items(request: IqRequest) -> Element:
@@ -105,9 +105,9 @@ async def items(request: IqRequest) -> Element:
     service = pubsub_service(request.session.jid.domain)
     if node:
         record = await require(request, Action.READ, checked_name(node))
-        found = await stored_items(context, node, min(MAX_PAGE, most_items(record)))
+        found = await stored_items(context, node, min(MAX_PAGE, max_items(record)))
         return disco.items([{"jid": service, "name": event.id} for event in found], node)
     page = requested_page(request.payload)
-    listed = await _readable(request, page.after or "", page.most)
+    listed = await _readable(request, page.after or "", page.limit)
     ends = page_set(listed[0], listed[-1]) if listed else page_set(None, None)
     return disco.items([{"jid": service, "node": name} for name in listed], None, ends)

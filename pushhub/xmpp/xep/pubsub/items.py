@@ -48,13 +48,13 @@ def parse_max_items(max_items: str) -> int | None:
     return number if 0 < number <= MAX_SEARCHED else None
 
 
-def most_items(record: Mapping[str, Any]) -> int:
+def max_items(record: Mapping[str, Any]) -> int:
     """How many items a node has, by its record: the channel may keep more events, which REST
     reads."""
     return parse_max_items(record.get("max_items", MAX)) or MAX_SEARCHED
 
 
-async def stored_items(context: Context, node: str, most: int) -> list[Event]:
+async def stored_items(context: Context, node: str, limit: int) -> list[Event]:
     """The last items of a channel without retracted ones, oldest first."""
     store = context.hub.store
     last = await store.read(node, Start.LAST, 1)
@@ -73,9 +73,13 @@ async def stored_items(context: Context, node: str, most: int) -> list[Event]:
         at = read.cursor
         if read.up_to_date or not read.events:
             break
-    gone = {id for event in events if (id := retracted(event)) is not None}
-    items = {event.id: event for event in events if event.id not in gone and event.type != RETRACT}
-    return list(items.values())[-most:]
+    retracted_ids = {id for event in events if (id := retracted(event)) is not None}
+    items = {
+        event.id: event
+        for event in events
+        if event.id not in retracted_ids and event.type != RETRACT
+    }
+    return list(items.values())[-limit:]
 
 
 async def read(request: IqRequest) -> Element:
@@ -85,19 +89,19 @@ async def read(request: IqRequest) -> Element:
     element = request.payload.find("items")
     assert element is not None
     page = requested_page(request.payload)
-    limit = _item_limit(element, page.most)
-    found = await stored_items(request.context, node, most_items(record))
+    limit = _item_limit(element, page.limit)
+    found = await stored_items(request.context, node, max_items(record))
     count = len(found)
     ids = {each.get("id") for each in element.every("item")}
     if ids:
         found = [event for event in found if event.id in ids]
     elif page.before or page.after:
         names = [event.id for event in found]
-        mark = page.before or page.after or ""
-        if mark not in names:
+        anchor = page.before or page.after or ""
+        if anchor not in names:
             raise StanzaError("item-not-found", "There is no such item.")
-        at = names.index(mark)
-        found = found[:at][-page.most :] if page.before else found[at + 1 :][: page.most]
+        at = names.index(anchor)
+        found = found[:at][-page.limit :] if page.before else found[at + 1 :][: page.limit]
     else:
         found = found[-limit:] if limit else []
     size = 0
@@ -113,7 +117,7 @@ async def read(request: IqRequest) -> Element:
     return Element("pubsub", PUBSUB, {}, (content, page_set(ends[0], ends[-1], count)))
 
 
-def _item_limit(element: Element, most: int) -> int:
+def _item_limit(element: Element, limit: int) -> int:
     """How many of the last items a result has: the requested `max_items` (XEP-0060 §6.5.7), else
     the page's size, and no more than a page. The result also has the total count.
 
@@ -122,7 +126,7 @@ def _item_limit(element: Element, most: int) -> int:
     """
     text = element.get("max_items")
     if text is None or text == MAX:
-        return most
+        return limit
     if not _NUMBER.fullmatch(text) or int(text) == 0:
         raise StanzaError("bad-request", "'max_items' is a whole number, and not 0.")
     return min(int(text), MAX_PAGE)
@@ -157,7 +161,7 @@ async def retract(request: IqRequest) -> None:
     id = named_item.get("id") if named_item is not None else None
     if not id:
         raise error("bad-request", "item-required", "Name the item to be retracted.")
-    found = await stored_items(request.context, node, most_items(record))
+    found = await stored_items(request.context, node, max_items(record))
     if all(event.id != id for event in found):
         raise StanzaError("item-not-found", "There is no such item.")
     await _append(request, node, Draft(orjson.dumps({RETRACT: id}), JSON_TYPE, RETRACT))

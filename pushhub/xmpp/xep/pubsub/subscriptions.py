@@ -57,7 +57,7 @@ class NodeSubscriptions:
             read = await context.hub.store.read(node, Start.LAST, 1)
             if isinstance(read, Page) and read.events:
                 (event,) = read.events
-                # After the result, which tells the client the purpose of the notification.
+                # After the result, so that the client knows the purpose of the notification.
                 notify = partial(subscribers.notify, session.user, address, node)
                 asyncio.get_running_loop().call_soon(notify, notification(event), event)
         content = leaf("subscription", PUBSUB, node=node, jid=address, subscription="subscribed")
