@@ -117,7 +117,7 @@ async def test_invalid_roster_items(small: World, query: str, expected: str) -> 
 async def test_a_full_roster_refuses_contacts(small: World) -> None:
     await small.account("juliet")
     juliet = await small.user("juliet")
-    object.__setattr__(small.server.rosters, "_most", 2)
+    object.__setattr__(small.server.rosters, "_max_contacts", 2)
     for name in ("a", "b"):
         await juliet.ask("set", item(f"jid='{name}@localhost'/>"))
     assert await juliet.refused("set", item("jid='c@localhost'/>")) == "resource-constraint"
