@@ -75,6 +75,8 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
     """
     if not grant.manage:
         service.authority.require_admin(grant)
+        # Without a grant the settings allowed it: then the network is the only protection.
+        service.guard.check_host(request.headers)
     limit = parse_limit(request)
     prefix, after = request.query.get("prefix", ""), request.query.get("after", "")
 

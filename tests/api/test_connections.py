@@ -52,7 +52,9 @@ async def test_an_http_1_0_client_can_stream(hub: Server) -> None:
 @pytest.mark.parametrize("wait", ["", "\r\nPrefer: wait=1"], ids=["plain", "waiting"])
 async def test_connection_close_gets_a_response_and_a_close(hub: Server, wait: str) -> None:
     target = events_of(fresh()) + "?since=now"
-    answer = await raw(hub, f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close{wait}\r\n\r\n")
+    answer = await raw(
+        hub, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close{wait}\r\n\r\n"
+    )
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in answer.lower()
     assert answer.endswith(b"}")
@@ -71,9 +73,9 @@ async def test_a_connection_serves_many_requests(hub: Server) -> None:
 async def test_requests_that_are_sent_ahead_are_answered_in_order(hub: Server) -> None:
     channel = fresh()
     await hub.publish(channel, 1)
-    one = f"GET {value_of(channel)} HTTP/1.1\r\nHost: x\r\n\r\n"
-    two = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-    last = f"GET {events_of(channel)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    one = f"GET {value_of(channel)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    two = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = f"GET {events_of(channel)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = await raw(hub, one + two + one + last)
     assert answer.count(b"HTTP/1.1 200 ") == 4
     places = [answer.index(b'"live"'), answer.index(b'{"events"')]
@@ -83,7 +85,9 @@ async def test_requests_that_are_sent_ahead_are_answered_in_order(hub: Server) -
 async def test_a_request_in_small_pieces_is_a_request(hub: Server) -> None:
     channel = fresh()
     body = '{"slow":true}'
-    head = f"POST {events_of(channel)} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    head = (
+        f"POST {events_of(channel)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    )
     async with await hub.connect() as client:
         for byte in (head + "\r\n" + body).encode():
             client.writer.write(bytes([byte]))

@@ -65,6 +65,7 @@ class ConnectionContext:
         self.service = app.service
         self.hub = app.service.hub
         self.origin = app.origin
+        self.guard = app.guard
         self.poll_cache = PollCache(app.endpoints)
         self._parser = HeadParser(passing=app.origin is not None)
         self._heads: GenerationCache[Head] = GenerationCache()
