@@ -45,7 +45,7 @@ class ListenerGuard:
         self._origins = frozenset(settings.cors_origins)
 
     def check_host(self, headers: Mapping[str, str]) -> None:
-        """Return if `Host` is an IP literal, a loopback name or a configured name, or there is none.
+        """Return if `Host` is an IP literal, a loopback or configured name, or there is none.
 
         Raises:
             Problem: `misdirected`.

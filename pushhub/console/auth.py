@@ -50,7 +50,8 @@ class ConsoleAuth:
         """The grant of an operator.
 
         Raises:
-            Problem: `misdirected`, `forbidden` or `unauthorized`; `too-many-requests` after wrong credentials.
+            Problem: `misdirected`, `forbidden` or `unauthorized`; `too-many-requests` after
+                wrong credentials.
         """
         service.guard.check_host(request.headers)
         site = request.headers.get("sec-fetch-site", "same-origin")

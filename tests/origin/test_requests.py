@@ -421,3 +421,15 @@ async def test_requests_that_are_sent_ahead_are_answered_in_order(
                     assert b"content-length: 13" in await wire.head()
                     assert await wire.exactly(13) == b'{"live":true}'
     assert origin.connections <= 2
+
+
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "trace"])
+async def test_a_request_that_is_echoed_has_no_signature(method: str, origin: Scripted) -> None:
+    with serve(
+        origin=f"http://127.0.0.1:{origin.port}", grip_key="0123456789abcdef0123456789abcdef"
+    ) as server:
+        signed = [
+            await through(server, origin, f"{sent} /a HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            for sent in ("GET", method)
+        ]
+    assert [len(call.all("grip-sig")) for call in signed] == [1, 0]
