@@ -37,6 +37,8 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
         lines.append(f"control is at {own} ({needs})")
     if not settings.dev and (unsigned := settings.unsigned()) is not None:
         lines += ["", f"  WARNING: {unsigned}", ""]
+    if (note := settings.without_clients()) is not None:
+        lines += ["", f"  NOTE: {note}", ""]
     if settings.dev:
         if own.startswith("unix:"):
             own = "http://localhost" + own.removeprefix(url)
