@@ -5,8 +5,9 @@ all of them, credentials and forwarded addresses included. A route may require l
 `share_addresses` forwarding headers are not compared (`origin/forwarded.py`). If its `identity` is
 empty, the resource is the same for all users: then the URL, the conditions and the headers that
 count by `origin/shared/key.py` are compared, and the origin receives no others (`without_client`).
-So no response to the credentials of one client reaches another one. Only a GET without a body is shared, and only an
-instruct that holds a response: each client fetches a response that is not held itself.
+So no response to the credentials of one client reaches another one. Only a GET without a body is
+shared, and only an instruct that holds a response: each client fetches a response that is not held
+itself.
 
 A request that comes while an identical one is in flight waits for the head of its response, so a
 crowd costs one request. If that response is not held, each request goes to the origin itself, and
