@@ -170,8 +170,8 @@ class Route(BaseModel):
         tuple[HeaderName, ...],
         Field(
             description="Request headers that identify the client; a response for one client never "
-            "goes to another. An empty list is for resources that are the same for all clients; their "
-            "shared fetches have no `Cookie` and no `Authorization`."
+            "goes to another. An empty list is for resources that are the same for all clients; "
+            "their shared fetches have no `Cookie` and no `Authorization`."
         ),
     ] = ("authorization", "cookie")
     share_addresses: Annotated[

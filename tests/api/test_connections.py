@@ -1,7 +1,9 @@
 """Clients as they are: old, closing, leaving, too many."""
 
 import asyncio
+import json
 import time
+from typing import Any
 
 import pytest
 
@@ -125,6 +127,34 @@ async def test_a_disconnected_stream_frees_its_hold(hub: Server) -> None:
         await stream.next()
         await hub.held(1)
     await hub.held(0, seconds=1.0)
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_a_poll_counts_once_for_each_of_its_channels(driver: str) -> None:
+    def poll(number: int) -> dict[str, Any]:
+        return {"channels": {f"many:{number}:{n}": "now" for n in range(400)}, "wait": 30}
+
+    with serve(driver, max_holds=1000) as server:
+        clients = [await server.connect() for _ in range(3)]
+        for number, client in enumerate(clients):
+            body = json.dumps(poll(number)).encode()
+            client.send("POST", "/v1/poll", {"content-type": "application/json"}, body)
+        await server.held(3)
+        assert await server.metric("pushhub_channel_waits") == 1200
+        refused = await server.post("/v1/poll", poll(3))
+        assert "preference-applied" not in refused.headers
+        assert 2000 <= refused.json()["retry_ms"] <= 5000
+        await server.publish("many:0:7", 1)
+        assert (await clients[0].receive()).json()["events"][0]["data"] == 1
+        clients[1].close()
+        await server.held(1)
+        assert await server.metric("pushhub_channel_waits") == 400
+        await server.publish("many:2:7", 1)
+        await clients[2].receive()
+        for client in clients:
+            client.close()
+        await server.held(0)
+        assert await server.metric("pushhub_channel_waits") == 0
 
 
 @pytest.mark.parametrize("driver", ["front", "asgi"])
