@@ -44,6 +44,12 @@ class ListenerGuard:
         self._dev = settings.dev
         self._origins = frozenset(settings.cors_origins)
 
+    def accepts(self, name: str) -> bool:
+        """Whether `name`, from a `Host` header, is an IP literal, or a loopback or configured
+        name.
+        """
+        return is_address(name) or is_loopback_name(name) or name in self._names
+
     def check_host(self, headers: Mapping[str, str]) -> None:
         """Return if `Host` is an IP literal, a loopback or configured name, or there is none.
 
@@ -52,12 +58,12 @@ class ListenerGuard:
         """
         name = host_name(headers.get("host", ""))
         # Browsers always send a name. HAProxy's checks, with HTTP/1.0, send none.
-        if not name or is_address(name) or is_loopback_name(name) or name in self._names:
+        if not name or self.accepts(name):
             return
         raise Problem(
             "misdirected",
             "Here 'Host' must be an IP address, 'localhost', or a name in the setting "
-            f"'control_hosts' (PUSHHUB_CONTROL_HOSTS, --control-hosts); it is {name[:255]!r}.",
+            "'control_hosts' (PUSHHUB_CONTROL_HOSTS, --control-hosts).",
         )
 
     def check_page(self, headers: Mapping[str, str]) -> None:
