@@ -199,6 +199,23 @@ async def the_client_is_named(front: Server, origin: Scripted, *, trusted: bool)
     assert call.all("x-forwarded-host") == [b"evil.example" if trusted else b"api.localhost"]
 
 
+@pytest.mark.parametrize("manner", ["x-forwarded", "forwarded", "both", "none"])
+async def test_no_other_spelling_of_a_proxys_header_passes(manner: str, origin: Scripted) -> None:
+    """WSGI servers read `_` as `-`, so an application would take the client's value for ours."""
+    spoofed = [
+        *("X_Forwarded_For", "x-forwarded_proto", "X_Forwarded-Host", "X_Real_IP", "Grip_Sig"),
+        *("Content_Length", "Transfer_Encoding", "Keep_Alive", "Proxy_Connection", "X_Hop"),
+        *("X_Pushhub_Subject", "CF_Connecting_IP", "X_Amzn_Oidc_Data", "True_Client_IP"),
+    ]
+    with serve(origin=f"http://127.0.0.1:{origin.port}", forwarded=manner) as server:
+        lines = [f"{name}: 6" for name in spoofed]
+        call = await through(
+            server, origin, get("/h", "Connection: X-Hop", *lines, "X_Own: 1", "X_Hopped: 1")
+        )
+    names = {line.partition(b":")[0] for line in call.lines}
+    assert {name for name in names if b"_" in name} == {b"X_Own", b"X_Hopped"}
+
+
 @pytest.mark.parametrize("manner", ["forwarded", "both", "none"])
 async def test_the_client_is_named_as_the_settings_say(manner: str, origin: Scripted) -> None:
     with serve(origin=f"http://127.0.0.1:{origin.port}", forwarded=manner) as server:
