@@ -11,10 +11,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
-from pushhub.api.asgi import handled
+from pushhub.api.asgi import handled, refused
 from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
-from pushhub.api.cors import EXPOSED, Cors
+from pushhub.api.cors import EXPOSED, LOOPBACK_ORIGIN, Cors
 from pushhub.api.endpoints import ROUTES, Endpoints
 from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
@@ -70,6 +70,8 @@ class App:
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
         self.service = Service(hub, Authenticator(settings, runtime.clock, key), settings, runtime)
+        # With `dev` no request needs a key, so the network must decide.
+        self.guard = self.service.guard if settings.dev else None
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
@@ -85,7 +87,7 @@ class App:
         prefix = settings.prefix if self.origin is not None else ""
         self.endpoints = Endpoints(
             self.service,
-            Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
+            Cors(settings.cors_origins, settings.cors_headers, loopback=settings.dev),
             routes,
             prefix=prefix,
         )
@@ -106,7 +108,8 @@ class App:
             middleware=[
                 Middleware(
                     CORSMiddleware,
-                    allow_origins=["*"] if settings.dev else settings.cors_origins,
+                    allow_origins=self.endpoints.cors.origins,
+                    allow_origin_regex=LOOPBACK_ORIGIN if settings.dev else None,
                     allow_credentials=settings.cors_credentials,
                     allow_headers=self.endpoints.cors.allowed.split(", "),
                     expose_headers=EXPOSED.split(", "),
@@ -180,13 +183,21 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if self.guard is not None and await refused(
+                self.endpoints, self.guard, scope, receive, send, own=not self._is_of_origin(scope)
+            ):
+                return
             if await handled(self.endpoints, scope, receive, send):
                 return
-            path = scope.get("raw_path") or scope["path"].encode()
-            if self.origin is not None and self.origin.owns(path.decode("latin-1")):
+            if self.origin is not None and self._is_of_origin(scope):
                 await AsgiProxy(self.origin, self.endpoints, scope, receive, send).run()
                 return
         await self.pages(scope, receive, send)
+
+    def _is_of_origin(self, scope: Scope) -> bool:
+        """Whether the origin serves a request, not pushhub itself."""
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        return self.origin is not None and self.origin.owns(path.decode("latin-1"))
 
 
 def _acks(settings: Settings) -> Acks:

@@ -112,6 +112,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     "token_issuer": ("us", "us"),
     "ticket_seconds": ("5", 5),
     "cors_origins": ('["https://a.test"]', ["https://a.test"]),
+    "control_hosts": ('["push.internal"]', ["push.internal"]),
     "cors_headers": ('["X-Request-Id"]', ["X-Request-Id"]),
     "unix_socket": ("/run/pushhub.sock", "/run/pushhub.sock"),
     "unix_socket_mode": ("600", "600"),
@@ -188,6 +189,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         token_issuer = "us"
         ticket_seconds = 5
         cors_origins = ["https://a.test"]
+        control_hosts = ["push.internal"]
         cors_headers = ["X-Request-Id"]
         unix_socket = "/run/pushhub.sock"
         unix_socket_mode = "600"
@@ -308,6 +310,7 @@ def test_other_variables_are_left_alone() -> None:
         ("namespaces", '{"$a": {}}', "before the first ':'"),
         ("namespaces", '{"a": {"retention_events": 0}}', ".a.retention_events must be at least 1"),
         ("cors_origins", '"*"', "must be a list, not '*'."),
+        ("control_hosts", '["http://push"]', "'http://push' is not a name of a host"),
         ("cors_headers", '["a b"]', "'a b' is not the name of a header."),
         ("cors_headers", '["*"]', "'*' is not the name of a header."),
         ("unix_socket", f'"/{"a" * 103}"', "at most 103 bytes"),

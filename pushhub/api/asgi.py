@@ -27,11 +27,40 @@ if TYPE_CHECKING:
 
     from pushhub.api.cors import Variant
     from pushhub.api.endpoints import Endpoints, Match
+    from pushhub.api.listener_guard import ListenerGuard
 
 # A phone on a bad line sends a few kilobytes in seconds; a slower client is stuck, or an attacker.
 BODY_SECONDS = 20
 
 _CLOSE = (b"connection", b"close")
+
+
+async def refused(
+    endpoints: Endpoints,
+    guard: ListenerGuard,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    own: bool = True,
+) -> bool:
+    """Refuse a request that the guard of its listener does not accept; False if it does. `own` is
+    whether pushhub itself serves the request, not the origin.
+    """
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in (b"host", b"origin")
+    }
+    try:
+        guard.check_host(headers)
+        if own:
+            guard.check_page(headers)
+    except Problem as problem:
+        exchange = AsgiExchange(endpoints, scope, receive, send)
+        await exchange.write_outcome(endpoints.service.refuse(problem))
+        return True
+    return False
 
 
 async def handled(endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:

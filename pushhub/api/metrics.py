@@ -87,6 +87,12 @@ METRICS: tuple[Metric, ...] = (
         lambda service: service.hub.parked,
     ),
     Metric(
+        "pushhub_channel_waits",
+        "Channels of the current parked requests, counted for each request.",
+        "gauge",
+        lambda service: service.hub.channel_waits,
+    ),
+    Metric(
         "pushhub_channels",
         "Channels in memory.",
         "gauge",

@@ -141,12 +141,28 @@ def _demo_settings(service: Service) -> Callable[[Request], Awaitable[Response]]
     return endpoints
 
 
+def guarded(
+    service: Service, page: Callable[[Request], Awaitable[Response]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """A page that is served only under a `Host` that the guard accepts."""
+
+    async def checked(request: Request) -> Response:
+        try:
+            service.guard.check_host(request.headers)
+        except Problem as problem:
+            return _problem(service, problem)
+        return await page(request)
+
+    return checked
+
+
 def _metrics(
     service: Service, trusts: Callable[[ParsedRequest], bool] | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def metrics_page(request: Request) -> Response:
         try:
             parsed = _parsed(trusts, request)
+            service.guard.check_host(parsed.headers)
             service.authority.require_admin(service.authority.grant(parsed))
         except Problem as problem:
             return _problem(service, problem)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.api.listener_guard import ListenerGuard
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
@@ -70,6 +71,8 @@ class Service:
     """The channels of the store at the last request for the metrics."""
     leaving: bool = False
     """Whether the process is about to end: /readyz says so before the first hold is completed."""
+    guard: ListenerGuard = field(init=False)
+    """The check of `Host`, for listeners and routes that trust their network."""
     retention: Callable[[str], Retention] = field(init=False)
     """The retention of a channel, by its name."""
     _tasks: TaskSet = field(default_factory=TaskSet)
@@ -77,6 +80,7 @@ class Service:
     def __post_init__(self) -> None:
         # pydantic reads private attributes slowly, and every publish needs this.
         self.retention = self.settings.retentions()
+        self.guard = ListenerGuard(self.settings)
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store. Such requests are rare: a list, a delete."""

@@ -6,7 +6,8 @@ of these counts, and a bad one is refused even where none is needed.
 
 Browsers send cookies along with requests that other sites make them send (CWE-352). So a cookie
 publishes and manages only if the browser says that the page is of the same site (`Sec-Fetch-Site`,
-or an `Origin` of our own host); otherwise it only reads, which other sites' pages cannot see.
+or an `Origin` with our own scheme, host and port); otherwise it only reads, which other sites'
+pages cannot see.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
 from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
+from pushhub.http.host import is_own_origin
 from pushhub.http.problem import Problem
 from pushhub.log.grant import EVERYTHING, NOTHING, PUBLIC, Action, Grant, is_allowed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pushhub.auth.grip_signature import GripKey
     from pushhub.http.request import Request
@@ -100,7 +102,7 @@ class Authenticator:
             return self._authorization(authorization)
         if "cookie" in headers and (token := _cookie(headers["cookie"])):
             grant = self._token(token)
-            if _from_same_site(headers):
+            if _from_same_site(request):
                 return grant
             return CookieGrant(read=grant.read, subject=grant.subject, expires=grant.expires)
         return NOTHING
@@ -141,7 +143,10 @@ class Authenticator:
                 **members,
             )
         if isinstance(grant, CookieGrant):
-            why = "a token in a cookie only reads unless the browser says the page is of this site"
+            why = (
+                "a token in a cookie only reads unless the browser says the page is of this site; "
+                "behind a proxy with TLS 'trusted_proxies' must name the proxy"
+            )
         raise Problem(
             "forbidden",
             f"This credential cannot {what}: {why}.",
@@ -210,9 +215,10 @@ def _cookie(header: str) -> str:
     return ""
 
 
-def _from_same_site(headers: Mapping[str, str]) -> bool:
+def _from_same_site(request: Request) -> bool:
     """Whether the browser says that a page of this site, or its user, made the request."""
+    headers = request.headers
     if site := headers.get("sec-fetch-site"):
         return site in ("same-origin", "same-site", "none")
-    host = headers.get("origin", "").partition("://")[2].lower()
-    return bool(host) and host == headers.get("host", "").lower()
+    origin = headers.get("origin")
+    return origin is not None and is_own_origin(origin, request)

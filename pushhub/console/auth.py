@@ -50,8 +50,10 @@ class ConsoleAuth:
         """The grant of an operator.
 
         Raises:
-            Problem: `forbidden` or `unauthorized`; `too-many-requests` after wrong credentials.
+            Problem: `misdirected`, `forbidden` or `unauthorized`; `too-many-requests` after
+                wrong credentials.
         """
+        service.guard.check_host(request.headers)
         site = request.headers.get("sec-fetch-site", "same-origin")
         if site not in ("same-origin", "none"):
             raise Problem("forbidden", "The console accepts requests from its own pages only.")

@@ -32,6 +32,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "too-large": (413, "The request is too large"),
     "uri-too-long": (414, "The URL is too long"),
     "unsupported-coding": (415, "The body's content coding is not supported"),
+    "misdirected": (421, "This server does not serve this host here"),
     "key-reused": (422, "The idempotency key was used for another event"),
     "too-many-requests": (429, "Too many requests"),
     "header-too-large": (431, "The request's headers are too large"),

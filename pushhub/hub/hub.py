@@ -64,8 +64,8 @@ class Hub:
         store: the log; the hub is its listener.
         clock: seconds since 1970, for times that outlive the process, such as expiry of tokens.
         uniform: draws a number between two, for jitter.
-        max_holds: the limit of parked requests. Beyond it the hub responds to a poll immediately,
-            and says when to poll again.
+        max_holds: the limit of parked requests, each counted once for each of its channels. Beyond
+            it the hub responds to a poll immediately, and says when to poll again.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Hub:
         self.clock = clock
         self.stats = Stats()
         self.max_holds = max_holds
-        self.parked = 0
+        self.parked = self.channel_waits = 0
         # The maximum since a reader of this figure reset it.
         self.most_parked = 0
         self.draining = False
@@ -188,7 +188,7 @@ class Hub:
         # A hold that was read for again does not begin its wait again.
         begun = hold.parked or now
         deadline = begun + wait * next(self._factors)
-        if hold.counted and self.parked >= self.max_holds:
+        if hold.counted and self.channel_waits >= self.max_holds:
             self.stats.refused_holds += 1
             return hold.poll.empty(at, Hint(self.jitter.draw(FULL_RETRY_MS), waited=False))
         if self.draining:
@@ -198,6 +198,7 @@ class Hub:
         if hold.at is None:
             # Else an earlier read has failed late, while a second one was under way.
             self.parked += hold.counted
+            self.channel_waits += hold.counted * len(hold.poll.reads)
         hold.at = at
         hold.parked = begun
         if self.parked > self.most_parked:
@@ -214,6 +215,7 @@ class Hub:
             self.wheel.clear(hold)
             if hold.counted:
                 self.parked -= 1
+                self.channel_waits -= len(hold.poll.reads)
                 self.stats.hold_seconds.observe(self.now() - hold.parked)
         for channel_read in hold.poll.reads:
             self.channels.leave(hold, channel_read.channel)
@@ -281,6 +283,7 @@ class Hub:
         at = hold.at
         assert at is not None
         self.parked -= hold.counted
+        self.channel_waits -= hold.counted * len(hold.poll.reads)
         hold.at = None
         self.wheel.clear(hold)
         self.channels.register_all(hold)
@@ -391,9 +394,7 @@ class Hub:
 
     def holds_on(self, name: str) -> int:
         """The number of holds on a channel."""
-        channel = self.channels.get(name)
-        return len(channel.holds) if channel else 0
+        return len(channel.holds) if (channel := self.channels.get(name)) else 0
 
     def __repr__(self) -> str:
-        draining = ", draining" if self.draining else ""
-        return f"<Hub {self.parked} holds, {self.channels!r}{draining}>"
+        return f"<Hub {self.parked} holds, {self.channels!r}{', draining' * self.draining}>"

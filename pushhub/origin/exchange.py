@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pushhub.origin.request import Pairs, ProxiedRequest
     from pushhub.origin.shared.resource import Resource
 
+# An origin responds to TRACE with the request that it received (RFC 9110 §9.3.8), and IIS to TRACK
+# too. So these requests pass without the signature of GRIP, which the client must not see.
+ECHOED = frozenset({"TRACE", "TRACK"})
+
 
 class ClientWriter(Protocol):
     """The client's side of an exchange: writes the response to its connection."""
@@ -74,9 +78,12 @@ class ProxyExchange:
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
         """Send the request to the origin, or share a fetch, and write the response."""
         origin, request, resource = self.origin, self.request, self.resource
-        pairs = to_origin(request, origin.forwarded)
         grip = None
-        if request.match.route.step == "grip" and not request.upgrades:
+        if (
+            request.match.route.step == "grip"
+            and not request.upgrades
+            and request.method.upper() not in ECHOED
+        ):
             grip = origin.grip
         try:
             outcome = None
@@ -85,9 +92,9 @@ class ProxyExchange:
             if outcome is not None:
                 self.writer.become(outcome)
             elif grip is None:
-                await self._pass(pairs, body)
+                await self._pass(to_origin(request, origin.forwarded), body)
             else:
-                await self._pass_or_hold(grip, grip.upstream.signed(pairs), body)
+                await self._pass_or_hold(grip, grip.upstream.headers(request), body)
         except Problem as problem:
             self.writer.refuse(problem)
 

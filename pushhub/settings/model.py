@@ -174,7 +174,14 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         int, setting(LIMITS, "The largest number of channels in one poll.", ge=1, le=1000)
     ] = 1000
     max_holds: Annotated[
-        int, setting(LIMITS, "The most requests that one process holds.", ge=1, le=10_000_000)
+        int,
+        setting(
+            LIMITS,
+            "The most requests that one process holds. A poll of many channels counts once for "
+            "each of them, because it costs as much memory.",
+            ge=1,
+            le=10_000_000,
+        ),
     ] = 100_000
     # nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and 20: a
     # head of a few hundred bytes and a body of 256 KiB arrive in much less, except in an attack

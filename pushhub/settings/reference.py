@@ -29,6 +29,9 @@ table is replaced as a whole. Flags and variables write lists and tables as JSON
 one that `--config` or `PUSHHUB_CONFIG` names, else `pushhub.toml` in the current folder, if any.
 Unknown names are errors. `pushhub config show` prints each value and its source;
 `pushhub config check` reports what is wrong.
+
+All users of a machine see the flags of its processes (`ps`), and `serve` warns of a secret
+there. Secrets belong in the environment or in the file.
 """
 
 _TAIL = """

@@ -199,6 +199,28 @@ async def test_metrics_and_the_list_are_an_admins(guarded: Server) -> None:
     assert all(channel["channel"].startswith("news:") for channel in listed)
 
 
+async def test_the_list_names_no_channel_of_others(guarded: Server) -> None:
+    """Not as `next` either, and a page is full although others' channels lie between."""
+    first, other, last = (f"{fresh('page')}:{letter}" for letter in "aaa")
+    mine = [f"{first}:{number}" for number in range(3)] + [last]
+    for channel in (*mine, f"{first}x", other, f"{last}:x"):
+        await guarded.publish(channel, 1, **bearer(ADMIN))
+    caller = bearer(token(manage=[last, f"{first}:*", f"{first}:1", "page-nowhere*"]))
+    seen: list[str] = []
+    target = "/v1/channels?limit=1"
+    for _ in range(5):
+        page = (await guarded.get(target, **caller)).json()
+        names = [channel["channel"] for channel in page["channels"]]
+        seen += names
+        if "next" not in page:
+            break
+        assert page["next"] == names[-1]
+        target = f"/v1/channels?limit=1&after={page['next']}"
+    assert seen == mine
+    none = (await guarded.get("/v1/channels?limit=1", **bearer(token(manage=["zz*"])))).json()
+    assert none == {"channels": []}
+
+
 async def test_health_asks_for_nothing(guarded: Server) -> None:
     for target in ("/livez", "/readyz"):
         assert (await guarded.get(target)).status == 200

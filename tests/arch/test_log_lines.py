@@ -46,6 +46,8 @@ LINES = {
     "store/redis/sentinel.py:Sentinels._receive sentinel.failover": "one for each failover",
     "store/sqlite/store.py:_log_line": "a RefusalLog counts it",
     "store/sqlite/file.py:SqliteFile._check store.upgraded": "once for each opening",
+    "store/sqlite/file.py:SqliteFile._narrow store.narrowed": "one a file, for each opening",
+    "store/sqlite/file.py:SqliteFile._narrow store.readable": "one a file, for each opening",
     "store/sqlite/file.py:SqliteFile._recognise store.epoch_changed": "once for each opening",
     "store/sqlite/log.py:SqliteLog._checkpoint store.checkpoint_failed": "one for 4,000 pages",
     "store/sqlite/log.py:SqliteLog.commit store.sidecar_failed": "once until it works again",

@@ -156,7 +156,7 @@ class ResourceTable:
 
     def _has_room(self, wait: int | None) -> bool:
         """Whether the hub can hold one more request, if this one waits."""
-        return wait is None or self.hub.parked < self.hub.max_holds
+        return wait is None or self.hub.channel_waits < self.hub.max_holds
 
     def _resource(self, request: ProxiedRequest) -> Resource | None:
         route = request.match.route

@@ -18,6 +18,7 @@ from pushhub.server.http1.request_cache import (
     GenerationCache,
     PollCache,
     SharedRequestCache,
+    raw_size,
 )
 from pushhub.server.http1.uvicorn_request import UvicornRequest
 from pushhub.server.unix_socket import LOCAL_ADDRESS
@@ -65,9 +66,10 @@ class ConnectionContext:
         self.service = app.service
         self.hub = app.service.hub
         self.origin = app.origin
+        self.guard = app.guard
         self.poll_cache = PollCache(app.endpoints)
         self._parser = HeadParser(passing=app.origin is not None)
-        self._heads: GenerationCache[Head] = GenerationCache()
+        self._heads: GenerationCache[Head] = GenerationCache(raw_size)
         self.header_lines = HeaderLinesTable(self.hub.clock())
         self.lines = self.header_lines.of(SAME_ORIGIN)
         settings = app.settings

@@ -108,6 +108,11 @@ class RequestReader:
         connection.head = head
         variant = endpoints.cors.variant(head.headers.get("origin"))
         connection.lines = context.header_lines.of(variant)
+        # A cached request has the `Host` and the `Origin` of one that came through here.
+        if (guard := context.guard) is not None:
+            guard.check_host(head.headers)
+            if match is not None:
+                guard.check_page(head.headers)
         if match is None:
             if head.path != "*" or context.origin is not None:
                 connection.hand_off(head, raw)

@@ -24,6 +24,8 @@ from pushhub.http.response import Response
 from pushhub.origin.shared.condition import Tags
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pushhub.api.endpoints import Decision, Endpoints, Match
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
@@ -37,9 +39,15 @@ if TYPE_CHECKING:
 # that there are no others.
 READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
 
-# Two generations with this number of entries. A line with its polls takes about 1 KiB, headers at
-# most 2 KiB.
+# Two generations with at most this number of entries and these bytes. A line with its polls takes
+# about 1 KiB, headers at most 2 KiB: usual entries reach the number first, hostile ones the bytes.
 GENERATION = 4096
+GENERATION_BYTES = 8 * 1024 * 1024
+# The sizes in bytes with which entries are counted, beside copies of what a client sent: an entry
+# with its objects, a poll of a line, and a header. `test_request_cache.py` measures them.
+ENTRY_BYTES = 768
+POLL_BYTES = 768
+HEADER_BYTES = 192
 MAX_HEADERS_BYTES = 2048
 # One byte each; four times a generation, so that few keys share a mark.
 MARKS = 16384
@@ -60,15 +68,18 @@ HeaderValues = tuple[str | None, ...]
 
 class GenerationCache(Generic[V]):
     """A cache of two generations: an entry that is not read during a whole generation is removed.
+    `size_of` gives the bytes of an entry. A generation ends with its number or its bytes.
 
     A key that comes for the first time leaves only a mark, because many keys never come again, such
     as a cursor that only one reader has. Two keys may share a mark; then one is cached a little
     early.
     """
 
-    __slots__ = ("_marked", "_marks", "_old", "_young")
+    __slots__ = ("_bytes", "_marked", "_marks", "_old", "_size_of", "_young")
 
-    def __init__(self) -> None:
+    def __init__(self, size_of: Callable[[bytes, V], int]) -> None:
+        self._size_of = size_of
+        self._bytes = 0
         self._young: dict[bytes, V] = {}
         self._old: dict[bytes, V] = {}
         self._marks = bytearray(MARKS)
@@ -80,7 +91,14 @@ class GenerationCache(Generic[V]):
         if found is None and key in self._old:
             found = self._old.pop(key)
             self._young[key] = found
+            self.grow(self._size_of(key, found))
         return found
+
+    def grow(self, size: int) -> None:
+        """Count further bytes of an entry that was just read or put."""
+        self._bytes += size
+        if self._bytes > GENERATION_BYTES or len(self._young) > GENERATION:
+            self._old, self._young, self._bytes = self._young, {}, 0
 
     def put(self, key: bytes, value: V) -> None:
         """Cache `value`, if `key` has come before."""
@@ -92,12 +110,18 @@ class GenerationCache(Generic[V]):
             self._marks[mark] = 1
             self._marked += 1
             return
-        if len(self._young) >= GENERATION:
-            self._old, self._young = self._young, {}
+        if key in self._young:
+            self._bytes -= self._size_of(key, self._young[key])
         self._young[key] = value
+        self.grow(self._size_of(key, value))
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
+
+
+def raw_size(raw: bytes, value: object) -> int:
+    """The bytes of parsed headers: the bytes themselves, and a copy of them in parts."""
+    return ENTRY_BYTES + 2 * len(raw) + HEADER_BYTES * raw.count(b"\n")
 
 
 # Polls of channels
@@ -146,6 +170,14 @@ class RequestLine:
         self.polls: dict[HeaderValues, Poll] = {}
 
 
+def _poll_size(line: bytes) -> int:
+    return POLL_BYTES + 2 * len(line)
+
+
+def _line_size(line: bytes, known: RequestLine) -> int:
+    return ENTRY_BYTES + 2 * len(line) + len(known.polls) * _poll_size(line)
+
+
 class PollCache:
     """The first lines and headers of polls that a process has parsed."""
 
@@ -153,8 +185,8 @@ class PollCache:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._lines: GenerationCache[RequestLine] = GenerationCache()
-        self._headers: GenerationCache[ClientHeaders] = GenerationCache()
+        self._lines: GenerationCache[RequestLine] = GenerationCache(_line_size)
+        self._headers: GenerationCache[ClientHeaders] = GenerationCache(raw_size)
 
     def headers(self, data: bytes) -> ClientHeaders | None:
         """The cached headers of a request, complete or not."""
@@ -202,8 +234,10 @@ class PollCache:
             return decision.outcome if isinstance(decision.outcome, Response) else None
         headers.allowed_channel = poll.reads[0].channel
         if len(known.polls) >= MAX_VARIANTS:
+            self._lines.grow(-len(known.polls) * _poll_size(line))
             known.polls.clear()
         known.polls[headers.values] = poll
+        self._lines.grow(_poll_size(line))
         return poll
 
     def _read(self, line: bytes) -> RequestLine | None:
@@ -252,7 +286,7 @@ class SharedRequestCache:
 
     def __init__(self, resources: ResourceTable) -> None:
         self._resources = resources
-        self._requests: GenerationCache[CachedRequest] = GenerationCache()
+        self._requests: GenerationCache[CachedRequest] = GenerationCache(raw_size)
 
     def outcome(self, data: bytes, peer: Peer) -> tuple[Response | Hold, HeaderLines] | None:
         """The response or hold of a complete request of a `peer`, if the request is cached and

@@ -28,7 +28,7 @@ from pushhub.testing.simulation.log import Log, SharedLog, View
 from pushhub.testing.simulation.loop import BusyLoop
 from pushhub.testing.simulation.messages import MessageOracle
 from pushhub.testing.simulation.network import Network
-from pushhub.testing.simulation.node import Node
+from pushhub.testing.simulation.node import PUBLIC_HOST, Node
 from pushhub.testing.simulation.oracle import Oracle
 from pushhub.testing.simulation.origin import ScriptedOrigin
 from pushhub.testing.simulation.registers import unexpected
@@ -141,6 +141,7 @@ class World:
             xmpp_anonymous=self.plan.has_xmpp,
             store="memory://",
             origin="http://origin:80",
+            control_hosts=[PUBLIC_HOST],
             routes=self.routes,
             drain_delay=0.5,
             drain_seconds=2,
