@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.http.byte_budget import ByteBudget
+from pushhub.http.client_address import client_network, counts_address
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from pushhub.api.bosh_handler import BoshHandler
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.tickets import Tickets
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
@@ -72,11 +76,25 @@ class Service:
     """Whether the process is about to end: /readyz says so before the first hold is completed."""
     retention: Callable[[str], Retention] = field(init=False)
     """The retention of a channel, by its name."""
+    budget: ByteBudget = field(init=False)
+    """The bytes of incomplete requests, of all listeners and both drivers."""
+    proxies: TrustedProxies = field(init=False)
     _tasks: TaskSet = field(default_factory=TaskSet)
 
     def __post_init__(self) -> None:
         # pydantic reads private attributes slowly, and every publish needs this.
-        self.retention = self.settings.retentions()
+        settings = self.settings
+        self.retention = settings.retentions()
+        self.budget = ByteBudget(settings.max_body_bytes, settings.max_body_bytes_per_address)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+
+    def client_key(self, address: str) -> str:
+        """The key under which limits count a client; empty if they do not count its address."""
+        return client_network(address) if counts_address(address, self.proxies) else ""
+
+    def lease(self, address: str) -> ByteLease:
+        """The bytes of one incomplete request of a client."""
+        return self.budget.lease(self.client_key(address))
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store. Such requests are rare: a list, a delete."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pushhub.api.endpoints import Match, Outcome
     from pushhub.http.body import RequestBody
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.http.problem import Problem
     from pushhub.http.response import Part, Response
     from pushhub.hub.hold import Hold
@@ -71,6 +72,7 @@ class ClientConnection(Protocol):
     head: Head | None
     match: Match | None
     body: RequestBody | None
+    lease: ByteLease | None
     hold: Hold | None
     framing: StreamFraming | None
     client_headers: ClientHeaders | None
@@ -93,6 +95,15 @@ class ClientConnection(Protocol):
 
     def refuse(self, problem: Problem) -> None:
         """Respond with a problem, and close."""
+
+    def release_held(self) -> bool:
+        """Complete the hold or stream if a whole newer request has arrived; False if it stays."""
+
+    def hold_bytes(self, size: int) -> None:
+        """Count `size` bytes of an incomplete request."""
+
+    def release_bytes(self) -> None:
+        """The request is complete, or given up."""
 
     def hand_off(self, head: Head, raw: bytes) -> None:
         """Hand the request to a guest."""
