@@ -18,7 +18,7 @@ OPEN = {"/http-bind"}
 
 
 def _routes() -> tuple[EndpointRoute, ...]:
-    app = App(Settings(store="memory://", api_keys=[KEY]))
+    app = App(Settings.model_validate({"store": "memory://", "api_keys": [KEY]}))
     return (*ROUTES, *app.console.routes, *GRIP_ROUTES)
 
 

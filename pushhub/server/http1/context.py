@@ -80,6 +80,7 @@ class ConnectionContext:
         )
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
+        self.min_body_rate = settings.min_body_rate
         self.keep_alive_seconds = settings.keep_alive_seconds
         self.write_seconds = settings.write_seconds
         # The hub's time at the last refresh: precise enough for keep-alive, and cheap to read.

@@ -32,8 +32,8 @@ def check_deadline(connection: ClientConnection) -> None:
     elif (
         state == GUEST and body is not None and not body.done and connection.transport.is_reading()
     ):
-        # A page may take long, but its client may not stop within a body.
-        _check(connection, now, context.body_seconds, connection.transport.abort)
+        # A page may take long, but its client may not be slow within a body.
+        _check(connection, now, context.body_seconds, lambda: _fail(connection))
     else:
         context.wheel.set(connection, now + context.keep_alive_seconds)
         connection.release_held()
@@ -46,6 +46,18 @@ def _check(
         timed_out()
     else:
         connection.context.wheel.set(connection, connection.since + seconds)
+
+
+def _fail(connection: ClientConnection) -> None:
+    context, handoff = connection.context, connection.handoff
+    assert handoff is not None
+    handoff.guest.fail(
+        Problem(
+            "timeout",
+            f"The body came more slowly than {context.min_body_rate} bytes a second for"
+            f" {context.body_seconds:g} seconds.",
+        )
+    )
 
 
 def _time_out(connection: ClientConnection) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import EventStream
     from pushhub.server.http1.context import ConnectionContext
+    from pushhub.server.http1.handoff import Handoff
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
     from pushhub.server.http1.request_cache import ClientHeaders
@@ -38,6 +39,9 @@ class Guest(Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has disconnected."""
+
+    def fail(self, problem: Problem) -> None:
+        """The client's body is too slow: respond with the problem, unless a response has begun."""
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -72,6 +76,7 @@ class ClientConnection(Protocol):
     head: Head | None
     match: Match | None
     body: RequestBody | None
+    handoff: Handoff | None
     lease: ByteLease | None
     hold: Hold | None
     framing: StreamFraming | None
