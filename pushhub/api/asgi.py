@@ -56,7 +56,7 @@ class ClientDisconnected(Exception):
     """The client has disconnected."""
 
 
-class Refused(Exception):
+class RefusedHead(Exception):
     """The head of the request refuses it: its body is not read."""
 
     def __init__(self, response: Response) -> None:
@@ -100,7 +100,7 @@ class AsgiExchange:
             except Problem as problem:
                 await self._refuse(self.endpoints.service.refuse(problem))
                 return
-            except Refused as refused:
+            except RefusedHead as refused:
                 await self._refuse(refused.response)
                 return
             await self._write(self.endpoints.handle(request, match))
@@ -143,7 +143,7 @@ class AsgiExchange:
         if not bodiless:
             refusal = self.endpoints.check_head(request, match)
             if refusal is not None:
-                raise Refused(refusal)
+                raise RefusedHead(refusal)
         request.body = await self._body(request, match.max_body(request.method), length)
         return request
 

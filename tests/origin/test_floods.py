@@ -8,6 +8,7 @@ import statistics
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ async def _hang_up(wires: list[Wire]) -> None:
             await wire.writer.wait_closed()
 
 
-async def _largest(server: Server, work: asyncio.Future[object]) -> int:
+async def _largest(server: Server, work: asyncio.Future[list[bytes]]) -> int:
     """The largest memory of the server while `work` is done."""
     largest = 0
     while not work.done():
@@ -82,7 +83,7 @@ async def test_uploads_without_a_credential_take_no_memory(path: str) -> None:
 async def test_one_address_gets_its_share_of_the_budget_and_others_go_on() -> None:
     """BOSH has no credential in its head, so the budget alone bounds it."""
     share = 4 * MIB
-    given = {"max_body_bytes": 16 * MIB, "max_body_bytes_per_address": share}
+    given: dict[str, Any] = {"max_body_bytes": 16 * MIB, "max_body_bytes_per_address": share}
     with serve(xmpp_domains=["localhost"], **given) as server:
         await server.get("/livez")
         before = resident(server)
@@ -148,7 +149,11 @@ async def test_drip_uploads_leave_the_origin_to_others(framing: str, origin: Scr
     """A hundred uploads from as many addresses, each a byte now and then, on eight connections."""
     lines, piece = FRAMINGS[framing]
     url = f"http://127.0.0.1:{origin.port}"
-    given = {"origin_connections": 8, "origin_connect_seconds": 1, "body_seconds": 3}
+    given: dict[str, Any] = {
+        "origin_connections": 8,
+        "origin_connect_seconds": 1,
+        "body_seconds": 3,
+    }
     with serve(origin=url, **given) as server:
         quiet = await _latencies(server, 10)
         wires = []

@@ -357,6 +357,11 @@ class Connection(asyncio.Protocol):
         response = self.context.service.refuse(problem)
         self.context.writer.respond(self, response, linger=True)
 
+    def fail_body(self, problem: Problem) -> None:
+        """The body of a guest's request is too slow: respond with a problem, if still possible."""
+        assert self.handoff is not None
+        self.handoff.guest.fail(problem)
+
     # Delivery
 
     def deliver(self, reply: Response | Part | EventStream) -> None:

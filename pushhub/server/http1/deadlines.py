@@ -49,9 +49,8 @@ def _check(
 
 
 def _fail(connection: ClientConnection) -> None:
-    context, handoff = connection.context, connection.handoff
-    assert handoff is not None
-    handoff.guest.fail(
+    context = connection.context
+    connection.fail_body(
         Problem(
             "timeout",
             f"The body came more slowly than {context.min_body_rate} bytes a second for"

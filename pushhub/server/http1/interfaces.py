@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import EventStream
     from pushhub.server.http1.context import ConnectionContext
-    from pushhub.server.http1.handoff import Handoff
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
     from pushhub.server.http1.request_cache import ClientHeaders
@@ -76,7 +75,6 @@ class ClientConnection(Protocol):
     head: Head | None
     match: Match | None
     body: RequestBody | None
-    handoff: Handoff | None
     lease: ByteLease | None
     hold: Hold | None
     framing: StreamFraming | None
@@ -100,6 +98,9 @@ class ClientConnection(Protocol):
 
     def refuse(self, problem: Problem) -> None:
         """Respond with a problem, and close."""
+
+    def fail_body(self, problem: Problem) -> None:
+        """The body of a guest's request is too slow: respond with a problem, if still possible."""
 
     def release_held(self) -> bool:
         """Complete the hold or stream if a whole newer request has arrived; False if it stays."""
