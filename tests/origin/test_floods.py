@@ -207,3 +207,12 @@ async def test_a_steady_slow_upload_is_no_drip(origin: Scripted) -> None:
                 wire.send(b"a" * 50)
                 await asyncio.sleep(0.15)
             assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_drip_on_plain_asgi_ends(origin: Scripted) -> None:
+    url = f"http://127.0.0.1:{origin.port}"
+    with serve("asgi", origin=url, body_seconds=1) as server:
+        async with await Wire.to(server.port) as wire:
+            wire.send(get("/up", "Content-Length: 1000", method="POST") + b"a")
+            assert (await wire.head()).startswith(b"HTTP/1.1 408 ")
+        assert not origin.calls
