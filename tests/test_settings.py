@@ -121,6 +121,14 @@ TEXTS: dict[str, tuple[str, object]] = {
     "max_holds": ("9", 9),
     "head_seconds": ("3", 3.0),
     "body_seconds": ("4.5", 4.5),
+    "max_body_bytes": ("8388608", 8_388_608),
+    "max_body_bytes_per_address": ("4194304", 4_194_304),
+    "min_body_rate": ("1000", 1000),
+    "origin_buffer_bytes": ("0", 0),
+    "origin_share": ("0.5", 0.5),
+    "origin_upload_share": ("1", 1.0),
+    "max_tunnels": ("0", 0),
+    "max_tunnels_per_address": ("5", 5),
     "keep_alive_seconds": ("90", 90.0),
     "write_seconds": ("30", 30.0),
     "ack": ("replicated", "replicated"),
@@ -198,6 +206,14 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         max_holds = 9
         head_seconds = 3
         body_seconds = 4.5
+        max_body_bytes = 8388608
+        max_body_bytes_per_address = 4194304
+        min_body_rate = 1000
+        origin_buffer_bytes = 0
+        origin_share = 0.5
+        origin_upload_share = 1
+        max_tunnels = 0
+        max_tunnels_per_address = 5
         keep_alive_seconds = 90
         write_seconds = 30
         ack = "replicated"

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from pushhub.api.endpoints import Endpoints, Match
     from pushhub.api.listener_guard import ListenerGuard
 
-# A phone on a bad line sends a few kilobytes in seconds; a slower client is stuck, or an attacker.
-BODY_SECONDS = 20
+# Time and bytes for which the body of a refused request is discarded. With unread bytes the close
+# of the server would send a reset, and the client might lose the response.
+DISCARD_SECONDS = 2
+DISCARD_BYTES = 16 * 1024 * 1024
 
 _CLOSE = (b"connection", b"close")
 
@@ -83,6 +85,14 @@ class ClientDisconnected(Exception):
     """The client has disconnected."""
 
 
+class RefusedHead(Exception):
+    """The head of the request refuses it: its body is not read."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
 class AsgiWaiter:
     """A hold's driver for a task: the reply of the hold is the result of a future."""
 
@@ -117,8 +127,10 @@ class AsgiExchange:
             try:
                 request = await self._request(match)
             except Problem as problem:
-                response = self.endpoints.service.refuse(problem)
-                await self._respond(response.with_headers(_CLOSE))
+                await self._refuse(self.endpoints.service.refuse(problem))
+                return
+            except RefusedHead as refused:
+                await self._refuse(refused.response)
                 return
             await self._write(self.endpoints.handle(request, match))
         except ClientDisconnected:
@@ -147,13 +159,22 @@ class AsgiExchange:
                 f"A URL has at most {MAX_TARGET_BYTES} bytes; POST /v1/poll accepts long lists.",
                 limit=MAX_TARGET_BYTES,
             )
-        method = scope["method"]
-        body = await self._body(match.max_body(method), headers.get("content-length"))
         # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
         client = scope.get("client")
         address = client[0] if client else ""
         secure = scope.get("scheme") == "https"
-        return Request(method, path, query, headers, body, address, secure=secure)
+        request = Request(scope["method"], path, query, headers, b"", address, secure=secure)
+        length = headers.get("content-length", "")
+        # HTTP/2 needs no header that announces a body.
+        bodiless = scope.get("http_version", "1.1") in ("1.0", "1.1") and (
+            length in ("", "0") and "transfer-encoding" not in headers
+        )
+        if not bodiless:
+            refusal = self.endpoints.check_head(request, match)
+            if refusal is not None:
+                raise RefusedHead(refusal)
+        request.body = await self._body(request, match.max_body(request.method), length)
+        return request
 
     def _headers(self, pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -172,12 +193,16 @@ class AsgiExchange:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return headers
 
-    async def _body(self, limit: int, length: str | None) -> bytes:
-        if length is not None and length.isdigit() and int(length) > limit:
+    async def _body(self, request: Request, limit: int, length: str) -> bytes:
+        if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
+        service = self.endpoints.service
+        seconds = service.settings.body_seconds
+        lease = service.lease(request.client)
+        lease.expect(int(length) if length.isdigit() else 0)
         body = bytearray()
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(seconds):
                 while True:
                     message: Message = await self.receive()
                     if message["type"] == "http.disconnect":
@@ -187,10 +212,34 @@ class AsgiExchange:
                         raise _too_large(limit)
                     if not message.get("more_body", False):
                         return bytes(body)
+                    lease.hold(len(body))
         except TimeoutError:
-            raise Problem(
-                "timeout", f"The body did not arrive within {BODY_SECONDS} seconds."
-            ) from None
+            raise Problem("timeout", f"The body did not arrive within {seconds:g} seconds.") from (
+                None
+            )
+        finally:
+            lease.release()
+
+    async def _refuse(self, response: Response) -> None:
+        """Respond before the body was read. Its bytes are discarded within bounds, unless the
+        client waits for the response before it sends them (RFC 9110 §10.1.1).
+        """
+        headers = dict(self.scope["headers"])
+        waits = headers.get(b"expect", b"").lower() == b"100-continue"
+        await self._respond(response.with_headers(_CLOSE), more=not waits)
+        if waits:
+            return
+        left = DISCARD_BYTES
+        try:
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while left > 0:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect" or not message.get("more_body"):
+                        break
+                    left -= len(message.get("body", b""))
+        except TimeoutError:
+            pass
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def _write(self, outcome: Response | Hold | EventStream | Part) -> None:
         if isinstance(outcome, Hold):
@@ -230,7 +279,7 @@ class AsgiExchange:
 
         return asyncio.create_task(receive())
 
-    async def _respond(self, response: Response) -> None:
+    async def _respond(self, response: Response, *, more: bool = False) -> None:
         headers = self._headers_of(response)
         if response.has_length:
             headers.append((b"content-length", b"%d" % len(response.body)))
@@ -238,7 +287,7 @@ class AsgiExchange:
             {"type": "http.response.start", "status": response.status, "headers": headers}
         )
         body = b"" if self.scope["method"] == "HEAD" else response.body
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _stream(self, stream: EventStream) -> None:
         opening = stream.opening

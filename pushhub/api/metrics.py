@@ -111,6 +111,20 @@ METRICS: tuple[Metric, ...] = (
         lambda service: service.hub.channels.tail_bytes,
     ),
     Metric(
+        "pushhub_body_bytes",
+        "Bytes of incomplete requests in memory.",
+        "gauge",
+        lambda service: service.budget.used,
+    ),
+    Metric(
+        "pushhub_body_refused_total",
+        "Requests that were refused because too many bytes of incomplete ones were in memory: of "
+        "the process, or of their client.",
+        "counter",
+        lambda service: service.budget.refused,
+        "limit",
+    ),
+    Metric(
         "pushhub_bosh_sessions",
         "Current BOSH sessions.",
         "gauge",
@@ -258,6 +272,12 @@ METRICS: tuple[Metric, ...] = (
         "Requests that wait for the origin's response to begin.",
         "gauge",
         _origin(lambda table: table.origin.client.in_flight),
+    ),
+    Metric(
+        "pushhub_tunnels",
+        "WebSockets to the origin, with handshakes.",
+        "gauge",
+        _origin(lambda table: len(table.origin.tunnels)),
     ),
     Metric(
         "pushhub_origin_resources",

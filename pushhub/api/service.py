@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pushhub.api.listener_guard import ListenerGuard
+from pushhub.http.byte_budget import ByteBudget
+from pushhub.http.client_address import client_network, counts_address
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from pushhub.api.bosh_handler import BoshHandler
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.tickets import Tickets
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
@@ -75,12 +79,26 @@ class Service:
     """The check of `Host`, for listeners and routes that trust their network."""
     retention: Callable[[str], Retention] = field(init=False)
     """The retention of a channel, by its name."""
+    budget: ByteBudget = field(init=False)
+    """The bytes of incomplete requests, of all listeners and both drivers."""
+    proxies: TrustedProxies = field(init=False)
     _tasks: TaskSet = field(default_factory=TaskSet)
 
     def __post_init__(self) -> None:
         # pydantic reads private attributes slowly, and every publish needs this.
-        self.retention = self.settings.retentions()
-        self.guard = ListenerGuard(self.settings)
+        settings = self.settings
+        self.retention = settings.retentions()
+        self.guard = ListenerGuard(settings)
+        self.budget = ByteBudget(settings.max_body_bytes, settings.max_body_bytes_per_address)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+
+    def client_key(self, address: str) -> str:
+        """The key under which limits count a client; empty if they do not count its address."""
+        return client_network(address) if counts_address(address, self.proxies) else ""
+
+    def lease(self, address: str) -> ByteLease:
+        """The bytes of one incomplete request of a client."""
+        return self.budget.lease(self.client_key(address))
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store. Such requests are rare: a list, a delete."""

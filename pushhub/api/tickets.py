@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.needs import may_get_ticket
 from pushhub.api.service import store_unavailable
 from pushhub.auth.tickets import Tickets
 from pushhub.http.caching import NO_STORE
@@ -42,8 +43,7 @@ SECRET_BYTES = 32
 
 def ticket(service: Service, request: Request, grant: Grant) -> Response:
     """Exchange a token for a ticket that reads what the token reads."""
-    if not grant.read:
-        raise Problem("unauthorized", "A ticket needs a token that may read at least one channel.")
+    may_get_ticket(service, request, grant, "")
     assert service.tickets is not None
     body = {
         "ticket": service.tickets.mint(grant, service.hub.clock()),

@@ -54,6 +54,10 @@ class AuthSettings(Protocol):
     def token_audience(self) -> str | None: ...
     @property
     def token_issuer(self) -> str | None: ...
+    @property
+    def has_public_channels(self) -> bool:
+        """Whether a client without a credential can read at least one channel."""
+
     def is_public(self, channel: str) -> bool:
         """Whether reading `channel` needs no credential."""
 
@@ -124,6 +128,19 @@ class Authenticator:
             f"its {action.value!r} list has no pattern that covers it",
             channel=channel,
         )
+
+    def require_any(self, grant: Grant, action: Action) -> None:
+        """Return if there can be a channel for which `require` returns.
+
+        Raises:
+            Problem: `unauthorized` if there was no credential, else `forbidden`.
+        """
+        if action is Action.READ and self._policy.has_public_channels:
+            return
+        if not getattr(grant, action) or grant.has_ended(self._now()):
+            self._refuse(
+                grant, f"{_VERBS[action]} any channel", f"its {action.value!r} list is empty"
+            )
 
     def require_admin(self, grant: Grant) -> None:
         """Return if `grant` is an operator's, as metrics and the list of channels require.

@@ -18,6 +18,7 @@ import orjson
 
 from pushhub import __version__
 from pushhub.api.endpoints import Endpoint, EndpointRoute
+from pushhub.api.needs import admitted
 from pushhub.api.read import wait
 from pushhub.console.settings import shown
 from pushhub.console.snapshot import FEED, bounds
@@ -154,12 +155,13 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
 
     admit = auth.admit
     return (
-        EndpointRoute("/console/session", {"POST": Endpoint(session, admit=admit)}),
+        EndpointRoute("/console/session", {"POST": Endpoint(session, admitted, admit=admit)}),
         EndpointRoute(
-            "/console/wish", {"POST": Endpoint(send_request, MAX_REQUEST_BYTES, admit=admit)}
+            "/console/wish",
+            {"POST": Endpoint(send_request, admitted, MAX_REQUEST_BYTES, admit=admit)},
         ),
-        EndpointRoute("/console/feed", {"GET": Endpoint(feed, admit=admit)}),
-        EndpointRoute("/console/events", {"GET": Endpoint(events, admit=admit)}),
-        EndpointRoute("/console/now", {"GET": Endpoint(now, admit=admit)}),
-        EndpointRoute("/console/settings", {"GET": Endpoint(settings, admit=admit)}),
+        EndpointRoute("/console/feed", {"GET": Endpoint(feed, admitted, admit=admit)}),
+        EndpointRoute("/console/events", {"GET": Endpoint(events, admitted, admit=admit)}),
+        EndpointRoute("/console/now", {"GET": Endpoint(now, admitted, admit=admit)}),
+        EndpointRoute("/console/settings", {"GET": Endpoint(settings, admitted, admit=admit)}),
     )

@@ -6,16 +6,13 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import (
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
+from pushhub.settings.flow import FlowSettings
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
 from pushhub.settings.operation import OperationSettings
@@ -35,7 +32,9 @@ _STORE = re.compile(
 )
 
 
-class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSettings, BaseSettings):
+class Settings(
+    ListeningSettings, OriginSettings, XmppSettings, OperationSettings, FlowSettings, BaseSettings
+):
     """All settings. The class reads neither environment nor files; `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -351,6 +350,11 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             return False
         own = self.namespaces.get(namespace(channel))
         return self.public if own is None or own.public is None else own.public
+
+    @property
+    def has_public_channels(self) -> bool:
+        """Whether a client without a token may read at least one channel."""
+        return self.public or any(own.public for own in self.namespaces.values())
 
     @property
     def cors_credentials(self) -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pushhub.origin.request import ProxiedRequest
     from pushhub.origin.routes import RouteMatch, Routes
     from pushhub.origin.shared.condition import WaitCondition
+    from pushhub.origin.tunnels import Tunnels
     from pushhub.settings import Settings
     from pushhub.settings.origin import Route
 
@@ -50,6 +51,7 @@ class ResourceOrigin(Protocol):
     client: OriginClient
     proxies: TrustedProxies
     grip: GripGateway | None
+    tunnels: Tunnels
 
     def spawn(self, work: Coroutine[None, None, None]) -> Task[None]:
         """Run a coroutine in a task of its own."""

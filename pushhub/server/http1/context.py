@@ -8,7 +8,6 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pushhub.api.cors import SAME_ORIGIN
-from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.wheel import OFF
 from pushhub.server.http1.head import HeadParser
 from pushhub.server.http1.header_lines import HeaderLinesTable
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from pushhub.api.control import Control
     from pushhub.app import App
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.interfaces import (
         ClientConnection,
@@ -73,7 +73,7 @@ class ConnectionContext:
         self.header_lines = HeaderLinesTable(self.hub.clock())
         self.lines = self.header_lines.of(SAME_ORIGIN)
         settings = app.settings
-        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.proxies = app.service.proxies
         self.log_access = self._log if settings.access_log else None
         resources = None if app.origin is None else app.origin.resources
         # The access log needs the head of each request, which a cache does not keep.
@@ -82,6 +82,7 @@ class ConnectionContext:
         )
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
+        self.min_body_rate = settings.min_body_rate
         self.keep_alive_seconds = settings.keep_alive_seconds
         self.write_seconds = settings.write_seconds
         # The hub's time at the last refresh: precise enough for keep-alive, and cheap to read.
@@ -107,6 +108,13 @@ class ConnectionContext:
             if len(raw) <= MAX_HEADERS_BYTES:
                 self._heads.put(raw, head)
         return head
+
+    def lease(self, connection: ClientConnection) -> ByteLease:
+        """The bytes of a connection's incomplete request. Its client is known from a whole head."""
+        client, head = connection.client, connection.head
+        if head is not None:
+            client = self.proxies.client(client, head.headers)
+        return self.service.lease(client)
 
     def local_address(self, transport: asyncio.Transport) -> str:
         """The address of a peer without one: a client of a Unix socket is on this machine."""

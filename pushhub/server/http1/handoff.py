@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from pushhub.api.endpoints import Outcome
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.origin.shared.table import SharedRequest
     from pushhub.server.http1.connection import Connection
     from pushhub.server.http1.head import Head
@@ -41,7 +42,8 @@ class Handoff:
         context = connection.context
         if head.length != 0:
             connection.body = ChunkedBody() if head.length is None else SizedBody(head.length)
-            context.wheel.set(connection, context.now() + context.body_seconds)
+            connection.since = context.now()
+            context.wheel.set(connection, connection.since + context.body_seconds)
         self.guest.begin(head, raw)
         # The guest may have refused the request by its head.
         if connection.body is not None:
@@ -67,7 +69,10 @@ class Handoff:
         body.payload.clear()
         raw, connection.buffer = connection.buffer[:taken], connection.buffer[taken:]
         if raw:
-            connection.since = connection.context.now()
+            context = connection.context
+            # A credit of time for each byte: a slower body than `min_body_rate` uses it up.
+            earned = connection.since + len(raw) / context.min_body_rate
+            connection.since = min(context.now(), earned)
             self.guest.forward(raw, payload, done=body.done)
 
     # From the guest to the connection
@@ -95,6 +100,18 @@ class Handoff:
     def draining(self) -> bool:
         """Whether the server drains: then this response is the connection's last one."""
         return self.connection.context.hub.draining
+
+    def lease(self) -> ByteLease:
+        """The bytes of the request in memory."""
+        return self.connection.context.lease(self.connection)
+
+    def resume_body(self) -> None:
+        """Read the body again; the time of the pause counts for no deadline."""
+        connection = self.connection
+        if connection.body is not None and not connection.paused:
+            context = connection.context
+            connection.since = context.now()
+            context.wheel.set(connection, connection.since + context.body_seconds)
 
     def cache(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
         """Cache a parsed request under its bytes."""

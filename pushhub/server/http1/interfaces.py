@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pushhub.api.endpoints import Match, Outcome
     from pushhub.http.body import RequestBody
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.http.problem import Problem
     from pushhub.http.response import Part, Response
     from pushhub.hub.hold import Hold
@@ -37,6 +38,9 @@ class Guest(Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has disconnected."""
+
+    def fail(self, problem: Problem) -> None:
+        """The client's body is too slow: respond with the problem, unless a response has begun."""
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -71,6 +75,7 @@ class ClientConnection(Protocol):
     head: Head | None
     match: Match | None
     body: RequestBody | None
+    lease: ByteLease | None
     hold: Hold | None
     framing: StreamFraming | None
     client_headers: ClientHeaders | None
@@ -93,6 +98,18 @@ class ClientConnection(Protocol):
 
     def refuse(self, problem: Problem) -> None:
         """Respond with a problem, and close."""
+
+    def fail_body(self, problem: Problem) -> None:
+        """The body of a guest's request is too slow: respond with a problem, if still possible."""
+
+    def release_held(self) -> bool:
+        """Complete the hold or stream if a whole newer request has arrived; False if it stays."""
+
+    def hold_bytes(self, size: int) -> None:
+        """Count `size` bytes of an incomplete request."""
+
+    def release_bytes(self) -> None:
+        """The request is complete, or given up."""
 
     def hand_off(self, head: Head, raw: bytes) -> None:
         """Hand the request to a guest."""

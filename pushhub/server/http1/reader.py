@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.http.body import ChunkedBody, SizedBody, too_large
+from pushhub.http.byte_budget import FREE_BYTES
 from pushhub.http.response import Part, Response
 from pushhub.hub.channel_hold import ChannelHold
 from pushhub.server.http1.head import MAX_HEAD_BYTES, check_start
@@ -12,6 +13,7 @@ from pushhub.server.http1.limits import ASTERISK
 from pushhub.server.http1.states import BODY, HEAD, HELD, IDLE
 
 if TYPE_CHECKING:
+    from pushhub.api.endpoints import Match
     from pushhub.server.http1.context import ConnectionContext
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.interfaces import ClientConnection
@@ -88,6 +90,7 @@ class RequestReader:
         raw = buffer[: end + 4]
         connection.buffer = buffer[end + 4 :]
         connection.state = IDLE
+        connection.release_bytes()
         self._begin(connection, self._context.head(raw), raw)
         return True
 
@@ -98,6 +101,8 @@ class RequestReader:
             connection.state = HEAD
             connection.since = context.now()
             context.wheel.set(connection, connection.since + context.head_seconds)
+        if len(buffer) > FREE_BYTES or connection.lease is not None:
+            connection.hold_bytes(len(buffer))
 
     def _begin(self, connection: ClientConnection, head: Head, raw: bytes) -> None:
         context = self._context
@@ -125,20 +130,45 @@ class RequestReader:
         limit = match.max_body(head.method)
         if head.length is not None and head.length > limit:
             raise too_large(limit)
+        buffer = connection.buffer
+        if head.length is not None and len(buffer) >= head.length:
+            # The usual case of a publish: nothing has to be kept, so nothing is checked first.
+            connection.buffer = buffer[head.length :]
+            self._run(connection, buffer[: head.length], None)
+            return
+        if not self._may_send(connection, head, match):
+            return
         self._expect_body(connection, head)
         if head.expects and not connection.buffer:
             connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # Bodies
 
+    def _may_send(self, connection: ClientConnection, head: Head, match: Match) -> bool:
+        """Whether the client may send the body of this head; else the refusal is written. What was
+        sent of the body nevertheless is discarded, within bounds, before the connection closes.
+
+        Raises:
+            Problem: there is no budget for a body of this length.
+        """
+        context = self._context
+        request = head.request(b"", connection.client, context.proxies)
+        refusal = context.endpoints.check_head(request, match)
+        if refusal is None:
+            connection.lease = context.service.lease(request.client)
+            connection.lease.expect(head.length or 0)
+            return True
+        connection.keep = False
+        connection.buffer = b""
+        context.writer.respond(connection, refusal, linger=True)
+        return False
+
     def _expect_body(self, connection: ClientConnection, head: Head) -> None:
         connection.state = BODY
         connection.body = ChunkedBody() if head.length is None else SizedBody(head.length)
-        buffer = connection.buffer
-        if not buffer or head.length is None or len(buffer) < head.length:
-            context = self._context
-            connection.since = context.now()
-            context.wheel.set(connection, connection.since + context.body_seconds)
+        context = self._context
+        connection.since = context.now()
+        context.wheel.set(connection, connection.since + context.body_seconds)
 
     def read_body(self, connection: ClientConnection) -> bool:
         """Read the buffered part of the body, and run the request if the body is complete; False
@@ -157,8 +187,10 @@ class RequestReader:
         if len(body.payload) > limit:
             raise too_large(limit)
         if not body.done:
+            connection.hold_bytes(len(body.payload))
             return False
         connection.body = None
+        connection.release_bytes()
         self._run(connection, bytes(body.payload), None)
         return True
 
