@@ -23,10 +23,12 @@ class TrustedProxies:
         ValueError: a text that is no address and no network.
     """
 
-    __slots__ = ("_networks", "trusts")
+    __slots__ = ("_networks", "names_proxy", "trusts")
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = tuple(ip_network(text, strict=False) for text in networks)
+        # The default has loopback only, where a proxy may or may not be.
+        self.names_proxy = any(not network.is_loopback for network in self._networks)
         # Proxies are few, and each brings many requests.
         self.trusts = lru_cache(maxsize=1024)(self._trusts)
 
