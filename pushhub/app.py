@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+UNCOUNTED = (
+    "Limits by address do not count loopback and private addresses, because trusted_proxies names"
+    " no proxy: behind an unnamed proxy all users would be one address."
+)
+
 
 class App:
     """pushhub as an ASGI application. Drivers without ASGI use `service` and `endpoints`."""
@@ -70,6 +75,7 @@ class App:
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
         self.service = Service(hub, Authenticator(settings, runtime.clock, key), settings, runtime)
+        self.callers = self.service.callers
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
@@ -142,6 +148,8 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
+        if not (self.settings.dev or self.settings.trusted_proxies):
+            log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from pushhub.api.limits import counted
 from pushhub.http.problem import Problem
 from pushhub.http.raw_response import RawResponse
 from pushhub.http.request import (
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from pushhub.api.cors import Variant
     from pushhub.api.endpoints import Endpoints, Match
+    from pushhub.auth.caller import Caller
+    from pushhub.auth.limit_fields import LimitRefusal
 
 # A phone on a bad line sends a few kilobytes in seconds; a slower client is stuck, or an attacker.
 BODY_SECONDS = 20
@@ -81,6 +84,7 @@ class AsgiExchange:
         self.receive = receive
         self.send = send
         self.variant: Variant = endpoints.cors.variant(None)
+        self.caller: Caller | None = None
 
     async def run(self, match: Match) -> None:
         """Read the request, run its endpoint, and write the outcome."""
@@ -91,7 +95,9 @@ class AsgiExchange:
                 response = self.endpoints.service.refuse(problem)
                 await self._respond(response.with_headers(_CLOSE))
                 return
-            await self._write(self.endpoints.handle(request, match))
+            outcome = self.endpoints.handle(request, match)
+            self.caller = request.caller
+            await self._write(outcome)
         except ClientDisconnected:
             pass
 
@@ -106,6 +112,17 @@ class AsgiExchange:
         except ClientDisconnected:
             pass
 
+    def count(self) -> LimitRefusal | None:
+        """Count the request by its address; the refusal if it is one too many."""
+        callers = self.endpoints.service.callers
+        self.caller = callers.of(callers.network(self._address()))
+        return None if self.caller is None else self.caller.request()
+
+    def _address(self) -> str:
+        # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
     async def _request(self, match: Match) -> Request:
         scope = self.scope
         headers = self._headers(scope["headers"])
@@ -119,12 +136,13 @@ class AsgiExchange:
                 limit=MAX_TARGET_BYTES,
             )
         method = scope["method"]
+        if (refusal := self.count()) is not None:
+            raise refusal.problem()
         body = await self._body(match.max_body(method), headers.get("content-length"))
-        # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
-        client = scope.get("client")
-        address = client[0] if client else ""
         secure = scope.get("scheme") == "https"
-        return Request(method, path, query, headers, body, address, secure=secure)
+        request = Request(method, path, query, headers, body, self._address(), secure=secure)
+        request.caller = self.caller
+        return request
 
     def _headers(self, pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -164,6 +182,8 @@ class AsgiExchange:
             ) from None
 
     async def _write(self, outcome: Response | Hold | EventStream | Part) -> None:
+        if self.caller is not None and not isinstance(outcome, Part):
+            outcome = counted(self.caller, outcome, self.endpoints.service)
         if isinstance(outcome, Hold):
             outcome = await self._completed(outcome)
         if isinstance(outcome, Response):
@@ -219,6 +239,8 @@ class AsgiExchange:
         )
         step = stream.next(None)
         while step is not None:
+            if isinstance(step, Hold) and self.caller is not None:
+                self.caller.add(step)
             part = await self._completed(step, stream.begun) if isinstance(step, Hold) else step
             assert isinstance(part, Part), "a stream's holds are completed with parts"
             try:

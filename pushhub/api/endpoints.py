@@ -15,6 +15,7 @@ import structlog
 from pushhub.api.batch import batch
 from pushhub.api.bosh import MAX_BODY_BYTES, bind, page
 from pushhub.api.channels import delete, delete_many, listing
+from pushhub.api.limits import count_credential
 from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.api.publish import publish
 from pushhub.api.read import feed, many, value
@@ -220,6 +221,10 @@ class Endpoints:
         if ticket := _ticket(request, endpoint):
 
             def run(grant: Grant) -> Outcome:
+                try:
+                    count_credential(service, request, grant)
+                except Problem as problem:
+                    return service.refuse(problem)
                 return self._held(self.decide_for(request, match, grant))
 
             return Decision(redeem(service, ticket, run))
@@ -227,6 +232,7 @@ class Endpoints:
             request.trusted = self._trusts(request)
         admit = endpoint.admit
         grant = admit(service, request) if admit else service.authority.grant(request)
+        count_credential(service, request, grant)
         return self._run(endpoint, request, match, grant)
 
     def decide_for(self, request: Request, match: Match, grant: Grant) -> Decision:

@@ -195,6 +195,13 @@ METRICS: tuple[Metric, ...] = (
         "reason",
     ),
     Metric(
+        "pushhub_limited_total",
+        "Refusals by a limit, by its name.",
+        "counter",
+        lambda service: service.callers.limits.limited,
+        "limit",
+    ),
+    Metric(
         "pushhub_store_seconds",
         "Duration of store operations.",
         "histogram",

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.auth.caller import Callers
+from pushhub.auth.limits import Limits
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
@@ -52,6 +55,8 @@ class Service:
     authority: Authenticator
     settings: Settings
     runtime: Runtime = field(default_factory=Runtime)
+    callers: Callers = field(init=False)
+    """The clients of this hub as limits count them, and the limits."""
     rejected: dict[str, int] = field(default_factory=dict)
     """The number of responses with each problem, by its slug."""
     tickets: Tickets | None = None
@@ -77,6 +82,9 @@ class Service:
     def __post_init__(self) -> None:
         # pydantic reads private attributes slowly, and every publish needs this.
         self.retention = self.settings.retentions()
+        hub = self.hub
+        limits = Limits(self.settings, lambda: hub.now(), self.runtime.uniform, hub.log)
+        self.callers = Callers(limits, TrustedProxies(self.settings.trusted_proxies))
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store. Such requests are rare: a list, a delete."""

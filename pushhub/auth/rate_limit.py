@@ -16,7 +16,7 @@ KEY_BYTES = 200
 MAX_ADDRESSES = 100_000
 
 
-class Decision(NamedTuple):
+class RateDecision(NamedTuple):
     """The result of one check."""
 
     allowed: bool
@@ -39,7 +39,7 @@ class Rate(NamedTuple):
         """The rate of so many tokens a second; both are more than 0."""
         return cls(1.0 / tokens, burst)
 
-    def decide(self, tat: float, now: float, cost: float = 1.0) -> Decision:
+    def decide(self, tat: float, now: float, cost: float = 1.0) -> RateDecision:
         """Whether a key whose bucket is full at `tat` has `cost` tokens at `now`.
 
         A cost above `burst` is never allowed: its `wait` ends with a full bucket, so that the
@@ -51,11 +51,11 @@ class Rate(NamedTuple):
         wait = after - now - tolerance
         # A sum of floats misses its end by some of its last bits; a microsecond is no abuse.
         if wait <= 1e-6:
-            return Decision(
+            return RateDecision(
                 True, after, 0.0, max(0, int((now + tolerance - after) / self.interval))
             )
         left = max(0, int((now + tolerance - start) / self.interval))
-        return Decision(False, start, min(wait, start - now) or wait, left)
+        return RateDecision(False, start, min(wait, start - now) or wait, left)
 
 
 class RateLimit:
@@ -77,12 +77,16 @@ class RateLimit:
         """Seconds until the key has `cost` tokens; 0 if it has them now. Takes none."""
         return self.rate.decide(self._tats.get(key, now), now, cost).wait
 
-    def admit(self, key: str, now: float, cost: float = 1.0) -> Decision:
+    def admit(self, key: str, now: float, cost: float = 1.0) -> RateDecision:
         """Take `cost` tokens of the key if it has them; a refused request takes none."""
         decision = self.rate.decide(self._tats.get(key, now), now, cost)
         if decision.allowed:
             self._remember(key, decision.tat, now)
         return decision
+
+    def state(self, key: str, now: float) -> RateDecision:
+        """The tokens that the key has, and when it has all. Takes none."""
+        return self.rate.decide(self._tats.get(key, now), now, 0.0)
 
     def spend(self, key: str, now: float, cost: float = 1.0) -> None:
         """Take `cost` tokens of the key, also if it has none, such as after a wrong password."""

@@ -136,6 +136,8 @@ class Appended:
     """Where a store of several machines has it by now; empty where there is only one level."""
     present: str = ""
     """The store's epoch, if a duplicate is of an event from an older one; empty otherwise."""
+    created: bool = False
+    """Whether the store did not know the channel before. A deleted channel is known."""
 
     @property
     def position(self) -> Cursor:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from pushhub.api.limits import charge_abandoned, counted
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.api.endpoints import Match, Outcome
+    from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
     from pushhub.server.http1.context import ConnectionContext
     from pushhub.server.http1.head import Head
@@ -51,26 +53,10 @@ class Connection(asyncio.Protocol):
     """The state of one connection."""
 
     __slots__ = (
-        "advancing",
-        "body",
-        "buffer",
-        "client_headers",
-        "context",
-        "framing",
-        "half_closed",
-        "handoff",
-        "head",
-        "hold",
-        "keep",
-        "lines",
-        "match",
-        "paused",
-        "peer",
-        "since",
-        "state",
-        "tick",
-        "transport",
-    )
+        "advancing", "body", "buffer", "caller", "client_headers", "context", "framing",
+        "half_closed", "handoff", "head", "hold", "keep", "lines", "match", "network", "paused",
+        "peer", "since", "state", "tick", "transport",
+    )  # fmt: skip
 
     def __init__(self, context: ConnectionContext) -> None:
         self.context = context
@@ -93,6 +79,8 @@ class Connection(asyncio.Protocol):
         self.peer: str | None = None
         # The parsed headers of its last poll.
         self.client_headers: ClientHeaders | None = None
+        self.network: str | None = ""
+        self.caller: Caller | None = None
         self.transport: asyncio.Transport
 
     # The transport's callbacks
@@ -105,13 +93,16 @@ class Connection(asyncio.Protocol):
         context.server_state.connections.add(self)  # type: ignore[arg-type]
         self.since = context.now()
         context.wheel.set(self, self.since + context.keep_alive_seconds)
+        context.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         context = self.context
         context.server_state.connections.discard(self)
         context.wheel.clear(self)
+        context.released(self)
         hold, self.hold = self.hold, None
         if hold is not None and not hold.done:
+            charge_abandoned(self.caller, hold)
             hold.drop()
             context.hub.dropped(hold)
         elif hold is None and self.framing is not None:
@@ -244,6 +235,8 @@ class Connection(asyncio.Protocol):
 
     def conclude(self, outcome: Outcome) -> None:
         """Write a response, park a hold or open a stream."""
+        if self.caller is not None:
+            outcome = counted(self.caller, outcome, self.context.service)
         if isinstance(outcome, Hold):
             head = self.head
             if outcome.waits and head is not None and self.context.log_access is None:
@@ -308,6 +301,8 @@ class Connection(asyncio.Protocol):
             hold.drop()
             self.context.writer.close_stream(self)
             return True
+        if hold is not None:
+            charge_abandoned(self.caller, hold)
         released = None if hold is None else hold.hurry()
         if released is False:
             self.context.wheel.set(self, self.context.now() + TICK_SECONDS)

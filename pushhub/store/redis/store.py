@@ -313,7 +313,7 @@ def _outcome(append: Append, reply: Reply) -> Outcome:
     kind = reply[0]
     if kind == b"ok":
         cursor = Cursor(reply[1].decode(), int(reply[2]))
-        return Appended(cursor, append.draft.id or str(cursor))
+        return Appended(cursor, append.draft.id or str(cursor), created=reply[3] == b"1")
     if kind == b"duplicate":
         cursor = Cursor(reply[1].decode(), int(reply[2]))
         present = reply[4].decode() if reply[4] != reply[1] else ""
