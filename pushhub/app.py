@@ -24,6 +24,7 @@ from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.hub import Hub
 from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
@@ -148,7 +149,7 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
-        if not (self.settings.dev or self.settings.trusted_proxies):
+        if not (self.settings.dev or TrustedProxies(self.settings.trusted_proxies).names_proxy):
             log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
         if self.origin is not None:
             self.origin.open()

@@ -202,6 +202,12 @@ METRICS: tuple[Metric, ...] = (
         "limit",
     ),
     Metric(
+        "pushhub_limits_degraded_total",
+        "Decisions of shared limits by the local share, while Redis could not be reached.",
+        "counter",
+        lambda service: service.callers.limits.degraded,
+    ),
+    Metric(
         "pushhub_store_seconds",
         "Duration of store operations.",
         "histogram",

@@ -13,7 +13,7 @@ from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
-from pushhub.store.base import StoreError
+from pushhub.store.base import SharedTokens, StoreError
 from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
@@ -83,7 +83,11 @@ class Service:
         # pydantic reads private attributes slowly, and every publish needs this.
         self.retention = self.settings.retentions()
         hub = self.hub
-        limits = Limits(self.settings, lambda: hub.now(), self.runtime.uniform, hub.log)
+        tokens = hub.store if isinstance(hub.store, SharedTokens) else None
+        process = self.runtime.random_bytes(8).hex() if tokens is not None else ""
+        limits = Limits(
+            self.settings, lambda: hub.now(), self.runtime.uniform, hub.log, tokens, process
+        )
         self.callers = Callers(limits, TrustedProxies(self.settings.trusted_proxies))
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:

@@ -38,7 +38,7 @@ class Caller:
     its `id`, or empty without a credential. A back end with an API key is not counted by address.
     """
 
-    __slots__ = ("_owners", "address", "id", "limits", "scope")
+    __slots__ = ("_counts", "_owners", "address", "id", "limits", "scope")
 
     def __init__(self, limits: Limits, address: str, scope: str, id: str) -> None:
         self.limits = limits
@@ -46,6 +46,13 @@ class Caller:
         self.scope = scope
         self.id = id
         self._owners = tuple((s, i) for s, i in ((ADDRESS, address), (scope, id)) if i)
+        # Each hold passes these twice, so nothing is looked up by name: the count, its name, the
+        # key, and whether it counts holds or their channels.
+        self._counts = tuple(
+            (limits.counts[f"{owner}-{what}"], f"{owner}-{what}", key, what == "holds")
+            for owner, key in self._owners
+            for what in ("holds", "channels")
+        )
 
     # Requests
 
@@ -114,40 +121,33 @@ class Caller:
     def hold(self, hold: CountedHold) -> LimitRefusal | None:
         """Count a request that waits, until `release`; the refusal if it is one too many."""
         channels = hold.channel_count
-        taken: list[tuple[str, str, str, int]] = []
-        for name, number in (("holds", 1), ("channels", channels)):
-            for scope, id in self._owners:
-                refusal = self.limits.acquire(f"{scope}-{name}", id, number)
-                if refusal is not None:
-                    for one, scope_of_one, id_of_one, count in taken:
-                        self.limits.release(f"{scope_of_one}-{one}", id_of_one, count)
-                    return refusal
-                taken.append((name, scope, id, number))
+        for taken, (count, name, id, is_holds) in enumerate(self._counts):
+            if not count.acquire(id, 1 if is_holds else channels):
+                for former, _, former_id, counts_holds in self._counts[:taken]:
+                    former.release(former_id, 1 if counts_holds else channels)
+                return self.limits.refusal(name, id)
         hold.caller = self
         return None
 
     def add(self, hold: CountedHold) -> None:
         """Count the next turn of a stream that was allowed when it was opened."""
-        counts, channels = self.limits.counts, hold.channel_count
-        for scope, id in self._owners:
-            counts[f"{scope}-holds"].add(id)
-            counts[f"{scope}-channels"].add(id, channels)
+        channels = hold.channel_count
+        for count, _, id, is_holds in self._counts:
+            count.add(id, 1 if is_holds else channels)
         hold.caller = self
 
     def stream(self) -> LimitRefusal | None:
         """The refusal if a stream would be one hold too many."""
-        for scope, id in self._owners:
-            if refusal := self.limits.acquire(f"{scope}-holds", id):
-                return refusal
-            self.limits.release(f"{scope}-holds", id)
+        for count, name, id, is_holds in self._counts:
+            if is_holds and count.most and count.count(id) >= count.most:
+                return self.limits.refusal(name, id)
         return None
 
     def release(self, hold: CountedHold) -> None:
         """A request that was counted waits no more."""
         channels = hold.channel_count
-        for scope, id in self._owners:
-            self.limits.release(f"{scope}-holds", id)
-            self.limits.release(f"{scope}-channels", id, channels)
+        for count, _, id, is_holds in self._counts:
+            count.release(id, 1 if is_holds else channels)
 
     def _admit(self, what: str, cost: float = 1.0) -> LimitRefusal | None:
         for scope, id in self._owners:

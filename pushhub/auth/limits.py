@@ -15,6 +15,7 @@ import structlog
 from pushhub.auth.count_limit import CountLimit
 from pushhub.auth.limit_fields import COUNT_SECONDS, JITTER, LimitRefusal
 from pushhub.auth.rate_limit import Rate, RateLimit
+from pushhub.auth.shared_rate import SharedRateLimit
 from pushhub.settings.limits import LIMIT_SPECS
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
     from pushhub.settings.limits import LimitSpec
+    from pushhub.store.base import SharedTokens
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +34,9 @@ MAX_KEYS = 20_000
 
 class LimitPolicy(Protocol):
     """The settings of all limits; `Settings` is one."""
+
+    @property
+    def limits_shared(self) -> bool: ...
 
     def limit(self, name: str) -> LimitSpec:
         """The numbers of a limit."""
@@ -52,6 +57,8 @@ class Limits:
         now: seconds on the hub's clock.
         uniform: draws a number between two, for jitter.
         lines: the log for refusals.
+        tokens: the store that counts rates for all processes, if it does.
+        process: the name of this process there.
     """
 
     def __init__(
@@ -60,13 +67,17 @@ class Limits:
         now: Callable[[], float],
         uniform: Callable[[float, float], float],
         lines: LineLog,
+        tokens: SharedTokens | None = None,
+        process: str = "",
     ) -> None:
         self.now = now
         self._uniform = uniform
         self._lines = lines
+        self._tokens = tokens
+        self._process = process
         self.specs: dict[str, LimitSpec] = {}
         # A rate that is off is None.
-        self.rates: dict[str, RateLimit | None] = {}
+        self.rates: dict[str, RateLimit | SharedRateLimit | None] = {}
         self.counts: dict[str, CountLimit] = {}
         self.limited = dict.fromkeys(LIMIT_SPECS, 0)
         """The number of refusals of each limit."""
@@ -82,11 +93,14 @@ class Limits:
                 self.rates[name] = None
             else:
                 rate = Rate.per_second(spec.rate, spec.burst)
+                tokens = self._tokens if policy.limits_shared else None
                 present = self.rates.get(name)
-                if present is None:
+                if present is not None and isinstance(present, SharedRateLimit) is bool(tokens):
+                    present.rate = rate
+                elif tokens is None:
                     self.rates[name] = RateLimit(rate, MAX_KEYS)
                 else:
-                    present.rate = rate
+                    self.rates[name] = SharedRateLimit(name, rate, MAX_KEYS, tokens, self._process)
 
     # Rates
 
@@ -126,12 +140,22 @@ class Limits:
         decision = rate.state(key, self.now())
         return decision.remaining, math.ceil(decision.tat - self.now())
 
+    @property
+    def degraded(self) -> int:
+        """The decisions by the local share of a rate, while the store could not be reached."""
+        shared = (rate for rate in self.rates.values() if isinstance(rate, SharedRateLimit))
+        return sum(rate.degraded for rate in shared)
+
     # Counts
 
     def acquire(self, name: str, key: str, number: int = 1) -> LimitRefusal | None:
         """Count one more of a key; the refusal if it has the largest number already."""
         if self.counts[name].acquire(key, number):
             return None
+        return self.refusal(name, key)
+
+    def refusal(self, name: str, key: str) -> LimitRefusal:
+        """Count the refusal by a count, and describe it."""
         return self._refused(name, key, COUNT_SECONDS, 0)
 
     def release(self, name: str, key: str, number: int = 1) -> None:
