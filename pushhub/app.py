@@ -134,6 +134,7 @@ class App:
         xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes)
         self.service.bosh = BoshHandler(hub, xmpp.bosh)
         self.service.sessions = xmpp.bosh.__len__
+        xmpp.bosh.callers = self.service.callers
         return xmpp
 
     @asynccontextmanager

@@ -2,7 +2,7 @@
 
 `docs/limits.md` has the table. `caller.py` applies them to the clients of HTTP; other components
 call `admit`, `spend`, `acquire` and `release` with the name of a limit and a key, such as
-`limits.admit("pair-messages", f"{sender} {receiver}")`.
+`limits.acquire("address-sessions", network)`.
 """
 
 from __future__ import annotations

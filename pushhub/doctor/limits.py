@@ -26,12 +26,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
         sentence = f"Limits by {scope}: {'; '.join(on) or 'none'}."
         if off:
             sentence += f" Off: {', '.join(off)}."
-        yield ok("limits", sentence)
+        yield ok(f"limits-{scope}", sentence)
     proxies = TrustedProxies(settings.trusted_proxies)
     if not proxies.names_proxy and settings.limit(f"{ADDRESS}-requests").rate:
         finding = ok if settings.dev or not is_loopback(settings.host) else warn
         yield finding(
-            "limits",
+            "addresses",
             "Limits by address do not count private addresses, because trusted_proxies names no"
             " proxy beyond loopback. With a proxy in front, name its network there.",
         )

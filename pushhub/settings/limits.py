@@ -17,13 +17,11 @@ MAX_RATE = 1e9
 MAX_COUNT = 10_000_000
 
 # The scopes of limits.
-ADDRESS, SUBJECT, KEY, ACCOUNT, PAIR = "address", "subject", "key", "account", "pair"
+ADDRESS, SUBJECT, KEY = "address", "subject", "key"
 SCOPES = {
     ADDRESS: "one address, or one IPv6 network (/64)",
     SUBJECT: "the `sub` of a token",
     KEY: "an API key",
-    ACCOUNT: "an XMPP account (bare JID)",
-    PAIR: "a sender and a receiver (bare JIDs)",
 }
 
 
@@ -70,7 +68,6 @@ LIMIT_SPECS: dict[str, LimitSpec] = {
     "address-holds": _count(ADDRESS, "requests that wait, and streams", "requests", 10_000),
     "address-channels": _count(ADDRESS, "channels that these wait on", "channels", 100_000),
     "address-sessions": _count(ADDRESS, "BOSH sessions", "sessions", 1000),
-    "address-failed-logins": _rate(ADDRESS, "failed XMPP logins", "logins", 0.5, 50),
     "subject-requests": _rate(SUBJECT, "requests, except polls that wait", "requests", 100, 1000),
     "subject-publishes": _rate(SUBJECT, "published events", "events", 100, 1000),
     "subject-bytes": _rate(SUBJECT, "bytes of request bodies", "bytes", 1e6, 16e6),
@@ -83,9 +80,6 @@ LIMIT_SPECS: dict[str, LimitSpec] = {
     "key-creations": _rate(KEY, "new channels", "channels", 0, 0),
     "key-holds": _count(KEY, "requests that wait, and streams", "requests", 0),
     "key-channels": _count(KEY, "channels that these wait on", "channels", 0),
-    "account-stanzas": _rate(ACCOUNT, "stanzas that a client sends", "stanzas", 100, 1000),
-    "account-failed-logins": _rate(ACCOUNT, "failed logins", "logins", 0.1, 10),
-    "pair-messages": _rate(PAIR, "stored messages from one to the other", "messages", 10, 200),
 }
 
 
@@ -125,7 +119,7 @@ class LimitSettings(BaseModel):
         dict[str, Limit],
         setting(
             LIMITS,
-            "Limits by address, token subject, API key and account that differ from the defaults "
+            "Limits by address, token subject and API key that differ from the defaults "
             "in [limits.md](limits.md). A rate has `rate` and `burst`, a count `most`; 0 turns a "
             "limit off.",
         ),

@@ -14,7 +14,7 @@ import jwt
 import pytest
 
 from pushhub.auth.api_keys import new_secret, secret_hash
-from tests.serving import Server, events_of, fresh, serve
+from tests.serving import SOON, Server, events_of, fresh, serve
 from tests.wire import Client, Response
 
 PROXY = ["127.0.0.1/32"]
@@ -323,3 +323,30 @@ def own_address() -> str:
 def by(address: str) -> dict[str, str]:
     """The header by which a proxy names its client."""
     return {"x-forwarded-for": address}
+
+
+async def test_an_abuser_stops_nobody_else() -> None:
+    """One address sends without a pause; requests of others are served, and none is refused."""
+    limits: Any = {"address_requests": {"rate": 5, "burst": 20}, "address_holds": {"most": 2}}
+    channel = fresh()
+    with hub(**limits) as server:
+        await server.publish(channel, "there")
+        stop = asyncio.Event()
+
+        async def abuse() -> int:
+            refused, wait = 0, {**by("203.0.113.66"), "prefer": "wait=25"}
+            async with await server.connect() as client:
+                while not stop.is_set() or refused < 100:
+                    response = await client.ask("GET", events_of(channel), wait)
+                    refused += response.status == 429
+            return refused
+
+        attack = asyncio.create_task(abuse())
+        for number in range(1, 100):
+            begun = time.monotonic()
+            response = await server.get(events_of(channel), **by(f"198.51.100.{number}"))
+            assert response.status == 200
+            assert time.monotonic() - begun < SOON
+        stop.set()
+        assert await attack >= 100
+        assert await limited(server, "address-requests") >= 100

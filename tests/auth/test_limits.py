@@ -65,19 +65,19 @@ def test_a_count_is_what_was_acquired_and_not_released(steps: list[tuple[str, in
 
 
 def test_a_refusal_is_counted_logged_and_says_when() -> None:
-    all_limits, clock, lines = limits(pair_messages=Limit(rate=0.5, burst=2))
+    all_limits, clock, lines = limits(key_publishes=Limit(rate=0.5, burst=2))
     for _ in range(2):
-        assert all_limits.admit("pair-messages", "a b") is None
-    refusal = all_limits.admit("pair-messages", "a b")
+        assert all_limits.admit("key-publishes", "a b") is None
+    refusal = all_limits.admit("key-publishes", "a b")
     assert refusal is not None
-    assert (refusal.name, refusal.seconds) == ("pair-messages", 2)
-    assert all_limits.admit("pair-messages", "a c") is None
-    assert all_limits.limited["pair-messages"] == 1
+    assert (refusal.name, refusal.seconds) == ("key-publishes", 2)
+    assert all_limits.admit("key-publishes", "a c") is None
+    assert all_limits.limited["key-publishes"] == 1
     assert lines.lines == [
-        {"event": "limit.reached", "key": "pair-messages", "limit": "pair-messages", "by": "a b"}
+        {"event": "limit.reached", "key": "key-publishes", "limit": "key-publishes", "by": "a b"}
     ]
     clock.now += 2
-    assert all_limits.admit("pair-messages", "a b") is None
+    assert all_limits.admit("key-publishes", "a b") is None
 
 
 def test_a_reload_changes_the_numbers_and_keeps_the_counts() -> None:
