@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from pushhub.http.problem import Problem, retry_after
+from pushhub.settings.limits import number
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
@@ -36,7 +37,7 @@ class LimitRefusal(NamedTuple):
         """The response: 429 (RFC 6585 §4) that names the limit."""
         spec = self.spec
         most = spec.most if spec.is_count else spec.burst
-        amount = f"{spec.most:,}" if spec.is_count else f"{spec.rate:,g} a second"
+        amount = f"{spec.most:,}" if spec.is_count else f"{number(spec.rate)} a second"
         return Problem(
             "too-many-requests",
             f"The limit {self.name} is reached: {spec.what}, at most {amount} for one"

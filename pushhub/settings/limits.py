@@ -43,7 +43,12 @@ class LimitSpec(NamedTuple):
             return "off"
         if self.is_count:
             return f"{self.most:,}"
-        return f"{self.rate:,g}/s, burst {self.burst:,g}"
+        return f"{number(self.rate)}/s, burst {number(self.burst)}"
+
+
+def number(value: float) -> str:
+    """A number for people: without an exponent, and with no more digits than it has."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,}"
 
 
 def _rate(scope: str, what: str, unit: str, rate: float, burst: float) -> LimitSpec:
