@@ -29,6 +29,7 @@ _ALWAYS = (
     "uri-too-long",
     "header-too-large",
     "internal",
+    "too-many-requests",
 )
 _STORE = "store-unavailable"
 _WAITS = ("Prefer", "Wait", "wait")
@@ -358,7 +359,7 @@ def _refusal(status: int, slugs: list[str]) -> dict[str, Any]:
     types = {"properties": {"type": {"enum": [TYPE_PREFIX + slug for slug in slugs]}}}
     schema = {"allOf": [{"$ref": f"#/components/schemas/{base}"}, types]}
     about = "; ".join(f"{PROBLEMS[slug][1]} (`{slug}`)" for slug in slugs) + "."
-    headers = ("RetryAfter",) if status == 503 else ()
+    headers = ("RetryAfter",) if status in (429, 503) else ()
     return _response(about, {"application/problem+json": {"schema": schema}}, headers)
 
 
