@@ -24,6 +24,7 @@ from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.hub import Hub
 from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
     from pushhub.xmpp.server import XmppServer
 
 log = structlog.get_logger(__name__)
+
+UNCOUNTED = (
+    "Limits by address do not count loopback and private addresses, because trusted_proxies names"
+    " no proxy: behind an unnamed proxy all users would be one address."
+)
 
 
 class App:
@@ -72,6 +78,7 @@ class App:
         self.service = Service(hub, Authenticator(settings, runtime.clock, key), settings, runtime)
         # With `dev` no request needs a key, so the network must decide.
         self.guard = self.service.guard if settings.dev else None
+        self.callers = self.service.callers
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
@@ -130,6 +137,7 @@ class App:
         xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes)
         self.service.bosh = BoshHandler(hub, xmpp.bosh)
         self.service.sessions = xmpp.bosh.__len__
+        xmpp.bosh.callers = self.service.callers
         return xmpp
 
     @asynccontextmanager
@@ -145,6 +153,8 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
+        if not (self.settings.dev or TrustedProxies(self.settings.trusted_proxies).names_proxy):
+            log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(

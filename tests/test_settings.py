@@ -1,3 +1,4 @@
+import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pushhub.bosh.negotiation import BoshPolicy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.errors import sentences
+from pushhub.settings.limits import LIMIT_SPECS, Limit
 from pushhub.settings.model import is_loopback
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention
@@ -119,6 +121,8 @@ TEXTS: dict[str, tuple[str, object]] = {
     "max_wait": ("25", 25),
     "max_channels": ("7", 7),
     "max_holds": ("9", 9),
+    "limits": ('{"address-holds": {"most": 5}}', {"address-holds": Limit(most=5)}),
+    "limits_shared": ("false", False),
     "head_seconds": ("3", 3.0),
     "body_seconds": ("4.5", 4.5),
     "max_body_bytes": ("8388608", 8_388_608),
@@ -237,6 +241,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         worker_start_seconds = 30
         ready_writes = true
         channel_idle_age = 86400
+        limits_shared = false
         store_may_evict = true
         drain_delay = 0.5
         drain_seconds = 1
@@ -244,6 +249,8 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         access_log = true
         log_level = "debug"
         log_format = "json"
+        [limits.address-holds]
+        most = 5
         [[routes]]
         path = "/orders/*"
         target = "http://api:8000"
@@ -549,3 +556,30 @@ def test_a_wrong_mechanism_is_not_reported_as_a_hash() -> None:
         "xmpp_mechanisms[0] must be the name of a SASL mechanism, such as SCRAM-SHA-256, "
         "not 'plain'."
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"address-request": {"rate": 1}}, "did you mean 'address-requests'?"),
+        ({"address-holds": {"rate": 1}}, "is set by 'most'"),
+        ({"address-requests": {"most": 1}}, "is set by 'rate' and 'burst'"),
+        ({"address-requests": {"rate": 1, "most": 1}}, "is set by 'rate' and 'burst'"),
+        ({"address-requests": {}}, "has 'rate' and 'burst', or 'most'"),
+        ({"address-requests": {"rate": -1}}, "must be at least 0"),
+        ({"address-requests": {"rte": 1}}, "did you mean 'rate'?"),
+    ],
+)
+def test_a_limit_that_cannot_be_meant(limits: dict[str, dict[str, int]], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        load({"limits": json.dumps(limits)}, {})
+
+
+def test_a_limit_has_its_defaults() -> None:
+    for name, spec in LIMIT_SPECS.items():
+        assert Settings().limit(name) == spec
+        assert name.startswith(f"{spec.scope}-")
+    own = Settings(limits={"address-requests": Limit(rate=5), "key-bytes": Limit(rate=1, burst=7)})
+    assert own.limit("address-requests")[3:5] == (5, 50), "ten seconds of its rate"
+    assert own.limit("key-bytes")[3:5] == (1, 7)
+    assert Settings(limits={"address-holds": Limit(most=0)}).limit("address-holds").most == 0

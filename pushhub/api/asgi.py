@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from pushhub.api.limits import counted
 from pushhub.http.problem import Problem
 from pushhub.http.raw_response import RawResponse
 from pushhub.http.request import (
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pushhub.api.cors import Variant
     from pushhub.api.endpoints import Endpoints, Match
     from pushhub.api.listener_guard import ListenerGuard
+    from pushhub.auth.caller import Caller
+    from pushhub.auth.limit_fields import LimitRefusal
 
 # Time and bytes for which the body of a refused request is discarded. With unread bytes the close
 # of the server would send a reset, and the client might lose the response.
@@ -120,6 +123,7 @@ class AsgiExchange:
         self.receive = receive
         self.send = send
         self.variant: Variant = endpoints.cors.variant(None)
+        self.caller: Caller | None = None
 
     async def run(self, match: Match) -> None:
         """Read the request, run its endpoint, and write the outcome."""
@@ -132,7 +136,9 @@ class AsgiExchange:
             except RefusedHead as refused:
                 await self._refuse(refused.response)
                 return
-            await self._write(self.endpoints.handle(request, match))
+            outcome = self.endpoints.handle(request, match)
+            self.caller = request.caller
+            await self._write(outcome)
         except ClientDisconnected:
             pass
 
@@ -147,6 +153,17 @@ class AsgiExchange:
         except ClientDisconnected:
             pass
 
+    def count(self) -> LimitRefusal | None:
+        """Count the request by its address; the refusal if it is one too many."""
+        callers = self.endpoints.service.callers
+        self.caller = callers.of(callers.network(self._address()))
+        return None if self.caller is None else self.caller.request()
+
+    def _address(self) -> str:
+        # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
     async def _request(self, match: Match) -> Request:
         scope = self.scope
         headers = self._headers(scope["headers"])
@@ -159,21 +176,22 @@ class AsgiExchange:
                 f"A URL has at most {MAX_TARGET_BYTES} bytes; POST /v1/poll accepts long lists.",
                 limit=MAX_TARGET_BYTES,
             )
-        # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
-        client = scope.get("client")
-        address = client[0] if client else ""
+        method = scope["method"]
+        if (refusal := self.count()) is not None:
+            raise RefusedHead(self.endpoints.service.refuse(refusal.problem()))
         secure = scope.get("scheme") == "https"
-        request = Request(scope["method"], path, query, headers, b"", address, secure=secure)
+        request = Request(method, path, query, headers, b"", self._address(), secure=secure)
+        request.caller = self.caller
         length = headers.get("content-length", "")
         # HTTP/2 needs no header that announces a body.
         bodiless = scope.get("http_version", "1.1") in ("1.0", "1.1") and (
             length in ("", "0") and "transfer-encoding" not in headers
         )
         if not bodiless:
-            refusal = self.endpoints.check_head(request, match)
-            if refusal is not None:
-                raise RefusedHead(refusal)
-        request.body = await self._body(request, match.max_body(request.method), length)
+            refused = self.endpoints.check_head(request, match)
+            if refused is not None:
+                raise RefusedHead(refused)
+        request.body = await self._body(request, match.max_body(method), length)
         return request
 
     def _headers(self, pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -242,6 +260,8 @@ class AsgiExchange:
         await self.send({"type": "http.response.body", "body": b""})
 
     async def _write(self, outcome: Response | Hold | EventStream | Part) -> None:
+        if self.caller is not None and not isinstance(outcome, Part):
+            outcome = counted(self.caller, outcome, self.endpoints.service)
         if isinstance(outcome, Hold):
             outcome = await self._completed(outcome)
         if isinstance(outcome, Response):
@@ -297,6 +317,8 @@ class AsgiExchange:
         )
         step = stream.next(None)
         while step is not None:
+            if isinstance(step, Hold) and self.caller is not None:
+                self.caller.add(step)
             part = await self._completed(step, stream.begun) if isinstance(step, Hold) else step
             assert isinstance(part, Part), "a stream's holds are completed with parts"
             try:

@@ -54,6 +54,10 @@ class AsgiProxy:
 
     async def run(self) -> None:
         """Pass the request on, until its client disconnects."""
+        exchange = AsgiExchange(self._endpoints, self._scope, self._receive, self._send)
+        if (refusal := exchange.count()) is not None:
+            await exchange.write_outcome(self._endpoints.service.refuse(refusal.problem()))
+            return
         exchange_task = self._exchange_task = self._origin.spawn(self._pass())
         disconnect = asyncio.ensure_future(self._disconnected())
         try:
@@ -63,7 +67,6 @@ class AsgiProxy:
             disconnect.cancel()
             await asyncio.wait({exchange_task, disconnect})
         if self._outcome is not None:
-            exchange = AsgiExchange(self._endpoints, self._scope, self._receive, self._send)
             await exchange.write_outcome(self._outcome)
         elif self._ended:
             await self._started()

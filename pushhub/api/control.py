@@ -34,6 +34,8 @@ class Control:
     """The listener's endpoints and pages: an ASGI application like `App`, but without an origin."""
 
     origin = None
+    # Publishers and operators are not limited by address.
+    callers = None
 
     def __init__(
         self,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # The headers of a response that a page may read.
 EXPOSED = (
-    "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
+    "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, RateLimit, RateLimit-Policy,"
+    " Retry-After, X-Poll-Interval"
 )
 
 # The request headers that a page may send.

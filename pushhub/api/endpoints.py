@@ -15,6 +15,7 @@ import structlog
 from pushhub.api.batch import batch
 from pushhub.api.bosh import MAX_BODY_BYTES, bind, page
 from pushhub.api.channels import delete, delete_many, listing
+from pushhub.api.limits import count_credential
 from pushhub.api.needs import (
     lists_channels,
     may_get_ticket,
@@ -238,10 +239,16 @@ class Endpoints:
         if ticket := _ticket(request, endpoint):
 
             def run(grant: Grant) -> Outcome:
+                try:
+                    count_credential(service, request, grant)
+                except Problem as problem:
+                    return service.refuse(problem)
                 return self._held(self.decide_for(request, match, grant))
 
             return Decision(redeem(service, ticket, run))
-        return self._run(endpoint, request, match, self._grant(request, endpoint))
+        grant = self._grant(request, endpoint)
+        count_credential(service, request, grant)
+        return self._run(endpoint, request, match, grant)
 
     def _grant(self, request: Request, endpoint: Endpoint) -> Grant:
         if self._trusts is not None:

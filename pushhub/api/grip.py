@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.api.endpoints import Endpoint, EndpointRoute
+from pushhub.api.limits import count_created, count_publish, refused_creation
 from pushhub.api.needs import anyone, on_any_channel
 from pushhub.api.service import store_unavailable
 from pushhub.grip.item import RECOVER_CHANNEL, ItemError, parse_batch
@@ -45,12 +46,16 @@ NO_STORE = (b"cache-control", b"no-store")
 def grip_publish(service: Service, request: Request, grant: Grant) -> Hold:
     """Append every item of a batch. The response follows their commit, and counts the receivers."""
     as_json = accepts_json(request)
-    appends = _appends(service, request.body, grant)
+    appends = count_publish(request, _appends(service, request.body, grant))
     waiting = [service.hub.holds_on(append.channel) for append in appends]
     hold = Hold()
 
     def done(outcomes: list[Outcome]) -> None:
-        for outcome in outcomes:
+        count_created(request, outcomes)
+        for append, outcome in zip(appends, outcomes, strict=True):
+            if problem := refused_creation(request, append, outcome):
+                hold.complete(service.refuse(problem))
+                return
             if isinstance(outcome, StoreError):
                 hold.complete(service.refuse(store_unavailable(outcome)))
                 return

@@ -215,6 +215,19 @@ METRICS: tuple[Metric, ...] = (
         "reason",
     ),
     Metric(
+        "pushhub_limited_total",
+        "Refusals by a limit, by its name.",
+        "counter",
+        lambda service: service.callers.limits.limited,
+        "limit",
+    ),
+    Metric(
+        "pushhub_limits_degraded_total",
+        "Decisions of shared limits by the local share, while Redis could not be reached.",
+        "counter",
+        lambda service: service.callers.limits.degraded,
+    ),
+    Metric(
         "pushhub_store_seconds",
         "Duration of store operations.",
         "histogram",

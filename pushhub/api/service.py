@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pushhub.api.listener_guard import ListenerGuard
+from pushhub.auth.caller import Callers
+from pushhub.auth.limits import Limits
 from pushhub.http.byte_budget import ByteBudget
 from pushhub.http.client_address import client_network, counts_address
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
-from pushhub.store.base import StoreError
+from pushhub.store.base import SharedTokens, StoreError
 from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Service:
     authority: Authenticator
     settings: Settings
     runtime: Runtime = field(default_factory=Runtime)
+    callers: Callers = field(init=False)
+    """The clients of this hub as limits count them, and the limits."""
     rejected: dict[str, int] = field(default_factory=dict)
     """The number of responses with each problem, by its slug."""
     tickets: Tickets | None = None
@@ -91,6 +95,11 @@ class Service:
         self.guard = ListenerGuard(settings)
         self.budget = ByteBudget(settings.max_body_bytes, settings.max_body_bytes_per_address)
         self.proxies = TrustedProxies(settings.trusted_proxies)
+        hub = self.hub
+        tokens = hub.store if isinstance(hub.store, SharedTokens) else None
+        process = self.runtime.random_bytes(8).hex() if tokens is not None else ""
+        limits = Limits(settings, lambda: hub.now(), self.runtime.uniform, hub.log, tokens, process)
+        self.callers = Callers(limits, self.proxies)
 
     def client_key(self, address: str) -> str:
         """The key under which limits count a client; empty if they do not count its address."""

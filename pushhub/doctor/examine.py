@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.doctor import machine, sqlite
+from pushhub.doctor import limits, machine, sqlite
 from pushhub.doctor.finding import warn
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """The findings, one by one."""
     yield machine.files(settings)
     yield machine.listening(settings)
+    yield from limits.examine(settings)
     if (unsigned := settings.unsigned()) is not None:
         yield warn("grip", unsigned)
     match settings.store.partition("://")[0]:

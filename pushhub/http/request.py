@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Request:
 
     __slots__ = (
         *("__dict__", "body", "client", "headers", "method", "path", "query_string"),
-        *("secure", "trusted"),
+        *("caller", "secure", "trusted"),
     )
 
     def __init__(
@@ -58,6 +58,8 @@ class Request:
         self.secure = secure
         self.trusted = False
         """Whether its listener grants it everything."""
+        self.caller: Any = None
+        """The client as limits count it (`auth/caller.py`); None if they do not concern it."""
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -44,6 +44,7 @@ class ChannelHold(Hold):
         self.done = False
         self.driver = None
         self.reply = None
+        self.caller = None
         self.hub = hub
         self.poll = poll
         self.at: Positions | None = None
@@ -84,6 +85,14 @@ class ChannelHold(Hold):
     @property
     def waits(self) -> bool:
         return self.poll.wait is not None
+
+    @property
+    def is_parked(self) -> bool:
+        return self.at is not None
+
+    @property
+    def channel_count(self) -> int:
+        return len(self.poll.reads)
 
     def __repr__(self) -> str:
         state = "done" if self.done else "parked" if self.at else "reading"

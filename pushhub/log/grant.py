@@ -52,6 +52,12 @@ class Grant:
         """Whether it manages every channel, as metrics, lists and the console require."""
         return "*" in self.manage.texts
 
+    @property
+    def is_back_end(self) -> bool:
+        """Whether it is an API key's, or publishes to every channel as the tokens of GRIP do."""
+        is_key = self.expires is None and self.subject != ""
+        return is_key or (self.expires is not None and "*" in self.publish.texts)
+
     def claim(self) -> dict[str, list[str]]:
         """The grant as the `pushhub` claim of a token; actions without patterns are left out."""
         lists = {"read": self.read, "publish": self.publish, "manage": self.manage}

@@ -93,7 +93,7 @@ class ProxyExchange:
             if outcome is not None:
                 self.writer.become(outcome)
             elif request.upgrades:
-                await self._switch_or_pass(pairs)
+                await self._switch_or_pass(to_origin(request, origin.forwarded))
             elif grip is None:
                 await self._pass(to_origin(request, origin.forwarded), body)
             else:

@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from pushhub.settings.access import SHA256_PATTERN, ApiKey, TokenKey
+from pushhub.settings.limits import Limit
 from pushhub.settings.model import Settings
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
@@ -23,6 +24,7 @@ _INSIDE: Mapping[str, type[BaseModel]] = {
     "api_keys": ApiKey,
     "token_keys": TokenKey,
     "routes": Route,
+    "limits": Limit,
 }
 
 # pydantic's error type: what the setting is, completed from the error's context.

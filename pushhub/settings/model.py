@@ -13,6 +13,7 @@ from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.flow import FlowSettings
+from pushhub.settings.limits import LimitSettings
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
 from pushhub.settings.operation import OperationSettings
@@ -33,7 +34,13 @@ _STORE = re.compile(
 
 
 class Settings(
-    ListeningSettings, OriginSettings, XmppSettings, OperationSettings, FlowSettings, BaseSettings
+    ListeningSettings,
+    OriginSettings,
+    XmppSettings,
+    OperationSettings,
+    FlowSettings,
+    LimitSettings,
+    BaseSettings,
 ):
     """All settings. The class reads neither environment nor files; `load` does."""
 

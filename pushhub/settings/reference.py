@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.field import PANELS
+from pushhub.settings.limits import Limit
 from pushhub.settings.model import Settings
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
@@ -149,6 +150,7 @@ def markdown() -> str:
         "An API key": ApiKey,
         "A token key": TokenKey,
         "A route": Route,
+        "A limit": Limit,
     }
     for title, model in inside.items():
         parts.append(f"\n## {title}\n\n")

@@ -21,15 +21,9 @@ _STREAM = "text/event-stream"
 _HTML = "text/html"
 
 # Problems of any endpoint: a malformed request is refused before the endpoint runs.
-_ALWAYS = (
-    "bad-request",
-    "unauthorized",
-    "timeout",
-    "too-large",
-    "uri-too-long",
-    "header-too-large",
-    "internal",
-)
+_ALWAYS = ("bad-request", "unauthorized", "timeout", "too-large", "uri-too-long",
+           "too-many-requests", "header-too-large", "internal")  # fmt: skip
+_RETRIES = {429: ("RetryAfter", "RateLimit", "RateLimitPolicy"), 503: ("RetryAfter",)}
 _STORE = "store-unavailable"
 _WAITS = ("Prefer", "Wait", "wait")
 _BODY = ("bad-body", "unsupported-coding")
@@ -358,7 +352,7 @@ def _refusal(status: int, slugs: list[str]) -> dict[str, Any]:
     types = {"properties": {"type": {"enum": [TYPE_PREFIX + slug for slug in slugs]}}}
     schema = {"allOf": [{"$ref": f"#/components/schemas/{base}"}, types]}
     about = "; ".join(f"{PROBLEMS[slug][1]} (`{slug}`)" for slug in slugs) + "."
-    headers = ("RetryAfter",) if status == 503 else ()
+    headers = _RETRIES.get(status, ())
     return _response(about, {"application/problem+json": {"schema": schema}}, headers)
 
 
@@ -381,6 +375,8 @@ _HEADER_NAMES = {
     "EventTime": "Event-Time",
     "EventType": "Event-Type",
     "PreferenceApplied": "Preference-Applied",
+    "RateLimit": "RateLimit",
+    "RateLimitPolicy": "RateLimit-Policy",
     "RetryAfter": "Retry-After",
     "XPollInterval": "X-Poll-Interval",
 }

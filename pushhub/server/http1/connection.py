@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from pushhub.api.limits import charge_abandoned, counted
 from pushhub.http.byte_budget import FREE_BYTES
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
@@ -37,6 +38,7 @@ from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
     from pushhub.api.endpoints import Match, Outcome
+    from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
     from pushhub.http.byte_budget import ByteLease
     from pushhub.server.http1.context import ConnectionContext
@@ -52,27 +54,10 @@ class Connection(asyncio.Protocol):
     """The state of one connection."""
 
     __slots__ = (
-        "advancing",
-        "body",
-        "buffer",
-        "client_headers",
-        "context",
-        "framing",
-        "half_closed",
-        "handoff",
-        "head",
-        "hold",
-        "keep",
-        "lease",
-        "lines",
-        "match",
-        "paused",
-        "peer",
-        "since",
-        "state",
-        "tick",
-        "transport",
-    )
+        "advancing", "body", "buffer", "caller", "client_headers", "context", "framing",
+        "half_closed", "handoff", "head", "hold", "keep", "lease", "lines", "match", "network",
+        "paused", "peer", "since", "state", "tick", "transport",
+    )  # fmt: skip
 
     def __init__(self, context: ConnectionContext) -> None:
         self.context = context
@@ -96,6 +81,8 @@ class Connection(asyncio.Protocol):
         self.peer: str | None = None
         # The parsed headers of its last poll.
         self.client_headers: ClientHeaders | None = None
+        self.network: str | None = ""
+        self.caller: Caller | None = None
         self.transport: asyncio.Transport
 
     # The transport's callbacks
@@ -108,13 +95,16 @@ class Connection(asyncio.Protocol):
         context.server_state.connections.add(self)  # type: ignore[arg-type]
         self.since = context.now()
         context.wheel.set(self, self.since + context.keep_alive_seconds)
+        context.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         context = self.context
         context.server_state.connections.discard(self)
         context.wheel.clear(self)
+        context.released(self)
         hold, self.hold = self.hold, None
         if hold is not None and not hold.done:
+            charge_abandoned(self.caller, hold)
             hold.drop()
             context.hub.dropped(hold)
         elif hold is None and self.framing is not None:
@@ -248,6 +238,8 @@ class Connection(asyncio.Protocol):
 
     def conclude(self, outcome: Outcome) -> None:
         """Write a response, park a hold or open a stream."""
+        if self.caller is not None:
+            outcome = counted(self.caller, outcome, self.context.service)
         if isinstance(outcome, Hold):
             head = self.head
             if outcome.waits and head is not None and self.context.log_access is None:
@@ -338,6 +330,8 @@ class Connection(asyncio.Protocol):
             hold.drop()
             self.context.writer.close_stream(self)
             return True
+        if hold is not None:
+            charge_abandoned(self.caller, hold)
         released = None if hold is None else hold.hurry()
         if released is False:
             self.context.wheel.set(self, self.context.now() + TICK_SECONDS)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from pushhub.api.control import Control
     from pushhub.app import App
+    from pushhub.auth.caller import Caller
     from pushhub.http.byte_budget import ByteLease
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.interfaces import (
@@ -67,6 +68,7 @@ class ConnectionContext:
         self.hub = app.service.hub
         self.origin = app.origin
         self.guard = app.guard
+        self.callers = app.callers
         self.poll_cache = PollCache(app.endpoints)
         self._parser = HeadParser(passing=app.origin is not None)
         self._heads: GenerationCache[Head] = GenerationCache(raw_size)
@@ -120,6 +122,52 @@ class ConnectionContext:
         """The address of a peer without one: a client of a Unix socket is on this machine."""
         return LOCAL_ADDRESS if isinstance(transport.get_extra_info("sockname"), str) else ""
 
+    # Limits
+
+    def admit(self, connection: ClientConnection) -> None:
+        """Find how limits count a new connection, and count it. One too many gets the refusal, and
+        is closed: a flood must not keep its sockets until it has read that.
+
+        Of a trusted proxy's connection each request names its own client.
+        """
+        callers = self.callers
+        if callers is None:
+            return
+        peer = connection.client
+        if self.proxies.trusts(peer):
+            connection.network = None
+            return
+        network = callers.network(peer)
+        if not network:
+            return
+        limits = callers.limits
+        refusal = limits.acquire("address-connections", network)
+        if refusal is None and (refusal := limits.admit("address-connects", network)):
+            limits.release("address-connections", network)
+        if refusal is None:
+            connection.network = network
+        else:
+            connection.keep = False
+            self.writer.respond(connection, self.service.refuse(refusal.problem()))
+
+    def released(self, connection: ClientConnection) -> None:
+        """A connection has ended, or is another protocol's."""
+        if connection.network and self.callers is not None:
+            self.callers.limits.release("address-connections", connection.network)
+            connection.network = ""
+
+    def caller(self, connection: ClientConnection, forwarded: str | None) -> Caller | None:
+        """The client of a request by its address; None if no limit counts that. `forwarded` is the
+        header X-Forwarded-For.
+        """
+        network, callers = connection.network, self.callers
+        if network == "" or callers is None:
+            return None
+        if network is None:
+            headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
+            network = callers.network(self.proxies.client(connection.client, headers))
+        return callers.of(network)
+
     def expire(self) -> None:
         """A second has passed: refresh date and time, as long as there are connections."""
         self.refresh()
@@ -158,6 +206,7 @@ class ConnectionContext:
         """Remove a connection whose transport gets another protocol; returns its unread bytes."""
         self.server_state.connections.discard(connection)
         self.wheel.clear(connection)
+        self.released(connection)
         connection.head = None
         rest, connection.buffer = connection.buffer, b""
         return rest

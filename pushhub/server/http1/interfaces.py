@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from pushhub.api.endpoints import Match, Outcome
+    from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
     from pushhub.http.byte_budget import ByteLease
     from pushhub.http.problem import Problem
@@ -60,7 +61,9 @@ class ClientConnection(Protocol):
 
     `buffer` are the unread bytes. `keep` is whether the connection stays open after the response.
     `paused` is whether the client reads too slowly. `since` is the time from which the deadline of
-    the present state counts. `lines` are the header lines that each response gets.
+    the present state counts. `network` is how limits count its address: empty if they do not, None
+    if each request has its own. `caller` is the client of the last request, if limits concern it.
+    `lines` are the header lines that each response gets.
     """
 
     context: ConnectionContext
@@ -79,6 +82,8 @@ class ClientConnection(Protocol):
     hold: Hold | None
     framing: StreamFraming | None
     client_headers: ClientHeaders | None
+    network: str | None
+    caller: Caller | None
 
     @property
     def client(self) -> str:

@@ -8,12 +8,15 @@ from pushhub.http.body import ChunkedBody, SizedBody, too_large
 from pushhub.http.byte_budget import FREE_BYTES
 from pushhub.http.response import Part, Response
 from pushhub.hub.channel_hold import ChannelHold
+from pushhub.log.grant import NOTHING
 from pushhub.server.http1.head import MAX_HEAD_BYTES, check_start
 from pushhub.server.http1.limits import ASTERISK
 from pushhub.server.http1.states import BODY, HEAD, HELD, IDLE
 
 if TYPE_CHECKING:
     from pushhub.api.endpoints import Match
+    from pushhub.auth.caller import Caller
+    from pushhub.http.response import Reply
     from pushhub.server.http1.context import ConnectionContext
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.interfaces import ClientConnection
@@ -37,6 +40,9 @@ class RequestReader:
             if headers is None:
                 return self._serve_shared(connection, data)
             connection.client_headers = headers
+            connection.caller = context.caller(connection, headers.forwarded)
+            if context.callers is not None and headers.grant is not NOTHING:
+                connection.caller = context.callers.with_grant(connection.caller, headers.grant)
         if headers.expires is not None and context.hub.clock() >= headers.expires:
             return False
         poll = context.poll_cache.poll(data[: -len(headers.raw)], headers)
@@ -45,6 +51,8 @@ class RequestReader:
         context.server_state.total_requests += 1
         connection.lines = headers.lines
         outcome = poll if isinstance(poll, Response) else context.hub.hold(poll)
+        if connection.caller is not None:
+            outcome = self._count(connection.caller, outcome)
         if isinstance(outcome, ChannelHold):
             connection.state = HELD
             connection.hold = outcome
@@ -54,6 +62,19 @@ class RequestReader:
             context.writer.respond(connection, outcome)
         return True
 
+    def _count(self, caller: Caller, outcome: Reply | ChannelHold) -> Reply | ChannelHold:
+        """Count a request of a cache; the outcome, or the refusal by a limit."""
+        refusal = None
+        if not isinstance(outcome, ChannelHold) or not outcome.is_parked:
+            refusal = caller.serve()
+        if refusal is None and isinstance(outcome, ChannelHold):
+            refusal = caller.hold(outcome)
+        if refusal is None:
+            return outcome
+        if isinstance(outcome, ChannelHold):
+            outcome.drop()
+        return self._context.service.refuse(refusal.problem())
+
     def _serve_shared(self, connection: ClientConnection, data: bytes) -> bool:
         """Serve a cached request for a shared resource of the origin."""
         context = self._context
@@ -61,8 +82,15 @@ class RequestReader:
         known = None if cache is None else cache.outcome(data, connection)
         if known is None:
             return False
-        outcome, connection.lines = known
+        outcome, cached = known
+        connection.lines = cached.lines
         context.server_state.total_requests += 1
+        caller = connection.caller = context.caller(connection, cached.forwarded)
+        connection.client_headers = None
+        if caller is not None and (refusal := caller.serve()) is not None:
+            if not isinstance(outcome, Response):
+                outcome.drop()
+            outcome = context.service.refuse(refusal.problem())
         connection.conclude(outcome)
         return True
 
@@ -118,6 +146,15 @@ class RequestReader:
             guard.check_host(head.headers)
             if match is not None:
                 guard.check_page(head.headers)
+        connection.caller = context.caller(connection, head.headers.get("x-forwarded-for"))
+        if connection.caller is not None:
+            connection.client_headers = None
+            if (refusal := connection.caller.request()) is not None:
+                problem = refusal.problem()
+                if head.length != 0 or head.upgrades:
+                    raise problem
+                context.writer.respond(connection, context.service.refuse(problem))
+                return
         if match is None:
             if head.path != "*" or context.origin is not None:
                 connection.hand_off(head, raw)
@@ -200,7 +237,9 @@ class RequestReader:
         assert head is not None
         assert match is not None
         request = head.request(body, connection.client, context.proxies)
+        request.caller = connection.caller
         decision = context.endpoints.decide(request, match)
+        connection.caller = request.caller
         poll = decision.poll
         if poll is None:
             outcome = decision.outcome

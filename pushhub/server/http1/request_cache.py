@@ -134,7 +134,7 @@ class ClientHeaders:
     end of the grant, in seconds since 1970.
     """
 
-    __slots__ = ("allowed_channel", "expires", "grant", "lines", "raw", "values")
+    __slots__ = ("allowed_channel", "expires", "forwarded", "grant", "lines", "raw", "values")
 
     def __init__(self, raw: bytes, head: Head, grant: Grant, lines: HeaderLines) -> None:
         self.raw = raw
@@ -142,6 +142,7 @@ class ClientHeaders:
         self.grant = grant
         self.expires = grant.expires
         self.lines = lines
+        self.forwarded = head.headers.get("x-forwarded-for")
         # The channel of the last check of the grant; most clients read one channel.
         self.allowed_channel = ""
 
@@ -270,10 +271,13 @@ class Peer(Protocol):
 class CachedRequest:
     """A parsed request for a shared resource, and the header lines of its responses."""
 
-    __slots__ = ("lines", "shared", "tagged")
+    __slots__ = ("forwarded", "lines", "shared", "tagged")
 
-    def __init__(self, shared: SharedRequest, lines: HeaderLines, *, tagged: bool) -> None:
+    def __init__(
+        self, shared: SharedRequest, head: Head, lines: HeaderLines, *, tagged: bool
+    ) -> None:
         self.shared = shared
+        self.forwarded = head.headers.get("x-forwarded-for")
         self.lines = lines
         # Whether the key is without the value of `If-None-Match`.
         self.tagged = tagged
@@ -288,7 +292,7 @@ class SharedRequestCache:
         self._resources = resources
         self._requests: GenerationCache[CachedRequest] = GenerationCache(raw_size)
 
-    def outcome(self, data: bytes, peer: Peer) -> tuple[Response | Hold, HeaderLines] | None:
+    def outcome(self, data: bytes, peer: Peer) -> tuple[Response | Hold, CachedRequest] | None:
         """The response or hold of a complete request of a `peer`, if the request is cached and
         needs no fetch; None: parse it.
         """
@@ -308,7 +312,7 @@ class SharedRequestCache:
             if condition is None:
                 return None
         outcome = self._resources.repeat(shared, condition)
-        return None if outcome is None else (outcome, known.lines)
+        return None if outcome is None else (outcome, known)
 
     def add(self, raw: bytes, head: Head, shared: SharedRequest, lines: HeaderLines) -> None:
         """Cache a parsed request under its bytes, if their meaning depends on nothing else."""
@@ -321,7 +325,7 @@ class SharedRequestCache:
         if tags is not None and head.headers.get("if-none-match") != tags[2].decode():
             # Several `If-None-Match` lines count as one.
             return
-        self._requests.put(key, CachedRequest(shared, lines, tagged=tags is not None))
+        self._requests.put(key, CachedRequest(shared, head, lines, tagged=tags is not None))
 
     def __repr__(self) -> str:
         return f"<SharedRequestCache {len(self._requests)}>"

@@ -91,6 +91,8 @@ class ResponseWriter:
                 self.write(connection, framing.frame(step))
             else:
                 connection.hold = step
+                if connection.caller is not None:
+                    connection.caller.add(step)
                 step.attach(connection)
                 return
 

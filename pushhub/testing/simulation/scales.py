@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import BaseModel
 
+from pushhub.auth.limits import MAX_KEYS
 from pushhub.auth.rate_limit import KEY_BYTES, MAX_ADDRESSES
 from pushhub.auth.tokens import MAX_TOKEN_BYTES, REMEMBERED
 from pushhub.console.auth import MAX_KNOWN
@@ -51,6 +52,9 @@ LIMITS: dict[str, int] = {
     "GenerationCache._old": GENERATION * 4 * MAX_HEADERS_BYTES,
     "Tokens._good": REMEMBERED * MAX_TOKEN_BYTES,
     "RateLimit._tats": MAX_ADDRESSES * KEY_BYTES,
+    "SharedRateLimit._leases": MAX_KEYS * KEY_BYTES,
+    # A counter for each limit; `CountLimit._counts` must be empty when all have left.
+    "Limits.limited": 4 * KIB,
     "ConsoleAuth._known": MAX_KNOWN * ENTRY_BYTES,
     "Coalescer._unheld": MAX_UNHELD * ENTRY_BYTES,
     # One event of at most 256 KiB, as data, as JSON, and as XML with its escapes.

@@ -21,6 +21,7 @@ from pushhub.xmpp.transport.bosh_transport import BoshTransport
 from pushhub.xmpp.transport.stream import open_stream
 
 if TYPE_CHECKING:
+    from pushhub.auth.caller import Callers
     from pushhub.bosh.body import BoshBody
     from pushhub.bosh.sessions import PendingRequest
     from pushhub.hub.wheel import Wheel
@@ -80,6 +81,9 @@ class BoshSessions:
         # Requests without a response yet.
         self._held: dict[PendingRequest, BoshTransport] = {}
         self.closing = False
+        # The limits by address, set by the application, and the networks of counted sessions.
+        self.callers: Callers | None = None
+        self._networks: dict[str, str] = {}
         # Sessions that are leaving; until that is complete no other node can take them.
         self._departures: dict[str, asyncio.Future[None]] = {}
         forwarding.sessions = self
@@ -118,11 +122,27 @@ class BoshSessions:
         stream = open_stream(self._services, (body.get("to") or "").strip(), transport)
         if stream is None:
             raise body.refused("'to' names no domain of this server.", BoshCondition.HOST_UNKNOWN)
+        self._count(body, sid, request.client)
         transport.stream = stream
         self.transports[sid] = transport
         self._held[request] = transport
         stream.open()
         transport.perform(actions)
+
+    def _count(self, body: BoshBody, sid: str, client: str) -> None:
+        callers = self.callers
+        if callers is None or not (network := callers.network(client)):
+            return
+        if callers.limits.acquire("address-sessions", network) is not None:
+            raise body.refused(
+                "This address has its largest number of sessions.", BoshCondition.POLICY_VIOLATION
+            )
+        self._networks[sid] = network
+
+    def _release_count(self, sid: str) -> None:
+        network = self._networks.pop(sid, None)
+        if network is not None and self.callers is not None:
+            self.callers.limits.release("address-sessions", network)
 
     def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
         """Handle a request of a session."""
@@ -158,6 +178,7 @@ class BoshSessions:
     def ended(self, transport: BoshTransport) -> None:
         """A session has ended."""
         sid = transport.session.sid
+        self._release_count(sid)
         is_migrated = self._membership.node_of(sid) is not None
         if self.transports.pop(sid, None) is not None and is_migrated:
             # Other nodes found the migrated session by its record.
@@ -208,6 +229,7 @@ class BoshSessions:
                 size += len(state)
                 self._departures[sid] = asyncio.ensure_future(self._leave(sid, state))
                 del self.transports[sid]
+                self._release_count(sid)
                 transport.stream.detach()
             else:
                 # Its next try follows after the others.
