@@ -254,7 +254,8 @@ class Endpoints:
         if decision.outcome is not None:
             return decision.outcome
         assert decision.poll is not None
-        held = self.service.hub.hold(decision.poll)
+        assert decision.grant is not None
+        held = self.service.hub.hold(decision.poll, grant=decision.grant)
         assert not isinstance(held, Part), "only a stream's polls get parts as replies"
         return held
 

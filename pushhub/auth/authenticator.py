@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
 from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
+from pushhub.http.challenge import CHALLENGE, INSUFFICIENT_SCOPE, INVALID_TOKEN
 from pushhub.http.problem import Problem
 from pushhub.log.grant import EVERYTHING, NOTHING, PUBLIC, Action, Grant, is_allowed
 
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
     from pushhub.http.request import Request
 
 COOKIE = "pushhub_token"
-
-# RFC 6750 §3. Basic is accepted, but no challenge offers it: browsers would show a dialogue.
-_CHALLENGE = ((b"www-authenticate", b'Bearer realm="pushhub"'),)
-_INVALID = ((b"www-authenticate", b'Bearer realm="pushhub", error="invalid_token"'),)
-_INSUFFICIENT = ((b"www-authenticate", b'Bearer realm="pushhub", error="insufficient_scope"'),)
 
 _VERBS = {Action.READ: "read", Action.PUBLISH: "publish to", Action.MANAGE: "manage"}
 
@@ -137,7 +133,7 @@ class Authenticator:
             raise Problem(
                 "unauthorized",
                 f"To {what}, send an API key or a token as 'Authorization: Bearer …'.",
-                headers=_CHALLENGE,
+                headers=CHALLENGE,
                 **members,
             )
         if isinstance(grant, CookieGrant):
@@ -145,7 +141,7 @@ class Authenticator:
         raise Problem(
             "forbidden",
             f"This credential cannot {what}: {why}.",
-            headers=_INSUFFICIENT,
+            headers=INSUFFICIENT_SCOPE,
             **members,
         )
 
@@ -190,7 +186,7 @@ class Authenticator:
 
 
 def _unauthorized(detail: str) -> Problem:
-    return Problem("unauthorized", detail, headers=_INVALID)
+    return Problem("unauthorized", detail, headers=INVALID_TOKEN)
 
 
 def _password(credential: str) -> str:

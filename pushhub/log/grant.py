@@ -43,6 +43,11 @@ class Grant:
         patterns: Patterns = getattr(self, action)
         return patterns.match(channel)
 
+    @property
+    def can_end(self) -> bool:
+        """Whether a wait may last longer than the grant."""
+        return self.expires is not None
+
     def has_ended(self, now: float) -> bool:
         """Whether the credential of the grant has expired."""
         return self.expires is not None and now >= self.expires

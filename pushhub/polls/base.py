@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from pushhub.http.challenge import INVALID_TOKEN
 from pushhub.http.problem import Problem, retry_after
 from pushhub.log.cursor import Cursor, CursorError, Since, Start, parse_cursor
 from pushhub.log.read import Gap, Read
@@ -168,6 +169,12 @@ def bad_limit() -> Problem:
 def deleted(channel: str) -> Problem:
     """The problem of a hold whose channel was deleted."""
     return Problem("deleted", "The channel was deleted during the wait.", channel=channel)
+
+
+def grant_ended() -> Problem:
+    """The problem of a hold or stream whose token expired."""
+    detail = "The token expired during the wait. The cursor stays valid; go on with a new token."
+    return Problem("unauthorized", detail, headers=INVALID_TOKEN)
 
 
 # When a read fails, the store is usually back soon: a restart of Redis takes about a second.

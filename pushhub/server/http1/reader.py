@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.body import ChunkedBody, SizedBody, too_large
 from pushhub.http.response import Part, Response
-from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold, GrantedHold
 from pushhub.server.http1.head import MAX_HEAD_BYTES, check_start
 from pushhub.server.http1.limits import ASTERISK
 from pushhub.server.http1.states import BODY, HEAD, HELD, IDLE
@@ -35,14 +35,20 @@ class RequestReader:
             if headers is None:
                 return self._serve_shared(connection, data)
             connection.client_headers = headers
-        if headers.expires is not None and context.hub.clock() >= headers.expires:
+        grant = headers.ending_grant
+        if grant is not None and grant.has_ended(context.hub.clock()):
             return False
         poll = context.poll_cache.poll(data[: -len(headers.raw)], headers)
         if poll is None:
             return self._serve_shared(connection, data)
         context.server_state.total_requests += 1
         connection.lines = headers.lines
-        outcome = poll if isinstance(poll, Response) else context.hub.hold(poll)
+        hub = context.hub
+        if isinstance(poll, Response):
+            outcome: Response | Part | ChannelHold = poll
+        else:
+            made = ChannelHold(hub, poll) if grant is None else GrantedHold(hub, poll, grant)
+            outcome = hub.begin(made)
         if isinstance(outcome, ChannelHold):
             connection.state = HELD
             connection.hold = outcome
@@ -173,7 +179,8 @@ class RequestReader:
                 connection.client_headers = context.poll_cache.add(
                     raw, head, match, decision, connection.lines
                 )
-            held = context.hub.hold(poll)
+            assert decision.grant is not None
+            held = context.hub.hold(poll, grant=decision.grant)
             assert not isinstance(held, Part)
             outcome = held
         connection.conclude(outcome)
