@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
-from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
+from pushhub.auth.revocation import Revocations
+from pushhub.auth.tokens import TokenError, TokenKeyEntry, TokenRevoked, Tokens
 from pushhub.http.challenge import CHALLENGE, INSUFFICIENT_SCOPE, INVALID_TOKEN
 from pushhub.http.problem import Problem
 from pushhub.log.grant import EVERYTHING, NOTHING, PUBLIC, Action, Grant, is_allowed
+from pushhub.polls.base import revoked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,23 +66,30 @@ class Authenticator:
         policy: the keys, and the public channels.
         now: seconds since 1970.
         grip: the secret of GRIP, whose publishers' tokens are good too.
+        revocations: the revoked keys and tokens.
 
     Raises:
         TokenKeyError: a token key does not suit its algorithm.
     """
 
     def __init__(
-        self, policy: AuthSettings, now: Callable[[], float], grip: GripKey | None = None
+        self,
+        policy: AuthSettings,
+        now: Callable[[], float],
+        grip: GripKey | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
+        revocations = Revocations(now) if revocations is None else revocations
         self._policy = policy
         self._now = now
         self._grip = grip
-        self._keys = ApiKeys(policy.api_keys)
+        self._keys = ApiKeys(policy.api_keys, revocations)
         self._tokens = Tokens(
             policy.token_keys,
             now=now,
             audience=policy.token_audience,
             issuer=policy.token_issuer,
+            revocations=revocations,
         )
 
     def grant(self, request: Request) -> Grant:
@@ -98,7 +107,12 @@ class Authenticator:
             grant = self._token(token)
             if _from_same_site(headers):
                 return grant
-            return CookieGrant(read=grant.read, subject=grant.subject, expires=grant.expires)
+            return CookieGrant(
+                read=grant.read,
+                subject=grant.subject,
+                expires=grant.expires,
+                credential=grant.credential,
+            )
         return NOTHING
 
     def require(self, grant: Grant, action: Action, channel: str) -> None:
@@ -127,6 +141,15 @@ class Authenticator:
         """
         if not (grant.is_admin or self._policy.metrics_public or self._policy.dev):
             self._refuse(grant, "see this", "its 'manage' list has no '*'")
+
+    def require_operator(self, grant: Grant) -> None:
+        """Return if `grant` manages every channel.
+
+        Raises:
+            Problem: `unauthorized` if there was no credential, else `forbidden`.
+        """
+        if not grant.is_admin:
+            self._refuse(grant, "do this", "its 'manage' list has no '*'")
 
     def _refuse(self, grant: Grant, what: str, why: str, **members: str) -> None:
         if grant is NOTHING:
@@ -166,11 +189,15 @@ class Authenticator:
             )
         if grant is None:
             raise _unauthorized("This server does not know this API key.")
+        if grant.is_revoked:
+            raise revoked()
         return grant
 
     def _token(self, token: str) -> Grant:
         try:
             return self._tokens.grant(token)
+        except TokenRevoked:
+            raise revoked() from None
         except TokenError as error:
             refused = error
         if self._grip is not None:

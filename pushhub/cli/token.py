@@ -12,6 +12,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import TokenError, TokenKeyError, Tokens
 from pushhub.cli.config import Json
 from pushhub.cli.flags import ConfigFile, read_settings
@@ -92,6 +93,7 @@ def check(
             now=time.time,
             audience=settings.token_audience,
             issuer=settings.token_issuer,
+            revocations=Revocations(time.time, settings.token_max_seconds),
         )
     except TokenKeyError as error:
         fail(str(error), code=USAGE)

@@ -123,7 +123,7 @@ class GrantedHold(ChannelHold):
     def complete(self, reply: Response | Part | EventStream) -> bool:
         if self.done or not self.grant.has_ended(self.hub.clock()):
             return super().complete(reply)
-        refusal = self.poll.error(grant_ended())
+        refusal = self.poll.error(grant_ended(self.grant))
         assert refusal is not None, "a poll may wait on after a delete only"
         if super().complete(refusal):
             self.hub.stats.completed_by_rights += self.tallied
@@ -131,7 +131,7 @@ class GrantedHold(ChannelHold):
 
     def expire(self) -> None:
         if self.grant.has_ended(self.hub.clock()):
-            self.complete(self.poll.error(grant_ended()))  # type: ignore[arg-type]
+            self.complete(self.poll.error(grant_ended(self.grant)))  # type: ignore[arg-type]
         else:
             self.hub.expire(self)
 

@@ -71,7 +71,7 @@ class EventStream:
             self.poll = self.poll.turn(written)
         grant, hub = self.grant, self.hub
         if grant.can_end and grant.has_ended(hub.clock()):
-            return self.poll.error(grant_ended())
+            return self.poll.error(grant_ended(self.grant))
         step = hub.hold(self.poll, grant=grant)
         assert not isinstance(step, Response), "the reply to a poll of a stream is a part"
         return step

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pushhub.http.request import Request
     from pushhub.http.response import Headers, Reply
+    from pushhub.log.grant import Grant
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -171,8 +172,16 @@ def deleted(channel: str) -> Problem:
     return Problem("deleted", "The channel was deleted during the wait.", channel=channel)
 
 
-def grant_ended() -> Problem:
-    """The problem of a hold or stream whose token expired."""
+def revoked() -> Problem:
+    """The problem of a request, hold or stream with a revoked credential."""
+    detail = "This key or token was revoked. A new one is needed."
+    return Problem("revoked", detail, headers=INVALID_TOKEN)
+
+
+def grant_ended(grant: Grant) -> Problem:
+    """The problem of a hold or stream whose token expired, or whose credential was revoked."""
+    if grant.is_revoked:
+        return revoked()
     detail = "The token expired during the wait. The cursor stays valid; go on with a new token."
     return Problem("unauthorized", detail, headers=INVALID_TOKEN)
 

@@ -14,7 +14,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pushhub.log.channel import PRIVATE_MARK, namespace
-from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.access import LONGEST_TOKEN, ApiKey, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
@@ -150,6 +150,9 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         str | None,
         setting(ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1),
     ] = None
+    token_max_seconds: Annotated[
+        int, setting(ACCESS, LONGEST_TOKEN, unit="s", ge=0, le=31_536_000)
+    ] = 0
     ticket_seconds: Annotated[
         int,
         setting(ACCESS, "The lifetime of a one-use ticket.", unit="s", ge=1, le=300),

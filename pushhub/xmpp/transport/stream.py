@@ -188,7 +188,7 @@ class XmppStream:
         """
         services = self._services
         self.state = StreamState(record["state"])
-        self.identity = load_identity(record["identity"])
+        self.identity = load_identity(record["identity"], services.login.revocations)
         if record["session"] is not None:
             self.login_deadline = NEVER
         elif (remaining := record.get("login")) is not None:
