@@ -17,12 +17,15 @@ from pushhub.auth.tokens import TokenError, TokenKeyError, Tokens
 from pushhub.cli.config import Json
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.key import Patterns
+from pushhub.cli.revoke import revoke
 from pushhub.cli.terminal import USAGE, fail, say, say_json
 from pushhub.log.grant import GrantError, grant_from_claim
 from pushhub.settings import Settings
 from pushhub.settings.access import HMAC_BYTES
 
 app = typer.Typer(help="Make and check tokens for pages and apps.", no_args_is_help=True)
+
+app.command("revoke", short_help="Revoke tokens or a key.")(revoke)
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 

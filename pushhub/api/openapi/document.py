@@ -13,6 +13,7 @@ from typing import Any
 from pushhub import __version__
 from pushhub.api.openapi import bosh as bosh_paths
 from pushhub.api.openapi import origin as origin_paths
+from pushhub.api.openapi import revocation as revocation_paths
 from pushhub.api.openapi.examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
 from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 
@@ -24,6 +25,7 @@ _HTML = "text/html"
 _ALWAYS = (
     "bad-request",
     "unauthorized",
+    "revoked",
     "timeout",
     "too-large",
     "uri-too-long",
@@ -91,6 +93,7 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing(), "delete": _delete_many()},
         "/v1/tickets": {"post": _ticket()},
+        "/v1/tokens/revoke": {"post": revocation_paths.described(_operation)},
         "/v1/notify": origin_paths.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
         "/http-bind": bosh_paths.described(),
         **_pages(),
