@@ -110,6 +110,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     ),
     "token_audience": ("hub", "hub"),
     "token_issuer": ("us", "us"),
+    "token_max_seconds": ("3600", 3600),
     "ticket_seconds": ("5", 5),
     "cors_origins": ('["https://a.test"]', ["https://a.test"]),
     "cors_headers": ('["X-Request-Id"]', ["X-Request-Id"]),
@@ -186,6 +187,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         retention_age = 0
         token_audience = "hub"
         token_issuer = "us"
+        token_max_seconds = 3600
         ticket_seconds = 5
         cors_origins = ["https://a.test"]
         cors_headers = ["X-Request-Id"]

@@ -122,10 +122,10 @@ class GrantedHold(ChannelHold):
 
     def complete(self, reply: Response | Part | EventStream) -> bool:
         if self.done or not self.grant.has_ended(self.hub.clock()):
-            return super().complete(reply)
+            return Hold.complete(self, reply)
         refusal = self.poll.error(grant_ended(self.grant))
         assert refusal is not None, "a poll may wait on after a delete only"
-        if super().complete(refusal):
+        if Hold.complete(self, refusal):
             self.hub.stats.completed_by_rights += self.tallied
         return False  # The reply was not written.
 
