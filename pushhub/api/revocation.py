@@ -64,6 +64,8 @@ MAX_TRIES = 50
 PAUSE_SECONDS = 0.01
 # Credentials or holds between two turns of the loop: about a millisecond.
 CHUNK = 2000
+# Reads of the store take milliseconds, and holds end within a second of a revocation.
+LATE_SECONDS = 0.5
 # An `exp` further away than a century is a mistake, such as milliseconds.
 MAX_SECONDS = 100 * 366 * 86_400
 # The clocks of an operator and of a node differ.
@@ -179,8 +181,18 @@ class RevocationRegister:
                 is_new |= self.revocations.mark(credential)
             if len(credentials) > CHUNK:
                 await asyncio.sleep(0)
-        if not is_new:
-            return
+        if is_new:
+            await self._end_holds()
+            # A hold whose first read was under way parks now.
+            self._tasks.spawn(self._end_late())
+            for listener in self.listeners:
+                listener()
+
+    async def _end_late(self) -> None:
+        await asyncio.sleep(LATE_SECONDS)
+        await self._end_holds()
+
+    async def _end_holds(self) -> None:
         now = self._hub.clock()
         entries = self._hub.wheel.entries()
         for start in range(0, len(entries), CHUNK):
@@ -189,8 +201,6 @@ class RevocationRegister:
                     entry.expire()
             if len(entries) > CHUNK:
                 await asyncio.sleep(0)
-        for listener in self.listeners:
-            listener()
 
     def __len__(self) -> int:
         return len(self.revocations)

@@ -6,6 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
+from pushhub.api.revocation import RevocationRegister
+from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
 from pushhub.http.response import Part, Response
 from pushhub.http.sse import OPENING
 from pushhub.hub.channel_hold import ChannelHold, GrantedHold
@@ -205,3 +207,31 @@ async def test_a_newer_request_after_the_end_gets_a_refusal() -> None:
         reply = recorder.response
         assert isinstance(reply, Response)
         assert reply.status == 401
+
+
+async def test_a_hold_that_parks_after_the_revocation_ends_too() -> None:
+    """Its first read was under way, so it was not on the wheel."""
+    clock, store = WallClock(), ScriptedStore()
+    async with opened(store, clock=clock) as hub:
+        revocations = Revocations(clock)
+        register = RevocationRegister(hub, revocations)
+        credential = revocations.credential(token_id="t")
+        grant = Grant(EVERYTHING.read, credential=credential)
+        waits = await parked(hub, feed(wait=55), grant)
+        store.slow = True
+        reads = Recorder()
+        hold = hub.hold(feed(wait=55, channel="other"), grant=grant)
+        assert isinstance(hold, GrantedHold)
+        hold.attach(reads)
+        await settled()
+        assert store.waiting
+        entry = Revocation(RevocationKind.TOKEN, "t", clock(), clock() + 60)
+        revocations.take(entry.shard, revocations.value(entry.shard, b"{}", entry))
+        await register.sweep()
+        assert waits.document["type"] == "urn:pushhub:problem:revoked"
+        store.slow = False
+        await store.let_go()
+        begun = clock()
+        await reads.written()
+        assert reads.response.status == 401
+        assert clock() - begun < 1

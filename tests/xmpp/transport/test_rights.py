@@ -6,9 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 import jwt
+import orjson
 
 from pushhub.auth.api_keys import new_secret, secret_hash
+from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
+from pushhub.log.grant import Grant
+from pushhub.xmpp.cluster.serialize import dump_identity, load_identity
 from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.sasl import SaslIdentity
 from tests.auth.signing import SECRET
 from tests.peers.bosh_user import User
 from tests.serving import serve
@@ -82,3 +87,22 @@ def test_a_bosh_session_ends_with_its_token() -> None:
         assert error.elements[0].name == "not-authorized"
         assert abs(time.time() - end) < 1
         assert server.process.poll() is None
+
+
+def test_a_session_that_migrates_brings_the_names_of_its_token() -> None:
+    here, there = Revocations(time.time), Revocations(time.time)
+    credential = here.credential(token_id="t", subject="juliet", issued=5.0)
+    grant = Grant(expires=4e9, subject="juliet", credential=credential)
+    record = orjson.loads(orjson.dumps(dump_identity(SaslIdentity("juliet", grant))))
+    entry = Revocation(RevocationKind.TOKEN, "t", time.time(), time.time() + 60)
+    there.take(entry.shard, there.value(entry.shard, b"{}", entry))
+    for revocations, is_revoked in ((here, False), (there, True)):
+        identity = load_identity(record, revocations)
+        assert identity is not None
+        assert identity.grant == grant
+        assert identity.grant.is_revoked is is_revoked
+    # A node of an older version wrote no names.
+    del record["of"]
+    identity = load_identity(record, there)
+    assert identity is not None
+    assert identity.grant.credential is None
