@@ -18,10 +18,12 @@ from pushhub.api.cors import EXPOSED, LOOPBACK_ORIGIN, Cors
 from pushhub.api.endpoints import ROUTES, Endpoints
 from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
+from pushhub.api.revocation import RevocationRegister
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
+from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
 from pushhub.http.forwarded import TrustedProxies
@@ -75,7 +77,10 @@ class App:
             )
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
-        self.service = Service(hub, Authenticator(settings, runtime.clock, key), settings, runtime)
+        self.revocations = Revocations(runtime.clock, settings.token_max_seconds)
+        authority = Authenticator(settings, runtime.clock, key, self.revocations)
+        self.service = Service(hub, authority, settings, runtime)
+        self.service.revocations = RevocationRegister(hub, self.revocations)
         # With `dev` no request needs a key, so the network must decide.
         self.guard = self.service.guard if settings.dev else None
         self.callers = self.service.callers
@@ -134,7 +139,11 @@ class App:
         from pushhub.xmpp.server import XmppServer
 
         hub, runtime = self.service.hub, self.service.runtime
-        xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes)
+        xmpp = XmppServer(
+            hub, self.settings, random_bytes=runtime.random_bytes, revocations=self.revocations
+        )
+        assert self.service.revocations is not None
+        self.service.revocations.listeners.append(xmpp.bosh.end_by_grants)
         self.service.bosh = BoshHandler(hub, xmpp.bosh)
         self.service.sessions = xmpp.bosh.__len__
         xmpp.bosh.callers = self.service.callers
@@ -155,10 +164,15 @@ class App:
         await self.service.hub.open()
         if not (self.settings.dev or TrustedProxies(self.settings.trusted_proxies).names_proxy):
             log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
+        assert self.service.revocations is not None
+        await self.service.revocations.open()
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(
-            self.service.hub, self.settings.ticket_seconds, self.service.runtime.random_bytes
+            self.service.hub,
+            self.settings.ticket_seconds,
+            self.service.runtime.random_bytes,
+            self.revocations,
         )
         if self.xmpp is not None:
             await self.xmpp.open()
@@ -174,6 +188,8 @@ class App:
         self.service.leaving = True
         await self.hand_over()
         await self.service.hub.drain(0)
+        assert self.service.revocations is not None
+        self.service.revocations.close()
         self.console.close()
         await self.service.close()
         if self.origin is not None:

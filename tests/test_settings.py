@@ -112,6 +112,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     ),
     "token_audience": ("hub", "hub"),
     "token_issuer": ("us", "us"),
+    "token_max_seconds": ("3600", 3600),
     "ticket_seconds": ("5", 5),
     "cors_origins": ('["https://a.test"]', ["https://a.test"]),
     "control_hosts": ('["push.internal"]', ["push.internal"]),
@@ -199,6 +200,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         retention_age = 0
         token_audience = "hub"
         token_issuer = "us"
+        token_max_seconds = 3600
         ticket_seconds = 5
         cors_origins = ["https://a.test"]
         control_hosts = ["push.internal"]

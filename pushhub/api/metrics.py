@@ -181,6 +181,12 @@ METRICS: tuple[Metric, ...] = (
         "by",
     ),
     Metric(
+        "pushhub_revocations",
+        "Revoked tokens, subjects and keys, as this process knows them.",
+        "gauge",
+        lambda service: 0 if service.revocations is None else len(service.revocations),
+    ),
+    Metric(
         "pushhub_disconnect_total",
         "Holds that ended without a response.",
         "counter",

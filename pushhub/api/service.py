@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from pushhub.api.bosh_handler import BoshHandler
+    from pushhub.api.revocation import RevocationRegister
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.tickets import Tickets
     from pushhub.http.byte_budget import ByteLease
@@ -67,6 +68,8 @@ class Service:
     """Set when the store is open. The store keeps the secret that all workers share."""
     peers: OtherWorkers | None = None
     """The other workers on this machine, where there are any."""
+    revocations: RevocationRegister | None = None
+    """The revoked keys and tokens. Set by the app."""
     bosh: BoshHandler | None = None
     """Handles the requests to `/http-bind`, where an XMPP domain is served."""
     notifications: Notifications | None = None

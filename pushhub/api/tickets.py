@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.api.service import Service
+    from pushhub.auth.revocation import Revocations
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
@@ -81,11 +82,14 @@ def redeem(
 
 
 async def open_tickets(
-    hub: Hub, ticket_seconds: int, random_bytes: Callable[[int], bytes]
+    hub: Hub,
+    ticket_seconds: int,
+    random_bytes: Callable[[int], bytes],
+    revocations: Revocations,
 ) -> Tickets:
     """The tickets of this hub's store. The first process makes the secret, and all read it."""
     draft = Draft(random_bytes(SECRET_BYTES), BINARY)
     await hub.recorded(Append(SECRET_CHANNEL, draft, REGISTER, NO_VALUE))
     page = await hub.store.read(SECRET_CHANNEL, Start.LAST, 1)
     assert isinstance(page, Page)
-    return Tickets(page.events[-1].data, ticket_seconds, random_bytes)
+    return Tickets(page.events[-1].data, ticket_seconds, random_bytes, revocations)

@@ -14,6 +14,8 @@ from pushhub.log.grant import Grant
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from pushhub.auth.revocation import Revocations
+
 # Identifies a leaked key for people and secret scanners, and distinguishes keys from tokens.
 PREFIX = "phk_"
 SECRET_BYTES = 32
@@ -43,8 +45,12 @@ class ApiKeys:
 
     __slots__ = ("_grants",)
 
-    def __init__(self, entries: Iterable[KeyEntry] = ()) -> None:
-        self._grants = {entry.sha256: (entry.sha256, _grant(entry)) for entry in entries}
+    def __init__(
+        self, entries: Iterable[KeyEntry] = (), revocations: Revocations | None = None
+    ) -> None:
+        self._grants = {
+            entry.sha256: (entry.sha256, _grant(entry, revocations)) for entry in entries
+        }
 
     def grant(self, secret: str) -> Grant | None:
         """The grant of the key with this secret; None if there is no such key."""
@@ -63,8 +69,10 @@ class ApiKeys:
         return f"<ApiKeys {len(self)}>"
 
 
-def _grant(entry: KeyEntry) -> Grant:
-    return Grant(Patterns(entry.read), Patterns(entry.publish), Patterns(entry.manage), entry.name)
+def _grant(entry: KeyEntry, revocations: Revocations | None) -> Grant:
+    read, publish, manage = Patterns(entry.read), Patterns(entry.publish), Patterns(entry.manage)
+    credential = None if revocations is None else revocations.credential(key=entry.name)
+    return Grant(read, publish, manage, entry.name, credential=credential)
 
 
 def new_secret(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:

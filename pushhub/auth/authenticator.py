@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
-from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
+from pushhub.auth.revocation import Revocations
+from pushhub.auth.tokens import TokenError, TokenKeyEntry, TokenRevoked, Tokens
+from pushhub.http.challenge import CHALLENGE, INSUFFICIENT_SCOPE, INVALID_TOKEN
 from pushhub.http.host import is_own_origin
 from pushhub.http.problem import Problem
 from pushhub.log.grant import EVERYTHING, NOTHING, PUBLIC, Action, Grant, is_allowed
+from pushhub.polls.base import revoked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,11 +33,6 @@ if TYPE_CHECKING:
     from pushhub.http.request import Request
 
 COOKIE = "pushhub_token"
-
-# RFC 6750 §3. Basic is accepted, but no challenge offers it: browsers would show a dialogue.
-_CHALLENGE = ((b"www-authenticate", b'Bearer realm="pushhub"'),)
-_INVALID = ((b"www-authenticate", b'Bearer realm="pushhub", error="invalid_token"'),)
-_INSUFFICIENT = ((b"www-authenticate", b'Bearer realm="pushhub", error="insufficient_scope"'),)
 
 _VERBS = {Action.READ: "read", Action.PUBLISH: "publish to", Action.MANAGE: "manage"}
 
@@ -74,23 +72,30 @@ class Authenticator:
         policy: the keys, and the public channels.
         now: seconds since 1970.
         grip: the secret of GRIP, whose publishers' tokens are good too.
+        revocations: the revoked keys and tokens.
 
     Raises:
         TokenKeyError: a token key does not suit its algorithm.
     """
 
     def __init__(
-        self, policy: AuthSettings, now: Callable[[], float], grip: GripKey | None = None
+        self,
+        policy: AuthSettings,
+        now: Callable[[], float],
+        grip: GripKey | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
+        revocations = Revocations(now) if revocations is None else revocations
         self._policy = policy
         self._now = now
         self._grip = grip
-        self._keys = ApiKeys(policy.api_keys)
+        self._keys = ApiKeys(policy.api_keys, revocations)
         self._tokens = Tokens(
             policy.token_keys,
             now=now,
             audience=policy.token_audience,
             issuer=policy.token_issuer,
+            revocations=revocations,
         )
 
     def grant(self, request: Request) -> Grant:
@@ -108,7 +113,12 @@ class Authenticator:
             grant = self._token(token)
             if _from_same_site(request):
                 return grant
-            return CookieGrant(read=grant.read, subject=grant.subject, expires=grant.expires)
+            return CookieGrant(
+                read=grant.read,
+                subject=grant.subject,
+                expires=grant.expires,
+                credential=grant.credential,
+            )
         return NOTHING
 
     def require(self, grant: Grant, action: Action, channel: str) -> None:
@@ -151,12 +161,21 @@ class Authenticator:
         if not (grant.is_admin or self._policy.metrics_public or self._policy.dev):
             self._refuse(grant, "see this", "its 'manage' list has no '*'")
 
+    def require_operator(self, grant: Grant) -> None:
+        """Return if `grant` manages every channel.
+
+        Raises:
+            Problem: `unauthorized` if there was no credential, else `forbidden`.
+        """
+        if not grant.is_admin:
+            self._refuse(grant, "do this", "its 'manage' list has no '*'")
+
     def _refuse(self, grant: Grant, what: str, why: str, **members: str) -> None:
         if grant is NOTHING:
             raise Problem(
                 "unauthorized",
                 f"To {what}, send an API key or a token as 'Authorization: Bearer …'.",
-                headers=_CHALLENGE,
+                headers=CHALLENGE,
                 **members,
             )
         if isinstance(grant, CookieGrant):
@@ -167,7 +186,7 @@ class Authenticator:
         raise Problem(
             "forbidden",
             f"This credential cannot {what}: {why}.",
-            headers=_INSUFFICIENT,
+            headers=INSUFFICIENT_SCOPE,
             **members,
         )
 
@@ -192,11 +211,15 @@ class Authenticator:
             )
         if grant is None:
             raise _unauthorized("This server does not know this API key.")
+        if grant.is_revoked:
+            raise revoked()
         return grant
 
     def _token(self, token: str) -> Grant:
         try:
             return self._tokens.grant(token)
+        except TokenRevoked:
+            raise revoked() from None
         except TokenError as error:
             refused = error
         if self._grip is not None:
@@ -212,7 +235,7 @@ class Authenticator:
 
 
 def _unauthorized(detail: str) -> Problem:
-    return Problem("unauthorized", detail, headers=_INVALID)
+    return Problem("unauthorized", detail, headers=INVALID_TOKEN)
 
 
 def _password(credential: str) -> str:

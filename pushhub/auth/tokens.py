@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import AllowedPublicKeys, get_default_algorithms
 
 from pushhub.auth.api_keys import PREFIX
+from pushhub.auth.revocation import Revocations
 from pushhub.log.grant import Grant, GrantError, grant_from_claim
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ class TokenError(ValueError):
     """The token is refused; the message is a sentence for its sender."""
 
 
+class TokenRevoked(TokenError):
+    """The token was revoked."""
+
+    def __init__(self) -> None:
+        super().__init__("The token was revoked; get a new one.")
+
+
 class TokenKeyError(ValueError):
     """A configured key cannot be used; the message is a sentence for the operator."""
 
@@ -89,6 +97,7 @@ class Tokens:
         issuer: what a token's `iss` must be; with None it may be anything.
         now: seconds since 1970.
         remembered: how many good tokens are remembered.
+        revocations: the revoked tokens, and the longest life of a token.
 
     Raises:
         TokenKeyError: an entry's key does not suit its algorithm.
@@ -102,12 +111,14 @@ class Tokens:
         audience: str | None = None,
         issuer: str | None = None,
         remembered: int = REMEMBERED,
+        revocations: Revocations | None = None,
     ) -> None:
         self._keys = [_Key(e.algorithm, e.kid, _load(e.algorithm, e.material())) for e in entries]
         self._now = now
         self._audience = audience
         self._issuer = issuer
         self._remembered = remembered
+        self._revocations = Revocations(now) if revocations is None else revocations
         # By the token's hash, which takes a tenth of its memory.
         self._good: OrderedDict[bytes, Grant] = OrderedDict()
 
@@ -122,12 +133,15 @@ class Tokens:
         mark = hashlib.sha256(token.encode()).digest()
         grant = self._good.get(mark)
         if grant is not None:
-            if grant.expires is not None and grant.has_ended(self._now()):
+            if grant.has_ended(self._now()):
                 del self._good[mark]
-                raise TokenError(_expired(grant.expires))
+                assert grant.expires is not None, "every token has an end"
+                raise TokenRevoked if grant.is_revoked else TokenError(_expired(grant.expires))
             self._good.move_to_end(mark)
             return grant
         grant = self._grant(self.claims(token))
+        if grant.is_revoked:
+            raise TokenRevoked
         self._good[mark] = grant
         if len(self._good) > self._remembered:
             self._good.popitem(last=False)
@@ -154,6 +168,11 @@ class Tokens:
         for name in ("nbf", "iat"):
             if name in claims and (start := _time(claims, name)) > now + CLOCK_SKEW:
                 raise TokenError(f"The token is not valid before {_utc(start)} ({name!r}).")
+        if longest := self._revocations.token_max_seconds:
+            if "iat" not in claims:
+                raise TokenError("The token has no 'iat'; this server bounds the life of tokens.")
+            if expires - _time(claims, "iat") > longest:
+                raise TokenError(f"A token lives for at most {longest} s here, 'iat' to 'exp'.")
         return claims
 
     def _grant(self, claims: dict[str, Any]) -> Grant:
@@ -163,7 +182,11 @@ class Tokens:
                 '{"pushhub": {"read": ["news:*"]}}, so it allows nothing.'
             )
         try:
-            return grant_from_claim(claims["pushhub"], claims.get("sub", ""), _time(claims, "exp"))
+            # PyJWT sees to it that both are texts.
+            subject, jti = claims.get("sub", ""), claims.get("jti", "")
+            issued = _time(claims, "iat") if "iat" in claims else None
+            credential = self._revocations.credential(token_id=jti, subject=subject, issued=issued)
+            return grant_from_claim(claims["pushhub"], subject, _time(claims, "exp"), credential)
         except GrantError as error:
             raise TokenError(str(error)) from None
 

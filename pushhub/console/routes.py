@@ -68,23 +68,23 @@ def settings(service: Service, request: Request, grant: Grant) -> Response:
 
 def feed(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """The replies of all processes to all consoles."""
-    return _read(service, request, FEED)
+    return _read(service, request, grant, FEED)
 
 
 def events(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """The events of the channel `channel`, as its own feed gives them. The console reads them here,
     so that statistics and traces leave its requests out.
     """
-    return _read(service, request, _channel(request.query.get("channel", "")))
+    return _read(service, request, grant, _channel(request.query.get("channel", "")))
 
 
-def _read(service: Service, request: Request, channel: str) -> Response | Hold:
+def _read(service: Service, request: Request, grant: Grant, channel: str) -> Response | Hold:
     try:
         since = parse_since(request.query["since"]) if "since" in request.query else Start.NOW
     except CursorError as error:
         raise Problem("bad-cursor", str(error)) from None
     poll = FeedPoll(channel, since, parse_limit(request), wait(service, request))
-    held = service.hub.hold(poll, ConsoleHold)
+    held = service.hub.begin(ConsoleHold(service.hub, poll, grant))
     assert not isinstance(held, Part), "only a stream's polls are answered with parts"
     return held
 

@@ -19,6 +19,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "bad-cursor": (400, "The cursor cannot be used"),
     "too-many-channels": (400, "The poll names too many channels"),
     "unauthorized": (401, "A key or token is needed"),
+    "revoked": (401, "The key or token was revoked"),
     "forbidden": (403, "The key or token does not allow this"),
     "not-found": (404, "Not found"),
     "no-route": (404, "No route matches"),

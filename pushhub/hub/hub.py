@@ -20,7 +20,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold, GrantedHold
 from pushhub.hub.channels import ChannelTable
 from pushhub.hub.cold_read import ColdReads, ColdResult
 from pushhub.hub.counted_log import CountedLog
@@ -34,6 +34,7 @@ from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.grant import EVERYTHING
 from pushhub.polls.base import NO_HINT, Hint, Poll, Positions, deleted, resume
 from pushhub.store.base import outcomes_of
 
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Hold
     from pushhub.hub.observer import HubObserver
-    from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
+    from pushhub.log.grant import Grant
     from pushhub.log.read import Read
     from pushhub.store.base import Append, Outcome, Store
 
@@ -90,6 +91,7 @@ class Hub:
         self._factors = self.jitter.factors
         self.channels = ChannelTable(store.leave, lambda: self.now())
         self.feed_monitor = FeedMonitor(self.channels, lambda: self.now())
+        self.receipt = self.feed_monitor.receipt
         self.log = CountedLog()
         self.health = Health(store, self.log)
         self.store_reads = StoreReads(
@@ -131,9 +133,14 @@ class Hub:
 
     # Polls
 
-    def hold(self, poll: Poll, kind: type[ChannelHold] = ChannelHold) -> Reply | ChannelHold:
-        """Reply to a poll now, or return a hold of this `kind` that a later reply completes."""
-        hold = kind(self, poll)
+    def hold(
+        self, poll: Poll, kind: type[ChannelHold] = ChannelHold, grant: Grant = EVERYTHING
+    ) -> Reply | ChannelHold:
+        """Reply to a poll now, or return a hold of this `kind`, which ends with the `grant`."""
+        return self.begin(GrantedHold(self, poll, grant) if grant.can_end else kind(self, poll))
+
+    def begin(self, hold: ChannelHold) -> Reply | ChannelHold:
+        """Reply to the poll of a new hold now, or return the hold that waits."""
         observer = self.observer
         if observer is not None:
             observer.polled(hold)
@@ -188,6 +195,8 @@ class Hub:
         # A hold that was read for again does not begin its wait again.
         begun = hold.parked or now
         deadline = begun + wait * next(self._factors)
+        if hold.latest < deadline:
+            deadline = hold.latest
         if hold.counted and self.channel_waits >= self.max_holds:
             self.stats.refused_holds += 1
             return hold.poll.empty(at, Hint(self.jitter.draw(FULL_RETRY_MS), waited=False))
@@ -323,10 +332,6 @@ class Hub:
         if channel.holds:
             self._fanout.start(channel)
 
-    def receipt(self, name: str, cursor: Cursor | None) -> None:
-        """This process has a receipt for `cursor`, or for a delete."""
-        self.feed_monitor.receipt(name, cursor)
-
     def forget(self, name: str) -> None:
         """A channel was deleted: complete its holds, or read the log for those that wait on."""
         channel = self.channels.get(name)
@@ -356,9 +361,7 @@ class Hub:
     # Publishing
 
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        """Append events, counted and observed; `done` gets their outcomes, in order, when the store
-        has settled all.
-        """
+        """Append events; `done` gets their outcomes, in order, when the store has settled all."""
         if self.observer is not None:
             done = self.observer.published(appends, done)
         self.publishing.publish(appends, done)

@@ -22,6 +22,11 @@ MAX_KEY_FILE_BYTES = 64 * 1024
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
+LONGEST_TOKEN = (
+    "The longest life of a token, from `iat` to `exp`; 0 for no bound. With a bound every token "
+    "needs `iat`, and the tokens of a subject can be revoked."
+)
+
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 

@@ -10,7 +10,7 @@ from pydantic import PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pushhub.log.channel import PRIVATE_MARK, namespace
-from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.access import LONGEST_TOKEN, ApiKey, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.flow import FlowSettings
 from pushhub.settings.limits import LimitSettings
@@ -156,6 +156,9 @@ class Settings(
         str | None,
         setting(ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1),
     ] = None
+    token_max_seconds: Annotated[
+        int, setting(ACCESS, LONGEST_TOKEN, unit="s", ge=0, le=31_536_000)
+    ] = 0
     ticket_seconds: Annotated[
         int,
         setting(ACCESS, "The lifetime of a one-use ticket.", unit="s", ge=1, le=300),

@@ -52,6 +52,7 @@ LINES = {
     "store/sqlite/log.py:SqliteLog._checkpoint store.checkpoint_failed": "one for 4,000 pages",
     "store/sqlite/log.py:SqliteLog.commit store.sidecar_failed": "once until it works again",
     "app.py:App.open limits.private_addresses_uncounted": "once in a process",
+    "api/revocation.py:revoke.work revocation.added": "one for each request of an operator",
     "app.py:App.reroute routes.reloaded": "one for each SIGHUP",
     "api/bosh_handler.py:BoshHandler.handle bosh.refused": "debug: on in a search for a fault",
     "console/agent.py:ConsoleAgent._reply.settled console.feed_failed": "debug; one for each turn",

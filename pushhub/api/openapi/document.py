@@ -13,6 +13,7 @@ from typing import Any
 from pushhub import __version__
 from pushhub.api.openapi import bosh as bosh_paths
 from pushhub.api.openapi import origin as origin_paths
+from pushhub.api.openapi import revocation
 from pushhub.api.openapi.examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
 from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 
@@ -21,7 +22,7 @@ _STREAM = "text/event-stream"
 _HTML = "text/html"
 
 # Problems of any endpoint: a malformed request is refused before the endpoint runs.
-_ALWAYS = ("bad-request", "unauthorized", "timeout", "too-large", "uri-too-long",
+_ALWAYS = ("bad-request", "unauthorized", "revoked", "timeout", "too-large", "uri-too-long",
            "too-many-requests", "header-too-large", "internal")  # fmt: skip
 _RETRIES = {429: ("RetryAfter", "RateLimit", "RateLimitPolicy"), 503: ("RetryAfter",)}
 _STORE = "store-unavailable"
@@ -85,6 +86,7 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing(), "delete": _delete_many()},
         "/v1/tickets": {"post": _ticket()},
+        "/v1/tokens/revoke": {"post": revocation.described(_operation)},
         "/v1/notify": origin_paths.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
         "/http-bind": bosh_paths.described(),
         **_pages(),
@@ -244,8 +246,7 @@ def _ticket() -> dict[str, Any]:
         "ticket",
         "Manage",
         "Exchange a token for a ticket",
-        "A ticket has the read rights of the token, opens one request, and expires after 30 "
-        "seconds (a setting). The URL carries it: `…/events?ticket=…`.",
+        "It reads what the token reads, for one request and 30 seconds: `…/events?ticket=…`.",
         responses={"200": _response("The ticket.", {_JSON: _schema("Ticket")})},
         problems=(),
     )

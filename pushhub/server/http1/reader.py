@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pushhub.http.body import ChunkedBody, SizedBody, too_large
 from pushhub.http.byte_budget import FREE_BYTES
 from pushhub.http.response import Part, Response
-from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold, GrantedHold
 from pushhub.log.grant import NOTHING
 from pushhub.server.http1.head import MAX_HEAD_BYTES, check_start
 from pushhub.server.http1.limits import ASTERISK
@@ -43,14 +43,20 @@ class RequestReader:
             connection.caller = context.caller(connection, headers.forwarded)
             if context.callers is not None and headers.grant is not NOTHING:
                 connection.caller = context.callers.with_grant(connection.caller, headers.grant)
-        if headers.expires is not None and context.hub.clock() >= headers.expires:
+        grant = headers.ending_grant
+        if grant is not None and grant.has_ended(context.hub.clock()):
             return False
         poll = context.poll_cache.poll(data[: -len(headers.raw)], headers)
         if poll is None:
             return self._serve_shared(connection, data)
         context.server_state.total_requests += 1
         connection.lines = headers.lines
-        outcome = poll if isinstance(poll, Response) else context.hub.hold(poll)
+        hub = context.hub
+        if isinstance(poll, Response):
+            outcome: Response | Part | ChannelHold = poll
+        else:
+            made = ChannelHold(hub, poll) if grant is None else GrantedHold(hub, poll, grant)
+            outcome = hub.begin(made)
         if connection.caller is not None:
             outcome = self._count(connection.caller, outcome)
         if isinstance(outcome, ChannelHold):
@@ -249,7 +255,8 @@ class RequestReader:
                 connection.client_headers = context.poll_cache.add(
                     raw, head, match, decision, connection.lines
                 )
-            held = context.hub.hold(poll)
+            assert decision.grant is not None
+            held = context.hub.hold(poll, grant=decision.grant)
             assert not isinstance(held, Part)
             outcome = held
         connection.conclude(outcome)

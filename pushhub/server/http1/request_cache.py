@@ -130,17 +130,19 @@ def raw_size(raw: bytes, value: object) -> int:
 class ClientHeaders:
     """The parsed headers of a client's polls, which do not depend on the first line.
 
-    `raw` is everything after the first line. `values` are those of `READ_HEADERS`. `expires` is the
-    end of the grant, in seconds since 1970.
+    `raw` is everything after the first line. `values` are those of `READ_HEADERS`.
+    `ending_grant` is the grant, if it can end.
     """
 
-    __slots__ = ("allowed_channel", "expires", "forwarded", "grant", "lines", "raw", "values")
+    __slots__ = (
+        "allowed_channel", "ending_grant", "forwarded", "grant", "lines", "raw", "values",
+    )  # fmt: skip
 
     def __init__(self, raw: bytes, head: Head, grant: Grant, lines: HeaderLines) -> None:
         self.raw = raw
         self.values = _interned(tuple(map(head.headers.get, READ_HEADERS)))
         self.grant = grant
-        self.expires = grant.expires
+        self.ending_grant = grant if grant.can_end else None
         self.lines = lines
         self.forwarded = head.headers.get("x-forwarded-for")
         # The channel of the last check of the grant; most clients read one channel.

@@ -291,14 +291,15 @@ class World:
         self.clock_offset += seconds
         self.steps.append(self.now())
 
-    def token(self, seconds: float) -> str:
-        """A token that reads private channels for so long."""
+    def token(self, seconds: float) -> tuple[str, float]:
+        """A token that reads private channels for so long, and its end."""
+        expires = self._runtime.clock() + seconds
         claims = {
-            "exp": self._runtime.clock() + seconds,
+            "exp": expires,
             "sub": "juliet",
             "pushhub": {"read": ["private:*"]},
         }
-        return jwt.encode(claims, TOKEN_KEY, "HS256")
+        return jwt.encode(claims, TOKEN_KEY, "HS256"), expires
 
     def client(
         self, host: str, address: str, *, asgi: bool = False

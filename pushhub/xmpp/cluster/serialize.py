@@ -13,6 +13,7 @@ from pushhub.xmpp.sasl import SaslIdentity
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushhub.auth.revocation import Revocations
     from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.routing.local_user import LocalUser
     from pushhub.xmpp.routing.session import ClientStream
@@ -23,20 +24,31 @@ def dump_identity(identity: SaslIdentity | None) -> dict[str, Any] | None:
     if identity is None:
         return None
     grant = identity.grant
+    of = grant.credential
     return {
         "local": identity.local,
         "anonymous": identity.anonymous,
         "grant": grant.claim(),
         "subject": grant.subject,
         "expires": grant.expires,
+        "of": None if of is None else [of.key, of.token_id, of.subject, of.issued],
     }
 
 
-def load_identity(record: Any) -> SaslIdentity | None:
+def load_identity(record: Any, revocations: Revocations) -> SaslIdentity | None:
     """The authenticated identity."""
     if record is None:
         return None
-    grant: Grant = grant_from_claim(record["grant"], record["subject"], record["expires"])
+    credential = None
+    # Nodes of an older version do not write it.
+    if (of := record.get("of")) is not None:
+        key, token_id, subject, issued = of
+        credential = revocations.credential(
+            key=key, token_id=token_id, subject=subject, issued=issued
+        )
+    grant: Grant = grant_from_claim(
+        record["grant"], record["subject"], record["expires"], credential
+    )
     return SaslIdentity(record["local"], grant, record["anonymous"])
 
 

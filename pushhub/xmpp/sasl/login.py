@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import Tokens
 from pushhub.xmpp.sasl import Mechanism, mechanisms
 from pushhub.xmpp.sasl.credentials import AccountCredentials
@@ -38,12 +39,18 @@ class SaslLogin:
         *,
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
+        revocations: Revocations | None = None,
     ) -> None:
+        self.revocations = Revocations(clock) if revocations is None else revocations
         self._accounts = accounts
         self._kv = kv
         self._random_bytes = random_bytes
         self._tokens = Tokens(
-            policy.token_keys, now=clock, audience=policy.token_audience, issuer=policy.token_issuer
+            policy.token_keys,
+            now=clock,
+            audience=policy.token_audience,
+            issuer=policy.token_issuer,
+            revocations=self.revocations,
         )
         self._mechanisms = _offered(policy)
         self._secret = random_bytes(32)

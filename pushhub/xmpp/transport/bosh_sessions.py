@@ -262,6 +262,11 @@ class BoshSessions:
             raise
         transport.flush()
 
+    def end_by_grants(self) -> None:
+        """End the sessions whose grants have ended: credentials were revoked."""
+        for transport in list(self.transports.values()):
+            transport.stream.end_by_grant()
+
     def close(self) -> None:
         """End all sessions that are left."""
         for transport in list(self.transports.values()):

@@ -43,6 +43,7 @@ class BoshTransport:
     def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
         """Handle a request."""
         self.client = request.client
+        self.stream.end_by_grant()
         self.perform(self.session.request(body.rid, body, raw, self.owner.now(), request))
 
     def disconnected(self, request: PendingRequest) -> None:
@@ -51,8 +52,8 @@ class BoshTransport:
         self.flush()
 
     def expire(self) -> None:
-        """A deadline has passed, the session's or the login's; see `Wheel`."""
-        if self.owner.now() >= self.stream.login_deadline:
+        """A deadline has passed, the session's or the stream's; see `Wheel`."""
+        if self.owner.now() >= self.stream.deadline:
             self.stream.expire()
         self._perform_all(self.session.expire(self.owner.now()))
         self._set_deadline()
@@ -129,7 +130,7 @@ class BoshTransport:
         if self.session.ended:
             wheel.clear(self)
         else:
-            wheel.set(self, min(self.session.deadline, self.stream.login_deadline))
+            wheel.set(self, min(self.session.deadline, self.stream.deadline))
 
     def __repr__(self) -> str:
         return f"<BoshTransport of {self.stream!r}>"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from pushhub.log.grant import NOTHING
 from pushhub.store.base import StoreError
 from pushhub.xml import Element
 from pushhub.xmpp.cluster.serialize import dump_identity, load_identity
@@ -94,8 +95,16 @@ class XmppStream:
         self.session: XmppSession | None = None
         context = services.context
         self.login_deadline = context.hub.now() + context.policy.xmpp_login_seconds
-        """When the transport must call `expire`, by the hub's clock; `NEVER` after the client has
-        bound a resource."""
+        """When the login must be complete; `NEVER` after the client has bound a resource."""
+
+    @property
+    def deadline(self) -> float:
+        """When the transport must call `expire`, by the hub's clock."""
+        expires = self.identity.grant.expires if self.identity is not None else None
+        if expires is None or self.state is StreamState.CLOSED:
+            return self.login_deadline
+        hub = self._services.context.hub
+        return min(self.login_deadline, hub.now() + expires - hub.clock())
 
     @property
     def client(self) -> str:
@@ -118,7 +127,7 @@ class XmppStream:
 
     def receive(self, element: Element) -> None:
         """Handle an element from the client."""
-        if self.state is StreamState.CLOSED:
+        if self.state is StreamState.CLOSED or self.end_by_grant():
             return
         if self.busy or self._queue:
             self._queue.append(element)
@@ -130,8 +139,8 @@ class XmppStream:
     def closed(
         self, undelivered: Iterable[Element] = (), unconfirmed: Iterable[Element] = ()
     ) -> None:
-        """The client disconnected or ended the stream. It did not receive the `undelivered`
-        elements, and may not have received the `unconfirmed` ones."""
+        """The stream has ended. The client did not receive the `undelivered` elements, and may not
+        have received the `unconfirmed` ones."""
         if self.state is StreamState.CLOSED:
             return
         self.state = StreamState.CLOSED
@@ -141,10 +150,18 @@ class XmppStream:
             self._services.binder.unbind(self.session, tuple(undelivered), tuple(unconfirmed))
 
     def expire(self) -> None:
-        """End the stream after `login_deadline`: a stream costs memory, and an unauthenticated
-        client must not keep it forever. Prosody and ejabberd send the same condition (RFC 6120
-        §4.9.3.4)."""
-        self.fail(StreamError("connection-timeout", "The login took too long."))
+        """End the stream after `deadline`: an unauthenticated client must not keep it forever, and
+        Prosody and ejabberd send the same condition (RFC 6120 §4.9.3.4)."""
+        if not self.end_by_grant() and self._services.context.hub.now() >= self.login_deadline:
+            self.fail(StreamError("connection-timeout", "The login took too long."))
+
+    def end_by_grant(self) -> bool:
+        """Whether the grant has ended; the stream ends with it, as Prosody ends one by a token."""
+        grant = self.identity.grant if self.identity is not None else NOTHING
+        if not grant.can_end or not grant.has_ended(self._services.context.hub.clock()):
+            return False
+        self.fail(StreamError("not-authorized", "The token of this session is no longer valid."))
+        return True
 
     def dump(self) -> dict[str, Any] | None:
         """The stream as JSON; None while it is busy. Times are durations, since clocks differ."""
@@ -171,7 +188,7 @@ class XmppStream:
         """
         services = self._services
         self.state = StreamState(record["state"])
-        self.identity = load_identity(record["identity"])
+        self.identity = load_identity(record["identity"], services.login.revocations)
         if record["session"] is not None:
             self.login_deadline = NEVER
         elif (remaining := record.get("login")) is not None:
@@ -185,7 +202,7 @@ class XmppStream:
             self.resume()
 
     def detach(self) -> None:
-        """Close the stream here, without an end for the client: it migrates to another node."""
+        """Close the stream here: it migrates to another node."""
         self.state = StreamState.CLOSED
         self.login_deadline = NEVER
         if self.session is not None:
@@ -199,7 +216,7 @@ class XmppStream:
 
     def write(self, payload: bytes) -> None:
         """Send an element to the client, in its wire form."""
-        if self.state is not StreamState.CLOSED:
+        if self.state is not StreamState.CLOSED and not self.end_by_grant():
             self._transport.send(payload)
 
     def pending(self) -> list[Element]:
@@ -215,9 +232,7 @@ class XmppStream:
     def resume(self) -> None:
         """Handle the queued elements: the stream's wait is over."""
         if self._resuming:
-            # A store in memory completes an append while the message is handled: the loop below
-            # continues.
-            return
+            return  # A store in memory completes an append immediately: the loop below continues.
         self._resuming = True
         try:
             while self._queue and not self.busy and self.state is not StreamState.CLOSED:
@@ -373,8 +388,7 @@ def _store_failure(error: StoreError) -> StanzaError:
 
 
 def _client_first(mechanism: Mechanism | None) -> bool:
-    # A mechanism of another package may be older than this attribute.
-    return getattr(mechanism, "client_first", False)
+    return getattr(mechanism, "client_first", False)  # Another package's may be older than this.
 
 
 def open_stream(
