@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -77,7 +77,7 @@ class TokenKeyEntry(Protocol):
 class _Key:
     algorithm: str
     kid: str | None
-    key: AllowedPublicKeys | bytes
+    key: AllowedPublicKeys | bytes = field(repr=False)
 
 
 class Tokens:

@@ -2,6 +2,7 @@
 
 import time
 
+import structlog
 import typer
 
 from pushhub import telemetry
@@ -11,6 +12,8 @@ from pushhub.cli.flags import with_settings
 from pushhub.cli.terminal import FAILED, USAGE, fail
 from pushhub.settings import Loaded, Settings
 
+log = structlog.get_logger(__name__)
+
 
 @with_settings
 def serve(loaded: Loaded) -> None:
@@ -19,6 +22,8 @@ def serve(loaded: Loaded) -> None:
         fail(wrong, code=USAGE)
     settings = loaded.settings
     telemetry.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
+    for warning in loaded.warnings:
+        log.warning("secret.readable", warning=warning)
     # Imported here, so that other commands start faster.
     from pushhub.server import run
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pushhub.auth.tokens import TokenError, TokenKeyError, Tokens
+from pushhub.cli.client import secret_of_file
 from pushhub.cli.config import Json
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.key import Patterns
@@ -45,7 +46,9 @@ def new(
         str | None,
         typer.Option(
             envvar="PUSHHUB_TOKEN_SECRET",
-            help="The HMAC secret; safer in the variable, because other users see your commands.",
+            callback=secret_of_file,
+            help="The HMAC secret; safer in the variable, or in the file that "
+            "PUSHHUB_TOKEN_SECRET_FILE names, because other users see your commands.",
         ),
     ] = None,
     config: ConfigFile = None,

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from pushhub.log.channel import ChannelNameError, Patterns
 from pushhub.log.event import check_label
@@ -22,7 +30,7 @@ MAX_KEY_FILE_BYTES = 64 * 1024
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ApiKey(BaseModel):
@@ -99,11 +107,14 @@ class TokenKey(BaseModel):
         Field(min_length=1, max_length=255, description="The key's id, as tokens name it."),
     ] = None
 
+    # Part of equality: a reload notices another content of the same file.
+    _material: bytes = PrivateAttr(b"")
+
     @model_validator(mode="after")
     def _usable(self) -> Self:
         if (self.key is None) == (self.key_file is None):
             raise ValueError("A token key has either key or key_file.")
-        material = self.material()
+        self._material = material = self._read()
         if b"PRIVATE KEY-----" in material:
             raise ValueError(
                 "This is a private key, which belongs to the signer of the tokens; give its public "
@@ -127,12 +138,18 @@ class TokenKey(BaseModel):
             )
         return self
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether the key is a secret, which also signs tokens; else it is a public key."""
+        return self.algorithm in HMAC_BYTES
+
     def material(self) -> bytes:
         """The key as bytes: an HMAC secret, or a PEM; the line end of a key file is not part of it.
-
-        Raises:
-            ValueError: the key file cannot be read.
+        The file was read once, at the start or the last reload.
         """
+        return self._material
+
+    def _read(self) -> bytes:
         if self.key is not None:
             return self.key.get_secret_value().encode()
         assert self.key_file is not None
@@ -145,4 +162,6 @@ class TokenKey(BaseModel):
             ) from None
         if len(material) > MAX_KEY_FILE_BYTES:
             raise ValueError(f"The key file {self.key_file} is larger than a key can be.")
-        return material.rstrip(b"\r\n")
+        if material.endswith(b"\n"):
+            material = material.removesuffix(b"\n").removesuffix(b"\r")
+        return material

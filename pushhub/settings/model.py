@@ -38,7 +38,9 @@ _STORE = re.compile(
 class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSettings, BaseSettings):
     """All settings. The class reads neither environment nor files; `load` does."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     # Name → `flag`, `env` or `file`, for settings that are not the default. `load` fills it.
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
