@@ -30,6 +30,7 @@ from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
+from pushhub.settings.changes import lost_reading
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
 
@@ -167,16 +168,30 @@ class App:
             await self.origin.close()
         await self.service.hub.close()
 
-    def reroute(self, settings: Settings) -> None:
-        """Replace the routes. Requests under way keep theirs.
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a reload: all of them, or none. Requests under way keep their route.
+        Holds and streams that may rest on a lost right end; their clients ask again, and are
+        authorised by the new settings.
 
         Args:
-            settings: the settings of the start with other routes.
+            settings: the settings of the start, with other values for those that can be reloaded.
+
+        Raises:
+            TokenKeyError: a token key does not suit its algorithm; nothing has changed.
         """
-        assert self.origin is not None
-        self.settings = self.service.settings = settings
-        self.origin.routes = Routes(settings)
-        log.info("routes.reloaded", routes=len(settings.routes))
+        routes = None if self.origin is None else Routes(settings)
+        lost = lost_reading(self.settings, settings)
+        self.service.authority.configure(settings)
+        # From here on nothing fails.
+        if self.origin is not None and routes is not None:
+            self.origin.routes = routes
+        if self.xmpp is not None:
+            self.xmpp.configure(settings)
+        self.settings = settings
+        self.service.configure(settings)
+        if lost is not None:
+            self.service.hub.release(lost)
+        log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -18,6 +18,7 @@ from pushhub.api.channels import delete, delete_many, listing
 from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.api.publish import publish
 from pushhub.api.read import feed, many, value
+from pushhub.api.reload import reload
 from pushhub.api.tickets import redeem, ticket
 from pushhub.http.content_coding import decoded
 from pushhub.http.problem import Problem
@@ -97,6 +98,7 @@ ROUTES = (
     EndpointRoute("/v1/poll", {"POST": Endpoint(many, MAX_POLL_BYTES)}),
     EndpointRoute("/v1/publish", {"POST": Endpoint(batch, MAX_BATCH_BYTES)}),
     EndpointRoute("/v1/tickets", {"POST": Endpoint(ticket)}),
+    EndpointRoute("/v1/reload", {"POST": Endpoint(reload)}),
     EndpointRoute("/v1/notify", {"POST": Endpoint(notify, MAX_NOTIFY_BYTES)}),
     EndpointRoute(
         "/http-bind",

@@ -14,9 +14,10 @@ from pushhub.store.base import StoreError
 from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from pushhub.api.bosh_handler import BoshHandler
+    from pushhub.api.reload import ReloadOutcome
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.tickets import Tickets
     from pushhub.http.response import Response
@@ -68,6 +69,10 @@ class Service:
     """The workers that the supervisor has replaced, by reason; only the first worker knows."""
     stored: int = 0
     """The channels of the store at the last request for the metrics."""
+    reload: Callable[[], Awaitable[ReloadOutcome]] | None = None
+    """Reads the settings again, where a server can."""
+    forget_rights: list[Callable[[], None]] = field(default_factory=list)
+    """Called after each reload: the caches that depend on rights are cleared."""
     leaving: bool = False
     """Whether the process is about to end: /readyz says so before the first hold is completed."""
     retention: Callable[[str], Retention] = field(init=False)
@@ -75,8 +80,16 @@ class Service:
     _tasks: TaskSet = field(default_factory=TaskSet)
 
     def __post_init__(self) -> None:
+        self.configure(self.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take other settings after a reload, except for the keys, which the authority has."""
+        self.settings = settings
         # pydantic reads private attributes slowly, and every publish needs this.
-        self.retention = self.settings.retentions()
+        self.retention = settings.retentions()
+        self.hub.max_holds = settings.max_holds
+        for forget in self.forget_rights:
+            forget()
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store. Such requests are rare: a list, a delete."""

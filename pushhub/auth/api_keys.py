@@ -9,7 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.log.channel import Patterns
-from pushhub.log.grant import Grant
+from pushhub.log.grant import Basis, Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +44,28 @@ class ApiKeys:
     __slots__ = ("_grants",)
 
     def __init__(self, entries: Iterable[KeyEntry] = ()) -> None:
-        self._grants = {entry.sha256: (entry.sha256, _grant(entry)) for entry in entries}
+        self._grants: dict[str, tuple[str, Grant]] = {}
+        self.configure(entries)
+
+    def configure(self, entries: Iterable[KeyEntry]) -> None:
+        """Replace the keys. The grants of a key that is removed, or that differs, end."""
+        before, self._grants = self._grants, {}
+        for entry in entries:
+            _, known = before.get(entry.sha256, ("", None))
+            grant = _grant(entry)
+            if known == grant:
+                grant = known
+                del before[entry.sha256]
+            self._grants[entry.sha256] = (entry.sha256, grant)
+        for _, grant in before.values():
+            _end(grant)
+
+    def revoke(self, name: str) -> bool:
+        """End the grants of the key with this name, and forget the key. False: there is none."""
+        found = [mark for mark, (_, grant) in self._grants.items() if grant.subject == name]
+        for mark in found:
+            _end(self._grants.pop(mark)[1])
+        return bool(found)
 
     def grant(self, secret: str) -> Grant | None:
         """The grant of the key with this secret; None if there is no such key."""
@@ -64,7 +85,13 @@ class ApiKeys:
 
 
 def _grant(entry: KeyEntry) -> Grant:
-    return Grant(Patterns(entry.read), Patterns(entry.publish), Patterns(entry.manage), entry.name)
+    patterns = (Patterns(entry.read), Patterns(entry.publish), Patterns(entry.manage))
+    return Grant(*patterns, entry.name, basis=Basis())
+
+
+def _end(grant: Grant) -> None:
+    assert grant.basis is not None
+    grant.basis.ended = True
 
 
 def new_secret(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:

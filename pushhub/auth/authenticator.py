@@ -87,6 +87,23 @@ class Authenticator:
             issuer=policy.token_issuer,
         )
 
+    def configure(self, policy: AuthSettings) -> None:
+        """Take other keys and public channels. The grants of keys that are removed end; holds,
+        streams and sessions check their grant at each delivery.
+
+        Raises:
+            TokenKeyError: a token key does not suit its algorithm; nothing has changed.
+        """
+        self._tokens.configure(policy.token_keys, policy.token_audience, policy.token_issuer)
+        self._keys.configure(policy.api_keys)
+        self._policy = policy
+
+    def revoke_key(self, name: str) -> bool:
+        """End the grants of the API key with this name, and refuse the key until the next reload
+        or restart. False: there is no such key.
+        """
+        return self._keys.revoke(name)
+
     def grant(self, request: Request) -> Grant:
         """The grant of the sender of `request`; NOTHING without a credential.
 
@@ -102,7 +119,9 @@ class Authenticator:
             grant = self._token(token)
             if _from_same_site(headers):
                 return grant
-            return CookieGrant(read=grant.read, subject=grant.subject, expires=grant.expires)
+            return CookieGrant(
+                read=grant.read, subject=grant.subject, expires=grant.expires, basis=grant.basis
+            )
         return NOTHING
 
     def require(self, grant: Grant, action: Action, channel: str) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import AllowedPublicKeys, get_default_algorithms
 
 from pushhub.auth.api_keys import PREFIX
-from pushhub.log.grant import Grant, GrantError, grant_from_claim
+from pushhub.log.grant import Basis, Grant, GrantError, grant_from_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,6 +78,8 @@ class _Key:
     algorithm: str
     kid: str | None
     key: AllowedPublicKeys | bytes = field(repr=False)
+    material: bytes = field(repr=False)
+    basis: Basis = field(default_factory=Basis, compare=False, repr=False)
 
 
 class Tokens:
@@ -103,13 +105,30 @@ class Tokens:
         issuer: str | None = None,
         remembered: int = REMEMBERED,
     ) -> None:
-        self._keys = [_Key(e.algorithm, e.kid, _load(e.algorithm, e.material())) for e in entries]
+        self._keys = _keys(entries)
         self._now = now
         self._audience = audience
         self._issuer = issuer
         self._remembered = remembered
         # By the token's hash, which takes a tenth of its memory.
         self._good: OrderedDict[bytes, Grant] = OrderedDict()
+
+    def configure(
+        self, entries: Iterable[TokenKeyEntry], audience: str | None, issuer: str | None
+    ) -> None:
+        """Replace the keys. The grants of tokens that are no longer valid end.
+
+        Raises:
+            TokenKeyError: an entry's key does not suit its algorithm; nothing has changed.
+        """
+        before, keys = self._keys, _keys(entries)
+        if (audience, issuer) == (self._audience, self._issuer):
+            known = {(key.algorithm, key.kid, key.material): key for key in before}
+            keys = [known.get((key.algorithm, key.kid, key.material), key) for key in keys]
+        self._keys, self._audience, self._issuer = keys, audience, issuer
+        for key in before:
+            key.basis.ended = not any(key is kept for kept in keys)
+        self._good.clear()
 
     def grant(self, token: str) -> Grant:
         """The grant of a token.
@@ -127,7 +146,8 @@ class Tokens:
                 raise TokenError(_expired(grant.expires))
             self._good.move_to_end(mark)
             return grant
-        grant = self._grant(self.claims(token))
+        claims, key = self._checked(token)
+        grant = replace(self._grant(claims), basis=key.basis)
         self._good[mark] = grant
         if len(self._good) > self._remembered:
             self._good.popitem(last=False)
@@ -139,6 +159,10 @@ class Tokens:
         Raises:
             TokenError: they are not.
         """
+        return self._checked(token)[0]
+
+    def _checked(self, token: str) -> tuple[dict[str, Any], _Key]:
+        """The claims of a valid token, and its key."""
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenError(f"A token has at most {MAX_TOKEN_BYTES} bytes.")
         if token.startswith(PREFIX):
@@ -147,14 +171,14 @@ class Tokens:
             raise TokenError(_NEITHER)
         if not self._keys:
             raise TokenError("This server has no token keys, so it accepts no tokens.")
-        claims = self._verify(token)
+        claims, key = self._verify(token)
         now = self._now()
         if (expires := _time(claims, "exp")) <= now:
             raise TokenError(_expired(expires))
         for name in ("nbf", "iat"):
             if name in claims and (start := _time(claims, name)) > now + CLOCK_SKEW:
                 raise TokenError(f"The token is not valid before {_utc(start)} ({name!r}).")
-        return claims
+        return claims, key
 
     def _grant(self, claims: dict[str, Any]) -> Grant:
         if "pushhub" not in claims:
@@ -167,12 +191,12 @@ class Tokens:
         except GrantError as error:
             raise TokenError(str(error)) from None
 
-    def _verify(self, token: str) -> dict[str, Any]:
+    def _verify(self, token: str) -> tuple[dict[str, Any], _Key]:
         keys = self._candidates(token)
         for key in keys:
             try:
                 # `algorithms` is the key's own: what the token says only chose among our keys.
-                return jwt.decode(
+                claims: dict[str, Any] = jwt.decode(
                     token,
                     key.key,
                     algorithms=[key.algorithm],
@@ -180,6 +204,7 @@ class Tokens:
                     issuer=self._issuer,
                     options=_DECODE_OPTIONS,
                 )
+                return claims, key
             except jwt.InvalidSignatureError:
                 continue
             except jwt.InvalidAudienceError:
@@ -230,6 +255,14 @@ class Tokens:
 
     def __repr__(self) -> str:
         return f"<Tokens {len(self._keys)} keys, {len(self._good)} remembered>"
+
+
+def _keys(entries: Iterable[TokenKeyEntry]) -> list[_Key]:
+    return [
+        _Key(entry.algorithm, entry.kid, _load(entry.algorithm, material), material)
+        for entry in entries
+        for material in [entry.material()]
+    ]
 
 
 def _load(algorithm: str, material: bytes) -> AllowedPublicKeys | bytes:

@@ -33,6 +33,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "uri-too-long": (414, "The URL is too long"),
     "unsupported-coding": (415, "The body's content coding is not supported"),
     "key-reused": (422, "The idempotency key was used for another event"),
+    "settings-rejected": (422, "The settings cannot be used"),
     "too-many-requests": (429, "Too many requests"),
     "header-too-large": (431, "The request's headers are too large"),
     "internal": (500, "Internal error"),

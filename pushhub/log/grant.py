@@ -6,7 +6,7 @@ A grant has the lists `read`, `publish` and `manage`, each of channel patterns.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
@@ -28,6 +28,13 @@ class GrantError(ValueError):
 NO_PATTERNS = Patterns()
 
 
+@dataclass(slots=True, eq=False)
+class Basis:
+    """The configured key that grants rest on. A reload that removes the key ends all of them."""
+
+    ended: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The rights of a credential. `expires` is in seconds since 1970; None means never."""
@@ -37,6 +44,7 @@ class Grant:
     manage: Patterns = NO_PATTERNS
     subject: str = ""
     expires: float | None = None
+    basis: Basis | None = field(default=None, compare=False, repr=False)
 
     def allows(self, action: Action, channel: str) -> bool:
         """Whether the lists cover `action` on `channel`. Rights are checked by `is_allowed`."""
@@ -44,7 +52,9 @@ class Grant:
         return patterns.match(channel)
 
     def has_ended(self, now: float) -> bool:
-        """Whether the credential of the grant has expired."""
+        """Whether the credential of the grant has expired, or its key was removed."""
+        if self.basis is not None and self.basis.ended:
+            return True
         return self.expires is not None and now >= self.expires
 
     @property

@@ -104,14 +104,18 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             CHANNELS,
             "Settings for the channels of a namespace, the part of a name before its first `:`. "
             "Each has `public`, `retention_events` and `retention_age`, all optional.",
+            reload=True,
         ),
     ] = {}
     public: Annotated[
         bool,
-        setting(CHANNELS, "Allows reads without a token, except in configured namespaces."),
+        setting(
+            CHANNELS, "Allows reads without a token, except in configured namespaces.", reload=True
+        ),
     ] = False
     retention_events: Annotated[
-        EventCount, setting(CHANNELS, "The number of events that a channel keeps.", unit="events")
+        EventCount,
+        setting(CHANNELS, "The number of events that a channel keeps.", unit="events", reload=True),
     ] = 1000
     retention_age: Annotated[
         Age,
@@ -120,6 +124,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             "The time that an event is kept; 0 is without a limit. A channel's last event is "
             "always kept.",
             unit="s",
+            reload=True,
         ),
     ] = 86_400
 
@@ -131,6 +136,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             "channel patterns `read`, `publish` and `manage`. `pushhub key new` makes one.",
             secret=True,
             max_length=10_000,
+            reload=True,
         ),
     ] = []
     token_keys: Annotated[
@@ -142,15 +148,23 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             "key as PEM), and `kid`, optional.",
             secret=True,
             max_length=100,
+            reload=True,
         ),
     ] = []
     token_audience: Annotated[
         str | None,
-        setting(ACCESS, "The audience that the `aud` of a token must contain.", min_length=1),
+        setting(
+            ACCESS,
+            "The audience that the `aud` of a token must contain.",
+            min_length=1,
+            reload=True,
+        ),
     ] = None
     token_issuer: Annotated[
         str | None,
-        setting(ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1),
+        setting(
+            ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1, reload=True
+        ),
     ] = None
     ticket_seconds: Annotated[
         int,
@@ -173,10 +187,14 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         setting(LIMITS, "The longest wait that is granted, for BOSH too.", unit="s", ge=1, le=55),
     ] = 55
     max_channels: Annotated[
-        int, setting(LIMITS, "The largest number of channels in one poll.", ge=1, le=1000)
+        int,
+        setting(LIMITS, "The largest number of channels in one poll.", ge=1, le=1000, reload=True),
     ] = 1000
     max_holds: Annotated[
-        int, setting(LIMITS, "The most requests that one process holds.", ge=1, le=10_000_000)
+        int,
+        setting(
+            LIMITS, "The most requests that one process holds.", ge=1, le=10_000_000, reload=True
+        ),
     ] = 100_000
     # nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and 20: a
     # head of a few hundred bytes and a body of 256 KiB arrive in much less, except in an attack

@@ -111,6 +111,13 @@ class XmppServer:
             self.gc,
         )
 
+    def configure(self, policy: XmppPolicy) -> None:
+        """Take other settings after a reload: token keys, public channels and retention. The keys
+        have been checked.
+        """
+        self.context.policy, self.context.retention = policy, policy.retentions()
+        self.login.configure(policy)
+
     async def open(self) -> None:
         """Start, on an open hub.
 

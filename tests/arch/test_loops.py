@@ -43,7 +43,6 @@ LOOPS = {
     "silence",
     "grip/sequence.py:ItemSequence._record": "nothing; each round takes an item",
     "server/http1/proxy.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
-    "server/server.py:Server._reroute": "the reading of routes; one round for each SIGHUP",
     "server/server.py:Server._unless_forced": "the task, or a tick; the task's end",
     "store/redis/fence.py:Fence._connect": "a pause that doubles; the fence's end",
     "store/redis/fence.py:Fence.keep": "a pause; the snapshot's end or the fence's",

@@ -48,6 +48,11 @@ class SaslLogin:
         self._mechanisms = _offered(policy)
         self._secret = random_bytes(32)
 
+    def configure(self, policy: XmppPolicy) -> None:
+        """Take other token keys, which have been checked."""
+        self._tokens.configure(policy.token_keys, policy.token_audience, policy.token_issuer)
+        self._mechanisms = _offered(policy)
+
     async def open(self) -> None:
         """Read the secret behind the salts of unknown accounts: these salts must not change with
         the process.
