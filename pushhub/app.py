@@ -22,6 +22,8 @@ from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
+from pushhub.auth.jwks import Jwks
+from pushhub.auth.jwks_source import JwksSource
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
 from pushhub.hub.hub import Hub
@@ -70,7 +72,10 @@ class App:
             )
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
-        self.service = Service(hub, Authenticator(settings, runtime.clock, key), settings, runtime)
+        self.jwks = Jwks(runtime.clock, settings.token_jwks_grace) if settings.token_jwks else None
+        self._jwks_source: JwksSource | None = None
+        authority = Authenticator(settings, runtime.clock, key, self.jwks)
+        self.service = Service(hub, authority, settings, runtime, jwks=self.jwks)
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
@@ -125,7 +130,7 @@ class App:
         from pushhub.xmpp.server import XmppServer
 
         hub, runtime = self.service.hub, self.service.runtime
-        xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes)
+        xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes, jwks=self.jwks)
         self.service.bosh = BoshHandler(hub, xmpp.bosh)
         self.service.sessions = xmpp.bosh.__len__
         return xmpp
@@ -143,6 +148,10 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
+        if self.jwks is not None and (where := self.settings.token_jwks) is not None:
+            seconds, uniform = self.settings.token_jwks_seconds, self.service.runtime.uniform
+            self._jwks_source = JwksSource(self.jwks, where, seconds, uniform)
+            await self._jwks_source.open()
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(
@@ -164,6 +173,8 @@ class App:
         await self.service.hub.drain(0)
         self.console.close()
         await self.service.close()
+        if self._jwks_source is not None:
+            await self._jwks_source.close()
         if self.origin is not None:
             await self.origin.close()
         await self.service.hub.close()
@@ -189,6 +200,8 @@ class App:
             self.xmpp.configure(settings)
         self.settings = settings
         self.service.configure(settings)
+        if self._jwks_source is not None:
+            self._jwks_source.refresh()
         if lost is not None:
             self.service.hub.release(lost)
         log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pushhub.api.bosh_handler import BoshHandler
     from pushhub.api.reload import ReloadOutcome
     from pushhub.auth.authenticator import Authenticator
+    from pushhub.auth.jwks import Jwks
     from pushhub.auth.tickets import Tickets
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
@@ -55,6 +56,8 @@ class Service:
     runtime: Runtime = field(default_factory=Runtime)
     rejected: dict[str, int] = field(default_factory=dict)
     """The number of responses with each problem, by its slug."""
+    jwks: Jwks | None = None
+    """The keys of an identity provider, if one is configured."""
     tickets: Tickets | None = None
     """Set when the store is open. The store keeps the secret that all workers share."""
     peers: OtherWorkers | None = None

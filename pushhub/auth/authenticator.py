@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
-from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
-from pushhub.http.problem import Problem
+from pushhub.auth.tokens import KeysPending, TokenError, TokenKeyEntry, Tokens
+from pushhub.http.problem import Problem, retry_after
 from pushhub.log.grant import EVERYTHING, NOTHING, PUBLIC, Action, Grant, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pushhub.auth.grip_signature import GripKey
+    from pushhub.auth.jwks import Jwks
     from pushhub.http.request import Request
 
 COOKIE = "pushhub_token"
@@ -67,6 +68,7 @@ class Authenticator:
     Args:
         policy: the keys, and the public channels.
         now: seconds since 1970.
+        jwks: the keys of an identity provider, if one is configured.
         grip: the secret of GRIP, whose publishers' tokens are good too.
 
     Raises:
@@ -74,7 +76,11 @@ class Authenticator:
     """
 
     def __init__(
-        self, policy: AuthSettings, now: Callable[[], float], grip: GripKey | None = None
+        self,
+        policy: AuthSettings,
+        now: Callable[[], float],
+        grip: GripKey | None = None,
+        jwks: Jwks | None = None,
     ) -> None:
         self._policy = policy
         self._now = now
@@ -85,6 +91,7 @@ class Authenticator:
             now=now,
             audience=policy.token_audience,
             issuer=policy.token_issuer,
+            jwks=jwks,
         )
 
     def configure(self, policy: AuthSettings) -> None:
@@ -202,6 +209,8 @@ class Authenticator:
             except TokenError as error:
                 # Of two reasons, report the one about a configured key.
                 refused = refused if self._policy.token_keys else error
+        if isinstance(refused, KeysPending):
+            raise Problem("keys-pending", str(refused), headers=(retry_after(1),))
         raise _unauthorized(str(refused))
 
     def __repr__(self) -> str:

@@ -1,6 +1,7 @@
 """`pushhub serve`: start the server."""
 
 import time
+from pathlib import Path
 
 import structlog
 import typer
@@ -8,6 +9,8 @@ import typer
 from pushhub import telemetry
 from pushhub.auth import Authenticator, TokenKeyError
 from pushhub.auth.grip_signature import grip_key
+from pushhub.auth.jwks import JwksError, parse_jwks
+from pushhub.auth.jwks_source import read_file
 from pushhub.cli.flags import with_settings
 from pushhub.cli.terminal import FAILED, USAGE, fail
 from pushhub.settings import Loaded, Settings
@@ -36,6 +39,10 @@ def start_error(settings: Settings) -> str | None:
     try:
         Authenticator(settings, time.time)
         grip_key(settings, time.time)
+        if settings.token_jwks is not None and "://" not in settings.token_jwks:
+            parse_jwks(read_file(Path(settings.token_jwks)))
+    except JwksError as error:
+        return f"token_jwks: {error}"
     except TokenKeyError as error:
         return str(error)
     return settings.refusal()

@@ -1,5 +1,6 @@
 """`pushhub token`: make tokens and check them."""
 
+import asyncio
 import re
 import sys
 import time
@@ -12,6 +13,8 @@ import typer
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from pushhub.auth.jwks import Jwks, JwksError
+from pushhub.auth.jwks_source import read_jwks
 from pushhub.auth.tokens import TokenError, TokenKeyError, Tokens
 from pushhub.cli.client import secret_of_file
 from pushhub.cli.config import Json
@@ -89,12 +92,20 @@ def check(
     """Verify a token as a server with these settings would. Exit code 1: the server rejects it."""
     settings = read_settings(config).settings
     token = (sys.stdin.read() if token == "-" else token).strip()
+    jwks = None
+    try:
+        if settings.token_jwks is not None:
+            jwks = Jwks(time.time, settings.token_jwks_grace)
+            jwks.replace(asyncio.run(read_jwks(settings.token_jwks)))
+    except JwksError as error:
+        fail(f"token_jwks: {error}")
     try:
         tokens = Tokens(
             settings.token_keys,
             now=time.time,
             audience=settings.token_audience,
             issuer=settings.token_issuer,
+            jwks=jwks,
         )
     except TokenKeyError as error:
         fail(str(error), code=USAGE)

@@ -41,6 +41,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "bad-gateway": (502, "The origin's response is not valid"),
     "origin-unreachable": (502, "The origin cannot be reached"),
     "store-unavailable": (503, "The store cannot be reached"),
+    "keys-pending": (503, "The keys of the token's issuer are being read"),
     "leaving": (503, "This server is shutting down"),
     "origin-timeout": (504, "The origin did not respond in time"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,6 +18,7 @@ from pydantic import (
 
 from pushhub.log.channel import ChannelNameError, Patterns
 from pushhub.log.event import check_label
+from pushhub.settings.field import ACCESS, setting
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"
@@ -27,6 +29,10 @@ HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 # A PEM is a few kilobytes; the path of an endless device must not hang the start.
 MAX_KEY_FILE_BYTES = 64 * 1024
+
+_KEY_SET = re.compile(
+    r"(https?)://([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/[\x21-\x22\x24-\x7e]*)?"
+)
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
@@ -82,6 +88,61 @@ class ApiKey(BaseModel):
         if not (self.read or self.publish or self.manage):
             raise ValueError("An API key without read, publish and manage allows nothing.")
         return self
+
+
+class ProviderSettings(BaseModel):
+    """The settings of an identity provider, whose key set verifies tokens; part of `Settings`."""
+
+    token_jwks: Annotated[
+        str | None,
+        setting(
+            ACCESS,
+            "The key set (JWKS) of an identity provider: its URL (`https://…`), or a file. Its "
+            "keys verify tokens beside `token_keys`; set `token_issuer` and `token_audience`, too.",
+            min_length=1,
+            max_length=2048,
+        ),
+    ] = None
+    # Providers publish a new key hours before they use it; Auth0's header says 15 s, Keycloak's
+    # adapters wait 10 minutes.
+    token_jwks_seconds: Annotated[
+        int,
+        setting(
+            ACCESS,
+            "The interval at which the key set is read again. A token with an unknown key id also "
+            "causes a read, at most every 30 s.",
+            unit="s",
+            ge=10,
+            le=86_400,
+        ),
+    ] = 600
+    # Access tokens live for 5 minutes to a day.
+    token_jwks_grace: Annotated[
+        int,
+        setting(
+            ACCESS,
+            "The time that a key is still valid after it has left the key set.",
+            unit="s",
+            ge=0,
+            le=604_800,
+        ),
+    ] = 3600
+
+    @field_validator("token_jwks")
+    @classmethod
+    def _is_key_set(cls, where: str | None) -> str | None:
+        if where is None or "://" not in where:
+            if where is not None and "\0" in where:
+                raise ValueError("The path of a key set has no NUL.")
+            return where
+        if not (found := _KEY_SET.fullmatch(where)) or int(found[3] or 1) not in range(1, 65_536):
+            raise ValueError("A key set is https://host/path, without a user, or a file.")
+        if found[1] == "http" and found[2] not in ("127.0.0.1", "[::1]", "localhost"):
+            raise ValueError(
+                "A key set comes over https: with http anyone on the way could replace the keys. "
+                "Only a provider on this machine may use http."
+            )
+        return where
 
 
 class TokenKey(BaseModel):

@@ -14,7 +14,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pushhub.log.channel import PRIVATE_MARK, namespace
-from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.access import ApiKey, ProviderSettings, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
@@ -35,7 +35,14 @@ _STORE = re.compile(
 )
 
 
-class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSettings, BaseSettings):
+class Settings(
+    ListeningSettings,
+    OriginSettings,
+    XmppSettings,
+    OperationSettings,
+    ProviderSettings,
+    BaseSettings,
+):
     """All settings. The class reads neither environment nor files; `load` does."""
 
     model_config = SettingsConfigDict(

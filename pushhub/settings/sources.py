@@ -167,6 +167,8 @@ def _read_toml(file: Path, secrets: SecretFiles) -> dict[str, Any]:
         if name not in known
     ]:
         raise SettingsError(*wrong)
+    if isinstance(where := values.get("token_jwks"), str) and "://" not in where:
+        values["token_jwks"] = str(file.parent / where)
     # Paths are relative to the file, so a start from another folder finds the same files.
     if isinstance(keys := values.get("token_keys"), list):
         for key in keys:

@@ -33,6 +33,7 @@ from pushhub.xmpp.xep.pubsub.subscribers import Subscribers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.jwks import Jwks
     from pushhub.hub.hub import Hub
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.transport.services import StreamTransport
@@ -44,6 +45,7 @@ class XmppServer:
 
     Args:
         random_bytes: returns that many unpredictable bytes.
+        jwks: the keys of an identity provider, if one is configured.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class XmppServer:
         policy: XmppPolicy,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        jwks: Jwks | None = None,
     ) -> None:
         self.hub = hub
         self.kv = KeyValueStore(hub)
@@ -70,7 +73,7 @@ class XmppServer:
         )
         self.accounts = Accounts(self.kv, random_bytes)
         self.login = SaslLogin(
-            policy, self.accounts, self.kv, clock=hub.clock, random_bytes=random_bytes
+            policy, self.accounts, self.kv, clock=hub.clock, random_bytes=random_bytes, jwks=jwks
         )
         self.membership = Membership(context)
         self.users = LocalUsers(context)

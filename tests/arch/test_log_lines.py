@@ -50,6 +50,8 @@ LINES = {
     "store/sqlite/file.py:SqliteFile._recognise store.epoch_changed": "once for each opening",
     "store/sqlite/log.py:SqliteLog._checkpoint store.checkpoint_failed": "one for 4,000 pages",
     "store/sqlite/log.py:SqliteLog.commit store.sidecar_failed": "once until it works again",
+    "auth/jwks_source.py:JwksSource._refresh jwks.failed": "once until the reason changes",
+    "auth/jwks_source.py:JwksSource._refresh jwks.refreshed": "a change of the provider's keys",
     "app.py:App.reconfigure settings.reloaded": "one for each reload",
     "api/bosh_handler.py:BoshHandler.handle bosh.refused": "debug: on in a search for a fault",
     "console/agent.py:ConsoleAgent._reply.settled console.feed_failed": "debug; one for each turn",

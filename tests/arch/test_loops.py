@@ -17,6 +17,9 @@ _OUT = ("pushhub/bench/", "pushhub/testing/")
 LOOPS = {
     "cli/follow.py:TailFollower.follow": "a poll or a backoff; the user ends it",
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
+    "auth/jwks_source.py:JwksSource._run": "the interval, a pause that doubles, or a request, at "
+    "most one in 30 s; the app's end cancels it",
+    "auth/jwks_source.py:_fetch": "bytes; the response's end, 256 KiB or 10 s",
     "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",

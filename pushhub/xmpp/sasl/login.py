@@ -13,6 +13,7 @@ from pushhub.xmpp.sasl.credentials import AccountCredentials
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.jwks import Jwks
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.storage.accounts import Accounts
     from pushhub.xmpp.storage.key_value import KeyValueStore
@@ -28,6 +29,7 @@ class SaslLogin:
     Args:
         clock: the time in seconds since 1970, for the expiry of tokens.
         random_bytes: returns that many unpredictable bytes.
+        jwks: the keys of an identity provider, if one is configured.
     """
 
     def __init__(
@@ -38,12 +40,17 @@ class SaslLogin:
         *,
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
+        jwks: Jwks | None = None,
     ) -> None:
         self._accounts = accounts
         self._kv = kv
         self._random_bytes = random_bytes
         self._tokens = Tokens(
-            policy.token_keys, now=clock, audience=policy.token_audience, issuer=policy.token_issuer
+            policy.token_keys,
+            now=clock,
+            audience=policy.token_audience,
+            issuer=policy.token_issuer,
+            jwks=jwks,
         )
         self._mechanisms = _offered(policy)
         self._secret = random_bytes(32)
@@ -91,5 +98,5 @@ def _offered(policy: XmppPolicy) -> dict[str, type[Mechanism]]:
         name: mechanism
         for name, mechanism in offered.items()
         if (name != "ANONYMOUS" or anonymous)
-        and (name not in TOKEN_MECHANISMS or policy.token_keys)
+        and (name not in TOKEN_MECHANISMS or policy.token_keys or policy.token_jwks)
     }
