@@ -27,6 +27,7 @@ from pushhub.auth.jwks_source import JwksSource
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
 from pushhub.hub.hub import Hub
+from pushhub.hub.release import release
 from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
@@ -203,7 +204,7 @@ class App:
         if self._jwks_source is not None:
             self._jwks_source.refresh()
         if lost is not None:
-            self.service.hub.release(lost)
+            release(self.service.hub, lost)
         log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from pushhub.api.asgi import handled
 from pushhub.api.endpoints import Endpoints
 from pushhub.api.pages import pages, problem_handlers
-from pushhub.settings.model import is_loopback
+from pushhub.settings.host import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -58,7 +58,7 @@ class Jwks:
         self._requested = -UNKNOWN_SECONDS
         self.is_pending = True
         """Whether a document is about to come, the first or another."""
-        self.wanted: Callable[[], None] = lambda: None
+        self.on_request: Callable[[], None] = lambda: None
         """Called when a refresh is requested."""
         self.refreshed: float | None = None
         """The time of the last good document, in seconds since 1970."""
@@ -114,7 +114,7 @@ class Jwks:
         if not self.is_pending and abs(now - self._requested) >= UNKNOWN_SECONDS:
             self._requested = now
             self.is_pending = True
-            self.wanted()
+            self.on_request()
         return self.is_pending
 
     def __len__(self) -> int:

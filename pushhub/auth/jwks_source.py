@@ -46,28 +46,28 @@ class JwksSource:
         self._uniform = uniform
         self._pause = FIRST_PAUSE
         self._reason = ""
-        self._wanted = asyncio.Event()
+        self._requests = asyncio.Event()
         self._tasks = TaskSet()
 
     async def open(self) -> None:
         """Read the key set for the first time, and go on in the background."""
-        self._jwks.wanted = self.refresh
+        self._jwks.on_request = self.refresh
         is_good = await self._refresh()
         self._tasks.spawn(self._run(is_good=is_good))
 
     def refresh(self) -> None:
         """Read the key set now."""
-        self._wanted.set()
+        self._requests.set()
 
     async def _run(self, *, is_good: bool) -> None:
         while True:
             pause = self._seconds * self._uniform(0.8, 1.0) if is_good else self._pause
             try:
                 async with asyncio.timeout(pause):
-                    await self._wanted.wait()
+                    await self._requests.wait()
             except TimeoutError:
                 pass
-            self._wanted.clear()
+            self._requests.clear()
             self._jwks.is_pending = True
             is_good = await self._refresh()
 

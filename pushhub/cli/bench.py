@@ -11,7 +11,7 @@ import typer
 from pushhub.cli.client import CONNECTION_ERRORS, DEFAULT_URL, Key, Url, secret_of_file, why
 from pushhub.cli.config import Json
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
-from pushhub.settings.model import is_loopback
+from pushhub.settings.host import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable

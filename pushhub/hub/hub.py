@@ -30,7 +30,6 @@ from pushhub.hub.feed_monitor import ExpiryCheck, FeedMonitor
 from pushhub.hub.health import Health
 from pushhub.hub.jitter import Jitter
 from pushhub.hub.publishing import Publishing
-from pushhub.hub.release import READ_SECONDS, release
 from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
@@ -118,18 +117,6 @@ class Hub:
         self.health.open(self.wheel, self.now)
         await self.store.open(self)
         self._tick()
-
-    def release(self, covers: Callable[[str], bool]) -> None:
-        """End the holds and streams on the channels that are covered, without an event. Their
-        clients continue from their cursors, if they still may.
-        """
-        self._release(covers)
-        # A hold whose first read is under way parks within this time.
-        self._loop.call_later(READ_SECONDS, self._release, covers)
-
-    def _release(self, covers: Callable[[str], bool]) -> None:
-        hint = Hint(self.jitter.draw(RETRY_MS))
-        release(self.wheel, covers, hint)
 
     async def close(self) -> None:
         """Complete the holds that are left, and close the store."""

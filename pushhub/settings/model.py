@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -16,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.settings.access import ApiKey, ProviderSettings, TokenKey
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
+from pushhub.settings.host import browser_origin, is_loopback
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
 from pushhub.settings.operation import OperationSettings
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 ENV_PREFIX = "PUSHHUB_"
 
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _STORE = re.compile(
     r"memory://|sqlite:///.+|rediss?://.+|redis\+sentinel://.+|unix://.+", re.DOTALL
 )
@@ -319,7 +317,7 @@ class Settings(
     def _are_origins(cls, origins: list[str]) -> list[str]:
         if "*" in origins and len(origins) > 1:
             raise ValueError("'*' already means every origin; name either '*' or exact origins.")
-        return [origin if origin == "*" else _origin(origin) for origin in origins]
+        return [origin if origin == "*" else browser_origin(origin) for origin in origins]
 
     @field_validator("api_keys")
     @classmethod
@@ -396,24 +394,6 @@ class Settings(
             "one; `pushhub key new NAME --publish '*'` prints one for a file that exists. To try "
             "pushhub out, use --dev, which needs no key."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _origin(text: str) -> str:
-    """An origin as browsers send it (RFC 6454 §6.2): lower case, without the default port."""
-    origin = text.lower()
-    if not _ORIGIN.fullmatch(origin):
-        raise ValueError(
-            f"An origin is scheme://host or scheme://host:port, without a path; not {text!r}."
-        )
-    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], "\0"))
 
 
 def _retention(events: int, age: int) -> Retention:

@@ -43,7 +43,7 @@ class Loaded:
     again: Callable[[], Loaded] = field(repr=False)
     """Loads the same flags, environment and file again."""
     warnings: tuple[str, ...] = ()
-    """Sentences about files with secrets that other users may read."""
+    """Sentences about files with secret_files that other users may read."""
 
 
 def flag_name(name: str) -> str:
@@ -75,13 +75,13 @@ def load(
     again = partial(load, flags, environ, file)
     environ = os.environ if environ is None else environ
     file = _find(file, environ)
-    secrets = SecretFiles()
-    of_file = _read_toml(file, secrets) if file else {}
-    of_env = _Texts(_read_environment(environ, secrets), secrets.spelling(env_name))()
+    secret_files = SecretFiles()
+    of_file = _read_toml(file, secret_files) if file else {}
+    of_env = _Texts(_read_environment(environ, secret_files), secret_files.spelling(env_name))()
     flags = flags or {}
-    named = secrets.take(flags, flag_name, Path())
+    named = secret_files.take(flags, flag_name, Path())
     given = {name: text for name, text in flags.items() if name not in FILE_FORMS}
-    of_flags = _Texts({**given, **named}, secrets.spelling(flag_name))()
+    of_flags = _Texts({**given, **named}, secret_files.spelling(flag_name))()
 
     origins = dict.fromkeys(Settings.model_fields, "default")
     for origin, values in (("file", of_file), ("env", of_env), ("flag", of_flags)):
@@ -101,14 +101,14 @@ def load(
     try:
         settings = Settings(**{**of_file, **of_env, **of_flags})
     except ValidationError as error:
-        raise SettingsError(*sentences(error, secrets.spelling(spell))) from None
-    if file and any(n in of_file and n not in secrets.spelled for n in _inline(settings)):
-        secrets.check(file, f"The settings come from {file}")
+        raise SettingsError(*sentences(error, secret_files.spelling(spell))) from None
+    if file and any(n in of_file and n not in secret_files.spelled for n in _inline(settings)):
+        secret_files.check(file, f"The settings come from {file}")
     for key in settings.token_keys:
         if key.key_file is not None and key.is_secret:
-            secrets.check(key.key_file, f"key_file names {key.key_file}")
+            secret_files.check(key.key_file, f"key_file names {key.key_file}")
     settings._origins.update({name: one for name, one in origins.items() if one != "default"})
-    return Loaded(settings, origins, file, again, tuple(dict.fromkeys(secrets.warnings)))
+    return Loaded(settings, origins, file, again, tuple(dict.fromkeys(secret_files.warnings)))
 
 
 class _Texts(EnvSettingsSource):
@@ -146,7 +146,7 @@ def _find(file: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def _inline(settings: Settings) -> list[str]:
-    """The settings whose values are secrets themselves, and neither hashes nor names of files."""
+    """The settings whose values are secret_files themselves, and neither hashes nor names of files."""
     names = ["grip_key"] if settings.grip_key else []
     if without_password(settings.store) != settings.store:
         names.append("store")
@@ -155,7 +155,7 @@ def _inline(settings: Settings) -> list[str]:
     return names
 
 
-def _read_toml(file: Path, secrets: SecretFiles) -> dict[str, Any]:
+def _read_toml(file: Path, secret_files: SecretFiles) -> dict[str, Any]:
     try:
         values = tomllib.loads(read_text(file))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -174,12 +174,12 @@ def _read_toml(file: Path, secrets: SecretFiles) -> dict[str, Any]:
         for key in keys:
             if isinstance(key, dict) and isinstance(path := key.get("key_file"), str):
                 key["key_file"] = str(file.parent / path)
-    named = secrets.take(values, str, file.parent)
+    named = secret_files.take(values, str, file.parent)
     plain = {name: value for name, value in values.items() if name not in FILE_FORMS}
-    return {**plain, **_Texts(named, secrets.spelling(str))()}
+    return {**plain, **_Texts(named, secret_files.spelling(str))()}
 
 
-def _read_environment(environ: Mapping[str, str], secrets: SecretFiles) -> dict[str, str]:
+def _read_environment(environ: Mapping[str, str], secret_files: SecretFiles) -> dict[str, str]:
     """The settings in the environment; those that hold secrets also as `…_FILE`, a file's name."""
     variables = {env_name(name): name for name in Settings.model_fields}
     files = {
@@ -197,10 +197,10 @@ def _read_environment(environ: Mapping[str, str], secrets: SecretFiles) -> dict[
             if env_name(name) in environ:
                 wrong.append(f"Set either {env_name(name)} or {variable}, not both.")
             else:
-                texts[name] = secrets.read(name, Path(value), variable)
+                texts[name] = secret_files.read(name, Path(value), variable)
         elif variable.removeprefix(ENV_PREFIX) not in _OTHER_VARIABLES:
             hint = suggestion(variable, [*variables, *files])
             wrong.append(f"The environment has the unknown setting {variable}{hint}")
     if wrong:
         raise SettingsError(*wrong)
-    return {**texts, **secrets.credentials(environ, texts, env_name)}
+    return {**texts, **secret_files.credentials(environ, texts, env_name)}

@@ -350,7 +350,7 @@ def test_a_key_that_comes_back_goes_on() -> None:
 def test_unknown_ids_request_one_refresh_in_a_while() -> None:
     clock, wanted = Clock(), []
     jwks = Jwks(clock, 60)
-    jwks.wanted = lambda: wanted.append(clock.now)
+    jwks.on_request = lambda: wanted.append(clock.now)
     tokens = Tokens([], now=clock, audience="hub", jwks=jwks)
     jwks.replace(key_set(jwk(RSA[0], "one")))
     for i in range(50):

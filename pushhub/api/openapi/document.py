@@ -13,6 +13,7 @@ from typing import Any
 from pushhub import __version__
 from pushhub.api.openapi import bosh as bosh_paths
 from pushhub.api.openapi import origin as origin_paths
+from pushhub.api.openapi import reload as reload_path
 from pushhub.api.openapi.examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
 from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 
@@ -91,7 +92,7 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing(), "delete": _delete_many()},
         "/v1/tickets": {"post": _ticket()},
-        "/v1/reload": {"post": _reload()},
+        "/v1/reload": {"post": reload_path.described(_operation, _response)},
         "/v1/notify": origin_paths.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
         "/http-bind": bosh_paths.described(),
         **_pages(),
@@ -255,29 +256,6 @@ def _ticket() -> dict[str, Any]:
         "seconds (a setting). The URL carries it: `…/events?ticket=…`.",
         responses={"200": _response("The ticket.", {_JSON: _schema("Ticket")})},
         problems=(),
-    )
-
-
-def _reload() -> dict[str, Any]:
-    sentences = {"type": "array", "items": {"type": "string"}}
-    schema = {
-        "type": "object",
-        "properties": {
-            "changes": sentences,
-            "needs_restart": sentences,
-            "workers": {"type": "integer", "minimum": 0},
-        },
-        "required": ["changes", "needs_restart", "workers"],
-    }
-    return _operation(
-        "reload",
-        "Operate",
-        "Read the settings again",
-        "API keys, token keys, limits, namespaces and routes, on all workers of this node, as on "
-        "SIGHUP: all of them, or none if one is not valid. The response has a sentence for each "
-        "change, and for each setting that needs a restart. The key must manage `*`.",
-        responses={"200": _response("The settings were read.", {_JSON: {"schema": schema}})},
-        problems=("forbidden", "settings-rejected", "not-implemented"),
     )
 
 
