@@ -60,6 +60,7 @@ class Jwks:
         """Whether a document is about to come, the first or another."""
         self.on_request: Callable[[], None] = lambda: None
         """Called when a refresh is requested."""
+        self._created = now()
         self.refreshed: float | None = None
         """The time of the last good document, in seconds since 1970."""
         self.fetches = {"ok": 0, "failed": 0}
@@ -107,6 +108,11 @@ class Jwks:
         """A document could not be read: the keys stay."""
         self.is_pending = False
         self.fetches["failed"] += 1
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last good document, or since the start."""
+        return self._now() - (self._created if self.refreshed is None else self.refreshed)
 
     def request(self) -> bool:
         """Request a refresh, because of an unknown key id. Whether one is coming."""

@@ -43,7 +43,7 @@ class Loaded:
     again: Callable[[], Loaded] = field(repr=False)
     """Loads the same flags, environment and file again."""
     warnings: tuple[str, ...] = ()
-    """Sentences about files with secret_files that other users may read."""
+    """Sentences about files with secrets that other users may read."""
 
 
 def flag_name(name: str) -> str:
@@ -146,7 +146,7 @@ def _find(file: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def _inline(settings: Settings) -> list[str]:
-    """The settings whose values are secret_files themselves, and neither hashes nor names of files."""
+    """The settings whose values are secrets themselves, and neither hashes nor names of files."""
     names = ["grip_key"] if settings.grip_key else []
     if without_password(settings.store) != settings.store:
         names.append("store")
