@@ -23,16 +23,20 @@ from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
+from pushhub.auth.jwks import Jwks
+from pushhub.auth.jwks_source import JwksSource
 from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.hub import Hub
+from pushhub.hub.release import release
 from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
+from pushhub.settings.changes import lost_reading
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
 
@@ -78,8 +82,10 @@ class App:
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
         self.revocations = Revocations(runtime.clock, settings.token_max_seconds)
-        authority = Authenticator(settings, runtime.clock, key, self.revocations)
-        self.service = Service(hub, authority, settings, runtime)
+        self.jwks = Jwks(runtime.clock, settings.token_jwks_grace) if settings.token_jwks else None
+        self._jwks_source: JwksSource | None = None
+        authority = Authenticator(settings, runtime.clock, key, self.revocations, self.jwks)
+        self.service = Service(hub, authority, settings, runtime, jwks=self.jwks)
         self.service.revocations = RevocationRegister(hub, self.revocations)
         # With `dev` no request needs a key, so the network must decide.
         self.guard = self.service.guard if settings.dev else None
@@ -140,7 +146,11 @@ class App:
 
         hub, runtime = self.service.hub, self.service.runtime
         xmpp = XmppServer(
-            hub, self.settings, random_bytes=runtime.random_bytes, revocations=self.revocations
+            hub,
+            self.settings,
+            random_bytes=runtime.random_bytes,
+            revocations=self.revocations,
+            jwks=self.jwks,
         )
         assert self.service.revocations is not None
         self.service.revocations.listeners.append(xmpp.bosh.end_by_grants)
@@ -166,6 +176,10 @@ class App:
             log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
         assert self.service.revocations is not None
         await self.service.revocations.open()
+        if self.jwks is not None and (where := self.settings.token_jwks) is not None:
+            seconds, uniform = self.settings.token_jwks_seconds, self.service.runtime.uniform
+            self._jwks_source = JwksSource(self.jwks, where, seconds, uniform)
+            await self._jwks_source.open()
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(
@@ -192,20 +206,38 @@ class App:
         self.service.revocations.close()
         self.console.close()
         await self.service.close()
+        if self._jwks_source is not None:
+            await self._jwks_source.close()
         if self.origin is not None:
             await self.origin.close()
         await self.service.hub.close()
 
-    def reroute(self, settings: Settings) -> None:
-        """Replace the routes. Requests under way keep theirs.
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a reload: all of them, or none. Requests under way keep their route.
+        Holds and streams that may rest on a lost right end; their clients ask again, and are
+        authorised by the new settings.
 
         Args:
-            settings: the settings of the start with other routes.
+            settings: the settings of the start, with other values for those that can be reloaded.
+
+        Raises:
+            TokenKeyError: a token key does not suit its algorithm; nothing has changed.
         """
-        assert self.origin is not None
-        self.settings = self.service.settings = settings
-        self.origin.routes = Routes(settings)
-        log.info("routes.reloaded", routes=len(settings.routes))
+        routes = None if self.origin is None else Routes(settings)
+        lost = lost_reading(self.settings, settings)
+        self.service.authority.configure(settings)
+        # From here on nothing fails.
+        if self.origin is not None and routes is not None:
+            self.origin.routes = routes
+        if self.xmpp is not None:
+            self.xmpp.configure(settings)
+        self.settings = settings
+        self.service.configure(settings)
+        if self._jwks_source is not None:
+            self._jwks_source.refresh()
+        if lost is not None:
+            release(self.service.hub, lost)
+        log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -75,7 +75,9 @@ def configure(
 def _renderers(is_json: bool, colors: bool) -> list[Processor]:
     if is_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=colors)]
+    # The default formatter prints the values of local variables, which can be secrets.
+    formatter = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=formatter)]
 
 
 def _route(name: str, level: int) -> None:

@@ -11,8 +11,8 @@ from pydantic import SecretStr, ValidationError
 from pushhub.bosh.negotiation import BoshPolicy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.errors import sentences
+from pushhub.settings.host import is_loopback
 from pushhub.settings.limits import LIMIT_SPECS, Limit
-from pushhub.settings.model import is_loopback
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention
 from tests.auth.signing import SECRET, private_key, public_key

@@ -26,6 +26,7 @@ from pushhub.api.needs import (
 from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.api.publish import publish
 from pushhub.api.read import feed, many, value
+from pushhub.api.reload import reload
 from pushhub.api.revocation import MAX_REVOKE_BYTES, revoke
 from pushhub.api.tickets import redeem, ticket
 from pushhub.http.content_coding import decoded
@@ -122,6 +123,7 @@ ROUTES = (
     EndpointRoute("/v1/publish", {"POST": Endpoint(batch, _PUBLISH_ANY, MAX_BATCH_BYTES)}),
     EndpointRoute("/v1/tickets", {"POST": Endpoint(ticket, may_get_ticket)}),
     EndpointRoute("/v1/tokens/revoke", {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES)}),
+    EndpointRoute("/v1/reload", {"POST": Endpoint(reload, _MANAGE_ANY)}),
     EndpointRoute("/v1/notify", {"POST": Endpoint(notify, _PUBLISH_ANY, MAX_NOTIFY_BYTES)}),
     EndpointRoute(
         "/http-bind",

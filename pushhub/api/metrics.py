@@ -81,6 +81,25 @@ METRICS: tuple[Metric, ...] = (
         "reason",
     ),
     Metric(
+        "pushhub_jwks_keys",
+        "Keys of the identity provider that are valid, with those in their grace.",
+        "gauge",
+        lambda service: 0 if service.jwks is None else len(service.jwks),
+    ),
+    Metric(
+        "pushhub_jwks_age_seconds",
+        "Seconds since the key set of the identity provider was read.",
+        "gauge",
+        lambda service: 0 if service.jwks is None else round(service.jwks.age, 1),
+    ),
+    Metric(
+        "pushhub_jwks_reads_total",
+        "Reads of the key set of the identity provider.",
+        "counter",
+        lambda service: {"ok": 0, "failed": 0} if service.jwks is None else service.jwks.fetches,
+        "result",
+    ),
+    Metric(
         "pushhub_holds",
         "Current parked requests.",
         "gauge",

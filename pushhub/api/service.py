@@ -20,11 +20,13 @@ from pushhub.store.base import SharedTokens, StoreError
 from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from pushhub.api.bosh_handler import BoshHandler
+    from pushhub.api.reload import ReloadOutcome
     from pushhub.api.revocation import RevocationRegister
     from pushhub.auth.authenticator import Authenticator
+    from pushhub.auth.jwks import Jwks
     from pushhub.auth.tickets import Tickets
     from pushhub.http.byte_budget import ByteLease
     from pushhub.http.response import Response
@@ -64,6 +66,8 @@ class Service:
     """The clients of this hub as limits count them, and the limits."""
     rejected: dict[str, int] = field(default_factory=dict)
     """The number of responses with each problem, by its slug."""
+    jwks: Jwks | None = None
+    """The keys of an identity provider, if one is configured."""
     tickets: Tickets | None = None
     """Set when the store is open. The store keeps the secret that all workers share."""
     peers: OtherWorkers | None = None
@@ -80,6 +84,10 @@ class Service:
     """The workers that the supervisor has replaced, by reason; only the first worker knows."""
     stored: int = 0
     """The channels of the store at the last request for the metrics."""
+    reload: Callable[[], Awaitable[ReloadOutcome]] | None = None
+    """Reads the settings again, where a server can."""
+    forget_rights: list[Callable[[], None]] = field(default_factory=list)
+    """Called after each reload: the caches that depend on rights are cleared."""
     leaving: bool = False
     """Whether the process is about to end: /readyz says so before the first hold is completed."""
     guard: ListenerGuard = field(init=False)
@@ -92,17 +100,25 @@ class Service:
     _tasks: TaskSet = field(default_factory=TaskSet)
 
     def __post_init__(self) -> None:
-        # pydantic reads private attributes slowly, and every publish needs this.
-        settings = self.settings
-        self.retention = settings.retentions()
+        settings, hub = self.settings, self.hub
         self.guard = ListenerGuard(settings)
         self.budget = ByteBudget(settings.max_body_bytes, settings.max_body_bytes_per_address)
         self.proxies = TrustedProxies(settings.trusted_proxies)
-        hub = self.hub
         tokens = hub.store if isinstance(hub.store, SharedTokens) else None
         process = self.runtime.random_bytes(8).hex() if tokens is not None else ""
         limits = Limits(settings, lambda: hub.now(), self.runtime.uniform, hub.log, tokens, process)
         self.callers = Callers(limits, self.proxies)
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take other settings after a reload, except for the keys, which the authority has."""
+        self.settings = settings
+        # pydantic reads private attributes slowly, and every publish needs this.
+        self.retention = settings.retentions()
+        self.hub.max_holds = settings.max_holds
+        self.callers.limits.configure(settings)
+        for forget in self.forget_rights:
+            forget()
 
     def client_key(self, address: str) -> str:
         """The key under which limits count a client; empty if they do not count its address."""

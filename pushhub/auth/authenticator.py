@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
 from pushhub.auth.revocation import Revocations
-from pushhub.auth.tokens import TokenError, TokenKeyEntry, TokenRevoked, Tokens
+from pushhub.auth.tokens import KeysPending, TokenError, TokenKeyEntry, TokenRevoked, Tokens
 from pushhub.http.challenge import CHALLENGE, INSUFFICIENT_SCOPE, INVALID_TOKEN
 from pushhub.http.host import is_own_origin
-from pushhub.http.problem import Problem
+from pushhub.http.problem import Problem, retry_after
 from pushhub.log.grant import EVERYTHING, NOTHING, PUBLIC, Action, Grant, is_allowed
 from pushhub.polls.base import revoked
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pushhub.auth.grip_signature import GripKey
+    from pushhub.auth.jwks import Jwks
     from pushhub.http.request import Request
 
 COOKIE = "pushhub_token"
@@ -71,6 +72,7 @@ class Authenticator:
     Args:
         policy: the keys, and the public channels.
         now: seconds since 1970.
+        jwks: the keys of an identity provider, if one is configured.
         grip: the secret of GRIP, whose publishers' tokens are good too.
         revocations: the revoked keys and tokens.
 
@@ -84,6 +86,7 @@ class Authenticator:
         now: Callable[[], float],
         grip: GripKey | None = None,
         revocations: Revocations | None = None,
+        jwks: Jwks | None = None,
     ) -> None:
         revocations = Revocations(now) if revocations is None else revocations
         self._policy = policy
@@ -96,7 +99,19 @@ class Authenticator:
             audience=policy.token_audience,
             issuer=policy.token_issuer,
             revocations=revocations,
+            jwks=jwks,
         )
+
+    def configure(self, policy: AuthSettings) -> None:
+        """Take other keys and public channels. The grants of keys that are removed end; holds,
+        streams and sessions check their grant at each delivery.
+
+        Raises:
+            TokenKeyError: a token key does not suit its algorithm; nothing has changed.
+        """
+        self._tokens.configure(policy.token_keys, policy.token_audience, policy.token_issuer)
+        self._keys.configure(policy.api_keys)
+        self._policy = policy
 
     def grant(self, request: Request) -> Grant:
         """The grant of the sender of `request`; NOTHING without a credential.
@@ -118,6 +133,7 @@ class Authenticator:
                 subject=grant.subject,
                 expires=grant.expires,
                 credential=grant.credential,
+                basis=grant.basis,
             )
         return NOTHING
 
@@ -228,6 +244,8 @@ class Authenticator:
             except TokenError as error:
                 # Of two reasons, report the one about a configured key.
                 refused = refused if self._policy.token_keys else error
+        if isinstance(refused, KeysPending):
+            raise Problem("keys-pending", str(refused), headers=(retry_after(1),))
         raise _unauthorized(str(refused))
 
     def __repr__(self) -> str:

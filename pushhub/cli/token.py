@@ -1,5 +1,6 @@
 """`pushhub token`: make tokens and check them."""
 
+import asyncio
 import re
 import secrets
 import sys
@@ -13,8 +14,11 @@ import typer
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from pushhub.auth.jwks import Jwks, JwksError
+from pushhub.auth.jwks_source import read_jwks
 from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import TokenError, TokenKeyError, Tokens
+from pushhub.cli.client import secret_of_file
 from pushhub.cli.config import Json
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.key import Patterns
@@ -53,7 +57,9 @@ def new(
         str | None,
         typer.Option(
             envvar="PUSHHUB_TOKEN_SECRET",
-            help="The HMAC secret; safer in the variable, because other users see your commands.",
+            callback=secret_of_file,
+            help="The HMAC secret; safer in the variable, or in the file that "
+            "PUSHHUB_TOKEN_SECRET_FILE names, because other users see your commands.",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -95,6 +101,13 @@ def check(
     """Verify a token as a server with these settings would. Exit code 1: the server rejects it."""
     settings = read_settings(config).settings
     token = (sys.stdin.read() if token == "-" else token).strip()
+    jwks = None
+    try:
+        if settings.token_jwks is not None:
+            jwks = Jwks(time.time, settings.token_jwks_grace)
+            jwks.replace(asyncio.run(read_jwks(settings.token_jwks)))
+    except JwksError as error:
+        fail(f"token_jwks: {error}")
     try:
         tokens = Tokens(
             settings.token_keys,
@@ -102,6 +115,7 @@ def check(
             audience=settings.token_audience,
             issuer=settings.token_issuer,
             revocations=Revocations(time.time, settings.token_max_seconds),
+            jwks=jwks,
         )
     except TokenKeyError as error:
         fail(str(error), code=USAGE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.doctor import limits, machine, sqlite
+from pushhub.doctor import limits, machine, provider, sqlite
 from pushhub.doctor.finding import warn
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from limits.examine(settings)
     if (unsigned := settings.unsigned()) is not None:
         yield warn("grip", unsigned)
+    if settings.token_jwks is not None:
+        yield provider.examine(settings.token_jwks)
     match settings.store.partition("://")[0]:
         case "memory":
             yield warn(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pushhub.doctor.finding import ok, warn
 from pushhub.http.forwarded import TrustedProxies
+from pushhub.settings.host import is_loopback
 from pushhub.settings.limits import ADDRESS, LIMIT_SPECS, SCOPES
-from pushhub.settings.model import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

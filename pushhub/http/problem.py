@@ -35,6 +35,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unsupported-coding": (415, "The body's content coding is not supported"),
     "misdirected": (421, "This server does not serve this host here"),
     "key-reused": (422, "The idempotency key was used for another event"),
+    "settings-rejected": (422, "The settings cannot be used"),
     "too-many-requests": (429, "Too many requests"),
     "header-too-large": (431, "The request's headers are too large"),
     "internal": (500, "Internal error"),
@@ -43,6 +44,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "origin-unreachable": (502, "The origin cannot be reached"),
     "store-unavailable": (503, "The store cannot be reached"),
     "overloaded": (503, "The server is overloaded"),
+    "keys-pending": (503, "The keys of the token's issuer are being read"),
     "leaving": (503, "This server is shutting down"),
     "origin-timeout": (504, "The origin did not respond in time"),
 }

@@ -49,6 +49,13 @@ class Credential:
         return f"<Credential {name}{' revoked' * self.revoked}>"
 
 
+@dataclass(slots=True, eq=False)
+class Basis:
+    """The configured key that grants rest on. A reload that removes the key ends all of them."""
+
+    ended: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The rights of a credential. `expires` is in seconds since 1970; None means never."""
@@ -60,6 +67,7 @@ class Grant:
     expires: float | None = None
     credential: Credential | None = field(default=None, compare=False)
     """What the grant rests on; None if that cannot be revoked."""
+    basis: Basis | None = field(default=None, compare=False, repr=False)
 
     def allows(self, action: Action, channel: str) -> bool:
         """Whether the lists cover `action` on `channel`. Rights are checked by `is_allowed`."""
@@ -69,7 +77,7 @@ class Grant:
     @property
     def can_end(self) -> bool:
         """Whether a wait may last longer than the grant."""
-        return self.expires is not None or self.credential is not None
+        return self.expires is not None or self.credential is not None or self.basis is not None
 
     @property
     def is_revoked(self) -> bool:
@@ -77,8 +85,10 @@ class Grant:
         return self.credential is not None and self.credential.revoked
 
     def has_ended(self, now: float) -> bool:
-        """Whether the credential of the grant has expired, or was revoked."""
+        """Whether the credential of the grant has expired, was revoked, or its key was removed."""
         if self.expires is not None and now >= self.expires:
+            return True
+        if self.basis is not None and self.basis.ended:
             return True
         return self.credential is not None and self.credential.revoked
 

@@ -250,8 +250,9 @@ class OriginSettings(BaseModel):
         setting(
             ORIGIN,
             "The routes of requests to origins, and the requests that may wait; the first match "
-            "counts. Read again on SIGHUP.",
+            "counts.",
             max_length=1000,
+            reload=True,
         ),
     ] = []
     trusted_proxies: Annotated[

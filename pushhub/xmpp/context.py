@@ -22,9 +22,11 @@ def pubsub_service(domain: str) -> str:
     return f"{PUBSUB_HOST}.{domain}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """The hub, the key-value store, the settings and the task runner of one server."""
+    """The hub, the key-value store, the settings and the task runner of one server. A reload
+    replaces `policy` and `retention`.
+    """
 
     hub: Hub
     kv: KeyValueStore

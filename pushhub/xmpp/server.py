@@ -33,6 +33,7 @@ from pushhub.xmpp.xep.pubsub.subscribers import Subscribers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.jwks import Jwks
     from pushhub.auth.revocation import Revocations
     from pushhub.hub.hub import Hub
     from pushhub.xmpp.model.policy import XmppPolicy
@@ -46,6 +47,7 @@ class XmppServer:
     Args:
         random_bytes: returns that many unpredictable bytes.
         revocations: the revoked tokens.
+        jwks: the keys of an identity provider, if one is configured.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class XmppServer:
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         revocations: Revocations | None = None,
+        jwks: Jwks | None = None,
     ) -> None:
         self.hub = hub
         self.kv = KeyValueStore(hub)
@@ -79,6 +82,7 @@ class XmppServer:
             clock=hub.clock,
             random_bytes=random_bytes,
             revocations=revocations,
+            jwks=jwks,
         )
         self.membership = Membership(context)
         self.users = LocalUsers(context)
@@ -118,6 +122,13 @@ class XmppServer:
             Forwarding(context, self.membership, self.migration),
             self.gc,
         )
+
+    def configure(self, policy: XmppPolicy) -> None:
+        """Take other settings after a reload: token keys, public channels and retention. The keys
+        have been checked.
+        """
+        self.context.policy, self.context.retention = policy, policy.retentions()
+        self.login.configure(policy)
 
     async def open(self) -> None:
         """Start, on an open hub.

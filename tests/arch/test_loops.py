@@ -17,6 +17,9 @@ _OUT = ("pushhub/bench/", "pushhub/testing/")
 LOOPS = {
     "cli/follow.py:TailFollower.follow": "a poll or a backoff; the user ends it",
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
+    "auth/jwks_source.py:JwksSource._run": "the interval, a pause that doubles, or a request, at "
+    "most one in 30 s; the app's end cancels it",
+    "auth/jwks_source.py:_fetch": "bytes; the response's end, 256 KiB or 10 s",
     "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",
@@ -43,7 +46,6 @@ LOOPS = {
     "silence",
     "grip/sequence.py:ItemSequence._record": "nothing; each round takes an item",
     "server/http1/proxy.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
-    "server/server.py:Server._reroute": "the reading of routes; one round for each SIGHUP",
     "server/server.py:Server._unless_forced": "the task, or a tick; the task's end",
     "store/redis/fence.py:Fence._connect": "a pause that doubles; the fence's end",
     "store/redis/fence.py:Fence.keep": "a pause; the snapshot's end or the fence's",

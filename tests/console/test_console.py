@@ -498,7 +498,7 @@ async def test_settings_have_origins_and_no_secrets(guarded: Server) -> None:
 def test_a_secret_that_nobody_thought_of_is_hidden() -> None:
     from pushhub.console.settings import _safe, shown
     from pushhub.settings import Settings
-    from pushhub.settings.sources import is_secret
+    from pushhub.settings.field import is_secret
 
     settings = Settings(store="redis://user:hunter2@127.0.0.1/0")
     assert "hunter2" not in json.dumps(shown(settings))

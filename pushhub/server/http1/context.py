@@ -91,9 +91,17 @@ class ConnectionContext:
         self.coarse_now = 0.0
         self.tick = OFF
 
+    def forget_rights(self) -> None:
+        """Clear the caches of polls, which were authorised by the settings before a reload."""
+        self.poll_cache = PollCache(self.endpoints)
+        for connection in self.server_state.connections:
+            if hasattr(connection, "client_headers"):
+                connection.client_headers = None
+
     def start(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         """Start with the first connection, which brings uvicorn's objects."""
         self.config, self.server_state, self.app_state = config, server_state, app_state
+        self.service.forget_rights.append(self.forget_rights)
         self.wheel = self.hub.wheel
         self.now = self.hub.now
         self.refresh()

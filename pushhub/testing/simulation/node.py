@@ -100,7 +100,7 @@ class Node:
     def reroute(self, settings: Settings) -> None:
         """Take other routes, as a process does that gets SIGHUP."""
         self.settings = settings
-        self._context.copy().run(self.app.reroute, settings)
+        self._context.copy().run(self.app.reconfigure, settings)
 
     async def stop(self) -> None:
         """Leave as a process does that gets SIGTERM (`server.server`)."""

@@ -14,6 +14,7 @@ from pushhub.xmpp.sasl.credentials import AccountCredentials
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.jwks import Jwks
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.storage.accounts import Accounts
     from pushhub.xmpp.storage.key_value import KeyValueStore
@@ -29,6 +30,7 @@ class SaslLogin:
     Args:
         clock: the time in seconds since 1970, for the expiry of tokens.
         random_bytes: returns that many unpredictable bytes.
+        jwks: the keys of an identity provider, if one is configured.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class SaslLogin:
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
         revocations: Revocations | None = None,
+        jwks: Jwks | None = None,
     ) -> None:
         self.revocations = Revocations(clock) if revocations is None else revocations
         self._accounts = accounts
@@ -51,9 +54,15 @@ class SaslLogin:
             audience=policy.token_audience,
             issuer=policy.token_issuer,
             revocations=self.revocations,
+            jwks=jwks,
         )
         self._mechanisms = _offered(policy)
         self._secret = random_bytes(32)
+
+    def configure(self, policy: XmppPolicy) -> None:
+        """Take other token keys, which have been checked."""
+        self._tokens.configure(policy.token_keys, policy.token_audience, policy.token_issuer)
+        self._mechanisms = _offered(policy)
 
     async def open(self) -> None:
         """Read the secret behind the salts of unknown accounts: these salts must not change with
@@ -93,5 +102,5 @@ def _offered(policy: XmppPolicy) -> dict[str, type[Mechanism]]:
         name: mechanism
         for name, mechanism in offered.items()
         if (name != "ANONYMOUS" or anonymous)
-        and (name not in TOKEN_MECHANISMS or policy.token_keys)
+        and (name not in TOKEN_MECHANISMS or policy.token_keys or policy.token_jwks)
     }

@@ -181,7 +181,7 @@ async def test_other_routes_are_other_meanings(front: LocalFront, api: Mirror) -
         await known(front, wire, raw)
         passing = [{"path": "/cached/*", "step": "pass"}]
         given = {**front.settings.model_dump(), "routes": passing}
-        front.app.reroute(Settings.model_validate(given))
+        front.app.reconfigure(Settings.model_validate(given))
         before = api.count("/cached/routes")
         await front.told(wire, raw)
         assert api.count("/cached/routes") == before + 1
