@@ -20,6 +20,7 @@ from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
+from pushhub.auth.audit import AuditActor
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import TokenKeyError
@@ -124,7 +125,7 @@ class App:
         from pushhub.xmpp.server import XmppServer
 
         hub, runtime = self.service.hub, self.service.runtime
-        xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes)
+        xmpp = XmppServer(hub, self.settings, self.service.audit, random_bytes=runtime.random_bytes)
         self.service.bosh = BoshHandler(hub, xmpp.bosh)
         self.service.sessions = xmpp.bosh.__len__
         return xmpp
@@ -177,6 +178,9 @@ class App:
         self.settings = self.service.settings = settings
         self.origin.routes = Routes(settings)
         log.info("routes.reloaded", routes=len(settings.routes))
+        self.service.audit.record(
+            "settings.reload", AuditActor("signal", "SIGHUP"), "routes", target_type="settings"
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

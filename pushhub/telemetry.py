@@ -69,6 +69,11 @@ def configure(
     root.setLevel(least)
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         _route(name, max(least, _LIBRARY_LEVEL))
+    # Audit lines are whole JSON lines already, and no level hides them.
+    _route("pushhub.audit", logging.INFO)
+    audit = logging.getLogger("pushhub.audit")
+    audit.propagate = False
+    audit.addHandler(logging.StreamHandler(stream))
     _route("uvicorn.access", least if access_log else logging.CRITICAL)
 
 

@@ -222,7 +222,7 @@ class Endpoints:
             def run(grant: Grant) -> Outcome:
                 return self._held(self.decide_for(request, match, grant))
 
-            return Decision(redeem(service, ticket, run))
+            return Decision(redeem(service, request, ticket, run))
         if self._trusts is not None:
             request.trusted = self._trusts(request)
         admit = endpoint.admit
@@ -269,7 +269,7 @@ class Endpoints:
             about = {"method": request.method, "path": path}
             service.hub.log.exception(log, "endpoint.failed", path, **about)
             error = Problem("internal", "Internal error; see the server log.")
-        return Decision(service.refuse(error))
+        return Decision(service.refuse(error, request))
 
 
 def _ticket(request: Request, endpoint: Endpoint) -> str:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.api.audit import audit_log
+from pushhub.auth.audit import actor_of
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from pushhub.api.bosh_handler import BoshHandler
+    from pushhub.auth.audit import AuditLog
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.tickets import Tickets
+    from pushhub.http.request import Request
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
@@ -70,6 +75,10 @@ class Service:
     """The channels of the store at the last request for the metrics."""
     leaving: bool = False
     """Whether the process is about to end: /readyz says so before the first hold is completed."""
+    proxies: TrustedProxies = field(init=False)
+    """The proxies whose headers name the client."""
+    audit: AuditLog = field(init=False)
+    """Records management actions and refusals."""
     retention: Callable[[str], Retention] = field(init=False)
     """The retention of a channel, by its name."""
     _tasks: TaskSet = field(default_factory=TaskSet)
@@ -77,6 +86,8 @@ class Service:
     def __post_init__(self) -> None:
         # pydantic reads private attributes slowly, and every publish needs this.
         self.retention = self.settings.retentions()
+        self.proxies = TrustedProxies(self.settings.trusted_proxies)
+        self.audit = audit_log(self.hub, self.settings, self.runtime)
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store. Such requests are rare: a list, a delete."""
@@ -84,20 +95,50 @@ class Service:
         self._tasks.spawn(self._finish(hold, work))
         return hold
 
-    async def _finish(self, hold: Hold, work: Coroutine[None, None, Response]) -> None:
+    def managed(
+        self, request: Request, action: str, target: str, work: Coroutine[None, None, Response]
+    ) -> Hold:
+        """The hold of a management action, which leaves a line in the audit log with its result,
+        also if the client disconnects meanwhile.
+        """
+        if not request.id:
+            request.id = self.runtime.random_bytes(8).hex()
+        actor = actor_of(request.grant, request.client, request.id)
+
+        def ended(reason: str) -> None:
+            outcome = "failed" if reason else "ok"
+            self.audit.record(action, actor, target, outcome=outcome, reason=reason)
+
+        hold = Hold()
+        self._tasks.spawn(self._finish(hold, work, ended))
+        return hold
+
+    async def _finish(
+        self,
+        hold: Hold,
+        work: Coroutine[None, None, Response],
+        ended: Callable[[str], None] | None = None,
+    ) -> None:
+        failed: Problem | None = None
         try:
             response = await work
         except Problem as problem:
-            response = self.refuse(problem)
+            failed = problem
         except StoreError as error:
-            response = self.refuse(store_unavailable(error))
+            failed = store_unavailable(error)
         except Exception:
             self.hub.log.exception(log, "request.failed")
-            response = self.refuse(Problem("internal", "Internal error; see the server log."))
+            failed = Problem("internal", "Internal error; see the server log.")
+        if failed is not None:
+            response = self.refuse(failed)
+        if ended is not None:
+            ended("" if failed is None else failed.slug)
         hold.complete(response)
 
-    def refuse(self, problem: Problem) -> Response:
-        """Count a problem, and make its response."""
+    def refuse(self, problem: Problem, request: Request | None = None) -> Response:
+        """Count a problem, and make its response. The audit log gets refusals of a `request`."""
+        if request is not None:
+            self.audit.refused(problem, request)
         self.rejected[problem.slug] = self.rejected.get(problem.slug, 0) + 1
         return problem.response()
 

@@ -53,7 +53,10 @@ def ticket(service: Service, request: Request, grant: Grant) -> Response:
 
 
 def redeem(
-    service: Service, text: str, run: Callable[[Grant], Response | Hold | EventStream]
+    service: Service,
+    request: Request,
+    text: str,
+    run: Callable[[Grant], Response | Hold | EventStream],
 ) -> Hold:
     """Use a ticket up, then run the request with its grant.
 
@@ -62,6 +65,7 @@ def redeem(
     """
     assert service.tickets is not None
     grant, id = service.tickets.open(text, service.hub.clock())
+    request.grant = grant
     hold = ChainedHold()
 
     def used(outcomes: list[Outcome]) -> None:
@@ -74,7 +78,7 @@ def redeem(
             hold.follow(run(grant))
         else:
             detail = "This ticket was used before. A ticket opens one stream; get another one."
-            hold.complete(service.refuse(Problem("unauthorized", detail)))
+            hold.complete(service.refuse(Problem("unauthorized", detail), request))
 
     service.hub.record([Append(USED_CHANNEL, Draft(b"{}"), REGISTER, key=id)], used)
     return hold

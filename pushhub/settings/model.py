@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.audit import AuditSettings
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
@@ -35,7 +36,9 @@ _STORE = re.compile(
 )
 
 
-class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSettings, BaseSettings):
+class Settings(
+    ListeningSettings, OriginSettings, XmppSettings, OperationSettings, AuditSettings, BaseSettings
+):
     """All settings. The class reads neither environment nor files; `load` does."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

@@ -52,7 +52,7 @@ LINES = {
     "app.py:App.reroute routes.reloaded": "one for each SIGHUP",
     "api/bosh_handler.py:BoshHandler.handle bosh.refused": "debug: on in a search for a fault",
     "console/agent.py:ConsoleAgent._reply.settled console.feed_failed": "debug; one for each turn",
-    "console/auth.py:ConsoleAuth._grant console.refused": "the throttle of wrong keys",
+    "auth/audit.py:AuditLog.refuse": "`NETWORK_RATE` and `PROCESS_RATE`",
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
     "xmpp/storage/backoff.py:Backoff.give_up xmpp.stalled": "once a minute for each loop",
 }

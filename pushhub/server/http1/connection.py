@@ -323,7 +323,10 @@ class Connection(asyncio.Protocol):
         self.buffer = b""
         if handoff is not None:
             handoff.guest.connection_lost(None)
-        response = self.context.service.refuse(problem)
+        # Rights and rates may be checked before the body is read, and then no endpoint sees it.
+        head, context = self.head, self.context
+        request = None if head is None else head.request(b"", self.client, context.proxies)
+        response = context.service.refuse(problem, request)
         self.context.writer.respond(self, response, linger=True)
 
     # Delivery

@@ -106,7 +106,10 @@ class Head:
         headers = self.headers
         client = proxies.client(peer, headers)
         secure = proxies.is_secure(peer, headers)
-        return Request(self.method, self.path, self.query, headers, body, client, secure=secure)
+        request = Request(self.method, self.path, self.query, headers, body, client, secure=secure)
+        if "x-request-id" in headers:
+            request.id = proxies.request_id(peer, headers)
+        return request
 
     def _framing(self) -> int | None:
         """The length of the body (RFC 9112 §6.3), which must be unambiguous; None for chunks."""
