@@ -108,6 +108,12 @@ PARTS = {
             debian="haproxy",
             without="streams through a proxy that compresses",
         ),
+        Part(
+            "fail2ban",
+            ("fail2ban-regex",),
+            debian="fail2ban",
+            without="the filter for fail2ban, read by fail2ban itself",
+        ),
         Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
         Part(
             "firefox",
