@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
+from pushhub.api.access_log import access_log, logged, redact_uvicorn
 from pushhub.api.asgi import handled
 from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
@@ -71,6 +72,8 @@ class App:
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
         self.service = Service(hub, Authenticator(settings, runtime.clock, key), settings, runtime)
+        self._access_log = access_log(self.service)
+        redact_uvicorn()
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
@@ -183,6 +186,12 @@ class App:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._access_log is not None and scope["type"] == "http":
+            await logged(self._access_log, scope, receive, send, self._serve)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if await handled(self.endpoints, scope, receive, send):
                 return

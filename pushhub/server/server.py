@@ -203,7 +203,7 @@ def _config(app: App | Control) -> uvicorn.Config:
         lifespan="off",  # `startup` opens the store, so that its error ends the command
         proxy_headers=False,
         server_header=False,
-        access_log=settings.access_log,
+        access_log=False,  # the application writes one line, as for all other requests
         log_config=None,
         backlog=BACKLOG,
         timeout_keep_alive=int(settings.keep_alive_seconds),

@@ -246,7 +246,7 @@ class Settings(
             "with `dev`.",
         ),
     ] = False
-    access_log: Annotated[bool, setting(LOGS, "Writes a line to the log for every request.")] = (
+    access_log: Annotated[bool, setting(LOGS, "Writes a line to the log for every response.")] = (
         False
     )
     log_level: Annotated[

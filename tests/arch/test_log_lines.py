@@ -20,7 +20,7 @@ LINES = {
     "origin/shared/unshared_log.py:UnsharedLog._warn": "once an hour for each route and reason",
     "server/descriptors.py:DescriptorMonitor.expire descriptors.available": "a change",
     "server/descriptors.py:DescriptorMonitor.expire descriptors.exhausted": "a change",
-    "server/http1/context.py:ConnectionContext._log request": "only with the setting `access_log`",
+    "api/access_log.py:AccessLog.end request": "only with the setting `access_log`",
     "server/reload.py:Reload.routed routes.rejected": "one for each SIGHUP",
     "server/reload.py:Reload.routed settings.need_restart": "one for each SIGHUP",
     "server/server.py:Server.shutdown server.draining": "once in a process",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from pushhub.api.access_log import CLIENT_LEFT
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
@@ -36,6 +37,7 @@ from pushhub.server.sockets import reset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.api.access_log import AccessEntry
     from pushhub.api.endpoints import Match, Outcome
     from pushhub.http.body import RequestBody
     from pushhub.server.http1.context import ConnectionContext
@@ -51,6 +53,7 @@ class Connection(asyncio.Protocol):
     """The state of one connection."""
 
     __slots__ = (
+        "access",
         "advancing",
         "body",
         "buffer",
@@ -85,6 +88,7 @@ class Connection(asyncio.Protocol):
         self.since = 0.0
         # None between two requests, so that an idle connection keeps nothing else in memory.
         self.head: Head | None = None
+        self.access: AccessEntry | None = None
         self.match: Match | None = None
         self.body: RequestBody | None = None
         self.hold: Hold | None = None
@@ -119,6 +123,7 @@ class Connection(asyncio.Protocol):
         if self.handoff is not None:
             self.handoff.guest.connection_lost(exc)
             self.handoff = None
+        context.writer.log_access(self, CLIENT_LEFT)
         self.framing = self.body = self.head = self.match = None
         self.buffer = b""
         self.keep = False
@@ -246,11 +251,13 @@ class Connection(asyncio.Protocol):
         """Write a response, park a hold or open a stream."""
         if isinstance(outcome, Hold):
             head = self.head
-            if outcome.waits and head is not None and self.context.log_access is None:
+            if outcome.waits and head is not None and self.context.access_log is None:
                 plain = head.keep and not head.http_1_0 and head.method != "HEAD"
                 if plain:
                     # No response depends on such a head; without it the hold takes less memory.
                     self.head = self.match = None
+            if outcome.waits and self.access is not None:
+                self.access.waits_since = self.context.now()
             self.state = HELD
             self.hold = outcome
             outcome.attach(self)
@@ -315,7 +322,7 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, problem: Problem) -> None:
         """Respond with a problem, and close: after a malformed request no next one can be found."""
-        hold, handoff = self.hold, self.handoff
+        hold, handoff, context, head = self.hold, self.handoff, self.context, self.head
         self.hold = self.handoff = self.framing = self.body = None
         if hold is not None:
             hold.drop()
@@ -323,11 +330,9 @@ class Connection(asyncio.Protocol):
         self.buffer = b""
         if handoff is not None:
             handoff.guest.connection_lost(None)
-        # Rights and rates may be checked before the body is read, and then no endpoint sees it.
-        head, context = self.head, self.context
         request = None if head is None else head.request(b"", self.client, context.proxies)
         response = context.service.refuse(problem, request)
-        self.context.writer.respond(self, response, linger=True)
+        context.writer.respond(self, response, linger=True)
 
     # Delivery
 
@@ -338,8 +343,7 @@ class Connection(asyncio.Protocol):
         if isinstance(reply, Response):
             writer.respond(self, reply)
         elif isinstance(reply, Part):
-            assert self.framing is not None
-            writer.write(self, self.framing.frame(reply))
+            writer.write_part(self, reply)
             writer.continue_stream(self)
         elif isinstance(reply, EventStream):
             writer.open_stream(self, reply)
