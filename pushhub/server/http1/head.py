@@ -290,7 +290,7 @@ def _split(target: bytes, method: str) -> tuple[str, str, str | None]:
         if target == b"*" and method == "OPTIONS":
             return "*", "", None
         absolute = _ABSOLUTE.fullmatch(target)
-        authority = absolute[1].decode() if absolute else ""
+        authority = absolute[1].decode("latin-1") if absolute else ""
         if absolute is None or not authority or not _HOST.fullmatch(authority):
             raise _bad("A URL must start with '/', or with 'http://' and a host.")
         target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
