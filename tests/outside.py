@@ -134,6 +134,13 @@ PARTS = {
         Part("client", (), lock="clients/js", without="the browser client, in Chromium too"),
         Part("pages", (), lock="tests/browser_pages", without="the demo and the console"),
         Part("examples", (), setup="examples/setup", without="the examples, before and after"),
+        Part("atheris", (), setup="tests/fuzz/setup", without="fuzzing by coverage"),
+        Part(
+            "schemathesis",
+            (),
+            setup="tests/openapi/setup",
+            without="schemathesis over openapi.json",
+        ),
         Part(
             "oldest-pip",
             (),

@@ -143,7 +143,7 @@ async def test_an_asgi_server_has_the_same_form(path: str) -> None:
         "server": ("127.0.0.1", 80),
     }
     with structlog.testing.capture_logs() as logged:
-        await app(scope, receive, send)  # type: ignore[arg-type]
+        await app(scope, receive, send)
     await app.close()
     (entry,) = [each for each in logged if each["event"] == "request"]
     assert entry.keys() - {"event", "log_level", "query"} == FIELDS - {
