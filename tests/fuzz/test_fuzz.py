@@ -82,3 +82,4 @@ def test_atheris_runs_the_same_targets() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "INITED" in done.stderr, "libFuzzer has begun"
+    assert "no interesting inputs" not in done.stderr, "the parsers are instrumented"
