@@ -159,7 +159,7 @@ REFUSED = {
     "a forged token": (
         "GET",
         "/v1/channels/a",
-        bearer(token(secret="x" * 64, read=["*"])),
+        bearer(token(86_400, secret="x" * 64, read=["*"])),
         "none",
         "",
     ),
@@ -167,7 +167,7 @@ REFUSED = {
     "a token without the right": (
         "DELETE",
         "/v1/channels/a",
-        bearer(token(read=["*"])),
+        bearer(token(86_400, read=["*"])),
         "token",
         "",
     ),
