@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
+from pushhub.api.access_log import access_log, logged, redact_uvicorn
 from pushhub.api.asgi import handled, refused
 from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
@@ -21,6 +22,7 @@ from pushhub.api.pages import pages, problem_handlers
 from pushhub.api.revocation import RevocationRegister
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
+from pushhub.auth.audit import AuditActor
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.jwks import Jwks
@@ -90,6 +92,8 @@ class App:
         # With `dev` no request needs a key, so the network must decide.
         self.guard = self.service.guard if settings.dev else None
         self.callers = self.service.callers
+        self._access_log = access_log(self.service)
+        redact_uvicorn()
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
@@ -148,6 +152,7 @@ class App:
         xmpp = XmppServer(
             hub,
             self.settings,
+            self.service.audit,
             random_bytes=runtime.random_bytes,
             revocations=self.revocations,
             jwks=self.jwks,
@@ -238,8 +243,16 @@ class App:
         if lost is not None:
             release(self.service.hub, lost)
         log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
+        actor = AuditActor("signal", "SIGHUP")
+        self.service.audit.record("settings.reload", actor, target_type="settings")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._access_log is not None and scope["type"] == "http":
+            await logged(self._access_log, scope, receive, send, self._serve)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if self.guard is not None and await refused(
                 self.endpoints, self.guard, scope, receive, send, own=not self._is_of_origin(scope)

@@ -37,7 +37,7 @@ def delete(service: Service, request: Request, grant: Grant, channel: str) -> Ho
             raise Problem("not-found", "The channel has no events.", channel=channel)
         return Response(204, (NO_STORE,))
 
-    return service.later(work())
+    return service.managed(request, "channel.delete", channel, work())
 
 
 def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
@@ -62,7 +62,7 @@ def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
             after = infos[-1].channel
         return _deleted({"deleted": count, "more": True})
 
-    return service.later(work())
+    return service.managed(request, "channel.delete", prefix + "*", work())
 
 
 def _deleted(body: dict[str, object]) -> Response:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
+from pushhub.api.access_log import access_log, logged
 from pushhub.api.asgi import handled, refused
 from pushhub.api.endpoints import Endpoints
 from pushhub.api.pages import pages, problem_handlers
@@ -48,6 +49,7 @@ class Control:
         trusts = trusted if settings.is_control_open else None
         self.service = service
         self.guard = service.guard
+        self._access_log = access_log(service)
         self.settings = settings
         self.endpoints = Endpoints(service, cors, routes, trusts=trusts)
         self.pages = Starlette(
@@ -57,6 +59,12 @@ class Control:
         self.pages.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._access_log is not None and scope["type"] == "http":
+            await logged(self._access_log, scope, receive, send, self._serve)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if await refused(self.endpoints, self.guard, scope, receive, send):
                 return

@@ -246,10 +246,10 @@ class Endpoints:
                 try:
                     count_credential(service, request, grant)
                 except Problem as problem:
-                    return service.refuse(problem)
+                    return service.refuse(problem, request)
                 return self._held(self.decide_for(request, match, grant))
 
-            return Decision(redeem(service, ticket, run))
+            return Decision(redeem(service, request, ticket, run))
         grant = self._grant(request, endpoint)
         count_credential(service, request, grant)
         return self._run(endpoint, request, match, grant)
@@ -326,7 +326,7 @@ class Endpoints:
             about = {"method": request.method, "path": path}
             service.hub.log.exception(log, "endpoint.failed", path, **about)
             error = Problem("internal", "Internal error; see the server log.")
-        return Decision(service.refuse(error))
+        return Decision(service.refuse(error, request))
 
 
 def _endpoint(request: Request, match: Match) -> Endpoint:

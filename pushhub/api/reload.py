@@ -51,4 +51,4 @@ def reload(service: Service, request: Request, grant: Grant) -> Hold:
         }
         return Response(200, (JSON, NO_STORE), orjson.dumps(body))
 
-    return service.later(work())
+    return service.managed(request, "settings.reload", "", work())

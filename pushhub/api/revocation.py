@@ -231,7 +231,7 @@ def revoke(service: Service, request: Request, grant: Grant) -> Hold:
         log.info("revocation.added", **entry, reason=reason, by=grant.subject)
         return Response(200, (JSON, NO_STORE), orjson.dumps(entry))
 
-    return service.later(work())
+    return service.managed(request, "token.revoke", f"{revocation.kind}:{revocation.name}", work())
 
 
 def _parse(service: Service, body: bytes) -> tuple[Revocation, str]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.api.audit import audit_log
 from pushhub.api.listener_guard import ListenerGuard
+from pushhub.auth.audit import actor_of
 from pushhub.auth.caller import Callers
 from pushhub.auth.limits import Limits
 from pushhub.http.byte_budget import ByteBudget
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from pushhub.api.bosh_handler import BoshHandler
     from pushhub.api.reload import ReloadOutcome
     from pushhub.api.revocation import RevocationRegister
+    from pushhub.auth.audit import AuditLog
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.jwks import Jwks
     from pushhub.auth.tickets import Tickets
     from pushhub.http.byte_budget import ByteLease
+    from pushhub.http.request import Request
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
@@ -92,6 +96,8 @@ class Service:
     """Whether the process is about to end: /readyz says so before the first hold is completed."""
     guard: ListenerGuard = field(init=False)
     """The check of `Host`, for listeners and routes that trust their network."""
+    audit: AuditLog = field(init=False)
+    """Records management actions and refusals."""
     retention: Callable[[str], Retention] = field(init=False)
     """The retention of a channel, by its name."""
     budget: ByteBudget = field(init=False)
@@ -108,6 +114,7 @@ class Service:
         process = self.runtime.random_bytes(8).hex() if tokens is not None else ""
         limits = Limits(settings, lambda: hub.now(), self.runtime.uniform, hub.log, tokens, process)
         self.callers = Callers(limits, self.proxies)
+        self.audit = audit_log(hub, settings, self.runtime)
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
@@ -134,20 +141,50 @@ class Service:
         self._tasks.spawn(self._finish(hold, work))
         return hold
 
-    async def _finish(self, hold: Hold, work: Coroutine[None, None, Response]) -> None:
+    def managed(
+        self, request: Request, action: str, target: str, work: Coroutine[None, None, Response]
+    ) -> Hold:
+        """The hold of a management action, which leaves a line in the audit log with its result,
+        also if the client disconnects meanwhile.
+        """
+        if not request.id:
+            request.id = self.runtime.random_bytes(8).hex()
+        actor = actor_of(request.grant, request.client, request.id)
+
+        def ended(reason: str) -> None:
+            outcome = "failed" if reason else "ok"
+            self.audit.record(action, actor, target, outcome=outcome, reason=reason)
+
+        hold = Hold()
+        self._tasks.spawn(self._finish(hold, work, ended))
+        return hold
+
+    async def _finish(
+        self,
+        hold: Hold,
+        work: Coroutine[None, None, Response],
+        ended: Callable[[str], None] | None = None,
+    ) -> None:
+        failed: Problem | None = None
         try:
             response = await work
         except Problem as problem:
-            response = self.refuse(problem)
+            failed = problem
         except StoreError as error:
-            response = self.refuse(store_unavailable(error))
+            failed = store_unavailable(error)
         except Exception:
             self.hub.log.exception(log, "request.failed")
-            response = self.refuse(Problem("internal", "Internal error; see the server log."))
+            failed = Problem("internal", "Internal error; see the server log.")
+        if failed is not None:
+            response = self.refuse(failed)
+        if ended is not None:
+            ended("" if failed is None else failed.slug)
         hold.complete(response)
 
-    def refuse(self, problem: Problem) -> Response:
-        """Count a problem, and make its response."""
+    def refuse(self, problem: Problem, request: Request | None = None) -> Response:
+        """Count a problem, and make its response. The audit log gets refusals of a `request`."""
+        if request is not None:
+            self.audit.refused(problem, request)
         self.rejected[problem.slug] = self.rejected.get(problem.slug, 0) + 1
         return problem.response()
 

@@ -54,7 +54,10 @@ def ticket(service: Service, request: Request, grant: Grant) -> Response:
 
 
 def redeem(
-    service: Service, text: str, run: Callable[[Grant], Response | Hold | EventStream]
+    service: Service,
+    request: Request,
+    text: str,
+    run: Callable[[Grant], Response | Hold | EventStream],
 ) -> Hold:
     """Use a ticket up, then run the request with its grant.
 
@@ -63,6 +66,7 @@ def redeem(
     """
     assert service.tickets is not None
     grant, id = service.tickets.open(text, service.hub.clock())
+    request.grant = grant
     hold = ChainedHold()
 
     def used(outcomes: list[Outcome]) -> None:
@@ -75,7 +79,7 @@ def redeem(
             hold.follow(run(grant))
         else:
             detail = "This ticket was used before. A ticket opens one stream; get another one."
-            hold.complete(service.refuse(Problem("unauthorized", detail)))
+            hold.complete(service.refuse(Problem("unauthorized", detail), request))
 
     service.hub.record([Append(USED_CHANNEL, Draft(b"{}"), REGISTER, key=id)], used)
     return hold

@@ -119,6 +119,10 @@ class Authenticator:
         Raises:
             Problem: `unauthorized`, for a credential that is not good.
         """
+        request.grant = grant = self._grant(request)
+        return grant
+
+    def _grant(self, request: Request) -> Grant:
         if self._policy.dev or request.trusted:
             return EVERYTHING
         headers = request.headers

@@ -24,7 +24,7 @@ def serve(loaded: Loaded) -> None:
     if wrong := start_error(loaded.settings):
         fail(wrong, code=USAGE)
     settings = loaded.settings
-    telemetry.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
+    telemetry.configure(settings.log_level, settings.log_format)
     for warning in loaded.warnings:
         log.warning("secret.readable", warning=warning)
     # Imported here, so that other commands start faster.

@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushhub.log.grant import Grant
+
 # A poll has a handful of parameters; more is a mistake or an attack on the parser.
 MAX_QUERY_FIELDS = 32
 
@@ -33,8 +35,8 @@ class Request:
     """
 
     __slots__ = (
-        *("__dict__", "body", "client", "headers", "method", "path", "query_string"),
-        *("caller", "secure", "trusted"),
+        *("__dict__", "body", "caller", "client", "grant", "headers", "id", "method", "path"),
+        *("query_string", "secure", "trusted"),
     )
 
     def __init__(
@@ -56,6 +58,10 @@ class Request:
         # The client's address, and whether it uses TLS; from trusted proxies where there are some.
         self.client = client
         self.secure = secure
+        # The grant of its credential, once that is known; None also if the credential is invalid.
+        self.grant: Grant | None = None
+        # Its id in logs: that of a trusted proxy, or a new one when a log needs it.
+        self.id = ""
         self.trusted = False
         """Whether its listener grants it everything."""
         self.caller: Any = None

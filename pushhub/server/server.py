@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 
 from pushhub.app import App, create_app
+from pushhub.auth.audit import AuditActor
 from pushhub.server import listen_error
 from pushhub.server.banner import banner
 from pushhub.server.collector import CycleCollector
@@ -174,6 +175,7 @@ class Server(uvicorn.Server):
         settings, service = self.app.settings, self.app.service
         service.leaving = True
         log.info("server.draining", holds=service.hub.parked)
+        service.audit.record("server.drain", AuditActor("signal"), target_type="server")
         if not self.force_exit:
             await self._unless_forced(asyncio.sleep(settings.drain_delay))
             await self._unless_forced(self.app.hand_over())
@@ -215,7 +217,7 @@ def _config(app: App | Control) -> uvicorn.Config:
         lifespan="off",  # `startup` opens the store, so that its error ends the command
         proxy_headers=False,
         server_header=False,
-        access_log=settings.access_log,
+        access_log=False,  # the application writes one line, as for all other requests
         log_config=None,
         backlog=BACKLOG,
         timeout_keep_alive=int(settings.keep_alive_seconds),

@@ -125,7 +125,7 @@ def run_worker(
     supervisor can read the settings again. The worker exits on SIGTERM, on a message from `pipe`,
     or when the pipe ends.
     """
-    logs.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
+    logs.configure(settings.log_level, settings.log_format)
     supervisor = os.getppid()
     peers = WorkerMetrics(folder, index, settings.workers)
     requests = ReloadRequests(pipe)

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.settings.access import LONGEST_TOKEN, ApiKey, ProviderSettings, TokenKey
+from pushhub.settings.audit import AuditSettings
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.flow import FlowSettings
 from pushhub.settings.host import browser_origin, is_loopback
@@ -36,6 +37,7 @@ class Settings(
     OriginSettings,
     XmppSettings,
     OperationSettings,
+    AuditSettings,
     FlowSettings,
     LimitSettings,
     ProviderSettings,
@@ -276,7 +278,7 @@ class Settings(
             "with `dev`.",
         ),
     ] = False
-    access_log: Annotated[bool, setting(LOGS, "Writes a line to the log for every request.")] = (
+    access_log: Annotated[bool, setting(LOGS, "Writes a line to the log for every response.")] = (
         False
     )
     log_level: Annotated[

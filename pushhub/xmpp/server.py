@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from pushhub.auth.audit import AuditLog
 from pushhub.xmpp.cluster.directory import SessionDirectory
 from pushhub.xmpp.cluster.forwarding import Forwarding
 from pushhub.xmpp.cluster.gc import GarbageCollector
@@ -45,6 +46,7 @@ class XmppServer:
     """The XMPP server of one process: it serves the domains of the settings, on one hub.
 
     Args:
+        audit: records management actions; by default the logger `pushhub.audit` gets them.
         random_bytes: returns that many unpredictable bytes.
         revocations: the revoked tokens.
         jwks: the keys of an identity provider, if one is configured.
@@ -54,6 +56,7 @@ class XmppServer:
         self,
         hub: Hub,
         policy: XmppPolicy,
+        audit: AuditLog | None = None,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         revocations: Revocations | None = None,
@@ -72,6 +75,7 @@ class XmppServer:
             services=frozenset(map(pubsub_service, domains)),
             retention=policy.retentions(),
             random_bytes=random_bytes,
+            audit=audit or AuditLog(hub.clock, random_bytes, ""),
             spawn=self.tasks.spawn,
         )
         self.accounts = Accounts(self.kv, random_bytes)

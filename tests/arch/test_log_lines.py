@@ -24,6 +24,9 @@ LINES = {
     "server/reload.py:Reload.run settings.changed": "100 for each reload",
     "server/reload.py:Reload.run settings.rejected": "one for each reload",
     "server/reload.py:Reload.run settings.need_restart": "one for each setting and reload",
+    "api/access_log.py:AccessLog.end request": "only with the setting `access_log`",
+    "server/reload.py:Reload.routed routes.rejected": "one for each SIGHUP",
+    "server/reload.py:Reload.routed settings.need_restart": "one for each SIGHUP",
     "server/server.py:Server.shutdown server.draining": "once in a process",
     "server/server.py:Server.shutdown server.stopped": "once in a process",
     "server/supervisor.py:Supervisor._schedule_restart worker.died": "a pause that doubles",
@@ -60,7 +63,7 @@ LINES = {
     "app.py:App.reconfigure settings.reloaded": "one for each reload",
     "api/bosh_handler.py:BoshHandler.handle bosh.refused": "debug: on in a search for a fault",
     "console/agent.py:ConsoleAgent._reply.settled console.feed_failed": "debug; one for each turn",
-    "console/auth.py:ConsoleAuth._grant console.refused": "the throttle of wrong keys",
+    "auth/audit.py:AuditLog.refuse": "`NETWORK_RATE` and `PROCESS_RATE`",
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
     "xmpp/storage/backoff.py:Backoff.give_up xmpp.stalled": "once a minute for each loop",
 }

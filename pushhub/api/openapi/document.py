@@ -277,6 +277,7 @@ def _pages() -> dict[str, Any]:
     metrics["responses"] = {status: responses[status] for status in ("200", "401", "403")}
     ready = {_JSON: _schema("Ready")}
     html = {"200": _response("The page.", {_HTML: _text()})}
+    demo = html | {"404": _response("The demo is off.")}
     found = {"200": _response("A link to it."), "404": _response("No domain is served.")}
     return {
         "/livez": page(
@@ -308,7 +309,7 @@ def _pages() -> dict[str, Any]:
             for end, how in (("", ", in XML"), (".json", ", in JSON"))
         },
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
-        "/demo": page("demo", "Watch the demo", "With `dev` or the setting `demo`.", html),
+        "/demo": page("demo", "Watch the demo", "With `dev` or the setting `demo`.", demo),
         "/console": page("console", "Watch and operate", "For operators with an admin key.", html),
         "/": page("home", "Begin", "Links.", html | {"307": _response("To `/demo`, if it is on.")}),
     }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from pushhub.api.access_log import CLIENT_LEFT
 from pushhub.api.limits import charge_abandoned, counted
 from pushhub.http.byte_budget import FREE_BYTES
 from pushhub.http.problem import Problem
@@ -37,6 +38,7 @@ from pushhub.server.http1.states import BODY, GUEST, HEAD, HELD, IDLE, LINGER, N
 from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
+    from pushhub.api.access_log import AccessEntry
     from pushhub.api.endpoints import Match, Outcome
     from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
@@ -54,7 +56,7 @@ class Connection(asyncio.Protocol):
     """The state of one connection."""
 
     __slots__ = (
-        "advancing", "body", "buffer", "caller", "client_headers", "context", "framing",
+        "access", "advancing", "body", "buffer", "caller", "client_headers", "context", "framing",
         "half_closed", "handoff", "head", "hold", "keep", "lease", "lines", "match", "network",
         "paused", "peer", "since", "state", "tick", "transport",
     )  # fmt: skip
@@ -72,6 +74,7 @@ class Connection(asyncio.Protocol):
         self.since = 0.0
         # None between two requests, so that an idle connection keeps nothing else in memory.
         self.head: Head | None = None
+        self.access: AccessEntry | None = None
         self.match: Match | None = None
         self.body: RequestBody | None = None
         self.lease: ByteLease | None = None
@@ -112,6 +115,7 @@ class Connection(asyncio.Protocol):
         if self.handoff is not None:
             self.handoff.guest.connection_lost(exc)
             self.handoff = None
+        context.writer.log_access(self, CLIENT_LEFT)
         self.framing = self.body = self.head = self.match = None
         self.buffer = b""
         self.release_bytes()
@@ -242,11 +246,13 @@ class Connection(asyncio.Protocol):
             outcome = counted(self.caller, outcome, self.context.service)
         if isinstance(outcome, Hold):
             head = self.head
-            if outcome.waits and head is not None and self.context.log_access is None:
+            if outcome.waits and head is not None and self.context.access_log is None:
                 plain = head.keep and not head.http_1_0 and head.method != "HEAD"
                 if plain:
                     # No response depends on such a head; without it the hold takes less memory.
                     self.head = self.match = None
+            if outcome.waits and self.access is not None:
+                self.access.waits_since = self.context.now()
             self.state = HELD
             self.hold = outcome
             outcome.attach(self)
@@ -339,7 +345,7 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, problem: Problem) -> None:
         """Respond with a problem, and close: after a malformed request no next one can be found."""
-        hold, handoff = self.hold, self.handoff
+        hold, handoff, context, head = self.hold, self.handoff, self.context, self.head
         self.hold = self.handoff = self.framing = self.body = None
         if hold is not None:
             hold.drop()
@@ -348,8 +354,9 @@ class Connection(asyncio.Protocol):
         self.release_bytes()
         if handoff is not None:
             handoff.guest.connection_lost(None)
-        response = self.context.service.refuse(problem)
-        self.context.writer.respond(self, response, linger=True)
+        request = None if head is None else head.request(b"", self.client, context.proxies)
+        response = context.service.refuse(problem, request)
+        context.writer.respond(self, response, linger=True)
 
     def fail_body(self, problem: Problem) -> None:
         """The body of a guest's request is too slow: respond with a problem, if still possible."""
@@ -365,8 +372,7 @@ class Connection(asyncio.Protocol):
         if isinstance(reply, Response):
             writer.respond(self, reply)
         elif isinstance(reply, Part):
-            assert self.framing is not None
-            writer.write(self, self.framing.frame(reply))
+            writer.write_part(self, reply)
             writer.continue_stream(self)
         elif isinstance(reply, EventStream):
             writer.open_stream(self, reply)

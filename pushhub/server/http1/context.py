@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pushhub.api.access_log import access_log
 from pushhub.api.cors import SAME_ORIGIN
 from pushhub.hub.wheel import OFF
 from pushhub.server.http1.head import HeadParser
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
         """The interface of a connection to its guest, for both kinds of guests."""
 
 
-log = structlog.get_logger("pushhub.access")
-
 # The Date header has seconds.
 REFRESH_SECONDS = 1.0
 
@@ -76,11 +74,11 @@ class ConnectionContext:
         self.lines = self.header_lines.of(SAME_ORIGIN)
         settings = app.settings
         self.proxies = app.service.proxies
-        self.log_access = self._log if settings.access_log else None
+        self.access_log = access_log(app.service)
         resources = None if app.origin is None else app.origin.resources
         # The access log needs the head of each request, which a cache does not keep.
         self.shared_request_cache = (
-            None if resources is None or self.log_access else SharedRequestCache(resources)
+            None if resources is None or self.access_log else SharedRequestCache(resources)
         )
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
@@ -218,8 +216,3 @@ class ConnectionContext:
         connection.head = None
         rest, connection.buffer = connection.buffer, b""
         return rest
-
-    def _log(self, client: str, head: Head, status: int, size: int) -> None:
-        log.info(
-            "request", client=client, method=head.method, path=head.path, status=status, bytes=size
-        )

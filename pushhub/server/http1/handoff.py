@@ -33,6 +33,9 @@ class Handoff:
         self.connection = connection
         self.guest: Guest
         self.guest, self.is_proxy = connection.context.guest(self, head)
+        if not self.is_proxy:
+            # The application writes the line of a page to the access log.
+            connection.access = None
 
     # From the connection to the guest
 
@@ -162,9 +165,9 @@ class Handoff:
     def log_response(self, status: int, size: int) -> None:
         """Write a response of the guest, with its size in bytes, to the access log."""
         connection = self.connection
-        log_access = connection.context.log_access
-        if log_access is not None and connection.head is not None:
-            log_access(connection.client, connection.head, status, size)
+        if connection.access is not None:
+            connection.access.size = size
+            connection.context.writer.log_access(connection, status)
 
     def parse_failed(self, detail: str) -> None:
         """The guest's parser rejects a request that the connection's parser accepted."""

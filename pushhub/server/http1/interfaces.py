@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import asyncio
 
+    from pushhub.api.access_log import AccessEntry
     from pushhub.api.endpoints import Match, Outcome
     from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
@@ -76,6 +77,7 @@ class ClientConnection(Protocol):
     since: float
     lines: HeaderLines
     head: Head | None
+    access: AccessEntry | None
     match: Match | None
     body: RequestBody | None
     lease: ByteLease | None
@@ -143,6 +145,12 @@ class WriterInterface(Protocol):
 
     def write(self, connection: ClientConnection, pieces: tuple[bytes, ...]) -> None:
         """Write the pieces of one response or part."""
+
+    def write_part(self, connection: ClientConnection, part: Part) -> None:
+        """Write a part of the stream."""
+
+    def log_access(self, connection: ClientConnection, status: int) -> None:
+        """Write the line of the present request to the access log, if there is that log."""
 
     def open_stream(self, connection: ClientConnection, stream: EventStream) -> None:
         """Write the head of a stream, and its first parts."""

@@ -145,6 +145,10 @@ class RequestReader:
         endpoints = context.endpoints
         match = endpoints.match(head.path)
         connection.head = head
+        if (access := context.access_log) is not None:
+            connection.access = access.begin(
+                connection.client, head.headers, head.method, head.path, head.query
+            )
         variant = endpoints.cors.variant(head.headers.get("origin"))
         connection.lines = context.header_lines.of(variant)
         # A cached request has the `Host` and the `Origin` of one that came through here.
@@ -244,6 +248,8 @@ class RequestReader:
         assert match is not None
         request = head.request(body, connection.client, context.proxies)
         request.caller = connection.caller
+        if connection.access is not None:
+            request.id = connection.access.request_id
         decision = context.endpoints.decide(request, match)
         connection.caller = request.caller
         poll = decision.poll
@@ -251,7 +257,7 @@ class RequestReader:
             outcome = decision.outcome
             assert outcome is not None
         else:
-            if raw is not None and context.log_access is None:
+            if raw is not None and context.access_log is None:
                 connection.client_headers = context.poll_cache.add(
                     raw, head, match, decision, connection.lines
                 )
