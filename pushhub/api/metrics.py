@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
+from pushhub.api.metric import Metric, Value
+from pushhub.api.origin_metrics import ORIGIN_METRICS
 from pushhub.hub.stats import Histogram
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-Value = float | Histogram
-
-
-class Metric(NamedTuple):
-    """One metric family. `read` gives its value, the values by `label`, or None to leave it out."""
-
-    name: str
-    help: str
-    type: str
-    read: Callable[[Any], Value | Mapping[str, Value] | None]
-    label: str = ""
 
 
 def render(service: Service) -> str:
@@ -40,17 +30,6 @@ def most_descriptors() -> int:
     except ImportError:
         return 0
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _origin(
-    read: Callable[[Any], Value | Mapping[str, Value]], without: Value | Mapping[str, Value] = 0
-) -> Callable[[Any], Value | Mapping[str, Value]]:
-    """Reads from the table of shared resources; `without` is the value where there is no origin."""
-
-    def value(service: Service) -> Value | Mapping[str, Value]:
-        return without if service.notifications is None else read(service.notifications.table)
-
-    return value
 
 
 def _resident_bytes(service: Service) -> float | None:
@@ -305,60 +284,7 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         lambda service: service.hub.stats.gc_pauses,
     ),
-    Metric(
-        "pushhub_origin_under_way",
-        "Requests that wait for the origin's response to begin.",
-        "gauge",
-        _origin(lambda table: table.origin.client.in_flight),
-    ),
-    Metric(
-        "pushhub_tunnels",
-        "WebSockets to the origin, with handshakes.",
-        "gauge",
-        _origin(lambda table: len(table.origin.tunnels)),
-    ),
-    Metric(
-        "pushhub_origin_resources",
-        "Current shared resources of the origin.",
-        "gauge",
-        _origin(len),
-    ),
-    Metric(
-        "pushhub_origin_looks_total",
-        "Shared fetches from the origin, by result.",
-        "counter",
-        _origin(
-            lambda table: table.fetcher.results,
-            dict.fromkeys(("alone", "failed", "found", "unchanged"), 0),
-        ),
-        "result",
-    ),
-    Metric(
-        "pushhub_origin_shared_total",
-        "Requests that were held or completed for a shared resource: from memory, or after a "
-        "fetch.",
-        "counter",
-        _origin(
-            lambda table: {
-                "memory": table.served_from_memory,
-                "look": table.served_after_fetch,
-            },
-            {"memory": 0, "look": 0},
-        ),
-        "by",
-    ),
-    Metric(
-        "pushhub_origin_notices_total",
-        "Received notifications of changes.",
-        "counter",
-        _origin(lambda table: table.notifications),
-    ),
-    Metric(
-        "pushhub_origin_stalled_total",
-        "Retries for a shared resource that were abandoned because they made no progress.",
-        "counter",
-        _origin(lambda table: table.unshared.stalls),
-    ),
+    *ORIGIN_METRICS,
     # The names of the official clients, so that common dashboards fit.
     Metric(
         "process_cpu_seconds_total",

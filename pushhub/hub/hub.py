@@ -194,9 +194,7 @@ class Hub:
         now = self.now()
         # A hold that was read for again does not begin its wait again.
         begun = hold.parked or now
-        deadline = begun + wait * next(self._factors)
-        if hold.latest < deadline:
-            deadline = hold.latest
+        deadline = min(begun + wait * next(self._factors), hold.latest)
         if hold.counted and self.channel_waits >= self.max_holds:
             self.stats.refused_holds += 1
             return hold.poll.empty(at, Hint(self.jitter.draw(FULL_RETRY_MS), waited=False))
@@ -388,9 +386,8 @@ class Hub:
         self.channels.sweep()
 
     async def drain(self, seconds: float) -> None:
-        """Complete every hold within about `seconds`, with a random time to poll again. New polls
-        wait no longer than that. Safe to call again; a shorter drain replaces a longer one.
-        """
+        """Complete every hold within about `seconds`, with a random time to poll again; new polls
+        wait no longer. Safe to call again; a shorter drain replaces a longer one."""
         self.draining = True
         self._drained_at = self.now() + seconds
         await complete_holds(self.wheel, self.now, self._drained_at)

@@ -95,9 +95,39 @@ class ApiKey(BaseModel):
         return self
 
 
-class ProviderSettings(BaseModel):
-    """The settings of an identity provider, whose key set verifies tokens; part of `Settings`."""
+class TokenSettings(BaseModel):
+    """The settings of tokens and of the keys that verify them; part of `Settings`."""
 
+    token_keys: Annotated[
+        list[TokenKey],
+        setting(
+            ACCESS,
+            "The keys that verify tokens (JWT): `algorithm` (HS256, HS384, HS512, RS256, RS384, "
+            "RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC secret or a public "
+            "key as PEM), and `kid`, optional.",
+            secret=True,
+            max_length=100,
+            reload=True,
+        ),
+    ] = []
+    token_audience: Annotated[
+        str | None,
+        setting(
+            ACCESS,
+            "The audience that the `aud` of a token must contain.",
+            min_length=1,
+            reload=True,
+        ),
+    ] = None
+    token_issuer: Annotated[
+        str | None,
+        setting(
+            ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1, reload=True
+        ),
+    ] = None
+    token_max_seconds: Annotated[
+        int, setting(ACCESS, LONGEST_TOKEN, unit="s", ge=0, le=31_536_000)
+    ] = 0
     token_jwks: Annotated[
         str | None,
         setting(

@@ -9,7 +9,7 @@ from pydantic import PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pushhub.log.channel import PRIVATE_MARK, namespace
-from pushhub.settings.access import LONGEST_TOKEN, ApiKey, ProviderSettings, TokenKey
+from pushhub.settings.access import ApiKey, TokenSettings
 from pushhub.settings.audit import AuditSettings
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.flow import FlowSettings
@@ -40,7 +40,7 @@ class Settings(
     AuditSettings,
     FlowSettings,
     LimitSettings,
-    ProviderSettings,
+    TokenSettings,
     BaseSettings,
 ):
     """All settings. The class reads neither environment nor files; `load` does."""
@@ -146,36 +146,6 @@ class Settings(
             reload=True,
         ),
     ] = []
-    token_keys: Annotated[
-        list[TokenKey],
-        setting(
-            ACCESS,
-            "The keys that verify tokens (JWT): `algorithm` (HS256, HS384, HS512, RS256, RS384, "
-            "RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC secret or a public "
-            "key as PEM), and `kid`, optional.",
-            secret=True,
-            max_length=100,
-            reload=True,
-        ),
-    ] = []
-    token_audience: Annotated[
-        str | None,
-        setting(
-            ACCESS,
-            "The audience that the `aud` of a token must contain.",
-            min_length=1,
-            reload=True,
-        ),
-    ] = None
-    token_issuer: Annotated[
-        str | None,
-        setting(
-            ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1, reload=True
-        ),
-    ] = None
-    token_max_seconds: Annotated[
-        int, setting(ACCESS, LONGEST_TOKEN, unit="s", ge=0, le=31_536_000)
-    ] = 0
     ticket_seconds: Annotated[
         int,
         setting(ACCESS, "The lifetime of a one-use ticket.", unit="s", ge=1, le=300),
