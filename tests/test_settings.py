@@ -133,6 +133,9 @@ TEXTS: dict[str, tuple[str, object]] = {
     "xmpp_archive_events": ("4", 4),
     "xmpp_archive_age": ("0", 0),
     "xmpp_offline": ("5", 5),
+    "xmpp_stranger_share": ("0.5", 0.5),
+    "xmpp_stanza_rate": ("7", 7.0),
+    "xmpp_pair_rate": ("3", 3.0),
     "xmpp_login_seconds": ("9.5", 9.5),
     "bosh_inactivity": ("30", 30),
     "bosh_maxpause": ("0", 0),
@@ -209,6 +212,9 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         xmpp_archive_events = 4
         xmpp_archive_age = 0
         xmpp_offline = 5
+        xmpp_stranger_share = 0.5
+        xmpp_stanza_rate = 7
+        xmpp_pair_rate = 3
         xmpp_login_seconds = 9.5
         bosh_inactivity = 30
         bosh_maxpause = 0

@@ -17,6 +17,7 @@ from pushhub.xmpp.routing.local_users import LocalUsers
 from pushhub.xmpp.routing.messages import MessageRouter
 from pushhub.xmpp.routing.presence import PresenceRouter
 from pushhub.xmpp.routing.router import StanzaRouter
+from pushhub.xmpp.routing.stanza_rates import StanzaRates
 from pushhub.xmpp.sasl.login import SaslLogin
 from pushhub.xmpp.storage.accounts import Accounts
 from pushhub.xmpp.storage.key_value import KeyValueStore
@@ -84,6 +85,7 @@ class XmppServer:
             context, cluster, self.rosters, self.presence.subscriptions, self.subscribers
         )
         router = StanzaRouter(
+            StanzaRates(context),
             MessageRouter(context, cluster, self.users.by_jid),
             self.presence,
             IqRouter(context, cluster, extension_list),

@@ -47,6 +47,11 @@ def is_archived(stanza: Element) -> bool:
     return archived
 
 
+def is_written(stanza: Element) -> bool:
+    """Whether a message has a text."""
+    return any(c.name == "body" and c.namespace == ns.CLIENT for c in stanza.elements)
+
+
 def is_copied(stanza: Element) -> bool:
     """Whether other sessions of both accounts get carbon copies of a message (XEP-0280 §6)."""
     kind = type_of(stanza)

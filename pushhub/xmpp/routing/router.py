@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from pushhub.xmpp.routing.messages import MessageRouter
     from pushhub.xmpp.routing.presence import PresenceRouter
     from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.routing.stanza_rates import StanzaRates
 
 
 class StanzaRouter:
     """Checks a stanza's addresses, sets its `from`, and passes it to its router."""
 
-    __slots__ = ("_iqs", "_messages", "_presence")
+    __slots__ = ("_iqs", "_messages", "_presence", "rates")
 
-    def __init__(self, messages: MessageRouter, presence: PresenceRouter, iqs: IqRouter) -> None:
+    def __init__(
+        self,
+        rates: StanzaRates,
+        messages: MessageRouter,
+        presence: PresenceRouter,
+        iqs: IqRouter,
+    ) -> None:
+        self.rates = rates
         self._messages = messages
         self._presence = presence
         self._iqs = iqs
@@ -46,6 +54,8 @@ class StanzaRouter:
             to = _parse_recipient(recipient)
             attributes["to"] = to.text
         stanza = Element(element.name, element.namespace, attributes, element.children)
+        if to is not None:
+            self.rates.check_pair(session, stanza, to)
         match stanza.name:
             case "message":
                 return self._messages.send(session, stanza, to or session.user.jid)

@@ -6,6 +6,7 @@ needed, else in one short task, while later elements wait in a queue.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from enum import Enum
@@ -68,6 +69,7 @@ class XmppStream:
     __slots__ = (
         "_failed_logins",
         "_mechanism",
+        "_paced",
         "_queue",
         "_resuming",
         "_services",
@@ -87,6 +89,8 @@ class XmppStream:
         self._mechanism: Mechanism | None = None
         self._failed_logins = 0
         self._resuming = False
+        # The timer after which the account may send again.
+        self._paced: asyncio.TimerHandle | None = None
         self.domain = domain
         self.state = StreamState.CONNECTED
         self.busy = False
@@ -120,7 +124,7 @@ class XmppStream:
         """Handle an element from the client."""
         if self.state is StreamState.CLOSED:
             return
-        if self.busy or self._queue:
+        if self.busy or self._queue or self._must_follow(element) or self._must_wait():
             self._queue.append(element)
             if len(self._queue) > MAX_QUEUED:
                 self.fail(StreamError("policy-violation", "The client sent too much in advance."))
@@ -137,6 +141,7 @@ class XmppStream:
         self.state = StreamState.CLOSED
         self.login_deadline = NEVER
         self._queue.clear()
+        self._stop_pacing()
         if self.session is not None:
             self._services.binder.unbind(self.session, tuple(undelivered), tuple(unconfirmed))
 
@@ -188,6 +193,7 @@ class XmppStream:
         """Close the stream here, without an end for the client: it migrates to another node."""
         self.state = StreamState.CLOSED
         self.login_deadline = NEVER
+        self._stop_pacing()
         if self.session is not None:
             self._services.binder.suspend(self.session)
 
@@ -221,26 +227,46 @@ class XmppStream:
         self._resuming = True
         try:
             while self._queue and not self.busy and self.state is not StreamState.CLOSED:
-                session, stanza = self.session, self._queue[0]
-                if (
-                    session is not None
-                    and session.pending_appends
-                    and not session.can_pipeline(stanza)
-                ):
+                if self._must_follow(self._queue[0]) or self._must_wait():
                     return
                 self._handle(self._queue.popleft())
         finally:
             self._resuming = False
 
-    def _handle(self, element: Element) -> None:
+    def _must_follow(self, element: Element) -> bool:
+        """Whether an element must not overtake a message that is being appended to an archive."""
         session = self.session
-        if session is not None and session.pending_appends and not session.can_pipeline(element):
-            # It must not overtake a message that is being appended to an archive.
-            self._queue.append(element)
-            return
+        return (
+            session is not None
+            and session.pending_appends > 0
+            and not session.can_pipeline(element)
+        )
+
+    def _must_wait(self) -> bool:
+        """Whether the account sends too fast, and its next stanza waits; else take it."""
+        if self.session is None:
+            return False
+        if self._paced is not None:
+            return True
+        wait = self._services.router.rates.wait(self.session.user)
+        if not wait:
+            return False
+        self._paced = asyncio.get_running_loop().call_later(wait, self._continue)
+        return True
+
+    def _continue(self) -> None:
+        self._paced = None
+        self.resume()
+
+    def _stop_pacing(self) -> None:
+        if self._paced is not None:
+            self._paced.cancel()
+            self._paced = None
+
+    def _handle(self, element: Element) -> None:
         try:
-            if session is not None:
-                work = self._services.router.receive(session, element)
+            if self.session is not None:
+                work = self._services.router.receive(self.session, element)
             else:
                 work = self._handle_unbound(element)
         except StanzaError as error:
