@@ -30,6 +30,11 @@ class TrustedProxies:
         # Proxies are few, and each brings many requests.
         self.trusts = lru_cache(maxsize=1024)(self._trusts)
 
+    @property
+    def names_proxy(self) -> bool:
+        """Whether one of the networks is not loopback."""
+        return any(not network.is_loopback for network in self._networks)
+
     def _trusts(self, address: str) -> bool:
         """Whether `address` is one of our proxies; a text that is no address is not."""
         try:

@@ -71,7 +71,12 @@ class XmppServer:
         )
         self.accounts = Accounts(self.kv, random_bytes)
         self.login = SaslLogin(
-            policy, self.accounts, self.kv, clock=hub.clock, random_bytes=random_bytes
+            policy,
+            self.accounts,
+            self.kv,
+            now=lambda: hub.now(),
+            clock=hub.clock,
+            random_bytes=random_bytes,
         )
         self.membership = Membership(context)
         self.users = LocalUsers(context)

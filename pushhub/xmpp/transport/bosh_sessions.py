@@ -114,7 +114,7 @@ class BoshSessions:
         sid = self._membership.tag(self._draw_sid())
         session, actions = BoshSession.create(sid, body, raw, self.policy, self.now(), request)
         transport = BoshTransport(self, session)
-        transport.client = request.client
+        transport.client, transport.secure = request.client, request.secure
         stream = open_stream(self._services, (body.get("to") or "").strip(), transport)
         if stream is None:
             raise body.refused("'to' names no domain of this server.", BoshCondition.HOST_UNKNOWN)

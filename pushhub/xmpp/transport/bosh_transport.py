@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 class BoshTransport:
     """A BOSH session as the transport of its stream."""
 
-    __slots__ = ("_flushing", "_performing", "client", "owner", "session", "stream", "tick")
+    __slots__ = (
+        "_flushing",
+        "_performing",
+        "client",
+        "owner",
+        "secure",
+        "session",
+        "stream",
+        "tick",
+    )
 
     def __init__(self, owner: BoshSessions, session: BoshSession) -> None:
         self.owner = owner
@@ -33,6 +42,7 @@ class BoshTransport:
         self.stream: XmppStream
         # The address of the last request.
         self.client = ""
+        self.secure = False
         self.tick = OFF
         # While actions are performed, the stream's elements wait for their responses.
         self._performing = False
@@ -42,7 +52,7 @@ class BoshTransport:
 
     def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
         """Handle a request."""
-        self.client = request.client
+        self.client, self.secure = request.client, request.secure
         self.perform(self.session.request(body.rid, body, raw, self.owner.now(), request))
 
     def disconnected(self, request: PendingRequest) -> None:

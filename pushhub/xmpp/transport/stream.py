@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from pushhub.xmpp.routing.session import XmppSession
     from pushhub.xmpp.sasl import Mechanism, SaslIdentity
+    from pushhub.xmpp.sasl.credentials import AccountCredentials
     from pushhub.xmpp.transport.services import StreamServices, StreamTransport
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,7 @@ class XmppStream:
     """A stream from one client to `domain`."""
 
     __slots__ = (
+        "_credentials",
         "_failed_logins",
         "_mechanism",
         "_paced",
@@ -87,6 +89,8 @@ class XmppStream:
         self._transport = transport
         self._queue: deque[Element] = deque()
         self._mechanism: Mechanism | None = None
+        # Those of the login in progress.
+        self._credentials: AccountCredentials | None = None
         self._failed_logins = 0
         self._resuming = False
         # The timer after which the account may send again.
@@ -111,7 +115,7 @@ class XmppStream:
     def open(self) -> None:
         """Start the stream: send its features."""
         if self.state is StreamState.CONNECTED:
-            self.send(login_features(self._services.login.names))
+            self.send(login_features(self._services.login.names(secure=self._transport.secure)))
         else:
             self.send(session_features(self._services.caps_version))
 
@@ -298,6 +302,7 @@ class XmppStream:
 
     def _refuse(self, element: Element, error: StanzaError) -> None:
         if self.session is None and element.namespace == ns.SASL:
+            self._credentials = None  # The server failed, not the client.
             self._fail_login(SaslFailure("temporary-auth-failure", error.text))
         elif may_fail(element):
             if self.session is not None:
@@ -327,11 +332,17 @@ class XmppStream:
         match element.name:
             case "auth":
                 login = self._services.login
-                mechanism = login.mechanism(element.get("mechanism") or "")
+                name = element.get("mechanism") or ""
+                mechanism = login.mechanism(name)
                 if mechanism is None:
                     self._fail_login(SaslFailure("invalid-mechanism"))
                     return None
-                self._mechanism = mechanism(login.backend(self.domain))
+                self._credentials = login.backend(self.domain, self.client)
+                if name not in login.names(secure=self._transport.secure):
+                    text = f"{name} sends a password, which needs TLS."
+                    self._fail_login(SaslFailure("encryption-required", text))
+                    return None
+                self._mechanism = mechanism(self._credentials)
             case "response" if self._mechanism is not None:
                 pass
             case "abort":
@@ -364,11 +375,18 @@ class XmppStream:
         self.identity = step.identity
         self.state = StreamState.AUTHENTICATED
         self._mechanism = None
+        if self._credentials is not None:
+            self._services.login.throttle.succeeded(self.client, self._credentials.tried)
+            self._credentials = None
         self.send(leaf("success", ns.SASL, encode_data(step.data) if step.data else ""))
 
     def _fail_login(self, error: SaslFailure) -> None:
         self._mechanism = None
         self._failed_logins += 1
+        credentials, self._credentials = self._credentials, None
+        if credentials is not None and error.condition != "aborted":
+            throttle = self._services.login.throttle
+            throttle.failed(self.client, credentials.tried, error.condition)
         reason = described(error.condition, ns.SASL, error.text)
         self.send(Element("failure", ns.SASL, {}, reason))
         if self._failed_logins >= MAX_LOGINS:
