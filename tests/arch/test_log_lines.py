@@ -54,6 +54,7 @@ LINES = {
     "console/agent.py:ConsoleAgent._reply.settled console.feed_failed": "debug; one for each turn",
     "console/auth.py:ConsoleAuth._grant console.refused": "the throttle of wrong keys",
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
+    "xmpp/sasl/throttle.py:LoginThrottle.failed auth.refused": "a rate for each address",
     "xmpp/storage/backoff.py:Backoff.give_up xmpp.stalled": "once a minute for each loop",
 }
 

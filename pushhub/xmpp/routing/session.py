@@ -58,6 +58,7 @@ class XmppSession:
         "identity",
         "interested",
         "jid",
+        "listed_until",
         "pending_appends",
         "presence",
         "priority",
@@ -89,6 +90,8 @@ class XmppSession:
         """Whether the client requested the block list, and so receives its changes (XEP-0191
         §3.3)."""
         self.directed: dict[str, Jid] = {}
+        self.listed_until = ("", "")
+        """The mark for the last channel that a page of the list looked at, and its name."""
         # How many of its messages are being appended to archives.
         self.pending_appends = 0
 
