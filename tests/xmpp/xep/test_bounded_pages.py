@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pushhub.log.channel import Patterns
 from pushhub.log.event import Draft
 from pushhub.log.grant import Grant
+from pushhub.log.read import Page
 from pushhub.store.base import Append, append
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.archive import ArchivedMessage, archive_channel
 from pushhub.xmpp.xep import mam
-from pushhub.xmpp.xep.pubsub import discovery
+from pushhub.xmpp.xep.pubsub import discovery, rights
+from pushhub.xmpp.xep.pubsub import items as items_of_node
 from tests.store.labs import Clock, make_lab
 from tests.xmpp.world import World, condition
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from pushhub.log.read import Read
     from pushhub.xml import Element
     from tests.xmpp.world import Client
 
@@ -60,7 +63,7 @@ async def test_a_list_looks_through_so_many_channels(
 ) -> None:
     juliet = await strict.user("juliet")
     looked: list[str] = []
-    allowed = discovery.may
+    allowed = rights.may
 
     def may(*args: object) -> bool:
         looked.append(str(args[3]))
@@ -94,9 +97,8 @@ async def filled(world: World, count: int, size: int = 1) -> Client:
     await world.account("juliet")
     for number in range(count):
         peer = "romeo@localhost" if number in (0, count - 1) else "nurse@localhost"
-        stanza = (
-            f"<message xmlns='jabber:client' from='{peer}/a'><body>{'x' * size}</body></message>"
-        )
+        inside = f"<body>{'x' * size}</body>"
+        stanza = f"<message xmlns='jabber:client' from='{peer}/a'>{inside}</message>"
         draft = ArchivedMessage(stanza.encode(), False, True, "chat", peer, "").draft()
         await append(world.server.hub.store, Append(archive_channel("juliet@localhost"), draft))
     return await world.user("juliet")
@@ -163,7 +165,9 @@ async def test_a_list_of_large_messages_is_refused(small: World) -> None:
     )
 
 
-async def test_a_search_for_items_is_bounded_in_bytes(small: World) -> None:
+async def test_a_search_for_items_is_bounded_in_bytes(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before, a request for one item read a thousand events of 256 KiB into memory."""
     romeo = await small.user()
     store = small.server.hub.store
@@ -171,7 +175,20 @@ async def test_a_search_for_items_is_bounded_in_bytes(small: World) -> None:
         data = b'"' + b"x" * 200_000 + b'"'
         draft = Draft(data, "application/json", "", f"i{number}")
         await append(store, Append("news", draft))
+    read_bytes = 0
+    read_store = store.read
+
+    async def read(*args: Any) -> Read:
+        nonlocal read_bytes
+        found = await read_store(*args)
+        read_bytes += sum(event.size for event in found.events) if isinstance(found, Page) else 0
+        return found
+
+    monkeypatch.setattr(store, "read", read)
+    monkeypatch.setattr(items_of_node, "MAX_SEARCHED_BYTES", 1_000_000)
+    monkeypatch.setattr(items_of_node, "SEARCH_WINDOW", 5)
     asked = f"<pubsub xmlns='{ns.PUBSUB}'><items node='news' max_items='1'/></pubsub>"
     result = await romeo.ask("get", asked, "pubsub.localhost")
     (items,) = [e for e in result.elements[0].elements if e.name == "items"]
     assert [e.get("id") for e in items.elements] == ["i59"]
+    assert read_bytes < 3_000_000
