@@ -127,6 +127,7 @@ class App:
         xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes)
         self.service.bosh = BoshHandler(hub, xmpp.bosh)
         self.service.sessions = xmpp.bosh.__len__
+        self.service.session_bytes = lambda: xmpp.bosh.memory.total
         return xmpp
 
     @asynccontextmanager

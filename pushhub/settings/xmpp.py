@@ -206,3 +206,28 @@ class XmppSettings(BaseModel):
             le=10_000_000,
         ),
     ] = 100_000
+    # 1 MiB that waits for the client, and what is kept for a repeat: two responses of 256 KiB.
+    bosh_session_bytes: Annotated[
+        int,
+        setting(
+            XMPP,
+            "The most bytes that one BOSH session may make the server hold: elements for its "
+            "client, kept responses, stanzas that wait, presence, subscriptions. A larger session "
+            "ends with `resource-constraint`.",
+            unit="bytes",
+            ge=131_072,
+            le=67_108_864,
+        ),
+    ] = 2_097_152
+    # Clients that read their responses hold 1 to 10 kB each.
+    bosh_total_bytes: Annotated[
+        int,
+        setting(
+            XMPP,
+            "The most bytes that all BOSH sessions of one process may make it hold. Beyond it no "
+            "session begins, and one above 64 KiB that grows ends.",
+            unit="bytes",
+            ge=1_048_576,
+            le=1_099_511_627_776,
+        ),
+    ] = 268_435_456

@@ -48,6 +48,9 @@ log = structlog.get_logger(__name__)
 # carries a few; Converse's start is about twenty.
 MAX_QUEUED = 200
 
+# About as many bytes of memory as three bodies of 256 KiB take, of ordinary stanzas.
+MAX_QUEUED_BYTES = 4 * 1024 * 1024
+
 # RFC 6120 §6.3.4 recommends 2 to 5 retries.
 MAX_LOGINS = 5
 
@@ -73,6 +76,7 @@ class XmppStream:
         "_mechanism",
         "_paced",
         "_queue",
+        "_queue_bytes",
         "_resuming",
         "_services",
         "_transport",
@@ -88,6 +92,7 @@ class XmppStream:
         self._services = services
         self._transport = transport
         self._queue: deque[Element] = deque()
+        self._queue_bytes = 0
         self._mechanism: Mechanism | None = None
         # Those of the login in progress.
         self._credentials: AccountCredentials | None = None
@@ -110,6 +115,13 @@ class XmppStream:
         """The address of the client's last request."""
         return self._transport.client
 
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes the stream holds."""
+        session = self.session
+        of_session = 0 if session is None else self._services.binder.held_bytes(session)
+        return self._queue_bytes + of_session
+
     # From the transport
 
     def open(self) -> None:
@@ -130,7 +142,8 @@ class XmppStream:
             return
         if self.busy or self._queue or self._must_follow(element) or self._must_wait():
             self._queue.append(element)
-            if len(self._queue) > MAX_QUEUED:
+            self._queue_bytes += element.weight
+            if len(self._queue) > MAX_QUEUED or self._queue_bytes > MAX_QUEUED_BYTES:
                 self.fail(StreamError("policy-violation", "The client sent too much in advance."))
             return
         self._handle(element)
@@ -145,6 +158,7 @@ class XmppStream:
         self.state = StreamState.CLOSED
         self.login_deadline = NEVER
         self._queue.clear()
+        self._queue_bytes = 0
         self._stop_pacing()
         if self.session is not None:
             self._services.binder.unbind(self.session, tuple(undelivered), tuple(unconfirmed))
@@ -233,7 +247,9 @@ class XmppStream:
             while self._queue and not self.busy and self.state is not StreamState.CLOSED:
                 if self._must_follow(self._queue[0]) or self._must_wait():
                     return
-                self._handle(self._queue.popleft())
+                element = self._queue.popleft()
+                self._queue_bytes -= element.weight
+                self._handle(element)
         finally:
             self._resuming = False
 

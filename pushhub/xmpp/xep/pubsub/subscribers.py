@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 MAX_SUBSCRIPTIONS = 1000
 
 
+# Of a guest, with both addresses: a page shows a few channels.
+MAX_GUEST_SUBSCRIPTIONS = 100
+# Measured with `tracemalloc`, with a name of 50 characters: a subscription, its hold and its poll.
+SUBSCRIPTION_BYTES = 2000
+
+
 def subscriptions_key(bare: str) -> str:
     """The key of the channels that an account has subscribed to."""
     return internal_name("subscriptions", bare)
@@ -64,6 +70,14 @@ class Subscribers:
     def channels(self, address: str) -> list[str]:
         """The channels that an address has subscribed to on this node."""
         return list(self._subscriptions.get(address, ()))
+
+    def held_bytes(self, session: XmppSession) -> int:
+        """About how many bytes the subscriptions of a session take. Those of an account are none of
+        its session's."""
+        count = len(self._subscriptions.get(session.jid.text, ()))
+        if session.user.anonymous:
+            count += len(self._subscriptions.get(session.jid.bare, ()))
+        return count * SUBSCRIPTION_BYTES
 
     def positions(self, address: str) -> dict[str, str]:
         """An address's position in each channel."""
