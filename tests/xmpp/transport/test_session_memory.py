@@ -13,6 +13,7 @@ from pushhub.bosh.window import MAX_KEPT_BYTES, OpenRequest, Window
 from pushhub.xml import parse
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.transport.session_memory import SMALL_BYTES, SessionMemory
+from pushhub.xmpp.transport.stream import StreamState
 from pushhub.xmpp.xep.pubsub.subscribers import MAX_GUEST_SUBSCRIPTIONS
 from tests.memory import kept
 from tests.waiting import until
@@ -113,7 +114,9 @@ async def test_a_session_with_too_many_bytes_ends(small: World) -> None:
     for number in range(20):
         other.chat(browser_jid, f"{number}" + "x" * 40_000)
     await other.settled()
-    await until(lambda: memory.total < 100_000)
+    stream = small.sessions[0].transports[browser.sid].stream
+    await until(lambda: stream.state is StreamState.CLOSED)
+    assert memory.total < 100_000
     assert (await browser.post("")).get("condition") == "remote-stream-error"
     assert memory.total == 0
 
