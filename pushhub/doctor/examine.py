@@ -18,6 +18,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """The findings, one by one."""
     yield machine.files(settings)
     yield machine.listening(settings)
+    if settings.xmpp_domains or settings.dev:
+        yield machine.xml_parser()
     if (unsigned := settings.unsigned()) is not None:
         yield warn("grip", unsigned)
     match settings.store.partition("://")[0]:

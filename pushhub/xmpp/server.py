@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pyexpat
 import secrets
 from typing import TYPE_CHECKING
 
+import structlog
+
+from pushhub.xml import SAFE_EXPAT
 from pushhub.xmpp.cluster.directory import SessionDirectory
 from pushhub.xmpp.cluster.forwarding import Forwarding
 from pushhub.xmpp.cluster.gc import GarbageCollector
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.transport.services import StreamTransport
     from pushhub.xmpp.transport.stream import XmppStream
+
+log = structlog.get_logger(__name__)
 
 
 class XmppServer:
@@ -90,6 +96,7 @@ class XmppServer:
             context, cluster, self.rosters, self.presence.subscriptions, self.subscribers
         )
         router = StanzaRouter(
+            context.domains | context.services,
             StanzaRates(context),
             MessageRouter(context, cluster, self.users.by_jid),
             self.presence,
@@ -124,6 +131,8 @@ class XmppServer:
         Raises:
             StoreError: the store is unavailable.
         """
+        if pyexpat.version_info < SAFE_EXPAT:
+            log.warning("xmpp.unsafe_expat", version=pyexpat.EXPAT_VERSION)
         await self.login.open()
         await self.membership.open()
         self.gc.open()

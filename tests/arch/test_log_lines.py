@@ -55,6 +55,7 @@ LINES = {
     "console/auth.py:ConsoleAuth._grant console.refused": "the throttle of wrong keys",
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
     "xmpp/sasl/throttle.py:LoginThrottle.failed auth.refused": "a rate for each address",
+    "xmpp/server.py:XmppServer.open xmpp.unsafe_expat": "once in a process",
     "xmpp/storage/backoff.py:Backoff.give_up xmpp.stalled": "once a minute for each loop",
 }
 

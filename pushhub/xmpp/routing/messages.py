@@ -17,7 +17,6 @@ from pushhub.xmpp.model.message import (
     is_written,
     type_of,
     with_recipient,
-    without_ids,
 )
 from pushhub.xmpp.model.stanza import StanzaError
 from pushhub.xmpp.storage.acquaintances import Acquaintances
@@ -115,11 +114,20 @@ class MessageRouter:
     ) -> Coroutine[None, None, None] | None:
         user = self._users.get(to.bare)
         known = user is not None or values.get(account_key(to)) is not None
+        is_guest = session.user.anonymous
         if not (known or self._cluster.is_remote_anonymous(to)):
+            if is_guest:
+                # A guest must not learn which accounts exist (RFC 6121 §8.5.1 allows silence): the
+                # same response as for an account without sessions.
+                _may_deliver(stanza, to, False)
+                return None
             raise StanzaError("service-unavailable", "There is no such account.")
         if blocks(values.get(blocklist_key(session.jid.bare)), to):
             raise blocked_by_sender()
         if blocks(values.get(blocklist_key(to.bare)), session.jid):
+            if is_guest:
+                _may_deliver(stanza, to, False)
+                return None
             # XEP-0191 §3.3: the same error as for an unknown account.
             raise StanzaError("service-unavailable")
         # An account's name may look like one that a node assigned: tom.williams.
@@ -174,8 +182,7 @@ class MessageRouter:
     ) -> None:
         """Append a message to the archives of both sides, which deliver it."""
         sender = session.jid
-        clean = without_ids(stanza, to.bare)
-        data = with_recipient(clean, to).xml().encode()
+        data = with_recipient(stanza, to).xml().encode()
         copied, kind = is_copied(stanza), type_of(stanza)
         retention = self._retention
         try:

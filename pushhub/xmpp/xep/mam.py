@@ -305,7 +305,10 @@ async def metadata(request: IqRequest) -> Element:
 
 
 def refuse_other(request: IqRequest) -> None:
-    """Refuse a query for another account's archive (XEP-0313 §9.1)."""
+    """Refuse a query for another account's archive (XEP-0313 §9.1). To a guest an account that
+    blocks it, one that does not, and an unknown one are the same."""
+    if request.session.user.anonymous:
+        raise StanzaError("service-unavailable")
     raise StanzaError("forbidden", "This archive belongs to another account.")
 
 
