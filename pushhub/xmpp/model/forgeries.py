@@ -1,5 +1,5 @@
-"""Elements that only the server may put into a stanza, since clients trust them: a client that sends
-one forges it, and the server removes it.
+"""Elements that only the server may put into a stanza, since clients trust them. The server removes
+those that a client sends.
 
 - `<stanza-id/>` of an address of this server (XEP-0359 §5): another id for a message.
 - `<delay/>` of another address than the sender's (XEP-0203 §3): another time for a message.
