@@ -162,6 +162,7 @@ class App:
         self.service.bosh = BoshHandler(hub, xmpp.bosh)
         self.service.sessions = xmpp.bosh.__len__
         xmpp.bosh.callers = self.service.callers
+        self.service.session_bytes = lambda: xmpp.bosh.memory.total
         return xmpp
 
     @asynccontextmanager

@@ -147,6 +147,11 @@ TEXTS: dict[str, tuple[str, object]] = {
     "xmpp_archive_events": ("4", 4),
     "xmpp_archive_age": ("0", 0),
     "xmpp_offline": ("5", 5),
+    "xmpp_stranger_share": ("0.5", 0.5),
+    "xmpp_stanza_rate": ("7", 7.0),
+    "xmpp_pair_rate": ("3", 3.0),
+    "bosh_session_bytes": ("200000", 200_000),
+    "bosh_total_bytes": ("2000000", 2_000_000),
     "xmpp_login_seconds": ("9.5", 9.5),
     "bosh_inactivity": ("30", 30),
     "bosh_maxpause": ("0", 0),
@@ -233,6 +238,11 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         xmpp_archive_events = 4
         xmpp_archive_age = 0
         xmpp_offline = 5
+        xmpp_stranger_share = 0.5
+        xmpp_stanza_rate = 7
+        xmpp_pair_rate = 3
+        bosh_session_bytes = 200000
+        bosh_total_bytes = 2000000
         xmpp_login_seconds = 9.5
         bosh_inactivity = 30
         bosh_maxpause = 0

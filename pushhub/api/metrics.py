@@ -129,6 +129,12 @@ METRICS: tuple[Metric, ...] = (
         lambda service: service.sessions() if service.sessions else 0,
     ),
     Metric(
+        "pushhub_bosh_session_bytes",
+        "Bytes that BOSH sessions hold for their clients.",
+        "gauge",
+        lambda service: service.session_bytes() if service.session_bytes else 0,
+    ),
+    Metric(
         "pushhub_xmpp_stalls_total",
         "Loops of the XMPP server that were abandoned because they made no progress.",
         "counter",

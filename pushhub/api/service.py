@@ -84,6 +84,8 @@ class Service:
     """Notifications of changed resources, where there is an origin."""
     sessions: Callable[[], int] | None = None
     """Counts the sessions, where an endpoint has sessions."""
+    session_bytes: Callable[[], int] | None = None
+    """The bytes that these sessions hold."""
     replaced: Mapping[str, int] = field(default_factory=lambda: {"died": 0, "hung": 0})
     """The workers that the supervisor has replaced, by reason; only the first worker knows."""
     stored: int = 0

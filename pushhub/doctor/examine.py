@@ -19,6 +19,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield machine.files(settings)
     yield machine.listening(settings)
     yield from limits.examine(settings)
+    if settings.xmpp_domains or settings.dev:
+        yield machine.xml_parser()
     if (unsigned := settings.unsigned()) is not None:
         yield warn("grip", unsigned)
     if settings.token_jwks is not None:

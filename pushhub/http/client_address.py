@@ -59,3 +59,13 @@ def counts_address(address: str, trusted: TrustedProxies) -> bool:
     return trusted.names_proxy or not any(
         parsed.version == network.version and parsed in network for network in PRIVATE_NETWORKS
     )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is one of this machine (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return (mapped or parsed).is_loopback

@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from pushhub.http.client_address import is_loopback
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,6 +68,15 @@ class Request:
         """Whether its listener grants it everything."""
         self.caller: Any = None
         """The client as limits count it (`auth/caller.py`); None if they do not concern it."""
+
+    @property
+    def is_confidential(self) -> bool:
+        """Whether the request may carry a password: its client uses TLS, or is on this machine. A
+        proxy on this machine names its clients, which may be anywhere."""
+        return self.secure or (
+            is_loopback(self.client)
+            and not any(n == "forwarded" or n.startswith("x-forwarded-") for n in self.headers)
+        )
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -127,6 +127,7 @@ class LimitSettings(BaseModel):
             "Limits by address, token subject and API key that differ from the defaults "
             "in [limits.md](limits.md). A rate has `rate` and `burst`, a count `most`; 0 turns a "
             "limit off.",
+            reload=True,
         ),
     ] = {}
     limits_shared: Annotated[

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pyexpat
 import secrets
 from typing import TYPE_CHECKING
 
+import structlog
+
 from pushhub.auth.audit import AuditLog
+from pushhub.xml import SAFE_EXPAT
 from pushhub.xmpp.cluster.directory import SessionDirectory
 from pushhub.xmpp.cluster.forwarding import Forwarding
 from pushhub.xmpp.cluster.gc import GarbageCollector
@@ -18,6 +22,7 @@ from pushhub.xmpp.routing.local_users import LocalUsers
 from pushhub.xmpp.routing.messages import MessageRouter
 from pushhub.xmpp.routing.presence import PresenceRouter
 from pushhub.xmpp.routing.router import StanzaRouter
+from pushhub.xmpp.routing.stanza_rates import StanzaRates
 from pushhub.xmpp.sasl.login import SaslLogin
 from pushhub.xmpp.storage.accounts import Accounts
 from pushhub.xmpp.storage.key_value import KeyValueStore
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.transport.services import StreamTransport
     from pushhub.xmpp.transport.stream import XmppStream
+
+log = structlog.get_logger(__name__)
 
 
 class XmppServer:
@@ -83,6 +90,7 @@ class XmppServer:
             policy,
             self.accounts,
             self.kv,
+            now=lambda: hub.now(),
             clock=hub.clock,
             random_bytes=random_bytes,
             revocations=revocations,
@@ -100,6 +108,8 @@ class XmppServer:
             context, cluster, self.rosters, self.presence.subscriptions, self.subscribers
         )
         router = StanzaRouter(
+            context.domains | context.services,
+            StanzaRates(context),
             MessageRouter(context, cluster, self.users.by_jid),
             self.presence,
             IqRouter(context, cluster, extension_list),
@@ -140,6 +150,8 @@ class XmppServer:
         Raises:
             StoreError: the store is unavailable.
         """
+        if pyexpat.version_info < SAFE_EXPAT:
+            log.warning("xmpp.unsafe_expat", version=pyexpat.EXPAT_VERSION)
         await self.login.open()
         await self.membership.open()
         self.gc.open()

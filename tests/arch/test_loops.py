@@ -71,6 +71,8 @@ LOOPS = {
     "api/asgi_proxy.py:AsgiProxy._disconnected": "a message of the server; the client's end",
     "xmpp/routing/local_user.py:LocalUser.deliver_range": "a page of the archive; each round "
     "reads on",
+    "xmpp/routing/local_user.py:LocalUser._offline_starts": "a page of the archive; each round "
+    "reads on",
     "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",
     "xmpp/tasks.py:BackgroundTasks.settle": "the tasks' end",
     "xmpp/transport/bosh_sessions.py:BoshSessions.migrate_all": "a sleep; a deadline",
@@ -78,7 +80,7 @@ LOOPS = {
     "xmpp/xep/mam.py:Archive.forward": "a page of the archive; each round reads on",
     "xmpp/xep/mam.py:Archive.backward": "a page of the archive; each round reads on",
     "xmpp/storage/stamps.py:Stamps._times": "a page of the archive; each round reads on",
-    "xmpp/xep/pubsub/discovery.py:_readable": "a page of names; each round reads on",
+    "xmpp/xep/pubsub/discovery.py:ChannelListing._readable": "a page of names; each round reads on",
     "xmpp/xep/pubsub/items.py:stored_items": "a page of the channel; each round reads on",
 }
 

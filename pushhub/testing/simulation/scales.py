@@ -33,6 +33,7 @@ from pushhub.server.http1.head import MAX_HEAD_BYTES
 from pushhub.server.http1.request_cache import GENERATION, MAX_HEADERS_BYTES
 from pushhub.store.memory import MemoryStore
 from pushhub.testing.simulation.log import SharedLog
+from pushhub.xmpp.storage.acquaintances import MAX_PARSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,6 +58,8 @@ LIMITS: dict[str, int] = {
     "Limits.limited": 4 * KIB,
     "ConsoleAuth._known": MAX_KNOWN * ENTRY_BYTES,
     "Coalescer._unheld": MAX_UNHELD * ENTRY_BYTES,
+    # Parsed rosters: an address of 60 characters each.
+    "Acquaintances._parsed": MAX_PARSED * ENTRY_BYTES,
     # One event of at most 256 KiB, as data, as JSON, and as XML with its escapes.
     "Subscribers._last": 8 * 256 * KIB,
     # The last head that was parsed.

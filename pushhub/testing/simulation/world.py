@@ -242,8 +242,7 @@ class World:
         self.story.append(f"{self.now():14.3f}  {actor:<12} {words}")
 
     def trouble(self, node: str, *, drains: bool = False) -> Trouble:
-        """Something is wrong with a node from now on, until it is healed, and promises on time do
-        not hold. A node that `drains` loses nothing."""
+        """Something is wrong with a node until it is healed. One that `drains` loses nothing."""
         trouble = Trouble(self.now(), drains)
         self._troubles.setdefault(node, []).append(trouble)
         return trouble

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pushhub.log.grant import Grant, grant_from_claim
 from pushhub.xml import parse
 from pushhub.xmpp.model.jid import parse_jid
-from pushhub.xmpp.routing.session import XmppSession
+from pushhub.xmpp.routing.session import DIRECTED_BYTES, XmppSession
 from pushhub.xmpp.sasl import SaslIdentity
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def load_session(
     session = XmppSession(stream, user, jid, identity)
     if record["presence"] is not None:
         session.presence = parse(record["presence"].encode())
+        session.presence_bytes = session.presence.weight
     session.priority = record["priority"]
     # Nodes of an older version write neither `heard` nor `brought`.
     if "heard" in record:
@@ -94,4 +95,5 @@ def load_session(
     session.interested = record["interested"]
     session.wants_blocklist = record["wants_blocks"]
     session.directed = {text: parse_jid(text) for text in record["directed"]}
+    session.directed_bytes = sum(DIRECTED_BYTES + len(text) for text in session.directed)
     return session

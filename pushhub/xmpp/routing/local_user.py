@@ -6,6 +6,7 @@ the position up to which messages were delivered; later ones are offline message
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -22,6 +23,7 @@ from pushhub.xmpp.storage.archive import (
     archive_offsets,
     archived_message,
     events_at,
+    is_of_stranger,
     marker_key,
 )
 
@@ -61,7 +63,9 @@ class LocalUser:
         "_saving",
         "anonymous",
         "jid",
+        "known_peers",
         "sessions",
+        "stanzas_until",
         "state",
         "subscription",
     )
@@ -78,6 +82,10 @@ class LocalUser:
         # The session that last received the undelivered messages, and their end.
         self._flushed: tuple[XmppSession, Cursor] | None = None
         self._saving = asyncio.Lock()
+        self.stanzas_until = 0.0
+        """The theoretical arrival time of the account's stanzas: see `StanzaRates`."""
+        self.known_peers: set[str] = set()
+        """Peers that are certainly recorded as known."""
         self.subscription: Subscription | None = None
         """To the archive; an anonymous account has none."""
 
@@ -238,12 +246,12 @@ class LocalUser:
                 session.deliver_late(event.offset, payload)
         flushed: list[int] = []
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
-        # Only the last so many messages are sent; older ones stay in the archive.
-        since = max(
-            state.position.offset if state.position is not None else 0,
-            latest.offset - self._context.policy.xmpp_offline,
-        )
-        at = Cursor(latest.epoch, since)
+        limit = self._context.policy.xmpp_offline
+        since = state.position.offset if state.position is not None else 0
+        strangers_since = since
+        if latest.offset - since > limit:
+            since, strangers_since = await self._offline_starts(since, latest, limit)
+        at = Cursor(latest.epoch, min(since, strangers_since))
         while True:
             read = await store.read(name, at, PAGE_EVENTS)
             if isinstance(read, Gap):
@@ -254,7 +262,8 @@ class LocalUser:
             for event in read.events:
                 message = archived_message(event)
                 received = state.was_direct(event.offset) or event.offset in session.delivered_late
-                if not message.outgoing and not received:
+                is_old = event.offset <= (strangers_since if message.stranger else since)
+                if not (message.outgoing or received or is_old):
                     session.write(await delayed.payload(event))
                     flushed.append(event.offset)
             at = read.cursor
@@ -266,6 +275,35 @@ class LocalUser:
         state.position = at
         self._flushed = session, at
         return at.offset
+
+    async def _offline_starts(self, since: int, latest: Cursor, limit: int) -> tuple[int, int]:
+        """The offsets after which messages are sent: only the last `limit`, and older ones stay in
+        the archive. Strangers get their share, or the room that others leave: the second offset."""
+        policy, store = self._context.policy, self._context.hub.store
+        share = policy.xmpp_stranger_share
+        if share >= 1:
+            return (max(since, latest.offset - limit),) * 2
+        # An archive has no more messages of strangers than their share of it.
+        span = limit + int(share * policy.xmpp_archive_events)
+        at = Cursor(latest.epoch, max(since, latest.offset - span))
+        start = at.offset
+        known: deque[int] = deque([start], limit + 1)
+        strangers: deque[int] = deque([start], limit + 1)
+        while at.offset < latest.offset:
+            read = await store.read(archive_channel(self.jid.bare), at, PAGE_EVENTS)
+            if isinstance(read, Gap):
+                if read.oldest.offset <= at.offset or read.oldest.offset > latest.offset:
+                    break
+                at = read.oldest
+                continue
+            if not read.events:
+                break
+            for event in read.events:
+                (strangers if is_of_stranger(event) else known).append(event.offset)
+            at = read.cursor
+        # The first entry is not one of the last `limit`, but what is before them.
+        allowed = max(int(share * limit), limit - (len(known) - 1))
+        return known[0], strangers[max(0, len(strangers) - 1 - allowed)]
 
     async def _lost_messages(self) -> list[tuple[Event, bytes]]:
         """The messages that vanished clients may lack, with their payloads. A failure forgets none.

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Addresses that received directed presence and will receive its end (RFC 6121 §4.6). No client is
 # in that many rooms.
 MAX_DIRECTED = 1000
+# Bytes of those addresses; each takes its text and about 200 more.
+MAX_DIRECTED_BYTES = 256 * 1024
+DIRECTED_BYTES = 200
 
 # Offsets of late messages that a session remembers: as many as an account redelivers
 # (`delivery_state.MAX_REDELIVERIES`).
@@ -55,11 +58,14 @@ class XmppSession:
         "carbons",
         "delivered_late",
         "directed",
+        "directed_bytes",
         "identity",
         "interested",
         "jid",
+        "listed_until",
         "pending_appends",
         "presence",
+        "presence_bytes",
         "priority",
         "received",
         "stream",
@@ -76,6 +82,7 @@ class XmppSession:
         self.identity = identity
         self.presence: Element | None = None
         """The last broadcast presence; None while the session is unavailable."""
+        self.presence_bytes = 0
         self.priority = 0
         self.received = ReceivedMessages()
         self.delivered_late: dict[int, None] = {}
@@ -89,8 +96,16 @@ class XmppSession:
         """Whether the client requested the block list, and so receives its changes (XEP-0191
         §3.3)."""
         self.directed: dict[str, Jid] = {}
+        self.directed_bytes = 0
+        self.listed_until = ("", "")
+        """The mark for the last channel that a page of the list looked at, and its name."""
         # How many of its messages are being appended to archives.
         self.pending_appends = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes the session's presence takes."""
+        return self.presence_bytes + self.directed_bytes
 
     @property
     def receives_messages(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -10,6 +11,7 @@ from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import Tokens
 from pushhub.xmpp.sasl import Mechanism, mechanisms
 from pushhub.xmpp.sasl.credentials import AccountCredentials
+from pushhub.xmpp.sasl.throttle import LoginThrottle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# Mechanisms that send the password itself: over TLS only (RFC 4616 §4, RFC 6120 §13.8.4).
+REVEALING = frozenset({"PLAIN"})
+
+# Passwords that are hashed at a time, 10 ms each: more than a machine has cores would only wait.
+VERIFICATIONS = 8
+
 TOKEN_MECHANISMS = frozenset({"OAUTHBEARER", "X-OAUTH2"})
 
 
@@ -28,6 +36,7 @@ class SaslLogin:
     """The offered mechanisms, in order of preference.
 
     Args:
+        now: seconds of a clock that never goes back, for the throttle.
         clock: the time in seconds since 1970, for the expiry of tokens.
         random_bytes: returns that many unpredictable bytes.
         jwks: the keys of an identity provider, if one is configured.
@@ -39,6 +48,7 @@ class SaslLogin:
         accounts: Accounts,
         kv: KeyValueStore,
         *,
+        now: Callable[[], float],
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
         revocations: Revocations | None = None,
@@ -58,6 +68,8 @@ class SaslLogin:
         )
         self._mechanisms = _offered(policy)
         self._secret = random_bytes(32)
+        self.throttle = LoginThrottle(now, policy.trusted_proxies)
+        self._verifying = asyncio.Semaphore(VERIFICATIONS)
 
     def configure(self, policy: XmppPolicy) -> None:
         """Take other token keys, which have been checked."""
@@ -76,19 +88,26 @@ class SaslLogin:
         assert secret is not None
         self._secret = secret
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the offered mechanisms, in order of preference."""
-        return list(self._mechanisms)
+    def names(self, *, secure: bool) -> list[str]:
+        """The names of the offered mechanisms, in order of preference. `secure`: the client's
+        requests may carry a password."""
+        return [name for name in self._mechanisms if secure or name not in REVEALING]
 
     def mechanism(self, name: str) -> type[Mechanism] | None:
         """The mechanism of a name, if it is offered."""
         return self._mechanisms.get(name)
 
-    def backend(self, domain: str) -> AccountCredentials:
-        """The credentials of a domain's accounts."""
+    def backend(self, domain: str, client: str = "") -> AccountCredentials:
+        """The credentials of a domain's accounts, for a login from a client's address."""
         return AccountCredentials(
-            domain, self._accounts, self._tokens, self._secret, self._random_bytes
+            domain,
+            self._accounts,
+            self._tokens,
+            self._secret,
+            self._random_bytes,
+            self.throttle,
+            self._verifying,
+            client,
         )
 
 

@@ -83,6 +83,10 @@ class SessionBinder:
             raise
         return session
 
+    def held_bytes(self, session: XmppSession) -> int:
+        """About how many bytes a session holds: its presence, and its subscriptions."""
+        return session.held_bytes + self._subscribers.held_bytes(session)
+
     def dump(self, session: XmppSession) -> dict[str, Any]:
         """A session as JSON, for its migration."""
         return dump_session(session, self._subscribers.positions(session.jid.text))

@@ -18,6 +18,7 @@ from pushhub.store.base import StoreError
 from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES
 from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.transport.bosh_transport import BoshTransport
+from pushhub.xmpp.transport.session_memory import SessionMemory
 from pushhub.xmpp.transport.stream import open_stream
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class BoshSessions:
         self.limit = RateLimit(
             Rate.per_second(policy.bosh_rate, 10 * policy.bosh_rate), MAX_ADDRESSES
         )
+        self.memory = SessionMemory(policy.bosh_session_bytes, policy.bosh_total_bytes)
         # Requests without a response yet.
         self._held: dict[PendingRequest, BoshTransport] = {}
         self.closing = False
@@ -115,10 +117,15 @@ class BoshSessions:
             raise body.refused(
                 "The server has its largest number of sessions.", BoshCondition.POLICY_VIOLATION
             )
+        if self.memory.is_full:
+            raise body.refused(
+                "The server's sessions hold as many bytes as they may.",
+                BoshCondition.POLICY_VIOLATION,
+            )
         sid = self._membership.tag(self._draw_sid())
         session, actions = BoshSession.create(sid, body, raw, self.policy, self.now(), request)
         transport = BoshTransport(self, session)
-        transport.client = request.client
+        transport.client, transport.secure = request.client, request.secure
         stream = open_stream(self._services, (body.get("to") or "").strip(), transport)
         if stream is None:
             raise body.refused("'to' names no domain of this server.", BoshCondition.HOST_UNKNOWN)

@@ -110,6 +110,6 @@ def extension(cluster: Cluster, subscribers: Subscribers) -> Extension:
             (SERVICE, "get", PUBSUB_OWNER, "pubsub"): owner_actions,
             (SERVICE, "set", PUBSUB_OWNER, "pubsub"): owner_actions,
             (SERVICE, "get", DISCO_INFO, "query"): discovery.about,
-            (SERVICE, "get", DISCO_ITEMS, "query"): discovery.items,
+            (SERVICE, "get", DISCO_ITEMS, "query"): discovery.ChannelListing().items,
         }
     )
