@@ -58,6 +58,7 @@ class LocalUser:
         "_flushed",
         "_held_back",
         "_nodes",
+        "_opening",
         "_saving",
         "anonymous",
         "jid",
@@ -77,31 +78,32 @@ class LocalUser:
         self._held_back: list[Event] | None = None
         # The session that last received the undelivered messages, and their end.
         self._flushed: tuple[XmppSession, Cursor] | None = None
+        self._opening = asyncio.Lock()
         self._saving = asyncio.Lock()
         self.subscription: Subscription | None = None
         """To the archive; an anonymous account has none."""
 
     async def open(self) -> None:
-        """Subscribe to the archive.
+        """Subscribe to the archive, once, although several sessions may begin at the same time.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if self.anonymous:
             return
+        async with self._opening:
+            if self.subscription is None:
+                await self._subscribe()
+
+    async def _subscribe(self) -> None:
         bare = self.jid.bare
         marker = await self._context.kv.json(marker_key(bare))
-        if self.subscription is not None:
-            return
         if marker is not None:
             self.state.load(marker)
             await self.take_over()
-        self.subscription = Subscription(self._context.hub, archive_channel(bare), self.receive)
-        try:
-            await self.subscription.begin()
-        except StoreError:
-            self.subscription = None
-            raise
+        subscription = Subscription(self._context.hub, archive_channel(bare), self.receive)
+        await subscription.begin()
+        self.subscription = subscription
 
     # Messages
 

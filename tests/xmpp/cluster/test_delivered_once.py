@@ -1,0 +1,98 @@
+"""Nodes on one store with a feed that is late, on virtual time: no session receives a message
+twice, whatever its node knows of the other nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushhub.testing.simulation.log import SharedLog, View
+from pushhub.testing.simulation.loop import SimulatedLoop, bury
+from pushhub.xmpp.storage.archive import marker_key
+from tests.xmpp.browser import Browser
+from tests.xmpp.routing.test_vanished import AVAILABLE, got
+from tests.xmpp.world import World, body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from pushhub.xml import Element
+
+LATENCY_SECONDS, FEED_SECONDS = 0.001, 0.01
+# Longer than every delay, and than the interval of the markers' writes.
+REST_SECONDS = 12.0
+MIGRATED = "<iq xmlns='jabber:client' type='get' id='m'><ping xmlns='urn:xmpp:ping'/></iq>"
+
+
+def on_virtual_time(
+    test: Callable[[World, list[float]], Coroutine[None, None, None]],
+) -> Callable[[], None]:
+    """Run a test with two nodes. It may change the delay of each node's feed."""
+
+    @functools.wraps(test)
+    def run() -> None:
+        loop = SimulatedLoop()
+        asyncio.set_event_loop(loop)
+
+        async def live() -> None:
+            log = SharedLog(lambda: 1.8e9 + loop.time(), lambda: "aaaaaaaaaaaa")
+            feeds: list[float] = []
+
+            def make() -> View:
+                node = len(feeds)
+                feeds.append(FEED_SECONDS)
+                return View(log, lambda: LATENCY_SECONDS, lambda: feeds[node])
+
+            world = World(make, shared=True)
+            for _ in range(2):
+                await world.node()
+            for name in ("romeo", "juliet"):
+                await world.account(name)
+            await test(world, feeds)
+            await world.close()
+
+        try:
+            loop.run_until_complete(live())
+        finally:
+            bury(loop)
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    # pytest would ask for the parameters as fixtures.
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+def texts(elements: list[Element]) -> list[str | None]:
+    """The texts of messages, not of carbon copies."""
+    return [body(e) for e in elements if e.name == "message" and e.find("body") is not None]
+
+
+@on_virtual_time
+async def test_two_sessions_begin_together(world: World, feeds: list[float]) -> None:
+    """Each opens the account on this node; it is opened once, and closed with the last of them."""
+    romeo = await world.user("romeo", "orchard", 1)
+    before = await (await world.user("juliet", "before")).available()
+    romeo.chat("juliet@localhost", "early")
+    await before.message("early")
+    before.leave()
+    await asyncio.sleep(REST_SECONDS)
+    # A dead node's message: the account's node asks whether that node is alive.
+    await world.server.kv.update_json(
+        marker_key("juliet@localhost"), lambda old: {**(old or {}), "pending": {"dead": [99]}}
+    )
+    parked = world.server.hub.parked
+    both = await asyncio.gather(world.user("juliet", "phone"), world.user("juliet", "desk"))
+    for juliet in both:
+        await juliet.available()
+    romeo.chat("juliet@localhost", "one")
+    await romeo.settled()
+    await asyncio.sleep(REST_SECONDS)
+    for juliet in both:
+        assert await got(juliet) == ["one"]
+        juliet.leave()
+    await asyncio.sleep(REST_SECONDS)
+    assert world.server.hub.parked == parked, "nothing reads the archive any more"
