@@ -26,7 +26,7 @@ from pushhub.xmpp.storage.archive import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from pushhub.log.event import Event
     from pushhub.xml import Element
@@ -105,6 +105,20 @@ class LocalUser:
         await subscription.begin()
         self.subscription = subscription
 
+    def delivered_upto(self, session: XmppSession) -> Cursor | None:
+        """The last message of the archive that this node has delivered to a session, if the message
+        was for that session; None without one."""
+        since = self.subscription.since if self.subscription is not None else None
+        upto = since if isinstance(since, Cursor) else None
+        if self._held_back:
+            first = self._held_back[0]
+            upto = Cursor(first.epoch, first.offset - 1)
+        flusher, flushed = self._flushed or (None, None)
+        for further in (flushed if flusher is session else None, session.migrated_upto):
+            if further is not None and (upto is None or upto.offset < further.offset):
+                upto = further
+        return upto
+
     # Messages
 
     def receive(self, event: Event) -> None:
@@ -119,10 +133,10 @@ class LocalUser:
             if any(session.carbons for session in self.sessions.values()):
                 message = archived_message(event)
                 if message.copied:
-                    self.copy("sent", message.payload(self.jid.bare), message)
+                    self.copy("sent", message.payload(self.jid.bare), message, event=event)
         else:
             message = archived_message(event)
-            delivered = self.deliver(message, message.payload(self.jid.bare))
+            delivered = self.deliver(message, message.payload(self.jid.bare), event)
         self.state.record(event.cursor, delivered=delivered)
 
     def _was_flushed(self, event: Event) -> bool:
@@ -136,17 +150,17 @@ class LocalUser:
         message = archived_message(event)
         recipient = self.sessions.get(message.resource) if message.resource else None
         if recipient is not None and recipient is not session:
-            recipient.write(message.payload(self.jid.bare))
+            recipient.write_once(message.payload(self.jid.bare), event)
         return True
 
-    def deliver(self, message: ArchivedMessage, payload: bytes) -> bool:
+    def deliver(self, message: ArchivedMessage, payload: bytes, event: Event | None = None) -> bool:
         """Deliver a message to its recipients (RFC 6121 §8.5), and copies to the other sessions
-        (XEP-0280); return whether it had a recipient."""
+        (XEP-0280); return whether it had a recipient. `event` is the archived message."""
         recipient = self.sessions.get(message.resource) if message.resource else None
         if recipient is not None:
-            recipient.write(payload)
+            recipient.write_once(payload, event)
             if len(self.sessions) > 1 and message.copied:
-                self.copy("received", payload, message, {recipient})
+                self.copy("received", payload, message, {recipient}, event)
             return True
         if message.kind in ("groupchat", "error") or (
             message.resource and message.kind == "headline"
@@ -154,9 +168,9 @@ class LocalUser:
             return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: not for other sessions.
         recipients = [session for session in self.sessions.values() if session.receives_messages]
         for session in recipients:
-            session.write(payload)
+            session.write_once(payload, event)
         if len(self.sessions) > len(recipients) and message.copied and recipients:
-            self.copy("received", payload, message, recipients)
+            self.copy("received", payload, message, recipients, event)
         return bool(recipients)
 
     def copy(
@@ -165,6 +179,7 @@ class LocalUser:
         payload: bytes,
         message: ArchivedMessage,
         exclude: Iterable[XmppSession] = (),
+        event: Event | None = None,
     ) -> None:
         """Send carbon copies to the sessions that enabled them; `sent` ones not to the sender."""
         for session in self.sessions.values():
@@ -172,7 +187,8 @@ class LocalUser:
                 continue
             if direction == "sent" and session.jid.resource == message.resource:
                 continue
-            session.write(message.carbon(direction, payload, self.jid.bare, session.jid.text))
+            carbon = message.carbon(direction, payload, self.jid.bare, session.jid.text)
+            session.write_once(carbon, event)
 
     def hold_back(self) -> bool:
         """Hold new messages back until `catch_up` or `release`, so that none overtakes an earlier
@@ -212,8 +228,11 @@ class LocalUser:
         self.state.changed = True
         await self.save()
 
-    async def deliver_range(self, session: XmppSession, since: int, upto: int) -> None:
-        """Deliver to a session the messages after the offset `since`, up to `upto`.
+    async def deliver_range(
+        self, session: XmppSession, since: int, upto: int, exclude: Container[int]
+    ) -> None:
+        """Deliver to a session the messages after the offset `since`, up to `upto`, except those of
+        `exclude`.
 
         Raises:
             StoreError: the store cannot be read.
@@ -227,7 +246,8 @@ class LocalUser:
             for event in read.events:
                 message = archived_message(event)
                 is_recipient = message.resource in ("", session.jid.resource)
-                if event.offset <= upto and is_recipient and not message.outgoing:
+                is_new = event.offset <= upto and event.offset not in exclude
+                if is_new and is_recipient and not message.outgoing:
                     session.write(await delayed.payload(event))
             since = read.cursor.offset
 

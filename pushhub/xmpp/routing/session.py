@@ -9,6 +9,8 @@ from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure
 from pushhub.xmpp.routing.received import ReceivedMessages
 
 if TYPE_CHECKING:
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.event import Event
     from pushhub.xml import Element
     from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.routing.local_user import LocalUser
@@ -58,6 +60,7 @@ class XmppSession:
         "identity",
         "interested",
         "jid",
+        "migrated_upto",
         "pending_appends",
         "presence",
         "priority",
@@ -78,6 +81,9 @@ class XmppSession:
         """The last broadcast presence; None while the session is unavailable."""
         self.priority = 0
         self.received = ReceivedMessages()
+        self.migrated_upto: Cursor | None = None
+        """Another node has delivered the messages up to here. This node's feed may be behind, and
+        bring them again."""
         self.delivered_late: dict[int, None] = {}
         """Offsets of messages that this session received late, after another client of the account
         vanished. Two clients may vanish with the same message."""
@@ -103,6 +109,16 @@ class XmppSession:
 
     def write(self, payload: bytes) -> None:
         """Send a stanza to the client, in its wire form."""
+        self.stream.write(payload)
+
+    def write_once(self, payload: bytes, event: Event | None) -> None:
+        """Send a message of the archive, or a copy of it, to the client, unless the client received
+        it before the session migrated here. `event` is None for a message without archive."""
+        upto = self.migrated_upto
+        if upto is not None and event is not None:
+            if event.epoch == upto.epoch and event.offset <= upto.offset:
+                return
+            self.migrated_upto = None
         self.stream.write(payload)
 
     def update_received(self) -> None:

@@ -62,7 +62,7 @@ def on_virtual_time(
             loop.close()
 
     # pytest would ask for the parameters as fixtures.
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 
@@ -96,3 +96,70 @@ async def test_two_sessions_begin_together(world: World, feeds: list[float]) -> 
         juliet.leave()
     await asyncio.sleep(REST_SECONDS)
     assert world.server.hub.parked == parked, "nothing reads the archive any more"
+
+
+@on_virtual_time
+async def test_a_session_migrates_to_a_node_with_an_older_marker(
+    world: World, feeds: list[float]
+) -> None:
+    """The new node has read the account's marker before the old one wrote it."""
+    romeo = await world.user("romeo", "orchard", 1)
+    browser = await Browser.login(world, "juliet")
+    await browser.ask(AVAILABLE)
+    await world.user("juliet", "phone", 1)
+    romeo.chat("juliet@localhost", "one")
+    assert texts((await browser.post("")).elements) == ["one"]
+    await world.leave(0)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+    await asyncio.sleep(REST_SECONDS)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+
+
+@on_virtual_time
+async def test_a_session_migrates_to_a_node_without_a_feed(
+    world: World, feeds: list[float]
+) -> None:
+    """When the new node's feed is back, it brings messages that the session received on the old
+    node."""
+    romeo = await world.user("romeo", "orchard", 0)
+    browser = await Browser.login(world, "juliet")
+    await browser.ask(AVAILABLE)
+    phone = await (await world.user("juliet", "phone", 1)).available()
+    view = world.servers[1].hub.store
+    assert isinstance(view, View)
+    view.lose_feed()
+    romeo.chat("juliet@localhost", "one")
+    romeo.chat(browser.jid, "two")
+    found: list[str | None] = []
+    while len(found) < 2:
+        found += texts((await browser.post("")).elements)
+    assert found == ["one", "two"]
+    await world.leave(0)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+    view.restore_feed()
+    await asyncio.sleep(REST_SECONDS)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+    assert "one" in await got(phone), "this session had not received the message"
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_unavailable_session_migrates(is_late: bool) -> None:
+    """It received a message that was for it alone, and becomes available on the new node."""
+
+    @on_virtual_time
+    async def test(world: World, feeds: list[float]) -> None:
+        romeo = await world.user("romeo", "orchard", 0)
+        browser = await Browser.login(world, "juliet")
+        if is_late:
+            await world.user("juliet", "phone", 1)
+            feeds[1] = 3.0
+        romeo.chat("juliet@localhost", "one")
+        romeo.chat(browser.jid, "two")
+        assert texts((await browser.post("")).elements) == ["two"]
+        await world.leave(0)
+        assert texts(await browser.ask(MIGRATED, node=1)) == []
+        assert texts(await browser.ask(AVAILABLE, node=1)) == ["one"]
+        await asyncio.sleep(REST_SECONDS)
+        assert texts(await browser.ask(MIGRATED, node=1)) == []
+
+    test()
