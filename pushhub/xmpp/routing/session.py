@@ -121,6 +121,11 @@ class XmppSession:
             self.migrated_upto = None
         self.stream.write(payload)
 
+    def begin_receiving(self) -> None:
+        """Record from which offset the session receives the messages to its resource."""
+        upto = self.user.delivered_upto(self)
+        self.received.direct.set_open(True, 0 if upto is None else upto.offset, 0)
+
     def update_received(self) -> None:
         """Record from or up to which offset the session receives messages and carbon copies, after
         a change of its presence, its priority or its carbons."""
@@ -132,9 +137,9 @@ class XmppSession:
 
     def lacks(self, offset: int, message: ArchivedMessage) -> bool:
         """Whether this session, too, did not receive a message that another client may lack: this
-        client was unavailable then, or the message was not for it.
+        client was unavailable or had no session then, or the message was not for it.
         """
-        return not self.received.has(offset, message)
+        return not self.received.has(offset, message, self.jid.resource)
 
     def deliver_late(self, offset: int, payload: bytes) -> None:
         """Send a late message to the client, once."""

@@ -76,6 +76,7 @@ class SessionBinder:
         try:
             await self._users.wait_closed(jid.bare)
             await user.open()
+            session.begin_receiving()
             await self._directory.add(session)
             await self._subscribers.add_session(session)
         except StoreError:

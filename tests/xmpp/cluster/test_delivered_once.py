@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LATENCY_SECONDS, FEED_SECONDS = 0.001, 0.01
 # Longer than every delay, and than the interval of the markers' writes.
 REST_SECONDS = 12.0
+# Longer than a BOSH session without requests.
+GONE_SECONDS = 400.0
+ENABLE = "<iq xmlns='jabber:client' type='set' id='e'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
 MIGRATED = "<iq xmlns='jabber:client' type='get' id='m'><ping xmlns='urn:xmpp:ping'/></iq>"
 
 
@@ -163,3 +166,57 @@ def test_an_unavailable_session_migrates(is_late: bool) -> None:
         assert texts(await browser.ask(MIGRATED, node=1)) == []
 
     test()
+
+
+@on_virtual_time
+async def test_a_copy_is_not_confirmed(world: World, feeds: list[float]) -> None:
+    """Two clients vanish, one with a message to its resource, the other with the copy of it: the
+    account's next session receives the message."""
+    romeo = await world.user("romeo", "orchard")
+    first = await Browser.login(world, "juliet")
+    await first.ask(AVAILABLE)
+    await asyncio.sleep(REST_SECONDS)
+    second = await Browser.login(world, "juliet", resource="desk")
+    await second.ask(ENABLE)
+    await second.ask(AVAILABLE)
+    romeo.chat(first.jid, "one")
+    await romeo.settled()
+    await asyncio.sleep(GONE_SECONDS)
+    assert len(world.server.bosh) == 0
+    assert await got(await (await world.user("juliet", "phone")).available()) == ["one"]
+
+
+@on_virtual_time
+async def test_a_copy_of_a_message_that_was_received_is_lost(
+    world: World, feeds: list[float]
+) -> None:
+    """A client vanishes with the copy of a message. The client with the message receives no other
+    one."""
+    romeo = await world.user("romeo", "orchard")
+    phone = await (await world.user("juliet", "phone")).available()
+    browser = await Browser.login(world, "juliet", resource="desk")
+    await browser.ask(ENABLE)
+    romeo.chat(phone.jid, "one")
+    await romeo.settled()
+    await asyncio.sleep(GONE_SECONDS)
+    assert len(world.server.bosh) == 0
+    assert await got(phone) == ["one"]
+
+
+@on_virtual_time
+async def test_a_direct_message_was_pending_when_the_marker_was_read(
+    world: World, feeds: list[float]
+) -> None:
+    """The client has received the message since then, and its session has migrated."""
+    romeo = await world.user("romeo", "orchard")
+    browser = await Browser.login(world, "juliet")
+    await browser.ask(AVAILABLE)
+    await browser.ask(f"<presence xmlns='jabber:client' type='unavailable'/>{MIGRATED}")
+    romeo.chat(browser.jid, "one")
+    await asyncio.sleep(REST_SECONDS)
+    await world.user("juliet", "phone", 1)
+    assert texts((await browser.post("")).elements) == ["one"]
+    await world.leave(0)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+    await asyncio.sleep(REST_SECONDS)
+    assert texts(await browser.ask(AVAILABLE, node=1)) == []
