@@ -11,7 +11,9 @@ import pytest
 
 from pushhub.testing.simulation.log import SharedLog, View
 from pushhub.testing.simulation.loop import SimulatedLoop, bury
+from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.storage.archive import marker_key
+from pushhub.xmpp.storage.locations import locations_key
 from tests.xmpp.browser import Browser
 from tests.xmpp.routing.test_vanished import AVAILABLE, got
 from tests.xmpp.world import World, body
@@ -220,3 +222,22 @@ async def test_a_direct_message_was_pending_when_the_marker_was_read(
     assert texts(await browser.ask(MIGRATED, node=1)) == []
     await asyncio.sleep(REST_SECONDS)
     assert texts(await browser.ask(AVAILABLE, node=1)) == []
+
+
+@on_virtual_time
+async def test_a_session_ends_while_it_is_resumed(world: World, feeds: list[float]) -> None:
+    """Another client binds the resource meanwhile. Nothing is left of the session."""
+    browser = await Browser.login(world, "juliet")
+    await browser.ask(AVAILABLE)
+    await world.leave(0)
+    server = world.servers[1]
+    request = asyncio.create_task(browser.post(MIGRATED, node=1))
+    while not server.bosh.has(browser.sid):  # noqa: ASYNC110
+        await asyncio.sleep(LATENCY_SECONDS / 2)
+    stream = server.bosh.transports[browser.sid].stream
+    assert stream.busy, "the session is being resumed"
+    stream.fail(StreamError("conflict"))
+    assert (await request).get("condition") == "remote-stream-error"
+    await asyncio.sleep(REST_SECONDS)
+    assert server.users.by_jid == {}
+    assert not await server.kv.json(locations_key("juliet@localhost"))
