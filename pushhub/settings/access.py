@@ -95,6 +95,89 @@ class ApiKey(BaseModel):
         return self
 
 
+class TokenKey(BaseModel):
+    """A key that verifies tokens (JWT). Several keys at a time allow their rotation."""
+
+    model_config = _STRICT
+
+    algorithm: Annotated[
+        Algorithm,
+        Field(
+            description="The algorithm of the tokens' signatures; a token cannot choose another."
+        ),
+    ]
+    key: Annotated[
+        SecretStr | None, Field(description="The HMAC secret, or the public key as PEM.")
+    ] = None
+    key_file: Annotated[
+        Path | None,
+        Field(description="A file with the same content; relative to the folder of the TOML file."),
+    ] = None
+    kid: Annotated[
+        str | None,
+        Field(min_length=1, max_length=255, description="The key's id, as tokens name it."),
+    ] = None
+
+    # Part of equality: a reload notices another content of the same file.
+    _material: bytes = PrivateAttr(b"")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if (self.key is None) == (self.key_file is None):
+            raise ValueError("A token key has either key or key_file.")
+        self._material = material = self._read()
+        if b"PRIVATE KEY-----" in material:
+            raise ValueError(
+                "This is a private key, which belongs to the signer of the tokens; give its public "
+                "half (openssl pkey -in private.pem -pubout)."
+            )
+        pem = b"-----BEGIN " in material
+        if least := HMAC_BYTES.get(self.algorithm):
+            if pem:
+                raise ValueError(
+                    f"A PEM is no {self.algorithm} secret: anyone with the public key could sign "
+                    "tokens. Name its own algorithm, such as RS256 or ES256."
+                )
+            if len(material) < least:
+                raise ValueError(
+                    f"An {self.algorithm} secret has at least {least} bytes, not {len(material)}; "
+                    f"make one with: openssl rand -base64 {least}"
+                )
+        elif not pem:
+            raise ValueError(
+                f"The key of {self.algorithm} is a public key as PEM (-----BEGIN PUBLIC KEY-----)."
+            )
+        return self
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the key is a secret, which also signs tokens; else it is a public key."""
+        return self.algorithm in HMAC_BYTES
+
+    def material(self) -> bytes:
+        """The key as bytes: an HMAC secret, or a PEM; the line end of a key file is not part of it.
+        The file was read once, at the start or the last reload.
+        """
+        return self._material
+
+    def _read(self) -> bytes:
+        if self.key is not None:
+            return self.key.get_secret_value().encode()
+        assert self.key_file is not None
+        try:
+            with self.key_file.open("rb") as file:
+                material = file.read(MAX_KEY_FILE_BYTES + 1)
+        except OSError as error:
+            raise ValueError(
+                f"The key file {self.key_file} cannot be read: {error.strerror}."
+            ) from None
+        if len(material) > MAX_KEY_FILE_BYTES:
+            raise ValueError(f"The key file {self.key_file} is larger than a key can be.")
+        if material.endswith(b"\n"):
+            material = material.removesuffix(b"\n").removesuffix(b"\r")
+        return material
+
+
 class TokenSettings(BaseModel):
     """The settings of tokens and of the keys that verify them; part of `Settings`."""
 
@@ -178,86 +261,3 @@ class TokenSettings(BaseModel):
                 "Only a provider on this machine may use http."
             )
         return where
-
-
-class TokenKey(BaseModel):
-    """A key that verifies tokens (JWT). Several keys at a time allow their rotation."""
-
-    model_config = _STRICT
-
-    algorithm: Annotated[
-        Algorithm,
-        Field(
-            description="The algorithm of the tokens' signatures; a token cannot choose another."
-        ),
-    ]
-    key: Annotated[
-        SecretStr | None, Field(description="The HMAC secret, or the public key as PEM.")
-    ] = None
-    key_file: Annotated[
-        Path | None,
-        Field(description="A file with the same content; relative to the folder of the TOML file."),
-    ] = None
-    kid: Annotated[
-        str | None,
-        Field(min_length=1, max_length=255, description="The key's id, as tokens name it."),
-    ] = None
-
-    # Part of equality: a reload notices another content of the same file.
-    _material: bytes = PrivateAttr(b"")
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        if (self.key is None) == (self.key_file is None):
-            raise ValueError("A token key has either key or key_file.")
-        self._material = material = self._read()
-        if b"PRIVATE KEY-----" in material:
-            raise ValueError(
-                "This is a private key, which belongs to the signer of the tokens; give its public "
-                "half (openssl pkey -in private.pem -pubout)."
-            )
-        pem = b"-----BEGIN " in material
-        if least := HMAC_BYTES.get(self.algorithm):
-            if pem:
-                raise ValueError(
-                    f"A PEM is no {self.algorithm} secret: anyone with the public key could sign "
-                    "tokens. Name its own algorithm, such as RS256 or ES256."
-                )
-            if len(material) < least:
-                raise ValueError(
-                    f"An {self.algorithm} secret has at least {least} bytes, not {len(material)}; "
-                    f"make one with: openssl rand -base64 {least}"
-                )
-        elif not pem:
-            raise ValueError(
-                f"The key of {self.algorithm} is a public key as PEM (-----BEGIN PUBLIC KEY-----)."
-            )
-        return self
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether the key is a secret, which also signs tokens; else it is a public key."""
-        return self.algorithm in HMAC_BYTES
-
-    def material(self) -> bytes:
-        """The key as bytes: an HMAC secret, or a PEM; the line end of a key file is not part of it.
-        The file was read once, at the start or the last reload.
-        """
-        return self._material
-
-    def _read(self) -> bytes:
-        if self.key is not None:
-            return self.key.get_secret_value().encode()
-        assert self.key_file is not None
-        try:
-            with self.key_file.open("rb") as file:
-                material = file.read(MAX_KEY_FILE_BYTES + 1)
-        except OSError as error:
-            raise ValueError(
-                f"The key file {self.key_file} cannot be read: {error.strerror}."
-            ) from None
-        if len(material) > MAX_KEY_FILE_BYTES:
-            raise ValueError(f"The key file {self.key_file} is larger than a key can be.")
-        if material.endswith(b"\n"):
-            material = material.removesuffix(b"\n").removesuffix(b"\r")
-        return material

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pushhub.log.cursor import parse_cursor
 from pushhub.log.grant import Grant, grant_from_claim
 from pushhub.xml import parse
 from pushhub.xmpp.model.jid import parse_jid
@@ -59,6 +60,7 @@ def dump_session(session: XmppSession, subscriptions: Mapping[str, str]) -> dict
     position = session.user.state.position
     at = position.offset if position is not None else 0
     since = received.messages.start
+    delivered = session.user.delivered_upto(session)
     return {
         "jid": session.jid.text,
         "presence": None if presence is None else presence.xml(),
@@ -68,6 +70,9 @@ def dump_session(session: XmppSession, subscriptions: Mapping[str, str]) -> dict
         "heard": received.dump(at),
         "brought": list(session.delivered_late),
         "at": at,
+        "position": None if position is None else str(position),
+        "direct": session.user.state.direct,
+        "delivered": None if delivered is None else str(delivered),
         "carbons": session.carbons,
         "interested": session.interested,
         "wants_blocks": session.wants_blocklist,
@@ -90,6 +95,9 @@ def load_session(
         session.received.load(record["heard"])
     elif session.receives_messages:
         session.received.messages.start = record["since"]
+    # Nor do they write `position`, `direct` and `delivered`.
+    if (delivered := record.get("delivered")) is not None:
+        session.migrated_upto = parse_cursor(delivered)
     session.delivered_late = dict.fromkeys(record.get("brought", ()))
     session.carbons = record["carbons"]
     session.interested = record["interested"]

@@ -28,7 +28,7 @@ from pushhub.xmpp.storage.archive import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from pushhub.log.event import Event
     from pushhub.xml import Element
@@ -60,6 +60,7 @@ class LocalUser:
         "_flushed",
         "_held_back",
         "_nodes",
+        "_opening",
         "_saving",
         "anonymous",
         "jid",
@@ -81,6 +82,7 @@ class LocalUser:
         self._held_back: list[Event] | None = None
         # The session that last received the undelivered messages, and their end.
         self._flushed: tuple[XmppSession, Cursor] | None = None
+        self._opening = asyncio.Lock()
         self._saving = asyncio.Lock()
         self.stanzas_until = 0.0
         """The theoretical arrival time of the account's stanzas: see `StanzaRates`."""
@@ -90,26 +92,40 @@ class LocalUser:
         """To the archive; an anonymous account has none."""
 
     async def open(self) -> None:
-        """Subscribe to the archive.
+        """Subscribe to the archive, once, although several sessions may begin at the same time.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if self.anonymous:
             return
+        async with self._opening:
+            if self.subscription is None:
+                await self._subscribe()
+
+    async def _subscribe(self) -> None:
         bare = self.jid.bare
         marker = await self._context.kv.json(marker_key(bare))
-        if self.subscription is not None:
-            return
         if marker is not None:
             self.state.load(marker)
             await self.take_over()
-        self.subscription = Subscription(self._context.hub, archive_channel(bare), self.receive)
-        try:
-            await self.subscription.begin()
-        except StoreError:
-            self.subscription = None
-            raise
+        subscription = Subscription(self._context.hub, archive_channel(bare), self.receive)
+        await subscription.begin()
+        self.subscription = subscription
+
+    def delivered_upto(self, session: XmppSession) -> Cursor | None:
+        """The last message of the archive that this node has delivered to a session, if the message
+        was for that session; None without one."""
+        since = self.subscription.since if self.subscription is not None else None
+        upto = since if isinstance(since, Cursor) else None
+        if self._held_back:
+            first = self._held_back[0]
+            upto = Cursor(first.epoch, first.offset - 1)
+        flusher, flushed = self._flushed or (None, None)
+        for further in (flushed if flusher is session else None, session.migrated_upto):
+            if further is not None and (upto is None or upto.offset < further.offset):
+                upto = further
+        return upto
 
     # Messages
 
@@ -125,10 +141,10 @@ class LocalUser:
             if any(session.carbons for session in self.sessions.values()):
                 message = archived_message(event)
                 if message.copied:
-                    self.copy("sent", message.payload(self.jid.bare), message)
+                    self.copy("sent", message.payload(self.jid.bare), message, event=event)
         else:
             message = archived_message(event)
-            delivered = self.deliver(message, message.payload(self.jid.bare))
+            delivered = self.deliver(message, message.payload(self.jid.bare), event)
         self.state.record(event.cursor, delivered=delivered)
 
     def _was_flushed(self, event: Event) -> bool:
@@ -142,17 +158,17 @@ class LocalUser:
         message = archived_message(event)
         recipient = self.sessions.get(message.resource) if message.resource else None
         if recipient is not None and recipient is not session:
-            recipient.write(message.payload(self.jid.bare))
+            recipient.write_once(message.payload(self.jid.bare), event)
         return True
 
-    def deliver(self, message: ArchivedMessage, payload: bytes) -> bool:
+    def deliver(self, message: ArchivedMessage, payload: bytes, event: Event | None = None) -> bool:
         """Deliver a message to its recipients (RFC 6121 §8.5), and copies to the other sessions
-        (XEP-0280); return whether it had a recipient."""
+        (XEP-0280); return whether it had a recipient. `event` is the archived message."""
         recipient = self.sessions.get(message.resource) if message.resource else None
         if recipient is not None:
-            recipient.write(payload)
+            recipient.write_once(payload, event)
             if len(self.sessions) > 1 and message.copied:
-                self.copy("received", payload, message, {recipient})
+                self.copy("received", payload, message, {recipient}, event)
             return True
         if message.kind in ("groupchat", "error") or (
             message.resource and message.kind == "headline"
@@ -160,9 +176,9 @@ class LocalUser:
             return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: not for other sessions.
         recipients = [session for session in self.sessions.values() if session.receives_messages]
         for session in recipients:
-            session.write(payload)
+            session.write_once(payload, event)
         if len(self.sessions) > len(recipients) and message.copied and recipients:
-            self.copy("received", payload, message, recipients)
+            self.copy("received", payload, message, recipients, event)
         return bool(recipients)
 
     def copy(
@@ -171,6 +187,7 @@ class LocalUser:
         payload: bytes,
         message: ArchivedMessage,
         exclude: Iterable[XmppSession] = (),
+        event: Event | None = None,
     ) -> None:
         """Send carbon copies to the sessions that enabled them; `sent` ones not to the sender."""
         for session in self.sessions.values():
@@ -178,7 +195,8 @@ class LocalUser:
                 continue
             if direction == "sent" and session.jid.resource == message.resource:
                 continue
-            session.write(message.carbon(direction, payload, self.jid.bare, session.jid.text))
+            carbon = message.carbon(direction, payload, self.jid.bare, session.jid.text)
+            session.write_once(carbon, event)
 
     def hold_back(self) -> bool:
         """Hold new messages back until `catch_up` or `release`, so that none overtakes an earlier
@@ -218,8 +236,11 @@ class LocalUser:
         self.state.changed = True
         await self.save()
 
-    async def deliver_range(self, session: XmppSession, since: int, upto: int) -> None:
-        """Deliver to a session the messages after the offset `since`, up to `upto`.
+    async def deliver_range(
+        self, session: XmppSession, since: int, upto: int, exclude: Container[int]
+    ) -> None:
+        """Deliver to a session the messages after the offset `since`, up to `upto`, except those of
+        `exclude`.
 
         Raises:
             StoreError: the store cannot be read.
@@ -233,7 +254,8 @@ class LocalUser:
             for event in read.events:
                 message = archived_message(event)
                 is_recipient = message.resource in ("", session.jid.resource)
-                if event.offset <= upto and is_recipient and not message.outgoing:
+                is_new = event.offset <= upto and event.offset not in exclude
+                if is_new and is_recipient and not message.outgoing:
                     session.write(await delayed.payload(event))
             since = read.cursor.offset
 

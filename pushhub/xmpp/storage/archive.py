@@ -162,6 +162,15 @@ def archive_position(stanza: Element, by: str) -> Cursor | None:
 
 
 def archive_offsets(stanzas: Iterable[Element], by: str) -> list[int]:
-    """The archive offsets of those stanzas that are archived."""
-    found = (archive_position(stanza, by) for stanza in stanzas)
+    """The archive offsets of those stanzas that are archived messages to the account, or carbon
+    copies of them."""
+    found = (archive_position(_received(stanza), by) for stanza in stanzas)
     return [cursor.offset for cursor in found if cursor is not None]
+
+
+def _received(stanza: Element) -> Element:
+    """The message in a carbon copy that the account has received; any other stanza itself."""
+    copy = stanza.find("received", CARBONS)
+    forwarded = copy.find("forwarded", FORWARD) if copy is not None else None
+    inside = forwarded.find("message", CLIENT) if forwarded is not None else None
+    return stanza if inside is None else inside

@@ -207,9 +207,14 @@ class XmppStream:
         if self.identity is not None and record["session"] is not None:
             self.busy = True
             try:
-                self.session = await services.binder.resume(self, self.identity, record["session"])
+                session = await services.binder.resume(self, self.identity, record["session"])
             finally:
                 self.busy = False
+            if self.state is StreamState.CLOSED:
+                # The stream has ended meanwhile, for example with a conflict.
+                services.binder.unbind(session)
+                return
+            self.session = session
             self.resume()
 
     def detach(self) -> None:
