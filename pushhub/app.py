@@ -19,7 +19,7 @@ from pushhub.api.cors import EXPOSED, LOOPBACK_ORIGIN, Cors
 from pushhub.api.endpoints import ROUTES, Endpoints
 from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
-from pushhub.api.revocation import RevocationRegister
+from pushhub.api.revocation_register import RevocationRegister
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
 from pushhub.auth.audit import AuditActor

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pushhub.api.bosh_handler import BoshHandler
     from pushhub.api.reload import ReloadOutcome
-    from pushhub.api.revocation import RevocationRegister
+    from pushhub.api.revocation_register import RevocationRegister
     from pushhub.auth.audit import AuditLog
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.jwks import Jwks

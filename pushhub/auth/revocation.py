@@ -2,7 +2,7 @@
 
 Every process has all entries in memory, and knows the credentials in use: a new entry marks those
 that it covers, and with the mark every grant of a credential ends. The server's register
-(`api/revocation.py`) brings the entries from the log.
+(`api/revocation_register.py`) brings the entries from the log.
 
 An entry is dropped when no token that it covers can be valid any more. That needs an end: the `exp`
 of a token, or a bound on the life of all tokens. Keys do not expire, and neither do their entries.

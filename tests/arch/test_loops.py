@@ -45,7 +45,8 @@ LOOPS = {
     "origin/client/response.py:UpstreamResponse.body": "bytes; the body's end or the origin's "
     "silence",
     "grip/sequence.py:ItemSequence._record": "nothing; each round takes an item",
-    "server/http1/proxy.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
+    "server/http1/upload.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
+    "server/http1/upload.py:Upload.body": "bytes of the client; the body's end or its silence",
     "server/server.py:Server._unless_forced": "the task, or a tick; the task's end",
     "store/redis/fence.py:Fence._connect": "a pause that doubles; the fence's end",
     "store/redis/fence.py:Fence.keep": "a pause; the snapshot's end or the fence's",
@@ -64,6 +65,7 @@ LOOPS = {
     "channel",
     "store/sqlite/store.py:SqliteStore._write": "a job of the queue; the last job ends it",
     "api/asgi.py:AsgiExchange._body": "a message of the server; the body's end",
+    "api/asgi.py:AsgiExchange._refuse": "a message of the server; 16 MiB, 2 s or the body's end",
     "api/asgi.py:AsgiExchange._completed": "a message of the server; the client's end",
     "api/asgi.py:AsgiExchange._stream": "a step of the stream; its end",
     "api/channels.py:delete_many.work": "a page of names; the last, or 10,000 channels",

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pushhub.api.revocation import RevocationRegister
+from pushhub.api.revocation_register import RevocationRegister
 from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
 from pushhub.http.response import Part, Response
 from pushhub.http.sse import OPENING

@@ -56,20 +56,9 @@ class LocalUser:
     """An account with sessions on this node. `jid` is its bare address."""
 
     __slots__ = (
-        "_context",
-        "_flushed",
-        "_held_back",
-        "_nodes",
-        "_opening",
-        "_saving",
-        "anonymous",
-        "jid",
-        "known_peers",
-        "sessions",
-        "stanzas_until",
-        "state",
-        "subscription",
-    )
+        "_context", "_flushed", "_held_back", "_nodes", "_opening", "_saving", "anonymous", "jid",
+        "known_peers", "sessions", "stanzas_until", "state", "subscription",
+    )  # fmt: skip
 
     def __init__(self, context: Context, nodes: Nodes, jid: Jid, *, anonymous: bool) -> None:
         self._context = context
