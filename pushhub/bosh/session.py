@@ -241,10 +241,8 @@ class BoshSession:
 
     @property
     def held_bytes(self) -> int:
-        """About how many bytes the session holds for its client."""
+        """The bytes for the client."""
         return self._outbox.size + self._window.held_bytes + len(self._termination or b"")
-
-    # Time
 
     @property
     def deadline(self) -> float:

@@ -93,6 +93,7 @@ class XmppStream:
         self.identity: SaslIdentity | None = None
         self.session: XmppSession | None = None
         context = services.context
+        context = services.context
         self.login_deadline = context.hub.now() + context.policy.xmpp_login_seconds
         """When the transport must call `expire`, by the hub's clock; `NEVER` after the client has
         bound a resource."""
@@ -105,9 +106,8 @@ class XmppStream:
     @property
     def held_bytes(self) -> int:
         """About how many bytes the stream holds."""
-        session = self.session
-        of_session = 0 if session is None else self._services.binder.held_bytes(session)
-        return self._queue.held_bytes + of_session
+        held, session = self._queue.held_bytes, self.session
+        return held if session is None else held + self._services.binder.held_bytes(session)
 
     # From the transport
 
@@ -237,19 +237,16 @@ class XmppStream:
     def _must_follow(self, element: Element) -> bool:
         """Whether an element must not overtake a message that is being appended to an archive."""
         session = self.session
-        return (
-            session is not None
-            and session.pending_appends > 0
-            and not session.can_pipeline(element)
-        )
+        if session is None or not session.pending_appends:
+            return False
+        return not session.can_pipeline(element)
 
     def _must_wait(self) -> bool:
         """Whether the account sends too fast, and its next stanza waits; else take it."""
         if self.session is None:
             return False
-        if not self._queue.is_paced and (
-            wait := self._services.router.rates.wait(self.session.user)
-        ):
+        rates = self._services.router.rates
+        if not self._queue.is_paced and (wait := rates.wait(self.session.user)):
             self._queue.pace(wait)
         return self._queue.is_paced
 
@@ -339,7 +336,9 @@ class XmppStream:
         except SaslFailure as error:
             self._fail_login(error)
             return None
-        if data is None and element.name == "auth" and _client_first(self._mechanism):
+        # A mechanism of another package may be older than this attribute.
+        client_first = getattr(self._mechanism, "client_first", False)
+        if data is None and element.name == "auth" and client_first:
             self.send(Element("challenge", ns.SASL))
             return None
         return self._step(data or b"")
@@ -391,11 +390,6 @@ class XmppStream:
     def __repr__(self) -> str:
         name = self.session.jid.text if self.session is not None else self.domain
         return f"<XmppStream {self.state.value} {name} {len(self._queue)} queued>"
-
-
-def _client_first(mechanism: Mechanism | None) -> bool:
-    # A mechanism of another package may be older than this attribute.
-    return getattr(mechanism, "client_first", False)
 
 
 def open_stream(
