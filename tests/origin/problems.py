@@ -4,7 +4,7 @@ import json
 
 from tests.origin.scripted import Wire, get
 
-PAGE = "https://page.example"
+PAGE = "http://localhost:3000"
 
 
 async def refused(port: int, request: bytes, seconds: float = 10) -> tuple[int, str]:
@@ -14,7 +14,7 @@ async def refused(port: int, request: bytes, seconds: float = 10) -> tuple[int, 
         head = (await wire.head(seconds)).lower()
         length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
         body = json.loads(await wire.exactly(length))
-        # Of any origin, in development.
+        # Of every loopback origin, in development.
         assert b"\r\naccess-control-allow-origin: *\r\n" in head
         assert body["detail"]
         # The connection is as good as before.
