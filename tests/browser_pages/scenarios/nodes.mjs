@@ -33,7 +33,7 @@ export default async function nodes({ args, open, enter }) {
   }
   for (const page of both) {
     await page.locator("#presence", { hasText: /^5 requests wait on this channel now in 2 processes/ }).waitFor();
-    const told = page.getByRole("region", { name: "Waiting requests" }).locator("tbody tr td:last-child");
+    const told = page.getByRole("region", { name: "Waiting requests" }).locator("tbody tr td:nth-last-child(2)");
     presence.push((await told.allTextContents()).sort());
   }
 
