@@ -122,7 +122,7 @@ def _stated(mistake: ErrorDetails) -> str:
 
 def _instead(setting: str, mistake: ErrorDetails) -> str:
     """The given value, where it helps and cannot be a secret."""
-    given = mistake["input"]
-    if mistake["type"] == "missing" or is_secret(Settings.model_fields[setting]):
+    given, field = mistake["input"], Settings.model_fields.get(setting)
+    if mistake["type"] == "missing" or field is None or is_secret(field):
         return ""
     return f", not {str(given)[:100]!r}" if isinstance(given, str | int | float) else ""

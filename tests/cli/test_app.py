@@ -8,6 +8,7 @@ from pushhub import __version__
 from pushhub.cli.app import app
 from pushhub.settings import Settings
 from pushhub.settings.field import PANELS
+from pushhub.settings.secret_files import FILE_FORMS
 from pushhub.settings.sources import flag_name
 from tests.cli.running import pushhub
 
@@ -65,7 +66,8 @@ def test_a_commands_own_options_come_first_and_settings_by_subject(command: str)
     assert found["Options"][-1] == "-h"
     assert found["Settings / Most used"][:3] == ["--host", "--port", "--store"]
     listed = [flag for title in titles[1:] for flag in found[title]]
-    assert sorted(listed) == sorted(flag_name(name) for name in Settings.model_fields)
+    names = [*Settings.model_fields, *FILE_FORMS]
+    assert sorted(listed) == sorted(map(flag_name, names))
 
 
 def test_the_options_of_routes_check_are_at_the_top() -> None:

@@ -20,8 +20,8 @@ from tests.ports import free_port
 
 # Commands that read, that make something from nothing, or whose request the server records.
 NO_CHANGE = {
-    *("serve", "init", "publish", "tail", "delete", "bench", "doctor"),
-    *("token new", "token check", "key new", "user list", "store check"),
+    *("serve", "init", "publish", "tail", "delete", "bench", "doctor", "reload"),
+    *("token new", "token check", "token revoke", "key new", "user list", "store check"),
     *(
         "config show",
         "config check",

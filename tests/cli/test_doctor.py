@@ -20,6 +20,9 @@ from tests.ports import free_port
 from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.store.test_redis_faults import LEAST_RIGHTS
 
+# Findings whatever the store is.
+OF_ALL = ("addresses", "expat", "limits-address", "limits-key", "limits-subject")
+
 
 def doctor(store: str, *arguments: str, **environ: str) -> dict[str, tuple[str, str]]:
     """What it finds: check → level and sentence."""
@@ -79,6 +82,7 @@ def test_a_server_that_is_set_up_well(server: RedisServer) -> None:
         (
             *("settings", "files", "listen", "store", "version", "role", "eviction", "memory"),
             *("persistence", "replication", "feed", "streams", "latency", "clock"),
+            *OF_ALL,
         ),
         "ok",
     )
@@ -319,7 +323,7 @@ def test_without_the_right_to_see_the_configuration_nothing_is_invented() -> Non
 def test_a_file_that_is_not_there_yet_leaves_nothing(tmp_path: Path) -> None:
     found = doctor(f"sqlite:///{tmp_path / 'hub.db'}")
     assert {check: level for check, (level, _) in found.items()} == dict.fromkeys(
-        ("settings", "files", "listen", "store", "disk", "fsync"), "ok"
+        ("settings", "files", "listen", "store", "disk", "fsync", *OF_ALL), "ok"
     )
     assert "will be made" in found["store"][1]
     assert list(tmp_path.iterdir()) == []
