@@ -30,7 +30,6 @@ from pushhub.auth.jwks_source import JwksSource
 from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
-from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.hub import Hub
 from pushhub.hub.release import release
 from pushhub.origin.grip.gateway import GripGateway
@@ -94,7 +93,7 @@ class App:
         self.callers = self.service.callers
         self._access_log = access_log(self.service)
         redact_uvicorn()
-        self.origin = Origin(settings) if settings.origin or settings.routes else None
+        self.origin = Origin(settings, self.service.proxies) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
             self.service.notifications = self.origin.notifications
@@ -156,6 +155,7 @@ class App:
             random_bytes=runtime.random_bytes,
             revocations=self.revocations,
             jwks=self.jwks,
+            proxies=self.service.proxies,
         )
         assert self.service.revocations is not None
         self.service.revocations.listeners.append(xmpp.bosh.end_by_grants)
@@ -178,7 +178,7 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
-        if not (self.settings.dev or TrustedProxies(self.settings.trusted_proxies).names_proxy):
+        if not (self.settings.dev or self.service.proxies.names_proxy):
             log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
         assert self.service.revocations is not None
         await self.service.revocations.open()

@@ -16,7 +16,9 @@ from pushhub.xmpp.sasl.throttle import LoginThrottle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.audit import AuditLog
     from pushhub.auth.jwks import Jwks
+    from pushhub.http.forwarded import TrustedProxies
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.storage.accounts import Accounts
     from pushhub.xmpp.storage.key_value import KeyValueStore
@@ -40,6 +42,8 @@ class SaslLogin:
         clock: the time in seconds since 1970, for the expiry of tokens.
         random_bytes: returns that many unpredictable bytes.
         jwks: the keys of an identity provider, if one is configured.
+        proxies: the trusted proxies.
+        audit: gets the refused logins.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class SaslLogin:
         random_bytes: Callable[[int], bytes],
         revocations: Revocations | None = None,
         jwks: Jwks | None = None,
+        proxies: TrustedProxies,
+        audit: AuditLog,
     ) -> None:
         self.revocations = Revocations(clock) if revocations is None else revocations
         self._accounts = accounts
@@ -68,7 +74,7 @@ class SaslLogin:
         )
         self._mechanisms = _offered(policy)
         self._secret = random_bytes(32)
-        self.throttle = LoginThrottle(now, policy.trusted_proxies)
+        self.throttle = LoginThrottle(now, proxies, audit)
         self._verifying = asyncio.Semaphore(VERIFICATIONS)
 
     def configure(self, policy: XmppPolicy) -> None:
