@@ -218,13 +218,14 @@ class App:
             await self.origin.close()
         await self.service.hub.close()
 
-    def reconfigure(self, settings: Settings) -> None:
+    def reconfigure(self, settings: Settings, *, by_signal: bool = False) -> None:
         """Take the settings of a reload: all of them, or none. Requests under way keep their route.
         Holds and streams that may rest on a lost right end; their clients ask again, and are
         authorised by the new settings.
 
         Args:
             settings: the settings of the start, with other values for those that can be reloaded.
+            by_signal: whether the cause is a signal; requests have audit records of their own.
 
         Raises:
             TokenKeyError: a token key does not suit its algorithm; nothing has changed.
@@ -244,8 +245,9 @@ class App:
         if lost is not None:
             release(self.service.hub, lost)
         log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
-        actor = AuditActor("signal", "SIGHUP")
-        self.service.audit.record("settings.reload", actor, target_type="settings")
+        if by_signal:
+            actor = AuditActor("signal", "SIGHUP")
+            self.service.audit.record("settings.reload", actor, target_type="settings")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._access_log is not None and scope["type"] == "http":

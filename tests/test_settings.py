@@ -113,6 +113,9 @@ TEXTS: dict[str, tuple[str, object]] = {
     "token_audience": ("hub", "hub"),
     "token_issuer": ("us", "us"),
     "token_max_seconds": ("3600", 3600),
+    "token_jwks": ("https://idp.test/keys", "https://idp.test/keys"),
+    "token_jwks_seconds": ("60", 60),
+    "token_jwks_grace": ("0", 0),
     "ticket_seconds": ("5", 5),
     "cors_origins": ('["https://a.test"]', ["https://a.test"]),
     "control_hosts": ('["push.internal"]', ["push.internal"]),
@@ -169,6 +172,10 @@ TEXTS: dict[str, tuple[str, object]] = {
     "access_log": ("on", True),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
+    "audit_file": ("/var/log/audit.log", "/var/log/audit.log"),
+    "audit_channel": ("true", True),
+    "audit_channel_events": ("100", 100),
+    "audit_channel_age": ("3600", 3600),
 }
 
 
@@ -206,6 +213,9 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         token_audience = "hub"
         token_issuer = "us"
         token_max_seconds = 3600
+        token_jwks = "https://idp.test/keys"
+        token_jwks_seconds = 60
+        token_jwks_grace = 0
         ticket_seconds = 5
         cors_origins = ["https://a.test"]
         control_hosts = ["push.internal"]
@@ -261,6 +271,10 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         access_log = true
         log_level = "debug"
         log_format = "json"
+        audit_file = "/var/log/audit.log"
+        audit_channel = true
+        audit_channel_events = 100
+        audit_channel_age = 3600
         [limits.address-holds]
         most = 5
         [[routes]]
