@@ -37,7 +37,7 @@ from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
-from pushhub.settings.changes import lost_reading
+from pushhub.settings.changes import closed_channels
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
 
@@ -88,12 +88,16 @@ class App:
         authority = Authenticator(settings, runtime.clock, key, self.revocations, self.jwks)
         self.service = Service(hub, authority, settings, runtime, jwks=self.jwks)
         self.service.revocations = RevocationRegister(hub, self.revocations)
+        if self.jwks is not None:
+            self.jwks.on_end = self.service.revocations.end_by_grants
         # With `dev` no request needs a key, so the network must decide.
         self.guard = self.service.guard if settings.dev else None
         self.callers = self.service.callers
         self._access_log = access_log(self.service)
         redact_uvicorn()
-        self.origin = Origin(settings, self.service.proxies) if settings.origin or settings.routes else None
+        self.origin = (
+            Origin(settings, self.service.proxies) if settings.origin or settings.routes else None
+        )
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
             self.service.notifications = self.origin.notifications
@@ -193,6 +197,7 @@ class App:
             self.settings.ticket_seconds,
             self.service.runtime.random_bytes,
             self.revocations,
+            self.service.authority.basis,
         )
         if self.xmpp is not None:
             await self.xmpp.open()
@@ -220,8 +225,8 @@ class App:
 
     def reconfigure(self, settings: Settings, *, by_signal: bool = False) -> None:
         """Take the settings of a reload: all of them, or none. Requests under way keep their route.
-        Holds and streams that may rest on a lost right end; their clients ask again, and are
-        authorised by the new settings.
+        Holds and streams that may rest on a lost right end, and so do XMPP sessions; their clients
+        ask again, and are authorised by the new settings.
 
         Args:
             settings: the settings of the start, with other values for those that can be reloaded.
@@ -231,7 +236,7 @@ class App:
             TokenKeyError: a token key does not suit its algorithm; nothing has changed.
         """
         routes = None if self.origin is None else Routes(settings)
-        lost = lost_reading(self.settings, settings)
+        closed = closed_channels(self.settings, settings)
         self.service.authority.configure(settings)
         # From here on nothing fails.
         if self.origin is not None and routes is not None:
@@ -242,8 +247,10 @@ class App:
         self.service.configure(settings)
         if self._jwks_source is not None:
             self._jwks_source.refresh()
-        if lost is not None:
-            release(self.service.hub, lost)
+        if closed is not None:
+            release(self.service.hub, closed)
+        assert self.service.revocations is not None
+        self.service.revocations.end_by_grants()
         log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
         if by_signal:
             actor = AuditActor("signal", "SIGHUP")

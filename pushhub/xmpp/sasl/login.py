@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.auth.revocation import Revocations
-from pushhub.auth.tokens import Tokens
+from pushhub.auth.tokens import KeysPending, Tokens
 from pushhub.xmpp.sasl import Mechanism, mechanisms
 from pushhub.xmpp.sasl.credentials import AccountCredentials
 from pushhub.xmpp.sasl.throttle import LoginThrottle
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pushhub.auth.audit import AuditLog
     from pushhub.auth.jwks import Jwks
     from pushhub.http.forwarded import TrustedProxies
+    from pushhub.log.grant import Basis
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.storage.accounts import Accounts
     from pushhub.xmpp.storage.key_value import KeyValueStore
@@ -81,6 +82,13 @@ class SaslLogin:
         """Take other token keys, which have been checked."""
         self._tokens.configure(policy.token_keys, policy.token_audience, policy.token_issuer)
         self._mechanisms = _offered(policy)
+
+    def basis(self, id: str) -> Basis | None:
+        """The configured key of a session that comes from another node; None if it is unknown."""
+        try:
+            return self._tokens.basis(id)
+        except KeysPending:
+            return None
 
     async def open(self) -> None:
         """Read the secret behind the salts of unknown accounts: these salts must not change with

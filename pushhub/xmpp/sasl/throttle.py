@@ -47,9 +47,7 @@ class LoginThrottle:
 
     __slots__ = ("_accounts", "_addresses", "_audit", "_known", "_now", "_pairs", "_proxies")
 
-    def __init__(
-        self, now: Callable[[], float], proxies: TrustedProxies, audit: AuditLog
-    ) -> None:
+    def __init__(self, now: Callable[[], float], proxies: TrustedProxies, audit: AuditLog) -> None:
         self._now = now
         self._proxies = proxies
         self._audit = audit
