@@ -214,7 +214,8 @@ async def test_a_ticket_of_a_removed_key_opens_nothing(server: Server, files: Fi
 def test_a_bosh_session_ends_with_its_token_key(tmp_path: Path) -> None:
     """It ends by the reload, before its client or an event asks for its rights."""
     files = Files(tmp_path)
-    files.write()
+    kept = f"[[token_keys]]\nalgorithm = 'HS256'\nkey = '{NEW_TOKEN_KEY}'"
+    files.write(text=kept)
     with serve(
         "front",
         dev=False,
@@ -222,12 +223,24 @@ def test_a_bosh_session_ends_with_its_token_key(tmp_path: Path) -> None:
         api_keys_file=str(files.keys),
         xmpp_domains=["localhost"],
     ) as server:
-        user = User.login(
-            server.port, "juliet", token(TOKEN_KEY, sub="juliet"), "balcony", "X-OAUTH2"
-        )
+
+        def user(key: str, resource: str) -> User:
+            found = User.login(
+                server.port, "juliet", token(key, sub="juliet"), resource, "X-OAUTH2"
+            )
+            found.exchange("<presence xmlns='jabber:client'/>")
+            return found
+
+        watcher, ended = user(NEW_TOKEN_KEY, "orchard"), user(TOKEN_KEY, "balcony")
+        watcher.next(lambda e: e.name == "presence" and e.get("from") == ended.jid)
         files.write(tokens=NEW_TOKEN_KEY)
         asyncio.run(reload(server))
-        error = user.next(lambda e: e.name == "error", seconds=5)
+        # The client sends no request meanwhile.
+        presence = watcher.next(
+            lambda e: e.name == "presence" and e.get("from") == ended.jid, seconds=5
+        )
+        assert presence.get("type") == "unavailable"
+        error = ended.next(lambda e: e.name == "error", seconds=5)
         assert error.elements[0].name == "not-authorized"
 
 
