@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pushhub.bosh.negotiation import BoshPolicy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.errors import sentences
-from pushhub.settings.host import is_loopback
+from pushhub.settings.host import is_local
 from pushhub.settings.limits import LIMIT_SPECS, Limit
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention
@@ -457,7 +457,7 @@ def test_public_and_private_keys_are_not_confused() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "hub.test", "localhost.test"])
 def test_dev_stays_on_loopback(host: str) -> None:
     assert "loopback only" in refused({"dev": "true", "host": host})
-    assert not is_loopback(host)
+    assert not is_local(host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
