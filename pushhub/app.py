@@ -30,7 +30,6 @@ from pushhub.auth.jwks_source import JwksSource
 from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
-from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.hub import Hub
 from pushhub.hub.release import release
 from pushhub.origin.grip.gateway import GripGateway
@@ -38,7 +37,7 @@ from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
-from pushhub.settings.changes import lost_reading
+from pushhub.settings.changes import closed_channels
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
 
@@ -89,12 +88,16 @@ class App:
         authority = Authenticator(settings, runtime.clock, key, self.revocations, self.jwks)
         self.service = Service(hub, authority, settings, runtime, jwks=self.jwks)
         self.service.revocations = RevocationRegister(hub, self.revocations)
+        if self.jwks is not None:
+            self.jwks.on_end = self.service.revocations.end_by_grants
         # With `dev` no request needs a key, so the network must decide.
         self.guard = self.service.guard if settings.dev else None
         self.callers = self.service.callers
         self._access_log = access_log(self.service)
         redact_uvicorn()
-        self.origin = Origin(settings) if settings.origin or settings.routes else None
+        self.origin = (
+            Origin(settings, self.service.proxies) if settings.origin or settings.routes else None
+        )
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
             self.service.notifications = self.origin.notifications
@@ -156,6 +159,7 @@ class App:
             random_bytes=runtime.random_bytes,
             revocations=self.revocations,
             jwks=self.jwks,
+            proxies=self.service.proxies,
         )
         assert self.service.revocations is not None
         self.service.revocations.listeners.append(xmpp.bosh.end_by_grants)
@@ -178,7 +182,7 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
-        if not (self.settings.dev or TrustedProxies(self.settings.trusted_proxies).names_proxy):
+        if not (self.settings.dev or self.service.proxies.names_proxy):
             log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
         assert self.service.revocations is not None
         await self.service.revocations.open()
@@ -193,6 +197,7 @@ class App:
             self.settings.ticket_seconds,
             self.service.runtime.random_bytes,
             self.revocations,
+            self.service.authority.basis,
         )
         if self.xmpp is not None:
             await self.xmpp.open()
@@ -218,19 +223,20 @@ class App:
             await self.origin.close()
         await self.service.hub.close()
 
-    def reconfigure(self, settings: Settings) -> None:
+    def reconfigure(self, settings: Settings, *, by_signal: bool = False) -> None:
         """Take the settings of a reload: all of them, or none. Requests under way keep their route.
-        Holds and streams that may rest on a lost right end; their clients ask again, and are
-        authorised by the new settings.
+        Holds and streams that may rest on a lost right end, and so do XMPP sessions; their clients
+        ask again, and are authorised by the new settings.
 
         Args:
             settings: the settings of the start, with other values for those that can be reloaded.
+            by_signal: whether the cause is a signal; requests have audit records of their own.
 
         Raises:
             TokenKeyError: a token key does not suit its algorithm; nothing has changed.
         """
         routes = None if self.origin is None else Routes(settings)
-        lost = lost_reading(self.settings, settings)
+        closed = closed_channels(self.settings, settings)
         self.service.authority.configure(settings)
         # From here on nothing fails.
         if self.origin is not None and routes is not None:
@@ -241,11 +247,14 @@ class App:
         self.service.configure(settings)
         if self._jwks_source is not None:
             self._jwks_source.refresh()
-        if lost is not None:
-            release(self.service.hub, lost)
+        if closed is not None:
+            release(self.service.hub, closed)
+        assert self.service.revocations is not None
+        self.service.revocations.end_by_grants()
         log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
-        actor = AuditActor("signal", "SIGHUP")
-        self.service.audit.record("settings.reload", actor, target_type="settings")
+        if by_signal:
+            actor = AuditActor("signal", "SIGHUP")
+            self.service.audit.record("settings.reload", actor, target_type="settings")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._access_log is not None and scope["type"] == "http":

@@ -30,7 +30,11 @@ TEXTS = {
 }
 
 # Names that say secret and are none.
-PUBLIC = {"token_audience", "token_issuer"}
+PUBLIC = {
+    *("token_audience", "token_issuer", "token_max_seconds"),
+    # A public document, whose URL has no user and no password.
+    *("token_jwks", "token_jwks_seconds", "token_jwks_grace"),
+}
 SUSPICIOUS = re.compile(r"key|secret|password|passphrase|token|credential|^store$")
 
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pushhub.bosh.negotiation import BoshPolicy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.errors import sentences
-from pushhub.settings.host import is_loopback
+from pushhub.settings.host import is_local
 from pushhub.settings.limits import LIMIT_SPECS, Limit
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention
@@ -113,6 +113,9 @@ TEXTS: dict[str, tuple[str, object]] = {
     "token_audience": ("hub", "hub"),
     "token_issuer": ("us", "us"),
     "token_max_seconds": ("3600", 3600),
+    "token_jwks": ("https://idp.test/keys", "https://idp.test/keys"),
+    "token_jwks_seconds": ("60", 60),
+    "token_jwks_grace": ("0", 0),
     "ticket_seconds": ("5", 5),
     "cors_origins": ('["https://a.test"]', ["https://a.test"]),
     "control_hosts": ('["push.internal"]', ["push.internal"]),
@@ -169,6 +172,10 @@ TEXTS: dict[str, tuple[str, object]] = {
     "access_log": ("on", True),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
+    "audit_file": ("/var/log/audit.log", "/var/log/audit.log"),
+    "audit_channel": ("true", True),
+    "audit_channel_events": ("100", 100),
+    "audit_channel_age": ("3600", 3600),
 }
 
 
@@ -206,6 +213,9 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         token_audience = "hub"
         token_issuer = "us"
         token_max_seconds = 3600
+        token_jwks = "https://idp.test/keys"
+        token_jwks_seconds = 60
+        token_jwks_grace = 0
         ticket_seconds = 5
         cors_origins = ["https://a.test"]
         control_hosts = ["push.internal"]
@@ -261,6 +271,10 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         access_log = true
         log_level = "debug"
         log_format = "json"
+        audit_file = "/var/log/audit.log"
+        audit_channel = true
+        audit_channel_events = 100
+        audit_channel_age = 3600
         [limits.address-holds]
         most = 5
         [[routes]]
@@ -443,7 +457,7 @@ def test_public_and_private_keys_are_not_confused() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "hub.test", "localhost.test"])
 def test_dev_stays_on_loopback(host: str) -> None:
     assert "loopback only" in refused({"dev": "true", "host": host})
-    assert not is_loopback(host)
+    assert not is_local(host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])

@@ -17,7 +17,7 @@ from pushhub.auth.revocation import (
     SHARDS,
     Revocation,
 )
-from pushhub.hub.channel_hold import GrantedHold
+from pushhub.hub.release import LATE_SECONDS, end_by_grants
 from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
@@ -46,10 +46,8 @@ log = structlog.get_logger(__name__)
 MAX_TRIES = 50
 # The pause after a lost race, or a failed write: longer with each try.
 PAUSE_SECONDS = 0.01
-# Credentials or holds between two turns of the loop: about a millisecond.
+# Credentials between two turns of the loop: about a millisecond.
 CHUNK = 2000
-# Reads of the store take milliseconds, and holds end within a second of a revocation.
-LATE_SECONDS = 0.5
 
 
 def shard_channel(shard: int) -> str:
@@ -67,7 +65,7 @@ class RevocationRegister:
         self._tasks = TaskSet()
         self._is_dirty = False
         self.listeners: list[Callable[[], None]] = []
-        """Each is called after credentials were revoked, and ends what rests on them."""
+        """Each is called after grants have ended, and ends what rests on them."""
 
     async def open(self) -> None:
         """Read all entries, and follow them.
@@ -162,25 +160,22 @@ class RevocationRegister:
             if len(credentials) > CHUNK:
                 await asyncio.sleep(0)
         if is_new:
-            await self._end_holds()
-            # A hold whose first read was under way parks now.
-            self._tasks.spawn(self._end_late())
-            for listener in self.listeners:
-                listener()
+            await self._end_by_grants()
+
+    def end_by_grants(self) -> None:
+        """Grants have ended by a reload: begin to end the holds, streams and sessions."""
+        self._tasks.spawn(self._end_by_grants())
+
+    async def _end_by_grants(self) -> None:
+        for listener in self.listeners:
+            listener()
+        await end_by_grants(self._hub)
+        # A hold whose first read was under way parks now.
+        self._tasks.spawn(self._end_late())
 
     async def _end_late(self) -> None:
         await asyncio.sleep(LATE_SECONDS)
-        await self._end_holds()
-
-    async def _end_holds(self) -> None:
-        now = self._hub.clock()
-        entries = self._hub.wheel.entries()
-        for start in range(0, len(entries), CHUNK):
-            for entry in entries[start : start + CHUNK]:
-                if isinstance(entry, GrantedHold) and entry.grant.has_ended(now):
-                    entry.expire()
-            if len(entries) > CHUNK:
-                await asyncio.sleep(0)
+        await end_by_grants(self._hub)
 
     def __len__(self) -> int:
         return len(self.revocations)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
-    from pushhub.log.grant import Grant
+    from pushhub.log.grant import Basis, Grant
     from pushhub.store.base import Outcome
 
 SECRET_CHANNEL = "$secret:tickets"
@@ -90,10 +90,11 @@ async def open_tickets(
     ticket_seconds: int,
     random_bytes: Callable[[int], bytes],
     revocations: Revocations,
+    find_basis: Callable[[str], Basis | None],
 ) -> Tickets:
     """The tickets of this hub's store. The first process makes the secret, and all read it."""
     draft = Draft(random_bytes(SECRET_BYTES), BINARY)
     await hub.recorded(Append(SECRET_CHANNEL, draft, REGISTER, NO_VALUE))
     page = await hub.store.read(SECRET_CHANNEL, Start.LAST, 1)
     assert isinstance(page, Page)
-    return Tickets(page.events[-1].data, ticket_seconds, random_bytes, revocations)
+    return Tickets(page.events[-1].data, ticket_seconds, random_bytes, revocations, find_basis)

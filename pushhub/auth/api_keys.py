@@ -9,7 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.log.channel import Patterns
-from pushhub.log.grant import Basis, Grant
+from pushhub.log.grant import Basis, Grant, basis_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -76,6 +76,11 @@ class ApiKeys:
         known, grant = self._grants.get(found, ("", None))
         return grant if hmac.compare_digest(known, found) else None
 
+    def basis(self, id: str) -> Basis | None:
+        """The basis of the key with this id; None if no key has it now."""
+        found = (grant.basis for _, grant in self._grants.values())
+        return next((basis for basis in found if basis is not None and basis.id == id), None)
+
     def __len__(self) -> int:
         return len(self._grants)
 
@@ -86,7 +91,9 @@ class ApiKeys:
 def _grant(entry: KeyEntry, revocations: Revocations | None) -> Grant:
     patterns = (Patterns(entry.read), Patterns(entry.publish), Patterns(entry.manage))
     credential = None if revocations is None else revocations.credential(key=entry.name)
-    return Grant(*patterns, entry.name, credential=credential, basis=Basis())
+    rights = (*entry.read, "", *entry.publish, "", *entry.manage)
+    basis = Basis(basis_id("key", entry.name, entry.sha256, rights))
+    return Grant(*patterns, entry.name, credential=credential, basis=basis)
 
 
 def new_secret(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pushhub.auth.grip_signature import GripKey
     from pushhub.auth.jwks import Jwks
     from pushhub.http.request import Request
+    from pushhub.log.grant import Basis
 
 COOKIE = "pushhub_token"
 
@@ -140,6 +141,19 @@ class Authenticator:
                 basis=grant.basis,
             )
         return NOTHING
+
+    def basis(self, id: str) -> Basis | None:
+        """The configured key that a ticket rests on; None if it is no longer configured.
+
+        Raises:
+            Problem: `keys-pending`, while the keys of the identity provider are being read.
+        """
+        if (basis := self._keys.basis(id)) is not None:
+            return basis
+        try:
+            return self._tokens.basis(id)
+        except KeysPending as error:
+            raise Problem("keys-pending", str(error), headers=(retry_after(1),)) from None
 
     def require(self, grant: Grant, action: Action, channel: str) -> None:
         """Return if `grant` allows `action` on `channel`, or if that needs no credential.

@@ -8,11 +8,13 @@ at most once in `UNKNOWN_SECONDS`, so that a flood of such tokens is no flood to
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
 
 from pushhub.auth.verifying_key import VerifyingKey
+from pushhub.log.grant import Basis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,8 @@ class Jwks:
         """Whether a document is about to come, the first or another."""
         self.on_request: Callable[[], None] = lambda: None
         """Called when a refresh is requested."""
+        self.on_end: Callable[[], None] = lambda: None
+        """Called when the grants of a key have ended."""
         self._created = now()
         self.refreshed: float | None = None
         """The time of the last good document, in seconds since 1970."""
@@ -88,10 +92,13 @@ class Jwks:
         for mark, key in before.items():
             if mark not in found:
                 self._retired[mark] = key, now + self._grace
+        ended = False
         for mark, (key, end) in list(self._retired.items()):
             if end <= now or len(self._retired) > MAX_JWKS_KEYS * len(_ALGORITHMS):
-                key.basis.ended = True
+                key.basis.ended = ended = True
                 del self._retired[mark]
+        if ended:
+            self.on_end()
         self.refreshed, self.is_pending = now, False
         self.fetches["ok"] += 1
         came = {key.kid for mark, key in self._current.items() if mark not in before}
@@ -103,6 +110,17 @@ class Jwks:
                 for kid in sorted(left, key=str)
             ),
         ]
+
+    def renew(self) -> None:
+        """End the grants of all tokens so far: their audience or issuer is no longer valid. The
+        keys stay.
+        """
+        for key in self.valid():
+            key.basis.ended = True
+        self._current = {mark: replace(key, basis=Basis()) for mark, key in self._current.items()}
+        self._retired = {
+            mark: (replace(key, basis=Basis()), end) for mark, (key, end) in self._retired.items()
+        }
 
     def failed(self) -> None:
         """A document could not be read: the keys stay."""

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from pushhub.http.problem import Problem
-from pushhub.log.grant import Grant, grant_from_claim
+from pushhub.log.grant import grant_from_claim
 from pushhub.polls.base import revoked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.auth.revocation import Revocations
+    from pushhub.log.grant import Basis, Grant
 
 # A URL of more than 8 KiB does not pass nginx (large_client_header_buffers).
 MAX_TICKET_BYTES = 6 * 1024
@@ -37,9 +38,11 @@ class Tickets:
         secret: at least 32 random bytes, the same for all processes that share a store.
         seconds: how long a ticket can be used.
         random_bytes: draws so many unpredictable bytes, for ids that no other ticket has.
+        revocations: the revoked keys and tokens.
+        find_basis: returns the configured key with an id, or None.
     """
 
-    __slots__ = ("_random_bytes", "_revocations", "_secret", "seconds")
+    __slots__ = ("_find_basis", "_random_bytes", "_revocations", "_secret", "seconds")
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Tickets:
         seconds: float = 30,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         revocations: Revocations | None = None,
+        find_basis: Callable[[str], Basis | None] = lambda id: None,
     ) -> None:
         if len(secret) < 32:
             raise ValueError("The secret that signs tickets has at least 32 bytes.")
@@ -54,6 +58,7 @@ class Tickets:
         self.seconds = seconds
         self._random_bytes = random_bytes
         self._revocations = revocations
+        self._find_basis = find_basis
 
     def mint(self, grant: Grant, now: float) -> str:
         """A ticket to read what `grant` reads. It expires with the grant if that is sooner.
@@ -77,6 +82,8 @@ class Tickets:
             claims["of"] = [
                 credential.key, credential.token_id, credential.subject, credential.issued,
             ]  # fmt: skip
+        if grant.basis is not None:
+            claims["basis"] = grant.basis.id
         ticket = jwt.encode(claims, self._secret, _ALGORITHM)
         if len(ticket) > MAX_TICKET_BYTES:
             raise Problem(
@@ -112,8 +119,16 @@ class Tickets:
             credential = self._revocations.credential(
                 key=key, token_id=token_id, subject=subject, issued=issued
             )
+        basis = None
+        if "basis" in claims and (basis := self._find_basis(claims["basis"])) is None:
+            detail = "The key behind this ticket is no longer in the settings of this server."
+            raise Problem("unauthorized", f"{detail} {_HOW}")
         grant = grant_from_claim(
-            {"read": claims["read"]}, claims.get("sub", ""), claims.get("grant_exp"), credential
+            {"read": claims["read"]},
+            claims.get("sub", ""),
+            claims.get("grant_exp"),
+            credential,
+            basis,
         )
         if grant.is_revoked:
             raise revoked()

@@ -23,7 +23,7 @@ from pushhub.auth.api_keys import PREFIX
 from pushhub.auth.jwks import MAX_TRIED
 from pushhub.auth.revocation import Revocations
 from pushhub.auth.verifying_key import VerifyingKey
-from pushhub.log.grant import Grant, GrantError, grant_from_claim
+from pushhub.log.grant import Basis, Grant, GrantError, basis_id, grant_from_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -138,6 +138,8 @@ class Tokens:
         if (audience, issuer) == (self._audience, self._issuer):
             known = {(key.algorithm, key.kid, key.material): key for key in before}
             keys = [known.get((key.algorithm, key.kid, key.material), key) for key in keys]
+        elif self._jwks is not None:
+            self._jwks.renew()
         self._keys, self._audience, self._issuer = keys, audience, issuer
         for key in before:
             key.basis.ended = not any(key is kept for kept in keys)
@@ -160,13 +162,35 @@ class Tokens:
             # The check below knows the reason.
             del self._good[mark]
         claims, key = self._checked(token)
-        grant = replace(self._grant(claims), basis=key.basis)
+        grant = replace(self._grant(claims), basis=self._basis(key))
         if grant.is_revoked:
             raise TokenRevoked
         self._good[mark] = grant
         if len(self._good) > self._remembered:
             self._good.popitem(last=False)
         return grant
+
+    def basis(self, id: str) -> Basis | None:
+        """The basis of the key with this id; None if no key has it now.
+
+        Raises:
+            KeysPending: it may be a key of the identity provider, whose key set is being read.
+        """
+        keys = self._keys if self._jwks is None else [*self._keys, *self._jwks.valid()]
+        for key in keys:
+            if (basis := self._basis(key)).id == id:
+                return basis
+        if self._jwks is not None and self._jwks.request():
+            raise KeysPending("The keys of the identity provider are being read; try again.")
+        return None
+
+    def _basis(self, key: VerifyingKey) -> Basis:
+        """The basis of a key, with an id. Another audience or issuer makes another basis."""
+        basis = key.basis
+        if not basis.id:
+            parts = (key.algorithm, key.kid, key.material, self._audience, self._issuer)
+            basis.id = basis_id("token", *parts)
+        return basis
 
     def claims(self, token: str) -> dict[str, Any]:
         """The claims of a token whose signature, issuer, audience and times are good.

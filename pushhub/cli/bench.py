@@ -11,7 +11,7 @@ import typer
 from pushhub.cli.client import CONNECTION_ERRORS, DEFAULT_URL, Key, Url, secret_of_file, why
 from pushhub.cli.config import Json
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
-from pushhub.settings.host import is_loopback
+from pushhub.settings.host import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ def target_of(
         fail(f"{url!r} is not a URL such as {DEFAULT_URL}.", code=USAGE)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         fail(f"{url!r} is not a URL such as {DEFAULT_URL}.", code=USAGE)
-    if not (remote or is_loopback(parts.hostname)):
+    if not (remote or is_local(parts.hostname)):
         fail(
             f"{parts.hostname} is not this machine. If you may put a load on it, add --remote.",
             code=USAGE,

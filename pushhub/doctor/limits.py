@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.doctor.finding import ok, warn
 from pushhub.http.forwarded import TrustedProxies
-from pushhub.settings.host import is_loopback
+from pushhub.settings.host import is_local
 from pushhub.settings.limits import ADDRESS, LIMIT_SPECS, SCOPES
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield ok(f"limits-{scope}", sentence)
     proxies = TrustedProxies(settings.trusted_proxies)
     if not proxies.names_proxy and settings.limit(f"{ADDRESS}-requests").rate:
-        finding = ok if settings.dev or not is_loopback(settings.host) else warn
+        finding = ok if settings.dev or not is_local(settings.host) else warn
         yield finding(
             "addresses",
             "Limits by address do not count private addresses, because trusted_proxies names no"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,12 +48,8 @@ def counts_address(address: str, trusted: TrustedProxies) -> bool:
     proxy beyond loopback, because an unnamed proxy usually has a private address (RFC 1918, RFC
     4193, RFC 3927, RFC 6598). Text that is no address does not count.
     """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
+    if (parsed := _parsed(address)) is None:
         return False
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
     if parsed.is_loopback or parsed.is_unspecified or trusted.trusts(str(parsed)):
         return False
     return trusted.names_proxy or not any(
@@ -63,9 +59,15 @@ def counts_address(address: str, trusted: TrustedProxies) -> bool:
 
 def is_loopback(address: str) -> bool:
     """Whether an address is one of this machine (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3)."""
+    parsed = _parsed(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    """An address, as IPv4 if it is written as IPv6 (RFC 4291 §2.5.5.2); None for other text."""
     try:
         parsed = ip_address(address)
     except ValueError:
-        return False
+        return None
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return (mapped or parsed).is_loopback
+    return parsed if mapped is None else mapped

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from pushhub.http.client_address import is_loopback
+
 if TYPE_CHECKING:
     from pushhub.http.request import Request
 
@@ -43,7 +45,7 @@ def is_loopback_origin(origin: str) -> bool:
     if not separator or scheme.lower() not in _DEFAULT_PORTS:
         return False
     name = host_name(authority)
-    return is_loopback_name(name) or (is_address(name) and ipaddress.ip_address(name).is_loopback)
+    return is_loopback_name(name) or is_loopback(name)
 
 
 def is_own_origin(origin: str, request: Request) -> bool:

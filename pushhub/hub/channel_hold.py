@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from pushhub.http.response import Part
 from pushhub.hub.hold import Hold
+from pushhub.hub.jitter import RETRY_MS
 from pushhub.hub.wheel import OFF, TICK_SECONDS
-from pushhub.polls.base import grant_ended
+from pushhub.polls.base import Hint, grant_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub.http.response import Part, Response
+    from pushhub.http.response import Response
     from pushhub.hub.hold import Driver
+    from pushhub.hub.jitter import Jitter
     from pushhub.hub.observer import HubObserver
     from pushhub.hub.stats import Stats
     from pushhub.hub.stream import EventStream
@@ -25,10 +29,19 @@ if TYPE_CHECKING:
 EARLY_SECONDS = 2 * TICK_SECONDS
 
 
+def last_reply(poll: Poll, at: Positions, jitter: Jitter) -> Response | Part:
+    """The reply that ends a wait without an event, and a stream; the client continues from its
+    cursor.
+    """
+    reply = poll.empty(at, Hint(jitter.draw(RETRY_MS)))
+    return replace(reply, last=True) if isinstance(reply, Part) else reply
+
+
 class HoldOwner(Protocol):
     """The part of the hub that a hold calls."""
 
     clock: Callable[[], float]
+    jitter: Jitter
     now: Callable[[], float]
     observer: HubObserver | None
     stats: Stats
@@ -132,17 +145,26 @@ class GrantedHold(ChannelHold):
     def complete(self, reply: Response | Part | EventStream) -> bool:
         if self.done or not self.grant.has_ended(self.hub.clock()):
             return Hold.complete(self, reply)
-        refusal = self.poll.error(grant_ended(self.grant))
-        assert refusal is not None, "a poll may wait on after a delete only"
-        if Hold.complete(self, refusal):
+        if Hold.complete(self, self._last_reply()):
             self.hub.stats.completed_by_rights += self.tallied
         return False  # The reply was not written.
 
     def expire(self) -> None:
         if self.grant.has_ended(self.hub.clock()):
-            self.complete(self.poll.error(grant_ended(self.grant)))  # type: ignore[arg-type]
+            self.complete(self._last_reply())
         else:
             self.hub.expire(self)
+
+    def _last_reply(self) -> Response | Part:
+        """The reply after the grant has ended. After a reload it is an empty one: the client may
+        still read, and its next request is authorised by the new settings.
+        """
+        grant, at = self.grant, self.at
+        if at is not None and grant.has_only_lost_key(self.hub.clock()):
+            return last_reply(self.poll, at, self.hub.jitter)
+        refusal = self.poll.error(grant_ended(grant))
+        assert refusal is not None, "a poll may wait on after a delete only"
+        return refusal
 
 
 class InternalHold(ChannelHold):

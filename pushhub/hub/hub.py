@@ -28,7 +28,7 @@ from pushhub.hub.drain import complete_holds
 from pushhub.hub.fanout import Fanout
 from pushhub.hub.feed_monitor import ExpiryCheck, FeedMonitor
 from pushhub.hub.health import Health
-from pushhub.hub.jitter import Jitter
+from pushhub.hub.jitter import RETRY_MS, Jitter
 from pushhub.hub.publishing import Publishing
 from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
@@ -52,9 +52,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_HOLDS = 100_000
 
-# A client polls again after a random time from this range of milliseconds: after a drain, and while
-# the hub is full.
-RETRY_MS = (200, 1000)
+# A client polls again after a random time from this range of milliseconds while the hub is full.
 FULL_RETRY_MS = (2000, 5000)
 
 

@@ -14,6 +14,10 @@ JITTER = 0.2
 # A prime, so that a crowd of any usual size does not meet the same factors in step.
 FACTORS = 1021
 
+# A client polls again after a random time from this range of milliseconds: after a drain, and after
+# a reload that changed rights.
+RETRY_MS = (200, 1000)
+
 
 class Jitter:
     """Draws random numbers with `uniform`, a number between two."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import blake2b
 
 from pushhub.log.channel import ChannelNameError, Patterns
 
@@ -26,6 +27,8 @@ class GrantError(ValueError):
 
 
 NO_PATTERNS = Patterns()
+# 128 bits: nobody finds another key with the same id.
+BASIS_BYTES = 16
 
 
 class Credential:
@@ -51,9 +54,19 @@ class Credential:
 
 @dataclass(slots=True, eq=False)
 class Basis:
-    """The configured key that grants rest on. A reload that removes the key ends all of them."""
+    """The configured key that grants rest on. A reload that removes the key ends all of them.
 
+    `id` is the same in every process with the same settings: a ticket and a session that migrates
+    name the key by it.
+    """
+
+    id: str = ""
     ended: bool = False
+
+
+def basis_id(*parts: object) -> str:
+    """The id of a basis, from all values that its grants depend on."""
+    return blake2b(repr(parts).encode(), digest_size=BASIS_BYTES).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +96,14 @@ class Grant:
     def is_revoked(self) -> bool:
         """Whether the credential of the grant was revoked."""
         return self.credential is not None and self.credential.revoked
+
+    def has_only_lost_key(self, now: float) -> bool:
+        """Whether a reload that removed or changed its key is the only end of the grant: the next
+        request of the client may still be allowed.
+        """
+        if self.basis is None or not self.basis.ended or self.is_revoked:
+            return False
+        return self.expires is None or now < self.expires
 
     def has_ended(self, now: float) -> bool:
         """Whether the credential of the grant has expired, was revoked, or its key was removed."""
@@ -153,6 +174,7 @@ def grant_from_claim(
     subject: str = "",
     expires: float | None = None,
     credential: Credential | None = None,
+    basis: Basis | None = None,
 ) -> Grant:
     """Read the `pushhub` claim: `{"read": […], "publish": […], "manage": […]}`, all optional.
 
@@ -172,6 +194,7 @@ def grant_from_claim(
         subject,
         expires,
         credential,
+        basis,
     )
 
 

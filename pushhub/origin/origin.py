@@ -36,10 +36,10 @@ log = structlog.get_logger(__name__)
 class Origin:
     """The server or servers behind pushhub, which get all requests outside the prefix."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, proxies: TrustedProxies | None = None) -> None:
         self.routes = Routes(settings)
         self.forwarded = settings.forwarded
-        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.proxies = proxies or TrustedProxies(settings.trusted_proxies)
         self.connect_seconds = settings.origin_connect_seconds
         self._prefix = settings.prefix + "/"
         self.misdirected = Misdirected(settings.prefix)

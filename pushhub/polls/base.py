@@ -179,9 +179,15 @@ def revoked() -> Problem:
 
 
 def grant_ended(grant: Grant) -> Problem:
-    """The problem of a hold or stream whose token expired, or whose credential was revoked."""
+    """The problem of a hold or stream whose token expired, whose credential was revoked, or whose
+    key was removed by a reload."""
     if grant.is_revoked:
         return revoked()
+    if grant.basis is not None and grant.basis.ended:
+        detail = (
+            "The settings of this key have changed. The cursor stays valid; authenticate again."
+        )
+        return Problem("unauthorized", detail, headers=INVALID_TOKEN)
     detail = "The token expired during the wait. The cursor stays valid; go on with a new token."
     return Problem("unauthorized", detail, headers=INVALID_TOKEN)
 

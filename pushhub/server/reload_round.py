@@ -41,6 +41,7 @@ class ReloadRound:
         workers: list[Worker],
         asking: list[tuple[Worker, int]],
         folder: Path,
+        by_signal: bool,
     ) -> None:
         """Send the settings, if there are new ones, to the workers. `asking` are the workers with
         requests for a reload, and the number of these.
@@ -57,7 +58,7 @@ class ReloadRound:
         self._file.write_bytes(pickle.dumps(settings))
         for worker in workers:
             if worker.restart_at is None:
-                worker.send(Reconfigure(self.number, self._file))
+                worker.send(Reconfigure(self.number, self._file, by_signal))
 
     def is_running(self, workers: list[Worker], now: float) -> bool:
         """Whether a round is running still. At its end the requests for it are done."""

@@ -67,6 +67,7 @@ class Server(uvicorn.Server):
     ) -> None:
         self.app = app
         self._reload = reload
+        self._signalled = False
         self._reloading: asyncio.Task[ReloadOutcome] | None = None
         self._again: asyncio.Task[ReloadOutcome] | None = None
         self._started_callback = started
@@ -145,6 +146,7 @@ class Server(uvicorn.Server):
         if reload.is_end:
             self.should_exit = True
             return
+        self._signalled = True
         self._request_reload(reload)
 
     def _request_reload(self, reload: Reload) -> asyncio.Task[ReloadOutcome]:
@@ -166,9 +168,10 @@ class Server(uvicorn.Server):
             await asyncio.wait({before})
             self._reloading, self._again = self._again, None
         # In a thread: a thousand routes would delay polls.
+        by_signal, self._signalled = self._signalled, False
         settings, outcome = await asyncio.to_thread(reload.run)
         if settings is not None:
-            self.app.reconfigure(settings)
+            self.app.reconfigure(settings, by_signal=by_signal)
         return outcome
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

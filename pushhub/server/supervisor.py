@@ -215,7 +215,8 @@ class Supervisor:
         asking = [worker for worker in self._workers if worker.requests]
         if not self._hangups and not asking:
             return
-        is_end = self._hangups and self._reload.is_end
+        by_signal = self._hangups > 0
+        is_end = by_signal and self._reload.is_end
         self._hangups = 0
         if is_end:
             self._signals += 1
@@ -226,7 +227,7 @@ class Supervisor:
         settings, outcome = self._reload.run()
         if settings is not None:
             self._settings = settings
-        rounds.begin(settings, outcome, self._workers, counts, self._folder)
+        rounds.begin(settings, outcome, self._workers, counts, self._folder, by_signal)
 
     def _start(self, worker: Worker) -> None:
         if worker.sockets[0].fileno() < 0:

@@ -51,6 +51,7 @@ class Reconfigure:
 
     number: int
     file: Path
+    by_signal: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ def run_worker(
             pipe.send(message)
         elif isinstance(message, Reconfigure):
             # The supervisor has written it in a folder of its own.
-            app.reconfigure(pickle.loads(message.file.read_bytes()))
+            changed = pickle.loads(message.file.read_bytes())
+            app.reconfigure(changed, by_signal=message.by_signal)
             pipe.send(Reconfigured(message.number))
         elif isinstance(message, ReloadDone):
             requests.done(message.outcome)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from pushhub.log.channel import Patterns
 from pushhub.settings.errors import SettingsError
 from pushhub.settings.field import is_reloaded, is_secret
 from pushhub.settings.model import Settings
@@ -70,35 +69,13 @@ def is_behind(settings: Settings) -> bool:
     return settings.origin is not None or bool(settings.routes)
 
 
-def lost_reading(old: Settings, new: Settings) -> Callable[[str], bool] | None:
-    """Whether a client may have lost the right to read a channel, as a function of its name; None
-    if no client has.
+def closed_channels(old: Settings, new: Settings) -> Callable[[str], bool] | None:
+    """Whether a channel was public and is no longer, as a function of its name; None if there is
+    no such channel. The grants of keys end by themselves.
     """
-    keys = {key.name: key for key in new.api_keys}
-    gone = Patterns(
-        dict.fromkeys(
-            text
-            for key in old.api_keys
-            if keys.get(key.name) != key
-            for text in (*key.read, *key.manage)
-        )
-    )
-    if _lost_tokens(old, new):
-        return lambda channel: True
-    closes = (old.public and not new.public) or old.namespaces != new.namespaces
-    if not gone and not closes:
-        return None
-    return lambda channel: (
-        gone.match(channel) or (old.is_public(channel) and not new.is_public(channel))
-    )
-
-
-def _lost_tokens(old: Settings, new: Settings) -> bool:
-    """Whether tokens that were valid no longer are."""
-    claims = ("token_audience", "token_issuer")
-    return any(key not in new.token_keys for key in old.token_keys) or any(
-        getattr(old, name) != getattr(new, name) for name in claims
-    )
+    if (old.public and not new.public) or old.namespaces != new.namespaces:
+        return lambda channel: old.is_public(channel) and not new.is_public(channel)
+    return None
 
 
 def _bounded(sentences: list[str]) -> tuple[str, ...]:

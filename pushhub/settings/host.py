@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
+
+from pushhub.http.client_address import is_loopback
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def is_loopback(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Whether only this machine can reach a server that listens on `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return is_loopback(host) or host.lower() == "localhost"
 
 
 def browser_origin(text: str) -> str:

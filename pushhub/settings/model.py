@@ -13,7 +13,7 @@ from pushhub.settings.access import ApiKey, TokenSettings
 from pushhub.settings.audit import AuditSettings
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
 from pushhub.settings.flow import FlowSettings
-from pushhub.settings.host import browser_origin, is_loopback
+from pushhub.settings.host import browser_origin, is_local
 from pushhub.settings.limits import LimitSettings
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
@@ -311,7 +311,7 @@ class Settings(
     @model_validator(mode="after")
     def _agree(self) -> Self:
         hosts = (self.host, *(self.control_address or ())[:1])
-        if self.dev and (exposed := [host for host in hosts if not is_loopback(host)]):
+        if self.dev and (exposed := [host for host in hosts if not is_local(host)]):
             raise ValueError(
                 "With dev no request needs a key, so the hub listens on loopback only: use host "
                 f"127.0.0.1 instead of {exposed[0]}, or leave dev off."
@@ -368,7 +368,7 @@ class Settings(
     @property
     def is_control_open(self) -> bool:
         """Whether there is a second listener, and only this machine can reach it."""
-        return self.control_address is not None and is_loopback(self.control_address[0])
+        return self.control_address is not None and is_local(self.control_address[0])
 
     def refusal(self) -> str | None:
         """The reason why a server must not start with these settings; None if it may."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.auth.audit import AuditLog
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.xml import SAFE_EXPAT
 from pushhub.xmpp.cluster.directory import SessionDirectory
 from pushhub.xmpp.cluster.forwarding import Forwarding
@@ -57,6 +58,7 @@ class XmppServer:
         random_bytes: returns that many unpredictable bytes.
         revocations: the revoked tokens.
         jwks: the keys of an identity provider, if one is configured.
+        proxies: the trusted proxies; by default those of the settings.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class XmppServer:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         revocations: Revocations | None = None,
         jwks: Jwks | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self.hub = hub
         self.kv = KeyValueStore(hub)
@@ -95,6 +98,8 @@ class XmppServer:
             random_bytes=random_bytes,
             revocations=revocations,
             jwks=jwks,
+            proxies=proxies or TrustedProxies(policy.trusted_proxies),
+            audit=context.audit,
         )
         self.membership = Membership(context)
         self.users = LocalUsers(context)

@@ -47,6 +47,13 @@ ID = "0123456789abcdef"
 MANAGING: dict[str, tuple[str, bytes, str, str | None]] = {
     "DELETE /v1/channels/{channel}": ("/v1/channels/{c}", b"", "channel.delete", "{c}"),
     "DELETE /v1/channels": ("/v1/channels?prefix={c}", b"", "channel.delete", "{c}*"),
+    "POST /v1/tokens/revoke": (
+        "/v1/tokens/revoke",
+        b'{"jti": "{c}", "exp": 4000000000}',
+        "token.revoke",
+        "jti:{c}",
+    ),
+    "POST /v1/reload": ("/v1/reload", b"", "settings.reload", None),
     "POST /console/session": ("/console/session", b"", "console.login", None),
     "POST /console/wish": (
         "/console/wish",
@@ -107,6 +114,8 @@ async def test_a_managing_endpoint_leaves_a_line(audited: Audited, endpoint: str
     channel = fresh("audited")
     server = audited.server
     put = f"/v1/channels/{channel}/events"
+    if endpoint == "POST /v1/reload" and server.driver != "front":
+        pytest.skip("only `pushhub serve` can read its settings again")
     assert (await server.ask("POST", put, bearer(ADMIN), b"secret-payload")).status == 200
     before = len(audited.records())
     method = endpoint.partition(" ")[0]

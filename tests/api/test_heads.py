@@ -103,7 +103,7 @@ async def test_a_body_in_pieces_with_its_credential_is_read() -> None:
     for driver in DRIVERS:
         with serve(driver) as server:
             head = (
-                b"POST /v1/channels/news/events HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+                b"POST /v1/channels/news/events HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 4\r\n"
                 b"Expect: 100-continue\r\n\r\n"
             )
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -61,7 +61,6 @@ LINES = {
     "console/agent.py:ConsoleAgent._reply.settled console.feed_failed": "debug; one for each turn",
     "auth/audit.py:AuditLog.refuse": "`NETWORK_RATE` and `PROCESS_RATE`",
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
-    "xmpp/sasl/throttle.py:LoginThrottle.failed auth.refused": "a rate for each address",
     "xmpp/server.py:XmppServer.open xmpp.unsafe_expat": "once in a process",
     "xmpp/storage/backoff.py:Backoff.give_up xmpp.stalled": "once a minute for each loop",
 }

@@ -324,6 +324,8 @@ class Clock:
 def test_a_key_that_left_is_valid_for_the_grace() -> None:
     clock = Clock()
     jwks = Jwks(clock, 60)
+    calls: list[float] = []
+    jwks.on_end = lambda: calls.append(clock.now)
     tokens = Tokens([], now=clock, audience="hub", jwks=jwks)
     jwks.replace(key_set(jwk(RSA[0], "one")))
     grant = tokens.grant(token(RSA[0], "one"))
@@ -336,7 +338,34 @@ def test_a_key_that_left_is_valid_for_the_grace() -> None:
         tokens.grant(token(RSA[0], "one", sub="a third"))
     jwks.replace(key_set(jwk(RSA[1], "two")))
     assert grant.has_ended(clock.now), "and so do holds and streams"
+    assert calls == [clock.now]
     assert tokens.grant(token(RSA[1], "two"))
+
+
+def test_another_audience_ends_the_grants_and_keeps_the_keys() -> None:
+    clock = Clock()
+    jwks = Jwks(clock, 60)
+    tokens = Tokens([], now=clock, audience="hub", jwks=jwks)
+    jwks.replace(key_set(jwk(RSA[0], "one")))
+    grant = tokens.grant(token(RSA[0], "one"))
+    assert grant.basis is not None
+    assert tokens.basis(grant.basis.id) is grant.basis
+    tokens.configure([], "hub", "an issuer")
+    assert grant.has_ended(clock.now)
+    with pytest.raises(KeysPending):
+        tokens.basis(grant.basis.id)  # a ticket of the old issuer opens nothing
+    assert not tokens.grant(token(RSA[0], "one", iss="an issuer")).has_ended(clock.now)
+
+
+def test_a_ticket_of_an_unknown_key_causes_a_refresh() -> None:
+    jwks = Jwks(Clock(), 60)
+    tokens = Tokens([], now=Clock(), jwks=jwks)
+    with pytest.raises(KeysPending):
+        tokens.basis("unknown")
+    jwks.replace(key_set(jwk(RSA[0], "one")))
+    jwks.request()
+    jwks.replace(key_set(jwk(RSA[0], "one")))
+    assert tokens.basis("unknown") is None
 
 
 def test_a_key_that_comes_back_goes_on() -> None:

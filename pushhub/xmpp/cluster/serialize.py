@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pushhub.log.cursor import parse_cursor
-from pushhub.log.grant import Grant, grant_from_claim
+from pushhub.log.grant import Basis, Grant, grant_from_claim
 from pushhub.xml import parse
 from pushhub.xmpp.model.jid import parse_jid
 from pushhub.xmpp.routing.session import DIRECTED_BYTES, XmppSession
 from pushhub.xmpp.sasl import SaslIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pushhub.auth.revocation import Revocations
     from pushhub.xmpp.model.jid import Jid
@@ -33,22 +33,28 @@ def dump_identity(identity: SaslIdentity | None) -> dict[str, Any] | None:
         "subject": grant.subject,
         "expires": grant.expires,
         "of": None if of is None else [of.key, of.token_id, of.subject, of.issued],
+        "basis": None if grant.basis is None else grant.basis.id,
     }
 
 
-def load_identity(record: Any, revocations: Revocations) -> SaslIdentity | None:
-    """The authenticated identity."""
+def load_identity(
+    record: Any, revocations: Revocations, find_basis: Callable[[str], Basis | None]
+) -> SaslIdentity | None:
+    """The authenticated identity. Its grant has ended if its key is not configured here."""
     if record is None:
         return None
     credential = None
-    # Nodes of an older version do not write it.
+    # Nodes of an older version write neither `of` nor `basis`.
     if (of := record.get("of")) is not None:
         key, token_id, subject, issued = of
         credential = revocations.credential(
             key=key, token_id=token_id, subject=subject, issued=issued
         )
+    basis = None
+    if (id := record.get("basis")) is not None:
+        basis = find_basis(id) or Basis(id, ended=True)
     grant: Grant = grant_from_claim(
-        record["grant"], record["subject"], record["expires"], credential
+        record["grant"], record["subject"], record["expires"], credential, basis
     )
     return SaslIdentity(record["local"], grant, record["anonymous"])
 

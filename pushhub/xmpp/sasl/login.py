@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.auth.revocation import Revocations
-from pushhub.auth.tokens import Tokens
+from pushhub.auth.tokens import KeysPending, Tokens
 from pushhub.xmpp.sasl import Mechanism, mechanisms
 from pushhub.xmpp.sasl.credentials import AccountCredentials
 from pushhub.xmpp.sasl.throttle import LoginThrottle
@@ -16,7 +16,10 @@ from pushhub.xmpp.sasl.throttle import LoginThrottle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.audit import AuditLog
     from pushhub.auth.jwks import Jwks
+    from pushhub.http.forwarded import TrustedProxies
+    from pushhub.log.grant import Basis
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.storage.accounts import Accounts
     from pushhub.xmpp.storage.key_value import KeyValueStore
@@ -40,6 +43,8 @@ class SaslLogin:
         clock: the time in seconds since 1970, for the expiry of tokens.
         random_bytes: returns that many unpredictable bytes.
         jwks: the keys of an identity provider, if one is configured.
+        proxies: the trusted proxies.
+        audit: gets the refused logins.
     """
 
     def __init__(
@@ -53,6 +58,8 @@ class SaslLogin:
         random_bytes: Callable[[int], bytes],
         revocations: Revocations | None = None,
         jwks: Jwks | None = None,
+        proxies: TrustedProxies,
+        audit: AuditLog,
     ) -> None:
         self.revocations = Revocations(clock) if revocations is None else revocations
         self._accounts = accounts
@@ -68,13 +75,20 @@ class SaslLogin:
         )
         self._mechanisms = _offered(policy)
         self._secret = random_bytes(32)
-        self.throttle = LoginThrottle(now, policy.trusted_proxies)
+        self.throttle = LoginThrottle(now, proxies, audit)
         self._verifying = asyncio.Semaphore(VERIFICATIONS)
 
     def configure(self, policy: XmppPolicy) -> None:
         """Take other token keys, which have been checked."""
         self._tokens.configure(policy.token_keys, policy.token_audience, policy.token_issuer)
         self._mechanisms = _offered(policy)
+
+    def basis(self, id: str) -> Basis | None:
+        """The configured key of a session that comes from another node; None if it is unknown."""
+        try:
+            return self._tokens.basis(id)
+        except KeysPending:
+            return None
 
     async def open(self) -> None:
         """Read the secret behind the salts of unknown accounts: these salts must not change with

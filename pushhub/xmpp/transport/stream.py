@@ -182,7 +182,8 @@ class XmppStream:
         """
         services = self._services
         self.state = StreamState(record["state"])
-        self.identity = load_identity(record["identity"], services.login.revocations)
+        login = services.login
+        self.identity = load_identity(record["identity"], login.revocations, login.basis)
         if record["session"] is not None:
             self.login_deadline = NEVER
         elif (remaining := record.get("login")) is not None:

@@ -10,6 +10,8 @@ import pytest
 import structlog
 from scramp import ScramClient  # type: ignore[import-untyped]
 
+from pushhub.auth.audit import AuditLog
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.request import Request
 from pushhub.xmpp.sasl import SaslFailure
 from pushhub.xmpp.sasl.throttle import ACCOUNT_RATE, ADDRESS_RATE, MAX_DELAY, LoginThrottle
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 
 ATTACKER, VICTIM = "203.0.113.7", "198.51.100.1"
 TRIES = 200
+
+
+def throttle_of(clock: Clock, *proxies: str) -> LoginThrottle:
+    audit = AuditLog(clock, lambda count: bytes(count), "node", write=lambda line: None)
+    return LoginThrottle(clock, TrustedProxies(proxies), audit)
 
 
 async def from_(world: World, address: str) -> Client:
@@ -101,7 +108,7 @@ async def test_a_known_address_is_let_through(strict: World) -> None:
 
 def test_an_account_is_slow_for_unknown_addresses_only() -> None:
     clock = Clock()
-    throttle = LoginThrottle(clock)
+    throttle = throttle_of(clock)
     throttle.succeeded(VICTIM, "juliet@localhost")
     for n in range(100):
         throttle.failed(f"203.0.{n}.1", "juliet@localhost", "not-authorized")
@@ -116,7 +123,7 @@ def test_an_account_is_slow_for_unknown_addresses_only() -> None:
 
 
 def test_a_known_address_does_not_guess_freely() -> None:
-    throttle = LoginThrottle(Clock())
+    throttle = throttle_of(Clock())
     throttle.succeeded(ATTACKER, "juliet@localhost")
     with pytest.raises(SaslFailure):  # noqa: PT012
         for _ in range(20):
@@ -137,7 +144,7 @@ def test_addresses_of_proxies_do_not_count() -> None:
         ((), "8.8.8.8", True),
         ((), "", False),
     ):
-        throttle = LoginThrottle(Clock(), proxies)
+        throttle = throttle_of(Clock(), *proxies)
         for _ in range(100):
             throttle.failed(address, "a@b", "not-authorized")
         if counts:

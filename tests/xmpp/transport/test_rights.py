@@ -10,7 +10,7 @@ import orjson
 
 from pushhub.auth.api_keys import new_secret, secret_hash
 from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
-from pushhub.log.grant import Grant
+from pushhub.log.grant import Basis, Grant
 from pushhub.xmpp.cluster.serialize import dump_identity, load_identity
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.sasl import SaslIdentity
@@ -89,6 +89,10 @@ def test_a_bosh_session_ends_with_its_token() -> None:
         assert server.process.poll() is None
 
 
+def nothing(id: str) -> Basis | None:
+    """Finds no key."""
+
+
 def test_a_session_that_migrates_brings_the_names_of_its_token() -> None:
     here, there = Revocations(time.time), Revocations(time.time)
     credential = here.credential(token_id="t", subject="juliet", issued=5.0)
@@ -97,12 +101,39 @@ def test_a_session_that_migrates_brings_the_names_of_its_token() -> None:
     entry = Revocation(RevocationKind.TOKEN, "t", time.time(), time.time() + 60)
     there.take(entry.shard, there.value(entry.shard, b"{}", entry))
     for revocations, is_revoked in ((here, False), (there, True)):
-        identity = load_identity(record, revocations)
+        identity = load_identity(record, revocations, nothing)
         assert identity is not None
         assert identity.grant == grant
         assert identity.grant.is_revoked is is_revoked
-    # A node of an older version wrote no names.
-    del record["of"]
-    identity = load_identity(record, there)
+    # A node of an older version wrote neither.
+    del record["of"], record["basis"]
+    identity = load_identity(record, there, nothing)
     assert identity is not None
     assert identity.grant.credential is None
+
+
+def test_a_session_that_migrates_ends_with_its_key() -> None:
+    revocations, known = Revocations(time.time), Basis("id-1")
+    identity = SaslIdentity("juliet", Grant(expires=4e9, subject="juliet", basis=Basis("id-1")))
+    record = orjson.loads(orjson.dumps(dump_identity(identity)))
+    here = load_identity(record, revocations, {"id-1": known}.get)
+    assert here is not None
+    assert here.grant.basis is known
+    assert not here.grant.has_ended(0)
+    elsewhere = load_identity(record, revocations, {"id-2": known}.get)
+    assert elsewhere is not None
+    assert elsewhere.grant.has_ended(0)
+
+
+async def test_the_basis_of_a_session_is_found_again(strict: World) -> None:
+    """Another process with the same settings knows the key by the same id."""
+    client = await bound(strict, 4_000_000_000)
+    identity = client.stream.identity
+    assert identity is not None
+    basis = identity.grant.basis
+    assert basis is not None
+    other = (await strict.node()).login
+    found = other.basis(basis.id)
+    assert found is not None
+    assert found is not basis
+    assert other.basis("unknown") is None

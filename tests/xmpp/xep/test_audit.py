@@ -10,8 +10,11 @@ import structlog
 
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.xep.pubsub import AUDITED, OWNER_ACTIONS
+from tests.xmpp.sasl.test_login import auth, connected, failed, strict
 from tests.xmpp.world import World
 from tests.xmpp.xep.test_pubsub import SERVICE, pubsub
+
+__all__ = ["strict"]
 
 NODE = "news:eu"
 FORM = f"<x xmlns='{ns.DATA}' type='submit'><field var='pubsub#title'><value>T</value></field></x>"
@@ -78,3 +81,16 @@ async def test_a_refused_change_leaves_a_line(small: World, records: list[dict[s
     assert (record["action"], record["outcome"]) == ("pubsub.delete", "refused")
     (line,) = [each for each in logged if each["event"] == "auth.refused"]
     assert line["account"] == record["actor"]["id"]
+
+
+async def test_a_refused_login_leaves_a_record(
+    strict: World, records: list[dict[str, Any]]
+) -> None:
+    """Logins and requests have the same lines, with one bound on their number."""
+    client = await connected(strict)
+    client.client = "203.0.113.7"
+    assert await failed(client, auth("PLAIN", b"\0juliet\0wrong")) == "not-authorized"
+    (line,) = records
+    assert (line["action"], line["outcome"]) == ("auth.refused", "refused")
+    assert line["actor"]["type"] == "account"
+    assert (line["actor"]["id"], line["actor"]["address"]) == ("juliet@localhost", "203.0.113.7")
