@@ -15,7 +15,7 @@ import structlog
 from pushhub.api.batch import batch
 from pushhub.api.bosh import MAX_BODY_BYTES, bind, page
 from pushhub.api.channels import delete, delete_many, listing
-from pushhub.api.limits import count_credential
+from pushhub.api.limits import count_credential, counted
 from pushhub.api.needs import (
     lists_channels,
     may_get_ticket,
@@ -243,11 +243,10 @@ class Endpoints:
         if ticket := _ticket(request, endpoint):
 
             def run(grant: Grant) -> Outcome:
-                try:
-                    count_credential(service, request, grant)
-                except Problem as problem:
-                    return service.refuse(problem, request)
-                return self._held(self.decide_for(request, match, grant))
+                outcome = self._held(self.decide_for(request, match, grant))
+                # The driver has counted the check of the ticket, which is no wait and no stream.
+                caller = request.caller
+                return outcome if caller is None else counted(caller, outcome, service)
 
             return Decision(redeem(service, request, ticket, run))
         grant = self._grant(request, endpoint)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.limits import count_credential
 from pushhub.api.needs import may_get_ticket
 from pushhub.api.service import store_unavailable
 from pushhub.auth.tickets import Tickets
@@ -59,14 +60,16 @@ def redeem(
     text: str,
     run: Callable[[Grant], Response | Hold | EventStream],
 ) -> Hold:
-    """Use a ticket up, then run the request with its grant.
+    """Use a ticket up, then run the request with its grant. Its driver knows the client of the
+    grant immediately, and counts a stream under that client.
 
     Raises:
-        Problem: the ticket is invalid, or has expired.
+        Problem: the ticket is invalid, or has expired, or its subject has sent too many requests.
     """
     assert service.tickets is not None
     grant, id = service.tickets.open(text, service.hub.clock())
     request.grant = grant
+    count_credential(service, request, grant)
     hold = ChainedHold()
 
     def used(outcomes: list[Outcome]) -> None:

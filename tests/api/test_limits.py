@@ -286,6 +286,35 @@ async def test_holds_of_a_subject(locked: Server) -> None:
     await locked.held(0)
 
 
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_tickets_open_no_more_holds_than_their_token(driver: str) -> None:
+    with serve(
+        driver,
+        dev=False,
+        trusted_proxies=PROXY,
+        token_keys=[{"algorithm": "HS256", "key": SECRET}],
+        api_keys=[{"name": "back", "sha256": secret_hash(KEY), "publish": ["*"]}],
+        limits={"subject-holds": {"most": 1}},
+        metrics_public=True,
+    ) as server:
+        dora, target = bearer("dora"), events_of(fresh())
+
+        async def by_ticket() -> str:
+            ticket = (await server.post("/v1/tickets", None, **dora)).json()["ticket"]
+            return f"{target}?since=now&ticket={ticket}"
+
+        async with server.streaming(await by_ticket()):
+            await server.held(1)
+            for wait in ({"prefer": "wait=25"}, {"accept": "text/event-stream"}):
+                check(await server.get(await by_ticket(), **wait), "subject-holds")
+            again = await server.get(target + "?since=now", **dora, prefer="wait=25")
+            check(again, "subject-holds")
+        await server.held(0)
+        async with server.holding("GET", await by_ticket(), b"", prefer="wait=25"):
+            check(await server.get(await by_ticket(), prefer="wait=25"), "subject-holds")
+        await server.held(0)
+
+
 async def test_a_back_end_is_not_counted_by_address(locked: Server) -> None:
     key = {"authorization": f"Bearer {KEY}"}
     async with await locked.connect() as client:
