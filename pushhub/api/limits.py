@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pushhub.http.response import Response
-from pushhub.hub.hold import Hold
+from pushhub.hub.hold import ChainedHold, Hold
 from pushhub.store.base import NO_VALUE, Append, Appended, Expect, Mismatch
 
 if TYPE_CHECKING:
@@ -95,8 +95,10 @@ def publish_fields(request: Request) -> Headers:
 
 
 def counted(caller: Caller, outcome: Outcome, service: Service) -> Outcome:
-    """Count the outcome of a request if it waits, or is a stream; a refusal takes its place."""
-    if isinstance(outcome, Response):
+    """Count the outcome of a request if it waits, or is a stream; a refusal takes its place. The
+    hold behind an access check is counted when the check is over.
+    """
+    if isinstance(outcome, Response | ChainedHold):
         return outcome
     if not isinstance(outcome, Hold):
         refusal = caller.stream()

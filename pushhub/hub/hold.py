@@ -120,6 +120,13 @@ class ChainedHold(Hold):
         else:
             self.complete(outcome)
 
+    def hurry(self) -> bool | None:
+        return None if self._leader is None else self._leader.hurry()
+
+    @property
+    def waits(self) -> bool:
+        return self._leader is not None and self._leader.waits
+
     def deliver(self, reply: Response | Part | EventStream) -> None:
         """The endpoint's own hold has its reply."""
         self._leader = None
