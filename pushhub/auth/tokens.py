@@ -251,6 +251,7 @@ class Tokens:
                     issuer=self._issuer,
                     options=_DECODE_OPTIONS,
                 )
+                _check_texts(claims)
                 return claims, key
             except jwt.InvalidSignatureError:
                 continue
@@ -351,6 +352,22 @@ def _load(algorithm: str, material: bytes) -> AllowedPublicKeys | bytes:
         raise TokenKeyError(warning)
     loaded: AllowedPublicKeys | bytes = prepared
     return loaded
+
+
+def _check_texts(claims: dict[str, Any]) -> None:
+    """The names in limits, logs and revocations are Unicode; JSON can escape half a character."""
+    for name in ("iss", "sub", "jti"):
+        value = claims.get(name)
+        if isinstance(value, str) and not _is_unicode(value):
+            raise TokenError(f"The token's {name!r} is no valid Unicode.")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _time(claims: dict[str, Any], name: str) -> float:

@@ -101,6 +101,9 @@ REFUSED = {
     "an unknown action": ({"pushhub": {"write": ["*"]}}, "'write'"),
     "a broken pattern": ({"pushhub": {"read": ["a*b"]}}, "before its end"),
     "a subject that is no text": ({"sub": 7}, "Subject"),
+    "half a character as a subject": ({"sub": "\ud800"}, "'sub' is no valid Unicode"),
+    "half a character as an id": ({"jti": "a\udfff"}, "'jti' is no valid Unicode"),
+    "half a character as an issuer": ({"iss": "\ud800"}, "'iss' is no valid Unicode"),
     "too long": ({"pad": "x" * MAX_TOKEN_BYTES}, "at most 8192 bytes"),
 }
 
