@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.http.redact import printable, redacted_query
+from pushhub.http.redact import printable, redacted_path, redacted_query
+from pushhub.settings.changes import is_behind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -33,8 +34,8 @@ MAX_METHOD = 32
 class AccessEntry:
     """The facts about a request until its response has ended."""
 
-    __slots__ = ("begun", "client", "method", "path", "query", "request_id", "size", "status",
-                 "waits_since")  # fmt: skip
+    __slots__ = ("begun", "client", "method", "path", "query", "request_id", "root", "size",
+                 "status", "waits_since")  # fmt: skip
 
     def __init__(
         self, client: str, method: str, path: str, query: str, request_id: str, begun: float
@@ -45,6 +46,8 @@ class AccessEntry:
         self.query = query
         self.request_id = request_id
         self.begun = begun
+        # The prefix of an ASGI server.
+        self.root = ""
         self.status = 0
         self.size = 0
         # The time at which it began to wait for an event, if it did.
@@ -58,6 +61,7 @@ class AccessLog:
         proxies: the proxies whose headers name the client and the request.
         now: seconds of a monotonic clock.
         random_bytes: returns that many random bytes, for the ids of requests.
+        prefix: the prefix of pushhub's own paths, if any.
     """
 
     def __init__(
@@ -65,8 +69,11 @@ class AccessLog:
         proxies: TrustedProxies,
         now: Callable[[], float],
         random_bytes: Callable[[int], bytes],
+        prefix: str = "",
     ) -> None:
         self._proxies = proxies
+        # The control listener has no prefix.
+        self._probes = frozenset((*PROBES, *(prefix + path for path in PROBES)))
         self._now = now
         self._random_bytes = random_bytes
 
@@ -86,11 +93,11 @@ class AccessLog:
         """Write the line; `entry.size` are the bytes of the body."""
         now = self._now()
         waited = 0.0 if entry.waits_since is None else now - entry.waits_since
-        is_probe = entry.path.endswith(PROBES) and status < 500
+        is_probe = entry.path.removeprefix(entry.root) in self._probes and status < 500
         about: dict[str, object] = {
             "client": entry.client,
             "method": printable(entry.method[:MAX_METHOD]),
-            "path": printable(entry.path),
+            "path": redacted_path(entry.path),
         }
         if entry.query:
             about["query"] = redacted_query(entry.query)
@@ -114,7 +121,7 @@ class RedactedUrls(logging.Filter):
         args = record.args
         if isinstance(args, tuple) and len(args) == 5 and isinstance(args[2], str):
             path, question, query = args[2].partition("?")
-            url = printable(path) + question + redacted_query(query)
+            url = redacted_path(path) + question + redacted_query(query)
             record.args = (*args[:2], url, *args[3:])
         return True
 
@@ -130,8 +137,9 @@ def access_log(service: Service) -> AccessLog | None:
     """The access log of a server, if the settings ask for it."""
     if not service.settings.access_log:
         return None
-    random_bytes = service.runtime.random_bytes
-    return AccessLog(service.proxies, lambda: service.hub.now(), random_bytes)
+    random_bytes, settings = service.runtime.random_bytes, service.settings
+    prefix = settings.prefix if is_behind(settings) else ""
+    return AccessLog(service.proxies, lambda: service.hub.now(), random_bytes, prefix)
 
 
 async def logged(
@@ -152,6 +160,7 @@ async def logged(
     path = raw.decode("latin-1").partition("?")[0]
     query = scope["query_string"].decode("latin-1")
     entry = access.begin(client[0] if client else "", headers, scope["method"], path, query)
+    entry.root = scope.get("root_path", "").rstrip("/")
 
     async def counted(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_plus
 
 # pushhub's own are `ticket` and, in URLs that were made for other servers, `token`. The others are
@@ -34,6 +35,8 @@ SECRET_PARAMETERS = frozenset(
     }
 )
 REDACTED = "REDACTED"
+_SEPARATORS = re.compile("([&;])")
+_WORDS = re.compile("[a-z0-9]+")
 
 # Longer URLs are cut in logs: a path with the longest channel name has 800 bytes.
 MAX_LOGGED = 1024
@@ -41,9 +44,17 @@ MAX_LOGGED = 1024
 
 def redacted_query(query: str) -> str:
     """A query string whose secret values are replaced, and cut. Names are compared as the server
-    reads them: decoded, in any case, and also with a prefix, such as `X-Amz-Signature`.
+    reads them: decoded, in any case, and also with a prefix, such as `X-Amz-Signature`, or as the
+    name of a list (`token[]`). Some origins separate pairs by semicolons.
     """
-    return printable("&".join(map(_redacted_pair, query.split("&"))))
+    return printable("".join(map(_redacted_pair, _SEPARATORS.split(query))))
+
+
+def redacted_path(path: str) -> str:
+    """A path whose secret parameters, such as `;token=` (RFC 3986 §3.3), are replaced, and cut."""
+    if ";" not in path:
+        return printable(path)
+    return printable("/".join(map(_redacted_segment, path.split("/"))))
 
 
 def printable(text: str) -> str:
@@ -58,10 +69,15 @@ def printable(text: str) -> str:
 
 def _redacted_pair(pair: str) -> str:
     name, equals, _ = pair.partition("=")
-    plain = unquote_plus(name).strip().lower().replace("-", "_")
-    if equals and (plain in SECRET_PARAMETERS or plain.rpartition("_")[2] in SECRET_PARAMETERS):
+    words = _WORDS.findall(unquote_plus(name).lower()) if equals else ()
+    if words and (words[-1] in SECRET_PARAMETERS or "_".join(words) in SECRET_PARAMETERS):
         return f"{name}={REDACTED}"
     return pair
+
+
+def _redacted_segment(segment: str) -> str:
+    name, *parameters = segment.split(";")
+    return ";".join((name, *map(_redacted_pair, parameters)))
 
 
 def _escaped(character: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pushhub.api.access_log import RedactedUrls
 from pushhub.app import create_app
-from pushhub.http.redact import MAX_LOGGED, REDACTED, printable, redacted_query
+from pushhub.http.redact import MAX_LOGGED, REDACTED, printable, redacted_path, redacted_query
 from pushhub.settings import Settings
 from tests.server.test_reload import answering
 from tests.serving import Server, events_of, fresh, serve
@@ -163,6 +163,18 @@ async def test_probes_are_logged_at_debug_only() -> None:
             assert len(probes) == count
 
 
+async def test_no_other_path_is_taken_for_a_probe() -> None:
+    async with answering("ok") as url:
+        with serve("front", origin=url, access_log=True) as server:
+            for path in ("/account/livez", "/_pushhub/v1/channels/readyz"):
+                await server.get(path)
+                assert (await line(server, path))["path"] == path
+            await server.get("/_pushhub/livez")
+            await server.get("/end")
+            await line(server, "/end")
+            assert "/_pushhub/livez" not in str(server.output)
+
+
 async def test_without_the_setting_there_is_no_line() -> None:
     with serve("front") as server:
         await server.get("/docs")
@@ -178,7 +190,8 @@ SECRETS = [
     *("token=s3cret", "ticket=s3cret", "TICKET=s3cret", "%74icket=s3cret", "a=1&ticket=s3cret"),
     *("access_token=s3cret", "X-Amz-Signature=s3cret", "+ticket=s3cret", "ticket=s3cret&ticket="),
     *("api-key=s3cret", "ticket==s3cret", "ticket=%73s3cret", "a&ticket=s3cret"),
-    "user_password=s3cret",
+    *("user_password=s3cret", "token[]=s3cret", "token%5B%5D=s3cret", "token%00=s3cret"),
+    "a=1;token=s3cret",
 ]  # fmt: skip
 
 
@@ -213,10 +226,17 @@ def test_secret_parameters_are_redacted(query: str) -> None:
 @example("since=a-1&limit=5")
 @example("\x9b31m\r\nforged")
 def test_a_logged_url_is_printable_and_short(text: str) -> None:
-    for logged in (redacted_query(text), printable(text)):
+    for logged in (redacted_query(text), redacted_path(text), printable(text)):
         assert logged.isascii()
         assert logged.isprintable()
         assert len(logged) <= 12 * MAX_LOGGED + 3
+
+
+def test_secret_parameters_of_a_path_are_redacted() -> None:
+    assert redacted_path("/a;token=s3cret/b;v=1;SID=s3cret") == (
+        f"/a;token={REDACTED}/b;v=1;SID={REDACTED}"
+    )
+    assert redacted_path("/v1/channels/token=1;") == "/v1/channels/token=1;"
 
 
 def test_other_parameters_stay() -> None:
