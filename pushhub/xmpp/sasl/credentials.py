@@ -23,11 +23,11 @@ class AccountCredentials:
 
     __slots__ = (
         "_accounts",
-        "_client",
         "_random_bytes",
         "_secret",
         "_throttle",
         "_tokens",
+        "client",
         "domain",
         "tried",
         "verifying",
@@ -45,7 +45,9 @@ class AccountCredentials:
         client: str,
     ) -> None:
         self._throttle = throttle
-        self._client = client
+        self.client = client
+        """The address that began the login. Its failure counts for this one, even if the last
+        request came from another."""
         self.verifying = verifying
         self.tried = ""
         """The bare address whose password was to be verified."""
@@ -58,13 +60,13 @@ class AccountCredentials:
     async def account(self, local: str) -> Account | None:
         self.tried = f"{local}@{self.domain}"
         self.check(local)
-        delay = self._throttle.delay(self._client, self.tried)
+        delay = self._throttle.delay(self.client, self.tried)
         if delay:
             await asyncio.sleep(delay)
         return await self._accounts.get(self.tried)
 
     def check(self, local: str) -> None:
-        self._throttle.check(self._client, f"{local}@{self.domain}")
+        self._throttle.check(self.client, f"{local}@{self.domain}")
 
     async def admit(self, local: str) -> None:
         await self._accounts.admit(f"{local}@{self.domain}", self.domain)
