@@ -91,6 +91,10 @@ PROBES = [
     "<message xmlns='jabber:client' to='{to}' type='{kind}' id='p'><body>a</body></message>",
     "<message xmlns='jabber:client' to='{to}/x' type='{kind}' id='p'><body>a</body></message>",
     "<message xmlns='jabber:client' to='{to}' type='{kind}' id='p'><active xmlns='a'/></message>",
+    # Too large for an archive, since each `>` is written as `&gt;`.
+    "<message xmlns='jabber:client' to='{to}' type='{kind}' id='p'><body>"
+    + ">" * 100_000
+    + "</body></message>",
 ]
 REQUESTS = [
     f"<vCard xmlns='{ns.VCARD}'/>",
