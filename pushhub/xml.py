@@ -246,12 +246,12 @@ class _Builder:
 
     __slots__ = ("count", "is_limited", "open", "root")
 
-    def __init__(self, *, is_limited: bool) -> None:
+    def __init__(self, count: int, *, is_limited: bool = True) -> None:
         # Of each element that is not closed: name, namespace, attributes, children so far.
         self.open: list[tuple[str, str, Mapping[str, str], list[Element | str]]] = []
         self.root: Element | None = None
         # How many elements there may still be.
-        self.count = MAX_ELEMENTS
+        self.count = count
         self.is_limited = is_limited
 
     def start(self, tag: str, found: dict[str, str]) -> None:
@@ -320,7 +320,7 @@ def parse(raw: bytes, *, own: bool = False) -> Element:
         raw.decode()  # Old versions of expat accept broken UTF-8 in names (CVE-2022-25235).
     except UnicodeDecodeError:
         raise XmlError("The XML must be UTF-8.") from None
-    builder = _Builder(is_limited=not own)
+    builder = _Builder(MAX_ELEMENTS, is_limited=not own)
     # Whatever a declaration says, it is UTF-8 (RFC 6120 §11.6).
     parser = ParserCreate("utf-8", SEPARATOR)
     parser.buffer_text = True

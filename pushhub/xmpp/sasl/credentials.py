@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pushhub.auth.tokens import TokenError, Tokens
@@ -13,6 +14,7 @@ from pushhub.xmpp.sasl import SaslFailure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.revocation import Revocations
     from pushhub.log.grant import Grant
     from pushhub.xmpp.sasl.throttle import LoginThrottle
     from pushhub.xmpp.storage.accounts import Account, Accounts
@@ -23,7 +25,9 @@ class AccountCredentials:
 
     __slots__ = (
         "_accounts",
+        "_clock",
         "_random_bytes",
+        "_revocations",
         "_secret",
         "_throttle",
         "_tokens",
@@ -43,7 +47,11 @@ class AccountCredentials:
         throttle: LoginThrottle,
         verifying: asyncio.Semaphore,
         client: str,
+        revocations: Revocations,
+        clock: Callable[[], float],
     ) -> None:
+        self._revocations = revocations
+        self._clock = clock
         self._throttle = throttle
         self.client = client
         """The address that began the login. Its failure counts for this one, even if the last
@@ -63,7 +71,13 @@ class AccountCredentials:
         delay = self._throttle.delay(self.client, self.tried)
         if delay:
             await asyncio.sleep(delay)
-        return await self._accounts.get(self.tried)
+        issued = self._clock()
+        account = await self._accounts.get(self.tried)
+        if account is None:
+            return None
+        # A session ends with the account, and with the password that it began with.
+        credential = self._revocations.credential(subject=self.tried, issued=issued)
+        return replace(account, grant=replace(account.grant, credential=credential))
 
     def check(self, local: str) -> None:
         self._throttle.check(self.client, f"{local}@{self.domain}")
