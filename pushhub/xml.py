@@ -8,7 +8,6 @@ instruction, and size, depth and number of everything are bounded.
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING
 from xml.parsers.expat import ExpatError, ParserCreate, errors
 
@@ -245,23 +244,19 @@ class _Builder:
     not: they would keep each other alive.
     """
 
-    __slots__ = ("count", "open", "root")
+    __slots__ = ("count", "is_limited", "open", "root")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, is_limited: bool = True) -> None:
         # Of each element that is not closed: name, namespace, attributes, children so far.
         self.open: list[tuple[str, str, Mapping[str, str], list[Element | str]]] = []
         self.root: Element | None = None
         # How many elements there may still be.
         self.count = count
+        self.is_limited = is_limited
 
     def start(self, tag: str, found: dict[str, str]) -> None:
-        self.count -= 1
-        if self.count < 0:
-            raise XmlError(f"There are at most {MAX_ELEMENTS} elements.")
-        if len(self.open) >= MAX_DEPTH:
-            raise XmlError(f"Elements are at most {MAX_DEPTH} deep.")
-        if len(found) > MAX_ATTRIBUTES:
-            raise XmlError(f"An element has at most {MAX_ATTRIBUTES} attributes.")
+        if self.is_limited:
+            self._check(found)
         # Old versions of expat accept the separator in a namespace (CVE-2022-25236): a part of the
         # namespace would be written as a name.
         if tag.count(SEPARATOR) > 1:
@@ -275,6 +270,15 @@ class _Builder:
                 break
         namespace, _, name = tag.rpartition("}")
         self.open.append((name, namespace, attributes, []))
+
+    def _check(self, found: dict[str, str]) -> None:
+        self.count -= 1
+        if self.count < 0:
+            raise XmlError(f"There are at most {MAX_ELEMENTS} elements.")
+        if len(self.open) >= MAX_DEPTH:
+            raise XmlError(f"Elements are at most {MAX_DEPTH} deep.")
+        if len(found) > MAX_ATTRIBUTES:
+            raise XmlError(f"An element has at most {MAX_ATTRIBUTES} attributes.")
 
     def end(self, tag: str) -> None:
         name, namespace, attributes, children = self.open.pop()
@@ -301,7 +305,8 @@ def _no_instruction(*_: object) -> None:
 
 
 def parse(raw: bytes, *, own: bool = False) -> Element:
-    """Read one element, all of it; `own` is what pushhub has written, of whatever size.
+    """Read one element, all of it. `own` is what pushhub has written: the limits are for clients,
+    and pushhub adds attributes and outer elements to what a client sent.
 
     Raises:
         XmlError: it is not well-formed UTF-8 XML 1.0 with namespaces, has what XMPP forbids (RFC
@@ -315,7 +320,7 @@ def parse(raw: bytes, *, own: bool = False) -> Element:
         raw.decode()  # Old versions of expat accept broken UTF-8 in names (CVE-2022-25235).
     except UnicodeDecodeError:
         raise XmlError("The XML must be UTF-8.") from None
-    builder = _Builder(sys.maxsize if own else MAX_ELEMENTS)
+    builder = _Builder(MAX_ELEMENTS, is_limited=not own)
     # Whatever a declaration says, it is UTF-8 (RFC 6120 §11.6).
     parser = ParserCreate("utf-8", SEPARATOR)
     parser.buffer_text = True

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
@@ -22,6 +23,10 @@ app = typer.Typer(help="Make and remove accounts of the XMPP server.", no_args_i
 T = TypeVar("T")
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Such as juliet@chat.example.com.")]
+
+# Nodes end an account's sessions within a second. A session on its way between two nodes, or a node
+# that cannot reach the store, finds the entry for so long.
+ENTRY_SECONDS = 86_400.0
 
 # OWASP's least length without a second factor; a shorter password gives only a note.
 MIN_PASSWORD = 8
@@ -65,7 +70,10 @@ def add(
 
 @app.command(short_help="Change the password of an account.")
 def passwd(address: Address, config: ConfigFile = None) -> None:
-    """Change an account's password. The command prompts for it, or reads it from standard input."""
+    """Change an account's password. The command prompts for it, or reads it from standard input.
+
+    The account's sessions end within a second, on all nodes.
+    """
     settings = read_settings(config).settings
     local, domain = _parts(address, settings)
     password = _password()
@@ -73,19 +81,24 @@ def passwd(address: Address, config: ConfigFile = None) -> None:
         settings,
         lambda accounts: accounts.set_password(f"{local}@{domain}", password),
         audited=("account.password", f"{local}@{domain}"),
+        ended=f"{local}@{domain}",
     )
     say(f"{local}@{domain} has a new password.")
 
 
 @app.command(short_help="Remove an account and its data.")
 def remove(address: Address, config: ConfigFile = None) -> None:
-    """Remove an account and its data: roster, vCard, block list, archive."""
+    """Remove an account and its data: roster, vCard, block list, archive.
+
+    The account's sessions end within a second, on all nodes.
+    """
     settings = read_settings(config).settings
     local, domain = _parts(address, settings)
     _run(
         settings,
         lambda accounts: accounts.remove(f"{local}@{domain}", domain),
         audited=("account.remove", f"{local}@{domain}"),
+        ended=f"{local}@{domain}",
     )
     say(f"{local}@{domain} is removed.")
 
@@ -154,9 +167,10 @@ def _run(
     work: Callable[[Any], Awaitable[T]],
     *,
     audited: tuple[str, str] | None = None,
+    ended: str = "",
 ) -> T:
     """Run `work` on the accounts of the settings' store; `audited` is its action and account, for
-    the audit log.
+    the audit log, and `ended` the account whose sessions end with it.
     """
     if settings.store.startswith("memory:"):
         fail(
@@ -164,11 +178,18 @@ def _run(
             code=USAGE,
         )
     # Imported here, so that other commands start faster.
+    from pushhub.api.revocation_register import RevocationRegister
+    from pushhub.auth.revocation import Revocation, RevocationKind, Revocations, RevocationsFull
     from pushhub.hub.hub import Hub
     from pushhub.store.urls import open_store_url
     from pushhub.xmpp.model.jid import JidError
     from pushhub.xmpp.storage.accounts import AccountError, Accounts
     from pushhub.xmpp.storage.key_value import KeyValueStore
+
+    async def end_sessions(hub: Hub, bare: str) -> None:
+        now = time.time()
+        entry = Revocation(RevocationKind.SUBJECT, bare, now, now + ENTRY_SECONDS)
+        await RevocationRegister(hub, Revocations(time.time)).add(entry)
 
     async def run() -> T:
         hub = Hub(open_store_url(settings.store, may_evict=settings.store_may_evict))
@@ -178,11 +199,14 @@ def _run(
             if audited is None:
                 return await work(accounts)
             with command_audit(settings, *audited, target_type="account", hub=hub):
-                return await work(accounts)
+                result = await work(accounts)
+                if ended:
+                    await end_sessions(hub, ended)
+                return result
         finally:
             await hub.close()
 
     try:
         return asyncio.run(run())
-    except (AccountError, JidError, StoreError) as error:
+    except (AccountError, JidError, RevocationsFull, StoreError) as error:
         fail(str(error))

@@ -14,7 +14,7 @@ import jwt
 import pytest
 
 from pushhub.auth.api_keys import new_secret, secret_hash
-from tests.serving import SOON, SOON, Server, events_of, fresh, serve
+from tests.serving import SOON, Server, events_of, fresh, serve
 from tests.wire import Client, Response
 
 PROXY = ["127.0.0.1/32"]

@@ -1,12 +1,18 @@
 """`pushhub user`, on a real store."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
 from tests.cli.running import pushhub
+from tests.peers.bosh_user import User
+from tests.redis_servers import Shelf
+from tests.serving import serve
+
+PASSWORD = "Neither, fair saint"
 
 
 @pytest.fixture
@@ -65,3 +71,34 @@ def test_memory_keeps_nothing(tmp_path: Path) -> None:
     file.write_text('store = "memory://"\nxmpp_domains = ["chat.example"]\n')
     listed = user(str(file), "list")
     assert (listed.exit_code, "memory://" in listed.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [("remove",), ("passwd",)], ids=lambda each: each[0])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "migrated"])
+def test_the_sessions_of_the_account_end(
+    arguments: tuple[str], mechanism: str, tmp_path: Path, redis_shelf: Shelf
+) -> None:
+    """On each node, also a session that another node began."""
+    store = redis_shelf.url("valkey9")
+    file = tmp_path / "pushhub.toml"
+    file.write_text(f'store = "{store}"\nxmpp_domains = ["localhost"]\n')
+    for name in ("juliet", "romeo"):
+        assert user(str(file), "add", f"{name}@localhost", password=PASSWORD).exit_code == 0
+    with ExitStack() as stack:
+        node = serve(store=store, xmpp_domains=["localhost"])
+        server = stack.enter_context(serve(store=store, xmpp_domains=["localhost"]))
+        if mechanism == "migrated":
+            with node as first:
+                juliet = User.login(first.port, "juliet", PASSWORD, "balcony")
+            juliet.port = server.port
+        else:
+            juliet = User.login(server.port, "juliet", PASSWORD, "balcony")
+        romeo = User.login(server.port, "romeo", PASSWORD, "orchard")
+        juliet.settle()
+        password = "other words" if arguments == ("passwd",) else None
+        assert user(str(file), *arguments, "juliet@localhost", password=password).exit_code == 0
+        error = juliet.next(lambda e: e.name == "error", seconds=10)
+        assert error.elements[0].name == "not-authorized"
+        romeo.settle()
+        if password:
+            User.login(server.port, "juliet", password, "balcony").settle()

@@ -28,7 +28,7 @@ class User:
     """A session. `jid` is its full address, `seen` the stanzas that no test has taken yet."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._rids = itertools.count(1000)
         self._ids = itertools.count(1)
         self._sid = ""
@@ -111,7 +111,7 @@ class User:
         rid = next(self._rids)
         raw = f"<body xmlns='{HTTPBIND}' rid='{rid}' {attributes}>{inside}</body>"
         # Each on a connection of its own: an idle one may be closed at any moment.
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         with closing(connection):
             headers = {"content-type": "text/xml; charset=utf-8"}
             connection.request("POST", "/http-bind", raw.encode(), headers)

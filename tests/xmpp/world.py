@@ -52,7 +52,7 @@ class Client:
     # The transport
 
     def send(self, payload: bytes) -> None:
-        self.seen.append(parse(payload))
+        self.seen.append(parse(payload, own=True))
         self._news.set()
 
     def pending(self) -> list[Element]:

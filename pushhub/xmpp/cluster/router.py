@@ -93,7 +93,7 @@ class ClusterRouter:
     # Receiving
 
     def _receive_stanza(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
-        stanza, session = parse(data), self._session(parse_jid(header["to"]))
+        stanza, session = parse(data, own=True), self._session(parse_jid(header["to"]))
         if session is not None:
             session.write(data)
         elif may_fail(stanza) and stanza.name == "iq":
@@ -115,7 +115,7 @@ class ClusterRouter:
         kind, copied, peer = header["kind"], header["copied"], header["peer"]
         message = ArchivedMessage(data, False, copied, kind, peer, to.resource)
         if not (user is not None and user.deliver(message, data)) and header.get("fails"):
-            self._bounce(parse(data))
+            self._bounce(parse(data, own=True))
 
     def _receive_notice(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
         self._handle_notice(header["bare"], header["kind"], header["data"])

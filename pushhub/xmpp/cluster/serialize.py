@@ -93,7 +93,7 @@ def load_session(
     """The session in a record, for its new local user."""
     session = XmppSession(stream, user, jid, identity)
     if record["presence"] is not None:
-        session.presence = parse(record["presence"].encode())
+        session.presence = parse(record["presence"].encode(), own=True)
         session.presence_bytes = session.presence.weight
     session.priority = record["priority"]
     # Nodes of an older version write neither `heard` nor `brought`.

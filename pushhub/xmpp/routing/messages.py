@@ -28,7 +28,7 @@ from pushhub.xmpp.storage.stranger_share import StrangerShares
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from pushhub.log.event import Event
+    from pushhub.log.event import Draft, Event
     from pushhub.store.base import Outcome
     from pushhub.xml import Element
     from pushhub.xmpp.context import Context
@@ -115,6 +115,9 @@ class MessageRouter:
         user = self._users.get(to.bare)
         known = user is not None or values.get(account_key(to)) is not None
         is_guest = session.user.anonymous
+        if is_guest and is_archived(stanza) and not self._cluster.is_remote_anonymous(to):
+            # First: for an account and for an unknown address.
+            self._received(session, stanza, to)
         if not (known or self._cluster.is_remote_anonymous(to)):
             if is_guest:
                 # A guest must not learn which accounts exist (RFC 6121 §8.5.1 allows silence): the
@@ -182,18 +185,13 @@ class MessageRouter:
     ) -> None:
         """Append a message to the archives of both sides, which deliver it."""
         sender = session.jid
-        data = with_recipient(stanza, to).xml().encode()
-        copied, kind = is_copied(stanza), type_of(stanza)
         retention = self._retention
-        try:
-            received = ArchivedMessage(data, False, copied, kind, sender.bare, to.resource)
-            received.stranger = stranger
-            appends = [Append(archive_channel(to.bare), received.draft(), retention)]
-            if not session.user.anonymous and sender.bare != to.bare:
-                sent = ArchivedMessage(data, True, copied, kind, to.bare, sender.resource).draft()
-                appends.append(Append(archive_channel(sender.bare), sent, retention))
-        except DraftError:
-            raise StanzaError("policy-violation", "The message is too large.") from None
+        received, draft = self._received(session, stanza, to, stranger=stranger)
+        appends = [Append(archive_channel(to.bare), draft, retention)]
+        if not session.user.anonymous and sender.bare != to.bare:
+            data, copied, kind = received.stanza, received.copied, received.kind
+            sent = ArchivedMessage(data, True, copied, kind, to.bare, sender.resource).draft()
+            appends.append(Append(archive_channel(sender.bare), sent, retention))
         session.pending_appends += 1
         self._record_peer(session, stanza, to)
 
@@ -215,6 +213,23 @@ class MessageRouter:
             settled()
 
         self._hub.publish(appends, appended)
+
+    def _received(
+        self, session: XmppSession, stanza: Element, to: Jid, *, stranger: bool = False
+    ) -> tuple[ArchivedMessage, Draft]:
+        """A message for its receiver's archive.
+
+        Raises:
+            StanzaError: the message is too large.
+        """
+        data = with_recipient(stanza, to).xml().encode()
+        copied, kind = is_copied(stanza), type_of(stanza)
+        message = ArchivedMessage(data, False, copied, kind, session.jid.bare, to.resource)
+        message.stranger = stranger
+        try:
+            return message, message.draft()
+        except DraftError:
+            raise StanzaError("policy-violation", "The message is too large.") from None
 
     def _record_peer(self, session: XmppSession, stanza: Element, to: Jid) -> None:
         """An account knows the addresses that its user writes to. A receipt is no text of the

@@ -221,7 +221,7 @@ def _deliver(user: LocalUser, data: Mapping[str, str]) -> None:
     """Deliver presence to the available sessions of an account."""
     payload = data["xml"].encode()
     if "own" in data:
-        _deliver_to_self(user, parse(payload))
+        _deliver_to_self(user, parse(payload, own=True))
         return
     for session in list(user.sessions.values()):
         if session.presence is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pushhub.auth.tokens import TokenError, Tokens
@@ -13,6 +14,7 @@ from pushhub.xmpp.sasl import SaslFailure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.revocation import Revocations
     from pushhub.log.grant import Grant
     from pushhub.xmpp.sasl.throttle import LoginThrottle
     from pushhub.xmpp.storage.accounts import Account, Accounts
@@ -23,11 +25,13 @@ class AccountCredentials:
 
     __slots__ = (
         "_accounts",
-        "_client",
+        "_clock",
         "_random_bytes",
+        "_revocations",
         "_secret",
         "_throttle",
         "_tokens",
+        "client",
         "domain",
         "tried",
         "verifying",
@@ -43,9 +47,15 @@ class AccountCredentials:
         throttle: LoginThrottle,
         verifying: asyncio.Semaphore,
         client: str,
+        revocations: Revocations,
+        clock: Callable[[], float],
     ) -> None:
+        self._revocations = revocations
+        self._clock = clock
         self._throttle = throttle
-        self._client = client
+        self.client = client
+        """The address that began the login. Its failure counts for this one, even if the last
+        request came from another."""
         self.verifying = verifying
         self.tried = ""
         """The bare address whose password was to be verified."""
@@ -58,13 +68,19 @@ class AccountCredentials:
     async def account(self, local: str) -> Account | None:
         self.tried = f"{local}@{self.domain}"
         self.check(local)
-        delay = self._throttle.delay(self._client, self.tried)
+        delay = self._throttle.delay(self.client, self.tried)
         if delay:
             await asyncio.sleep(delay)
-        return await self._accounts.get(self.tried)
+        issued = self._clock()
+        account = await self._accounts.get(self.tried)
+        if account is None:
+            return None
+        # A session ends with the account, and with the password that it began with.
+        credential = self._revocations.credential(subject=self.tried, issued=issued)
+        return replace(account, grant=replace(account.grant, credential=credential))
 
     def check(self, local: str) -> None:
-        self._throttle.check(self._client, f"{local}@{self.domain}")
+        self._throttle.check(self.client, f"{local}@{self.domain}")
 
     async def admit(self, local: str) -> None:
         await self._accounts.admit(f"{local}@{self.domain}", self.domain)

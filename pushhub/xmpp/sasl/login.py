@@ -65,6 +65,7 @@ class SaslLogin:
         self._accounts = accounts
         self._kv = kv
         self._random_bytes = random_bytes
+        self._clock = clock
         self._tokens = Tokens(
             policy.token_keys,
             now=clock,
@@ -122,6 +123,8 @@ class SaslLogin:
             self.throttle,
             self._verifying,
             client,
+            self.revocations,
+            self._clock,
         )
 
 

@@ -135,7 +135,7 @@ def archived_message(event: Event) -> ArchivedMessage:
     if others:
         peer, resource = others
     else:
-        stanza = parse(event.data)
+        stanza = parse(event.data, own=True)
         theirs, ours = ("to", "from") if outgoing else ("from", "to")
         peer = parse_jid(stanza.attributes[theirs]).bare
         resource = parse_jid(stanza.attributes[ours]).resource

@@ -113,7 +113,7 @@ class StreamLogin:
         self._mechanism = None
         stream.authenticated(step.identity)
         if self._credentials is not None:
-            self._login.throttle.succeeded(stream.client, self._credentials.tried)
+            self._login.throttle.succeeded(self._credentials.client, self._credentials.tried)
             self._credentials = None
         stream.send(leaf("success", ns.SASL, encode_data(step.data) if step.data else ""))
 
@@ -123,7 +123,8 @@ class StreamLogin:
         self._failed += 1
         credentials, self._credentials = self._credentials, None
         if credentials is not None and error.condition != "aborted":
-            self._login.throttle.failed(stream.client, credentials.tried, error.condition)
+            throttle = self._login.throttle
+            throttle.failed(credentials.client, credentials.tried, error.condition)
         reason = described(error.condition, ns.SASL, error.text)
         stream.send(Element("failure", ns.SASL, {}, reason))
         if self._failed >= MAX_LOGINS:

@@ -101,7 +101,7 @@ class Blocking:
 
     def _push(self, user: LocalUser, data: Mapping[str, str]) -> None:
         self._subscribers.mute(user, on=bool(data.get("deaf")))
-        payload = parse(data["xml"].encode())
+        payload = parse(data["xml"].encode(), own=True)
         for session in list(user.sessions.values()):
             if session.wants_blocklist:
                 id = self._context.new_id()

@@ -63,7 +63,7 @@ class Contacts:
 
     def _push(self, user: LocalUser, data: Mapping[str, str]) -> None:
         """Send a change to the sessions that requested the roster (RFC 6121 §2.1.6)."""
-        query = parse(data["query"].encode())
+        query = parse(data["query"].encode(), own=True)
         for session in list(user.sessions.values()):
             if session.interested:
                 id = self._context.new_id()

@@ -29,7 +29,7 @@ async def read(request: IqRequest) -> Element:
         raise StanzaError("item-not-found", "There is no such node.")
     requested = [item.get("id") for item in items_element.every("item")]
     items = [
-        Element("item", PUBSUB, {"id": id}, (parse(xml.encode()),) if xml else ())
+        Element("item", PUBSUB, {"id": id}, (parse(xml.encode(), own=True),) if xml else ())
         for id, xml in stored.items()
         if not requested or id in requested
     ]

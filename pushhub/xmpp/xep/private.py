@@ -21,7 +21,7 @@ def _requested(request: IqRequest) -> tuple[str, Element]:
 async def read(request: IqRequest) -> Element:
     name, element = _requested(request)
     stored = await request.context.kv.json(_key(request)) or {}
-    found = parse(stored[name].encode()) if name in stored else element.holding()
+    found = parse(stored[name].encode(), own=True) if name in stored else element.holding()
     return Element("query", PRIVATE, {}, (found,))
 
 

@@ -16,7 +16,7 @@ async def read(request: IqRequest) -> Element:
         raise StanzaError("service-unavailable")
     card = await request.context.kv.value(internal_name("vcard", bare))
     if card is not None:
-        return parse(card)
+        return parse(card, own=True)
     if bare == request.session.jid.bare:
         return Element("vCard", VCARD)
     # XEP-0054 §3.2: the same error as for an unknown account, or one that has blocked the sender.

@@ -29,6 +29,13 @@ FORGED = [
     f"<stanza-id xmlns='{ns.STANZA_ID}' id='1' by='localhost'/>",
     f"<stanza-id xmlns='{ns.STANZA_ID}' id='1' by='Juliet@LOCALHOST./x'/>",
     f"<stanza-id xmlns='{ns.STANZA_ID}' id='1'/>",
+    # Full-width letters and a soft hyphen, which some clients map to `localhost`.
+    f"<stanza-id xmlns='{ns.STANZA_ID}' id='1' by='juliet@\uff4cocalhost'/>",
+    f"<stanza-id xmlns='{ns.STANZA_ID}' id='1' by='juliet@local\u00adhost'/>",
+    # Older versions.
+    f"<received xmlns='urn:xmpp:carbons:1'>{FORWARDED}</received>",
+    f"<result xmlns='urn:xmpp:mam:1' id='1'>{FORWARDED}</result>",
+    "<archived xmlns='urn:xmpp:mam:tmp' by='juliet@localhost' id='1'/>",
     f"<delay xmlns='{ns.DELAY}' from='localhost' stamp='2000-01-01T00:00:00Z'/>",
     f"<delay xmlns='{ns.DELAY}' from='juliet@localhost' stamp='2000-01-01T00:00:00Z'/>",
     f"<delay xmlns='{ns.DELAY}' stamp='2000-01-01T00:00:00Z'/>",
@@ -91,6 +98,10 @@ PROBES = [
     "<message xmlns='jabber:client' to='{to}' type='{kind}' id='p'><body>a</body></message>",
     "<message xmlns='jabber:client' to='{to}/x' type='{kind}' id='p'><body>a</body></message>",
     "<message xmlns='jabber:client' to='{to}' type='{kind}' id='p'><active xmlns='a'/></message>",
+    # Too large for an archive, since each `>` is written as `&gt;`.
+    "<message xmlns='jabber:client' to='{to}' type='{kind}' id='p'><body>"
+    + ">" * 100_000
+    + "</body></message>",
 ]
 REQUESTS = [
     f"<vCard xmlns='{ns.VCARD}'/>",

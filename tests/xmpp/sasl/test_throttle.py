@@ -72,6 +72,20 @@ async def test_wrong_passwords_of_one_address(strict: World, mechanism: str) -> 
     assert 10 <= len(refused) <= 30
 
 
+async def test_a_failure_counts_for_the_address_that_began_the_login(strict: World) -> None:
+    """Requests from a second address would else leave the first one without a failure."""
+    seen = []
+    for number in range(TRIES):
+        client = await from_(strict, ATTACKER)
+        client.say(auth("PLAIN", f"\0user{number}\0wrong".encode()))
+        client.client = VICTIM
+        failure = await client.stanza("failure")
+        seen.append(failure.elements[0].name)
+    assert seen.count("not-authorized") <= ADDRESS_RATE.burst + 2
+    assert seen[-1] == "temporary-auth-failure"
+    assert await guess(strict, VICTIM, "juliet") == "not-authorized"
+
+
 async def test_wrong_passwords_in_parallel(strict: World) -> None:
     """A failure counts when it is known; so no more are verified at a time than a few."""
     guesses = [guess(strict, ATTACKER, "juliet") for _ in range(TRIES)]

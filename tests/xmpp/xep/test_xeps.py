@@ -75,12 +75,17 @@ async def test_vcards(world: World, juliet: Client) -> None:
     card = f"<vCard xmlns='{ns.VCARD}'><FN>Juliet &amp; co</FN></vCard>"
     assert not (await juliet.ask("get", get)).elements[0].elements
     await juliet.ask("set", card)
-    other = await world.user()
+    await world.account("romeo")
+    other = await world.user("romeo")
     answer = await other.ask("get", get, "juliet@localhost")
     assert answer.elements[0].elements[0].text == "Juliet & co"
     assert await other.refused("get", get, "nobody@localhost") == "service-unavailable"
-    assert await other.refused("set", card) == "not-allowed"
     assert await other.refused("set", card, "juliet@localhost") == "service-unavailable"
+    # A guest does not learn which accounts exist.
+    guest = await world.user()
+    for name in ("juliet", "nobody"):
+        assert await guest.refused("get", get, f"{name}@localhost") == "service-unavailable"
+    assert await guest.refused("set", card) == "not-allowed"
 
 
 async def test_private_storage(juliet: Client) -> None:

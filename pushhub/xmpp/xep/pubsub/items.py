@@ -125,7 +125,7 @@ async def read(request: IqRequest) -> Element:
         size += event.size
         if size > MAX_ITEMS_BYTES and elements:
             break
-        elements.append(parse(item(event, PUBSUB).encode()))
+        elements.append(parse(item(event, PUBSUB).encode(), own=True))
     elements.reverse()
     content = Element("items", PUBSUB, {"node": node}, tuple(elements))
     ends = [element.get("id") for element in elements] or [None]
