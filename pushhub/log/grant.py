@@ -27,7 +27,7 @@ class GrantError(ValueError):
 
 
 NO_PATTERNS = Patterns()
-# 128 bits: nobody finds another key with the same id.
+# 128 bits: a second key with the same id cannot be found.
 BASIS_BYTES = 16
 
 
