@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.path_pattern import parse_pattern
+from pushhub.http.selector import parse_selector
 from pushhub.log.channel import check_name
 from pushhub.settings.field import ORIGIN, SERVER, setting
 
@@ -42,8 +43,14 @@ def _network(text: str) -> str:
     return text
 
 
+def _selector(text: str) -> str:
+    parse_selector(text)
+    return text
+
+
 Network = Annotated[str, AfterValidator(_network)]
 Target = Annotated[str, AfterValidator(_target)]
+SelectorText = Annotated[str, AfterValidator(_selector)]
 HeaderName = Annotated[str, AfterValidator(_header)]
 # An interval below 50 ms needs notifications instead; one above a day is nearly never.
 Interval = Annotated[float, Field(ge=0.05, le=86_400)]
@@ -152,6 +159,24 @@ class Route(BaseModel):
     version_field: Annotated[
         str | None, Field(description="The path of the version in the body; for `version`.")
     ] = None
+    ignore: Annotated[
+        tuple[SelectorText, ...],
+        Field(
+            description="Parts of a response whose change is no change of the resource: a value in "
+            "JSON (`query_ms`, `data.result[*].value[0]`, `$..uptime`), text by a pattern "
+            "(`/\\d+ sec ago/`), or a header (`header:etag`).",
+            max_length=32,
+        ),
+    ] = ()
+    compare: Annotated[
+        tuple[SelectorText, ...],
+        Field(
+            description="The parts of a response that alone count as a change of the resource, in "
+            "the form of `ignore`, such as a version: `rev`, `header:x-etcd-index`. A response "
+            "with none of them counts as a whole.",
+            max_length=32,
+        ),
+    ] = ()
     nothing: Annotated[
         Literal["304", "204", "same"],
         Field(
@@ -213,6 +238,8 @@ class Route(BaseModel):
                 f"'share_addresses' needs step = 'grip'; with {self.step!r} no address makes a "
                 f"difference."
             )
+        if self.ignore and self.compare:
+            raise ValueError("A route has 'ignore' or 'compare'; 'compare' leaves all else out.")
         if self.cursor == "version" and self.version_field is None:
             raise ValueError("cursor = 'version' needs 'version_field', where the body has it.")
         if self.channel is not None:
