@@ -11,25 +11,34 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
-from pushhub.api.asgi import handled
+from pushhub.api.access_log import access_log, logged, redact_uvicorn
+from pushhub.api.asgi import handled, refused
 from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
-from pushhub.api.cors import EXPOSED, Cors
+from pushhub.api.cors import EXPOSED, LOOPBACK_ORIGIN, Cors
 from pushhub.api.endpoints import ROUTES, Endpoints
 from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
+from pushhub.api.revocation_register import RevocationRegister
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
+from pushhub.auth.audit import AuditActor
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
+from pushhub.auth.jwks import Jwks
+from pushhub.auth.jwks_source import JwksSource
+from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import TokenKeyError
 from pushhub.console.console import Console
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.hub import Hub
+from pushhub.hub.release import release
 from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
 from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
+from pushhub.settings.changes import lost_reading
 from pushhub.store.redis.acks import AckLevel, Acks
 from pushhub.store.urls import open_store_url
 
@@ -43,6 +52,11 @@ if TYPE_CHECKING:
     from pushhub.xmpp.server import XmppServer
 
 log = structlog.get_logger(__name__)
+
+UNCOUNTED = (
+    "Limits by address do not count loopback and private addresses, because trusted_proxies names"
+    " no proxy: behind an unnamed proxy all users would be one address."
+)
 
 
 class App:
@@ -69,7 +83,17 @@ class App:
             )
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
         key = grip_key(settings, runtime.clock)
-        self.service = Service(hub, Authenticator(settings, runtime.clock, key), settings, runtime)
+        self.revocations = Revocations(runtime.clock, settings.token_max_seconds)
+        self.jwks = Jwks(runtime.clock, settings.token_jwks_grace) if settings.token_jwks else None
+        self._jwks_source: JwksSource | None = None
+        authority = Authenticator(settings, runtime.clock, key, self.revocations, self.jwks)
+        self.service = Service(hub, authority, settings, runtime, jwks=self.jwks)
+        self.service.revocations = RevocationRegister(hub, self.revocations)
+        # With `dev` no request needs a key, so the network must decide.
+        self.guard = self.service.guard if settings.dev else None
+        self.callers = self.service.callers
+        self._access_log = access_log(self.service)
+        redact_uvicorn()
         self.origin = Origin(settings) if settings.origin or settings.routes else None
         if self.origin is not None:
             self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
@@ -85,7 +109,7 @@ class App:
         prefix = settings.prefix if self.origin is not None else ""
         self.endpoints = Endpoints(
             self.service,
-            Cors(settings.cors_origins, settings.cors_headers, any_origin=settings.dev),
+            Cors(settings.cors_origins, settings.cors_headers, loopback=settings.dev),
             routes,
             prefix=prefix,
         )
@@ -106,7 +130,8 @@ class App:
             middleware=[
                 Middleware(
                     CORSMiddleware,
-                    allow_origins=["*"] if settings.dev else settings.cors_origins,
+                    allow_origins=self.endpoints.cors.origins,
+                    allow_origin_regex=LOOPBACK_ORIGIN if settings.dev else None,
                     allow_credentials=settings.cors_credentials,
                     allow_headers=self.endpoints.cors.allowed.split(", "),
                     expose_headers=EXPOSED.split(", "),
@@ -124,9 +149,20 @@ class App:
         from pushhub.xmpp.server import XmppServer
 
         hub, runtime = self.service.hub, self.service.runtime
-        xmpp = XmppServer(hub, self.settings, random_bytes=runtime.random_bytes)
+        xmpp = XmppServer(
+            hub,
+            self.settings,
+            self.service.audit,
+            random_bytes=runtime.random_bytes,
+            revocations=self.revocations,
+            jwks=self.jwks,
+        )
+        assert self.service.revocations is not None
+        self.service.revocations.listeners.append(xmpp.bosh.end_by_grants)
         self.service.bosh = BoshHandler(hub, xmpp.bosh)
         self.service.sessions = xmpp.bosh.__len__
+        xmpp.bosh.callers = self.service.callers
+        self.service.session_bytes = lambda: xmpp.bosh.memory.total
         return xmpp
 
     @asynccontextmanager
@@ -142,10 +178,21 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
+        if not (self.settings.dev or TrustedProxies(self.settings.trusted_proxies).names_proxy):
+            log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
+        assert self.service.revocations is not None
+        await self.service.revocations.open()
+        if self.jwks is not None and (where := self.settings.token_jwks) is not None:
+            seconds, uniform = self.settings.token_jwks_seconds, self.service.runtime.uniform
+            self._jwks_source = JwksSource(self.jwks, where, seconds, uniform)
+            await self._jwks_source.open()
         if self.origin is not None:
             self.origin.open()
         self.service.tickets = await open_tickets(
-            self.service.hub, self.settings.ticket_seconds, self.service.runtime.random_bytes
+            self.service.hub,
+            self.settings.ticket_seconds,
+            self.service.runtime.random_bytes,
+            self.revocations,
         )
         if self.xmpp is not None:
             await self.xmpp.open()
@@ -161,32 +208,68 @@ class App:
         self.service.leaving = True
         await self.hand_over()
         await self.service.hub.drain(0)
+        assert self.service.revocations is not None
+        self.service.revocations.close()
         self.console.close()
         await self.service.close()
+        if self._jwks_source is not None:
+            await self._jwks_source.close()
         if self.origin is not None:
             await self.origin.close()
         await self.service.hub.close()
 
-    def reroute(self, settings: Settings) -> None:
-        """Replace the routes. Requests under way keep theirs.
+    def reconfigure(self, settings: Settings) -> None:
+        """Take the settings of a reload: all of them, or none. Requests under way keep their route.
+        Holds and streams that may rest on a lost right end; their clients ask again, and are
+        authorised by the new settings.
 
         Args:
-            settings: the settings of the start with other routes.
+            settings: the settings of the start, with other values for those that can be reloaded.
+
+        Raises:
+            TokenKeyError: a token key does not suit its algorithm; nothing has changed.
         """
-        assert self.origin is not None
-        self.settings = self.service.settings = settings
-        self.origin.routes = Routes(settings)
-        log.info("routes.reloaded", routes=len(settings.routes))
+        routes = None if self.origin is None else Routes(settings)
+        lost = lost_reading(self.settings, settings)
+        self.service.authority.configure(settings)
+        # From here on nothing fails.
+        if self.origin is not None and routes is not None:
+            self.origin.routes = routes
+        if self.xmpp is not None:
+            self.xmpp.configure(settings)
+        self.settings = settings
+        self.service.configure(settings)
+        if self._jwks_source is not None:
+            self._jwks_source.refresh()
+        if lost is not None:
+            release(self.service.hub, lost)
+        log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
+        actor = AuditActor("signal", "SIGHUP")
+        self.service.audit.record("settings.reload", actor, target_type="settings")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._access_log is not None and scope["type"] == "http":
+            await logged(self._access_log, scope, receive, send, self._serve)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if self.guard is not None and await refused(
+                self.endpoints, self.guard, scope, receive, send, own=not self._is_of_origin(scope)
+            ):
+                return
             if await handled(self.endpoints, scope, receive, send):
                 return
-            path = scope.get("raw_path") or scope["path"].encode()
-            if self.origin is not None and self.origin.owns(path.decode("latin-1")):
+            if self.origin is not None and self._is_of_origin(scope):
                 await AsgiProxy(self.origin, self.endpoints, scope, receive, send).run()
                 return
         await self.pages(scope, receive, send)
+
+    def _is_of_origin(self, scope: Scope) -> bool:
+        """Whether the origin serves a request, not pushhub itself."""
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        return self.origin is not None and self.origin.owns(path.decode("latin-1"))
 
 
 def _acks(settings: Settings) -> Acks:

@@ -22,7 +22,6 @@ def configure(
     level: str = "info",
     format: str = "auto",
     *,
-    access_log: bool = False,
     stream: TextIO | None = None,
 ) -> None:
     """Set logging up for the whole process; a second call replaces the first.
@@ -30,7 +29,6 @@ def configure(
     Args:
         level: `debug`, `info`, `warning` or `error`.
         format: `console` for people, `json` for machines, `auto` by whether `stream` is a terminal.
-        access_log: whether uvicorn's line for each request is let through.
         stream: the destination; standard error by default.
     """
     stream = sys.stderr if stream is None else stream
@@ -69,13 +67,20 @@ def configure(
     root.setLevel(least)
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         _route(name, max(least, _LIBRARY_LEVEL))
-    _route("uvicorn.access", least if access_log else logging.CRITICAL)
+    # Audit lines are whole JSON lines already, and no level hides them.
+    _route("pushhub.audit", logging.INFO)
+    audit = logging.getLogger("pushhub.audit")
+    audit.propagate = False
+    audit.addHandler(logging.StreamHandler(stream))
+    _route("uvicorn.access", logging.CRITICAL)
 
 
 def _renderers(is_json: bool, colors: bool) -> list[Processor]:
     if is_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=colors)]
+    # The default formatter prints the values of local variables, which can be secrets.
+    formatter = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=formatter)]
 
 
 def _route(name: str, level: int) -> None:

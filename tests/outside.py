@@ -108,6 +108,12 @@ PARTS = {
             debian="haproxy",
             without="streams through a proxy that compresses",
         ),
+        Part(
+            "fail2ban",
+            ("fail2ban-regex",),
+            debian="fail2ban",
+            without="the filter for fail2ban, read by fail2ban itself",
+        ),
         Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
         Part(
             "firefox",
@@ -128,6 +134,13 @@ PARTS = {
         Part("client", (), lock="clients/js", without="the browser client, in Chromium too"),
         Part("pages", (), lock="tests/browser_pages", without="the demo and the console"),
         Part("examples", (), setup="examples/setup", without="the examples, before and after"),
+        Part("atheris", (), setup="tests/fuzz/setup", without="fuzzing by coverage"),
+        Part(
+            "schemathesis",
+            (),
+            setup="tests/openapi/setup",
+            without="schemathesis over openapi.json",
+        ),
         Part(
             "oldest-pip",
             (),

@@ -224,12 +224,16 @@ class Server:
 
 @contextmanager
 def serve(
-    driver: str = "front", store: str = "memory://", *, dev: bool = True, **settings: Any
+    driver: str = "front", store: str | None = "memory://", *, dev: bool = True, **settings: Any
 ) -> Iterator[Server]:
-    """A server for as long as the block runs. Settings are given by their names."""
+    """A server for as long as the block runs. Settings are given by their names; those
+    that are None are left out.
+    """
     given = {"store": store, "dev": dev, "drain_seconds": 0, "log_format": "json", **settings}
     environ = {name: text for name, text in os.environ.items() if not name.startswith("PUSHHUB_")}
     for name, setting in given.items():
+        if setting is None:
+            continue
         text = setting if isinstance(setting, str) else json.dumps(setting)
         environ[f"PUSHHUB_{name.upper()}"] = text
     # An empty folder: there is no configuration file to be found.

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ from pydantic import SecretStr, ValidationError
 from pushhub.bosh.negotiation import BoshPolicy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
 from pushhub.settings.errors import sentences
-from pushhub.settings.model import is_loopback
+from pushhub.settings.host import is_loopback
+from pushhub.settings.limits import LIMIT_SPECS, Limit
 from pushhub.settings.sources import env_name
 from pushhub.store.base import Retention
 from tests.auth.signing import SECRET, private_key, public_key
@@ -110,16 +112,28 @@ TEXTS: dict[str, tuple[str, object]] = {
     ),
     "token_audience": ("hub", "hub"),
     "token_issuer": ("us", "us"),
+    "token_max_seconds": ("3600", 3600),
     "ticket_seconds": ("5", 5),
     "cors_origins": ('["https://a.test"]', ["https://a.test"]),
+    "control_hosts": ('["push.internal"]', ["push.internal"]),
     "cors_headers": ('["X-Request-Id"]', ["X-Request-Id"]),
     "unix_socket": ("/run/pushhub.sock", "/run/pushhub.sock"),
     "unix_socket_mode": ("600", "600"),
     "max_wait": ("25", 25),
     "max_channels": ("7", 7),
     "max_holds": ("9", 9),
+    "limits": ('{"address-holds": {"most": 5}}', {"address-holds": Limit(most=5)}),
+    "limits_shared": ("false", False),
     "head_seconds": ("3", 3.0),
     "body_seconds": ("4.5", 4.5),
+    "max_body_bytes": ("8388608", 8_388_608),
+    "max_body_bytes_per_address": ("4194304", 4_194_304),
+    "min_body_rate": ("1000", 1000),
+    "origin_buffer_bytes": ("0", 0),
+    "origin_share": ("0.5", 0.5),
+    "origin_upload_share": ("1", 1.0),
+    "max_tunnels": ("0", 0),
+    "max_tunnels_per_address": ("5", 5),
     "keep_alive_seconds": ("90", 90.0),
     "write_seconds": ("30", 30.0),
     "ack": ("replicated", "replicated"),
@@ -133,6 +147,11 @@ TEXTS: dict[str, tuple[str, object]] = {
     "xmpp_archive_events": ("4", 4),
     "xmpp_archive_age": ("0", 0),
     "xmpp_offline": ("5", 5),
+    "xmpp_stranger_share": ("0.5", 0.5),
+    "xmpp_stanza_rate": ("7", 7.0),
+    "xmpp_pair_rate": ("3", 3.0),
+    "bosh_session_bytes": ("200000", 200_000),
+    "bosh_total_bytes": ("2000000", 2_000_000),
     "xmpp_login_seconds": ("9.5", 9.5),
     "bosh_inactivity": ("30", 30),
     "bosh_maxpause": ("0", 0),
@@ -186,8 +205,10 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         retention_age = 0
         token_audience = "hub"
         token_issuer = "us"
+        token_max_seconds = 3600
         ticket_seconds = 5
         cors_origins = ["https://a.test"]
+        control_hosts = ["push.internal"]
         cors_headers = ["X-Request-Id"]
         unix_socket = "/run/pushhub.sock"
         unix_socket_mode = "600"
@@ -196,6 +217,14 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         max_holds = 9
         head_seconds = 3
         body_seconds = 4.5
+        max_body_bytes = 8388608
+        max_body_bytes_per_address = 4194304
+        min_body_rate = 1000
+        origin_buffer_bytes = 0
+        origin_share = 0.5
+        origin_upload_share = 1
+        max_tunnels = 0
+        max_tunnels_per_address = 5
         keep_alive_seconds = 90
         write_seconds = 30
         ack = "replicated"
@@ -209,6 +238,11 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         xmpp_archive_events = 4
         xmpp_archive_age = 0
         xmpp_offline = 5
+        xmpp_stranger_share = 0.5
+        xmpp_stanza_rate = 7
+        xmpp_pair_rate = 3
+        bosh_session_bytes = 200000
+        bosh_total_bytes = 2000000
         xmpp_login_seconds = 9.5
         bosh_inactivity = 30
         bosh_maxpause = 0
@@ -219,6 +253,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         worker_start_seconds = 30
         ready_writes = true
         channel_idle_age = 86400
+        limits_shared = false
         store_may_evict = true
         drain_delay = 0.5
         drain_seconds = 1
@@ -226,6 +261,8 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         access_log = true
         log_level = "debug"
         log_format = "json"
+        [limits.address-holds]
+        most = 5
         [[routes]]
         path = "/orders/*"
         target = "http://api:8000"
@@ -308,6 +345,7 @@ def test_other_variables_are_left_alone() -> None:
         ("namespaces", '{"$a": {}}', "before the first ':'"),
         ("namespaces", '{"a": {"retention_events": 0}}', ".a.retention_events must be at least 1"),
         ("cors_origins", '"*"', "must be a list, not '*'."),
+        ("control_hosts", '["http://push"]', "'http://push' is not a name of a host"),
         ("cors_headers", '["a b"]', "'a b' is not the name of a header."),
         ("cors_headers", '["*"]', "'*' is not the name of a header."),
         ("unix_socket", f'"/{"a" * 103}"', "at most 103 bytes"),
@@ -530,3 +568,30 @@ def test_a_wrong_mechanism_is_not_reported_as_a_hash() -> None:
         "xmpp_mechanisms[0] must be the name of a SASL mechanism, such as SCRAM-SHA-256, "
         "not 'plain'."
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"address-request": {"rate": 1}}, "did you mean 'address-requests'?"),
+        ({"address-holds": {"rate": 1}}, "is set by 'most'"),
+        ({"address-requests": {"most": 1}}, "is set by 'rate' and 'burst'"),
+        ({"address-requests": {"rate": 1, "most": 1}}, "is set by 'rate' and 'burst'"),
+        ({"address-requests": {}}, "has 'rate' and 'burst', or 'most'"),
+        ({"address-requests": {"rate": -1}}, "must be at least 0"),
+        ({"address-requests": {"rte": 1}}, "did you mean 'rate'?"),
+    ],
+)
+def test_a_limit_that_cannot_be_meant(limits: dict[str, dict[str, int]], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        load({"limits": json.dumps(limits)}, {})
+
+
+def test_a_limit_has_its_defaults() -> None:
+    for name, spec in LIMIT_SPECS.items():
+        assert Settings().limit(name) == spec
+        assert name.startswith(f"{spec.scope}-")
+    own = Settings(limits={"address-requests": Limit(rate=5), "key-bytes": Limit(rate=1, burst=7)})
+    assert own.limit("address-requests")[3:5] == (5, 50), "ten seconds of its rate"
+    assert own.limit("key-bytes")[3:5] == (1, 7)
+    assert Settings(limits={"address-holds": Limit(most=0)}).limit("address-holds").most == 0

@@ -16,6 +16,7 @@ from pushhub import __version__
 from pushhub.auth.api_keys import new_secret, secret_hash
 from pushhub.bench.dialect import ORIGIN, FeedDialect, bearer
 from pushhub.bench.target import Target
+from pushhub.settings.limits import LIMIT_SPECS
 
 STORES = {
     "memory": "memory://",
@@ -27,6 +28,10 @@ STORES = {
 TOKEN_SECONDS = 86_400
 # For Redis to open its socket.
 START_SECONDS = 5.0
+
+
+# All load comes from one address, and the server is to be measured, not its limits.
+NO_LIMITS = {name: {"most" if one.is_count else "rate": 0} for name, one in LIMIT_SPECS.items()}
 
 
 class _Pushhub(Server):
@@ -50,6 +55,7 @@ class _Pushhub(Server):
             "PUSHHUB_API_KEYS": json.dumps([key]),
             "PUSHHUB_TOKEN_KEYS": json.dumps([{"algorithm": "HS256", "key": self.secret}]),
             "PUSHHUB_CORS_ORIGINS": json.dumps([ORIGIN]),
+            "PUSHHUB_LIMITS": json.dumps(NO_LIMITS),
             "PUSHHUB_DRAIN_SECONDS": "0",
             "PUSHHUB_LOG_LEVEL": "warning",
             "PUSHHUB_LOG_FORMAT": "json",

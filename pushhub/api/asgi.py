@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from pushhub.api.limits import counted
 from pushhub.http.problem import Problem
 from pushhub.http.raw_response import RawResponse
 from pushhub.http.request import (
@@ -27,11 +28,44 @@ if TYPE_CHECKING:
 
     from pushhub.api.cors import Variant
     from pushhub.api.endpoints import Endpoints, Match
+    from pushhub.api.listener_guard import ListenerGuard
+    from pushhub.auth.caller import Caller
+    from pushhub.auth.limit_fields import LimitRefusal
 
-# A phone on a bad line sends a few kilobytes in seconds; a slower client is stuck, or an attacker.
-BODY_SECONDS = 20
+# Time and bytes for which the body of a refused request is discarded. With unread bytes the close
+# of the server would send a reset, and the client might lose the response.
+DISCARD_SECONDS = 2
+DISCARD_BYTES = 16 * 1024 * 1024
 
 _CLOSE = (b"connection", b"close")
+
+
+async def refused(
+    endpoints: Endpoints,
+    guard: ListenerGuard,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    own: bool = True,
+) -> bool:
+    """Refuse a request that the guard of its listener does not accept; False if it does. `own` is
+    whether pushhub itself serves the request, not the origin.
+    """
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in (b"host", b"origin")
+    }
+    try:
+        guard.check_host(headers)
+        if own:
+            guard.check_page(headers)
+    except Problem as problem:
+        exchange = AsgiExchange(endpoints, scope, receive, send)
+        await exchange.write_outcome(endpoints.service.refuse(problem))
+        return True
+    return False
 
 
 async def handled(endpoints: Endpoints, scope: Scope, receive: Receive, send: Send) -> bool:
@@ -52,6 +86,14 @@ def route_path(scope: Scope) -> str:
 
 class ClientDisconnected(Exception):
     """The client has disconnected."""
+
+
+class RefusedHead(Exception):
+    """The head of the request refuses it: its body is not read."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
 
 
 class AsgiWaiter:
@@ -81,6 +123,7 @@ class AsgiExchange:
         self.receive = receive
         self.send = send
         self.variant: Variant = endpoints.cors.variant(None)
+        self.caller: Caller | None = None
 
     async def run(self, match: Match) -> None:
         """Read the request, run its endpoint, and write the outcome."""
@@ -88,10 +131,14 @@ class AsgiExchange:
             try:
                 request = await self._request(match)
             except Problem as problem:
-                response = self.endpoints.service.refuse(problem)
-                await self._respond(response.with_headers(_CLOSE))
+                await self._refuse(self.endpoints.service.refuse(problem))
                 return
-            await self._write(self.endpoints.handle(request, match))
+            except RefusedHead as refused:
+                await self._refuse(refused.response)
+                return
+            outcome = self.endpoints.handle(request, match)
+            self.caller = request.caller
+            await self._write(outcome)
         except ClientDisconnected:
             pass
 
@@ -106,6 +153,17 @@ class AsgiExchange:
         except ClientDisconnected:
             pass
 
+    def count(self) -> LimitRefusal | None:
+        """Count the request by its address; the refusal if it is one too many."""
+        callers = self.endpoints.service.callers
+        self.caller = callers.of(callers.network(self._address()))
+        return None if self.caller is None else self.caller.request()
+
+    def _address(self) -> str:
+        # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
     async def _request(self, match: Match) -> Request:
         scope = self.scope
         headers = self._headers(scope["headers"])
@@ -119,12 +177,22 @@ class AsgiExchange:
                 limit=MAX_TARGET_BYTES,
             )
         method = scope["method"]
-        body = await self._body(match.max_body(method), headers.get("content-length"))
-        # The ASGI server decides which proxies it trusts, as with uvicorn's --proxy-headers.
-        client = scope.get("client")
-        address = client[0] if client else ""
+        if (refusal := self.count()) is not None:
+            raise RefusedHead(self.endpoints.service.refuse(refusal.problem()))
         secure = scope.get("scheme") == "https"
-        return Request(method, path, query, headers, body, address, secure=secure)
+        request = Request(method, path, query, headers, b"", self._address(), secure=secure)
+        request.caller = self.caller
+        length = headers.get("content-length", "")
+        # HTTP/2 needs no header that announces a body.
+        bodiless = scope.get("http_version", "1.1") in ("1.0", "1.1") and (
+            length in ("", "0") and "transfer-encoding" not in headers
+        )
+        if not bodiless:
+            refused = self.endpoints.check_head(request, match)
+            if refused is not None:
+                raise RefusedHead(refused)
+        request.body = await self._body(request, match.max_body(method), length)
+        return request
 
     def _headers(self, pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -143,12 +211,16 @@ class AsgiExchange:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return headers
 
-    async def _body(self, limit: int, length: str | None) -> bytes:
-        if length is not None and length.isdigit() and int(length) > limit:
+    async def _body(self, request: Request, limit: int, length: str) -> bytes:
+        if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
+        service = self.endpoints.service
+        seconds = service.settings.body_seconds
+        lease = service.lease(request.client)
+        lease.expect(int(length) if length.isdigit() else 0)
         body = bytearray()
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(seconds):
                 while True:
                     message: Message = await self.receive()
                     if message["type"] == "http.disconnect":
@@ -158,12 +230,38 @@ class AsgiExchange:
                         raise _too_large(limit)
                     if not message.get("more_body", False):
                         return bytes(body)
+                    lease.hold(len(body))
         except TimeoutError:
-            raise Problem(
-                "timeout", f"The body did not arrive within {BODY_SECONDS} seconds."
-            ) from None
+            raise Problem("timeout", f"The body did not arrive within {seconds:g} seconds.") from (
+                None
+            )
+        finally:
+            lease.release()
+
+    async def _refuse(self, response: Response) -> None:
+        """Respond before the body was read. Its bytes are discarded within bounds, unless the
+        client waits for the response before it sends them (RFC 9110 §10.1.1).
+        """
+        headers = dict(self.scope["headers"])
+        waits = headers.get(b"expect", b"").lower() == b"100-continue"
+        await self._respond(response.with_headers(_CLOSE), more=not waits)
+        if waits:
+            return
+        left = DISCARD_BYTES
+        try:
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while left > 0:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect" or not message.get("more_body"):
+                        break
+                    left -= len(message.get("body", b""))
+        except TimeoutError:
+            pass
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def _write(self, outcome: Response | Hold | EventStream | Part) -> None:
+        if self.caller is not None and not isinstance(outcome, Part):
+            outcome = counted(self.caller, outcome, self.endpoints.service)
         if isinstance(outcome, Hold):
             outcome = await self._completed(outcome)
         if isinstance(outcome, Response):
@@ -201,7 +299,7 @@ class AsgiExchange:
 
         return asyncio.create_task(receive())
 
-    async def _respond(self, response: Response) -> None:
+    async def _respond(self, response: Response, *, more: bool = False) -> None:
         headers = self._headers_of(response)
         if response.has_length:
             headers.append((b"content-length", b"%d" % len(response.body)))
@@ -209,7 +307,7 @@ class AsgiExchange:
             {"type": "http.response.start", "status": response.status, "headers": headers}
         )
         body = b"" if self.scope["method"] == "HEAD" else response.body
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _stream(self, stream: EventStream) -> None:
         opening = stream.opening
@@ -219,6 +317,8 @@ class AsgiExchange:
         )
         step = stream.next(None)
         while step is not None:
+            if isinstance(step, Hold) and self.caller is not None:
+                self.caller.add(step)
             part = await self._completed(step, stream.begun) if isinstance(step, Hold) else step
             assert isinstance(part, Part), "a stream's holds are completed with parts"
             try:

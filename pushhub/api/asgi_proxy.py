@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pushhub.hub.stream import EventStream
     from pushhub.origin.client.response import UpstreamResponse
     from pushhub.origin.origin import Origin
+    from pushhub.origin.tunnels import Tunnel
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,7 @@ class AsgiProxy:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._exchange_task: asyncio.Task[None]
         self._read = asyncio.Event()
         self._begun: asyncio.Future[None] | None = None
         self._ended = False
@@ -52,7 +54,11 @@ class AsgiProxy:
 
     async def run(self) -> None:
         """Pass the request on, until its client disconnects."""
-        exchange_task = self._origin.spawn(self._pass())
+        exchange = AsgiExchange(self._endpoints, self._scope, self._receive, self._send)
+        if (refusal := exchange.count()) is not None:
+            await exchange.write_outcome(self._endpoints.service.refuse(refusal.problem()))
+            return
+        exchange_task = self._exchange_task = self._origin.spawn(self._pass())
         disconnect = asyncio.ensure_future(self._disconnected())
         try:
             await asyncio.wait({exchange_task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
@@ -61,7 +67,6 @@ class AsgiProxy:
             disconnect.cancel()
             await asyncio.wait({exchange_task, disconnect})
         if self._outcome is not None:
-            exchange = AsgiExchange(self._endpoints, self._scope, self._receive, self._send)
             await exchange.write_outcome(self._outcome)
         elif self._ended:
             await self._started()
@@ -92,19 +97,45 @@ class AsgiProxy:
             resources = self._origin.resources
             resource = None if resources is None else resources.get(request)
             exchange = ProxyExchange(self._origin, request, resource, self)
-            await exchange.run(self._body() if has_body else None)
+            await exchange.run(await self._sent(request) if has_body else None)
         except Problem as problem:
             self.refuse(problem)
         except Exception:
             self._origin.log.exception(log, "exchange.failed", method=request.method)
             self.refuse(Problem("internal", "Internal error; see the server log."))
 
+    async def _sent(self, request: ProxiedRequest) -> AsyncIterator[bytes] | bytes:
+        """The body: its bytes if it is small, else an iterator (see `Upload` of our own server)."""
+        body, length = self._body(), request.headers.get("content-length", "")
+        expects = request.headers.get("expect", "").lower() == "100-continue"
+        if length.isdigit() and int(length) <= self._origin.whole_body_bytes and not expects:
+            lease = self._endpoints.service.lease(request.client)
+            whole = bytearray()
+            try:
+                async for piece in body:
+                    whole += piece
+                    lease.hold(len(whole))
+            finally:
+                lease.release()
+            return bytes(whole)
+        return body
+
     async def _body(self) -> AsyncIterator[bytes]:
         """The request's body. If the client disconnects in the middle, the iterator never ends: the
-        task of the exchange is cancelled.
+        task of the exchange is cancelled. A body that is too slow cancels it too, and gets 408.
         """
+        origin, credit = self._origin, self._origin.body_seconds
+        loop = asyncio.get_running_loop()
         while True:
-            message = await self._receive()
+            begun = loop.time()
+            try:
+                async with asyncio.timeout(credit):
+                    message = await self._receive()
+            except TimeoutError:
+                self._time_out()
+                await asyncio.Event().wait()
+            earned = len(message.get("body", b"")) / origin.min_rate
+            credit = min(origin.body_seconds, credit - (loop.time() - begun) + earned)
             if message["type"] == "http.disconnect":
                 self._read.set()
                 await asyncio.Event().wait()
@@ -113,6 +144,17 @@ class AsgiProxy:
             if not message.get("more_body", False):
                 self._read.set()
                 return
+
+    def _time_out(self) -> None:
+        origin = self._origin
+        self.refuse(
+            Problem(
+                "timeout",
+                f"The body came more slowly than {origin.min_rate} bytes a second for"
+                f" {origin.body_seconds:g} seconds.",
+            )
+        )
+        self._exchange_task.cancel()
 
     async def _disconnected(self) -> None:
         """Wait until the client disconnects."""
@@ -147,7 +189,7 @@ class AsgiProxy:
     def end(self) -> None:
         self._ended = True
 
-    def switch(self, response: UpstreamResponse) -> None:
+    def switch(self, response: UpstreamResponse, tunnel: Tunnel) -> None:
         raise AssertionError("ASGI has a scope of its own for WebSockets")
 
     def refuse(self, problem: Problem) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pushhub.api.limits import count_created, count_publish, publish_fields, refused_creation
 from pushhub.api.publish import receipt, refusal
 from pushhub.api.service import store_unavailable
 from pushhub.http.caching import NO_STORE
@@ -87,27 +88,32 @@ def batch(service: Service, request: Request, grant: Grant) -> Hold:
                 f"A request publishes to at most {MAX_APPENDS} channels in all; use two requests.",
                 limit=MAX_APPENDS,
             )
+    appends = count_publish(request, appends)
     hold = Hold()
 
     def done(outcomes: list[Outcome]) -> None:
+        count_created(request, outcomes)
         failed = [outcome for outcome in outcomes if isinstance(outcome, StoreError)]
         if outcomes and len(failed) == len(outcomes):
             hold.complete(service.refuse(store_unavailable(failed[0])))
             return
         results = [
-            {"item": index, **_result(append.channel, outcome)}
+            {"item": index, **_result(request, append, outcome)}
             for index, append, outcome in zip(owners, appends, outcomes, strict=True)
         ]
-        hold.complete(Response(200, (JSON_HEADER, NO_STORE), orjson.dumps({"results": results})))
+        headers = (JSON_HEADER, NO_STORE, *publish_fields(request))
+        hold.complete(Response(200, headers, orjson.dumps({"results": results})))
 
     service.hub.publish(appends, done)
     return hold
 
 
-def _result(channel: str, outcome: Outcome) -> dict[str, Any]:
+def _result(request: Request, append: Append, outcome: Outcome) -> dict[str, Any]:
+    channel = append.channel
     if isinstance(outcome, Appended):
         return receipt(channel, outcome)
-    return {"channel": channel, "error": refusal(channel, outcome).to_dict()}
+    problem = refused_creation(request, append, outcome) or refusal(channel, outcome)
+    return {"channel": channel, "error": problem.to_dict()}
 
 
 def _items(body: bytes) -> list[Any]:

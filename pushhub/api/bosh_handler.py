@@ -38,7 +38,7 @@ class BoshHold(Hold):
         super().__init__()
         self.sessions = sessions
         self.client = request.client
-        self.secure = request.secure
+        self.secure = request.is_confidential
         self.gzip = accepts_gzip(request.headers.get("accept-encoding"))
 
     def respond(self, body: bytes, status: int = 200, content: str = DEFAULT_CONTENT) -> None:

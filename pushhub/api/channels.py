@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
+    from pushhub.store.base import ChannelInfo
 
 # One request deletes so many, which takes a few seconds; its client asks again for more.
 MAX_DELETED = 10_000
@@ -36,7 +37,7 @@ def delete(service: Service, request: Request, grant: Grant, channel: str) -> Ho
             raise Problem("not-found", "The channel has no events.", channel=channel)
         return Response(204, (NO_STORE,))
 
-    return service.later(work())
+    return service.managed(request, "channel.delete", channel, work())
 
 
 def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
@@ -61,11 +62,33 @@ def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
             after = infos[-1].channel
         return _deleted({"deleted": count, "more": True})
 
-    return service.later(work())
+    return service.managed(request, "channel.delete", prefix + "*", work())
 
 
 def _deleted(body: dict[str, object]) -> Response:
     return Response(200, (JSON, NO_STORE), orjson.dumps(body))
+
+
+async def _within(
+    service: Service, grant: Grant, prefix: str, after: str, limit: int
+) -> list[ChannelInfo]:
+    """A page of the channels that the caller manages. The store reads no others, so the page is as
+    full as it can be, and its last name is one that the caller may know.
+    """
+    store = service.hub.store
+    if not grant.manage or grant.is_admin:
+        return await store.channels(prefix, after, limit)
+    infos: list[ChannelInfo] = []
+    for pattern in grant.manage.within(prefix, after):
+        stem = pattern.removesuffix("*")
+        if stem != pattern:
+            infos += await store.channels(stem, after, limit - len(infos))
+        else:
+            # A channel comes before those whose names begin with its name.
+            infos += [one for one in await store.channels(stem, after, 1) if one.channel == stem]
+        if len(infos) >= limit:
+            break
+    return infos
 
 
 def listing(service: Service, request: Request, grant: Grant) -> Hold:
@@ -75,11 +98,13 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
     """
     if not grant.manage:
         service.authority.require_admin(grant)
+        # Without a grant the settings allowed it: then the network is the only protection.
+        service.guard.check_host(request.headers)
     limit = parse_limit(request)
     prefix, after = request.query.get("prefix", ""), request.query.get("after", "")
 
     async def work() -> Response:
-        infos = await service.hub.store.channels(prefix, after, limit)
+        infos = await _within(service, grant, prefix, after, limit)
         now = service.hub.clock()
         channels = [
             {
@@ -92,7 +117,7 @@ def listing(service: Service, request: Request, grant: Grant) -> Hold:
             if not grant.manage or is_allowed(grant, Action.MANAGE, info.channel, now)
         ]
         body: dict[str, object] = {"channels": channels}
-        if len(infos) == limit:
+        if len(infos) == limit and channels:
             body["next"] = infos[-1].channel
         return Response(200, (JSON, NO_STORE), orjson.dumps(body))
 

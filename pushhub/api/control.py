@@ -2,7 +2,8 @@
 
 On loopback it needs no key, as GRIP's publishers expect: every program of this machine may publish.
 A browser runs the scripts of other sites. So the listener trusts a request from a page only if the
-page is its own (CWE-352), under a name of this machine: a foreign DNS name may lead here (CWE-350).
+page is its own (CWE-352). Every request needs a `Host` of this machine or a configured one: a
+foreign DNS name may lead here (CWE-350, `listener_guard.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
-from pushhub.api.asgi import handled
+from pushhub.api.access_log import access_log, logged
+from pushhub.api.asgi import handled, refused
 from pushhub.api.endpoints import Endpoints
 from pushhub.api.pages import pages, problem_handlers
-from pushhub.settings.model import is_loopback
+from pushhub.http.host import is_own_origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,8 @@ class Control:
     """The listener's endpoints and pages: an ASGI application like `App`, but without an origin."""
 
     origin = None
+    # Publishers and operators are not limited by address.
+    callers = None
 
     def __init__(
         self,
@@ -44,6 +48,8 @@ class Control:
     ) -> None:
         trusts = trusted if settings.is_control_open else None
         self.service = service
+        self.guard = service.guard
+        self._access_log = access_log(service)
         self.settings = settings
         self.endpoints = Endpoints(service, cors, routes, trusts=trusts)
         self.pages = Starlette(
@@ -53,27 +59,26 @@ class Control:
         self.pages.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and await handled(self.endpoints, scope, receive, send):
-            return
+        if self._access_log is not None and scope["type"] == "http":
+            await logged(self._access_log, scope, receive, send, self._serve)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if await refused(self.endpoints, self.guard, scope, receive, send):
+                return
+            if await handled(self.endpoints, scope, receive, send):
+                return
         await self.pages(scope, receive, send)
 
 
 def trusted(request: Request) -> bool:
     """Whether a request to a listener on loopback was made by a program of this machine, or by a
-    page of the listener's own.
+    page of the listener's own. The guard has checked `Host`.
     """
     headers = request.headers
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    if origin is None and site is None:
-        return True
-    host = headers.get("host", "").lower()
     if site is not None and site not in ("same-origin", "none"):
         return False
-    if origin is not None and origin.partition("://")[2].lower() != host:
-        return False
-    return is_loopback(_name(host))
-
-
-def _name(host: str) -> str:
-    """A Host header without its port."""
-    return host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
+    return origin is None or is_own_origin(origin, request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pushhub.http.host import is_loopback_origin
 from pushhub.http.response import Headers, Response
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 # The headers of a response that a page may read.
 EXPOSED = (
-    "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, Retry-After, X-Poll-Interval"
+    "Date, ETag, Event-Id, Event-Time, Event-Type, Preference-Applied, RateLimit, RateLimit-Policy,"
+    " Retry-After, X-Poll-Interval"
 )
 
 # The request headers that a page may send.
@@ -23,6 +25,9 @@ ALLOWED = (
     "Authorization, Cache-Control, Content-Encoding, Content-Type, Event-Id, Event-Type,"
     " Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, Wait"
 )
+
+# The origins of `is_loopback_origin`, for Starlette, which matches the whole header.
+LOOPBACK_ORIGIN = r"(?i:https?)://(?:(?i:(?:[a-z0-9_-]+\.)*localhost)\.?|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?"
 
 # Seconds for which a browser remembers a preflight; Chromium takes no more than two hours.
 MAX_AGE = 7200
@@ -49,17 +54,21 @@ SAME_ORIGIN = _variant()
 class Cors:
     """The origins that may read responses: exact ones, which may also send cookies, or `*` for any.
 
-    `headers` are the request headers that their pages may send beside `ALLOWED`.
+    `headers` are the request headers that their pages may send beside `ALLOWED`. With `loopback`
+    pages that this machine serves may read responses, on any port, and `*` has no effect.
     """
 
     def __init__(
-        self, origins: list[str], headers: Sequence[str] = (), *, any_origin: bool = False
+        self, origins: list[str], headers: Sequence[str] = (), *, loopback: bool = False
     ) -> None:
         self.allowed = ", ".join((ALLOWED, *headers))
-        self._any = any_origin or "*" in origins
-        self._origins = frozenset(origins)
+        self.origins = [origin for origin in origins if not (loopback and origin == "*")]
+        self._loopback = loopback
+        self._any = "*" in self.origins
+        self._origins = frozenset(self.origins)
         exposed = (b"access-control-expose-headers", EXPOSED.encode())
         self._any_origin = _variant((b"access-control-allow-origin", b"*"), exposed)
+        self._loopback_origin = _variant(*self._any_origin.headers, (b"vary", b"Origin"))
         self._variants = {
             origin: _variant(
                 (b"access-control-allow-origin", origin.encode()),
@@ -76,7 +85,10 @@ class Cors:
             return SAME_ORIGIN
         if self._any:
             return self._any_origin
-        return self._variants.get(origin.lower(), SAME_ORIGIN)
+        variant = self._variants.get(origin.lower(), SAME_ORIGIN)
+        if self._loopback and variant is SAME_ORIGIN and is_loopback_origin(origin):
+            return self._loopback_origin
+        return variant
 
     def preflight(self, methods: tuple[str, ...]) -> Response:
         """The response to OPTIONS; `variant` adds whether the origin has access."""

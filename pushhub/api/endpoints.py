@@ -15,9 +15,19 @@ import structlog
 from pushhub.api.batch import batch
 from pushhub.api.bosh import MAX_BODY_BYTES, bind, page
 from pushhub.api.channels import delete, delete_many, listing
+from pushhub.api.limits import count_credential
+from pushhub.api.needs import (
+    lists_channels,
+    may_get_ticket,
+    on_any_channel,
+    on_channel,
+    serves_xmpp,
+)
 from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.api.publish import publish
 from pushhub.api.read import feed, many, value
+from pushhub.api.reload import reload
+from pushhub.api.revocation import MAX_REVOKE_BYTES, revoke
 from pushhub.api.tickets import redeem, ticket
 from pushhub.http.content_coding import decoded
 from pushhub.http.problem import Problem
@@ -27,11 +37,13 @@ from pushhub.hub.hold import Hold
 from pushhub.hub.stream import EventStream
 from pushhub.log.channel import ChannelNameError, decode_segment
 from pushhub.log.event import MAX_EVENT_BYTES
+from pushhub.log.grant import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushhub.api.cors import Cors
+    from pushhub.api.needs import Needs
     from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.log.grant import Grant
@@ -56,6 +68,8 @@ class Endpoint:
     """
 
     run: Callable[..., Any]
+    needs: Needs
+    """The rights that a head must show before its body is read; `run` checks them again."""
     max_body: int = MAX_IDLE_BODY_BYTES
     remembered: bool = False
     """Whether a GET of the same URL with the same reading headers is the same poll again."""
@@ -84,23 +98,39 @@ class EndpointRoute:
         )
 
 
+_READ, _PUBLISH, _MANAGE = map(on_channel, (Action.READ, Action.PUBLISH, Action.MANAGE))
+_READ_ANY, _PUBLISH_ANY, _MANAGE_ANY = map(
+    on_any_channel, (Action.READ, Action.PUBLISH, Action.MANAGE)
+)
+
 ROUTES = (
-    EndpointRoute("/v1/channels", {"GET": Endpoint(listing), "DELETE": Endpoint(delete_many)}),
+    EndpointRoute(
+        "/v1/channels",
+        {"GET": Endpoint(listing, lists_channels), "DELETE": Endpoint(delete_many, _MANAGE_ANY)},
+    ),
     EndpointRoute(
         "/v1/channels/{channel}",
-        {"GET": Endpoint(value, remembered=True), "DELETE": Endpoint(delete)},
+        {"GET": Endpoint(value, _READ, remembered=True), "DELETE": Endpoint(delete, _MANAGE)},
     ),
     EndpointRoute(
         "/v1/channels/{channel}/events",
-        {"GET": Endpoint(feed, remembered=True), "POST": Endpoint(publish, MAX_EVENT_BYTES)},
+        {
+            "GET": Endpoint(feed, _READ, remembered=True),
+            "POST": Endpoint(publish, _PUBLISH, MAX_EVENT_BYTES),
+        },
     ),
-    EndpointRoute("/v1/poll", {"POST": Endpoint(many, MAX_POLL_BYTES)}),
-    EndpointRoute("/v1/publish", {"POST": Endpoint(batch, MAX_BATCH_BYTES)}),
-    EndpointRoute("/v1/tickets", {"POST": Endpoint(ticket)}),
-    EndpointRoute("/v1/notify", {"POST": Endpoint(notify, MAX_NOTIFY_BYTES)}),
+    EndpointRoute("/v1/poll", {"POST": Endpoint(many, _READ_ANY, MAX_POLL_BYTES)}),
+    EndpointRoute("/v1/publish", {"POST": Endpoint(batch, _PUBLISH_ANY, MAX_BATCH_BYTES)}),
+    EndpointRoute("/v1/tickets", {"POST": Endpoint(ticket, may_get_ticket)}),
+    EndpointRoute("/v1/tokens/revoke", {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES)}),
+    EndpointRoute("/v1/reload", {"POST": Endpoint(reload, _MANAGE_ANY)}),
+    EndpointRoute("/v1/notify", {"POST": Endpoint(notify, _PUBLISH_ANY, MAX_NOTIFY_BYTES)}),
     EndpointRoute(
         "/http-bind",
-        {"POST": Endpoint(bind, MAX_BODY_BYTES, decodes=False), "GET": Endpoint(page)},
+        {
+            "POST": Endpoint(bind, serves_xmpp, MAX_BODY_BYTES, decodes=False),
+            "GET": Endpoint(page, serves_xmpp),
+        },
         # Clients are configured with both spellings: Prosody and ejabberd serve both.
         aliases=("/http-bind/",),
     ),
@@ -209,25 +239,51 @@ class Endpoints:
         service = self.service
         if request.method == "OPTIONS":
             return Decision(self.cors.preflight(match.route.methods))
-        endpoint = match.endpoint(request.method)
-        if endpoint is None:
-            allowed = ", ".join(match.route.methods)
-            raise Problem(
-                "method-not-allowed",
-                f"This URL supports {allowed}.",
-                headers=((b"allow", allowed.encode()),),
-            )
+        endpoint = _endpoint(request, match)
         if ticket := _ticket(request, endpoint):
 
             def run(grant: Grant) -> Outcome:
+                try:
+                    count_credential(service, request, grant)
+                except Problem as problem:
+                    return service.refuse(problem, request)
                 return self._held(self.decide_for(request, match, grant))
 
-            return Decision(redeem(service, ticket, run))
+            return Decision(redeem(service, request, ticket, run))
+        grant = self._grant(request, endpoint)
+        count_credential(service, request, grant)
+        return self._run(endpoint, request, match, grant)
+
+    def _grant(self, request: Request, endpoint: Endpoint) -> Grant:
         if self._trusts is not None:
             request.trusted = self._trusts(request)
-        admit = endpoint.admit
-        grant = admit(service, request) if admit else service.authority.grant(request)
-        return self._run(endpoint, request, match, grant)
+        service, admit = self.service, endpoint.admit
+        return admit(service, request) if admit else service.authority.grant(request)
+
+    def check_head(self, request: Request, match: Match) -> Response | None:
+        """Check a request whose body has not been read: the response of its refusal, or None if the
+        body may be read. The whole request is checked again by `decide`.
+        """
+        try:
+            if request.method != "OPTIONS":
+                self._check_head(request, match)
+        except Exception as error:
+            decision = self._refused(error, request, match)
+            if self.observer is not None:
+                self.observer.received(request)
+                self.observer.decided(request, decision)
+            assert isinstance(decision.outcome, Response)
+            return decision.outcome
+        return None
+
+    def _check_head(self, request: Request, match: Match) -> None:
+        service, endpoint = self.service, _endpoint(request, match)
+        if ticket := _ticket(request, endpoint):
+            assert service.tickets is not None
+            service.tickets.open(ticket, service.hub.clock())
+            return
+        grant = self._grant(request, endpoint)
+        endpoint.needs(service, request, grant, match.segment or "")
 
     def decide_for(self, request: Request, match: Match, grant: Grant) -> Decision:
         """`decide`, for a request whose grant is known."""
@@ -254,7 +310,8 @@ class Endpoints:
         if decision.outcome is not None:
             return decision.outcome
         assert decision.poll is not None
-        held = self.service.hub.hold(decision.poll)
+        assert decision.grant is not None
+        held = self.service.hub.hold(decision.poll, grant=decision.grant)
         assert not isinstance(held, Part), "only a stream's polls get parts as replies"
         return held
 
@@ -269,7 +326,19 @@ class Endpoints:
             about = {"method": request.method, "path": path}
             service.hub.log.exception(log, "endpoint.failed", path, **about)
             error = Problem("internal", "Internal error; see the server log.")
-        return Decision(service.refuse(error))
+        return Decision(service.refuse(error, request))
+
+
+def _endpoint(request: Request, match: Match) -> Endpoint:
+    endpoint = match.endpoint(request.method)
+    if endpoint is None:
+        allowed = ", ".join(match.route.methods)
+        raise Problem(
+            "method-not-allowed",
+            f"This URL supports {allowed}.",
+            headers=((b"allow", allowed.encode()),),
+        )
+    return endpoint
 
 
 def _ticket(request: Request, endpoint: Endpoint) -> str:

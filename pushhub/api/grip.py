@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.api.endpoints import Endpoint, EndpointRoute
+from pushhub.api.limits import count_created, count_publish, refused_creation
+from pushhub.api.needs import anyone, on_any_channel
 from pushhub.api.service import store_unavailable
 from pushhub.grip.item import RECOVER_CHANNEL, ItemError, parse_batch
 from pushhub.http.accept import negotiate
@@ -44,12 +46,16 @@ NO_STORE = (b"cache-control", b"no-store")
 def grip_publish(service: Service, request: Request, grant: Grant) -> Hold:
     """Append every item of a batch. The response follows their commit, and counts the receivers."""
     as_json = accepts_json(request)
-    appends = _appends(service, request.body, grant)
+    appends = count_publish(request, _appends(service, request.body, grant))
     waiting = [service.hub.holds_on(append.channel) for append in appends]
     hold = Hold()
 
     def done(outcomes: list[Outcome]) -> None:
-        for outcome in outcomes:
+        count_created(request, outcomes)
+        for append, outcome in zip(appends, outcomes, strict=True):
+            if problem := refused_creation(request, append, outcome):
+                hold.complete(service.refuse(problem))
+                return
             if isinstance(outcome, StoreError):
                 hold.complete(service.refuse(store_unavailable(outcome)))
                 return
@@ -71,7 +77,7 @@ def grip_recover(service: Service, request: Request, grant: Grant) -> Hold:
     """Repeat the request of every held response whose origin named its last item. All nodes do so,
     because the notification goes through the log.
     """
-    service.authority.require(grant, Action.PUBLISH, "recover")
+    _may_recover(service, request, grant, "")
     as_json = accepts_json(request)
     hold = Hold()
 
@@ -84,6 +90,10 @@ def grip_recover(service: Service, request: Request, grant: Grant) -> Hold:
 
     service.hub.publish([Append(RECOVER_CHANNEL, Draft(b"{}"), REGISTER)], done)
     return hold
+
+
+def _may_recover(service: Service, request: Request, grant: Grant, segment: str) -> None:
+    service.authority.require(grant, Action.PUBLISH, "recover")
 
 
 def grip_root(service: Service, request: Request, grant: Grant) -> Response:
@@ -143,13 +153,14 @@ def _was_there(outcome: Outcome) -> bool:
     return isinstance(outcome, KeyReused) or (isinstance(outcome, Appended) and outcome.duplicate)
 
 
-_PUBLISH = {"POST": Endpoint(grip_publish, MAX_PUBLISH_BYTES)}
+_PUBLISH = {"POST": Endpoint(grip_publish, on_any_channel(Action.PUBLISH), MAX_PUBLISH_BYTES)}
+_RECOVER = {"POST": Endpoint(grip_recover, _may_recover)}
 
 # `//publish/` is the path that a library makes of a control URL that ends with a slash.
 GRIP_ROUTES = (
     *(EndpointRoute(path, _PUBLISH) for path in ("/publish", "/publish/", "//publish/")),
-    *(EndpointRoute(path, {"POST": Endpoint(grip_recover)}) for path in ("/recover", "/recover/")),
+    *(EndpointRoute(path, _RECOVER) for path in ("/recover", "/recover/")),
 )
 
 # On the control listener alone: elsewhere `/` is a page.
-GRIP_ROOT = EndpointRoute("/", {"GET": Endpoint(grip_root)})
+GRIP_ROOT = EndpointRoute("/", {"GET": Endpoint(grip_root, anyone)})

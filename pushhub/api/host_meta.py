@@ -9,6 +9,8 @@ from xml.sax.saxutils import quoteattr
 
 from starlette.responses import JSONResponse, Response
 
+from pushhub.http.host import host_name
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -30,7 +32,7 @@ def host_meta(service: Service, *, json: bool) -> Callable[[Request], Awaitable[
     async def page(request: Request) -> Response:
         if service.bosh is None:
             return Response("No XMPP domain is served here.\n", 404, _HEADERS)
-        address = bosh_address(request)
+        address = bosh_address(service, request)
         if json:
             return JSONResponse({"links": [{"rel": REL, "href": address}]}, headers=_HEADERS)
         link = f"<Link rel={quoteattr(REL)} href={quoteattr(address)}/>"
@@ -40,10 +42,17 @@ def host_meta(service: Service, *, json: bool) -> Callable[[Request], Awaitable[
     return page
 
 
-def bosh_address(request: Request) -> str:
-    """The URL for the client: the host of its request, and https where a proxy says so."""
+def bosh_address(service: Service, request: Request) -> str:
+    """The URL for the client: the host of its request, and https where a proxy says so. A host that
+    is neither known nor below a served domain is not repeated; then the URL has the first domain.
+    """
     scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0].strip()
     scheme = "https" if scheme == "https" else "http"
     # The prefix of pushhub's own routes, and that of the server's settings.
     prefix = request.scope.get("root_path", "").rstrip("/")
-    return f"{scheme}://{request.headers.get('host', '')}{prefix}/http-bind"
+    host = request.headers.get("host", "")
+    name, domains = host_name(host), service.settings.xmpp_domains
+    below = any(f".{name}".endswith(f".{domain}") for domain in domains)
+    if not (below or service.guard.accepts(name)):
+        host = domains[0] if domains else "localhost"
+    return f"{scheme}://{host}{prefix}/http-bind"

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
+from pushhub.api.metric import Metric, Value
+from pushhub.api.origin_metrics import ORIGIN_METRICS
 from pushhub.hub.stats import Histogram
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-Value = float | Histogram
-
-
-class Metric(NamedTuple):
-    """One metric family. `read` gives its value, the values by `label`, or None to leave it out."""
-
-    name: str
-    help: str
-    type: str
-    read: Callable[[Any], Value | Mapping[str, Value] | None]
-    label: str = ""
 
 
 def render(service: Service) -> str:
@@ -40,17 +30,6 @@ def most_descriptors() -> int:
     except ImportError:
         return 0
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _origin(
-    read: Callable[[Any], Value | Mapping[str, Value]], without: Value | Mapping[str, Value] = 0
-) -> Callable[[Any], Value | Mapping[str, Value]]:
-    """Reads from the table of shared resources; `without` is the value where there is no origin."""
-
-    def value(service: Service) -> Value | Mapping[str, Value]:
-        return without if service.notifications is None else read(service.notifications.table)
-
-    return value
 
 
 def _resident_bytes(service: Service) -> float | None:
@@ -81,10 +60,35 @@ METRICS: tuple[Metric, ...] = (
         "reason",
     ),
     Metric(
+        "pushhub_jwks_keys",
+        "Keys of the identity provider that are valid, with those in their grace.",
+        "gauge",
+        lambda service: 0 if service.jwks is None else len(service.jwks),
+    ),
+    Metric(
+        "pushhub_jwks_age_seconds",
+        "Seconds since the key set of the identity provider was read.",
+        "gauge",
+        lambda service: 0 if service.jwks is None else round(service.jwks.age, 1),
+    ),
+    Metric(
+        "pushhub_jwks_reads_total",
+        "Reads of the key set of the identity provider.",
+        "counter",
+        lambda service: {"ok": 0, "failed": 0} if service.jwks is None else service.jwks.fetches,
+        "result",
+    ),
+    Metric(
         "pushhub_holds",
         "Current parked requests.",
         "gauge",
         lambda service: service.hub.parked,
+    ),
+    Metric(
+        "pushhub_channel_waits",
+        "Channels of the current parked requests, counted for each request.",
+        "gauge",
+        lambda service: service.hub.channel_waits,
     ),
     Metric(
         "pushhub_channels",
@@ -105,10 +109,30 @@ METRICS: tuple[Metric, ...] = (
         lambda service: service.hub.channels.tail_bytes,
     ),
     Metric(
+        "pushhub_body_bytes",
+        "Bytes of incomplete requests in memory.",
+        "gauge",
+        lambda service: service.budget.used,
+    ),
+    Metric(
+        "pushhub_body_refused_total",
+        "Requests that were refused because too many bytes of incomplete ones were in memory: of "
+        "the process, or of their client.",
+        "counter",
+        lambda service: service.budget.refused,
+        "limit",
+    ),
+    Metric(
         "pushhub_bosh_sessions",
         "Current BOSH sessions.",
         "gauge",
         lambda service: service.sessions() if service.sessions else 0,
+    ),
+    Metric(
+        "pushhub_bosh_session_bytes",
+        "Bytes that BOSH sessions hold for their clients.",
+        "gauge",
+        lambda service: service.session_bytes() if service.session_bytes else 0,
     ),
     Metric(
         "pushhub_xmpp_stalls_total",
@@ -161,6 +185,12 @@ METRICS: tuple[Metric, ...] = (
         "by",
     ),
     Metric(
+        "pushhub_revocations",
+        "Revoked tokens, subjects and keys, as this process knows them.",
+        "gauge",
+        lambda service: 0 if service.revocations is None else len(service.revocations),
+    ),
+    Metric(
         "pushhub_disconnect_total",
         "Holds that ended without a response.",
         "counter",
@@ -193,6 +223,19 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         lambda service: {"full": service.hub.stats.refused_holds, **service.rejected},
         "reason",
+    ),
+    Metric(
+        "pushhub_limited_total",
+        "Refusals by a limit, by its name.",
+        "counter",
+        lambda service: service.callers.limits.limited,
+        "limit",
+    ),
+    Metric(
+        "pushhub_limits_degraded_total",
+        "Decisions of shared limits by the local share, while Redis could not be reached.",
+        "counter",
+        lambda service: service.callers.limits.degraded,
     ),
     Metric(
         "pushhub_store_seconds",
@@ -247,60 +290,7 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         lambda service: service.hub.stats.gc_pauses,
     ),
-    Metric(
-        "pushhub_origin_under_way",
-        "Requests that wait for the origin's response to begin.",
-        "gauge",
-        _origin(lambda table: table.origin.client.in_flight),
-    ),
-    Metric(
-        "pushhub_origin_resources",
-        "Current shared resources of the origin.",
-        "gauge",
-        _origin(len),
-    ),
-    Metric(
-        "pushhub_origin_looks_total",
-        "Shared fetches from the origin, by result.",
-        "counter",
-        _origin(
-            lambda table: table.fetcher.results,
-            dict.fromkeys(("alone", "failed", "found", "unchanged"), 0),
-        ),
-        "result",
-    ),
-    Metric(
-        "pushhub_origin_shared_total",
-        "Requests that were held or completed for a shared resource: from memory, or after a "
-        "fetch.",
-        "counter",
-        _origin(
-            lambda table: {
-                "memory": table.served_from_memory,
-                "look": table.served_after_fetch,
-            },
-            {"memory": 0, "look": 0},
-        ),
-        "by",
-    ),
-    Metric(
-        "pushhub_origin_notices_total",
-        "Received notifications of changes.",
-        "counter",
-        _origin(lambda table: table.notifications),
-    ),
-    Metric(
-        "pushhub_origin_stalled_total",
-        "Retries for a shared resource that were abandoned because they made no progress.",
-        "counter",
-        _origin(lambda table: table.unshared.stalls),
-    ),
-    Metric(
-        "pushhub_origin_always_new_total",
-        "Fetches that found a change, of shared resources for which every fetch finds one.",
-        "counter",
-        _origin(lambda table: table.unshared.always_new_fetches),
-    ),
+    *ORIGIN_METRICS,
     # The names of the official clients, so that common dashboards fit.
     Metric(
         "process_cpu_seconds_total",

@@ -14,6 +14,8 @@ _WORST: dict[str, Callable[[float, float], float]] = {
     "pushhub_store_writable": min,
     "process_max_fds": min,
     "pushhub_draining": max,
+    "pushhub_jwks_keys": min,
+    "pushhub_jwks_age_seconds": max,
     "pushhub_stored_channels": max,
     "pushhub_store_lag_seconds": max,
 }

@@ -118,13 +118,18 @@ def _grant(
     all clients.
     """
     try:
-        return service.authority.grant(_parsed(trusts, request))
+        return service.authority.grant(_parsed(service, trusts, request))
     except Problem:
         return NOTHING
 
 
-def _parsed(trusts: Callable[[ParsedRequest], bool] | None, request: Request) -> ParsedRequest:
-    parsed = ParsedRequest("GET", request.url.path, headers=dict(request.headers))
+def _parsed(
+    service: Service, trusts: Callable[[ParsedRequest], bool] | None, request: Request
+) -> ParsedRequest:
+    headers, peer = dict(request.headers), request.client.host if request.client else ""
+    client = service.proxies.client(peer, headers)
+    parsed = ParsedRequest("GET", request.url.path, headers=headers, client=client)
+    parsed.id = service.proxies.request_id(peer, headers)
     parsed.trusted = trusts is not None and trusts(parsed)
     return parsed
 
@@ -141,15 +146,31 @@ def _demo_settings(service: Service) -> Callable[[Request], Awaitable[Response]]
     return endpoints
 
 
+def guarded(
+    service: Service, page: Callable[[Request], Awaitable[Response]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """A page that is served only under a `Host` that the guard accepts."""
+
+    async def checked(request: Request) -> Response:
+        try:
+            service.guard.check_host(request.headers)
+        except Problem as problem:
+            return _problem(service, problem)
+        return await page(request)
+
+    return checked
+
+
 def _metrics(
     service: Service, trusts: Callable[[ParsedRequest], bool] | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def metrics_page(request: Request) -> Response:
+        parsed = _parsed(service, trusts, request)
         try:
-            parsed = _parsed(trusts, request)
+            service.guard.check_host(parsed.headers)
             service.authority.require_admin(service.authority.grant(parsed))
         except Problem as problem:
-            return _problem(service, problem)
+            return _problem(service, problem, parsed)
         try:
             service.stored = await service.hub.store.count()
         except StoreError:
@@ -165,8 +186,8 @@ def _metrics(
     return metrics_page
 
 
-def _problem(service: Service, problem: Problem) -> Response:
-    response = service.refuse(problem)
+def _problem(service: Service, problem: Problem, request: ParsedRequest | None = None) -> Response:
+    response = service.refuse(problem, request)
     headers = {name.decode(): value.decode() for name, value in response.headers}
     return Response(response.body, response.status, headers=headers)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.limits import count_created, count_publish, publish_fields, refused_creation
 from pushhub.api.service import store_unavailable
 from pushhub.http.caching import NO_STORE
 from pushhub.http.etag import ANY, parse_tags
@@ -49,16 +50,20 @@ def publish(service: Service, request: Request, grant: Grant, channel: str) -> H
     except DraftError as error:
         raise Problem("bad-body", str(error)) from None
     append = Append(channel, draft, service.retention(channel), _expect(request), key)
+    appends = count_publish(request, [append])
     hold = Hold()
 
     def done(outcomes: list[Outcome]) -> None:
         (outcome,) = outcomes
+        count_created(request, outcomes)
         if isinstance(outcome, Appended):
-            hold.complete(Response(200, (JSON, NO_STORE), orjson.dumps(receipt(channel, outcome))))
+            headers = (JSON, NO_STORE, *publish_fields(request))
+            hold.complete(Response(200, headers, orjson.dumps(receipt(channel, outcome))))
         else:
-            hold.complete(service.refuse(refusal(channel, outcome)))
+            limited = refused_creation(request, appends[0], outcome)
+            hold.complete(service.refuse(limited or refusal(channel, outcome)))
 
-    service.hub.publish([append], done)
+    service.hub.publish(appends, done)
     return hold
 
 

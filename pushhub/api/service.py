@@ -7,18 +7,32 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from pushhub.api.audit import audit_log
+from pushhub.api.listener_guard import ListenerGuard
+from pushhub.auth.audit import actor_of
+from pushhub.auth.caller import Callers
+from pushhub.auth.limits import Limits
+from pushhub.http.byte_budget import ByteBudget
+from pushhub.http.client_address import client_network, counts_address
+from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
-from pushhub.store.base import StoreError
+from pushhub.store.base import SharedTokens, StoreError
 from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from pushhub.api.bosh_handler import BoshHandler
+    from pushhub.api.reload import ReloadOutcome
+    from pushhub.api.revocation_register import RevocationRegister
+    from pushhub.auth.audit import AuditLog
     from pushhub.auth.authenticator import Authenticator
+    from pushhub.auth.jwks import Jwks
     from pushhub.auth.tickets import Tickets
+    from pushhub.http.byte_budget import ByteLease
+    from pushhub.http.request import Request
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
@@ -52,31 +66,76 @@ class Service:
     authority: Authenticator
     settings: Settings
     runtime: Runtime = field(default_factory=Runtime)
+    callers: Callers = field(init=False)
+    """The clients of this hub as limits count them, and the limits."""
     rejected: dict[str, int] = field(default_factory=dict)
     """The number of responses with each problem, by its slug."""
+    jwks: Jwks | None = None
+    """The keys of an identity provider, if one is configured."""
     tickets: Tickets | None = None
     """Set when the store is open. The store keeps the secret that all workers share."""
     peers: OtherWorkers | None = None
     """The other workers on this machine, where there are any."""
+    revocations: RevocationRegister | None = None
+    """The revoked keys and tokens. Set by the app."""
     bosh: BoshHandler | None = None
     """Handles the requests to `/http-bind`, where an XMPP domain is served."""
     notifications: Notifications | None = None
     """Notifications of changed resources, where there is an origin."""
     sessions: Callable[[], int] | None = None
     """Counts the sessions, where an endpoint has sessions."""
+    session_bytes: Callable[[], int] | None = None
+    """The bytes that these sessions hold."""
     replaced: Mapping[str, int] = field(default_factory=lambda: {"died": 0, "hung": 0})
     """The workers that the supervisor has replaced, by reason; only the first worker knows."""
     stored: int = 0
     """The channels of the store at the last request for the metrics."""
+    reload: Callable[[], Awaitable[ReloadOutcome]] | None = None
+    """Reads the settings again, where a server can."""
+    forget_rights: list[Callable[[], None]] = field(default_factory=list)
+    """Called after each reload: the caches that depend on rights are cleared."""
     leaving: bool = False
     """Whether the process is about to end: /readyz says so before the first hold is completed."""
+    guard: ListenerGuard = field(init=False)
+    """The check of `Host`, for listeners and routes that trust their network."""
+    audit: AuditLog = field(init=False)
+    """Records management actions and refusals."""
     retention: Callable[[str], Retention] = field(init=False)
     """The retention of a channel, by its name."""
+    budget: ByteBudget = field(init=False)
+    """The bytes of incomplete requests, of all listeners and both drivers."""
+    proxies: TrustedProxies = field(init=False)
     _tasks: TaskSet = field(default_factory=TaskSet)
 
     def __post_init__(self) -> None:
+        settings, hub = self.settings, self.hub
+        self.guard = ListenerGuard(settings)
+        self.budget = ByteBudget(settings.max_body_bytes, settings.max_body_bytes_per_address)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+        tokens = hub.store if isinstance(hub.store, SharedTokens) else None
+        process = self.runtime.random_bytes(8).hex() if tokens is not None else ""
+        limits = Limits(settings, lambda: hub.now(), self.runtime.uniform, hub.log, tokens, process)
+        self.callers = Callers(limits, self.proxies)
+        self.audit = audit_log(hub, settings, self.runtime)
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take other settings after a reload, except for the keys, which the authority has."""
+        self.settings = settings
         # pydantic reads private attributes slowly, and every publish needs this.
-        self.retention = self.settings.retentions()
+        self.retention = settings.retentions()
+        self.hub.max_holds = settings.max_holds
+        self.callers.limits.configure(settings)
+        for forget in self.forget_rights:
+            forget()
+
+    def client_key(self, address: str) -> str:
+        """The key under which limits count a client; empty if they do not count its address."""
+        return client_network(address) if counts_address(address, self.proxies) else ""
+
+    def lease(self, address: str) -> ByteLease:
+        """The bytes of one incomplete request of a client."""
+        return self.budget.lease(self.client_key(address))
 
     def later(self, work: Coroutine[None, None, Response]) -> Hold:
         """The hold of a request that awaits the store. Such requests are rare: a list, a delete."""
@@ -84,20 +143,50 @@ class Service:
         self._tasks.spawn(self._finish(hold, work))
         return hold
 
-    async def _finish(self, hold: Hold, work: Coroutine[None, None, Response]) -> None:
+    def managed(
+        self, request: Request, action: str, target: str, work: Coroutine[None, None, Response]
+    ) -> Hold:
+        """The hold of a management action, which leaves a line in the audit log with its result,
+        also if the client disconnects meanwhile.
+        """
+        if not request.id:
+            request.id = self.runtime.random_bytes(8).hex()
+        actor = actor_of(request.grant, request.client, request.id)
+
+        def ended(reason: str) -> None:
+            outcome = "failed" if reason else "ok"
+            self.audit.record(action, actor, target, outcome=outcome, reason=reason)
+
+        hold = Hold()
+        self._tasks.spawn(self._finish(hold, work, ended))
+        return hold
+
+    async def _finish(
+        self,
+        hold: Hold,
+        work: Coroutine[None, None, Response],
+        ended: Callable[[str], None] | None = None,
+    ) -> None:
+        failed: Problem | None = None
         try:
             response = await work
         except Problem as problem:
-            response = self.refuse(problem)
+            failed = problem
         except StoreError as error:
-            response = self.refuse(store_unavailable(error))
+            failed = store_unavailable(error)
         except Exception:
             self.hub.log.exception(log, "request.failed")
-            response = self.refuse(Problem("internal", "Internal error; see the server log."))
+            failed = Problem("internal", "Internal error; see the server log.")
+        if failed is not None:
+            response = self.refuse(failed)
+        if ended is not None:
+            ended("" if failed is None else failed.slug)
         hold.complete(response)
 
-    def refuse(self, problem: Problem) -> Response:
-        """Count a problem, and make its response."""
+    def refuse(self, problem: Problem, request: Request | None = None) -> Response:
+        """Count a problem, and make its response. The audit log gets refusals of a `request`."""
+        if request is not None:
+            self.audit.refused(problem, request)
         self.rejected[problem.slug] = self.rejected.get(problem.slug, 0) + 1
         return problem.response()
 

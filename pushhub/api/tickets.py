@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.needs import may_get_ticket
 from pushhub.api.service import store_unavailable
 from pushhub.auth.tickets import Tickets
 from pushhub.http.caching import NO_STORE
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.api.service import Service
+    from pushhub.auth.revocation import Revocations
     from pushhub.http.request import Request
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
@@ -42,8 +44,7 @@ SECRET_BYTES = 32
 
 def ticket(service: Service, request: Request, grant: Grant) -> Response:
     """Exchange a token for a ticket that reads what the token reads."""
-    if not grant.read:
-        raise Problem("unauthorized", "A ticket needs a token that may read at least one channel.")
+    may_get_ticket(service, request, grant, "")
     assert service.tickets is not None
     body = {
         "ticket": service.tickets.mint(grant, service.hub.clock()),
@@ -53,7 +54,10 @@ def ticket(service: Service, request: Request, grant: Grant) -> Response:
 
 
 def redeem(
-    service: Service, text: str, run: Callable[[Grant], Response | Hold | EventStream]
+    service: Service,
+    request: Request,
+    text: str,
+    run: Callable[[Grant], Response | Hold | EventStream],
 ) -> Hold:
     """Use a ticket up, then run the request with its grant.
 
@@ -62,6 +66,7 @@ def redeem(
     """
     assert service.tickets is not None
     grant, id = service.tickets.open(text, service.hub.clock())
+    request.grant = grant
     hold = ChainedHold()
 
     def used(outcomes: list[Outcome]) -> None:
@@ -74,18 +79,21 @@ def redeem(
             hold.follow(run(grant))
         else:
             detail = "This ticket was used before. A ticket opens one stream; get another one."
-            hold.complete(service.refuse(Problem("unauthorized", detail)))
+            hold.complete(service.refuse(Problem("unauthorized", detail), request))
 
     service.hub.record([Append(USED_CHANNEL, Draft(b"{}"), REGISTER, key=id)], used)
     return hold
 
 
 async def open_tickets(
-    hub: Hub, ticket_seconds: int, random_bytes: Callable[[int], bytes]
+    hub: Hub,
+    ticket_seconds: int,
+    random_bytes: Callable[[int], bytes],
+    revocations: Revocations,
 ) -> Tickets:
     """The tickets of this hub's store. The first process makes the secret, and all read it."""
     draft = Draft(random_bytes(SECRET_BYTES), BINARY)
     await hub.recorded(Append(SECRET_CHANNEL, draft, REGISTER, NO_VALUE))
     page = await hub.store.read(SECRET_CHANNEL, Start.LAST, 1)
     assert isinstance(page, Page)
-    return Tickets(page.events[-1].data, ticket_seconds, random_bytes)
+    return Tickets(page.events[-1].data, ticket_seconds, random_bytes, revocations)

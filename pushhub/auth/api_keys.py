@@ -9,10 +9,12 @@ import secrets
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.log.channel import Patterns
-from pushhub.log.grant import Grant
+from pushhub.log.grant import Basis, Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from pushhub.auth.revocation import Revocations
 
 # Identifies a leaked key for people and secret scanners, and distinguishes keys from tokens.
 PREFIX = "phk_"
@@ -41,10 +43,28 @@ class ApiKeys:
     Secrets are 256 random bits, so one round of SHA-256 is enough: there is nothing to guess.
     """
 
-    __slots__ = ("_grants",)
+    __slots__ = ("_grants", "_revocations")
 
-    def __init__(self, entries: Iterable[KeyEntry] = ()) -> None:
-        self._grants = {entry.sha256: (entry.sha256, _grant(entry)) for entry in entries}
+    def __init__(
+        self, entries: Iterable[KeyEntry] = (), revocations: Revocations | None = None
+    ) -> None:
+        self._revocations = revocations
+        self._grants: dict[str, tuple[str, Grant]] = {}
+        self.configure(entries)
+
+    def configure(self, entries: Iterable[KeyEntry]) -> None:
+        """Replace the keys. The grants of a key that is removed, or that differs, end."""
+        before, self._grants = self._grants, {}
+        for entry in entries:
+            _, known = before.get(entry.sha256, ("", None))
+            grant = _grant(entry, self._revocations)
+            if known == grant:
+                grant = known
+                del before[entry.sha256]
+            self._grants[entry.sha256] = (entry.sha256, grant)
+        for _, grant in before.values():
+            assert grant.basis is not None
+            grant.basis.ended = True
 
     def grant(self, secret: str) -> Grant | None:
         """The grant of the key with this secret; None if there is no such key."""
@@ -63,8 +83,10 @@ class ApiKeys:
         return f"<ApiKeys {len(self)}>"
 
 
-def _grant(entry: KeyEntry) -> Grant:
-    return Grant(Patterns(entry.read), Patterns(entry.publish), Patterns(entry.manage), entry.name)
+def _grant(entry: KeyEntry, revocations: Revocations | None) -> Grant:
+    patterns = (Patterns(entry.read), Patterns(entry.publish), Patterns(entry.manage))
+    credential = None if revocations is None else revocations.credential(key=entry.name)
+    return Grant(*patterns, entry.name, credential=credential, basis=Basis())
 
 
 def new_secret(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:

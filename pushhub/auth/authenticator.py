@@ -6,7 +6,8 @@ of these counts, and a bad one is refused even where none is needed.
 
 Browsers send cookies along with requests that other sites make them send (CWE-352). So a cookie
 publishes and manages only if the browser says that the page is of the same site (`Sec-Fetch-Site`,
-or an `Origin` of our own host); otherwise it only reads, which other sites' pages cannot see.
+or an `Origin` with our own scheme, host and port); otherwise it only reads, which other sites'
+pages cannot see.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.auth.api_keys import PREFIX, SECRET_CHARACTERS, ApiKeys, KeyEntry
-from pushhub.auth.tokens import TokenError, TokenKeyEntry, Tokens
-from pushhub.http.problem import Problem
+from pushhub.auth.revocation import Revocations
+from pushhub.auth.tokens import KeysPending, TokenError, TokenKeyEntry, TokenRevoked, Tokens
+from pushhub.http.challenge import CHALLENGE, INSUFFICIENT_SCOPE, INVALID_TOKEN
+from pushhub.http.host import is_own_origin
+from pushhub.http.problem import Problem, retry_after
 from pushhub.log.grant import EVERYTHING, NOTHING, PUBLIC, Action, Grant, is_allowed
+from pushhub.polls.base import revoked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pushhub.auth.grip_signature import GripKey
+    from pushhub.auth.jwks import Jwks
     from pushhub.http.request import Request
 
 COOKIE = "pushhub_token"
-
-# RFC 6750 §3. Basic is accepted, but no challenge offers it: browsers would show a dialogue.
-_CHALLENGE = ((b"www-authenticate", b'Bearer realm="pushhub"'),)
-_INVALID = ((b"www-authenticate", b'Bearer realm="pushhub", error="invalid_token"'),)
-_INSUFFICIENT = ((b"www-authenticate", b'Bearer realm="pushhub", error="insufficient_scope"'),)
 
 _VERBS = {Action.READ: "read", Action.PUBLISH: "publish to", Action.MANAGE: "manage"}
 
@@ -52,6 +53,10 @@ class AuthSettings(Protocol):
     def token_audience(self) -> str | None: ...
     @property
     def token_issuer(self) -> str | None: ...
+    @property
+    def has_public_channels(self) -> bool:
+        """Whether a client without a credential can read at least one channel."""
+
     def is_public(self, channel: str) -> bool:
         """Whether reading `channel` needs no credential."""
 
@@ -67,25 +72,46 @@ class Authenticator:
     Args:
         policy: the keys, and the public channels.
         now: seconds since 1970.
+        jwks: the keys of an identity provider, if one is configured.
         grip: the secret of GRIP, whose publishers' tokens are good too.
+        revocations: the revoked keys and tokens.
 
     Raises:
         TokenKeyError: a token key does not suit its algorithm.
     """
 
     def __init__(
-        self, policy: AuthSettings, now: Callable[[], float], grip: GripKey | None = None
+        self,
+        policy: AuthSettings,
+        now: Callable[[], float],
+        grip: GripKey | None = None,
+        revocations: Revocations | None = None,
+        jwks: Jwks | None = None,
     ) -> None:
+        revocations = Revocations(now) if revocations is None else revocations
         self._policy = policy
         self._now = now
         self._grip = grip
-        self._keys = ApiKeys(policy.api_keys)
+        self._keys = ApiKeys(policy.api_keys, revocations)
         self._tokens = Tokens(
             policy.token_keys,
             now=now,
             audience=policy.token_audience,
             issuer=policy.token_issuer,
+            revocations=revocations,
+            jwks=jwks,
         )
+
+    def configure(self, policy: AuthSettings) -> None:
+        """Take other keys and public channels. The grants of keys that are removed end; holds,
+        streams and sessions check their grant at each delivery.
+
+        Raises:
+            TokenKeyError: a token key does not suit its algorithm; nothing has changed.
+        """
+        self._tokens.configure(policy.token_keys, policy.token_audience, policy.token_issuer)
+        self._keys.configure(policy.api_keys)
+        self._policy = policy
 
     def grant(self, request: Request) -> Grant:
         """The grant of the sender of `request`; NOTHING without a credential.
@@ -93,6 +119,10 @@ class Authenticator:
         Raises:
             Problem: `unauthorized`, for a credential that is not good.
         """
+        request.grant = grant = self._grant(request)
+        return grant
+
+    def _grant(self, request: Request) -> Grant:
         if self._policy.dev or request.trusted:
             return EVERYTHING
         headers = request.headers
@@ -100,9 +130,15 @@ class Authenticator:
             return self._authorization(authorization)
         if "cookie" in headers and (token := _cookie(headers["cookie"])):
             grant = self._token(token)
-            if _from_same_site(headers):
+            if _from_same_site(request):
                 return grant
-            return CookieGrant(read=grant.read, subject=grant.subject, expires=grant.expires)
+            return CookieGrant(
+                read=grant.read,
+                subject=grant.subject,
+                expires=grant.expires,
+                credential=grant.credential,
+                basis=grant.basis,
+            )
         return NOTHING
 
     def require(self, grant: Grant, action: Action, channel: str) -> None:
@@ -123,6 +159,19 @@ class Authenticator:
             channel=channel,
         )
 
+    def require_any(self, grant: Grant, action: Action) -> None:
+        """Return if there can be a channel for which `require` returns.
+
+        Raises:
+            Problem: `unauthorized` if there was no credential, else `forbidden`.
+        """
+        if action is Action.READ and self._policy.has_public_channels:
+            return
+        if not getattr(grant, action) or grant.has_ended(self._now()):
+            self._refuse(
+                grant, f"{_VERBS[action]} any channel", f"its {action.value!r} list is empty"
+            )
+
     def require_admin(self, grant: Grant) -> None:
         """Return if `grant` is an operator's, as metrics and the list of channels require.
 
@@ -132,20 +181,32 @@ class Authenticator:
         if not (grant.is_admin or self._policy.metrics_public or self._policy.dev):
             self._refuse(grant, "see this", "its 'manage' list has no '*'")
 
+    def require_operator(self, grant: Grant) -> None:
+        """Return if `grant` manages every channel.
+
+        Raises:
+            Problem: `unauthorized` if there was no credential, else `forbidden`.
+        """
+        if not grant.is_admin:
+            self._refuse(grant, "do this", "its 'manage' list has no '*'")
+
     def _refuse(self, grant: Grant, what: str, why: str, **members: str) -> None:
         if grant is NOTHING:
             raise Problem(
                 "unauthorized",
                 f"To {what}, send an API key or a token as 'Authorization: Bearer …'.",
-                headers=_CHALLENGE,
+                headers=CHALLENGE,
                 **members,
             )
         if isinstance(grant, CookieGrant):
-            why = "a token in a cookie only reads unless the browser says the page is of this site"
+            why = (
+                "a token in a cookie only reads unless the browser says the page is of this site; "
+                "behind a proxy with TLS 'trusted_proxies' must name the proxy"
+            )
         raise Problem(
             "forbidden",
             f"This credential cannot {what}: {why}.",
-            headers=_INSUFFICIENT,
+            headers=INSUFFICIENT_SCOPE,
             **members,
         )
 
@@ -170,11 +231,15 @@ class Authenticator:
             )
         if grant is None:
             raise _unauthorized("This server does not know this API key.")
+        if grant.is_revoked:
+            raise revoked()
         return grant
 
     def _token(self, token: str) -> Grant:
         try:
             return self._tokens.grant(token)
+        except TokenRevoked:
+            raise revoked() from None
         except TokenError as error:
             refused = error
         if self._grip is not None:
@@ -183,6 +248,8 @@ class Authenticator:
             except TokenError as error:
                 # Of two reasons, report the one about a configured key.
                 refused = refused if self._policy.token_keys else error
+        if isinstance(refused, KeysPending):
+            raise Problem("keys-pending", str(refused), headers=(retry_after(1),))
         raise _unauthorized(str(refused))
 
     def __repr__(self) -> str:
@@ -190,7 +257,7 @@ class Authenticator:
 
 
 def _unauthorized(detail: str) -> Problem:
-    return Problem("unauthorized", detail, headers=_INVALID)
+    return Problem("unauthorized", detail, headers=INVALID_TOKEN)
 
 
 def _password(credential: str) -> str:
@@ -210,9 +277,10 @@ def _cookie(header: str) -> str:
     return ""
 
 
-def _from_same_site(headers: Mapping[str, str]) -> bool:
+def _from_same_site(request: Request) -> bool:
     """Whether the browser says that a page of this site, or its user, made the request."""
+    headers = request.headers
     if site := headers.get("sec-fetch-site"):
         return site in ("same-origin", "same-site", "none")
-    host = headers.get("origin", "").partition("://")[2].lower()
-    return bool(host) and host == headers.get("host", "").lower()
+    origin = headers.get("origin")
+    return origin is not None and is_own_origin(origin, request)

@@ -1,7 +1,8 @@
 """GRIP's signatures: they prove pushhub to an origin, and a publisher to pushhub.
 
 Both are JWTs (RFC 7519) of one secret, `grip_key`: `Grip-Sig` is pushhub's, with `iss` and `exp`; a
-publisher sends its own as `Authorization: Bearer`, as every GRIP library does.
+publisher sends its own as `Authorization: Bearer`, as every GRIP library does. Every origin sees
+`Grip-Sig`, so a publisher's token has another `iss`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import jwt
 
-from pushhub.auth.tokens import TokenKeyError, Tokens
+from pushhub.auth.tokens import TokenError, TokenKeyError, Tokens
 from pushhub.log.channel import Patterns
 from pushhub.log.grant import Grant
 
@@ -76,9 +77,16 @@ class GripKey:
         """The grant of a publisher's token: to publish to every channel, until it expires.
 
         Raises:
-            TokenError: the token is not signed with this secret, or has expired.
+            TokenError: the token is not signed with this secret, has expired, or is a `Grip-Sig`,
+                which every origin sees.
         """
         claims = self._tokens.claims(token)
+        if claims.get("iss") == self._issuer:
+            raise TokenError(
+                f"The 'iss' of this token is {self._issuer!r}, the setting 'grip_issuer': it is "
+                "pushhub's own signature for origins. A publisher signs with 'grip_key' and "
+                "another 'iss'."
+            )
         return Grant(
             publish=ALL_CHANNELS, subject=str(claims.get("iss", "")), expires=claims["exp"]
         )

@@ -84,6 +84,10 @@ class RateLimit:
             self._remember(key, decision.tat, now)
         return decision
 
+    def state(self, key: str, now: float) -> Admission:
+        """The tokens that the key has, and when it has all. Takes none."""
+        return self.rate.decide(self._tats.get(key, now), now, 0.0)
+
     def spend(self, key: str, now: float, cost: float = 1.0) -> None:
         """Take `cost` tokens of the key, also if it has none, such as after a wrong password."""
         tat = max(self._tats.get(key, now), now) + cost * self.rate.interval

@@ -13,9 +13,12 @@ import jwt
 
 from pushhub.http.problem import Problem
 from pushhub.log.grant import Grant, grant_from_claim
+from pushhub.polls.base import revoked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pushhub.auth.revocation import Revocations
 
 # A URL of more than 8 KiB does not pass nginx (large_client_header_buffers).
 MAX_TICKET_BYTES = 6 * 1024
@@ -36,19 +39,21 @@ class Tickets:
         random_bytes: draws so many unpredictable bytes, for ids that no other ticket has.
     """
 
-    __slots__ = ("_random_bytes", "_secret", "seconds")
+    __slots__ = ("_random_bytes", "_revocations", "_secret", "seconds")
 
     def __init__(
         self,
         secret: bytes,
         seconds: float = 30,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        revocations: Revocations | None = None,
     ) -> None:
         if len(secret) < 32:
             raise ValueError("The secret that signs tickets has at least 32 bytes.")
         self._secret = secret
         self.seconds = seconds
         self._random_bytes = random_bytes
+        self._revocations = revocations
 
     def mint(self, grant: Grant, now: float) -> str:
         """A ticket to read what `grant` reads. It expires with the grant if that is sooner.
@@ -67,6 +72,11 @@ class Tickets:
             claims["sub"] = grant.subject
         if grant.expires is not None:
             claims["grant_exp"] = grant.expires
+        if (credential := grant.credential) is not None:
+            # Under these names a revocation of the token, or of the key, finds the ticket.
+            claims["of"] = [
+                credential.key, credential.token_id, credential.subject, credential.issued,
+            ]  # fmt: skip
         ticket = jwt.encode(claims, self._secret, _ALGORITHM)
         if len(ticket) > MAX_TICKET_BYTES:
             raise Problem(
@@ -96,9 +106,17 @@ class Tickets:
             raise Problem("unauthorized", f"This is not a ticket of this server. {_HOW}") from None
         if claims["exp"] <= now:
             raise Problem("unauthorized", f"The ticket has expired. {_HOW}")
+        credential = None
+        if self._revocations is not None and "of" in claims:
+            key, token_id, subject, issued = claims["of"]
+            credential = self._revocations.credential(
+                key=key, token_id=token_id, subject=subject, issued=issued
+            )
         grant = grant_from_claim(
-            {"read": claims["read"]}, claims.get("sub", ""), claims.get("grant_exp")
+            {"read": claims["read"]}, claims.get("sub", ""), claims.get("grant_exp"), credential
         )
+        if grant.is_revoked:
+            raise revoked()
         return grant, claims["jti"]
 
     def __repr__(self) -> str:

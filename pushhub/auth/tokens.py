@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,10 +20,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import AllowedPublicKeys, get_default_algorithms
 
 from pushhub.auth.api_keys import PREFIX
+from pushhub.auth.jwks import MAX_TRIED
+from pushhub.auth.revocation import Revocations
+from pushhub.auth.verifying_key import VerifyingKey
 from pushhub.log.grant import Grant, GrantError, grant_from_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from pushhub.auth.jwks import Jwks
 
 # nginx and most servers refuse a header line of more than 8 KiB.
 MAX_TOKEN_BYTES = 8 * 1024
@@ -58,6 +63,13 @@ class TokenError(ValueError):
     """The token is refused; the message is a sentence for its sender."""
 
 
+class TokenRevoked(TokenError):
+    """The token was revoked."""
+
+    def __init__(self) -> None:
+        super().__init__("The token was revoked; get a new one.")
+
+
 class TokenKeyError(ValueError):
     """A configured key cannot be used; the message is a sentence for the operator."""
 
@@ -73,11 +85,8 @@ class TokenKeyEntry(Protocol):
         """An HMAC secret, or a public key as PEM."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    algorithm: str
-    kid: str | None
-    key: AllowedPublicKeys | bytes
+class KeysPending(TokenError):
+    """The key of the token may be in a key set that is being read; the sender tries again."""
 
 
 class Tokens:
@@ -88,7 +97,9 @@ class Tokens:
         audience: what a token's `aud` must name; with None a token must have no `aud`.
         issuer: what a token's `iss` must be; with None it may be anything.
         now: seconds since 1970.
+        jwks: the keys of an identity provider, beside the entries.
         remembered: how many good tokens are remembered.
+        revocations: the revoked tokens, and the longest life of a token.
 
     Raises:
         TokenKeyError: an entry's key does not suit its algorithm.
@@ -101,15 +112,36 @@ class Tokens:
         now: Callable[[], float],
         audience: str | None = None,
         issuer: str | None = None,
+        jwks: Jwks | None = None,
         remembered: int = REMEMBERED,
+        revocations: Revocations | None = None,
     ) -> None:
-        self._keys = [_Key(e.algorithm, e.kid, _load(e.algorithm, e.material())) for e in entries]
+        self._keys = _keys(entries)
+        self._jwks = jwks
         self._now = now
         self._audience = audience
         self._issuer = issuer
         self._remembered = remembered
+        self._revocations = Revocations(now) if revocations is None else revocations
         # By the token's hash, which takes a tenth of its memory.
         self._good: OrderedDict[bytes, Grant] = OrderedDict()
+
+    def configure(
+        self, entries: Iterable[TokenKeyEntry], audience: str | None, issuer: str | None
+    ) -> None:
+        """Replace the keys. The grants of tokens that are no longer valid end.
+
+        Raises:
+            TokenKeyError: an entry's key does not suit its algorithm; nothing has changed.
+        """
+        before, keys = self._keys, _keys(entries)
+        if (audience, issuer) == (self._audience, self._issuer):
+            known = {(key.algorithm, key.kid, key.material): key for key in before}
+            keys = [known.get((key.algorithm, key.kid, key.material), key) for key in keys]
+        self._keys, self._audience, self._issuer = keys, audience, issuer
+        for key in before:
+            key.basis.ended = not any(key is kept for kept in keys)
+        self._good.clear()
 
     def grant(self, token: str) -> Grant:
         """The grant of a token.
@@ -122,12 +154,15 @@ class Tokens:
         mark = hashlib.sha256(token.encode()).digest()
         grant = self._good.get(mark)
         if grant is not None:
-            if grant.expires is not None and grant.has_ended(self._now()):
-                del self._good[mark]
-                raise TokenError(_expired(grant.expires))
-            self._good.move_to_end(mark)
-            return grant
-        grant = self._grant(self.claims(token))
+            if not grant.has_ended(self._now()):
+                self._good.move_to_end(mark)
+                return grant
+            # The check below knows the reason.
+            del self._good[mark]
+        claims, key = self._checked(token)
+        grant = replace(self._grant(claims), basis=key.basis)
+        if grant.is_revoked:
+            raise TokenRevoked
         self._good[mark] = grant
         if len(self._good) > self._remembered:
             self._good.popitem(last=False)
@@ -139,22 +174,31 @@ class Tokens:
         Raises:
             TokenError: they are not.
         """
+        return self._checked(token)[0]
+
+    def _checked(self, token: str) -> tuple[dict[str, Any], VerifyingKey]:
+        """The claims of a valid token, and its key."""
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenError(f"A token has at most {MAX_TOKEN_BYTES} bytes.")
         if token.startswith(PREFIX):
             raise TokenError("This is an API key; only a token (JWT) can be used here.")
         if _SHAPE.fullmatch(token) is None:
             raise TokenError(_NEITHER)
-        if not self._keys:
+        if not self._keys and self._jwks is None:
             raise TokenError("This server has no token keys, so it accepts no tokens.")
-        claims = self._verify(token)
+        claims, key = self._verify(token)
         now = self._now()
         if (expires := _time(claims, "exp")) <= now:
             raise TokenError(_expired(expires))
         for name in ("nbf", "iat"):
             if name in claims and (start := _time(claims, name)) > now + CLOCK_SKEW:
                 raise TokenError(f"The token is not valid before {_utc(start)} ({name!r}).")
-        return claims
+        if longest := self._revocations.token_max_seconds:
+            if "iat" not in claims:
+                raise TokenError("The token has no 'iat'; this server bounds the life of tokens.")
+            if expires - _time(claims, "iat") > longest:
+                raise TokenError(f"A token lives for at most {longest} s here, 'iat' to 'exp'.")
+        return claims, key
 
     def _grant(self, claims: dict[str, Any]) -> Grant:
         if "pushhub" not in claims:
@@ -163,16 +207,19 @@ class Tokens:
                 '{"pushhub": {"read": ["news:*"]}}, so it allows nothing.'
             )
         try:
-            return grant_from_claim(claims["pushhub"], claims.get("sub", ""), _time(claims, "exp"))
+            # PyJWT sees to it that both are texts.
+            subject, jti = claims.get("sub", ""), claims.get("jti", "")
+            issued = _time(claims, "iat") if "iat" in claims else None
+            credential = self._revocations.credential(token_id=jti, subject=subject, issued=issued)
+            return grant_from_claim(claims["pushhub"], subject, _time(claims, "exp"), credential)
         except GrantError as error:
             raise TokenError(str(error)) from None
 
-    def _verify(self, token: str) -> dict[str, Any]:
-        keys = self._candidates(token)
-        for key in keys:
+    def _verify(self, token: str) -> tuple[dict[str, Any], VerifyingKey]:
+        for key in self._candidates(token):
             try:
                 # `algorithms` is the key's own: what the token says only chose among our keys.
-                return jwt.decode(
+                claims: dict[str, Any] = jwt.decode(
                     token,
                     key.key,
                     algorithms=[key.algorithm],
@@ -180,6 +227,7 @@ class Tokens:
                     issuer=self._issuer,
                     options=_DECODE_OPTIONS,
                 )
+                return claims, key
             except jwt.InvalidSignatureError:
                 continue
             except jwt.InvalidAudienceError:
@@ -195,16 +243,22 @@ class Tokens:
             "way, or signed with another key."
         )
 
-    def _candidates(self, token: str) -> list[_Key]:
+    def _candidates(self, token: str) -> list[VerifyingKey]:
         """Our keys that may have signed the token: by its key id, else those of its algorithm."""
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError):
             raise TokenError(_NEITHER) from None
         kid, algorithm = header.get("kid"), header.get("alg")
-        named = [key for key in self._keys if kid is not None and key.kid == kid]
+        own, provided = self._keys, [] if self._jwks is None else self._jwks.valid()
+        named = [key for key in (*own, *provided) if kid is not None and key.kid == kid]
         # An issuer may name keys that are configured here without a name.
-        unnamed = self._keys if kid is None else [key for key in self._keys if key.kid is None]
+        unnamed = own if kid is None else [key for key in own if key.kid is None]
+        if kid is None:
+            of_provider = [key for key in provided if key.algorithm == algorithm]
+            unnamed = [*unnamed, *of_provider[:MAX_TRIED]]
+        if not named:
+            self._await_keys(kid)
         if not named and not unnamed:
             raise TokenError(f"This server has no token key with the id {str(kid)[:100]!r}.")
         if fitting := [key for key in named or unnamed if key.algorithm == algorithm]:
@@ -213,6 +267,24 @@ class Tokens:
         raise TokenError(
             f"The token's algorithm is {str(algorithm)[:100]!r}; its key is for {accepted}."
         )
+
+    def _await_keys(self, kid: object) -> None:
+        """Request the provider's present keys, for a token that names none of those known.
+
+        Raises:
+            KeysPending: they are coming.
+        """
+        jwks = self._jwks
+        if jwks is None or (kid is None and len(jwks)):
+            return
+        # Own keys without a name may verify the token.
+        if any(key.kid is None for key in self._keys):
+            jwks.request()
+        elif jwks.request() or jwks.refreshed is None:
+            raise KeysPending(
+                "The key of this token is not known yet, and the keys of its issuer are being "
+                "read again; try again in a second."
+            )
 
     def _wrong_audience(self) -> str:
         if self._audience is None:
@@ -230,6 +302,14 @@ class Tokens:
 
     def __repr__(self) -> str:
         return f"<Tokens {len(self._keys)} keys, {len(self._good)} remembered>"
+
+
+def _keys(entries: Iterable[TokenKeyEntry]) -> list[VerifyingKey]:
+    return [
+        VerifyingKey(entry.algorithm, entry.kid, _load(entry.algorithm, material), material)
+        for entry in entries
+        for material in [entry.material()]
+    ]
 
 
 def _load(algorithm: str, material: bytes) -> AllowedPublicKeys | bytes:

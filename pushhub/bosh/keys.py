@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pushhub.bosh.body import BoshBody
 
 
+# A key is a SHA-1 in hexadecimal, 40 characters; a session keeps those of several requests.
+MAX_KEY = 256
+
+
 class KeySequence:
     """The chain of one session, checked in rid order [L7]."""
 
@@ -29,12 +33,15 @@ class KeySequence:
         Raises:
             BindingError: item-not-found; the key is missing or wrong [L5].
         """
-        key = body.get("key")
+        key, newkey = body.get("key"), body.get("newkey") or ""
+        if max(len(key or ""), len(newkey)) > MAX_KEY:
+            detail = f"A key has at most {MAX_KEY} characters."
+            raise BindingError(BoshCondition.ITEM_NOT_FOUND, detail)
         # The hash covers the characters as sent; only the comparison ignores case [L3].
         if key is None or not _equal(hashlib.sha1(key.encode()).hexdigest(), self.expected):
             detail = "The request's key is not the next one of its session's."
             raise BindingError(BoshCondition.ITEM_NOT_FOUND, detail)
-        self.expected = body.get("newkey") or key  # [L6]
+        self.expected = newkey or key  # [L6]
 
 
 def key_of(body: BoshBody) -> str:

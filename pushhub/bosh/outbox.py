@@ -66,6 +66,11 @@ class Outbox:
         self.payloads, self._size = [], 0
 
     @property
+    def size(self) -> int:
+        """The bytes of all elements."""
+        return self._size
+
+    @property
     def overflows(self) -> bool:
         """Whether the limits are exceeded: the client has been silent for long."""
         return len(self.payloads) > MAX_QUEUED or self._size > MAX_QUEUED_BYTES

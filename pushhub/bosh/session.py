@@ -32,7 +32,7 @@ from pushhub.bosh.action import Action, Deliver, Ended, Respond, Restart
 from pushhub.bosh.body import EMPTY, payload, terminate
 from pushhub.bosh.checks import Checks, checksum
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, BoshCondition
-from pushhub.bosh.keys import KeySequence, key_of
+from pushhub.bosh.keys import MAX_KEY, KeySequence, key_of
 from pushhub.bosh.negotiation import BoshPolicy, Negotiation, negotiate, opening
 from pushhub.bosh.outbox import Outbox
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED, OpenRequest, Window
@@ -58,17 +58,9 @@ class BoshSession:
     """
 
     __slots__ = (
-        "_checks",
-        "_idle",
-        "_outbox",
-        "_seen",
-        "_termination",
-        "_window",
-        "ended",
-        "negotiated",
-        "paused_rid",
-        "sid",
-    )
+        "_checks", "_idle", "_outbox", "_seen", "_termination", "_window", "ended", "negotiated",
+        "paused_rid", "sid",
+    )  # fmt: skip
 
     def __init__(
         self, sid: str, negotiated: Negotiation, rid: int, now: float, greeting: bytes = b""
@@ -100,6 +92,8 @@ class BoshSession:
         session = cls(sid, negotiated, body.rid, now, opening(body, negotiated, policy, sid))
         actions = session.request(body.rid, body, raw, now, handle)
         if newkey := body.get("newkey"):
+            if len(newkey) > MAX_KEY:
+                raise body.refused(f"A key has at most {MAX_KEY} characters.")
             session._checks.keys = KeySequence(newkey)  # [L4]
         return session, actions
 
@@ -239,6 +233,13 @@ class BoshSession:
         actions += entry.respond(response)
         window.settle(entry, response, now)
         self._seen = now
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes the session holds for its client."""
+        window = self._window
+        held = self._outbox.size + window.kept_bytes + window.early_bytes
+        return held + (0 if self._termination is None else len(self._termination))
 
     # Time
 

@@ -12,7 +12,8 @@ class PendingRequest(Protocol):
     """An HTTP request that gets one response, now or later. It is a session's `handle`."""
 
     secure: bool
-    """Whether it arrived over TLS, as far as this process knows."""
+    """Whether it may carry a password: it arrived over TLS, as far as this process knows, or from
+    this machine."""
     client: str
     """The client's address."""
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # [F7] How many responses are kept for a client that announced acknowledgements, and sends none.
 MAX_UNACKNOWLEDGED = 20
 
+# Larger ones than these together are kept for the last two requests only: a client that announced
+# acknowledgements, and sends none, has no claim to twenty times 256 KiB.
+MAX_KEPT_BYTES = 1024 * 1024
+
 # [F5] After a second without an acknowledgement, the server reports a response as possibly lost.
 # Before that the acknowledgement and the response may just have crossed.
 REPORT_SECONDS = 1.0
@@ -216,6 +220,21 @@ class Window:
         self.closed.append(entry)
         if len(self.closed) > self._kept:
             del self.closed[0]
+        while len(self.closed) > MAX_CONNECTIONS and self.kept_bytes > MAX_KEPT_BYTES:
+            del self.closed[0]
+
+    @property
+    def kept_bytes(self) -> int:
+        """The bytes of the responses that are kept for a repeat."""
+        return sum([len(entry.response) for entry in self.closed])
+
+    @property
+    def early_bytes(self) -> int:
+        """About how many bytes the early requests take."""
+        if self.early is None:
+            return 0
+        bodies = [entry.body for entry in self.early.values() if entry.body is not None]
+        return sum(child.weight for body in bodies for child in body.children)
 
     def settle_empty(self, now: float) -> list[Action]:
         """Close the lowest open request with an empty response, which its connections get."""

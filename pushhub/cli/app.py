@@ -11,6 +11,7 @@ from pushhub.cli import (
     init,
     key,
     publish,
+    reload,
     routes,
     serve,
     store,
@@ -35,6 +36,9 @@ app.command(epilog=_EPILOG, short_help="Write a first file of settings.")(init.i
 app.command(epilog=_EPILOG, cls=GroupedCommand)(publish.publish)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(tail.tail)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(delete.delete)
+app.command(epilog=_EPILOG, cls=GroupedCommand, short_help="Let a hub read its settings again.")(
+    reload.reload
+)
 app.command(epilog=_EPILOG, cls=GroupedCommand)(bench.bench)
 app.command(
     epilog=_EPILOG, cls=GroupedCommand, short_help="Check the settings, the machine and the store."

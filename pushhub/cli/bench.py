@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from pushhub.cli.client import CONNECTION_ERRORS, DEFAULT_URL, Key, Url, why
+from pushhub.cli.client import CONNECTION_ERRORS, DEFAULT_URL, Key, Url, secret_of_file, why
 from pushhub.cli.config import Json
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
-from pushhub.settings.model import is_loopback
+from pushhub.settings.host import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,7 @@ def bench(
         str | None,
         typer.Option(
             envvar="PUSHHUB_TOKEN",
+            callback=secret_of_file,
             help="The credential of the clients; else the key, or none.",
             show_default=False,
         ),

@@ -1,8 +1,10 @@
 """The HTTP client of the commands: one persistent connection to one hub."""
 
 import http.client
+import os
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -11,6 +13,24 @@ import orjson
 import typer
 
 from pushhub import __version__
+from pushhub.settings import SettingsError
+from pushhub.settings.secret_files import read_text, without_line_end
+
+
+def secret_of_file(parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """A secret from the file that `…_FILE` names, if the option and its variable are absent."""
+    assert isinstance(parameter.envvar, str)
+    variable = f"{parameter.envvar}_FILE"
+    file = os.environ.get(variable)
+    if file is None:
+        return value
+    if value is not None:
+        raise typer.BadParameter(f"Give either the secret or {variable}, not both.")
+    try:
+        return without_line_end(read_text(Path(file)))
+    except SettingsError as error:
+        raise typer.BadParameter(f"{variable}: {error}") from None
+
 
 Url = Annotated[
     str, typer.Option("--url", envvar="PUSHHUB_URL", help="The hub's URL.", metavar="URL")
@@ -20,7 +40,9 @@ Key = Annotated[
     typer.Option(
         "--key",
         envvar="PUSHHUB_KEY",
-        help="An API key or a token; safer in the variable, because other users see your commands.",
+        callback=secret_of_file,
+        help="An API key or a token; safer in the variable, or in the file that PUSHHUB_KEY_FILE "
+        "names, because other users see your commands.",
         show_default=False,
     ),
 ]

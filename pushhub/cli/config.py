@@ -10,9 +10,10 @@ from pushhub.cli.help import GroupedCommand
 from pushhub.cli.serve import start_error
 from pushhub.cli.terminal import fail, say, say_json
 from pushhub.settings import Loaded
+from pushhub.settings.field import is_secret
 from pushhub.settings.model import Settings
 from pushhub.settings.reference import markdown, names
-from pushhub.store.urls import without_password
+from pushhub.store.urls import MASK, without_password
 
 app = typer.Typer(help="Print and check the settings.", no_args_is_help=True)
 
@@ -52,7 +53,11 @@ def docs() -> None:
 
 
 def shown(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON values, without secrets; pydantic masks those of token keys."""
+    """The settings as JSON values, without secrets; pydantic masks those of token keys, and an API
+    key is configured as a hash.
+    """
     values: dict[str, Any] = settings.model_dump(mode="json")
-    values["store"] = without_password(settings.store)
+    for name, field in Settings.model_fields.items():
+        if is_secret(field) and isinstance(values[name], str):
+            values[name] = without_password(settings.store) if name == "store" else MASK
     return {name: values[name] for name in names()}

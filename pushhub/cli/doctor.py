@@ -36,6 +36,8 @@ def doctor(loaded: Loaded, as_json: Json = False) -> None:
         if wrong
         else Finding("settings", Severity.OK, f"A server starts with these settings ({where}).")
     )
+    for warning in loaded.warnings:
+        report(Finding("secrets", Severity.WARN, f"{warning}."))
     for finding in examine(loaded.settings):
         report(finding)
     is_good = all(finding.level is not Severity.BAD for finding in findings)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pushhub.cli.audit import command_audit
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say
 from pushhub.settings import Settings
@@ -41,7 +42,8 @@ def fence(
             "Only a log in Redis needs a fence; SQLite keeps its epoch over a restart.", code=USAGE
         )
     try:
-        kept = asyncio.run(_fence(settings, seconds))
+        with command_audit(settings, "store.fence", f"{seconds} s", target_type="store"):
+            kept = asyncio.run(_fence(settings, seconds))
     except StoreError as error:
         fail(str(error))
     if not kept:

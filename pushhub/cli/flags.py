@@ -11,6 +11,7 @@ from pushhub.cli.help import FIRST, MOST_USED, section
 from pushhub.cli.terminal import USAGE, fail
 from pushhub.settings import Loaded, Settings, SettingsError, load
 from pushhub.settings.reference import default_text, kind, names, panel
+from pushhub.settings.secret_files import FILE_FORMS
 from pushhub.settings.sources import DEFAULT_FILE, flag_name
 
 ConfigFile = Annotated[
@@ -36,12 +37,13 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Add a flag for each setting and `--config` to `command(loaded, …)`, beside its own."""
 
     def run(config: Path | None, **options: Any) -> None:
-        given = {name: options.pop(name) for name in Settings.model_fields}
+        given = {name: options.pop(name) for name in (*Settings.model_fields, *FILE_FORMS)}
         flags = {name: _text(value) for name, value in given.items() if value is not None}
         command(read_settings(config, flags), **options)
 
     own = list(inspect.signature(command).parameters.values())[1:]
     parameters = [_parameter("config", ConfigFile), *map(_flag, _most_used_first())]
+    parameters += [_file_flag(form, name) for form, name in FILE_FORMS.items()]
     parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__name__ = command.__name__
@@ -72,6 +74,17 @@ def _flag(name: str) -> inspect.Parameter:
         flag, metavar=kind(field), help=help, show_default=False, rich_help_panel=group
     )
     return _parameter(name, Annotated[str | None, option])
+
+
+def _file_flag(form: str, name: str) -> inspect.Parameter:
+    option = typer.Option(
+        flag_name(form),
+        metavar="FILE",
+        help=f"The file with the value of {flag_name(name)}, which no other user sees.",
+        show_default=False,
+        rich_help_panel=section(panel(Settings.model_fields[name])),
+    )
+    return _parameter(form, Annotated[str | None, option])
 
 
 def _parameter(name: str, annotation: Any) -> inspect.Parameter:

@@ -14,6 +14,7 @@ from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
 from pushhub.http.problem import Problem
 from pushhub.origin.client.pool import OriginClient
+from pushhub.origin.client.slots import PoolLimits
 from pushhub.origin.explain import Explanation, describe, explain
 from pushhub.origin.headers import to_origin
 from pushhub.origin.request import ProxiedRequest
@@ -139,7 +140,9 @@ async def _call_origin(
     settings: Settings, result: Explanation, request: ProxiedRequest
 ) -> dict[str, Any]:
     """The response of the origin, as a member of the JSON."""
-    client = OriginClient(settings.origin_connect_seconds, settings.origin_seconds, 1)
+    client = OriginClient(
+        settings.origin_connect_seconds, settings.origin_seconds, PoolLimits.of(1)
+    )
     client.open()
     try:
         if result.is_shared:

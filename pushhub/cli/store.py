@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from pushhub.cli import fence
+from pushhub.cli.audit import command_audit
 from pushhub.cli.config import Json
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, say, say_json
+from pushhub.settings import Settings
 from pushhub.store.base import StoreError
 from pushhub.store.urls import sqlite_file
 
@@ -46,8 +48,9 @@ def backup(
     """Copy the log to FILE, while the hub runs and events come."""
     from pushhub.store.sqlite import backup as sqlite_backup
 
-    path = _path(config)
-    report = _run(lambda: sqlite_backup.backup(path, str(file), replace=replace))
+    settings, path = _store(config)
+    with command_audit(settings, "store.backup", str(file), target_type="file"):
+        report = _run(lambda: sqlite_backup.backup(path, str(file), replace=replace))
     if as_json:
         say_json({"backup": str(file), "channels": report.channels, "events": report.events})
     else:
@@ -62,8 +65,9 @@ def restore(file: Backup, config: ConfigFile = None, as_json: Json = False) -> N
     """
     from pushhub.store.sqlite import backup as sqlite_backup
 
-    path = _path(config)
-    former = _run(lambda: sqlite_backup.restore(path, str(file)))
+    settings, path = _store(config)
+    with command_audit(settings, "store.restore", str(file), target_type="file"):
+        former = _run(lambda: sqlite_backup.restore(path, str(file)))
     if as_json:
         say_json({"database": path, "former": former or None})
         return
@@ -89,7 +93,7 @@ def check(
     """
     from pushhub.store.sqlite import backup as sqlite_backup
 
-    path = str(file) if file else _path(config)
+    path = str(file) if file else _store(config)[1]
     report = _run(lambda: sqlite_backup.check(path))
     if as_json:
         say_json(
@@ -123,24 +127,26 @@ def compact(config: ConfigFile = None, as_json: Json = False) -> None:
     """
     from pushhub.store.sqlite import backup as sqlite_backup
 
-    path = _path(config)
-    before, after = _run(lambda: sqlite_backup.compact(path))
+    settings, path = _store(config)
+    with command_audit(settings, "store.compact", path, target_type="file"):
+        before, after = _run(lambda: sqlite_backup.compact(path))
     if as_json:
         say_json({"database": path, "bytes_before": before, "bytes": after})
     else:
         say(f"{path} had {before / MIB:,.1f} MiB, and has {after / MIB:,.1f}.")
 
 
-def _path(config: Path | None) -> str:
-    """The file of the settings' store."""
-    store = read_settings(config).settings.store
+def _store(config: Path | None) -> tuple[Settings, str]:
+    """The settings, and the file of their store."""
+    settings = read_settings(config).settings
+    store = settings.store
     if not store.startswith("sqlite:"):
         fail(
             "The store of the settings is no SQLite file; for Redis see docs/backup.md.",
             code=USAGE,
         )
     try:
-        return sqlite_file(store)
+        return settings, sqlite_file(store)
     except StoreError as error:
         fail(str(error), code=USAGE)
 

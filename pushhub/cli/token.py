@@ -1,6 +1,8 @@
 """`pushhub token`: make tokens and check them."""
 
+import asyncio
 import re
+import secrets
 import sys
 import time
 from pathlib import Path
@@ -12,16 +14,26 @@ import typer
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from pushhub.auth.jwks import Jwks, JwksError
+from pushhub.auth.jwks_source import read_jwks
+from pushhub.auth.revocation import Revocations
 from pushhub.auth.tokens import TokenError, TokenKeyError, Tokens
+from pushhub.cli.client import secret_of_file
 from pushhub.cli.config import Json
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.key import Patterns
+from pushhub.cli.revoke import revoke
 from pushhub.cli.terminal import USAGE, fail, say, say_json
 from pushhub.log.grant import GrantError, grant_from_claim
 from pushhub.settings import Settings
 from pushhub.settings.access import HMAC_BYTES
 
 app = typer.Typer(help="Make and check tokens for pages and apps.", no_args_is_help=True)
+
+app.command("revoke", short_help="Revoke tokens or a key.")(revoke)
+
+# As many as a UUID: two tokens never share an id (RFC 7519 §4.1.7).
+JTI_BYTES = 16
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -45,7 +57,9 @@ def new(
         str | None,
         typer.Option(
             envvar="PUSHHUB_TOKEN_SECRET",
-            help="The HMAC secret; safer in the variable, because other users see your commands.",
+            callback=secret_of_file,
+            help="The HMAC secret; safer in the variable, or in the file that "
+            "PUSHHUB_TOKEN_SECRET_FILE names, because other users see your commands.",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -63,6 +77,7 @@ def new(
     settings = read_settings(config).settings
     now = int(time.time())
     claims: dict[str, Any] = {"iat": now, "exp": now + seconds(expires), "pushhub": claim}
+    claims["jti"] = secrets.token_hex(JTI_BYTES)
     if subject:
         claims["sub"] = subject
     if settings.token_audience is not None:
@@ -86,12 +101,21 @@ def check(
     """Verify a token as a server with these settings would. Exit code 1: the server rejects it."""
     settings = read_settings(config).settings
     token = (sys.stdin.read() if token == "-" else token).strip()
+    jwks = None
+    try:
+        if settings.token_jwks is not None:
+            jwks = Jwks(time.time, settings.token_jwks_grace)
+            jwks.replace(asyncio.run(read_jwks(settings.token_jwks)))
+    except JwksError as error:
+        fail(f"token_jwks: {error}")
     try:
         tokens = Tokens(
             settings.token_keys,
             now=time.time,
             audience=settings.token_audience,
             issuer=settings.token_issuer,
+            revocations=Revocations(time.time, settings.token_max_seconds),
+            jwks=jwks,
         )
     except TokenKeyError as error:
         fail(str(error), code=USAGE)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from pushhub.cli.audit import command_audit
 from pushhub.cli.config import Json
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.key import Patterns
@@ -54,7 +55,11 @@ def add(
         fail(str(error), code=USAGE)
     local, domain = _parts(address, settings)
     password = _password()
-    bare = _run(settings, lambda accounts: accounts.add(local, domain, password, grant))
+    bare = _run(
+        settings,
+        lambda accounts: accounts.add(local, domain, password, grant),
+        audited=("account.add", f"{local}@{domain}"),
+    )
     say_json({"account": bare, "grant": grant.claim()}) if as_json else say(f"{bare} can log in.")
 
 
@@ -64,7 +69,11 @@ def passwd(address: Address, config: ConfigFile = None) -> None:
     settings = read_settings(config).settings
     local, domain = _parts(address, settings)
     password = _password()
-    _run(settings, lambda accounts: accounts.set_password(f"{local}@{domain}", password))
+    _run(
+        settings,
+        lambda accounts: accounts.set_password(f"{local}@{domain}", password),
+        audited=("account.password", f"{local}@{domain}"),
+    )
     say(f"{local}@{domain} has a new password.")
 
 
@@ -73,7 +82,11 @@ def remove(address: Address, config: ConfigFile = None) -> None:
     """Remove an account and its data: roster, vCard, block list, archive."""
     settings = read_settings(config).settings
     local, domain = _parts(address, settings)
-    _run(settings, lambda accounts: accounts.remove(f"{local}@{domain}", domain))
+    _run(
+        settings,
+        lambda accounts: accounts.remove(f"{local}@{domain}", domain),
+        audited=("account.remove", f"{local}@{domain}"),
+    )
     say(f"{local}@{domain} is removed.")
 
 
@@ -136,8 +149,15 @@ def _password() -> str:
     return password
 
 
-def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run `work` on the accounts of the settings' store."""
+def _run(
+    settings: Settings,
+    work: Callable[[Any], Awaitable[T]],
+    *,
+    audited: tuple[str, str] | None = None,
+) -> T:
+    """Run `work` on the accounts of the settings' store; `audited` is its action and account, for
+    the audit log.
+    """
     if settings.store.startswith("memory:"):
         fail(
             "memory:// loses accounts when the process ends; use a store on disk or Redis.",
@@ -154,7 +174,11 @@ def _run(settings: Settings, work: Callable[[Any], Awaitable[T]]) -> T:
         hub = Hub(open_store_url(settings.store, may_evict=settings.store_may_evict))
         await hub.open()
         try:
-            return await work(Accounts(KeyValueStore(hub), secrets.token_bytes))
+            accounts = Accounts(KeyValueStore(hub), secrets.token_bytes)
+            if audited is None:
+                return await work(accounts)
+            with command_audit(settings, *audited, target_type="account", hub=hub):
+                return await work(accounts)
         finally:
             await hub.close()
 

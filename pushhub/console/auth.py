@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import structlog
-
 from pushhub.auth.rate_limit import Rate, RateLimit
 from pushhub.http.client_address import client_network
 from pushhub.http.problem import Problem, retry_after
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
     from pushhub.api.service import Service
     from pushhub.http.request import Request
-
-log = structlog.get_logger(__name__)
 
 # Wrong keys that an address may send immediately, such as pasted ones, and then one every so many
 # seconds (OWASP's authentication guide speaks of 3 to 10 tries).
@@ -50,12 +46,15 @@ class ConsoleAuth:
         """The grant of an operator.
 
         Raises:
-            Problem: `forbidden` or `unauthorized`; `too-many-requests` after wrong credentials.
+            Problem: `misdirected`, `forbidden` or `unauthorized`; `too-many-requests` after
+                wrong credentials.
         """
+        service.guard.check_host(request.headers)
         site = request.headers.get("sec-fetch-site", "same-origin")
         if site not in ("same-origin", "none"):
             raise Problem("forbidden", "The console accepts requests from its own pages only.")
         if service.settings.dev or request.trusted:
+            request.grant = EVERYTHING
             return EVERYTHING
         credential = request.headers.get("authorization", "")
         if not credential:
@@ -82,9 +81,8 @@ class ConsoleAuth:
                     "forbidden",
                     "The console needs a key that manages '*'; this key does not.",
                 )
-        except Problem as problem:
+        except Problem:
             self._limit.spend(address, self._now())
-            log.warning("console.refused", client=address, reason=problem.slug)
             raise
         return grant
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from pushhub.api.assets import CONSOLE_HEADERS, DEMO_MARK, asset, folder
+from pushhub.api.pages import guarded
 from pushhub.console.agent import ConsoleAgent
 from pushhub.console.auth import ConsoleAuth
 from pushhub.console.routes import console_routes
@@ -27,9 +28,10 @@ class Console:
         self.agent = ConsoleAgent(service)
         self.routes = console_routes(self.auth, self.agent)
         left_out = None if service.settings.shows_demo else DEMO_MARK
+        page = asset("console.html", CONSOLE_HEADERS, left_out=left_out)
         self.pages = (
-            Route("/console", asset("console.html", CONSOLE_HEADERS, left_out=left_out)),
-            Route("/console/{file}", folder("console", CONSOLE_HEADERS)),
+            Route("/console", guarded(service, page)),
+            Route("/console/{file}", guarded(service, folder("console", CONSOLE_HEADERS))),
         )
 
     def open(self, endpoints: Endpoints) -> None:

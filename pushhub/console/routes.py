@@ -7,6 +7,7 @@ endpoints add figures, presence, traces and settings.
     GET  /console/events    the events of a channel, as its feed gives them
     GET  /console/now       this process's figures, even without the store
     GET  /console/settings  the settings, and the origin of each
+    GET  /console/audit     the audit log, if the store keeps it: a feed like any other
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub import __version__
+from pushhub.api.audit import AUDIT_CHANNEL
 from pushhub.api.endpoints import Endpoint, EndpointRoute
+from pushhub.api.needs import admitted
 from pushhub.api.read import wait
+from pushhub.auth.audit import actor_of
 from pushhub.console.settings import shown
 from pushhub.console.snapshot import FEED, bounds
 from pushhub.http.caching import NO_STORE
@@ -47,6 +51,7 @@ _ID = re.compile(r"[a-z0-9]{8,32}")
 
 def session(service: Service, request: Request, grant: Grant) -> Response:
     """The operator, and the facts that the page needs to read the figures."""
+    _audit(service, request, "console.login", repeats=False)
     return _json(
         {
             "name": grant.subject,
@@ -62,28 +67,54 @@ def session(service: Service, request: Request, grant: Grant) -> Response:
 
 def settings(service: Service, request: Request, grant: Grant) -> Response:
     """Every setting without its secrets."""
+    _audit(service, request, "console.settings")
     return _json({"settings": shown(service.settings)})
 
 
 def feed(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """The replies of all processes to all consoles."""
-    return _read(service, request, FEED)
+    return _read(service, request, grant, FEED)
 
 
 def events(service: Service, request: Request, grant: Grant) -> Response | Hold:
     """The events of the channel `channel`, as its own feed gives them. The console reads them here,
     so that statistics and traces leave its requests out.
     """
-    return _read(service, request, _channel(request.query.get("channel", "")))
+    channel = _channel(request.query.get("channel", ""))
+    _audit(service, request, "console.read", channel)
+    return _read(service, request, grant, channel)
 
 
-def _read(service: Service, request: Request, channel: str) -> Response | Hold:
+def audit(service: Service, request: Request, grant: Grant) -> Response | Hold:
+    """The lines of the audit log that the store keeps."""
+    if not service.settings.audit_channel:
+        raise Problem("not-found", "The store keeps no audit log; the setting is 'audit_channel'.")
+    _audit(service, request, "console.audit")
+    return _read(service, request, grant, AUDIT_CHANNEL)
+
+
+def _audit(
+    service: Service,
+    request: Request,
+    action: str,
+    target: str = "",
+    target_type: str = "channel",
+    *,
+    repeats: bool = True,
+) -> None:
+    """Record an action of an operator. An open console repeats most of its requests."""
+    request.id = request.id or service.runtime.random_bytes(8).hex()
+    actor = actor_of(request.grant, request.client, request.id)
+    service.audit.record(action, actor, target, target_type=target_type, repeats=repeats)
+
+
+def _read(service: Service, request: Request, grant: Grant, channel: str) -> Response | Hold:
     try:
         since = parse_since(request.query["since"]) if "since" in request.query else Start.NOW
     except CursorError as error:
         raise Problem("bad-cursor", str(error)) from None
     poll = FeedPoll(channel, since, parse_limit(request), wait(service, request))
-    held = service.hub.hold(poll, ConsoleHold)
+    held = service.hub.begin(ConsoleHold(service.hub, poll, grant))
     assert not isinstance(held, Part), "only a stream's polls are answered with parts"
     return held
 
@@ -145,6 +176,12 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
         process.
         """
         message = _parse(request.body)
+        if "trace" in message and "channel" in message:
+            _audit(service, request, "console.trace", message["channel"])
+        elif "trace" in message:
+            _audit(service, request, "console.trace", message["client"], "client")
+        elif "presence" in message:
+            _audit(service, request, "console.presence", message["presence"])
 
         async def work() -> Response:
             await agent.send(message)
@@ -154,12 +191,14 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
 
     admit = auth.admit
     return (
-        EndpointRoute("/console/session", {"POST": Endpoint(session, admit=admit)}),
+        EndpointRoute("/console/session", {"POST": Endpoint(session, admitted, admit=admit)}),
         EndpointRoute(
-            "/console/wish", {"POST": Endpoint(send_request, MAX_REQUEST_BYTES, admit=admit)}
+            "/console/wish",
+            {"POST": Endpoint(send_request, admitted, MAX_REQUEST_BYTES, admit=admit)},
         ),
-        EndpointRoute("/console/feed", {"GET": Endpoint(feed, admit=admit)}),
-        EndpointRoute("/console/events", {"GET": Endpoint(events, admit=admit)}),
-        EndpointRoute("/console/now", {"GET": Endpoint(now, admit=admit)}),
-        EndpointRoute("/console/settings", {"GET": Endpoint(settings, admit=admit)}),
+        EndpointRoute("/console/feed", {"GET": Endpoint(feed, admitted, admit=admit)}),
+        EndpointRoute("/console/events", {"GET": Endpoint(events, admitted, admit=admit)}),
+        EndpointRoute("/console/now", {"GET": Endpoint(now, admitted, admit=admit)}),
+        EndpointRoute("/console/settings", {"GET": Endpoint(settings, admitted, admit=admit)}),
+        EndpointRoute("/console/audit", {"GET": Endpoint(audit, admitted, admit=admit)}),
     )

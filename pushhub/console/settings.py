@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pushhub.settings import Settings
+from pushhub.settings.field import is_secret
 from pushhub.settings.reference import names, panel
-from pushhub.settings.sources import env_name, flag_name, is_secret
+from pushhub.settings.sources import env_name, flag_name
 from pushhub.store.urls import without_password
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ def figures(service: Service) -> dict[str, Any]:
         "holds": hub.parked,
         "channels": len(hub.channels) - len(own),
         "sessions": service.sessions() if service.sessions else None,
+        "tunnels": _tunnels(service),
         "tail_bytes": hub.channels.tail_bytes - own_bytes,
         "memory": _resident(),
         "cpu": round(time.process_time(), 3),
@@ -65,6 +66,11 @@ def figures(service: Service) -> dict[str, Any]:
 
 def _origin(service: Service) -> dict[str, int] | None:
     return None if service.notifications is None else fetch_counters(service.notifications.table)
+
+
+def _tunnels(service: Service) -> int | None:
+    notifications = service.notifications
+    return None if notifications is None else len(notifications.table.origin.tunnels)
 
 
 def bounds() -> list[float]:

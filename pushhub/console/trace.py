@@ -16,7 +16,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pushhub.http.response import Response
-from pushhub.hub.channel_hold import ChannelHold
 from pushhub.hub.readers import UNKNOWN_CLIENT, ClientInfo, client_of
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Start
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.http.response import Part
+    from pushhub.hub.channel_hold import ChannelHold
     from pushhub.hub.hold import Driver
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
@@ -123,7 +123,7 @@ class Tracer:
             for hold in channel.holds:
                 client = client_of(hold)
                 is_target = channel.name == target.channel or target.is_of(client)
-                if hold.done or not is_target or type(hold) is not ChannelHold:
+                if hold.done or not is_target or not hold.counted:
                     continue
                 if (known := self._followed.get(hold)) is not None:
                     known.traces = tuple({**dict.fromkeys(known.traces), id: None})
@@ -143,8 +143,7 @@ class Tracer:
         # During a fetch from the origin, the hold of a GRIP response has no channels.
         is_public = bool(names) and not names[0].startswith(PRIVATE_MARK)
         is_target = (traces or self._clients) and is_public
-        # Holds of other types are internal, and have no client.
-        if is_target and type(hold) is ChannelHold and len(self._followed) < MAX_FOLLOWED:
+        if is_target and hold.counted and len(self._followed) < MAX_FOLLOWED:
             self._followed[hold] = FollowedHold(next(self._numbers), self._hub.now(), traces)
             self._note(hold, "poll", **_poll_fields(poll))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.doctor import machine, sqlite
+from pushhub.doctor import limits, machine, provider, sqlite
 from pushhub.doctor.finding import warn
 
 if TYPE_CHECKING:
@@ -18,8 +18,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """The findings, one by one."""
     yield machine.files(settings)
     yield machine.listening(settings)
+    yield from limits.examine(settings)
+    if settings.xmpp_domains or settings.dev:
+        yield machine.xml_parser()
     if (unsigned := settings.unsigned()) is not None:
         yield warn("grip", unsigned)
+    if settings.token_jwks is not None:
+        yield provider.examine(settings.token_jwks)
     match settings.store.partition("://")[0]:
         case "memory":
             yield warn(

@@ -1,4 +1,4 @@
-"""Checks of this machine: the limit of open files, and the address to listen on."""
+"""Checks of this machine: the limit of open files, the address to listen on, the XML parser."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import http.client
 import json
 import resource
 import socket
+from pyexpat import version_info
 from typing import TYPE_CHECKING
 
 from pushhub.doctor.finding import bad, ok, warn
+from pushhub.xml import SAFE_EXPAT
 
 if TYPE_CHECKING:
     from pushhub.doctor.finding import Finding
@@ -32,6 +34,19 @@ def files(settings: Settings) -> Finding:
         f"A held request is an open file, and a process may open {soft:,} (ulimit -n), fewer than "
         f"max_holds ({settings.max_holds:,}) and {SPARE_FILES} others. Set LimitNOFILE={needed} "
         f"for the service, or a smaller max_holds.",
+    )
+
+
+def xml_parser(version: tuple[int, int, int] = version_info) -> Finding:
+    """Whether the machine's expat, which reads the XML of BOSH, is safe."""
+    text = ".".join(map(str, version))
+    if version >= SAFE_EXPAT:
+        return ok("expat", f"The XML parser is expat {text}.")
+    least = ".".join(map(str, SAFE_EXPAT))
+    return bad(
+        "expat",
+        f"The XML parser is expat {text}, which has known faults of memory (CVE-2022-25235 and "
+        f"others); update Python or libexpat to {least} or later, or do not serve XMPP.",
     )
 
 

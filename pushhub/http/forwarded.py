@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 # A longer chain of proxies is not one of ours.
 MAX_HOPS = 32
 
+# nginx's `$request_id` has 32 digits, a UUID 36 characters; no character needs an escape in a log.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
 
 class TrustedProxies:
     """The networks of our own proxies.
@@ -23,10 +27,12 @@ class TrustedProxies:
         ValueError: a text that is no address and no network.
     """
 
-    __slots__ = ("_networks", "trusts")
+    __slots__ = ("_networks", "names_proxy", "trusts")
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = tuple(ip_network(text, strict=False) for text in networks)
+        # The default has loopback only, where a proxy may or may not be.
+        self.names_proxy = any(not network.is_loopback for network in self._networks)
         # Proxies are few, and each brings many requests.
         self.trusts = lru_cache(maxsize=1024)(self._trusts)
 
@@ -56,6 +62,13 @@ class TrustedProxies:
     def is_secure(self, peer: str, headers: Mapping[str, str]) -> bool:
         """Whether a trusted proxy says that its client uses TLS."""
         return headers.get("x-forwarded-proto", "").lower() == "https" and self.trusts(peer)
+
+    def request_id(self, peer: str, headers: Mapping[str, str]) -> str:
+        """The id that a trusted proxy has given a request; empty without one."""
+        given = headers.get("x-request-id")
+        if given is None or not _REQUEST_ID.fullmatch(given) or not self.trusts(peer):
+            return ""
+        return given
 
     def __repr__(self) -> str:
         return f"<Proxies {', '.join(map(str, self._networks))}>"

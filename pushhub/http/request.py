@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+
+from pushhub.http.client_address import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pushhub.log.grant import Grant
 
 # A poll has a handful of parameters; more is a mistake or an attack on the parser.
 MAX_QUERY_FIELDS = 32
@@ -33,8 +37,8 @@ class Request:
     """
 
     __slots__ = (
-        *("__dict__", "body", "client", "headers", "method", "path", "query_string"),
-        *("secure", "trusted"),
+        *("__dict__", "body", "caller", "client", "grant", "headers", "id", "method", "path"),
+        *("query_string", "secure", "trusted"),
     )
 
     def __init__(
@@ -56,8 +60,23 @@ class Request:
         # The client's address, and whether it uses TLS; from trusted proxies where there are some.
         self.client = client
         self.secure = secure
+        # The grant of its credential, once that is known; None also if the credential is invalid.
+        self.grant: Grant | None = None
+        # Its id in logs: that of a trusted proxy, or a new one when a log needs it.
+        self.id = ""
         self.trusted = False
         """Whether its listener grants it everything."""
+        self.caller: Any = None
+        """The client as limits count it (`auth/caller.py`); None if they do not concern it."""
+
+    @property
+    def is_confidential(self) -> bool:
+        """Whether the request may carry a password: its client uses TLS, or is on this machine. A
+        proxy on this machine names its clients, which may be anywhere."""
+        return self.secure or (
+            is_loopback(self.client)
+            and not any(n == "forwarded" or n.startswith("x-forwarded-") for n in self.headers)
+        )
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.hub.hold import Hold
-from pushhub.hub.wheel import OFF
+from pushhub.hub.wheel import OFF, TICK_SECONDS
+from pushhub.polls.base import grant_ended
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pushhub.http.response import Part, Response
     from pushhub.hub.hold import Driver
     from pushhub.hub.observer import HubObserver
+    from pushhub.hub.stats import Stats
     from pushhub.hub.stream import EventStream
+    from pushhub.log.grant import Grant
     from pushhub.polls.base import Poll, Positions
+
+
+# So long before its grant expires a wait ends: the wheel is up to a tick late, and so is its timer.
+EARLY_SECONDS = 2 * TICK_SECONDS
 
 
 class HoldOwner(Protocol):
     """The part of the hub that a hold calls."""
 
+    clock: Callable[[], float]
+    now: Callable[[], float]
     observer: HubObserver | None
+    stats: Stats
 
     def leave(self, hold: ChannelHold) -> None:
         """Take a hold off its channels and off the wheel."""
@@ -39,11 +52,14 @@ class ChannelHold(Hold):
     """Whether it counts towards the limit of parked requests."""
     tallied = True
     """Whether the statistics include its end and its events."""
+    latest = math.inf
+    """The latest deadline, on the hub's clock."""
 
     def __init__(self, hub: HoldOwner, poll: Poll) -> None:
         self.done = False
         self.driver = None
         self.reply = None
+        self.caller = None
         self.hub = hub
         self.poll = poll
         self.at: Positions | None = None
@@ -85,9 +101,48 @@ class ChannelHold(Hold):
     def waits(self) -> bool:
         return self.poll.wait is not None
 
+    @property
+    def is_parked(self) -> bool:
+        return self.at is not None
+
+    @property
+    def channel_count(self) -> int:
+        return len(self.poll.reads)
+
     def __repr__(self) -> str:
         state = "done" if self.done else "parked" if self.at else "reading"
         return f"<ChannelHold {state} on {', '.join(each.channel for each in self.poll.reads[:3])}>"
+
+
+class GrantedHold(ChannelHold):
+    """A hold that rests on a grant that can end. The wait ends shortly before the grant expires,
+    and no event is delivered after the end, however late the hold completes.
+    """
+
+    __slots__ = ("grant", "latest")
+
+    def __init__(self, hub: HoldOwner, poll: Poll, grant: Grant) -> None:
+        super().__init__(hub, poll)
+        self.grant = grant
+        if grant.expires is None:
+            self.latest = math.inf
+        else:
+            self.latest = hub.now() + (grant.expires - hub.clock()) - EARLY_SECONDS
+
+    def complete(self, reply: Response | Part | EventStream) -> bool:
+        if self.done or not self.grant.has_ended(self.hub.clock()):
+            return Hold.complete(self, reply)
+        refusal = self.poll.error(grant_ended(self.grant))
+        assert refusal is not None, "a poll may wait on after a delete only"
+        if Hold.complete(self, refusal):
+            self.hub.stats.completed_by_rights += self.tallied
+        return False  # The reply was not written.
+
+    def expire(self) -> None:
+        if self.grant.has_ended(self.hub.clock()):
+            self.complete(self.poll.error(grant_ended(self.grant)))  # type: ignore[arg-type]
+        else:
+            self.hub.expire(self)
 
 
 class InternalHold(ChannelHold):
@@ -98,7 +153,7 @@ class InternalHold(ChannelHold):
     counted = False
 
 
-class ConsoleHold(ChannelHold):
+class ConsoleHold(GrantedHold):
     """A read by the operator's console. The statistics leave it out, or the console would measure
     itself.
     """

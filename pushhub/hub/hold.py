@@ -18,17 +18,26 @@ class Driver(Protocol):
         """Write the reply. The hold calls this once, on the loop's thread; it must not raise."""
 
 
+class HoldCaller(Protocol):
+    """The client of a request, as limits count it; see `auth/caller.py`."""
+
+    def release(self, hold: Hold) -> None:
+        """The request waits no more."""
+
+
 class Hold:
     """A request that waits for the log, a deadline, a commit of the store, an access check or a
     drain.
     """
 
-    __slots__ = ("done", "driver", "reply")
+    __slots__ = ("caller", "done", "driver", "reply")
 
     def __init__(self) -> None:
         self.done = False
         self.driver: Driver | None = None
         self.reply: Response | Part | EventStream | None = None
+        # Set while a limit counts the hold.
+        self.caller: HoldCaller | None = None
 
     def attach(self, driver: Driver) -> None:
         """Set the driver. A reply that is there already is written immediately."""
@@ -43,6 +52,8 @@ class Hold:
         if self.done:
             return False
         self.done = True
+        if self.caller is not None:
+            self._release(self.caller)
         self.unregister(reply)
         driver = self.driver
         if driver is None:
@@ -63,6 +74,8 @@ class Hold:
         if not self.done:
             self.done = True
             self.driver = None
+            if self.caller is not None:
+                self._release(self.caller)
             self.unregister(None)
 
     def unregister(self, reply: Response | Part | EventStream | None) -> None:
@@ -70,10 +83,24 @@ class Hold:
         disconnected.
         """
 
+    def _release(self, caller: HoldCaller) -> None:
+        self.caller = None
+        caller.release(self)
+
     @property
     def waits(self) -> bool:
         """Whether it waits for an event: a client that half-closes meanwhile has disconnected."""
         return False
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether there is nothing for it yet, so that only an event or its deadline ends it."""
+        return self.waits
+
+    @property
+    def channel_count(self) -> int:
+        """The number of channels that it waits on."""
+        return 1
 
 
 class ChainedHold(Hold):

@@ -20,7 +20,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold, GrantedHold
 from pushhub.hub.channels import ChannelTable
 from pushhub.hub.cold_read import ColdReads, ColdResult
 from pushhub.hub.counted_log import CountedLog
@@ -34,6 +34,7 @@ from pushhub.hub.stats import Stats
 from pushhub.hub.store_reads import StoreReads
 from pushhub.hub.wheel import TICK_SECONDS, Wheel
 from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.grant import EVERYTHING
 from pushhub.polls.base import NO_HINT, Hint, Poll, Positions, deleted, resume
 from pushhub.store.base import outcomes_of
 
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
     from pushhub.hub.channel import Channel
     from pushhub.hub.hold import Hold
     from pushhub.hub.observer import HubObserver
-    from pushhub.log.cursor import Cursor
     from pushhub.log.event import Event
+    from pushhub.log.grant import Grant
     from pushhub.log.read import Read
     from pushhub.store.base import Append, Outcome, Store
 
@@ -64,8 +65,8 @@ class Hub:
         store: the log; the hub is its listener.
         clock: seconds since 1970, for times that outlive the process, such as expiry of tokens.
         uniform: draws a number between two, for jitter.
-        max_holds: the limit of parked requests. Beyond it the hub responds to a poll immediately,
-            and says when to poll again.
+        max_holds: the limit of parked requests, each counted once for each of its channels. Beyond
+            it the hub responds to a poll immediately, and says when to poll again.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Hub:
         self.clock = clock
         self.stats = Stats()
         self.max_holds = max_holds
-        self.parked = 0
+        self.parked = self.channel_waits = 0
         # The maximum since a reader of this figure reset it.
         self.most_parked = 0
         self.draining = False
@@ -90,6 +91,7 @@ class Hub:
         self._factors = self.jitter.factors
         self.channels = ChannelTable(store.leave, lambda: self.now())
         self.feed_monitor = FeedMonitor(self.channels, lambda: self.now())
+        self.receipt = self.feed_monitor.receipt
         self.log = CountedLog()
         self.health = Health(store, self.log)
         self.store_reads = StoreReads(
@@ -131,9 +133,14 @@ class Hub:
 
     # Polls
 
-    def hold(self, poll: Poll, kind: type[ChannelHold] = ChannelHold) -> Reply | ChannelHold:
-        """Reply to a poll now, or return a hold of this `kind` that a later reply completes."""
-        hold = kind(self, poll)
+    def hold(
+        self, poll: Poll, kind: type[ChannelHold] = ChannelHold, grant: Grant = EVERYTHING
+    ) -> Reply | ChannelHold:
+        """Reply to a poll now, or return a hold of this `kind`, which ends with the `grant`."""
+        return self.begin(GrantedHold(self, poll, grant) if grant.can_end else kind(self, poll))
+
+    def begin(self, hold: ChannelHold) -> Reply | ChannelHold:
+        """Reply to the poll of a new hold now, or return the hold that waits."""
         observer = self.observer
         if observer is not None:
             observer.polled(hold)
@@ -187,8 +194,8 @@ class Hub:
         now = self.now()
         # A hold that was read for again does not begin its wait again.
         begun = hold.parked or now
-        deadline = begun + wait * next(self._factors)
-        if hold.counted and self.parked >= self.max_holds:
+        deadline = min(begun + wait * next(self._factors), hold.latest)
+        if hold.counted and self.channel_waits >= self.max_holds:
             self.stats.refused_holds += 1
             return hold.poll.empty(at, Hint(self.jitter.draw(FULL_RETRY_MS), waited=False))
         if self.draining:
@@ -198,6 +205,7 @@ class Hub:
         if hold.at is None:
             # Else an earlier read has failed late, while a second one was under way.
             self.parked += hold.counted
+            self.channel_waits += hold.counted * len(hold.poll.reads)
         hold.at = at
         hold.parked = begun
         if self.parked > self.most_parked:
@@ -214,6 +222,7 @@ class Hub:
             self.wheel.clear(hold)
             if hold.counted:
                 self.parked -= 1
+                self.channel_waits -= len(hold.poll.reads)
                 self.stats.hold_seconds.observe(self.now() - hold.parked)
         for channel_read in hold.poll.reads:
             self.channels.leave(hold, channel_read.channel)
@@ -281,6 +290,7 @@ class Hub:
         at = hold.at
         assert at is not None
         self.parked -= hold.counted
+        self.channel_waits -= hold.counted * len(hold.poll.reads)
         hold.at = None
         self.wheel.clear(hold)
         self.channels.register_all(hold)
@@ -320,10 +330,6 @@ class Hub:
         if channel.holds:
             self._fanout.start(channel)
 
-    def receipt(self, name: str, cursor: Cursor | None) -> None:
-        """This process has a receipt for `cursor`, or for a delete."""
-        self.feed_monitor.receipt(name, cursor)
-
     def forget(self, name: str) -> None:
         """A channel was deleted: complete its holds, or read the log for those that wait on."""
         channel = self.channels.get(name)
@@ -353,9 +359,7 @@ class Hub:
     # Publishing
 
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
-        """Append events, counted and observed; `done` gets their outcomes, in order, when the store
-        has settled all.
-        """
+        """Append events; `done` gets their outcomes, in order, when the store has settled all."""
         if self.observer is not None:
             done = self.observer.published(appends, done)
         self.publishing.publish(appends, done)
@@ -382,18 +386,15 @@ class Hub:
         self.channels.sweep()
 
     async def drain(self, seconds: float) -> None:
-        """Complete every hold within about `seconds`, with a random time to poll again. New polls
-        wait no longer than that. Safe to call again; a shorter drain replaces a longer one.
-        """
+        """Complete every hold within about `seconds`, with a random time to poll again; new polls
+        wait no longer. Safe to call again; a shorter drain replaces a longer one."""
         self.draining = True
         self._drained_at = self.now() + seconds
         await complete_holds(self.wheel, self.now, self._drained_at)
 
     def holds_on(self, name: str) -> int:
         """The number of holds on a channel."""
-        channel = self.channels.get(name)
-        return len(channel.holds) if channel else 0
+        return len(channel.holds) if (channel := self.channels.get(name)) else 0
 
     def __repr__(self) -> str:
-        draining = ", draining" if self.draining else ""
-        return f"<Hub {self.parked} holds, {self.channels!r}{draining}>"
+        return f"<Hub {self.parked} holds, {self.channels!r}{', draining' * self.draining}>"

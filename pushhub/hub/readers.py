@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pushhub.hub.channel_hold import ConsoleHold
+from pushhub.hub.channel_hold import ConsoleHold, GrantedHold
 from pushhub.hub.hold import Hold
 from pushhub.polls.feed import FeedPoll
 from pushhub.polls.value import ValuePoll
@@ -106,5 +106,9 @@ def holders(channels: ChannelTable, now: float, channel: str, limit: int) -> lis
             kind, since = reader.kind, reader.since
         waited = round(now - since, 1) if since else 0.0
         one = {"kind": kind, "waited": waited, "client": client.address}
+        if isinstance(hold, GrantedHold) and (credential := hold.grant.credential) is not None:
+            # The names by which the console revokes it.
+            names = {"key": credential.key} if credential.key else {"sub": credential.subject}
+            one |= {name: text for name, text in names.items() if text}
         listed.append(one | ({"subject": client.subject} if client.subject else {}))
     return listed

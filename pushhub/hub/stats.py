@@ -48,6 +48,8 @@ class Stats:
     completed_by_drain: int = 0
     completed_by_newer: int = 0
     """Holds whose connection sent another request."""
+    completed_by_rights: int = 0
+    """Holds whose token or key was no longer valid."""
     dropped: int = 0
     """Holds whose client disconnected first."""
     refused_holds: int = 0
@@ -93,6 +95,7 @@ class Stats:
             "delete": self.completed_by_delete,
             "drain": self.completed_by_drain,
             "newer": self.completed_by_newer,
+            "rights": self.completed_by_rights,
         }
 
     @property

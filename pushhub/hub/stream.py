@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.response import Part, Response
 from pushhub.log.grant import EVERYTHING
-from pushhub.polls.base import Poll
+from pushhub.polls.base import Poll, grant_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.http.problem import Problem
     from pushhub.http.response import Reply
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 class StreamPoll(Poll, Protocol):
     """A poll of a stream: it has a next one."""
+
+    def error(self, problem: Problem) -> Part:
+        """The last part of the stream, if the channel was deleted or the grant has ended."""
 
     def turn(self, part: Part) -> StreamPoll:
         """The poll from the reader's position after `part`."""
@@ -29,7 +33,7 @@ class PollReader(Protocol):
     clock: Callable[[], float]
     now: Callable[[], float]
 
-    def hold(self, poll: Poll) -> Reply | Hold:
+    def hold(self, poll: Poll, *, grant: Grant) -> Reply | Hold:
         """Reply to a poll now, or return the hold that the reply will complete."""
 
 
@@ -65,10 +69,9 @@ class EventStream:
             if written.last:
                 return None
             self.poll = self.poll.turn(written)
-        grant = self.grant
-        if grant.expires is not None and grant.has_ended(self.hub.clock()):
-            # The token of the stream has expired; the client reconnects with a new one.
-            return None
-        step = self.hub.hold(self.poll)
+        grant, hub = self.grant, self.hub
+        if grant.can_end and grant.has_ended(hub.clock()):
+            return self.poll.error(grant_ended(self.grant))
+        step = hub.hold(self.poll, grant=grant)
         assert not isinstance(step, Response), "the reply to a poll of a stream is a part"
         return step

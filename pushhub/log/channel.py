@@ -110,6 +110,24 @@ class Patterns:
             return False
         return name in self._exact or name.startswith(self._prefixes)
 
+    def within(self, prefix: str, after: str = "") -> list[str]:
+        """The patterns for the covered names that begin with `prefix` and come after `after`: in
+        the order of the names, and none within another.
+        """
+        ordered = sorted(
+            {text for text in self.texts if text.startswith(prefix)}
+            | {prefix + "*" for stem in self._prefixes if prefix.startswith(stem)}
+        )
+        found: list[str] = []
+        # A prefix comes before the names and the prefixes that it covers, except for `*` itself.
+        for text in sorted(ordered, key=lambda text: (text.removesuffix("*"), text[-1:] != "*")):
+            stem = text.removesuffix("*")
+            if found and found[-1].endswith("*") and stem.startswith(found[-1][:-1]):
+                continue
+            if stem > after or (text.endswith("*") and after.startswith(stem)):
+                found.append(text)
+        return found
+
     def __bool__(self) -> bool:
         return bool(self.texts)
 

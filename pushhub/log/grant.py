@@ -6,7 +6,7 @@ A grant has the lists `read`, `publish` and `manage`, each of channel patterns.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
@@ -28,6 +28,34 @@ class GrantError(ValueError):
 NO_PATTERNS = Patterns()
 
 
+class Credential:
+    """The API key or token behind grants, by the names that a revocation uses. There is one object
+    for each, and a revocation marks it.
+    """
+
+    __slots__ = ("__weakref__", "issued", "key", "revoked", "subject", "token_id")
+
+    def __init__(
+        self, *, key: str = "", token_id: str = "", subject: str = "", issued: float | None = None
+    ) -> None:
+        self.key = key
+        self.token_id = token_id
+        self.subject = subject
+        self.issued = issued
+        self.revoked = False
+
+    def __repr__(self) -> str:
+        name = self.key or self.token_id or self.subject
+        return f"<Credential {name}{' revoked' * self.revoked}>"
+
+
+@dataclass(slots=True, eq=False)
+class Basis:
+    """The configured key that grants rest on. A reload that removes the key ends all of them."""
+
+    ended: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The rights of a credential. `expires` is in seconds since 1970; None means never."""
@@ -37,20 +65,43 @@ class Grant:
     manage: Patterns = NO_PATTERNS
     subject: str = ""
     expires: float | None = None
+    credential: Credential | None = field(default=None, compare=False)
+    """What the grant rests on; None if that cannot be revoked."""
+    basis: Basis | None = field(default=None, compare=False, repr=False)
 
     def allows(self, action: Action, channel: str) -> bool:
         """Whether the lists cover `action` on `channel`. Rights are checked by `is_allowed`."""
         patterns: Patterns = getattr(self, action)
         return patterns.match(channel)
 
+    @property
+    def can_end(self) -> bool:
+        """Whether a wait may last longer than the grant."""
+        return self.expires is not None or self.credential is not None or self.basis is not None
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the credential of the grant was revoked."""
+        return self.credential is not None and self.credential.revoked
+
     def has_ended(self, now: float) -> bool:
-        """Whether the credential of the grant has expired."""
-        return self.expires is not None and now >= self.expires
+        """Whether the credential of the grant has expired, was revoked, or its key was removed."""
+        if self.expires is not None and now >= self.expires:
+            return True
+        if self.basis is not None and self.basis.ended:
+            return True
+        return self.credential is not None and self.credential.revoked
 
     @property
     def is_admin(self) -> bool:
         """Whether it manages every channel, as metrics, lists and the console require."""
         return "*" in self.manage.texts
+
+    @property
+    def is_back_end(self) -> bool:
+        """Whether it is an API key's, or publishes to every channel as the tokens of GRIP do."""
+        is_key = self.expires is None and self.subject != ""
+        return is_key or (self.expires is not None and "*" in self.publish.texts)
 
     def claim(self) -> dict[str, list[str]]:
         """The grant as the `pushhub` claim of a token; actions without patterns are left out."""
@@ -97,7 +148,12 @@ def is_allowed(
 MAX_PATTERNS = 1000
 
 
-def grant_from_claim(claim: object, subject: str = "", expires: float | None = None) -> Grant:
+def grant_from_claim(
+    claim: object,
+    subject: str = "",
+    expires: float | None = None,
+    credential: Credential | None = None,
+) -> Grant:
     """Read the `pushhub` claim: `{"read": […], "publish": […], "manage": […]}`, all optional.
 
     Raises:
@@ -115,6 +171,7 @@ def grant_from_claim(claim: object, subject: str = "", expires: float | None = N
         _patterns(claim, Action.MANAGE),
         subject,
         expires,
+        credential,
     )
 
 

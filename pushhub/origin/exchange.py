@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from pushhub.origin.origin import Origin
     from pushhub.origin.request import Pairs, ProxiedRequest
     from pushhub.origin.shared.resource import Resource
+    from pushhub.origin.tunnels import Tunnel
+
+# An origin responds to TRACE with the request that it received (RFC 9110 §9.3.8), and IIS to TRACK
+# too. So these requests pass without the signature of GRIP, which the client must not see.
+ECHOED = frozenset({"TRACE", "TRACK"})
 
 
 class ClientWriter(Protocol):
@@ -44,7 +49,7 @@ class ClientWriter(Protocol):
     def end(self) -> None:
         """The response is complete."""
 
-    def switch(self, response: UpstreamResponse) -> None:
+    def switch(self, response: UpstreamResponse, tunnel: Tunnel) -> None:
         """Join both connections: they use another protocol from now on."""
 
     def refuse(self, problem: Problem) -> None:
@@ -74,9 +79,12 @@ class ProxyExchange:
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
         """Send the request to the origin, or share a fetch, and write the response."""
         origin, request, resource = self.origin, self.request, self.resource
-        pairs = to_origin(request, origin.forwarded)
         grip = None
-        if request.match.route.step == "grip" and not request.upgrades:
+        if (
+            request.match.route.step == "grip"
+            and not request.upgrades
+            and request.method.upper() not in ECHOED
+        ):
             grip = origin.grip
         try:
             outcome = None
@@ -84,22 +92,39 @@ class ProxyExchange:
                 outcome = await resource.serve_after_fetch(request.wait_request)
             if outcome is not None:
                 self.writer.become(outcome)
+            elif request.upgrades:
+                await self._switch_or_pass(to_origin(request, origin.forwarded))
             elif grip is None:
-                await self._pass(pairs, body)
+                await self._pass(to_origin(request, origin.forwarded), body)
             else:
-                await self._pass_or_hold(grip, grip.upstream.signed(pairs), body)
+                await self._pass_or_hold(grip, grip.upstream.headers(request), body)
         except Problem as problem:
             self.writer.refuse(problem)
 
     async def _pass(self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None) -> None:
         response = await self._send(pairs, body)
         try:
-            if response.status == 101:
-                self.writer.switch(response)
-            else:
-                await self._write(response)
+            await self._write(response)
         finally:
             response.close()
+
+    async def _switch_or_pass(self, pairs: Pairs) -> None:
+        tunnels = self.origin.tunnels
+        tunnel: Tunnel | None = tunnels.begin(self.origin.client_key(self.request))
+        try:
+            response = await self._send(pairs, None)
+            try:
+                if response.status == 101:
+                    assert tunnel is not None
+                    self.writer.switch(response, tunnel)
+                    tunnel = None
+                else:
+                    await self._write(response)
+            finally:
+                response.close()
+        finally:
+            if tunnel is not None:
+                tunnel.end()
 
     async def _pass_or_hold(
         self, grip: GripGateway, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
@@ -136,7 +161,12 @@ class ProxyExchange:
     ) -> UpstreamResponse:
         request = self.request
         response = await self.origin.client.request(
-            request.method, request.url, pairs, body, self.writer.inform
+            request.method,
+            request.url,
+            pairs,
+            body,
+            self.writer.inform,
+            self.origin.client_key(request),
         )
         if response.status in UNKNOWN:
             self.origin.misdirected.refused(request, response.status)

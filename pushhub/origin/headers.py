@@ -26,6 +26,32 @@ _SET_HERE: dict[ForwardedStyle, frozenset[bytes]] = {
     "none": frozenset(),
 }
 
+# CGI, WSGI and PHP give `X_Forwarded_For` and `X-Forwarded-For` to an application under one name
+# (RFC 3875 §4.1.18). So a name with `_` must not stand for a header that a proxy sets, replaces or
+# removes: these, and the beginnings in `_PROXY_PREFIXES`.
+_PROXY_HEADERS = (
+    HOP_BY_HOP
+    | _PROTECTED
+    | {
+        b"forwarded",
+        b"via",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"true-client-ip",
+        b"x-cluster-client-ip",
+    }
+    | {b"x-original-url", b"x-rewrite-url", b"x-request-id", b"proxy-authorization"}
+)
+_PROXY_PREFIXES = (b"x-forwarded-", b"x-pushhub-", b"grip-", b"cf-", b"x-amzn-", b"x-envoy-")
+
+
+def _imitates(name: bytes, removed: frozenset[bytes] = frozenset()) -> bool:
+    """Whether a lower-case name is another spelling of a proxy's header, or of a `removed` one."""
+    if b"_" not in name:
+        return False
+    plain = name.replace(b"_", b"-")
+    return plain in _PROXY_HEADERS or plain in removed or plain.startswith(_PROXY_PREFIXES)
+
 
 def end_to_end(pairs: Pairs, *, framed: bool = False) -> Pairs:
     """The end-to-end headers: names, order and values as they were.
@@ -60,13 +86,18 @@ def to_origin(request: ProxiedRequest, style: ForwardedStyle) -> Pairs:
             if theirs := _GENERATED_TAG.sub(b"", pair[1]).rstrip(b", \t"):
                 kept.append((pair[0], theirs))
         elif name not in dropped:
-            kept.append(pair)
+            if not _imitates(name):
+                kept.append(pair)
         elif name in ours:
             before.setdefault(name, []).append(pair[1])
         elif name == b"connection":
             listed = True
     if listed and (named := _named(request.pairs) - HOP_BY_HOP - _PROTECTED):
-        kept = [pair for pair in kept if pair[0].lower() not in named]
+        kept = [
+            pair
+            for pair in kept
+            if pair[0].lower() not in named and not _imitates(pair[0].lower(), named)
+        ]
     if request.http_1_0:
         # HTTP/1.0 has no 100 (Continue) (RFC 9110 §10.1.1).
         kept = [pair for pair in kept if pair[0].lower() != b"expect"]

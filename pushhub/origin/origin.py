@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.http.client_address import client_network, counts_address
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem
 from pushhub.hub.counted_log import CountedLog
 from pushhub.origin.client.pool import OriginClient
+from pushhub.origin.client.slots import PoolLimits
 from pushhub.origin.misdirected import Misdirected
 from pushhub.origin.routes import Routes
 from pushhub.origin.shared.notifications import Notifications
 from pushhub.origin.shared.table import ResourceTable
+from pushhub.origin.tunnels import Tunnels
 from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
@@ -41,8 +44,15 @@ class Origin:
         self._prefix = settings.prefix + "/"
         self.misdirected = Misdirected(settings.prefix)
         self._tasks = TaskSet()
-        self.client = OriginClient(
-            settings.origin_connect_seconds, settings.origin_seconds, settings.origin_connections
+        limits = PoolLimits.of(
+            settings.origin_connections, settings.origin_share, settings.origin_upload_share
+        )
+        self.client = OriginClient(settings.origin_connect_seconds, settings.origin_seconds, limits)
+        self.whole_body_bytes = settings.origin_buffer_bytes
+        self.body_seconds = settings.body_seconds
+        self.min_rate = settings.min_body_rate
+        self.tunnels = Tunnels(
+            settings.max_tunnels, settings.max_tunnels_per_address, settings.write_seconds
         )
         self.log = CountedLog()
         self.grip: GripGateway | None = None
@@ -77,6 +87,11 @@ class Origin:
             )
         request.match = match
 
+    def client_key(self, request: ProxiedRequest) -> str:
+        """The key under which limits count the client; empty if they do not count its address."""
+        address = self.proxies.client(request.client, request.headers)
+        return client_network(address) if counts_address(address, self.proxies) else ""
+
     def owns(self, path: str) -> bool:
         """Whether a path belongs to the origin, and not to pushhub's own routes."""
         return not path.startswith(self._prefix)
@@ -101,4 +116,5 @@ class Origin:
             self.grip.close()
         self._tasks.cancel()
         await self._tasks.wait()
+        self.tunnels.close()
         self.client.close()

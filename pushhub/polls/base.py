@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from pushhub.http.challenge import INVALID_TOKEN
 from pushhub.http.problem import Problem, retry_after
 from pushhub.log.cursor import Cursor, CursorError, Since, Start, parse_cursor
 from pushhub.log.read import Gap, Read
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pushhub.http.request import Request
     from pushhub.http.response import Headers, Reply
+    from pushhub.log.grant import Grant
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -168,6 +170,20 @@ def bad_limit() -> Problem:
 def deleted(channel: str) -> Problem:
     """The problem of a hold whose channel was deleted."""
     return Problem("deleted", "The channel was deleted during the wait.", channel=channel)
+
+
+def revoked() -> Problem:
+    """The problem of a request, hold or stream with a revoked credential."""
+    detail = "This key or token was revoked. A new one is needed."
+    return Problem("revoked", detail, headers=INVALID_TOKEN)
+
+
+def grant_ended(grant: Grant) -> Problem:
+    """The problem of a hold or stream whose token expired, or whose credential was revoked."""
+    if grant.is_revoked:
+        return revoked()
+    detail = "The token expired during the wait. The cursor stays valid; go on with a new token."
+    return Problem("unauthorized", detail, headers=INVALID_TOKEN)
 
 
 # When a read fails, the store is usually back soon: a restart of Redis takes about a second.

@@ -86,7 +86,7 @@ class FeedStream(ChannelPoll):
         return _idle(hint)
 
     def error(self, problem: Problem) -> Part:
-        return Part(stream_end(None), last=True)
+        return _error(problem)
 
     def turn(self, part: Part) -> FeedStream:
         """The next turn, after `part` was written."""
@@ -155,7 +155,7 @@ class MultiStream:
         return _idle(hint)
 
     def error(self, problem: Problem) -> Part:
-        return Part(stream_end(None), last=True)
+        return _error(problem)
 
     def turn(self, part: Part) -> MultiStream:
         """The next turn, after `part` was written."""
@@ -178,6 +178,15 @@ def _gap_json(gap: Gap) -> bytes:
     return orjson.dumps(
         {"reason": gap.reason, "oldest": str(gap.oldest), "latest": str(gap.latest)}
     )
+
+
+def _error(problem: Problem) -> Part:
+    """The end of a stream. The reason is an event only where the client can act on it, with another
+    token; without a `retry` an `EventSource` keeps its time.
+    """
+    if problem.status != 401:
+        return Part(stream_end(None), last=True)
+    return Part(message(orjson.dumps(problem.to_dict()), event="error"), last=True)
 
 
 def _idle(hint: Hint) -> Part:

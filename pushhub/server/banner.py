@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pushhub.settings.access import HMAC_BYTES
 from pushhub.store.urls import sqlite_file, without_password
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
         lines.append(f"control is at {own} ({needs})")
     if not settings.dev and (unsigned := settings.unsigned()) is not None:
         lines += ["", f"  WARNING: {unsigned}", ""]
+    if (secrets := shown_secrets(settings)) is not None:
+        lines += ["", f"  WARNING: {secrets}", ""]
+    if (note := settings.without_clients()) is not None:
+        lines += ["", f"  NOTE: {note}", ""]
     if settings.dev:
         if own.startswith("unix:"):
             own = "http://localhost" + own.removeprefix(url)
@@ -59,6 +64,28 @@ def banner(settings: Settings, port: int, control_port: int | None = None) -> st
             "",
         ]
     return "\n".join(lines) + "\n"
+
+
+def shown_secrets(settings: Settings) -> str | None:
+    """The warning that flags of this process have secrets; None if none has."""
+    has_secret = {
+        "grip_key": settings.grip_key is not None,
+        "token_keys": any(
+            key.key is not None and key.algorithm in HMAC_BYTES for key in settings.token_keys
+        ),
+        "store": without_password(settings.store) != settings.store,
+    }
+    names = [
+        f"--{name.replace('_', '-')}"
+        for name, has in has_secret.items()
+        if has and settings.origin_of(name) == "flag"
+    ]
+    if not names:
+        return None
+    return (
+        f"{', '.join(names)}: a secret in a flag shows in the list of processes (ps) to all users "
+        "of this machine. Set it in the environment or in the TOML file."
+    )
 
 
 def shown_store(url: str) -> str:

@@ -1,7 +1,7 @@
-"""SIGHUP: the routes are read again from the same flags, environment and file, and nothing else.
+"""A reload: the settings are read again from the same flags, environment and files.
 
-Invalid settings change nothing. A terminal that is closed sends the same signal; a server that was
-started in it exits.
+SIGHUP and `POST /v1/reload` both call it. Invalid settings change nothing. A terminal that is
+closed sends SIGHUP, too; a server that was started in it exits.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pushhub.api.reload import ReloadOutcome
+from pushhub.auth.authenticator import Authenticator
+from pushhub.auth.tokens import TokenKeyError
 from pushhub.settings import SettingsError
-from pushhub.settings.model import Settings
+from pushhub.settings.changes import reloaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +33,11 @@ class Reload:
 
     Args:
         settings: the settings of the start.
-        read: reads the same flags, environment and file again.
+        read: reads the same flags, environment and files again.
     """
 
     def __init__(self, settings: Settings, read: Callable[[], Settings]) -> None:
-        self._started = settings
+        self._present = settings
         self._read = read
         # A server under nohup outlives its terminal, so SIGHUP always means a reload.
         is_immune = HANGUP is not None and signal.getsignal(HANGUP) is signal.SIG_IGN
@@ -43,44 +48,27 @@ class Reload:
         """Whether the terminal was closed, so that the signal means an exit."""
         return self._had_terminal and not _has_terminal()
 
-    def routed(self) -> Settings | None:
-        """The settings of the start with the present routes; None if those cannot be used.
-
-        The log has the errors, and the names of changed settings that need a restart.
+    def run(self) -> tuple[Settings | None, ReloadOutcome]:
+        """The settings to use from now on, or None if the present ones remain; and the sentences
+        for the operator, which the log has, too. One call at a time.
         """
         try:
-            now = self._read()
-        except SettingsError as error:
-            log.warning("routes.rejected", error=" ".join(error.sentences))
-            return None
-        started = self._started
-        changed = [
-            name
-            for name in Settings.model_fields
-            if name != "routes" and getattr(now, name) != getattr(started, name)
-        ]
-        if _is_behind(now) != _is_behind(started):
-            # With an origin all of pushhub's own routes have a prefix.
-            changed.append("routes")
-        if changed:
-            log.warning("settings.need_restart", settings=changed)
-        if "routes" in changed or not _is_behind(started):
-            return None
-        routed = started.model_copy(update={"routes": now.routes})
-        try:
-            Settings.model_validate(dict(routed))
-        except ValueError:
-            log.warning(
-                "routes.rejected",
-                error="A route relies on another setting that has changed; restart pushhub.",
-            )
-            return None
-        return routed
-
-
-def _is_behind(settings: Settings) -> bool:
-    """Whether there is a server behind pushhub."""
-    return settings.origin is not None or bool(settings.routes)
+            read = self._read()
+            if (refusal := read.refusal()) is not None:
+                raise SettingsError(refusal)
+            result = reloaded(self._present, read)
+            # All keys must be usable before a worker takes one of them.
+            Authenticator(result.settings, lambda: 0.0)
+        except (SettingsError, TokenKeyError) as error:
+            sentence = " ".join(str(error).split("\n"))
+            log.warning("settings.rejected", error=sentence)
+            return None, ReloadOutcome(error=sentence)
+        for sentence in result.changes:
+            log.info("settings.changed", change=sentence)
+        for sentence in result.needs_restart:
+            log.warning("settings.need_restart", setting=sentence)
+        self._present = result.settings
+        return result.settings, ReloadOutcome(result.changes, result.needs_restart)
 
 
 def _has_terminal() -> bool:

@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 
 from pushhub.app import App, create_app
+from pushhub.auth.audit import AuditActor
 from pushhub.server import listen_error
 from pushhub.server.banner import banner
 from pushhub.server.collector import CycleCollector
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pushhub.api.control import Control
+    from pushhub.api.reload import ReloadOutcome
     from pushhub.server.reload import Reload
     from pushhub.settings import Settings
 
@@ -65,8 +67,8 @@ class Server(uvicorn.Server):
     ) -> None:
         self.app = app
         self._reload = reload
-        self._reloading: asyncio.Task[None] | None = None
-        self._hangups = 0
+        self._reloading: asyncio.Task[ReloadOutcome] | None = None
+        self._again: asyncio.Task[ReloadOutcome] | None = None
         self._started_callback = started
         self._controls = controls
         config = _config(app)
@@ -97,8 +99,10 @@ class Server(uvicorn.Server):
         service = self.app.service
         if service.peers is not None:
             await service.peers.open(service)
-        if self._reload is not None and HANGUP is not None:
-            asyncio.get_running_loop().add_signal_handler(HANGUP, self._on_hangup, self._reload)
+        if (reload := self._reload) is not None:
+            service.reload = lambda: self._request_reload(reload)
+            if HANGUP is not None:
+                asyncio.get_running_loop().add_signal_handler(HANGUP, self._on_hangup, reload)
         await self._listen_on_control()
         self._started_callback(public, *map(port_of, self._controls[:1]))
 
@@ -141,25 +145,37 @@ class Server(uvicorn.Server):
         if reload.is_end:
             self.should_exit = True
             return
-        self._hangups += 1
-        if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.create_task(self._reroute(reload))
+        self._request_reload(reload)
 
-    async def _reroute(self, reload: Reload) -> None:
-        """Read the routes, and again if a signal has come meanwhile."""
-        done = 0
-        while done < self._hangups:
-            done = self._hangups
-            # In a thread: a thousand routes would delay polls.
-            settings = await asyncio.to_thread(reload.routed)
-            if settings is not None:
-                self.app.reroute(settings)
-        self._hangups = 0
+    def _request_reload(self, reload: Reload) -> asyncio.Task[ReloadOutcome]:
+        """A reload that begins from now on: the files may have changed since an earlier one began.
+        Requests that come during a reload share the one after it.
+        """
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._run_reload(reload, None))
+            return self._reloading
+        if self._again is None or self._again.done():
+            self._again = asyncio.create_task(self._run_reload(reload, self._reloading))
+            return self._again
+        return self._again
+
+    async def _run_reload(
+        self, reload: Reload, before: asyncio.Task[ReloadOutcome] | None
+    ) -> ReloadOutcome:
+        if before is not None:
+            await asyncio.wait({before})
+            self._reloading, self._again = self._again, None
+        # In a thread: a thousand routes would delay polls.
+        settings, outcome = await asyncio.to_thread(reload.run)
+        if settings is not None:
+            self.app.reconfigure(settings)
+        return outcome
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         settings, service = self.app.settings, self.app.service
         service.leaving = True
         log.info("server.draining", holds=service.hub.parked)
+        service.audit.record("server.drain", AuditActor("signal"), target_type="server")
         if not self.force_exit:
             await self._unless_forced(asyncio.sleep(settings.drain_delay))
             await self._unless_forced(self.app.hand_over())
@@ -171,8 +187,8 @@ class Server(uvicorn.Server):
                 connection.abort_unfinished()
         await self.app.close()
         self.collector.stop()
-        if self._reloading is not None:
-            await asyncio.wait({self._reloading})
+        if reloads := [task for task in (self._reloading, self._again) if task is not None]:
+            await asyncio.wait(reloads)
         log.info("server.stopped")
 
     async def _unless_forced(self, work: object) -> None:
@@ -201,7 +217,7 @@ def _config(app: App | Control) -> uvicorn.Config:
         lifespan="off",  # `startup` opens the store, so that its error ends the command
         proxy_headers=False,
         server_header=False,
-        access_log=settings.access_log,
+        access_log=False,  # the application writes one line, as for all other requests
         log_config=None,
         backlog=BACKLOG,
         timeout_keep_alive=int(settings.keep_alive_seconds),

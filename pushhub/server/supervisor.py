@@ -24,15 +24,18 @@ import structlog
 
 from pushhub.server.banner import banner
 from pushhub.server.reload import HANGUP
+from pushhub.server.reload_round import ReloadRound
 from pushhub.server.server import GRACE_SECONDS
 from pushhub.server.sockets import CAN_SHARE, bound, port_of
 from pushhub.server.worker import (
     ForceExit,
     Heartbeat,
     Ready,
-    Reroute,
+    Reconfigure,
+    Reconfigured,
+    ReloadDone,
+    RequestReload,
     WorkerFailed,
-    dump_routes,
     run_worker,
 )
 
@@ -87,6 +90,10 @@ class Worker:
     """The time of the heartbeat to which the process has not responded."""
     beat_at: float = 0.0
     """The time of the next heartbeat."""
+    configured: int = 0
+    """The number of the settings that the process uses."""
+    requests: int = 0
+    """The requests for a reload that the process has sent, and that are not done."""
     reason: str = "died"
     """The reason for the end of the process: `died` or `hung`."""
 
@@ -103,6 +110,10 @@ class Worker:
             self.failed = message.sentence
         elif isinstance(message, Heartbeat):
             self.unanswered_since = None
+        elif isinstance(message, Reconfigured):
+            self.configured = message.number
+        elif isinstance(message, RequestReload):
+            self.requests += 1
 
     def beat(self, now: float, replaced: dict[str, int]) -> None:
         """Send a heartbeat, if it is time and the last one has a response."""
@@ -134,12 +145,12 @@ class Worker:
         for sock in self.sockets:
             sock.close()
 
-    def reroute(self, file: Path) -> None:
-        """Make the process read the routes in a file."""
+    def send(self, message: Reconfigure | ReloadDone) -> None:
+        """Send a message about a reload."""
         try:
-            self.pipe.send(Reroute(file))
+            self.pipe.send(message)
         except OSError:
-            pass  # the process has ended; the next one starts with these routes
+            pass  # the process has ended; the next one starts with the present settings
 
 
 class Supervisor:
@@ -171,7 +182,7 @@ class Supervisor:
         self._announced = False
         self._signals = 0
         self._hangups = 0
-        self._reroutes = 0
+        self._reloads = ReloadRound()
         self._replaced = {"died": 0, "hung": 0}
         self._checked_at = time.monotonic()
 
@@ -196,24 +207,26 @@ class Supervisor:
     def _on_hangup(self, signum: int, frame: FrameType | None) -> None:
         self._hangups += 1
 
-    def _reload_routes(self) -> None:
-        """Send the present routes to the workers, if SIGHUP has come."""
-        if not self._hangups or self._reload is None:
+    def _reload_settings(self) -> None:
+        """Read the settings again and send them to the workers, if SIGHUP or a request has come."""
+        rounds = self._reloads
+        if self._reload is None or rounds.is_running(self._workers, time.monotonic()):
             return
+        asking = [worker for worker in self._workers if worker.requests]
+        if not self._hangups and not asking:
+            return
+        is_end = self._hangups and self._reload.is_end
         self._hangups = 0
-        if self._reload.is_end:
+        if is_end:
             self._signals += 1
             return
-        settings = self._reload.routed()
-        if settings is None:
-            return
-        self._settings = settings
-        self._reroutes += 1
-        file = self._folder / f"routes-{self._reroutes}.json"
-        file.write_bytes(dump_routes(settings))
-        for worker in self._workers:
-            if worker.restart_at is None:
-                worker.reroute(file)
+        counts = [(worker, worker.requests) for worker in asking]
+        for worker in asking:
+            worker.requests = 0
+        settings, outcome = self._reload.run()
+        if settings is not None:
+            self._settings = settings
+        rounds.begin(settings, outcome, self._workers, counts, self._folder)
 
     def _start(self, worker: Worker) -> None:
         if worker.sockets[0].fileno() < 0:
@@ -227,6 +240,7 @@ class Supervisor:
         worker.process = self._context.Process(
             target=run_worker,
             args=(self._settings, worker.sockets, theirs, self._folder, worker.index),
+            kwargs={"reloads": self._reload is not None},
             name=f"worker-{worker.index}",
         )
         with _terminal_signals_blocked():
@@ -236,11 +250,12 @@ class Supervisor:
         worker.ready_by = worker.started + self._settings.worker_start_seconds
         worker.restart_at = worker.unanswered_since = None
         worker.reason = "died"
+        worker.configured, worker.requests = self._reloads.number, 0
 
     def _supervise(self) -> int:
         while not self._signals:
             wait([w.process.sentinel for w in self._workers if w.restart_at is None], TICK_SECONDS)
-            self._reload_routes()
+            self._reload_settings()
             self._check_health()
             for worker in self._workers:
                 if worker.restart_at is not None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import orjson
 
 from pushhub import telemetry as logs
 from pushhub.app import create_app
 from pushhub.server.server import CannotListen, Server
 from pushhub.server.worker_metrics import WorkerMetrics
-from pushhub.settings import Route
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    from pushhub.api.reload import ReloadOutcome
     from pushhub.settings import Settings
 
 
@@ -45,12 +44,32 @@ class ForceExit:
 
 
 @dataclass(frozen=True, slots=True)
-class Reroute:
-    """The supervisor's message: read the routes in `file`. The message does not contain them,
+class Reconfigure:
+    """The supervisor's message: take the settings in `file`. The message does not contain them,
     because a large one to a hung worker would block the supervisor.
     """
 
+    number: int
     file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """A worker's message: it uses the settings of this `number`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReload:
+    """A worker's message: a client requests a reload."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadDone:
+    """The supervisor's message to the workers with such a client: the reload has ended."""
+
+    outcome: ReloadOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +91,44 @@ class WorkerServer(Server):
         self.should_exit = True
 
 
-def dump_routes(settings: Settings) -> bytes:
-    """The routes as JSON, for the workers."""
-    return orjson.dumps([route.model_dump(exclude_defaults=True) for route in settings.routes])
+class ReloadRequests:
+    """The requests for a reload at one worker, which wait for the supervisor."""
 
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._waiting: list[asyncio.Future[ReloadOutcome]] = []
 
-def load_routes(settings: Settings, dumped: bytes) -> Settings:
-    """Settings with the dumped routes, which the supervisor has checked."""
-    routes = [Route.model_validate(fields) for fields in orjson.loads(dumped)]
-    return settings.model_copy(update={"routes": routes})
+    async def send(self) -> ReloadOutcome:
+        """Request a reload, and wait for its end."""
+        waiting: asyncio.Future[ReloadOutcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._pipe.send(RequestReload())
+        return await waiting
+
+    def done(self, outcome: ReloadOutcome) -> None:
+        """A reload has ended: the first request is done."""
+        if self._waiting and not (waiting := self._waiting.pop(0)).done():
+            waiting.set_result(outcome)
 
 
 def run_worker(
-    settings: Settings, sockets: list[socket.socket], pipe: Connection, folder: Path, index: int
+    settings: Settings,
+    sockets: list[socket.socket],
+    pipe: Connection,
+    folder: Path,
+    index: int,
+    *,
+    reloads: bool = False,
 ) -> None:
     """Run a worker in this process. Its public socket is the first of `sockets`, that of `control`
-    the second. Other workers read its metrics from a socket in `folder`. The worker exits on
-    SIGTERM, on a message from `pipe`, or when the pipe ends.
+    the second. Other workers read its metrics from a socket in `folder`. With `reloads` the
+    supervisor can read the settings again. The worker exits on SIGTERM, on a message from `pipe`,
+    or when the pipe ends.
     """
-    logs.configure(settings.log_level, settings.log_format, access_log=settings.access_log)
+    logs.configure(settings.log_level, settings.log_format)
     supervisor = os.getppid()
     peers = WorkerMetrics(folder, index, settings.workers)
+    requests = ReloadRequests(pipe)
     server: WorkerServer
 
     def started(*ports: int) -> None:
@@ -112,14 +148,19 @@ def run_worker(
             if index == 0:
                 app.service.replaced = message.replaced
             pipe.send(message)
-        elif isinstance(message, Reroute):
-            server.app.reroute(load_routes(app.settings, message.file.read_bytes()))
+        elif isinstance(message, Reconfigure):
+            # The supervisor has written it in a folder of its own.
+            app.reconfigure(pickle.loads(message.file.read_bytes()))
+            pipe.send(Reconfigured(message.number))
+        elif isinstance(message, ReloadDone):
+            requests.done(message.outcome)
         else:
             server.should_exit = server.force_exit = True
 
     try:
         app = create_app(settings)
         app.service.peers = peers
+        app.service.reload = requests.send if reloads else None
         server = WorkerServer(app, started, controls=sockets[1:])
         server.run(sockets=sockets[:1])
     except (StoreError, CannotListen) as error:

@@ -1,10 +1,11 @@
 """The settings: one model, filled from flags, environment and TOML."""
 
 from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.errors import SettingsError
 from pushhub.settings.model import Settings
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
-from pushhub.settings.sources import Loaded, SettingsError, load
+from pushhub.settings.sources import Loaded, load
 
 __all__ = [
     "ApiKey",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from pushhub.log.channel import ChannelNameError, Patterns
 from pushhub.log.event import check_label
+from pushhub.settings.field import ACCESS, setting
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"
@@ -20,9 +30,18 @@ HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 # A PEM is a few kilobytes; the path of an endless device must not hang the start.
 MAX_KEY_FILE_BYTES = 64 * 1024
 
+_KEY_SET = re.compile(
+    r"(https?)://([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/[\x21-\x22\x24-\x7e]*)?"
+)
+
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+LONGEST_TOKEN = (
+    "The longest life of a token, from `iat` to `exp`; 0 for no bound. With a bound every token "
+    "needs `iat`, and the tokens of a subject can be revoked."
+)
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ApiKey(BaseModel):
@@ -99,11 +118,14 @@ class TokenKey(BaseModel):
         Field(min_length=1, max_length=255, description="The key's id, as tokens name it."),
     ] = None
 
+    # Part of equality: a reload notices another content of the same file.
+    _material: bytes = PrivateAttr(b"")
+
     @model_validator(mode="after")
     def _usable(self) -> Self:
         if (self.key is None) == (self.key_file is None):
             raise ValueError("A token key has either key or key_file.")
-        material = self.material()
+        self._material = material = self._read()
         if b"PRIVATE KEY-----" in material:
             raise ValueError(
                 "This is a private key, which belongs to the signer of the tokens; give its public "
@@ -127,12 +149,18 @@ class TokenKey(BaseModel):
             )
         return self
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether the key is a secret, which also signs tokens; else it is a public key."""
+        return self.algorithm in HMAC_BYTES
+
     def material(self) -> bytes:
         """The key as bytes: an HMAC secret, or a PEM; the line end of a key file is not part of it.
-
-        Raises:
-            ValueError: the key file cannot be read.
+        The file was read once, at the start or the last reload.
         """
+        return self._material
+
+    def _read(self) -> bytes:
         if self.key is not None:
             return self.key.get_secret_value().encode()
         assert self.key_file is not None
@@ -145,4 +173,91 @@ class TokenKey(BaseModel):
             ) from None
         if len(material) > MAX_KEY_FILE_BYTES:
             raise ValueError(f"The key file {self.key_file} is larger than a key can be.")
-        return material.rstrip(b"\r\n")
+        if material.endswith(b"\n"):
+            material = material.removesuffix(b"\n").removesuffix(b"\r")
+        return material
+
+
+class TokenSettings(BaseModel):
+    """The settings of tokens and of the keys that verify them; part of `Settings`."""
+
+    token_keys: Annotated[
+        list[TokenKey],
+        setting(
+            ACCESS,
+            "The keys that verify tokens (JWT): `algorithm` (HS256, HS384, HS512, RS256, RS384, "
+            "RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC secret or a public "
+            "key as PEM), and `kid`, optional.",
+            secret=True,
+            max_length=100,
+            reload=True,
+        ),
+    ] = []
+    token_audience: Annotated[
+        str | None,
+        setting(
+            ACCESS,
+            "The audience that the `aud` of a token must contain.",
+            min_length=1,
+            reload=True,
+        ),
+    ] = None
+    token_issuer: Annotated[
+        str | None,
+        setting(
+            ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1, reload=True
+        ),
+    ] = None
+    token_max_seconds: Annotated[
+        int, setting(ACCESS, LONGEST_TOKEN, unit="s", ge=0, le=31_536_000)
+    ] = 0
+    token_jwks: Annotated[
+        str | None,
+        setting(
+            ACCESS,
+            "The key set (JWKS) of an identity provider: its URL (`https://…`), or a file. Its "
+            "keys verify tokens beside `token_keys`; set `token_issuer` and `token_audience`, too.",
+            min_length=1,
+            max_length=2048,
+        ),
+    ] = None
+    # Providers publish a new key hours before they use it; Auth0's header says 15 s, Keycloak's
+    # adapters wait 10 minutes.
+    token_jwks_seconds: Annotated[
+        int,
+        setting(
+            ACCESS,
+            "The interval at which the key set is read again. A token with an unknown key id also "
+            "causes a read, at most every 30 s.",
+            unit="s",
+            ge=10,
+            le=86_400,
+        ),
+    ] = 600
+    # Access tokens live for 5 minutes to a day.
+    token_jwks_grace: Annotated[
+        int,
+        setting(
+            ACCESS,
+            "The time that a key is still valid after it has left the key set.",
+            unit="s",
+            ge=0,
+            le=604_800,
+        ),
+    ] = 3600
+
+    @field_validator("token_jwks")
+    @classmethod
+    def _is_key_set(cls, where: str | None) -> str | None:
+        if where is None or "://" not in where:
+            if where is not None and "\0" in where:
+                raise ValueError("The path of a key set has no NUL.")
+            return where
+        if not (found := _KEY_SET.fullmatch(where)) or int(found[3] or 1) not in range(1, 65_536):
+            raise ValueError("A key set is https://host/path, without a user, or a file.")
+        if found[1] == "http" and found[2] not in ("127.0.0.1", "[::1]", "localhost"):
+            raise ValueError(
+                "A key set comes over https: with http anyone on the way could replace the keys. "
+                "Only a provider on this machine may use http."
+            )
+        return where

@@ -6,6 +6,8 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from pushhub.settings.access import SHA256_PATTERN, ApiKey, TokenKey
+from pushhub.settings.field import is_secret
+from pushhub.settings.limits import Limit
 from pushhub.settings.model import Settings
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
@@ -23,6 +25,7 @@ _INSIDE: Mapping[str, type[BaseModel]] = {
     "api_keys": ApiKey,
     "token_keys": TokenKey,
     "routes": Route,
+    "limits": Limit,
 }
 
 # pydantic's error type: what the setting is, completed from the error's context.
@@ -55,6 +58,14 @@ _PATTERNS = {
     SHA256_PATTERN: "must be 64 hexadecimal digits in lower case",
     MECHANISM_PATTERN: "must be the name of a SASL mechanism, such as SCRAM-SHA-256",
 }
+
+
+class SettingsError(ValueError):
+    """The settings are invalid; `sentences` has one sentence for each error."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
 
 
 def sentences(error: ValidationError, spell: Callable[[str], str]) -> list[str]:
@@ -112,6 +123,6 @@ def _stated(mistake: ErrorDetails) -> str:
 def _instead(setting: str, mistake: ErrorDetails) -> str:
     """The given value, where it helps and cannot be a secret."""
     given = mistake["input"]
-    if mistake["type"] == "missing" or setting in ("api_keys", "token_keys", "store"):
+    if mistake["type"] == "missing" or is_secret(Settings.model_fields[setting]):
         return ""
     return f", not {str(given)[:100]!r}" if isinstance(given, str | int | float) else ""

@@ -1,4 +1,4 @@
-"""The settings of the Unix socket, and of the headers that pages of other origins may send."""
+"""The settings of the Unix socket, of names in `Host`, and of headers that pages may send."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pushhub.settings.field import ACCESS, SERVER, setting
 
 # RFC 9110 §5.1.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,255}", re.ASCII)
+_HOST_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._-]{0,252}", re.ASCII)
 _MODE = re.compile(r"[0-7]{3}", re.ASCII)
 
 # `sun_path` of Linux has 108 bytes with a NUL at the end, that of macOS 104.
@@ -38,6 +39,16 @@ class ListeningSettings(BaseModel):
             "connect.",
         ),
     ] = "660"
+    control_hosts: Annotated[
+        list[str],
+        setting(
+            ACCESS,
+            "The names that `Host` may have on the control listener, for the console and the "
+            "metrics, and with `dev`, such as `push.internal`. IP addresses, `localhost`, names "
+            "below it, and the names in `host` and `control` are always accepted.",
+            max_length=100,
+        ),
+    ] = []
     cors_headers: Annotated[
         list[str],
         setting(
@@ -61,6 +72,17 @@ class ListeningSettings(BaseModel):
         if not _MODE.fullmatch(text):
             raise ValueError("The permissions are three octal digits, such as 660.")
         return text
+
+    @field_validator("control_hosts")
+    @classmethod
+    def _are_hosts(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is not a name of a host: letters, digits, '.', '-' and '_', without "
+                    "scheme and port."
+                )
+        return [name.lower() for name in names]
 
     @field_validator("cors_headers")
     @classmethod

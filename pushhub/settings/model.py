@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import (
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pushhub.log.channel import PRIVATE_MARK, namespace
-from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.access import ApiKey, TokenSettings
+from pushhub.settings.audit import AuditSettings
 from pushhub.settings.field import ACCESS, CHANNELS, LEAVING, LIMITS, LOGS, SERVER, setting
+from pushhub.settings.flow import FlowSettings
+from pushhub.settings.host import browser_origin, is_loopback
+from pushhub.settings.limits import LimitSettings
 from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
 from pushhub.settings.operation import OperationSettings
@@ -28,17 +27,27 @@ if TYPE_CHECKING:
 
 ENV_PREFIX = "PUSHHUB_"
 
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _STORE = re.compile(
     r"memory://|sqlite:///.+|rediss?://.+|redis\+sentinel://.+|unix://.+", re.DOTALL
 )
 
 
-class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSettings, BaseSettings):
+class Settings(
+    ListeningSettings,
+    OriginSettings,
+    XmppSettings,
+    OperationSettings,
+    AuditSettings,
+    FlowSettings,
+    LimitSettings,
+    TokenSettings,
+    BaseSettings,
+):
     """All settings. The class reads neither environment nor files; `load` does."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     # Name → `flag`, `env` or `file`, for settings that are not the default. `load` fills it.
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -102,14 +111,18 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             CHANNELS,
             "Settings for the channels of a namespace, the part of a name before its first `:`. "
             "Each has `public`, `retention_events` and `retention_age`, all optional.",
+            reload=True,
         ),
     ] = {}
     public: Annotated[
         bool,
-        setting(CHANNELS, "Allows reads without a token, except in configured namespaces."),
+        setting(
+            CHANNELS, "Allows reads without a token, except in configured namespaces.", reload=True
+        ),
     ] = False
     retention_events: Annotated[
-        EventCount, setting(CHANNELS, "The number of events that a channel keeps.", unit="events")
+        EventCount,
+        setting(CHANNELS, "The number of events that a channel keeps.", unit="events", reload=True),
     ] = 1000
     retention_age: Annotated[
         Age,
@@ -118,6 +131,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             "The time that an event is kept; 0 is without a limit. A channel's last event is "
             "always kept.",
             unit="s",
+            reload=True,
         ),
     ] = 86_400
 
@@ -129,27 +143,9 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             "channel patterns `read`, `publish` and `manage`. `pushhub key new` makes one.",
             secret=True,
             max_length=10_000,
+            reload=True,
         ),
     ] = []
-    token_keys: Annotated[
-        list[TokenKey],
-        setting(
-            ACCESS,
-            "The keys that verify tokens (JWT): `algorithm` (HS256, HS384, HS512, RS256, RS384, "
-            "RS512, PS256, ES256, ES384 or EdDSA), `key` or `key_file` (an HMAC secret or a public "
-            "key as PEM), and `kid`, optional.",
-            secret=True,
-            max_length=100,
-        ),
-    ] = []
-    token_audience: Annotated[
-        str | None,
-        setting(ACCESS, "The audience that the `aud` of a token must contain.", min_length=1),
-    ] = None
-    token_issuer: Annotated[
-        str | None,
-        setting(ACCESS, "The issuer that the `iss` of a token must equal.", min_length=1),
-    ] = None
     ticket_seconds: Annotated[
         int,
         setting(ACCESS, "The lifetime of a one-use ticket.", unit="s", ge=1, le=300),
@@ -171,10 +167,19 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         setting(LIMITS, "The longest wait that is granted, for BOSH too.", unit="s", ge=1, le=55),
     ] = 55
     max_channels: Annotated[
-        int, setting(LIMITS, "The largest number of channels in one poll.", ge=1, le=1000)
+        int,
+        setting(LIMITS, "The largest number of channels in one poll.", ge=1, le=1000, reload=True),
     ] = 1000
     max_holds: Annotated[
-        int, setting(LIMITS, "The most requests that one process holds.", ge=1, le=10_000_000)
+        int,
+        setting(
+            LIMITS,
+            "The most requests that one process holds. A poll of many channels counts once for "
+            "each of them, because it costs as much memory.",
+            ge=1,
+            le=10_000_000,
+            reload=True,
+        ),
     ] = 100_000
     # nginx's client_header_timeout and client_body_timeout are 60, Apache's reqtimeout 20 and 20: a
     # head of a few hundred bytes and a body of 256 KiB arrive in much less, except in an attack
@@ -243,7 +248,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             "with `dev`.",
         ),
     ] = False
-    access_log: Annotated[bool, setting(LOGS, "Writes a line to the log for every request.")] = (
+    access_log: Annotated[bool, setting(LOGS, "Writes a line to the log for every response.")] = (
         False
     )
     log_level: Annotated[
@@ -292,7 +297,7 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
     def _are_origins(cls, origins: list[str]) -> list[str]:
         if "*" in origins and len(origins) > 1:
             raise ValueError("'*' already means every origin; name either '*' or exact origins.")
-        return [origin if origin == "*" else _origin(origin) for origin in origins]
+        return [origin if origin == "*" else browser_origin(origin) for origin in origins]
 
     @field_validator("api_keys")
     @classmethod
@@ -346,6 +351,11 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
         return self.public if own is None or own.public is None else own.public
 
     @property
+    def has_public_channels(self) -> bool:
+        """Whether a client without a token may read at least one channel."""
+        return self.public or any(own.public for own in self.namespaces.values())
+
+    @property
     def cors_credentials(self) -> bool:
         """Whether pages of other origins may send cookies: not if all origins are allowed (`*`)."""
         return bool(self.cors_origins) and self.cors_origins != ["*"]
@@ -369,24 +379,6 @@ class Settings(ListeningSettings, OriginSettings, XmppSettings, OperationSetting
             "one; `pushhub key new NAME --publish '*'` prints one for a file that exists. To try "
             "pushhub out, use --dev, which needs no key."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _origin(text: str) -> str:
-    """An origin as browsers send it (RFC 6454 §6.2): lower case, without the default port."""
-    origin = text.lower()
-    if not _ORIGIN.fullmatch(origin):
-        raise ValueError(
-            f"An origin is scheme://host or scheme://host:port, without a path; not {text!r}."
-        )
-    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], "\0"))
 
 
 def _retention(events: int, age: int) -> Retention:

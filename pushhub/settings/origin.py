@@ -195,7 +195,8 @@ class Route(BaseModel):
         tuple[HeaderName, ...],
         Field(
             description="Request headers that identify the client; a response for one client never "
-            "goes to another. An empty list is for resources that are the same for all clients."
+            "goes to another. An empty list is for resources that are the same for all clients; "
+            "their shared fetches have no `Cookie` and no `Authorization`."
         ),
     ] = ("authorization", "cookie")
     share_addresses: Annotated[
@@ -276,8 +277,9 @@ class OriginSettings(BaseModel):
         setting(
             ORIGIN,
             "The routes of requests to origins, and the requests that may wait; the first match "
-            "counts. Read again on SIGHUP.",
+            "counts.",
             max_length=1000,
+            reload=True,
         ),
     ] = []
     trusted_proxies: Annotated[
@@ -374,6 +376,17 @@ class OriginSettings(BaseModel):
             "Without a grip_key GRIP is not signed: the origin cannot distinguish requests through "
             "pushhub from others, and libraries may hold nothing. Set grip_key here and in the "
             "origin, or step = 'pass' for routes that hold nothing."
+        )
+
+    def without_clients(self) -> str | None:
+        """The note that GRIP's requests on some routes have no credentials; None without such."""
+        paths = [route.path for route in self.routes if route.step == "grip" and not route.identity]
+        if not paths:
+            return None
+        return (
+            f"GETs of the routes with GRIP and identity = [] ({', '.join(paths)}) go to the origin "
+            "without Cookie, Authorization and the client's address, because one response serves "
+            "all clients."
         )
 
     @model_validator(mode="after")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from pushhub.settings.access import ApiKey, TokenKey
-from pushhub.settings.field import PANELS
+from pushhub.settings.field import PANELS, is_secret
+from pushhub.settings.limits import Limit
 from pushhub.settings.model import Settings
 from pushhub.settings.namespace import Namespace
 from pushhub.settings.origin import Route
-from pushhub.settings.sources import env_name, flag_name, is_secret
+from pushhub.settings.sources import env_name, flag_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -29,6 +30,14 @@ table is replaced as a whole. Flags and variables write lists and tables as JSON
 one that `--config` or `PUSHHUB_CONFIG` names, else `pushhub.toml` in the current folder, if any.
 Unknown names are errors. `pushhub config show` prints each value and its source;
 `pushhub config check` reports what is wrong.
+
+A setting that can hold a secret can be read from a file: `PUSHHUB_X_FILE`, `--x-file`, or the key
+`x_file` of the TOML file, relative to it; or from the credential `x` of systemd
+(`LoadCredential=x:/etc/pushhub/x`), without a variable. One line end at the end of the file is not
+part of the secret. A source with both the secret and its file is an error. A file that other users
+may read is reported at the start. All users of a machine see the flags of its processes (`ps`), and
+`serve` warns of a secret there. [reload.md](reload.md) says which settings change without a
+restart.
 """
 
 _TAIL = """
@@ -146,6 +155,7 @@ def markdown() -> str:
         "An API key": ApiKey,
         "A token key": TokenKey,
         "A route": Route,
+        "A limit": Limit,
     }
     for title, model in inside.items():
         parts.append(f"\n## {title}\n\n")
@@ -159,6 +169,8 @@ def markdown() -> str:
 
 def _flags(name: str, field: FieldInfo) -> str:
     flag = flag_name(name)
+    if is_secret(field):
+        return f"{flag}` or `{flag}-file"
     return f"{flag}/{flag.replace('--', '--no-', 1)}" if field.annotation is bool else flag
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
-from pushhub.settings.errors import sentences, suggestion
+from pushhub.settings.errors import SettingsError, sentences, suggestion
+from pushhub.settings.field import is_secret
 from pushhub.settings.model import ENV_PREFIX, Settings
+from pushhub.settings.secret_files import FILE_FORMS, SecretFiles, read_text
+from pushhub.store.urls import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,19 +27,10 @@ DEFAULT_FILE = "pushhub.toml"
 
 # Variables that are not settings: the path of the file, and those of the client commands and of
 # the tests.
-_OTHER_VARIABLES = frozenset({"CONFIG", "URL", "KEY", "TOKEN_SECRET"})
+_OTHER_VARIABLES = frozenset(
+    {"CONFIG", "URL", "KEY", "KEY_FILE", "TOKEN", "TOKEN_FILE", "TOKEN_SECRET", "TOKEN_SECRET_FILE"}
+)
 _TESTS_PREFIX = ENV_PREFIX + "TEST_"
-
-# Enough for thousands of keys; the path of an endless device must not hang the start.
-_MAX_FILE_BYTES = 16 * 1024 * 1024
-
-
-class SettingsError(ValueError):
-    """The settings are invalid; `sentences` has one sentence for each error."""
-
-    def __init__(self, *sentences: str) -> None:
-        super().__init__("\n".join(sentences))
-        self.sentences = sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +40,10 @@ class Loaded:
     settings: Settings
     origins: dict[str, str]
     file: Path | None
-    again: Callable[[], Loaded]
+    again: Callable[[], Loaded] = field(repr=False)
     """Loads the same flags, environment and file again."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about files with secrets that other users may read."""
 
 
 def flag_name(name: str) -> str:
@@ -60,12 +56,6 @@ def env_name(name: str) -> str:
     return ENV_PREFIX + name.upper()
 
 
-def is_secret(field: FieldInfo) -> bool:
-    """Whether a setting can hold a secret, and so can be read from a file by `…_FILE`."""
-    extra = field.json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("secret"))
-
-
 def load(
     flags: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -74,7 +64,8 @@ def load(
     """Load the settings from all sources.
 
     Args:
-        flags: settings by name, as texts; lists and tables are JSON.
+        flags: settings by name, as texts; lists and tables are JSON. `x_file` names the file of
+            the secret `x`.
         environ: the environment; the process's own by default.
         file: the TOML file; else that of `PUSHHUB_CONFIG`, else `pushhub.toml`, if it exists.
 
@@ -84,13 +75,19 @@ def load(
     again = partial(load, flags, environ, file)
     environ = os.environ if environ is None else environ
     file = _find(file, environ)
-    of_file = _read_toml(file) if file else {}
-    of_env = _Texts(_read_environment(environ), env_name)()
-    of_flags = _Texts(flags or {}, flag_name)()
+    secret_files = SecretFiles()
+    of_file = _read_toml(file, secret_files) if file else {}
+    of_env = _Texts(_read_environment(environ, secret_files), secret_files.spelling(env_name))()
+    flags = flags or {}
+    named = secret_files.take(flags, flag_name, Path())
+    given = {name: text for name, text in flags.items() if name not in FILE_FORMS}
+    of_flags = _Texts({**given, **named}, secret_files.spelling(flag_name))()
 
     origins = dict.fromkeys(Settings.model_fields, "default")
     for origin, values in (("file", of_file), ("env", of_env), ("flag", of_flags)):
         origins.update(dict.fromkeys(values, origin))
+    # The secret itself is not on the command line.
+    origins.update(dict.fromkeys(named, "file"))
 
     def spell(name: str) -> str:
         match origins[name]:
@@ -104,9 +101,14 @@ def load(
     try:
         settings = Settings(**{**of_file, **of_env, **of_flags})
     except ValidationError as error:
-        raise SettingsError(*sentences(error, spell)) from None
+        raise SettingsError(*sentences(error, secret_files.spelling(spell))) from None
+    if file and any(n in of_file and n not in secret_files.spelled for n in _inline(settings)):
+        secret_files.check(file, f"The settings come from {file}")
+    for key in settings.token_keys:
+        if key.key_file is not None and key.is_secret:
+            secret_files.check(key.key_file, f"key_file names {key.key_file}")
     settings._origins.update({name: one for name, one in origins.items() if one != "default"})
-    return Loaded(settings, origins, file, again)
+    return Loaded(settings, origins, file, again, tuple(dict.fromkeys(secret_files.warnings)))
 
 
 class _Texts(EnvSettingsSource):
@@ -143,26 +145,41 @@ def _find(file: Path | None, environ: Mapping[str, str]) -> Path | None:
     return default if default.is_file() else None
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _inline(settings: Settings) -> list[str]:
+    """The settings whose values are secrets themselves, and neither hashes nor names of files."""
+    names = ["grip_key"] if settings.grip_key else []
+    if without_password(settings.store) != settings.store:
+        names.append("store")
+    if any(key.key is not None and key.is_secret for key in settings.token_keys):
+        names.append("token_keys")
+    return names
+
+
+def _read_toml(file: Path, secret_files: SecretFiles) -> dict[str, Any]:
     try:
-        values = tomllib.loads(_read_text(file))
+        values = tomllib.loads(read_text(file))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"{file} is not TOML: {error}.") from None
+    known = [*Settings.model_fields, *FILE_FORMS]
     if wrong := [
-        f"{file} has the unknown setting {name!r}{suggestion(name, Settings.model_fields)}"
+        f"{file} has the unknown setting {name!r}{suggestion(name, known)}"
         for name in values
-        if name not in Settings.model_fields
+        if name not in known
     ]:
         raise SettingsError(*wrong)
+    if isinstance(where := values.get("token_jwks"), str) and "://" not in where:
+        values["token_jwks"] = str(file.parent / where)
     # Paths are relative to the file, so a start from another folder finds the same files.
     if isinstance(keys := values.get("token_keys"), list):
         for key in keys:
             if isinstance(key, dict) and isinstance(path := key.get("key_file"), str):
                 key["key_file"] = str(file.parent / path)
-    return values
+    named = secret_files.take(values, str, file.parent)
+    plain = {name: value for name, value in values.items() if name not in FILE_FORMS}
+    return {**plain, **_Texts(named, secret_files.spelling(str))()}
 
 
-def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def _read_environment(environ: Mapping[str, str], secret_files: SecretFiles) -> dict[str, str]:
     """The settings in the environment; those that hold secrets also as `…_FILE`, a file's name."""
     variables = {env_name(name): name for name in Settings.model_fields}
     files = {
@@ -180,23 +197,10 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
             if env_name(name) in environ:
                 wrong.append(f"Set either {env_name(name)} or {variable}, not both.")
             else:
-                texts[name] = _read_text(Path(value)).rstrip("\r\n")
+                texts[name] = secret_files.read(name, Path(value), variable)
         elif variable.removeprefix(ENV_PREFIX) not in _OTHER_VARIABLES:
             hint = suggestion(variable, [*variables, *files])
             wrong.append(f"The environment has the unknown setting {variable}{hint}")
     if wrong:
         raise SettingsError(*wrong)
-    return texts
-
-
-def _read_text(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_MAX_FILE_BYTES + 1)
-        if len(content) > _MAX_FILE_BYTES:
-            raise SettingsError(f"{file} is larger than a file of settings can be.")
-        return content.decode()
-    except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{file} is not UTF-8.") from None
+    return {**texts, **secret_files.credentials(environ, texts, env_name)}

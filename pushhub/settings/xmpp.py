@@ -95,6 +95,43 @@ class XmppSettings(BaseModel):
             le=10_000,
         ),
     ] = 1000
+    # A message of an unknown sender is the exception in an archive; with replies it is none.
+    xmpp_stranger_share: Annotated[
+        float,
+        setting(
+            XMPP,
+            "The part of an account's archive, and of its offline messages, that senders may fill "
+            "whom the account neither has as contacts nor has written to. One sender gets a tenth "
+            "of it, all guests together a half. Beyond it a message reaches only connected "
+            "clients. 1 is without a limit.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.25
+    # Prosody's `c2s` limit is 10 kB/s, ejabberd's `normal` shaper 3 kB/s: 10 to 50 stanzas.
+    # Converse.js sends about 60 at its start.
+    xmpp_stanza_rate: Annotated[
+        float,
+        setting(
+            XMPP,
+            "The number of stanzas that an account may send in a second; ten times as many in a "
+            "burst. Further ones wait.",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 200.0
+    # A user types one message a second at most; a bot that reports an outage may send hundreds.
+    xmpp_pair_rate: Annotated[
+        float,
+        setting(
+            XMPP,
+            "The number of stanzas that an account, or all guests of one client address, may send "
+            "to one account in a second; ten times as many in a burst. The response to further "
+            "ones is the error `policy-violation` of the type `wait`.",
+            ge=0.1,
+            le=1_000_000,
+        ),
+    ] = 50.0
     # ejabberd's `negotiation_timeout` is 30, Prosody's `c2s_timeout` 300; clients take one or two.
     # A page that reconnects in a hidden tab may have to wait for one wake-up of its timers, 60 s
     # (see `bosh_inactivity`).
@@ -169,3 +206,28 @@ class XmppSettings(BaseModel):
             le=10_000_000,
         ),
     ] = 100_000
+    # 1 MiB that waits for the client, and what is kept for a repeat: two responses of 256 KiB.
+    bosh_session_bytes: Annotated[
+        int,
+        setting(
+            XMPP,
+            "The most bytes that one BOSH session may make the server hold: elements for its "
+            "client, kept responses, stanzas that wait, presence, subscriptions. A larger session "
+            "ends with `resource-constraint`.",
+            unit="bytes",
+            ge=131_072,
+            le=67_108_864,
+        ),
+    ] = 2_097_152
+    # Clients that read their responses hold 1 to 10 kB each.
+    bosh_total_bytes: Annotated[
+        int,
+        setting(
+            XMPP,
+            "The most bytes that all BOSH sessions of one process may make it hold. Beyond it no "
+            "session begins, and one above 64 KiB that grows ends.",
+            unit="bytes",
+            ge=1_048_576,
+            le=1_099_511_627_776,
+        ),
+    ] = 268_435_456

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Cursor
@@ -136,6 +136,8 @@ class Appended:
     """Where a store of several machines has it by now; empty where there is only one level."""
     present: str = ""
     """The store's epoch, if a duplicate is of an event from an older one; empty otherwise."""
+    created: bool = False
+    """Whether the store did not know the channel before. A deleted channel is known."""
 
     @property
     def position(self) -> Cursor:
@@ -273,6 +275,32 @@ class Store(Protocol):
     async def channels(self, prefix: str, after: str, limit: int) -> list[ChannelInfo]:
         """The public channels that have events, in the order of their names' UTF-8, after the name
         `after`."""
+
+
+class TokenLease(NamedTuple):
+    """Tokens of a rate that a process may use."""
+
+    granted: int
+    wait: float
+    """Seconds until there is one more."""
+    processes: int
+    """The processes that have leased tokens in the last minutes."""
+
+
+@runtime_checkable
+class SharedTokens(Protocol):
+    """A store that counts the tokens of rates for all of its processes."""
+
+    def take_tokens(
+        self,
+        key: str,
+        numbers: tuple[float, float, float, int],
+        process: str,
+        done: Callable[[TokenLease | None], None],
+    ) -> None:
+        """Charge a key's used tokens, and lease some more; `done` gets the lease, or None if the
+        store cannot be reached. `numbers` are seconds for a token, burst, used and wanted tokens.
+        """
 
 
 async def append(store: Store, *appends: Append) -> list[Outcome]:

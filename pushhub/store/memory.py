@@ -169,6 +169,7 @@ class MemoryStore:
             last = found.events[-1].cursor if found and found.events else None
             if not append.expect.holds(last):
                 return Mismatch(last)
+        created = found is None
         if found is None:
             found = self._channels[name] = _Channel(name, self._floor)
         elif self._idle_age is not None:
@@ -191,7 +192,7 @@ class MemoryStore:
         )
         found.events.append(event)
         found.trim(now)
-        appended = Appended(event.cursor, event.id)
+        appended = Appended(event.cursor, event.id, created=created)
         if append.key:
             self._keys[name, append.key] = (now, fingerprint(draft), appended)
         # Immediately: a listener that appends in turn must not be woken for the later event first.

@@ -21,7 +21,7 @@ KNOWN = (
     "rediss://host:6379/0, unix:///path.sock and redis+sentinel://host:26379,host2:26379/service"
 )
 
-_MASK = "**********"
+MASK = "**********"
 _LOGIN = re.compile(r"^([\w+]+://[^:@/?]*:).*(?=@)", re.DOTALL)
 _PASSWORD = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
 
@@ -30,7 +30,7 @@ def without_password(url: str) -> str:
     """An address as it may be shown."""
     if url.startswith("sqlite:"):
         return url
-    return _LOGIN.sub(rf"\1{_MASK}", _PASSWORD.sub(_MASK, url))
+    return _LOGIN.sub(rf"\1{MASK}", _PASSWORD.sub(MASK, url))
 
 
 def sqlite_file(url: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from pushhub.auth.audit import AuditLog
     from pushhub.hub.hub import Hub
     from pushhub.store.base import Retention
     from pushhub.xmpp.model.policy import XmppPolicy
@@ -22,9 +23,11 @@ def pubsub_service(domain: str) -> str:
     return f"{PUBSUB_HOST}.{domain}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """The hub, the key-value store, the settings and the task runner of one server."""
+    """The hub, the key-value store, the settings and the task runner of one server. A reload
+    replaces `policy` and `retention`.
+    """
 
     hub: Hub
     kv: KeyValueStore
@@ -37,6 +40,8 @@ class Context:
     """The retention of a channel, by its name."""
     random_bytes: Callable[[int], bytes]
     """Returns that many unpredictable bytes."""
+    audit: AuditLog
+    """Records management actions and refusals."""
     spawn: Callable[[Coroutine[None, None, None]], None]
     """Runs a coroutine in the background; the server awaits its end before it closes."""
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pyexpat
 import secrets
 from typing import TYPE_CHECKING
 
+import structlog
+
+from pushhub.auth.audit import AuditLog
+from pushhub.xml import SAFE_EXPAT
 from pushhub.xmpp.cluster.directory import SessionDirectory
 from pushhub.xmpp.cluster.forwarding import Forwarding
 from pushhub.xmpp.cluster.gc import GarbageCollector
@@ -17,6 +22,7 @@ from pushhub.xmpp.routing.local_users import LocalUsers
 from pushhub.xmpp.routing.messages import MessageRouter
 from pushhub.xmpp.routing.presence import PresenceRouter
 from pushhub.xmpp.routing.router import StanzaRouter
+from pushhub.xmpp.routing.stanza_rates import StanzaRates
 from pushhub.xmpp.sasl.login import SaslLogin
 from pushhub.xmpp.storage.accounts import Accounts
 from pushhub.xmpp.storage.key_value import KeyValueStore
@@ -33,25 +39,35 @@ from pushhub.xmpp.xep.pubsub.subscribers import Subscribers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pushhub.auth.jwks import Jwks
+    from pushhub.auth.revocation import Revocations
     from pushhub.hub.hub import Hub
     from pushhub.xmpp.model.policy import XmppPolicy
     from pushhub.xmpp.transport.services import StreamTransport
     from pushhub.xmpp.transport.stream import XmppStream
+
+log = structlog.get_logger(__name__)
 
 
 class XmppServer:
     """The XMPP server of one process: it serves the domains of the settings, on one hub.
 
     Args:
+        audit: records management actions; by default the logger `pushhub.audit` gets them.
         random_bytes: returns that many unpredictable bytes.
+        revocations: the revoked tokens.
+        jwks: the keys of an identity provider, if one is configured.
     """
 
     def __init__(
         self,
         hub: Hub,
         policy: XmppPolicy,
+        audit: AuditLog | None = None,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        revocations: Revocations | None = None,
+        jwks: Jwks | None = None,
     ) -> None:
         self.hub = hub
         self.kv = KeyValueStore(hub)
@@ -66,11 +82,19 @@ class XmppServer:
             services=frozenset(map(pubsub_service, domains)),
             retention=policy.retentions(),
             random_bytes=random_bytes,
+            audit=audit or AuditLog(hub.clock, random_bytes, ""),
             spawn=self.tasks.spawn,
         )
         self.accounts = Accounts(self.kv, random_bytes)
         self.login = SaslLogin(
-            policy, self.accounts, self.kv, clock=hub.clock, random_bytes=random_bytes
+            policy,
+            self.accounts,
+            self.kv,
+            now=lambda: hub.now(),
+            clock=hub.clock,
+            random_bytes=random_bytes,
+            revocations=revocations,
+            jwks=jwks,
         )
         self.membership = Membership(context)
         self.users = LocalUsers(context)
@@ -84,6 +108,8 @@ class XmppServer:
             context, cluster, self.rosters, self.presence.subscriptions, self.subscribers
         )
         router = StanzaRouter(
+            context.domains | context.services,
+            StanzaRates(context),
             MessageRouter(context, cluster, self.users.by_jid),
             self.presence,
             IqRouter(context, cluster, extension_list),
@@ -111,12 +137,21 @@ class XmppServer:
             self.gc,
         )
 
+    def configure(self, policy: XmppPolicy) -> None:
+        """Take other settings after a reload: token keys, public channels and retention. The keys
+        have been checked.
+        """
+        self.context.policy, self.context.retention = policy, policy.retentions()
+        self.login.configure(policy)
+
     async def open(self) -> None:
         """Start, on an open hub.
 
         Raises:
             StoreError: the store is unavailable.
         """
+        if pyexpat.version_info < SAFE_EXPAT:
+            log.warning("xmpp.unsafe_expat", version=pyexpat.EXPAT_VERSION)
         await self.login.open()
         await self.membership.open()
         self.gc.open()

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -199,6 +200,28 @@ async def test_metrics_and_the_list_are_an_admins(guarded: Server) -> None:
     assert all(channel["channel"].startswith("news:") for channel in listed)
 
 
+async def test_the_list_names_no_channel_of_others(guarded: Server) -> None:
+    """Not as `next` either, and a page is full although others' channels lie between."""
+    first, other, last = (f"{fresh('page')}:{letter}" for letter in "aaa")
+    mine = [f"{first}:{number}" for number in range(3)] + [last]
+    for channel in (*mine, f"{first}x", other, f"{last}:x"):
+        await guarded.publish(channel, 1, **bearer(ADMIN))
+    caller = bearer(token(manage=[last, f"{first}:*", f"{first}:1", "page-nowhere*"]))
+    seen: list[str] = []
+    target = "/v1/channels?limit=1"
+    for _ in range(5):
+        page = (await guarded.get(target, **caller)).json()
+        names = [channel["channel"] for channel in page["channels"]]
+        seen += names
+        if "next" not in page:
+            break
+        assert page["next"] == names[-1]
+        target = f"/v1/channels?limit=1&after={page['next']}"
+    assert seen == mine
+    none = (await guarded.get("/v1/channels?limit=1", **bearer(token(manage=["zz*"])))).json()
+    assert none == {"channels": []}
+
+
 async def test_health_asks_for_nothing(guarded: Server) -> None:
     for target in ("/livez", "/readyz"):
         assert (await guarded.get(target)).status == 200
@@ -277,3 +300,43 @@ async def test_a_stream_ends_with_the_token_that_opened_it(guarded: Server) -> N
                 return
             await asyncio.sleep(0.02)
     pytest.fail("it is still open")
+
+
+@pytest.mark.parametrize("target", [events_of, value_of], ids=["feed", "value"])
+async def test_a_wait_ends_with_the_token_that_began_it(guarded: Server, target: Any) -> None:
+    channel = news()
+    key = bearer(token(2, read=[channel]))
+    first = await guarded.get(target(channel) + "?wait=55", **key)
+    # The wait ends normally, and the next request is refused.
+    assert first.status == (200 if target is events_of else 404)
+    await asyncio.sleep(0.5)
+    await guarded.publish(channel, 1, **bearer(WRITER))
+    answer = await guarded.get(target(channel) + "?wait=55", **key)
+    assert (answer.status, answer.problem) == (401, "unauthorized")
+
+
+async def test_a_wait_of_many_ends_with_its_token(guarded: Server) -> None:
+    one, two = news(), news()
+    body = {"channels": {one: "now", two: "now"}, "wait": 55}
+    answer = await guarded.post("/v1/poll", body, **bearer(token(2, read=[one, two])))
+    assert (answer.status, answer.json()["events"]) == (200, [])
+
+
+async def test_a_stream_ends_with_its_token_and_says_so(guarded: Server) -> None:
+    channel = news()
+    authorization = f"Bearer {token(2, read=[channel])}"
+    async with guarded.streaming(events_of(channel), authorization=authorization) as stream:
+        await stream.next()
+        message = await stream.next()
+        assert message.type == "error"
+        assert json.loads(message.data or "")["type"] == "urn:pushhub:problem:unauthorized"
+        with pytest.raises(StopAsyncIteration):
+            await stream.next()
+
+
+async def test_a_stream_by_a_ticket_ends_with_the_token_behind_it(guarded: Server) -> None:
+    channel = news()
+    text = await ticket(guarded, token(2.5, read=[channel]))
+    async with guarded.streaming(f"{events_of(channel)}?ticket={text}") as stream:
+        await stream.next()
+        assert (await stream.next()).type == "error"

@@ -123,7 +123,7 @@ async def test_a_body_of_10_MB_is_refused_before_it_has_arrived(
     path = {"events": events_of(channel), "value": value_of(channel)}.get(target, target)
     method = "GET" if target == "value" else "POST"
     framing = f"Content-Length: {10 * MIB}" if declared else "Transfer-Encoding: chunked"
-    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode()
     piece = b"x" * 65536 if declared else b"10000\r\n" + b"x" * 65536 + b"\r\n"
     answer = await asyncio.to_thread(_send_in_vain, hub.port, head, piece, 160)
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -176,14 +176,14 @@ async def test_an_event_has_256_KiB_and_not_a_byte_more(hub: Server) -> None:
 async def test_a_body_that_ends_early_is_nothing(hub: Server, channel: str) -> None:
     for _ in range(5):
         async with await hub.connect() as client:
-            head = f"POST {events_of(channel)} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+            head = f"POST {events_of(channel)} HTTP/1.1\r\nHost:\r\nContent-Length: 100\r\n\r\n"
             client.writer.write(head.encode() + b'"half')
             await client.writer.drain()
 
 
 async def test_a_chunked_body_that_ends_early_is_nothing(hub: Server, channel: str) -> None:
     async with await hub.connect() as client:
-        head = f"POST {events_of(channel)} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        head = f"POST {events_of(channel)} HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n"
         client.writer.write(head.encode() + b"\r\n3\r\n123\r\n")
         await client.writer.drain()
 
@@ -196,7 +196,7 @@ async def test_headers_that_are_too_large_are_refused(
 ) -> None:
     lines = "".join(f"X-{n}: {'x' * size}\r\n" for n in range(count))
     async with await hub.connect() as client:
-        head = f"GET {events_of(channel)} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"
+        head = f"GET {events_of(channel)} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"
         client.writer.write(head.encode())
         answer = await _first_bytes(client.reader)
     # A server's own parser may be stricter, and just close.
@@ -240,17 +240,17 @@ async def test_an_unknown_address_is_404(hub: Server, target: str) -> None:
         b"\r\n\r\n\r\n",
         b"GARBAGE\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"POST /v1/publish HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /v1/publish HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
-        b"POST /v1/publish HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-        b"POST /v1/publish HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
-        b"GET /v1/channels HTTP/1.1\r\nHost: x\r\nA\0B: x\r\n\r\n",
-        b"GET /v1/channels HTTP/1.1\r\nHost: x\r\nA: \xff\x00\r\n\r\n",
-        b"GET /v1/channels/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/publish HTTP/1.1\r\nHost:\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"POST /v1/publish HTTP/1.1\r\nHost:\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /v1/channels HTTP/1.1\r\nHost: localhost\r\nA\0B: x\r\n\r\n",
+        b"GET /v1/channels HTTP/1.1\r\nHost: localhost\r\nA: \xff\x00\r\n\r\n",
+        b"GET /v1/channels/\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET http://other/v1/channels HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET http://other/v1/channels HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
 )
 async def test_what_is_no_http_does_no_harm(hub: Server, channel: str, raw: bytes) -> None:

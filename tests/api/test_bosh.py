@@ -111,7 +111,7 @@ async def test_other_methods_are_refused(server: Server, method: str) -> None:
 
 async def test_a_preflight_allows_what_clients_send(server: Server) -> None:
     asked = {
-        "origin": "https://chat.example",
+        "origin": "https://chat.localhost",
         "access-control-request-method": "POST",
         "access-control-request-headers": "content-type",
     }
@@ -125,14 +125,14 @@ async def test_a_preflight_allows_what_clients_send(server: Server) -> None:
 
 @pytest.mark.parametrize("raw", [creation(), b"", b"<a", poll("nobody", 1)])
 async def test_every_answer_may_be_read_by_other_origins(server: Server, raw: bytes) -> None:
-    answer = await server.ask("POST", BOSH, {"origin": "https://chat.example"}, raw)
+    answer = await server.ask("POST", BOSH, {"origin": "https://chat.localhost"}, raw)
     assert answer.status == 200
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
 async def test_a_final_slash_makes_no_difference(server: Server) -> None:
     for method, raw in (("POST", creation()), ("GET", b""), ("HEAD", b""), ("OPTIONS", b"")):
-        fields = {"origin": "https://chat.example"}
+        fields = {"origin": "https://chat.localhost"}
         plain = await server.ask(method, BOSH, fields, raw)
         slashed = await server.ask(method, SLASH, fields, raw)
         assert slashed.status == plain.status == (204 if method == "OPTIONS" else 200)
@@ -175,7 +175,7 @@ async def test_http_1_0_is_served(server: Server) -> None:
 async def test_a_chunked_request_is_read_and_its_answer_has_a_length(server: Server) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     raw = creation()
-    head = b"POST /http-bind HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head = b"POST /http-bind HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in raw)
     writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), 10)
@@ -205,7 +205,7 @@ async def test_no_header_is_made_of_a_content_attribute(server: Server, content:
 async def test_a_large_body_is_refused_before_it_is_read(server: Server) -> None:
     async with await server.connect() as client:
         client.writer.write(
-            b"POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n<body"
+            b"POST /http-bind HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n<body"
         )
         async with asyncio.timeout(10):
             line = await client.reader.readline()

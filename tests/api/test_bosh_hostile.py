@@ -24,9 +24,11 @@ from pushhub.app import create_app
 from pushhub.bosh.body import HTTPBIND
 from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.settings import Settings
+from pushhub.settings.limits import Limit
 from pushhub.store.memory import MemoryStore
 from pushhub.xml import XBOSH
 from pushhub.xmpp.model import namespaces as ns
+from tests.waiting import until
 from tests.wire import Client, Response
 
 if TYPE_CHECKING:
@@ -244,7 +246,9 @@ async def test_a_body_that_trickles_in(hub: House) -> None:
     async with house(body_seconds=0.5) as impatient:
         session = await Session(impatient).login()
         reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
-        writer.write(b"POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n<body")
+        writer.write(
+            b"POST /http-bind HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n<body"
+        )
         # A byte at a time does not help: the time is for the whole body.
         trickle = asyncio.create_task(_trickle(writer))
         line = await asyncio.wait_for(reader.readline(), 10)
@@ -255,7 +259,9 @@ async def test_a_body_that_trickles_in(hub: House) -> None:
         await session.say(type="terminate")
         await impatient.empty()
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
-    writer.write(b"POST /http-bind HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(
+        b"POST /http-bind HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
     sent = 0
     try:
@@ -444,6 +450,26 @@ async def test_who_has_a_network_is_one_address() -> None:
         assert await begun("::ffff:192.0.2.2")
         assert hub.app.xmpp is not None
         assert len(hub.app.xmpp.bosh.limit) == 4
+
+
+async def test_an_address_has_a_largest_number_of_sessions() -> None:
+    limits = {"address-sessions": Limit(most=3)}
+    async with house(limits=limits, trusted_proxies=["127.0.0.0/8"]) as hub:
+        mine = {"x-forwarded-for": "192.0.2.1"}
+        for _ in range(3):
+            assert b" sid='" in (await hub.ask(creation(), mine)).body
+        assert condition(await hub.ask(creation(), mine)) == "policy-violation"
+        assert b" sid='" in (await hub.ask(creation(), {"x-forwarded-for": "192.0.2.2"})).body
+        assert hub.app.xmpp is not None
+        sessions = hub.app.xmpp.bosh
+        vanish(next(iter(sessions.transports.values())))
+        await until(lambda: len(sessions) == 3)
+        assert b" sid='" in (await hub.ask(creation(), mine)).body, "an ended one counts no more"
+        for transport in list(sessions.transports.values()):
+            vanish(transport)
+        await hub.empty()
+        counts = hub.app.callers.limits.counts["address-sessions"]
+        assert len(counts) == 0
 
 
 async def test_who_is_no_proxy_cannot_choose_the_address() -> None:

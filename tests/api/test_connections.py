@@ -1,7 +1,9 @@
 """Clients as they are: old, closing, leaving, too many."""
 
 import asyncio
+import json
 import time
+from typing import Any
 
 import pytest
 
@@ -52,7 +54,9 @@ async def test_an_http_1_0_client_can_stream(hub: Server) -> None:
 @pytest.mark.parametrize("wait", ["", "\r\nPrefer: wait=1"], ids=["plain", "waiting"])
 async def test_connection_close_gets_a_response_and_a_close(hub: Server, wait: str) -> None:
     target = events_of(fresh()) + "?since=now"
-    answer = await raw(hub, f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close{wait}\r\n\r\n")
+    answer = await raw(
+        hub, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close{wait}\r\n\r\n"
+    )
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in answer.lower()
     assert answer.endswith(b"}")
@@ -71,9 +75,9 @@ async def test_a_connection_serves_many_requests(hub: Server) -> None:
 async def test_requests_that_are_sent_ahead_are_answered_in_order(hub: Server) -> None:
     channel = fresh()
     await hub.publish(channel, 1)
-    one = f"GET {value_of(channel)} HTTP/1.1\r\nHost: x\r\n\r\n"
-    two = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-    last = f"GET {events_of(channel)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    one = f"GET {value_of(channel)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    two = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = f"GET {events_of(channel)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = await raw(hub, one + two + one + last)
     assert answer.count(b"HTTP/1.1 200 ") == 4
     places = [answer.index(b'"live"'), answer.index(b'{"events"')]
@@ -83,7 +87,9 @@ async def test_requests_that_are_sent_ahead_are_answered_in_order(hub: Server) -
 async def test_a_request_in_small_pieces_is_a_request(hub: Server) -> None:
     channel = fresh()
     body = '{"slow":true}'
-    head = f"POST {events_of(channel)} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    head = (
+        f"POST {events_of(channel)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    )
     async with await hub.connect() as client:
         for byte in (head + "\r\n" + body).encode():
             client.writer.write(bytes([byte]))
@@ -121,6 +127,34 @@ async def test_a_disconnected_stream_frees_its_hold(hub: Server) -> None:
         await stream.next()
         await hub.held(1)
     await hub.held(0, seconds=1.0)
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_a_poll_counts_once_for_each_of_its_channels(driver: str) -> None:
+    def poll(number: int) -> dict[str, Any]:
+        return {"channels": {f"many:{number}:{n}": "now" for n in range(400)}, "wait": 30}
+
+    with serve(driver, max_holds=1000) as server:
+        clients = [await server.connect() for _ in range(3)]
+        for number, client in enumerate(clients):
+            body = json.dumps(poll(number)).encode()
+            client.send("POST", "/v1/poll", {"content-type": "application/json"}, body)
+        await server.held(3)
+        assert await server.metric("pushhub_channel_waits") == 1200
+        refused = await server.post("/v1/poll", poll(3))
+        assert "preference-applied" not in refused.headers
+        assert 2000 <= refused.json()["retry_ms"] <= 5000
+        await server.publish("many:0:7", 1)
+        assert (await clients[0].receive()).json()["events"][0]["data"] == 1
+        clients[1].close()
+        await server.held(1)
+        assert await server.metric("pushhub_channel_waits") == 400
+        await server.publish("many:2:7", 1)
+        await clients[2].receive()
+        for client in clients:
+            client.close()
+        await server.held(0)
+        assert await server.metric("pushhub_channel_waits") == 0
 
 
 @pytest.mark.parametrize("driver", ["front", "asgi"])

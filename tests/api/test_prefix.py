@@ -25,8 +25,8 @@ REDIRECTS = {"": "demo", "demo/": "demo", "docs/": "docs", "console/": "console"
 async def test_redirects_stay_under_the_prefix_of_a_proxy(hub: Server, path: str) -> None:
     answer = await hub.get("/" + path)
     assert answer.status == 307
-    there = urljoin(f"https://example.org/push/{path}", answer.headers["location"])
-    assert there == f"https://example.org/push/{REDIRECTS[path]}"
+    there = urljoin(f"https://hub.localhost/push/{path}", answer.headers["location"])
+    assert there == f"https://hub.localhost/push/{REDIRECTS[path]}"
     assert (await hub.get("/" + REDIRECTS[path])).status == 200
 
 
@@ -34,8 +34,8 @@ async def test_redirects_stay_under_the_prefix_of_a_proxy(hub: Server, path: str
 async def test_redirects_stay_under_pushhubs_own_prefix(behind: Server, path: str) -> None:
     answer = await behind.get("/_pushhub/" + path)
     assert answer.status == 307
-    there = urljoin(f"https://example.org/x/_pushhub/{path}", answer.headers["location"])
-    assert there == f"https://example.org/x/_pushhub/{REDIRECTS[path]}"
+    there = urljoin(f"https://hub.localhost/x/_pushhub/{path}", answer.headers["location"])
+    assert there == f"https://hub.localhost/x/_pushhub/{REDIRECTS[path]}"
 
 
 async def test_a_page_with_a_slash_more_is_no_absolute_redirect(hub: Server) -> None:
@@ -46,8 +46,8 @@ async def test_a_page_with_a_slash_more_is_no_absolute_redirect(hub: Server) -> 
 async def test_openapi_is_relative_to_itself(hub: Server, behind: Server) -> None:
     for server, path in ((hub, "/openapi.json"), (behind, "/_pushhub/openapi.json")):
         (named,) = (await server.get(path)).json()["servers"]
-        base = urljoin(f"https://example.org/push{path}", named["url"])
-        assert base == "https://example.org/push" + path.removesuffix("openapi.json")
+        base = urljoin(f"https://hub.localhost/push{path}", named["url"])
+        assert base == "https://hub.localhost/push" + path.removesuffix("openapi.json")
 
 
 async def asked(path: str, root: str) -> list[Any]:
@@ -68,7 +68,7 @@ async def asked(path: str, root: str) -> list[Any]:
         "raw_path": path.encode(),
         "root_path": root,
         "query_string": b"",
-        "headers": [(b"host", b"example.org")],
+        "headers": [(b"host", b"hub.localhost")],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
         "scheme": "http",
@@ -86,7 +86,7 @@ async def test_a_servers_root_path_is_no_part_of_the_path(root: str, path: str) 
     sent = await asked(root.rstrip("/") + path, root)
     assert sent[0]["status"] == 200
     if "host-meta" in path:
-        address = f'"http://example.org{root.rstrip("/")}/http-bind"'
+        address = f'"http://hub.localhost{root.rstrip("/")}/http-bind"'
         assert address.encode() in sent[1]["body"]
 
 

@@ -133,7 +133,7 @@ async def test_the_control_listener_shows_why(tmp_path: Path) -> None:
             told = await client.ask("GET", "/readyz")
             assert str(path) in told.json()["writes"]["detail"]
             # A page of another site is no operator.
-            told = await client.ask("GET", "/readyz", {"Origin": "https://example.com"})
+            told = await client.ask("GET", "/readyz", {"Origin": "https://example.localhost"})
             assert str(path) not in told.body.decode()
         (tmp_path / "elsewhere.db").rename(path)
         assert_logged_once(server, "store.writes_fail", "store.write_failed")

@@ -56,7 +56,7 @@ async def test_an_unusable_wait_is_ignored(hub: Server, prefer: str) -> None:
 async def test_of_two_prefer_headers_the_first_wait_counts(hub: Server) -> None:
     channel = fresh()
     await hub.publish(channel, 1)
-    head = "Host: x\r\nPrefer: wait=3\r\nPrefer: wait=9\r\n"
+    head = "Host: localhost\r\nPrefer: wait=3\r\nPrefer: wait=9\r\n"
     async with await hub.connect() as client:
         client.writer.write(f"GET {events_of(channel)} HTTP/1.1\r\n{head}\r\n".encode())
         raw = await client.reader.readuntil(b"\r\n\r\n")

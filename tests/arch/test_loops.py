@@ -17,6 +17,9 @@ _OUT = ("pushhub/bench/", "pushhub/testing/")
 LOOPS = {
     "cli/follow.py:TailFollower.follow": "a poll or a backoff; the user ends it",
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
+    "auth/jwks_source.py:JwksSource._run": "the interval, a pause that doubles, or a request, at "
+    "most one in 30 s; the app's end cancels it",
+    "auth/jwks_source.py:_fetch": "bytes; the response's end, 256 KiB or 10 s",
     "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",
@@ -42,8 +45,8 @@ LOOPS = {
     "origin/client/response.py:UpstreamResponse.body": "bytes; the body's end or the origin's "
     "silence",
     "grip/sequence.py:ItemSequence._record": "nothing; each round takes an item",
-    "server/http1/proxy.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
-    "server/server.py:Server._reroute": "the reading of routes; one round for each SIGHUP",
+    "server/http1/upload.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
+    "server/http1/upload.py:Upload.body": "bytes of the client; the body's end or its silence",
     "server/server.py:Server._unless_forced": "the task, or a tick; the task's end",
     "store/redis/fence.py:Fence._connect": "a pause that doubles; the fence's end",
     "store/redis/fence.py:Fence.keep": "a pause; the snapshot's end or the fence's",
@@ -62,12 +65,15 @@ LOOPS = {
     "channel",
     "store/sqlite/store.py:SqliteStore._write": "a job of the queue; the last job ends it",
     "api/asgi.py:AsgiExchange._body": "a message of the server; the body's end",
+    "api/asgi.py:AsgiExchange._refuse": "a message of the server; 16 MiB, 2 s or the body's end",
     "api/asgi.py:AsgiExchange._completed": "a message of the server; the client's end",
     "api/asgi.py:AsgiExchange._stream": "a step of the stream; its end",
     "api/channels.py:delete_many.work": "a page of names; the last, or 10,000 channels",
     "api/asgi_proxy.py:AsgiProxy._body": "a message of the server; the body's end",
     "api/asgi_proxy.py:AsgiProxy._disconnected": "a message of the server; the client's end",
     "xmpp/routing/local_user.py:LocalUser.deliver_range": "a page of the archive; each round "
+    "reads on",
+    "xmpp/routing/local_user.py:LocalUser._offline_starts": "a page of the archive; each round "
     "reads on",
     "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",
     "xmpp/tasks.py:BackgroundTasks.settle": "the tasks' end",
@@ -76,7 +82,7 @@ LOOPS = {
     "xmpp/xep/mam.py:Archive.forward": "a page of the archive; each round reads on",
     "xmpp/xep/mam.py:Archive.backward": "a page of the archive; each round reads on",
     "xmpp/storage/stamps.py:Stamps._times": "a page of the archive; each round reads on",
-    "xmpp/xep/pubsub/discovery.py:_readable": "a page of names; each round reads on",
+    "xmpp/xep/pubsub/discovery.py:ChannelListing._readable": "a page of names; each round reads on",
     "xmpp/xep/pubsub/items.py:stored_items": "a page of the channel; each round reads on",
 }
 

@@ -18,7 +18,10 @@ DOORS = ("pushhub/hub/", "pushhub/store/", "pushhub/testing/", "pushhub/doctor/"
 
 # The modules that write the server's own records by `Hub.record`, and what these are.
 RECORDS = {
+    "pushhub/api/audit.py": "audit lines, if the store keeps them",
+    "pushhub/api/revocation_register.py": "revocations",
     "pushhub/api/tickets.py": "the secret of tickets, and used tickets",
+    "pushhub/cli/audit.py": "audit lines of commands",
     "pushhub/console/agent.py": "requests and replies between the consoles of processes",
     "pushhub/origin/shared/fetch_claims.py": "which node fetches a resource",
     "pushhub/origin/shared/resource_channel.py": "representations of shared resources",

@@ -14,6 +14,7 @@ SHELLS = (
     "pushhub/doctor/",
     "pushhub/runtime.py",
     "pushhub/server/collector.py",
+    "pushhub/server/reload_round.py",
     "pushhub/server/supervisor.py",
     "pushhub/store/redis",
     "pushhub/store/sqlite",

@@ -126,6 +126,13 @@ def test_a_mistyped_key_gets_the_same_sentence_whatever_is_configured(
 # -- cookies -------------------------------------------------------------------
 
 
+def test_a_cookie_acts_over_tls_only_for_pages_over_tls() -> None:
+    for origin, acts in (("https://hub.test", True), ("http://hub.test", False)):
+        headers = {"cookie": f"pushhub_token={TOKEN}", "origin": origin, "host": "hub.test:443"}
+        grant = authority().grant(Request("POST", "/", headers=headers, secure=True))
+        assert grant.allows(Action.PUBLISH, "news:1") is acts
+
+
 @pytest.mark.parametrize(
     ("headers", "acts"),
     [
@@ -135,11 +142,14 @@ def test_a_mistyped_key_gets_the_same_sentence_whatever_is_configured(
         ({"sec_fetch_site": "cross-site"}, False),
         ({"sec_fetch_site": "cross-site", "origin": "https://hub.test", "host": "hub.test"}, False),
         ({"sec_fetch_site": "SAME-ORIGIN"}, False),
-        ({"origin": "https://hub.test", "host": "hub.test"}, True),
-        ({"origin": "https://Hub.test:8443", "host": "hub.test:8443"}, True),
-        ({"origin": "https://evil.test", "host": "hub.test"}, False),
-        ({"origin": "https://hub.test.evil.test", "host": "hub.test"}, False),
-        ({"origin": "https://hub.test:1", "host": "hub.test"}, False),
+        ({"origin": "http://hub.test", "host": "hub.test"}, True),
+        ({"origin": "http://hub.test", "host": "hub.test:80"}, True),
+        ({"origin": "http://Hub.test:8443", "host": "hub.test:8443"}, True),
+        ({"origin": "https://hub.test", "host": "hub.test"}, False),
+        ({"origin": "https://hub.test:80", "host": "hub.test:80"}, False),
+        ({"origin": "http://evil.test", "host": "hub.test"}, False),
+        ({"origin": "http://hub.test.evil.test", "host": "hub.test"}, False),
+        ({"origin": "http://hub.test:1", "host": "hub.test"}, False),
         ({"origin": "null", "host": "hub.test"}, False),
         ({"origin": "null", "host": ""}, False),
         ({"origin": "null"}, False),

@@ -45,6 +45,13 @@ def test_a_publisher_publishes_everywhere_and_nothing_else() -> None:
     assert (grant.subject, grant.expires) == ("you", 1_000_060)
 
 
+def test_the_signature_for_origins_is_no_publishers_token() -> None:
+    """Every origin sees it, and an origin may echo it to clients."""
+    key = GripKey(SECRET, "me", Clock())
+    with pytest.raises(TokenError, match=r"'me'.*grip_issuer.*grip_key"):
+        key.publisher(key.sig().decode())
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -36,6 +36,19 @@ def doctor(store: str, *arguments: str, **environ: str) -> dict[str, tuple[str, 
     return found
 
 
+def test_the_limits_that_are_on() -> None:
+    limits = json.dumps({"address-holds": {"most": 7}})
+    found = doctor("memory://", "--limits", limits)
+    level, sentence = found["limits-address"]
+    assert level == "ok"
+    assert "holds 7;" in sentence
+    assert "requests 1,000/s, burst 10,000;" in sentence
+    assert found["limits-key"][1].startswith("Limits by key: none. Off: requests, publishes,")
+    assert "trusted_proxies names no proxy" in found["addresses"][1]
+    trusting = doctor("memory://", "--trusted-proxies", '["10.0.0.0/8"]')
+    assert "addresses" not in trusting
+
+
 # -- real servers --------------------------------------------------------------------------------
 
 

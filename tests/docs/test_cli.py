@@ -10,11 +10,15 @@ from typer.main import get_command
 
 from pushhub.cli.app import app
 from pushhub.settings import Settings
+from pushhub.settings.secret_files import FILE_FORMS
 from tests.store.test_redis_faults import LEAST_RIGHTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 SECTIONS = dict(re.findall(r"^## (pushhub [a-z ]+)\n((?:.|\n)*?)(?=^## |\Z)", PAGE, re.MULTILINE))
-SETTINGS = {"--" + name.replace("_", "-") for name in Settings.model_fields} | {"--config"}
+SETTINGS = {
+    *("--" + name.replace("_", "-") for name in (*Settings.model_fields, *FILE_FORMS)),
+    "--config",
+}
 # Where the settings are flags, they are in settings.md.
 WITH_SETTINGS = {
     *("serve", "doctor", "config show", "config check"),
@@ -58,7 +62,7 @@ def test_a_section_names_what_the_command_takes(name: str) -> None:
 def test_the_checks_of_doctor_are_all_there() -> None:
     package = Path(__file__).parents[2] / "pushhub" / "doctor"
     code = "".join(path.read_text() for path in package.glob("*.py"))
-    checks = set(re.findall(r'\b(?:ok|warn|bad)\(\s*"(\w+)"', code)) | {"settings"}
+    checks = set(re.findall(r'\b(?:ok|warn|bad)\(\s*"(\w+)"', code)) | {"settings", "secrets"}
     table = SECTIONS["pushhub doctor"].partition("| check |")[2]
     rows = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == checks

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 ROOMS = {path.name for path in (ROOT / "pushhub").iterdir() if path.is_dir()}
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 # A path whose first part is a folder of the repository, or a room of the package.

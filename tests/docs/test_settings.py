@@ -7,6 +7,7 @@ import pytest
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from pushhub.settings import Settings
+from pushhub.settings.limits import LIMIT_SPECS
 from pushhub.settings.reference import bounds, kind, markdown
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -35,3 +36,9 @@ def test_bounds_are_in_the_unit_of_what_is_bounded(name: str) -> None:
     assert bool(limited) <= bool(re.search(r"\d|not empty", text)), text
     assert ("entries" in text) <= (kind(field) == "JSON")
     assert ("characters" in text) <= (kind(field) == "TEXT")
+
+
+def test_the_page_of_limits_lists_each_limit() -> None:
+    page = DOCUMENT.with_name("limits.md").read_text()
+    rows = re.findall(r"^\| `([a-z]+-[a-z-]+)` \| (.+?) \| (.+?) \| `", page, re.MULTILINE)
+    assert rows == [(name, spec.what, spec.default) for name, spec in LIMIT_SPECS.items()]

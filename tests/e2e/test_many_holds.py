@@ -25,7 +25,7 @@ async def round_of_holds(server: Server, channel: str, number: int, linger: floa
     while they waited.
     """
     cursor = (await server.get(events_of(channel) + "?since=now")).json()["cursor"]
-    request = f"GET {events_of(channel)}?since={cursor}&wait=50 HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = f"GET {events_of(channel)}?since={cursor}&wait=50 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     waiting = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(HOLDS)]
     for _, writer in waiting:
         writer.write(request.encode())

@@ -32,7 +32,9 @@ async def test_readers_of_pushhub_occupy_no_thread_of_django(tmp_path: Path) -> 
             await asyncio.open_connection("127.0.0.1", example.ports["PORT"]) for _ in range(20)
         ]
         for _, writer in readers:
-            writer.write(b"GET /events/ HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+            writer.write(
+                b"GET /events/ HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+            )
         for reader, _ in readers:
             await asyncio.wait_for(reader.readuntil(b"stream-open"), 20)
         await say(example, "PORT", "everybody")
@@ -49,7 +51,7 @@ async def test_who_comes_back_has_missed_nothing(tmp_path: Path) -> None:
         await say(example, "PORT", "two")
         await say(example, "PORT", "three")
         reader, writer = await asyncio.open_connection("127.0.0.1", example.ports["PORT"])
-        writer.write(b"GET /events/ HTTP/1.1\r\nHost: x\r\nLast-Event-ID: room:1\r\n\r\n")
+        writer.write(b"GET /events/ HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: room:1\r\n\r\n")
         got = await asyncio.wait_for(reader.readuntil(b'"three"'), 20)
         assert b'"two"' in got
         assert b'"one"' not in got

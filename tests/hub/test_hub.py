@@ -582,6 +582,8 @@ async def test_a_stream_ends_with_its_token() -> None:
         part = await step(turns.next(None))
         part = await step(turns.next(part))
         now[0] = 110.0
+        part = await step(turns.next(part))
+        assert part.body.startswith(b"event: error\n")
         assert turns.next(part) is None
 
 

@@ -196,7 +196,7 @@ class HubMachine(RuleBasedStateMachine):
         self.catch_up()
         for reader in self.readers:
             assert reader.waiting is None, "a poll was never answered"
-        assert self.hub.parked == len(self.hub.wheel) == 0
+        assert self.hub.parked == self.hub.channel_waits == len(self.hub.wheel) == 0
         self.run(self.hub.close())
         self.loop.close()
 

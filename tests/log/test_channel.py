@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,3 +169,28 @@ def test_patterns_are_a_set() -> None:
     assert Patterns(["a"])
     assert not Patterns()
     assert repr(Patterns(["a", "b*"])) == "Patterns(['a', 'b*'])"
+
+
+TEXTS = st.lists(
+    st.text("ab", min_size=0, max_size=3).flatmap(
+        lambda stem: st.sampled_from([stem + "*", stem] if stem else ["*"])
+    ),
+    max_size=6,
+)
+
+
+@given(TEXTS, st.text("ab", max_size=2), st.text("ab", max_size=3))
+def test_patterns_within_a_prefix_cover_the_same_names_in_order(
+    texts: list[str], prefix: str, after: str
+) -> None:
+    names = sorted("".join(t) for size in range(1, 5) for t in itertools.product("ab", repeat=size))
+    patterns = Patterns(texts)
+    walked = [
+        name
+        for text in patterns.within(prefix, after)
+        for name in names
+        if name > after and (name == text or (text[-1] == "*" and name.startswith(text[:-1])))
+    ]
+    assert walked == [
+        name for name in names if patterns.match(name) and name.startswith(prefix) and name > after
+    ]

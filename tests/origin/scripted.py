@@ -167,6 +167,6 @@ class Wire:
 
 def get(path: str, *lines: str, method: str = "GET") -> bytes:
     """A request without a body."""
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: api.example", *lines, "", ""]).encode(
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: api.localhost", *lines, "", ""]).encode(
         "latin-1"
     )

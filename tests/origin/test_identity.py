@@ -179,7 +179,9 @@ async def test_http_1_0_gets_no_chunks(keeps: bool, front: Server, origin: Scrip
     origin.acts["/golden"] = VERBATIM["chunked, with trailers"]
     lines = ["Connection: keep-alive"] if keeps else []
     async with await Wire.to(front.port) as wire:
-        wire.send("\r\n".join(["GET /golden HTTP/1.0", "Host: a", *lines, "", ""]).encode())
+        wire.send(
+            "\r\n".join(["GET /golden HTTP/1.0", "Host: a.localhost", *lines, "", ""]).encode()
+        )
         answer = await wire.rest()
     assert answer == b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nConnection: close\r\n\r\na"
 
@@ -216,7 +218,7 @@ async def test_a_poller_cannot_tell(front: Server, origin: Scripted) -> None:
     assert heard[front.port] == heard[origin.port] == changed + same * 5
     through = origin.calls[-1]
     assert through.lines[:5] == [
-        b"Host: api.example",
+        b"Host: api.localhost",
         *(line.encode() for line in request[:3]),
         b'If-None-Match: "v1"',
     ]

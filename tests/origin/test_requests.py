@@ -102,14 +102,14 @@ async def test_a_target_is_passed_as_it_is(target: str, front: Server, origin: S
     call = await through(front, origin, get(target))
     wanted = target.removesuffix("?") if target.endswith("/?") else target
     assert call.line == f"GET {wanted} HTTP/1.1"
-    assert call.all("host") == [b"api.example"]
+    assert call.all("host") == [b"api.localhost"]
 
 
 async def test_a_whole_url_names_the_host(front: Server, origin: Scripted) -> None:
-    call = await through(front, origin, get("http://other.example:81/a?b"))
+    call = await through(front, origin, get("http://other.localhost:81/a?b"))
     assert call.line == "GET /a?b HTTP/1.1"
-    assert call.all("host") == [b"other.example:81"]
-    assert call.all("x-forwarded-host") == [b"other.example:81"]
+    assert call.all("host") == [b"other.localhost:81"]
+    assert call.all("x-forwarded-host") == [b"other.localhost:81"]
 
 
 async def test_options_of_the_server_as_a_whole(front: Server, origin: Scripted) -> None:
@@ -196,7 +196,24 @@ async def the_client_is_named(front: Server, origin: Scripted, *, trusted: bool)
     call = await through(front, origin, get("/h", *spoofed))
     assert call.all("x-forwarded-for") == [b"203.0.113.9, 10.0.0.1, 10.0.0.2, 127.0.0.1"]
     assert call.all("x-forwarded-proto") == [b"https" if trusted else b"http"]
-    assert call.all("x-forwarded-host") == [b"evil.example" if trusted else b"api.example"]
+    assert call.all("x-forwarded-host") == [b"evil.example" if trusted else b"api.localhost"]
+
+
+@pytest.mark.parametrize("manner", ["x-forwarded", "forwarded", "both", "none"])
+async def test_no_other_spelling_of_a_proxys_header_passes(manner: str, origin: Scripted) -> None:
+    """WSGI servers read `_` as `-`, so an application would take the client's value for ours."""
+    spoofed = [
+        *("X_Forwarded_For", "x-forwarded_proto", "X_Forwarded-Host", "X_Real_IP", "Grip_Sig"),
+        *("Content_Length", "Transfer_Encoding", "Keep_Alive", "Proxy_Connection", "X_Hop"),
+        *("X_Pushhub_Subject", "CF_Connecting_IP", "X_Amzn_Oidc_Data", "True_Client_IP"),
+    ]
+    with serve(origin=f"http://127.0.0.1:{origin.port}", forwarded=manner) as server:
+        lines = [f"{name}: 6" for name in spoofed]
+        call = await through(
+            server, origin, get("/h", "Connection: X-Hop", *lines, "X_Own: 1", "X_Hopped: 1")
+        )
+    names = {line.partition(b":")[0] for line in call.lines}
+    assert {name for name in names if b"_" in name} == {b"X_Own", b"X_Hopped"}
 
 
 @pytest.mark.parametrize("manner", ["forwarded", "both", "none"])
@@ -204,7 +221,7 @@ async def test_the_client_is_named_as_the_settings_say(manner: str, origin: Scri
     with serve(origin=f"http://127.0.0.1:{origin.port}", forwarded=manner) as server:
         sent = ["Forwarded: for=10.0.0.1", "X-Forwarded-For: 10.0.0.2"]
         call = await through(server, origin, get("/h", *sent))
-    ours = b'for=127.0.0.1;host="api.example";proto=http'
+    ours = b'for=127.0.0.1;host="api.localhost";proto=http'
     assert call.all("forwarded") == [
         b"for=10.0.0.1" if manner == "none" else b"for=10.0.0.1, " + ours
     ]
@@ -284,7 +301,7 @@ async def test_an_empty_body_is_one(length: str, front: Server, origin: Scripted
 
 # -- one request is one request ------------------------------------------------
 
-SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -330,15 +347,17 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
                 "Na me: x",
                 "N\xe4me: x",
                 "X: a\0b",
-                "Host: y",
+                "Host: localhost",
             )
         ),
-        pytest.param(b"GET /a HTTP/1.1\nHost: x\n\n" + SMUGGLED, id="bare LF"),
-        pytest.param(b"GET /a HTTP/1.1\r\nHost: x\n\r\n" + SMUGGLED, id="one bare LF"),
-        pytest.param(b"GET /a  HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED, id="two spaces"),
-        pytest.param(b"GET /a\tHTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED, id="a tab"),
-        pytest.param(b"GET /a HTTP/1.1 \r\nHost: x\r\n\r\n" + SMUGGLED, id="after the version"),
-        pytest.param(b"GET /a HTTP/2.0\r\nHost: x\r\n\r\n" + SMUGGLED, id="HTTP/2.0"),
+        pytest.param(b"GET /a HTTP/1.1\nHost: localhost\n\n" + SMUGGLED, id="bare LF"),
+        pytest.param(b"GET /a HTTP/1.1\r\nHost: localhost\n\r\n" + SMUGGLED, id="one bare LF"),
+        pytest.param(b"GET /a  HTTP/1.1\r\nHost: localhost\r\n\r\n" + SMUGGLED, id="two spaces"),
+        pytest.param(b"GET /a\tHTTP/1.1\r\nHost: localhost\r\n\r\n" + SMUGGLED, id="a tab"),
+        pytest.param(
+            b"GET /a HTTP/1.1 \r\nHost: localhost\r\n\r\n" + SMUGGLED, id="after the version"
+        ),
+        pytest.param(b"GET /a HTTP/2.0\r\nHost: localhost\r\n\r\n" + SMUGGLED, id="HTTP/2.0"),
         pytest.param(b"GET /a\r\n\r\n" + SMUGGLED, id="HTTP/0.9"),
         pytest.param(b"GET /a HTTP/1.1\r\n\r\n" + SMUGGLED, id="no host"),
     ],
@@ -419,3 +438,15 @@ async def test_requests_that_are_sent_ahead_are_answered_in_order(
                     assert b"content-length: 13" in await wire.head()
                     assert await wire.exactly(13) == b'{"live":true}'
     assert origin.connections <= 2
+
+
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "trace"])
+async def test_a_request_that_is_echoed_has_no_signature(method: str, origin: Scripted) -> None:
+    with serve(
+        origin=f"http://127.0.0.1:{origin.port}", grip_key="0123456789abcdef0123456789abcdef"
+    ) as server:
+        signed = [
+            await through(server, origin, f"{sent} /a HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            for sent in ("GET", method)
+        ]
+    assert [len(call.all("grip-sig")) for call in signed] == [1, 0]

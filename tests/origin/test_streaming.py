@@ -173,17 +173,17 @@ async def test_an_answer_while_the_body_is_still_sent(front: Server, origin: Scr
     """Both ways at once: each piece comes back before the next one is sent."""
 
     async def act(call: Call) -> None:
-        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n")
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n")
         for _ in range(3):
-            await call.send(await call.reader.readexactly(5))
+            await call.send(await call.reader.readexactly(30_000))
 
     origin.acts["/echo"] = act
     async with await Wire.to(front.port) as wire:
-        wire.send(get("/echo", "Content-Length: 15", method="POST"))
+        wire.send(get("/echo", "Content-Length: 90000", method="POST"))
         await wire.head()
-        for piece in (b"hello", b"there", b"you 3"):
+        for piece in (b"a" * 30_000, b"b" * 30_000, b"c" * 30_000):
             wire.send(piece)
-            assert await wire.exactly(5) == piece
+            assert await wire.exactly(30_000) == piece
         wire.send(get("/after"))
         assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
 
@@ -211,7 +211,7 @@ async def test_an_upload_when_no_more_files_can_be_opened(front: Server, origin:
     async def act(call: Call) -> None:
         await call.reader.readexactly(5)
         begun.set()
-        await call.reader.readexactly(5)
+        await call.reader.readexactly(100_000 - 5)
         await call.send(OK)
 
     origin.acts["/up"] = act
@@ -223,10 +223,10 @@ async def test_an_upload_when_no_more_files_can_be_opened(front: Server, origin:
         before = resource.prlimit(process, resource.RLIMIT_NOFILE)
         resource.prlimit(process, resource.RLIMIT_NOFILE, (3, before[1]))
         try:
-            wire.send(get("/up", "Content-Length: 10", method="POST") + b"hello")
+            wire.send(get("/up", "Content-Length: 100000", method="POST") + b"hello")
             async with asyncio.timeout(10):
                 await begun.wait()
-            wire.send(b"again")
+            wire.send(bytes(100_000 - 5))
             assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
         finally:
             resource.prlimit(process, resource.RLIMIT_NOFILE, before)

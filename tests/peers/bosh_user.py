@@ -40,8 +40,10 @@ class User:
         return self.jid.partition("/")[0]
 
     @classmethod
-    def login(cls, port: int, name: str, password: str, resource: str) -> Self:
-        """Log in by PLAIN and bind a resource."""
+    def login(
+        cls, port: int, name: str, password: str, resource: str, mechanism: str = "PLAIN"
+    ) -> Self:
+        """Log in by PLAIN, or by another mechanism of this shape, and bind a resource."""
         user = cls(port)
         # A second is the shortest wait: an exchange without news ends after it.
         head = f"to='{DOMAIN}' wait='1' hold='1' ver='1.6' xmpp:version='1.0' {XBOSH}"
@@ -49,7 +51,7 @@ class User:
         user._sid = opened.get("sid") or ""
         assert user._sid, opened
         secret = base64.b64encode(f"\0{name}\0{password}".encode()).decode()
-        user.exchange(f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{secret}</auth>")
+        user.exchange(f"<auth xmlns='{ns.SASL}' mechanism='{mechanism}'>{secret}</auth>")
         success = user.next(lambda e: e.namespace == ns.SASL)
         assert success.name == "success", success
         user._post(f"sid='{user._sid}' xmpp:restart='true' {XBOSH}")

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from pushhub.server.reload import Reload
-from pushhub.server.worker import dump_routes, load_routes
 from pushhub.settings import Route, Settings, SettingsError
 from tests.origin.apis import Api
 from tests.redis_servers import Shelf
@@ -84,7 +83,7 @@ def started(file: File, store: str = "memory://", **settings: Any) -> Iterator[S
         yield server
 
 
-async def hang_up(server: Server, says: str = "routes.reloaded", times: int = 1) -> None:
+async def hang_up(server: Server, says: str = "settings.reloaded", times: int = 1) -> None:
     """Send SIGHUP, and wait until `times` processes have logged `says`."""
     before = str(server.output).count(f'"{says}"')
     server.signal(signal.SIGHUP)
@@ -157,8 +156,8 @@ async def test_a_bad_file_keeps_the_old_routes(file: File, text: str | None, sen
                 file.path.unlink()
             else:
                 file.path.write_text(text)
-            await hang_up(server, "routes.rejected")
-            told = [line for line in server.output.lines if "routes.rejected" in line]
+            await hang_up(server, "settings.rejected")
+            told = [line for line in server.output.lines if "settings.rejected" in line]
             assert sentence in json.loads(told[0])["error"]
             assert await origin_of(server, "/0/x") == "a"
             file.write(a, a)
@@ -172,8 +171,12 @@ async def test_another_setting_is_named_and_not_changed(file: File) -> None:
         with started(file) as server:
             file.write(b, extra="max_wait = 30\ngrip_key = 'secret-word'\norigin = 'http://x:1'")
             await hang_up(server)
-            [line] = [line for line in server.output.lines if "settings.need_restart" in line]
-            assert json.loads(line)["settings"] == ["origin", "grip_key", "max_wait"]
+            told = [line for line in server.output.lines if "settings.need_restart" in line]
+            assert [json.loads(line)["setting"].split()[0] for line in told] == [
+                "origin",
+                "grip_key",
+                "max_wait",
+            ]
             assert "secret-word" not in str(server.output)
             assert (await origin_of(server, "/0/x"), await origin_of(server, "/1/x")) == (
                 "b",
@@ -191,7 +194,7 @@ async def test_where_there_was_no_origin_routes_need_a_restart(file: File) -> No
     with started(file) as server:
         file.write("http://127.0.0.1:1")
         await hang_up(server, "settings.need_restart")
-        assert '"settings": ["routes"]' in str(server.output)
+        assert "routes has changed, and needs a restart." in str(server.output)
         assert (await server.get("/livez")).status == 200
 
 
@@ -250,7 +253,7 @@ async def test_all_workers_take_them_and_those_that_come_later(file: File, redis
             await hang_up(server, times=2)
             assert await all_workers(server, "/0/x") == {"b"}
             file.path.write_text("[[routes")
-            await hang_up(server, "routes.rejected")
+            await hang_up(server, "settings.rejected")
             assert await all_workers(server, "/0/x") == {"b"}
             ready = re.compile(r'"pid": (\d+), "event": "worker.ready"')
             pids = [int(pid) for pid in ready.findall(str(server.output))]
@@ -306,7 +309,7 @@ def test_the_end_of_the_terminal_is_the_end(workers: int, tmp_path: Path, redis_
     file.write_text("nonsense")
     # While the terminal is there the signal is no end, and the next one finds that.
     process.send_signal(signal.SIGHUP)
-    output.find(re.compile("routes.rejected"), SECONDS)
+    output.find(re.compile("settings.rejected"), SECONDS)
     os.close(ours)
     try:
         assert process.wait(SECONDS) == 0
@@ -321,30 +324,28 @@ def test_the_end_of_the_terminal_is_the_end(workers: int, tmp_path: Path, redis_
 
 
 def test_a_change_is_reported_until_the_restart() -> None:
-    now = Settings(max_wait=10, routes=[Route(target="http://a")])
-    reload = Reload(Settings(routes=[Route(target="http://b")]), lambda: now)
+    now = Settings(dev=True, max_wait=10, routes=[Route(target="http://a")])
+    reload = Reload(Settings(dev=True, routes=[Route(target="http://b")]), lambda: now)
     for _ in range(2):
-        settings = reload.routed()
+        settings, outcome = reload.run()
         assert settings is not None
         assert settings.routes == now.routes
         assert settings.max_wait == 55
+        assert outcome.needs_restart == ("max_wait has changed, and needs a restart.",)
 
 
 def test_a_route_that_relies_on_a_new_origin_waits_for_the_restart() -> None:
-    now = Settings(origin="http://a", routes=[Route(path="/x")])
-    assert Reload(Settings(routes=[Route(target="http://b")]), lambda: now).routed() is None
+    now = Settings(dev=True, origin="http://a", routes=[Route(path="/x")])
+    reload = Reload(Settings(dev=True, routes=[Route(target="http://b")]), lambda: now)
+    settings, outcome = reload.run()
+    assert settings is None
+    assert outcome.error == "The new settings rely on origin, which needs a restart."
 
 
 def test_unreadable_settings_raise_no_exception() -> None:
     def fail() -> Settings:
         raise SettingsError("It is bad.", "Very.")
 
-    assert Reload(Settings(origin="http://a"), fail).routed() is None
-
-
-def test_routes_reach_a_worker_as_they_are() -> None:
-    settings = Settings(
-        origin="http://a",
-        routes=[Route(path="/x", step="poll", identity=(), interval=0.5), Route(host="*.b")],
-    )
-    assert load_routes(Settings(origin="http://a"), dump_routes(settings)) == settings
+    settings, outcome = Reload(Settings(origin="http://a"), fail).run()
+    assert settings is None
+    assert outcome.error == "It is bad. Very."

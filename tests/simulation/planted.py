@@ -13,7 +13,7 @@ import pytest
 
 from pushhub.hub import jitter
 from pushhub.hub.channel import Channel
-from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold, GrantedHold
 from pushhub.hub.channels import ChannelTable
 from pushhub.hub.feed_monitor import UNSURE, FeedMonitor
 from pushhub.hub.hold import Hold
@@ -69,6 +69,17 @@ def leaked_hold(patch: pytest.MonkeyPatch) -> None:
         self.done = True
 
     patch.setattr(ChannelHold, "drop", drop)
+
+
+def outlived_token(patch: pytest.MonkeyPatch) -> None:
+    """A hold does not look at its grant when it completes, and its deadline ignores it."""
+
+    def init(self: GrantedHold, hub: Any, poll: Any, grant: Any) -> None:
+        ChannelHold.__init__(self, hub, poll)
+        self.grant, self.latest = grant, float("inf")
+
+    patch.setattr(GrantedHold, "__init__", init)
+    patch.setattr(GrantedHold, "complete", ChannelHold.complete)
 
 
 def missed_wake(patch: pytest.MonkeyPatch) -> None:
@@ -313,6 +324,9 @@ PLANTED: Mapping[str, PlantedFault] = {
     ),
     "leaked hold": PlantedFault(
         leaked_hold, frozenset({"leak"}), {"reader": 2, "publisher": 1, "proxy": 1}
+    ),
+    "outlived token": PlantedFault(
+        outlived_token, frozenset({"outlived"}), {"token": 4, "publisher": 3}
     ),
     "missed wake": PlantedFault(
         missed_wake, frozenset({"missed", "slow"}), {"publisher": 3, "reader": 4, "value": 2}

@@ -22,7 +22,14 @@ from cryptography.x509.oid import NameOID
 
 from pushhub.log.cursor import Start
 from pushhub.log.read import Gap, Page
-from pushhub.store.base import Appended, StoreError, StoreUnavailable, append
+from pushhub.store.base import (
+    Appended,
+    SharedTokens,
+    StoreError,
+    StoreUnavailable,
+    TokenLease,
+    append,
+)
 from pushhub.store.redis import link as redis_link
 from pushhub.store.redis.open import Opener
 from pushhub.store.redis.store import RedisStore
@@ -70,6 +77,10 @@ async def works(url: str) -> None:
         assert isinstance(read, Page)
         assert [event.cursor for event in read.events] == [one.cursor]
         assert len(await store.channels("", "", 10)) == 1
+        leased: asyncio.Future[TokenLease | None] = asyncio.get_running_loop().create_future()
+        assert isinstance(store, SharedTokens)
+        store.take_tokens("address-requests:0", (1.0, 10.0, 3.0, 2), "one", leased.set_result)
+        assert await leased == TokenLease(2, 0.0, 1), "5 of 10 tokens are used"
         await store.delete("a")
         assert len(await listener.heard(store, 2)) == 2
         store.leave("a")

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -37,6 +38,8 @@ from pushhub.store.base import (
 from pushhub.store.sqlite import file as sqlite_file
 from pushhub.store.sqlite import log as sqlite_log
 from pushhub.store.sqlite import store as sqlite_store
+from pushhub.store.sqlite.backup import backup
+from pushhub.store.sqlite.copy_guard import Sidecar
 from pushhub.store.sqlite.store import SqliteStore
 from tests.store.labs import Clock, Recorder, item, opened, publish
 
@@ -337,6 +340,57 @@ async def test_a_deleted_file_is_a_new_life(path: Path) -> None:
 
 
 # -- one owner -----------------------------------------------------------------
+
+
+def modes(path: Path) -> dict[str, int]:
+    """The permissions of the files of a log, for the group and for others."""
+    return {one.name: one.stat().st_mode & 0o077 for one in path.parent.iterdir()}
+
+
+async def test_no_other_user_may_read_a_log(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with opened(at(path)) as store:
+            await publish(store, item("1"))
+            during = modes(path)
+        backup(str(path), str(path) + ".copy")
+    finally:
+        os.umask(before)
+    assert {"log.db", "log.db-wal", "log.db-shm", "log.db.lineage"} == during.keys()
+    assert set(during.values()) == set(modes(path).values()) == {0}
+
+
+async def test_a_log_that_all_users_may_read_is_narrowed_and_keeps_its_epoch(path: Path) -> None:
+    async with opened(at(path)) as store:
+        await publish(store, item("1"))
+        epoch = store.epoch
+    await asyncio.to_thread(append_until_killed, path, 0.2)
+    assert (path.parent / "log.db-wal").exists()
+    # As an earlier version left it.
+    note = Sidecar(str(path))
+    left = note.read()
+    assert left is not None
+    assert left.identity is not None
+    for one in path.parent.iterdir():
+        one.chmod(0o644)
+    changed = os.stat(path).st_ctime_ns
+    note.write(left.mark, replace(left.identity, changed=changed))
+    note.release()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            async with opened(at(path)) as store:
+                assert store.epoch == epoch
+                assert set(modes(path).values()) == {0}
+    narrowed = [log["path"] for log in logs if log["event"] == "store.narrowed"]
+    assert sorted(narrowed) == [f"{path}{side}" for side in ("", "-shm", "-wal", ".lineage")]
+
+
+async def test_a_mode_that_only_the_group_shares_stays(path: Path) -> None:
+    async with opened(at(path)):
+        pass
+    os.chmod(path, 0o640)
+    async with opened(at(path)):
+        assert os.stat(path).st_mode & 0o777 == 0o640
 
 
 async def test_a_second_owner_is_refused(path: Path, tmp_path: Path) -> None:

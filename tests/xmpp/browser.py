@@ -23,7 +23,7 @@ HTTPBIND = "http://jabber.org/protocol/httpbind"
 class Call:
     """A pending request, as the HTTP endpoint would pass it."""
 
-    secure = False
+    secure = True
     client = "127.0.0.1"
 
     def __init__(self) -> None:

@@ -59,6 +59,7 @@ class Client:
         return []
 
     client = ""
+    secure = True
 
     def reclaim(self) -> tuple[list[Element], list[Element]]:
         return [], []

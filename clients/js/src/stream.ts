@@ -74,6 +74,8 @@ export const createStream = (): Stream => {
             const data = /^data: (.*)/m.exec(message);
             retry = delay(/^retry: (.*)/m.exec(message)?.[1]) || retry;
             if (!data) continue;
+            // The token has ended; the next request is refused, and gets another one.
+            if (/^event: error$/m.test(message)) return retry;
             const answer: Answer = JSON.parse(data[1]!);
             take(answer);
             for (const { time } of answer.events) {

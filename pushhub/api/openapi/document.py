@@ -13,6 +13,8 @@ from typing import Any
 from pushhub import __version__
 from pushhub.api.openapi import bosh as bosh_paths
 from pushhub.api.openapi import origin as origin_paths
+from pushhub.api.openapi import reload as reload_path
+from pushhub.api.openapi import revocation
 from pushhub.api.openapi.examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
 from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 
@@ -21,15 +23,9 @@ _STREAM = "text/event-stream"
 _HTML = "text/html"
 
 # Problems of any endpoint: a malformed request is refused before the endpoint runs.
-_ALWAYS = (
-    "bad-request",
-    "unauthorized",
-    "timeout",
-    "too-large",
-    "uri-too-long",
-    "header-too-large",
-    "internal",
-)
+_ALWAYS = ("bad-request", "unauthorized", "revoked", "timeout", "too-large", "uri-too-long",
+           "too-many-requests", "header-too-large", "internal")  # fmt: skip
+_RETRIES = {429: ("RetryAfter", "RateLimit", "RateLimitPolicy"), 503: ("RetryAfter",)}
 _STORE = "store-unavailable"
 _WAITS = ("Prefer", "Wait", "wait")
 _BODY = ("bad-body", "unsupported-coding")
@@ -91,6 +87,8 @@ def _paths() -> dict[str, Any]:
         "/v1/publish": {"post": _batch()},
         "/v1/channels": {"get": _listing(), "delete": _delete_many()},
         "/v1/tickets": {"post": _ticket()},
+        "/v1/tokens/revoke": {"post": revocation.described(_operation)},
+        "/v1/reload": {"post": reload_path.described(_operation, _response)},
         "/v1/notify": origin_paths.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
         "/http-bind": bosh_paths.described(),
         **_pages(),
@@ -250,8 +248,7 @@ def _ticket() -> dict[str, Any]:
         "ticket",
         "Manage",
         "Exchange a token for a ticket",
-        "A ticket has the read rights of the token, opens one request, and expires after 30 "
-        "seconds (a setting). The URL carries it: `…/events?ticket=…`.",
+        "It reads what the token reads, for one request and 30 seconds: `…/events?ticket=…`.",
         responses={"200": _response("The ticket.", {_JSON: _schema("Ticket")})},
         problems=(),
     )
@@ -280,6 +277,7 @@ def _pages() -> dict[str, Any]:
     metrics["responses"] = {status: responses[status] for status in ("200", "401", "403")}
     ready = {_JSON: _schema("Ready")}
     html = {"200": _response("The page.", {_HTML: _text()})}
+    demo = html | {"404": _response("The demo is off.")}
     found = {"200": _response("A link to it."), "404": _response("No domain is served.")}
     return {
         "/livez": page(
@@ -311,7 +309,7 @@ def _pages() -> dict[str, Any]:
             for end, how in (("", ", in XML"), (".json", ", in JSON"))
         },
         "/docs": page("docs", "Read the API's pages", "This document, for people.", html),
-        "/demo": page("demo", "Watch the demo", "With `dev` or the setting `demo`.", html),
+        "/demo": page("demo", "Watch the demo", "With `dev` or the setting `demo`.", demo),
         "/console": page("console", "Watch and operate", "For operators with an admin key.", html),
         "/": page("home", "Begin", "Links.", html | {"307": _response("To `/demo`, if it is on.")}),
     }
@@ -358,7 +356,7 @@ def _refusal(status: int, slugs: list[str]) -> dict[str, Any]:
     types = {"properties": {"type": {"enum": [TYPE_PREFIX + slug for slug in slugs]}}}
     schema = {"allOf": [{"$ref": f"#/components/schemas/{base}"}, types]}
     about = "; ".join(f"{PROBLEMS[slug][1]} (`{slug}`)" for slug in slugs) + "."
-    headers = ("RetryAfter",) if status == 503 else ()
+    headers = _RETRIES.get(status, ())
     return _response(about, {"application/problem+json": {"schema": schema}}, headers)
 
 
@@ -381,6 +379,8 @@ _HEADER_NAMES = {
     "EventTime": "Event-Time",
     "EventType": "Event-Type",
     "PreferenceApplied": "Preference-Applied",
+    "RateLimit": "RateLimit",
+    "RateLimitPolicy": "RateLimit-Policy",
     "RetryAfter": "Retry-After",
     "XPollInterval": "X-Poll-Interval",
 }

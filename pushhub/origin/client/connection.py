@@ -21,6 +21,7 @@ from pushhub.http.body import ChunkedBody
 from pushhub.http.problem import Problem
 from pushhub.origin.client.request_body import RequestBodySender, framed
 from pushhub.origin.client.response import UpstreamResponse, bad_response, may_begin
+from pushhub.origin.client.slots import Use
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
@@ -48,7 +49,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_body", "_buffer", "_interim", "_left", "_loop", "_method", "_on_interim", "_on_released",
         "_paused", "_pieces", "_poller", "_problem", "_raw_pieces", "_response", "_reusable",
         "_sender", "_size", "_waiter", "body_may_follow", "last_active", "phase", "responses",
-        "transport", "unseen",
+        "transport", "unseen", "use",
     )  # fmt: skip
 
     def __init__(self, on_released: Callable[[UpstreamConnection], None]) -> None:
@@ -60,6 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.last_active = 0.0
         self.unseen = False
         """Whether the origin has sent nothing since the request, and may never have seen it."""
+        self.use = Use()
         self.body_may_follow = False
         """Whether a body may still follow the last response, which had none."""
         self._method = ""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pushhub.http.problem import Problem
 from pushhub.origin.client.connection import IDLE, UpstreamConnection
 from pushhub.origin.client.response import UpstreamResponse
+from pushhub.origin.client.slots import PoolLimits, PoolSlots, Use
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
@@ -40,7 +41,7 @@ _IDEMPOTENT = frozenset(
 class ConnectionPool:
     """The connections to one origin, whose address is `scheme://host:port`."""
 
-    def __init__(self, address: str, limit: int) -> None:
+    def __init__(self, address: str, limits: PoolLimits) -> None:
         url = urlsplit(address)
         secure = url.scheme == "https"
         self.authority = url.netloc.encode("ascii")
@@ -49,8 +50,7 @@ class ConnectionPool:
         self.tls = ssl.create_default_context() if secure else None
         self.idle: list[UpstreamConnection] = []
         self.connections: set[UpstreamConnection] = set()
-        # A request that finds all connections in use waits here, first come first served.
-        self.slots = asyncio.Semaphore(limit)
+        self.slots = PoolSlots(limits)
 
     def released(self, connection: UpstreamConnection) -> None:
         """A use of a connection has ended, or it was closed while it was idle."""
@@ -66,7 +66,7 @@ class ConnectionPool:
             # No use of it ends: the request that opened it was cancelled before that, or it was
             # closing when a request looked for an idle one.
             return
-        self.slots.release()
+        self.slots.release(connection.use)
 
     def take_idle(self, now: float, seconds: float) -> UpstreamConnection | None:
         """A connection that was idle for less than so many seconds, the last one used first.
@@ -110,13 +110,13 @@ class OriginClient:
     Args:
         connect_seconds: the limit for finding a free connection, and for opening one.
         silent_seconds: the longest silence of an origin.
-        connections: at most so many to each origin.
+        limits: the largest numbers of connections to each origin.
     """
 
-    def __init__(self, connect_seconds: float, silent_seconds: float, connections: int) -> None:
+    def __init__(self, connect_seconds: float, silent_seconds: float, limits: PoolLimits) -> None:
         self._connect_seconds = connect_seconds
         self._silent_seconds = silent_seconds
-        self._connections = connections
+        self._limits = limits
         self._pools: dict[str, ConnectionPool] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -142,6 +142,7 @@ class OriginClient:
         pairs: Pairs,
         body: AsyncIterable[bytes] | bytes | None = None,
         on_interim: Callable[[bytes], None] | None = None,
+        client: str = "",
     ) -> UpstreamResponse:
         """Send a request; returns when the head of its response was received. The response must be
         closed. Redirects are not followed.
@@ -151,10 +152,11 @@ class OriginClient:
             pairs: the headers. Without Content-Length among them a body goes in chunks.
             body: whole, or in pieces as they come; it is sent even after the response began.
             on_interim: called with the head of each 1xx response that comes before.
+            client: the key of the client that sent the request; empty for pushhub itself.
 
         Raises:
             Problem: 502 if the origin cannot be reached or its response is invalid, 504 if it is
-                too slow.
+                too slow; 429 if the client, and 503 if uploads have too many connections.
         """
         pool, target = self._pool(url)
         chunked = body is not None and not any(p[0].lower() == b"content-length" for p in pairs)
@@ -162,10 +164,11 @@ class OriginClient:
         idempotent = method in _IDEMPOTENT
         may_retry = idempotent and (body is None or isinstance(body, bytes))
         seconds = POOLED_SECONDS if idempotent else SAFE_SECONDS
+        use = Use(client, not (body is None or isinstance(body, bytes)))
         self.in_flight += 1
         try:
             while True:
-                connection = await self._acquire(pool, seconds)
+                connection = await self._acquire(pool, seconds, use)
                 try:
                     return await connection.send(method, head, body, on_interim, chunked=chunked)
                 except Problem as problem:
@@ -192,29 +195,20 @@ class OriginClient:
         address = url[:end]
         pool = self._pools.get(address)
         if pool is None:
-            pool = self._pools[address] = ConnectionPool(address, self._connections)
+            pool = self._pools[address] = ConnectionPool(address, self._limits)
         return pool, url[end:] or "/"
 
-    async def _acquire(self, pool: ConnectionPool, seconds: float) -> UpstreamConnection:
+    async def _acquire(self, pool: ConnectionPool, seconds: float, use: Use) -> UpstreamConnection:
         """A connection that was idle for less than `seconds`, or a new one."""
-        if not pool.slots.locked():
-            await pool.slots.acquire()
-        else:
-            try:
-                async with asyncio.timeout(self._connect_seconds):
-                    await pool.slots.acquire()
-            except TimeoutError:
-                raise Problem(
-                    "origin-timeout", "Every connection to the origin is in use; try later."
-                ) from None
+        await pool.slots.acquire(use, self._connect_seconds)
         connection = pool.take_idle(self._loop.time(), seconds)
-        if connection is not None:
-            return connection
-        try:
-            connection = await self._connect(pool)
-        except BaseException:
-            pool.slots.release()
-            raise
+        if connection is None:
+            try:
+                connection = await self._connect(pool)
+            except BaseException:
+                pool.slots.release(use)
+                raise
+        connection.use = use
         return connection
 
     async def _connect(self, pool: ConnectionPool) -> UpstreamConnection:

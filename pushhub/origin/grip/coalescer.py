@@ -4,8 +4,10 @@ Two requests are identical if the origin cannot distinguish them: the same URL a
 all of them, credentials and forwarded addresses included. A route may require less. With
 `share_addresses` forwarding headers are not compared (`origin/forwarded.py`). If its `identity` is
 empty, the resource is the same for all users: then the URL, the conditions and the headers that
-count by `origin/shared/key.py` are compared. Only a GET without a body is shared, and only an
-instruct that holds a response: each client fetches a response that is not held itself.
+count by `origin/shared/key.py` are compared, and the origin receives no others (`without_client`).
+So no response to the credentials of one client reaches another one. Only a GET without a body is
+shared, and only an instruct that holds a response: each client fetches a response that is not held
+itself.
 
 A request that comes while an identical one is in flight waits for the head of its response, so a
 crowd costs one request. If that response is not held, each request goes to the origin itself, and
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.wheel import OFF
 from pushhub.origin.forwarded import strip_forwarding, without_hops
-from pushhub.origin.shared.fetcher import shareable_vary
+from pushhub.origin.shared.fetcher import USER_AGENT, shareable_vary
 from pushhub.origin.shared.key import counts
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ _CONDITIONS = frozenset(
         "wait",
     }
 )
+
+
+# A request with one of these has a body, and is never shared.
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 class InFlight:
@@ -224,6 +230,21 @@ class Coalescer:
 
     def __repr__(self) -> str:
         return f"<Coalescer {len(self._in_flight)} in flight, {len(self._held)} held>"
+
+
+def without_client(pairs: Pairs, request: ProxiedRequest) -> Pairs:
+    """The headers of a request that may be made for all users, without those that name its client:
+    `Cookie`, `Authorization`, addresses, and headers of proxies that name a user.
+    """
+    headers = request.headers
+    if request.match.route.identity or request.method != "GET" or not _FRAMING.isdisjoint(headers):
+        return pairs
+    kept = (
+        pair
+        for pair in _selecting(pairs, request.match.route)
+        if pair[0].lower() not in (b"connection", b"te")
+    )
+    return (*kept, USER_AGENT)
 
 
 def _selecting(pairs: Pairs, route: Route) -> Iterator[tuple[bytes, bytes]]:

@@ -16,6 +16,7 @@ from pushhub.http.problem import Problem
 from pushhub.http.raw_response import RawResponse
 from pushhub.log.read import MAX_RESPONSE_BYTES
 from pushhub.origin.client.response import UpstreamResponse
+from pushhub.origin.grip.coalescer import without_client
 from pushhub.origin.grip.link import link_headers, link_target
 from pushhub.origin.headers import end_to_end, to_origin
 
@@ -70,7 +71,8 @@ class GripUpstream:
 
     def headers(self, request: ProxiedRequest, last_ids: LastIds = ()) -> Pairs:
         """The headers with which a client's request is sent to the origin."""
-        return self.signed(to_origin(request, self._origin.forwarded), last_ids)
+        pairs = without_client(to_origin(request, self._origin.forwarded), request)
+        return self.signed(pairs, last_ids)
 
     def signed(self, pairs: Pairs, last_ids: LastIds = ()) -> Pairs:
         """Headers with GRIP's own, and without those that a client sent."""

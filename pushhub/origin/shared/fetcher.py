@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pushhub.settings.origin import Route
 
 # A fetch serves all clients that share its key, so it names none of their user agents.
-_USER_AGENT = (b"User-Agent", b"pushhub")
+USER_AGENT = (b"User-Agent", b"pushhub")
 
 # Longer than any maintenance page asks for; an operator who means hours turns the route off.
 MAX_RETRY_AFTER = 300.0
@@ -134,7 +134,7 @@ class Fetcher:
         names = {*(name.encode("latin-1") for name in key.names), b"host"}
         kept = tuple(pair for pair in request.pairs if pair[0].lower() in names)
         if b"user-agent" not in names:
-            kept += (_USER_AGENT,)
+            kept += (USER_AGENT,)
         fetch = ProxiedRequest(
             "GET", request.target, kept, trusted=request.trusted, scheme=request.scheme
         )
@@ -145,6 +145,11 @@ def shareable_vary(headers: Headers, *, personal: bool) -> frozenset[str] | str:
     """The headers that a response varies by, if all clients with the same request may share it.
     Else the reason why not, as the end of a sentence (RFC 9111 §3). `personal` says that all of
     these clients name the same user.
+
+    `no-store` is no such reason. It keeps caches from storing a response for later requests (RFC
+    9111 §5.2.2.5). Clients that wait together have sent the same request with the same credentials,
+    and the fetch is for all of them. Many frameworks send `no-store` with every response; only
+    `private` and `Set-Cookie` say that a response is for one client.
     """
     values: dict[bytes, bytes] = {}
     for name, value in headers:

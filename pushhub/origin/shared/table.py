@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pushhub.origin.request import ProxiedRequest
     from pushhub.origin.routes import RouteMatch, Routes
     from pushhub.origin.shared.condition import WaitCondition
+    from pushhub.origin.tunnels import Tunnels
     from pushhub.settings import Settings
     from pushhub.settings.origin import Route
 
@@ -50,6 +51,7 @@ class ResourceOrigin(Protocol):
     client: OriginClient
     proxies: TrustedProxies
     grip: GripGateway | None
+    tunnels: Tunnels
 
     def spawn(self, work: Coroutine[None, None, None]) -> Task[None]:
         """Run a coroutine in a task of its own."""
@@ -156,7 +158,7 @@ class ResourceTable:
 
     def _has_room(self, wait: int | None) -> bool:
         """Whether the hub can hold one more request, if this one waits."""
-        return wait is None or self.hub.parked < self.hub.max_holds
+        return wait is None or self.hub.channel_waits < self.hub.max_holds
 
     def _resource(self, request: ProxiedRequest) -> Resource | None:
         route = request.match.route

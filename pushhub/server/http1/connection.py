@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from pushhub.api.access_log import CLIENT_LEFT
+from pushhub.api.limits import charge_abandoned, counted
+from pushhub.http.byte_budget import FREE_BYTES
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
 from pushhub.hub.stream import EventStream
 from pushhub.hub.wheel import OFF, TICK_SECONDS
+from pushhub.server.http1.deadlines import check_deadline
 from pushhub.server.http1.handoff import Handoff
 from pushhub.server.http1.head import MAX_HEAD_BYTES
 from pushhub.server.http1.limits import (
@@ -34,10 +38,11 @@ from pushhub.server.http1.states import BODY, GUEST, HEAD, HELD, IDLE, LINGER, N
 from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from pushhub.api.access_log import AccessEntry
     from pushhub.api.endpoints import Match, Outcome
+    from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.server.http1.context import ConnectionContext
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
@@ -51,26 +56,10 @@ class Connection(asyncio.Protocol):
     """The state of one connection."""
 
     __slots__ = (
-        "advancing",
-        "body",
-        "buffer",
-        "client_headers",
-        "context",
-        "framing",
-        "half_closed",
-        "handoff",
-        "head",
-        "hold",
-        "keep",
-        "lines",
-        "match",
-        "paused",
-        "peer",
-        "since",
-        "state",
-        "tick",
-        "transport",
-    )
+        "access", "advancing", "body", "buffer", "caller", "client_headers", "context", "framing",
+        "half_closed", "handoff", "head", "hold", "keep", "lease", "lines", "match", "network",
+        "paused", "peer", "since", "state", "tick", "transport",
+    )  # fmt: skip
 
     def __init__(self, context: ConnectionContext) -> None:
         self.context = context
@@ -85,14 +74,18 @@ class Connection(asyncio.Protocol):
         self.since = 0.0
         # None between two requests, so that an idle connection keeps nothing else in memory.
         self.head: Head | None = None
+        self.access: AccessEntry | None = None
         self.match: Match | None = None
         self.body: RequestBody | None = None
+        self.lease: ByteLease | None = None
         self.hold: Hold | None = None
         self.framing: StreamFraming | None = None
         self.handoff: Handoff | None = None
         self.peer: str | None = None
         # The parsed headers of its last poll.
         self.client_headers: ClientHeaders | None = None
+        self.network: str | None = ""
+        self.caller: Caller | None = None
         self.transport: asyncio.Transport
 
     # The transport's callbacks
@@ -105,13 +98,16 @@ class Connection(asyncio.Protocol):
         context.server_state.connections.add(self)  # type: ignore[arg-type]
         self.since = context.now()
         context.wheel.set(self, self.since + context.keep_alive_seconds)
+        context.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         context = self.context
         context.server_state.connections.discard(self)
         context.wheel.clear(self)
+        context.released(self)
         hold, self.hold = self.hold, None
         if hold is not None and not hold.done:
+            charge_abandoned(self.caller, hold)
             hold.drop()
             context.hub.dropped(hold)
         elif hold is None and self.framing is not None:
@@ -119,8 +115,10 @@ class Connection(asyncio.Protocol):
         if self.handoff is not None:
             self.handoff.guest.connection_lost(exc)
             self.handoff = None
+        context.writer.log_access(self, CLIENT_LEFT)
         self.framing = self.body = self.head = self.match = None
         self.buffer = b""
+        self.release_bytes()
         self.keep = False
 
     def data_received(self, data: bytes) -> None:
@@ -222,7 +220,7 @@ class Connection(asyncio.Protocol):
                 elif self.state == BODY:
                     if not context.reader.read_body(self):
                         break
-                elif not self._release_held():
+                elif not self.release_held():
                     break
         except Problem as problem:
             self.refuse(problem)
@@ -244,13 +242,17 @@ class Connection(asyncio.Protocol):
 
     def conclude(self, outcome: Outcome) -> None:
         """Write a response, park a hold or open a stream."""
+        if self.caller is not None:
+            outcome = counted(self.caller, outcome, self.context.service)
         if isinstance(outcome, Hold):
             head = self.head
-            if outcome.waits and head is not None and self.context.log_access is None:
+            if outcome.waits and head is not None and self.context.access_log is None:
                 plain = head.keep and not head.http_1_0 and head.method != "HEAD"
                 if plain:
                     # No response depends on such a head; without it the hold takes less memory.
                     self.head = self.match = None
+            if outcome.waits and self.access is not None:
+                self.access.waits_since = self.context.now()
             self.state = HELD
             self.hold = outcome
             outcome.attach(self)
@@ -288,13 +290,39 @@ class Connection(asyncio.Protocol):
         """Buffer bytes that arrive while a request is being served."""
         self.buffer += data
         if self.handoff is None:
-            self._release_held()
+            self.release_held()
         else:
             self.handoff.received()
-        if len(self.buffer) > MAX_AHEAD_BYTES and not self.transport.is_closing():
+        size = len(self.buffer)
+        counts = size > FREE_BYTES or self.lease is not None
+        full = counts and self.state >= HELD and self._exceeds_budget(size)
+        if (full or size > MAX_AHEAD_BYTES) and not self.transport.is_closing():
             self.transport.pause_reading()
 
-    def _release_held(self) -> bool:
+    def hold_bytes(self, size: int) -> None:
+        """Count `size` bytes of an incomplete request, or of requests that wait for their turn.
+
+        Raises:
+            Problem: they are too many, for the client or for the process.
+        """
+        if self.lease is None:
+            self.lease = self.context.lease(self)
+        self.lease.hold(size)
+
+    def release_bytes(self) -> None:
+        """The request is complete, or given up."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.release()
+
+    def _exceeds_budget(self, size: int) -> bool:
+        try:
+            self.hold_bytes(size)
+        except Problem:
+            return True
+        return False
+
+    def release_held(self) -> bool:
         """Complete the hold or stream if a whole newer request has arrived; False if it stays."""
         hold = self.hold
         if self.state not in (HELD, STREAM) or not (
@@ -308,6 +336,8 @@ class Connection(asyncio.Protocol):
             hold.drop()
             self.context.writer.close_stream(self)
             return True
+        if hold is not None:
+            charge_abandoned(self.caller, hold)
         released = None if hold is None else hold.hurry()
         if released is False:
             self.context.wheel.set(self, self.context.now() + TICK_SECONDS)
@@ -315,16 +345,23 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, problem: Problem) -> None:
         """Respond with a problem, and close: after a malformed request no next one can be found."""
-        hold, handoff = self.hold, self.handoff
+        hold, handoff, context, head = self.hold, self.handoff, self.context, self.head
         self.hold = self.handoff = self.framing = self.body = None
         if hold is not None:
             hold.drop()
         self.keep = False
         self.buffer = b""
+        self.release_bytes()
         if handoff is not None:
             handoff.guest.connection_lost(None)
-        response = self.context.service.refuse(problem)
-        self.context.writer.respond(self, response, linger=True)
+        request = None if head is None else head.request(b"", self.client, context.proxies)
+        response = context.service.refuse(problem, request)
+        context.writer.respond(self, response, linger=True)
+
+    def fail_body(self, problem: Problem) -> None:
+        """The body of a guest's request is too slow: respond with a problem, if still possible."""
+        assert self.handoff is not None
+        self.handoff.guest.fail(problem)
 
     # Delivery
 
@@ -335,8 +372,7 @@ class Connection(asyncio.Protocol):
         if isinstance(reply, Response):
             writer.respond(self, reply)
         elif isinstance(reply, Part):
-            assert self.framing is not None
-            writer.write(self, self.framing.frame(reply))
+            writer.write_part(self, reply)
             writer.continue_stream(self)
         elif isinstance(reply, EventStream):
             writer.open_stream(self, reply)
@@ -347,47 +383,7 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """Check the deadline of the present state; the wheel calls this, sometimes too early."""
-        context = self.context
-        now = context.now()
-        if self.paused:
-            self._check_deadline(now, context.write_seconds, self.transport.abort)
-        elif self.state == LINGER:
-            self.transport.abort()
-        elif self.state == BODY:
-            self._check_deadline(now, context.body_seconds, self._time_out)
-        elif self.state == HEAD:
-            self._check_deadline(now, context.head_seconds, self._time_out)
-        elif self.state == IDLE:
-            self._check_deadline(now, context.keep_alive_seconds, self._close)
-        elif (
-            self.state == GUEST
-            and self.body is not None
-            and not self.body.done
-            and self.transport.is_reading()
-        ):
-            # A page may take long, but its client may not stop within a body.
-            self._check_deadline(now, context.body_seconds, self.transport.abort)
-        else:
-            context.wheel.set(self, now + context.keep_alive_seconds)
-            self._release_held()
-
-    def _check_deadline(self, now: float, seconds: float, timed_out: Callable[[], None]) -> None:
-        if now - self.since >= seconds:
-            timed_out()
-        else:
-            self.context.wheel.set(self, self.since + seconds)
-
-    def _close(self) -> None:
-        self.context.writer.close(self)
-
-    def _time_out(self) -> None:
-        context = self.context
-        seconds = context.body_seconds if self.state == BODY else context.head_seconds
-        self.refuse(
-            Problem(
-                "timeout", f"This part of the request did not arrive within {seconds:g} seconds."
-            )
-        )
+        check_deadline(self)
 
     def __repr__(self) -> str:
         return f"<Connection {NAMES[self.state]}>"

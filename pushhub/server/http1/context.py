@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pushhub.api.access_log import access_log
 from pushhub.api.cors import SAME_ORIGIN
-from pushhub.http.forwarded import TrustedProxies
 from pushhub.hub.wheel import OFF
 from pushhub.server.http1.head import HeadParser
 from pushhub.server.http1.header_lines import HeaderLinesTable
@@ -18,6 +17,7 @@ from pushhub.server.http1.request_cache import (
     GenerationCache,
     PollCache,
     SharedRequestCache,
+    raw_size,
 )
 from pushhub.server.http1.uvicorn_request import UvicornRequest
 from pushhub.server.unix_socket import LOCAL_ADDRESS
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from pushhub.api.control import Control
     from pushhub.app import App
+    from pushhub.auth.caller import Caller
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.interfaces import (
         ClientConnection,
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
     class GuestHost(ProxyHost, UvicornHost, Protocol):
         """The interface of a connection to its guest, for both kinds of guests."""
 
-
-log = structlog.get_logger("pushhub.access")
 
 # The Date header has seconds.
 REFRESH_SECONDS = 1.0
@@ -65,30 +65,41 @@ class ConnectionContext:
         self.service = app.service
         self.hub = app.service.hub
         self.origin = app.origin
+        self.guard = app.guard
+        self.callers = app.callers
         self.poll_cache = PollCache(app.endpoints)
         self._parser = HeadParser(passing=app.origin is not None)
-        self._heads: GenerationCache[Head] = GenerationCache()
+        self._heads: GenerationCache[Head] = GenerationCache(raw_size)
         self.header_lines = HeaderLinesTable(self.hub.clock())
         self.lines = self.header_lines.of(SAME_ORIGIN)
         settings = app.settings
-        self.proxies = TrustedProxies(settings.trusted_proxies)
-        self.log_access = self._log if settings.access_log else None
+        self.proxies = app.service.proxies
+        self.access_log = access_log(app.service)
         resources = None if app.origin is None else app.origin.resources
         # The access log needs the head of each request, which a cache does not keep.
         self.shared_request_cache = (
-            None if resources is None or self.log_access else SharedRequestCache(resources)
+            None if resources is None or self.access_log else SharedRequestCache(resources)
         )
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
+        self.min_body_rate = settings.min_body_rate
         self.keep_alive_seconds = settings.keep_alive_seconds
         self.write_seconds = settings.write_seconds
         # The hub's time at the last refresh: precise enough for keep-alive, and cheap to read.
         self.coarse_now = 0.0
         self.tick = OFF
 
+    def forget_rights(self) -> None:
+        """Clear the caches of polls, which were authorised by the settings before a reload."""
+        self.poll_cache = PollCache(self.endpoints)
+        for connection in self.server_state.connections:
+            if hasattr(connection, "client_headers"):
+                connection.client_headers = None
+
     def start(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         """Start with the first connection, which brings uvicorn's objects."""
         self.config, self.server_state, self.app_state = config, server_state, app_state
+        self.service.forget_rights.append(self.forget_rights)
         self.wheel = self.hub.wheel
         self.now = self.hub.now
         self.refresh()
@@ -106,9 +117,62 @@ class ConnectionContext:
                 self._heads.put(raw, head)
         return head
 
+    def lease(self, connection: ClientConnection) -> ByteLease:
+        """The bytes of a connection's incomplete request. Its client is known from a whole head."""
+        client, head = connection.client, connection.head
+        if head is not None:
+            client = self.proxies.client(client, head.headers)
+        return self.service.lease(client)
+
     def local_address(self, transport: asyncio.Transport) -> str:
         """The address of a peer without one: a client of a Unix socket is on this machine."""
         return LOCAL_ADDRESS if isinstance(transport.get_extra_info("sockname"), str) else ""
+
+    # Limits
+
+    def admit(self, connection: ClientConnection) -> None:
+        """Find how limits count a new connection, and count it. One too many gets the refusal, and
+        is closed: a flood must not keep its sockets until it has read that.
+
+        Of a trusted proxy's connection each request names its own client.
+        """
+        callers = self.callers
+        if callers is None:
+            return
+        peer = connection.client
+        if self.proxies.trusts(peer):
+            connection.network = None
+            return
+        network = callers.network(peer)
+        if not network:
+            return
+        limits = callers.limits
+        refusal = limits.acquire("address-connections", network)
+        if refusal is None and (refusal := limits.admit("address-connects", network)):
+            limits.release("address-connections", network)
+        if refusal is None:
+            connection.network = network
+        else:
+            connection.keep = False
+            self.writer.respond(connection, self.service.refuse(refusal.problem()))
+
+    def released(self, connection: ClientConnection) -> None:
+        """A connection has ended, or is another protocol's."""
+        if connection.network and self.callers is not None:
+            self.callers.limits.release("address-connections", connection.network)
+            connection.network = ""
+
+    def caller(self, connection: ClientConnection, forwarded: str | None) -> Caller | None:
+        """The client of a request by its address; None if no limit counts that. `forwarded` is the
+        header X-Forwarded-For.
+        """
+        network, callers = connection.network, self.callers
+        if network == "" or callers is None:
+            return None
+        if network is None:
+            headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
+            network = callers.network(self.proxies.client(connection.client, headers))
+        return callers.of(network)
 
     def expire(self) -> None:
         """A second has passed: refresh date and time, as long as there are connections."""
@@ -148,11 +212,7 @@ class ConnectionContext:
         """Remove a connection whose transport gets another protocol; returns its unread bytes."""
         self.server_state.connections.discard(connection)
         self.wheel.clear(connection)
+        self.released(connection)
         connection.head = None
         rest, connection.buffer = connection.buffer, b""
         return rest
-
-    def _log(self, client: str, head: Head, status: int, size: int) -> None:
-        log.info(
-            "request", client=client, method=head.method, path=head.path, status=status, bytes=size
-        )

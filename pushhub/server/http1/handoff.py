@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from pushhub.api.endpoints import Outcome
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.origin.shared.table import SharedRequest
     from pushhub.server.http1.connection import Connection
     from pushhub.server.http1.head import Head
@@ -32,6 +33,9 @@ class Handoff:
         self.connection = connection
         self.guest: Guest
         self.guest, self.is_proxy = connection.context.guest(self, head)
+        if not self.is_proxy:
+            # The application writes the line of a page to the access log.
+            connection.access = None
 
     # From the connection to the guest
 
@@ -41,7 +45,8 @@ class Handoff:
         context = connection.context
         if head.length != 0:
             connection.body = ChunkedBody() if head.length is None else SizedBody(head.length)
-            context.wheel.set(connection, context.now() + context.body_seconds)
+            connection.since = context.now()
+            context.wheel.set(connection, connection.since + context.body_seconds)
         self.guest.begin(head, raw)
         # The guest may have refused the request by its head.
         if connection.body is not None:
@@ -67,7 +72,10 @@ class Handoff:
         body.payload.clear()
         raw, connection.buffer = connection.buffer[:taken], connection.buffer[taken:]
         if raw:
-            connection.since = connection.context.now()
+            context = connection.context
+            # A credit of time for each byte: a slower body than `min_body_rate` uses it up.
+            earned = connection.since + len(raw) / context.min_body_rate
+            connection.since = min(context.now(), earned)
             self.guest.forward(raw, payload, done=body.done)
 
     # From the guest to the connection
@@ -95,6 +103,18 @@ class Handoff:
     def draining(self) -> bool:
         """Whether the server drains: then this response is the connection's last one."""
         return self.connection.context.hub.draining
+
+    def lease(self) -> ByteLease:
+        """The bytes of the request in memory."""
+        return self.connection.context.lease(self.connection)
+
+    def resume_body(self) -> None:
+        """Read the body again; the time of the pause counts for no deadline."""
+        connection = self.connection
+        if connection.body is not None and not connection.paused:
+            context = connection.context
+            connection.since = context.now()
+            context.wheel.set(connection, connection.since + context.body_seconds)
 
     def cache(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
         """Cache a parsed request under its bytes."""
@@ -145,9 +165,9 @@ class Handoff:
     def log_response(self, status: int, size: int) -> None:
         """Write a response of the guest, with its size in bytes, to the access log."""
         connection = self.connection
-        log_access = connection.context.log_access
-        if log_access is not None and connection.head is not None:
-            log_access(connection.client, connection.head, status, size)
+        if connection.access is not None:
+            connection.access.size = size
+            connection.context.writer.log_access(connection, status)
 
     def parse_failed(self, detail: str) -> None:
         """The guest's parser rejects a request that the connection's parser accepted."""

@@ -106,7 +106,10 @@ class Head:
         headers = self.headers
         client = proxies.client(peer, headers)
         secure = proxies.is_secure(peer, headers)
-        return Request(self.method, self.path, self.query, headers, body, client, secure=secure)
+        request = Request(self.method, self.path, self.query, headers, body, client, secure=secure)
+        if "x-request-id" in headers:
+            request.id = proxies.request_id(peer, headers)
+        return request
 
     def _framing(self) -> int | None:
         """The length of the body (RFC 9112 §6.3), which must be unambiguous; None for chunks."""
@@ -287,7 +290,7 @@ def _split(target: bytes, method: str) -> tuple[str, str, str | None]:
         if target == b"*" and method == "OPTIONS":
             return "*", "", None
         absolute = _ABSOLUTE.fullmatch(target)
-        authority = absolute[1].decode() if absolute else ""
+        authority = absolute[1].decode("latin-1") if absolute else ""
         if absolute is None or not authority or not _HOST.fullmatch(authority):
             raise _bad("A URL must start with '/', or with 'http://' and a host.")
         target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import asyncio
 
+    from pushhub.api.access_log import AccessEntry
     from pushhub.api.endpoints import Match, Outcome
+    from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.http.problem import Problem
     from pushhub.http.response import Part, Response
     from pushhub.hub.hold import Hold
@@ -38,6 +41,9 @@ class Guest(Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has disconnected."""
 
+    def fail(self, problem: Problem) -> None:
+        """The client's body is too slow: respond with the problem, unless a response has begun."""
+
     def pause_writing(self) -> None:
         """The client reads too slowly."""
 
@@ -56,7 +62,9 @@ class ClientConnection(Protocol):
 
     `buffer` are the unread bytes. `keep` is whether the connection stays open after the response.
     `paused` is whether the client reads too slowly. `since` is the time from which the deadline of
-    the present state counts. `lines` are the header lines that each response gets.
+    the present state counts. `network` is how limits count its address: empty if they do not, None
+    if each request has its own. `caller` is the client of the last request, if limits concern it.
+    `lines` are the header lines that each response gets.
     """
 
     context: ConnectionContext
@@ -69,11 +77,15 @@ class ClientConnection(Protocol):
     since: float
     lines: HeaderLines
     head: Head | None
+    access: AccessEntry | None
     match: Match | None
     body: RequestBody | None
+    lease: ByteLease | None
     hold: Hold | None
     framing: StreamFraming | None
     client_headers: ClientHeaders | None
+    network: str | None
+    caller: Caller | None
 
     @property
     def client(self) -> str:
@@ -93,6 +105,18 @@ class ClientConnection(Protocol):
 
     def refuse(self, problem: Problem) -> None:
         """Respond with a problem, and close."""
+
+    def fail_body(self, problem: Problem) -> None:
+        """The body of a guest's request is too slow: respond with a problem, if still possible."""
+
+    def release_held(self) -> bool:
+        """Complete the hold or stream if a whole newer request has arrived; False if it stays."""
+
+    def hold_bytes(self, size: int) -> None:
+        """Count `size` bytes of an incomplete request."""
+
+    def release_bytes(self) -> None:
+        """The request is complete, or given up."""
 
     def hand_off(self, head: Head, raw: bytes) -> None:
         """Hand the request to a guest."""
@@ -121,6 +145,12 @@ class WriterInterface(Protocol):
 
     def write(self, connection: ClientConnection, pieces: tuple[bytes, ...]) -> None:
         """Write the pieces of one response or part."""
+
+    def write_part(self, connection: ClientConnection, part: Part) -> None:
+        """Write a part of the stream."""
+
+    def log_access(self, connection: ClientConnection, status: int) -> None:
+        """Write the line of the present request to the access log, if there is that log."""
 
     def open_stream(self, connection: ClientConnection, stream: EventStream) -> None:
         """Write the head of a stream, and its first parts."""

@@ -13,19 +13,19 @@ import structlog
 from pushhub.http.problem import Problem
 from pushhub.origin.exchange import ProxyExchange
 from pushhub.origin.request import ProxiedRequest, pairs_of
-from pushhub.server.http1.limits import MAX_AHEAD_BYTES
 from pushhub.server.http1.tunnel import join
+from pushhub.server.http1.upload import Upload
 from pushhub.server.sockets import reset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from pushhub.http.byte_budget import ByteLease
     from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import EventStream
     from pushhub.origin.client.response import UpstreamResponse
     from pushhub.origin.origin import Origin
     from pushhub.origin.shared.table import SharedRequest
+    from pushhub.origin.tunnels import Tunnel
     from pushhub.server.http1.head import Head
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,12 @@ class ProxyHost(Protocol):
     @property
     def draining(self) -> bool:
         """Whether this response is the last one of its connection."""
+
+    def lease(self) -> ByteLease:
+        """The bytes of the request in memory."""
+
+    def resume_body(self) -> None:
+        """Read the body again; the time of the pause counts for no deadline."""
 
     def cache(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
         """Cache a parsed request under its bytes."""
@@ -110,7 +116,7 @@ class OriginProxy:
             headers=head.headers,
         )
         if head.length != 0:
-            self._upload = Upload(self._host.transport)
+            self._upload = Upload(self._host, origin_takes_whole(self._origin, head))
         origin, request = self._origin, self._request
         resources, outcome = origin.resources, None
         try:
@@ -134,11 +140,24 @@ class OriginProxy:
     def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
         """Add bytes to the request's body."""
         assert self._upload is not None
-        self._upload.feed(payload, done=done)
+        try:
+            self._upload.feed(payload, done=done)
+        except Problem as problem:
+            self.fail(problem)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def fail(self, problem: Problem) -> None:
+        """The client's body is refused, or too slow."""
+        self._leave()
+        self.refuse(problem)
+
+    def _leave(self) -> None:
         if self._task is not None:
             self._task.cancel()
+        if self._upload is not None:
+            self._upload.release()
 
     def pause_writing(self) -> None:
         if self._writable is None:
@@ -166,6 +185,8 @@ class OriginProxy:
         # An interim response may arrive after the client has disconnected.
         if not (self._request.http_1_0 or transport.is_closing()):
             transport.write(head)
+            # A client that waited for `100 Continue` sends its body only now.
+            self._host.resume_body()
 
     @property
     def framed(self) -> bool:
@@ -208,13 +229,15 @@ class OriginProxy:
         self._host.log_response(self._status, self._size)
         self._host.response_ended()
 
-    def switch(self, response: UpstreamResponse) -> None:
+    def switch(self, response: UpstreamResponse, tunnel: Tunnel) -> None:
         connection, transport = response.connection, self._host.transport
         assert connection is not None
         response.connection = None
         transport.write(response.raw)
         self._host.log_response(response.status, 0)
-        join(transport, self._host.detach(), connection.transport, connection.detach())
+        far, early = connection.transport, connection.detach()
+        stall_seconds = self._origin.tunnels.stall_seconds
+        join(transport, self._host.detach(), far, early, tunnel, stall_seconds)
 
     def refuse(self, problem: Problem) -> None:
         transport = self._host.transport
@@ -235,7 +258,7 @@ class OriginProxy:
 
     async def _run(self, exchange: ProxyExchange) -> None:
         try:
-            body = None if self._upload is None else self._upload.whole()
+            body = None if self._upload is None else await self._upload.body()
             await exchange.run(body)
         except Problem as problem:
             self.refuse(problem)
@@ -243,47 +266,14 @@ class OriginProxy:
             method = exchange.request.method
             self._origin.log.exception(log, "exchange.failed", method=method)
             self.refuse(Problem("internal", "Internal error; see the server log."))
+        finally:
+            if self._upload is not None:
+                self._upload.release()
 
 
-class Upload:
-    """The body of a request to the origin. A client that sends faster than the origin waits."""
-
-    __slots__ = ("_arrived", "_done", "_pieces", "_size", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._done = False
-        self._arrived: asyncio.Future[None] | None = None
-
-    def feed(self, piece: bytes, *, done: bool) -> None:
-        """Add a piece; the last one is `done`."""
-        if piece:
-            self._pieces.append(piece)
-            self._size += len(piece)
-        self._done = self._done or done
-        if self._size > MAX_AHEAD_BYTES and not self._transport.is_closing():
-            self._transport.pause_reading()
-        arrived, self._arrived = self._arrived, None
-        if arrived is not None and not arrived.done():
-            arrived.set_result(None)
-
-    def whole(self) -> bytes | Upload:
-        """The bytes of a complete body, the usual case; else this object, which streams them."""
-        return b"".join(self._pieces) if self._done else self
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            if self._pieces:
-                piece = b"".join(self._pieces)
-                self._pieces.clear()
-                self._size = 0
-                if not self._transport.is_reading() and not self._transport.is_closing():
-                    self._transport.resume_reading()
-                yield piece
-            elif self._done:
-                return
-            else:
-                self._arrived = asyncio.get_running_loop().create_future()
-                await self._arrived
+def origin_takes_whole(origin: Origin, head: Head) -> bool:
+    """Whether the body is received completely before the origin gets the request. A client that
+    expects `100 Continue` waits for the origin's.
+    """
+    length = head.length
+    return length is not None and length <= origin.whole_body_bytes and not head.expects

@@ -24,6 +24,8 @@ from pushhub.http.response import Response
 from pushhub.origin.shared.condition import Tags
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pushhub.api.endpoints import Decision, Endpoints, Match
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
@@ -37,9 +39,15 @@ if TYPE_CHECKING:
 # that there are no others.
 READ_HEADERS = ("accept", "if-none-match", "last-event-id", "prefer", "wait")
 
-# Two generations with this number of entries. A line with its polls takes about 1 KiB, headers at
-# most 2 KiB.
+# Two generations with at most this number of entries and these bytes. A line with its polls takes
+# about 1 KiB, headers at most 2 KiB: usual entries reach the number first, hostile ones the bytes.
 GENERATION = 4096
+GENERATION_BYTES = 8 * 1024 * 1024
+# The sizes in bytes with which entries are counted, beside copies of what a client sent: an entry
+# with its objects, a poll of a line, and a header. `test_request_cache.py` measures them.
+ENTRY_BYTES = 768
+POLL_BYTES = 768
+HEADER_BYTES = 192
 MAX_HEADERS_BYTES = 2048
 # One byte each; four times a generation, so that few keys share a mark.
 MARKS = 16384
@@ -60,15 +68,18 @@ HeaderValues = tuple[str | None, ...]
 
 class GenerationCache(Generic[V]):
     """A cache of two generations: an entry that is not read during a whole generation is removed.
+    `size_of` gives the bytes of an entry. A generation ends with its number or its bytes.
 
     A key that comes for the first time leaves only a mark, because many keys never come again, such
     as a cursor that only one reader has. Two keys may share a mark; then one is cached a little
     early.
     """
 
-    __slots__ = ("_marked", "_marks", "_old", "_young")
+    __slots__ = ("_bytes", "_marked", "_marks", "_old", "_size_of", "_young")
 
-    def __init__(self) -> None:
+    def __init__(self, size_of: Callable[[bytes, V], int]) -> None:
+        self._size_of = size_of
+        self._bytes = 0
         self._young: dict[bytes, V] = {}
         self._old: dict[bytes, V] = {}
         self._marks = bytearray(MARKS)
@@ -80,7 +91,14 @@ class GenerationCache(Generic[V]):
         if found is None and key in self._old:
             found = self._old.pop(key)
             self._young[key] = found
+            self.grow(self._size_of(key, found))
         return found
+
+    def grow(self, size: int) -> None:
+        """Count further bytes of an entry that was just read or put."""
+        self._bytes += size
+        if self._bytes > GENERATION_BYTES or len(self._young) > GENERATION:
+            self._old, self._young, self._bytes = self._young, {}, 0
 
     def put(self, key: bytes, value: V) -> None:
         """Cache `value`, if `key` has come before."""
@@ -92,12 +110,18 @@ class GenerationCache(Generic[V]):
             self._marks[mark] = 1
             self._marked += 1
             return
-        if len(self._young) >= GENERATION:
-            self._old, self._young = self._young, {}
+        if key in self._young:
+            self._bytes -= self._size_of(key, self._young[key])
         self._young[key] = value
+        self.grow(self._size_of(key, value))
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
+
+
+def raw_size(raw: bytes, value: object) -> int:
+    """The bytes of parsed headers: the bytes themselves, and a copy of them in parts."""
+    return ENTRY_BYTES + 2 * len(raw) + HEADER_BYTES * raw.count(b"\n")
 
 
 # Polls of channels
@@ -106,18 +130,21 @@ class GenerationCache(Generic[V]):
 class ClientHeaders:
     """The parsed headers of a client's polls, which do not depend on the first line.
 
-    `raw` is everything after the first line. `values` are those of `READ_HEADERS`. `expires` is the
-    end of the grant, in seconds since 1970.
+    `raw` is everything after the first line. `values` are those of `READ_HEADERS`.
+    `ending_grant` is the grant, if it can end.
     """
 
-    __slots__ = ("allowed_channel", "expires", "grant", "lines", "raw", "values")
+    __slots__ = (
+        "allowed_channel", "ending_grant", "forwarded", "grant", "lines", "raw", "values",
+    )  # fmt: skip
 
     def __init__(self, raw: bytes, head: Head, grant: Grant, lines: HeaderLines) -> None:
         self.raw = raw
         self.values = _interned(tuple(map(head.headers.get, READ_HEADERS)))
         self.grant = grant
-        self.expires = grant.expires
+        self.ending_grant = grant if grant.can_end else None
         self.lines = lines
+        self.forwarded = head.headers.get("x-forwarded-for")
         # The channel of the last check of the grant; most clients read one channel.
         self.allowed_channel = ""
 
@@ -146,6 +173,14 @@ class RequestLine:
         self.polls: dict[HeaderValues, Poll] = {}
 
 
+def _poll_size(line: bytes) -> int:
+    return POLL_BYTES + 2 * len(line)
+
+
+def _line_size(line: bytes, known: RequestLine) -> int:
+    return ENTRY_BYTES + 2 * len(line) + len(known.polls) * _poll_size(line)
+
+
 class PollCache:
     """The first lines and headers of polls that a process has parsed."""
 
@@ -153,8 +188,8 @@ class PollCache:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._lines: GenerationCache[RequestLine] = GenerationCache()
-        self._headers: GenerationCache[ClientHeaders] = GenerationCache()
+        self._lines: GenerationCache[RequestLine] = GenerationCache(_line_size)
+        self._headers: GenerationCache[ClientHeaders] = GenerationCache(raw_size)
 
     def headers(self, data: bytes) -> ClientHeaders | None:
         """The cached headers of a request, complete or not."""
@@ -202,8 +237,10 @@ class PollCache:
             return decision.outcome if isinstance(decision.outcome, Response) else None
         headers.allowed_channel = poll.reads[0].channel
         if len(known.polls) >= MAX_VARIANTS:
+            self._lines.grow(-len(known.polls) * _poll_size(line))
             known.polls.clear()
         known.polls[headers.values] = poll
+        self._lines.grow(_poll_size(line))
         return poll
 
     def _read(self, line: bytes) -> RequestLine | None:
@@ -236,10 +273,13 @@ class Peer(Protocol):
 class CachedRequest:
     """A parsed request for a shared resource, and the header lines of its responses."""
 
-    __slots__ = ("lines", "shared", "tagged")
+    __slots__ = ("forwarded", "lines", "shared", "tagged")
 
-    def __init__(self, shared: SharedRequest, lines: HeaderLines, *, tagged: bool) -> None:
+    def __init__(
+        self, shared: SharedRequest, head: Head, lines: HeaderLines, *, tagged: bool
+    ) -> None:
         self.shared = shared
+        self.forwarded = head.headers.get("x-forwarded-for")
         self.lines = lines
         # Whether the key is without the value of `If-None-Match`.
         self.tagged = tagged
@@ -252,9 +292,9 @@ class SharedRequestCache:
 
     def __init__(self, resources: ResourceTable) -> None:
         self._resources = resources
-        self._requests: GenerationCache[CachedRequest] = GenerationCache()
+        self._requests: GenerationCache[CachedRequest] = GenerationCache(raw_size)
 
-    def outcome(self, data: bytes, peer: Peer) -> tuple[Response | Hold, HeaderLines] | None:
+    def outcome(self, data: bytes, peer: Peer) -> tuple[Response | Hold, CachedRequest] | None:
         """The response or hold of a complete request of a `peer`, if the request is cached and
         needs no fetch; None: parse it.
         """
@@ -274,7 +314,7 @@ class SharedRequestCache:
             if condition is None:
                 return None
         outcome = self._resources.repeat(shared, condition)
-        return None if outcome is None else (outcome, known.lines)
+        return None if outcome is None else (outcome, known)
 
     def add(self, raw: bytes, head: Head, shared: SharedRequest, lines: HeaderLines) -> None:
         """Cache a parsed request under its bytes, if their meaning depends on nothing else."""
@@ -287,7 +327,7 @@ class SharedRequestCache:
         if tags is not None and head.headers.get("if-none-match") != tags[2].decode():
             # Several `If-None-Match` lines count as one.
             return
-        self._requests.put(key, CachedRequest(shared, lines, tagged=tags is not None))
+        self._requests.put(key, CachedRequest(shared, head, lines, tagged=tags is not None))
 
     def __repr__(self) -> str:
         return f"<SharedRequestCache {len(self._requests)}>"

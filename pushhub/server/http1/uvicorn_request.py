@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from pushhub.http.problem import Problem
     from pushhub.server.http1.head import Head
 
 
@@ -83,6 +84,10 @@ class UvicornRequest(HttpToolsProtocol):
     def forward(self, raw: bytes, payload: bytes, *, done: bool) -> None:
         """Parse more of the body."""
         self.data_received(raw)
+
+    def fail(self, problem: Problem) -> None:
+        """The client's body is too slow. uvicorn would have to end its application first."""
+        self.transport.abort()
 
     def abort_unfinished(self) -> None:
         """The process exits. A page has a length or chunks, so a truncated one is recognised."""

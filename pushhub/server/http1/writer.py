@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.http.response import Part
+from pushhub.http.response import BODILESS, Part
 from pushhub.server.http1.limits import LINGER_SECONDS, WRITE_HIGH_WATER
 from pushhub.server.http1.states import IDLE, LINGER, STREAM
 from pushhub.server.http1.stream_framing import StreamFraming
@@ -42,8 +42,12 @@ class ResponseWriter:
             if keep and head.http_1_0:
                 tail = lines.stay
             pieces = response.pieces(tail) if head.method != "HEAD" else (response.head(tail),)
-            if context.log_access is not None:
-                context.log_access(connection.client, head, response.status, sum(map(len, pieces)))
+        if context.access_log is not None:
+            if connection.access is None:
+                connection.access = context.access_log.unread(connection.client)
+            has_body = response.status not in BODILESS and (head is None or head.method != "HEAD")
+            connection.access.size = len(response.body) if has_body else 0
+            self.log_access(connection, response.status)
         self.write(connection, pieces)
         if not keep:
             self.end(connection, linger=linger or bool(connection.buffer))
@@ -62,7 +66,21 @@ class ResponseWriter:
         if not connection.paused:
             transport.set_write_buffer_limits(WRITE_HIGH_WATER)
 
+    def log_access(self, connection: ClientConnection, status: int) -> None:
+        """Write the line of the present request. A stream has sent its own status."""
+        entry, connection.access = connection.access, None
+        access = self._context.access_log
+        if entry is not None and access is not None:
+            access.end(entry, entry.status or status)
+
     # Streams
+
+    def write_part(self, connection: ClientConnection, part: Part) -> None:
+        """Write a part of the stream."""
+        assert connection.framing is not None
+        if connection.access is not None:
+            connection.access.size += len(part.body)
+        self.write(connection, connection.framing.frame(part))
 
     def open_stream(self, connection: ClientConnection, stream: EventStream) -> None:
         """Write the head of a stream, and its first parts."""
@@ -72,8 +90,8 @@ class ResponseWriter:
         connection.keep = connection.keep and framing.chunked
         keep = connection.keep and not context.hub.draining
         connection.transport.write(framing.opening(lines.keep if keep else lines.close))
-        if context.log_access is not None and head is not None:
-            context.log_access(connection.client, head, stream.opening.status, 0)
+        if connection.access is not None:
+            connection.access.status = stream.opening.status
         connection.state = STREAM
         connection.framing = framing
         connection.head = connection.match = None
@@ -88,9 +106,11 @@ class ResponseWriter:
                 self.close_stream(connection)
                 return
             if isinstance(step, Part):
-                self.write(connection, framing.frame(step))
+                self.write_part(connection, step)
             else:
                 connection.hold = step
+                if connection.caller is not None:
+                    connection.caller.add(step)
                 step.attach(connection)
                 return
 
@@ -102,6 +122,7 @@ class ResponseWriter:
         connection.since = self._context.coarse_now
         if framing.chunked:
             connection.transport.write(framing.end)
+        self.log_access(connection, 0)
         if not connection.keep or self._context.hub.draining:
             self.end(connection, linger=False)
         else:

@@ -18,6 +18,8 @@ EPOCH_KEY = b"ph:epoch"
 # How keys and values are written, as the data says it itself. Another format is another number.
 FORMAT = 1
 NAMES_KEY = b"ph:names"
+# Rates: the limit and the hash of its subject follow.
+LIMITS_PREFIX = b"ph:rl:"
 # Which node removes idle channels, and how far its walk has come.
 IDLE_KEY = b"ph:idle"
 

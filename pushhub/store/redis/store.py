@@ -27,6 +27,7 @@ from pushhub.store.base import (
     Outcome,
     StoreError,
     StoreUnavailable,
+    TokenLease,
 )
 from pushhub.store.epoch import draw_epoch, fingerprint
 from pushhub.store.read_range import ReadRange
@@ -34,6 +35,7 @@ from pushhub.store.redis.acks import Acks, Receipts
 from pushhub.store.redis.frame import (
     EPOCH_KEY,
     FORMAT,
+    LIMITS_PREFIX,
     NAMES_KEY,
     keys,
     pack,
@@ -44,7 +46,7 @@ from pushhub.store.redis.frame import (
 from pushhub.store.redis.idle import WALK_SECONDS, IdleWalk
 from pushhub.store.redis.link import RedisLink
 from pushhub.store.redis.open import Opener
-from pushhub.store.redis.scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS
+from pushhub.store.redis.scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS, TOKENS
 from pushhub.store.redis.server_check import ServerCheck
 
 if TYPE_CHECKING:
@@ -300,6 +302,29 @@ class RedisStore:
         span, _ = await self._read(name, (b"now", "", 0), 1)
         return ChannelInfo(name, span.top - span.oldest + 1, span.latest)
 
+    def take_tokens(
+        self,
+        key: str,
+        numbers: tuple[float, float, float, int],
+        process: str,
+        done: Callable[[TokenLease | None], None],
+    ) -> None:
+        """Lease tokens of a rate; see `SharedTokens`."""
+        interval, burst, used, wanted = numbers
+        keys_of_rate = (LIMITS_PREFIX + key.encode(), LIMITS_PREFIX + b"processes:")
+        command = TOKENS.call(
+            keys_of_rate, repr(interval), repr(burst), repr(used), wanted, process
+        )
+
+        def took(reply: Reply) -> None:
+            if isinstance(reply, StoreError):
+                done(None)
+            else:
+                granted, wait, processes = reply
+                done(TokenLease(granted, wait / 1000, processes))
+
+        self._link.send(command, took)
+
     def _now(self) -> bytes | int:
         return b"" if self._clock is None else int(self._clock() * 1000)
 
@@ -313,7 +338,7 @@ def _outcome(append: Append, reply: Reply) -> Outcome:
     kind = reply[0]
     if kind == b"ok":
         cursor = Cursor(reply[1].decode(), int(reply[2]))
-        return Appended(cursor, append.draft.id or str(cursor))
+        return Appended(cursor, append.draft.id or str(cursor), created=reply[3] == b"1")
     if kind == b"duplicate":
         cursor = Cursor(reply[1].decode(), int(reply[2]))
         present = reply[4].decode() if reply[4] != reply[1] else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
 SENTINEL = "redis+sentinel"
@@ -17,8 +17,8 @@ class SentinelUrl:
     service: str
     database: int
     username: str | None
-    password: str | None
-    sentinel_password: str | None
+    password: str | None = field(repr=False)
+    sentinel_password: str | None = field(repr=False)
 
 
 def read_sentinel_url(url: str) -> SentinelUrl:

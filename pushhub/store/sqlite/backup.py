@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pushhub.store.base import StoreError
-from pushhub.store.sqlite.copy_guard import SUFFIX, Sidecar
+from pushhub.store.sqlite.copy_guard import PRIVATE, SUFFIX, Sidecar
 from pushhub.store.sqlite.file import (
     APPLICATION_ID,
     BUSY_SECONDS,
@@ -77,6 +77,7 @@ def backup(path: str, target: str, *, replace: bool = False) -> CheckReport:
 
 
 def _copy(path: str, part: str) -> None:
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
     with (
         closing(_connect(path)) as source,
         closing(sqlite3.connect(part, isolation_level=None)) as copy,

@@ -47,6 +47,10 @@ from pushhub.store.base import StoreError
 
 SUFFIX = ".lineage"
 
+# The log has the secret of tickets, accounts and messages. SQLite gives its side files the mode of
+# the database.
+PRIVATE = 0o600
+
 # Of one length, so that it is replaced in place, within one sector. The first line is all that
 # earlier versions wrote.
 _LINE = re.compile(
@@ -112,7 +116,7 @@ class Sidecar:
     def __init__(self, database: str) -> None:
         path = database + SUFFIX
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
         except FileNotFoundError:
             raise StoreError(
                 f"The folder of the database {database} does not exist; make it first."

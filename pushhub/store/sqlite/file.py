@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from importlib import resources
 
@@ -11,7 +12,7 @@ import structlog
 
 from pushhub.store.base import StoreError
 from pushhub.store.epoch import draw_epoch
-from pushhub.store.sqlite.copy_guard import Left, Mark, Sidecar
+from pushhub.store.sqlite.copy_guard import PRIVATE, SUFFIX, Left, Mark, Sidecar
 from pushhub.store.sqlite.owner import Owner
 
 SCHEMA = resources.files("pushhub.store.sqlite") / "schema.sql"
@@ -68,6 +69,7 @@ class SqliteFile:
                 _check_pages(path, self.writer)
             self._configure()
             self.epoch, self.mark = self._recognise(left, differs)
+            self._narrow()
             self.note(self.mark)
             self.sidecar.force()
             self.reader = _connect(path)
@@ -96,6 +98,24 @@ class SqliteFile:
         self.sidecar.force()
         self.owner.release()
         self.sidecar.release()
+
+    def _narrow(self) -> None:
+        """Take the files from the other users of the machine. Earlier versions made them readable
+        for all; a mode that only the file's group shares is the operator's and stays.
+        """
+        names = (self.path, *(self.path + side for side in ("-wal", "-shm", SUFFIX)))
+        wide = [name for name in names if _mode(name) & stat.S_IRWXO]
+        if not wide:
+            return
+        # The mode changes the file's ctime. If the process dies now, only the inode is compared.
+        self._announce_checkpoint()
+        for name in wide:
+            try:
+                os.chmod(name, PRIVATE)
+            except OSError as error:
+                log.warning("store.readable", path=name, why=error.strerror)
+            else:
+                log.warning("store.narrowed", path=name, mode=f"{PRIVATE:04o}")
 
     def note(self, mark: Mark) -> None:
         """Write beside the database where its life stands, and which file it is.
@@ -225,6 +245,14 @@ def _connect(path: str) -> sqlite3.Connection:
     return sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
+
+
+def _mode(path: str) -> int:
+    """The permissions of a file; 0 if there is none."""
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode)
+    except OSError:
+        return 0
 
 
 def _wal_size(path: str) -> int:

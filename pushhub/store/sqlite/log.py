@@ -162,6 +162,7 @@ class SqliteLog:
             last = channel.last if channel else None
             if not append.expect.holds(last):
                 return Mismatch(last), None
+        created = channel is None
         if channel is None:
             channel = self._new_channel(append.channel)
         if channel.retention.age != append.retention.age:
@@ -205,7 +206,7 @@ class SqliteLog:
                 channel.top,
                 event.id,
             )
-        return Appended(event.cursor, event.id), event
+        return Appended(event.cursor, event.id, created=created), event
 
     def delete(self, name: str) -> bool:
         """Drop the channel's events; whether there were any."""

@@ -17,7 +17,7 @@ import os
 import struct
 
 from pushhub.store.base import StoreError, StoreUnavailable
-from pushhub.store.sqlite.copy_guard import FileIdentity, in_use
+from pushhub.store.sqlite.copy_guard import PRIVATE, FileIdentity, in_use
 
 # SQLite's lock bytes lie at 2^30 (os.h, PENDING_BYTE), and a file has at most 2^48 bytes.
 LOCK_BYTE = 1 << 60
@@ -47,7 +47,7 @@ class Owner:
         except FileNotFoundError:
             pass
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
         except OSError as error:
             raise StoreError(f"The database {path} cannot be used: {error.strerror}.") from None
         opened = os.fstat(self._fd)

@@ -123,6 +123,9 @@ class MessageOracle:
             self._oracle.find("content", actor, f"{account} {which} {id!r}, which is {sent}")
             return
         self._note(actor, session, sent, self._copied[session], late=False)
+        if which == "received":
+            # XEP-0280 §7: a client shows the copy as it shows the message.
+            self._got[account].add(id)
 
     def _note(self, actor: str, session: str, sent: Sent, ids: set[str], *, late: bool) -> None:
         """A session has a message, or a copy: once, and in order."""

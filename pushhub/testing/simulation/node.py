@@ -48,6 +48,8 @@ class Node:
         self.process = Process(name)
         self.settings = settings
         self.store = store
+        self.started = 0.0
+        """When it was ready."""
         self.is_up = False
         self.accepts = False
         """Whether requests are taken."""
@@ -78,6 +80,7 @@ class Node:
         config.load()
         state = ServerState()
         self._listener = self._network.listen(self.name, PORT, lambda: factory(config, state, {}))
+        self.started = asyncio.get_running_loop().time()
         self.is_up = self.accepts = True
 
     def serve(self, exchange: Exchange, scope: dict[str, Any]) -> None:
@@ -100,7 +103,7 @@ class Node:
     def reroute(self, settings: Settings) -> None:
         """Take other routes, as a process does that gets SIGHUP."""
         self.settings = settings
-        self._context.copy().run(self.app.reroute, settings)
+        self._context.copy().run(self.app.reconfigure, settings)
 
     async def stop(self) -> None:
         """Leave as a process does that gets SIGTERM (`server.server`)."""

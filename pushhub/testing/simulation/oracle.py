@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -154,17 +155,27 @@ class Oracle:
                 return
 
     def waited(
-        self, actor: str, node: str, granted: int, asked: float, *, empty: bool, excused: bool
+        self, actor: str, node: str, granted: float, asked: float, *, empty: bool, excused: bool
     ) -> None:
-        """A wait has ended; `excused` if the response says why it is early."""
+        """A wait has ended; `excused` if the response says why it is early. `granted` are its
+        seconds, or those that were left of its token.
+        """
         now = self._scene.now()
         elapsed = now - asked
         if self._scene.troubled(node, asked, now):
             return
         if empty and not excused and elapsed < granted * EARLIEST_PART - SLACK_SECONDS:
-            self.find("early", actor, f"a wait of {granted} s ended after {elapsed:.3f} s")
+            self.find("early", actor, f"a wait of {granted:g} s ended after {elapsed:.3f} s")
         if elapsed > granted + SLACK_SECONDS:
-            self.find("late", actor, f"a wait of {granted} s ended after {elapsed:.3f} s")
+            self.find("late", actor, f"a wait of {granted:g} s ended after {elapsed:.3f} s")
+
+    def delivered_by_token(self, actor: str, page: Any, expires: float) -> None:
+        """A page came to a client whose token expires then, in seconds since 1970."""
+        for event in page["events"]:
+            time = datetime.fromisoformat(event["time"]).timestamp()
+            if time >= expires:
+                text = f"event {event['offset']} of {time:.3f} came by a token until {expires:.3f}"
+                self.find("outlived", actor, text)
 
     def missed(self, actor: str, node: str, channel: str, cursor: str, asked: float) -> None:
         """A wait ended with nothing at `cursor`: nothing was acknowledged during it in time."""

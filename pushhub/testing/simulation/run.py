@@ -115,7 +115,7 @@ def _unhandled(world: World, context: dict[str, object]) -> None:
 async def _live(world: World) -> None:
     await world.start()
     await asyncio.sleep(LAST_SECONDS - (WEIGHED - 1) * WEIGHED_SECONDS)
-    world.check_work()
+    world.work.check()
     at_rest = await world.weigh()
     actors = [KINDS[name.rpartition("-")[0]](world, name) for name in world.plan.actors]
     tasks = [asyncio.ensure_future(actor.run()) for actor in actors]
@@ -137,7 +137,7 @@ async def _live(world: World) -> None:
         actor.leave()
     await asyncio.sleep(LAST_SECONDS)
     checks.cancel()
-    world.check_work()
+    world.work.check()
     check_fetches(world)
     check_pace(world)
     world.check_rest(at_rest, await world.weigh())
@@ -161,4 +161,4 @@ async def _check(world: World) -> None:
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         world.check_timers()
-        world.check_work()
+        world.work.check()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import BaseModel
 
+from pushhub.auth.limits import MAX_KEYS
 from pushhub.auth.rate_limit import KEY_BYTES, MAX_ADDRESSES
 from pushhub.auth.tokens import MAX_TOKEN_BYTES, REMEMBERED
 from pushhub.console.auth import MAX_KNOWN
@@ -32,6 +33,7 @@ from pushhub.server.http1.head import MAX_HEAD_BYTES
 from pushhub.server.http1.request_cache import GENERATION, MAX_HEADERS_BYTES
 from pushhub.store.memory import MemoryStore
 from pushhub.testing.simulation.log import SharedLog
+from pushhub.xmpp.storage.acquaintances import MAX_PARSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -51,8 +53,13 @@ LIMITS: dict[str, int] = {
     "GenerationCache._old": GENERATION * 4 * MAX_HEADERS_BYTES,
     "Tokens._good": REMEMBERED * MAX_TOKEN_BYTES,
     "RateLimit._tats": MAX_ADDRESSES * KEY_BYTES,
+    "SharedRateLimit._leases": MAX_KEYS * KEY_BYTES,
+    # A counter for each limit; `CountLimit._counts` must be empty when all have left.
+    "Limits.limited": 4 * KIB,
     "ConsoleAuth._known": MAX_KNOWN * ENTRY_BYTES,
     "Coalescer._unheld": MAX_UNHELD * ENTRY_BYTES,
+    # Parsed rosters: an address of 60 characters each.
+    "Acquaintances._parsed": MAX_PARSED * ENTRY_BYTES,
     # One event of at most 256 KiB, as data, as JSON, and as XML with its escapes.
     "Subscribers._last": 8 * 256 * KIB,
     # The last head that was parsed.

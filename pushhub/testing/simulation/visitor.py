@@ -27,7 +27,7 @@ class Visitor:
     def __init__(self, world: World, key: str) -> None:
         self._world = world
         admin = {"authorization": f"Bearer {key}"}
-        reader = {"authorization": f"Bearer {world.token(3600.0)}"}
+        reader = {"authorization": f"Bearer {world.token(3600.0)[0]}"}
         wait = {"prefer": "wait=1"}
         self._requests: tuple[tuple[str, str, dict[str, str], bytes], ...] = (
             ("POST", f"{CHANNEL}/events", {**admin, "idempotency-key": "visit"}, b"1"),

@@ -47,6 +47,11 @@ def is_archived(stanza: Element) -> bool:
     return archived
 
 
+def is_written(stanza: Element) -> bool:
+    """Whether a message has a text."""
+    return any(c.name == "body" and c.namespace == ns.CLIENT for c in stanza.elements)
+
+
 def is_copied(stanza: Element) -> bool:
     """Whether other sessions of both accounts get carbon copies of a message (XEP-0280 §6)."""
     kind = type_of(stanza)
@@ -58,21 +63,3 @@ def is_copied(stanza: Element) -> bool:
             return False
         has_body = has_body or child.name == "body"
     return has_body or kind == "chat"
-
-
-def without_ids(stanza: Element, by: str) -> Element:
-    """A message without the ids that only the receiver's archive may assign (XEP-0359 §5)."""
-    for child in stanza.children:
-        if not isinstance(child, str) and _is_id(child, by):
-            return stanza.holding(
-                *[c for c in stanza.children if isinstance(c, str) or not _is_id(c, by)]
-            )
-    return stanza
-
-
-def _is_id(child: Element, by: str) -> bool:
-    return (
-        child.name == "stanza-id"
-        and child.namespace == ns.STANZA_ID
-        and child.attributes.get("by", by) == by
-    )

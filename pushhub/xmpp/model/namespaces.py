@@ -34,6 +34,7 @@ BLOCKING_ERRORS = BLOCKING + ":errors"
 PING = "urn:xmpp:ping"  # XEP-0199
 TIME = "urn:xmpp:time"  # XEP-0202
 DELAY = "urn:xmpp:delay"  # XEP-0203
+LEGACY_DELAY = "jabber:x:delay"  # XEP-0091
 CARBONS = "urn:xmpp:carbons:2"  # XEP-0280
 FORWARD = "urn:xmpp:forward:0"  # XEP-0297
 MAM = "urn:xmpp:mam:2"  # XEP-0313

@@ -88,6 +88,20 @@ class DeliveryState:
         self._elsewhere = dict(marker.get("pending", {}))
         self._known_nodes = frozenset(self._elsewhere)
 
+    def advance(self, position: Cursor | None, direct: Iterable[int]) -> None:
+        """A session migrates from another node, which had delivered every message up to `position`,
+        and the `direct` ones. The marker that this node loaded may be older than that."""
+        own = self.position
+        if self.caught_up:
+            return  # A session here receives all of them.
+        if position is not None:
+            if own is not None and own.epoch != position.epoch:
+                return  # The log has lost its end.
+            if self.offset < position.offset:
+                self.position = position
+                self.changed = True
+        self._direct.update(offset for offset in direct if offset > self.offset)
+
     # Deliveries
 
     def record(self, cursor: Cursor, *, delivered: bool) -> None:
@@ -100,6 +114,12 @@ class DeliveryState:
             self.changed = True
         else:
             self.caught_up = False
+
+    @property
+    def direct(self) -> list[int]:
+        """The last offsets of messages after `position` that were delivered to the one resource
+        that they were for. Older ones count as undelivered, and may arrive twice."""
+        return sorted(self._direct)[-MAX_REDELIVERIES:]
 
     def was_direct(self, offset: int) -> bool:
         """Whether a message after `position` was delivered to the one resource that it was for."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
+from pushhub.xmpp.model.forgeries import PUSHES
 from pushhub.xmpp.model.stanza import IQ_TYPES, StanzaError, result
 from pushhub.xmpp.routing.extension import IqRequest, IqTarget
 from pushhub.xmpp.storage.blocklist import blocked_by_sender, blocklist_key, blocks
@@ -117,6 +118,10 @@ class IqRouter:
                     "remote-server-not-found", "This server does not federate with other servers."
                 )
             return None
+        pushes = any(element.namespace in PUSHES for element in iq.elements)
+        if pushes and iq.get("type") == "set" and to.bare != session.jid.bare:
+            # Only the server pushes these (RFC 6121 §2.1.6, XEP-0191 §3.3).
+            raise StanzaError("service-unavailable")
         return self._forward_unless_blocked(session, iq, to)
 
     async def _forward_unless_blocked(self, session: XmppSession, iq: Element, to: Jid) -> None:

@@ -6,6 +6,7 @@ the position up to which messages were delivered; later ones are offline message
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -22,11 +23,12 @@ from pushhub.xmpp.storage.archive import (
     archive_offsets,
     archived_message,
     events_at,
+    is_of_stranger,
     marker_key,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from pushhub.log.event import Event
     from pushhub.xml import Element
@@ -54,17 +56,9 @@ class LocalUser:
     """An account with sessions on this node. `jid` is its bare address."""
 
     __slots__ = (
-        "_context",
-        "_flushed",
-        "_held_back",
-        "_nodes",
-        "_saving",
-        "anonymous",
-        "jid",
-        "sessions",
-        "state",
-        "subscription",
-    )
+        "_context", "_flushed", "_held_back", "_nodes", "_opening", "_saving", "anonymous", "jid",
+        "known_peers", "sessions", "stanzas_until", "state", "subscription",
+    )  # fmt: skip
 
     def __init__(self, context: Context, nodes: Nodes, jid: Jid, *, anonymous: bool) -> None:
         self._context = context
@@ -77,31 +71,50 @@ class LocalUser:
         self._held_back: list[Event] | None = None
         # The session that last received the undelivered messages, and their end.
         self._flushed: tuple[XmppSession, Cursor] | None = None
+        self._opening = asyncio.Lock()
         self._saving = asyncio.Lock()
+        self.stanzas_until = 0.0
+        """The theoretical arrival time of the account's stanzas: see `StanzaRates`."""
+        self.known_peers: set[str] = set()
+        """Peers that are certainly recorded as known."""
         self.subscription: Subscription | None = None
         """To the archive; an anonymous account has none."""
 
     async def open(self) -> None:
-        """Subscribe to the archive.
+        """Subscribe to the archive, once, although several sessions may begin at the same time.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if self.anonymous:
             return
+        async with self._opening:
+            if self.subscription is None:
+                await self._subscribe()
+
+    async def _subscribe(self) -> None:
         bare = self.jid.bare
         marker = await self._context.kv.json(marker_key(bare))
-        if self.subscription is not None:
-            return
         if marker is not None:
             self.state.load(marker)
             await self.take_over()
-        self.subscription = Subscription(self._context.hub, archive_channel(bare), self.receive)
-        try:
-            await self.subscription.begin()
-        except StoreError:
-            self.subscription = None
-            raise
+        subscription = Subscription(self._context.hub, archive_channel(bare), self.receive)
+        await subscription.begin()
+        self.subscription = subscription
+
+    def delivered_upto(self, session: XmppSession) -> Cursor | None:
+        """The last message of the archive that this node has delivered to a session, if the message
+        was for that session; None without one."""
+        since = self.subscription.since if self.subscription is not None else None
+        upto = since if isinstance(since, Cursor) else None
+        if self._held_back:
+            first = self._held_back[0]
+            upto = Cursor(first.epoch, first.offset - 1)
+        flusher, flushed = self._flushed or (None, None)
+        for further in (flushed if flusher is session else None, session.migrated_upto):
+            if further is not None and (upto is None or upto.offset < further.offset):
+                upto = further
+        return upto
 
     # Messages
 
@@ -117,10 +130,10 @@ class LocalUser:
             if any(session.carbons for session in self.sessions.values()):
                 message = archived_message(event)
                 if message.copied:
-                    self.copy("sent", message.payload(self.jid.bare), message)
+                    self.copy("sent", message.payload(self.jid.bare), message, event=event)
         else:
             message = archived_message(event)
-            delivered = self.deliver(message, message.payload(self.jid.bare))
+            delivered = self.deliver(message, message.payload(self.jid.bare), event)
         self.state.record(event.cursor, delivered=delivered)
 
     def _was_flushed(self, event: Event) -> bool:
@@ -134,17 +147,17 @@ class LocalUser:
         message = archived_message(event)
         recipient = self.sessions.get(message.resource) if message.resource else None
         if recipient is not None and recipient is not session:
-            recipient.write(message.payload(self.jid.bare))
+            recipient.write_once(message.payload(self.jid.bare), event)
         return True
 
-    def deliver(self, message: ArchivedMessage, payload: bytes) -> bool:
+    def deliver(self, message: ArchivedMessage, payload: bytes, event: Event | None = None) -> bool:
         """Deliver a message to its recipients (RFC 6121 §8.5), and copies to the other sessions
-        (XEP-0280); return whether it had a recipient."""
+        (XEP-0280); return whether it had a recipient. `event` is the archived message."""
         recipient = self.sessions.get(message.resource) if message.resource else None
         if recipient is not None:
-            recipient.write(payload)
+            recipient.write_once(payload, event)
             if len(self.sessions) > 1 and message.copied:
-                self.copy("received", payload, message, {recipient})
+                self.copy("received", payload, message, {recipient}, event)
             return True
         if message.kind in ("groupchat", "error") or (
             message.resource and message.kind == "headline"
@@ -152,9 +165,9 @@ class LocalUser:
             return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: not for other sessions.
         recipients = [session for session in self.sessions.values() if session.receives_messages]
         for session in recipients:
-            session.write(payload)
+            session.write_once(payload, event)
         if len(self.sessions) > len(recipients) and message.copied and recipients:
-            self.copy("received", payload, message, recipients)
+            self.copy("received", payload, message, recipients, event)
         return bool(recipients)
 
     def copy(
@@ -163,6 +176,7 @@ class LocalUser:
         payload: bytes,
         message: ArchivedMessage,
         exclude: Iterable[XmppSession] = (),
+        event: Event | None = None,
     ) -> None:
         """Send carbon copies to the sessions that enabled them; `sent` ones not to the sender."""
         for session in self.sessions.values():
@@ -170,7 +184,8 @@ class LocalUser:
                 continue
             if direction == "sent" and session.jid.resource == message.resource:
                 continue
-            session.write(message.carbon(direction, payload, self.jid.bare, session.jid.text))
+            carbon = message.carbon(direction, payload, self.jid.bare, session.jid.text)
+            session.write_once(carbon, event)
 
     def hold_back(self) -> bool:
         """Hold new messages back until `catch_up` or `release`, so that none overtakes an earlier
@@ -210,8 +225,11 @@ class LocalUser:
         self.state.changed = True
         await self.save()
 
-    async def deliver_range(self, session: XmppSession, since: int, upto: int) -> None:
-        """Deliver to a session the messages after the offset `since`, up to `upto`.
+    async def deliver_range(
+        self, session: XmppSession, since: int, upto: int, exclude: Container[int]
+    ) -> None:
+        """Deliver to a session the messages after the offset `since`, up to `upto`, except those of
+        `exclude`.
 
         Raises:
             StoreError: the store cannot be read.
@@ -225,7 +243,8 @@ class LocalUser:
             for event in read.events:
                 message = archived_message(event)
                 is_recipient = message.resource in ("", session.jid.resource)
-                if event.offset <= upto and is_recipient and not message.outgoing:
+                is_new = event.offset <= upto and event.offset not in exclude
+                if is_new and is_recipient and not message.outgoing:
                     session.write(await delayed.payload(event))
             since = read.cursor.offset
 
@@ -238,12 +257,12 @@ class LocalUser:
                 session.deliver_late(event.offset, payload)
         flushed: list[int] = []
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
-        # Only the last so many messages are sent; older ones stay in the archive.
-        since = max(
-            state.position.offset if state.position is not None else 0,
-            latest.offset - self._context.policy.xmpp_offline,
-        )
-        at = Cursor(latest.epoch, since)
+        limit = self._context.policy.xmpp_offline
+        since = state.position.offset if state.position is not None else 0
+        strangers_since = since
+        if latest.offset - since > limit:
+            since, strangers_since = await self._offline_starts(since, latest, limit)
+        at = Cursor(latest.epoch, min(since, strangers_since))
         while True:
             read = await store.read(name, at, PAGE_EVENTS)
             if isinstance(read, Gap):
@@ -254,7 +273,8 @@ class LocalUser:
             for event in read.events:
                 message = archived_message(event)
                 received = state.was_direct(event.offset) or event.offset in session.delivered_late
-                if not message.outgoing and not received:
+                is_old = event.offset <= (strangers_since if message.stranger else since)
+                if not (message.outgoing or received or is_old):
                     session.write(await delayed.payload(event))
                     flushed.append(event.offset)
             at = read.cursor
@@ -266,6 +286,35 @@ class LocalUser:
         state.position = at
         self._flushed = session, at
         return at.offset
+
+    async def _offline_starts(self, since: int, latest: Cursor, limit: int) -> tuple[int, int]:
+        """The offsets after which messages are sent: only the last `limit`, and older ones stay in
+        the archive. Strangers get their share, or the room that others leave: the second offset."""
+        policy, store = self._context.policy, self._context.hub.store
+        share = policy.xmpp_stranger_share
+        if share >= 1:
+            return (max(since, latest.offset - limit),) * 2
+        # An archive has no more messages of strangers than their share of it.
+        span = limit + int(share * policy.xmpp_archive_events)
+        at = Cursor(latest.epoch, max(since, latest.offset - span))
+        start = at.offset
+        known: deque[int] = deque([start], limit + 1)
+        strangers: deque[int] = deque([start], limit + 1)
+        while at.offset < latest.offset:
+            read = await store.read(archive_channel(self.jid.bare), at, PAGE_EVENTS)
+            if isinstance(read, Gap):
+                if read.oldest.offset <= at.offset or read.oldest.offset > latest.offset:
+                    break
+                at = read.oldest
+                continue
+            if not read.events:
+                break
+            for event in read.events:
+                (strangers if is_of_stranger(event) else known).append(event.offset)
+            at = read.cursor
+        # The first entry is not one of the last `limit`, but what is before them.
+        allowed = max(int(share * limit), limit - (len(known) - 1))
+        return known[0], strangers[max(0, len(strangers) - 1 - allowed)]
 
     async def _lost_messages(self) -> list[tuple[Event, bytes]]:
         """The messages that vanished clients may lack, with their payloads. A failure forgets none.

@@ -14,14 +14,16 @@ from pushhub.store.base import Append, Appended, Retention, StoreError
 from pushhub.xmpp.model.message import (
     is_archived,
     is_copied,
+    is_written,
     type_of,
     with_recipient,
-    without_ids,
 )
 from pushhub.xmpp.model.stanza import StanzaError
+from pushhub.xmpp.storage.acquaintances import Acquaintances
 from pushhub.xmpp.storage.archive import ArchivedMessage, archive_channel
 from pushhub.xmpp.storage.blocklist import blocked_by_sender, blocklist_key, blocks
 from pushhub.xmpp.storage.locations import account_key, locations_key, resources_in
+from pushhub.xmpp.storage.stranger_share import StrangerShares
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
     from pushhub.xmpp.routing.session import XmppSession
 
 
+# Peers that a local user remembers as recorded; then it begins again.
+MAX_KNOWN_PEERS = 1000
+
+
 class MessageRouter:
     """Routes messages."""
 
@@ -46,8 +52,14 @@ class MessageRouter:
         self._kv = context.kv
         self._cluster = cluster
         self._users = users
+        self._spawn = context.spawn
         policy = context.policy
-        self._retention = Retention(policy.xmpp_archive_events, policy.xmpp_archive_age or None)
+        events, age = policy.xmpp_archive_events, policy.xmpp_archive_age
+        self._retention = Retention(events, age or None)
+        self._acquaintances = Acquaintances(context.kv)
+        self._shares = StrangerShares(
+            context.kv, context.hub.clock, events, age, policy.xmpp_stranger_share
+        )
 
     def send(
         self, session: XmppSession, stanza: Element, to: Jid
@@ -74,6 +86,8 @@ class MessageRouter:
             keys.append(blocklist_key(session.jid.bare))
         if user is None or not user.anonymous:
             keys.append(blocklist_key(to.bare))
+            if self._is_stranger_possible(session, stanza, to):
+                keys += self._acquaintances.keys(to.bare)
         found: list[Event | None] = []
         for key in keys:
             event = self._kv.start_read(key)
@@ -81,26 +95,39 @@ class MessageRouter:
                 event.drop()
                 return self._send_after_reads(session, stanza, to, keys)
             found.append(event)
-        self._send_checked(session, stanza, to, dict(zip(keys, found, strict=True)))
-        return None
+        return self._send_checked(session, stanza, to, dict(zip(keys, found, strict=True)))
+
+    def _is_stranger_possible(self, session: XmppSession, stanza: Element, to: Jid) -> bool:
+        return self._shares.share < 1 and to.bare != session.jid.bare and is_archived(stanza)
 
     async def _send_after_reads(
         self, session: XmppSession, stanza: Element, to: Jid, keys: list[str]
     ) -> None:
         """`send`, with values that must be read from the store first."""
         values = {key: await self._kv.event(key) for key in keys}
-        self._send_checked(session, stanza, to, values)
+        later = self._send_checked(session, stanza, to, values)
+        if later is not None:
+            await later
 
     def _send_checked(
         self, session: XmppSession, stanza: Element, to: Jid, values: dict[str, Event | None]
-    ) -> None:
+    ) -> Coroutine[None, None, None] | None:
         user = self._users.get(to.bare)
         known = user is not None or values.get(account_key(to)) is not None
+        is_guest = session.user.anonymous
         if not (known or self._cluster.is_remote_anonymous(to)):
+            if is_guest:
+                # A guest must not learn which accounts exist (RFC 6121 §8.5.1 allows silence): the
+                # same response as for an account without sessions.
+                _may_deliver(stanza, to, False)
+                return None
             raise StanzaError("service-unavailable", "There is no such account.")
         if blocks(values.get(blocklist_key(session.jid.bare)), to):
             raise blocked_by_sender()
         if blocks(values.get(blocklist_key(to.bare)), session.jid):
+            if is_guest:
+                _may_deliver(stanza, to, False)
+                return None
             # XEP-0191 §3.3: the same error as for an unknown account.
             raise StanzaError("service-unavailable")
         # An account's name may look like one that a node assigned: tom.williams.
@@ -112,11 +139,33 @@ class MessageRouter:
             or (anonymous and user is None)
         )
         if not _may_deliver(stanza, to, has_session):
-            return
-        if is_archived(stanza) and not anonymous:
-            self._archive(session, stanza, to)
-        else:
+            return None
+        if not is_archived(stanza) or anonymous:
             self._deliver_unarchived(session, stanza, to, has_account=not anonymous)
+        elif self._is_stranger_possible(session, stanza, to) and not self._acquaintances.knows(
+            to.bare, session.jid.bare, *(values.get(k) for k in self._acquaintances.keys(to.bare))
+        ):
+            return self._archive_of_stranger(session, stanza, to)
+        else:
+            self._archive(session, stanza, to)
+        return None
+
+    async def _archive_of_stranger(self, session: XmppSession, stanza: Element, to: Jid) -> None:
+        """`_archive`, if strangers have not used their share of the archive; else deliver the
+        message to connected sessions only.
+
+        Raises:
+            StanzaError: the share is used, and no session receives the message.
+        """
+        size, guest = len(stanza.xml()), session.user.anonymous
+        if await self._shares.take(to.bare, session.jid.bare, size, guest=guest):
+            self._archive(session, stanza, to, stranger=True)
+            return
+        try:
+            self._deliver_unarchived(session, stanza, to, has_account=False)
+        except StanzaError:
+            text = "The account has no room for more messages from unknown senders."
+            raise StanzaError("resource-constraint", text) from None
 
     def _check_unserved(self, stanza: Element, to: Jid) -> None:
         """Refuse a message to a domain, or to an unserved one; an error message is dropped."""
@@ -128,22 +177,25 @@ class MessageRouter:
             "remote-server-not-found", "This server does not federate with other servers."
         )
 
-    def _archive(self, session: XmppSession, stanza: Element, to: Jid) -> None:
+    def _archive(
+        self, session: XmppSession, stanza: Element, to: Jid, *, stranger: bool = False
+    ) -> None:
         """Append a message to the archives of both sides, which deliver it."""
         sender = session.jid
-        clean = without_ids(stanza, to.bare)
-        data = with_recipient(clean, to).xml().encode()
+        data = with_recipient(stanza, to).xml().encode()
         copied, kind = is_copied(stanza), type_of(stanza)
         retention = self._retention
         try:
-            received = ArchivedMessage(data, False, copied, kind, sender.bare, to.resource).draft()
-            appends = [Append(archive_channel(to.bare), received, retention)]
+            received = ArchivedMessage(data, False, copied, kind, sender.bare, to.resource)
+            received.stranger = stranger
+            appends = [Append(archive_channel(to.bare), received.draft(), retention)]
             if not session.user.anonymous and sender.bare != to.bare:
                 sent = ArchivedMessage(data, True, copied, kind, to.bare, sender.resource).draft()
                 appends.append(Append(archive_channel(sender.bare), sent, retention))
         except DraftError:
             raise StanzaError("policy-violation", "The message is too large.") from None
         session.pending_appends += 1
+        self._record_peer(session, stanza, to)
 
         def settled() -> None:
             session.pending_appends -= 1
@@ -163,6 +215,24 @@ class MessageRouter:
             settled()
 
         self._hub.publish(appends, appended)
+
+    def _record_peer(self, session: XmppSession, stanza: Element, to: Jid) -> None:
+        """An account knows the addresses that its user writes to. A receipt is no text of the
+        user: clients send it automatically."""
+        user = session.user
+        if user.anonymous or to.bare in user.known_peers or not is_written(stanza):
+            return
+        if len(user.known_peers) >= MAX_KNOWN_PEERS:
+            user.known_peers.clear()
+        user.known_peers.add(to.bare)
+        self._spawn(self._save_peer(user, to.bare))
+
+    async def _save_peer(self, user: LocalUser, peer: str) -> None:
+        try:
+            await self._acquaintances.record(user.jid.bare, peer)
+        except StoreError:
+            user.known_peers.discard(peer)  # The next message tries again.
+            raise
 
     def _deliver_unarchived(
         self, session: XmppSession, stanza: Element, to: Jid, *, has_account: bool

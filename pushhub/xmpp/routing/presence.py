@@ -9,7 +9,7 @@ from pushhub.xml import Element, parse
 from pushhub.xmpp.model.jid import Jid, parse_jid
 from pushhub.xmpp.model.namespaces import CLIENT
 from pushhub.xmpp.model.stanza import StanzaError
-from pushhub.xmpp.routing.session import MAX_DIRECTED
+from pushhub.xmpp.routing.session import DIRECTED_BYTES, MAX_DIRECTED, MAX_DIRECTED_BYTES
 from pushhub.xmpp.routing.subscriptions import TYPES, PresenceSubscriptions
 from pushhub.xmpp.storage.blocklist import blocked_by_sender, blocklist_key, blocks
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pushhub.xmpp.storage.roster import Rosters
 
 MAX_PRIORITY = 127
+# The memory of a presence, which a session keeps: one with a status, an avatar's hash and
+# capabilities takes about 3 kB.
+MAX_PRESENCE_BYTES = 32 * 1024
 _NUMBER = re.compile(r"[+-]?[0-9]{1,3}", re.ASCII)
 
 
@@ -65,7 +68,10 @@ class PresenceRouter:
 
     async def _announce(self, session: XmppSession, stanza: Element) -> None:
         """Send available presence to all contacts that may see it (RFC 6121 §4.2, §4.4)."""
-        begins = session.presence is None
+        weight = stanza.weight
+        if weight > MAX_PRESENCE_BYTES:
+            raise StanzaError("policy-violation", "The presence is too large.")
+        begins, session.presence_bytes = session.presence is None, weight
         priority = _priority(stanza)
         session.presence, session.priority = stanza.having({"to": None}), priority
         session.update_received()
@@ -86,6 +92,7 @@ class PresenceRouter:
             stanza = Element("presence", CLIENT, attributes)
         directed = list(session.directed.values())
         session.directed.clear()
+        session.directed_bytes = session.presence_bytes = 0
         was, session.presence = session.presence, None
         session.update_received()
         for jid in directed:
@@ -187,9 +194,12 @@ class PresenceRouter:
         if blocks(blocked, session.jid):
             return
         if stanza.get("type") == "unavailable":
-            session.directed.pop(to.text, None)
-        elif len(session.directed) < MAX_DIRECTED:
-            session.directed[to.text] = to
+            if session.directed.pop(to.text, None) is not None:
+                session.directed_bytes -= DIRECTED_BYTES + len(to.text)
+        elif to.text not in session.directed and len(session.directed) < MAX_DIRECTED:
+            size = session.directed_bytes + DIRECTED_BYTES + len(to.text)
+            if size <= MAX_DIRECTED_BYTES:
+                session.directed[to.text], session.directed_bytes = to, size
         await self._send(to, stanza.having({"to": to.text}))
 
     async def _return_error(self, session: XmppSession, stanza: Element, to: Jid | None) -> None:

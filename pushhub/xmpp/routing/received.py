@@ -65,19 +65,24 @@ class OffsetRanges:
 
 
 class ReceivedMessages:
-    """What one session has received: messages to the account, and carbon copies."""
+    """What one session has received: messages to the account, messages to its own resource, and
+    carbon copies."""
 
-    __slots__ = ("copies", "messages")
+    __slots__ = ("copies", "direct", "messages")
 
     def __init__(self) -> None:
         self.messages = OffsetRanges()
+        self.direct = OffsetRanges()
         self.copies = OffsetRanges()
 
-    def has(self, offset: int, message: ArchivedMessage) -> bool:
-        """Whether the session has received a message of the archive."""
+    def has(self, offset: int, message: ArchivedMessage, resource: str) -> bool:
+        """Whether the session, which has bound `resource`, has received a message of the
+        archive."""
         if message.copied and offset in self.copies:
             return True
-        return not message.resource and offset in self.messages
+        if message.resource:
+            return message.resource == resource and offset in self.direct
+        return offset in self.messages
 
     def remove(self, offsets: Iterable[int]) -> None:
         """Remove messages that only another session received. The offsets ascend."""
@@ -94,6 +99,7 @@ class ReceivedMessages:
         messages = self.messages
         return {
             "messages": {"closed": messages.closed, "start": messages.start},
+            "direct": {"start": self.direct.start},
             "copies": {"closed": copies.closed},
         }
 
@@ -102,4 +108,6 @@ class ReceivedMessages:
         messages, copies = record["messages"], record["copies"]
         self.messages.closed = [(after, upto) for after, upto in messages["closed"]]
         self.messages.start = messages["start"]
+        # Nodes of an older version do not write `direct`.
+        self.direct.start = record.get("direct", {}).get("start")
         self.copies.closed = [(after, upto) for after, upto in copies["closed"]]

@@ -5,25 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.xml import Element
+from pushhub.xmpp.model.forgeries import without_forgeries
 from pushhub.xmpp.model.jid import JidError, parse_jid
 from pushhub.xmpp.model.stanza import StanzaError, StreamError, check_stanza
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Container, Coroutine
 
     from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.routing.iq import IqRouter
     from pushhub.xmpp.routing.messages import MessageRouter
     from pushhub.xmpp.routing.presence import PresenceRouter
     from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.routing.stanza_rates import StanzaRates
 
 
 class StanzaRouter:
-    """Checks a stanza's addresses, sets its `from`, and passes it to its router."""
+    """Checks a stanza's addresses, sets its `from`, and passes it to its router.
 
-    __slots__ = ("_iqs", "_messages", "_presence")
+    Args:
+        own: the domains of this server.
+    """
 
-    def __init__(self, messages: MessageRouter, presence: PresenceRouter, iqs: IqRouter) -> None:
+    __slots__ = ("_iqs", "_messages", "_own", "_presence", "rates")
+
+    def __init__(
+        self,
+        own: Container[str],
+        rates: StanzaRates,
+        messages: MessageRouter,
+        presence: PresenceRouter,
+        iqs: IqRouter,
+    ) -> None:
+        self.rates = rates
+        self._own = own
         self._messages = messages
         self._presence = presence
         self._iqs = iqs
@@ -46,6 +61,10 @@ class StanzaRouter:
             to = _parse_recipient(recipient)
             attributes["to"] = to.text
         stanza = Element(element.name, element.namespace, attributes, element.children)
+        if stanza.name != "iq":
+            stanza = without_forgeries(stanza, session.jid, self._own)
+        if to is not None:
+            self.rates.check_pair(session, stanza, to)
         match stanza.name:
             case "message":
                 return self._messages.send(session, stanza, to or session.user.jid)

@@ -9,6 +9,8 @@ from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure
 from pushhub.xmpp.routing.received import ReceivedMessages
 
 if TYPE_CHECKING:
+    from pushhub.log.cursor import Cursor
+    from pushhub.log.event import Event
     from pushhub.xml import Element
     from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.routing.local_user import LocalUser
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 # Addresses that received directed presence and will receive its end (RFC 6121 §4.6). No client is
 # in that many rooms.
 MAX_DIRECTED = 1000
+# Bytes of those addresses; each takes its text and about 200 more.
+MAX_DIRECTED_BYTES = 256 * 1024
+DIRECTED_BYTES = 200
 
 # Offsets of late messages that a session remembers: as many as an account redelivers
 # (`delivery_state.MAX_REDELIVERIES`).
@@ -55,11 +60,15 @@ class XmppSession:
         "carbons",
         "delivered_late",
         "directed",
+        "directed_bytes",
         "identity",
         "interested",
         "jid",
+        "listed_until",
+        "migrated_upto",
         "pending_appends",
         "presence",
+        "presence_bytes",
         "priority",
         "received",
         "stream",
@@ -76,8 +85,12 @@ class XmppSession:
         self.identity = identity
         self.presence: Element | None = None
         """The last broadcast presence; None while the session is unavailable."""
+        self.presence_bytes = 0
         self.priority = 0
         self.received = ReceivedMessages()
+        self.migrated_upto: Cursor | None = None
+        """Another node has delivered the messages up to here. This node's feed may be behind, and
+        bring them again."""
         self.delivered_late: dict[int, None] = {}
         """Offsets of messages that this session received late, after another client of the account
         vanished. Two clients may vanish with the same message."""
@@ -89,8 +102,16 @@ class XmppSession:
         """Whether the client requested the block list, and so receives its changes (XEP-0191
         §3.3)."""
         self.directed: dict[str, Jid] = {}
+        self.directed_bytes = 0
+        self.listed_until = ("", "")
+        """The mark for the last channel that a page of the list looked at, and its name."""
         # How many of its messages are being appended to archives.
         self.pending_appends = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes the session's presence takes."""
+        return self.presence_bytes + self.directed_bytes
 
     @property
     def receives_messages(self) -> bool:
@@ -105,6 +126,21 @@ class XmppSession:
         """Send a stanza to the client, in its wire form."""
         self.stream.write(payload)
 
+    def write_once(self, payload: bytes, event: Event | None) -> None:
+        """Send a message of the archive, or a copy of it, to the client, unless the client received
+        it before the session migrated here. `event` is None for a message without archive."""
+        upto = self.migrated_upto
+        if upto is not None and event is not None:
+            if event.epoch == upto.epoch and event.offset <= upto.offset:
+                return
+            self.migrated_upto = None
+        self.stream.write(payload)
+
+    def begin_receiving(self) -> None:
+        """Record from which offset the session receives the messages to its resource."""
+        upto = self.user.delivered_upto(self)
+        self.received.direct.set_open(True, 0 if upto is None else upto.offset, 0)
+
     def update_received(self) -> None:
         """Record from or up to which offset the session receives messages and carbon copies, after
         a change of its presence, its priority or its carbons."""
@@ -116,9 +152,9 @@ class XmppSession:
 
     def lacks(self, offset: int, message: ArchivedMessage) -> bool:
         """Whether this session, too, did not receive a message that another client may lack: this
-        client was unavailable then, or the message was not for it.
+        client was unavailable or had no session then, or the message was not for it.
         """
-        return not self.received.has(offset, message)
+        return not self.received.has(offset, message, self.jid.resource)
 
     def deliver_late(self, offset: int, payload: bytes) -> None:
         """Send a late message to the client, once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
@@ -13,13 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.log.grant import Grant
+    from pushhub.xmpp.sasl.throttle import LoginThrottle
     from pushhub.xmpp.storage.accounts import Account, Accounts
 
 
 class AccountCredentials:
     """The implementation of `CredentialBackend` with accounts and tokens."""
 
-    __slots__ = ("_accounts", "_random_bytes", "_secret", "_tokens", "domain")
+    __slots__ = (
+        "_accounts",
+        "_client",
+        "_random_bytes",
+        "_secret",
+        "_throttle",
+        "_tokens",
+        "domain",
+        "tried",
+        "verifying",
+    )
 
     def __init__(
         self,
@@ -28,7 +40,15 @@ class AccountCredentials:
         tokens: Tokens,
         secret: bytes,
         random_bytes: Callable[[int], bytes],
+        throttle: LoginThrottle,
+        verifying: asyncio.Semaphore,
+        client: str,
     ) -> None:
+        self._throttle = throttle
+        self._client = client
+        self.verifying = verifying
+        self.tried = ""
+        """The bare address whose password was to be verified."""
         self.domain = domain
         self._accounts = accounts
         self._tokens = tokens
@@ -36,7 +56,15 @@ class AccountCredentials:
         self._random_bytes = random_bytes
 
     async def account(self, local: str) -> Account | None:
-        return await self._accounts.get(f"{local}@{self.domain}")
+        self.tried = f"{local}@{self.domain}"
+        self.check(local)
+        delay = self._throttle.delay(self._client, self.tried)
+        if delay:
+            await asyncio.sleep(delay)
+        return await self._accounts.get(self.tried)
+
+    def check(self, local: str) -> None:
+        self._throttle.check(self._client, f"{local}@{self.domain}")
 
     async def admit(self, local: str) -> None:
         await self._accounts.admit(f"{local}@{self.domain}", self.domain)

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from pushhub.xml import Element
 
 
+# 24 KiB of data in base64: a token has at most 8 KiB, and a mechanism keeps what it gets.
+MAX_TEXT = 32 * 1024
+
+
 def decode_data(element: Element) -> bytes | None:
     """The data of a SASL element: None without data, and b"" for `=`, empty data."""
     text = element.text.strip()
     if not text:
         return None
+    if len(text) > MAX_TEXT:
+        raise SaslFailure("malformed-request")
     try:
         return b"" if text == "=" else base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from pushhub.log.grant import NOTHING, Grant
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pushhub.xmpp.storage.accounts import Account
 
 
@@ -44,8 +46,23 @@ class CredentialBackend(Protocol):
     def domain(self) -> str:
         """The domain that the client connects to."""
 
+    @property
+    def verifying(self) -> asyncio.Semaphore:
+        """Admits a few verifications of passwords at a time, those that take milliseconds."""
+
     async def account(self, local: str) -> Account | None:
-        """The account of a prepared localpart; None for an unknown account."""
+        """The account of a prepared localpart; None for an unknown account.
+
+        Raises:
+            SaslFailure: too many logins have failed.
+        """
+
+    def check(self, local: str) -> None:
+        """Return if the password of an account may be verified now; call it directly before.
+
+        Raises:
+            SaslFailure: too many logins have failed.
+        """
 
     async def admit(self, local: str) -> None:
         """Create the account of a user who logs in by token, unless it exists."""

@@ -38,7 +38,10 @@ class Plain:
         checked = keys or ScramKeys(self._backend.decoy(local)[:SALT_BYTES], ITERATIONS, b"", b"")
         # Ten milliseconds of hashing would block the event loop.
         loop = asyncio.get_running_loop()
-        good = await loop.run_in_executor(None, checked.verifies, password, HASHES[CHECKED])
+        async with self._backend.verifying:
+            # A failure counts when it is known, so few run at a time.
+            self._backend.check(local)
+            good = await loop.run_in_executor(None, checked.verifies, password, HASHES[CHECKED])
         if account is None or keys is None or not good:
             raise SaslFailure
         return SaslStep(identity=SaslIdentity(local, account.grant))

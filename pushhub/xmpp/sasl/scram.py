@@ -87,6 +87,7 @@ class _Scram:
         header, proof = _decode(fields["c"]), _decode(proof_text)
         if fields["r"] != self._nonce or header != self._header.encode():
             raise SaslFailure
+        self._backend.check(self._local)
         keys, account = self._keys, self._account
         if keys is None or account is None:
             raise SaslFailure

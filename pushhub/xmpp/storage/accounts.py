@@ -37,7 +37,7 @@ SHARDS = 256
 # The kinds of data of an account, each under its address.
 KINDS = (
     *("roster", "vcard", "block", "private", "pep", "subscriptions"),
-    *("archive", "read", "where"),
+    *("archive", "read", "where", "peers", "strangers"),
 )
 
 

@@ -2,8 +2,8 @@
 
 An event's data is the stanza as it goes over the wire, its id the archive's id of the message
 (XEP-0359). Its type holds what is needed to find and deliver the message without parsing the XML:
-direction, whether it is copied, the message's type, the peer's bare address, the resource on this
-side.
+direction, whether a stranger sent it, whether it is copied, the message's type, the peer's bare
+address, the resource on this side.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ class ArchivedMessage:
     peer: str
     resource: str
     id: str = ""
+    stranger: bool = False
+    """Whether the account did not know the sender when the message arrived."""
 
     def payload(self, bare: str, *, delayed: int | None = None) -> bytes:
         """The message as its account receives it: with its id, and if it is late with its time
@@ -86,7 +88,8 @@ class ArchivedMessage:
     def draft(self) -> Draft:
         """The message as an event. Raises `DraftError` if it is larger than an event may be."""
         direction = "out" if self.outgoing else "in"
-        label = f"{direction}{'' if self.copied else '-'} {self.kind}"
+        marks = f"{'~' if self.stranger else ''}{'' if self.copied else '-'}"
+        label = f"{direction}{marks} {self.kind}"
         longer = f"{label} {self.peer} {self.resource}"
         fits = longer.isprintable() and len(longer.encode()) <= MAX_LABEL_BYTES
         return Draft(self.stanza, XML, longer if fits else label)
@@ -136,9 +139,15 @@ def archived_message(event: Event) -> ArchivedMessage:
         theirs, ours = ("to", "from") if outgoing else ("from", "to")
         peer = parse_jid(stanza.attributes[theirs]).bare
         resource = parse_jid(stanza.attributes[ours]).resource
+    stranger = is_of_stranger(event)
     return ArchivedMessage(
-        event.data, outgoing, direction[-1] != "-", kind, peer, resource, event.id
+        event.data, outgoing, direction[-1] != "-", kind, peer, resource, event.id, stranger
     )
+
+
+def is_of_stranger(event: Event) -> bool:
+    """Whether a message came from a sender that the account did not know."""
+    return event.type.startswith("in~")
 
 
 def archive_position(stanza: Element, by: str) -> Cursor | None:
@@ -153,6 +162,15 @@ def archive_position(stanza: Element, by: str) -> Cursor | None:
 
 
 def archive_offsets(stanzas: Iterable[Element], by: str) -> list[int]:
-    """The archive offsets of those stanzas that are archived."""
-    found = (archive_position(stanza, by) for stanza in stanzas)
+    """The archive offsets of those stanzas that are archived messages to the account, or carbon
+    copies of them."""
+    found = (archive_position(_received(stanza), by) for stanza in stanzas)
     return [cursor.offset for cursor in found if cursor is not None]
+
+
+def _received(stanza: Element) -> Element:
+    """The message in a carbon copy that the account has received; any other stanza itself."""
+    copy = stanza.find("received", CARBONS)
+    forwarded = copy.find("forwarded", FORWARD) if copy is not None else None
+    inside = forwarded.find("message", CLIENT) if forwarded is not None else None
+    return stanza if inside is None else inside

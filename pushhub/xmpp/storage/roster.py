@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Prosody's `max_name_len` and `max_group_len` of rosters, and more groups than any user has.
 MAX_NAME = 1023
 MAX_GROUPS = 50
+# Requests of accounts that are no contacts, 2 kB each: they must leave room for contacts in the
+# 256 KiB of the value. The oldest are forgotten, and their senders may ask again.
+MAX_REQUESTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Rosters:
 
     Args:
         notify: notifies an account's sessions of a change.
-        max_contacts: the largest number of entries in one roster.
+        max_contacts: the largest number of contacts in one roster.
     """
 
     def __init__(self, kv: KeyValueStore, notify: Notify, max_contacts: int) -> None:
@@ -99,7 +102,7 @@ class Rosters:
         Raises:
             StoreError: the store cannot be read.
         """
-        return _roster(await self._kv.json(_roster_key(bare)))
+        return _roster(await self._kv.json(roster_key(bare)))
 
     async def update(
         self, bare: str, other: str, make: Callable[[RosterItem], RosterItem | None]
@@ -124,14 +127,18 @@ class Rosters:
             if after is None:
                 del roster.entries[other]
             else:
-                if other not in roster.entries and len(roster.entries) >= self._max_contacts:
+                count = len(roster.listed)
+                is_new = after.listed and not before.listed
+                if is_new and count >= self._max_contacts:
                     text = f"A roster has at most {self._max_contacts} contacts."
                     raise StanzaError("resource-constraint", text)
                 roster.entries[other] = after
+                if not after.listed:
+                    _drop_oldest_requests(roster.entries)
             roster.version += 1
             return _record(roster)
 
-        record = await self._kv.update_json(_roster_key(bare), remake)
+        record = await self._kv.update_json(roster_key(bare), remake)
         shown = after if after is not None and after.listed else None
         if before != after and (shown is not None or before.listed):
             if shown is not None:
@@ -142,6 +149,12 @@ class Rosters:
             query = Element("query", ROSTER, {"ver": str(version)}, (item,))
             await self._notify(bare, "roster", query=query.xml())
         return before, after
+
+
+def _drop_oldest_requests(entries: dict[str, RosterItem]) -> None:
+    requests = [bare for bare, entry in entries.items() if not entry.listed]
+    for bare in requests[:-MAX_REQUESTS]:
+        del entries[bare]
 
 
 def read_item(query: Element) -> tuple[str, bool, str, tuple[str, ...]]:
@@ -174,8 +187,14 @@ def renamed(entry: RosterItem, name: str, groups: tuple[str, ...]) -> RosterItem
     return replace(entry, name=name, groups=groups, listed=True)
 
 
-def _roster_key(bare: str) -> str:
+def roster_key(bare: str) -> str:
+    """The key of an account's roster."""
     return internal_name("roster", bare)
+
+
+def contacts_of(record: Any) -> frozenset[str]:
+    """The addresses of a stored roster that clients see: its contacts."""
+    return frozenset(bare for bare, item in record["entries"].items() if item.get("listed", True))
 
 
 def _roster(record: Any) -> Roster:

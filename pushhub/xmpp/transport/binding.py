@@ -76,12 +76,17 @@ class SessionBinder:
         try:
             await self._users.wait_closed(jid.bare)
             await user.open()
+            session.begin_receiving()
             await self._directory.add(session)
             await self._subscribers.add_session(session)
         except StoreError:
             self._users.remove_session(session)
             raise
         return session
+
+    def held_bytes(self, session: XmppSession) -> int:
+        """About how many bytes a session holds: its presence, and its subscriptions."""
+        return session.held_bytes + self._subscribers.held_bytes(session)
 
     def dump(self, session: XmppSession) -> dict[str, Any]:
         """A session as JSON, for its migration."""
@@ -106,6 +111,8 @@ class SessionBinder:
         try:
             await self._users.wait_closed(jid.bare)
             await user.open()
+            position, direct = record.get("position"), record.get("direct", ())
+            state.advance(None if position is None else parse_cursor(position), direct)
             session.update_received()
             await self._directory.add(session, migrated=True)
             await self._subscribers.add_session(session)
@@ -115,7 +122,7 @@ class SessionBinder:
                 if upto is None and state.position is not None:
                     # By the account's marker, a session on another node received these.
                     upto = state.position.offset
-                await user.deliver_range(session, record["at"], upto or 0)
+                await user.deliver_range(session, record["at"], upto or 0, set(direct))
                 await user.catch_up(session, held_back=held_back)
                 held_back = False
         except StoreError:

@@ -18,9 +18,11 @@ from pushhub.store.base import StoreError
 from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES
 from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.transport.bosh_transport import BoshTransport
+from pushhub.xmpp.transport.session_memory import SessionMemory
 from pushhub.xmpp.transport.stream import open_stream
 
 if TYPE_CHECKING:
+    from pushhub.auth.caller import Callers
     from pushhub.bosh.body import BoshBody
     from pushhub.bosh.sessions import PendingRequest
     from pushhub.hub.wheel import Wheel
@@ -77,9 +79,13 @@ class BoshSessions:
         self.limit = RateLimit(
             Rate.per_second(policy.bosh_rate, 10 * policy.bosh_rate), MAX_ADDRESSES
         )
+        self.memory = SessionMemory(policy.bosh_session_bytes, policy.bosh_total_bytes)
         # Requests without a response yet.
         self._held: dict[PendingRequest, BoshTransport] = {}
         self.closing = False
+        # The limits by address, set by the application, and the networks of counted sessions.
+        self.callers: Callers | None = None
+        self._networks: dict[str, str] = {}
         # Sessions that are leaving; until that is complete no other node can take them.
         self._departures: dict[str, asyncio.Future[None]] = {}
         forwarding.sessions = self
@@ -111,18 +117,39 @@ class BoshSessions:
             raise body.refused(
                 "The server has its largest number of sessions.", BoshCondition.POLICY_VIOLATION
             )
+        if self.memory.is_full:
+            raise body.refused(
+                "The server's sessions hold as many bytes as they may.",
+                BoshCondition.POLICY_VIOLATION,
+            )
         sid = self._membership.tag(self._draw_sid())
         session, actions = BoshSession.create(sid, body, raw, self.policy, self.now(), request)
         transport = BoshTransport(self, session)
-        transport.client = request.client
+        transport.client, transport.secure = request.client, request.secure
         stream = open_stream(self._services, (body.get("to") or "").strip(), transport)
         if stream is None:
             raise body.refused("'to' names no domain of this server.", BoshCondition.HOST_UNKNOWN)
+        self._count(body, sid, request.client)
         transport.stream = stream
         self.transports[sid] = transport
         self._held[request] = transport
         stream.open()
         transport.perform(actions)
+
+    def _count(self, body: BoshBody, sid: str, client: str) -> None:
+        callers = self.callers
+        if callers is None or not (network := callers.network(client)):
+            return
+        if callers.limits.acquire("address-sessions", network) is not None:
+            raise body.refused(
+                "This address has its largest number of sessions.", BoshCondition.POLICY_VIOLATION
+            )
+        self._networks[sid] = network
+
+    def _release_count(self, sid: str) -> None:
+        network = self._networks.pop(sid, None)
+        if network is not None and self.callers is not None:
+            self.callers.limits.release("address-sessions", network)
 
     def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
         """Handle a request of a session."""
@@ -158,6 +185,7 @@ class BoshSessions:
     def ended(self, transport: BoshTransport) -> None:
         """A session has ended."""
         sid = transport.session.sid
+        self._release_count(sid)
         is_migrated = self._membership.node_of(sid) is not None
         if self.transports.pop(sid, None) is not None and is_migrated:
             # Other nodes found the migrated session by its record.
@@ -208,6 +236,7 @@ class BoshSessions:
                 size += len(state)
                 self._departures[sid] = asyncio.ensure_future(self._leave(sid, state))
                 del self.transports[sid]
+                self._release_count(sid)
                 transport.stream.detach()
             else:
                 # Its next try follows after the others.
@@ -239,6 +268,11 @@ class BoshSessions:
             del self.transports[session.sid]
             raise
         transport.flush()
+
+    def end_by_grants(self) -> None:
+        """End the sessions whose grants have ended: credentials were revoked."""
+        for transport in list(self.transports.values()):
+            transport.stream.end_by_grant()
 
     def close(self) -> None:
         """End all sessions that are left."""

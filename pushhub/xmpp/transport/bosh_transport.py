@@ -10,6 +10,7 @@ import orjson
 from pushhub.bosh.action import Action, Deliver, Ended, Respond
 from pushhub.bosh.condition import BoshCondition
 from pushhub.hub.wheel import OFF
+from pushhub.xmpp.model.stanza import StreamError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,17 @@ if TYPE_CHECKING:
 class BoshTransport:
     """A BOSH session as the transport of its stream."""
 
-    __slots__ = ("_flushing", "_performing", "client", "owner", "session", "stream", "tick")
+    __slots__ = (
+        "_flushing",
+        "_held",
+        "_performing",
+        "client",
+        "owner",
+        "secure",
+        "session",
+        "stream",
+        "tick",
+    )
 
     def __init__(self, owner: BoshSessions, session: BoshSession) -> None:
         self.owner = owner
@@ -33,6 +44,9 @@ class BoshTransport:
         self.stream: XmppStream
         # The address of the last request.
         self.client = ""
+        self.secure = False
+        # The bytes that were last counted.
+        self._held = 0
         self.tick = OFF
         # While actions are performed, the stream's elements wait for their responses.
         self._performing = False
@@ -42,7 +56,8 @@ class BoshTransport:
 
     def request(self, body: BoshBody, raw: bytes, request: PendingRequest) -> None:
         """Handle a request."""
-        self.client = request.client
+        self.client, self.secure = request.client, request.secure
+        self.stream.end_by_grant()
         self.perform(self.session.request(body.rid, body, raw, self.owner.now(), request))
 
     def disconnected(self, request: PendingRequest) -> None:
@@ -51,8 +66,8 @@ class BoshTransport:
         self.flush()
 
     def expire(self) -> None:
-        """A deadline has passed, the session's or the login's; see `Wheel`."""
-        if self.owner.now() >= self.stream.login_deadline:
+        """A deadline has passed, the session's or the stream's; see `Wheel`."""
+        if self.owner.now() >= self.stream.deadline:
             self.stream.expire()
         self._perform_all(self.session.expire(self.owner.now()))
         self._set_deadline()
@@ -91,6 +106,7 @@ class BoshTransport:
             return None
         now = self.owner.now()
         self._perform_all(self.session.release(now))
+        self._release_bytes()
         self.owner.wheel.clear(self)
         return orjson.dumps({"bosh": self.session.dump(now), "stream": stream})
 
@@ -107,7 +123,25 @@ class BoshTransport:
         """Respond with the elements that wait."""
         self._flushing = False
         self._perform_all(self.session.flush(self.owner.now()))
+        self._count_bytes()
         self._set_deadline()
+
+    def _count_bytes(self) -> None:
+        """Count the bytes that the session holds, and end it if they are too many."""
+        if self.session.ended:
+            return
+        before, self._held = self._held, self.session.held_bytes + self.stream.held_bytes
+        if not self.owner.memory.change(before, self._held):
+            error = StreamError("resource-constraint", "The session holds too many bytes.")
+            self.stream.fail(error)
+            if not self.session.ended:
+                # The end waits for the client's next request.
+                before, self._held = self._held, self.session.held_bytes
+                self.owner.memory.change(before, self._held)
+
+    def _release_bytes(self) -> None:
+        self.owner.memory.change(self._held, 0)
+        self._held = 0
 
     def _perform_all(self, actions: list[Action]) -> None:
         for action in actions:
@@ -119,6 +153,7 @@ class BoshTransport:
                 for element in action.elements:
                     self.stream.receive(element)
             elif isinstance(action, Ended):
+                self._release_bytes()
                 self.owner.ended(self)
                 self.stream.closed(action.undelivered, action.unconfirmed)
             else:
@@ -129,7 +164,7 @@ class BoshTransport:
         if self.session.ended:
             wheel.clear(self)
         else:
-            wheel.set(self, min(self.session.deadline, self.stream.login_deadline))
+            wheel.set(self, min(self.session.deadline, self.stream.deadline))
 
     def __repr__(self) -> str:
         return f"<BoshTransport of {self.stream!r}>"

@@ -20,6 +20,8 @@ class StreamTransport(Protocol):
 
     client: str
     """The address of the client's last request."""
+    secure: bool
+    """Whether that request may carry a password."""
 
     def send(self, payload: bytes) -> None:
         """Send one element to the client, after earlier ones. It is UTF-8, and declares the

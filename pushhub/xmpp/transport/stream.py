@@ -6,6 +6,7 @@ needed, else in one short task, while later elements wait in a queue.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from enum import Enum
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from pushhub.log.grant import NOTHING
 from pushhub.store.base import StoreError
-from pushhub.xml import Element
 from pushhub.xmpp.cluster.serialize import dump_identity, load_identity
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.model.features import login_features, session_features
@@ -22,22 +23,20 @@ from pushhub.xmpp.model.stanza import (
     StanzaError,
     StreamError,
     check_stanza,
-    described,
     failure,
-    leaf,
     may_fail,
     result,
 )
 from pushhub.xmpp.routing.bind import bind_result, requested_resource
-from pushhub.xmpp.sasl import SaslFailure
-from pushhub.xmpp.sasl.data import decode_data, encode_data
 from pushhub.xmpp.storage.key_value import ValueTooLarge
+from pushhub.xmpp.transport.stream_login import StreamLogin
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
+    from pushhub.xml import Element
     from pushhub.xmpp.routing.session import XmppSession
-    from pushhub.xmpp.sasl import Mechanism, SaslIdentity
+    from pushhub.xmpp.sasl import SaslIdentity
     from pushhub.xmpp.transport.services import StreamServices, StreamTransport
 
 log = structlog.get_logger(__name__)
@@ -46,8 +45,8 @@ log = structlog.get_logger(__name__)
 # carries a few; Converse's start is about twenty.
 MAX_QUEUED = 200
 
-# RFC 6120 §6.3.4 recommends 2 to 5 retries.
-MAX_LOGINS = 5
+# About as many bytes of memory as three bodies of 256 KiB take, of ordinary stanzas.
+MAX_QUEUED_BYTES = 4 * 1024 * 1024
 
 NEVER = math.inf
 
@@ -66,9 +65,10 @@ class XmppStream:
     """A stream from one client to `domain`."""
 
     __slots__ = (
-        "_failed_logins",
-        "_mechanism",
+        "_login",
+        "_paced",
         "_queue",
+        "_queue_bytes",
         "_resuming",
         "_services",
         "_transport",
@@ -84,9 +84,11 @@ class XmppStream:
         self._services = services
         self._transport = transport
         self._queue: deque[Element] = deque()
-        self._mechanism: Mechanism | None = None
-        self._failed_logins = 0
+        self._queue_bytes = 0
+        self._login = StreamLogin(self, services.login, transport)
         self._resuming = False
+        # The timer after which the account may send again.
+        self._paced: asyncio.TimerHandle | None = None
         self.domain = domain
         self.state = StreamState.CONNECTED
         self.busy = False
@@ -94,20 +96,35 @@ class XmppStream:
         self.session: XmppSession | None = None
         context = services.context
         self.login_deadline = context.hub.now() + context.policy.xmpp_login_seconds
-        """When the transport must call `expire`, by the hub's clock; `NEVER` after the client has
-        bound a resource."""
+        """When the login must be complete; `NEVER` after the client has bound a resource."""
+
+    @property
+    def deadline(self) -> float:
+        """When the transport must call `expire`, by the hub's clock."""
+        expires = self.identity.grant.expires if self.identity is not None else None
+        if expires is None or self.state is StreamState.CLOSED:
+            return self.login_deadline
+        hub = self._services.context.hub
+        return min(self.login_deadline, hub.now() + expires - hub.clock())
 
     @property
     def client(self) -> str:
         """The address of the client's last request."""
         return self._transport.client
 
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes the stream holds."""
+        session = self.session
+        of_session = 0 if session is None else self._services.binder.held_bytes(session)
+        return self._queue_bytes + of_session
+
     # From the transport
 
     def open(self) -> None:
         """Start the stream: send its features."""
         if self.state is StreamState.CONNECTED:
-            self.send(login_features(self._services.login.names))
+            self.send(login_features(self._services.login.names(secure=self._transport.secure)))
         else:
             self.send(session_features(self._services.caps_version))
 
@@ -118,11 +135,12 @@ class XmppStream:
 
     def receive(self, element: Element) -> None:
         """Handle an element from the client."""
-        if self.state is StreamState.CLOSED:
+        if self.state is StreamState.CLOSED or self.end_by_grant():
             return
-        if self.busy or self._queue:
+        if self.busy or self._queue or self._must_follow(element) or self._must_wait():
             self._queue.append(element)
-            if len(self._queue) > MAX_QUEUED:
+            self._queue_bytes += element.weight
+            if len(self._queue) > MAX_QUEUED or self._queue_bytes > MAX_QUEUED_BYTES:
                 self.fail(StreamError("policy-violation", "The client sent too much in advance."))
             return
         self._handle(element)
@@ -130,25 +148,35 @@ class XmppStream:
     def closed(
         self, undelivered: Iterable[Element] = (), unconfirmed: Iterable[Element] = ()
     ) -> None:
-        """The client disconnected or ended the stream. It did not receive the `undelivered`
-        elements, and may not have received the `unconfirmed` ones."""
+        """The stream has ended. The client did not receive the `undelivered` elements, and may not
+        have received the `unconfirmed` ones."""
         if self.state is StreamState.CLOSED:
             return
         self.state = StreamState.CLOSED
         self.login_deadline = NEVER
         self._queue.clear()
+        self._queue_bytes = 0
+        self._stop_pacing()
         if self.session is not None:
             self._services.binder.unbind(self.session, tuple(undelivered), tuple(unconfirmed))
 
     def expire(self) -> None:
-        """End the stream after `login_deadline`: a stream costs memory, and an unauthenticated
-        client must not keep it forever. Prosody and ejabberd send the same condition (RFC 6120
-        §4.9.3.4)."""
-        self.fail(StreamError("connection-timeout", "The login took too long."))
+        """End the stream after `deadline`: an unauthenticated client must not keep it forever, and
+        Prosody and ejabberd send the same condition (RFC 6120 §4.9.3.4)."""
+        if not self.end_by_grant() and self._services.context.hub.now() >= self.login_deadline:
+            self.fail(StreamError("connection-timeout", "The login took too long."))
+
+    def end_by_grant(self) -> bool:
+        """Whether the grant has ended; the stream ends with it, as Prosody ends one by a token."""
+        grant = self.identity.grant if self.identity is not None else NOTHING
+        if not grant.can_end or not grant.has_ended(self._services.context.hub.clock()):
+            return False
+        self.fail(StreamError("not-authorized", "The token of this session is no longer valid."))
+        return True
 
     def dump(self) -> dict[str, Any] | None:
         """The stream as JSON; None while it is busy. Times are durations, since clocks differ."""
-        if self.busy or self._queue or self._mechanism is not None:
+        if self.busy or self._queue or self._login.is_in_progress:
             return None
         session = self.session
         if self.state is StreamState.CLOSED or (session is not None and session.pending_appends):
@@ -171,7 +199,7 @@ class XmppStream:
         """
         services = self._services
         self.state = StreamState(record["state"])
-        self.identity = load_identity(record["identity"])
+        self.identity = load_identity(record["identity"], services.login.revocations)
         if record["session"] is not None:
             self.login_deadline = NEVER
         elif (remaining := record.get("login")) is not None:
@@ -179,15 +207,21 @@ class XmppStream:
         if self.identity is not None and record["session"] is not None:
             self.busy = True
             try:
-                self.session = await services.binder.resume(self, self.identity, record["session"])
+                session = await services.binder.resume(self, self.identity, record["session"])
             finally:
                 self.busy = False
+            if self.state is StreamState.CLOSED:
+                # The stream has ended meanwhile, for example with a conflict.
+                services.binder.unbind(session)
+                return
+            self.session = session
             self.resume()
 
     def detach(self) -> None:
-        """Close the stream here, without an end for the client: it migrates to another node."""
+        """Close the stream here: it migrates to another node."""
         self.state = StreamState.CLOSED
         self.login_deadline = NEVER
+        self._stop_pacing()
         if self.session is not None:
             self._services.binder.suspend(self.session)
 
@@ -199,7 +233,7 @@ class XmppStream:
 
     def write(self, payload: bytes) -> None:
         """Send an element to the client, in its wire form."""
-        if self.state is not StreamState.CLOSED:
+        if self.state is not StreamState.CLOSED and not self.end_by_grant():
             self._transport.send(payload)
 
     def pending(self) -> list[Element]:
@@ -215,32 +249,52 @@ class XmppStream:
     def resume(self) -> None:
         """Handle the queued elements: the stream's wait is over."""
         if self._resuming:
-            # A store in memory completes an append while the message is handled: the loop below
-            # continues.
-            return
+            return  # A store in memory completes an append immediately: the loop below continues.
         self._resuming = True
         try:
             while self._queue and not self.busy and self.state is not StreamState.CLOSED:
-                session, stanza = self.session, self._queue[0]
-                if (
-                    session is not None
-                    and session.pending_appends
-                    and not session.can_pipeline(stanza)
-                ):
+                if self._must_follow(self._queue[0]) or self._must_wait():
                     return
-                self._handle(self._queue.popleft())
+                element = self._queue.popleft()
+                self._queue_bytes -= element.weight
+                self._handle(element)
         finally:
             self._resuming = False
 
-    def _handle(self, element: Element) -> None:
+    def _must_follow(self, element: Element) -> bool:
+        """Whether an element must not overtake a message that is being appended to an archive."""
         session = self.session
-        if session is not None and session.pending_appends and not session.can_pipeline(element):
-            # It must not overtake a message that is being appended to an archive.
-            self._queue.append(element)
-            return
+        return (
+            session is not None
+            and session.pending_appends > 0
+            and not session.can_pipeline(element)
+        )
+
+    def _must_wait(self) -> bool:
+        """Whether the account sends too fast, and its next stanza waits; else take it."""
+        if self.session is None:
+            return False
+        if self._paced is not None:
+            return True
+        wait = self._services.router.rates.wait(self.session.user)
+        if not wait:
+            return False
+        self._paced = asyncio.get_running_loop().call_later(wait, self._continue)
+        return True
+
+    def _continue(self) -> None:
+        self._paced = None
+        self.resume()
+
+    def _stop_pacing(self) -> None:
+        if self._paced is not None:
+            self._paced.cancel()
+            self._paced = None
+
+    def _handle(self, element: Element) -> None:
         try:
-            if session is not None:
-                work = self._services.router.receive(session, element)
+            if self.session is not None:
+                work = self._services.router.receive(self.session, element)
             else:
                 work = self._handle_unbound(element)
         except StanzaError as error:
@@ -272,7 +326,7 @@ class XmppStream:
 
     def _refuse(self, element: Element, error: StanzaError) -> None:
         if self.session is None and element.namespace == ns.SASL:
-            self._fail_login(SaslFailure("temporary-auth-failure", error.text))
+            self._login.failed_here(error.text)
         elif may_fail(element):
             if self.session is not None:
                 element = element.having({"from": self.session.jid.text})
@@ -286,7 +340,9 @@ class XmppStream:
 
     def _handle_unbound(self, element: Element) -> Coroutine[None, None, None] | None:
         if element.namespace == ns.SASL:
-            return self._handle_sasl(element)
+            if self.state is not StreamState.CONNECTED:
+                raise StreamError("not-authorized", "You have logged in already.")
+            return self._login.handle(element)
         if self.identity is None:
             raise StreamError("not-authorized", "Log in first.")
         check_stanza(element)
@@ -295,58 +351,10 @@ class XmppStream:
             raise StreamError("not-authorized", "Bind a resource first.")
         return self._bind(element, resource)
 
-    def _handle_sasl(self, element: Element) -> Coroutine[None, None, None] | None:
-        if self.state is not StreamState.CONNECTED:
-            raise StreamError("not-authorized", "You have logged in already.")
-        match element.name:
-            case "auth":
-                login = self._services.login
-                mechanism = login.mechanism(element.get("mechanism") or "")
-                if mechanism is None:
-                    self._fail_login(SaslFailure("invalid-mechanism"))
-                    return None
-                self._mechanism = mechanism(login.backend(self.domain))
-            case "response" if self._mechanism is not None:
-                pass
-            case "abort":
-                self._fail_login(SaslFailure("aborted"))
-                return None
-            case _:
-                self._fail_login(SaslFailure("malformed-request"))
-                return None
-        try:
-            data = decode_data(element)
-        except SaslFailure as error:
-            self._fail_login(error)
-            return None
-        if data is None and element.name == "auth" and _client_first(self._mechanism):
-            self.send(Element("challenge", ns.SASL))
-            return None
-        return self._step(data or b"")
-
-    async def _step(self, data: bytes) -> None:
-        mechanism = self._mechanism
-        assert mechanism is not None
-        try:
-            step = await mechanism.step(data)
-        except SaslFailure as error:
-            self._fail_login(error)
-            return
-        if step.identity is None:
-            self.send(leaf("challenge", ns.SASL, encode_data(step.data)))
-            return
-        self.identity = step.identity
+    def authenticated(self, identity: SaslIdentity) -> None:
+        """The login has succeeded."""
+        self.identity = identity
         self.state = StreamState.AUTHENTICATED
-        self._mechanism = None
-        self.send(leaf("success", ns.SASL, encode_data(step.data) if step.data else ""))
-
-    def _fail_login(self, error: SaslFailure) -> None:
-        self._mechanism = None
-        self._failed_logins += 1
-        reason = described(error.condition, ns.SASL, error.text)
-        self.send(Element("failure", ns.SASL, {}, reason))
-        if self._failed_logins >= MAX_LOGINS:
-            self.fail(StreamError("policy-violation", f"{MAX_LOGINS} logins have failed."))
 
     async def _bind(self, iq: Element, resource: str) -> None:
         assert self.identity is not None
@@ -370,11 +378,6 @@ def _store_failure(error: StoreError) -> StanzaError:
     if isinstance(error, ValueTooLarge):
         return StanzaError("resource-constraint", str(error), type="cancel")
     return StanzaError("internal-server-error", error.public, type="wait")
-
-
-def _client_first(mechanism: Mechanism | None) -> bool:
-    # A mechanism of another package may be older than this attribute.
-    return getattr(mechanism, "client_first", False)
 
 
 def open_stream(

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 # The events of one read of the store in a search.
 WINDOW = 100
 
+# Messages that one search looks through, in about 20 ms; a search for one peer may find none of
+# them. The client goes on with the id of the last one.
+MAX_LOOKED = 2000
+
+# A page has at most so many bytes, or one message: a quarter of what may wait for a client.
+MAX_PAGE_BYTES = 256 * 1024
+
 FIELDS = ("with", "start", "end", "before-id", "after-id", "ids")
 
 
@@ -156,16 +163,18 @@ async def search(request: IqRequest) -> Element:
         named = [await archive.get(id) for id in filter.ids]
         events = [(event, await archive.stamps.of(event)) for event in named]
         complete, count = True, len(events)
+        first, last = (events[0][0].id, events[-1][0].id) if events else (None, None)
+        if sum(event.size for event in named) > MAX_PAGE_BYTES and len(named) > 1:
+            raise StanzaError("resource-constraint", "Request fewer of these messages at a time.")
     else:
         span = await _narrow(archive, filter, page)
-        events, complete = await _page(archive, span, filter, page)
+        events, complete, first, last = await _page(archive, span, filter, page)
         count = None
         if filter.peer is None and page.after is None and not page.before:
             count = max(0, span.high - span.low)
     id = request.payload.get("queryid")
     for event, stamp in events:
         request.session.write(_result(request, id, event, stamp))
-    first, last = (events[0][0].id, events[-1][0].id) if events else (None, None)
     attributes = {"complete": "true"} if complete else {}
     return Element("fin", ns.MAM, attributes, (page_set(first, last, count),))
 
@@ -187,20 +196,31 @@ async def _narrow(archive: Archive, filter: ArchiveFilter, page: PageRequest) ->
 
 async def _page(
     archive: Archive, span: ArchiveSpan, filter: ArchiveFilter, page: PageRequest
-) -> tuple[list[Stamped], bool]:
-    """The messages of a page, oldest first, and whether there are no more beyond it."""
+) -> tuple[list[Stamped], bool, str | None, str | None]:
+    """The messages of a page, oldest first, whether there are no more beyond it, and the first and
+    the last id from which other pages go on."""
     backward = page.before is not None
     found: list[Stamped] = []
-    complete = True
+    complete, looked, size = True, 0, 0
+    last_looked: str | None = None
     async for event, stamp in archive.backward(span) if backward else archive.forward(span):
+        if looked == MAX_LOOKED:
+            complete = False
+            break
         if filter.matches(event):
-            if len(found) == page.limit:
-                complete = False
+            size += event.size
+            if len(found) == page.limit or (found and size > MAX_PAGE_BYTES):
+                complete, last_looked = False, None
                 break
             found.append((event, stamp))
+        looked, last_looked = looked + 1, event.id
     if backward:
         found.reverse()
-    return found, complete
+    ends = [event.id for event, _ in found]
+    if not complete and last_looked is not None:
+        # The page ends where the search did.
+        ends = [last_looked, *ends] if backward else [*ends, last_looked]
+    return found, complete, (ends[0] if ends else None), (ends[-1] if ends else None)
 
 
 def _result(request: IqRequest, id: str | None, event: Event, stamp: int) -> bytes:
@@ -285,7 +305,10 @@ async def metadata(request: IqRequest) -> Element:
 
 
 def refuse_other(request: IqRequest) -> None:
-    """Refuse a query for another account's archive (XEP-0313 §9.1)."""
+    """Refuse a query for another account's archive (XEP-0313 §9.1). To a guest an account that
+    blocks it, one that does not, and an unknown one are the same."""
+    if request.session.user.anonymous:
+        raise StanzaError("service-unavailable")
     raise StanzaError("forbidden", "This archive belongs to another account.")
 
 

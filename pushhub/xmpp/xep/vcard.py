@@ -11,6 +11,9 @@ from pushhub.xmpp.storage.key_value import internal_name
 
 async def read(request: IqRequest) -> Element:
     bare = request.account.bare
+    if request.session.user.anonymous and bare != request.session.jid.bare:
+        # A guest must not learn which accounts exist.
+        raise StanzaError("service-unavailable")
     card = await request.context.kv.value(internal_name("vcard", bare))
     if card is not None:
         return parse(card)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pushhub.origin.client.pool import OriginClient
+from pushhub.origin.client.slots import PoolLimits
 from pushhub.testing.simulation.loop import SimulatedLoop
 from pushhub.testing.simulation.network import Network
 from tests.origin.scripted import Act, Call, Scripted
@@ -45,11 +46,15 @@ class SimulatedOrigin(Scripted):
 
 @asynccontextmanager
 async def client_of(
-    *, connect: float = 1.0, silent: float = 2.0, connections: int = 3
+    *,
+    connect: float = 1.0,
+    silent: float = 2.0,
+    connections: int = 3,
+    limits: PoolLimits | None = None,
 ) -> AsyncIterator[OriginClient]:
     """A client on a new network."""
     Network(virtual_loop())
-    client = OriginClient(connect, silent, connections)
+    client = OriginClient(connect, silent, limits or PoolLimits.of(connections))
     client.open()
     yield client
     client.close()

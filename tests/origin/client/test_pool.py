@@ -7,6 +7,7 @@ import pytest
 from pushhub.http.problem import Problem
 from pushhub.origin.client.connection import UpstreamConnection
 from pushhub.origin.client.pool import ConnectionPool, OriginClient
+from pushhub.origin.client.slots import PoolLimits, Use
 from pushhub.origin.origin import Origin
 from pushhub.settings import Settings
 from pushhub.testing.simulation.network import Network
@@ -99,11 +100,11 @@ async def test_a_connection_is_used_again() -> None:
 
 async def idle_connection(head: bytes) -> tuple[ConnectionPool, UpstreamConnection]:
     """A pool of three whose one connection is idle after a request with this head."""
-    pool = ConnectionPool(URL, 3)
+    pool = ConnectionPool(URL, PoolLimits.of(3))
     _, connection = await virtual_loop().create_connection(
         lambda: UpstreamConnection(pool.released), HOST, PORT
     )
-    await pool.slots.acquire()
+    await pool.slots.acquire(Use(), 1)
     pool.connections.add(connection)
     method = head.partition(b" ")[0].decode()
     response = await connection.send(method, head, None, None, chunked=False)
@@ -116,16 +117,17 @@ async def test_a_connection_that_closes_while_idle_is_counted_once() -> None:
     """Its end is reported in the next turn of the loop; a request looks for a connection before."""
     async with origin_and_client():
         pool, connection = await idle_connection(b"GET /x HTTP/1.1\r\nHost: origin\r\n\r\n")
-        await pool.slots.acquire()
+        await pool.slots.acquire(Use(), 1)
         connection.transport.close()
         assert pool.take_idle(connection.last_active, 1) is None
-        pool.slots.release()
+        pool.slots.release(Use())
         await asyncio.sleep(0.1)
         assert not pool.connections
         assert not pool.idle
         for _ in range(3):
-            await asyncio.wait_for(pool.slots.acquire(), 1)
-        assert pool.slots.locked(), "three, and no more"
+            await pool.slots.acquire(Use(), 1)
+        with pytest.raises(Problem):
+            await pool.slots.acquire(Use(), 1)
 
 
 async def closes(call: Call) -> None:

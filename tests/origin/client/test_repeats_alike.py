@@ -21,7 +21,7 @@ PAUSE_SECONDS = 0.01
 
 TARGETS = [b"/cached/a", b"/cached/a?b", b"/public/a", b"/tagged/a", b"/cached/\xe9", b"/other"]
 ODD_TARGETS = [b"http://h/cached/a", b"http://x/cached/a", b"/cached/../a", b"/cached/%61"]
-HOSTS = [b"Host: h"] * 5 + [b"host: h", b"Host: H", b"Host: x", b"Host:h"]
+HOSTS = [b"Host: localhost"] * 5 + [b"host: h", b"Host: localhost", b"Host: localhost", b"Host:h"]
 TAGS = [b'If-None-Match: "1"', b'If-None-Match: "2"', b'if-none-match: "1"', b"If-None-Match: *"]
 ODD_TAGS = [
     b"If-None-Match: ",
@@ -39,9 +39,14 @@ ODD_TAGS = [
     b"If-None-Match: " + b"y" * 257,
 ]
 LINES = [b"Cookie: a", b"Cookie: b", b"Authorization: a", b"User-Agent: a", b"Origin: http://o"]
-LINES += [b"X-Forwarded-Host: t", b"X-Forwarded-Proto: https", b"X-Forwarded-For: 9.9.9.9"]
+LINES += [b"X-Forwarded-Host: localhost", b"X-Forwarded-Proto: https", b"X-Forwarded-For: 9.9.9.9"]
 ODD_LINES = [b"Connection: close", b"Connection: cookie", b"Upgrade: websocket", b"Range: bytes=0-"]
-ODD_LINES += [b"Connection: Upgrade", b"Expect: 100-continue", b"Content-Length: 0", b"Host: x"]
+ODD_LINES += [
+    b"Connection: Upgrade",
+    b"Expect: 100-continue",
+    b"Content-Length: 0",
+    b"Host: localhost",
+]
 ODD_LINES += [b"Content-Length: 3", b"Transfer-Encoding: chunked", b"", b" folded", b"X: \0"]
 LAST = get("/other?last", "Connection: close")
 

@@ -172,11 +172,18 @@ async def test_a_publisher_that_signs_badly_is_refused(origin: Origin) -> None:
         late = jwt.encode({"iss": "me", "exp": now - 60}, KEY, algorithm="HS256")
         other = jwt.encode({"exp": now + 60}, b"x" * 32, algorithm="HS256")
         body = json.dumps({"items": [response("a")]}).encode()
-        for credential, status in ((good, 200), (late, 401), (other, 401), ("junk", 401)):
+        own = jwt.encode({"iss": "pushhub", "exp": now + 60}, KEY, algorithm="HS256")
+        cases = ((good, 200), (late, 401), (other, 401), ("junk", 401), (own, 401))
+        for credential, status in cases:
             headers = {"authorization": f"Bearer {credential}"}
             answer = await server.ask("POST", "/_pushhub/publish/", headers, body)
             assert answer.status == status, credential
         assert (await server.ask("POST", "/_pushhub/publish/", {}, body)).status == 401
+        refused = await server.ask(
+            "POST", "/_pushhub/publish/", {"authorization": f"Bearer {own}"}, body
+        )
+        assert "grip_issuer" in refused.json()["detail"]
+        assert "grip_key" in refused.json()["detail"]
 
 
 async def test_a_publish_says_who_waited_and_what_was_there_before(gate: Gate) -> None:

@@ -120,6 +120,36 @@ async def test_what_is_for_one_client_holds_one_client(gate: Gate, line: str) ->
     assert [(await task).body for task in tasks] == [b"all"] * 3
 
 
+async def test_a_request_for_all_names_no_client(gate: Gate, server: Server) -> None:
+    """Also not by the headers of a proxy that knows the user."""
+    channel, path = fresh(), "/public" + where()
+    target = script(path, HOLD, f"Grip-Channel: {channel}", again={"body": "new"})
+    client = {
+        "cookie": "sid=secret",
+        "authorization": "Bearer secret",
+        "cf-access-jwt-assertion": "secret",
+        "x-amzn-oidc-data": "secret",
+        "x-forwarded-for": "192.0.2.7",
+        "user-agent": "secret",
+        "te": "trailers",
+        "accept-language": "de",
+    }
+    task = asyncio.create_task(gate.ask(target, headers=client))
+    await asyncio.to_thread(gate.origin.wait, path)
+    await gate.parked(1)
+    await gate.publish(response(channel, action="hint"))
+    assert (await task).body == b"new"
+    hits = gate.origin.at(path)
+    assert len(hits) == 2
+    for hit in hits:
+        text = str(hit).lower()
+        assert "secret" not in text
+        assert "192.0.2.7" not in text
+        assert "trailers" not in text
+        assert "accept-language" in text
+    assert "identity = []" in str(server.output)
+
+
 async def test_where_all_are_the_same_what_makes_another_answer_counts(gate: Gate) -> None:
     channel, path = fresh(), "/public" + where()
     target = script(path, HOLD, f"Grip-Channel: {channel}")

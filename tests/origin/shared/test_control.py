@@ -78,8 +78,8 @@ async def test_a_publish_to_the_control_listener_completes_a_hold(pair: tuple[Se
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},
         {"origin": "null"},
-        {"host": "evil.example", "origin": "http://evil.example"},
-        {"host": "evil.example", "sec_fetch_site": "same-origin"},
+        {"origin": "https://127.0.0.1"},
+        {"origin": "http://127.0.0.1:8080"},
     ],
 )
 async def test_pages_of_others_need_a_key(

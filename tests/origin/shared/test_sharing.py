@@ -371,11 +371,11 @@ async def test_a_newer_request_on_the_connection_releases_the_older(front: Front
     async with await front.hub.connect() as client:
         client.send("GET", front.notified, {"prefer": "wait=30", "if-none-match": '"one"'})
         await front.parked(1, looks=1)
-        client.writer.write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.writer.write(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = await client.receive()
         assert (answer.status, answer.headers["etag"]) == (304, '"one"')
         await front.parked(1, looks=2)
-        client.writer.write(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.writer.write(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
         raw = await client.reader.readuntil(b"nothing")
         assert raw.startswith(b"HTTP/1.1 200 ")
         assert (await client.reader.readuntil(b"nothing here")).startswith(b"HTTP/1.1 404 ")

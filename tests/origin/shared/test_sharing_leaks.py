@@ -137,11 +137,11 @@ async def test_who_is_no_trusted_proxy_asks_in_no_tenants_name() -> None:
     async with Mirror.running(port) as _:
         given: dict[str, Any] = {"trusted_proxies": ["127.0.0.2/32"], "routes": ROUTES}
         with serve(origin=f"http://127.0.0.1:{port}", **given) as server:
-            for last, told in ((1, "api.example"), (2, "tenant.example")):
+            for last, told in ((1, "api.localhost"), (2, "tenant.localhost")):
                 local = (f"127.0.0.{last}", 0)
                 streams = await asyncio.open_connection("127.0.0.1", server.port, local_addr=local)
                 async with Wire(*streams) as wire:
-                    wire.send(get("/cached/tenant", "X-Forwarded-Host: tenant.example"))
+                    wire.send(get("/cached/tenant", "X-Forwarded-Host: tenant.localhost"))
                     head = (await wire.head()).decode().lower()
                     size = int(head.split("content-length: ")[1].split()[0])
                     assert json.loads(await wire.exactly(size))["x-forwarded-host"] == told

@@ -230,7 +230,14 @@ WORDS = (
     *(b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n"),
     *(b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"Expect: 100-continue\r\n"),
     *(b"Prefer: wait=5\r\n", b"Accept: text/event-stream\r\n", b"Proxy-Connection: close\r\n"),
-    *(b"Host: y\r\n", b"chunked", b"identity", b"5\r\nhello\r\n", b"fffffffffffffffff", b"-1"),
+    *(
+        b"Host: localhost\r\n",
+        b"chunked",
+        b"identity",
+        b"5\r\nhello\r\n",
+        b"fffffffffffffffff",
+        b"-1",
+    ),
 )
 
 

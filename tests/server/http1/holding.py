@@ -38,7 +38,7 @@ class Holds:
         for _, writer in self._clients:
             writer.write(
                 f"GET {events_of(self.channel)}?since={self._cursor} HTTP/1.1\r\n"
-                "Host: x\r\nPrefer: wait=55\r\n\r\n".encode()
+                "Host: localhost\r\nPrefer: wait=55\r\n\r\n".encode()
             )
 
     async def publish(self, seconds: float = 15.0) -> None:

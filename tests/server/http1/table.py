@@ -70,7 +70,9 @@ REQUEST_LINE = [
     Case("known-method-not-here", get().replace(b"GET", b"PATCH", 1), "405"),
     Case("trace", get().replace(b"GET", b"TRACE", 1), "405"),
     Case(
-        "connect", b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", "501 close"
+        "connect",
+        b"CONNECT example.localhost:443 HTTP/1.1\r\nHost: example.localhost:443\r\n\r\n",
+        "501 close",
     ),
     Case("method-with-bracket", get().replace(b"GET", b"G(T", 1), "400 close"),
     Case("endless-method", many(100_000, b"A"), "400 close"),
@@ -127,17 +129,21 @@ TARGETS = [
 HOSTS = [
     Case("no-host", b"GET /livez HTTP/1.1\r\n\r\n", "400 close"),
     Case("no-host-1.0", b"GET /livez HTTP/1.0\r\n\r\n", "200 close"),
-    Case("two-hosts", get(b"/livez", b"Host: other"), "400 close"),
+    Case("two-hosts", get(b"/livez", b"Host: other.localhost"), "400 close"),
     Case("two-hosts-same", get(b"/livez", b"Host: localhost"), "400 close"),
-    Case("two-hosts-1.0", get(b"/livez", b"Host: other", version=b"HTTP/1.0"), "400 close"),
+    Case(
+        "two-hosts-1.0", get(b"/livez", b"Host: other.localhost", version=b"HTTP/1.0"), "400 close"
+    ),
     Case("empty-host", b"GET " + READ + b" HTTP/1.1\r\nHost:\r\n\r\n", "200"),
-    Case("host-with-port", b"GET " + READ + b" HTTP/1.1\r\nHost: a.b:80\r\n\r\n", "200"),
+    Case("host-with-port", b"GET " + READ + b" HTTP/1.1\r\nHost: a.localhost:80\r\n\r\n", "200"),
     Case("host-ipv6", b"GET " + READ + b" HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "200"),
-    Case("host-with-space", b"GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n", "400 close"),
-    Case("host-with-path", b"GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n", "400 close"),
-    Case("host-with-user", b"GET /livez HTTP/1.1\r\nHost: a@b\r\n\r\n", "400 close"),
-    Case("host-list", b"GET /livez HTTP/1.1\r\nHost: a, b\r\n\r\n", "400 close"),
-    Case("host-with-word-for-port", b"GET /livez HTTP/1.1\r\nHost: a:b\r\n\r\n", "400 close"),
+    Case("host-with-space", b"GET /livez HTTP/1.1\r\nHost: a b.localhost\r\n\r\n", "400 close"),
+    Case("host-with-path", b"GET /livez HTTP/1.1\r\nHost: a/b.localhost\r\n\r\n", "400 close"),
+    Case("host-with-user", b"GET /livez HTTP/1.1\r\nHost: a@b.localhost\r\n\r\n", "400 close"),
+    Case("host-list", b"GET /livez HTTP/1.1\r\nHost: a, b.localhost\r\n\r\n", "400 close"),
+    Case(
+        "host-with-word-for-port", b"GET /livez HTTP/1.1\r\nHost: localhost:b\r\n\r\n", "400 close"
+    ),
 ]
 
 HEADERS = [

@@ -61,7 +61,9 @@ async def test_a_slow_head(hub: Server, start: bytes) -> None:
             await talk.send(start)
             await talk.answers(1)
         before = len(talk.data)
-        seconds = await drip(talk, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"a" * 100)
+        seconds = await drip(
+            talk, b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"a" * 100
+        )
         seen = parse(talk.data[before:], ended=True)
         assert seen.statuses == [408]
         assert HEAD <= seconds < HEAD + LATE

@@ -111,6 +111,14 @@ def test_one_parser_serves_all_connections() -> None:
             assert parser.parse(get(b"/next")).path == "/next", case.id
 
 
+@pytest.mark.parametrize("passing", [True, False])
+def test_a_host_beyond_ascii_is_refused(passing: bool) -> None:
+    parser = HeadParser(passing=passing)
+    with pytest.raises(Problem) as refused:
+        parser.parse(b"GET http://\xcf/ HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert refused.value.slug == "bad-request"
+
+
 @given(st.binary(max_size=200), st.sampled_from(CASES))
 def test_a_head_or_a_problem(noise: bytes, case: object) -> None:
     parser = HeadParser()

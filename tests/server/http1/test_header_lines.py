@@ -17,7 +17,7 @@ def test_the_lines_of_a_variant() -> None:
 
 def test_a_second_later_every_variant_has_another_date() -> None:
     table = HeaderLinesTable(0.0)
-    anyone = Cors([], any_origin=True).variant("https://a.example")
+    anyone = Cors(["*"]).variant("https://a.example")
     known = [table.of(SAME_ORIGIN), table.of(anyone)]
     table.refresh(1.0)
     for lines in (*known, table.of(SAME_ORIGIN)):

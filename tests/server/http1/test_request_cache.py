@@ -1,14 +1,20 @@
 """The cache of polls: first lines for all clients, headers for each client."""
 
 import ast
+import asyncio
+import gc
 import inspect
+import re
+import tracemalloc
 
 import pytest
 
 from pushhub.api import read
 from pushhub.http import etag, prefer
+from pushhub.server.http1 import request_cache
 from pushhub.server.http1.request_cache import (
     GENERATION,
+    GENERATION_BYTES,
     MAX_HEADERS_BYTES,
     READ_HEADERS,
     GenerationCache,
@@ -20,7 +26,7 @@ EVENTS = b"/v1/channels/a/events"
 
 
 def test_two_generations() -> None:
-    memory: GenerationCache[int] = GenerationCache()
+    memory: GenerationCache[int] = GenerationCache(lambda key, value: len(key))
     for _ in range(2):
         memory.put(b"kept", -1)
         memory.put(b"lost", -2)
@@ -35,7 +41,7 @@ def test_two_generations() -> None:
 
 
 def test_a_key_that_comes_once_is_not_cached() -> None:
-    memory: GenerationCache[int] = GenerationCache()
+    memory: GenerationCache[int] = GenerationCache(lambda key, value: len(key))
     for number in range(3 * GENERATION):
         memory.put(b"%d" % number, number)
     assert len(memory) < GENERATION // 2, "but for a few that share a mark"
@@ -56,6 +62,59 @@ def test_the_headers_that_a_reading_endpoint_reads() -> None:
                 headers_read.add(node.args[0].value)
     assert headers_read
     assert headers_read <= set(READ_HEADERS)
+
+
+def test_a_generation_ends_with_its_bytes() -> None:
+    memory: GenerationCache[int] = GenerationCache(lambda key, value: len(key) + value)
+    most = 0
+    for number in range(200):
+        for _ in range(2):
+            memory.put(b"%d" % number, GENERATION_BYTES // 10)
+        most = max(most, len(memory))
+        # Reading moves an entry to the young generation, with its bytes.
+        memory.get(b"%d" % max(0, number - 9))
+        assert len(memory) <= 22
+    assert most > 10
+    memory.grow(GENERATION_BYTES + 1)
+    memory.grow(GENERATION_BYTES + 1)
+    assert len(memory) == 0
+
+
+LONG = b"x" * 7900
+
+
+def test_one_connection_makes_the_caches_keep_bounded_bytes(
+    front: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request comes three times, so that a cache takes it. With smaller generations a few
+    hundred requests suffice.
+    """
+    small = 256 * 1024
+    monkeypatch.setattr(request_cache, "GENERATION_BYTES", small)
+
+    async def attack(requests: int) -> None:
+        reader, writer = await asyncio.open_connection(*front.address)
+        for number in range(requests):
+            for _ in range(3):
+                writer.write(get(EVENTS + b"?since=now&n=%d&x=%b" % (number, LONG)))
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"content-length: (\d+)", head)
+                assert length is not None
+                await reader.readexactly(int(length[1]))
+        front.taken.clear()
+        writer.close()
+        await writer.wait_closed()
+
+    front.loop.run_until_complete(attack(5))
+    gc.collect()
+    tracemalloc.start()
+    front.loop.run_until_complete(attack(500))
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    front.close()
+    # Two generations of each of two caches.
+    assert kept < 2.5 * 2 * small, f"{kept / 2**20:.0f} MiB"
 
 
 @pytest.fixture

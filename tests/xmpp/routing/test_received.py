@@ -65,7 +65,7 @@ def test_received_messages_are_recorded() -> None:
         return ArchivedMessage(b"", False, copied, "chat", "romeo@localhost", resource)
 
     def has(*offsets: int, of: ArchivedMessage) -> list[bool]:
-        return [received.has(offset, of) for offset in offsets]
+        return [received.has(offset, of, "desk") for offset in offsets]
 
     assert has(1, 2, of=message()) == [True, True]
     assert has(1, 2, of=message(copied=False)) == [True, False]

@@ -404,7 +404,7 @@ async def test_a_custom_mechanism(
     settings = {"xmpp_domains": [DOMAIN], "xmpp_mechanisms": ["X-DOOR", "X-UNKNOWN"]}
     world = World(strict._make, False, dev=False, **settings)
     await world.node()
-    assert world.server.login.names == ["X-DOOR"]
+    assert world.server.login.names(secure=True) == ["X-DOOR"]
     client = await connected(world)
     assert (await answer(client, auth("X-DOOR", b""))).name == "success"
     client.stream.restart()

@@ -57,6 +57,11 @@ export const wish = (what) => ask("POST", "console/wish", {
   body: JSON.stringify(what), headers: { "Content-Type": "application/json" },
 });
 
+/** Revoke the tokens of a subject, or a key. */
+export const revoke = (entry) => ask("POST", "v1/tokens/revoke", {
+  body: JSON.stringify({ ...entry, reason: "disconnected in the console" }), headers: { "Content-Type": "application/json" },
+});
+
 /** Try a key. `""` is for a server that asks for none. */
 export async function enter(candidate) {
   const before = key;

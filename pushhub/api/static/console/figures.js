@@ -101,6 +101,7 @@ export class Figures {
       holds: known((one) => one.figures.holds),
       channels: known((one) => one.figures.channels),
       sessions: known((one) => one.figures.sessions),
+      tunnels: known((one) => one.figures.tunnels),
       memory: known((one) => one.figures.memory),
       tails: known((one) => one.figures.tail_bytes),
       published: rate("published"),

@@ -11,6 +11,7 @@ const TILES = [
   ["holds", "Holds", (now) => number(now.holds)],
   ["channels", "Channels", (now) => number(now.channels)],
   ["sessions", "Sessions", (now) => number(now.sessions)],
+  ["tunnels", "WebSockets", (now) => number(now.tunnels)],
   ["published", "Published/s", (now) => rate(now.published)],
   ["delivered", "Delivered/s", (now) => rate(now.delivered)],
   ["fetches", "Origin fetches/s", (now) => rate(now.fetches)],
@@ -82,6 +83,7 @@ export class Overview {
     this.health.dataset.how = how;
     for (const [key, , show] of TILES) this.tiles[key].textContent = show(now, figures);
     this.tiles.sessions.parentElement.hidden = now.sessions === null;
+    this.tiles.tunnels.parentElement.hidden = now.tunnels === null;
     this.tiles.fetches.parentElement.hidden = !now.origin;
     for (const plot of this.plots) plot.draw(figures.seconds, force);
     this.table.body.replaceChildren(...figures.alive(now.second).map((one) => this.row(one)));

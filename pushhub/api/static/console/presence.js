@@ -1,7 +1,7 @@
 // Who waits on a channel, in all processes: asked again every few seconds.
 
-import { wish } from "./api.js";
-import { h, table } from "./dom.js";
+import { revoke, wish } from "./api.js";
+import { confirm, h, table } from "./dom.js";
 import { number } from "./format.js";
 
 const ASK_MS = 3000;
@@ -13,7 +13,7 @@ export class Presence {
     this.name = name;
     this.told = new Map(); // process → {holds, holders, node, pid, at}
     this.count = h("p", { id: "presence" }, "Asking…");
-    this.table = table("Requests that wait", ["Client", "Subject", "How", ["For", "number"], "Process"]);
+    this.table = table("Requests that wait", ["Client", "Subject", "How", ["For", "number"], "Process", "Access"]);
     this.table.whole.hidden = true;
     this.whole = h("div", {}, this.count, this.table.whole);
     this.off = feed.on("presence", (told) => { if (told.presence === name) this.take(told); });
@@ -43,7 +43,24 @@ export class Presence {
     this.table.whole.hidden = !shown.length;
     this.table.body.replaceChildren(...shown.map((one) => h("tr", {},
       h("th", { scope: "row" }, one.client || "unknown"), h("td", {}, h("bdi", {}, one.subject ?? "")), h("td", {}, one.kind),
-      h("td", { class: "number" }, `${Math.round(one.waited)} s`), h("td", {}, one.process))));
+      h("td", { class: "number" }, `${Math.round(one.waited)} s`), h("td", {}, one.process), h("td", {}, this.button(one)))));
+  }
+
+  /** Revokes the tokens of a subject, or a key. A client with neither cannot be disconnected. */
+  button({ key, sub }) {
+    if (!key && !sub) return "";
+    const whom = key ? `the API key “${key}”` : `“${sub}”`;
+    const what = key ? whom : `all present tokens of ${whom}`;
+    const after = key ? "The key stays refused." : "A newer token is accepted.";
+    return h("button", {
+      type: "button",
+      "aria-label": `Disconnect ${whom}`,
+      click: async () => {
+        const ends = "Requests, streams and sessions that rest on it end in all processes.";
+        if (!(await confirm(`Revoke ${what}?`, `${ends} ${after}`, "Revoke"))) return;
+        await revoke(key ? { key } : { sub }).then(() => this.ask(), (error) => { this.count.textContent = error.message; });
+      },
+    }, "Disconnect");
   }
 
   stop() {

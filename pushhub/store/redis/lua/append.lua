@@ -5,7 +5,7 @@
 --       6 fingerprint, '' without an idempotency key         7 ms to remember the key
 --       8 ms since 1970, '' the server's                     9 pub/sub channel
 --      10 the name for the list, '' for pushhub's own       11 the event's id, '' its cursor
--- Returns  {'ok', epoch, offset} | {'duplicate', epoch, offset, id, the store's epoch}
+-- Returns  {'ok', epoch, offset, '1' if the channel is new} | {'duplicate', epoch, offset, id, the store's epoch}
 --          | {'mismatch', epoch, offset of the last event, or nothing} | {'reused'}
 --          | {'fenced', ms left}
 local epoch, left = epoch_or(KEYS[4], ARGV[1])
@@ -53,6 +53,7 @@ if ARGV[5] ~= '' then
   end
 end
 
+local created = top and '' or '1'
 if not top then
   -- The stream outliving its meta would take somebody's hand; offsets must not restart even then.
   local last = last_event()
@@ -103,4 +104,4 @@ if fingerprint ~= '' then
 end
 if is_first and ARGV[10] ~= '' then redis.call('ZADD', KEYS[5], 0, ARGV[10]) end
 redis.call('PUBLISH', ARGV[9], epoch .. ' ' .. offset .. ' ' .. string.format('%.0f', now) .. ' ' .. ARGV[2])
-return {'ok', epoch, offset}
+return {'ok', epoch, offset, created}

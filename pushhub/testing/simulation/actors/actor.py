@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation import pauses
+from pushhub.xmpp.cluster.gc import FORGET_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,11 @@ PRIVATE = "private:1"
 PUBLISHED = (*CHANNELS, PRIVATE)
 # Beyond the longest wait: a client that has no response by then will never have one.
 PATIENCE_SECONDS = 90.0
+# A BOSH session without a client is over after the longest pause.
+GONE_SECONDS = 400.0
+# A session that left its node is over when the collector of a node has seen that node silent for
+# its time. It looks every so often, first then after its start.
+COLLECTED_SECONDS = 3 * FORGET_SECONDS + 60.0
 # What a client does after an error, as browsers' EventSource does.
 RETRY_SECONDS = 1.0
 
@@ -68,6 +74,14 @@ class Actor:
 
     async def finish(self) -> None:
         """The run is over, and everything is whole again: check what only the end shows."""
+
+    async def abandoned(self) -> None:
+        """Wait until each BOSH session without a client has ended, also those that left a node."""
+        world, seconds = self.world, GONE_SECONDS
+        if not world.is_certain:
+            last = max(node.started for node in world.nodes)
+            seconds = max(seconds, last + COLLECTED_SECONDS - world.now())
+        await asyncio.sleep(seconds)
 
     def count(self, act: str) -> None:
         """An act has been done; every one must be done in some run."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pushhub.testing.simulation.bosh import BoshClient
     from pushhub.xml import Element
 
 MAM = "urn:xmpp:mam:2"
 RSM = "http://jabber.org/protocol/rsm"
+CARBONS = "urn:xmpp:carbons:2"
 FORWARD = "urn:xmpp:forward:0"
 
 
@@ -50,3 +53,12 @@ def forwarded(element: Element) -> Element | None:
     """The message that another one has inside (XEP-0297)."""
     inside = element.find("forwarded", FORWARD)
     return inside.find("message", "jabber:client") if inside is not None else None
+
+
+def copies(message: Element) -> Iterator[tuple[str, str]]:
+    """The direction and the id of the message in a carbon copy (XEP-0280)."""
+    for which in ("received", "sent"):
+        copy = message.find(which, CARBONS)
+        inner = forwarded(copy) if copy is not None else None
+        if inner is not None:
+            yield which, inner.get("id") or ""

@@ -10,7 +10,7 @@ import orjson
 
 from pushhub.testing.simulation import pauses
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor
-from pushhub.testing.simulation.actors.archive import ArchiveReader
+from pushhub.testing.simulation.actors.archive import ArchiveReader, copies
 from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, SessionEnded
 from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
@@ -26,8 +26,6 @@ SERVICE = f"pubsub.{DOMAIN}"
 PUBSUB = "http://jabber.org/protocol/pubsub"
 DELAY = "urn:xmpp:delay"
 ROSTER = "jabber:iq:roster"
-# A session that nobody comes for is over after the longest pause.
-GONE_SECONDS = 400.0
 # About what is left of a session's time nobody is sure: a tick, the way, a node that answers late.
 DOUBT_SECONDS = 10.0
 
@@ -351,6 +349,9 @@ class Chatter(Actor):
             is_late = element.find("delay", DELAY) is not None
             id = element.get("id") or ""
             self.world.messages.receive(self.name, self._scope, self.account, id, late=is_late)
+        else:
+            for which, id in copies(element):
+                self.world.messages.copy(self.name, self._scope, self.account, id, which)
 
     def _take_notice(self, element: Element) -> None:
         event = element.find("event", f"{PUBSUB}#event")
@@ -376,7 +377,7 @@ class Chatter(Actor):
             self._forget(self._session)
         if not self.user:
             return
-        await asyncio.sleep(GONE_SECONDS)
+        await self.abandoned()
         session = await self._login(polls=False)
         if session is None:
             return

@@ -10,8 +10,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation import pauses
-from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor
-from pushhub.testing.simulation.actors.archive import ArchiveReader, forwarded
+from pushhub.testing.simulation.actors.actor import GONE_SECONDS, RETRY_SECONDS, Actor
+from pushhub.testing.simulation.actors.archive import CARBONS, ArchiveReader, copies
 from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, SessionEnded
 from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from pushhub.testing.simulation.world import World
     from pushhub.xml import Element
 
-CARBONS = "urn:xmpp:carbons:2"
 ROSTER = "jabber:iq:roster"
-# A session that no client comes for is over after the longest pause (`bosh.GONE_SECONDS`).
-GONE_SECONDS = 400.0
 
 
 class Device:
@@ -94,11 +91,8 @@ class Device:
             id, is_late = element.get("id") or "", element.find("delay", "urn:xmpp:delay")
             messages.receive(name, self.scope, self.bare, id, late=is_late is not None)
         else:
-            for which in ("received", "sent"):
-                copy = element.find(which, CARBONS)
-                inner = forwarded(copy) if copy is not None else None
-                if inner is not None:
-                    messages.copy(name, self.scope, self.bare, inner.get("id") or "", which)
+            for which, id in copies(element):
+                messages.copy(name, self.scope, self.bare, id, which)
 
 
 class Couple(Actor):
@@ -332,7 +326,7 @@ class Couple(Actor):
         """What was said to each of them has come, and is in the archive."""
         if not self.world.plan.has_xmpp:
             return
-        await asyncio.sleep(GONE_SECONDS)
+        await self.abandoned()
         for device in (self.ones[0], self.others[0]):
             try:
                 await device.begin()

@@ -63,13 +63,20 @@ class FeedReader(Actor):
             if granted.startswith("wait="):
                 empty = not page["events"]
                 excused = excuse(response) or "retry_ms" in page
-                oracle.waited(
-                    self.name, self.node, int(granted[5:]), asked, empty=empty, excused=excused
-                )
+                seconds = self.longest_wait(int(granted[5:]), asked)
+                oracle.waited(self.name, self.node, seconds, asked, empty=empty, excused=excused)
                 if empty and not excused:
                     oracle.missed(self.name, self.node, self.channel, page["cursor"], asked)
+        self.received(page, asked)
         self.cursor = page["cursor"]
         return bool(page.get("up_to_date"))
+
+    def longest_wait(self, granted: int, asked: float) -> float:
+        """How long a granted wait may last."""
+        return granted
+
+    def received(self, page: Any, asked: float) -> None:
+        """A page has arrived."""
 
     def refused(self, status: int) -> None:
         """A poll was refused."""
@@ -99,14 +106,28 @@ class TokenReader(FeedReader):
         super().__init__(world, name)
         self.channel = PRIVATE
         self._token = ""
+        self._expires = 0.0
+        self._until = 0.0
 
     def credentials(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token}"}
 
     async def poll(self, wait: int) -> bool:
         if not self._token:
-            self._token = self.world.token(self.random.choice((2.0, 10.0, 30.0, 3600.0)))
+            seconds = self.random.choice((2.0, 10.0, 30.0, 3600.0))
+            self._until = self.world.now() + seconds
+            self._token, self._expires = self.world.token(seconds)
         return await super().poll(wait)
+
+    def longest_wait(self, granted: int, asked: float) -> float:
+        # After a step of the wall clock the token's end is not where it was.
+        if any(step >= self._until - 3600 for step in self.world.steps):
+            return granted
+        return min(granted, max(0.0, self._until - asked))
+
+    def received(self, page: Any, asked: float) -> None:
+        if not any(step >= asked for step in self.world.steps):
+            self.world.oracle.delivered_by_token(self.name, page, self._expires)
 
     def refused(self, status: int) -> None:
         if status == 401:

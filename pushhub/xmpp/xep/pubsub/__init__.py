@@ -10,6 +10,7 @@ from __future__ import annotations
 from inspect import iscoroutine
 from typing import TYPE_CHECKING
 
+from pushhub.auth.audit import AuditActor
 from pushhub.xmpp.model.namespaces import DISCO_INFO, DISCO_ITEMS, PUBSUB, PUBSUB_OWNER
 from pushhub.xmpp.model.stanza import StanzaError
 from pushhub.xmpp.routing.extension import PUBSUB as SERVICE
@@ -49,6 +50,28 @@ def _actions(subscriptions: NodeSubscriptions) -> Mapping[tuple[str, str], IqHan
     }
 
 
+# The requests that change a node, and their names in the audit log.
+AUDITED: Mapping[tuple[str, str], str] = {
+    ("set", "create"): "pubsub.create",
+    ("set", "configure"): "pubsub.configure",
+    ("set", "delete"): "pubsub.delete",
+    ("set", "affiliations"): "pubsub.affiliate",
+}
+
+
+# Other errors mean that the request was wrong, and nothing was changed.
+REFUSALS = ("forbidden", "not-allowed", "not-authorized")
+
+
+def _audit(request: IqRequest, action: str, node: str, error: StanzaError | None = None) -> None:
+    audit = request.context.audit
+    actor = AuditActor("account", request.session.jid.bare)
+    if error is None:
+        audit.record(action, actor, node)
+    elif error.condition in REFUSALS:
+        audit.refuse(actor, error.condition, node, action=action, target_type="channel")
+
+
 def _dispatch(actions: Mapping[tuple[str, str], IqHandler]) -> IqHandler:
     async def act(request: IqRequest) -> IqResult:
         kind = request.iq.get("type") or ""
@@ -60,8 +83,19 @@ def _dispatch(actions: Mapping[tuple[str, str], IqHandler]) -> IqHandler:
         if handler is None:
             raise unsupported(elements[0].name)
         # The other elements of `<pubsub/>` belong to the first: options, a configuration.
-        handled = handler(request)
-        return await handled if iscoroutine(handled) else handled  # type: ignore[return-value]
+        action = AUDITED.get((kind, elements[0].name))
+        if action is None:
+            handled = handler(request)
+            return await handled if iscoroutine(handled) else handled  # type: ignore[return-value]
+        node = elements[0].get("node") or ""
+        try:
+            handled = handler(request)
+            result = await handled if iscoroutine(handled) else handled
+        except StanzaError as error:
+            _audit(request, action, node, error)
+            raise
+        _audit(request, action, node)
+        return result  # type: ignore[return-value]
 
     return act
 
@@ -76,6 +110,6 @@ def extension(cluster: Cluster, subscribers: Subscribers) -> Extension:
             (SERVICE, "get", PUBSUB_OWNER, "pubsub"): owner_actions,
             (SERVICE, "set", PUBSUB_OWNER, "pubsub"): owner_actions,
             (SERVICE, "get", DISCO_INFO, "query"): discovery.about,
-            (SERVICE, "get", DISCO_ITEMS, "query"): discovery.items,
+            (SERVICE, "get", DISCO_ITEMS, "query"): discovery.ChannelListing().items,
         }
     )

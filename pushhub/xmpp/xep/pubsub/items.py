@@ -32,6 +32,11 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 # How many events a search for an item's id reads.
 MAX_SEARCHED = 1000
 
+# Beyond so many bytes a search finds no older items.
+MAX_SEARCHED_BYTES = 4 * 1024 * 1024
+# The events of one read.
+SEARCH_WINDOW = 100
+
 # A result is one stanza; clients request larger ones in pages.
 MAX_ITEMS_BYTES = 200_000
 
@@ -60,19 +65,29 @@ async def stored_items(context: Context, node: str, limit: int) -> list[Event]:
     last = await store.read(node, Start.LAST, 1)
     assert isinstance(last, Page)
     top = last.cursor.offset
-    events: list[Event] = []
-    at = Cursor(last.cursor.epoch, max(0, top - MAX_SEARCHED))
-    while True:
-        read = await store.read(node, at, MAX_SEARCHED)
-        if not isinstance(read, Page):
-            if read.oldest == at:
+    # Newest first, in windows, so that events of 256 KiB do not fill the memory.
+    windows: list[list[Event]] = []
+    size, high = 0, top
+    lowest = max(0, top - MAX_SEARCHED)
+    while high > lowest and size < MAX_SEARCHED_BYTES:
+        low = max(lowest, high - SEARCH_WINDOW)
+        window: list[Event] = []
+        at = Cursor(last.cursor.epoch, low)
+        while at.offset < high:
+            read = await store.read(node, at, high - at.offset)
+            if not isinstance(read, Page):
+                if read.oldest.offset <= at.offset or read.oldest.offset >= high:
+                    break
+                at = read.oldest
+                continue
+            if not read.events:
                 break
-            at = read.oldest
-            continue
-        events += read.events
-        at = read.cursor
-        if read.up_to_date or not read.events:
-            break
+            window += [event for event in read.events if event.offset <= high]
+            at = read.cursor
+        windows.append(window)
+        size += sum(event.size for event in window)
+        high = low if window else lowest
+    events = [event for window in reversed(windows) for event in window]
     retracted_ids = {id for event in events if (id := retracted(event)) is not None}
     items = {
         event.id: event

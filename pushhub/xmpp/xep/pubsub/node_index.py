@@ -6,9 +6,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from pushhub.xmpp.storage.key_value import internal_name
+from pushhub.xmpp.storage.key_value import event_json, internal_name
 
 if TYPE_CHECKING:
+    from pushhub.log.cursor import Cursor
     from pushhub.xmpp.storage.key_value import KeyValueStore
 
 # The index is split over so many values, so that none exceeds the limit of one (256 KiB): about
@@ -16,14 +17,28 @@ if TYPE_CHECKING:
 SHARDS = 16
 
 
-async def created_nodes(kv: KeyValueStore) -> set[str]:
-    """The names of all indexed nodes.
+class NodeIndex:
+    """The names of all indexed nodes, which many requests need and few change."""
 
-    Raises:
-        StoreError: the store cannot be read.
-    """
-    shards = [await kv.json(_key(f"{shard:x}")) for shard in range(SHARDS)]
-    return {node for shard in shards for node in shard or ()}
+    __slots__ = ("_at", "_names")
+
+    def __init__(self) -> None:
+        self._at: list[Cursor | None] = []
+        self._names: list[str] = []
+
+    async def sorted(self, kv: KeyValueStore) -> list[str]:
+        """The names in the order of the store, by code points.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        events = [await kv.event(_key(f"{shard:x}")) for shard in range(SHARDS)]
+        cursors = [None if event is None else event.cursor for event in events]
+        if cursors != self._at:
+            names = [name for event in events for name in event_json(event) or ()]
+            self._names = sorted(names)
+            self._at = cursors
+        return self._names
 
 
 async def set_indexed(kv: KeyValueStore, node: str, *, present: bool) -> None:

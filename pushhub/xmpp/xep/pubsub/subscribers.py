@@ -7,6 +7,7 @@ the subscription stays: it delivers again when the right is back.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pushhub.store.base import StoreError
 from pushhub.xml import quote
 from pushhub.xmpp.context import pubsub_service
 from pushhub.xmpp.model.jid import parse_jid
+from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.storage.blocklist import blocklist_key, blocks
 from pushhub.xmpp.storage.key_value import internal_name
 from pushhub.xmpp.xep.pubsub.current_policy import CurrentPolicies
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
 
 # Subscriptions of an account, or of a session; each is a hold.
 MAX_SUBSCRIPTIONS = 1000
+
+
+# Of a guest, with both addresses: a page shows a few channels.
+MAX_GUEST_SUBSCRIPTIONS = 100
+# Measured with `tracemalloc`, with a name of 50 characters: a subscription, its hold and its poll.
+SUBSCRIPTION_BYTES = 2000
 
 
 def subscriptions_key(bare: str) -> str:
@@ -64,6 +72,14 @@ class Subscribers:
     def channels(self, address: str) -> list[str]:
         """The channels that an address has subscribed to on this node."""
         return list(self._subscriptions.get(address, ()))
+
+    def held_bytes(self, session: XmppSession) -> int:
+        """About how many bytes the subscriptions of a session take. Those of an account are none of
+        its session's."""
+        count = len(self._subscriptions.get(session.jid.text, ()))
+        if session.user.anonymous:
+            count += len(self._subscriptions.get(session.jid.bare, ()))
+        return count * SUBSCRIPTION_BYTES
 
     def positions(self, address: str) -> dict[str, str]:
         """An address's position in each channel."""
@@ -159,7 +175,8 @@ class Subscribers:
             return
         before = Cursor(event.epoch, event.offset - 1)
         self._waiting.setdefault((address, channel), before)
-        self._policies.wait(channel, partial(self._receive_late, user, address, channel, last[2]))
+        late = partial(self._receive_late, user, address, channel, last[2])
+        self._policies.wait(channel, late, partial(self._lose, user, address, channel), last[2])
 
     def _receive_late(
         self,
@@ -173,6 +190,15 @@ class Subscribers:
         self._waiting.pop((address, channel), None)
         if channel in self._subscriptions.get(address, ()):
             self._notify(user, address, channel, parts, policy)
+
+    def _lose(self, user: LocalUser, address: str, channel: str) -> None:
+        """A notification is lost: end the sessions that it was for, so that their clients return
+        and read the items again."""
+        self._waiting.pop((address, channel), None)
+        error = StreamError("internal-server-error", "Notifications are lost; read the items.")
+        for session in self._sessions(user, address):
+            # The hub may be delivering to these sessions.
+            asyncio.get_running_loop().call_soon(session.stream.fail, error)
 
     def _channel_deleted(self, user: LocalUser, address: str, channel: str) -> None:
         self.notify(user, address, channel, deleted(channel))
@@ -191,7 +217,8 @@ class Subscribers:
         if policy is not None:
             self._notify(user, address, channel, parts, policy)
         else:
-            self._policies.wait(channel, partial(self._notify, user, address, channel, parts))
+            late = partial(self._notify, user, address, channel, parts)
+            self._policies.wait(channel, late, partial(self._lose, user, address, channel), parts)
 
     def _notify(
         self,

@@ -21,7 +21,11 @@ from pushhub.xmpp.model.stanza import StanzaError, leaf
 from pushhub.xmpp.xep.pubsub.errors import error
 from pushhub.xmpp.xep.pubsub.notifications import notification
 from pushhub.xmpp.xep.pubsub.rights import requested_node, require
-from pushhub.xmpp.xep.pubsub.subscribers import MAX_SUBSCRIPTIONS, subscriptions_key
+from pushhub.xmpp.xep.pubsub.subscribers import (
+    MAX_GUEST_SUBSCRIPTIONS,
+    MAX_SUBSCRIPTIONS,
+    subscriptions_key,
+)
 
 if TYPE_CHECKING:
     from pushhub.xmpp.routing.cluster import Cluster
@@ -44,7 +48,11 @@ class NodeSubscriptions:
         context, session, subscribers = request.context, request.session, self._subscribers
         bare = session.jid.bare
         is_permanent = address == bare and not session.user.anonymous
-        if len(subscribers.channels(address)) >= MAX_SUBSCRIPTIONS:
+        count, limit = len(subscribers.channels(address)), MAX_SUBSCRIPTIONS
+        if session.user.anonymous:
+            limit = MAX_GUEST_SUBSCRIPTIONS
+            count = sum(len(subscribers.channels(each)) for each in (bare, session.jid.text))
+        if count >= limit:
             raise error("policy-violation", "too-many-subscriptions")
         if is_permanent:
             await context.kv.update_json(

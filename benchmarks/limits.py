@@ -1,0 +1,264 @@
+"""What limits cost a client that they do not stop, and what one abuser costs all others.
+
+    python -m benchmarks.limits cost [--peer 203.0.113.1] [--polls 20000]
+    python -m benchmarks.limits abuser [--seconds 5]
+
+`cost` runs polls and deliveries in this process, through real connections on a transport that
+discards: microseconds for a poll with its delivery, and bytes for a hold. `abuser` starts a hub,
+and measures polls of honest clients beside one address that reaches each limit in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import multiprocessing
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from pushhub.app import App
+from pushhub.log.event import Draft
+from pushhub.server.http1.factory import ConnectionFactory
+from pushhub.settings import Settings
+from pushhub.store.base import Append
+
+HOLDS = 1000
+# Windows without and beside an abuser, in turns: the machine has other work, too.
+TURNS = 7
+ABUSES_A_SECOND = 2000
+
+
+class Discarding(asyncio.Transport):
+    """A transport that discards what is written, of a client at an address."""
+
+    def __init__(self, peer: str) -> None:
+        super().__init__()
+        self._peer = peer
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return (self._peer, 1) if name == "peername" else default
+
+    def write(self, data: Any) -> None: ...
+    def writelines(self, pieces: Any) -> None: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def is_reading(self) -> bool:
+        return True
+
+    def close(self) -> None: ...
+
+
+async def cost(peer: str, polls: int) -> tuple[float, float]:
+    """Microseconds for a poll with its delivery, and bytes for a hold."""
+    app = App(Settings(store="memory://", public=True, api_keys=[], trusted_proxies=("127.0.0.1",)))
+    await app.open()
+    hub = app.service.hub
+    factory = ConnectionFactory(app)
+    config, state = uvicorn.Config(app), ServerState()
+    connections = []
+    for _ in range(HOLDS):
+        connection = factory(config, state, {})
+        connection.connection_made(Discarding(peer))
+        connections.append(connection)
+
+    async def publish() -> str:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        hub.publish([Append("c", Draft(b"1"))], done.set_result)
+        return str((await done)[0].position)
+
+    def request(cursor: str) -> bytes:
+        head = f"GET /v1/channels/c/events?since={cursor} HTTP/1.1"
+        return f"{head}\r\nHost: h\r\nPrefer: wait=55\r\n\r\n".encode()
+
+    cursor = await publish()
+
+    async def parked(count: int) -> None:
+        while hub.parked != count:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    seconds, rounds = 0.0, max(1, polls // HOLDS)
+    for turn in range(rounds + 3):
+        data = request(cursor)
+        begin = time.process_time()
+        for connection in connections:
+            connection.data_received(data)
+        await parked(HOLDS)
+        cursor = await publish()
+        await parked(0)
+        if turn >= 3:
+            seconds += time.process_time() - begin
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    data = request(cursor)
+    for connection in connections:
+        connection.data_received(data)
+    await parked(HOLDS)
+    weight = (tracemalloc.get_traced_memory()[0] - before) / HOLDS
+    tracemalloc.stop()
+    await app.close()
+    return 1e6 * seconds / rounds / HOLDS, weight
+
+
+# Limit → the settings that let one address reach it, and the request that does so.
+ABUSES: dict[str, tuple[dict[str, Any], str]] = {
+    "address-requests": ({"rate": 1000, "burst": 1000}, "GET /v1/channels/x/events"),
+    "address-publishes": ({"rate": 1000, "burst": 1000}, "POST /v1/channels/x/events"),
+    "address-bytes": ({"rate": 100_000, "burst": 100_000}, "POST /v1/channels/x/events"),
+    "address-creations": ({"rate": 10, "burst": 10}, "POST /v1/channels/{n}/events"),
+    "address-holds": ({"most": 10}, "WAIT /v1/channels/x/events"),
+    "address-channels": ({"most": 10}, "WAIT /v1/channels/x/events"),
+}
+
+
+class Peer:
+    """A blocking connection of a client at a forged address."""
+
+    def __init__(self, port: int, address: str) -> None:
+        self._sock = socket.create_connection(("127.0.0.1", port))
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._head = f" HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {address}\r\n"
+
+    def send(self, line: str, body: bytes = b"", more: str = "") -> None:
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        self._sock.sendall(f"{line}{self._head}{length}{more}\r\n".encode() + body)
+
+    def receive(self) -> int:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._more()
+        head, _, rest = data.partition(b"\r\n\r\n")
+        fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
+        left = int(fields.get(b"content-length", b"0")) - len(rest)
+        while left > 0:
+            left -= len(self._more())
+        return int(head[9:12])
+
+    def _more(self) -> bytes:
+        piece = self._sock.recv(65536)
+        if not piece:
+            raise ConnectionError
+        return piece
+
+
+def abuse(port: int, address: str, request: str, stopped: Any, sent: Any, refused: Any) -> None:
+    """Send twice as many requests as the default rate of an address allows. (One that sends as fast
+    as it can would measure how a machine with two cores shares them among three programs.)
+    """
+    os.nice(10)
+    method, path = request.split(" ")
+    held = [Peer(port, address) for _ in range(20)] if method == "WAIT" else []
+    for peer in held:
+        peer.send(f"GET {path}?since=now", more="Prefer: wait=55\r\n")
+    peer, begin = Peer(port, address), time.monotonic()
+    while not stopped.is_set():
+        sent.value += 1
+        line = path.replace("{n}", str(sent.value))
+        try:
+            if method == "WAIT":
+                peer.send(f"GET {line}?since=now", more="Prefer: wait=55\r\n")
+            else:
+                body = b'"' + b"x" * 500 + b'"' if method == "POST" else b""
+                peer.send(f"{method} {line}", body)
+            refused.value += peer.receive() == 429
+        except ConnectionError:
+            peer = Peer(port, address)
+        time.sleep(max(0.0, begin + sent.value / ABUSES_A_SECOND - time.monotonic()))
+
+
+def honest(port: int, seconds: float) -> list[float]:
+    """The times of honest requests, 200 a second, by clients at their own addresses."""
+    peers = [Peer(port, f"198.51.100.{number}") for number in range(1, 21)]
+    times, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        for peer in peers:
+            begin = time.perf_counter()
+            peer.send("GET /v1/channels/honest/events")
+            assert peer.receive() == 200
+            times.append(time.perf_counter() - begin)
+            time.sleep(0.005)
+    return times
+
+
+def abuser(seconds: float) -> None:
+    """The p99 of honest clients without and with an abuser, for each limit."""
+    limits = {name: own for name, (own, _) in ABUSES.items() if own}
+    settings = [f"--limits={json.dumps(limits)}", '--trusted-proxies=["127.0.0.1"]']
+    pushhub = Path(sys.executable).with_name("pushhub")
+    with TemporaryDirectory() as folder:
+        command = [str(pushhub), "serve", "--dev", "--port=0", "--store=memory://", *settings]
+        command.append("--log-level=error")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
+            try:
+                assert process.stdout
+                port = int(process.stdout.readline().split("127.0.0.1:")[1].split()[0])
+                honest(port, 1.0)
+                print("limit              p99 before   p99 beside   refused")
+                for number, (name, (_, request)) in enumerate(ABUSES.items()):
+                    before, beside, share = _beside(port, number, request, seconds)
+                    print(f"{name:18} {before:7.2f} ms {beside:9.2f} ms   {share}", flush=True)
+            finally:
+                process.terminate()
+
+
+def _beside(port: int, number: int, request: str, seconds: float) -> tuple[float, float, str]:
+    """The medians of the p99 without and beside an abuser, in turns; and what was refused."""
+    before, beside, shares = [], [], [0, 0]
+    for turn in range(TURNS):
+        before.append(_p99(honest(port, seconds / TURNS)))
+        stopped = multiprocessing.Event()
+        sent, refused = multiprocessing.Value("q", 0), multiprocessing.Value("q", 0)
+        address = f"203.0.113.{10 * number + turn}"
+        process = multiprocessing.Process(
+            target=abuse, args=(port, address, request, stopped, sent, refused)
+        )
+        process.start()
+        while sent.value < 20:
+            time.sleep(0.01)
+        beside.append(_p99(honest(port, seconds / TURNS)))
+        stopped.set()
+        process.join(60)
+        shares[0] += refused.value
+        shares[1] += sent.value
+    return statistics.median(before), statistics.median(beside), f"{shares[0]} of {shares[1]}"
+
+
+def _p99(times: list[float]) -> float:
+    return 1000 * statistics.quantiles(times, n=100)[98]
+
+
+def main() -> None:
+    """Run one measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["cost", "abuser"])
+    parser.add_argument("--peer", default="127.0.0.1")
+    parser.add_argument("--polls", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    options = parser.parse_args()
+    if options.what == "abuser":
+        abuser(options.seconds)
+    else:
+        micros, weight = asyncio.run(cost(options.peer, options.polls))
+        print(f"{micros:.2f} µs for a poll with its delivery, {weight:.0f} bytes for a hold")
+
+
+if __name__ == "__main__":
+    main()

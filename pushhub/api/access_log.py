@@ -1,0 +1,166 @@
+"""The access log: one line for each request when its response has ended, in one form for all
+servers: pushhub's own connections, pages, the proxy to the origin, and ASGI.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pushhub.http.redact import printable, redacted_query
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.types import Message, Receive, Scope, Send
+
+    from pushhub.api.service import Service
+    from pushhub.http.forwarded import TrustedProxies
+
+log = structlog.get_logger("pushhub.access")
+
+# nginx's status of a request whose client disconnected before the response.
+CLIENT_LEFT = 499
+
+# Supervisors request these each second; a failing one is logged like any other request.
+PROBES = ("/livez", "/readyz", "/healthz")
+# Methods that the origin may have are longer than HTTP's own, but no method has more.
+MAX_METHOD = 32
+
+
+class AccessEntry:
+    """The facts about a request until its response has ended."""
+
+    __slots__ = ("begun", "client", "method", "path", "query", "request_id", "size", "status",
+                 "waits_since")  # fmt: skip
+
+    def __init__(
+        self, client: str, method: str, path: str, query: str, request_id: str, begun: float
+    ) -> None:
+        self.client = client
+        self.method = method
+        self.path = path
+        self.query = query
+        self.request_id = request_id
+        self.begun = begun
+        self.status = 0
+        self.size = 0
+        # The time at which it began to wait for an event, if it did.
+        self.waits_since: float | None = None
+
+
+class AccessLog:
+    """Writes the lines.
+
+    Args:
+        proxies: the proxies whose headers name the client and the request.
+        now: seconds of a monotonic clock.
+        random_bytes: returns that many random bytes, for the ids of requests.
+    """
+
+    def __init__(
+        self,
+        proxies: TrustedProxies,
+        now: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._proxies = proxies
+        self._now = now
+        self._random_bytes = random_bytes
+
+    def begin(
+        self, peer: str, headers: Mapping[str, str], method: str, path: str, query: str
+    ) -> AccessEntry:
+        """The entry of a request whose head has arrived."""
+        proxies = self._proxies
+        id = proxies.request_id(peer, headers) or self._random_bytes(8).hex()
+        return AccessEntry(proxies.client(peer, headers), method, path, query, id, self._now())
+
+    def unread(self, peer: str) -> AccessEntry:
+        """The entry of a request whose head could not be read."""
+        return self.begin(peer, {}, "-", "-", "")
+
+    def end(self, entry: AccessEntry, status: int) -> None:
+        """Write the line; `entry.size` are the bytes of the body."""
+        now = self._now()
+        waited = 0.0 if entry.waits_since is None else now - entry.waits_since
+        is_probe = entry.path.endswith(PROBES) and status < 500
+        about: dict[str, object] = {
+            "client": entry.client,
+            "method": printable(entry.method[:MAX_METHOD]),
+            "path": printable(entry.path),
+        }
+        if entry.query:
+            about["query"] = redacted_query(entry.query)
+        about |= {
+            "status": status,
+            "bytes": entry.size,
+            "seconds": round(now - entry.begun, 4),
+            "waited": round(waited, 4),
+            "request_id": entry.request_id,
+        }
+        if is_probe:
+            log.debug("request", **about)
+        else:
+            log.info("request", **about)
+
+
+class RedactedUrls(logging.Filter):
+    """Redacts the URLs in the access log of uvicorn, where that runs pushhub as an application."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args
+        if isinstance(args, tuple) and len(args) == 5 and isinstance(args[2], str):
+            path, question, query = args[2].partition("?")
+            url = printable(path) + question + redacted_query(query)
+            record.args = (*args[:2], url, *args[3:])
+        return True
+
+
+def redact_uvicorn() -> None:
+    """Redact the access log of uvicorn. A second call has no effect."""
+    logger = logging.getLogger("uvicorn.access")
+    if not any(isinstance(each, RedactedUrls) for each in logger.filters):
+        logger.addFilter(RedactedUrls())
+
+
+def access_log(service: Service) -> AccessLog | None:
+    """The access log of a server, if the settings ask for it."""
+    if not service.settings.access_log:
+        return None
+    random_bytes = service.runtime.random_bytes
+    return AccessLog(service.proxies, lambda: service.hub.now(), random_bytes)
+
+
+async def logged(
+    access: AccessLog,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    app: Callable[[Scope, Receive, Send], Awaitable[None]],
+) -> None:
+    """Run an ASGI application for one request, and write its line."""
+    client = scope.get("client")
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in (b"x-forwarded-for", b"x-request-id")
+    }
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    path = raw.decode("latin-1").partition("?")[0]
+    query = scope["query_string"].decode("latin-1")
+    entry = access.begin(client[0] if client else "", headers, scope["method"], path, query)
+
+    async def counted(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            entry.status = message["status"]
+        elif message["type"] == "http.response.body" and entry.method != "HEAD":
+            entry.size += len(message.get("body", b""))
+        await send(message)
+
+    try:
+        await app(scope, receive, counted)
+    finally:
+        access.end(entry, entry.status or CLIENT_LEFT)

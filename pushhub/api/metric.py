@@ -1,0 +1,22 @@
+"""One metric family of `/metrics`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pushhub.hub.stats import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Value = float | Histogram
+
+
+class Metric(NamedTuple):
+    """One metric family. `read` gives its value, the values by `label`, or None to leave it out."""
+
+    name: str
+    help: str
+    type: str
+    read: Callable[[Any], Value | Mapping[str, Value] | None]
+    label: str = ""

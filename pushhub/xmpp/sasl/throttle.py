@@ -1,0 +1,148 @@
+"""The throttle of logins: failures count for the client's address and for the account.
+
+An address with too many failures is refused for a while. An account with too many failures is only
+slow, and only for addresses that it has not logged in from, so that no attacker can lock it out:
+an address that the account logged in from recently has a count of its own.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from ipaddress import ip_address, ip_network
+from math import ceil
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pushhub.auth.rate_limit import MAX_ADDRESSES, Rate, RateLimit
+from pushhub.http.client_address import client_network, is_loopback
+from pushhub.http.forwarded import TrustedProxies
+from pushhub.xmpp.sasl.mechanism import SaslFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+log = structlog.get_logger(__name__)
+
+# The failures of one address: OWASP's authentication guide speaks of 3 to 10 tries for one user,
+# and an office behind one address has many users. After the burst, one each ten seconds.
+ADDRESS_RATE = Rate(10.0, 50)
+# The failures of one account, from all addresses that it has not logged in from.
+ACCOUNT_RATE = Rate(10.0, 10)
+# The failures of one account from one address that it has logged in from.
+PAIR_RATE = Rate(10.0, 10)
+# Networks of proxies that are not configured (RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291).
+PRIVATE = tuple(
+    ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+        *("fc00::/7", "fe80::/10"),
+    )
+)
+# The longest delay of a login: clients give up after a minute, as does `xmpp_login_seconds`.
+MAX_DELAY = 10.0
+# Logins that are remembered, 200 bytes each, and for how long: people return from a holiday.
+MAX_KNOWN = 20_000
+KNOWN_SECONDS = 30 * 86_400.0
+# Lines in the log for one address: enough for fail2ban to notice it.
+LINES_RATE = Rate(10.0, 20)
+# RFC 7622 allows 1,023 bytes; a line of the log needs no more than this to identify an account.
+MAX_NAME = 255
+
+
+class LoginThrottle:
+    """The failed logins of one process, and the addresses of recent successful ones.
+
+    Args:
+        now: seconds of a clock that never goes back.
+        proxies: the networks of the trusted proxies.
+    """
+
+    __slots__ = ("_accounts", "_addresses", "_known", "_lines", "_now", "_pairs", "_proxies")
+
+    def __init__(self, now: Callable[[], float], proxies: Iterable[str] = ()) -> None:
+        self._now = now
+        networks = tuple(proxies)
+        self._proxies = TrustedProxies(networks)
+        self._addresses = RateLimit(ADDRESS_RATE, MAX_ADDRESSES)
+        self._accounts = RateLimit(ACCOUNT_RATE, MAX_ADDRESSES)
+        self._pairs = RateLimit(PAIR_RATE, MAX_ADDRESSES)
+        self._lines = RateLimit(LINES_RATE, MAX_ADDRESSES)
+        # Account and address → the time of the last login.
+        self._known: dict[str, float] = {}
+
+    def check(self, client: str, account: str) -> None:
+        """Return if a password may be verified now.
+
+        Raises:
+            SaslFailure: temporary-auth-failure; too many logins have failed.
+        """
+        network, now = self._network(client), self._now()
+        if not network:
+            return
+        if self._is_known(network, account):
+            wait = self._pairs.wait(_key(account, network), now)
+        else:
+            wait = self._addresses.wait(network, now)
+        if wait:
+            text = f"Too many logins have failed; wait {ceil(wait)} s."
+            raise SaslFailure("temporary-auth-failure", text)
+
+    def delay(self, client: str, account: str) -> float:
+        """The seconds by which a login of an account waits."""
+        network = self._network(client)
+        if network and self._is_known(network, account):
+            return 0.0
+        return min(self._accounts.wait(_key(account), self._now()), MAX_DELAY)
+
+    def failed(self, client: str, account: str, reason: str) -> None:
+        """Record a failed login: one with wrong credentials, or one that was refused."""
+        network, now = self._network(client), self._now()
+        if reason != "temporary-auth-failure":
+            if network:
+                self._addresses.spend(network, now)
+            if account and network and self._is_known(network, account):
+                self._pairs.spend(_key(account, network), now)
+            elif account:
+                self._accounts.spend(_key(account), now)
+        if self._lines.admit(network or client, now).allowed:
+            log.warning("auth.refused", client=client, account=account[:MAX_NAME], reason=reason)
+
+    def succeeded(self, client: str, account: str) -> None:
+        """Remember that an account has logged in from an address."""
+        network = self._network(client)
+        if not network or not account:
+            return
+        known, key = self._known, _key(account, network)
+        known.pop(key, None)
+        known[key] = self._now()
+        if len(known) > MAX_KNOWN:
+            del known[next(iter(known))]
+
+    def _is_known(self, network: str, account: str) -> bool:
+        at = self._known.get(_key(account, network))
+        return at is not None and self._now() - at < KNOWN_SECONDS
+
+    def _network(self, client: str) -> str:
+        """The network of a client; "" if its address says nothing about it: all clients of a proxy
+        that is not configured have the proxy's address, which is loopback or private."""
+        network = client_network(client)
+        try:
+            address = ip_address(network.partition("/")[0])
+        except ValueError:
+            return ""
+        if is_loopback(client) or self._proxies.trusts(client):
+            return ""
+        if not self._proxies.names_proxy and any(
+            address.version == private.version and address in private for private in PRIVATE
+        ):
+            return ""
+        return network
+
+    def __repr__(self) -> str:
+        return f"<LoginThrottle {len(self._known)} known, {self._addresses!r}>"
+
+
+def _key(*parts: str) -> str:
+    """A key of bounded size: an address may have 2 kB."""
+    return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,243 @@
+"""Nodes on one store with a feed that is late, on virtual time: no session receives a message
+twice, whatever its node knows of the other nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushhub.testing.simulation.log import SharedLog, View
+from pushhub.testing.simulation.loop import SimulatedLoop, bury
+from pushhub.xmpp.model.stanza import StreamError
+from pushhub.xmpp.storage.archive import marker_key
+from pushhub.xmpp.storage.locations import locations_key
+from tests.xmpp.browser import Browser
+from tests.xmpp.routing.test_vanished import AVAILABLE, got
+from tests.xmpp.world import World, body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from pushhub.xml import Element
+
+LATENCY_SECONDS, FEED_SECONDS = 0.001, 0.01
+# Longer than every delay, and than the interval of the markers' writes.
+REST_SECONDS = 12.0
+# Longer than a BOSH session without requests.
+GONE_SECONDS = 400.0
+ENABLE = "<iq xmlns='jabber:client' type='set' id='e'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
+MIGRATED = "<iq xmlns='jabber:client' type='get' id='m'><ping xmlns='urn:xmpp:ping'/></iq>"
+
+
+def on_virtual_time(
+    test: Callable[[World, list[float]], Coroutine[None, None, None]],
+) -> Callable[[], None]:
+    """Run a test with two nodes. It may change the delay of each node's feed."""
+
+    @functools.wraps(test)
+    def run() -> None:
+        loop = SimulatedLoop()
+        asyncio.set_event_loop(loop)
+
+        async def live() -> None:
+            log = SharedLog(lambda: 1.8e9 + loop.time(), lambda: "aaaaaaaaaaaa")
+            feeds: list[float] = []
+
+            def make() -> View:
+                node = len(feeds)
+                feeds.append(FEED_SECONDS)
+                return View(log, lambda: LATENCY_SECONDS, lambda: feeds[node])
+
+            world = World(make, shared=True)
+            for _ in range(2):
+                await world.node()
+            for name in ("romeo", "juliet"):
+                await world.account(name)
+            await test(world, feeds)
+            await world.close()
+
+        try:
+            loop.run_until_complete(live())
+        finally:
+            bury(loop)
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    # pytest would ask for the parameters as fixtures.
+    del run.__wrapped__
+    return run
+
+
+def texts(elements: list[Element]) -> list[str | None]:
+    """The texts of messages, not of carbon copies."""
+    return [body(e) for e in elements if e.name == "message" and e.find("body") is not None]
+
+
+@on_virtual_time
+async def test_two_sessions_begin_together(world: World, feeds: list[float]) -> None:
+    """Each opens the account on this node; it is opened once, and closed with the last of them."""
+    romeo = await world.user("romeo", "orchard", 1)
+    before = await (await world.user("juliet", "before")).available()
+    romeo.chat("juliet@localhost", "early")
+    await before.message("early")
+    before.leave()
+    await asyncio.sleep(REST_SECONDS)
+    # A dead node's message: the account's node asks whether that node is alive.
+    await world.server.kv.update_json(
+        marker_key("juliet@localhost"), lambda old: {**(old or {}), "pending": {"dead": [99]}}
+    )
+    parked = world.server.hub.parked
+    both = await asyncio.gather(world.user("juliet", "phone"), world.user("juliet", "desk"))
+    for juliet in both:
+        await juliet.available()
+    romeo.chat("juliet@localhost", "one")
+    await romeo.settled()
+    await asyncio.sleep(REST_SECONDS)
+    for juliet in both:
+        assert await got(juliet) == ["one"]
+        juliet.leave()
+    await asyncio.sleep(REST_SECONDS)
+    assert world.server.hub.parked == parked, "nothing reads the archive any more"
+
+
+@on_virtual_time
+async def test_a_session_migrates_to_a_node_with_an_older_marker(
+    world: World, feeds: list[float]
+) -> None:
+    """The new node has read the account's marker before the old one wrote it."""
+    romeo = await world.user("romeo", "orchard", 1)
+    browser = await Browser.login(world, "juliet")
+    await browser.ask(AVAILABLE)
+    await world.user("juliet", "phone", 1)
+    romeo.chat("juliet@localhost", "one")
+    assert texts((await browser.post("")).elements) == ["one"]
+    await world.leave(0)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+    await asyncio.sleep(REST_SECONDS)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+
+
+@on_virtual_time
+async def test_a_session_migrates_to_a_node_without_a_feed(
+    world: World, feeds: list[float]
+) -> None:
+    """When the new node's feed is back, it brings messages that the session received on the old
+    node."""
+    romeo = await world.user("romeo", "orchard", 0)
+    browser = await Browser.login(world, "juliet")
+    await browser.ask(AVAILABLE)
+    phone = await (await world.user("juliet", "phone", 1)).available()
+    view = world.servers[1].hub.store
+    assert isinstance(view, View)
+    view.lose_feed()
+    romeo.chat("juliet@localhost", "one")
+    romeo.chat(browser.jid, "two")
+    found: list[str | None] = []
+    while len(found) < 2:
+        found += texts((await browser.post("")).elements)
+    assert found == ["one", "two"]
+    await world.leave(0)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+    view.restore_feed()
+    await asyncio.sleep(REST_SECONDS)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+    assert "one" in await got(phone), "this session had not received the message"
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_unavailable_session_migrates(is_late: bool) -> None:
+    """It received a message that was for it alone, and becomes available on the new node."""
+
+    @on_virtual_time
+    async def test(world: World, feeds: list[float]) -> None:
+        romeo = await world.user("romeo", "orchard", 0)
+        browser = await Browser.login(world, "juliet")
+        if is_late:
+            await world.user("juliet", "phone", 1)
+            feeds[1] = 3.0
+        romeo.chat("juliet@localhost", "one")
+        romeo.chat(browser.jid, "two")
+        assert texts((await browser.post("")).elements) == ["two"]
+        await world.leave(0)
+        assert texts(await browser.ask(MIGRATED, node=1)) == []
+        assert texts(await browser.ask(AVAILABLE, node=1)) == ["one"]
+        await asyncio.sleep(REST_SECONDS)
+        assert texts(await browser.ask(MIGRATED, node=1)) == []
+
+    test()
+
+
+@on_virtual_time
+async def test_a_copy_is_not_confirmed(world: World, feeds: list[float]) -> None:
+    """Two clients vanish, one with a message to its resource, the other with the copy of it: the
+    account's next session receives the message."""
+    romeo = await world.user("romeo", "orchard")
+    first = await Browser.login(world, "juliet")
+    await first.ask(AVAILABLE)
+    await asyncio.sleep(REST_SECONDS)
+    second = await Browser.login(world, "juliet", resource="desk")
+    await second.ask(ENABLE)
+    await second.ask(AVAILABLE)
+    romeo.chat(first.jid, "one")
+    await romeo.settled()
+    await asyncio.sleep(GONE_SECONDS)
+    assert len(world.server.bosh) == 0
+    assert await got(await (await world.user("juliet", "phone")).available()) == ["one"]
+
+
+@on_virtual_time
+async def test_a_copy_of_a_message_that_was_received_is_lost(
+    world: World, feeds: list[float]
+) -> None:
+    """A client vanishes with the copy of a message. The client with the message receives no other
+    one."""
+    romeo = await world.user("romeo", "orchard")
+    phone = await (await world.user("juliet", "phone")).available()
+    browser = await Browser.login(world, "juliet", resource="desk")
+    await browser.ask(ENABLE)
+    romeo.chat(phone.jid, "one")
+    await romeo.settled()
+    await asyncio.sleep(GONE_SECONDS)
+    assert len(world.server.bosh) == 0
+    assert await got(phone) == ["one"]
+
+
+@on_virtual_time
+async def test_a_direct_message_was_pending_when_the_marker_was_read(
+    world: World, feeds: list[float]
+) -> None:
+    """The client has received the message since then, and its session has migrated."""
+    romeo = await world.user("romeo", "orchard")
+    browser = await Browser.login(world, "juliet")
+    await browser.ask(AVAILABLE)
+    await browser.ask(f"<presence xmlns='jabber:client' type='unavailable'/>{MIGRATED}")
+    romeo.chat(browser.jid, "one")
+    await asyncio.sleep(REST_SECONDS)
+    await world.user("juliet", "phone", 1)
+    assert texts((await browser.post("")).elements) == ["one"]
+    await world.leave(0)
+    assert texts(await browser.ask(MIGRATED, node=1)) == []
+    await asyncio.sleep(REST_SECONDS)
+    assert texts(await browser.ask(AVAILABLE, node=1)) == []
+
+
+@on_virtual_time
+async def test_a_session_ends_while_it_is_resumed(world: World, feeds: list[float]) -> None:
+    """Another client binds the resource meanwhile. Nothing is left of the session."""
+    browser = await Browser.login(world, "juliet")
+    await browser.ask(AVAILABLE)
+    await world.leave(0)
+    server = world.servers[1]
+    request = asyncio.create_task(browser.post(MIGRATED, node=1))
+    while not server.bosh.has(browser.sid):  # noqa: ASYNC110
+        await asyncio.sleep(LATENCY_SECONDS / 2)
+    stream = server.bosh.transports[browser.sid].stream
+    assert stream.busy, "the session is being resumed"
+    stream.fail(StreamError("conflict"))
+    assert (await request).get("condition") == "remote-stream-error"
+    await asyncio.sleep(REST_SECONDS)
+    assert server.users.by_jid == {}
+    assert not await server.kv.json(locations_key("juliet@localhost"))

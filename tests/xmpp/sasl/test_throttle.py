@@ -1,0 +1,195 @@
+"""Guessed passwords: the throttle by address and account, its log line, and PLAIN without TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+from scramp import ScramClient  # type: ignore[import-untyped]
+
+from pushhub.http.request import Request
+from pushhub.xmpp.sasl import SaslFailure
+from pushhub.xmpp.sasl.throttle import ACCOUNT_RATE, ADDRESS_RATE, MAX_DELAY, LoginThrottle
+from tests.store.labs import Clock
+from tests.xmpp.sasl.test_login import answer, auth, connected, failed, response, strict
+from tests.xmpp.world import PASSWORD, Client
+
+__all__ = ["strict"]
+
+if TYPE_CHECKING:
+    from tests.xmpp.world import World
+
+ATTACKER, VICTIM = "203.0.113.7", "198.51.100.1"
+TRIES = 200
+
+
+async def from_(world: World, address: str) -> Client:
+    client = await connected(world)
+    client.client = address
+    return client
+
+
+async def guess(world: World, address: str, account: str, mechanism: str = "PLAIN") -> str:
+    """The condition of the failure of a wrong password."""
+    client = await from_(world, address)
+    if mechanism == "PLAIN":
+        return await failed(client, auth("PLAIN", f"\0{account}\0wrong".encode()))
+    scram = ScramClient([mechanism], account, "wrong")
+    first = await answer(client, auth(mechanism, scram.get_client_first().encode()))
+    if first.name == "failure":
+        return first.elements[0].name
+    scram.set_server_first(base64.b64decode(first.text).decode())
+    return await failed(client, response(scram.get_client_final().encode()))
+
+
+@pytest.fixture(autouse=True)
+def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The delays of an account have a test of their own."""
+    monkeypatch.setattr("pushhub.xmpp.sasl.throttle.MAX_DELAY", 0.0)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+async def test_wrong_passwords_of_one_address(strict: World, mechanism: str) -> None:
+    with structlog.testing.capture_logs() as lines:
+        seen = [await guess(strict, ATTACKER, f"user{n}", mechanism) for n in range(TRIES)]
+    verified = seen.count("not-authorized")
+    assert verified <= ADDRESS_RATE.burst + 2
+    assert seen[-1] == "temporary-auth-failure"
+    refused = [line for line in lines if line["event"] == "auth.refused"]
+    assert refused[0]["client"] == ATTACKER
+    assert refused[0]["account"] == "user0@localhost"
+    assert refused[0]["reason"] == "not-authorized"
+    assert 10 <= len(refused) <= 30
+
+
+async def test_wrong_passwords_in_parallel(strict: World) -> None:
+    """A failure counts when it is known; so no more are verified at a time than a few."""
+    guesses = [guess(strict, ATTACKER, "juliet") for _ in range(TRIES)]
+    seen = await asyncio.gather(*guesses)
+    assert seen.count("not-authorized") <= ADDRESS_RATE.burst + 10
+
+
+async def test_an_ipv6_network_is_one_address(strict: World) -> None:
+    seen = [await guess(strict, f"2001:db8::{n:x}", "juliet") for n in range(1, 70)]
+    assert seen[-1] == "temporary-auth-failure"
+
+
+async def test_the_right_password_of_a_throttled_address(strict: World) -> None:
+    """It is not verified, so the response says nothing about it."""
+    for _ in range(int(ADDRESS_RATE.burst) + 1):
+        await guess(strict, ATTACKER, "juliet")
+    client = await from_(strict, ATTACKER)
+    said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
+    assert await failed(client, said) == "temporary-auth-failure"
+
+
+async def test_a_known_address_is_let_through(strict: World) -> None:
+    """An attacker behind the same address, or one that knows the account, locks nobody out."""
+    for address in (VICTIM, ATTACKER):
+        client = await from_(strict, VICTIM)
+        said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
+        assert (await answer(client, said)).name == "success"
+        for n in range(int(ADDRESS_RATE.burst) + 1):
+            await guess(strict, address, f"user{n}" if address == VICTIM else "juliet")
+        assert await guess(strict, address, "nurse") == "temporary-auth-failure"
+        client = await from_(strict, VICTIM)
+        assert (await answer(client, said)).name == "success"
+
+
+def test_an_account_is_slow_for_unknown_addresses_only() -> None:
+    clock = Clock()
+    throttle = LoginThrottle(clock)
+    throttle.succeeded(VICTIM, "juliet@localhost")
+    for n in range(100):
+        throttle.failed(f"203.0.{n}.1", "juliet@localhost", "not-authorized")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pushhub.xmpp.sasl.throttle.MAX_DELAY", MAX_DELAY)
+        assert throttle.delay("192.0.2.9", "juliet@localhost") == MAX_DELAY
+        assert throttle.delay(VICTIM, "juliet@localhost") == 0
+        assert throttle.delay("192.0.2.9", "romeo@localhost") == 0
+    throttle.check("192.0.2.9", "juliet@localhost")
+    clock.advance(100 * ACCOUNT_RATE.interval)
+    assert throttle.delay("192.0.2.9", "juliet@localhost") == 0
+
+
+def test_a_known_address_does_not_guess_freely() -> None:
+    throttle = LoginThrottle(Clock())
+    throttle.succeeded(ATTACKER, "juliet@localhost")
+    with pytest.raises(SaslFailure):  # noqa: PT012
+        for _ in range(20):
+            throttle.check(ATTACKER, "juliet@localhost")
+            throttle.failed(ATTACKER, "juliet@localhost", "not-authorized")
+
+
+def test_addresses_of_proxies_do_not_count() -> None:
+    """All users of a proxy that names no clients have its address."""
+    for proxies, address, counts in (
+        ((), "127.0.0.1", False),
+        ((), "::1", False),
+        ((), "::ffff:127.0.0.1", False),
+        ((), "10.0.0.1", False),
+        (("127.0.0.0/8",), "10.0.0.1", False),
+        (("10.0.0.1",), "10.0.0.1", False),
+        (("10.0.0.1",), "10.0.0.2", True),
+        ((), "8.8.8.8", True),
+        ((), "", False),
+    ):
+        throttle = LoginThrottle(Clock(), proxies)
+        for _ in range(100):
+            throttle.failed(address, "a@b", "not-authorized")
+        if counts:
+            with pytest.raises(SaslFailure):
+                throttle.check(address, "a@b")
+        else:
+            throttle.check(address, "a@b")
+
+
+# -- PLAIN ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "secure", "confidential"),
+    [
+        ("127.0.0.1", {}, False, True),
+        ("::1", {}, False, True),
+        ("192.0.2.1", {}, False, False),
+        ("192.0.2.1", {}, True, True),
+        ("127.0.0.1", {"x-forwarded-for": "127.0.0.1"}, False, False),
+        ("127.0.0.1", {"x-forwarded-proto": "http"}, False, False),
+        ("127.0.0.1", {"x-forwarded-host": "a"}, False, False),
+        ("127.0.0.1", {"forwarded": "for=192.0.2.1"}, False, False),
+        ("127.0.0.1", {"x-forwarded-proto": "https"}, True, True),
+    ],
+)
+def test_requests_that_may_carry_a_password(
+    client: str, headers: dict[str, str], secure: bool, confidential: bool
+) -> None:
+    request = Request("POST", "/http-bind", "", headers, b"", client, secure=secure)
+    assert request.is_confidential is confidential
+
+
+async def test_plain_without_tls(strict: World) -> None:
+    client = Client(strict, strict.server)
+    client.secure = False
+    client.stream.open()
+    features = await client.next()
+    offered = [each.text for each in features.elements[0].elements]
+    assert "PLAIN" not in offered
+    assert "SCRAM-SHA-256" in offered
+    with structlog.testing.capture_logs() as lines:
+        said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
+        assert await failed(client, said) == "encryption-required"
+    (line,) = [line for line in lines if line["event"] == "auth.refused"]
+    assert line["reason"] == "encryption-required"
+
+
+async def test_a_store_outage_is_no_refused_login(strict: World) -> None:
+    client = await from_(strict, ATTACKER)
+    await strict.server.hub.store.close()
+    with structlog.testing.capture_logs() as lines:
+        said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
+        await answer(client, said)
+    assert not [line for line in lines if line["event"] == "auth.refused"]
