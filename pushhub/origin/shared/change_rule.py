@@ -24,7 +24,7 @@ from pushhub.log.json_body import JsonError, dump_exact, load_exact
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # Headers that say what a body is, or where the resource is (RFC 9110 §8.3, §8.5, §10.2.2). Others,
 # such as `Date`, describe the response.

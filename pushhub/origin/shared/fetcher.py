@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pushhub.origin.request import Pairs
     from pushhub.origin.shared.change_rule import ChangeRule
     from pushhub.origin.shared.key import Key
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # A fetch serves all clients that share its key, so it names none of their user agents.
 USER_AGENT = (b"User-Agent", b"pushhub")

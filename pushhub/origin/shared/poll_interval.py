@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.origin.shared.fetcher import FetchFailed
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # The factor of the pause after each fetch without a change.
 SLOWER = 1.5

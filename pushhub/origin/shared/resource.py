@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.unshared_log import UnsharedLog
     from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.polls.base import Hint
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # Clients of one resource mostly send the same: the newest tag, and the wait of their library.
 MAX_POLLS = 16

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.polls.base import Hint
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
     from pushhub.store.base import Expect
 
 # A client with one of so many former tags is given the newest representation. A former state has up

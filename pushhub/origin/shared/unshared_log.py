@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.key import Key
     from pushhub.origin.shared.representation import Representation
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ import pytest
 from pushhub.log.event import MAX_EVENT_BYTES
 from pushhub.origin.shared.change_rule import WHOLE, ChangeRule, change_rule
 from pushhub.origin.shared.representation import Representation
-from pushhub.settings.origin import Route
+from pushhub.settings.route import Route
 
 JSON = ((b"Content-Type", b"application/json"),)
 
