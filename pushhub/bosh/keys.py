@@ -44,6 +44,18 @@ class KeySequence:
         self.expected = newkey or key  # [L6]
 
 
+def first_key(body: BoshBody) -> KeySequence | None:
+    """The sequence that a creation request begins; None if it begins none.
+
+    Raises:
+        BindingError: bad-request; the key is too long.
+    """
+    newkey = body.get("newkey")
+    if newkey and len(newkey) > MAX_KEY:
+        raise body.refused(f"A key has at most {MAX_KEY} characters.")
+    return KeySequence(newkey) if newkey else None
+
+
 def key_of(body: BoshBody) -> str:
     """A request's key, which a repeat of the request must have, too [L7]."""
     return (body.get("key") or "").lower()

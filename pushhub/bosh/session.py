@@ -32,7 +32,7 @@ from pushhub.bosh.action import Action, Deliver, Ended, Respond, Restart
 from pushhub.bosh.body import EMPTY, payload, terminate
 from pushhub.bosh.checks import Checks, checksum
 from pushhub.bosh.condition import LEGACY_STATUS, BindingError, BoshCondition
-from pushhub.bosh.keys import MAX_KEY, KeySequence, key_of
+from pushhub.bosh.keys import KeySequence, first_key, key_of
 from pushhub.bosh.negotiation import BoshPolicy, Negotiation, negotiate, opening
 from pushhub.bosh.outbox import Outbox
 from pushhub.bosh.window import MAX_UNACKNOWLEDGED, OpenRequest, Window
@@ -91,10 +91,7 @@ class BoshSession:
         negotiated = negotiate(body, policy)
         session = cls(sid, negotiated, body.rid, now, opening(body, negotiated, policy, sid))
         actions = session.request(body.rid, body, raw, now, handle)
-        if newkey := body.get("newkey"):
-            if len(newkey) > MAX_KEY:
-                raise body.refused(f"A key has at most {MAX_KEY} characters.")
-            session._checks.keys = KeySequence(newkey)  # [L4]
+        session._checks.keys = first_key(body)  # [L4]
         return session, actions
 
     # Requests
@@ -236,12 +233,8 @@ class BoshSession:
 
     @property
     def held_bytes(self) -> int:
-        """About how many bytes the session holds for its client."""
-        window = self._window
-        held = self._outbox.size + window.kept_bytes + window.early_bytes
-        return held + (0 if self._termination is None else len(self._termination))
-
-    # Time
+        """The bytes for the client."""
+        return self._outbox.size + self._window.held_bytes + len(self._termination or b"")
 
     @property
     def deadline(self) -> float:

@@ -229,12 +229,12 @@ class Window:
         return sum([len(entry.response) for entry in self.closed])
 
     @property
-    def early_bytes(self) -> int:
-        """About how many bytes the early requests take."""
+    def held_bytes(self) -> int:
+        """About how many bytes these and the early requests take."""
         if self.early is None:
-            return 0
+            return self.kept_bytes
         bodies = [entry.body for entry in self.early.values() if entry.body is not None]
-        return sum(child.weight for body in bodies for child in body.children)
+        return self.kept_bytes + sum(child.weight for body in bodies for child in body.children)
 
     def settle_empty(self, now: float) -> list[Action]:
         """Close the lowest open request with an empty response, which its connections get."""

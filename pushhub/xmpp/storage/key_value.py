@@ -31,6 +31,7 @@ from pushhub.store.base import (
     StoreError,
     StoreUnavailable,
 )
+from pushhub.xmpp.model.stanza import StanzaError
 from pushhub.xmpp.storage.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -234,6 +235,13 @@ class KeyValueStore:
 
 class ValueTooLarge(StoreError):
     """The value exceeds the store's limit."""
+
+
+def store_failure(error: StoreError) -> StanzaError:
+    """The response to a stanza whose data cannot be read or written."""
+    if isinstance(error, ValueTooLarge):
+        return StanzaError("resource-constraint", str(error), type="cancel")
+    return StanzaError("internal-server-error", error.public, type="wait")
 
 
 def _same(one: Event | None, other: Event | None) -> bool:

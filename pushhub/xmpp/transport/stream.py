@@ -6,9 +6,7 @@ needed, else in one short task, while later elements wait in a queue.
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +26,8 @@ from pushhub.xmpp.model.stanza import (
     result,
 )
 from pushhub.xmpp.routing.bind import bind_result, requested_resource
-from pushhub.xmpp.storage.key_value import ValueTooLarge
+from pushhub.xmpp.storage.key_value import store_failure
+from pushhub.xmpp.transport.stanza_queue import StanzaQueue
 from pushhub.xmpp.transport.stream_login import StreamLogin
 
 if TYPE_CHECKING:
@@ -41,12 +40,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# How many elements a client may send while one of its stanzas waits for the store. A BOSH body
-# carries a few; Converse's start is about twenty.
-MAX_QUEUED = 200
-
-# About as many bytes of memory as three bodies of 256 KiB take, of ordinary stanzas.
-MAX_QUEUED_BYTES = 4 * 1024 * 1024
 
 NEVER = math.inf
 
@@ -66,9 +59,7 @@ class XmppStream:
 
     __slots__ = (
         "_login",
-        "_paced",
         "_queue",
-        "_queue_bytes",
         "_resuming",
         "_services",
         "_transport",
@@ -83,12 +74,9 @@ class XmppStream:
     def __init__(self, services: StreamServices, domain: str, transport: StreamTransport) -> None:
         self._services = services
         self._transport = transport
-        self._queue: deque[Element] = deque()
-        self._queue_bytes = 0
+        self._queue = StanzaQueue(self.resume)
         self._login = StreamLogin(self, services.login, transport)
         self._resuming = False
-        # The timer after which the account may send again.
-        self._paced: asyncio.TimerHandle | None = None
         self.domain = domain
         self.state = StreamState.CONNECTED
         self.busy = False
@@ -115,9 +103,8 @@ class XmppStream:
     @property
     def held_bytes(self) -> int:
         """About how many bytes the stream holds."""
-        session = self.session
-        of_session = 0 if session is None else self._services.binder.held_bytes(session)
-        return self._queue_bytes + of_session
+        held, session = self._queue.held_bytes, self.session
+        return held if session is None else held + self._services.binder.held_bytes(session)
 
     # From the transport
 
@@ -138,9 +125,7 @@ class XmppStream:
         if self.state is StreamState.CLOSED or self.end_by_grant():
             return
         if self.busy or self._queue or self._must_follow(element) or self._must_wait():
-            self._queue.append(element)
-            self._queue_bytes += element.weight
-            if len(self._queue) > MAX_QUEUED or self._queue_bytes > MAX_QUEUED_BYTES:
+            if not self._queue.append(element):
                 self.fail(StreamError("policy-violation", "The client sent too much in advance."))
             return
         self._handle(element)
@@ -155,8 +140,6 @@ class XmppStream:
         self.state = StreamState.CLOSED
         self.login_deadline = NEVER
         self._queue.clear()
-        self._queue_bytes = 0
-        self._stop_pacing()
         if self.session is not None:
             self._services.binder.unbind(self.session, tuple(undelivered), tuple(unconfirmed))
 
@@ -221,7 +204,7 @@ class XmppStream:
         """Close the stream here: it migrates to another node."""
         self.state = StreamState.CLOSED
         self.login_deadline = NEVER
-        self._stop_pacing()
+        self._queue.clear()
         if self.session is not None:
             self._services.binder.suspend(self.session)
 
@@ -253,43 +236,27 @@ class XmppStream:
         self._resuming = True
         try:
             while self._queue and not self.busy and self.state is not StreamState.CLOSED:
-                if self._must_follow(self._queue[0]) or self._must_wait():
+                if self._must_follow(self._queue.first()) or self._must_wait():
                     return
-                element = self._queue.popleft()
-                self._queue_bytes -= element.weight
-                self._handle(element)
+                self._handle(self._queue.take())
         finally:
             self._resuming = False
 
     def _must_follow(self, element: Element) -> bool:
         """Whether an element must not overtake a message that is being appended to an archive."""
         session = self.session
-        return (
-            session is not None
-            and session.pending_appends > 0
-            and not session.can_pipeline(element)
-        )
+        if session is None or not session.pending_appends:
+            return False
+        return not session.can_pipeline(element)
 
     def _must_wait(self) -> bool:
         """Whether the account sends too fast, and its next stanza waits; else take it."""
         if self.session is None:
             return False
-        if self._paced is not None:
-            return True
-        wait = self._services.router.rates.wait(self.session.user)
-        if not wait:
-            return False
-        self._paced = asyncio.get_running_loop().call_later(wait, self._continue)
-        return True
-
-    def _continue(self) -> None:
-        self._paced = None
-        self.resume()
-
-    def _stop_pacing(self) -> None:
-        if self._paced is not None:
-            self._paced.cancel()
-            self._paced = None
+        rates = self._services.router.rates
+        if not self._queue.is_paced and (wait := rates.wait(self.session.user)):
+            self._queue.pace(wait)
+        return self._queue.is_paced
 
     def _handle(self, element: Element) -> None:
         try:
@@ -297,14 +264,8 @@ class XmppStream:
                 work = self._services.router.receive(self.session, element)
             else:
                 work = self._handle_unbound(element)
-        except StanzaError as error:
-            self._refuse(element, error)
-        except StreamError as error:
-            self.fail(error)
-        except StoreError as error:
-            self._refuse(element, _store_failure(error))
-        except Exception:
-            self._fail_internally(element)
+        except Exception as error:
+            self._failed(element, error)
         else:
             if work is not None:
                 self.busy = True
@@ -313,14 +274,8 @@ class XmppStream:
     async def _finish(self, element: Element, work: Coroutine[None, None, None]) -> None:
         try:
             await work
-        except StanzaError as error:
-            self._refuse(element, error)
-        except StreamError as error:
-            self.fail(error)
-        except StoreError as error:
-            self._refuse(element, _store_failure(error))
-        except Exception:
-            self._fail_internally(element)
+        except Exception as error:
+            self._failed(element, error)
         self.busy = False
         self.resume()
 
@@ -332,9 +287,18 @@ class XmppStream:
                 element = element.having({"from": self.session.jid.text})
             self.send(failure(element, error))
 
-    def _fail_internally(self, element: Element) -> None:
-        self._services.context.hub.log.exception(log, "stanza.failed", stanza=element.name)
-        self._refuse(element, StanzaError("internal-server-error"))
+    def _failed(self, element: Element, error: Exception) -> None:
+        """Respond to an element whose handling ended with an error."""
+        match error:
+            case StanzaError():
+                self._refuse(element, error)
+            case StreamError():
+                self.fail(error)
+            case StoreError():
+                self._refuse(element, store_failure(error))
+            case _:
+                self._services.context.hub.log.exception(log, "stanza.failed", stanza=element.name)
+                self._refuse(element, StanzaError("internal-server-error"))
 
     # Before a resource is bound
 
@@ -372,12 +336,6 @@ class XmppStream:
     def __repr__(self) -> str:
         name = self.session.jid.text if self.session is not None else self.domain
         return f"<XmppStream {self.state.value} {name} {len(self._queue)} queued>"
-
-
-def _store_failure(error: StoreError) -> StanzaError:
-    if isinstance(error, ValueTooLarge):
-        return StanzaError("resource-constraint", str(error), type="cancel")
-    return StanzaError("internal-server-error", error.public, type="wait")
 
 
 def open_stream(

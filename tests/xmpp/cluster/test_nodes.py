@@ -36,7 +36,9 @@ PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{ns.PING}'/></
 
 @pytest.fixture
 async def pair(tmp_path: Path, redis_shelf: redis_servers.Shelf) -> AsyncIterator[World]:
-    world = World(make_lab("valkey9", tmp_path, Clock(), redis_shelf.url).make, shared=True)
+    make = make_lab("valkey9", tmp_path, Clock(), redis_shelf.url).make
+    # Romeo and Juliet do not know each other, and send large messages.
+    world = World(make, shared=True, xmpp_stranger_share=1.0)
     await world.node()
     await world.node()
     for name in ("romeo", "juliet"):

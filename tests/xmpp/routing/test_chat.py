@@ -47,7 +47,8 @@ async def test_messages_keep_their_order(world: World) -> None:
 
 
 async def test_a_message_to_an_unknown_session_is_an_error(world: World) -> None:
-    romeo = await world.user("")
+    await world.account("romeo")
+    romeo = await world.user("romeo")
     romeo.chat("nobody@localhost", "hello?")
     assert condition(await romeo.stanza("message")) == "service-unavailable"
     romeo.chat("juliet@example.com", "hello?")

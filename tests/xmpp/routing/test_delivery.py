@@ -445,7 +445,8 @@ async def test_a_blocked_contact_cannot_send_iqs(world: World, romeo: Client) ->
         error = refused.find("error")
         assert error is not None
         assert error.find("blocked", ns.BLOCKING_ERRORS) is not None
-    stranger = await world.user()
+    await world.account("nurse")
+    stranger = await world.user("nurse")
     assert (await stranger.ask("get", VCARD, juliet.bare)).elements[0].elements
     await juliet.ask("set", block("unblock", "romeo@localhost"))
     assert (await romeo.ask("get", VCARD, juliet.bare)).elements[0].elements

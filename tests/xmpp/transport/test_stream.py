@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushhub.xmpp.model import namespaces as ns
-from pushhub.xmpp.transport.stream import MAX_QUEUED
+from pushhub.xmpp.transport.stanza_queue import MAX_QUEUED
 from tests.xmpp.world import condition
 
 if TYPE_CHECKING:
