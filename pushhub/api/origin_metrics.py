@@ -78,4 +78,10 @@ ORIGIN_METRICS: tuple[Metric, ...] = (
         "counter",
         _origin(lambda table: table.unshared.stalls),
     ),
+    Metric(
+        "pushhub_origin_always_new_total",
+        "Fetches that found a change, of shared resources for which every fetch finds one.",
+        "counter",
+        _origin(lambda table: table.unshared.always_new_fetches),
+    ),
 )

@@ -161,7 +161,7 @@ async def _fetch(
     key = result.key(request)
     assert key is not None
     fetcher = Fetcher(client, settings.forwarded, 1)
-    match await fetcher.fetch(key, fetcher.headers_for(key, request), None):
+    match await fetcher.fetch(key, fetcher.headers_for(key, request), None, request.match.route):
         case Fetched(representation, vary):
             shared: dict[str, Any] = {"shared": True, "varies_by": sorted(vary)}
             if representation.succeeded:
@@ -207,7 +207,7 @@ def _summary(representation: Representation) -> dict[str, Any]:
     }
     etag = representation.header(b"etag")
     ours = representation.has_generated_tag or etag is None
-    value = f'"{representation.tag}"' if ours else (etag or b"").decode("latin-1")
+    value = f'W/"{representation.tag}"' if ours else (etag or b"").decode("latin-1")
     return {
         "status": representation.status,
         "reason": representation.reason.decode("latin-1"),

@@ -173,13 +173,13 @@ def load_exact(body: bytes, around: int = 0) -> Any:
     return _exact.decode(body.decode())
 
 
-def dump_exact(document: Any) -> bytes:
-    """Write what `load_exact` read.
+def dump_exact(document: Any, *, sort: bool = False) -> bytes:
+    """Write what `load_exact` read; with `sort`, the members of each object by their names.
 
     Raises:
         TypeError: it holds something else than JSON, or is nested too deeply.
     """
-    return orjson.dumps(document, default=_text)
+    return orjson.dumps(document, default=_text, option=orjson.OPT_SORT_KEYS if sort else None)
 
 
 def _text(number: object) -> orjson.Fragment:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pushhub.origin.routes import RouteMatch, RouteRow, Routes
     from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.wait_request import WaitRequest
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 Outcome = Literal["refused", "passed", "grip", "read", "at-once", "held"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pushhub.origin.request import Pairs
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 _NAME = re.compile(
     rb"x-forwarded-for|x-real-ip|(?:true|x|x-cluster|fastly)-client-ip|cf-connecting-ip(?:v6)?"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.http.problem import Problem
-from pushhub.settings.origin import Route
+from pushhub.settings.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.errors import SettingsError
 from pushhub.settings.model import Settings
 from pushhub.settings.namespace import Namespace
-from pushhub.settings.origin import Route
+from pushhub.settings.route import Route
 from pushhub.settings.sources import Loaded, load
 
 __all__ = [

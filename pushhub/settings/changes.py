@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pushhub.settings.access import ApiKey, TokenKey
     from pushhub.settings.namespace import Namespace
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 RELOADED = tuple(name for name, field in Settings.model_fields.items() if is_reloaded(field))
 

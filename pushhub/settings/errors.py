@@ -10,7 +10,7 @@ from pushhub.settings.field import is_secret
 from pushhub.settings.limits import Limit
 from pushhub.settings.model import Settings
 from pushhub.settings.namespace import Namespace
-from pushhub.settings.origin import Route
+from pushhub.settings.route import Route
 from pushhub.settings.xmpp import MECHANISM_PATTERN
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pushhub.settings.field import PANELS, is_secret
 from pushhub.settings.limits import Limit
 from pushhub.settings.model import Settings
 from pushhub.settings.namespace import Namespace
-from pushhub.settings.origin import Route
+from pushhub.settings.route import Route
 from pushhub.settings.sources import env_name, flag_name
 
 if TYPE_CHECKING:

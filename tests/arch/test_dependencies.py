@@ -37,7 +37,7 @@ UNUSED = {
 # What a hub must not import without the setting that needs it: name → the store, packages.
 XMPP = {"pushhub.xmpp", "pushhub.bosh", "pushhub.xml", "precis_i18n"}
 LEAN_HUBS = {
-    "memory": ("memory://", {"redis", "sqlite3", *XMPP}),
+    "memory": ("memory://", {"redis", "sqlite3", "jsonpath", "regex", *XMPP}),
     "sqlite": ("sqlite:///log.db", {"redis", *XMPP}),
 }
 SERVE = (

@@ -18,6 +18,7 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 LINES = {
     "origin/misdirected.py:Misdirected.refused origin.misdirected": "once for each fixed route",
     "origin/shared/unshared_log.py:UnsharedLog._warn": "once an hour for each route and reason",
+    "origin/shared/unshared_log.py:UnsharedLog.always_new origin.always_new": "once an hour each",
     "server/descriptors.py:DescriptorMonitor.expire descriptors.available": "a change",
     "server/descriptors.py:DescriptorMonitor.expire descriptors.exhausted": "a change",
     "server/reload.py:Reload.run settings.changed": "100 for each reload",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pushhub.grip.instruct import Instruct
     from pushhub.hub.hub import Hub
     from pushhub.origin.request import Pairs, ProxiedRequest
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # Pushpin's shortest hold.
 SHARED_SECONDS = 5.0

@@ -36,9 +36,10 @@ class Tags:
 
     def is_new(self, representation: Representation) -> bool:
         # `*` matches any representation of the resource; an error is none (RFC 9110 §13.1.2).
-        if not representation.succeeded:
-            return representation.tag not in self.tags
-        return ANY not in self.tags and representation.tag not in self.tags
+        if representation.succeeded and ANY in self.tags:
+            return False
+        # A client with a response to a plain request has the origin's own tag.
+        return representation.tag not in self.tags and representation.own_tag not in self.tags
 
 
 @dataclass(frozen=True, slots=True)

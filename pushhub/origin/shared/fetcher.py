@@ -11,6 +11,7 @@ from pushhub.http.accept import directives
 from pushhub.http.problem import Problem
 from pushhub.origin.headers import end_to_end, to_origin
 from pushhub.origin.request import ProxiedRequest
+from pushhub.origin.shared.change_rule import change_rule
 from pushhub.origin.shared.key import vary_of
 from pushhub.origin.shared.representation import MAX_BODY_BYTES, Representation
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from pushhub.origin.client.pool import OriginClient
     from pushhub.origin.headers import ForwardedStyle
     from pushhub.origin.request import Pairs
+    from pushhub.origin.shared.change_rule import ChangeRule
     from pushhub.origin.shared.key import Key
+    from pushhub.settings.route import Route
 
 # A fetch serves all clients that share its key, so it names none of their user agents.
 USER_AGENT = (b"User-Agent", b"pushhub")
@@ -75,24 +78,30 @@ class Fetcher:
         self.results = {"found": 0, "unchanged": 0, "alone": 0, "failed": 0}
         """Fetches by their result."""
 
-    async def fetch(self, key: Key, pairs: Pairs, known: Representation | None) -> FetchResult:
+    async def fetch(
+        self, key: Key, pairs: Pairs, known: Representation | None, route: Route
+    ) -> FetchResult:
         """GET the resource of a key with the headers of `headers_for`; conditionally, if a
-        representation with the origin's own validator is known.
+        representation with the origin's own validator is known. The route says what counts as a
+        change.
         """
-        if known is not None and not known.has_generated_tag and (etag := known.header(b"etag")):
+        rule = change_rule(route)
+        if known is not None and known.own_tag and (etag := known.header(b"etag")):
             pairs = (*pairs, (b"If-None-Match", etag))
-        if key.codings:
-            pairs = (*pairs, (b"Accept-Encoding", key.codings.encode()))
+        if codings := rule.codings(key.codings):
+            pairs = (*pairs, (b"Accept-Encoding", codings.encode()))
         result: FetchResult
         async with self._slots:
             try:
-                result = await self._fetch(key, pairs, known)
+                result = await self._fetch(key, pairs, known, rule)
             except Problem as problem:
                 result = FetchFailed(problem)
         self.results[result.label] += 1
         return result
 
-    async def _fetch(self, key: Key, pairs: Pairs, known: Representation | None) -> FetchResult:
+    async def _fetch(
+        self, key: Key, pairs: Pairs, known: Representation | None, rule: ChangeRule
+    ) -> FetchResult:
         response = await self._client.request("GET", key.url, pairs)
         try:
             if response.status == 304 and known is not None:
@@ -110,7 +119,9 @@ class Fetcher:
             headers = tuple(pair for pair in headers if pair[0].lower() != b"set-cookie")
             error = Representation(response.status, response.reason, headers, bytes(body))
             return FetchFailed(None, error, _retry_after(error))
-        representation = Representation(response.status, response.reason, headers, bytes(body))
+        representation = Representation(
+            response.status, response.reason, headers, bytes(body), rule
+        )
         vary = shareable_vary(headers, personal=key.personal)
         if not isinstance(vary, str) and not representation.fits:
             vary = "the headers are larger than 16 KiB"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pushhub.origin.request import ProxiedRequest
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # Clients cannot name channels with this prefix.
 CHANNEL_PREFIX = "$origin:"

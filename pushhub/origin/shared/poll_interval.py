@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.origin.shared.fetcher import FetchFailed
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # The factor of the pause after each fetch without a change.
 SLOWER = 1.5
+# So many scheduled fetches in a row, each with a change, and no fetch without one: the resource is
+# always new, such as one with a time in its body. An API that changes each second for so long
+# gains nothing from a wait either.
+ALWAYS_NEW = 10
+# The pause of such a resource: an interval of clients that poll.
+ALWAYS_NEW_SECONDS = 5.0
 # A fetch is fresh for somewhat longer than the pause: the next one may be in flight.
 FRESH = 1.5
 # The first pause after another node has published first, which doubles: a store's round trip is
@@ -33,7 +39,16 @@ MAX_BACKOFF_SECONDS = 60.0
 class PollInterval:
     """The adaptive pause between two fetches, in seconds, and the `problem` of the last one."""
 
-    __slots__ = ("_conflicts", "_errors", "_interval", "_slowest", "_uniform", "pause", "problem")
+    __slots__ = (
+        "_changes",
+        "_conflicts",
+        "_errors",
+        "_interval",
+        "_slowest",
+        "_uniform",
+        "pause",
+        "problem",
+    )
 
     def __init__(self, route: Route, uniform: Callable[[float, float], float]) -> None:
         self._interval = route.interval
@@ -41,6 +56,8 @@ class PollInterval:
         self._uniform = uniform
         self._errors = 0
         self._conflicts = 0
+        # Changes that scheduled fetches found, since the last fetch without one.
+        self._changes = 0
         self.pause = route.interval
         self.problem: Problem | None = None
 
@@ -54,13 +71,20 @@ class PollInterval:
         """Whether a fetch is due after the pause even without a notification."""
         return self.problem is not None or self._conflicts > 0
 
+    def is_always_new(self, more: int = 0) -> bool:
+        """Whether every one of the last scheduled fetches found a change, and so many `more`."""
+        return self._changes + more >= ALWAYS_NEW
+
     def succeeded(self, *, changed: bool, scheduled: bool) -> None:
         """Adapt to a fetch that found the current state. Only `scheduled` fetches measure how often
         the resource changes; those caused by requests and notifications do not slow it down.
         """
         recovered = self.is_retrying
         self._errors, self._conflicts, self.problem = 0, 0, None
-        if changed or recovered:
+        self._changes = self._changes + scheduled if changed else 0
+        if self.is_always_new():
+            self.pause = max(self._interval, ALWAYS_NEW_SECONDS)
+        elif changed or recovered or self.pause > self._slowest:
             self.pause = self._interval
         elif scheduled:
             self.pause = max(min(self.pause * SLOWER, self._slowest), self._interval)

@@ -6,7 +6,6 @@ RFC 9110 §3.2 defines the term: the state of a resource at one time.
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import orjson
@@ -14,20 +13,16 @@ import orjson
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.raw_response import FRAMING, RawResponse
 from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
+from pushhub.origin.shared.change_rule import WHOLE
 from pushhub.polls.base import NO_HINT, Hint, wait_headers
 
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
+    from pushhub.origin.shared.change_rule import ChangeRule
 
 # The event that carries it has a line for the head, too.
 MAX_BODY_BYTES = MAX_EVENT_BYTES - 16 * 1024
 MAX_HEAD_BYTES = 16 * 1024 - 1
-
-# The prefix of entity tags that pushhub generates, because the origin sends none. The origin does
-# not receive them back.
-GENERATED = "ph-"
-# Half of the 256 bits of a collision-free hash: two responses of one resource get two tags.
-_DIGEST_BYTES = 16
 
 # The headers of a 200 that a 304 repeats (RFC 9110 §15.4.5), with those of CORS.
 _REPEATED = re.compile(
@@ -42,20 +37,36 @@ _REPLACED = frozenset({b"cache-control", b"preference-applied", b"vary", b"x-pol
 class Representation:
     """A whole response: status line, headers as sent, body as encoded.
 
-    `tag` is the entity tag that a client sends back in `If-None-Match`: the origin's own, or a
-    digest; without quotes, weakness and suffixes, as `parse_tags` reads them.
+    `tag` is the entity tag that a client sends back in `If-None-Match`: the origin's own, or with a
+    rule, and where the origin has none, a digest of what the rule covers; without quotes, weakness
+    and suffixes, as `parse_tags` reads them. `own_tag` is the origin's; "" without one.
+    `always_new` says that each fetch of the resource finds a change, so that a wait is useless.
     """
 
-    __slots__ = ("body", "has_generated_tag", "headers", "reason", "status", "tag")
+    __slots__ = ("always_new", "body", "headers", "own_tag", "reason", "status", "tag")
 
-    def __init__(self, status: int, reason: bytes, headers: Headers, body: bytes) -> None:
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        headers: Headers,
+        body: bytes,
+        rule: ChangeRule = WHOLE,
+        tag: str = "",
+    ) -> None:
         self.status = status
         self.reason = reason
+        self.always_new = False
         self.headers = tuple(pair for pair in headers if pair[0].lower() not in FRAMING)
         self.body = body
         tags = self._tags()
-        self.has_generated_tag = len(tags) != 1
-        self.tag = self._digest() if self.has_generated_tag else next(iter(tags))
+        self.own_tag = next(iter(tags)) if len(tags) == 1 else ""
+        self.tag = tag or ("" if rule else self.own_tag) or rule.tag(status, self.headers, body)
+
+    @property
+    def has_generated_tag(self) -> bool:
+        """Whether the tag is a digest, and not the origin's own."""
+        return self.tag != self.own_tag
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of this lower-case name."""
@@ -74,12 +85,6 @@ class Representation:
         """Whether the status is 2xx: neither a redirect nor an error."""
         return 200 <= self.status < 300
 
-    def _digest(self) -> str:
-        content_type = self.header(b"content-type") or b""
-        digest = blake2b(b"%d\0%b\0" % (self.status, content_type), digest_size=_DIGEST_BYTES)
-        digest.update(self.body)
-        return GENERATED + digest.hexdigest()
-
     # As an event
 
     @property
@@ -93,15 +98,20 @@ class Representation:
 
     def _head(self) -> bytes:
         pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers]
-        return orjson.dumps([self.status, self.reason.decode("latin-1"), pairs])
+        reason = self.reason.decode("latin-1")
+        return orjson.dumps([self.status, reason, pairs, self.tag, self.always_new])
 
     @classmethod
     def of(cls, data: bytes) -> Representation:
         """The representation that an event carries."""
         head, _, body = data.partition(b"\n")
-        status, reason, headers = orjson.loads(head)
+        # Older events end here.
+        status, reason, headers, *more = orjson.loads(head)
+        tag, always_new = more or ("", False)
         pairs = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
-        return cls(status, reason.encode("latin-1"), pairs, body)
+        representation = cls(status, reason.encode("latin-1"), pairs, body, tag=tag)
+        representation.always_new = always_new
+        return representation
 
     # As a response
 
@@ -112,11 +122,13 @@ class Representation:
         sent it.
 
         Only a 200 has Preference-Applied, by which a client may poll again immediately: clients do
-        not use the tag of any other response.
+        not use the tag of any other response. A resource that is always new has none, and its
+        clients keep their old interval.
         """
         headers = self.headers
         if wait is not None:
-            applied_headers = wait_headers(wait, hint) if self.status == 200 else ()
+            holds = self.status == 200 and not self.always_new
+            applied_headers = wait_headers(wait, hint) if holds else ()
             headers = self._headers_after_wait(headers, applied_headers)
         return RawResponse(self.status, headers, self.body, reason=self.reason, events=events)
 
@@ -147,7 +159,7 @@ class Representation:
         vary = [value for name, value in headers if name.lower() == b"vary"]
         return (
             *kept,
-            *(((b"ETag", b'"%b"' % self.tag.encode()),) if self.has_generated_tag else ()),
+            *(((b"ETag", b'W/"%b"' % self.tag.encode()),) if self.has_generated_tag else ()),
             (b"Vary", b", ".join([*vary, b"Prefer"])),
             (b"Cache-Control", b"no-store"),
             # COMPAT: restful-react 15, whose Poll sends this back instead of the ETag.

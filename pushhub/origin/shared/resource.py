@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.unshared_log import UnsharedLog
     from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.polls.base import Hint
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # Clients of one resource mostly send the same: the newest tag, and the wait of their library.
 MAX_POLLS = 16
@@ -96,13 +96,11 @@ class Resource:
         self.state = ResourceState(owner, route, key.channel)
         self.fetches = 0
         self._fetching = False
-        # Whether another fetch is to follow the one in flight.
-        self._refetch = False
+        self._refetch = False  # Whether another fetch follows the one in flight.
         self._waiters = FetchWaiters()
         self._polls: dict[tuple[WaitCondition, int], ResourcePoll] = {}
         self.passes_until = 0.0
-        # When the last waiting request ended; 0 while one waits.
-        self._idle_since = 0.0
+        self._idle_since = 0.0  # When the last waiting request ended; 0 while one waits.
         self.tick = OFF
 
     @property
@@ -111,9 +109,7 @@ class Resource:
         return self.key.channel
 
     def reroute(self, route: Route, public_channel: str | None) -> None:
-        """Take over the route of a new configuration. Requests that wait already go on waiting, and
-        the next fetch comes soon.
-        """
+        """Take over the route of a new configuration. Waiting requests go on waiting."""
         self.route, self.public_channel = route, public_channel
         self.state.interval = PollInterval(route, self._owner.uniform)
         self._hub.wheel.clear(self)
@@ -338,7 +334,7 @@ class Resource:
         self.fetches = number = self.fetches + 1
         expected = state.events.expected
         begun = self._hub.now()
-        result = await owner.fetcher.fetch(self.key, self._pairs, state.newest)
+        result = await owner.fetcher.fetch(self.key, self._pairs, state.newest, self.route)
         match result:
             case FetchFailed():
                 self._failed(result)
@@ -349,12 +345,15 @@ class Resource:
                 # The response depends on headers outside the key: its requests need other keys.
                 self._pass_through()
             case Fetched(representation):
+                before = state.newest
                 failure = await state.update(representation, expected, begun, scheduled=scheduled)
                 if isinstance(failure, StoreError):
                     self._failed(FetchFailed(Problem("store-unavailable", failure.public)))
                     return
                 if failure is not None:
                     self._conflicted()
+                elif representation.always_new and before is not None:
+                    owner.unshared.always_new(self.key, self.route, before, representation)
                 # A fetch that began after a request is recent enough for it, conflict or not.
                 self._waiters.fetched(number, representation)
             case Unchanged():

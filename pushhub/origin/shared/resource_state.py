@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.polls.base import Hint
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
     from pushhub.store.base import Expect
 
-# A client with the tag of one of so many former states is given the newest representation.
-MAX_PAST = 8
+# A client with one of so many former tags is given the newest representation. A former state has up
+# to two tags.
+MAX_PAST = 16
 
 
 class StateOwner(Protocol):
@@ -78,6 +79,7 @@ class ResourceState:
         newest = self.newest
         changed = newest is not None and representation.tag != newest.tag
         if changed:
+            representation.always_new = self.interval.is_always_new(int(scheduled))
             outcome = await self.events.publish(representation, expected)
             if isinstance(outcome, Mismatch | StoreError):
                 return outcome
@@ -88,8 +90,9 @@ class ResourceState:
 
     def _add(self, representation: Representation) -> None:
         before = self.newest
-        if before is not None and before.tag != representation.tag:
-            self._past = (*self._past, before.tag)[-MAX_PAST:]
+        if before is not None:
+            left = {before.tag, before.own_tag} - {representation.tag, representation.own_tag, ""}
+            self._past = (*self._past, *sorted(left))[-MAX_PAST:]
         self._owner.size -= self.size
         self.newest = representation
         self._owner.size += self.size

@@ -1,18 +1,18 @@
 """A check for `routes check`: whether two fetches of an unchanged resource give the same response.
 
-A body with a time stamp, or compressed with the time in its header, differs each time. Then the
-validator that pushhub generates changes with every fetch, and each wait ends immediately.
+A body with a time stamp differs each time. Then the validator that pushhub generates changes with
+every fetch, and each wait ends immediately, unless the route's `ignore` leaves the time out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import zlib
 from typing import TYPE_CHECKING
 
+from pushhub.origin.shared.body_difference import differing
+from pushhub.origin.shared.change_rule import decoded_body
 from pushhub.origin.shared.fetcher import Fetched
 from pushhub.origin.shared.key import Key
-from pushhub.origin.shared.representation import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from pushhub.origin.request import ProxiedRequest
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # Time stamps count whole seconds, and gzip does (RFC 1952 §2.3.1).
 APART_SECONDS = 1.1
-# Bytes of a body that are printed on both sides of the first difference.
-CONTEXT_BYTES = 12
 
 
 async def difference(fetcher: Fetcher, request: ProxiedRequest) -> str | None:
@@ -45,7 +43,7 @@ async def difference(fetcher: Fetcher, request: ProxiedRequest) -> str | None:
 
 async def _fetch(fetcher: Fetcher, request: ProxiedRequest) -> Representation | None:
     key = Key(request)
-    result = await fetcher.fetch(key, fetcher.headers_for(key, request), None)
+    result = await fetcher.fetch(key, fetcher.headers_for(key, request), None, request.match.route)
     return result.representation if isinstance(result, Fetched) else None
 
 
@@ -55,23 +53,7 @@ def _describe(first: Representation, second: Representation) -> str:
         if first.body == second.body:
             return f"{apart} in the ETag alone"
         return f"{apart}, and so do their ETags"
-    if _unzipped(first.body) == _unzipped(second.body) is not None:
-        return f"{apart} only in how they are compressed; gzip without a time (mtime = 0)"
-    at = next(
-        (
-            place
-            for place, (one, other) in enumerate(zip(first.body, second.body, strict=False))
-            if one != other
-        ),
-        min(len(first.body), len(second.body)),
+    what = differing(
+        decoded_body(first.headers, first.body), decoded_body(second.headers, second.body)
     )
-    shown = second.body[max(0, at - CONTEXT_BYTES) : at + CONTEXT_BYTES].decode("utf-8", "replace")
-    return f"{apart} from byte {at} on, in {shown!r}; an ETag from the API would not"
-
-
-def _unzipped(body: bytes) -> bytes | None:
-    """The decompressed body, up to a bound; None if it is not compressed with gzip."""
-    try:
-        return zlib.decompressobj(31).decompress(body, 16 * MAX_BODY_BYTES)
-    except zlib.error:
-        return None
+    return f"{apart} in {what}; leave that out by the route's 'ignore'"

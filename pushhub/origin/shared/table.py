@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.tunnels import Tunnels
     from pushhub.settings import Settings
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # Beyond these bounds a request passes through as if it had not opted in: a crawler with ever new
 # URLs must not fill the memory.

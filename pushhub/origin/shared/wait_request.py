@@ -15,7 +15,7 @@ from pushhub.origin.shared.condition import Modified, Since, Tags, Version, Wait
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.settings.origin import Route
+    from pushhub.settings.route import Route
 
 # COMPAT: restful-react's `Poll` sends `Prefer: wait=60s;index=…`, the X-Polling-Index of the
 # response before.

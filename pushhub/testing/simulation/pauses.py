@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pushhub
 from pushhub.settings import Settings
-from pushhub.settings.origin import Route
+from pushhub.settings.route import Route
 
 if TYPE_CHECKING:
     from random import Random

@@ -20,7 +20,7 @@ from pushhub.runtime import Runtime
 from pushhub.settings import Settings
 from pushhub.settings.access import ApiKey, TokenKey
 from pushhub.settings.namespace import Namespace
-from pushhub.settings.origin import Route
+from pushhub.settings.route import Route
 from pushhub.store.base import StoreUnavailable
 from pushhub.testing.simulation.asgi import AsgiClient
 from pushhub.testing.simulation.http import SimulatedClient

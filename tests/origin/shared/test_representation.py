@@ -76,7 +76,7 @@ def test_to_who_waits() -> None:
     answer = rep().response(25, events=1)
     assert answer.events == 1
     assert answer.headers[-5:] == (
-        (b"ETag", b'"%b"' % rep().tag.encode()),
+        (b"ETag", b'W/"%b"' % rep().tag.encode()),
         (b"Vary", b"Accept, Prefer"),
         (b"Cache-Control", b"no-store"),
         (b"X-Polling-Index", rep().tag.encode()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.settings.origin import Route
+from pushhub.settings.route import Route
 from pushhub.testing.simulation.actors.actor import Actor
 from pushhub.testing.simulation.world import API_KEY, ROUTES
 
