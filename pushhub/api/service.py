@@ -167,20 +167,20 @@ class Service:
         work: Coroutine[None, None, Response],
         ended: Callable[[str], None] | None = None,
     ) -> None:
-        failed: Problem | None = None
+        reason = ""
         try:
             response = await work
         except Problem as problem:
-            failed = problem
+            response, reason = self.refuse(problem), problem.slug
         except StoreError as error:
-            failed = store_unavailable(error)
+            unavailable = store_unavailable(error)
+            response, reason = self.refuse(unavailable), unavailable.slug
         except Exception:
             self.hub.log.exception(log, "request.failed")
-            failed = Problem("internal", "Internal error; see the server log.")
-        if failed is not None:
-            response = self.refuse(failed)
+            internal = Problem("internal", "Internal error; see the server log.")
+            response, reason = self.refuse(internal), internal.slug
         if ended is not None:
-            ended("" if failed is None else failed.slug)
+            ended(reason)
         hold.complete(response)
 
     def refuse(self, problem: Problem, request: Request | None = None) -> Response:

@@ -250,21 +250,25 @@ class Authenticator:
         return grant
 
     def _token(self, token: str) -> Grant:
+        # Only texts stay of the errors: an exception in a local variable is a cycle with its
+        # traceback, which would keep the request in memory until a garbage collection.
+        is_pending = False
         try:
             return self._tokens.grant(token)
         except TokenRevoked:
             raise revoked() from None
         except TokenError as error:
-            refused = error
+            reason, is_pending = str(error), isinstance(error, KeysPending)
         if self._grip is not None:
             try:
                 return self._grip.publisher(token)
             except TokenError as error:
                 # Of two reasons, report the one about a configured key.
-                refused = refused if self._policy.token_keys else error
-        if isinstance(refused, KeysPending):
-            raise Problem("keys-pending", str(refused), headers=(retry_after(1),))
-        raise _unauthorized(str(refused))
+                if not self._policy.token_keys:
+                    reason, is_pending = str(error), isinstance(error, KeysPending)
+        if is_pending:
+            raise Problem("keys-pending", reason, headers=(retry_after(1),))
+        raise _unauthorized(reason)
 
     def __repr__(self) -> str:
         return f"<Authenticator {self._keys!r} {self._tokens!r}>"

@@ -1,4 +1,6 @@
 import base64
+import contextlib
+import gc
 import json
 from typing import Any
 
@@ -7,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushhub.auth.authenticator import Authenticator
+from pushhub.auth.grip_signature import grip_key
 from pushhub.auth.tokens import MAX_TOKEN_BYTES, TokenError, TokenKeyError, Tokens
+from pushhub.http.problem import Problem
+from pushhub.http.request import Request
 from pushhub.log.grant import Action, Grant, grant_from_claim
+from pushhub.settings import Settings
 from tests.auth.signing import (
     ALGORITHMS,
     NOW,
@@ -298,3 +305,33 @@ def test_the_least_recently_used_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
     known.grant(second)
     assert verified.count == 4
     assert repr(known) == "<Tokens 1 keys, 2 remembered>"
+
+
+def test_a_refusal_leaves_no_cycle() -> None:
+    """A flood of bad tokens must not wait for the garbage collector, which runs rarely."""
+    settings = Settings(
+        store="memory://",
+        token_keys=[{"algorithm": "HS256", "key": SECRET.decode()}],
+        grip_key="0123456789abcdef0123456789abcdef",
+    )
+    clock = lambda: NOW  # noqa: E731
+    authority = Authenticator(settings, clock, grip_key(settings, clock))
+    requests = [
+        Request("GET", "/", headers={"authorization": f"Bearer {bad}"})
+        for bad in ("x" * 9000, "a.b.c", sign(exp=NOW - 1), sign() + "x", "phk_x")
+    ]
+
+    def refuse(request: Request) -> None:
+        with contextlib.suppress(Problem):
+            authority.grant(request)
+
+    for request in requests:
+        refuse(request)
+    gc.collect()
+    gc.disable()
+    try:
+        for request in requests * 20:
+            refuse(request)
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
