@@ -332,7 +332,7 @@ async def test_a_back_end_is_not_counted_by_address(locked: Server) -> None:
 async def test_pages_may_read_the_fields() -> None:
     limits: Any = {"address-requests": {"rate": 0.01, "burst": 1}}
     with serve(dev=True, trusted_proxies=PROXY, limits=limits) as server:
-        origin = {"origin": "https://app.test", **by(ALICE)}
+        origin = {"origin": "http://localhost:3000", **by(ALICE)}
         await server.get(events_of("x"), **origin)
         refused = await server.get(events_of("x"), **origin)
         check(refused, "address-requests")

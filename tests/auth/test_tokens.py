@@ -8,6 +8,7 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from pushhub.auth.authenticator import Authenticator
 from pushhub.auth.grip_signature import grip_key
@@ -15,7 +16,7 @@ from pushhub.auth.tokens import MAX_TOKEN_BYTES, TokenError, TokenKeyError, Toke
 from pushhub.http.problem import Problem
 from pushhub.http.request import Request
 from pushhub.log.grant import Action, Grant, grant_from_claim
-from pushhub.settings import Settings
+from pushhub.settings import Settings, TokenKey
 from tests.auth.signing import (
     ALGORITHMS,
     NOW,
@@ -311,7 +312,7 @@ def test_a_refusal_leaves_no_cycle() -> None:
     """A flood of bad tokens must not wait for the garbage collector, which runs rarely."""
     settings = Settings(
         store="memory://",
-        token_keys=[{"algorithm": "HS256", "key": SECRET.decode()}],
+        token_keys=[TokenKey(algorithm="HS256", key=SecretStr(SECRET.decode()))],
         grip_key="0123456789abcdef0123456789abcdef",
     )
     clock = lambda: NOW  # noqa: E731
