@@ -13,7 +13,7 @@ from pushhub.grip.sequence import ItemSequences
 from pushhub.http.raw_response import RawResponse
 from pushhub.http.response import Part
 from pushhub.http.sse import OPENING
-from pushhub.hub.channel_hold import ChannelHold
+from pushhub.hub.channel_hold import ChannelHold, InternalHold
 from pushhub.hub.hold import ChainedHold, Hold
 from pushhub.hub.hub import Hub
 from pushhub.hub.readers import ClientInfo, client_of, holders
@@ -223,15 +223,12 @@ async def test_other_channels_are_left_alone() -> None:
 
 
 async def test_holds_of_pushhubs_own_are_left_alone() -> None:
-    class Inner(ChannelHold):
-        __slots__ = ("own",)
-
     async with opened() as hub:
         await warm(hub)
-        before = hub.hold(feed(), Inner)
+        before = hub.hold(feed(), InternalHold)
         _, notes = traced(hub, channel="a")
-        after = hub.hold(feed(), Inner)
-        assert type(before) is type(after) is Inner
+        after = hub.hold(feed(), InternalHold)
+        assert type(before) is type(after) is InternalHold
         publish(hub, "a", 1)
         assert before.done
         assert after.done

@@ -89,7 +89,7 @@ async def test_one_address_gets_its_share_of_the_budget_and_others_go_on() -> No
         before = resident(server)
         size = 200_000
         head = (
-            f"POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n"
+            f"POST /http-bind HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
             "X-Forwarded-For: 203.0.113.9\r\n\r\n"
         ).encode()
         wires = [await Wire.to(server.port) for _ in range(ATTACKERS)]
