@@ -92,13 +92,7 @@ class Jwks:
         for mark, key in before.items():
             if mark not in found:
                 self._retired[mark] = key, now + self._grace
-        ended = False
-        for mark, (key, end) in list(self._retired.items()):
-            if end <= now or len(self._retired) > MAX_JWKS_KEYS * len(_ALGORITHMS):
-                key.basis.ended = ended = True
-                del self._retired[mark]
-        if ended:
-            self.on_end()
+        self._end_retired()
         self.refreshed, self.is_pending = now, False
         self.fetches["ok"] += 1
         came = {key.kid for mark, key in self._current.items() if mark not in before}
@@ -123,9 +117,20 @@ class Jwks:
         }
 
     def failed(self) -> None:
-        """A document could not be read: the keys stay."""
+        """A document could not be read: the keys stay, for their grace if they have left before."""
+        self._end_retired()
         self.is_pending = False
         self.fetches["failed"] += 1
+
+    def _end_retired(self) -> None:
+        """End the grants of the keys whose grace is over, and of the oldest beyond a bound."""
+        now, ended = self._now(), False
+        for mark, (key, end) in list(self._retired.items()):
+            if end <= now or len(self._retired) > MAX_JWKS_KEYS * len(_ALGORITHMS):
+                key.basis.ended = ended = True
+                del self._retired[mark]
+        if ended:
+            self.on_end()
 
     @property
     def age(self) -> float:

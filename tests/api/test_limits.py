@@ -79,7 +79,7 @@ async def test_polls_that_wait_cost_no_request() -> None:
                 assert response.status == 200, response
                 cursor = response.json()["cursor"]
         # A client that disconnects, or sends the next request during its wait, pays.
-        line = f"GET {events_of(channel)}?since={cursor} HTTP/1.1\r\nHost: h\r\n"
+        line = f"GET {events_of(channel)}?since={cursor} HTTP/1.1\r\nHost: localhost\r\n"
         request = f"{line}X-Forwarded-For: {BOB}\r\nPrefer: wait=25\r\n\r\n".encode()
         async with await server.connect() as client:
             for _ in range(2):
