@@ -81,8 +81,8 @@ class App:
                 may_evict=settings.store_may_evict,
             )
         hub = Hub(store, clock=runtime.clock, uniform=runtime.uniform, max_holds=settings.max_holds)
-        key = grip_key(settings, runtime.clock)
         self.revocations = Revocations(runtime.clock, settings.token_max_seconds)
+        key = grip_key(settings, runtime.clock, self.revocations)
         self.jwks = Jwks(runtime.clock, settings.token_jwks_grace) if settings.token_jwks else None
         self._jwks_source: JwksSource | None = None
         authority = Authenticator(settings, runtime.clock, key, self.revocations, self.jwks)

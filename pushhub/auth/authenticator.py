@@ -262,6 +262,8 @@ class Authenticator:
         if self._grip is not None:
             try:
                 return self._grip.publisher(token)
+            except TokenRevoked:
+                raise revoked() from None
             except TokenError as error:
                 # Of two reasons, report the one about a configured key.
                 if not self._policy.token_keys:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import jwt
 
-from pushhub.auth.tokens import TokenError, TokenKeyError, Tokens
+from pushhub.auth.revocation import Revocations
+from pushhub.auth.tokens import TokenError, TokenKeyError, TokenRevoked, Tokens
 from pushhub.log.channel import Patterns
 from pushhub.log.grant import Grant
 
@@ -48,20 +49,29 @@ class GripKey:
         text: the secret, or `base64:` and a binary one.
         issuer: the `iss` of our signatures.
         now: seconds since 1970.
+        revocations: the revoked tokens.
 
     Raises:
         TokenKeyError: the text is not base64 though it says so, or the secret is shorter than the
             32 bytes that HS256 needs (RFC 7518 §3.2).
     """
 
-    __slots__ = ("_issuer", "_now", "_secret", "_sig", "_signed", "_tokens")
+    __slots__ = ("_issuer", "_now", "_revocations", "_secret", "_sig", "_signed", "_tokens")
 
-    def __init__(self, text: str, issuer: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        text: str,
+        issuer: str,
+        now: Callable[[], float],
+        revocations: Revocations | None = None,
+    ) -> None:
         self._secret = _secret(text)
         self._issuer = issuer
         self._now = now
         self._sig = b""
         self._signed = -SIG_SECONDS
+        self._revocations = Revocations(now) if revocations is None else revocations
+        # Without them: `token_max_seconds` needs an `iat`, which GRIP libraries do not send.
         self._tokens = Tokens([_Entry(self._secret)], now=now)
 
     def sig(self) -> bytes:
@@ -77,8 +87,8 @@ class GripKey:
         """The grant of a publisher's token: to publish to every channel, until it expires.
 
         Raises:
-            TokenError: the token is not signed with this secret, has expired, or is a `Grip-Sig`,
-                which every origin sees.
+            TokenError: the token is not signed with this secret, has expired, was revoked, or is a
+                `Grip-Sig`, which every origin sees.
         """
         claims = self._tokens.claims(token)
         if claims.get("iss") == self._issuer:
@@ -87,8 +97,16 @@ class GripKey:
                 "pushhub's own signature for origins. A publisher signs with 'grip_key' and "
                 "another 'iss'."
             )
+        credential = self._revocations.credential(
+            token_id=claims.get("jti", ""), subject=claims.get("sub", ""), issued=claims.get("iat")
+        )
+        if credential.revoked:
+            raise TokenRevoked
         return Grant(
-            publish=ALL_CHANNELS, subject=str(claims.get("iss", "")), expires=claims["exp"]
+            publish=ALL_CHANNELS,
+            subject=str(claims.get("iss", "")),
+            expires=claims["exp"],
+            credential=credential,
         )
 
     def __repr__(self) -> str:
@@ -107,7 +125,9 @@ class GripPolicy(Protocol):
     def grip_issuer(self) -> str: ...
 
 
-def grip_key(policy: GripPolicy, now: Callable[[], float]) -> GripKey | None:
+def grip_key(
+    policy: GripPolicy, now: Callable[[], float], revocations: Revocations | None = None
+) -> GripKey | None:
     """The configured secret; None if there is none.
 
     Raises:
@@ -115,7 +135,7 @@ def grip_key(policy: GripPolicy, now: Callable[[], float]) -> GripKey | None:
     """
     if policy.grip_key is None:
         return None
-    return GripKey(policy.grip_key, policy.grip_issuer, now)
+    return GripKey(policy.grip_key, policy.grip_issuer, now, revocations)
 
 
 def _secret(text: str) -> bytes:

@@ -2,7 +2,8 @@ import jwt
 import pytest
 
 from pushhub.auth.grip_signature import GripKey, grip_key
-from pushhub.auth.tokens import TokenError, TokenKeyError
+from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
+from pushhub.auth.tokens import TokenError, TokenKeyError, TokenRevoked
 from pushhub.log.grant import Action
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -43,6 +44,22 @@ def test_a_publisher_publishes_everywhere_and_nothing_else() -> None:
     assert not grant.allows(Action.READ, "any")
     assert not grant.allows(Action.PUBLISH, "$own")
     assert (grant.subject, grant.expires) == ("you", 1_000_060)
+
+
+def test_a_revoked_publishers_token_is_refused() -> None:
+    clock = Clock()
+    revocations = Revocations(clock)
+    key = GripKey(SECRET, "me", clock, revocations)
+    made = token(iss="you", jti="one", exp=1_000_060)
+    grant = key.publisher(made)
+    revocation = Revocation(RevocationKind.TOKEN, "one", clock.now, 1_000_060.0)
+    revocations.take(revocation.shard, revocations.value(revocation.shard, b"", revocation))
+    for credential in revocations.in_use():
+        revocations.mark(credential)
+    assert grant.has_ended(clock.now)
+    with pytest.raises(TokenRevoked):
+        key.publisher(made)
+    key.publisher(token(iss="you", jti="two", exp=1_000_060))
 
 
 def test_the_signature_for_origins_is_no_publishers_token() -> None:
