@@ -51,7 +51,7 @@ async def test_a_compressed_event_is_stored_unpacked(
             ),
         )
     head = (
-        f"POST {events_of(channel)} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+        f"POST {events_of(channel)} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
         f"content-type: application/json\r\ncontent-encoding:{coding}\r\n{framing}\r\n\r\n"
     )
     async with await hub.connect() as client:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.test_auth import ADMIN, bearer
 from tests.browser.site import Site
 from tests.browser.test_client import address, page, publish
 from tests.browser.webdriver import Browser, driven, threaded
@@ -124,19 +125,19 @@ async def test_a_wait_stays_as_long_over_visits_by_back(
 
 
 async def test_a_sandboxed_frame_hears_events(
-    browser: Browser, tabs: list[str], own: Server, site: Site
+    browser: Browser, tabs: list[str], open_to_all: Server, site: Site
 ) -> None:
-    url = page(site, address(own), "a", path="/framed")
+    url = page(site, address(open_to_all), "a", path="/framed")
     # Its storage is refused, so it keeps what it heard in memory only.
     text = str(site.pages["/framed"])
     site.pages["/framed"] = text.replace("sessionStorage.all", "window.all")
     site.pages["/frame"] = f"<!doctype html><iframe sandbox=allow-scripts src='{url}'></iframe>"
     tab = Tab(browser, tabs[0])
     await tab.do("load", site.url + "/frame")
-    await own.held(1)
+    await open_to_all.held(1)
     await threaded(browser.frame, 0)
     await threaded(browser.until, "hub.state == 'live'")
-    await publish(own, "a", 1, 2)
+    await publish(open_to_all, "a", 1, 2, **bearer(ADMIN))
     await threaded(browser.until, "heard.length >= 2")
     assert await threaded(browser.run, "return heard") == [1, 2]
     await threaded(browser.frame, None)

@@ -58,10 +58,10 @@ async def hears(tab: Tab, expected: list[Any], name: str = "heard") -> None:
     assert await tab.run(f"return {name}") == expected
 
 
-async def publish(server: Server, channel: str, *data: Any) -> None:
+async def publish(server: Server, channel: str, *data: Any, **headers: str) -> None:
     for start in range(0, len(data), 500):
         items = [{"channel": channel, "data": one} for one in data[start : start + 500]]
-        assert (await server.post("/v1/publish", items)).status == 200
+        assert (await server.post("/v1/publish", items, **headers)).status == 200
 
 
 async def test_two_tabs_share_one_request(own: Server, site: Site, profile: Profile) -> None:
@@ -149,16 +149,16 @@ async def test_events_come_whatever_a_browser_refuses(
 
 @pytest.mark.parametrize("sandbox", ["allow-scripts", "allow-scripts allow-same-origin"])
 async def test_a_sandboxed_frame_hears_events(
-    sandbox: str, own: Server, site: Site, profile: Profile
+    sandbox: str, open_to_all: Server, site: Site, profile: Profile
 ) -> None:
-    url = page(site, address(own), "a", path="/framed")
+    url = page(site, address(open_to_all), "a", path="/framed")
     site.pages["/framed"] = "<script>window.kept = {}</script>" + str(
         site.pages["/framed"]
     ).replace("sessionStorage.all", "kept.all")
     site.pages["/frame"] = f"<iframe sandbox='{sandbox}' src='{url}'></iframe>"
     tab = await profile.open(site.url + "/frame")
-    await own.held(1)
-    await publish(own, "a", 1, 2)
+    await open_to_all.held(1)
+    await publish(open_to_all, "a", 1, 2, **bearer(ADMIN))
     frame = "kept.pages[args.tab].frames()[1]"
     async with asyncio.timeout(SECONDS):
         heard: list[int] = []
