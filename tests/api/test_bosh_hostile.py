@@ -71,9 +71,11 @@ class House:
             "follows": sum(map(len, server.subscribers._subscriptions.values())),
             "tasks": len(server.tasks),
             "holds": hub.parked,
-            # What a process listens to itself, such as what consoles wish, is nobody's session.
+            # A process itself waits for requests of consoles and for revocations.
             "waiting": sum(
-                bool(c.holds) for c in hub.channels if not c.name.startswith("$console:")
+                bool(c.holds)
+                for c in hub.channels
+                if not c.name.startswith(("$console:", "$revoked:"))
             ),
             "deadlines": sum(
                 type(entry).__name__ == "BoshTransport" for entry in hub.wheel.entries()
@@ -502,7 +504,7 @@ async def test_preflights_leave_nothing(hub: House) -> None:
     asked = {"access-control-request-method": "POST"}
     async with await Client.connect(hub.port) as client:
         for number in range(200):
-            origin = {"origin": f"https://{number}.example"}
+            origin = {"origin": f"http://{number}.localhost"}
             answer = await client.ask("OPTIONS", BOSH, asked | origin)
             assert answer.status == 204
     await hub.empty()
