@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from pushhub.http.response import Part
 from pushhub.hub.hold import Hold
 from pushhub.hub.jitter import RETRY_MS
-from pushhub.hub.wheel import OFF, TICK_SECONDS
+from pushhub.hub.wheel import OFF
 from pushhub.polls.base import Hint, grant_ended
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from pushhub.polls.base import Poll, Positions
 
 
-# So long before its grant expires a wait ends: the wheel is up to a tick late, and so is its timer.
-EARLY_SECONDS = 2 * TICK_SECONDS
+# So long before its grant expires a wait ends: the wheel is up to a tick (0.1 s) late, and its timer
+# is, too.
+EARLY_SECONDS = 0.2
 
 
 def last_reply(poll: Poll, at: Positions, jitter: Jitter) -> Response | Part:

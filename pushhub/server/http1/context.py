@@ -88,10 +88,13 @@ class ConnectionContext:
         # The hub's time at the last refresh: precise enough for keep-alive, and cheap to read.
         self.coarse_now = 0.0
         self.tick = OFF
+        app.service.forget_rights.append(self.forget_rights)
 
     def forget_rights(self) -> None:
         """Clear the caches of polls, which were authorised by the settings before a reload."""
         self.poll_cache = PollCache(self.endpoints)
+        if not hasattr(self, "server_state"):
+            return  # No connection has come yet.
         for connection in self.server_state.connections:
             if hasattr(connection, "client_headers"):
                 connection.client_headers = None
@@ -99,7 +102,6 @@ class ConnectionContext:
     def start(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         """Start with the first connection, which brings uvicorn's objects."""
         self.config, self.server_state, self.app_state = config, server_state, app_state
-        self.service.forget_rights.append(self.forget_rights)
         self.wheel = self.hub.wheel
         self.now = self.hub.now
         self.refresh()

@@ -37,6 +37,10 @@ DEAD_SECONDS = 30.0
 PATIENCE_SECONDS = 120.0
 
 
+# Chat clients are on the node's machine: without TLS no other may send a password (PLAIN).
+CHAT_ADDRESS = "127.0.0.1"
+
+
 class SessionEnded(Exception):
     """The session is over; the text is the condition."""
 

@@ -11,7 +11,7 @@ import orjson
 from pushhub.testing.simulation import pauses
 from pushhub.testing.simulation.actors.actor import RETRY_SECONDS, Actor
 from pushhub.testing.simulation.actors.archive import ArchiveReader, copies
-from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, SessionEnded
+from pushhub.testing.simulation.bosh import CHAT_ADDRESS, DOMAIN, BoshClient, SessionEnded
 from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
 from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
@@ -108,7 +108,7 @@ class Chatter(Actor):
         world, random = self.world, self.random
         begun = world.now()
         session = BoshClient(
-            world, self.name, random, self.address, self.pick, self._take, asgi=self.is_asgi
+            world, self.name, random, CHAT_ADDRESS, self.pick, self._take, asgi=self.is_asgi
         )
         self._session = session
         self._scope = f"{self.name}.{next(self._scopes)}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pushhub.testing.simulation import pauses
 from pushhub.testing.simulation.actors.actor import GONE_SECONDS, RETRY_SECONDS, Actor
 from pushhub.testing.simulation.actors.archive import CARBONS, ArchiveReader, copies
-from pushhub.testing.simulation.bosh import DOMAIN, BoshClient, SessionEnded
+from pushhub.testing.simulation.bosh import CHAT_ADDRESS, DOMAIN, BoshClient, SessionEnded
 from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
 from pushhub.testing.simulation.oracle import DELIVERY_SECONDS
@@ -60,7 +60,7 @@ class Device:
         """
         couple = self._couple
         world, random = couple.world, couple.random
-        address, pick = couple.address, couple.pick
+        address, pick = CHAT_ADDRESS, couple.pick
         session = BoshClient(
             world, self._name, random, address, pick, self._take, asgi=couple.is_asgi
         )
