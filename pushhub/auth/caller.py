@@ -26,6 +26,7 @@ class CountedHold(Protocol):
     """A request that waits; see `hub.hold.Hold`."""
 
     caller: Any
+    done: bool
 
     @property
     def channel_count(self) -> int: ...
@@ -119,7 +120,11 @@ class Caller:
     # Holds
 
     def hold(self, hold: CountedHold) -> LimitRefusal | None:
-        """Count a request that waits, until `release`; the refusal if it is one too many."""
+        """Count a request that waits, until `release`; the refusal if it is one too many. One that
+        has its reply already is not counted: nothing would release it.
+        """
+        if hold.done:
+            return None
         channels = hold.channel_count
         for taken, (count, name, id, is_holds) in enumerate(self._counts):
             if not count.acquire(id, 1 if is_holds else channels):
@@ -131,6 +136,8 @@ class Caller:
 
     def add(self, hold: CountedHold) -> None:
         """Count the next turn of a stream that was allowed when it was opened."""
+        if hold.done:
+            return
         channels = hold.channel_count
         for count, _, id, is_holds in self._counts:
             count.add(id, 1 if is_holds else channels)

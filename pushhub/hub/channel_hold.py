@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pushhub.polls.base import Poll, Positions
 
 
-# So long before its grant expires a wait ends: the wheel is up to a tick (0.1 s) late, and its timer
-# is, too.
+# So long before its grant expires a wait ends: the wheel is up to a tick (0.1 s) late, as is its
+# timer.
 EARLY_SECONDS = 0.2
 
 

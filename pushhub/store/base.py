@@ -8,7 +8,7 @@ in the channel's order, and settles the append after that: an acknowledged event
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from pushhub.log.channel import PRIVATE_MARK
@@ -136,7 +136,7 @@ class Appended:
     """Where a store of several machines has it by now; empty where there is only one level."""
     present: str = ""
     """The store's epoch, if a duplicate is of an event from an older one; empty otherwise."""
-    created: bool = False
+    created: bool = field(default=False, compare=False)
     """Whether the store did not know the channel before. A deleted channel is known."""
 
     @property

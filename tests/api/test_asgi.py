@@ -52,7 +52,7 @@ def test_a_body_that_never_ends_is_given_up_after_its_seconds() -> None:
 
         begun = asyncio.get_running_loop().time()
         await app(scope("POST", "/v1/channels/a/events"), receive, send)
-        assert 19 < asyncio.get_running_loop().time() - begun < 21
+        assert 19 < asyncio.get_running_loop().time() - begun < 23
         assert sent[0]["status"] == 408
         assert (b"connection", b"close") in sent[0]["headers"]
         assert orjson.loads(sent[1]["body"])["type"] == "urn:pushhub:problem:timeout"

@@ -36,6 +36,7 @@ class Hold:
     """A request that waits on some channels."""
 
     caller: Any = None
+    done = False
 
     def __init__(self, channels: int = 1) -> None:
         self.channel_count = channels
@@ -122,6 +123,18 @@ def test_a_refused_hold_leaves_no_count() -> None:
     }
     assert all_limits.counts["address-channels"].count("203.0.113.1") == 8
     caller.release(first)
+    assert not any(len(count) for count in all_limits.counts.values())
+
+
+def test_a_hold_with_a_reply_is_not_counted() -> None:
+    """Nothing would release it, and at the limit the client would be refused for ever."""
+    all_limits, _, _ = limits(subject_holds=Limit(most=1))
+    caller = Callers(all_limits, TrustedProxies([])).of("203.0.113.1", "subject", "s")
+    assert caller is not None
+    done = Hold()
+    done.done = True
+    assert caller.hold(done) is None
+    caller.add(done)
     assert not any(len(count) for count in all_limits.counts.values())
 
 

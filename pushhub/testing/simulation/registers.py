@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 # the channel whose idempotency keys name the turns of fetches.
 SINGLE = ("$secret:tickets", "$origin:turns", "$xmpp:decoy", "$xmpp:nodes")
 # What an account has for as long as it is there; the index of accounts has a part for each of them.
-OF_ACCOUNTS = ("account", "archive", "block", "private", "read", "roster", "subscriptions", "where")
+OF_ACCOUNTS = (
+    *("account", "archive", "block", "peers", "private", "read", "roster", "strangers"),
+    *("subscriptions", "where"),
+)
 # What a node has until it has been silent for long: its sign of life, and the last letter to it.
 OF_NODES = ("sign", "letters")
 

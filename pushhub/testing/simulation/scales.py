@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import BaseModel
 
+from pushhub.auth.audit import MAX_REPEATS
 from pushhub.auth.limits import MAX_KEYS
 from pushhub.auth.rate_limit import KEY_BYTES, MAX_ADDRESSES
 from pushhub.auth.tokens import MAX_TOKEN_BYTES, REMEMBERED
@@ -54,6 +55,11 @@ LIMITS: dict[str, int] = {
     "Tokens._good": REMEMBERED * MAX_TOKEN_BYTES,
     "RateLimit._tats": MAX_ADDRESSES * KEY_BYTES,
     "SharedRateLimit._leases": MAX_KEYS * KEY_BYTES,
+    # Action, actor and target of repeated lines of the audit log.
+    "AuditLog._repeats": MAX_REPEATS * 4 * ENTRY_BYTES,
+    # Credentials in use: no more than tokens are remembered, and four names each.
+    "KeyedRef.key": REMEMBERED * 4 * ENTRY_BYTES,
+    "WeakValueDictionary.data": REMEMBERED * ENTRY_BYTES,
     # A counter for each limit; `CountLimit._counts` must be empty when all have left.
     "Limits.limited": 4 * KIB,
     "ConsoleAuth._known": MAX_KNOWN * ENTRY_BYTES,
