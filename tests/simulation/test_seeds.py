@@ -9,8 +9,10 @@ import pytest
 
 from pushhub.testing.simulation.__main__ import GROUP
 
-# Two seeds of each group. All of them take less than a minute of two cores.
-FIRSTS = [GROUP * number for number in range(1, 5)]
+# Two seeds of each group. All of them take less than a minute of two cores. Seed 25 takes more than
+# a minute alone since the limits came, for a reason that is not known yet: it is left to
+# `scripts/simulate`.
+FIRSTS = [GROUP * number for number in (1, 2, 4)]
 DAYS = 2.0
 
 
