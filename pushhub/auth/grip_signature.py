@@ -100,14 +100,15 @@ class GripKey:
         credential = self._revocations.credential(
             token_id=claims.get("jti", ""), subject=claims.get("sub", ""), issued=claims.get("iat")
         )
-        if credential.revoked:
-            raise TokenRevoked
-        return Grant(
+        grant = Grant(
             publish=ALL_CHANNELS,
             subject=str(claims.get("iss", "")),
             expires=claims["exp"],
             credential=credential,
         )
+        if grant.is_revoked:
+            raise TokenRevoked
+        return grant
 
     def __repr__(self) -> str:
         return "<GripKey>"
