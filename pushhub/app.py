@@ -257,10 +257,7 @@ class App:
             self.service.audit.record("settings.reload", actor, target_type="settings")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._access_log is not None and scope["type"] == "http":
-            await logged(self._access_log, scope, receive, send, self._serve)
-        else:
-            await self._serve(scope, receive, send)
+        await logged(self._access_log, scope, receive, send, self._serve)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -143,13 +143,16 @@ def access_log(service: Service) -> AccessLog | None:
 
 
 async def logged(
-    access: AccessLog,
+    access: AccessLog | None,
     scope: Scope,
     receive: Receive,
     send: Send,
     app: Callable[[Scope, Receive, Send], Awaitable[None]],
 ) -> None:
-    """Run an ASGI application for one request, and write its line."""
+    """Run an ASGI application, and write the line of a request if there is an access log."""
+    if access is None or scope["type"] != "http":
+        await app(scope, receive, send)
+        return
     client = scope.get("client")
     headers = {
         name.decode("latin-1"): value.decode("latin-1")

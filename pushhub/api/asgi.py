@@ -232,9 +232,8 @@ class AsgiExchange:
                         return bytes(body)
                     lease.hold(len(body))
         except TimeoutError:
-            raise Problem("timeout", f"The body did not arrive within {seconds:g} seconds.") from (
-                None
-            )
+            late = f"The body did not arrive within {seconds:g} seconds."
+            raise Problem("timeout", late) from None
         finally:
             lease.release()
 

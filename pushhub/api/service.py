@@ -9,11 +9,10 @@ import structlog
 
 from pushhub.api.audit import audit_log
 from pushhub.api.listener_guard import ListenerGuard
-from pushhub.auth.audit import actor_of
 from pushhub.auth.caller import Callers
 from pushhub.auth.limits import Limits
 from pushhub.http.byte_budget import ByteBudget
-from pushhub.http.client_address import client_network, counts_address
+from pushhub.http.client_address import counted_network
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
@@ -131,7 +130,7 @@ class Service:
 
     def client_key(self, address: str) -> str:
         """The key under which limits count a client; empty if they do not count its address."""
-        return client_network(address) if counts_address(address, self.proxies) else ""
+        return counted_network(address, self.proxies)
 
     def lease(self, address: str) -> ByteLease:
         """The bytes of one incomplete request of a client."""
@@ -149,9 +148,7 @@ class Service:
         """The hold of a management action, which leaves a line in the audit log with its result,
         also if the client disconnects meanwhile.
         """
-        if not request.id:
-            request.id = self.runtime.random_bytes(8).hex()
-        actor = actor_of(request.grant, request.client, request.id)
+        actor = self.audit.actor(request)
 
         def ended(reason: str) -> None:
             outcome = "failed" if reason else "ok"

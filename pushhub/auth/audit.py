@@ -163,16 +163,19 @@ class AuditLog:
         if self._append is not None:
             self._append(text)
 
+    def actor(self, request: Request) -> AuditActor:
+        """The actor of a request, which gets an id if it has none."""
+        request.id = request.id or self._random_bytes(8).hex()
+        return actor_of(request.grant, request.client, request.id)
+
     def refused(self, problem: Problem, request: Request, *, action: str = REFUSED_ACTION) -> None:
         """Write the lines of a request that was refused for its credential or its rate: one for
         the operator's log, with the event `auth.refused`, and one record. Other problems leave
         none.
         """
         if problem.status in REFUSED_STATUSES:
-            request.id = request.id or self._random_bytes(8).hex()
-            actor = actor_of(request.grant, request.client, request.id)
             target = f"{request.method} {request.path}"
-            self.refuse(actor, problem.slug, target, action=action)
+            self.refuse(self.actor(request), problem.slug, target, action=action)
 
     def refuse(
         self,

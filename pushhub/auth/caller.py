@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pushhub.auth.limit_fields import policy_fields
-from pushhub.http.client_address import client_network, counts_address
+from pushhub.http.client_address import counted_network
 from pushhub.settings.limits import ADDRESS, KEY, SUBJECT
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Callers:
 
         def network(address: str) -> str:
             """The network of an address; empty if limits do not count it."""
-            return client_network(address) if counts_address(address, proxies) else ""
+            return counted_network(address, proxies)
 
         def of(address: str, scope: str = "", id: str = "") -> Caller | None:
             """The caller of a counted network with a credential; None if limits do not concern

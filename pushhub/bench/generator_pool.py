@@ -28,7 +28,7 @@ class GeneratorPool:
     def __init__(
         self, dialect: Dialect, host: str, port: int, *, tls: bool = False, size: int = 1
     ) -> None:
-        self._processs = [
+        self._processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "pushhub.bench.generator"],
                 stdin=subprocess.PIPE,
@@ -36,7 +36,7 @@ class GeneratorPool:
             )
             for _ in range(size)
         ]
-        for number, process in enumerate(self._processs):
+        for number, process in enumerate(self._processes):
             plan = {"host": host, "port": port, "tls": tls, "number": number}
             _send(process, plan | {"dialect": describe(dialect)})
 
@@ -53,7 +53,7 @@ class GeneratorPool:
 
         With `tokens` the clients use these in turn, in place of the dialect's placeholder.
         """
-        size = len(self._processs)
+        size = len(self._processes)
         options = {"do": "open", "interval": interval, "pages": pages}
         parts = []
         for number in range(size):
@@ -98,20 +98,20 @@ class GeneratorPool:
         self, channels: Sequence[str], connections: int, seconds: float, size: int
     ) -> list[dict[str, Any]]:
         """Publish as fast as receipts come; returns the counts of each generator."""
-        share = connections // len(self._processs)
+        share = connections // len(self._processes)
         return self._all(
             do="publish", channels=channels, connections=share, seconds=seconds, size=size
         )
 
     def stop(self) -> None:
         """Stop the generator processes."""
-        for process in self._processs:
+        for process in self._processes:
             if process.stdin:
                 try:
                     process.stdin.close()
                 except BrokenPipeError:
                     pass
-        for process in self._processs:
+        for process in self._processes:
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
@@ -121,12 +121,12 @@ class GeneratorPool:
                 process.stdout.close()
 
     def _all(self, **command: Any) -> list[dict[str, Any]]:
-        return self._exchange([command] * len(self._processs))
+        return self._exchange([command] * len(self._processes))
 
     def _exchange(self, commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        for process, command in zip(self._processs, commands, strict=True):
+        for process, command in zip(self._processes, commands, strict=True):
             _send(process, command)
-        return [_receive(process) for process in self._processs]
+        return [_receive(process) for process in self._processes]
 
     def __enter__(self) -> Self:
         return self

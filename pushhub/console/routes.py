@@ -22,7 +22,6 @@ from pushhub.api.audit import AUDIT_CHANNEL
 from pushhub.api.endpoints import Endpoint, EndpointRoute
 from pushhub.api.needs import admitted
 from pushhub.api.read import wait
-from pushhub.auth.audit import actor_of
 from pushhub.console.settings import shown
 from pushhub.console.snapshot import FEED, bounds
 from pushhub.http.caching import NO_STORE
@@ -103,8 +102,7 @@ def _audit(
     repeats: bool = True,
 ) -> None:
     """Record an action of an operator. An open console repeats most of its requests."""
-    request.id = request.id or service.runtime.random_bytes(8).hex()
-    actor = actor_of(request.grant, request.client, request.id)
+    actor = service.audit.actor(request)
     service.audit.record(action, actor, target, target_type=target_type, repeats=repeats)
 
 

@@ -57,6 +57,11 @@ def counts_address(address: str, trusted: TrustedProxies) -> bool:
     )
 
 
+def counted_network(address: str, trusted: TrustedProxies) -> str:
+    """The network under which limits count a client; empty if they do not count its address."""
+    return client_network(address) if counts_address(address, trusted) else ""
+
+
 def is_loopback(address: str) -> bool:
     """Whether an address is one of this machine (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3)."""
     parsed = _parsed(address)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.http.client_address import client_network, counts_address
+from pushhub.http.client_address import counted_network
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem
 from pushhub.hub.counted_log import CountedLog
@@ -90,7 +90,7 @@ class Origin:
     def client_key(self, request: ProxiedRequest) -> str:
         """The key under which limits count the client; empty if they do not count its address."""
         address = self.proxies.client(request.client, request.headers)
-        return client_network(address) if counts_address(address, self.proxies) else ""
+        return counted_network(address, self.proxies)
 
     def owns(self, path: str) -> bool:
         """Whether a path belongs to the origin, and not to pushhub's own routes."""

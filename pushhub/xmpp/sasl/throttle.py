@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.auth.audit import AuditActor
 from pushhub.auth.rate_limit import MAX_ADDRESSES, Rate, RateLimit
-from pushhub.http.client_address import client_network, counts_address
+from pushhub.http.client_address import counted_network
 from pushhub.xmpp.sasl.mechanism import SaslFailure
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class LoginThrottle:
 
     def _network(self, client: str) -> str:
         """The network of a client; "" if limits do not count its address."""
-        return client_network(client) if counts_address(client, self._proxies) else ""
+        return counted_network(client, self._proxies)
 
     def __repr__(self) -> str:
         return f"<LoginThrottle {len(self._known)} known, {self._addresses!r}>"
