@@ -86,7 +86,7 @@ async def cost(peer: str, polls: int) -> tuple[float, float]:
 
     def request(cursor: str) -> bytes:
         head = f"GET /v1/channels/c/events?since={cursor} HTTP/1.1"
-        return f"{head}\r\nHost: h\r\nPrefer: wait=55\r\n\r\n".encode()
+        return f"{head}\r\nHost: localhost\r\nPrefer: wait=55\r\n\r\n".encode()
 
     cursor = await publish()
 
@@ -135,7 +135,7 @@ class Peer:
     def __init__(self, port: int, address: str) -> None:
         self._sock = socket.create_connection(("127.0.0.1", port))
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._head = f" HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {address}\r\n"
+        self._head = f" HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n"
 
     def send(self, line: str, body: bytes = b"", more: str = "") -> None:
         length = f"Content-Length: {len(body)}\r\n" if body else ""

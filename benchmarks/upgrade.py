@@ -232,7 +232,7 @@ async def notify(control: int) -> None:
     body = json.dumps({"resources": [PATH]}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", control)
     writer.write(
-        b"POST /v1/notify HTTP/1.1\r\nHost: control\r\nConnection: close\r\n"
+        b"POST /v1/notify HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
     status = await reader.read()
@@ -321,7 +321,7 @@ async def _all_wait(control: int, clients: int) -> dict[str, float]:
     asked = -1
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", control)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: control\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         text = (await reader.read()).decode()
         writer.close()
         metrics = {name: float(value) for name, value in _SAMPLE.findall(text)}

@@ -63,7 +63,7 @@ class Control:
             "formats": {"http-response": response},
         }
         data = json.dumps({"items": [item]}).encode()
-        head = b"POST /publish/ HTTP/1.1\r\nHost: control\r\nContent-Length: %d\r\n\r\n"
+        head = b"POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
         async with self.turn:
             if self.streams is None:
                 self.streams = await asyncio.open_connection("127.0.0.1", self.port)
