@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from pushhub.hub.stream import EventStream
     from pushhub.log.event import Event
 
-# The longest wait that the hub grants; another one follows.
-WAIT_SECONDS = 55
+# Another wait follows. A client asks for less, because of proxies on the way; a subscription has none,
+# and a hub has twenty of its own, so that short waits would be most of what an idle hub does.
+WAIT_SECONDS = 3600
 # A tail in memory has so many events.
 LIMIT = 100
 # The pause before the next poll when the store cannot be read, or the channel was deleted.
