@@ -17,7 +17,7 @@ from pushhub.settings import Settings
 from pushhub.testing.simulation.http import SimulatedClient, SimulatedResponse
 from pushhub.testing.simulation.loop import SimulatedLoop
 from pushhub.testing.simulation.network import Network
-from pushhub.testing.simulation.node import Node
+from pushhub.testing.simulation.node import PUBLIC_HOST, Node
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -70,7 +70,8 @@ class VirtualHub:
         random = Random(seed)
         runtime = Runtime(self.clock, random.uniform, random.randbytes)
         self._network = Network(self._loop)
-        chosen = Settings(**{"dev": True, "store": "memory://", **settings})
+        defaults = {"dev": True, "store": "memory://", "control_hosts": [PUBLIC_HOST]}
+        chosen = Settings(**{**defaults, **settings})
         self._node = Node(self._network, NAME, chosen, None, runtime)
         self.run(self._node.start())
 
