@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { MOST_MS, hub, mechanism, say, until } from "./scene.mjs";
 
 const [folder, service, base, channel, password] = process.argv.slice(2);
-const origin = password ? "http://elsewhere.example/" : base;
+const origin = password ? "http://elsewhere.localhost/" : base;
 const { JSDOM } = createRequire(join(folder, "package.json"))("jsdom");
 const script = readFileSync(join(folder, "dist/strophe.umd.min.js"), "utf8");
 const { publish, read } = hub(base);

@@ -141,6 +141,7 @@ async def test_no_session_begins_beyond_the_budget(small: World) -> None:
     memory.total = 0
 
 
+@pytest.mark.slow
 async def test_a_greedy_guest_in_memory(small: World) -> None:
     """All that a guest can do, measured: it was 2.6 to 4.5 MB."""
     for _ in range(2):  # The first fills the caches.
