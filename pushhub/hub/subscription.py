@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pushhub.hub.stream import EventStream
     from pushhub.log.event import Event
 
-# Another wait follows. A client asks for less, because of proxies on the way; a subscription has none,
-# and a hub has twenty of its own, so that short waits would be most of what an idle hub does.
+# Another wait follows. A client asks for less, because of proxies on the way. A hub has twenty
+# subscriptions of its own: short waits would be most of what an idle hub does.
 WAIT_SECONDS = 3600
 # A tail in memory has so many events.
 LIMIT = 100
