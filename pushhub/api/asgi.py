@@ -131,7 +131,7 @@ class AsgiExchange:
             try:
                 request = await self._request(match)
             except Problem as problem:
-                await self._refuse(self.endpoints.service.refuse(problem))
+                await self._refuse(self.endpoints.service.refuse(match.refusal(problem)))
                 return
             except RefusedHead as refused:
                 await self._refuse(refused.response)
@@ -178,7 +178,8 @@ class AsgiExchange:
             )
         method = scope["method"]
         if (refusal := self.count()) is not None:
-            raise RefusedHead(self.endpoints.service.refuse(refusal.problem()))
+            problem = match.refusal(refusal.problem())
+            raise RefusedHead(self.endpoints.service.refuse(problem))
         secure = scope.get("scheme") == "https"
         request = Request(method, path, query, headers, b"", self._address(), secure=secure)
         request.caller = self.caller

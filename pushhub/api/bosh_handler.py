@@ -54,8 +54,17 @@ class BoshHold(Hold):
         self.complete(Response(status, headers, body))
 
     @property
+    def retries(self) -> bool:
+        return True
+
+    @property
     def waits(self) -> bool:
         return True
+
+    @property
+    def is_parked(self) -> bool:
+        """False: each request of a client frees its previous one, so the client sets their rate."""
+        return False
 
     def drop(self) -> None:
         """The client disconnected: the session must not respond to this request."""

@@ -87,6 +87,8 @@ class EndpointRoute:
     endpoints: Mapping[str, Endpoint]
     aliases: tuple[str, ...] = ()
     """Other spellings of a `path` without a channel."""
+    retries: bool = False
+    """Whether its clients give up at any 4xx, and send the same request again after a 5xx."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -133,6 +135,8 @@ ROUTES = (
         },
         # Clients are configured with both spellings: Prosody and ejabberd serve both.
         aliases=("/http-bind/",),
+        # Strophe.js ends its session at a 4xx.
+        retries=True,
     ),
 )
 
@@ -147,6 +151,10 @@ class Match:
     def endpoint(self, method: str) -> Endpoint | None:
         """The endpoint of a method; HEAD is GET without a body."""
         return self.route.endpoints.get("GET" if method == "HEAD" else method)
+
+    def refusal(self, problem: Problem) -> Problem:
+        """A problem, with the status that the route's clients understand."""
+        return problem.retried() if self.route.retries else problem
 
     def max_body(self, method: str) -> int:
         """The limit of a request's body in bytes."""
@@ -325,7 +333,7 @@ class Endpoints:
             about = {"method": request.method, "path": path}
             service.hub.log.exception(log, "endpoint.failed", path, **about)
             error = Problem("internal", "Internal error; see the server log.")
-        return Decision(service.refuse(error, request))
+        return Decision(service.refuse(match.refusal(error), request))
 
 
 def _endpoint(request: Request, match: Match) -> Endpoint:

@@ -100,6 +100,7 @@ def counted(caller: Caller, outcome: Outcome, service: Service) -> Outcome:
     """
     if isinstance(outcome, Response | ChainedHold):
         return outcome
+    retries = False
     if not isinstance(outcome, Hold):
         refusal = caller.stream()
         if refusal is not None:
@@ -107,13 +108,17 @@ def counted(caller: Caller, outcome: Outcome, service: Service) -> Outcome:
     elif outcome.waits:
         refusal = caller.hold(outcome)
         if refusal is not None:
+            retries = outcome.retries
             outcome.drop()
         elif outcome.is_parked:
             # Its event or its deadline sets the rate of such requests.
             caller.charge(-1)
     else:
         return outcome
-    return outcome if refusal is None else service.refuse(refusal.problem())
+    if refusal is None:
+        return outcome
+    problem = refusal.problem()
+    return service.refuse(problem.retried() if retries else problem)
 
 
 def charge_abandoned(caller: Caller | None, hold: Hold) -> None:

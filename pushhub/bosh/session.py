@@ -108,7 +108,7 @@ class BoshSession:
             return self._repeat(window.find(rid), rid, body, raw, now, handle)
         window.confirm()
         actions: list[Action] = []
-        if rid > window.last + self.negotiated.requests:
+        if rid > window.last + self._simultaneous(body):
             self._fail(BoshCondition.ITEM_NOT_FOUND, (handle,), actions)  # [K3] [K8] [K10]
             return actions
         key = key_of(body) if self._checks.keys is not None else ""
@@ -120,6 +120,13 @@ class BoshSession:
         while not self.ended and (early := window.next(now)) is not None:
             self._process(early, now, actions)
         return actions
+
+    def _simultaneous(self, body: BoshBody) -> int:
+        """How many requests may be open at one time, the last of them with this body: one more than
+        usual, if it asks for a pause or for the end [H1]. It may arrive before the others."""
+        requests = self.negotiated.requests
+        is_last = body.get("type") == "terminate" or "pause" in body.attributes
+        return requests + 1 if is_last else requests
 
     def _process(self, entry: OpenRequest, now: float, actions: list[Action]) -> None:
         """Process the next request."""

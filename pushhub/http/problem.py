@@ -60,6 +60,8 @@ class Problem(Exception):
         super().__init__(detail)
         self.slug = slug
         self.status, self.title = PROBLEMS[slug]
+        self.sent_status = self.status
+        """The status of the response; see `retried`."""
         self.detail = detail
         self.headers = headers
         self.members = members
@@ -69,15 +71,22 @@ class Problem(Exception):
         return {
             "type": TYPE_PREFIX + self.slug,
             "title": self.title,
-            "status": self.status,
+            "status": self.sent_status,
             "detail": self.detail,
             **self.members,
         }
 
+    def retried(self) -> Problem:
+        """This problem, for a client that gives up at any 4xx, and sends the same request again
+        after a 5xx: a problem that may be over then is a 503."""
+        if self.status in (408, 429):
+            self.sent_status = 503
+        return self
+
     def response(self) -> Response:
         """The problem as a response."""
         return Response(
-            self.status, (_JSON, _NO_STORE, *self.headers), orjson.dumps(self.to_dict())
+            self.sent_status, (_JSON, _NO_STORE, *self.headers), orjson.dumps(self.to_dict())
         )
 
     def __repr__(self) -> str:

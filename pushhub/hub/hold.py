@@ -88,6 +88,11 @@ class Hold:
         caller.release(self)
 
     @property
+    def retries(self) -> bool:
+        """Whether its client gives up at any 4xx, and sends the same request again after a 5xx."""
+        return False
+
+    @property
     def waits(self) -> bool:
         """Whether it waits for an event: a client that half-closes meanwhile has disconnected."""
         return False

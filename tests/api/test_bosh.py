@@ -10,6 +10,8 @@ import re
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
@@ -428,3 +430,64 @@ async def test_a_login_has_a_time_limit() -> None:
         assert b"type='result'" in (await server.ask("POST", BOSH, {}, poll(known, 103, ping))).body
         again = await server.ask("POST", BOSH, {}, poll(polls, rid + 1))
         assert b"condition='item-not-found'" in again.body
+
+
+# -- refusals in front of a session --------------------------------------------
+#
+# Strophe.js ends its session at a 4xx, and sends the same request again after a 5xx.
+
+CLIENT, OTHER = {"x-forwarded-for": "203.0.113.7"}, {"x-forwarded-for": "203.0.113.8"}
+AUTH = f"<auth xmlns='{MECHANISM}' mechanism='ANONYMOUS'/>"
+
+
+def limited(driver: str, **settings: Any) -> AbstractContextManager[Server]:
+    return serve(driver, trusted_proxies=["127.0.0.1/32"], **settings)
+
+
+def check_refusal(response: Response, slug: str) -> None:
+    assert response.status == 503, response
+    assert response.problem == slug
+    assert response.json()["status"] == 503
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_a_request_over_a_rate_may_be_sent_again(driver: str) -> None:
+    limits = {"address-requests": {"rate": 0.01, "burst": 2}}
+    with limited(driver, limits=limits) as server:
+        begun = await server.ask("POST", BOSH, CLIENT, creation())
+        raw = poll(sid_of(begun), 101, AUTH)
+        assert (await server.ask("POST", BOSH, CLIENT, poll("unknown", 1))).status == 200
+        refused = await server.ask("POST", BOSH, CLIENT, raw)
+        check_refusal(refused, "too-many-requests")
+        assert int(refused.headers["retry-after"]) > 1
+        assert refused.json()["policy"] == "address-requests"
+        assert b"<success" in (await server.ask("POST", BOSH, OTHER, raw)).body
+        # Others get the usual status.
+        assert (await server.ask("GET", "/v1/channels/x/events", CLIENT)).status == 429
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_a_request_beyond_the_waits_of_an_address_may_be_sent_again(driver: str) -> None:
+    with limited(driver, limits={"address-holds": {"most": 1}}) as server:
+        sid = sid_of(await server.ask("POST", BOSH, CLIENT, creation()))
+        raw = poll(sid, 101)
+        target = "/v1/channels/x/events?since=now"
+        async with server.holding("GET", target, b"", prefer="wait=25", **CLIENT):
+            check_refusal(await server.ask("POST", BOSH, CLIENT, raw), "too-many-requests")
+        await server.held(0)
+        async with await server.connect() as client:
+            client.send("POST", BOSH, CLIENT, raw)
+            ended = await server.ask("POST", BOSH, OTHER, poll(sid, 102, type="terminate"))
+            assert b"condition" not in ended.body
+            assert b"type='terminate'" in (await client.receive()).body
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_a_request_that_arrives_too_slowly_may_be_sent_again(driver: str) -> None:
+    with limited(driver, body_seconds=0.5) as server:
+        raw = poll(sid_of(await server.ask("POST", BOSH, {}, creation())), 101, AUTH)
+        async with await server.connect() as client:
+            head = f"POST {BOSH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(raw)}\r\n\r\n"
+            client.writer.write(head.encode() + raw[:-1])
+            check_refusal(await client.receive(), "timeout")
+        assert b"<success" in (await server.ask("POST", BOSH, {}, raw)).body

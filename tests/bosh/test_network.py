@@ -45,6 +45,7 @@ class Pending:
     raw: bytes
     attempts: list[Attempt] = field(default_factory=list)
     answer: bytes | None = None
+    pauses: bool = False
 
 
 def message(number: int) -> Element:
@@ -68,12 +69,12 @@ class Network(RuleBasedStateMachine):
         # The one response of each rid [K6].
         self.responses: dict[int, bytes] = {}
 
-    @initialize(hold=st.integers(1, 3), acks=st.booleans())
+    @initialize(hold=st.integers(0, 3), acks=st.booleans())
     def create(self, hold: int, acks: bool) -> None:
         self.acks = acks
         more: dict[str, Any] = {"ack": 1} if acks else {}
         raw = body(FIRST, to="localhost", ver="1.6", wait=30, hold=hold, **more)
-        policy = BoshPolicy(hold=3, inactivity=10_000)
+        policy = BoshPolicy(hold=3, inactivity=10_000, maxpause=10_000, polling=0)
         self.session, actions = BoshSession.create("s", parse(raw), raw, policy, self.now, None)
         self.requests = hold + 1
         self.rid = self.processed = FIRST
@@ -101,20 +102,29 @@ class Network(RuleBasedStateMachine):
 
     # The client
 
-    def build(self, count: int) -> None:
+    def build(self, count: int, pause: int = 0) -> None:
         self.rid += 1
         first = self.sent_up
         self.sent_up += count
         payload = "".join(message(number).xml() for number in range(first, self.sent_up))
         missing = [rid for rid, pending in sorted(self.pending.items()) if pending.answer is None]
         more: dict[str, Any] = {"ack": missing[0] - 1} if self.acks and missing else {}
+        if pause:
+            more["pause"] = pause
         raw = body(self.rid, "s", payload, **more)
-        self.pending[self.rid] = Pending(raw, [Attempt(self.rid, raw)])
+        self.pending[self.rid] = Pending(raw, [Attempt(self.rid, raw)], pauses=bool(pause))
 
     @precondition(lambda self: len(self.pending) < self.requests)
     @rule(count=st.integers(0, 3))
     def request(self, count: int) -> None:
         self.build(count)
+
+    @precondition(lambda self: len(self.pending) <= self.requests)
+    @precondition(lambda self: not any(pending.pauses for pending in self.pending.values()))
+    @rule(count=st.integers(0, 3))
+    def pause(self, count: int) -> None:
+        """One request more than usual may ask for a pause [H1]."""
+        self.build(count, pause=10_000)
 
     @precondition(lambda self: self.pending)
     @rule(data=st.data())

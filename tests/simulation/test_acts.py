@@ -18,8 +18,8 @@ PHASES = ((180.0, 20.0),) * 5
 
 @pytest.mark.parametrize(
     ("seed", "kinds"),
-    [(6, PEACE), (5, ("publisher", *BREAKING))],
-    ids=["readers and writers", "faults"],
+    [(4, PEACE), (6, PEACE), (5, ("publisher", *BREAKING))],
+    ids=["readers and writers", "readers and writers again", "faults"],
 )
 @pytest.mark.slow
 def test_every_act_is_done(seed: int, kinds: tuple[str, ...]) -> None:

@@ -352,6 +352,8 @@ class Connection(asyncio.Protocol):
         self.keep = False
         self.buffer = b""
         self.release_bytes()
+        if self.match is not None:
+            problem = self.match.refusal(problem)
         if handoff is not None:
             handoff.guest.connection_lost(None)
         request = None if head is None else head.request(b"", self.client, context.proxies)

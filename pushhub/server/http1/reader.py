@@ -161,6 +161,8 @@ class RequestReader:
             connection.client_headers = None
             if (refusal := connection.caller.request()) is not None:
                 problem = refusal.problem()
+                if match is not None:
+                    problem = match.refusal(problem)
                 if head.length != 0 or head.upgrades:
                     raise problem
                 context.writer.respond(connection, context.service.refuse(problem))

@@ -334,9 +334,11 @@ class BoshClient:
             idle.append(client)
         else:
             self._drop(client)
-        shown = raw.decode().partition(">")[2].removesuffix("</body>")
+        head, _, said = raw.decode().partition(">")
+        attributes = head.partition(f"rid='{rid}'")[2]
+        shown = f"{attributes} {said.removesuffix('</body>')}"
         body = f"{response.status} {response.body[:3000]!r}"
-        world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid} {shown} -> {body}")
+        world.tell(self.name, f"{node.name} {self.sid[:4]} rid {rid}{shown} -> {body}")
         is_late = now - asked > self.wait + FORWARD_SECONDS + DELIVERY_SECONDS
         dead = world.messages.has_crashed(asked - DEAD_SECONDS, now)
         if self.sid and is_late and not dead and not world.troubled_any(asked, now):

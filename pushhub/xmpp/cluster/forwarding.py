@@ -50,7 +50,11 @@ class LocalSessions(Protocol):
         """The client of a request disconnected."""
 
     def departure(self, sid: str) -> asyncio.Future[None] | None:
-        """The write of a session that is leaving this node; None for any other session."""
+        """The migration of a session that is leaving this node, or arriving; None for any other
+        session."""
+
+    def is_returned(self, sid: str) -> bool:
+        """Whether this node could not resume the session, and is about to store it again."""
 
     def adopt(self, state: Any) -> Coroutine[None, None, None]:
         """Resume a session that left another node."""
@@ -108,7 +112,7 @@ class Forwarding:
             else:
                 await self._adopt(body, raw, request)
         except StoreError:
-            request.respond(b"", 503, DEFAULT_CONTENT)
+            _respond_unavailable(request)
 
     async def _adopt(
         self, body: BoshBody, raw: bytes, request: PendingRequest, times: int = 1
@@ -117,6 +121,9 @@ class Forwarding:
         own = self._membership.id
         lock = self._locks.setdefault(body.sid, asyncio.Lock())
         async with lock:
+            if self.sessions.is_returned(body.sid):
+                _respond_unavailable(request)
+                return
             node = await self._owner(body.sid)
             if node not in (None, own) and not await self._membership.is_alive(node):
                 # A node's sessions leave before it announces its end: between the two reads both
@@ -144,7 +151,12 @@ class Forwarding:
         if self._timer is None:
             self._schedule()
         header = {"number": number, "client": request.client, "secure": request.secure}
-        if not await self._membership.post(node, "request", *_packed(header, raw)):
+        try:
+            is_sent = await self._membership.post(node, "request", *_packed(header, raw))
+        except StoreError:
+            self._sent.pop(number, None)
+            raise
+        if not is_sent:
             self._sent.pop(number, None)
             _respond_lost(request)
 
@@ -183,7 +195,7 @@ class Forwarding:
         try:
             await self._adopt(body, raw, request, times)
         except StoreError:
-            request.respond(b"", 503, DEFAULT_CONTENT)
+            _respond_unavailable(request)
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
@@ -217,12 +229,14 @@ class Forwarding:
         if self.sessions.has(body.sid):
             self._received[by, request.number] = request
             self.sessions.request(body, raw, request)
+        elif self.sessions.is_returned(body.sid):
+            _respond_unavailable(request)
         else:
             self._context.spawn(self._post_unknown(by, request.number, body.sid))
 
     async def _post_unknown(self, by: str, number: int, sid: str) -> None:
-        """Report that this node does not have a session. If the session is leaving, another node
-        can take it as soon as that is complete."""
+        """Report that this node does not have a session. If the session is leaving or arriving, the
+        request can be forwarded again as soon as that is complete."""
         if (departure := self.sessions.departure(sid)) is not None:
             await asyncio.wait([departure])
         await self._post_response(by, {"number": number, "known": False})
@@ -246,7 +260,7 @@ class Forwarding:
         if self._timer is not None:
             self._timer.cancel()
         for request, *_ in self._sent.values():
-            request.respond(b"", 503, DEFAULT_CONTENT)
+            _respond_unavailable(request)
         self._sent.clear()
 
     def __repr__(self) -> str:
@@ -255,6 +269,11 @@ class Forwarding:
 
 def _respond_lost(request: PendingRequest) -> None:
     request.respond(terminate(BoshCondition.ITEM_NOT_FOUND), 200, DEFAULT_CONTENT)
+
+
+def _respond_unavailable(request: PendingRequest) -> None:
+    """The store failed, or this node leaves. The client sends the same request again."""
+    request.respond(b"", 503, DEFAULT_CONTENT)
 
 
 def _packed(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:

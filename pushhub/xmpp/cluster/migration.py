@@ -122,6 +122,32 @@ class Migration:
         self._kv.backoff.give_up("handover", sid=sid[:4], tries=MAX_TAKES)
         raise StoreUnavailable("The session changes hands too often.")
 
+    async def give_back(self, sid: str, node: str, state: bytes, key: str) -> None:
+        """Store a state again, as JSON, that `node` has taken: another node can take it. Another
+        state that was stored meanwhile stays. `key` is as in `leave`; a new try has the same one.
+
+        Raises:
+            StoreError: the state could not be written.
+        """
+        name, whole = migration_key(sid), {"state": orjson.loads(state)}
+        if len(orjson.dumps(whole)) <= MAX_EVENT_BYTES:
+            await self._replace(name, node, whole)
+            return
+        starts = range(0, len(state), MAX_EVENT_BYTES)
+        record = {"key": key, "parts": len(starts)}
+        if await self._replace(name, node, {"node": node, **record}):
+            for start, part in zip(starts, _part_keys(sid, record), strict=True):
+                await self._kv.set(part, state[start : start + MAX_EVENT_BYTES])
+            await self._replace(name, node, {**record, "whole": True})
+
+    async def _replace(self, name: str, node: str, record: Mapping[str, Any]) -> bool:
+        """Write a session's record, if it names `node`; return whether it is written."""
+
+        def make(old: Any) -> Any:
+            return record if (old or {}).get("node") == node else None
+
+        return bool(await self._kv.update_json(name, make) == record)
+
     async def forget(self, sid: str) -> None:
         """Delete the record of an ended session.
 

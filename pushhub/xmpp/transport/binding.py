@@ -80,7 +80,7 @@ class SessionBinder:
             await self._directory.add(session)
             await self._subscribers.add_session(session)
         except StoreError:
-            self._users.remove_session(session)
+            self._abandon(session)
             raise
         return session
 
@@ -126,7 +126,7 @@ class SessionBinder:
                 await user.catch_up(session, held_back=held_back)
                 held_back = False
         except StoreError:
-            self._users.remove_session(session)
+            self._abandon(session)
             raise
         finally:
             if held_back:
@@ -139,6 +139,11 @@ class SessionBinder:
         self._subscribers.remove_session(session)
         if not session.user.sessions:
             self._context.spawn(self._users.save_closed(session.user))
+
+    def _abandon(self, session: XmppSession) -> None:
+        """Remove a session that could not be opened. Another one may have its resource by now."""
+        if session.user.sessions.get(session.jid.resource) is session:
+            self.suspend(session)
 
     def unbind(
         self,

@@ -18,6 +18,7 @@ from pushhub.store.base import StoreError
 from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES
 from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.transport.bosh_transport import BoshTransport
+from pushhub.xmpp.transport.returned_sessions import ReturnedSessions
 from pushhub.xmpp.transport.session_memory import SessionMemory
 from pushhub.xmpp.transport.stream import open_stream
 
@@ -86,8 +87,10 @@ class BoshSessions:
         # The limits by address, set by the application, and the networks of counted sessions.
         self.callers: Callers | None = None
         self._networks: dict[str, str] = {}
-        # Sessions that are leaving; until that is complete no other node can take them.
+        # Sessions that are leaving; until that is complete no other node can take them. And
+        # sessions that are arriving; until that is complete they get no requests.
         self._departures: dict[str, asyncio.Future[None]] = {}
+        self._returned = ReturnedSessions(context, membership, migration, self.memory)
         forwarding.sessions = self
 
     @property
@@ -198,8 +201,13 @@ class BoshSessions:
         return sid in self.transports
 
     def departure(self, sid: str) -> asyncio.Future[None] | None:
-        """The write of a session that is leaving this node; None for any other session."""
+        """The migration of a session that is leaving this node, or arriving; None for any other
+        session."""
         return self._departures.get(sid)
+
+    def is_returned(self, sid: str) -> bool:
+        """Whether this node could not resume the session, and is about to store it again."""
+        return sid in self._returned
 
     async def migrate_all(self) -> None:
         """Write all sessions to the store, in parts: a client whose request gets its response
@@ -207,7 +215,8 @@ class BoshSessions:
         idle."""
         end = self.now() + MIGRATE_SECONDS
         recorded: set[str] = set()
-        while self.transports and self.now() < end:
+        self._returned.closing = True
+        while (self.transports or self._departures or self._returned) and self.now() < end:
             part = list(self.transports.items())[:CONCURRENT_MIGRATIONS]
             new = [sid for sid, _ in part if sid not in recorded]
             try:
@@ -218,9 +227,10 @@ class BoshSessions:
                 self._context.hub.log.warning(log, "bosh.lost", error=str(error))
                 return
             migrated = self._release(part)
-            if self._departures:
-                await asyncio.wait(list(self._departures.values()))
-                self._departures.clear()
+            if departures := dict(self._departures):
+                await asyncio.wait(list(departures.values()))
+                for sid in departures:
+                    self._departures.pop(sid, None)
             if not migrated:
                 await asyncio.sleep(BUSY_SECONDS)
 
@@ -256,18 +266,28 @@ class BoshSessions:
             StoreError: the store is unavailable.
         """
         session = BoshSession.load(state["bosh"], self.now())
-        transport = BoshTransport(self, session)
+        sid, transport = session.sid, BoshTransport(self, session)
         stream = open_stream(self._services, state["stream"]["domain"], transport)
         if stream is None:
             return  # The nodes have different settings.
         transport.stream = stream
-        self.transports[session.sid] = transport
+        arrival = self._departures[sid] = asyncio.get_running_loop().create_future()
         try:
             await stream.load(state["stream"])
         except StoreError:
-            del self.transports[session.sid]
+            transport.abandon()
+            self._returned.add(sid, state, session.deadline)
             raise
+        finally:
+            self._departures.pop(sid, None)
+            arrival.set_result(None)
+        if session.ended:
+            self._context.spawn(self._migration.forget(sid))
+            return
+        self.transports[sid] = transport
         transport.flush()
+        # Its credential may have been revoked meanwhile.
+        stream.end_by_grant()
 
     def end_by_grants(self) -> None:
         """End the sessions whose grants have ended: credentials were revoked."""

@@ -110,6 +110,13 @@ class BoshTransport:
         self.owner.wheel.clear(self)
         return orjson.dumps({"bosh": self.session.dump(now), "stream": stream})
 
+    def abandon(self) -> None:
+        """Drop the session and its stream: the store failed before they were complete."""
+        self.session.ended = True
+        self._release_bytes()
+        self._set_deadline()
+        self.stream.detach()
+
     # Actions
 
     def perform(self, actions: list[Action]) -> None:

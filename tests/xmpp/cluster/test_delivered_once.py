@@ -232,10 +232,10 @@ async def test_a_session_ends_while_it_is_resumed(world: World, feeds: list[floa
     await world.leave(0)
     server = world.servers[1]
     request = asyncio.create_task(browser.post(MIGRATED, node=1))
-    while not server.bosh.has(browser.sid):  # noqa: ASYNC110
+    while "juliet@localhost" not in server.users.by_jid:  # noqa: ASYNC110
         await asyncio.sleep(LATENCY_SECONDS / 2)
-    stream = server.bosh.transports[browser.sid].stream
-    assert stream.busy, "the session is being resumed"
+    stream = server.users.by_jid["juliet@localhost"].sessions["balcony"].stream
+    assert not server.bosh.has(browser.sid), "the session is being resumed"
     stream.fail(StreamError("conflict"))
     assert (await request).get("condition") == "remote-stream-error"
     await asyncio.sleep(REST_SECONDS)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
+from pushhub import xml
+from pushhub.bosh.body import HTTPBIND, parse
 from pushhub.log.cursor import Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
 from pushhub.store.redis.feed import Feed
 from pushhub.xmpp.cluster import gc
+from pushhub.xmpp.cluster.directory import SessionDirectory
+from pushhub.xmpp.cluster.membership import Membership
 from pushhub.xmpp.cluster.migration import migration_key
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.archive import archive_channel
 from pushhub.xmpp.storage.key_value import KeyValueStore
+from pushhub.xmpp.transport import returned_sessions
 from tests.store.labs import Clock, make_lab
 from tests.waiting import NEWS_SECONDS, until
-from tests.xmpp.browser import Browser
+from tests.xmpp.browser import Browser, Call
 from tests.xmpp.routing.test_delivery import block, caught_up
 from tests.xmpp.routing.test_vanished import AVAILABLE, got
 from tests.xmpp.world import World, body, condition
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from pushhub.xmpp.routing.session import XmppSession
     from tests import redis_servers
     from tests.xmpp.world import Client
 
@@ -301,6 +308,70 @@ async def test_an_account_on_two_nodes_when_one_leaves(pair: World) -> None:
 
 
 # -- states that are larger than one value -------------------------------------
+
+
+async def attempt(browser: Browser, rid: int, node: int) -> tuple[int, bytes]:
+    """A request that asks for a ping, the same bytes for each rid; its status and body."""
+    raw = f"<body xmlns='{HTTPBIND}' rid='{rid}' sid='{browser.sid}'>{PING}</body>".encode()
+    call = Call()
+    browser.sessions(node).request(parse(raw), raw, call)
+    return await asyncio.wait_for(call.done, NEWS_SECONDS)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "in parts"])
+async def test_a_session_survives_a_failure_of_the_store_while_it_is_resumed(
+    pair: World, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """The node that took the session gives it back: the same request succeeds later, on any
+    node."""
+    await pair.node()
+    romeo = await pair.user("romeo", "orchard", 2)
+    browser = await loaded(pair, romeo, 4 if large else 1)
+    rid = next(browser.rids)
+    await pair.leave(0)
+    adding, failures = SessionDirectory.add, 0
+
+    async def add(self: SessionDirectory, session: XmppSession, *, migrated: bool = False) -> None:
+        nonlocal failures
+        if migrated and failures < 3:
+            failures += 1
+            raise StoreUnavailable("The store has just gone.")
+        await adding(self, session, migrated=migrated)
+
+    monkeypatch.setattr(SessionDirectory, "add", add)
+    monkeypatch.setattr(returned_sessions, "RETURN_SECONDS", 0.01)
+    for number in itertools.count():
+        status, answer = await attempt(browser, rid, node=1 + number % 2)
+        if status != 503:
+            break
+        assert number < 100
+        # What the client of a request with a 503 waits.
+        await asyncio.sleep(0.01)
+    assert (status, failures) == (200, 3)
+    texts = [body(m) for m in xml.parse(answer, own=True).elements if m.name == "message"]
+    assert [(text or "").partition(" ")[0] for text in texts][:1] == ["0"]
+    assert sum(len(sessions.transports) for sessions in pair.sessions[1:]) == 1
+    for server, sessions in zip(pair.servers[1:], pair.sessions[1:], strict=True):
+        await server.settle()
+        assert ("juliet@localhost" in server.users.by_jid) == bool(sessions.transports)
+        assert not server.users._closing
+
+
+async def test_a_request_that_could_not_be_forwarded_is_forgotten(
+    pair: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await Browser.login(pair, "juliet", node=0)
+    rid, post = next(browser.rids), Membership.post
+
+    async def fail(*message: object) -> bool:
+        raise StoreUnavailable("The store has just gone.")
+
+    monkeypatch.setattr(Membership, "post", fail)
+    assert await attempt(browser, rid, node=1) == (503, b"")
+    assert not pair.sessions[1]._forwarding._sent
+    monkeypatch.setattr(Membership, "post", post)
+    status, _ = await attempt(browser, rid, node=1)
+    assert status == 200
 
 
 @pytest.fixture
