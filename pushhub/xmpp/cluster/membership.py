@@ -133,7 +133,9 @@ class Membership:
             if self.id not in listed:
                 # Also after the store has lost the list, or another node has collected this one.
                 listed = await kv.update_json(NODES, self._with_own_id)
-            others = sorted(self._heartbeats.nodes().union(listed) - {self.id})
+            # A node that has left never writes again; it is listed until its data is deleted.
+            left = {node for node in listed if self._heartbeats.has_left(node)}
+            others = sorted(self._heartbeats.nodes().union(listed) - {self.id} - left)
             beats = [(node, await kv.stored(heartbeat_key(node))) for node in others]
         finally:
             self._is_watching = False
