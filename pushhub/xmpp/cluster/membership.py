@@ -9,6 +9,7 @@ the heartbeat stays away, the other nodes consider the node dead and its session
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from base64 import b32encode
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,12 @@ class Membership:
         if silence is None or (self._heartbeats.has_left(node) and seconds == DEAD_SECONDS):
             return False
         return silence < seconds
+
+    def silence(self, node: str) -> float:
+        """For how many seconds this node has watched another one without a heartbeat, as far as it
+        knows from its rounds; infinite if the other never had one."""
+        silence = self._heartbeats.silence(node)
+        return math.inf if silence is None else silence
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
