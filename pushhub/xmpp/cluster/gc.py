@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Longer than the settings allow any client to be silent: a pause is at most 300 s, the inactivity
 # of a polling session 421 s. A client that returns later has lost its session.
 FORGET_SECONDS = 600.0
-# The pause between two checks: data stays for so long after the moment from which it may be deleted.
+# The pause between two checks: data stays at most so much longer than it has to.
 COLLECT_SECONDS = 60.0
 # The sids of the sessions that left a node, a hundred in each event.
 DEPARTED_RETENTION = Retention(events=1000, age=None)

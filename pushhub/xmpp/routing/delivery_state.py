@@ -49,8 +49,8 @@ class DeliveryState:
         self.changed = False
         """Whether the marker must be written."""
         self._redeliver: list[int] = []
-        # Delivered to the one resource that they were for, while no session received the others: the
-        # last MAX_DIRECT ones, in order. Older ones count as undelivered, and may arrive twice.
+        # Delivered to the one resource that they were for, while no session received the others.
+        # Messages before the last MAX_DIRECT count as undelivered, and may arrive twice.
         self._direct: dict[int, None] = {}
         # Messages in the marker that other nodes wrote to their clients, without a confirmation.
         self._elsewhere: dict[str, list[int]] = {}
