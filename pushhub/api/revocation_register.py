@@ -1,22 +1,20 @@
 """The register that brings revocations to every process.
 
 The entries are values of the server's own channels `$revoked:0` to `$revoked:f`. A process reads
-them before it is ready, and follows them like any reader. A writer unites its entry with the stored
-ones, by compare-and-set. What a failover lost is written again by each process that knows it.
+them before it is ready. A writer unites its entry with the stored ones, by compare-and-set. Then it
+announces the changed value on the channel `$revoked:changes`, which each process follows like any
+reader. What a failover lost is written again by each process that knows it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
+import orjson
 import structlog
 
-from pushhub.auth.revocation import (
-    SHARDS,
-    Revocation,
-)
+from pushhub.auth.revocation import SHARDS, Revocation, RevocationsFull
 from pushhub.hub.release import LATE_SECONDS, end_by_grants
 from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Start
@@ -28,6 +26,7 @@ from pushhub.store.base import (
     Append,
     Appended,
     Expect,
+    Retention,
     StoreError,
     StoreUnavailable,
 )
@@ -46,6 +45,13 @@ log = structlog.get_logger(__name__)
 MAX_TRIES = 50
 # The pause after a lost race, or a failed write: longer with each try.
 PAUSE_SECONDS = 0.01
+# The longest pause between two reads while the store cannot be read, as long as one fetch of keys.
+MAX_PAUSE_SECONDS = 10.0
+# Names the values that changed. A process follows this channel alone: each wait of a subscription
+# ends with a read of the store, so sixteen subscriptions cost sixteen reads a minute and process.
+CHANGES = "$revoked:changes"
+# The default retention of a channel. A process that lacks older changes reads all values.
+CHANGES_RETENTION = Retention(events=1000, age=86_400)
 # Credentials between two turns of the loop: about a millisecond.
 CHUNK = 2000
 
@@ -61,9 +67,11 @@ class RevocationRegister:
     def __init__(self, hub: Hub, revocations: Revocations) -> None:
         self._hub = hub
         self.revocations = revocations
-        self._subscriptions: list[Subscription] = []
+        self._subscription: Subscription | None = None
         self._tasks = TaskSet()
-        self._is_dirty = False
+        # The values that have changed since they were read.
+        self._changed: set[int] = set()
+        self._is_reading = False
         self.listeners: list[Callable[[], None]] = []
         """Each is called after grants have ended, and ends what rests on them."""
 
@@ -73,32 +81,33 @@ class RevocationRegister:
         Raises:
             StoreError: the store cannot be read.
         """
+        # The position first: a change after it is announced, a change before it is read below.
+        position = (await self._last(CHANGES)).cursor
         for shard in range(SHARDS):
-            data, page = await self._stored(shard)
+            data, _ = await self._stored(shard)
             self.revocations.take(shard, data)
-            subscription = Subscription(
-                self._hub,
-                shard_channel(shard),
-                partial(self._receive, shard),
-                page.cursor,
-                lost=partial(self._reload, shard),
-                gone=partial(self._reload, shard),
-            )
-            self._subscriptions.append(subscription)
-            subscription.start()
+        self._subscription = Subscription(
+            self._hub,
+            CHANGES,
+            self._receive,
+            position,
+            lost=self._reload_all,
+            gone=self._reload_all,
+        )
+        self._subscription.start()
         await self.sweep()
 
     def close(self) -> None:
-        """Follow them no more."""
-        for subscription in self._subscriptions:
-            subscription.stop()
+        """Stop following."""
+        if self._subscription is not None:
+            self._subscription.stop()
         self._tasks.cancel()
 
     async def add(self, revocation: Revocation) -> None:
         """Write an entry. After this returns, nothing in this process rests on what it covers.
 
         Raises:
-            StoreError: the entry is not written.
+            StoreError: the entry is not written, or the other processes are not notified.
             RevocationsFull: there is no room for it.
         """
         await self._write(revocation.shard, revocation)
@@ -115,43 +124,71 @@ class RevocationRegister:
                 raise outcome
             if isinstance(outcome, Appended):
                 self.revocations.take(shard, value)
+                await self._announce(shard)
                 return
             await asyncio.sleep(PAUSE_SECONDS * tries)
         raise StoreUnavailable("Too many revocations are written at the same time.", "busy")
 
+    async def _announce(self, shard: int) -> None:
+        append = Append(CHANGES, Draft(orjson.dumps(shard)), CHANGES_RETENTION)
+        (outcome,) = await self._hub.recorded(append)
+        if isinstance(outcome, StoreError):
+            raise outcome
+
     async def _stored(self, shard: int) -> tuple[bytes, Page]:
-        page = await self._hub.store.read(shard_channel(shard), Start.LAST, 1)
-        assert isinstance(page, Page)
+        page = await self._last(shard_channel(shard))
         return page.events[-1].data if page.events else b"{}", page
+
+    async def _last(self, channel: str) -> Page:
+        page = await self._hub.store.read(channel, Start.LAST, 1)
+        assert isinstance(page, Page)
+        return page
 
     # Following
 
-    def _receive(self, shard: int, event: Event) -> None:
-        if self.revocations.take(shard, event.data):
-            self._reload(shard)
-        if not self._is_dirty:
-            self._is_dirty = True
-            self._tasks.spawn(self.sweep())
+    def _receive(self, event: Event) -> None:
+        self._reload(orjson.loads(event.data))
 
-    def _reload(self, shard: int) -> None:
-        """The register may lack entries that are known here."""
-        self._tasks.spawn(self._repair(shard))
+    def _reload_all(self) -> None:
+        """Changes were lost: the register may also lack entries that are known here."""
+        self._reload(*range(SHARDS))
 
-    async def _repair(self, shard: int) -> None:
-        for tries in range(1, MAX_TRIES + 1):
-            try:
-                data, _ = await self._stored(shard)
-                if self.revocations.take(shard, data):
-                    await self._write(shard)
-                break
-            except StoreError as error:
-                self._hub.log.warning(log, "revocation.not_restored", error=str(error))
-                await asyncio.sleep(PAUSE_SECONDS * 2 ** min(tries, 10))
+    def _reload(self, *shards: int) -> None:
+        """Read values that have changed. Changes during a read lead to one further read of each
+        value, however many there are."""
+        self._changed.update(shards)
+        if not self._is_reading:
+            self._is_reading = True
+            self._tasks.spawn(self._read_changed())
+
+    async def _read_changed(self) -> None:
+        failures = 0
+        try:
+            while self._changed:
+                shard = self._changed.pop()
+                try:
+                    await self._read(shard)
+                    failures = 0
+                except StoreError as error:
+                    self._hub.log.warning(log, "revocation.not_restored", error=str(error))
+                    self._changed.add(shard)
+                    await self.sweep()  # The values that were read already take effect.
+                    failures = min(failures + 1, MAX_TRIES)
+                    await asyncio.sleep(min(PAUSE_SECONDS * 2**failures, MAX_PAUSE_SECONDS))
+        finally:
+            self._is_reading = False
         await self.sweep()
+
+    async def _read(self, shard: int) -> None:
+        data, _ = await self._stored(shard)
+        if self.revocations.take(shard, data):
+            try:
+                await self._write(shard)
+            except RevocationsFull:
+                self._hub.log.warning(log, "revocation.not_restored", error="no room")
 
     async def sweep(self) -> None:
         """Mark the credentials in use that are revoked, and end what rests on them."""
-        self._is_dirty = False
         is_new = False
         credentials = self.revocations.in_use()
         for start in range(0, len(credentials), CHUNK):

@@ -72,3 +72,29 @@ def test_callbacks_are_explained(
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+@pytest.mark.parametrize("has_xmpp", [False, True])
+def test_nodes_at_rest_do_little(has_xmpp: bool) -> None:
+    """One node that follows sixteen channels, or reads the heartbeats of nodes that have left, does
+    more than this bound allows. A month has 2.6 million seconds."""
+    loop = SimulatedLoop()
+    asyncio.set_event_loop(loop)
+    world = World(loop, Plan(1, 3, True, has_xmpp, (), ()))
+
+    async def live() -> None:
+        await world.start()
+        for node in list(world.nodes):
+            for _ in range(2):
+                await world.nodes[world.nodes.index(node)].stop()
+                node = await world.add_node(node.name)
+        await asyncio.sleep(30.0)
+        world.work.check()
+        await asyncio.sleep(300.0)
+        world.work.check_rest()
+        for node in world.nodes:
+            await node.stop()
+
+    loop.run_until_complete(live())
+    loop.close()
+    assert [each.text for each in world.oracle.findings] == []

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # keeps for itself.
 LAST_SECONDS = 2 * 3600.0
 CHECK_SECONDS = 60.0
+# Longer than all that a node does because it has started.
+START_SECONDS = 120.0
 # How long tasks of a run that was stopped may take to end: tasks of killed nodes never do.
 UNWIND_SECONDS = 60.0
 
@@ -114,8 +116,10 @@ def _unhandled(world: World, context: dict[str, object]) -> None:
 
 async def _live(world: World) -> None:
     await world.start()
-    await asyncio.sleep(LAST_SECONDS - (WEIGHED - 1) * WEIGHED_SECONDS)
+    await asyncio.sleep(START_SECONDS)
     world.work.check()
+    await asyncio.sleep(LAST_SECONDS - START_SECONDS - (WEIGHED - 1) * WEIGHED_SECONDS)
+    world.work.check_rest()
     at_rest = await world.weigh()
     actors = [KINDS[name.rpartition("-")[0]](world, name) for name in world.plan.actors]
     tasks = [asyncio.ensure_future(actor.run()) for actor in actors]

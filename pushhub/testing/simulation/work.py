@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 # So many callbacks may a node schedule at rest and for each request, in a minute and each.
 CALLBACKS_A_SECOND = 100
 CALLBACKS_A_REQUEST = 3_000
+# So many when nothing happens, with a fifth on top: 0.57 were measured on three nodes, and 4.3 with
+# XMPP, most of them for heartbeats. A loop that wakes up once a second shows.
+REST_CALLBACKS_A_SECOND, REST_CALLBACKS_A_SECOND_XMPP = 0.7, 5.2
 # So many may each node schedule to delete the data of a node that ended, with the sessions that
 # left it: 80 were measured with 111 nodes that left one session each.
 CALLBACKS_A_DELETED_NODE = 200
@@ -45,3 +48,15 @@ class WorkBound:
             raise BusyLoop(text)
         self._at, self._callbacks, self._requests = now, ran, world.requests
         self._heartbeats = heartbeats
+
+    def check_rest(self) -> None:
+        """`check`, after a time in which nothing happened at all."""
+        world, seconds = self._world, self._world.now() - self._at
+        ran = sum(node.process.callbacks for node in world.nodes) - self._callbacks
+        has_xmpp = world.plan.has_xmpp
+        rate = REST_CALLBACKS_A_SECOND_XMPP if has_xmpp else REST_CALLBACKS_A_SECOND
+        if self._at and ran > rate * seconds * len(world.nodes):
+            each = ran / seconds / len(world.nodes)
+            text = f"{each:.2f} callbacks a second and node at rest, of at most {rate}"
+            world.oracle.find("busy", "world", text)
+        self.check()

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # Longer than the settings allow any client to be silent: a pause is at most 300 s, the inactivity
 # of a polling session 421 s. A client that returns later has lost its session.
 FORGET_SECONDS = 600.0
+# The pause between two checks: data stays at most so much longer than it has to.
+COLLECT_SECONDS = 60.0
 # The sids of the sessions that left a node, a hundred in each event.
 DEPARTED_RETENTION = Retention(events=1000, age=None)
 
@@ -70,7 +72,7 @@ class GarbageCollector:
             raise outcome
 
     def _schedule(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(FORGET_SECONDS, self._run_again)
+        self._timer = asyncio.get_running_loop().call_later(COLLECT_SECONDS, self._run_again)
 
     def _run_again(self) -> None:
         self._context.spawn(self.run())
@@ -88,6 +90,7 @@ class GarbageCollector:
             node
             for node in listed
             if node != membership.id
+            and membership.silence(node) >= FORGET_SECONDS
             and not await membership.is_alive(node, FORGET_SECONDS)
             and await self._collect(node, listed)
         ]

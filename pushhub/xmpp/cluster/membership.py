@@ -9,6 +9,7 @@ the heartbeat stays away, the other nodes consider the node dead and its session
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from base64 import b32encode
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,12 @@ class Membership:
             return False
         return silence < seconds
 
+    def silence(self, node: str) -> float:
+        """For how many seconds this node has watched another one without a heartbeat, as far as it
+        knows from its rounds; infinite if the other never had one."""
+        silence = self._heartbeats.silence(node)
+        return math.inf if silence is None else silence
+
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(HEARTBEAT_SECONDS, self._beat)
@@ -133,7 +140,9 @@ class Membership:
             if self.id not in listed:
                 # Also after the store has lost the list, or another node has collected this one.
                 listed = await kv.update_json(NODES, self._with_own_id)
-            others = sorted(self._heartbeats.nodes().union(listed) - {self.id})
+            # A node that has left never writes again; it is listed until its data is deleted.
+            left = {node for node in listed if self._heartbeats.has_left(node)}
+            others = sorted(self._heartbeats.nodes().union(listed) - {self.id} - left)
             beats = [(node, await kv.stored(heartbeat_key(node))) for node in others]
         finally:
             self._is_watching = False

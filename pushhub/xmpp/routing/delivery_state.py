@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # Messages written to clients that vanished, remembered one by one.
 MAX_REDELIVERIES = 1000
+# Messages delivered to one resource, remembered one by one while no session receives the others. A
+# session that moves to another node takes them along, so they are few.
+MAX_DIRECT = 1000
 
 
 class DeliveryState:
@@ -47,7 +50,8 @@ class DeliveryState:
         """Whether the marker must be written."""
         self._redeliver: list[int] = []
         # Delivered to the one resource that they were for, while no session received the others.
-        self._direct: set[int] = set()
+        # Messages before the last MAX_DIRECT count as undelivered, and may arrive twice.
+        self._direct: dict[int, None] = {}
         # Messages in the marker that other nodes wrote to their clients, without a confirmation.
         self._elsewhere: dict[str, list[int]] = {}
         # The nodes whose messages this node has seen in the marker.
@@ -100,7 +104,9 @@ class DeliveryState:
             if self.offset < position.offset:
                 self.position = position
                 self.changed = True
-        self._direct.update(offset for offset in direct if offset > self.offset)
+        for offset in direct:
+            if offset > self.offset:
+                self._remember(offset)
 
     # Deliveries
 
@@ -108,18 +114,23 @@ class DeliveryState:
         """The next message was delivered, or no session could receive it."""
         if not self.caught_up:
             if delivered:
-                self._direct.add(cursor.offset)
+                self._remember(cursor.offset)
         elif delivered:
             self.position = cursor
             self.changed = True
         else:
             self.caught_up = False
 
+    def _remember(self, offset: int) -> None:
+        self._direct[offset] = None
+        if len(self._direct) > MAX_DIRECT:
+            del self._direct[min(self._direct)]
+
     @property
     def direct(self) -> list[int]:
-        """The last offsets of messages after `position` that were delivered to the one resource
-        that they were for. Older ones count as undelivered, and may arrive twice."""
-        return sorted(self._direct)[-MAX_REDELIVERIES:]
+        """The offsets of messages after `position` that were delivered to the one resource that
+        they were for."""
+        return sorted(self._direct)
 
     def was_direct(self, offset: int) -> bool:
         """Whether a message after `position` was delivered to the one resource that it was for."""

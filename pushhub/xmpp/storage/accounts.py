@@ -127,11 +127,14 @@ class Accounts:
             StoreError: the store cannot be written.
         """
         bare = f"{prepare_local(local)}@{domain}"
+        exists = AccountError(f"There is an account {bare} already.")
+        if await self._kv.json(self.key(bare)) is not None:
+            raise exists  # Before the keys, which take 30 ms.
         secrets = await self._secrets(password)
 
         def make(old: Any) -> Any:
             if old is not None:
-                raise AccountError(f"There is an account {bare} already.")
+                raise exists
             return {**secrets, "grant": grant.claim()}
 
         await self._index(bare, domain, present=True)

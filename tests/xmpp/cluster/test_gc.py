@@ -12,9 +12,10 @@ from pushhub.bosh.negotiation import BoshPolicy, negotiate
 from pushhub.settings import Settings
 from pushhub.store.redis.store import RedisStore
 from pushhub.xmpp.cluster import gc
-from pushhub.xmpp.cluster.membership import NODES
+from pushhub.xmpp.cluster.membership import HEARTBEAT_SECONDS, NODES
 from tests.waiting import NEWS_SECONDS
 from tests.xmpp.browser import Browser
+from tests.xmpp.cluster.test_delivered_once import on_virtual_time
 from tests.xmpp.routing.test_vanished import AVAILABLE, gone_dark, got, pair
 
 __all__ = ["pair"]
@@ -63,6 +64,18 @@ async def test_a_node_that_has_left(pair: World, monkeypatch: pytest.MonkeyPatch
             await asyncio.sleep(0.01)
     listed = await pair.servers[1].kv.json(NODES)
     assert listed == [pair.servers[1].membership.id]
+
+
+@on_virtual_time
+async def test_data_is_deleted_soon_after_it_may_be(world: World, feeds: list[float]) -> None:
+    """The node that collects has started at the same time as the node that left."""
+    node = world.server.membership.id
+    await world.leave(0)
+    await asyncio.sleep(gc.FORGET_SECONDS - 10.0)
+    assert await kept(world, f"$xmpp:sign:{node}")
+    await asyncio.sleep(10.0 + gc.COLLECT_SECONDS + 2 * HEARTBEAT_SECONDS)
+    assert not await kept(world, f"$xmpp:sign:{node}")
+    assert await world.servers[1].kv.json(NODES) == [world.servers[1].membership.id]
 
 
 async def test_locations_of_a_dead_nodes_sessions_are_deleted(pair: World) -> None:

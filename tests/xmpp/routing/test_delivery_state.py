@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from pushhub.log.cursor import Cursor
-from pushhub.xmpp.routing.delivery_state import MAX_REDELIVERIES, DeliveryState, MarkerWrite
+from pushhub.xmpp.routing.delivery_state import (
+    MAX_DIRECT,
+    MAX_REDELIVERIES,
+    DeliveryState,
+    MarkerWrite,
+)
 from tests.lanes import examples
 
 EPOCH = "e"
@@ -226,3 +231,16 @@ def test_a_loss_during_a_catch_up_is_redelivered() -> None:
     state.lose([3], received_by_others=False)
     state.end_catch_up(complete=True)
     assert state.must_redeliver
+
+
+def test_messages_to_one_resource_are_remembered_within_a_bound() -> None:
+    """A session that never becomes available receives messages for days; the oldest ones count as
+    undelivered again."""
+    state, count = DeliveryState(), MAX_DIRECT + 500
+    for offset in range(1, count + 1):
+        state.record(Cursor("aaaa", offset), delivered=True)
+    assert not state.was_direct(500)
+    assert state.was_direct(501)
+    assert state.last_delivered == count
+    state.advance(Cursor("aaaa", 1), range(1, count))
+    assert state.direct == list(range(501, count + 1))
