@@ -58,7 +58,8 @@ class CredentialBackend(Protocol):
         """
 
     def check(self, local: str) -> None:
-        """Return if the password of an account may be verified now; call it directly before.
+        """Return if the password of an account may be verified now; call it directly before. The
+        login counts for the account from here on, until it has succeeded.
 
         Raises:
             SaslFailure: too many logins have failed.
