@@ -8,7 +8,7 @@ import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pushhub.auth.tokens import TokenError, Tokens
+from pushhub.auth.tokens import TokenError, TokenRevoked, Tokens
 from pushhub.xmpp.sasl import SaslFailure
 
 if TYPE_CHECKING:
@@ -95,6 +95,21 @@ class AccountCredentials:
             return self._tokens.grant(token)
         except TokenError as error:
             raise SaslFailure(text=str(error)) from None
+
+    def of_account(self, grant: Grant, local: str) -> Grant:
+        of = grant.credential
+        if of is None:
+            return grant
+        credential = self._revocations.credential(
+            key=of.key,
+            token_id=of.token_id,
+            subject=of.subject,
+            issued=of.issued,
+            account=f"{local}@{self.domain}",
+        )
+        if credential.revoked:
+            raise SaslFailure(text=str(TokenRevoked()))
+        return replace(grant, credential=credential)
 
     def random_bytes(self, count: int) -> bytes:
         return self._random_bytes(count)

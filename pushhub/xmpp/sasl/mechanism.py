@@ -75,6 +75,13 @@ class CredentialBackend(Protocol):
             SaslFailure: the token is invalid.
         """
 
+    def of_account(self, grant: Grant, local: str) -> Grant:
+        """The grant of a token, which ends with the account, too.
+
+        Raises:
+            SaslFailure: the sessions of the account were ended after the token was issued.
+        """
+
     def random_bytes(self, count: int) -> bytes:
         """That many unpredictable bytes."""
 
