@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pushhub.log.event import Draft
-from pushhub.store.base import Append, Appended, append
+from pushhub.store.base import Append, Appended, Retention, append
 from pushhub.store.urls import open_store_url
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ class Nobody:
 
 
 async def publish(
-    store: Store, channels: int, data: bytes, until: float, first: int
+    store: Store, channels: int, data: bytes, retention: Retention, until: float, first: int
 ) -> list[float]:
     """Append one event after the other; how long each took, in seconds."""
     took = []
     number = first
     while (begun := time.perf_counter()) < until:
         draft = Draft(data)
-        [outcome] = await append(store, Append(f"bench:{number % channels}", draft))
+        [outcome] = await append(store, Append(f"bench:{number % channels}", draft, retention))
         if not isinstance(outcome, Appended):
             raise SystemExit(f"refused: {outcome}")
         took.append(time.perf_counter() - begun)
@@ -62,10 +62,13 @@ async def spin(until: float) -> None:
 async def measure(url: str, args: argparse.Namespace) -> dict[str, Any]:
     store = open_store_url(url)
     await store.open(Nobody())
+    retention = Retention(args.keep, namespace_bytes=args.limit)
     begun = time.perf_counter()
     until = begun + args.seconds
     tasks = [
-        publish(store, args.channels, b'"' + b"x" * (args.bytes - 2) + b'"', until, number)
+        publish(
+            store, args.channels, b'"' + b"x" * (args.bytes - 2) + b'"', retention, until, number
+        )
         for number in range(args.outstanding)
     ]
     spinner = asyncio.create_task(spin(until if args.busy else 0))
@@ -83,6 +86,11 @@ async def measure(url: str, args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "stores", nargs="*", help="URLs of stores; by default memory and a new database"
+    )
+    parser.add_argument("--keep", type=int, default=1000, help="events that a channel keeps")
+    parser.add_argument("--limit", type=int, help="bytes that all channels may keep together")
     parser.add_argument("--outstanding", type=int, default=64, help="appends under way at a time")
     parser.add_argument("--channels", type=int, default=64, help="over which they are spread")
     parser.add_argument("--bytes", type=int, default=100, help="of data in an event")
@@ -92,7 +100,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        for url in ("memory://", f"sqlite:///{Path(folder).resolve()}/bench.db"):
+        database = f"sqlite:///{Path(folder).resolve()}/bench.db"
+        for url in args.stores or ("memory://", database):
             result = asyncio.run(measure(url, args))
             if args.json:
                 sys.stdout.write(json.dumps(result) + "\n")

@@ -50,6 +50,11 @@ def _open_descriptors(service: Service) -> float | None:
         return None
 
 
+def _labelled(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Values by names of channels, written as labels."""
+    return {name.replace("\\", "\\\\").replace('"', '\\"'): value for name, value in values.items()}
+
+
 METRICS: tuple[Metric, ...] = (
     Metric("pushhub_workers", "Processes in the sum of these figures.", "gauge", lambda service: 1),
     Metric(
@@ -101,6 +106,20 @@ METRICS: tuple[Metric, ...] = (
         "Channels that occupy space in the store.",
         "gauge",
         lambda service: service.stored,
+    ),
+    Metric(
+        "pushhub_namespace_bytes",
+        "Bytes that a namespace with a limit retains.",
+        "gauge",
+        lambda service: _labelled(service.retained),
+        "namespace",
+    ),
+    Metric(
+        "pushhub_namespace_limit_bytes",
+        "Bytes that a namespace may retain.",
+        "gauge",
+        lambda service: _labelled(service.settings.namespace_limits),
+        "namespace",
     ),
     Metric(
         "pushhub_tail_bytes",

@@ -17,6 +17,8 @@ _WORST: dict[str, Callable[[float, float], float]] = {
     "pushhub_jwks_keys": min,
     "pushhub_jwks_age_seconds": max,
     "pushhub_stored_channels": max,
+    "pushhub_namespace_bytes": max,
+    "pushhub_namespace_limit_bytes": max,
     "pushhub_store_lag_seconds": max,
 }
 
@@ -35,7 +37,7 @@ def add_up(texts: Iterable[str]) -> str:
                 continue
             series, _, value = line.rpartition(" ")
             known = lines.get(series)
-            combine = _WORST.get(series, _sum)
+            combine = _WORST.get(series.partition("{")[0], _sum)
             lines[series] = float(value) if known is None else combine(known, float(value))
     return "\n".join(_in_families(lines)) + "\n"
 

@@ -172,7 +172,11 @@ def _metrics(
         except Problem as problem:
             return _problem(service, problem, parsed)
         try:
-            service.stored = await service.hub.store.count()
+            store = service.hub.store
+            service.stored = await store.count()
+            service.retained = {
+                name: await store.retained(name) for name in service.settings.namespace_limits
+            }
         except StoreError:
             pass  # The last figure stays; other metrics show that the store is unavailable.
         text = metrics.render(service)

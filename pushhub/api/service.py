@@ -17,7 +17,8 @@ from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
-from pushhub.store.base import SharedTokens, StoreError
+from pushhub.store.base import NamespaceFull, SharedTokens, StoreError
+from pushhub.store.namespace_bytes import SWEEP_SECONDS
 from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
@@ -42,8 +43,29 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+def namespace_full(error: NamespaceFull) -> Problem:
+    """The problem of a publish beyond `retained_bytes`, with the fields of other limits."""
+    # The store removes aged events so often. When some of these are old enough is not known.
+    seconds = int(SWEEP_SECONDS)
+    return Problem(
+        "namespace-full",
+        f"The channels of the namespace {error.namespace!r} keep as many bytes as they may"
+        f" ({error.limit:,}). Publish again when events have aged, or delete channels.",
+        headers=(
+            retry_after(seconds),
+            (b"ratelimit-policy", b'"namespace-bytes";q=%d;qu="content-bytes"' % error.limit),
+            (b"ratelimit", b'"namespace-bytes";r=0;t=%d' % seconds),
+        ),
+        policy="namespace-bytes",
+        namespace=error.namespace,
+        limit=error.limit,
+    )
+
+
 def store_unavailable(error: StoreError) -> Problem:
     """The problem while the store cannot be used: nothing was acknowledged."""
+    if isinstance(error, NamespaceFull):
+        return namespace_full(error)
     return Problem("store-unavailable", error.public, headers=(retry_after(1),))
 
 
@@ -89,6 +111,8 @@ class Service:
     """The workers that the supervisor has replaced, by reason; only the first worker knows."""
     stored: int = 0
     """The channels of the store at the last request for the metrics."""
+    retained: dict[str, int] = field(default_factory=dict)
+    """The bytes of each namespace with a limit, at the last request for the metrics."""
     reload: Callable[[], Awaitable[ReloadOutcome]] | None = None
     """Reads the settings again, where a server can."""
     forget_rights: list[Callable[[], None]] = field(default_factory=list)

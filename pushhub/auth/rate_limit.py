@@ -93,6 +93,14 @@ class RateLimit:
         tat = max(self._tats.get(key, now), now) + cost * self.rate.interval
         self._remember(key, tat, now)
 
+    def refund(self, key: str, now: float, cost: float = 1.0) -> None:
+        """Give tokens back that were taken for what did not count in the end."""
+        tat = self._tats.get(key, now) - cost * self.rate.interval
+        if tat > now:
+            self._tats[key] = tat
+        else:
+            self._tats.pop(key, None)
+
     def _remember(self, key: str, tat: float, now: float) -> None:
         tats = self._tats
         tats.pop(key, None)

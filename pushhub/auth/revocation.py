@@ -90,13 +90,21 @@ class Revocations:
     # Credentials
 
     def credential(
-        self, *, key: str = "", token_id: str = "", subject: str = "", issued: float | None = None
+        self,
+        *,
+        key: str = "",
+        token_id: str = "",
+        subject: str = "",
+        issued: float | None = None,
+        account: str = "",
     ) -> Credential:
         """The credential with these names, marked if it is revoked."""
-        names = (key, token_id, subject, issued)
+        names = (key, token_id, subject, issued, account)
         found = self._credentials.get(names)
         if found is None:
-            found = Credential(key=key, token_id=token_id, subject=subject, issued=issued)
+            found = Credential(
+                key=key, token_id=token_id, subject=subject, issued=issued, account=account
+            )
             self._credentials[names] = found
             self.mark(found)
         return found
@@ -117,10 +125,15 @@ class Revocations:
             return self._span(RevocationKind.KEY, credential.key) is not None
         if credential.token_id and self._span(RevocationKind.TOKEN, credential.token_id):
             return True
-        if not credential.subject:
-            return False
-        span = self._span(RevocationKind.SUBJECT, credential.subject)
-        return span is not None and (credential.issued is None or credential.issued < span[0])
+        return any(
+            self._covers_subject(name, credential.issued)
+            for name in (credential.subject, credential.account)
+            if name
+        )
+
+    def _covers_subject(self, name: str, issued: float | None) -> bool:
+        span = self._span(RevocationKind.SUBJECT, name)
+        return span is not None and (issued is None or issued < span[0])
 
     def _span(self, kind: RevocationKind, name: str) -> Span | None:
         id = f"{kind}:{name}"

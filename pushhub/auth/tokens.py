@@ -21,7 +21,7 @@ from jwt.algorithms import AllowedPublicKeys, get_default_algorithms
 
 from pushhub.auth.api_keys import PREFIX
 from pushhub.auth.jwks import MAX_TRIED
-from pushhub.auth.revocation import Revocations
+from pushhub.auth.revocation import MAX_NAME, Revocations
 from pushhub.auth.verifying_key import VerifyingKey
 from pushhub.log.grant import Basis, Grant, GrantError, basis_id, grant_from_claim
 
@@ -360,6 +360,10 @@ def _check_texts(claims: dict[str, Any]) -> None:
         value = claims.get(name)
         if isinstance(value, str) and not _is_unicode(value):
             raise TokenError(f"The token's {name!r} is no valid Unicode.")
+    for name in ("sub", "jti"):
+        # A longer one could not be revoked.
+        if isinstance(value := claims.get(name), str) and len(value) > MAX_NAME:
+            raise TokenError(f"The token's {name!r} has at most {MAX_NAME} characters here.")
 
 
 def _is_unicode(text: str) -> bool:

@@ -12,7 +12,6 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from pushhub.auth.rate_limit import Rate, RateLimit
-from pushhub.http.client_address import client_network
 from pushhub.http.problem import Problem, retry_after
 from pushhub.log.grant import EVERYTHING, Grant
 
@@ -60,8 +59,14 @@ class ConsoleAuth:
         if not credential:
             raise Problem("unauthorized", "The console needs a key that manages '*'.")
         digest = hashlib.sha256(credential.encode("latin-1", "replace")).digest()
-        address = client_network(request.client)
-        if digest not in self._known and (seconds := self._limit.wait(address, self._now())):
+        # Empty if limits do not count the address: a client behind a proxy that names none would
+        # keep all others out.
+        address = service.client_key(request.client)
+        if (
+            address
+            and digest not in self._known
+            and (seconds := self._limit.wait(address, self._now()))
+        ):
             raise Problem(
                 "too-many-requests",
                 "Too many wrong keys came from your address; wait before you try the next one.",
@@ -82,7 +87,8 @@ class ConsoleAuth:
                     "The console needs a key that manages '*'; this key does not.",
                 )
         except Problem:
-            self._limit.spend(address, self._now())
+            if address:
+                self._limit.spend(address, self._now())
             raise
         return grant
 

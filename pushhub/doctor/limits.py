@@ -27,6 +27,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         if off:
             sentence += f" Off: {', '.join(off)}."
         yield ok(f"limits-{scope}", sentence)
+    namespaces = [f"{name} {most:,}" for name, most in settings.namespace_limits.items()]
+    yield ok("limits-namespace", f"Retained bytes by namespace: {', '.join(namespaces) or 'off'}.")
     proxies = TrustedProxies(settings.trusted_proxies)
     if not proxies.names_proxy and settings.limit(f"{ADDRESS}-requests").rate:
         finding = ok if settings.dev or not is_local(settings.host) else warn

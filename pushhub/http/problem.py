@@ -37,6 +37,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "key-reused": (422, "The idempotency key was used for another event"),
     "settings-rejected": (422, "The settings cannot be used"),
     "too-many-requests": (429, "Too many requests"),
+    "namespace-full": (429, "The namespace of the channel is full"),
     "header-too-large": (431, "The request's headers are too large"),
     "internal": (500, "Internal error"),
     "not-implemented": (501, "pushhub does not implement this"),

@@ -15,7 +15,7 @@ import structlog
 from pushhub.hub.wheel import OFF
 from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
-from pushhub.store.base import REASONS, REGISTER, Append, StoreError
+from pushhub.store.base import REASONS, REGISTER, Append, NamespaceFull, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,13 +69,21 @@ class Health:
         failed = [outcome for outcome in outcomes if isinstance(outcome, StoreError)]
         for error in failed:
             self.refused[error.reason] += 1
-        # Too many publishes at a time are no failure of the store.
-        failed = [error for error in failed if error.reason != "busy"]
+            if isinstance(error, NamespaceFull):
+                self._log.warning(
+                    log,
+                    "namespace.full",
+                    error.namespace,
+                    namespace=error.namespace,
+                    limit=error.limit,
+                )
+        # Neither too many publishes at a time nor a full namespace is a failure of the store.
+        failed = [error for error in failed if error.reason not in ("busy", "namespace-full")]
         if failed:
             # As large as the failed event: on a full disk a small one may still find room.
             self._size = max(len(append.draft.data) for append in appends)
             self._fail("writes", failed[0])
-        elif outcomes and self.writes is not None and len(failed) < len(outcomes):
+        elif self.writes is not None and not all(isinstance(o, StoreError) for o in outcomes):
             self._recover("writes")
 
     def read(self, error: StoreError | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.store.base import Appended, StoreError
+from pushhub.store.base import Appended, NamespaceFull, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ class Publishing:
                 stats.publish_duplicate += 1
             else:
                 stats.publish_ok += 1
-        elif isinstance(outcome, StoreError):
+        elif isinstance(outcome, StoreError) and not isinstance(outcome, NamespaceFull):
             stats.publish_failed += 1
         else:
             stats.publish_refused += 1

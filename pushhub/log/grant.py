@@ -33,14 +33,22 @@ BASIS_BYTES = 16
 
 class Credential:
     """The API key or token behind grants, by the names that a revocation uses. There is one object
-    for each, and a revocation marks it.
+    for each, and a revocation marks it. `account` is a second subject: the XMPP address of a token
+    whose `sub` is written in another form.
     """
 
-    __slots__ = ("__weakref__", "issued", "key", "revoked", "subject", "token_id")
+    __slots__ = ("__weakref__", "account", "issued", "key", "revoked", "subject", "token_id")
 
     def __init__(
-        self, *, key: str = "", token_id: str = "", subject: str = "", issued: float | None = None
+        self,
+        *,
+        key: str = "",
+        token_id: str = "",
+        subject: str = "",
+        issued: float | None = None,
+        account: str = "",
     ) -> None:
+        self.account = account
         self.key = key
         self.token_id = token_id
         self.subject = subject

@@ -110,7 +110,8 @@ class Settings(
         setting(
             CHANNELS,
             "Settings for the channels of a namespace, the part of a name before its first `:`. "
-            "Each has `public`, `retention_events` and `retention_age`, all optional.",
+            "Each has `public`, `retention_events`, `retention_age` and `retained_bytes`, all "
+            "optional.",
             reload=True,
         ),
     ] = {}
@@ -334,10 +335,20 @@ class Settings(
             name: _retention(
                 self.retention_events if its.retention_events is None else its.retention_events,
                 self.retention_age if its.retention_age is None else its.retention_age,
+                its.retained_bytes,
             )
             for name, its in self.namespaces.items()
         }
         return lambda channel: own.get(namespace(channel), usual) if own else usual
+
+    @property
+    def namespace_limits(self) -> dict[str, int]:
+        """The most bytes of each namespace that has a limit."""
+        return {
+            name: its.retained_bytes
+            for name, its in self.namespaces.items()
+            if its.retained_bytes is not None
+        }
 
     def retention(self, channel: str) -> Retention:
         """The retention of `channel`, by its namespace."""
@@ -381,5 +392,5 @@ class Settings(
         )
 
 
-def _retention(events: int, age: int) -> Retention:
-    return Retention(events=events, age=age or None)
+def _retention(events: int, age: int, namespace_bytes: int | None = None) -> Retention:
+    return Retention(events=events, age=age or None, namespace_bytes=namespace_bytes)

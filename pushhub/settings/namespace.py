@@ -20,6 +20,8 @@ NamespaceName = Annotated[str, AfterValidator(_namespace_name)]
 EventCount = Annotated[int, Field(ge=1, le=100_000)]
 # Ten years: more is a mistake of units.
 Age = Annotated[int, Field(ge=0, le=315_360_000)]
+# A petabyte: Lua counts exactly beyond that.
+ByteCount = Annotated[int, Field(ge=1, le=1_000_000_000_000_000)]
 
 
 class Namespace(BaseModel):
@@ -36,4 +38,11 @@ class Namespace(BaseModel):
     retention_age: Annotated[
         Age | None,
         Field(description="The time that an event is kept, in seconds; 0 is without a limit."),
+    ] = None
+    retained_bytes: Annotated[
+        ByteCount | None,
+        Field(
+            description="The most bytes that all its channels keep together, from 1 to 10^15; by "
+            "default without a limit. A publish beyond it gets 429 (docs/limits.md)."
+        ),
     ] = None

@@ -36,6 +36,7 @@ REASONS = {
     "fenced": "The store is fenced for a planned restart; try again in a moment.",
     "io": "The store cannot use its disk.",
     "locked": "The store is locked by another program.",
+    "namespace-full": "The namespace of the channel retains as many bytes as it may.",
     "misconf": "The store takes no writes because it cannot save them.",
     "noreplicas": "The store takes no writes because it lacks replicas.",
     "oom": "The store has no memory for writes.",
@@ -61,6 +62,18 @@ class StoreError(Exception):
         return REASONS[self.reason]
 
 
+class NamespaceFull(StoreError):
+    """The event would exceed the bytes that its namespace may retain. It is not in the log."""
+
+    def __init__(self, namespace: str, limit: int) -> None:
+        super().__init__(
+            f"The namespace {namespace!r} retains as many bytes as it may ({limit:,}).",
+            "namespace-full",
+        )
+        self.namespace = namespace
+        self.limit = limit
+
+
 class StoreUnavailable(StoreError):
     """The store cannot be reached at the moment. Nothing was acknowledged."""
 
@@ -72,10 +85,14 @@ class Retention:
 
     The last event survives age, so that a value does not vanish. In pushhub's own channels (`$…`)
     it does not: registers have no age, and age removes what a killed process left in the others.
+
+    `namespace_bytes` is the limit on the bytes that all channels of the namespace retain together;
+    None is without one. An append beyond it is refused.
     """
 
     events: int = 1000
     age: float | None = 86_400
+    namespace_bytes: int | None = None
 
 
 def is_spent(channel: str, retention: Retention, appended: int, now: int) -> bool:
@@ -263,6 +280,14 @@ class Store(Protocol):
     async def count(self) -> int:
         """How many channels take room in the store: on Redis those that have events, elsewhere the
         deleted ones and pushhub's own too.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached now.
+        """
+
+    async def retained(self, namespace: str) -> int:
+        """The bytes that a namespace retains, which the store counts from now on. Aged events count
+        until the store has removed them. On Redis the first count takes a moment.
 
         Raises:
             StoreUnavailable: the store cannot be reached now.

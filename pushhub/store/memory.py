@@ -12,7 +12,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.event import Event
 from pushhub.log.read import Gap, Page, Read
@@ -24,12 +24,21 @@ from pushhub.store.base import (
     KeyReused,
     Listener,
     Mismatch,
+    NamespaceFull,
     Outcome,
     Retention,
     StoreUnavailable,
     is_spent,
 )
 from pushhub.store.epoch import draw_epoch, fingerprint
+from pushhub.store.namespace_bytes import (
+    SWEEP_SECONDS,
+    NamespaceBytes,
+    draft_bytes,
+    event_bytes,
+    exceeds,
+    prefix,
+)
 from pushhub.store.read_range import ReadRange, raised
 
 if TYPE_CHECKING:
@@ -43,10 +52,12 @@ SWEEP_CHANNELS = 16
 class _Channel:
     """One channel's kept events, and its last offset, which survives a delete."""
 
-    __slots__ = ("events", "name", "retention", "top", "used")
+    __slots__ = ("bytes", "events", "name", "retention", "top", "used")
 
-    def __init__(self, name: str, floor: int) -> None:
+    def __init__(self, name: str, floor: int, bytes: NamespaceBytes | None = None) -> None:
         self.name = name
+        self.bytes = bytes
+        """The count of its namespace, if that has a limit."""
         self.events: deque[Event] = deque()
         self.retention = Retention()
         self.top = floor
@@ -56,13 +67,35 @@ class _Channel:
         """Drop what retention no longer keeps at `now`, in milliseconds."""
         events, retention = self.events, self.retention
         while len(events) > retention.events:
-            events.popleft()
+            self._drop()
         if retention.age is not None:
             cutoff = now - retention.age * 1000
             while len(events) > 1 and events[0].time < cutoff:
-                events.popleft()
+                self._drop()
             if events and is_spent(self.name, retention, self.used, now):
-                events.clear()
+                self.clear()
+
+    def clear(self) -> None:
+        """Drop all events."""
+        if self.bytes is not None:
+            self.bytes.retained -= sum(map(event_bytes, self.events))
+        self.events.clear()
+
+    def replaced_by_next(self, retention: Retention, now: int) -> int:
+        """The bytes of the events that an append with this retention removes."""
+        cutoff = None if retention.age is None else now - retention.age * 1000
+        over, size = len(self.events) + 1 - retention.events, 0
+        for event in self.events:
+            if over <= 0 and (cutoff is None or event.time >= cutoff):
+                break
+            over -= 1
+            size += event_bytes(event)
+        return size
+
+    def _drop(self) -> None:
+        event = self.events.popleft()
+        if self.bytes is not None:
+            self.bytes.retained -= event_bytes(event)
 
     def span(self, epoch: str) -> ReadRange:
         return ReadRange(epoch, self.top - len(self.events) + 1, self.top)
@@ -86,6 +119,8 @@ class MemoryStore:
         self._epoch = ""
         # With an idle age in the order of their last appends, oldest first.
         self._channels: dict[str, _Channel] = {}
+        # The namespaces with a limit: as many as the settings name.
+        self._bytes: dict[str, NamespaceBytes] = {}
         # (channel, key) → when it was used, its event's fingerprint, the outcome of its append;
         # oldest first.
         self._keys: dict[tuple[str, str], tuple[int, bytes, Appended]] = {}
@@ -97,6 +132,7 @@ class MemoryStore:
     async def close(self) -> None:
         self._listener = None
         self._channels.clear()
+        self._bytes.clear()
         self._keys.clear()
 
     @property
@@ -128,6 +164,10 @@ class MemoryStore:
     async def count(self) -> int:
         return len(self._channels)
 
+    async def retained(self, namespace: str) -> int:
+        count = self._bytes.get(namespace) or self._begin_count(namespace, self._now())
+        return count.retained
+
     async def time(self) -> float:
         return self._clock() * 1000
 
@@ -135,7 +175,7 @@ class MemoryStore:
         found = self._channels.get(channel)
         if found is None or not found.events or self._listener is None:
             return False
-        found.events.clear()
+        found.clear()
         self._listener.forget(channel)
         return True
 
@@ -164,19 +204,22 @@ class MemoryStore:
             return Appended(first.cursor, first.id, duplicate=True)
         found = self._channels.get(name)
         if found is not None and is_spent(name, found.retention, found.used, now):
-            found.events.clear()
+            found.clear()
         if append.expect is not None:
             last = found.events[-1].cursor if found and found.events else None
             if not append.expect.holds(last):
                 return Mismatch(last)
-        created = found is None
-        if found is None:
-            found = self._channels[name] = _Channel(name, self._floor)
-        elif self._idle_age is not None:
-            self._channels[name] = self._channels.pop(name)
-        if found.retention.age != append.retention.age:
+        if found is not None and found.retention.age != append.retention.age:
             # What has aged away does not come back with a longer age.
             found.trim(now)
+        limit = append.retention.namespace_bytes
+        if limit is not None and self._is_full(append, found, limit, now):
+            return NamespaceFull(namespace(name), limit)
+        created = found is None
+        if found is None:
+            found = self._channels[name] = _Channel(name, self._floor, self._count_of(name))
+        elif self._idle_age is not None:
+            self._channels[name] = self._channels.pop(name)
         found.top += 1
         found.used = now
         found.retention = append.retention
@@ -191,6 +234,8 @@ class MemoryStore:
             now,
         )
         found.events.append(event)
+        if found.bytes is not None:
+            found.bytes.retained += event_bytes(event)
         found.trim(now)
         appended = Appended(event.cursor, event.id, created=created)
         if append.key:
@@ -198,6 +243,36 @@ class MemoryStore:
         # Immediately: a listener that appends in turn must not be woken for the later event first.
         self._listener.wake(event)
         return appended
+
+    def _is_full(self, append: Append, found: _Channel | None, limit: int, now: int) -> bool:
+        """Whether the namespace has no room for the event."""
+        name = namespace(append.channel)
+        count = self._bytes.get(name) or self._begin_count(name, now)
+        removed = 0 if found is None else found.replaced_by_next(append.retention, now)
+        added = draft_bytes(append.draft)
+        if not exceeds(limit, count.retained, added, removed):
+            return False
+        if count.swept <= now - SWEEP_SECONDS * 1000:
+            count.swept = now
+            for channel in self._of_namespace(name):
+                channel.trim(now)
+            removed = 0 if found is None else found.replaced_by_next(append.retention, now)
+        return exceeds(limit, count.retained, added, removed)
+
+    def _begin_count(self, name: str, now: int) -> NamespaceBytes:
+        """Count what a namespace retains, at its first append with a limit."""
+        count = self._bytes[name] = NamespaceBytes(0, now)
+        for channel in self._of_namespace(name):
+            channel.bytes = count
+            count.retained += sum(map(event_bytes, channel.events))
+        return count
+
+    def _count_of(self, channel: str) -> NamespaceBytes | None:
+        return self._bytes.get(namespace(channel)) if self._bytes else None
+
+    def _of_namespace(self, name: str) -> list[_Channel]:
+        start = prefix(name)
+        return [found for key, found in self._channels.items() if key.startswith(start)]
 
     def _fresh(self, name: str) -> _Channel:
         """The channel as retention leaves it now; one that is not kept if there is none."""
@@ -227,6 +302,7 @@ class MemoryStore:
                 continue
             self._floor = raised(self._floor, found.top)
             if found.events and self._listener is not None:
+                found.clear()
                 self._listener.forget(name)
 
     def _forget_keys(self, now: int) -> None:

@@ -42,6 +42,8 @@ class Context:
     """Returns that many unpredictable bytes."""
     audit: AuditLog
     """Records management actions and refusals."""
+    counted_network: Callable[[str], str]
+    """The network under which limits count a client; empty if they do not count its address."""
     spawn: Callable[[Coroutine[None, None, None]], None]
     """Runs a coroutine in the background; the server awaits its end before it closes."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.auth.audit import AuditLog
+from pushhub.http.client_address import counted_network
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.xml import SAFE_EXPAT
 from pushhub.xmpp.cluster.directory import SessionDirectory
@@ -77,6 +78,7 @@ class XmppServer:
         self.tasks = BackgroundTasks(hub.log)
         local = ("localhost",) if policy.dev and not policy.xmpp_domains else ()
         domains = frozenset((*policy.xmpp_domains, *local))
+        proxies = proxies or TrustedProxies(policy.trusted_proxies)
         context = self.context = Context(
             hub=hub,
             kv=self.kv,
@@ -86,6 +88,7 @@ class XmppServer:
             retention=policy.retentions(),
             random_bytes=random_bytes,
             audit=audit or AuditLog(hub.clock, random_bytes, ""),
+            counted_network=lambda client: counted_network(client, proxies),
             spawn=self.tasks.spawn,
         )
         self.accounts = Accounts(self.kv, random_bytes)
@@ -98,7 +101,7 @@ class XmppServer:
             random_bytes=random_bytes,
             revocations=revocations,
             jwks=jwks,
-            proxies=proxies or TrustedProxies(policy.trusted_proxies),
+            proxies=proxies,
             audit=context.audit,
         )
         self.membership = Membership(context)

@@ -476,9 +476,21 @@ async def test_an_address_has_a_largest_number_of_sessions() -> None:
 
 async def test_who_is_no_proxy_cannot_choose_the_address() -> None:
     async with house(bosh_rate=0.1, trusted_proxies=[]) as hub:
-        said = [{"x-forwarded-for": f"192.0.2.{number}"} for number in range(20)]
+        said = [{"x-forwarded-for": f"192.0.2.{number % 2}"} for number in range(20)]
         answers = [await hub.ask(creation(), headers) for headers in said]
-        assert sum(b" sid='" in answer.body for answer in answers) <= 2
+        assert all(b" sid='" in answer.body for answer in answers), "loopback does not count"
+        assert hub.app.xmpp is not None
+        bosh = hub.app.xmpp.bosh
+        assert len(bosh.limit) == 0
+        assert {transport.client for transport in bosh.transports.values()} == {"127.0.0.1"}
+
+
+async def test_a_proxy_that_names_no_clients_does_not_use_up_the_rate() -> None:
+    """All users behind it have its address."""
+    for proxies in ([], ["127.0.0.0/8"]):
+        async with house(bosh_rate=0.1, trusted_proxies=proxies) as hub:
+            answers = [await hub.ask(creation()) for _ in range(20)]
+            assert all(b" sid='" in answer.body for answer in answers)
 
 
 async def test_sessions_that_nobody_keeps_up_are_forgotten() -> None:

@@ -35,6 +35,9 @@ LINES = {
     "store/redis/server_check.py:ServerCheck.look redis.evicts": "a change, seen every few seconds",
     "store/redis/server_check.py:ServerCheck.look redis.no_eviction": "a change, every few seconds",
     "store/redis/idle.py:IdleWalk.run store.idle_walk_failed": "a pause between two walks",
+    "store/redis/namespace_walk.py:NamespaceWalk._run store.namespace_walk_failed": (
+        "a pause between two walks"
+    ),
     "store/redis/link.py:RedisLink._keep redis.connected": "a pause that doubles, up to 2 s",
     "store/redis/link.py:RedisLink._keep redis.failed": "a pause that doubles, up to 2 s",
     "store/redis/link.py:RedisLink._log_reason": "once until the reason changes",

@@ -54,6 +54,12 @@ LOOPS = {
     "store/redis/idle.py:IdleWalk._remove": "a reply for each slice; the last channel of the SCAN",
     "store/redis/idle.py:IdleWalk._walk": "a pause for each SCAN; the last key, or another's claim",
     "store/redis/idle.py:IdleWalk.run": "a pause between walks; the store's end cancels it",
+    "store/redis/namespace_walk.py:NamespaceWalk._run": (
+        "a pause between walks, or another namespace; the store's end cancels it"
+    ),
+    "store/redis/namespace_walk.py:NamespaceWalk._walk": (
+        "a pause for each slice; the last channel, or another's claim"
+    ),
     "store/redis/link.py:RedisLink.close": "the tasks' end",
     "store/redis/link.py:RedisLink._keep": "a loss, then pauses that double; the link's end "
     "cancels it",

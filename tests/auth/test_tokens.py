@@ -112,6 +112,8 @@ REFUSED = {
     "half a character as a subject": ({"sub": "\ud800"}, "'sub' is no valid Unicode"),
     "half a character as an id": ({"jti": "a\udfff"}, "'jti' is no valid Unicode"),
     "half a character as an issuer": ({"iss": "\ud800"}, "'iss' is no valid Unicode"),
+    "a subject that is too long to revoke": ({"sub": "s" * 256}, "'sub' has at most 255 char"),
+    "an id that is too long to revoke": ({"jti": "j" * 256}, "'jti' has at most 255 char"),
     "too long": ({"pad": "x" * MAX_TOKEN_BYTES}, "at most 8192 bytes"),
 }
 
@@ -121,6 +123,11 @@ def test_a_token_that_is_not_good_is_refused(claims: dict[str, Any], why: str) -
     known = {k: v for k, v in {**CLAIMS, **claims}.items() if v is not None}
     with pytest.raises(TokenError, match=why):
         tokens().grant(by_hand({"alg": "HS256", "typ": "JWT"}, known, SECRET))
+
+
+def test_a_subject_and_an_id_may_be_as_long_as_a_revocation_can_name() -> None:
+    claims = {**CLAIMS, "sub": "ü" * 255, "jti": "j" * 255}
+    assert tokens().grant(by_hand({"alg": "HS256", "typ": "JWT"}, claims, SECRET))
 
 
 def test_the_same_claims_are_good_otherwise() -> None:

@@ -120,8 +120,9 @@ async def test_pages_of_other_sites_are_refused() -> None:
 
 
 async def test_wrong_keys_are_throttled_and_who_is_in_stays_in(fresh_door: Server) -> None:
-    async def knock(credential: str) -> tuple[int, str | None]:
-        answer = await fresh_door.ask("POST", "/console/session", bearer(credential))
+    async def knock(credential: str, client: str = "203.0.113.7") -> tuple[int, str | None]:
+        fields = {**bearer(credential), **({"x-forwarded-for": client} if client else {})}
+        answer = await fresh_door.ask("POST", "/console/session", fields)
         return answer.status, answer.headers.get("retry-after")
 
     assert (await knock(ADMIN))[0] == 200
@@ -139,6 +140,9 @@ async def test_wrong_keys_are_throttled_and_who_is_in_stays_in(fresh_door: Serve
             await asyncio.sleep(0.02)
     assert 5 <= str(fresh_door.output).count('"event": "auth.refused"') <= 22
     assert not any(key in str(fresh_door.output) for key in [*wrong, ADMIN])
+    # Another address is another client, and loopback may be a proxy that names none.
+    assert (await knock(other, "203.0.113.8"))[0] == 401
+    assert {(await knock(key, ""))[0] for key in wrong} == {401}
 
 
 # -- the page ------------------------------------------------------------------

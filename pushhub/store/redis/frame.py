@@ -23,6 +23,9 @@ LIMITS_PREFIX = b"ph:rl:"
 # Which node removes idle channels, and how far its walk has come.
 IDLE_KEY = b"ph:idle"
 
+# The retained bytes of a namespace; its name follows.
+BYTES_PREFIX = b"ph:b:"
+
 _META = b"ph:m:{c"
 # The metadata of all channels, as a pattern of SCAN.
 META_PATTERN = _META + b"*"
@@ -49,6 +52,11 @@ def channel_of_meta(key: bytes) -> str | None:
         return key[len(_META) : -1].decode()
     except UnicodeDecodeError:
         return None
+
+
+def bytes_key(namespace: str) -> bytes:
+    """The key that counts the retained bytes of a namespace."""
+    return BYTES_PREFIX + namespace.encode()
 
 
 def used_key(channel: str, key: str) -> bytes:

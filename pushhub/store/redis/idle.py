@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.log.read import MAX_RESPONSE_BYTES
 from pushhub.store.base import StoreError
 from pushhub.store.epoch import draw_epoch
@@ -24,6 +24,7 @@ from pushhub.store.redis.frame import (
     IDLE_KEY,
     META_PATTERN,
     NAMES_KEY,
+    bytes_key,
     channel_of_meta,
     keys,
 )
@@ -129,9 +130,11 @@ class IdleWalk:
         return after if reply[0] == b"ok" else None
 
     def _command(self, channels: list[str], place: bytes, seconds: float) -> Command:
-        pairs = [key for channel in channels for key in keys(channel)]
+        of_channels = [
+            key for channel in channels for key in (*keys(channel), bytes_key(namespace(channel)))
+        ]
         return IDLE.call(
-            (EPOCH_KEY, NAMES_KEY, IDLE_KEY, *pairs),
+            (EPOCH_KEY, NAMES_KEY, IDLE_KEY, *of_channels),
             draw_epoch(),
             self._name,
             int(seconds * 1000),

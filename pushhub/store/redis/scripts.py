@@ -7,6 +7,7 @@ from importlib.resources import files
 
 _FOLDER = files("pushhub.store.redis") / "lua"
 _EPOCH = (_FOLDER / "epoch.lua").read_text()
+_BYTES = (_FOLDER / "bytes.lua").read_text()
 
 
 class LuaScript:
@@ -14,9 +15,9 @@ class LuaScript:
 
     __slots__ = ("name", "sha", "source")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, counts: bool = False) -> None:
         self.name = name
-        self.source = (_EPOCH + (_FOLDER / f"{name}.lua").read_text()).encode()
+        self.source = (_EPOCH + _BYTES * counts + (_FOLDER / f"{name}.lua").read_text()).encode()
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
 
     def call(
@@ -31,10 +32,13 @@ class LuaScript:
 
 BEGIN = LuaScript("begin")
 APPEND = LuaScript("append")
+# The same for a namespace with a limit. Others do not pay for the functions that count.
+APPEND_LIMITED = LuaScript("append", counts=True)
 READ = LuaScript("read")
-DELETE = LuaScript("delete")
-IDLE = LuaScript("idle")
+DELETE = LuaScript("delete", counts=True)
+IDLE = LuaScript("idle", counts=True)
 FENCE = LuaScript("fence")
 LIFT = LuaScript("lift")
 TOKENS = LuaScript("tokens")
-SCRIPTS = (BEGIN, APPEND, READ, DELETE, IDLE, TOKENS)
+RECOUNT = LuaScript("recount", counts=True)
+SCRIPTS = (BEGIN, APPEND, APPEND_LIMITED, READ, DELETE, IDLE, TOKENS, RECOUNT)

@@ -14,7 +14,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.log.cursor import Cursor, Since, Start
 from pushhub.log.read import MAX_RESPONSE_BYTES, Page, Read
 from pushhub.store.base import (
@@ -24,6 +24,7 @@ from pushhub.store.base import (
     ChannelInfo,
     KeyReused,
     Mismatch,
+    NamespaceFull,
     Outcome,
     StoreError,
     StoreUnavailable,
@@ -37,6 +38,7 @@ from pushhub.store.redis.frame import (
     FORMAT,
     LIMITS_PREFIX,
     NAMES_KEY,
+    bytes_key,
     keys,
     pack,
     topics,
@@ -45,8 +47,9 @@ from pushhub.store.redis.frame import (
 )
 from pushhub.store.redis.idle import WALK_SECONDS, IdleWalk
 from pushhub.store.redis.link import RedisLink
+from pushhub.store.redis.namespace_walk import NamespaceWalk
 from pushhub.store.redis.open import Opener
-from pushhub.store.redis.scripts import APPEND, BEGIN, DELETE, READ, SCRIPTS, TOKENS
+from pushhub.store.redis.scripts import APPEND, APPEND_LIMITED, BEGIN, DELETE, READ, SCRIPTS, TOKENS
 from pushhub.store.redis.server_check import ServerCheck
 
 if TYPE_CHECKING:
@@ -105,6 +108,7 @@ class RedisStore:
         self._pending = 0
         self._idle: IdleWalk | None = None
         self._idle_task: asyncio.Task[None] | None = None
+        self._namespaces = NamespaceWalk(self._link.call, self._now, walk_seconds)
         if idle_age is not None:
             self._idle = IdleWalk(self._link.call, idle_age, self._now, self._topics, walk_seconds)
 
@@ -120,6 +124,7 @@ class RedisStore:
         if self._idle_task is not None:
             self._idle_task.cancel()
             await asyncio.wait([self._idle_task])
+        await self._namespaces.close()
         await self._link.close()
 
     @property
@@ -196,8 +201,15 @@ class RedisStore:
             condition = "any"
         else:
             condition = " ".join(map(str, expect.cursors)) or "none"
-        return APPEND.call(
-            (meta, stream, used, EPOCH_KEY, NAMES_KEY),
+        script = APPEND
+        of_namespace: tuple[bytes, ...] = ()
+        limit: tuple[int, ...] = ()
+        if retention.namespace_bytes is not None:
+            script = APPEND_LIMITED
+            self._namespaces.include(head := namespace(name))
+            of_namespace, limit = (bytes_key(head),), (retention.namespace_bytes,)
+        return script.call(
+            (meta, stream, used, EPOCH_KEY, NAMES_KEY, *of_namespace),
             draw_epoch(),
             pack(draft),
             retention.events,
@@ -209,6 +221,7 @@ class RedisStore:
             self._topics + name.encode(),
             "" if name.startswith(PRIVATE_MARK) else name,
             draft.id,
+            *limit,
         )
 
     async def read(self, channel: str, since: Since, limit: int) -> Read:
@@ -265,12 +278,15 @@ class RedisStore:
     async def count(self) -> int:
         return int(await self._link.call((b"ZCARD", NAMES_KEY)))
 
+    async def retained(self, namespace: str) -> int:
+        return await self._namespaces.retained(namespace)
+
     def leave(self, channel: str) -> None:
         self._link.feed.leave(channel)
 
     async def delete(self, channel: str) -> bool:
         command = DELETE.call(
-            (*keys(channel), NAMES_KEY, EPOCH_KEY),
+            (*keys(channel), NAMES_KEY, EPOCH_KEY, bytes_key(namespace(channel))),
             self._topics + channel.encode(),
             channel,
             draw_epoch(),
@@ -347,6 +363,8 @@ def _outcome(append: Append, reply: Reply) -> Outcome:
         return Mismatch(Cursor(reply[1].decode(), int(reply[2])) if len(reply) > 1 else None)
     if kind == b"fenced":
         return _fenced(reply[1])
+    if kind == b"full":
+        return NamespaceFull(namespace(append.channel), append.retention.namespace_bytes or 0)
     return KeyReused()
 
 

@@ -9,7 +9,6 @@ statement and may wait 5 ms to get it back.
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -25,15 +24,19 @@ from pushhub.store.base import (
     Appended,
     KeyReused,
     Mismatch,
+    NamespaceFull,
     Outcome,
 )
 from pushhub.store.epoch import fingerprint
+from pushhub.store.namespace_bytes import draft_bytes, namespace
 from pushhub.store.read_range import raised
 from pushhub.store.sqlite.channel import Row, StoredChannel, oldest_fresh, oldest_kept, row
 from pushhub.store.sqlite.copy_guard import Mark
+from pushhub.store.sqlite.insert import CHANNELS, EVENTS, KEYS, insert
+from pushhub.store.sqlite.namespace_count import NamespaceCount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from pushhub.store.sqlite.file import SqliteFile
 
@@ -57,18 +60,6 @@ VACUUM_PAGES = 256
 # PRAGMA auto_vacuum
 INCREMENTAL = 2
 
-# Rows for one statement. Powers of two only: few different statements, and all stay prepared.
-MOST_ROWS = 64
-
-EVENTS = "INSERT INTO events VALUES {}"
-KEYS = "INSERT OR REPLACE INTO keys VALUES {}"
-CHANNELS = """
-    INSERT INTO channels VALUES {} ON CONFLICT (id) DO UPDATE SET
-        oldest = excluded.oldest, top = excluded.top, last_epoch = excluded.last_epoch,
-        keep_events = excluded.keep_events, keep_seconds = excluded.keep_seconds,
-        used = excluded.used
-"""
-
 log = structlog.get_logger()
 
 
@@ -79,6 +70,7 @@ class SqliteLog:
         self._file = file
         self._clock = clock
         self._connection = file.writer
+        self._bytes = NamespaceCount(file.writer)
         self._cache: OrderedDict[str, StoredChannel] = OrderedDict()
         self._next_id = self._first_free_id()
         self._floor = self._stored_floor()
@@ -107,12 +99,14 @@ class SqliteLog:
             # Refusals, duplicates, a sweep that found nothing: no reason to wait for the disk. But
             # a vacuum, which changes no row, has moved pages through the write-ahead log.
             self._connection.execute("COMMIT")
+            self._bytes.committed()
             self._checkpoint()
             return
         self._file.owner.check_place()
         mark = Mark(self._file.mark.lineage, self._file.mark.commits + 1)
         self._connection.execute("UPDATE log SET commits = ?", (mark.commits,))
         self._connection.execute("COMMIT")
+        self._bytes.committed()
         try:
             self._file.note(mark)
         except OSError as error:
@@ -145,6 +139,7 @@ class SqliteLog:
         self._events.clear()
         self._keys.clear()
         self._changed.clear()
+        self._bytes.undone()
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._floor = self._stored_floor()
@@ -162,40 +157,29 @@ class SqliteLog:
             last = channel.last if channel else None
             if not append.expect.holds(last):
                 return Mismatch(last), None
+        if channel and channel.retention.age != append.retention.age:
+            self._age(append.channel, channel, now)
+        retention = append.retention
+        if (limit := retention.namespace_bytes) is not None:
+            self.retained(name := namespace(append.channel))
+            size = draft_bytes(draft)
+            if self._bytes.is_full(append.channel, channel, size, retention.events, limit):
+                return NamespaceFull(name, limit), None
         created = channel is None
         if channel is None:
             channel = self._new_channel(append.channel)
-        if channel.retention.age != append.retention.age:
-            self._age(channel, now)
         self._changed[append.channel] = channel
         epoch = self._file.epoch
         channel.top += 1
         channel.last_epoch = epoch
         channel.used = now
         channel.retention = append.retention
-        channel.oldest = max(channel.oldest, channel.top - append.retention.events + 1)
-        event = Event(
-            append.channel,
-            epoch,
-            channel.top,
-            draft.data,
-            draft.content_type,
-            draft.type,
-            draft.id,
-            now,
-        )
-        self._events.append(
-            (
-                channel.id,
-                channel.top,
-                now,
-                epoch,
-                draft.id,
-                draft.type,
-                draft.content_type,
-                draft.data,
-            )
-        )
+        if self._bytes.counts(append.channel):
+            self._bytes.add(append.channel, channel.id, channel.top, draft_bytes(draft))
+        self._drop(append.channel, channel, channel.top - append.retention.events + 1)
+        labels = (draft.content_type, draft.type, draft.id)
+        event = Event(append.channel, epoch, channel.top, draft.data, *labels, now)
+        self._events.append((channel.id, channel.top, now, epoch, *reversed(labels), draft.data))
         if append.key:
             self._keys[channel.id, append.key] = (
                 channel.id,
@@ -213,9 +197,17 @@ class SqliteLog:
         channel = self._channel(name)
         if channel is None or channel.last is None:
             return False
-        channel.oldest = channel.top + 1
+        self._drop(name, channel, channel.top + 1)
         self._changed[name] = channel
         return True
+
+    def retained(self, name: str) -> int:
+        """The bytes that a namespace retains, which are counted from now on."""
+        if (size := self._bytes.retained(name)) is None:
+            self._flush()
+            self._bytes.begin(name)
+            size = self._bytes.retained(name)
+        return size or 0
 
     def sweep(self, begin: int) -> int:
         """Remove what is aged in one slice of the channels, from the id `begin` on.
@@ -244,7 +236,7 @@ class SqliteLog:
             fresh = oldest_kept(self._connection, name, now, id, oldest, top, age, used)
             cut = min(fresh, oldest + budget)
             if cut > oldest and (channel := self._channel(name)):
-                channel.oldest = cut
+                self._drop(name, channel, cut)
                 self._changed[name] = channel
                 budget -= cut - oldest
             if cut < fresh:
@@ -302,6 +294,8 @@ class SqliteLog:
             if budget <= 0:
                 return int(id), removed
             budget -= top - oldest + 2
+            if self._bytes.counts(name):
+                self._bytes.remove_all(name, id)
             for table in ("events", "keys"):
                 self._connection.execute(f"DELETE FROM {table} WHERE channel = ?", (id,))
             self._connection.execute("DELETE FROM channels WHERE id = ?", (id,))
@@ -331,12 +325,21 @@ class SqliteLog:
         (floor,) = self._connection.execute("SELECT floor FROM log").fetchone()
         return int(floor)
 
-    def _age(self, channel: StoredChannel, now: int) -> None:
+    def _drop(self, name: str, channel: StoredChannel, oldest: int) -> None:
+        """Drop a channel's events before `oldest`, if there are any."""
+        if oldest > channel.oldest:
+            if self._bytes.counts(name):
+                self._bytes.remove(name, channel, oldest)
+            channel.oldest = oldest
+
+    def _age(self, name: str, channel: StoredChannel, now: int) -> None:
         """Drop what has aged away by now: a longer age must not bring it back."""
         self._flush()
-        channel.oldest = oldest_fresh(
-            self._connection, channel.id, channel.oldest, channel.top, channel.retention.age, now
-        )
+        oldest, age = channel.oldest, channel.retention.age
+        fresh = oldest_fresh(self._connection, channel.id, oldest, channel.top, age, now)
+        if fresh > oldest:
+            self._drop(name, channel, fresh)
+            self._changed[name] = channel
 
     def _first_free_id(self) -> int:
         (last,) = self._connection.execute("SELECT max(id) FROM channels").fetchone()
@@ -368,9 +371,11 @@ class SqliteLog:
         size = sum(len(row[-1]) for row in self._events)
         self._pages += size // PAGE_BYTES + 2 * len(self._events) + 2 * len(channels) + 1
         oldest = {channel.id: channel.oldest for channel in channels.values()}
-        self._insert(EVENTS, [row for row in self._events if row[1] >= oldest[row[0]]])
-        self._insert(KEYS, list(self._keys.values()))
-        self._insert(CHANNELS, [row(name, channel) for name, channel in channels.items()])
+        insert(self._connection, EVENTS, [row for row in self._events if row[1] >= oldest[row[0]]])
+        insert(self._connection, KEYS, list(self._keys.values()))
+        insert(
+            self._connection, CHANNELS, [row(name, channel) for name, channel in channels.items()]
+        )
         for channel in channels.values():
             if channel.stored < channel.oldest:
                 self._connection.execute(
@@ -381,19 +386,7 @@ class SqliteLog:
         self._events.clear()
         self._keys.clear()
         self._changed.clear()
-
-    def _insert(self, statement: str, rows: list[Row]) -> None:
-        begin = 0
-        while begin < len(rows):
-            count = min(MOST_ROWS, 1 << ((len(rows) - begin).bit_length() - 1))
-            some = rows[begin : begin + count]
-            holes = ",".join(["(" + ",".join("?" * len(some[0])) + ")"] * count)
-            self._connection.execute(statement.format(holes), _flat(some))
-            begin += count
+        self._bytes.flushed()
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
-
-
-def _flat(rows: Iterable[Row]) -> Row:
-    return tuple(itertools.chain.from_iterable(rows))

@@ -15,7 +15,6 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import structlog
@@ -23,6 +22,7 @@ import structlog
 from pushhub.store.base import Append, ChannelInfo, Listener, Outcome, StoreError, StoreUnavailable
 from pushhub.store.refusals import RefusalLog
 from pushhub.store.sqlite.file import SqliteFile
+from pushhub.store.sqlite.jobs import AppendsJob, DeleteJob, Job, RetainedJob, settle
 from pushhub.store.sqlite.log import SqliteLog
 from pushhub.store.sqlite.reader import SqliteReader
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pushhub.log.cursor import Since
-    from pushhub.log.event import Event
     from pushhub.log.read import Read
 
 # One transaction. More would let the first of a batch wait for the last, and gain little.
@@ -55,29 +54,6 @@ log = structlog.get_logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Appends:
-    """A call of `append` in the queue, and its result."""
-
-    appends: list[Append]
-    done: Callable[[list[Outcome]], None]
-    size: int
-    outcomes: list[Outcome]
-    events: list[Event]
-
-
-@dataclass(slots=True)
-class _Delete:
-    """A call of `delete` in the queue, and its result."""
-
-    channel: str
-    done: asyncio.Future[bool]
-    outcome: bool | StoreError = False
-
-
-_Job = _Appends | _Delete
 
 
 class SqliteStore:
@@ -109,7 +85,7 @@ class SqliteStore:
         # A disk may have room for one commit and not for the next. Each thread has its own log.
         self._lines = RefusalLog[dict[str, object]](_log_line)
         self._listener_lines = RefusalLog[dict[str, object]](_log_line)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
     async def open(self, listener: Listener) -> None:
         self._listener = listener
@@ -159,7 +135,7 @@ class SqliteStore:
             return
         self._pending += len(appends)
         self._pending_bytes += size
-        self._jobs.put(_Appends(appends, done, size, [], []))
+        self._jobs.put(AppendsJob(appends, done, size, [], []))
 
     async def read(self, channel: str, since: Since, limit: int) -> Read:
         return await self._run(self._reader.read, channel, since, limit)
@@ -177,7 +153,14 @@ class SqliteStore:
         if not self._open:
             raise _closed()
         done: asyncio.Future[bool] = self._loop.create_future()
-        self._jobs.put(_Delete(channel, done))
+        self._jobs.put(DeleteJob(channel, done))
+        return await done
+
+    async def retained(self, namespace: str) -> int:
+        if not self._open:
+            raise _closed()
+        done: asyncio.Future[int] = self._loop.create_future()
+        self._jobs.put(RetainedJob(namespace, done))
         return await done
 
     def leave(self, channel: str) -> None:
@@ -211,32 +194,24 @@ class SqliteStore:
                 f"The database cannot be read: {error}.", _reason(error)
             ) from error
 
-    def _deliver(self, jobs: list[_Job]) -> None:
+    def _deliver(self, jobs: list[Job]) -> None:
         """Report the settled jobs: to the listener first, then to the callers."""
         for job in jobs:
             try:
-                if isinstance(job, _Appends):
+                if isinstance(job, AppendsJob):
                     self._pending -= len(job.appends)
                     self._pending_bytes -= job.size
                     for event in job.events:
                         self._listener.wake(event)
                     job.done(job.outcomes)
                 else:
-                    self._deliver_delete(job)
+                    if isinstance(job, DeleteJob) and job.outcome is True:
+                        self._listener.forget(job.channel)
+                    settle(job)
             except Exception as error:
                 # The other jobs are not at fault: they are reported all the same.
                 about = _traceback(error)
                 self._listener_lines.note("store.listener_failed", about, time.monotonic())
-
-    def _deliver_delete(self, job: _Delete) -> None:
-        if job.outcome is True:
-            self._listener.forget(job.channel)
-        if job.done.done():
-            return
-        if isinstance(job.outcome, StoreError):
-            job.done.set_exception(job.outcome)
-        else:
-            job.done.set_result(job.outcome)
 
     # -- on the writer thread ------------------------------------------------
 
@@ -260,17 +235,17 @@ class SqliteStore:
             finally:
                 self._call(self._closed.set_result, None)
 
-    def _take(self, seconds: float) -> tuple[list[_Job], bool]:
+    def _take(self, seconds: float) -> tuple[list[Job], bool]:
         """The jobs in the queue, or the first within `seconds`, up to a batch; and whether the end
         of the queue follows.
         """
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         size = 0
         try:
             job = self._jobs.get(timeout=max(seconds, 0))
             while job is not None:
                 jobs.append(job)
-                size += len(job.appends) if isinstance(job, _Appends) else 1
+                size += len(job.appends) if isinstance(job, AppendsJob) else 1
                 if size >= BATCH_APPENDS:
                     return jobs, False
                 job = self._jobs.get_nowait()
@@ -278,24 +253,26 @@ class SqliteStore:
             return jobs, False
         return jobs, True
 
-    def _commit(self, jobs: list[_Job]) -> None:
+    def _commit(self, jobs: list[Job]) -> None:
         """Run the jobs in one transaction, and note the result in each."""
         try:
             self._log.begin()
             for job in jobs:
-                if isinstance(job, _Appends):
+                if isinstance(job, AppendsJob):
                     for append in job.appends:
                         outcome, event = self._log.append(append)
                         job.outcomes.append(outcome)
                         if event is not None:
                             job.events.append(event)
-                else:
+                elif isinstance(job, DeleteJob):
                     job.outcome = self._log.delete(job.channel)
+                else:
+                    job.outcome = self._log.retained(job.namespace)
             self._log.commit()
         except Exception as error:
             refusal = self._fail(error)
             for job in jobs:
-                if isinstance(job, _Appends):
+                if isinstance(job, AppendsJob):
                     job.outcomes = [refusal] * len(job.appends)
                     job.events = []
                 else:

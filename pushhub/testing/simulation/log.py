@@ -239,6 +239,10 @@ class View:
         await self._reach()
         return await self.log.count()
 
+    async def retained(self, namespace: str) -> int:
+        await self._reach()
+        return await self.log.retained(namespace)
+
     async def delete(self, channel: str) -> bool:
         await self._reach()
         deleted = await self.log.delete(channel)

@@ -33,6 +33,8 @@ def dump_identity(identity: SaslIdentity | None) -> dict[str, Any] | None:
         "subject": grant.subject,
         "expires": grant.expires,
         "of": None if of is None else [of.key, of.token_id, of.subject, of.issued],
+        # Apart from the others, since older nodes read four.
+        "account": "" if of is None else of.account,
         "basis": None if grant.basis is None else grant.basis.id,
     }
 
@@ -48,7 +50,11 @@ def load_identity(
     if (of := record.get("of")) is not None:
         key, token_id, subject, issued = of
         credential = revocations.credential(
-            key=key, token_id=token_id, subject=subject, issued=issued
+            key=key,
+            token_id=token_id,
+            subject=subject,
+            issued=issued,
+            account=record.get("account", ""),
         )
     basis = None
     if (id := record.get("basis")) is not None:

@@ -12,7 +12,6 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from pushhub.auth.rate_limit import MAX_ADDRESSES, Rate, RateLimit
-from pushhub.http.client_address import client_network
 from pushhub.xmpp.model.stanza import StanzaError, may_fail
 
 if TYPE_CHECKING:
@@ -59,8 +58,9 @@ class StanzaRates:
             return
         sender = session.jid.bare
         if session.user.anonymous:
-            # A guest gets a new address with each login.
-            sender = client_network(session.stream.client)
+            # A guest gets a new address with each login. Behind a proxy that names no clients, all
+            # guests would be one sender.
+            sender = self._context.counted_network(session.stream.client) or sender
         # Addresses may have 2 kB; a digest has the size that `KEY_BYTES` allows.
         key = blake2b(f"{sender}\0{to.bare}".encode(), digest_size=16).hexdigest()
         decision = self._pairs.admit(key, self._context.hub.now())

@@ -8,7 +8,7 @@ import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pushhub.auth.tokens import TokenError, Tokens
+from pushhub.auth.tokens import TokenError, TokenRevoked, Tokens
 from pushhub.xmpp.sasl import SaslFailure
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class AccountCredentials:
         "_secret",
         "_throttle",
         "_tokens",
+        "charged",
         "client",
         "domain",
         "tried",
@@ -57,6 +58,8 @@ class AccountCredentials:
         """The address that began the login. Its failure counts for this one, even if the last
         request came from another."""
         self.verifying = verifying
+        self.charged = False
+        """Whether the throttle has charged the account for this login."""
         self.tried = ""
         """The bare address whose password was to be verified."""
         self.domain = domain
@@ -67,20 +70,22 @@ class AccountCredentials:
 
     async def account(self, local: str) -> Account | None:
         self.tried = f"{local}@{self.domain}"
-        self.check(local)
+        self._throttle.check(self.client, self.tried)
         delay = self._throttle.delay(self.client, self.tried)
         if delay:
             await asyncio.sleep(delay)
         issued = self._clock()
-        account = await self._accounts.get(self.tried)
-        if account is None:
-            return None
+        found = await self._accounts.get(self.tried)
+        # The same work for an unknown account: the time must not reveal which accounts exist.
+        account = self._accounts.decoy() if found is None else found
         # A session ends with the account, and with the password that it began with.
         credential = self._revocations.credential(subject=self.tried, issued=issued)
-        return replace(account, grant=replace(account.grant, credential=credential))
+        account = replace(account, grant=replace(account.grant, credential=credential))
+        return None if found is None else account
 
     def check(self, local: str) -> None:
-        self._throttle.check(self.client, f"{local}@{self.domain}")
+        if not self.charged:
+            self.charged = self._throttle.charge(self.client, f"{local}@{self.domain}")
 
     async def admit(self, local: str) -> None:
         await self._accounts.admit(f"{local}@{self.domain}", self.domain)
@@ -90,6 +95,21 @@ class AccountCredentials:
             return self._tokens.grant(token)
         except TokenError as error:
             raise SaslFailure(text=str(error)) from None
+
+    def of_account(self, grant: Grant, local: str) -> Grant:
+        of = grant.credential
+        if of is None:
+            return grant
+        credential = self._revocations.credential(
+            key=of.key,
+            token_id=of.token_id,
+            subject=of.subject,
+            issued=of.issued,
+            account=f"{local}@{self.domain}",
+        )
+        if credential.revoked:
+            raise SaslFailure(text=str(TokenRevoked()))
+        return replace(grant, credential=credential)
 
     def random_bytes(self, count: int) -> bytes:
         return self._random_bytes(count)

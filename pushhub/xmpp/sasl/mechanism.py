@@ -58,7 +58,8 @@ class CredentialBackend(Protocol):
         """
 
     def check(self, local: str) -> None:
-        """Return if the password of an account may be verified now; call it directly before.
+        """Return if the password of an account may be verified now; call it directly before. The
+        login counts for the account from here on, until it has succeeded.
 
         Raises:
             SaslFailure: too many logins have failed.
@@ -72,6 +73,13 @@ class CredentialBackend(Protocol):
 
         Raises:
             SaslFailure: the token is invalid.
+        """
+
+    def of_account(self, grant: Grant, local: str) -> Grant:
+        """The grant of a token, which ends with the account, too.
+
+        Raises:
+            SaslFailure: the sessions of the account were ended after the token was issued.
         """
 
     def random_bytes(self, count: int) -> bytes:

@@ -61,5 +61,6 @@ async def bearer(backend: CredentialBackend, authzid: str, token: str) -> SaslId
     if jid.domain != backend.domain or not jid.local:
         raise SaslFailure(text="The token's 'sub' is no account here.")
     check_authzid(authzid, jid.local, jid.domain)
+    grant = backend.of_account(grant, jid.local)
     await backend.admit(jid.local)
     return SaslIdentity(jid.local, grant)

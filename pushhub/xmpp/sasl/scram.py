@@ -69,9 +69,8 @@ class _Scram:
         # An unknown account gets a decoy salt, so that the reply does not reveal which accounts
         # exist.
         keys = self._keys
-        salt = (
-            self._backend.decoy(self.name + self._local)[:SALT_BYTES] if keys is None else keys.salt
-        )
+        decoy = self._backend.decoy(self.name + self._local)[:SALT_BYTES]
+        salt = decoy if keys is None else keys.salt
         iterations = ITERATIONS if keys is None else keys.iterations
         nonce = base64.b64encode(self._backend.random_bytes(NONCE_BYTES)).decode()
         self._nonce = fields["r"] + nonce
@@ -88,11 +87,14 @@ class _Scram:
         if fields["r"] != self._nonce or header != self._header.encode():
             raise SaslFailure
         self._backend.check(self._local)
-        keys, account = self._keys, self._account
-        if keys is None or account is None:
-            raise SaslFailure
+        account = self._account
+        # An unknown account costs as much: the time must not reveal which accounts exist.
+        nothing = bytes(hashlib.new(self._hash).digest_size)
+        keys = self._keys or ScramKeys(b"", ITERATIONS, nothing, nothing)
         messages = f"{self._messages},{without}".encode()
         server = self._proven(keys, messages, proof)
+        if self._keys is None or account is None:
+            raise SaslFailure
         # COMPAT: Strophe 5 waits forever for a success without the verifier; it must not be a
         # further challenge.
         verifier = base64.b64encode(hmac.digest(server, messages, self._hash))

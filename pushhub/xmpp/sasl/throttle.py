@@ -1,8 +1,10 @@
 """The throttle of logins: failures count for the client's address and for the account.
 
-An address with too many failures is refused for a while. An account with too many failures is only
-slow, and only for addresses that it has not logged in from, so that no attacker can lock it out:
-an address that the account logged in from recently has a count of its own.
+An address with too many failures is refused for a while. An account with too many failures is slow
+for addresses that it has not logged in from, and refuses those whose turn would come after the
+longest delay: so many addresses that guess at the same time get no more guesses than one after the
+other. No attacker can lock its owner out: an address that the account logged in from recently has a
+count of its own.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ class LoginThrottle:
         if self._is_known(network, account):
             wait = self._pairs.wait(_key(account, network), now)
         else:
-            wait = self._addresses.wait(network, now)
+            # A login that waits for its turn within the longest delay is not refused.
+            turn = self._accounts.wait(_key(account), now)
+            wait = self._addresses.wait(network, now) or (turn if turn > MAX_DELAY else 0.0)
         if wait:
             text = f"Too many logins have failed; wait {ceil(wait)} s."
             raise SaslFailure("temporary-auth-failure", text)
@@ -81,20 +85,40 @@ class LoginThrottle:
             return 0.0
         return min(self._accounts.wait(_key(account), self._now()), MAX_DELAY)
 
-    def failed(self, client: str, account: str, reason: str) -> None:
+    def charge(self, client: str, account: str) -> bool:
+        """Charge the account for a password that is verified now, before the result is known, since
+        others may be verified at the same time. Whether it was charged, for `failed` and
+        `succeeded`.
+
+        Raises:
+            SaslFailure: as `check`.
+        """
+        self.check(client, account)
+        network = self._network(client)
+        if not account or (network and self._is_known(network, account)):
+            return False
+        self._accounts.spend(_key(account), self._now())
+        return True
+
+    def failed(self, client: str, account: str, reason: str, *, charged: bool = False) -> None:
         """Record a failed login: one with wrong credentials, or one that was refused."""
         network, now = self._network(client), self._now()
-        if reason != "temporary-auth-failure":
+        if reason == "temporary-auth-failure":
+            if charged:
+                self._accounts.refund(_key(account), now)
+        else:
             if network:
                 self._addresses.spend(network, now)
             if account and network and self._is_known(network, account):
                 self._pairs.spend(_key(account, network), now)
-            elif account:
+            elif account and not charged:
                 self._accounts.spend(_key(account), now)
         self._audit.refuse(AuditActor("account", account, client), reason)
 
-    def succeeded(self, client: str, account: str) -> None:
+    def succeeded(self, client: str, account: str, *, charged: bool = False) -> None:
         """Remember that an account has logged in from an address."""
+        if charged:
+            self._accounts.refund(_key(account), self._now())
         network = self._network(client)
         if not network or not account:
             return

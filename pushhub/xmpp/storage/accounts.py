@@ -13,6 +13,8 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from pushhub.log.grant import NOTHING, Grant, grant_from_claim
 from pushhub.xmpp.model.jid import prepare_local, prepare_password
 from pushhub.xmpp.model.saslprep import saslprep
@@ -117,6 +119,10 @@ class Accounts:
         """
         record = await self._kv.json(self.key(bare))
         return None if record is None else _account(record)
+
+    def decoy(self) -> Account:
+        """An account that no password fits, read as `get` reads one."""
+        return _account(orjson.loads(_DECOY))
 
     async def add(self, local: str, domain: str, password: str, grant: Grant = NOTHING) -> str:
         """Create an account, and return its bare address.
@@ -233,6 +239,18 @@ def _account(record: Any) -> Account:
 
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def _decoy_record() -> dict[str, Any]:
+    """A record as of an account with one form of its password. No key has a hash of zeros."""
+    keys = {}
+    for mechanism, hash_name in HASHES.items():
+        nothing = _text(bytes(hashlib.new(hash_name).digest_size))
+        keys[mechanism] = [_text(bytes(SALT_BYTES)), ITERATIONS, nothing, nothing]
+    return {"keys": keys, "also": {}, "grant": NOTHING.claim()}
+
+
+_DECOY = orjson.dumps(_decoy_record())
 
 
 def _bytes(text: str) -> bytes:

@@ -28,6 +28,7 @@ from pushhub.store.base import (
     Appended,
     Expect,
     Mismatch,
+    NamespaceFull,
     StoreError,
     StoreUnavailable,
 )
@@ -241,6 +242,8 @@ def store_failure(error: StoreError) -> StanzaError:
     """The response to a stanza whose data cannot be read or written."""
     if isinstance(error, ValueTooLarge):
         return StanzaError("resource-constraint", str(error), type="cancel")
+    if isinstance(error, NamespaceFull):
+        return StanzaError("resource-constraint", error.public, type="wait")
     return StanzaError("internal-server-error", error.public, type="wait")
 
 

@@ -13,7 +13,6 @@ from pushhub.bosh.body import terminate
 from pushhub.bosh.condition import BoshCondition
 from pushhub.bosh.negotiation import DEFAULT_CONTENT, BoshPolicy
 from pushhub.bosh.session import BoshSession
-from pushhub.http.client_address import client_network
 from pushhub.store.base import StoreError
 from pushhub.xmpp.cluster.migration import MAX_STATE_BYTES
 from pushhub.xmpp.model.stanza import StreamError
@@ -112,7 +111,8 @@ class BoshSessions:
         """
         if self.closing:
             raise body.refused("This server is shutting down.", BoshCondition.SYSTEM_SHUTDOWN)
-        if not self.limit.admit(client_network(request.client), self.now()).allowed:
+        network = self._context.counted_network(request.client)
+        if network and not self.limit.admit(network, self.now()).allowed:
             raise body.refused(
                 "This address begins sessions too often.", BoshCondition.POLICY_VIOLATION
             )

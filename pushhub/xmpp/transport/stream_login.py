@@ -113,8 +113,10 @@ class StreamLogin:
         self._mechanism = None
         stream.authenticated(step.identity)
         if self._credentials is not None:
-            self._login.throttle.succeeded(self._credentials.client, self._credentials.tried)
-            self._credentials = None
+            credentials, self._credentials = self._credentials, None
+            self._login.throttle.succeeded(
+                credentials.client, credentials.tried, charged=credentials.charged
+            )
         stream.send(leaf("success", ns.SASL, encode_data(step.data) if step.data else ""))
 
     def _fail(self, error: SaslFailure) -> None:
@@ -124,7 +126,12 @@ class StreamLogin:
         credentials, self._credentials = self._credentials, None
         if credentials is not None and error.condition != "aborted":
             throttle = self._login.throttle
-            throttle.failed(credentials.client, credentials.tried, error.condition)
+            throttle.failed(
+                credentials.client,
+                credentials.tried,
+                error.condition,
+                charged=credentials.charged,
+            )
         reason = described(error.condition, ns.SASL, error.text)
         stream.send(Element("failure", ns.SASL, {}, reason))
         if self._failed >= MAX_LOGINS:

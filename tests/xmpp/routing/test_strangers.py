@@ -236,6 +236,28 @@ async def test_a_pair_is_limited(tmp_path: Path) -> None:
         assert len([e for e in juliet.seen if body(e)]) >= 10
 
 
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [("203.0.113.7", True), ("2001:db8::7", True), ("127.0.0.1", False), ("10.0.0.7", False)],
+)
+async def test_guests_of_one_address_are_one_sender_if_it_counts(
+    tmp_path: Path, address: str, refused: bool
+) -> None:
+    """Behind a proxy that names no clients all guests have its address."""
+    async with open_world(tmp_path, xmpp_pair_rate=1) as world:
+        juliet = await (await world.user("juliet", "balcony")).available()
+        errors = []
+        for number in range(4):
+            guest = await world.user()
+            guest.client = address
+            for text in range(4):
+                guest.chat(juliet.bare, f"{number}.{text}")
+            await guest.settled()
+            errors += [e for e in guest.seen if e.name == "message"]
+        assert bool(errors) == refused
+        assert {condition(e) for e in errors} <= {"policy-violation"}
+
+
 async def test_an_account_that_sends_too_fast_waits(tmp_path: Path) -> None:
     """Nothing is lost or refused: the stream reads more slowly."""
     async with open_world(tmp_path, xmpp_stanza_rate=20) as world:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING
+import sys
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import structlog
@@ -14,18 +17,25 @@ from pushhub.auth.audit import AuditLog
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.request import Request
 from pushhub.xmpp.sasl import SaslFailure
+from pushhub.xmpp.sasl.scram import ScramSha1, ScramSha256, ScramSha512
 from pushhub.xmpp.sasl.throttle import ACCOUNT_RATE, ADDRESS_RATE, MAX_DELAY, LoginThrottle
 from tests.store.labs import Clock
 from tests.xmpp.sasl.test_login import answer, auth, connected, failed, response, strict
-from tests.xmpp.world import PASSWORD, Client
+from tests.xmpp.world import DOMAIN, PASSWORD, Client
 
 __all__ = ["strict"]
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import FrameType
+
+    from pushhub.xmpp.sasl import SaslStep
     from tests.xmpp.world import World
 
 ATTACKER, VICTIM = "203.0.113.7", "198.51.100.1"
 TRIES = 200
+DELAY = LoginThrottle.delay
+SCRAM = {each.name: each for each in (ScramSha1, ScramSha256, ScramSha512)}
 
 
 def throttle_of(clock: Clock, *proxies: str) -> LoginThrottle:
@@ -55,7 +65,7 @@ async def guess(world: World, address: str, account: str, mechanism: str = "PLAI
 @pytest.fixture(autouse=True)
 def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """The delays of an account have a test of their own."""
-    monkeypatch.setattr("pushhub.xmpp.sasl.throttle.MAX_DELAY", 0.0)
+    monkeypatch.setattr(LoginThrottle, "delay", lambda self, client, account: 0.0)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
@@ -114,25 +124,129 @@ async def test_a_known_address_is_let_through(strict: World) -> None:
         said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
         assert (await answer(client, said)).name == "success"
         for n in range(int(ADDRESS_RATE.burst) + 1):
-            await guess(strict, address, f"user{n}" if address == VICTIM else "juliet")
+            victims = f"user{n}" if address == VICTIM or n % 10 else "juliet"
+            await guess(strict, address, victims)
         assert await guess(strict, address, "nurse") == "temporary-auth-failure"
         client = await from_(strict, VICTIM)
         assert (await answer(client, said)).name == "success"
 
 
-def test_an_account_is_slow_for_unknown_addresses_only() -> None:
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+async def test_many_addresses_guess_one_password_each(strict: World, mechanism: str) -> None:
+    """They are verified at the same time, so that the delay alone would let all of them through."""
+    client = await from_(strict, VICTIM)
+    said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
+    assert (await answer(client, said)).name == "success"
+    addresses = [f"203.0.113.{n + 1}" for n in range(80)]
+    seen = await asyncio.gather(*(guess(strict, one, "juliet", mechanism) for one in addresses))
+    # The burst, and the one whose turn comes within the longest delay.
+    assert seen.count("not-authorized") == ACCOUNT_RATE.burst + 1
+    assert seen.count("temporary-auth-failure") == 80 - ACCOUNT_RATE.burst - 1
+    # Neither other accounts nor the owner, where it has logged in before, notice it.
+    client = await from_(strict, VICTIM)
+    assert (await answer(client, said)).name == "success"
+    assert await guess(strict, "192.0.2.77", "romeo", mechanism) == "not-authorized"
+
+
+async def test_a_login_that_succeeds_costs_the_account_nothing(strict: World) -> None:
+    """The owner may log in from ever new addresses."""
+    said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
+    for number in range(40):
+        client = await from_(strict, f"198.51.100.{number + 1}")
+        assert (await answer(client, said)).name == "success"
+
+
+async def test_a_login_that_is_abandoned_costs_the_account_nothing(strict: World) -> None:
+    """An attacker could keep the owner out without a single guess."""
+    for _ in range(40):
+        client = await from_(strict, ATTACKER)
+        scram = ScramClient(["SCRAM-SHA-256"], "juliet", "wrong")
+        await answer(client, auth("SCRAM-SHA-256", scram.get_client_first().encode()))
+    client = await from_(strict, "192.0.2.77")
+    said = auth("PLAIN", f"\0juliet\0{PASSWORD}".encode())
+    assert (await answer(client, said)).name == "success"
+
+
+def test_an_address_that_does_not_count_is_never_refused() -> None:
+    """All users behind an unnamed proxy have its address: it is slow at most."""
+    throttle = throttle_of(Clock())
+    for _ in range(100):
+        assert throttle.charge("10.0.0.1", "juliet@localhost")
+    with pytest.raises(SaslFailure):
+        throttle.charge("203.0.113.9", "juliet@localhost")
+
+
+def work_of(world: World, mechanism: str, account: str) -> Counter[str]:
+    """The functions that a failed login calls in this thread, with the number of their calls."""
+    backend = world.server.login.backend(DOMAIN, "127.0.0.1")
+    login = SCRAM[mechanism](backend)
+    calls: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            calls[frame.f_code.co_qualname] += 1
+        elif event == "c_call":
+            calls[argument.__qualname__] += 1
+
+    scram = ScramClient([mechanism], account, "wrong")
+    first = scram.get_client_first().encode()
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        step = drive(login.step(first))
+    finally:
+        sys.setprofile(before)
+    scram.set_server_first((step.data or b"").decode())
+    last = scram.get_client_final().encode()
+    sys.setprofile(note)
+    try:
+        with suppress(SaslFailure):
+            drive(login.step(last))
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+def drive(step: Coroutine[Any, Any, SaslStep]) -> SaslStep:
+    """The result of a step that waits for nothing."""
+    try:
+        step.send(None)
+    except StopIteration as ended:
+        return cast("SaslStep", ended.value)
+    raise AssertionError("The step waits.")
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+async def test_an_unknown_account_costs_the_same_work(strict: World, mechanism: str) -> None:
+    """A stranger could tell by the time of a response which accounts exist."""
+    for account in ("juliet", "nobody"):
+        # Brings what the store has into memory.
+        await guess(strict, "127.0.0.1", account, mechanism)
+        work_of(strict, mechanism, account)
+    known, unknown = (work_of(strict, mechanism, name) for name in ("juliet", "nobody"))
+    assert sum(known.values()) > 200
+    # The way to the decoy itself: a twentieth of a microsecond each.
+    assert sum(((known - unknown) + (unknown - known)).values()) <= 8
+
+
+def test_an_account_is_slow_for_unknown_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoginThrottle, "delay", DELAY)
     clock = Clock()
     throttle = throttle_of(clock)
     throttle.succeeded(VICTIM, "juliet@localhost")
     for n in range(100):
         throttle.failed(f"203.0.{n}.1", "juliet@localhost", "not-authorized")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pushhub.xmpp.sasl.throttle.MAX_DELAY", MAX_DELAY)
-        assert throttle.delay("192.0.2.9", "juliet@localhost") == MAX_DELAY
-        assert throttle.delay(VICTIM, "juliet@localhost") == 0
-        assert throttle.delay("192.0.2.9", "romeo@localhost") == 0
+    assert throttle.delay("192.0.2.9", "juliet@localhost") == MAX_DELAY
+    assert throttle.delay(VICTIM, "juliet@localhost") == 0
+    assert throttle.delay("192.0.2.9", "romeo@localhost") == 0
+    throttle.check(VICTIM, "juliet@localhost")
+    with pytest.raises(SaslFailure):
+        throttle.check("192.0.2.9", "juliet@localhost")
+    # Its turn comes within the longest delay.
+    clock.advance(90 * ACCOUNT_RATE.interval)
     throttle.check("192.0.2.9", "juliet@localhost")
-    clock.advance(100 * ACCOUNT_RATE.interval)
+    assert throttle.delay("192.0.2.9", "juliet@localhost") == pytest.approx(MAX_DELAY)
+    clock.advance(10 * ACCOUNT_RATE.interval)
     assert throttle.delay("192.0.2.9", "juliet@localhost") == 0
 
 

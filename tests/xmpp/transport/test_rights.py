@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import jwt
 import orjson
+import pytest
 
 from pushhub.auth.api_keys import new_secret, secret_hash
 from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
@@ -17,11 +18,9 @@ from pushhub.xmpp.sasl import SaslIdentity
 from tests.auth.signing import SECRET
 from tests.peers.bosh_user import User
 from tests.serving import serve
-from tests.xmpp.sasl.test_login import auth, connected, strict, token
+from tests.xmpp.sasl.test_login import auth, connected, failed, strict, token
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.xmpp.world import Client, World
 
 __all__ = ["strict"]
@@ -87,6 +86,59 @@ def test_a_bosh_session_ends_with_its_token() -> None:
         assert error.elements[0].name == "not-authorized"
         assert abs(time.time() - end) < 1
         assert server.process.poll() is None
+
+
+def removed(world: World) -> None:
+    """What `pushhub user remove` writes."""
+    now = world.server.hub.clock()
+    entry = Revocation(RevocationKind.SUBJECT, "juliet@localhost", now, now + 60)
+    revocations = world.server.login.revocations
+    revocations.take(entry.shard, revocations.value(entry.shard, b"{}", entry))
+    for credential in revocations.in_use():
+        revocations.mark(credential)
+
+
+@pytest.mark.parametrize("subject", ["juliet", "juliet@localhost"])
+async def test_a_session_by_token_ends_with_its_account(strict: World, subject: str) -> None:
+    """A `sub` may be the localpart alone; the account is removed by its address."""
+    issued = strict.server.hub.clock() - 5
+    said = auth("X-OAUTH2", f"\0juliet\0{token(subject, iat=issued)}".encode())
+    client = await connected(strict)
+    client.say(said)
+    assert (await client.next()).name == "success"
+    client.stream.restart()
+    await client.next()
+    await client.bind("balcony")
+    other = await connected(strict)
+    other.say(auth("X-OAUTH2", f"\0romeo\0{token('romeo', iat=issued)}".encode()))
+    assert (await other.next()).name == "success"
+    removed(strict)
+    identity = client.stream.identity
+    assert identity is not None
+    assert identity.grant.is_revoked
+    client.say(f"<presence xmlns='{ns.CLIENT}'/>")
+    assert await client.ended() == "not-authorized"
+    # The token makes no new account. That of another account, and a newer one, are good.
+    again = await connected(strict)
+    assert await failed(again, said) == "not-authorized"
+    assert other.stream.identity is not None
+    assert not other.stream.identity.grant.is_revoked
+    newer = token(subject, iat=strict.server.hub.clock() + 1)
+    last = await connected(strict)
+    last.say(auth("X-OAUTH2", f"\0juliet\0{newer}".encode()))
+    assert (await last.next()).name == "success"
+
+
+def test_a_session_that_migrates_brings_its_account() -> None:
+    here, there = Revocations(time.time), Revocations(time.time)
+    credential = here.credential(subject="juliet", issued=5.0, account="juliet@localhost")
+    grant = Grant(expires=4e9, subject="juliet", credential=credential)
+    record = orjson.loads(orjson.dumps(dump_identity(SaslIdentity("juliet", grant))))
+    entry = Revocation(RevocationKind.SUBJECT, "juliet@localhost", time.time(), None)
+    there.take(entry.shard, there.value(entry.shard, b"{}", entry))
+    identity = load_identity(record, there, nothing)
+    assert identity is not None
+    assert identity.grant.is_revoked
 
 
 def nothing(id: str) -> Basis | None:

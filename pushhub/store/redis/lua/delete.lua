@@ -1,5 +1,5 @@
 -- Forget a channel's events. Its offsets go on where they are.
--- KEYS  1 meta   2 stream   3 names   4 epoch
+-- KEYS  1 meta   2 stream   3 names   4 epoch   5 the namespace
 -- ARGV  1 pub/sub channel   2 the name in the list   3 a fresh epoch
 --       4 '1' to keep the time of the last publish, where idle channels are removed
 -- Returns  {'ok', how many events there were} | {'fenced', ms left}
@@ -11,6 +11,7 @@ if count > 0 then
   redis.call('DEL', KEYS[2])
   if last then redis.call('HSET', KEYS[1], 'used', field(last, 't')) end
   redis.call('ZREM', KEYS[3], ARGV[2])
+  forget_bytes(KEYS[5], KEYS[1], ARGV[2])
   redis.call('PUBLISH', ARGV[1], '-')
 end
 return {'ok', count}

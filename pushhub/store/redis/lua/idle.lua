@@ -1,5 +1,5 @@
 -- Remove channels without a publish for a long time, in one slice. One node at a time claims the work.
--- KEYS  1 epoch   2 names   3 the claim   then the meta and the stream of each channel
+-- KEYS  1 epoch   2 names   3 the claim   then the meta, the stream and the namespace of each channel
 -- ARGV  1 a fresh epoch     2 the claimant     3 ms until the claim ends
 --       4 the place of the walk after this slice, '0' at its end; '' claims, and changes no place
 --       5 the age in ms     6 ms since 1970, '' the server's     7 the least high-water mark
@@ -46,7 +46,7 @@ end
 for i = 1, #ARGV - 11 do
   if events <= 0 or bytes <= 0 then break end
   looked = i
-  local meta, stream, name = KEYS[2 * i + 2], KEYS[2 * i + 3], ARGV[11 + i]
+  local meta, stream, name = KEYS[3 * i + 1], KEYS[3 * i + 2], ARGV[11 + i]
   local top = tonumber(redis.call('HMGET', meta, 'top')[1])
   local used, count
   if top then used, count = last_publish(meta, stream, name) end
@@ -56,13 +56,14 @@ for i = 1, #ARGV - 11 do
       while floor < top do floor = 2 * floor end
     end
     events = events - count
-    removed[#removed + 1] = {meta, stream, name, count}
+    removed[#removed + 1] = {meta, stream, name, count, KEYS[3 * i + 3]}
   end
 end
 
 -- The mark first: should the rest fail, no offset is given out twice.
 if floor > before then redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor)) end
 for _, channel in ipairs(removed) do
+  forget_bytes(channel[5], channel[1], channel[3])
   redis.call('DEL', channel[1], channel[2])
   redis.call('ZREM', KEYS[2], channel[3])
   if channel[4] > 0 then redis.call('PUBLISH', ARGV[10] .. channel[3], '-') end
