@@ -124,6 +124,7 @@ class AuditLog:
         target_type: str = "channel",
         outcome: str = "ok",
         reason: str = "",
+        detail: str = "",
         repeats: bool = False,
     ) -> None:
         """Write the line of one action.
@@ -132,7 +133,8 @@ class AuditLog:
             action: a dotted name, such as `channel.delete`.
             target: the name of the thing that was acted on.
             outcome: `ok`, `refused` or `failed`.
-            reason: why it was refused or failed; never a secret or a payload.
+            reason: why it was refused or failed, in a word that programs compare.
+            detail: the same in a sentence; neither has a secret or a payload.
             repeats: whether the same action of the same actor within ten minutes needs no line.
         """
         now = self._clock()
@@ -155,6 +157,8 @@ class AuditLog:
             "reason": _clipped(reason, MAX_REASON_BYTES),
             "node": self._node,
         }
+        if detail:
+            line["detail"] = _clipped(detail, MAX_REASON_BYTES)
         if self._suppressed:
             line["suppressed"], self._suppressed = self._suppressed, 0
         # ASCII only: U+2028, bidirectional and control characters could forge or hide a line.
@@ -176,6 +180,23 @@ class AuditLog:
         if problem.status in REFUSED_STATUSES:
             target = f"{request.method} {request.path}"
             self.refuse(self.actor(request), problem.slug, target, action=action)
+
+    def failed(self, problem: Problem, request: Request, action: str) -> None:
+        """Write the line of a management request that failed before its action began, such as one
+        with an invalid body. Requests without a right to manage leave none: they are no actions,
+        and their number has no bound.
+        """
+        grant = request.grant
+        if problem.status not in REFUSED_STATUSES and grant is not None and grant.manage:
+            target = f"{request.method} {request.path}"
+            self.record(
+                action,
+                self.actor(request),
+                target,
+                target_type="request",
+                outcome="failed",
+                reason=problem.slug,
+            )
 
     def refuse(
         self,
