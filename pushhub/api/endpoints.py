@@ -108,11 +108,17 @@ _READ_ANY, _PUBLISH_ANY, _MANAGE_ANY = map(
 ROUTES = (
     EndpointRoute(
         "/v1/channels",
-        {"GET": Endpoint(listing, lists_channels), "DELETE": Endpoint(delete_many, _MANAGE_ANY, action=CHANNEL_DELETE)},
+        {
+            "GET": Endpoint(listing, lists_channels),
+            "DELETE": Endpoint(delete_many, _MANAGE_ANY, action=CHANNEL_DELETE),
+        },
     ),
     EndpointRoute(
         "/v1/channels/{channel}",
-        {"GET": Endpoint(value, _READ, remembered=True), "DELETE": Endpoint(delete, _MANAGE, action=CHANNEL_DELETE)},
+        {
+            "GET": Endpoint(value, _READ, remembered=True),
+            "DELETE": Endpoint(delete, _MANAGE, action=CHANNEL_DELETE),
+        },
     ),
     EndpointRoute(
         "/v1/channels/{channel}/events",
@@ -124,7 +130,10 @@ ROUTES = (
     EndpointRoute("/v1/poll", {"POST": Endpoint(many, _READ_ANY, MAX_POLL_BYTES)}),
     EndpointRoute("/v1/publish", {"POST": Endpoint(batch, _PUBLISH_ANY, MAX_BATCH_BYTES)}),
     EndpointRoute("/v1/tickets", {"POST": Endpoint(ticket, may_get_ticket)}),
-    EndpointRoute("/v1/tokens/revoke", {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES, action=TOKEN_REVOKE)}),
+    EndpointRoute(
+        "/v1/tokens/revoke",
+        {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES, action=TOKEN_REVOKE)},
+    ),
     EndpointRoute("/v1/reload", {"POST": Endpoint(reload, _MANAGE_ANY, action=SETTINGS_RELOAD)}),
     EndpointRoute("/v1/notify", {"POST": Endpoint(notify, _PUBLISH_ANY, MAX_NOTIFY_BYTES)}),
     EndpointRoute(

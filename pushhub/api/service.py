@@ -155,9 +155,7 @@ class Service:
                 self.audit.record(action, actor, target)
                 return
             reason, detail = failure.slug, failure.detail
-            self.audit.record(
-                action, actor, target, outcome="failed", reason=reason, detail=detail
-            )
+            self.audit.record(action, actor, target, outcome="failed", reason=reason, detail=detail)
 
         hold = Hold()
         self._tasks.spawn(self._finish(hold, work, ended))

@@ -32,8 +32,8 @@ def command_audit(
     expected: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
     """Record the action of the block, and whether it failed: with the message of an error whose
-    messages are for operators (`expected` are more of these), else with its type alone. The line goes to the file of the
-    settings, and with a `hub` to the audit channel, where those are set.
+    messages are for operators (`expected` are more of these), else with its type alone. The line
+    goes to the file of the settings, and with a `hub` to the audit channel, where those are set.
     """
     try:
         yield

@@ -132,9 +132,7 @@ def compact(config: ConfigFile = None, as_json: Json = False) -> None:
     from pushhub.store.sqlite import backup as sqlite_backup
 
     settings, path = _store(config)
-    before, after = _audited(
-        settings, ("store.compact", path), lambda: sqlite_backup.compact(path)
-    )
+    before, after = _audited(settings, ("store.compact", path), lambda: sqlite_backup.compact(path))
     if as_json:
         say_json({"database": path, "bytes_before": before, "bytes": after})
     else:

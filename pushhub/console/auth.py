@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pushhub.auth.rate_limit import Rate, RateLimit
 from pushhub.http.client_address import client_network
-from pushhub.http.problem import Problem, retry_after
+from pushhub.http.problem import Problem
+from pushhub.http.rate_limit_fields import too_many
 from pushhub.log.grant import EVERYTHING, Grant
 
 if TYPE_CHECKING:
@@ -62,10 +63,13 @@ class ConsoleAuth:
         digest = hashlib.sha256(credential.encode("latin-1", "replace")).digest()
         address = client_network(request.client)
         if digest not in self._known and (seconds := self._limit.wait(address, self._now())):
-            raise Problem(
-                "too-many-requests",
+            raise too_many(
+                "console-keys",
                 "Too many wrong keys came from your address; wait before you try the next one.",
-                headers=(retry_after(int(seconds) + 1),),
+                BURST,
+                "",
+                int(seconds) + 1,
+                int(BURST * SECONDS_A_TRY),
             )
         grant = self._grant(service, request, address)
         self._known[digest] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.http.problem import Problem, retry_after
+from pushhub.http.rate_limit_fields import too_many
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,11 +57,12 @@ class Tunnels:
             Problem: 429 if the client, and 503 if the process has too many.
         """
         if client and self._by_client.get(client, 0) >= self.per_client:
-            raise Problem(
-                "too-many-requests",
+            raise too_many(
+                "max_tunnels_per_address",
                 f"Your address has {self.per_client} WebSockets; close one first.",
-                headers=(retry_after(RETRY_SECONDS),),
-                limit=self.per_client,
+                self.per_client,
+                "websockets",
+                RETRY_SECONDS,
             )
         if len(self._open) >= self.limit:
             raise Problem(
