@@ -76,6 +76,10 @@ class ByteBudget:
             else:
                 self._by_client.pop(client, None)
 
+    def busiest(self) -> tuple[str, int]:
+        """The client with most bytes, and their number; an empty key if there is none."""
+        return max(self._by_client.items(), key=lambda item: item[1], default=("", 0))
+
     def __repr__(self) -> str:
         return f"<ByteBudget {self.used} of {self.total} bytes>"
 
