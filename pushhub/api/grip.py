@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.api.endpoints import Endpoint, EndpointRoute
-from pushhub.api.limits import count_created, count_event, count_publish, publish_fields, refused_creation
+from pushhub.api.limits import (
+    count_created,
+    count_event,
+    count_publish,
+    publish_fields,
+    refused_creation,
+)
 from pushhub.api.needs import anyone, on_any_channel
 from pushhub.api.service import store_unavailable
 from pushhub.grip.item import RECOVER_CHANNEL, ItemError, parse_batch
