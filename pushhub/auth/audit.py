@@ -42,9 +42,9 @@ REFUSED_STATUSES = frozenset({401, 403, 429})
 # deploy/fail2ban bans after 15 lines in ten minutes, so 20 lines are enough. After them an address
 # that goes on costs one line in five seconds.
 NETWORK_RATE = Rate.per_second(0.2, 20)
-# Bytes of the lines of all refusals: about 1,000 of usual length at once, and then three a second. An
-# attacker with many networks (an IPv6 /48 has 65,536) writes at most 170 MiB a day. Refusals by a
-# limit have a budget of their own, so that a flood of requests hides no guesses of passwords.
+# Bytes of the lines of all refusals: about 1,000 of usual length at once, and then three a second.
+# An attacker with many networks (an IPv6 /48 has 65,536) writes at most 170 MiB a day. Refusals by
+# a limit have a budget of their own, so that a flood of requests hides no guesses of passwords.
 PROCESS_RATE = Rate.per_second(2048, 512 * 1024)
 # Actions of one user: an honest one has some a minute.
 USER_RATE = Rate.per_second(1, 1000)
