@@ -50,16 +50,18 @@ def revoke(service: Service, request: Request, grant: Grant) -> Hold:
 
     async def work() -> Response:
         try:
-            await register.add(revocation)
+            reached = await register.add(revocation)
         except RevocationsFull:
             raise Problem("too-large", "The register of revocations is full.") from None
         except StoreError as error:
             raise store_unavailable(error) from None
-        entry = {
+        entry: dict[str, Any] = {
             revocation.kind.value: revocation.name,
             "before": revocation.before,
             "until": revocation.until,
         }
+        if reached:
+            entry["reached"] = reached
         log.info("revocation.added", **entry, reason=reason, by=grant.subject)
         return Response(200, (JSON, NO_STORE), orjson.dumps(entry))
 

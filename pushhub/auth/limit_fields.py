@@ -42,7 +42,7 @@ class LimitRefusal(NamedTuple):
         return Problem(
             "too-many-requests",
             f"The limit {self.name} is reached: {spec.what}, at most {amount} for one"
-            f" {spec.scope}. Wait for Retry-After.",
+            f" {spec.scope}. Wait for Retry-After. The setting is limits.{self.name}.",
             headers=(
                 retry_after(self.seconds),
                 *policy_fields(self.name, spec, self.remaining, self.seconds),

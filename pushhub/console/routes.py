@@ -2,7 +2,7 @@
 endpoints add figures, presence, traces and settings.
 
     POST /console/session   check the operator's key
-    POST /console/wish      request figures, limits, presence or a trace from all processes for a while
+    POST /console/wish      request figures, limits, presence or a trace from all processes
     GET  /console/feed      the replies of the processes: a feed like any other, which may wait
     GET  /console/events    the events of a channel, as its feed gives them
     GET  /console/now       this process's figures, even without the store
@@ -172,8 +172,8 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
         return _json(agent.now())
 
     def send_request(service: Service, request: Request, grant: Grant) -> Hold:
-        """Request figures, the limits, the state of the origin, the holds of a channel, or a trace from every
-        process.
+        """Request figures, the limits, the state of the origin, the holds of a channel, or a trace
+        from every process.
         """
         message = _parse(request.body)
         if "trace" in message and "channel" in message:

@@ -1,5 +1,5 @@
-"""`RateLimit-Policy` and `RateLimit`, which describe a limit (draft-ietf-httpapi-ratelimit-headers-11),
-and the 429 by a limit that is a setting.
+"""`RateLimit-Policy` and `RateLimit`, which describe a limit, and the 429 by a limit that is a setting
+(draft-ietf-httpapi-ratelimit-headers-11).
 """
 
 from __future__ import annotations

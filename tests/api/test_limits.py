@@ -444,3 +444,12 @@ async def test_an_abuser_stops_nobody_else() -> None:
         stop.set()
         assert await attack >= 100
         assert await limited(server, "address-requests") >= 100
+
+
+async def test_a_refusal_names_its_setting(locked: Server) -> None:
+    """A token that many clients share is one subject; its owner learns which setting to change."""
+    shared, target = bearer("load-test"), events_of(fresh()) + "?since=now"
+    async with locked.holding("GET", target, b"", **shared, prefer="wait=25"):
+        refused = await locked.get(target, **shared, prefer="wait=25")
+    assert "The setting is limits.subject-holds." in refused.json()["detail"]
+    await locked.held(0)

@@ -43,7 +43,7 @@ def is_master(server: RedisServer) -> bool:
 
 @pytest.mark.parametrize("made", [_by_jti, _by_subject], ids=["jti", "sub"])
 async def test_an_acknowledged_revocation_survives_a_failover_that_loses_it(
-    rack: Rack,  # noqa: F811
+    rack: Rack,
     made: Any,
 ) -> None:
     kind = next(iter(KINDS.values()))

@@ -1,6 +1,5 @@
 """A reload leaves a line in the audit log, whether it succeeds or fails."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,17 @@ import pytest
 
 from tests.redis_servers import Shelf
 from tests.server.test_reload import SECONDS, File, answering, hang_up, started
+from tests.waiting import until
 
 
 async def lines(audit: Path, count: int) -> list[dict[str, Any]]:
     """The records of the file, when there are `count`."""
-    async with asyncio.timeout(SECONDS):
-        while not audit.exists() or len(found := audit.read_text().splitlines()) < count:
-            await asyncio.sleep(0.01)
-    return [json.loads(line) for line in found]
+
+    def found() -> list[str]:
+        return audit.read_text().splitlines() if audit.exists() else []
+
+    await until(lambda: len(found()) >= count, SECONDS)
+    return [json.loads(line) for line in found()]
 
 
 async def test_a_reload_leaves_a_line(tmp_path: Path) -> None:
