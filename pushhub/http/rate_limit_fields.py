@@ -1,5 +1,5 @@
-"""`RateLimit-Policy` and `RateLimit`, which describe a limit, and the 429 by a limit that is a setting
-(draft-ietf-httpapi-ratelimit-headers-11).
+"""`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11), which describe a
+limit, and the 429 by a limit that is a setting.
 """
 
 from __future__ import annotations
