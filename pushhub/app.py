@@ -19,6 +19,7 @@ from pushhub.api.cors import EXPOSED, LOOPBACK_ORIGIN, Cors
 from pushhub.api.endpoints import ROUTES, Endpoints
 from pushhub.api.grip import GRIP_ROOT, GRIP_ROUTES
 from pushhub.api.pages import pages, problem_handlers
+from pushhub.api.reload import SETTINGS_RELOAD
 from pushhub.api.revocation_register import RevocationRegister
 from pushhub.api.service import Service
 from pushhub.api.tickets import open_tickets
@@ -254,7 +255,18 @@ class App:
         log.info("settings.reloaded", routes=len(settings.routes), keys=len(settings.api_keys))
         if by_signal:
             actor = AuditActor("signal", "SIGHUP")
-            self.service.audit.record("settings.reload", actor, target_type="settings")
+            self.service.audit.record(SETTINGS_RELOAD, actor, target_type="settings")
+
+    def reload_failed(self, error: str) -> None:
+        """Record that a signal asked for a reload, and that the settings were rejected."""
+        self.service.audit.record(
+            SETTINGS_RELOAD,
+            AuditActor("signal", "SIGHUP"),
+            target_type="settings",
+            outcome="failed",
+            reason="settings-rejected",
+            detail=error,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await logged(self._access_log, scope, receive, send, self._serve)

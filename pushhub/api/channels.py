@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # One request deletes so many, which takes a few seconds; its client asks again for more.
 MAX_DELETED = 10_000
 DELETED_AT_A_TIME = 100
+# The name of the action in the audit log.
+CHANNEL_DELETE = "channel.delete"
 
 
 def delete(service: Service, request: Request, grant: Grant, channel: str) -> Hold:
@@ -37,7 +39,7 @@ def delete(service: Service, request: Request, grant: Grant, channel: str) -> Ho
             raise Problem("not-found", "The channel has no events.", channel=channel)
         return Response(204, (NO_STORE,))
 
-    return service.managed(request, "channel.delete", channel, work())
+    return service.managed(request, CHANNEL_DELETE, channel, work())
 
 
 def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
@@ -62,7 +64,7 @@ def delete_many(service: Service, request: Request, grant: Grant) -> Hold:
             after = infos[-1].channel
         return _deleted({"deleted": count, "more": True})
 
-    return service.managed(request, "channel.delete", prefix + "*", work())
+    return service.managed(request, CHANNEL_DELETE, prefix + "*", work())
 
 
 def _deleted(body: dict[str, object]) -> Response:

@@ -14,7 +14,7 @@ import structlog
 
 from pushhub.api.batch import batch
 from pushhub.api.bosh import MAX_BODY_BYTES, bind, page
-from pushhub.api.channels import delete, delete_many, listing
+from pushhub.api.channels import CHANNEL_DELETE, delete, delete_many, listing
 from pushhub.api.limits import count_credential, counted
 from pushhub.api.needs import (
     lists_channels,
@@ -26,8 +26,8 @@ from pushhub.api.needs import (
 from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
 from pushhub.api.publish import publish
 from pushhub.api.read import feed, many, value
-from pushhub.api.reload import reload
-from pushhub.api.revocation import MAX_REVOKE_BYTES, revoke
+from pushhub.api.reload import SETTINGS_RELOAD, reload
+from pushhub.api.revocation import MAX_REVOKE_BYTES, TOKEN_REVOKE, revoke
 from pushhub.api.tickets import redeem, ticket
 from pushhub.http.content_coding import decoded
 from pushhub.http.problem import Problem
@@ -77,6 +77,8 @@ class Endpoint:
     """The access check, where the authority alone does not suffice."""
     decodes: bool = True
     """Whether a compressed body is unpacked before `run`; else `run` reads `Content-Encoding`."""
+    action: str = ""
+    """The name of a management action in the audit log: a request that fails leaves a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,17 @@ _READ_ANY, _PUBLISH_ANY, _MANAGE_ANY = map(
 ROUTES = (
     EndpointRoute(
         "/v1/channels",
-        {"GET": Endpoint(listing, lists_channels), "DELETE": Endpoint(delete_many, _MANAGE_ANY)},
+        {
+            "GET": Endpoint(listing, lists_channels),
+            "DELETE": Endpoint(delete_many, _MANAGE_ANY, action=CHANNEL_DELETE),
+        },
     ),
     EndpointRoute(
         "/v1/channels/{channel}",
-        {"GET": Endpoint(value, _READ, remembered=True), "DELETE": Endpoint(delete, _MANAGE)},
+        {
+            "GET": Endpoint(value, _READ, remembered=True),
+            "DELETE": Endpoint(delete, _MANAGE, action=CHANNEL_DELETE),
+        },
     ),
     EndpointRoute(
         "/v1/channels/{channel}/events",
@@ -124,8 +132,11 @@ ROUTES = (
     EndpointRoute("/v1/poll", {"POST": Endpoint(many, _READ_ANY, MAX_POLL_BYTES)}),
     EndpointRoute("/v1/publish", {"POST": Endpoint(batch, _PUBLISH_ANY, MAX_BATCH_BYTES)}),
     EndpointRoute("/v1/tickets", {"POST": Endpoint(ticket, may_get_ticket)}),
-    EndpointRoute("/v1/tokens/revoke", {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES)}),
-    EndpointRoute("/v1/reload", {"POST": Endpoint(reload, _MANAGE_ANY)}),
+    EndpointRoute(
+        "/v1/tokens/revoke",
+        {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES, action=TOKEN_REVOKE)},
+    ),
+    EndpointRoute("/v1/reload", {"POST": Endpoint(reload, _MANAGE_ANY, action=SETTINGS_RELOAD)}),
     EndpointRoute("/v1/notify", {"POST": Endpoint(notify, _PUBLISH_ANY, MAX_NOTIFY_BYTES)}),
     EndpointRoute(
         "/http-bind",
@@ -333,6 +344,9 @@ class Endpoints:
             about = {"method": request.method, "path": path}
             service.hub.log.exception(log, "endpoint.failed", path, **about)
             error = Problem("internal", "Internal error; see the server log.")
+        endpoint = match.endpoint(request.method)
+        if endpoint is not None and endpoint.action:
+            service.audit.failed(error, request, endpoint.action)
         return Decision(service.refuse(match.refusal(error), request))
 
 

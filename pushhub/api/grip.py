@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pushhub.api.endpoints import Endpoint, EndpointRoute
-from pushhub.api.limits import count_created, count_publish, refused_creation
+from pushhub.api.limits import (
+    count_created,
+    count_event,
+    count_publish,
+    publish_fields,
+    refused_creation,
+)
 from pushhub.api.needs import anyone, on_any_channel
 from pushhub.api.service import store_unavailable
 from pushhub.grip.item import RECOVER_CHANNEL, ItemError, parse_batch
@@ -67,7 +73,8 @@ def grip_publish(service: Service, request: Request, grant: Grant) -> Hold:
         # cannot reply. So the response says that the number is this process's, as PUBLISH of a
         # Redis cluster counts the subscribers of one node.
         whose = "all" if service.hub.store.certain else "process"
-        hold.complete(published(items, whose, as_json=as_json))
+        response = published(items, whose, as_json=as_json)
+        hold.complete(response.with_headers(*publish_fields(request)))
 
     service.hub.publish(appends, done)
     return hold
@@ -79,6 +86,7 @@ def grip_recover(service: Service, request: Request, grant: Grant) -> Hold:
     """
     _may_recover(service, request, grant, "")
     as_json = accepts_json(request)
+    count_event(request)
     hold = Hold()
 
     def done(outcomes: list[Outcome]) -> None:
@@ -86,7 +94,8 @@ def grip_recover(service: Service, request: Request, grant: Grant) -> Hold:
         if isinstance(outcome, StoreError):
             hold.complete(service.refuse(store_unavailable(outcome)))
         else:
-            hold.complete(_message({"message": "Updated"}, as_json=as_json))
+            response = _message({"message": "Updated"}, as_json=as_json)
+            hold.complete(response.with_headers(*publish_fields(request)))
 
     service.hub.publish([Append(RECOVER_CHANNEL, Draft(b"{}"), REGISTER)], done)
     return hold

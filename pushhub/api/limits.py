@@ -70,6 +70,17 @@ def count_publish(request: Request, appends: list[Append]) -> list[Append]:
     ]
 
 
+def count_event(request: Request) -> None:
+    """Count a request that appends one event to a channel of the server itself.
+
+    Raises:
+        Problem: it is one too many.
+    """
+    caller: Caller | None = request.caller
+    if caller is not None:
+        _refuse(caller.publish(1))
+
+
 def count_created(request: Request, outcomes: list[AppendOutcome]) -> None:
     """Count the channels that a publish has created."""
     caller: Caller | None = request.caller

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pushhub.api.limits import count_event, publish_fields
 from pushhub.api.service import store_unavailable
 from pushhub.http.caching import NO_STORE
 from pushhub.http.problem import Problem
@@ -36,6 +37,7 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
     for resource in resources:
         # A path is checked like a channel name: a key may notify paths that its patterns cover.
         service.authority.require(grant, Action.PUBLISH, resource)
+    count_event(request)
     hold = Hold()
 
     def done(outcomes: list[Outcome]) -> None:
@@ -44,7 +46,8 @@ def notify(service: Service, request: Request, grant: Grant) -> Hold:
             hold.complete(service.refuse(store_unavailable(outcome)))
         else:
             body = orjson.dumps({"notified": len(resources)})
-            hold.complete(Response(200, (JSON, NO_STORE), body))
+            headers = (JSON, NO_STORE, *publish_fields(request))
+            hold.complete(Response(200, headers, body))
 
     service.notifications.broadcast(resources, done)
     return hold

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pushhub.log.grant import Grant
 
 
+# The name of the action in the audit log.
+SETTINGS_RELOAD = "settings.reload"
+
+
 @dataclass(frozen=True, slots=True)
 class ReloadOutcome:
     """The result of a reload, in sentences; with an `error` nothing has changed."""
@@ -51,4 +55,4 @@ def reload(service: Service, request: Request, grant: Grant) -> Hold:
         }
         return Response(200, (JSON, NO_STORE), orjson.dumps(body))
 
-    return service.managed(request, "settings.reload", "", work())
+    return service.managed(request, SETTINGS_RELOAD, "", work())

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MAX_REVOKE_BYTES = 4 * 1024
+# The name of the action in the audit log.
+TOKEN_REVOKE = "token.revoke"
 # An `exp` further away than a century is a mistake, such as milliseconds.
 MAX_SECONDS = 100 * 366 * 86_400
 # The clocks of an operator and of a node differ.
@@ -48,20 +50,22 @@ def revoke(service: Service, request: Request, grant: Grant) -> Hold:
 
     async def work() -> Response:
         try:
-            await register.add(revocation)
+            reached = await register.add(revocation)
         except RevocationsFull:
             raise Problem("too-large", "The register of revocations is full.") from None
         except StoreError as error:
             raise store_unavailable(error) from None
-        entry = {
+        entry: dict[str, Any] = {
             revocation.kind.value: revocation.name,
             "before": revocation.before,
             "until": revocation.until,
         }
+        if reached:
+            entry["reached"] = reached
         log.info("revocation.added", **entry, reason=reason, by=grant.subject)
         return Response(200, (JSON, NO_STORE), orjson.dumps(entry))
 
-    return service.managed(request, "token.revoke", f"{revocation.kind}:{revocation.name}", work())
+    return service.managed(request, TOKEN_REVOKE, f"{revocation.kind}:{revocation.name}", work())
 
 
 def _parse(service: Service, body: bytes) -> tuple[Revocation, str]:

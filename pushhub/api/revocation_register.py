@@ -103,17 +103,19 @@ class RevocationRegister:
             self._subscription.stop()
         self._tasks.cancel()
 
-    async def add(self, revocation: Revocation) -> None:
+    async def add(self, revocation: Revocation) -> str:
         """Write an entry. After this returns, nothing in this process rests on what it covers.
+        Returns the level that the entry has reached, where the store has levels.
 
         Raises:
             StoreError: the entry is not written, or the other processes are not notified.
             RevocationsFull: there is no room for it.
         """
-        await self._write(revocation.shard, revocation)
+        reached = await self._write(revocation.shard, revocation)
         await self.sweep()
+        return reached
 
-    async def _write(self, shard: int, *new: Revocation) -> None:
+    async def _write(self, shard: int, *new: Revocation) -> str:
         for tries in range(1, MAX_TRIES + 1):
             data, page = await self._stored(shard)
             value = self.revocations.value(shard, data, *new)
@@ -125,7 +127,7 @@ class RevocationRegister:
             if isinstance(outcome, Appended):
                 self.revocations.take(shard, value)
                 await self._announce(shard)
-                return
+                return outcome.reached
             await asyncio.sleep(PAUSE_SECONDS * tries)
         raise StoreUnavailable("Too many revocations are written at the same time.", "busy")
 

@@ -174,9 +174,12 @@ class Service:
         """
         actor = self.audit.actor(request)
 
-        def ended(reason: str) -> None:
-            outcome = "failed" if reason else "ok"
-            self.audit.record(action, actor, target, outcome=outcome, reason=reason)
+        def ended(failure: Problem | None) -> None:
+            if failure is None:
+                self.audit.record(action, actor, target)
+                return
+            reason, detail = failure.slug, failure.detail
+            self.audit.record(action, actor, target, outcome="failed", reason=reason, detail=detail)
 
         hold = Hold()
         self._tasks.spawn(self._finish(hold, work, ended))
@@ -186,22 +189,22 @@ class Service:
         self,
         hold: Hold,
         work: Coroutine[None, None, Response],
-        ended: Callable[[str], None] | None = None,
+        ended: Callable[[Problem | None], None] | None = None,
     ) -> None:
-        reason = ""
+        failure: Problem | None = None
         try:
             response = await work
         except Problem as problem:
-            response, reason = self.refuse(problem), problem.slug
+            failure = problem
         except StoreError as error:
-            unavailable = store_unavailable(error)
-            response, reason = self.refuse(unavailable), unavailable.slug
+            failure = store_unavailable(error)
         except Exception:
             self.hub.log.exception(log, "request.failed")
-            internal = Problem("internal", "Internal error; see the server log.")
-            response, reason = self.refuse(internal), internal.slug
+            failure = Problem("internal", "Internal error; see the server log.")
+        if failure is not None:
+            response = self.refuse(failure)
         if ended is not None:
-            ended(reason)
+            ended(failure)
         hold.complete(response)
 
     def refuse(self, problem: Problem, request: Request | None = None) -> Response:

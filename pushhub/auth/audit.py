@@ -3,8 +3,9 @@
 A line says when, who, from where, what, on what, and with which result. It has no payload and no
 secret. Publishes and reads leave no line. `AuditLog.record` is the one door.
 
-Refusals come from strangers, so a flood of them is sampled: by network and for the process. The
-next line that is written has the number of those that were left out, as `suppressed`.
+Refusals come from strangers, so a flood of them is sampled: by network, and in bytes for the
+process. Actions of users, who manage channels or nodes of their own, are sampled by user. The next
+line that is written has the number of those that were left out, as `suppressed`.
 """
 
 from __future__ import annotations
@@ -34,16 +35,24 @@ log = structlog.get_logger("pushhub.auth")
 _lines = logging.getLogger("pushhub.audit")
 
 REFUSED_ACTION = "auth.refused"
+# The reason of a refusal by a limit.
+LIMITED = "too-many-requests"
 REFUSED_STATUSES = frozenset({401, 403, 429})
 
 # deploy/fail2ban bans after 15 lines in ten minutes, so 20 lines are enough. After them an address
 # that goes on costs one line in five seconds.
 NETWORK_RATE = Rate.per_second(0.2, 20)
-# All addresses together: 20 lines of at most 4 KiB a second, about 6 GiB a day in the worst case,
-# which a rotation by size handles; a usual line has 400 bytes.
-PROCESS_RATE = Rate.per_second(20, 200)
+# Bytes of the lines of all refusals: about 1,000 of usual length at once, and then three a second.
+# An attacker with many networks (an IPv6 /48 has 65,536) writes at most 170 MiB a day. Refusals by
+# a limit have a budget of their own, so that a flood of requests hides no guesses of passwords.
+PROCESS_RATE = Rate.per_second(2048, 512 * 1024)
+# Actions of one user: an honest one has some a minute.
+USER_RATE = Rate.per_second(1, 1000)
 # Networks that are remembered, 200 bytes each (`rate_limit.KEY_BYTES`).
 MAX_NETWORKS = 10_000
+
+# Bytes of the log line of a refusal without its names, as `telemetry` writes it in JSON.
+EVENT_BYTES = 250
 
 # Bytes of a field in JSON. A channel name has at most 255 bytes, which `\uXXXX` makes 510 or fewer;
 # a JID has at most 3071 (RFC 7622 §3), of which the beginning is enough.
@@ -67,6 +76,8 @@ class AuditActor:
     id: str = ""
     address: str = ""
     request_id: str = ""
+    is_user: bool = False
+    """Whether it manages only channels of its own, so that its actions are sampled."""
 
 
 def actor_of(grant: Grant | None, address: str = "", request_id: str = "") -> AuditActor:
@@ -76,8 +87,9 @@ def actor_of(grant: Grant | None, address: str = "", request_id: str = "") -> Au
     if grant is EVERYTHING:
         # Development mode, or a control listener on loopback.
         return AuditActor("local", "", address, request_id)
-    kind = "key" if grant.expires is None else "token"
-    return AuditActor(kind, grant.subject, address, request_id)
+    if grant.expires is None:
+        return AuditActor("key", grant.subject, address, request_id)
+    return AuditActor("token", grant.subject, address, request_id, is_user=not grant.is_admin)
 
 
 # The field of `auth.refused` that has the name of the actor.
@@ -110,7 +122,8 @@ class AuditLog:
         self._write = write
         self._append = append
         self._networks = RateLimit(NETWORK_RATE, MAX_NETWORKS)
-        self._process = RateLimit(PROCESS_RATE, 1)
+        self._process = RateLimit(PROCESS_RATE, 2)
+        self._users = RateLimit(USER_RATE, MAX_NETWORKS)
         self._suppressed = 0
         # Action, actor and target of repeated actions → the time of the line.
         self._repeats: OrderedDict[tuple[str, str, str], float] = OrderedDict()
@@ -124,6 +137,7 @@ class AuditLog:
         target_type: str = "channel",
         outcome: str = "ok",
         reason: str = "",
+        detail: str = "",
         repeats: bool = False,
     ) -> None:
         """Write the line of one action.
@@ -132,12 +146,31 @@ class AuditLog:
             action: a dotted name, such as `channel.delete`.
             target: the name of the thing that was acted on.
             outcome: `ok`, `refused` or `failed`.
-            reason: why it was refused or failed; never a secret or a payload.
+            reason: why it was refused or failed, in a word that programs compare.
+            detail: the same in a sentence; neither has a secret or a payload.
             repeats: whether the same action of the same actor within ten minutes needs no line.
         """
         now = self._clock()
-        if repeats and self._is_repeated((action, f"{actor.type}:{actor.id}", target), now):
+        by = f"{actor.type}:{actor.id}"
+        if repeats and self._is_repeated((action, by, target), now):
             return
+        if actor.is_user and not self._users.admit(by, now).allowed:
+            self._suppressed += 1
+            return
+        self._record(action, actor, target, target_type, outcome, reason, detail, now)
+
+    def _record(
+        self,
+        action: str,
+        actor: AuditActor,
+        target: str,
+        target_type: str,
+        outcome: str,
+        reason: str,
+        detail: str,
+        now: float,
+    ) -> int:
+        """Write a line; returns its bytes."""
         line: dict[str, Any] = {
             "time": _rfc3339(now),
             "id": _ulid(now, self._random_bytes(10)),
@@ -155,6 +188,8 @@ class AuditLog:
             "reason": _clipped(reason, MAX_REASON_BYTES),
             "node": self._node,
         }
+        if detail:
+            line["detail"] = _clipped(detail, MAX_REASON_BYTES)
         if self._suppressed:
             line["suppressed"], self._suppressed = self._suppressed, 0
         # ASCII only: U+2028, bidirectional and control characters could forge or hide a line.
@@ -162,6 +197,7 @@ class AuditLog:
         self._write(text)
         if self._append is not None:
             self._append(text)
+        return len(text)
 
     def actor(self, request: Request) -> AuditActor:
         """The actor of a request, which gets an id if it has none."""
@@ -177,6 +213,23 @@ class AuditLog:
             target = f"{request.method} {request.path}"
             self.refuse(self.actor(request), problem.slug, target, action=action)
 
+    def failed(self, problem: Problem, request: Request, action: str) -> None:
+        """Write the line of a management request that failed before its action began, such as one
+        with an invalid body. Requests without a right to manage leave none: they are no actions,
+        and their number has no bound.
+        """
+        grant = request.grant
+        if problem.status not in REFUSED_STATUSES and grant is not None and grant.manage:
+            target = f"{request.method} {request.path}"
+            self.record(
+                action,
+                self.actor(request),
+                target,
+                target_type="request",
+                outcome="failed",
+                reason=problem.slug,
+            )
+
     def refuse(
         self,
         actor: AuditActor,
@@ -189,17 +242,15 @@ class AuditLog:
         """Write the lines of a refusal, unless there are too many of them."""
         now = self._clock()
         network = client_network(actor.address) or f"{actor.type}:{actor.id}"
-        if not (
-            self._networks.admit(network, now).allowed and self._process.admit("", now).allowed
-        ):
+        budget = LIMITED if reason == LIMITED else "credential"
+        if not self._networks.admit(network, now).allowed or self._process.wait(budget, now):
             self._suppressed += 1
             return
         # The order is that of the failregex in deploy/fail2ban: the address comes first.
         named = {_NAMED[actor.type]: _clipped(actor.id, MAX_ID_BYTES)} if actor.id else {}
         log.warning(REFUSED_ACTION, client=actor.address, **named, reason=reason)
-        self.record(
-            action, actor, target, target_type=target_type, outcome="refused", reason=reason
-        )
+        size = self._record(action, actor, target, target_type, "refused", reason, "", now)
+        self._process.spend(budget, now, size + EVENT_BYTES + len(json.dumps(named)))
 
     def _is_repeated(self, key: tuple[str, str, str], now: float) -> bool:
         repeats = self._repeats

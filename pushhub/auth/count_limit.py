@@ -39,8 +39,16 @@ class CountLimit:
         """The present number of a key."""
         return self._counts.get(key, 0)
 
+    def busiest(self) -> tuple[str, int]:
+        """The key with the largest number, and the number; an empty key if there is none."""
+        return max(self._counts.items(), key=_number, default=("", 0))
+
     def __len__(self) -> int:
         return len(self._counts)
 
     def __repr__(self) -> str:
         return f"<CountLimit {self.most} for each of {len(self._counts)} keys>"
+
+
+def _number(item: tuple[str, int]) -> int:
+    return item[1]

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from pushhub.http.problem import Problem, retry_after
+from pushhub.http.rate_limit_fields import rate_limit_fields
 from pushhub.settings.limits import number
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ JITTER = 0.2
 COUNT_SECONDS = 5
 
 # Units that the draft names (§3.1.1); all others are ours, and a key of ours.
-_UNITS = {"requests": "", "bytes": ';qu="content-bytes"'}
+_UNITS = {"requests": "", "bytes": "content-bytes"}
 
 
 class LimitRefusal(NamedTuple):
@@ -41,7 +42,7 @@ class LimitRefusal(NamedTuple):
         return Problem(
             "too-many-requests",
             f"The limit {self.name} is reached: {spec.what}, at most {amount} for one"
-            f" {spec.scope}. Wait for Retry-After.",
+            f" {spec.scope}. Wait for Retry-After. The setting is limits.{self.name}.",
             headers=(
                 retry_after(self.seconds),
                 *policy_fields(self.name, spec, self.remaining, self.seconds),
@@ -54,15 +55,10 @@ class LimitRefusal(NamedTuple):
 def policy_fields(name: str, spec: LimitSpec, remaining: int, seconds: int) -> Headers:
     """`RateLimit-Policy` and `RateLimit` of one limit. `seconds` until more is allowed."""
     if spec.is_count:
-        policy = f'"{name}";q={spec.most};qu="{_count_unit(spec)}"'
-    else:
-        window = max(1, math.ceil(spec.burst / spec.rate))
-        unit = _UNITS.get(spec.unit, f';qu="{spec.unit}"')
-        policy = f'"{name}";q={int(spec.burst)};w={window}{unit}'
-    return (
-        (b"ratelimit-policy", policy.encode()),
-        (b"ratelimit", f'"{name}";r={remaining};t={seconds}'.encode()),
-    )
+        return rate_limit_fields(name, spec.most, _count_unit(spec), remaining, seconds)
+    window = max(1, math.ceil(spec.burst / spec.rate))
+    unit = _UNITS.get(spec.unit, spec.unit)
+    return rate_limit_fields(name, int(spec.burst), unit, remaining, seconds, window)
 
 
 def _count_unit(spec: LimitSpec) -> str:

@@ -7,6 +7,7 @@ again. A key that is not remembered has a full bucket.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 # Bytes that one key takes at most: a dict entry, the key's text of about 60 characters and a
@@ -110,6 +111,16 @@ class RateLimit:
             if tats[oldest] > now and len(tats) <= self._max_keys:
                 break
             del tats[oldest]
+
+    def busiest(self, now: float) -> tuple[str, int]:
+        """The key with the fewest tokens, and the tokens that it has used; an empty key if all
+        buckets are full.
+        """
+        tats = self._tats
+        key = max(tats, key=tats.__getitem__, default="")
+        if not key or tats[key] <= now:
+            return "", 0
+        return key, math.ceil((tats[key] - now) / self.rate.interval)
 
     def __len__(self) -> int:
         return len(self._tats)

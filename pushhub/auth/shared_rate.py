@@ -98,6 +98,10 @@ class SharedRateLimit:
         self._local.spend(key, now, cost)
         self._use(key, self._leases.get(key), now, cost)
 
+    def busiest(self, now: float) -> tuple[str, int]:
+        """The key that has used most tokens here, and their number."""
+        return self._local.busiest(now)
+
     def _use(self, key: str, lease: KeyLease | None, now: float, cost: float) -> None:
         if lease is None:
             lease = self._leases[key] = KeyLease()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.cli.terminal import note
 from pushhub.runtime import Runtime
+from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,23 +17,41 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 
+class ActionFailed(Exception):
+    """An action has failed in a way that is no error of the program; the message says how."""
+
+
 @contextmanager
 def command_audit(
-    settings: Settings, action: str, target: str, *, target_type: str, hub: Hub | None = None
+    settings: Settings,
+    action: str,
+    target: str,
+    *,
+    target_type: str,
+    hub: Hub | None = None,
+    expected: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
-    """Record the action of the block, and whether it failed. The line goes to the file of the
-    settings, and with a `hub` to the audit channel, where those are set.
+    """Record the action of the block, and whether it failed: with the message of an error whose
+    messages are for operators (`expected` are more of these), else with its type alone. The line
+    goes to the file of the settings, and with a `hub` to the audit channel, where those are set.
     """
     try:
         yield
     except BaseException as error:
-        _record(settings, action, target, target_type, hub, type(error).__name__)
+        sentence = str(error) if isinstance(error, (ActionFailed, StoreError, *expected)) else ""
+        _record(settings, action, target, target_type, hub, type(error).__name__, sentence)
         raise
-    _record(settings, action, target, target_type, hub, "")
+    _record(settings, action, target, target_type, hub)
 
 
 def _record(
-    settings: Settings, action: str, target: str, target_type: str, hub: Hub | None, failure: str
+    settings: Settings,
+    action: str,
+    target: str,
+    target_type: str,
+    hub: Hub | None,
+    failure: str = "",
+    sentence: str = "",
 ) -> None:
     # Imported here, so that other commands start faster.
     from pushhub.api.audit import audit_append, node_name
@@ -56,6 +75,7 @@ def _record(
         target_type=target_type,
         outcome="failed" if failure else "ok",
         reason=failure,
+        detail=sentence,
     )
 
 

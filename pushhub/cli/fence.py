@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pushhub.cli.audit import command_audit
+from pushhub.cli.audit import ActionFailed, command_audit
 from pushhub.cli.flags import ConfigFile, read_settings
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say
 from pushhub.settings import Settings
@@ -43,15 +43,20 @@ def fence(
         )
     try:
         with command_audit(settings, "store.fence", f"{seconds} s", target_type="store"):
-            kept = asyncio.run(_fence(settings, seconds))
+            asyncio.run(_fence(settings, seconds))
     except StoreError as error:
         fail(str(error))
-    if not kept:
-        raise typer.Exit(FAILED)
+    except ActionFailed as error:
+        note(str(error))
+        raise typer.Exit(FAILED) from None
 
 
-async def _fence(settings: Settings, seconds: int) -> bool:
-    """Set the fence until Redis has restarted; returns whether the epoch was kept."""
+async def _fence(settings: Settings, seconds: int) -> None:
+    """Set the fence until Redis has restarted.
+
+    Raises:
+        ActionFailed: Redis has not restarted, or has lost the fence.
+    """
     # The import of redis-py is slow.
     from pushhub.store.redis.fence import Fence
 
@@ -73,15 +78,13 @@ async def _fence(settings: Settings, seconds: int) -> bool:
             waiting.cancel()
             await asyncio.wait((waiting,), timeout=CANCEL_SECONDS)
         if not await redis_fence.lift():
-            note(
+            raise ActionFailed(
                 "The data of this Redis lacks the fence, so events may be missing: readers receive "
                 "a gap."
             )
-            return False
         say(f"Lifted; the log continues in epoch {redis_fence.epoch}.")
         if not restarted:
-            note("Redis was not restarted.")
-        return restarted
+            raise ActionFailed("Redis was not restarted.")
     finally:
         await redis_fence.close()
 

@@ -49,8 +49,11 @@ def backup(
     from pushhub.store.sqlite import backup as sqlite_backup
 
     settings, path = _store(config)
-    with command_audit(settings, "store.backup", str(file), target_type="file"):
-        report = _run(lambda: sqlite_backup.backup(path, str(file), replace=replace))
+    report = _audited(
+        settings,
+        ("store.backup", str(file)),
+        lambda: sqlite_backup.backup(path, str(file), replace=replace),
+    )
     if as_json:
         say_json({"backup": str(file), "channels": report.channels, "events": report.events})
     else:
@@ -66,8 +69,9 @@ def restore(file: Backup, config: ConfigFile = None, as_json: Json = False) -> N
     from pushhub.store.sqlite import backup as sqlite_backup
 
     settings, path = _store(config)
-    with command_audit(settings, "store.restore", str(file), target_type="file"):
-        former = _run(lambda: sqlite_backup.restore(path, str(file)))
+    former = _audited(
+        settings, ("store.restore", str(file)), lambda: sqlite_backup.restore(path, str(file))
+    )
     if as_json:
         say_json({"database": path, "former": former or None})
         return
@@ -128,8 +132,7 @@ def compact(config: ConfigFile = None, as_json: Json = False) -> None:
     from pushhub.store.sqlite import backup as sqlite_backup
 
     settings, path = _store(config)
-    with command_audit(settings, "store.compact", path, target_type="file"):
-        before, after = _run(lambda: sqlite_backup.compact(path))
+    before, after = _audited(settings, ("store.compact", path), lambda: sqlite_backup.compact(path))
     if as_json:
         say_json({"database": path, "bytes_before": before, "bytes": after})
     else:
@@ -149,6 +152,16 @@ def _store(config: Path | None) -> tuple[Settings, str]:
         return settings, sqlite_file(store)
     except StoreError as error:
         fail(str(error), code=USAGE)
+
+
+def _audited(settings: Settings, audited: tuple[str, str], work: Callable[[], T]) -> T:
+    """Run `work`, whose action and file are `audited`, and record its result."""
+
+    def recorded() -> T:
+        with command_audit(settings, *audited, target_type="file"):
+            return work()
+
+    return _run(recorded)
 
 
 def _run(work: Callable[[], T]) -> T:

@@ -193,12 +193,21 @@ def _run(
 
     async def run() -> T:
         hub = Hub(open_store_url(settings.store, may_evict=settings.store_may_evict))
-        await hub.open()
+        try:
+            await hub.open()
+        except StoreError:
+            if audited is not None:
+                # The attempt leaves a line, too; the channel cannot have it.
+                with command_audit(settings, *audited, target_type="account"):
+                    raise
+            raise
         try:
             accounts = Accounts(KeyValueStore(hub), secrets.token_bytes)
             if audited is None:
                 return await work(accounts)
-            with command_audit(settings, *audited, target_type="account", hub=hub):
+            with command_audit(
+                settings, *audited, target_type="account", hub=hub, expected=expected
+            ):
                 result = await work(accounts)
                 if ended:
                     await end_sessions(hub, ended)
@@ -206,7 +215,8 @@ def _run(
         finally:
             await hub.close()
 
+    expected = (AccountError, JidError, RevocationsFull)
     try:
         return asyncio.run(run())
-    except (AccountError, JidError, RevocationsFull, StoreError) as error:
+    except (*expected, StoreError) as error:
         fail(str(error))

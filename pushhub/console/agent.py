@@ -15,6 +15,7 @@ import orjson
 import structlog
 
 from pushhub.console.endpoint_trace import EndpointTrace
+from pushhub.console.limits import limits_snapshot
 from pushhub.console.snapshot import FEED, REQUESTS, figures
 from pushhub.console.trace import Note, Tracer, TraceTarget
 from pushhub.hub.readers import holders, readers_on
@@ -112,6 +113,8 @@ class ConsoleAgent:
         elif request.get("origin"):
             if self._service.notifications is not None:
                 self._reply({"origin": origin_snapshot(self._service.notifications.table)})
+        elif request.get("limits"):
+            self._reply({"limits": limits_snapshot(self._service)})
         elif id := request.get("end"):
             self._end(id)
         elif id := request.get("trace"):

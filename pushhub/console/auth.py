@@ -12,7 +12,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from pushhub.auth.rate_limit import Rate, RateLimit
-from pushhub.http.problem import Problem, retry_after
+from pushhub.http.problem import Problem
+from pushhub.http.rate_limit_fields import too_many
 from pushhub.log.grant import EVERYTHING, Grant
 
 if TYPE_CHECKING:
@@ -67,10 +68,13 @@ class ConsoleAuth:
             and digest not in self._known
             and (seconds := self._limit.wait(address, self._now()))
         ):
-            raise Problem(
-                "too-many-requests",
+            raise too_many(
+                "console-keys",
                 "Too many wrong keys came from your address; wait before you try the next one.",
-                headers=(retry_after(int(seconds) + 1),),
+                BURST,
+                "",
+                int(seconds) + 1,
+                int(BURST * SECONDS_A_TRY),
             )
         grant = self._grant(service, request, address)
         self._known[digest] = None

@@ -7,6 +7,7 @@ sends many bodies, or many heads, without their ends can occupy no more memory t
 from __future__ import annotations
 
 from pushhub.http.problem import Problem, retry_after
+from pushhub.http.rate_limit_fields import too_many
 
 # Bytes of an incomplete request that are not counted: as many connections as a process has files
 # would have so little in memory together that no budget is needed. A head has about 0.5 KiB.
@@ -49,12 +50,13 @@ class ByteBudget:
         """
         if client and self.used_by(client) + more > self.share:
             self.refused["client"] += 1
-            raise Problem(
-                "too-many-requests",
+            raise too_many(
+                "max_body_bytes_per_address",
                 "Too many bytes of incomplete requests came from your address; send fewer"
                 " requests at the same time.",
-                headers=(retry_after(RETRY_SECONDS),),
-                limit=self.share,
+                self.share,
+                "content-bytes",
+                RETRY_SECONDS,
             )
         if self.used + more > self.total:
             self.refused["process"] += 1
@@ -73,6 +75,10 @@ class ByteBudget:
                 self._by_client[client] = size
             else:
                 self._by_client.pop(client, None)
+
+    def busiest(self) -> tuple[str, int]:
+        """The client with most bytes, and their number; an empty key if there is none."""
+        return max(self._by_client.items(), key=lambda item: item[1], default=("", 0))
 
     def __repr__(self) -> str:
         return f"<ByteBudget {self.used} of {self.total} bytes>"

@@ -52,14 +52,28 @@ def counts_address(address: str, trusted: TrustedProxies) -> bool:
         return False
     if parsed.is_loopback or parsed.is_unspecified or trusted.trusts(str(parsed)):
         return False
-    return trusted.names_proxy or not any(
-        parsed.version == network.version and parsed in network for network in PRIVATE_NETWORKS
-    )
+    return trusted.names_proxy or not _is_private(parsed)
 
 
 def counted_network(address: str, trusted: TrustedProxies) -> str:
     """The network under which limits count a client; empty if they do not count its address."""
     return client_network(address) if counts_address(address, trusted) else ""
+
+
+# As above.
+@lru_cache(maxsize=1024)
+def may_be_proxy(address: str) -> bool:
+    """Whether an address is one of this machine or of a private network, where unnamed proxies
+    are.
+    """
+    parsed = _parsed(address)
+    return parsed is not None and (parsed.is_loopback or _is_private(parsed))
+
+
+def _is_private(address: IPv4Address | IPv6Address) -> bool:
+    return any(
+        address.version == network.version and address in network for network in PRIVATE_NETWORKS
+    )
 
 
 def is_loopback(address: str) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.hub.channel_hold import ChannelHold, GrantedHold
 from pushhub.hub.channels import ChannelTable
+from pushhub.hub.closed_channels import ClosedChannels
 from pushhub.hub.cold_read import ColdReads, ColdResult
 from pushhub.hub.counted_log import CountedLog
 from pushhub.hub.drain import complete_holds
@@ -83,6 +84,7 @@ class Hub:
         # The maximum since a reader of this figure reset it.
         self.most_parked = 0
         self.draining = False
+        self.closed = ClosedChannels()
         self.now: Callable[[], float]
         self.uniform = uniform
         self.jitter = Jitter(uniform)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.response import Part, Response
 from pushhub.log.grant import EVERYTHING
-from pushhub.polls.base import Poll, grant_ended
+from pushhub.polls.base import Poll, grant_ended, no_longer_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pushhub.http.problem import Problem
     from pushhub.http.response import Reply
+    from pushhub.hub.closed_channels import ClosedChannels
     from pushhub.hub.hold import Hold
     from pushhub.log.grant import Grant
 
@@ -31,6 +32,7 @@ class PollReader(Protocol):
     """The part of the hub that a stream calls."""
 
     clock: Callable[[], float]
+    closed: ClosedChannels
     now: Callable[[], float]
 
     def hold(self, poll: Poll, *, grant: Grant) -> Reply | Hold:
@@ -72,6 +74,9 @@ class EventStream:
         grant, hub = self.grant, self.hub
         if grant.can_end and grant.has_ended(hub.clock()):
             return self.poll.error(grant_ended(self.grant))
+        closed = hub.closed
+        if closed and closed.refuse(self.poll, self.begun, grant, hub.clock()):
+            return self.poll.error(no_longer_public())
         step = hub.hold(self.poll, grant=grant)
         assert not isinstance(step, Response), "the reply to a poll of a stream is a part"
         return step

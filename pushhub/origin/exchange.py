@@ -79,6 +79,7 @@ class ProxyExchange:
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
         """Send the request to the origin, or share a fetch, and write the response."""
         origin, request, resource = self.origin, self.request, self.resource
+        origin.warn_of_unnamed_proxy(request)
         grip = None
         if (
             request.match.route.step == "grip"

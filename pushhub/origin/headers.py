@@ -26,6 +26,29 @@ _SET_HERE: dict[ForwardedStyle, frozenset[bytes]] = {
     "none": frozenset(),
 }
 
+# Headers by which proxies and networks of CDNs name the client, its scheme or its user. An origin
+# believes them of its peer, and that is pushhub: so they pass from trusted proxies only. Names of
+# nginx's realip module, Rails (`Client-IP`), WebLogic, Cloudflare, Akamai, Fastly, Fly.io, Azure,
+# App Engine, DigitalOcean, Envoy; and the schemes that gunicorn, Rails and ASP.NET read.
+_STATEMENTS = frozenset(
+    {
+        *(b"forwarded", b"x-real-ip", b"client-ip", b"x-client-ip", b"true-client-ip"),
+        *(b"x-cluster-client-ip", b"proxy-client-ip", b"wl-proxy-client-ip", b"x-remote-ip"),
+        *(b"x-remote-addr", b"x-originating-ip", b"x-original-forwarded-for", b"x-proxyuser-ip"),
+        *(b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-pseudo-ipv4", b"fastly-client-ip"),
+        *(b"fly-client-ip", b"x-azure-clientip", b"x-azure-socketip", b"x-appengine-user-ip"),
+        *(b"do-connecting-ip", b"x-envoy-external-address", b"front-end-https", b"x-scheme"),
+        *(b"x-url-scheme",),
+    }
+)
+_STATEMENTS_PREFIX = b"x-forwarded-"
+
+
+def is_statement(name: bytes) -> bool:
+    """Whether a lower-case header is a proxy's statement about its client."""
+    return name in _STATEMENTS or name.startswith(_STATEMENTS_PREFIX)
+
+
 # CGI, WSGI and PHP give `X_Forwarded_For` and `X-Forwarded-For` to an application under one name
 # (RFC 3875 §4.1.18). So a name with `_` must not stand for a header that a proxy sets, replaces or
 # removes: these, and the beginnings in `_PROXY_PREFIXES`.
@@ -72,23 +95,25 @@ _GENERATED_TAG = re.compile(rb'(?:W/)?"ph-[0-9a-f]{32}[a-z-]*"[ \t]*,?[ \t]*')
 def to_origin(request: ProxiedRequest, style: ForwardedStyle) -> Pairs:
     """The headers for the origin: the client's, and the forwarding headers of the setting.
 
-    A forwarding header of the client is kept where it is a list to which pushhub adds; it is
-    replaced where pushhub itself makes the statement.
+    The statements of a trusted proxy about its client pass, and pushhub adds its peer to their
+    lists. Those of any other client are removed, unless a proxy in front is known to set them
+    (style `none`).
     """
     ours = _SET_HERE[style]
     dropped = HOP_BY_HOP | ours
     kept: list[tuple[bytes, bytes]] = []
     before: dict[bytes, list[bytes]] = {}
     listed = False
+    is_believed = request.trusted or style == "none"
     for pair in request.pairs:
         name = pair[0].lower()
         if name == b"if-none-match" and b"ph-" in pair[1]:
             if theirs := _GENERATED_TAG.sub(b"", pair[1]).rstrip(b", \t"):
                 kept.append((pair[0], theirs))
         elif name not in dropped:
-            if not _imitates(name):
+            if (is_believed or not is_statement(name)) and not _imitates(name):
                 kept.append(pair)
-        elif name in ours:
+        elif name in ours and is_believed:
             before.setdefault(name, []).append(pair[1])
         elif name == b"connection":
             listed = True
@@ -158,7 +183,7 @@ def _requested(
     request: ProxiedRequest, before: dict[bytes, list[bytes]], name: bytes, received: str
 ) -> bytes:
     """What a trusted proxy says that its client requested; else what pushhub received."""
-    values = before.get(name) if request.trusted else None
+    values = before.get(name)
     return values[-1] if values else received.encode("latin-1")
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.http.client_address import counted_network
+from pushhub.http.client_address import counted_network, may_be_proxy
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem
 from pushhub.hub.counted_log import CountedLog
 from pushhub.origin.client.pool import OriginClient
 from pushhub.origin.client.slots import PoolLimits
+from pushhub.origin.headers import is_statement
 from pushhub.origin.misdirected import Misdirected
 from pushhub.origin.routes import Routes
 from pushhub.origin.shared.notifications import Notifications
@@ -91,6 +92,23 @@ class Origin:
         """The key under which limits count the client; empty if they do not count its address."""
         address = self.proxies.client(request.client, request.headers)
         return counted_network(address, self.proxies)
+
+    def warn_of_unnamed_proxy(self, request: ProxiedRequest) -> None:
+        """Log that the forwarding headers of a request are removed, if its peer looks like a proxy
+        that `trusted_proxies` does not name.
+        """
+        if self.forwarded == "none" or request.trusted or not may_be_proxy(request.client):
+            return
+        for name, _ in request.pairs:
+            if is_statement(name.lower()):
+                self.log.warning(
+                    log,
+                    "origin.forwarding_removed",
+                    peer=request.client,
+                    header=name.decode("latin-1"),
+                    remedy="If the peer is a proxy, name it in trusted_proxies.",
+                )
+                return
 
     def owns(self, path: str) -> bool:
         """Whether a path belongs to the origin, and not to pushhub's own routes."""

@@ -87,6 +87,9 @@ class ProxiedRequest:
             self.target,
             (*self.pairs, (name, value)),
             client=self.client,
+            trusted=self.trusted,
+            scheme=self.scheme,
+            http_1_0=self.http_1_0,
         )
         request.match, request.wait_request = self.match, self.wait_request
         return request

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushhub.http.problem import Problem, retry_after
+from pushhub.http.rate_limit_fields import too_many
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,7 +41,7 @@ class Tunnels:
         stall_seconds: the longest time for which a receiver may read nothing.
     """
 
-    __slots__ = ("_by_client", "_open", "limit", "per_client", "stall_seconds")
+    __slots__ = ("_by_client", "_open", "limit", "per_client", "refused", "stall_seconds")
 
     def __init__(self, limit: int, per_client: int, stall_seconds: float) -> None:
         self.limit = limit
@@ -48,6 +49,7 @@ class Tunnels:
         self.stall_seconds = stall_seconds
         self._open: set[Tunnel] = set()
         self._by_client: dict[str, int] = {}
+        self.refused = {"process": 0, "client": 0}
 
     def begin(self, client: str) -> Tunnel:
         """Count the handshake of a client, whose key may be empty.
@@ -56,13 +58,16 @@ class Tunnels:
             Problem: 429 if the client, and 503 if the process has too many.
         """
         if client and self._by_client.get(client, 0) >= self.per_client:
-            raise Problem(
-                "too-many-requests",
+            self.refused["client"] += 1
+            raise too_many(
+                "max_tunnels_per_address",
                 f"Your address has {self.per_client} WebSockets; close one first.",
-                headers=(retry_after(RETRY_SECONDS),),
-                limit=self.per_client,
+                self.per_client,
+                "websockets",
+                RETRY_SECONDS,
             )
         if len(self._open) >= self.limit:
+            self.refused["process"] += 1
             raise Problem(
                 "overloaded",
                 "This server has its largest number of WebSockets; try later.",
@@ -83,6 +88,10 @@ class Tunnels:
             self._by_client[client] -= 1
             if not self._by_client[client]:
                 del self._by_client[client]
+
+    def busiest(self) -> tuple[str, int]:
+        """The client with most tunnels, and their number; an empty key if there is none."""
+        return max(self._by_client.items(), key=lambda item: item[1], default=("", 0))
 
     def close(self) -> None:
         """Close every tunnel after the bytes that are on their way."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pushhub.http.challenge import INVALID_TOKEN
+from pushhub.http.challenge import CHALLENGE, INVALID_TOKEN
 from pushhub.http.problem import Problem, retry_after
 from pushhub.log.cursor import Cursor, CursorError, Since, Start, parse_cursor
 from pushhub.log.read import Gap, Read
@@ -190,6 +190,12 @@ def grant_ended(grant: Grant) -> Problem:
         return Problem("unauthorized", detail, headers=INVALID_TOKEN)
     detail = "The token expired during the wait. The cursor stays valid; go on with a new token."
     return Problem("unauthorized", detail, headers=INVALID_TOKEN)
+
+
+def no_longer_public() -> Problem:
+    """The problem of a read without a credential whose channel a reload has closed."""
+    detail = "The channel is no longer public. The cursor stays valid; go on with a token."
+    return Problem("unauthorized", detail, headers=CHALLENGE)
 
 
 # When a read fails, the store is usually back soon: a restart of Redis takes about a second.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pushhub.api.reload import ReloadOutcome
-from pushhub.server.worker import Reconfigure, ReloadDone
+from pushhub.server.worker import Reconfigure, ReloadDone, ReloadFailed
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -50,6 +50,11 @@ class ReloadRound:
         self._asking = [(worker, worker.process, count) for worker, count in asking]
         self._end = time.monotonic() + RELOAD_SECONDS
         if settings is None:
+            if by_signal:
+                # Each worker has a line of its own, as for a reload that succeeds.
+                for worker in workers:
+                    if worker.restart_at is None:
+                        worker.send(ReloadFailed(outcome.error))
             return
         self.number += 1
         self._file = folder / f"settings-{self.number}"

@@ -172,6 +172,8 @@ class Server(uvicorn.Server):
         settings, outcome = await asyncio.to_thread(reload.run)
         if settings is not None:
             self.app.reconfigure(settings, by_signal=by_signal)
+        elif by_signal:
+            self.app.reload_failed(outcome.error)
         return outcome
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -34,6 +34,7 @@ from pushhub.server.worker import (
     Reconfigure,
     Reconfigured,
     ReloadDone,
+    ReloadFailed,
     RequestReload,
     WorkerFailed,
     run_worker,
@@ -145,7 +146,7 @@ class Worker:
         for sock in self.sockets:
             sock.close()
 
-    def send(self, message: Reconfigure | ReloadDone) -> None:
+    def send(self, message: Reconfigure | ReloadDone | ReloadFailed) -> None:
         """Send a message about a reload."""
         try:
             self.pipe.send(message)

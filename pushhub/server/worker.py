@@ -62,6 +62,13 @@ class Reconfigured:
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadFailed:
+    """The supervisor's message: record that the settings after a signal were rejected."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestReload:
     """A worker's message: a client requests a reload."""
 
@@ -154,6 +161,8 @@ def run_worker(
             changed = pickle.loads(message.file.read_bytes())
             app.reconfigure(changed, by_signal=message.by_signal)
             pipe.send(Reconfigured(message.number))
+        elif isinstance(message, ReloadFailed):
+            app.reload_failed(message.error)
         elif isinstance(message, ReloadDone):
             requests.done(message.outcome)
         else:

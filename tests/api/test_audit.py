@@ -143,6 +143,45 @@ async def test_what_failed_is_recorded(audited: Audited) -> None:
     assert (record["outcome"], record["reason"]) == ("failed", "not-found")
 
 
+# Endpoint → a request that cannot be served, and the reason.
+INVALID = {
+    "DELETE /v1/channels/{channel}": ("/v1/channels/$audit", b"", "bad-channel"),
+    "DELETE /v1/channels": ("/v1/channels", b"", "bad-request"),
+    "POST /v1/tokens/revoke": ("/v1/tokens/revoke", b'{"jti": 7}', "bad-body"),
+    "POST /v1/reload": ("/v1/reload", b"", "not-implemented"),
+}
+
+
+def test_every_managing_endpoint_has_its_action() -> None:
+    named = {
+        f"{method} {route.path}": endpoint.action
+        for route in ROUTES
+        for method, endpoint in route.endpoints.items()
+        if endpoint.action
+    }
+    of_api = {name: case[2] for name, case in MANAGING.items() if "/console/" not in name}
+    assert named == of_api
+    assert INVALID.keys() == of_api.keys()
+
+
+@pytest.mark.parametrize("endpoint", INVALID)
+async def test_an_invalid_request_of_an_operator_leaves_a_line(
+    audited: Audited, endpoint: str
+) -> None:
+    path, body, reason = INVALID[endpoint]
+    if endpoint == "POST /v1/reload" and audited.server.driver == "front":
+        pytest.skip("`pushhub serve` can read its settings again")
+    before, method = len(audited.records()), endpoint.partition(" ")[0]
+    answer = await audited.server.ask(method, path, bearer(ADMIN), body)
+    assert answer.status in (400, 501), answer
+    (record,) = audited.records()[before:]
+    assert (record["action"], record["outcome"]) == (MANAGING[endpoint][2], "failed")
+    assert (record["reason"], record["target"]["id"]) == (reason, f"{method} {path}")
+    answer = await audited.server.ask(method, path, bearer(READER), body)
+    assert answer.status in (400, 401, 403), "a key that manages nothing is no operator"
+    assert all(line["outcome"] != "failed" for line in audited.records()[before + 1 :])
+
+
 async def test_publishes_and_reads_leave_no_line(audited: Audited) -> None:
     before, channel, server = len(audited.records()), fresh(), audited.server
     events = f"/v1/channels/{channel}/events"

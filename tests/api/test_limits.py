@@ -14,6 +14,10 @@ import jwt
 import pytest
 
 from pushhub.auth.api_keys import new_secret, secret_hash
+from pushhub.http.byte_budget import ByteBudget
+from pushhub.http.problem import Problem
+from pushhub.origin.tunnels import Tunnels
+from tests.arch.sources import PACKAGE
 from tests.serving import SOON, Server, events_of, fresh, serve
 from tests.wire import Client, Response
 
@@ -329,6 +333,66 @@ async def test_a_back_end_is_not_counted_by_address(locked: Server) -> None:
     assert int(re.findall("r=([0-9]+)", response.headers["ratelimit"])[0]) <= 100
 
 
+async def test_every_way_to_publish_is_counted_and_has_the_fields() -> None:
+    key = {"authorization": f"Bearer {KEY}"}
+    item = {"items": [{"channel": "a", "formats": {"http-stream": {"content": "x"}}}]}
+    ways: list[tuple[str, Any]] = [
+        (events_of("a"), 1),
+        ("/v1/publish", [{"channel": "a", "data": 1}]),
+        ("/publish", item),
+        ("/publish/", item),
+        ("/recover", None),
+        ("/v1/notify", {"resources": ["/a"]}),
+    ]
+    with serve(
+        dev=False,
+        origin="http://127.0.0.1:9",
+        api_keys=[{"name": "back", "sha256": secret_hash(KEY), "publish": ["*"]}],
+        limits={"key-publishes": {"rate": 0.01, "burst": len(ways)}},
+    ) as server:
+        for number, (path, body) in enumerate(ways, 1):
+            response = await server.post("/_pushhub" + path, body, **key)
+            assert response.status == 200, (path, response)
+            policy = response.headers["ratelimit-policy"]
+            assert policy == '"key-publishes";q=6;w=600;qu="events"', path
+            left = len(ways) - number
+            assert response.headers["ratelimit"].startswith(f'"key-publishes";r={left};t='), path
+        for path, body in ways:
+            check(await server.post("/_pushhub" + path, body, **key), "key-publishes")
+
+
+@pytest.mark.parametrize("driver", ["front", "asgi"])
+async def test_wrong_keys_of_the_console_have_a_limit_with_its_fields(driver: str) -> None:
+    keys = [{"name": "back", "sha256": secret_hash(KEY), "publish": ["*"]}]
+    with serve(driver, dev=False, api_keys=keys) as server:
+        wrong = {"authorization": "Bearer phk_" + "x" * 43}
+        statuses = []
+        while (answer := await server.post("/console/session", None, **wrong)).status != 429:
+            statuses.append(answer.status)
+        assert statuses == [401] * 5
+        check(answer, "console-keys")
+
+
+def test_every_429_has_the_fields() -> None:
+    """Two functions make all of them."""
+    makers = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r'Problem\(\s*"too-many-requests"', path.read_text())
+    }
+    assert makers == {"http/rate_limit_fields.py", "auth/limit_fields.py"}
+    budget, tunnels = ByteBudget(100, 10), Tunnels(10, 0, 1)
+    for refused, name in (
+        (lambda: budget.check("a", 11), "max_body_bytes_per_address"),
+        (lambda: tunnels.begin("a"), "max_tunnels_per_address"),
+    ):
+        with pytest.raises(Problem) as raised:
+            refused()
+        assert raised.value.members["policy"] == name
+        names = {header for header, _ in raised.value.headers}
+        assert names == {b"retry-after", b"ratelimit-policy", b"ratelimit"}
+
+
 async def test_pages_may_read_the_fields() -> None:
     limits: Any = {"address-requests": {"rate": 0.01, "burst": 1}}
     with serve(dev=True, trusted_proxies=PROXY, limits=limits) as server:
@@ -380,3 +444,12 @@ async def test_an_abuser_stops_nobody_else() -> None:
         stop.set()
         assert await attack >= 100
         assert await limited(server, "address-requests") >= 100
+
+
+async def test_a_refusal_names_its_setting(locked: Server) -> None:
+    """A token that many clients share is one subject; its owner learns which setting to change."""
+    shared, target = bearer("load-test"), events_of(fresh()) + "?since=now"
+    async with locked.holding("GET", target, b"", **shared, prefer="wait=25"):
+        refused = await locked.get(target, **shared, prefer="wait=25")
+    assert "The setting is limits.subject-holds." in refused.json()["detail"]
+    await locked.held(0)

@@ -1,6 +1,10 @@
 """The audit log: its line, its bounds, and that no field can forge another line."""
 
+import io
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,17 +12,22 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushhub import telemetry
 from pushhub.auth.audit import (
     MAX_REPEATS,
     NETWORK_RATE,
     PROCESS_RATE,
     REPEAT_SECONDS,
+    USER_RATE,
     AuditActor,
     AuditLog,
+    actor_of,
 )
 from pushhub.auth.audit_file import AuditFile
 from pushhub.http.problem import PROBLEMS, Problem
 from pushhub.http.request import Request
+from pushhub.log.channel import Patterns
+from pushhub.log.grant import Grant
 
 MAX_LINE_BYTES = 4096
 
@@ -111,6 +120,18 @@ def test_refusals_of_credentials_and_rates_are_recorded(written: Written, slug: 
     ]
 
 
+@contextmanager
+def logging_to(stream: io.StringIO) -> Iterator[None]:
+    """The operator's log goes to a stream."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    telemetry.configure("info", "json", stream=stream)
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level
+
+
 def flood(written: Written, addresses: int, times: int) -> None:
     for _ in range(times):
         for number in range(addresses):
@@ -129,8 +150,43 @@ def test_a_flood_of_one_network_is_sampled(written: Written) -> None:
 
 def test_a_flood_of_many_networks_is_sampled(written: Written) -> None:
     flood(written, 5000, 2)
-    assert len(written.lines) == PROCESS_RATE.burst
-    assert sum(map(len, written.lines)) < PROCESS_RATE.burst * MAX_LINE_BYTES
+    assert sum(map(len, written.lines)) <= PROCESS_RATE.burst + MAX_LINE_BYTES
+    assert len(written.lines) > 500, "and enough for fail2ban"
+    before = len(written.lines)
+    # The budget is that of a reason: a flood of requests hides no guesses.
+    written.log.refuse(AuditActor("none", "", "192.0.2.9"), "too-many-requests")
+    assert len(written.lines) == before + 1
+
+
+@pytest.mark.parametrize("reason", ["unauthorized", "too-many-requests"])
+def test_an_hour_of_floods_costs_bounded_bytes(written: Written, reason: str) -> None:
+    """From as many networks as an attacker likes, with the longest texts."""
+    logged = io.StringIO()
+    with logging_to(logged):
+        for second in range(360):
+            written.now += 10
+            for number in range(50):
+                address = f"2001:db8:{second:x}:{number:x}::1"
+                actor = AuditActor("account", "\u202e" * 3000, address, "r" * 64)
+                written.log.refuse(actor, reason, "\u202e" * 8000)
+    size = sum(map(len, written.lines)) + len(logged.getvalue())
+    assert size < PROCESS_RATE.burst + 3600 / PROCESS_RATE.interval + 2 * MAX_LINE_BYTES
+    assert size < 8 * 1024 * 1024
+
+
+def test_actions_of_a_user_are_sampled(written: Written) -> None:
+    user = actor_of(Grant(manage=Patterns(["mine:*"]), subject="u", expires=2e9), "192.0.2.1")
+    for _ in range(5000):
+        written.log.record("channel.delete", user, "mine:1")
+    assert len(written.lines) == USER_RATE.burst
+    written.now += 1
+    written.log.record("channel.delete", user, "mine:1")
+    assert written.records()[-1]["suppressed"] == 5000 - USER_RATE.burst
+    admin = actor_of(Grant(manage=Patterns(["*"]), subject="ops", expires=2e9), "192.0.2.1")
+    before = len(written.lines)
+    for _ in range(5000):
+        written.log.record("channel.delete", admin, "a")
+    assert len(written.lines) == before + 5000
 
 
 def test_a_management_action_is_never_left_out(written: Written) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pushhub.auth.caller import Callers
 from pushhub.auth.count_limit import CountLimit
 from pushhub.auth.limits import Limits
+from pushhub.auth.rate_limit import Rate, RateLimit
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.log.channel import Patterns
 from pushhub.log.grant import Grant
@@ -168,3 +169,18 @@ def test_what_is_a_back_end() -> None:
     assert scopes(Grant(publish=every, expires=9.0)) == ("", "key", "-")
     assert scopes(Grant(read=some, expires=9.0)) == ("203.0.113.1", "", "")
     assert callers.of("", "", "") is None
+
+
+def test_the_busiest_client_of_a_limit() -> None:
+    rate = RateLimit(Rate.per_second(10, 100), 1000)
+    assert rate.busiest(0.0) == ("", 0)
+    for key, cost in (("a", 20), ("b", 50), ("c", 10)):
+        rate.admit(key, 0.0, cost)
+    assert rate.busiest(0.0) == ("b", 50)
+    assert rate.busiest(4.0) == ("b", 10)
+    assert rate.busiest(5.0) == ("", 0)
+    count = CountLimit(10)
+    assert count.busiest() == ("", 0)
+    count.acquire("a", 2)
+    count.acquire("b", 3)
+    assert count.busiest() == ("b", 3)

@@ -94,6 +94,35 @@ def test_what_failed_is_recorded(file: Path) -> None:
     assert pushhub("user", "remove", "b@chat.example").exit_code == 1
     (record,) = records(file)
     assert (record["action"], record["outcome"]) == ("account.remove", "failed")
+    assert (record["reason"], record["detail"]) == (
+        "AccountError",
+        "There is no account b@chat.example.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "action", "sentence"),
+    [
+        (("user", "remove", "a@chat.example"), "account.remove", "another process"),
+        (("store", "restore", "none.db"), "store.restore", "none.db"),
+        (("store", "compact"), "store.compact", "another process"),
+    ],
+)
+async def test_a_store_that_cannot_be_used(
+    file: Path, tmp_path: Path, arguments: tuple[str, ...], action: str, sentence: str
+) -> None:
+    """The usual mistakes: the server runs, or the file is missing."""
+    hub = Hub(open_store_url(f"sqlite:///{tmp_path / 'hub.db'}"))
+    await hub.open()
+    try:
+        done = await asyncio.to_thread(pushhub, *arguments)
+    finally:
+        await hub.close()
+    assert done.exit_code == 1
+    (record,) = records(file)
+    assert (record["action"], record["outcome"]) == (action, "failed")
+    assert record["reason"].startswith("Store")
+    assert sentence in record["detail"]
 
 
 def test_a_command_that_reads_leaves_no_line(file: Path) -> None:

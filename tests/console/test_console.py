@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pushhub.settings.limits import LIMIT_SPECS
 from tests.api.test_auth import ADMIN, KEYS, READER, SECRET, WRITER, bearer, token
 from tests.api.test_bosh import creation, poll, sid_of
 from tests.redis_servers import Shelf
@@ -557,3 +558,15 @@ async def test_two_workers_tell_and_are_traced_both(redis_shelf: Shelf) -> None:
                         answered += sum(n["what"] == "answer" for n in event["data"]["lines"])
         assert who == ids
         assert answered == 20
+
+
+async def test_the_limits_of_every_process(hub: Server) -> None:
+    cursor = await here(hub)
+    await hub.post("/console/wish", {"limits": True})
+    (answer,) = [one for one in await told(hub, cursor, 1) if "limits" in one]
+    rows = {row["name"]: row for row in answer["limits"]["limits"]}
+    assert LIMIT_SPECS.keys() <= rows.keys()
+    assert {"max_holds", "max_body_bytes", "max_body_bytes_per_address"} <= rows.keys()
+    assert (rows["subject-holds"]["most"], rows["subject-holds"]["is_on"]) == (100, True)
+    assert not rows["key-publishes"]["is_on"]
+    assert rows["max_holds"]["used"] == 0

@@ -11,9 +11,11 @@ from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
 from pushhub.http.response import Part, Response
 from pushhub.http.sse import OPENING
 from pushhub.hub.channel_hold import ChannelHold, GrantedHold
+from pushhub.hub.closed_channels import MAX_CLOSINGS
 from pushhub.hub.hub import Hub
+from pushhub.hub.release import LATE_SECONDS, release
 from pushhub.hub.stream import EventStream
-from pushhub.log.cursor import Start
+from pushhub.log.cursor import Cursor, Start
 from pushhub.log.grant import EVERYTHING, NOTHING, Grant
 from pushhub.polls.base import Poll
 from pushhub.polls.stream import FeedStream, MultiStream
@@ -235,3 +237,114 @@ async def test_a_hold_that_parks_after_the_revocation_ends_too() -> None:
         await reads.written()
         assert reads.response.status == 401
         assert clock() - begun < 1
+
+
+def is_a(channel: str) -> bool:
+    return channel == "a"
+
+
+READS = [
+    pytest.param(lambda: feed(wait=25, since=Start.EARLIEST), 401, id="feed-from-the-start"),
+    pytest.param(lambda: feed(wait=25, since=Start.NOW), 401, id="feed-from-now"),
+    pytest.param(lambda: feed(wait=None, since=Start.EARLIEST), 401, id="plain-read"),
+    pytest.param(lambda: value(wait=None), 401, id="value"),
+    pytest.param(lambda: many("b", "a", wait=25), 401, id="many"),
+]
+
+
+@pytest.mark.parametrize(("poll", "status"), READS)
+async def test_a_read_under_way_when_a_channel_is_closed_delivers_nothing(
+    poll: Any, status: int
+) -> None:
+    """A reload makes a public channel private while the store is slow, for longer than holds that
+    wait are looked for."""
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        publish(hub, "a", "secret")
+        store.slow = True
+        recorder = Recorder()
+        hold = hub.hold(poll(), grant=NOTHING)
+        assert isinstance(hold, ChannelHold)
+        hold.attach(recorder)
+        await settled()
+        assert store.waiting
+        release(hub, is_a)
+        await asyncio.sleep(2 * LATE_SECONDS)
+        publish(hub, "a", "another secret")
+        store.slow = False
+        await store.let_go()
+        publish(hub, "a", "a third")
+        assert recorder.response.status == status
+        assert b"secret" not in recorder.response.body
+        assert hub.parked == hub.holds_on("a") == hub.holds_on("b") == 0
+
+
+async def test_a_read_from_a_cursor_ends_at_the_cursor() -> None:
+    store = ScriptedStore()
+    async with opened(store) as hub:
+        publish(hub, "a", "secret")
+        store.slow = True
+        recorder = Recorder()
+        since = Cursor(hub.store.epoch, 0)
+        hold = hub.hold(feed(wait=25, since=since), grant=NOTHING)
+        assert isinstance(hold, ChannelHold)
+        hold.attach(recorder)
+        await settled()
+        release(hub, is_a)
+        store.slow = False
+        await store.let_go()
+        assert recorder.data == []
+        assert recorder.document["cursor"] == str(since)
+
+
+@pytest.mark.parametrize("closed", ["a", "b"])
+async def test_other_reads_under_way_go_on(closed: str) -> None:
+    """Those of other channels, and those of clients whose grants read the closed one."""
+    store, clock = ScriptedStore(), WallClock()
+    async with opened(store, clock=clock) as hub:
+        publish(hub, "a", 1)
+        store.slow = True
+        recorder = Recorder()
+        grant = NOTHING if closed == "b" else clock.grant(60)
+        hold = hub.hold(feed(wait=25, since=Start.EARLIEST), grant=grant)
+        assert isinstance(hold, ChannelHold)
+        hold.attach(recorder)
+        await settled()
+        release(hub, closed.__eq__)
+        store.slow = False
+        await store.let_go()
+        assert recorder.data == [1]
+
+
+async def part_of(step: Any) -> Part:
+    """The part of a stream's step, now or when it was read."""
+    await settled()
+    part = step.reply if isinstance(step, ChannelHold) else step
+    assert isinstance(part, Part)
+    return part
+
+
+@pytest.mark.parametrize("reloads", [1, MAX_CLOSINGS + 1])
+async def test_a_stream_between_two_turns_ends_when_its_channel_is_closed(reloads: int) -> None:
+    """A slow reader has no hold that a reload could end."""
+    clock = WallClock()
+    async with opened(clock=clock) as hub:
+        publish(hub, "a", 1)
+        poll = FeedStream("a", Start.EARLIEST, 100, first=True, wait=25)
+        streams = [EventStream(hub, OPENING, poll, grant) for grant in (NOTHING, clock.grant(60))]
+        firsts = [await part_of(stream.next(None)) for stream in streams]
+        release(hub, is_a)
+        for _ in range(reloads - 1):
+            await asyncio.sleep(0.01)
+            release(hub, "b".__eq__)
+        publish(hub, "a", "secret")
+        parts = [
+            await part_of(stream.next(first)) for stream, first in zip(streams, firsts, strict=True)
+        ]
+        assert parts[0].last
+        assert b"secret" not in parts[0].body
+        assert b"no longer public" in parts[0].body
+        assert b"secret" in parts[1].body, "its grant reads the channel"
+        await asyncio.sleep(0.01)
+        new = await part_of(EventStream(hub, OPENING, poll, NOTHING).next(None))
+        assert b"secret" in new.body, "what begins now was authorised now"

@@ -3,6 +3,7 @@ request for each one.
 """
 
 import asyncio
+import re
 
 import pytest
 
@@ -194,9 +195,40 @@ async def the_client_is_named(front: Server, origin: Scripted, *, trusted: bool)
         "X-Forwarded-Host: evil.example",
     ]
     call = await through(front, origin, get("/h", *spoofed))
-    assert call.all("x-forwarded-for") == [b"203.0.113.9, 10.0.0.1, 10.0.0.2, 127.0.0.1"]
+    before = b"203.0.113.9, 10.0.0.1, 10.0.0.2, " if trusted else b""
+    assert call.all("x-forwarded-for") == [before + b"127.0.0.1"]
     assert call.all("x-forwarded-proto") == [b"https" if trusted else b"http"]
     assert call.all("x-forwarded-host") == [b"evil.example" if trusted else b"api.localhost"]
+
+
+# What frameworks and servers read of a proxy that they trust.
+STATEMENTS = [
+    *("Forwarded", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-User"),
+    *("X-Real-IP", "x-real-ip", "Client-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
+    *("Fastly-Client-IP", "X-Cluster-Client-IP", "X-Forwarded-Ssl", "Front-End-Https"),
+]
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("manner", ["x-forwarded", "forwarded", "both", "none"])
+async def test_only_a_trusted_proxy_states_who_the_client_is(
+    origin: Scripted, manner: str, trusted: bool
+) -> None:
+    proxies = ["127.0.0.1"] if trusted else ["192.0.2.0/24"]
+    url = f"http://127.0.0.1:{origin.port}"
+    lines = ["X-Own: spoofed-x-own", *(f"{name}: spoofed-{name.lower()}" for name in STATEMENTS)]
+    believed = trusted or manner == "none"
+    expected = {name.lower().encode() for name in ["X-Own", *(STATEMENTS if believed else [])]}
+    with serve(origin=url, trusted_proxies=proxies, forwarded=manner) as front:
+        for upgrade in ([], ["Connection: Upgrade", "Upgrade: websocket"]):
+            call = await through(front, origin, get("/h", *upgrade, *lines))
+            passed = re.findall(rb"spoofed-([a-z-]+)", b"\n".join(call.lines))
+            assert set(passed) == expected
+            if manner in ("x-forwarded", "both"):
+                (addresses,) = call.all("x-forwarded-for")
+                assert addresses.endswith(b"127.0.0.1")
+        logged = str(front.output)
+    assert ("origin.forwarding_removed" in logged) is not believed
 
 
 @pytest.mark.parametrize("manner", ["x-forwarded", "forwarded", "both", "none"])

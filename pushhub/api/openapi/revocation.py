@@ -29,6 +29,11 @@ _ENTRY = {
         "key": _NAME,
         "before": _TIME,
         "until": {"type": ["number", "null"], "description": "The end of the entry, if any."},
+        "reached": {
+            "enum": ["memory", "replicated", "fsync"],
+            "description": "The level that the entry has reached, where `ack` asks for more than "
+            "`memory`. With `memory` a failover may lose it: send it again.",
+        },
     },
     "required": ["before", "until"],
 }

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pushhub.http.problem import Problem, retry_after
+from pushhub.http.rate_limit_fields import too_many
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # A proxied request usually ends within this time, and then there is a free slot.
 RETRY_SECONDS = 2
@@ -60,11 +64,11 @@ class PoolSlots:
             Problem: no slot was free in time: 429 for a client at its own limit, 503 for an upload,
                 else 504.
         """
-        steps = [(self._all, _all_in_use)]
+        steps: list[tuple[asyncio.Semaphore, Callable[[], Problem]]] = [(self._all, _all_in_use)]
         if use.uploads:
             steps.insert(0, (self._uploads, _uploads_in_use))
         if use.client:
-            steps.insert(0, (self._join(use.client), _share_in_use))
+            steps.insert(0, (self._join(use.client), self._share_in_use))
         waits = any(semaphore.locked() for semaphore, _ in steps)
         taken: list[asyncio.Semaphore] = []
         try:
@@ -90,6 +94,15 @@ class PoolSlots:
             self._by_client[use.client][0].release()
             self._leave(use.client)
 
+    def _share_in_use(self) -> Problem:
+        return too_many(
+            "origin_share",
+            "Too many requests of your address wait for the origin; send fewer at the same time.",
+            self._per_client,
+            "concurrent-requests",
+            RETRY_SECONDS,
+        )
+
     def _join(self, client: str) -> asyncio.Semaphore:
         semaphore, count = self._by_client.get(client) or (asyncio.Semaphore(self._per_client), 0)
         self._by_client[client] = semaphore, count + 1
@@ -112,13 +125,5 @@ def _uploads_in_use() -> Problem:
     return Problem(
         "overloaded",
         "Too many uploads to the origin are in progress; try later.",
-        headers=(retry_after(RETRY_SECONDS),),
-    )
-
-
-def _share_in_use() -> Problem:
-    return Problem(
-        "too-many-requests",
-        "Too many requests of your address wait for the origin; send fewer at the same time.",
         headers=(retry_after(RETRY_SECONDS),),
     )

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from pushhub.http.accept import accepted_codings
+from pushhub.origin.headers import is_statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,9 +46,6 @@ _IGNORED = re.compile(
     r"|uber-trace-id|newrelic|elastic-apm-traceparent|x-cloud-trace-context"
     r"|x-(?:b3|amzn|datadog|envoy)-.*"
 )
-
-# The host and scheme of a proxy's client; the origin receives them from trusted proxies.
-_FROM_PROXY = frozenset({"x-forwarded-host", "x-forwarded-proto"})
 
 # The identity of the user, where a route names no other.
 _CREDENTIALS = frozenset({"authorization", "cookie"})
@@ -89,7 +87,8 @@ class Key:
         # Whether the request names its user.
         self.personal = any(headers.get(name) for name in route.identity)
         # Whether a trusted proxy sent the request; None if that makes no difference.
-        self.trusted = None if _FROM_PROXY.isdisjoint(own) else request.trusted
+        is_stated = any(name in headers and is_statement(name.encode()) for name in self.names)
+        self.trusted = request.trusted if is_stated else None
         hash = blake2b(digest_size=16)
         values = (headers.get(name, "") for name in self.names)
         trusted = ("trusted",) if self.trusted else ()

@@ -6,6 +6,7 @@ import { ChannelView } from "./channel.js";
 import { $, dismiss, say } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Figures } from "./figures.js";
+import { Limits } from "./limits.js";
 import { Origin } from "./origin.js";
 import { Overview } from "./overview.js";
 import { Settings } from "./settings.js";
@@ -18,7 +19,7 @@ let figures = null;
 let overview = null;
 let view = null;
 
-const titles = { overview: "Overview", channels: "Channels", origin: "Origin", trace: "Trace", settings: "Settings" };
+const titles = { overview: "Overview", channels: "Channels", origin: "Origin", trace: "Trace", limits: "Limits", settings: "Settings" };
 
 /** `#/channels/news%3A7?x=y` → ["channels", "news:7", query]. */
 function where() {
@@ -45,6 +46,7 @@ function show(focus = true) {
   } else {
     if (place === "channels") view = name ? new ChannelView(name, feed, list.address) : new Channels(list, query);
     else if (place === "origin") view = new Origin(feed, figures, hasOrigin);
+    else if (place === "limits") view = new Limits(feed);
     else if (place === "trace") view = new Trace(feed, query);
     else view = new Settings(query);
     $("view").replaceChildren(view.whole);

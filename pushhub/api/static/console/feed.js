@@ -14,7 +14,7 @@ const pause = (ms, signal) => new Promise((resolve) => {
 
 export class Feed {
   constructor() {
-    this.listeners = { figures: [], trace: [], presence: [], origin: [], state: [] };
+    this.listeners = { figures: [], trace: [], presence: [], origin: [], limits: [], state: [] };
     this.heard = 0;
     this.reported = "";
   }
@@ -84,6 +84,7 @@ export class Feed {
     } else if (told.trace) this.tell("trace", told);
     else if (told.presence) this.tell("presence", told);
     else if (told.origin) this.tell("origin", told);
+    else if (told.limits) this.tell("limits", told);
   }
 
   /** Say again what is wanted; and when nothing is heard, ask the one process that answers. */

@@ -65,7 +65,7 @@ REFUSALS = ("forbidden", "not-allowed", "not-authorized")
 
 def _audit(request: IqRequest, action: str, node: str, error: StanzaError | None = None) -> None:
     audit = request.context.audit
-    actor = AuditActor("account", request.session.jid.bare)
+    actor = AuditActor("account", request.session.jid.bare, is_user=True)
     if error is None:
         audit.record(action, actor, node)
     elif error.condition in REFUSALS:
