@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PAGE_EVENTS = 100
+# So long after its arrival another node certainly has a message: a lost message of its feed shows
+# at the end of a wait (55 s), and a dead node counts as alive for 20 s.
+LEFT_SECONDS = 80.0
 
 
 class Nodes(Protocol):
@@ -48,16 +51,23 @@ class Nodes(Protocol):
     def node(self) -> str:
         """This node's id."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other nodes may share the store."""
+
     async def is_alive(self, node: str) -> bool:
         """Whether a node's heartbeat is recent."""
+
+    async def locate(self, to: Jid) -> str | None:
+        """The other live node with the session of a full address; None without one."""
 
 
 class LocalUser:
     """An account with sessions on this node. `jid` is its bare address."""
 
     __slots__ = (
-        "_context", "_flushed", "_held_back", "_nodes", "_opening", "_saving", "anonymous", "jid",
-        "known_peers", "sessions", "stanzas_until", "state", "subscription",
+        "_context", "_flushed", "_held_back", "_locating", "_nodes", "_opening", "_saving",
+        "anonymous", "jid", "known_peers", "sessions", "stanzas_until", "state", "subscription",
     )  # fmt: skip
 
     def __init__(self, context: Context, nodes: Nodes, jid: Jid, *, anonymous: bool) -> None:
@@ -69,6 +79,8 @@ class LocalUser:
         self.state = DeliveryState()
         # Messages that wait until earlier ones are delivered; None while none have to wait.
         self._held_back: list[Event] | None = None
+        # Messages that wait until the node of the first one's full address is found.
+        self._locating: deque[Event] | None = None
         # The session that last received the undelivered messages, and their end.
         self._flushed: tuple[XmppSession, Cursor] | None = None
         self._opening = asyncio.Lock()
@@ -107,8 +119,8 @@ class LocalUser:
         was for that session; None without one."""
         since = self.subscription.since if self.subscription is not None else None
         upto = since if isinstance(since, Cursor) else None
-        if self._held_back:
-            first = self._held_back[0]
+        if waiting := self._held_back or self._locating:
+            first = waiting[0]
             upto = Cursor(first.epoch, first.offset - 1)
         flusher, flushed = self._flushed or (None, None)
         for further in (flushed if flusher is session else None, session.migrated_upto):
@@ -120,6 +132,40 @@ class LocalUser:
 
     def receive(self, event: Event) -> None:
         """Deliver a new message of the archive."""
+        if self._locating is not None:
+            self._locating.append(event)
+        elif self._held_back is None and self._is_perhaps_elsewhere(archived_message(event)):
+            self._locating = deque([event])
+            self._context.spawn(self._locate(self._locating))
+        else:
+            self._take(event)
+
+    def _is_perhaps_elsewhere(self, message: ArchivedMessage) -> bool:
+        """Whether the message would go to sessions here, although another node may have the session
+        of its full address."""
+        return (
+            self._nodes.shared
+            and not message.outgoing
+            and bool(message.resource)
+            and message.kind in ("chat", "normal")
+            and message.resource not in self.sessions
+        )
+
+    async def _locate(self, waiting: deque[Event]) -> None:
+        """Deliver messages in order, each after the other nodes were asked for its session."""
+        while waiting:
+            message, node = archived_message(waiting[0]), None
+            if self._is_perhaps_elsewhere(message):
+                try:
+                    node = await self._nodes.locate(self.jid.with_resource(message.resource))
+                except StoreError:
+                    pass  # Twice rather than not at all: to the sessions here, too.
+            if len(waiting) == 1:
+                self._locating = None
+            self._take(waiting.popleft(), node)
+
+    def _take(self, event: Event, node: str | None = None) -> None:
+        """Deliver a message. `node` is another node that has the session of its full address."""
         if self._held_back is not None:
             self._held_back.append(event)
             return
@@ -133,7 +179,15 @@ class LocalUser:
                     self.copy("sent", message.payload(self.jid.bare), message, event=event)
         else:
             message = archived_message(event)
-            delivered = self.deliver(message, message.payload(self.jid.bare), event)
+            payload = message.payload(self.jid.bare)
+            if node is not None and message.resource not in self.sessions:
+                # RFC 6121 §8.5.3.1: to that session only.
+                delivered, now = True, self._context.hub.now()
+                self.state.leave_to(event.offset, message.resource, node, now)
+                if message.copied:
+                    self.copy("received", payload, message, event=event)
+            else:
+                delivered = self.deliver(message, payload, event)
         self.state.record(event.cursor, delivered=delivered)
 
     def _was_flushed(self, event: Event) -> bool:
@@ -361,6 +415,11 @@ class LocalUser:
         for node in self.state.other_nodes:
             if node != self._nodes.node and not await self._nodes.is_alive(node):
                 self.state.take_over(node)
+        for offset, resource, node, since in self.state.left:
+            if await self._nodes.locate(self.jid.with_resource(resource)) != node:
+                self.state.take_back(offset)
+            elif self._context.hub.now() - since > LEFT_SECONDS:
+                self.state.confirm(offset)
         if self.state.must_redeliver:
             for session in list(self.sessions.values()):
                 if session.receives_messages:
