@@ -23,6 +23,9 @@ MAX_REDELIVERIES = 1000
 # Messages delivered to one resource, remembered one by one while no session receives the others. A
 # session that moves to another node takes them along, so they are few.
 MAX_DIRECT = 1000
+# So long after its arrival another node certainly has a message: a lost message of its feed shows
+# at the end of a wait (55 s), and a dead node counts as alive for 20 s.
+LEFT_SECONDS = 80.0
 
 
 class DeliveryState:

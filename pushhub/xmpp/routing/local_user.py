@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,7 +16,7 @@ from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap
 from pushhub.store.base import StoreError
-from pushhub.xmpp.routing.delivery_state import DeliveryState
+from pushhub.xmpp.routing.delivery_state import LEFT_SECONDS, DeliveryState
 from pushhub.xmpp.storage.archive import (
     ArchivedMessage,
     DelayedMessages,
@@ -23,9 +24,9 @@ from pushhub.xmpp.storage.archive import (
     archive_offsets,
     archived_message,
     events_at,
-    is_of_stranger,
     marker_key,
 )
+from pushhub.xmpp.storage.offline import PAGE_EVENTS, offline_starts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -34,32 +35,10 @@ if TYPE_CHECKING:
     from pushhub.xml import Element
     from pushhub.xmpp.context import Context
     from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.nodes import Nodes
     from pushhub.xmpp.routing.session import XmppSession
 
 log = structlog.get_logger(__name__)
-
-PAGE_EVENTS = 100
-# So long after its arrival another node certainly has a message: a lost message of its feed shows
-# at the end of a wait (55 s), and a dead node counts as alive for 20 s.
-LEFT_SECONDS = 80.0
-
-
-class Nodes(Protocol):
-    """The nodes that share the store."""
-
-    @property
-    def node(self) -> str:
-        """This node's id."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether other nodes may share the store."""
-
-    async def is_alive(self, node: str) -> bool:
-        """Whether a node's heartbeat is recent."""
-
-    async def locate(self, to: Jid) -> str | None:
-        """The other live node with the session of a full address; None without one."""
 
 
 class LocalUser:
@@ -71,10 +50,8 @@ class LocalUser:
     )  # fmt: skip
 
     def __init__(self, context: Context, nodes: Nodes, jid: Jid, *, anonymous: bool) -> None:
-        self._context = context
-        self._nodes = nodes
-        self.jid = jid
-        self.anonymous = anonymous
+        self._context, self._nodes = context, nodes
+        self.jid, self.anonymous = jid, anonymous
         self.sessions: dict[str, XmppSession] = {}
         self.state = DeliveryState()
         # Messages that wait until earlier ones are delivered; None while none have to wait.
@@ -141,8 +118,7 @@ class LocalUser:
             self._take(event)
 
     def _is_perhaps_elsewhere(self, message: ArchivedMessage) -> bool:
-        """Whether the message would go to sessions here, although another node may have the session
-        of its full address."""
+        """Whether another node may have the session of the message's full address."""
         return (
             self._nodes.shared
             and not message.outgoing
@@ -156,13 +132,13 @@ class LocalUser:
         while waiting:
             message, node = archived_message(waiting[0]), None
             if self._is_perhaps_elsewhere(message):
-                try:
+                with suppress(
+                    StoreError
+                ):  # Then to the sessions here, too: rather twice than never.
                     node = await self._nodes.locate(self.jid.with_resource(message.resource))
-                except StoreError:
-                    pass  # Twice rather than not at all: to the sessions here, too.
-            if len(waiting) == 1:
-                self._locating = None
-            self._take(waiting.popleft(), node)
+            event = waiting.popleft()
+            self._locating = waiting or None
+            self._take(event, node)
 
     def _take(self, event: Event, node: str | None = None) -> None:
         """Deliver a message. `node` is another node that has the session of its full address."""
@@ -182,8 +158,8 @@ class LocalUser:
             payload = message.payload(self.jid.bare)
             if node is not None and message.resource not in self.sessions:
                 # RFC 6121 §8.5.3.1: to that session only.
-                delivered, now = True, self._context.hub.now()
-                self.state.leave_to(event.offset, message.resource, node, now)
+                delivered = True
+                self.state.leave_to(event.offset, message.resource, node, self._context.hub.now())
                 if message.copied:
                     self.copy("received", payload, message, event=event)
             else:
@@ -311,11 +287,12 @@ class LocalUser:
                 session.deliver_late(event.offset, payload)
         flushed: list[int] = []
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
-        limit = self._context.policy.xmpp_offline
+        policy = self._context.policy
         since = state.position.offset if state.position is not None else 0
         strangers_since = since
-        if latest.offset - since > limit:
-            since, strangers_since = await self._offline_starts(since, latest, limit)
+        if latest.offset - since > policy.xmpp_offline:
+            starts = offline_starts(store, policy, self.jid.bare, since, latest)
+            since, strangers_since = await starts
         at = Cursor(latest.epoch, min(since, strangers_since))
         while True:
             read = await store.read(name, at, PAGE_EVENTS)
@@ -340,35 +317,6 @@ class LocalUser:
         state.position = at
         self._flushed = session, at
         return at.offset
-
-    async def _offline_starts(self, since: int, latest: Cursor, limit: int) -> tuple[int, int]:
-        """The offsets after which messages are sent: only the last `limit`, and older ones stay in
-        the archive. Strangers get their share, or the room that others leave: the second offset."""
-        policy, store = self._context.policy, self._context.hub.store
-        share = policy.xmpp_stranger_share
-        if share >= 1:
-            return (max(since, latest.offset - limit),) * 2
-        # An archive has no more messages of strangers than their share of it.
-        span = limit + int(share * policy.xmpp_archive_events)
-        at = Cursor(latest.epoch, max(since, latest.offset - span))
-        start = at.offset
-        known: deque[int] = deque([start], limit + 1)
-        strangers: deque[int] = deque([start], limit + 1)
-        while at.offset < latest.offset:
-            read = await store.read(archive_channel(self.jid.bare), at, PAGE_EVENTS)
-            if isinstance(read, Gap):
-                if read.oldest.offset <= at.offset or read.oldest.offset > latest.offset:
-                    break
-                at = read.oldest
-                continue
-            if not read.events:
-                break
-            for event in read.events:
-                (strangers if is_of_stranger(event) else known).append(event.offset)
-            at = read.cursor
-        # The first entry is not one of the last `limit`, but what is before them.
-        allowed = max(int(share * limit), limit - (len(known) - 1))
-        return known[0], strangers[max(0, len(strangers) - 1 - allowed)]
 
     async def _lost_messages(self) -> list[tuple[Event, bytes]]:
         """The messages that vanished clients may lack, with their payloads. A failure forgets none.
