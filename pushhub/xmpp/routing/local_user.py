@@ -1,7 +1,5 @@
-"""The sessions of one account on this node, and the delivery of its messages: a local user
-subscribes to the account's archive like any other reader of the hub. A marker in the store holds
-the position up to which messages were delivered; later ones are offline messages.
-"""
+"""The sessions of one account on this node, and the delivery of its archive. A marker in the store
+holds the position up to which messages were delivered; later ones are offline messages."""
 
 from __future__ import annotations
 
@@ -128,7 +126,7 @@ class LocalUser:
         )
 
     async def _locate(self, waiting: deque[Event]) -> None:
-        """Deliver messages in order, each after the other nodes were asked for its session."""
+        """Deliver messages in order, each after the directory of sessions was asked."""
         while waiting:
             message, node = archived_message(waiting[0]), None
             if self._is_perhaps_elsewhere(message):
