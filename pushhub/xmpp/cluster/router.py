@@ -49,6 +49,9 @@ class ClusterRouter:
     async def is_alive(self, node: str) -> bool:
         return await self._membership.is_alive(node)
 
+    async def locate(self, to: Jid) -> str | None:
+        return await self._directory.find(to) if self.shared else None
+
     def is_remote_anonymous(self, to: Jid) -> bool:
         return self._membership.node_of(to.local) is not None
 
@@ -70,15 +73,41 @@ class ClusterRouter:
         return await self._membership.post(node, "stanza", {"to": to.text}, xml)
 
     def send_message(self, to: Jid, message: ArchivedMessage, *, fails: bool = False) -> bool:
-        user = self._users.get(to.bare)
-        delivered = user is not None and user.deliver(message, message.stanza)
+        if self.shared and to.resource and self._session(to) is None:
+            self._context.spawn(self._send_located(to, message, fails))
+            return True
+        delivered = self._deliver(to, message, None)
         if self.shared:
             self._context.spawn(self._send_to_others(to, message, fails and not delivered))
         return delivered or self.shared
 
-    async def _send_to_others(self, to: Jid, message: ArchivedMessage, fails: bool) -> None:
+    async def _send_located(self, to: Jid, message: ArchivedMessage, fails: bool) -> None:
+        """Send a message to the node with the session of its full address, and to other sessions of
+        the account only if no node has that session (RFC 6121 §8.5.3)."""
+        node: str | None = None
+        try:
+            node = await self._directory.find(to)
+        finally:  # If the store fails, the sessions here receive it.
+            delivered = self._deliver(to, message, node)
+        await self._send_to_others(to, message, fails and not delivered, node)
+
+    def _deliver(self, to: Jid, message: ArchivedMessage, node: str | None) -> bool:
+        """Deliver a message to the sessions here. `node` is another one that has the session of the
+        full address: then the sessions here receive copies (XEP-0280)."""
+        user = self._users.get(to.bare)
+        if user is None:
+            return False
+        if node is None or to.resource in user.sessions:
+            return user.deliver(message, message.stanza)
+        if message.copied:
+            user.copy("received", message.stanza, message)
+        return False
+
+    async def _send_to_others(
+        self, to: Jid, message: ArchivedMessage, fails: bool, node: str | None = None
+    ) -> None:
         header = {"to": to.text, "kind": message.kind, "copied": message.copied}
-        header |= {"peer": message.peer, "fails": fails}
+        header |= {"peer": message.peer, "fails": fails, "node": node}
         for node in await self._directory.other_nodes(to.bare):
             await self._membership.post(node, "message", header, message.stanza)
 
@@ -111,10 +140,11 @@ class ClusterRouter:
 
     def _receive_message(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
         to = parse_jid(header["to"])
-        user = self._users.get(to.bare)
         kind, copied, peer = header["kind"], header["copied"], header["peer"]
         message = ArchivedMessage(data, False, copied, kind, peer, to.resource)
-        if not (user is not None and user.deliver(message, data)) and header.get("fails"):
+        node = header.get("node")
+        other = node if node != self.node else None
+        if not self._deliver(to, message, other) and other is None and header.get("fails"):
             self._bounce(parse(data, own=True))
 
     def _receive_notice(self, by: str, header: Mapping[str, Any], data: bytes) -> None:

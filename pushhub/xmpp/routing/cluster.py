@@ -29,6 +29,9 @@ class Cluster(Protocol):
     async def is_alive(self, node: str) -> bool:
         """Whether a node's heartbeat is recent."""
 
+    async def locate(self, to: Jid) -> str | None:
+        """The other live node with the session of a full address; None without one."""
+
     def is_remote_anonymous(self, to: Jid) -> bool:
         """Whether an address is an anonymous one that another node assigned."""
 

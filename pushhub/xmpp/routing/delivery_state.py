@@ -23,6 +23,9 @@ MAX_REDELIVERIES = 1000
 # Messages delivered to one resource, remembered one by one while no session receives the others. A
 # session that moves to another node takes them along, so they are few.
 MAX_DIRECT = 1000
+# So long after its arrival another node certainly has a message: a lost message of its feed shows
+# at the end of a wait (55 s), and a dead node counts as alive for 20 s.
+LEFT_SECONDS = 80.0
 
 
 class DeliveryState:
@@ -33,6 +36,7 @@ class DeliveryState:
         "_direct",
         "_elsewhere",
         "_known_nodes",
+        "_left",
         "_redeliver",
         "_saved_redeliver",
         "caught_up",
@@ -54,6 +58,9 @@ class DeliveryState:
         self._direct: dict[int, None] = {}
         # Messages in the marker that other nodes wrote to their clients, without a confirmation.
         self._elsewhere: dict[str, list[int]] = {}
+        # Messages left to the other node that has the session of their full address: by offset,
+        # that session's resource and node, and the time. At most MAX_DIRECT.
+        self._left: dict[int, tuple[str, str, float]] = {}
         # The nodes whose messages this node has seen in the marker.
         self._known_nodes: frozenset[str] = frozenset()
         # The redeliveries in the marker that `_redeliver` has, or has had.
@@ -72,7 +79,7 @@ class DeliveryState:
     @property
     def needs_attention(self) -> bool:
         """Whether the marker must be written, or other nodes' messages may become this node's."""
-        return self.changed or bool(self._elsewhere)
+        return self.changed or bool(self._elsewhere or self._left)
 
     @property
     def must_redeliver(self) -> bool:
@@ -142,6 +149,30 @@ class DeliveryState:
         if complete:
             self.caught_up = not self._redeliver
         self._direct.clear()
+
+    # Messages for a session on another node
+
+    def leave_to(self, offset: int, resource: str, node: str, now: float) -> None:
+        """Another node delivers a message, unless it dies first."""
+        self._left[offset] = (resource, node, now)
+        if len(self._left) > MAX_DIRECT:
+            self.take_back(min(self._left))
+
+    @property
+    def left(self) -> list[tuple[int, str, str, float]]:
+        """The messages that other nodes deliver: offset, resource, node, and the time of that."""
+        return [(offset, *rest) for offset, rest in self._left.items()]
+
+    def confirm(self, offset: int) -> None:
+        """The other node certainly has the message."""
+        self._left.pop(offset, None)
+
+    def take_back(self, offset: int) -> None:
+        """The other node may have died before it had the message: this node redelivers it."""
+        if self._left.pop(offset, None) is not None:
+            self._redeliver.append(offset)
+            self.changed = True
+            self.caught_up = False
 
     # Losses
 

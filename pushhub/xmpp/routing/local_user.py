@@ -1,13 +1,12 @@
-"""The sessions of one account on this node, and the delivery of its messages: a local user
-subscribes to the account's archive like any other reader of the hub. A marker in the store holds
-the position up to which messages were delivered; later ones are offline messages.
-"""
+"""The sessions of one account on this node, and the delivery of its archive. A marker in the store
+holds the position up to which messages were delivered; later ones are offline messages."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,7 +14,7 @@ from pushhub.hub.subscription import Subscription
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap
 from pushhub.store.base import StoreError
-from pushhub.xmpp.routing.delivery_state import DeliveryState
+from pushhub.xmpp.routing.delivery_state import LEFT_SECONDS, DeliveryState
 from pushhub.xmpp.storage.archive import (
     ArchivedMessage,
     DelayedMessages,
@@ -23,9 +22,9 @@ from pushhub.xmpp.storage.archive import (
     archive_offsets,
     archived_message,
     events_at,
-    is_of_stranger,
     marker_key,
 )
+from pushhub.xmpp.storage.offline import PAGE_EVENTS, offline_starts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -34,41 +33,29 @@ if TYPE_CHECKING:
     from pushhub.xml import Element
     from pushhub.xmpp.context import Context
     from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.routing.nodes import Nodes
     from pushhub.xmpp.routing.session import XmppSession
 
 log = structlog.get_logger(__name__)
-
-PAGE_EVENTS = 100
-
-
-class Nodes(Protocol):
-    """The nodes that share the store."""
-
-    @property
-    def node(self) -> str:
-        """This node's id."""
-
-    async def is_alive(self, node: str) -> bool:
-        """Whether a node's heartbeat is recent."""
 
 
 class LocalUser:
     """An account with sessions on this node. `jid` is its bare address."""
 
     __slots__ = (
-        "_context", "_flushed", "_held_back", "_nodes", "_opening", "_saving", "anonymous", "jid",
-        "known_peers", "sessions", "stanzas_until", "state", "subscription",
+        "_context", "_flushed", "_held_back", "_locating", "_nodes", "_opening", "_saving",
+        "anonymous", "jid", "known_peers", "sessions", "stanzas_until", "state", "subscription",
     )  # fmt: skip
 
     def __init__(self, context: Context, nodes: Nodes, jid: Jid, *, anonymous: bool) -> None:
-        self._context = context
-        self._nodes = nodes
-        self.jid = jid
-        self.anonymous = anonymous
+        self._context, self._nodes = context, nodes
+        self.jid, self.anonymous = jid, anonymous
         self.sessions: dict[str, XmppSession] = {}
         self.state = DeliveryState()
         # Messages that wait until earlier ones are delivered; None while none have to wait.
         self._held_back: list[Event] | None = None
+        # Messages that wait until the node of the first one's full address is found.
+        self._locating: deque[Event] | None = None
         # The session that last received the undelivered messages, and their end.
         self._flushed: tuple[XmppSession, Cursor] | None = None
         self._opening = asyncio.Lock()
@@ -107,8 +94,8 @@ class LocalUser:
         was for that session; None without one."""
         since = self.subscription.since if self.subscription is not None else None
         upto = since if isinstance(since, Cursor) else None
-        if self._held_back:
-            first = self._held_back[0]
+        if waiting := self._held_back or self._locating:
+            first = waiting[0]
             upto = Cursor(first.epoch, first.offset - 1)
         flusher, flushed = self._flushed or (None, None)
         for further in (flushed if flusher is session else None, session.migrated_upto):
@@ -120,6 +107,39 @@ class LocalUser:
 
     def receive(self, event: Event) -> None:
         """Deliver a new message of the archive."""
+        if self._locating is not None:
+            self._locating.append(event)
+        elif self._held_back is None and self._is_perhaps_elsewhere(archived_message(event)):
+            self._locating = deque([event])
+            self._context.spawn(self._locate(self._locating))
+        else:
+            self._take(event)
+
+    def _is_perhaps_elsewhere(self, message: ArchivedMessage) -> bool:
+        """Whether another node may have the session of the message's full address."""
+        return (
+            self._nodes.shared
+            and not message.outgoing
+            and bool(message.resource)
+            and message.kind in ("chat", "normal")
+            and message.resource not in self.sessions
+        )
+
+    async def _locate(self, waiting: deque[Event]) -> None:
+        """Deliver messages in order, each after the directory of sessions was asked."""
+        while waiting:
+            message, node = archived_message(waiting[0]), None
+            if self._is_perhaps_elsewhere(message):
+                with suppress(
+                    StoreError
+                ):  # Then to the sessions here, too: rather twice than never.
+                    node = await self._nodes.locate(self.jid.with_resource(message.resource))
+            event = waiting.popleft()
+            self._locating = waiting or None
+            self._take(event, node)
+
+    def _take(self, event: Event, node: str | None = None) -> None:
+        """Deliver a message. `node` is another node that has the session of its full address."""
         if self._held_back is not None:
             self._held_back.append(event)
             return
@@ -133,7 +153,15 @@ class LocalUser:
                     self.copy("sent", message.payload(self.jid.bare), message, event=event)
         else:
             message = archived_message(event)
-            delivered = self.deliver(message, message.payload(self.jid.bare), event)
+            payload = message.payload(self.jid.bare)
+            if node is not None and message.resource not in self.sessions:
+                # RFC 6121 §8.5.3.1: to that session only.
+                delivered = True
+                self.state.leave_to(event.offset, message.resource, node, self._context.hub.now())
+                if message.copied:
+                    self.copy("received", payload, message, event=event)
+            else:
+                delivered = self.deliver(message, payload, event)
         self.state.record(event.cursor, delivered=delivered)
 
     def _was_flushed(self, event: Event) -> bool:
@@ -257,11 +285,12 @@ class LocalUser:
                 session.deliver_late(event.offset, payload)
         flushed: list[int] = []
         latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
-        limit = self._context.policy.xmpp_offline
+        policy = self._context.policy
         since = state.position.offset if state.position is not None else 0
         strangers_since = since
-        if latest.offset - since > limit:
-            since, strangers_since = await self._offline_starts(since, latest, limit)
+        if latest.offset - since > policy.xmpp_offline:
+            starts = offline_starts(store, policy, self.jid.bare, since, latest)
+            since, strangers_since = await starts
         at = Cursor(latest.epoch, min(since, strangers_since))
         while True:
             read = await store.read(name, at, PAGE_EVENTS)
@@ -286,35 +315,6 @@ class LocalUser:
         state.position = at
         self._flushed = session, at
         return at.offset
-
-    async def _offline_starts(self, since: int, latest: Cursor, limit: int) -> tuple[int, int]:
-        """The offsets after which messages are sent: only the last `limit`, and older ones stay in
-        the archive. Strangers get their share, or the room that others leave: the second offset."""
-        policy, store = self._context.policy, self._context.hub.store
-        share = policy.xmpp_stranger_share
-        if share >= 1:
-            return (max(since, latest.offset - limit),) * 2
-        # An archive has no more messages of strangers than their share of it.
-        span = limit + int(share * policy.xmpp_archive_events)
-        at = Cursor(latest.epoch, max(since, latest.offset - span))
-        start = at.offset
-        known: deque[int] = deque([start], limit + 1)
-        strangers: deque[int] = deque([start], limit + 1)
-        while at.offset < latest.offset:
-            read = await store.read(archive_channel(self.jid.bare), at, PAGE_EVENTS)
-            if isinstance(read, Gap):
-                if read.oldest.offset <= at.offset or read.oldest.offset > latest.offset:
-                    break
-                at = read.oldest
-                continue
-            if not read.events:
-                break
-            for event in read.events:
-                (strangers if is_of_stranger(event) else known).append(event.offset)
-            at = read.cursor
-        # The first entry is not one of the last `limit`, but what is before them.
-        allowed = max(int(share * limit), limit - (len(known) - 1))
-        return known[0], strangers[max(0, len(strangers) - 1 - allowed)]
 
     async def _lost_messages(self) -> list[tuple[Event, bytes]]:
         """The messages that vanished clients may lack, with their payloads. A failure forgets none.
@@ -361,6 +361,11 @@ class LocalUser:
         for node in self.state.other_nodes:
             if node != self._nodes.node and not await self._nodes.is_alive(node):
                 self.state.take_over(node)
+        for offset, resource, node, since in self.state.left:
+            if await self._nodes.locate(self.jid.with_resource(resource)) != node:
+                self.state.take_back(offset)
+            elif self._context.hub.now() - since > LEFT_SECONDS:
+                self.state.confirm(offset)
         if self.state.must_redeliver:
             for session in list(self.sessions.values()):
                 if session.receives_messages:

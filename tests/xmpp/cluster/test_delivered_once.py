@@ -11,6 +11,7 @@ import pytest
 
 from pushhub.testing.simulation.log import SharedLog, View
 from pushhub.testing.simulation.loop import SimulatedLoop, bury
+from pushhub.xmpp.model.namespaces import CARBONS
 from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.storage.archive import marker_key
 from pushhub.xmpp.storage.locations import locations_key
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from pushhub.xml import Element
+    from tests.xmpp.world import Client
 
 LATENCY_SECONDS, FEED_SECONDS = 0.001, 0.01
 # Longer than every delay, and than the interval of the markers' writes.
@@ -29,6 +31,10 @@ REST_SECONDS = 12.0
 # Longer than a BOSH session without requests.
 GONE_SECONDS = 400.0
 ENABLE = "<iq xmlns='jabber:client' type='set' id='e'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
+COMPOSES = (
+    "<message xmlns='jabber:client' type='chat' to='juliet@localhost/phone'>"
+    "<composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+)
 MIGRATED = "<iq xmlns='jabber:client' type='get' id='m'><ping xmlns='urn:xmpp:ping'/></iq>"
 
 
@@ -74,6 +80,11 @@ def on_virtual_time(
 def texts(elements: list[Element]) -> list[str | None]:
     """The texts of messages, not of carbon copies."""
     return [body(e) for e in elements if e.name == "message" and e.find("body") is not None]
+
+
+def composing(client: Client) -> list[Element]:
+    """The chat states that a client has received."""
+    return [e for e in client.seen if e.name == "message" and e.elements[0].name == "composing"]
 
 
 @on_virtual_time
@@ -241,3 +252,49 @@ async def test_a_session_ends_while_it_is_resumed(world: World, feeds: list[floa
     await asyncio.sleep(REST_SECONDS)
     assert server.users.by_jid == {}
     assert not await server.kv.json(locations_key("juliet@localhost"))
+
+
+@on_virtual_time
+async def test_a_full_address_has_one_session_on_all_nodes(
+    world: World, feeds: list[float]
+) -> None:
+    """RFC 6121 §8.5.3.1: no other session receives the message, whatever its node."""
+    romeo = await world.user("romeo", "orchard")
+    phone = await (await world.user("juliet", "phone", 1)).available()
+    desk = await (await world.user("juliet", "desk")).available()
+    copied = await (await world.user("juliet", "copied")).available()
+    copied.say(ENABLE)
+    romeo.chat("juliet@localhost/phone", "one")
+    romeo.chat("juliet@localhost/phone", "two", "normal")
+    romeo.chat("juliet@localhost", "three")
+    romeo.say(COMPOSES)
+    await asyncio.sleep(REST_SECONDS)
+    assert [len(composing(client)) for client in (phone, desk)] == [1, 0], "it is not archived"
+    assert await got(phone) == ["one", "two", "three"]
+    assert await got(desk) == ["three"]
+    assert len([e for e in copied.seen if e.find("received", CARBONS) is not None]) == 3
+    await asyncio.sleep(GONE_SECONDS)
+    phone.leave()
+    await asyncio.sleep(REST_SECONDS)
+    assert await got(desk) == ["three"], "the other session had the others"
+    romeo.chat("juliet@localhost/phone", "four")
+    await asyncio.sleep(REST_SECONDS)
+    assert await got(desk) == ["three", "four"], "no node has the session any more"
+
+
+@on_virtual_time
+async def test_a_full_address_on_a_node_that_dies(world: World, feeds: list[float]) -> None:
+    """Its node counts as alive for a while; then the other sessions receive the message."""
+    romeo = await world.user("romeo", "orchard")
+    await (await world.user("juliet", "phone", 1)).available()
+    desk = await (await world.user("juliet", "desk")).available()
+    dead = world.servers[1].membership
+    assert dead._timer is not None
+    dead._timer.cancel()
+    for user in world.servers[1].users.by_jid.values():
+        user.close()
+    romeo.chat("juliet@localhost/phone", "one")
+    await asyncio.sleep(REST_SECONDS)
+    assert await got(desk) == []
+    await asyncio.sleep(60.0)
+    assert await got(desk) == ["one"]
