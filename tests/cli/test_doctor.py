@@ -21,7 +21,14 @@ from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.store.test_redis_faults import LEAST_RIGHTS
 
 # Findings whatever the store is.
-OF_ALL = ("addresses", "expat", "limits-address", "limits-key", "limits-subject")
+OF_ALL = (
+    "addresses",
+    "expat",
+    "limits-address",
+    "limits-key",
+    "limits-namespace",
+    "limits-subject",
+)
 
 
 def doctor(store: str, *arguments: str, **environ: str) -> dict[str, tuple[str, str]]:
@@ -47,6 +54,10 @@ def test_the_limits_that_are_on() -> None:
     assert "holds 7;" in sentence
     assert "requests 1,000/s, burst 10,000;" in sentence
     assert found["limits-key"][1].startswith("Limits by key: none. Off: requests, publishes,")
+    assert found["limits-namespace"] == ("ok", "Retained bytes by namespace: off.")
+    limited = {"news": {"retained_bytes": 5000}, "free": {}}
+    of_namespaces = doctor("memory://", "--namespaces", json.dumps(limited))["limits-namespace"]
+    assert of_namespaces == ("ok", "Retained bytes by namespace: news 5,000.")
     assert "trusted_proxies names no proxy" in found["addresses"][1]
     trusting = doctor("memory://", "--trusted-proxies", '["10.0.0.0/8"]')
     assert "addresses" not in trusting
