@@ -121,21 +121,19 @@ class RevocationRegister:
             value = self.revocations.value(shard, data, *new)
             expect = Expect(frozenset({page.events[-1].cursor})) if page.events else NO_VALUE
             append = Append(shard_channel(shard), Draft(value), REGISTER, expect)
-            (outcome,) = await self._hub.recorded(append)
+            # In one batch, so that no entry stays unannounced if this process ends. If the value is
+            # not written, its announcement costs the other processes a read.
+            change = Append(CHANGES, Draft(orjson.dumps(shard)), CHANGES_RETENTION)
+            outcome, announced = await self._hub.recorded(append, change)
             if isinstance(outcome, StoreError):
                 raise outcome
             if isinstance(outcome, Appended):
                 self.revocations.take(shard, value)
-                await self._announce(shard)
+                if isinstance(announced, StoreError):
+                    raise announced
                 return outcome.reached
             await asyncio.sleep(PAUSE_SECONDS * tries)
         raise StoreUnavailable("Too many revocations are written at the same time.", "busy")
-
-    async def _announce(self, shard: int) -> None:
-        append = Append(CHANGES, Draft(orjson.dumps(shard)), CHANGES_RETENTION)
-        (outcome,) = await self._hub.recorded(append)
-        if isinstance(outcome, StoreError):
-            raise outcome
 
     async def _stored(self, shard: int) -> tuple[bytes, Page]:
         page = await self._last(shard_channel(shard))

@@ -127,16 +127,16 @@ class LocalUser:
 
     async def _locate(self, waiting: deque[Event]) -> None:
         """Deliver messages in order, each after the directory of sessions was asked."""
-        while waiting:
-            message, node = archived_message(waiting[0]), None
-            if self._is_perhaps_elsewhere(message):
-                with suppress(
-                    StoreError
-                ):  # Then to the sessions here, too: rather twice than never.
-                    node = await self._nodes.locate(self.jid.with_resource(message.resource))
-            event = waiting.popleft()
-            self._locating = waiting or None
-            self._take(event, node)
+        try:
+            while waiting:
+                message, node = archived_message(waiting[0]), None
+                if self._is_perhaps_elsewhere(message):
+                    with suppress(StoreError):  # Then to sessions here: rather twice than never.
+                        node = await self._nodes.locate(self.jid.with_resource(message.resource))
+                self._locating = waiting if len(waiting) > 1 else None
+                self._take(waiting.popleft(), node)
+        finally:
+            self._locating = None
 
     def _take(self, event: Event, node: str | None = None) -> None:
         """Deliver a message. `node` is another node that has the session of its full address."""
