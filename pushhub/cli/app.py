@@ -15,6 +15,7 @@ from pushhub.cli import (
     routes,
     serve,
     store,
+    suggest,
     tail,
     token,
     user,
@@ -43,6 +44,9 @@ app.command(epilog=_EPILOG, cls=GroupedCommand)(bench.bench)
 app.command(
     epilog=_EPILOG, cls=GroupedCommand, short_help="Check the settings, the machine and the store."
 )(doctor.doctor)
+routes.app.command("suggest", short_help="Print the routes lines that suit an API.")(
+    suggest.suggest_routes
+)
 app.add_typer(token.app, name="token")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
