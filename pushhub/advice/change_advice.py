@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pushhub.advice.json_noise import general_paths, json_differences
-from pushhub.advice.observation import Variant
+from pushhub.advice.observation import RequestForm
 from pushhub.advice.suggested_line import SuggestedLine
 from pushhub.advice.text_noise import text_patterns
 from pushhub.advice.versions import version_candidates
@@ -165,7 +165,7 @@ def _differing_text(given: list[Observation], advice: ChangeAdvice) -> None:
 
 def _validator(survey: Survey, advice: ChangeAdvice, tags: list[str]) -> None:
     last = survey.given[-1]
-    conditional = survey.of(Variant.CONDITIONAL)
+    conditional = survey.of(RequestForm.CONDITIONAL)
     saves = any(one.status == 304 for one in conditional)
     ignores = any(line.option == "ignore" and line.active for line in advice.lines)
     if all(tags) and not ignores:
@@ -187,7 +187,7 @@ def _validator(survey: Survey, advice: ChangeAdvice, tags: list[str]) -> None:
 
 
 def _compression(survey: Survey, advice: ChangeAdvice) -> None:
-    zipped = [one for one in survey.of(Variant.COMPRESSED) if one.status == 200]
+    zipped = [one for one in survey.of(RequestForm.COMPRESSED) if one.status == 200]
     if len(zipped) < 2 or not any(one.header(b"content-encoding") for one in zipped):
         return
     sent = {one.body for one in zipped}

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pushhub.advice.observation import Variant
+from pushhub.advice.observation import RequestForm
 
 if TYPE_CHECKING:
     from pushhub.advice.observation import Observation, Survey
@@ -62,12 +62,12 @@ def is_session(name: str) -> bool:
 
 def needs_credentials(survey: Survey, rule: ChangeRule) -> bool | None:
     """Whether the response differs without all credentials; None if that was not tried."""
-    bare = survey.of(Variant.ANONYMOUS)
+    bare = survey.of(RequestForm.ANONYMOUS)
     return any(_differs(survey, rule, one) for one in bare) if bare else None
 
 
 def _changes(survey: Survey, rule: ChangeRule, name: str) -> bool:
-    without = [one for one in survey.of(Variant.WITHOUT_COOKIE) if one.left_out == name]
+    without = [one for one in survey.of(RequestForm.WITHOUT_COOKIE) if one.left_out == name]
     return bool(without) and all(_differs(survey, rule, one) for one in without)
 
 

@@ -27,6 +27,9 @@ NEAR_SECONDS = 120.0
 # Jitter of a response, for values with a fraction and for values in whole seconds.
 JITTER = 0.3
 WHOLE_SECOND = 1.05
+# So much longer than the jitter is a time that proves something: a count would pass for a time
+# in milliseconds.
+EVIDENCE = 4
 _UNITS = (1.0, 1e3, 1e6, 1e9)
 
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -212,6 +215,8 @@ def _moving(steps: list[_Step], named: list[str]) -> str:
             # A number that grows by one each second may be data.
             continue
         jitter = WHOLE_SECOND if unit == 1.0 and whole else JITTER
+        if sum(step.second.clock - step.first.clock for step in steps) < EVIDENCE * jitter:
+            continue
         moves = [
             (after - before, step.second.clock - step.first.clock)
             for (before, after), step in zip(times, steps, strict=True)

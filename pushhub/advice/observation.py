@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.change_rule import ChangeRule
 
 
-class Variant(StrEnum):
+class RequestForm(StrEnum):
     """The form of a request of a survey."""
 
     AS_GIVEN = "as given"
@@ -39,7 +39,7 @@ class Observation:
     `left_out` is the cookie that the request had not.
     """
 
-    variant: Variant
+    variant: RequestForm
     number: int
     at: float
     clock: float
@@ -84,7 +84,7 @@ class Survey:
     sent: Pairs
     observations: tuple[Observation, ...]
 
-    def of(self, variant: Variant) -> list[Observation]:
+    def of(self, variant: RequestForm) -> list[Observation]:
         """The observations of a variant, in their order."""
         return [one for one in self.observations if one.variant is variant]
 
@@ -96,7 +96,7 @@ class Survey:
     @cached_property
     def given(self) -> list[Observation]:
         """The successful responses to the request as it was given."""
-        return [one for one in self.of(Variant.AS_GIVEN) if one.status == 200 and one.ended]
+        return [one for one in self.of(RequestForm.AS_GIVEN) if one.status == 200 and one.ended]
 
     @property
     def cookies(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from pushhub.advice.observation import Variant
+from pushhub.advice.observation import RequestForm
 
 if TYPE_CHECKING:
     from pushhub.advice.observation import Observation, Survey
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def refusal(survey: Survey) -> str:
     """The sentence; empty if at least two responses can be compared, or one never ends."""
-    responses = survey.of(Variant.AS_GIVEN)
+    responses = survey.of(RequestForm.AS_GIVEN)
     if not responses:
         return "No request was sent."
     first = responses[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pushhub.advice.change_advice import change_advice
 from pushhub.advice.cookies import cookie_findings, needs_credentials
 from pushhub.advice.cursors import cursor_options
-from pushhub.advice.observation import Variant
+from pushhub.advice.observation import RequestForm
 from pushhub.advice.refusal import refusal
 from pushhub.advice.suggested_line import SuggestedLine
 from pushhub.http.accept import directives
@@ -97,7 +97,8 @@ def _path(survey: Survey, suggestion: Suggestion) -> str:
 def _never_shared(survey: Survey) -> str:
     """The reason why no client can wait on the URL at all; empty if there is none."""
     one = next(
-        (one for one in survey.of(Variant.AS_GIVEN) if one.status == 200), survey.observations[0]
+        (one for one in survey.of(RequestForm.AS_GIVEN) if one.status == 200),
+        survey.observations[0],
     )
     kind = one.header(b"content-type").partition(";")[0].strip().lower()
     if kind in _STREAMED:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pushhub.advice.connection_error import connection_error
 from pushhub.advice.observation import (
     Observation,
+    RequestForm,
     Survey,
-    Variant,
     cookie_names,
     without_cookie,
     without_credentials,
@@ -51,14 +51,14 @@ class SurveyPlan:
         return 2 * self.looks + rounds * len(_variants(sent)) + 1
 
 
-def _variants(sent: Pairs) -> list[tuple[Variant, str, Pairs]]:
+def _variants(sent: Pairs) -> list[tuple[RequestForm, str, Pairs]]:
     """The forms without cookies and credentials."""
     variants = [
-        (Variant.WITHOUT_COOKIE, name, without_cookie(sent, name))
+        (RequestForm.WITHOUT_COOKIE, name, without_cookie(sent, name))
         for name in cookie_names(sent)[:MAX_COOKIES]
     ]
     bare = without_credentials(sent)
-    return [*variants, (Variant.ANONYMOUS, "", bare)] if bare != sent else variants
+    return [*variants, (RequestForm.ANONYMOUS, "", bare)] if bare != sent else variants
 
 
 class Surveyor:
@@ -86,25 +86,25 @@ class Surveyor:
         for number in range(self._plan.looks):
             if number:
                 await asyncio.sleep(self._plan.pause)
-            one = await self._get(Variant.AS_GIVEN, self._sent)
+            one = await self._get(RequestForm.AS_GIVEN, self._sent)
             sent_one()
             if one.status != 200 or not one.ended:
                 return
             zipped = (*self._sent, (b"Accept-Encoding", b"gzip"))
-            await self._get(Variant.COMPRESSED, zipped)
+            await self._get(RequestForm.COMPRESSED, zipped)
             sent_one()
             # Between two requests as given, which say what changed meanwhile.
             if first_of_last <= number + 1 < first_of_last + ROUNDS or self._plan.looks == 1:
                 for variant, name, pairs in _variants(self._sent):
                     await self._get(variant, pairs, name)
                     sent_one()
-        given = [one for one in self._observations if one.variant is Variant.AS_GIVEN]
+        given = [one for one in self._observations if one.variant is RequestForm.AS_GIVEN]
         if given and (etag := given[-1].header(b"etag")):
             condition = (b"If-None-Match", etag.encode("latin-1"))
-            await self._get(Variant.CONDITIONAL, (*self._sent, condition))
+            await self._get(RequestForm.CONDITIONAL, (*self._sent, condition))
         sent_one()
 
-    async def _get(self, variant: Variant, pairs: Pairs, left_out: str = "") -> Observation:
+    async def _get(self, variant: RequestForm, pairs: Pairs, left_out: str = "") -> Observation:
         begun = time.monotonic()
         one = Observation(
             variant, len(self._observations), begun - self._begun, time.time(), left_out=left_out

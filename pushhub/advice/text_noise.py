@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import pairwise
 
-from pushhub.http.selector import MAX_SELECTOR_CHARS, SelectorError, TextSelector, parse_selector
+from pushhub.http.selector import MAX_SELECTOR_CHARS, TextSelector, parse_selector
 
 # Pieces of a text that are compared, and patterns that are tried: a log page has more, and is data.
 MAX_PIECES = 20_000
@@ -17,9 +18,9 @@ _PIECE = re.compile(r"[^>\n]*[>\n]?")
 _WORD = re.compile(r"[\w.+/=-]")
 _DIGITS = re.compile(r"\d+")
 _RANDOM = re.compile(r"[\w+/=.-]{8,512}")
-# A word that the bound of the context has cut.
-_CUT_BEFORE = re.compile(r"^\w+")
-_CUT_AFTER = re.compile(r"\w+$")
+# A word that the bound of the context has cut: the first of the text, or of the reversed text.
+_CUT = re.compile(r"\w+")
+_TAG = re.compile(r"</?\w*>?")
 _LETTERS = re.compile(r"[A-Za-z]")
 
 
@@ -30,13 +31,27 @@ def text_patterns(texts: list[str]) -> list[str] | None:
         one, other = _PIECE.findall(before), _PIECE.findall(after)
         if len(one) != len(other) or len(one) > MAX_PIECES:
             return None
+        counts: Counter[str] = Counter()
+        last = ""
         for mine, its in zip(one, other, strict=True):
             if mine != its:
-                pattern = _pattern(mine, its)
+                pattern = _pattern(mine, its, last)
                 if pattern is None or len(patterns) >= MAX_PATTERNS:
                     return None
                 patterns[pattern] = None
+                counts[pattern] += 1
+            # Beside a part that differs, too, there is no context.
+            last = mine if mine == its else ""
+        if any(_matches(pattern, before) > count for pattern, count in counts.items()):
+            # It would remove data that did not differ.
+            return None
     return list(patterns) if _settles(list(patterns), texts) else None
+
+
+def _matches(pattern: str, text: str) -> int:
+    selector = parse_selector(pattern)
+    assert isinstance(selector, TextSelector)
+    return len(selector.take(text) or ())
 
 
 def _settles(patterns: list[str], texts: list[str]) -> bool:
@@ -44,18 +59,17 @@ def _settles(patterns: list[str], texts: list[str]) -> bool:
     rest = set()
     for text in texts:
         for pattern in patterns:
-            try:
-                selector = parse_selector(pattern)
-            except SelectorError:
-                return False
+            selector = parse_selector(pattern)
             assert isinstance(selector, TextSelector)
             text = found if (found := selector.remove(text)) is not None else text
         rest.add(text)
     return len(rest) == 1
 
 
-def _pattern(one: str, other: str) -> str | None:
-    """A pattern for the part in which two pieces differ; None if it is no number and not random."""
+def _pattern(one: str, other: str, last: str) -> str | None:
+    """A pattern for the part in which two pieces differ, after the piece before them; None if it is
+    no number and not random.
+    """
     begin, most = 0, min(len(one), len(other))
     while begin < most and one[begin] == other[begin]:
         begin += 1
@@ -69,17 +83,22 @@ def _pattern(one: str, other: str) -> str | None:
     mine, its = one[begin : len(one) - end], other[begin : len(other) - end]
     if not (middle := _general(mine, its)):
         return None
-    before = one[max(0, begin - CONTEXT) : begin]
-    if begin > CONTEXT:
-        before = _CUT_BEFORE.sub("", before)
-    after = one[len(one) - end :][:CONTEXT] if end else ""
-    if end > CONTEXT:
-        after = _CUT_AFTER.sub("", after)
-    if not _LETTERS.search(before + after):
+    before, after = last + one[:begin], one[len(one) - end :]
+    if len(before) > CONTEXT:
+        before = _without_cut(before[-CONTEXT:])
+    if len(after) > CONTEXT:
+        after = _without_cut(after[:CONTEXT][::-1])[::-1]
+    before, after = before[before.rfind("\n") + 1 :], after.partition("\n")[0]
+    if not _LETTERS.search(_TAG.sub("", before + after)):
         # Without a word beside it the pattern would remove every number.
         return None
     pattern = f"/{_escaped(before)}{middle}{_escaped(after)}/"
     return pattern if len(pattern) <= MAX_SELECTOR_CHARS else None
+
+
+def _without_cut(text: str) -> str:
+    cut = _CUT.match(text)
+    return text[cut.end() :] if cut else text
 
 
 def _general(one: str, other: str) -> str:
@@ -97,4 +116,4 @@ def _numbers(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.escape(text).replace("\\ ", " ").replace("\\-", "-").replace("\n", "\\n")
+    return re.escape(text).replace("\\ ", " ").replace("\\-", "-")

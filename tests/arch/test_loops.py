@@ -64,6 +64,7 @@ LOOPS = {
     "store/sqlite/store.py:SqliteStore._sweep": "a turn of the writer for each slice; the last "
     "channel",
     "store/sqlite/store.py:SqliteStore._write": "a job of the queue; the last job ends it",
+    "advice/survey.py:_body": "bytes; the body's end, 240 KiB or 5 s",
     "api/asgi.py:AsgiExchange._body": "a message of the server; the body's end",
     "api/asgi.py:AsgiExchange._refuse": "a message of the server; 16 MiB, 2 s or the body's end",
     "api/asgi.py:AsgiExchange._completed": "a message of the server; the client's end",

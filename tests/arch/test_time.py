@@ -9,6 +9,7 @@ from tests.arch.sources import MODULES, tree
 
 # What runs beside the application: programs of their own, and processes with real time.
 SHELLS = (
+    "pushhub/advice/survey.py",
     "pushhub/bench/",
     "pushhub/cli/",
     "pushhub/doctor/",
