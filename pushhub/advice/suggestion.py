@@ -96,10 +96,8 @@ def _path(survey: Survey, suggestion: Suggestion) -> str:
 
 def _never_shared(survey: Survey) -> str:
     """The reason why no client can wait on the URL at all; empty if there is none."""
-    one = next(
-        (one for one in survey.of(RequestForm.AS_GIVEN) if one.status == 200),
-        survey.observations[0],
-    )
+    # `refusal` has seen that there is one.
+    one = next(one for one in survey.of(RequestForm.AS_GIVEN) if one.status == 200)
     kind = one.header(b"content-type").partition(";")[0].strip().lower()
     if kind in _STREAMED:
         return f"The response is a stream ({kind}), which is live already."

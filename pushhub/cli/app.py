@@ -18,6 +18,7 @@ from pushhub.cli import (
     suggest,
     tail,
     token,
+    trial,
     user,
 )
 from pushhub.cli.help import GroupedCommand
@@ -44,6 +45,9 @@ app.command(epilog=_EPILOG, cls=GroupedCommand)(bench.bench)
 app.command(
     epilog=_EPILOG, cls=GroupedCommand, short_help="Check the settings, the machine and the store."
 )(doctor.doctor)
+app.command("try", epilog=_EPILOG, short_help="Compare polling with waiting on your own API.")(
+    trial.try_api
+)
 routes.app.command("suggest", short_help="Print the routes lines that suit an API.")(
     suggest.suggest_routes
 )

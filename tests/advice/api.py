@@ -23,6 +23,12 @@ class Everyday:
     url: str = ""
     requests: list[str] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
+    news: threading.Condition = field(default_factory=threading.Condition)
+
+    def reached(self, count: int, line: str, seconds: float = 60) -> None:
+        """Wait until so many requests with this line came."""
+        with self.news:
+            assert self.news.wait_for(lambda: self.requests.count(line) >= count, seconds)
 
 
 def body(path: str, cookie: str, number: int, state: dict[str, Any]) -> tuple[Any, dict[str, str]]:
@@ -107,7 +113,9 @@ def everyday() -> Iterator[Everyday]:
 
         def handle_any(self) -> None:
             path = self.path.partition("?")[0]
-            api.requests.append(f"{self.command} {path}")
+            with api.news:
+                api.requests.append(f"{self.command} {path}")
+                api.news.notify_all()
             if path == "/stream":
                 self.stream()
                 return

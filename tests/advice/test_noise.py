@@ -12,8 +12,9 @@ from pushhub.advice.text_noise import text_patterns
 NOW = 1_764_500_000.0
 
 
-def observations(*bodies: Any, apart: float = 2.0, **headers: str) -> list[Observation]:
+def observations(*bodies: Any, **headers: str) -> list[Observation]:
     """Responses with these bodies, two seconds apart, and two requests of the survey."""
+    apart = 2.0
     pairs = tuple(
         (name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()
     )

@@ -20,6 +20,7 @@ SHELLS = (
     "pushhub/store/redis",
     "pushhub/store/sqlite",
     "pushhub/testing/",
+    "pushhub/trial/",
 )
 FORBIDDEN = {
     "time": {"monotonic", "perf_counter", "sleep", "time", "time_ns"},
