@@ -1,7 +1,8 @@
 """The state of the origin on one process, for the operator's console.
 
 Its size is bounded: the first routes, the resources that are always new, then those with most
-waiting requests and most fetches, and of each URL the path and the names of its parameters. Values of parameters may be secrets.
+waiting requests and most fetches, and of each URL the path and the names of its parameters. Values
+of parameters may be secrets.
 """
 
 from __future__ import annotations

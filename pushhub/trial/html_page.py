@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pushhub.trial.trial import TrialResult
 
 # The plot, in units of its drawing.
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 240, 48, 28, 12
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 260, 72, 32, 16
 RADIUS = 5
 
 _STYLE = """
@@ -38,6 +38,8 @@ th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align
 th:first-child { text-align: left; font-weight: 400; } thead th { font-weight: 600; }
 pre { background: var(--panel); padding: 1rem; overflow-x: auto; border-radius: 6px;
   font-size: .85rem; }
+@media (max-width: 34rem) { svg text { font-size: 22px; } circle { r: 9px; }
+  table { min-width: 0; font-size: .9rem; } th, td { padding: .3rem .2rem; } }
 """
 
 
@@ -50,12 +52,14 @@ def html_page(result: TrialResult) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>pushhub try {url}</title><style>{_STYLE}</style>"
-        f'<h1>{url}</h1><p class="lead">{escape(summary(result))}</p>'
+        f'<main><h1>{url}</h1><p class="lead">{escape(summary(result))}</p>'
         f"{''.join(_plot(result))}"
-        f"<h2>The two clients</h2>{_figures(result)}"
-        f"<h2>Requests a minute at the API</h2>{_requests(result)}{notes}"
-        f"<h2>The lines for pushhub.toml</h2><pre>{lines}</pre>"
-        f'<p class="soft">{escape(nothing_changed(result))}</p></html>\n'
+        f"<h2>The two clients</h2>{_table(result, figure_rows(result), 'The two clients')}"
+        "<h2>Requests a minute at the API</h2>"
+        f"{_table(result, request_rows(result), 'Requests a minute')}{notes}"
+        "<h2>The lines for pushhub.toml</h2>"
+        f'<pre tabindex="0" role="region" aria-label="The lines">{lines}</pre>'
+        f'<p class="soft">{escape(nothing_changed(result))}</p></main></html>\n'
     )
 
 
@@ -86,7 +90,7 @@ def _plot(result: TrialResult) -> Iterator[str]:
         place = x(number * distance)
         anchor = "end" if place > WIDTH - 30 else "middle"
         yield (
-            f'<text x="{place:.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">'
+            f'<text x="{place:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">'
             f"{number * distance:g} s</text>"
         )
         number += 1
@@ -104,15 +108,7 @@ def _plot(result: TrialResult) -> Iterator[str]:
     )
 
 
-def _figures(result: TrialResult) -> str:
-    return _table(result, figure_rows(result))
-
-
-def _requests(result: TrialResult) -> str:
-    return _table(result, request_rows(result))
-
-
-def _table(result: TrialResult, rows: list[tuple[str, str, str]]) -> str:
+def _table(result: TrialResult, rows: list[tuple[str, str, str]], label: str) -> str:
     body = "".join(
         f'<tr><th scope="row">{escape(label)}</th><td>{polled}</td><td>{waiting}</td></tr>'
         for label, polled, waiting in rows
@@ -122,6 +118,6 @@ def _table(result: TrialResult, rows: list[tuple[str, str, str]]) -> str:
         '<th class="waiting">waits through pushhub</th>'
     )
     return (
-        f'<div class="scroll"><table><thead><tr><td></td>{heads}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>'
+        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )

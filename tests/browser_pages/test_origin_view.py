@@ -1,6 +1,7 @@
 """The console's view of the origin, in a real Chromium."""
 
 import asyncio
+import json
 import os
 
 from tests.browser_pages.browser import drive
@@ -20,7 +21,7 @@ async def always_new(server: Server, api: Api) -> None:
     async with await server.connect() as client:
         tag = '"none"'
         for number in range(1_000_000):
-            api.set("/fresh", '{"now": %d, "rows": [1]}' % number)
+            api.set("/fresh", json.dumps({"now": number, "rows": [1]}))
             reply = await client.ask("GET", "/fresh", {"prefer": "wait=5", "if-none-match": tag})
             tag = reply.headers["etag"]
 
