@@ -87,8 +87,7 @@ def _differing(given: list[Observation], advice: ChangeAdvice) -> None:
     if noise:
         advice.rule = ChangeRule(ignored)
         reasons = [
-            f"{selector} is {one.noise}: {_shown(one.before)}, then {_shown(one.after)}"
-            for selector, one in noise[:MAX_SHOWN]
+            f"{selector} is {one.noise}{_example(one)}" for selector, one in noise[:MAX_SHOWN]
         ]
         if len(noise) > MAX_SHOWN:
             reasons.append("the others likewise")
@@ -196,6 +195,13 @@ def _compression(survey: Survey, advice: ChangeAdvice) -> None:
         advice.facts.append(
             "The same body is compressed in another way each time; pushhub compares it decoded."
         )
+
+
+def _example(one: ValueDifference) -> str:
+    """Two values; none of what may be a secret, because these lines end in a file."""
+    if isinstance(one.after, str) and not one.is_time:
+        return ""
+    return f": {_shown(one.before)}, then {_shown(one.after)}"
 
 
 def _where(given: list[Observation]) -> str:

@@ -23,12 +23,13 @@ _SET_NAME = re.compile(r"[^=;,\s]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class CookieFindings:
-    """`changing` cookies change the response, `sessions` are named like a session, and `idle` ones
-    do neither. `renewed` are set by responses and belong to no session; `opened` are sessions that
-    responses set.
+    """`changing` cookies change the response, `untried` ones were always sent, `sessions` are named
+    like a session, and `idle` ones do nothing. `renewed` are set by responses and belong to no
+    session; `opened` are sessions that responses set.
     """
 
     changing: tuple[str, ...]
+    untried: tuple[str, ...]
     sessions: tuple[str, ...]
     idle: tuple[str, ...]
     renewed: tuple[str, ...]
@@ -37,19 +38,25 @@ class CookieFindings:
 
 def cookie_findings(survey: Survey, rule: ChangeRule) -> CookieFindings:
     """The part of each cookie. The rule says which responses are the same."""
+    without = survey.of(RequestForm.WITHOUT_COOKIE)
+    tried = {one.left_out for one in without}
     changing = [name for name in survey.cookies if _changes(survey, rule, name)]
-    others = [name for name in survey.cookies if name not in changing]
+    untried = [name for name in survey.cookies if name not in tried]
+    others = [name for name in survey.cookies if name not in (*changing, *untried)]
     sessions = [name for name in others if is_session(name)]
+    idle = [name for name in others if name not in sessions]
     set_names = dict.fromkeys(
         found[0]
-        for one in survey.given
+        # A shared fetch sends no idle cookie, so the response may set it again.
+        for one in (*survey.given, *(one for one in without if one.left_out in idle))
         for value in one.header_values(b"set-cookie")
         if (found := _SET_NAME.match(value.strip()))
     )
     return CookieFindings(
         tuple(changing),
+        tuple(untried),
         tuple(sessions),
-        tuple(name for name in others if name not in sessions),
+        tuple(idle),
         tuple(name for name in set_names if not is_session(name)),
         tuple(name for name in set_names if is_session(name)),
     )
@@ -75,6 +82,5 @@ def _differs(survey: Survey, rule: ChangeRule, other: Observation) -> bool:
     """Whether a response differs from those to the whole request just before and after it."""
     before = [one for one in survey.given if one.number < other.number][-1:]
     after = [one for one in survey.given if one.number > other.number][:1]
-    if other.problem or not (before or after):
-        return False
-    return all(one.tag(rule) != other.tag(rule) for one in (*before, *after))
+    # What is not known counts as a difference: too many resources cost less than a wrong response.
+    return bool(other.problem) or all(one.tag(rule) != other.tag(rule) for one in (*before, *after))

@@ -98,6 +98,11 @@ class ValueDifference:
     noise: str = ""
 
     @property
+    def is_time(self) -> bool:
+        """Whether it is a time, and so no secret."""
+        return "time" in self.noise
+
+    @property
     def always(self) -> bool:
         """Whether it differs in each pair of responses."""
         return self.times == self.pairs

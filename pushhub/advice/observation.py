@@ -39,7 +39,7 @@ class Observation:
     `left_out` is the cookie that the request had not.
     """
 
-    variant: RequestForm
+    form: RequestForm
     number: int
     at: float
     clock: float
@@ -84,9 +84,9 @@ class Survey:
     sent: Pairs
     observations: tuple[Observation, ...]
 
-    def of(self, variant: RequestForm) -> list[Observation]:
-        """The observations of a variant, in their order."""
-        return [one for one in self.observations if one.variant is variant]
+    def of(self, form: RequestForm) -> list[Observation]:
+        """The observations of a form, in their order."""
+        return [one for one in self.observations if one.form is form]
 
     @property
     def url(self) -> str:

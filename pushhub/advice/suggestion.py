@@ -38,7 +38,8 @@ class Suggestion:
 
     `lines` are options besides path and step. `facts` are sentences that lead to no line, and
     `unshared` says why clients cannot share responses; empty if they can. `always_new` says that
-    data differed in each response. With a `problem` there is no route.
+    data differed in each response, and `personal` that each user has a resource of their own. With
+    a `problem` there is no route.
     """
 
     survey: Survey
@@ -48,6 +49,7 @@ class Suggestion:
     facts: list[str] = field(default_factory=list)
     unshared: str = ""
     always_new: bool = False
+    personal: bool = False
     problem: str = ""
 
     @property
@@ -116,12 +118,21 @@ def _never_shared(survey: Survey) -> str:
 def _identity(survey: Survey, suggestion: Suggestion, rule: ChangeRule) -> None:
     """Who shares: cookies by name, and cookies that responses set."""
     findings = cookie_findings(survey, rule)
+    counted = (*findings.changing, *findings.untried, *findings.sessions)
+    suggestion.personal = survey.has_authorization or bool(counted)
+    if suggestion.always_new and suggestion.personal:
+        suggestion.facts.append(
+            "Whether credentials change the response is not known, because each response differs: "
+            "all of them count."
+        )
+        return
     needed = needs_credentials(survey, rule)
-    counted = (*findings.changing, *findings.sessions)
     if survey.cookies and (findings.idle or len(counted) < len(survey.cookies)):
         reasons = []
         if findings.changing:
             reasons.append(f"{_listed(findings.changing)} {_verb(findings.changing)} the response")
+        if findings.untried:
+            reasons.append(f"{_listed(findings.untried)} could not be tried")
         if findings.sessions:
             reasons.append(f"{_listed(findings.sessions)} is named like a session")
         reasons.append(f"{_listed(findings.idle)} changed nothing, and would split the clients")

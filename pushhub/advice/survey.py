@@ -48,17 +48,17 @@ class SurveyPlan:
     def requests(self, sent: Pairs) -> int:
         """The requests that a survey sends at most."""
         rounds = min(ROUNDS, self.looks)
-        return 2 * self.looks + rounds * len(_variants(sent)) + 1
+        return 2 * self.looks + rounds * len(_reduced_forms(sent)) + 1
 
 
-def _variants(sent: Pairs) -> list[tuple[RequestForm, str, Pairs]]:
+def _reduced_forms(sent: Pairs) -> list[tuple[RequestForm, str, Pairs]]:
     """The forms without cookies and credentials."""
-    variants = [
+    forms = [
         (RequestForm.WITHOUT_COOKIE, name, without_cookie(sent, name))
         for name in cookie_names(sent)[:MAX_COOKIES]
     ]
     bare = without_credentials(sent)
-    return [*variants, (RequestForm.ANONYMOUS, "", bare)] if bare != sent else variants
+    return [*forms, (RequestForm.ANONYMOUS, "", bare)] if bare != sent else forms
 
 
 class Surveyor:
@@ -95,19 +95,19 @@ class Surveyor:
             sent_one()
             # Between two requests as given, which say what changed meanwhile.
             if first_of_last <= number + 1 < first_of_last + ROUNDS or self._plan.looks == 1:
-                for variant, name, pairs in _variants(self._sent):
-                    await self._get(variant, pairs, name)
+                for form, name, pairs in _reduced_forms(self._sent):
+                    await self._get(form, pairs, name)
                     sent_one()
-        given = [one for one in self._observations if one.variant is RequestForm.AS_GIVEN]
+        given = [one for one in self._observations if one.form is RequestForm.AS_GIVEN]
         if given and (etag := given[-1].header(b"etag")):
             condition = (b"If-None-Match", etag.encode("latin-1"))
             await self._get(RequestForm.CONDITIONAL, (*self._sent, condition))
         sent_one()
 
-    async def _get(self, variant: RequestForm, pairs: Pairs, left_out: str = "") -> Observation:
+    async def _get(self, form: RequestForm, pairs: Pairs, left_out: str = "") -> Observation:
         begun = time.monotonic()
         one = Observation(
-            variant, len(self._observations), begun - self._begun, time.time(), left_out=left_out
+            form, len(self._observations), begun - self._begun, time.time(), left_out=left_out
         )
         try:
             one = await self._received(one, pairs, begun)

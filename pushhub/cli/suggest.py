@@ -132,6 +132,7 @@ def _fields(suggestion: "Suggestion") -> dict[str, Any]:
         "facts": suggestion.facts,
         "unshared": suggestion.unshared or None,
         "always_new": suggestion.always_new,
+        "personal": suggestion.personal,
         "seconds": round(survey.seconds, 4),
         "bytes": len(survey.given[-1].body) if survey.given else None,
     }

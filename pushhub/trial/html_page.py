@@ -6,7 +6,14 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from pushhub.advice import toml_lines
-from pushhub.trial.text_page import figure_rows, nothing_changed, request_rows, sentences, summary
+from pushhub.trial.text_page import (
+    clients_of,
+    figure_rows,
+    nothing_changed,
+    request_rows,
+    sentences,
+    summary,
+)
 from pushhub.trial.text_plot import delay_step, tick_step
 
 if TYPE_CHECKING:
@@ -55,7 +62,7 @@ def html_page(result: TrialResult) -> str:
         f'<main><h1>{url}</h1><p class="lead">{escape(summary(result))}</p>'
         f"{''.join(_plot(result))}"
         f"<h2>The two clients</h2>{_table(result, figure_rows(result), 'The two clients')}"
-        "<h2>Requests a minute at the API</h2>"
+        f"<h2>Requests a minute at the API, by the number of {clients_of(result)}</h2>"
         f"{_table(result, request_rows(result), 'Requests a minute')}{notes}"
         "<h2>The lines for pushhub.toml</h2>"
         f'<pre tabindex="0" role="region" aria-label="The lines">{lines}</pre>'

@@ -66,8 +66,14 @@ def summary(result: TrialResult) -> str:
         return f"Nothing changed in {result.seconds:.0f} s, so there is no delay to compare."
     return (
         f"A change was seen after {waited:.2f} s instead of {polled:.2f} s, and any number of "
-        f"clients costs {result.per_minute(result.origin_requests):.0f} requests a minute."
+        f"{clients_of(result)} costs {result.per_minute(result.origin_requests):.0f} requests a "
+        "minute."
     )
+
+
+def clients_of(result: TrialResult) -> str:
+    """The clients that share a fetch."""
+    return "clients of one user" if result.suggestion.personal else "clients"
 
 
 def sentences(result: TrialResult) -> Iterator[str]:
@@ -79,7 +85,12 @@ def sentences(result: TrialResult) -> Iterator[str]:
             yield "Always new: each response differs, so a wait is no better than a poll."
         else:
             yield f"Not shared ({times} {'time' if times == 1 else 'times'}): {reason}."
-    if result.is_shared and not result.suggestion.unshared:
+    if result.is_shared and result.suggestion.personal:
+        yield (
+            "Each user has a resource of their own, which pushhub fetches while that user waits: "
+            "clients with the same credentials share."
+        )
+    elif result.is_shared and not result.suggestion.unshared:
         yield "Everything was shared: clients with the same request wait for one fetch."
     if not result.changes:
         yield (
@@ -163,7 +174,8 @@ def _figures(result: TrialResult, paint: Callable[[str, str], str]) -> Iterator[
 
 
 def _requests(result: TrialResult, paint: Callable[[str, str], str]) -> Iterator[str]:
-    yield paint("Requests a minute at the API, by the number of clients", "title")
+    heading = f"Requests a minute at the API, by the number of {clients_of(result)}"
+    yield paint(heading, "title")
     for row, clients in zip(request_rows(result), CLIENTS, strict=True):
         polled, shared = projected(result, clients)
         text = f"{1 - shared / polled:.1%} fewer".replace(".0%", "%") if shared < polled else ""

@@ -1,6 +1,7 @@
 """Noise and data, decided on given responses: no network, no clock."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,3 +128,62 @@ def test_large_bodies_take_little_time() -> None:
     begun = time.process_time()
     suggest(survey(*bodies))
     assert time.process_time() - begun < 3
+
+
+# -- cookies ---------------------------------------------------------------------------------------
+
+
+def with_cookies(cookie: str, *others: Observation) -> Survey:
+    """Two responses for a client with cookies, and others between them."""
+    first, last = observations({"a": 1}, {"a": 1})
+    last = replace(last, number=100)
+    sent = ((b"Cookie", cookie.encode()),)
+    return Survey("http://h", "/x", "", sent, (first, *others, last))
+
+
+def without(name: str, body: Any, number: int = 1, **more: Any) -> Observation:
+    (one,) = observations(body)
+    form = RequestForm.WITHOUT_COOKIE
+    return replace(one, form=form, number=number, left_out=name, **more)
+
+
+def identity(given: Survey) -> Any:
+    return suggest(given).options.get("identity")
+
+
+def test_a_cookie_that_was_not_tried_counts() -> None:
+    survey = with_cookies("theme=dark; many=1; _ga=2", without("_ga", {"a": 1}))
+    assert identity(survey) == ["authorization", "cookie:theme", "cookie:many"]
+
+
+def test_a_failed_try_counts() -> None:
+    survey = with_cookies(
+        "theme=dark; _ga=2",
+        without("_ga", {"a": 1}),
+        without("theme", None, 2, status=0, problem="No connection."),
+    )
+    assert identity(survey) == ["authorization", "cookie:theme"]
+
+
+def test_a_cookie_that_is_set_where_it_is_missing_is_dropped() -> None:
+    """The shared fetch does not send it, so each response would set it."""
+    headers = ((b"Set-Cookie", b"csrftoken=1; Path=/"),)
+    survey = with_cookies("csrftoken=1", without("csrftoken", {"a": 1}, headers=headers))
+    assert suggest(survey).options["drop_set_cookie"] == ["csrftoken"]
+
+
+def test_cookies_are_not_judged_by_a_body_that_always_differs() -> None:
+    bodies = observations({"price": 3}, {"price": 9}, {"price": 1})
+    sent = ((b"Cookie", b"theme=dark"),)
+    found = suggest(Survey("http://h", "/x", "", sent, tuple(bodies)))
+    assert found.always_new
+    assert "identity" not in found.options
+    assert any("all of them count" in fact for fact in found.facts)
+
+
+def test_random_values_are_not_printed() -> None:
+    found = suggest(survey({"csrf": "a1b2c3d4e5"}, {"csrf": "f6a7b8c9d0"}, {"csrf": "11aa22bb33"}))
+    text = "\n".join(toml_lines([found]))
+    assert "a random value" in text
+    assert "f6a7" not in text
+    assert "11aa" not in text
