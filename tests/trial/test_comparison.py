@@ -9,7 +9,8 @@ from pushhub.trial.text_plot import delay_step, text_plot, tick_step
 
 def record(*sightings: tuple[float, str], held: bool = False) -> ObserverRecord:
     """An observer whose responses took no time; held ones began at the end of the last."""
-    found, last = [], 0.0
+    found: list[Sighting] = []
+    last = 0.0
     for ended, state in sightings:
         found.append(Sighting(last if held else ended, ended, state, held and bool(found)))
         last = ended
