@@ -15,8 +15,10 @@ from pushhub.cli import (
     routes,
     serve,
     store,
+    suggest,
     tail,
     token,
+    trial,
     user,
 )
 from pushhub.cli.help import GroupedCommand
@@ -43,6 +45,12 @@ app.command(epilog=_EPILOG, cls=GroupedCommand)(bench.bench)
 app.command(
     epilog=_EPILOG, cls=GroupedCommand, short_help="Check the settings, the machine and the store."
 )(doctor.doctor)
+app.command("try", epilog=_EPILOG, short_help="Compare polling with waiting on your own API.")(
+    trial.try_api
+)
+routes.app.command("suggest", short_help="Print the routes lines that suit an API.")(
+    suggest.suggest_routes
+)
 app.add_typer(token.app, name="token")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")

@@ -10,6 +10,7 @@ import typer
 from pushhub.cli.config import Json
 from pushhub.cli.flags import with_settings
 from pushhub.cli.help import GroupedCommand
+from pushhub.cli.route_outcome import after_response, connection_reason
 from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, note, say, say_json
 from pushhub.http.problem import Problem
@@ -30,6 +31,11 @@ app = typer.Typer(help="List and explain the routes to the origin.", no_args_is_
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _METHOD = re.compile(r"[A-Z]{1,32}")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+
+Headers = Annotated[
+    list[str] | None,
+    typer.Option("-H", metavar="'NAME: VALUE'", help="A header of the request; repeatable."),
+]
 
 _COLOURS = {"refused": "red", "passed": "yellow", "grip": "yellow"}
 
@@ -59,10 +65,7 @@ def list_routes(loaded: Loaded, as_json: Json = False) -> None:
 def check(
     loaded: Loaded,
     url: Annotated[str, typer.Argument(help="The URL or path of the request.")],
-    header: Annotated[
-        list[str] | None,
-        typer.Option("-H", metavar="'NAME: VALUE'", help="A header of the request; repeatable."),
-    ] = None,
+    header: Headers = None,
     method: Annotated[str, typer.Option(help="The method of the request.")] = "GET",
     dry: Annotated[bool, typer.Option("--dry", help="Do not call the origin.")] = False,
     as_json: Json = False,
@@ -74,13 +77,15 @@ def check(
     """
     settings = loaded.settings
     routes = _routes(settings)
-    request = _request(url, method, header or [])
+    request = parse_request(url, method, header or [])
     if request.path.startswith(settings.prefix + "/"):
         fail(f"Paths under {settings.prefix}/ are pushhub's own, and never reach the origin.")
     result = explain(routes, request, settings.max_wait)
     response = None
     if result.match is not None and not dry and request.method in _SAFE:
         response = asyncio.run(_call_origin(settings, result, request))
+    if response is not None and result.is_shared:
+        result = after_response(result, response)
     fields = _fields(result, request) | ({"answer": response} if response is not None else {})
     if as_json:
         say_json(fields)
@@ -104,7 +109,7 @@ def _routes(settings: Settings) -> Routes:
     return routes
 
 
-def _request(url: str, method: str, headers: list[str]) -> ProxiedRequest:
+def parse_request(url: str, method: str, headers: list[str]) -> ProxiedRequest:
     """The request as a client would send it; an invalid one ends the command."""
     try:
         parts = urlsplit(url)
@@ -149,7 +154,7 @@ async def _call_origin(
             return await _fetch(client, settings, result, request)
         return await _pass(client, settings, result, request)
     except Problem as problem:
-        return {"problem": problem.to_dict()}
+        return {"problem": problem.to_dict()} | await connection_reason(result)
     finally:
         client.close()
 
@@ -173,9 +178,9 @@ async def _fetch(
             return passed | {"shared": False, "why_not": reason}
         case FetchFailed(problem, representation):
             if representation is not None:
-                return _summary(representation) | {"shared": False, "why_not": "it is an error"}
+                return _summary(representation) | {"shared": False, "error": True}
             assert problem is not None
-            return {"problem": problem.to_dict()}
+            return {"problem": problem.to_dict()} | await connection_reason(result)
     raise AssertionError("nothing was known before, so nothing can be unchanged")
 
 
@@ -326,6 +331,8 @@ def _fetches(result: Explanation) -> str:
 def _print_response(result: Explanation, response: dict[str, Any]) -> None:
     if (problem := response.get("problem")) is not None:
         _line("response", "", f"{problem['status']} {problem['detail']}", "red")
+        if "reason" in response:
+            _line("reason", response["reason"])
         return
     _line("response", f"{response['status']} {response['reason']}".rstrip())
     validator = response["validator"]
@@ -349,6 +356,8 @@ def _print_response(result: Explanation, response: dict[str, Any]) -> None:
         _line("can be", joins, "shared", "green")
         if (differs := response.get("differs")) is not None:
             _line("but", f": {differs}. Each wait would end immediately.", "always new", "yellow")
+    elif "error" in response:
+        _line("can be", ": the API fails; waiting requests get its error", "not shared", "red")
     elif "why_not" in response:
         _line("can be", f": {response['why_not']}", "not shared", "yellow")
 

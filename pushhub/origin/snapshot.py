@@ -1,7 +1,8 @@
 """The state of the origin on one process, for the operator's console.
 
-Its size is bounded: the first routes, the resources with most waiting requests and most fetches,
-and of each URL the path and the names of its parameters. Values of parameters may be secrets.
+Its size is bounded: the first routes, the resources that are always new, then those with most
+waiting requests and most fetches, and of each URL the path and the names of its parameters. Values
+of parameters may be secrets.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
+
+from pushhub.origin.shared.unshared_log import ALWAYS_NEW
 
 if TYPE_CHECKING:
     from pushhub.origin.routes import RouteRow
@@ -31,27 +34,34 @@ def origin_snapshot(table: ResourceTable) -> dict[str, Any]:
     numbers = {id(row.route): row.index for row in rows}
     resources: Counter[int] = Counter()
     waiting: Counter[int] = Counter()
-    ranked: list[tuple[int, int, int, Resource]] = []
+    ranked: list[tuple[bool, int, int, int, Resource]] = []
     for order, resource in enumerate(table):
         waiters = hub.holds_on(resource.channel)
         number = numbers.get(id(resource.route), -1)
         resources[number] += 1
         waiting[number] += waiters
-        ranked.append((waiters, resource.fetches, order, resource))
+        always_new = resource.state.interval.is_always_new()
+        ranked.append((always_new, waiters, resource.fetches, order, resource))
     busiest = nlargest(MAX_RESOURCES, ranked)
-    not_shared = sorted(table.unshared.counts.items(), key=lambda entry: -entry[1].at)
+    unshared = table.unshared
+    not_shared = sorted(unshared.counts.items(), key=lambda entry: -entry[1].at)
+    # The latest reason of each path, which is the last of its entries here.
+    reasons = {count.path: why for (_, why), count in reversed(not_shared)}
     return {
         "time": round(hub.clock(), 3),
         "routes": [_route(row, resources, waiting) for row in rows[:MAX_ROUTES]],
         "routes_in_all": len(rows),
         "resources": [
             _resource(resource, waiters, numbers.get(id(resource.route)), now)
-            for waiters, _, _, resource in busiest
+            | {"always_new": always_new, "why": reasons.get(resource.key.path, "")}
+            for always_new, waiters, _, _, resource in busiest
         ],
+        "always_new_in_all": sum(always_new for always_new, *_ in ranked),
         "resources_in_all": len(ranked),
         "waiting": waiting.total(),
         "not_shared": [
             {"path": route, "why": why, "times": count.times, "last": count.path[:MAX_PATH],
+             "differs": unshared.differing.get(route, "") if why == ALWAYS_NEW else "",
              "ago": round(now - count.at, 1)}
             for (route, why), count in not_shared[:MAX_NOT_SHARED]
         ],
@@ -103,6 +113,7 @@ def _resource(resource: Resource, waiting: int, number: int | None, now: float) 
         "route": None if number is None else number + 1,
         "waiting": waiting,
         "fetches": resource.fetches,
+        "received": resource.state.received,
         "pause": round(interval.pause, 2) if polls else None,
         "fetched": round(now - verified, 1) if current else None,
         "status": None if newest is None else newest.status,

@@ -70,6 +70,14 @@ LOOPS = {
     "store/sqlite/store.py:SqliteStore._sweep": "a turn of the writer for each slice; the last "
     "channel",
     "store/sqlite/store.py:SqliteStore._write": "a job of the queue; the last job ends it",
+    "trial/demo_api.py:DemoApi._change": "some seconds; the trial's end cancels it",
+    "trial/demo_api.py:DemoApi._serve": "a request; its client's end",
+    "trial/observers.py:TrialObserver._response": "bytes; the body's end, 1 MiB or its silence",
+    "trial/observers.py:TrialObserver.long_poll": "a response, and where it was not held the "
+    "poller's interval; the trial's end cancels it",
+    "trial/observers.py:TrialObserver.poll": "the interval; the trial's end cancels it",
+    "trial/trial.py:_ticks": "a tick; the trial's time",
+    "advice/survey.py:_body": "bytes; the body's end, 240 KiB or 5 s",
     "api/asgi.py:AsgiExchange._body": "a message of the server; the body's end",
     "api/asgi.py:AsgiExchange._refuse": "a message of the server; 16 MiB, 2 s or the body's end",
     "api/asgi.py:AsgiExchange._completed": "a message of the server; the client's end",

@@ -234,6 +234,55 @@ def test_an_error_of_the_origin_is_shown_and_not_shared() -> None:
     assert (told["status"], told["shared"]) == (503, False)
 
 
+HELD = ("http://h/orders/7", "-H", "Prefer: wait=25", "-H", 'If-None-Match: "6"')
+
+
+def test_a_request_whose_response_cannot_be_shared_passes() -> None:
+    one = (200, {"Set-Cookie": "a=b"}, b"[]")
+    with scripted(one, one, one, one) as origin:
+        done = pushhub("routes", "check", "--origin", origin.url, *HELD)
+        fields = json.loads(
+            pushhub("routes", "check", "--json", "--origin", origin.url, *HELD).stdout
+        )
+    assert "outcome   passed: The response cannot be shared: the response sets a" in done.stdout
+    assert "held" not in done.stdout
+    assert fields["outcome"] == "passed"
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_an_error_that_is_not_held_is_named(status: int) -> None:
+    one = answer(status, {})
+    with scripted(*[one] * 5) as origin:
+        done = pushhub("routes", "check", "--origin", origin.url, *HELD)
+    assert f"outcome   at-once: Only a 200 is held; the origin's {status} comes" in done.stdout
+
+
+def test_a_failing_origin_is_named() -> None:
+    with scripted(answer(503, {})) as origin:
+        done = pushhub("routes", "check", "--origin", origin.url, *HELD)
+    assert "can be    not shared: the API fails; waiting requests get its error" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("origin", "reason"),
+    [
+        ("http://127.0.0.1:1", "Nothing listens on 127.0.0.1:1."),
+        ("http://nowhere.invalid", "There is no host 'nowhere.invalid'."),
+    ],
+)
+def test_the_reason_why_an_origin_cannot_be_reached(origin: str, reason: str) -> None:
+    done = pushhub("routes", "check", "--origin", origin, *HELD)
+    assert done.exit_code == 1
+    assert f"reason    {reason}" in done.stdout
+
+
+def test_an_origin_without_tls_is_named() -> None:
+    with scripted() as origin:
+        https = origin.url.replace("http:", "https:")
+        done = pushhub("routes", "check", "--origin", https, *HELD)
+    assert "Does it speak https on this port?" in done.stdout
+
+
 def test_an_origin_that_is_down_is_a_failure() -> None:
     done = pushhub("routes", "check", "--json", "/news")
     assert done.exit_code == 1

@@ -81,6 +81,7 @@ async def test_routes_resources_and_fetches_are_there(hub: Server, api: Api) -> 
     assert (resource["path"], resource["route"]) == ("/poll/orders?page&token", 1)
     assert (resource["waiting"], resource["status"], resource["problem"]) == (2, 200, "")
     assert resource["fetches"] >= 4
+    assert (resource["received"], resource["always_new"]) == (1, False), "the rest were 304"
     assert 0.1 <= resource["pause"] <= 0.2
     assert resource["fetched"] < 5
     assert figures["fetches"] >= 4
@@ -107,6 +108,29 @@ async def test_errors_and_what_is_not_shared_are_told(hub: Server, api: Api) -> 
     (alone,) = report["not_shared"]
     assert (alone["path"], alone["last"], alone["times"]) == ("/notify/*", "/notify/cookie", 1)
     assert "cookie" in alone["why"]
+    assert resources["/notify/cookie"]["why"] == alone["why"], "the reason of this resource"
+    assert resources["/poll/broken"]["why"] == ""
+
+
+async def test_what_is_always_new_comes_first_with_what_differs(hub: Server, api: Api) -> None:
+    api.set("/poll/quiet", "1", '"one"')
+    tag = '"none"'
+    async with waits(hub, "/poll/quiet", '"one"'), await hub.connect() as client:
+        async with asyncio.timeout(SECONDS):
+            for number in range(30):
+                api.set("/poll/clock", json.dumps({"now": number, "rows": [1]}))
+                fields = {"prefer": "wait=20", "if-none-match": tag}
+                reply = await client.ask("GET", "/poll/clock", fields)
+                tag = reply.headers["etag"]
+                if "preference-applied" not in reply.headers:
+                    break
+        (report,) = await reports(hub)
+    assert report["always_new_in_all"] == 1
+    first = report["resources"][0]
+    assert (first["path"], first["always_new"]) == ("/poll/clock", True)
+    assert first["received"] > first["fetches"], "bytes of all bodies"
+    (alone,) = report["not_shared"]
+    assert (alone["why"], alone["differs"]) == ("every response is new", "$.now")
 
 
 async def test_a_report_is_bounded_and_names_those_with_most_waiting(hub: Server, api: Api) -> None:

@@ -39,11 +39,11 @@ class ResourceState:
 
     `newest` was fetched, or published by another node; None before the first. `verified` is when
     the origin, or a node that fetched from it, last said that it is current, on the hub's clock;
-    minus infinity if that is not known. `events` is the channel of its changes, and `interval` the
-    pause between fetches.
+    minus infinity if that is not known. `events` is the channel of its changes, `interval` the
+    pause between fetches, and `received` counts the bytes of all bodies that this node fetched.
     """
 
-    __slots__ = ("_hub", "_owner", "_past", "events", "interval", "newest", "verified")
+    __slots__ = ("_hub", "_owner", "_past", "events", "interval", "newest", "received", "verified")
 
     def __init__(self, owner: StateOwner, route: Route, channel: str) -> None:
         self._owner = owner
@@ -52,6 +52,7 @@ class ResourceState:
         # Tags of former representations, the latest last.
         self._past: tuple[str, ...] = ()
         self.verified = float("-inf")
+        self.received = 0
         self.events = ResourceChannel(owner.hub, channel)
         self.interval = PollInterval(route, owner.uniform)
 
@@ -77,6 +78,7 @@ class ResourceState:
         says that another node has published since the fetch began.
         """
         newest = self.newest
+        self.received += len(representation.body)
         changed = newest is not None and representation.tag != newest.tag
         if changed:
             representation.always_new = self.interval.is_always_new(int(scheduled))

@@ -34,12 +34,14 @@ class UnsharedCount(NamedTuple):
 class UnsharedLog:
     """The warnings of one process: a few entries for each route."""
 
-    __slots__ = ("_hub", "_logged", "always_new_fetches", "counts", "stalls")
+    __slots__ = ("_hub", "_logged", "always_new_fetches", "counts", "differing", "stalls")
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self.counts: dict[tuple[str, str], UnsharedCount] = {}
         """By a route's path and the reason."""
+        self.differing: dict[str, str] = {}
+        """What differed in the last example of a resource that is always new, by a route's path."""
         self.stalls = 0
         """Fetches whose retries made no progress, and were given up."""
         self.always_new_fetches = 0
@@ -71,6 +73,7 @@ class UnsharedLog:
             what = differing(
                 decoded_body(before.headers, before.body), decoded_body(after.headers, after.body)
             )
+            self.differing[route.path] = what
             log.warning(
                 "origin.always_new",
                 route=route.path,

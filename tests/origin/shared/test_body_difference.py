@@ -16,6 +16,12 @@ from pushhub.origin.shared.body_difference import differing
         ({"a": 1}, {"a": 1, "b": 3}, "$.b"),
         ({"rows": [{"at": 1}, {"at": 1}]}, {"rows": [{"at": 2}, {"at": 2}]}, "$.rows[*].at"),
         ({"rows": [1]}, {"rows": [1, 2]}, "$.rows"),
+        # Prometheus: a time and a value; only the time is noise.
+        (
+            {"result": [{"value": [1764.1, "3"]}, {"value": [1764.1, "4"]}]},
+            {"result": [{"value": [1765.1, "3"]}, {"value": [1765.1, "4"]}]},
+            "$.result[*].value[0]",
+        ),
         ({"a b": {"it's": 1}}, {"a b": {"it's": 2}}, r"$['a b']['it\'s']"),
         (dict.fromkeys("abcdefg", 1), dict.fromkeys("abcdefg", 2), "$.a, $.b, $.c, $.d, $.e, …"),
         ([1], {"a": 1}, "the text from byte 0 on"),

@@ -12,6 +12,7 @@ const LINGER_SECONDS = 15; // a resource is fetched for 10 s after its last requ
 const TILES = [
   ["resources", "Resources", ({ reports }) => number(sum(reports, "resources_in_all"))],
   ["waiting", "Waiting requests", ({ reports }) => number(sum(reports, "waiting"))],
+  ["always-new", "Always new", ({ reports }) => number(sum(reports, "always_new_in_all"))],
   ["fetches", "Fetches/s", ({ now }) => rate(now.fetches)],
   ["failed", "Failed fetches/s", ({ now }) => rate(now.fetchFailed)],
   ["fetching", "Requests under way", ({ now }) => number(now.fetching)],
@@ -19,6 +20,9 @@ const TILES = [
   ["grip", "Held by GRIP", ({ reports }) => number(sum(reports, "grip_held"))],
   ["bytes", "Bodies in memory", ({ reports }) => bytes(sum(reports, "bytes"))],
 ];
+
+// The order of the resources: what costs most comes first.
+const ORDERS = { waiting: "waiting requests", fetches: "fetches", received: "bytes fetched" };
 
 const sum = (reports, name) => reports.reduce((all, one) => all + one[name], 0);
 
@@ -37,7 +41,9 @@ export class Origin {
         { key: "fetching", name: "requests under way", colour: "two", show: number }], { floor: 5 }),
     ];
     this.routes = table("Routes", [["Route", "number"], "Path", "Step", "Pause", ["Resources", "number"], ["Waiting", "number"], "Target"]);
-    this.resources = table("Resources", ["Path", ["Route", "number"], ["Waiting", "number"], ["Fetches", "number"], ["Pause", "number"], ["Verified", "number"], "State", "Process"]);
+    this.resources = table("Resources", ["Path", "State", ["Waiting", "number"], ["Fetches", "number"], ["Bytes", "number"], ["Pause", "number"], ["Verified", "number"], ["Route", "number"], "Process"]);
+    this.order = h("select", { id: "origin-order", change: () => this.show() },
+      ...Object.entries(ORDERS).map(([key, name]) => h("option", { value: key }, name)));
     this.alone = table("Not shared", ["Route", "Why", ["Times", "number"], "Last", "Process"]);
     this.some = { routes: h("p", { class: "note" }), resources: h("p", { class: "note" }), alone: h("p", { class: "note" }) };
     if (!exists) {
@@ -52,9 +58,9 @@ export class Origin {
       h("dl", { class: "tiles" }, ...TILES.map(([key, name]) => h("div", {}, h("dt", {}, name), this.tiles[key]))),
       h("section", { class: "plots", "aria-label": "The last five minutes" }, ...this.plots.map((plot) => plot.whole)),
       h("h2", {}, "Routes"), this.routes.whole, this.some.routes,
-      h("h2", {}, "Resources"), this.resources.whole, this.some.resources,
+      h("div", { class: "title" }, h("h2", {}, "Resources"), h("label", { class: "order" }, "Sort by most", this.order)), this.resources.whole, this.some.resources,
       h("h2", {}, "Not shared"), this.alone.whole, this.some.alone,
-      h("p", { class: "note" }, "“Verified” is how long ago the origin last said that the state in memory is current. Of a query only the names of the parameters are shown: their values may be secrets. The route of a request: ", h("code", {}, "pushhub routes check URL"), "."),
+      h("p", { class: "note" }, "“Verified” is how long ago the origin last said that the state in memory is current. Of a query only the names of the parameters are shown: their values may be secrets. The route of a request: ", h("code", {}, "pushhub routes check URL"), ". The lines that suit an API: ", h("code", {}, "pushhub routes suggest URL"), "."),
       command(curl("POST", "console/wish", { body, headers: { "Content-Type": "application/json" } })).whole);
     this.off = feed.on("origin", (told) => this.take(told));
     this.ask();
@@ -96,6 +102,8 @@ export class Origin {
     const failing = reports.flatMap((one) => one.resources).filter((one) => one.problem);
     if (failing.length) return ["bad", `${failing.length === 1 ? "The fetches of one resource fail" : `The fetches of ${failing.length} resources fail`}: ${failing[0].problem}`];
     if (!sum(reports, "waiting") && this.idleFetches(now) > 0.5) return ["fair", `The origin is fetched ${rate(now.fetches)} times a second, although no request waits.`];
+    const alwaysNew = sum(reports, "always_new_in_all");
+    if (alwaysNew) return ["fair", `${alwaysNew === 1 ? "One resource is" : `${number(alwaysNew)} resources are`} always new: each fetch finds a change, so its clients keep polling. “Not shared” names what differs.`];
     if (reports.some((one) => one.not_shared.some(({ ago }) => ago < 60))) return ["fair", "Some responses cannot be shared, so each of their requests is passed to the origin; see “Not shared”."];
     return ["good", "The origin responds."];
   }
@@ -123,12 +131,13 @@ export class Origin {
     }
     this.routes.body.replaceChildren(...[...rows.values()].map(routeRow));
     const resources = reports.flatMap(({ resources, process }) => resources.map((one) => ({ ...one, process })));
-    resources.sort((a, b) => b.waiting - a.waiting || b.fetches - a.fetches);
+    const order = this.order.value;
+    resources.sort((a, b) => b.always_new - a.always_new || b[order] - a[order] || b.waiting - a.waiting || b.fetches - a.fetches);
     this.resources.body.replaceChildren(...resources.map(resourceRow));
     const alone = reports.flatMap(({ not_shared: all, process }) => all.map((one) => ({ ...one, process })));
     this.alone.body.replaceChildren(...alone.map(aloneRow));
     this.tell(this.some.routes, rows.size, Math.max(0, ...reports.map((one) => one.routes_in_all)), "routes", "the first");
-    this.tell(this.some.resources, resources.length, sum(reports, "resources_in_all"), "resources", "of each process those with most waiting requests and fetches");
+    this.tell(this.some.resources, resources.length, sum(reports, "resources_in_all"), "resources", "of each process those that are always new, and those with most waiting requests and fetches");
     this.tell(this.some.alone, alone.length, sum(reports, "not_shared_in_all"), "reasons", "the latest");
   }
 
@@ -161,18 +170,21 @@ function routeRow({ route, host, path, step, interval, slowest, resources, waiti
     h("td", {}, step), h("td", {}, pause), cell(number(resources)), cell(number(waiting)), h("td", {}, h("code", {}, target)));
 }
 
-function resourceRow({ path, route, waiting, fetches, pause, fetched, status, problem, passes, process }) {
-  const good = !problem && !passes;
-  const state = problem ? "failing" : passes ? "not shared" : status ?? "not known yet";
+function resourceRow({ path, route, waiting, fetches, received, pause, fetched, status, problem, passes, always_new: alwaysNew, why, process }) {
+  const good = !problem && !passes && !alwaysNew;
+  const state = problem ? "failing" : passes ? "not shared" : alwaysNew ? "always new" : status ?? "not known yet";
+  const reason = problem || (passes ? why : "");
   return h("tr", {},
     h("th", { scope: "row", class: "name" }, h("bdi", {}, path)),
-    cell(route === null ? "" : String(route)), cell(number(waiting)), cell(number(fetches)), cell(seconds(pause)), cell(fetched === null ? "never" : `${seconds(fetched)} ago`),
-    h("td", {}, h("span", { class: `badge ${good ? "good" : problem ? "bad" : ""}` }, String(state)), problem ? h("div", { class: "why" }, problem) : null),
+    h("td", {}, h("span", { class: `badge ${good ? "good" : problem ? "bad" : "fair"}` }, String(state)), reason ? h("div", { class: "why" }, reason) : null),
+    cell(number(waiting)), cell(number(fetches)), cell(bytes(received)), cell(seconds(pause)), cell(fetched === null ? "never" : `${seconds(fetched)} ago`),
+    cell(route === null ? "" : String(route)),
     h("td", {}, process));
 }
 
-function aloneRow({ path, why, times, last, ago, process }) {
+function aloneRow({ path, why, differs, times, last, ago, process }) {
+  const text = differs ? h("td", { class: "why" }, `${why}: `, h("code", {}, differs), ". Add these to the route’s “ignore”, unless clients need them.") : h("td", { class: "why" }, why);
   return h("tr", {},
     h("th", { scope: "row", class: "name" }, h("bdi", {}, path)),
-    h("td", { class: "why" }, why), cell(number(times)), h("td", { class: "why" }, h("bdi", {}, last), `, ${duration(ago)} ago`), h("td", {}, process));
+    text, cell(number(times)), h("td", { class: "why" }, h("bdi", {}, last), `, ${duration(ago)} ago`), h("td", {}, process));
 }
