@@ -31,6 +31,9 @@ def git_locks() -> list[str]:
         "requirements-pip.txt",
         "examples/requirements.txt",
         "tests/node.txt",
+        "tests/apps/python.txt",
+        "tests/fuzz/atheris.txt",
+        "tests/openapi/schemathesis.txt",
         "scripts/lock.txt",
     ]
 
@@ -39,14 +42,20 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def installed() -> dict[str, Distribution]:
-    """What is installed for developing and for the examples, by name."""
+def installed() -> dict[tuple[str, str], Distribution]:
+    """What is installed for developing and as outside parts, by name and version."""
     folders = [
         str(folder)
-        for venv in (ROOT / ".outside/examples", Path(sys.prefix))
+        for venv in (
+            *(ROOT / ".outside" / name for name in ("examples", "apps", "atheris", "schemathesis")),
+            Path(sys.prefix),
+        )
         for folder in venv.glob("lib/python3*/site-packages")
     ]
-    return {normal(found.metadata["Name"]): found for found in distributions(path=folders)}
+    return {
+        (normal(found.metadata["Name"]), found.version): found
+        for found in distributions(path=folders)
+    }
 
 
 def wheel(folder: Path, name: str, version: str, about: Distribution | None) -> str:
@@ -77,8 +86,9 @@ def published_later(lock: Path, folder: Path) -> Path:
     known = installed()
     lines = []
     for name, extras, version, marker in PIN.findall(lock.read_text()):
-        digest = wheel(folder, name, version, known.get(normal(name)))
-        wheel(folder, name, LATER, known.get(normal(name)))
+        about = known.get((normal(name), version))
+        digest = wheel(folder, name, version, about)
+        wheel(folder, name, LATER, about)
         lines.append(f"{name}{extras}=={version}{marker} --hash=sha256:{digest}")
     assert lines, "the lock was read"
     copy = folder / "lock.txt"
