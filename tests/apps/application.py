@@ -161,6 +161,12 @@ class Application:
     def running(self, folder: Path) -> Iterator[Place]:
         """The application in a folder, on a free port; the test is skipped without its part."""
         outside.require(self.part)
+        folder.mkdir(parents=True, exist_ok=True)
         place = Place(folder, free_port())
         with self.start(place):
             yield place
+
+
+def node() -> str:
+    """Node.js for the applications of npm."""
+    return outside.require("node")
